@@ -1,0 +1,156 @@
+//! Layer 1: what can be chosen when a store is opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::{Clock, SystemClock};
+use super::fs::{FileSystem, OsFileSystem};
+
+/// When a write is made durable: the choice between speed and what a power cut may take.
+///
+/// Under every policy a write that returned is in the operating system's hands (but see [`Sync::Buffered`]), so
+/// killing the process loses nothing; and a power cut leaves a prefix of the log, never a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// Before the call returns: nothing acknowledged is ever lost. Costs an `fdatasync` a write, shared by the
+    /// threads that wait at the same time.
+    Always,
+    /// In the background, at most this long after the write: a power cut takes at most that much.
+    Every(Duration),
+    /// When the operating system likes (and when a segment is sealed): a power cut takes what it had not written
+    /// yet, tens of seconds on Linux.
+    Never,
+    /// As `Never`, and writes are held in the process until this many bytes have come together: for bulk loads.
+    /// **A killed process loses what is held.** A read, a [`sync`](crate::Store::sync) and closing hand it over.
+    Buffered(usize),
+}
+
+/// How the bytes of segments are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadWith {
+    /// From a memory mapping: no copy and no system call. A disk that fails under a mapping kills the process
+    /// (SIGBUS), and address space is used for every segment.
+    Mmap,
+    /// With `pread`: a copy and a system call a read; a failing disk is an error, and nothing is mapped.
+    Pread,
+}
+
+/// Options of [`Store::open_with`](crate::Store::open_with). [`Options::default`] suits a store that must not
+/// lose data.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) sync: Sync,
+    pub(crate) segment_len_max: u64,
+    pub(crate) segment_age_max: Option<Duration>,
+    pub(crate) value_len_max: u64,
+    pub(crate) read_with: ReadWith,
+    pub(crate) read_only: bool,
+    pub(crate) create: bool,
+    pub(crate) trust: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) file_system: Arc<dyn FileSystem>,
+}
+
+/// The default of [`Options::segment_len_max`]: 64 MiB.
+pub const SEGMENT_LEN_MAX_DEFAULT: u64 = 64 << 20;
+/// The bounds of [`Options::segment_len_max`]: 128 bytes (for tests) to 4 GiB less 8 bytes.
+pub const SEGMENT_LEN_MAX_BOUNDS: (u64, u64) = (128, (4 << 30) - 8);
+/// The default of [`Options::value_len_max`]: 64 MiB.
+pub const VALUE_LEN_MAX_DEFAULT: u64 = 64 << 20;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            sync: Sync::Always,
+            segment_len_max: SEGMENT_LEN_MAX_DEFAULT,
+            segment_age_max: None,
+            value_len_max: VALUE_LEN_MAX_DEFAULT,
+            read_with: ReadWith::Mmap,
+            read_only: false,
+            create: true,
+            trust: false,
+            clock: Arc::new(SystemClock),
+            file_system: Arc::new(OsFileSystem),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// When writes are made durable. Default: [`Sync::Always`].
+    #[must_use]
+    pub fn sync(mut self, sync: Sync) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    /// The size in bytes at which the active segment is sealed and a new one started; a larger record or batch
+    /// gets a segment of its own. Default 64 MiB; values outside [`SEGMENT_LEN_MAX_BOUNDS`] are taken as the nearest bound.
+    #[must_use]
+    pub fn segment_len_max(mut self, bytes: u64) -> Self {
+        self.segment_len_max = bytes.clamp(SEGMENT_LEN_MAX_BOUNDS.0, SEGMENT_LEN_MAX_BOUNDS.1);
+        self
+    }
+
+    /// The age at which the active segment is sealed, looked at when something is written. Default: none.
+    #[must_use]
+    pub fn segment_age_max(mut self, age: Option<Duration>) -> Self {
+        self.segment_age_max = age;
+        self
+    }
+
+    /// The largest value that may be written, in bytes. Default 64 MiB; at most what a 4 GiB segment holds.
+    #[must_use]
+    pub fn value_len_max(mut self, bytes: u64) -> Self {
+        self.value_len_max = bytes.min(SEGMENT_LEN_MAX_BOUNDS.1);
+        self
+    }
+
+    /// How segments are read. Default: [`ReadWith::Mmap`].
+    #[must_use]
+    pub fn read_with(mut self, read_with: ReadWith) -> Self {
+        self.read_with = read_with;
+        self
+    }
+
+    /// Opens without a lock, beside a writer or not, and writes nothing at all: no repair, no lock file. What it
+    /// shows is the store as it was when it was opened. Default: false.
+    #[must_use]
+    pub fn read_only(mut self, yes: bool) -> Self {
+        self.read_only = yes;
+        self
+    }
+
+    /// Whether a directory that is missing or empty becomes a store. Default: true.
+    #[must_use]
+    pub fn create(mut self, yes: bool) -> Self {
+        self.create = yes;
+        self
+    }
+
+    /// Opens a directory although another user owns it or everybody may write to it. Default: false.
+    #[must_use]
+    pub fn trust(mut self, yes: bool) -> Self {
+        self.trust = yes;
+        self
+    }
+
+    /// The clock that stamps records. Default: [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The file system below the store; tests put one that fails here. Default: the operating system's.
+    #[must_use]
+    pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
+        self.file_system = file_system;
+        self
+    }
+}

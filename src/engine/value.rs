@@ -1,0 +1,88 @@
+//! Layer 3: bytes, and what keeps them alive.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+
+use super::fs::Mapping;
+
+/// A value (or a key) as it was read: derefs to its bytes.
+///
+/// Read from a mapped segment it is those very bytes, not a copy, and it keeps the mapping alive: a segment
+/// that was compacted away is given back to the file system only when the last `Value` from it is dropped. Copy
+/// what is kept for long ([`Value::to_vec`](slice::to_vec)). Values from mapped segments start on 8-byte boundaries.
+#[derive(Clone)]
+pub struct Value(Bytes);
+
+#[derive(Clone)]
+enum Bytes {
+    Mapped { mapping: Mapping, range: Range<usize> },
+    Owned { buffer: Box<[u8]>, range: Range<usize> },
+}
+
+impl Value {
+    /// The bytes `range` of `mapping`, which must be readable there.
+    pub(crate) fn mapped(mapping: Mapping, range: Range<usize>) -> Self {
+        Self(Bytes::Mapped { mapping, range })
+    }
+
+    /// The bytes `range` of `buffer`.
+    pub(crate) fn owned(buffer: Vec<u8>, range: Range<usize>) -> Self {
+        Self(Bytes::Owned { buffer: buffer.into(), range })
+    }
+
+    /// Whether these are a segment's own bytes, not a copy.
+    #[must_use]
+    pub fn is_zero_copy(&self) -> bool {
+        matches!(self.0, Bytes::Mapped { .. })
+    }
+}
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Mapped { mapping, range } => mapping.bytes(range.clone()).unwrap_or_default(),
+            Bytes::Owned { buffer, range } => &buffer[range.clone()],
+        }
+    }
+}
+
+impl AsRef<[u8]> for Value {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl PartialEq<[u8]> for Value {
+    fn eq(&self, other: &[u8]) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&[u8]> for Value {
+    fn eq(&self, other: &&[u8]) -> bool {
+        **self == **other
+    }
+}
+
+impl<const N: usize> PartialEq<&[u8; N]> for Value {
+    fn eq(&self, other: &&[u8; N]) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Value {}
+
+/// As a byte string, so that an assertion that fails can be read.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.escape_ascii())
+    }
+}

@@ -1,0 +1,224 @@
+//! Layer 1: what can go wrong, in sentences.
+
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::engine::location::{Location, SegmentId, Seqno};
+
+/// The result of anything a store does.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation failed. `Display` is a sentence for people; the fields are for programs; `source` is the cause.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused something.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb: `open`, `write`, `fsync`.
+        action: &'static str,
+        /// The file or directory it was tried on.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// There is no store at this path, and it was not to be created.
+    #[error("there is no store at {}", path.display())]
+    Missing {
+        /// The path that was to be opened.
+        path: PathBuf,
+    },
+    /// The path is there, but is not a store's directory; nothing in it was touched.
+    #[error("{} is not a logkv store: {reason}", path.display())]
+    Foreign {
+        /// The path that was to be opened.
+        path: PathBuf,
+        /// Why it is taken for something else.
+        reason: String,
+    },
+    /// The directory could be changed by someone else, so what it holds is not trusted.
+    #[error("{} {reason}; open it only if you trust it (trust)", path.display())]
+    Untrusted {
+        /// The path that was to be opened.
+        path: PathBuf,
+        /// Whose it is, or who may write to it.
+        reason: String,
+    },
+    /// Another writer has the store open.
+    #[error("{} has this store open; try --read-only", holder(*pid))]
+    Locked {
+        /// The holder, as it wrote itself into LOCK; `None` when that cannot be read.
+        pid: Option<u32>,
+    },
+    /// The files were written by a version of logkv that this one cannot read.
+    #[error("{what} has format {found}, which this version cannot read (it reads {supported})")]
+    Unsupported {
+        /// The file.
+        what: String,
+        /// The version, or the unknown feature, that it names.
+        found: String,
+        /// What would have been read.
+        supported: String,
+    },
+    /// MANIFEST cannot be read as one.
+    #[error("MANIFEST is damaged: {reason}; the segments are untouched")]
+    ManifestDamaged {
+        /// What is wrong with it, and in which line.
+        reason: String,
+    },
+    /// MANIFEST lists a segment whose file is not there.
+    #[error("segment {segment} is listed in MANIFEST, and its file is missing")]
+    SegmentMissing {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// A segment's bytes are not what was written. Only the record named is lost; all others stay readable.
+    #[error("segment {segment} is damaged at byte {offset} ({offset:#x}): {damage}")]
+    Damaged {
+        /// The segment.
+        segment: SegmentId,
+        /// The first byte of the damaged record, or of the damaged range.
+        offset: u64,
+        /// What is wrong there.
+        damage: Damage,
+    },
+    /// The active segment has a hole that had been made durable: not a crash's torn tail, but rot. Opening for
+    /// writing would cut off the records behind it.
+    #[error(
+        "segment {segment} is damaged at byte {offset} ({offset:#x}), before records that were durable (record {witness}); \
+         nothing was changed: open it with --read-only to read the rest"
+    )]
+    Rot {
+        /// The active segment.
+        segment: SegmentId,
+        /// The first byte that is not a valid record.
+        offset: u64,
+        /// The number of the later record that proves it.
+        witness: Seqno,
+    },
+    /// A key is empty, or longer than 65,535 bytes.
+    #[error("a key has 1 to 65535 bytes; this one has {len}")]
+    KeyLength {
+        /// The key's length in bytes.
+        len: usize,
+    },
+    /// A value is longer than the store's limit.
+    #[error("a value has at most {limit} bytes here; this one has {len}")]
+    ValueLength {
+        /// The value's length in bytes.
+        len: usize,
+        /// The limit in force, in bytes (see [`Options::value_len_max`](crate::Options::value_len_max)).
+        limit: u64,
+    },
+    /// A batch is larger than a segment can be.
+    #[error("a batch takes at most {limit} bytes; this one takes {len}")]
+    BatchLength {
+        /// What the batch would take, in bytes.
+        len: u64,
+        /// The largest segment, in bytes.
+        limit: u64,
+    },
+    /// The log has no room for another segment's pages.
+    #[error("the store is full: its log has reached 8 TiB or 131072 segments")]
+    Full,
+    /// A write was asked of a store opened read-only.
+    #[error("the store was opened read-only")]
+    ReadOnly,
+    /// The store was closed through another handle, or belongs to the process that this one was forked from.
+    #[error("the store is closed in this process")]
+    Closed,
+    /// An earlier write or sync failed, and what is on disk is no longer known: this handle writes no more.
+    #[error("the store takes no more writes since an earlier failure ({cause}); reads go on; reopen it to find out what was kept")]
+    Poisoned {
+        /// The failure, as it was told when it happened.
+        cause: String,
+    },
+    /// The write may or may not be in the log: its bytes were written, and making them durable failed.
+    #[error("the outcome of this write is unknown: {cause}; reopen the store to find out")]
+    OutcomeUnknown {
+        /// What failed.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// Whether the bytes on disk are not what was written (the shell's exit code 4).
+    #[must_use]
+    pub fn is_corruption(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. } | Self::Rot { .. } | Self::ManifestDamaged { .. } | Self::SegmentMissing { .. }
+        )
+    }
+
+    /// Makes an [`Error::Io`] of what the operating system said.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// The damage `damage` at `location`.
+    pub(crate) fn damaged(location: Location, damage: Damage) -> Self {
+        Self::Damaged { segment: location.segment, offset: location.offset, damage }
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("another process (pid {pid})"))
+}
+
+/// What is wrong with the bytes of one record, or of a segment's header.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// The file ends inside.
+    #[error("it wants {wants} bytes, and the file ends after {has}")]
+    Truncated {
+        /// The bytes it takes.
+        wants: u64,
+        /// The bytes that are there.
+        has: u64,
+    },
+    /// The header's own checksum is wrong, so no length in it can be used.
+    #[error("the header's checksum is {stored:08x}, its bytes give {computed:08x}")]
+    HeaderChecksum {
+        /// As stored.
+        stored: u32,
+        /// As computed from the bytes.
+        computed: u32,
+    },
+    /// The header is intact; the key, the value or the padding is not.
+    #[error("the record's checksum is {stored:08x}, its bytes give {computed:08x}")]
+    RecordChecksum {
+        /// As stored.
+        stored: u32,
+        /// As computed from the bytes.
+        computed: u32,
+    },
+    /// A checksum that is right over a field that cannot be.
+    #[error("{what} cannot be {value}")]
+    Field {
+        /// The field.
+        what: &'static str,
+        /// What it holds.
+        value: u64,
+    },
+    /// The record's number does not come after the one before it.
+    #[error("its number is {found}, after {previous}")]
+    Order {
+        /// The record's number.
+        found: Seqno,
+        /// The number of the record before.
+        previous: Seqno,
+    },
+    /// The segment belongs to another store, or its file has another segment's name.
+    #[error("it belongs to {0}")]
+    Foreign(String),
+    /// The value is compressed with a codec this version does not know.
+    #[error("its value is compressed with codec {0}, which this version does not know")]
+    Codec(u8),
+    /// The file does not start with a segment's magic.
+    #[error("it does not start with LOGKVSEG")]
+    Magic,
+}
