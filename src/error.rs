@@ -1,6 +1,5 @@
 //! Layer 1: what can go wrong, in sentences.
 
-
 use std::io;
 use std::path::PathBuf;
 
@@ -129,7 +128,9 @@ pub enum Error {
     #[error("the store is closed in this process")]
     Closed,
     /// An earlier write or sync failed, and what is on disk is no longer known: this handle writes no more.
-    #[error("the store takes no more writes since an earlier failure ({cause}); reads go on; reopen it to find out what was kept")]
+    #[error(
+        "the store takes no more writes since an earlier failure ({cause}); reads go on; reopen it to find out what was kept"
+    )]
     Poisoned {
         /// The failure, as it was told when it happened.
         cause: String,
@@ -148,8 +149,18 @@ impl Error {
     pub fn is_corruption(&self) -> bool {
         matches!(
             self,
-            Self::Damaged { .. } | Self::Rot { .. } | Self::ManifestDamaged { .. } | Self::SegmentMissing { .. }
+            Self::Damaged { .. }
+                | Self::Rot { .. }
+                | Self::ManifestDamaged { .. }
+                | Self::SegmentMissing { .. }
         )
+    }
+
+    /// The whole story in one line: this error, and what caused it.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        causes.fold(self.to_string(), |story, cause| format!("{story}: {cause}"))
     }
 
     /// Makes an [`Error::Io`] of what the operating system said.
@@ -162,6 +173,14 @@ impl Error {
     pub(crate) fn damaged(location: Location, damage: Damage) -> Self {
         Self::Damaged { segment: location.segment, offset: location.offset, damage }
     }
+}
+
+/// A change of files that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// Whether the files are as they were before; if not, nobody knows what a reopen will find.
+    pub(crate) is_undone: bool,
 }
 
 fn holder(pid: Option<u32>) -> String {
@@ -218,6 +237,9 @@ pub enum Damage {
     /// The value is compressed with a codec this version does not know.
     #[error("its value is compressed with codec {0}, which this version does not know")]
     Codec(u8),
+    /// Whole records, of a batch whose end is missing.
+    #[error("its batch has no end")]
+    UnfinishedBatch,
     /// The file does not start with a segment's magic.
     #[error("it does not start with LOGKVSEG")]
     Magic,

@@ -1,0 +1,363 @@
+//! MANIFEST: the text file that says which segments are the log, in log order.
+//!
+//! ```text
+//! logkv manifest 1.0
+//! store 6b1f0c5e8d7a4b329c0d1e2f3a4b5c6d
+//! hash xxh3-64 seed 9e3779b97f4a7c15
+//! generation 12
+//! next_segment 5
+//! next_seq 2051
+//! segment 000001 base_seq 1 salt 5f3a9c01 headers 64+32 sealed 67108832
+//! segment 000004 base_seq 812 salt 0badf00d headers 64+32 active 67108864
+//! crc 1a2b3c4d
+//! ```
+//!
+//! `next_seq` is the least number that the next record may have. A segment's line repeats its base_seq, salt and
+//! header lengths, so that a damaged segment header costs nothing but itself. The last word says what the file is:
+//! `sealed LEN` — final; `closed LEN` — the log's end, closed cleanly at that length, to be appended to; `active
+//! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
+//! every byte before its line, in hexadecimal. Lines of unknown names are skipped, so that a later minor version can add some.
+
+use std::fmt::Write as _;
+
+use super::record::{self, RecordContext};
+use super::segment_header::{Layout, StoreId};
+use crate::engine::location::{SegmentId, Seqno};
+
+const MAJOR: u16 = 1;
+const MINOR: u16 = 0;
+/// The name of the hash that the keydir is built with.
+const HASH: &str = "xxh3-64";
+
+/// What MANIFEST says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) store: StoreId,
+    pub(crate) hash_seed: u64,
+    /// Counts the versions of this file.
+    pub(crate) generation: u64,
+    pub(crate) next_segment: SegmentId,
+    pub(crate) next_seq: Seqno,
+    /// In log order.
+    pub(crate) segments: Vec<SegmentLine>,
+}
+
+/// What MANIFEST says of one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentLine {
+    pub(crate) id: SegmentId,
+    pub(crate) base_seq: Seqno,
+    pub(crate) layout: Layout,
+    pub(crate) extent: Extent,
+}
+
+/// How far a segment goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// It is final, and this long.
+    Sealed(u64),
+    /// The log's end, closed cleanly at this length.
+    Closed(u64),
+    /// Being appended to, up to this length at most.
+    Active(u64),
+}
+
+impl SegmentLine {
+    /// The first number that no record of this segment has, however many of them a crash took: none is shorter
+    /// than [`record::LEN_MIN`].
+    pub(crate) fn seq_end(&self) -> Seqno {
+        match self.extent {
+            Extent::Active(len) | Extent::Closed(len) | Extent::Sealed(len) => {
+                self.base_seq.plus(len / record::LEN_MIN).plus(1)
+            }
+        }
+    }
+}
+
+/// Why a text was not taken for a MANIFEST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ManifestError {
+    /// Not as it was written: a sentence that names the line.
+    Damaged(String),
+    /// Intact, and of a format that this version must not read.
+    Unsupported(String),
+}
+
+fn damaged<T>(reason: impl Into<String>) -> Result<T, ManifestError> {
+    Err(ManifestError::Damaged(reason.into()))
+}
+
+impl Manifest {
+    /// The file's text.
+    pub(crate) fn encode(&self) -> String {
+        let mut text = format!("logkv manifest {MAJOR}.{MINOR}\nstore ");
+        for byte in self.store.0 {
+            push(&mut text, format_args!("{byte:02x}"));
+        }
+        push(
+            &mut text,
+            format_args!(
+                "\nhash {HASH} seed {:016x}\ngeneration {}\nnext_segment {}\nnext_seq {}\n",
+                self.hash_seed, self.generation, self.next_segment, self.next_seq
+            ),
+        );
+        for line in &self.segments {
+            let SegmentLine { id, base_seq, layout, extent } = line;
+            let RecordContext { salt, header_len } = layout.records;
+            let (state, len) = match extent {
+                Extent::Sealed(len) => ("sealed", len),
+                Extent::Closed(len) => ("closed", len),
+                Extent::Active(len) => ("active", len),
+            };
+            push(
+                &mut text,
+                format_args!(
+                    "segment {:06} base_seq {base_seq} salt {salt:08x} headers {}+{header_len} {state} {len}\n",
+                    id.0, layout.header_len
+                ),
+            );
+        }
+        let crc = crc32c::crc32c(text.as_bytes());
+        push(&mut text, format_args!("crc {crc:08x}\n"));
+        text
+    }
+
+    /// What `bytes` say.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let body = checked(bytes)?;
+        let mut lines =
+            body.lines().enumerate().map(|(at, line)| Line { number: at.saturating_add(1), text: line });
+        let version = lines.next().map_or("", |line| line.text);
+        let Some(version) = version.strip_prefix("logkv manifest ") else {
+            return damaged("its first line is not `logkv manifest VERSION`");
+        };
+        if version.split('.').next() != Some("1") {
+            return Err(ManifestError::Unsupported(version.to_owned()));
+        }
+        let mut fields = Fields::default();
+        for line in lines {
+            fields.take(line)?;
+        }
+        fields.finish()
+    }
+}
+
+fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
+    text.write_fmt(what).expect("a String takes all that is written to it");
+}
+
+/// The text before the last line, if that line is its checksum.
+fn checked(bytes: &[u8]) -> Result<&str, ManifestError> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return damaged("it is not text");
+    };
+    let Some((body, crc)) = text.strip_suffix('\n').and_then(|text| text.rsplit_once('\n')) else {
+        return damaged("it has no checksum line");
+    };
+    let (body, _) = text.split_at(body.len().saturating_add(1));
+    let Some(stored) = crc.strip_prefix("crc ").and_then(|hex| u32::from_str_radix(hex, 16).ok()) else {
+        return damaged("its last line is not `crc` and eight hexadecimal digits");
+    };
+    let computed = crc32c::crc32c(body.as_bytes());
+    if stored != computed {
+        return damaged(format!("its checksum is {stored:08x}, its text gives {computed:08x}"));
+    }
+    Ok(body)
+}
+
+/// One line and its number, counted from 1.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    number: usize,
+    text: &'a str,
+}
+
+impl Line<'_> {
+    fn wrong<T>(self) -> Result<T, ManifestError> {
+        damaged(format!("line {} cannot be read: {}", self.number, self.text))
+    }
+
+    fn number<T: std::str::FromStr>(self, text: &str) -> Result<T, ManifestError> {
+        text.parse().or_else(|_| self.wrong())
+    }
+
+    fn hex(self, text: &str) -> Result<u64, ManifestError> {
+        u64::from_str_radix(text, 16).or_else(|_| self.wrong())
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    store: Option<StoreId>,
+    hash_seed: Option<u64>,
+    generation: Option<u64>,
+    next_segment: Option<u64>,
+    next_seq: Option<u64>,
+    segments: Vec<SegmentLine>,
+}
+
+impl Fields {
+    fn take(&mut self, line: Line<'_>) -> Result<(), ManifestError> {
+        let words: Vec<&str> = line.text.split(' ').collect();
+        match *words.as_slice() {
+            ["store", hex] if hex.len() == 32 => {
+                let id = u128::from_str_radix(hex, 16).or_else(|_| line.wrong())?;
+                self.store = Some(StoreId(id.to_be_bytes()));
+            }
+            ["hash", HASH, "seed", hex] => self.hash_seed = Some(line.hex(hex)?),
+            ["hash", other, ..] => return Err(ManifestError::Unsupported(format!("1 with hash {other}"))),
+            ["generation", number] => self.generation = Some(line.number(number)?),
+            ["next_segment", number] => self.next_segment = Some(line.number(number)?),
+            ["next_seq", number] => self.next_seq = Some(line.number(number)?),
+            ["segment", id, "base_seq", base, "salt", salt, "headers", headers, state, len] => {
+                let segment = segment_line(line, id, base, salt, headers, (state, len))?;
+                if let Some(last) = self.segments.last()
+                    && (last.base_seq > segment.base_seq || !matches!(last.extent, Extent::Sealed(_)))
+                {
+                    return damaged(format!("line {} does not follow the line before it", line.number));
+                }
+                self.segments.push(segment);
+            }
+            ["store" | "generation" | "next_segment" | "next_seq" | "segment" | "crc", ..] => {
+                return line.wrong();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Manifest, ManifestError> {
+        match self {
+            Self {
+                store: Some(store),
+                hash_seed: Some(hash_seed),
+                generation: Some(generation),
+                next_segment: Some(next_segment),
+                next_seq: Some(next_seq),
+                segments,
+            } => Ok(Manifest {
+                store,
+                hash_seed,
+                generation,
+                next_segment: SegmentId(next_segment),
+                next_seq: Seqno(next_seq),
+                segments,
+            }),
+            _ => damaged("one of the lines store, hash, generation, next_segment, next_seq is missing"),
+        }
+    }
+}
+
+fn segment_line(
+    line: Line<'_>,
+    id: &str,
+    base_seq: &str,
+    salt: &str,
+    headers: &str,
+    (state, len): (&str, &str),
+) -> Result<SegmentLine, ManifestError> {
+    let Some((header_len, record_header_len)) = headers.split_once('+') else {
+        return line.wrong();
+    };
+    let salt = u32::from_str_radix(salt, 16).or_else(|_| line.wrong())?;
+    let records = RecordContext { salt, header_len: line.number(record_header_len)? };
+    let layout = Layout { header_len: line.number(header_len)?, records };
+    if !layout.is_sane() {
+        return line.wrong();
+    }
+    let len = line.number(len)?;
+    let extent = match state {
+        "sealed" => Extent::Sealed(len),
+        "closed" => Extent::Closed(len),
+        "active" => Extent::Active(len),
+        _ => return line.wrong(),
+    };
+    Ok(SegmentLine {
+        id: SegmentId(line.number(id)?),
+        base_seq: Seqno(line.number(base_seq)?),
+        layout,
+        extent,
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests may panic")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn manifest() -> Manifest {
+        let line = |id, base, extent| SegmentLine {
+            id: SegmentId(id),
+            base_seq: Seqno(base),
+            layout: Layout::current(0x0bad_f00d),
+            extent,
+        };
+        Manifest {
+            store: StoreId(*b"0123456789abcdef"),
+            hash_seed: 0x9e37_79b9_7f4a_7c15,
+            generation: 12,
+            next_segment: SegmentId(5),
+            next_seq: Seqno(2051),
+            segments: vec![line(1, 1, Extent::Sealed(4096)), line(4, 812, Extent::Active(1 << 20))],
+        }
+    }
+
+    fn with_crc(body: &str) -> String {
+        format!("{body}crc {:08x}\n", crc32c::crc32c(body.as_bytes()))
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        assert_eq!(Manifest::decode(manifest().encode().as_bytes()), Ok(manifest()));
+    }
+
+    #[test]
+    fn every_prefix_and_every_flipped_bit_is_refused() {
+        let bytes = manifest().encode().into_bytes();
+        for len in 0..bytes.len() {
+            assert!(Manifest::decode(&bytes[..len]).is_err(), "prefix of {len}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            // A flip that only changes the case of the checksum's hexadecimal digits says the same.
+            let same = changed.eq_ignore_ascii_case(&bytes) && bit / 8 >= bytes.len() - 9;
+            assert!(Manifest::decode(&changed).is_err() || same, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn unknown_lines_and_an_unknown_minor_are_read() {
+        let text = manifest().encode().replace(" 1.0\n", " 1.7\nweather fine today\n");
+        let (body, _) = text.rsplit_once("crc ").expect("a checksum line");
+        assert_eq!(Manifest::decode(with_crc(body).as_bytes()), Ok(manifest()));
+    }
+
+    #[test]
+    fn an_unknown_major_is_refused_by_name() {
+        let text = with_crc("logkv manifest 2.1\n");
+        assert_eq!(Manifest::decode(text.as_bytes()), Err(ManifestError::Unsupported("2.1".into())));
+    }
+
+    #[test]
+    fn segments_out_of_order_or_behind_the_active_one_are_refused() {
+        for swap in [
+            |m: &mut Manifest| m.segments.swap(0, 1),
+            |m: &mut Manifest| m.segments[0].extent = Extent::Active(1),
+            |m: &mut Manifest| m.segments[0].base_seq = Seqno(900),
+        ] {
+            let mut wrong = manifest();
+            swap(&mut wrong);
+            assert!(Manifest::decode(wrong.encode().as_bytes()).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_with_a_right_checksum_never_panics(body in "(segment [0-9a-z +]{0,40}\n|[a-z_]{0,9} ?[0-9a-f]{0,40}\n){0,6}") {
+            let _ = Manifest::decode(with_crc(&format!("logkv manifest 1.0\n{body}")).as_bytes());
+            let _ = Manifest::decode(body.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! One record: a 32-byte header, then an optional expiry, the key and the value, each padded to 8 bytes.
+//!
+//! ```text
+//!  0        4        8                16          22      24       28    30   31   32
+//!  | hcrc   | rcrc   | seq            | time_ms   | lag   | vlen   | klen|kind|flag| [expires_ms u64] | key, pad | value, pad |
+//!  | u32    | u32    | u64            | u48       | u16   | u32    | u16 | u8 | u8 |
+//! ```
+//!
+//! `hcrc` covers the header after the two checksums, `rcrc` the whole record after them. Both also cover the
+//! segment's salt and the record's offset in its file, so that a record that was moved, copied or stored as a value
+//! does not check out anywhere else.
+
+use super::{Field, pad8, put, u16_at, u32_at, u48_at, u48_bytes, u64_at};
+use crate::engine::location::Seqno;
+use crate::error::Damage;
+
+const HCRC_AT: usize = 0;
+const RCRC_AT: usize = HCRC_AT + size_of::<u32>();
+const SEQ_AT: usize = RCRC_AT + size_of::<u32>();
+const TIME_AT: usize = SEQ_AT + size_of::<u64>();
+const LAG_AT: usize = TIME_AT + 6;
+const VLEN_AT: usize = LAG_AT + size_of::<u16>();
+const KLEN_AT: usize = VLEN_AT + size_of::<u32>();
+const KIND_AT: usize = KLEN_AT + size_of::<u16>();
+const FLAG_AT: usize = KIND_AT + 1;
+/// The length of the header that this version writes, in bytes.
+pub(crate) const HEADER_LEN: usize = FLAG_AT + 1;
+// The layout is stored on disk. If this fails, bump the format version.
+const _: () = assert!(HEADER_LEN == 32);
+
+/// Where the checksummed part starts.
+const BODY_AT: usize = SEQ_AT;
+const EXPIRY_LEN: u64 = 8;
+
+/// The shortest record: a header and a key of one byte, padded.
+pub(crate) const LEN_MIN: u64 = HEADER_LEN as u64 + 8;
+/// The longest key, in bytes.
+pub(crate) const KEY_LEN_MAX: usize = u16::MAX as usize;
+/// A lag that says nothing: the record was written this far behind the durable log, or farther.
+pub(crate) const LAG_UNKNOWN: u16 = u16::MAX;
+
+/// The record header's fields, in the order they stand in the file.
+pub const RECORD_FIELDS: &[Field] = &[
+    Field { name: "hcrc", at: HCRC_AT, len: 4 },
+    Field { name: "rcrc", at: RCRC_AT, len: 4 },
+    Field { name: "seq", at: SEQ_AT, len: 8 },
+    Field { name: "time_ms", at: TIME_AT, len: 6 },
+    Field { name: "lag", at: LAG_AT, len: 2 },
+    Field { name: "vlen", at: VLEN_AT, len: 4 },
+    Field { name: "klen", at: KLEN_AT, len: 2 },
+    Field { name: "kind", at: KIND_AT, len: 1 },
+    Field { name: "flag", at: FLAG_AT, len: 1 },
+];
+
+/// What a record does to its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Sets it.
+    Put,
+    /// Removes it: a tombstone.
+    Delete,
+    /// Something a later version writes and this one may skip (128 to 255).
+    Other(u8),
+}
+
+const KIND_PUT: u8 = 1;
+const KIND_DELETE: u8 = 2;
+const KIND_SKIPPABLE: u8 = 0x80;
+
+impl Kind {
+    fn decode(byte: u8) -> Result<Self, Damage> {
+        match byte {
+            KIND_PUT => Ok(Self::Put),
+            KIND_DELETE => Ok(Self::Delete),
+            _ if byte & KIND_SKIPPABLE != 0 => Ok(Self::Other(byte)),
+            _ => Err(Damage::Field { what: "the record's kind", value: byte.into() }),
+        }
+    }
+
+    fn encode(self) -> u8 {
+        match self {
+            Self::Put => KIND_PUT,
+            Self::Delete => KIND_DELETE,
+            Self::Other(byte) => byte,
+        }
+    }
+}
+
+/// The flag byte. Bits that this version does not know are kept and ignored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(pub(crate) u8);
+
+impl Flags {
+    const HAS_EXPIRY: u8 = 0b0001;
+    const CODEC: u8 = 0b0110;
+    const MORE: u8 = 0b1000;
+
+    pub(crate) fn more(more: bool) -> Self {
+        Self(if more { Self::MORE } else { 0 })
+    }
+
+    /// Whether eight bytes of expiry follow the header.
+    pub(crate) fn has_expiry(self) -> bool {
+        self.0 & Self::HAS_EXPIRY != 0
+    }
+
+    /// Whether the batch goes on in the next record.
+    pub(crate) fn has_more(self) -> bool {
+        self.0 & Self::MORE != 0
+    }
+
+    /// How the value is compressed: 0 not at all, 1 lz4, 2 zstd.
+    pub(crate) fn codec(self) -> u8 {
+        (self.0 & Self::CODEC) >> 1
+    }
+}
+
+/// What a segment's header says that its records' bytes depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordContext {
+    /// Mixed into every checksum.
+    pub(crate) salt: u32,
+    /// The length of a record's header in this segment; a later version may have made it longer than
+    /// [`HEADER_LEN`], and what is added is skipped.
+    pub(crate) header_len: u16,
+}
+
+impl RecordContext {
+    /// What records written by this version need.
+    pub(crate) fn current(salt: u32) -> Self {
+        Self { salt, header_len: HEADER_LEN as u16 }
+    }
+
+    /// CRC-32C over salt, offset and `bytes`.
+    fn crc(self, offset: u64, bytes: &[u8]) -> u32 {
+        let mut place = [0; 12];
+        let (salt, at) = place.split_at_mut(4);
+        salt.copy_from_slice(&self.salt.to_le_bytes());
+        at.copy_from_slice(&offset.to_le_bytes());
+        crc32c::crc32c_append(crc32c::crc32c(&place), bytes)
+    }
+
+    /// The record at `offset` has an intact header in `bytes` (which start there and may end early).
+    pub(crate) fn check_header(self, offset: u64, bytes: &[u8]) -> Result<RecordHeader, Damage> {
+        let header_len = usize::from(self.header_len);
+        let header = bytes
+            .get(..header_len)
+            .ok_or(Damage::Truncated { wants: self.header_len.into(), has: bytes.len() as u64 })?;
+        let stored = u32_at(header, HCRC_AT);
+        let computed = self.crc(offset, header.get(BODY_AT..).unwrap_or_default());
+        if stored != computed {
+            return Err(Damage::HeaderChecksum { stored, computed });
+        }
+        let header = RecordHeader::peek(header);
+        if header.key_len == 0 {
+            return Err(Damage::Field { what: "the key's length", value: 0 });
+        }
+        Kind::decode(header.kind)?;
+        Ok(header)
+    }
+
+    /// The checksum that the whole record in `bytes` (exactly the record) should have.
+    pub(crate) fn record_crc(self, offset: u64, bytes: &[u8]) -> u32 {
+        self.crc(offset, bytes.get(BODY_AT..).unwrap_or_default())
+    }
+
+    /// The record at `offset`, whose bytes are exactly `bytes`, is as it was written.
+    pub(crate) fn check_record(self, offset: u64, bytes: &[u8]) -> Result<(), Damage> {
+        let stored = u32_at(bytes, RCRC_AT);
+        let computed = self.record_crc(offset, bytes);
+        if stored == computed { Ok(()) } else { Err(Damage::RecordChecksum { stored, computed }) }
+    }
+}
+
+/// The header's fields as they stand in the file, checked or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordHeader {
+    pub(crate) hcrc: u32,
+    pub(crate) rcrc: u32,
+    pub(crate) seq: Seqno,
+    pub(crate) time_ms: u64,
+    pub(crate) lag: u16,
+    pub(crate) value_len: u32,
+    pub(crate) key_len: u16,
+    kind: u8,
+    pub(crate) flags: Flags,
+}
+
+impl RecordHeader {
+    /// The fields of `bytes`, unchecked: what they say must not be trusted before a checksum is.
+    pub(crate) fn peek(bytes: &[u8]) -> Self {
+        Self {
+            hcrc: u32_at(bytes, HCRC_AT),
+            rcrc: u32_at(bytes, RCRC_AT),
+            seq: Seqno(u64_at(bytes, SEQ_AT)),
+            time_ms: u48_at(bytes, TIME_AT),
+            lag: u16_at(bytes, LAG_AT),
+            value_len: u32_at(bytes, VLEN_AT),
+            key_len: u16_at(bytes, KLEN_AT),
+            kind: bytes.get(KIND_AT).copied().unwrap_or_default(),
+            flags: Flags(bytes.get(FLAG_AT).copied().unwrap_or_default()),
+        }
+    }
+
+    /// What the record does; a kind that no checked header can have reads as one to skip.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::decode(self.kind).unwrap_or(Kind::Other(self.kind))
+    }
+
+    /// Where the parts of the record stand, in a segment whose record headers have `header_len` bytes.
+    pub(crate) fn frame(&self, header_len: u16) -> Frame {
+        let expiry = if self.flags.has_expiry() { EXPIRY_LEN } else { 0 };
+        let key_at = u64::from(header_len).saturating_add(expiry);
+        let value_at = key_at.saturating_add(pad8(self.key_len.into()));
+        let value_len = u64::from(self.value_len);
+        Frame {
+            expires_at: self.flags.has_expiry().then_some(header_len.into()),
+            key_at,
+            key_len: self.key_len.into(),
+            value_at,
+            value_len,
+            len: value_at.saturating_add(pad8(value_len)),
+        }
+    }
+}
+
+/// Where the parts of a record stand, in bytes from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    expires_at: Option<u64>,
+    pub(crate) key_at: u64,
+    pub(crate) key_len: u64,
+    pub(crate) value_at: u64,
+    pub(crate) value_len: u64,
+    /// The whole record with its padding; a multiple of 8.
+    pub(crate) len: u64,
+}
+
+impl Frame {
+    /// The key in the record's bytes; empty where they end before.
+    pub(crate) fn key<'a>(&self, record: &'a [u8]) -> &'a [u8] {
+        let end = self.key_at.saturating_add(self.key_len);
+        record.get(self.key_at as usize..end as usize).unwrap_or_default()
+    }
+
+    /// When the record expires, in milliseconds since 1970.
+    pub(crate) fn expires_ms(&self, record: &[u8]) -> Option<u64> {
+        self.expires_at.map(|at| u64_at(record, at as usize))
+    }
+}
+
+/// A record to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRecord<'a> {
+    pub(crate) seq: Seqno,
+    pub(crate) time_ms: u64,
+    pub(crate) lag: u16,
+    pub(crate) kind: Kind,
+    pub(crate) more: bool,
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+}
+
+/// What a record of these lengths takes in a segment, in bytes.
+pub(crate) fn encoded_len(key_len: usize, value_len: usize) -> u64 {
+    (HEADER_LEN as u64).saturating_add(pad8(key_len as u64)).saturating_add(pad8(value_len as u64))
+}
+
+impl NewRecord<'_> {
+    /// Appends the record to `out`, as it is to stand at `offset` of a segment with salt `salt`. The caller has
+    /// checked the lengths of key and value.
+    pub(crate) fn encode(&self, salt: u32, offset: u64, out: &mut Vec<u8>) {
+        let start = out.len();
+        let mut header = [0; HEADER_LEN];
+        put(&mut header, SEQ_AT, &self.seq.0.to_le_bytes());
+        put(&mut header, TIME_AT, &u48_bytes(self.time_ms));
+        put(&mut header, LAG_AT, &self.lag.to_le_bytes());
+        put(&mut header, VLEN_AT, &(self.value.len() as u32).to_le_bytes());
+        put(&mut header, KLEN_AT, &(self.key.len() as u16).to_le_bytes());
+        put(&mut header, KIND_AT, &[self.kind.encode(), Flags::more(self.more).0]);
+        let context = RecordContext::current(salt);
+        let hcrc = context.crc(offset, header.get(BODY_AT..).unwrap_or_default());
+        out.extend_from_slice(&header);
+        for part in [self.key, self.value] {
+            out.extend_from_slice(part);
+            let padding = (pad8(part.len() as u64) as usize).saturating_sub(part.len());
+            out.extend_from_slice([0; 8].get(..padding).unwrap_or_default());
+        }
+        let rcrc = context.record_crc(offset, out.get(start..).unwrap_or_default());
+        if let Some(record) = out.get_mut(start..) {
+            put(record, HCRC_AT, &hcrc.to_le_bytes());
+            put(record, RCRC_AT, &rcrc.to_le_bytes());
+        }
+    }
+}
+
+/// Clears the MORE flag of the record in `record` (exactly the record), and sets both checksums anew.
+pub(crate) fn clear_more(context: RecordContext, offset: u64, record: &mut [u8]) {
+    let flags = RecordHeader::peek(record).flags.0 & !Flags::MORE;
+    put(record, FLAG_AT, &[flags]);
+    let header = record.get(BODY_AT..context.header_len.into()).unwrap_or_default();
+    let hcrc = context.crc(offset, header);
+    let rcrc = context.record_crc(offset, record);
+    put(record, HCRC_AT, &hcrc.to_le_bytes());
+    put(record, RCRC_AT, &rcrc.to_le_bytes());
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests may panic")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SALT: u32 = 0x5a17_5a17;
+    const AT: u64 = 4096;
+
+    fn encoded(key: &[u8], value: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        NewRecord {
+            seq: Seqno(7),
+            time_ms: 1_700_000_000_123,
+            lag: 3,
+            kind: Kind::Put,
+            more: true,
+            key,
+            value,
+        }
+        .encode(SALT, AT, &mut out);
+        out
+    }
+
+    fn value<'a>(frame: &Frame, record: &'a [u8]) -> &'a [u8] {
+        let end = frame.value_at.saturating_add(frame.value_len);
+        record.get(frame.value_at as usize..end as usize).unwrap_or_default()
+    }
+
+    /// What a reader makes of `bytes` at `offset`: the key and the value, if both checksums hold.
+    fn read(context: RecordContext, offset: u64, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Damage> {
+        let frame = context.check_header(offset, bytes)?.frame(context.header_len);
+        let record = bytes
+            .get(..frame.len as usize)
+            .ok_or(Damage::Truncated { wants: frame.len, has: bytes.len() as u64 })?;
+        context.check_record(offset, record)?;
+        Ok((frame.key(record).to_vec(), value(&frame, record).to_vec()))
+    }
+
+    #[test]
+    fn the_fields_follow_each_other_without_a_gap() {
+        let mut at = 0;
+        for field in RECORD_FIELDS {
+            assert_eq!(field.at, at, "{}", field.name);
+            at += field.len;
+        }
+        assert_eq!(at, HEADER_LEN);
+    }
+
+    #[test]
+    fn every_prefix_of_a_record_is_refused() {
+        let bytes = encoded(b"a key", b"and its value");
+        for len in 0..bytes.len() {
+            assert!(read(RecordContext::current(SALT), AT, &bytes[..len]).is_err(), "prefix of {len}");
+        }
+        assert!(read(RecordContext::current(SALT), AT, &bytes).is_ok());
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_record_is_refused() {
+        let bytes = encoded(b"a key", b"and its value");
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            // A flip in rcrc leaves the header intact, one in the header is seen before a length is used.
+            assert!(read(RecordContext::current(SALT), AT, &damaged).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_moved_or_comes_from_another_segment_is_refused() {
+        let bytes = encoded(b"k", b"v");
+        assert!(read(RecordContext::current(SALT), AT + 8, &bytes).is_err());
+        assert!(read(RecordContext::current(SALT + 1), AT, &bytes).is_err());
+    }
+
+    #[test]
+    fn clearing_more_gives_the_record_that_would_have_been_written_without_it() {
+        let mut bytes = encoded(b"key", b"value");
+        clear_more(RecordContext::current(SALT), AT, &mut bytes);
+        assert!(!RecordHeader::peek(&bytes).flags.has_more());
+        assert!(read(RecordContext::current(SALT), AT, &bytes).is_ok());
+    }
+
+    #[test]
+    fn a_longer_header_is_skipped_over() {
+        // As a later version would write it: eight more bytes of header, covered by both checksums.
+        let mut bytes = encoded(b"key", b"value");
+        bytes.splice(HEADER_LEN..HEADER_LEN, *b"newfield");
+        let context = RecordContext { salt: SALT, header_len: HEADER_LEN as u16 + 8 };
+        let hcrc = context.crc(AT, &bytes[BODY_AT..HEADER_LEN + 8]);
+        let rcrc = context.record_crc(AT, &bytes);
+        bytes[HCRC_AT..RCRC_AT].copy_from_slice(&hcrc.to_le_bytes());
+        bytes[RCRC_AT..SEQ_AT].copy_from_slice(&rcrc.to_le_bytes());
+        assert_eq!(read(context, AT, &bytes), Ok((b"key".to_vec(), b"value".to_vec())));
+    }
+
+    #[test]
+    fn kinds_below_128_that_are_not_known_are_refused_and_those_above_are_skipped() {
+        for byte in 0..=u8::MAX {
+            let expected = matches!(byte, 1 | 2 | 128..);
+            assert_eq!(Kind::decode(byte).is_ok(), expected, "kind {byte}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(
+            key in prop::collection::vec(any::<u8>(), 1..300),
+            value in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let bytes = encoded(&key, &value);
+            prop_assert_eq!(bytes.len() as u64, encoded_len(key.len(), value.len()));
+            prop_assert_eq!(read(RecordContext::current(SALT), AT, &bytes), Ok((key, value)));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), header_len in 0u16..200) {
+            let context = RecordContext { salt: SALT, header_len };
+            let _ = read(context, AT, &bytes);
+            let header = RecordHeader::peek(&bytes);
+            let frame = header.frame(header_len);
+            let _ = (header.kind(), frame.key(&bytes), value(&frame, &bytes), frame.expires_ms(&bytes));
+        }
+    }
+}
