@@ -1,0 +1,76 @@
+//! Memory mappings: the one module with `unsafe` in it.
+#![expect(unsafe_code, reason = "mapping a file is unsafe; each block says what makes it sound here")]
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use memmap2::{Mmap, MmapMut, MmapOptions};
+use rustix::mm::{Advice, madvise};
+
+/// The bytes of a file, in memory. Clones share it; the last one unmaps it.
+///
+/// A mapping may be longer than what can be read: the active segment is mapped once for its full capacity, and
+/// [`Mapping::expose`] moves the end of the readable part as records are appended.
+#[derive(Clone, Debug)]
+pub struct Mapping(Arc<Mapped>);
+
+#[derive(Debug)]
+struct Mapped {
+    bytes: Mmap,
+    /// Only bytes before this one are ever touched. It only grows.
+    readable: AtomicUsize,
+}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `file`; none of them can be read before they are exposed.
+    pub(super) fn new(file: &std::fs::File, len: usize) -> io::Result<Self> {
+        // SAFETY: `bytes` gives out the readable part alone, and what is readable does not change any more:
+        // - segments are only appended to, behind what was exposed (kept by `segment::writer`), by one process
+        //   (kept by the lock, `fs::dir`), and are unlinked, never overwritten or cut below that (`recovery` cuts a
+        //   torn tail before the segment is mapped);
+        // - a program that is not logkv and truncates or rewrites a segment under us breaks this: the directory
+        //   belongs to the user alone (mode 0700, checked by `recovery`).
+        let bytes = unsafe { MmapOptions::new().len(len).map(file)? };
+        Ok(Self(Arc::new(Mapped { bytes, readable: AtomicUsize::new(0) })))
+    }
+
+    /// Makes the bytes before `len` readable: they are in the file, and will not change. A smaller `len` than
+    /// before changes nothing.
+    pub(crate) fn expose(&self, len: u64) {
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.0.bytes.len());
+        self.0.readable.fetch_max(len, Ordering::Release);
+    }
+
+    /// The bytes of `range`; `None` when some of them are not readable.
+    #[must_use]
+    pub fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
+        // Bytes behind the file's end are mapped too, and touching them kills the process: hence the check.
+        (range.end <= self.0.readable.load(Ordering::Acquire)).then(|| self.0.bytes.get(range)).flatten()
+    }
+}
+
+/// Knows whether this is still the process that made it.
+///
+/// A forked child shares its parent's lock, so the lock cannot tell them apart; this page, which the kernel
+/// empties in the child, can, and looking at it costs nothing.
+#[derive(Debug)]
+pub(crate) struct ForkGuard(MmapMut);
+
+impl ForkGuard {
+    /// A guard of this process.
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut page = MmapMut::map_anon(1)?;
+        // SAFETY: the range is the anonymous page just made, which nothing else refers to; the advice changes its
+        // bytes in a forked child alone, and both values of them mean something.
+        unsafe { madvise(page.as_mut_ptr().cast(), page.len(), Advice::LinuxWipeOnFork)? };
+        page[0] = 1;
+        Ok(Self(page))
+    }
+
+    /// Whether this process is a fork of the one that made the guard.
+    pub(crate) fn is_fork(&self) -> bool {
+        self.0[0] == 0
+    }
+}

@@ -1,0 +1,211 @@
+//! Layer 2: the operating system, as far as a store needs it.
+//!
+//! Everything the engine does to a directory or a file goes through the traits of this module, so that a test can put
+//! its own file system below a store and make any call fail, or cut the power after it. The real one is
+//! [`OsFileSystem`]. `unsafe` is used in `mmap` alone.
+
+mod dir;
+mod file;
+mod mmap;
+mod names;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use dir::OsFileSystem;
+pub(crate) use mmap::ForkGuard;
+pub use mmap::Mapping;
+pub use names::StoreFile;
+
+/// Makes and opens directories.
+pub trait FileSystem: Send + Sync + fmt::Debug {
+    /// What `path` is.
+    ///
+    /// # Errors
+    /// What the operating system says, but for "not found", which is [`PathKind::Missing`].
+    fn kind(&self, path: &Path) -> io::Result<PathKind>;
+
+    /// Makes the directory `path`, and those above it, readable by the owner alone; durable when it returns.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Fills `bytes` at random: the identity of a store, the salt of a segment. A test makes it predictable.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// Opens the directory `path`, which is there.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>>;
+}
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// Nothing.
+    Missing,
+    /// A directory.
+    Directory {
+        /// Why it should not be trusted, if it should not: another user owns it, or everybody may write to it.
+        untrusted: Option<String>,
+    },
+    /// Something else: in words.
+    Other(&'static str),
+}
+
+/// A directory that holds a store. Files are named by [`StoreFile`] alone, never by text found on disk.
+pub trait Directory: Send + Sync + fmt::Debug {
+    /// The names in it, in no order.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn names(&self) -> io::Result<Vec<OsString>>;
+
+    /// Opens a regular file; symbolic links, FIFOs and devices are refused.
+    ///
+    /// # Errors
+    /// What the operating system says; `InvalidInput` when it is no regular file.
+    fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>>;
+
+    /// Gives `from` the name `to`, in place of what had it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()>;
+
+    /// Removes the name `file`.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn remove(&self, file: StoreFile) -> io::Result<()>;
+
+    /// Makes names made, changed and removed so far durable.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Takes the writer's lock, for as long as the result lives; also refused when this very process holds it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn lock(&self) -> io::Result<LockOutcome>;
+
+    /// The file's path, for messages.
+    fn path(&self, file: StoreFile) -> PathBuf;
+}
+
+/// What came of asking for the lock.
+#[derive(Debug)]
+pub enum LockOutcome {
+    /// It is held until this is dropped.
+    Held(Box<dyn Lock>),
+    /// Somebody else has it.
+    HeldBy {
+        /// The holder, if it can be read.
+        pid: Option<u32>,
+    },
+}
+
+/// A lock that is let go when it is dropped.
+pub trait Lock: Send + Sync + fmt::Debug {}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To read; it must be there.
+    Read,
+    /// To read and write; it must be there.
+    Write,
+    /// To read and write; it must not be there.
+    Create,
+}
+
+/// An open file.
+pub trait File: Send + Sync + fmt::Debug {
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Reads at `at` into `buffer`; fewer bytes than asked for, or none, at the file's end.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
+
+    /// Writes at `at`; how many of the bytes were written.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize>;
+
+    /// Cuts the file to `len` bytes.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+
+    /// Makes the file's bytes and length durable (`fdatasync`).
+    ///
+    /// # Errors
+    /// What the operating system says. After an error the bytes may be lost although a second call succeeds.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Asks the system to forget its cached copy, so that the next read comes from the disk. Advice only.
+    fn drop_cache(&self);
+
+    /// A mapping of the first `len` bytes, which may be more than the file has yet; `None` where there are no
+    /// mappings, and reading goes through [`File::read_at`].
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn map(&self, len: u64) -> io::Result<Option<Mapping>>;
+}
+
+/// Reads exactly `buffer.len()` bytes at `at`.
+///
+/// # Errors
+/// `UnexpectedEof` where the file ends before; what the operating system says.
+pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match file.read_at(buffer, at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                buffer = &mut buffer[count..];
+                at += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes` at `at`. A short write is carried on with; an interrupted one is tried again.
+///
+/// # Errors
+/// What the operating system says; some of the bytes may have been written then.
+pub(crate) fn write_all_at(file: &dyn File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write_at(bytes, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                bytes = &bytes[count..];
+                at += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
