@@ -1,0 +1,70 @@
+//! Layer 4: the file MANIFEST, read and replaced.
+
+use super::format::manifest::{Manifest, ManifestError};
+use super::fs::{Access, Directory, StoreFile, read_exact_at, write_all_at};
+use crate::error::{Error, Failure, Result};
+
+/// The longest MANIFEST that is read, in bytes: a line for each of 131,072 segments takes less.
+const LEN_MAX: u64 = 32 << 20;
+
+/// What MANIFEST says.
+///
+/// # Errors
+/// [`Error::ManifestDamaged`], [`Error::Unsupported`], and what the operating system says.
+pub(crate) fn read(directory: &dyn Directory) -> Result<Manifest> {
+    let path = || directory.path(StoreFile::Manifest);
+    let file = directory.open(StoreFile::Manifest, Access::Read).map_err(Error::io("open", path()))?;
+    let len = file.len().map_err(Error::io("read", path()))?;
+    if len > LEN_MAX {
+        return Err(Error::ManifestDamaged { reason: format!("it has {len} bytes, more than any MANIFEST") });
+    }
+    let mut bytes = vec![0; len as usize];
+    read_exact_at(&*file, &mut bytes, 0).map_err(Error::io("read", path()))?;
+    Manifest::decode(&bytes).map_err(|error| match error {
+        ManifestError::Damaged(reason) => Error::ManifestDamaged { reason },
+        ManifestError::Unsupported(found) => {
+            Error::Unsupported { what: "MANIFEST".to_owned(), found, supported: "1.x".to_owned() }
+        }
+    })
+}
+
+/// Puts `manifest` in the place of what was there, durable when this returns: a crash leaves the one or the other.
+///
+/// # Errors
+/// What the operating system says, and whether the old MANIFEST is certainly still in place.
+pub(crate) fn replace(directory: &dyn Directory, manifest: &Manifest) -> Result<(), Failure> {
+    write_new(directory, manifest).map_err(|error| Failure { error, is_undone: true })?;
+    let path = || directory.path(StoreFile::ManifestNew);
+    directory
+        .rename(StoreFile::ManifestNew, StoreFile::Manifest)
+        .map_err(Error::io("rename", path()))
+        .and_then(|()| directory.sync().map_err(Error::io("fsync the directory of", path())))
+        .map_err(|error| Failure { error, is_undone: false })
+}
+
+/// Writes MANIFEST.new, durable when this returns.
+fn write_new(directory: &dyn Directory, manifest: &Manifest) -> Result<()> {
+    let path = || directory.path(StoreFile::ManifestNew);
+    // Left by a writer that died here: `Create` then makes the file anew, with no old bytes behind the new ones.
+    match directory.remove(StoreFile::ManifestNew) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", path())(error));
+        }
+        _ => {}
+    }
+    let file = directory.open(StoreFile::ManifestNew, Access::Create).map_err(Error::io("create", path()))?;
+    write_all_at(&*file, manifest.encode().as_bytes(), 0).map_err(Error::io("write", path()))?;
+    // Without this the rename can reach the disk before the text: a crash would leave an empty MANIFEST.
+    file.sync().map_err(Error::io("fsync", path()))
+}
+
+/// Makes what MANIFEST says now durable: a writer may have died between its rename and its fsync.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn sync(directory: &dyn Directory) -> Result<()> {
+    let path = || directory.path(StoreFile::Manifest);
+    let file = directory.open(StoreFile::Manifest, Access::Write).map_err(Error::io("open", path()))?;
+    file.sync().map_err(Error::io("fsync", path()))?;
+    directory.sync().map_err(Error::io("fsync the directory of", path()))
+}

@@ -1,0 +1,181 @@
+//! A walk over all records of a segment, in file order, that says what is damaged and goes on behind it.
+
+use super::{Segment, Source};
+use crate::engine::format::record::{Frame, RecordHeader};
+use crate::engine::fs::read_exact_at;
+use crate::engine::location::Seqno;
+use crate::error::{Damage, Result};
+
+/// What is read ahead where nothing is mapped.
+const WINDOW_LEN: u64 = 256 << 10;
+/// Records start on multiples of this.
+const STEP: u64 = 8;
+
+/// Whether the scan reads and checks whole records, or headers and keys alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bodies {
+    Checked,
+    Skipped,
+}
+
+/// What stands at a place.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    /// A record whose header is intact.
+    Record(Scanned<'a>),
+    /// No intact header; [`Scanner::resync`] finds the next.
+    Bad { at: u64, damage: Damage },
+}
+
+/// A record whose header is intact.
+#[derive(Debug)]
+pub(crate) struct Scanned<'a> {
+    pub(crate) at: u64,
+    pub(crate) header: RecordHeader,
+    pub(crate) frame: Frame,
+    /// The whole record, or its header and key where bodies are skipped.
+    pub(crate) bytes: &'a [u8],
+    /// Whether the body is as it was written, and the number in order.
+    pub(crate) damage: Option<Damage>,
+}
+
+impl Scanned<'_> {
+    pub(crate) fn key(&self) -> &[u8] {
+        self.frame.key(self.bytes)
+    }
+}
+
+/// The walk. It reads up to the length that the segment had when the walk began.
+pub(crate) struct Scanner<'s> {
+    segment: &'s Segment,
+    bodies: Bodies,
+    window: Window<'s>,
+    at: u64,
+    end: u64,
+    /// The number of the last intact record.
+    last_seq: Seqno,
+}
+
+impl<'s> Scanner<'s> {
+    pub(crate) fn new(segment: &'s Segment, bodies: Bodies) -> Self {
+        let end = segment.len();
+        Self {
+            segment,
+            bodies,
+            window: Window { segment, buffer: Vec::new(), at: 0 },
+            at: segment.layout.header_len.into(),
+            end,
+            last_seq: segment.base_seq.previous(),
+        }
+    }
+
+    /// The number of the last intact record so far.
+    pub(crate) fn last_seq(&self) -> Seqno {
+        self.last_seq
+    }
+
+    /// What stands at the walk's place, and moves behind it; behind [`Step::Bad`] only [`Scanner::resync`] does.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn next(&mut self) -> Result<Option<Step<'_>>> {
+        let at = self.at;
+        if at >= self.end {
+            return Ok(None);
+        }
+        let (header, frame) = match self.header_at(at)? {
+            Ok(intact) => intact,
+            Err(damage) => return Ok(Some(Step::Bad { at, damage })),
+        };
+        let in_order = header.seq > self.last_seq;
+        let previous = self.last_seq;
+        let len = match self.bodies {
+            Bodies::Checked => frame.len,
+            Bodies::Skipped => frame.value_at,
+        };
+        self.at = at + frame.len;
+        if in_order {
+            self.last_seq = header.seq;
+        }
+        let context = self.segment.layout.records;
+        let bytes = self.window.bytes(at, len)?;
+        let damage = match self.bodies {
+            _ if !in_order => Some(Damage::Order { found: header.seq, previous }),
+            Bodies::Checked => context.check_record(at, bytes).err(),
+            Bodies::Skipped => None,
+        };
+        Ok(Some(Step::Record(Scanned { at, header, frame, bytes, damage })))
+    }
+
+    /// Moves to the next place with an intact header whose number can follow; `None`, and to the end, when there is
+    /// none.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn resync(&mut self) -> Result<Option<u64>> {
+        // A header's checksum is right by chance once in 2^32 places, and a large hole has millions: the number
+        // has to be one that this segment can hold, too.
+        let seqs = self.last_seq.plus(1)..self.segment.base_seq.plus(self.end / STEP);
+        let mut at = self.at + STEP;
+        while at < self.end {
+            if let Ok((header, _)) = self.header_at(at)?
+                && seqs.contains(&header.seq)
+            {
+                self.at = at;
+                return Ok(Some(at));
+            }
+            at += STEP;
+        }
+        self.at = self.end;
+        Ok(None)
+    }
+
+    /// The intact header at `at`, of a record that ends before the segment does.
+    fn header_at(&mut self, at: u64) -> Result<Result<(RecordHeader, Frame), Damage>> {
+        let context = self.segment.layout.records;
+        let room = self.end - at;
+        let bytes = self.window.bytes(at, u64::from(context.header_len).min(room))?;
+        Ok(context.check_header(at, bytes).and_then(|header| {
+            let frame = header.frame(context.header_len);
+            if frame.len <= room {
+                Ok((header, frame))
+            } else {
+                Err(Damage::Truncated { wants: frame.len, has: room })
+            }
+        }))
+    }
+}
+
+/// Bytes of the segment: of the mapping, or of a part of the file read ahead.
+struct Window<'s> {
+    segment: &'s Segment,
+    buffer: Vec<u8>,
+    /// Where in the file the buffer starts.
+    at: u64,
+}
+
+impl Window<'_> {
+    /// `len` bytes at `at`, which the caller knows to be there.
+    fn bytes(&mut self, at: u64, len: u64) -> Result<&[u8]> {
+        match &self.segment.source {
+            Source::Mapped(mapping) => {
+                Ok(mapping.bytes(at as usize..(at + len) as usize).unwrap_or_default())
+            }
+            Source::File(file) => {
+                let held = self.at..self.at + self.buffer.len() as u64;
+                if !held.contains(&at) || at + len > held.end {
+                    let wanted = len.max(WINDOW_LEN).min(self.segment.len() - at);
+                    self.buffer.resize(wanted as usize, 0);
+                    self.at = at;
+                    read_exact_at(&**file, &mut self.buffer, at).map_err(|error| {
+                        // What is in the buffer now is neither the old part nor the new one.
+                        self.buffer.clear();
+                        self.segment.read_error(error)
+                    })?;
+                }
+                let start = (at - self.at) as usize;
+                Ok(&self.buffer[start..start + len as usize])
+            }
+        }
+    }
+}
