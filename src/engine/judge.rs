@@ -1,0 +1,74 @@
+//! Layer 5: torn tail or rot? The judgement on the end of a log whose writer did not close it.
+
+use super::format::record::LAG_UNKNOWN;
+use super::location::{Location, SegmentId, Seqno};
+use super::segment::{Bodies, Scanned, Scanner, Segment, Step};
+use crate::error::Result;
+
+/// The unfinished end of a log: what a crash leaves of writes that nobody was told were done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// Where it starts.
+    pub at: Location,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// What the active segment of a log that was not closed comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) file_len: u64,
+    /// Where the last whole batch ends.
+    pub(crate) end: u64,
+    /// The first damage that had been durable, and the number of a record that proves it.
+    pub(crate) rot: Option<(u64, Seqno)>,
+}
+
+impl Verdict {
+    /// Reads the whole segment. What follows the first bad place is a crash's leavings, unless a later record says
+    /// that the log had been durable beyond that place when it was written.
+    pub(crate) fn of(segment: &Segment) -> Result<Self> {
+        let mut scanner = Scanner::new(segment, Bodies::Checked);
+        let mut end = u64::from(segment.layout.header_len).min(segment.len());
+        // The first bad place, and the number of the last intact record before it.
+        let mut hole: Option<(u64, Seqno)> = None;
+        let mut rot = None;
+        loop {
+            let before = scanner.last_seq();
+            let bad_at = match scanner.next()? {
+                None => break,
+                Some(Step::Record(record)) if record.damage.is_none() => {
+                    match hole {
+                        Some((at, last)) if proves(&record, last) => {
+                            rot.get_or_insert((at, record.header.seq));
+                        }
+                        _ => {}
+                    }
+                    if !record.header.flags.has_more() && (hole.is_none() || rot.is_some()) {
+                        end = record.at + record.frame.len;
+                    }
+                    continue;
+                }
+                Some(Step::Record(record)) => record.at,
+                Some(Step::Bad { at, .. }) => {
+                    scanner.resync()?;
+                    at
+                }
+            };
+            hole.get_or_insert((bad_at, before));
+        }
+        Ok(Self { file_len: segment.len(), end, rot })
+    }
+
+    /// What comes after the end.
+    pub(crate) fn torn(&self, id: SegmentId) -> Option<TornTail> {
+        let at = Location { segment: id, offset: self.end };
+        (self.end < self.file_len).then(|| TornTail { at, len: self.file_len - self.end })
+    }
+}
+
+/// Whether `record` was written when the log was durable beyond number `last`.
+fn proves(record: &Scanned<'_>, last: Seqno) -> bool {
+    let lag = record.header.lag;
+    lag != LAG_UNKNOWN && record.header.seq.0.saturating_sub(lag.into()) > last.0
+}

@@ -1,0 +1,133 @@
+//! Records that are in the log and not yet seen by readers, in log order.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::engine::format::record::Kind;
+use crate::engine::location::Seqno;
+use crate::engine::state::{Replaced, Unpublished};
+
+/// A record that was appended to the active segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Appended {
+    pub(super) record: Unpublished,
+    pub(super) seq: Seqno,
+    /// Its offset in the active segment: sealing publishes all that is pending first.
+    pub(super) at: u64,
+    /// The place in the queue of the record before it with the same hash.
+    shadows: Option<u64>,
+}
+
+impl Appended {
+    /// What a later record of the same key replaces: this one, if it is a put.
+    pub(super) fn as_replaced(&self) -> Option<Replaced> {
+        let Unpublished { address, len, kind, .. } = self.record;
+        (kind == Kind::Put).then_some(Replaced { address, len })
+    }
+}
+
+/// The queue, and for each hash in it its newest record.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    queue: VecDeque<Appended>,
+    /// How many records have left the queue: places are counted from the first record ever, so that they stay valid.
+    gone: u64,
+    newest: HashMap<u64, u64, BuildHasherDefault<AsIs>>,
+}
+
+impl Pending {
+    /// The place that the next record gets.
+    pub(super) fn end(&self) -> u64 {
+        self.gone + self.queue.len() as u64
+    }
+
+    pub(super) fn push(&mut self, record: Unpublished, seq: Seqno, at: u64) {
+        let shadows = self.newest.insert(record.hash, self.end());
+        self.queue.push_back(Appended { record, seq, at, shadows });
+    }
+
+    /// The records with this hash, newest first.
+    pub(super) fn with_hash(&self, hash: u64) -> impl Iterator<Item = &Appended> {
+        let newest = self.newest.get(&hash).copied();
+        std::iter::successors(newest.and_then(|place| self.get(place)), |record| {
+            record.shadows.and_then(|place| self.get(place))
+        })
+    }
+
+    fn get(&self, place: u64) -> Option<&Appended> {
+        self.queue.get(usize::try_from(place.checked_sub(self.gone)?).ok()?)
+    }
+
+    /// Takes the first record, if its number is at most `last`.
+    pub(super) fn pop(&mut self, last: Seqno) -> Option<Unpublished> {
+        let first = self.queue.pop_front_if(|first| first.seq <= last)?;
+        if self.newest.get(&first.record.hash) == Some(&self.gone) {
+            self.newest.remove(&first.record.hash);
+        }
+        self.gone += 1;
+        Some(first.record)
+    }
+
+    /// Takes back the records from place `end` on.
+    pub(super) fn truncate(&mut self, end: u64) {
+        while self.end() > end {
+            let Some(last) = self.queue.pop_back() else { return };
+            match last.shadows.filter(|&place| place >= self.gone) {
+                Some(place) => self.newest.insert(last.record.hash, place),
+                None => self.newest.remove(&last.record.hash),
+            };
+        }
+    }
+}
+
+/// A hasher for what is a hash already.
+#[derive(Debug, Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::keydir::Address;
+
+    fn record(hash: u64, address: u64) -> Unpublished {
+        Unpublished { hash, address: Address(address), len: 40, kind: Kind::Put, replaced: None }
+    }
+
+    fn addresses(pending: &Pending, hash: u64) -> Vec<u64> {
+        pending.with_hash(hash).map(|appended| appended.record.address.0).collect()
+    }
+
+    #[test]
+    fn records_leave_in_order_and_those_taken_back_were_never_there() {
+        let mut pending = Pending::default();
+        for (seq, hash) in [(1, 7), (2, 8), (3, 7), (4, 7)] {
+            pending.push(record(hash, seq), Seqno(seq), seq * 40);
+        }
+        assert_eq!(addresses(&pending, 7), [4, 3, 1]);
+        pending.truncate(3);
+        assert_eq!(addresses(&pending, 7), [3, 1]);
+        assert_eq!(pending.pop(Seqno(2)).map(|record| record.address), Some(Address(1)));
+        assert_eq!(addresses(&pending, 7), [3]);
+        assert_eq!(pending.pop(Seqno(2)).map(|record| record.address), Some(Address(2)));
+        assert!(pending.pop(Seqno(2)).is_none(), "the third is not due yet");
+        pending.truncate(2);
+        assert!(pending.queue.is_empty());
+        assert!(addresses(&pending, 7).is_empty() && addresses(&pending, 8).is_empty());
+    }
+}
