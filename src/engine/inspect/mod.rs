@@ -1,0 +1,439 @@
+//! Layer 8: a segment taken apart — every byte, what it is, and why it is there.
+//!
+//! It reads the files alone, with `pread`, and works on a store that does not open. What an open store's index knows
+//! makes it faster, not different.
+
+mod fates;
+mod item;
+mod neighbours;
+
+use std::path::Path;
+
+pub use item::{Fate, Item, RecordItem};
+
+use self::fates::Fates;
+use self::neighbours::Neighbours;
+use super::clock::{Clock, SystemClock};
+use super::format::manifest::Extent as FileExtent;
+use super::format::record::Kind;
+use super::format::segment_header::{HeaderError, Layout, SegmentHeader};
+use super::fs::{FileSystem, OsFileSystem};
+use super::judge::Verdict;
+use super::location::{SegmentId, Seqno};
+use super::options::Options;
+use super::segment::{Bodies, Scanner, Segment, Step};
+use super::state::State;
+use crate::error::{Damage, Error, Result};
+
+/// What a segment file is to its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The end of the log, written to by the next writer or by one that has it open.
+    Active,
+    /// A part of the log that is final.
+    Sealed,
+    /// MANIFEST does not list it: a leftover, which the next open for writing removes if this store made it.
+    Orphan,
+    /// MANIFEST cannot be read, so nobody knows.
+    Unknown,
+}
+
+/// The fields of a segment's header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderInfo {
+    /// Format version; another major version is not read.
+    pub major: u16,
+    /// Format version; any minor version is read.
+    pub minor: u16,
+    /// Length of this header in bytes.
+    pub header_len: u16,
+    /// Length of each record's header in bytes.
+    pub record_header_len: u16,
+    /// The identity of the store.
+    pub store: [u8; 16],
+    /// The segment.
+    pub segment: SegmentId,
+    /// The least number that its records may have.
+    pub base_seq: Seqno,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// Features that a reader must know; none are defined.
+    pub incompat: u16,
+    /// Mixed into every checksum of its records.
+    pub salt: u32,
+    /// The header's own checksum.
+    pub crc: u32,
+    /// The header as it stands in the file.
+    pub bytes: Vec<u8>,
+}
+
+/// What the bytes of a segment come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Records with an intact header.
+    pub record_count: u64,
+    /// Records that are their key's newest.
+    pub live_count: u64,
+    /// Bytes of those.
+    pub live_len: u64,
+    /// Puts that a later record replaced or deleted.
+    pub dead_count: u64,
+    /// Bytes of those.
+    pub dead_len: u64,
+    /// Deletes.
+    pub tombstone_count: u64,
+    /// Bytes of those.
+    pub tombstone_len: u64,
+    /// Records that are their key's newest, and have expired.
+    pub expired_count: u64,
+    /// Bytes of those.
+    pub expired_len: u64,
+    /// Damaged records, and stretches in which no record can be made out.
+    pub damaged_count: u64,
+    /// Bytes of those.
+    pub damaged_len: u64,
+    /// Bytes of an unfinished end.
+    pub torn_len: u64,
+}
+
+/// What a stretch of a segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtentKind {
+    /// The segment's header.
+    Header,
+    /// Records that are their key's newest.
+    Live,
+    /// Puts that a later record replaced or deleted, and records of kinds that this version skips.
+    Dead,
+    /// Deletes.
+    Tombstone,
+    /// Records that have expired.
+    Expired,
+    /// Bytes that are not as they were written.
+    Damaged,
+    /// An unfinished end.
+    Torn,
+}
+
+/// A stretch of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// What it is.
+    pub kind: ExtentKind,
+    /// Its first byte.
+    pub at: u64,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// Which items to give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Items that start before this byte are left out.
+    pub from: u64,
+    /// Only this many of the last ones.
+    pub tail: Option<usize>,
+    /// Only the record with this position, counted from 0.
+    pub record: Option<u64>,
+}
+
+/// A segment taken apart. Takes memory for its records' places (about 48 bytes each), not for what is in them.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The segment.
+    pub id: SegmentId,
+    /// What it is to the store.
+    pub role: Role,
+    /// The file's length in bytes, as far as it was looked at.
+    pub len: u64,
+    /// Its header, or what is wrong with that.
+    pub header: Result<HeaderInfo, Damage>,
+    /// What its bytes come to.
+    pub totals: Totals,
+    /// What each byte is, in file order and without gaps; neighbours of one kind are one.
+    pub extents: Vec<Extent>,
+    segment: Segment,
+    pieces: Vec<Piece>,
+    fates: Fates,
+}
+
+/// A stretch of the segment, kept small.
+#[derive(Clone, Debug)]
+enum Piece {
+    /// A record with an intact header.
+    Record { at: u64, len: u64, hash: u64, kind: Kind, damage: Option<Damage>, is_expired: bool },
+    /// Bytes in which no record can be made out.
+    Damaged { at: u64, len: u64, damage: Damage, next: Option<u64> },
+    /// The unfinished end.
+    Torn { at: u64, len: u64, damage: Damage, records: u64 },
+}
+
+impl Piece {
+    fn at(&self) -> u64 {
+        match self {
+            Self::Record { at, .. } | Self::Damaged { at, .. } | Self::Torn { at, .. } => *at,
+        }
+    }
+}
+
+/// Takes apart segment `id` of the store in directory `path`, from the files alone: no lock, no index, nothing
+/// written. Works on a store that does not open, and beside a writer.
+///
+/// # Errors
+/// [`Error::SegmentMissing`] when there is no such file, [`Error::Unsupported`] for a format that this version does not
+/// read, and [`Error::Io`].
+pub fn segment(path: &Path, id: SegmentId) -> Result<Inspection> {
+    let directory = OsFileSystem.open_directory(path).map_err(Error::io("open", path))?;
+    take_apart(Neighbours::of(directory, id)?, id, SystemClock.now_ms(), None)
+}
+
+/// Takes apart segment `id` of an open store.
+pub(crate) fn of_open_store(
+    path: &Path,
+    options: &Options,
+    state: &State,
+    id: SegmentId,
+) -> Result<Inspection> {
+    let directory = options.file_system.open_directory(path).map_err(Error::io("open", path))?;
+    take_apart(Neighbours::of(directory, id)?, id, options.clock.now_ms(), Some(state))
+}
+
+fn take_apart(
+    neighbours: Neighbours,
+    id: SegmentId,
+    now_ms: u64,
+    state: Option<&State>,
+) -> Result<Inspection> {
+    let bytes = neighbours.header_bytes(id)?;
+    let header = header(id, &bytes)?;
+    let known =
+        state.map(State::segments).and_then(|set| set.iter().find(|segment| segment.id == id).cloned());
+    // Behind what this process has acknowledged there may be a write under way.
+    let limit = known.as_ref().map_or(u64::MAX, |segment| segment.len());
+    let layout = neighbours.layout(id).or(header.as_ref().ok().map(layout_of)).unwrap_or(Layout::current(0));
+    let segment = neighbours.open(id, layout, limit)?;
+    let is_unclean = known.is_none() && matches!(neighbours.extent(id), Some(FileExtent::Active(_)));
+    let pieces = pieces(&segment, is_unclean, now_ms)?;
+    let mut inspection = Inspection {
+        id,
+        role: neighbours.role(id),
+        len: segment.len(),
+        header,
+        totals: Totals::default(),
+        extents: Vec::new(),
+        fates: Fates::new(neighbours, &segment, &pieces)?,
+        segment,
+        pieces,
+    };
+    let is_live =
+        |key: &[u8], at| known.as_ref().zip(state).map(|(known, state)| state.points_to(key, known, at));
+    inspection.fates.settle_live(&inspection.segment, &inspection.pieces, is_live)?;
+    inspection.sum_up();
+    Ok(inspection)
+}
+
+fn layout_of(header: &HeaderInfo) -> Layout {
+    let mut layout = Layout::current(header.salt);
+    layout.header_len = header.header_len;
+    layout.records.header_len = header.record_header_len;
+    layout
+}
+
+fn header(id: SegmentId, bytes: &[u8]) -> Result<Result<HeaderInfo, Damage>> {
+    Ok(match SegmentHeader::decode(bytes) {
+        Ok(header) => Ok(HeaderInfo {
+            major: header.major,
+            minor: header.minor,
+            header_len: header.layout.header_len,
+            record_header_len: header.layout.records.header_len,
+            store: header.store.0,
+            segment: header.segment,
+            base_seq: header.base_seq,
+            created_ms: header.created_ms,
+            incompat: header.incompat,
+            salt: header.layout.records.salt,
+            crc: header.crc,
+            bytes: bytes.get(..header.layout.header_len.into()).unwrap_or_default().to_vec(),
+        }),
+        Err(HeaderError::Damaged(damage)) => Err(damage),
+        Err(HeaderError::Unsupported(found)) => {
+            let what = format!("segment {id}");
+            return Err(Error::Unsupported { what, found, supported: "1.x".to_owned() });
+        }
+    })
+}
+
+/// The stretches of a segment, in file order.
+fn pieces(segment: &Segment, is_unclean: bool, now_ms: u64) -> Result<Vec<Piece>> {
+    // Only the end that a writer did not close can be torn; elsewhere what is not a record is damage.
+    let verdict = if is_unclean { Some(Verdict::of(segment)?) } else { None };
+    let end = verdict.map_or(segment.len(), |verdict| verdict.end);
+    let mut pieces = Vec::new();
+    let mut torn: Option<(u64, Option<Damage>)> = None;
+    let mut scanner = Scanner::new(segment, Bodies::Checked);
+    while let Some(step) = scanner.next()? {
+        match step {
+            Step::Record(record) if record.at < end => {
+                let is_expired =
+                    record.frame.expires_ms(record.bytes).is_some_and(|expires_ms| expires_ms <= now_ms);
+                pieces.push(Piece::Record {
+                    at: record.at,
+                    len: record.frame.len,
+                    hash: fates::hash(record.key()),
+                    kind: record.header.kind(),
+                    damage: record.damage,
+                    is_expired,
+                });
+            }
+            Step::Bad { at, damage } if at < end => {
+                let next = scanner.resync()?;
+                pieces.push(Piece::Damaged { at, len: next.unwrap_or(end) - at, damage, next });
+            }
+            Step::Record(record) => {
+                let (count, _) = torn.get_or_insert((0, None));
+                *count += u64::from(record.damage.is_none());
+            }
+            Step::Bad { damage, .. } => {
+                torn.get_or_insert((0, None)).1.get_or_insert(damage);
+                break;
+            }
+        }
+    }
+    if end < segment.len() {
+        let (records, damage) = torn.unwrap_or_default();
+        let len = segment.len() - end;
+        let damage = damage.unwrap_or(Damage::UnfinishedBatch);
+        pieces.push(Piece::Torn { at: end, len, damage, records });
+    }
+    Ok(pieces)
+}
+
+impl Inspection {
+    /// The items of `range`, in file order. Why a record is dead is looked up in growing steps as they are asked for, so
+    /// the first items are there at once.
+    #[must_use]
+    pub fn items(&self, range: Range) -> Items<'_> {
+        let first = self.pieces.partition_point(|piece| piece.at() < range.from);
+        let mut pieces = first..self.pieces.len();
+        if let Some(count) = range.tail {
+            pieces.start = pieces.end.saturating_sub(count).max(pieces.start);
+        }
+        if let Some(wanted) = range.record {
+            let found = self.record_pieces().find(|&(index, _)| index == wanted).map(|(_, piece)| piece);
+            pieces = found.filter(|piece| pieces.contains(piece)).map_or(0..0, |piece| piece..piece + 1);
+        }
+        let index =
+            self.pieces[..pieces.start].iter().filter(|piece| matches!(piece, Piece::Record { .. })).count();
+        Items { inspection: self, pieces, index: index as u64, resolved_to: 0, step: Items::FIRST_STEP }
+    }
+
+    /// Each record's position, and its piece's.
+    fn record_pieces(&self) -> impl Iterator<Item = (u64, usize)> + '_ {
+        let records =
+            self.pieces.iter().enumerate().filter(|(_, piece)| matches!(piece, Piece::Record { .. }));
+        records.enumerate().map(|(index, (piece, _))| (index as u64, piece))
+    }
+
+    fn extent_kind(&self, index: usize) -> ExtentKind {
+        match &self.pieces[index] {
+            Piece::Damaged { .. } | Piece::Record { damage: Some(_), .. } => ExtentKind::Damaged,
+            Piece::Torn { .. } => ExtentKind::Torn,
+            Piece::Record { kind: Kind::Delete, .. } => ExtentKind::Tombstone,
+            Piece::Record { kind: Kind::Other(_), .. } => ExtentKind::Dead,
+            Piece::Record { is_expired, .. } => match self.fates.is_live(index) {
+                true if *is_expired => ExtentKind::Expired,
+                true => ExtentKind::Live,
+                false => ExtentKind::Dead,
+            },
+        }
+    }
+
+    /// Fills the totals and the extents.
+    fn sum_up(&mut self) {
+        let header_len = u64::from(self.segment.layout.header_len).min(self.len);
+        self.add_extent(Extent { kind: ExtentKind::Header, at: 0, len: header_len });
+        for index in 0..self.pieces.len() {
+            let kind = self.extent_kind(index);
+            let (at, len) = match &self.pieces[index] {
+                Piece::Record { at, len, .. } => {
+                    self.totals.record_count += 1;
+                    (*at, *len)
+                }
+                Piece::Damaged { at, len, .. } | Piece::Torn { at, len, .. } => (*at, *len),
+            };
+            self.totals.add(kind, len);
+            self.add_extent(Extent { kind, at, len });
+        }
+    }
+
+    fn add_extent(&mut self, extent: Extent) {
+        match self.extents.last_mut() {
+            Some(last) if last.kind == extent.kind => last.len += extent.len,
+            _ => self.extents.push(extent),
+        }
+    }
+}
+
+impl Totals {
+    fn add(&mut self, kind: ExtentKind, len: u64) {
+        let mut no_count = 0;
+        let (count, total) = match kind {
+            ExtentKind::Header => return,
+            ExtentKind::Live => (&mut self.live_count, &mut self.live_len),
+            ExtentKind::Dead => (&mut self.dead_count, &mut self.dead_len),
+            ExtentKind::Tombstone => (&mut self.tombstone_count, &mut self.tombstone_len),
+            ExtentKind::Expired => (&mut self.expired_count, &mut self.expired_len),
+            ExtentKind::Damaged => (&mut self.damaged_count, &mut self.damaged_len),
+            ExtentKind::Torn => (&mut no_count, &mut self.torn_len),
+        };
+        *count += 1;
+        *total += len;
+    }
+}
+
+/// The items of a segment, in file order.
+#[derive(Debug)]
+pub struct Items<'a> {
+    inspection: &'a Inspection,
+    pieces: std::ops::Range<usize>,
+    /// The position of the next record.
+    index: u64,
+    /// Pieces before this one know their fate.
+    resolved_to: usize,
+    step: usize,
+}
+
+impl Items<'_> {
+    /// Looking up fates walks over later segments, once a step: few items cost little, and all of them few walks.
+    const FIRST_STEP: usize = 64;
+    const GROWTH: usize = 8;
+}
+
+impl Iterator for Items<'_> {
+    type Item = Result<Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let inspection = self.inspection;
+        let at = self.pieces.next()?;
+        if at >= self.resolved_to {
+            self.resolved_to = (at + self.step).min(self.pieces.end);
+            self.step *= Self::GROWTH;
+            let wanted = at..self.resolved_to;
+            if let Err(error) = inspection.fates.resolve(&inspection.segment, &inspection.pieces, wanted) {
+                return Some(Err(error));
+            }
+        }
+        Some(match &inspection.pieces[at] {
+            Piece::Record { .. } => {
+                self.index += 1;
+                inspection.record_item(at, self.index - 1).map(|record| Item::Record(Box::new(record)))
+            }
+            Piece::Damaged { at, len, damage, next } => {
+                Ok(Item::Damaged { at: *at, len: *len, damage: damage.clone(), next: *next })
+            }
+            Piece::Torn { at, len, damage, records } => {
+                Ok(Item::Torn { at: *at, len: *len, damage: damage.clone(), records: *records })
+            }
+        })
+    }
+}
