@@ -1,1 +1,84 @@
-//! x
+//! **logkv**: a key-value store in the manner of Bitcask, in one process and one directory.
+//!
+//! Every write appends a record to a log; an in-memory index, the *keydir*, says where each key's newest record is; a
+//! read is one look at the index and one at the record, which is mapped and not copied.
+//!
+//! ```
+//! # let dir = tempfile::tempdir()?;
+//! let store = logkv::Store::open(dir.path())?;
+//! store.put("user:1", "Alice")?;
+//! store.put("user:2", "Bob")?;
+//! store.delete("user:2")?;
+//! assert_eq!(store.get("user:1")?.as_deref(), Some(&b"Alice"[..]));
+//! for entry in store.scan_prefix("user:")? {
+//!     let entry = entry?;
+//!     println!("{:?} = {:?}", entry.meta.key, entry.value);
+//! }
+//! store.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to look
+//! [`Store`] is the front door, [`Options`] what can be chosen, [`Sync`] what a power cut may take, [`Batch`] writes that
+//! happen together, [`inspect`] a segment taken apart, [`fs`] what is below (and where a test makes it fail), and the
+//! `engine` module's source the map of the rooms.
+//!
+//! # Guarantees
+//! - A write that returned survives the death of the process, under every policy but [`Sync::Buffered`]; under
+//!   [`Sync::Always`] also a power cut. Nobody reads a write that a power cut could still take then.
+//! - A [`Batch`] is there as a whole or not at all.
+//! - Every record has two checksums. A damaged one is an error for its key alone, never wrong bytes.
+//! - One writer: a second one is refused, in this process and in others. Read-only opens go beside it and write nothing.
+//!
+//! # Limits
+//! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB and 131,072 segments a
+//! store. The keydir takes 9.4 to 11.8 bytes of memory a key, whatever the key's length. Linux; the directory must be on a
+//! file system with `flock` and coherent mappings, so not on NFS.
+//!
+//! # Words
+//! - *segment*: a file of records; the last one is *active*, the rest are *sealed*: final.
+//! - *record*: one put or delete, with its number, time and checksums.
+//! - *tombstone*: the record of a delete.
+//! - *live* and *dead*: a key's newest put, and everything a later record replaced.
+//! - *seqno*: a record's number; the order of the log.
+//! - *MANIFEST*: the text file that lists the segments in log order.
+
+mod engine;
+mod error;
+
+pub use engine::batch::{Batch, Op};
+pub use engine::clock::{Clock, ManualClock, SystemClock};
+pub use engine::judge::TornTail;
+pub use engine::location::{Location, SegmentId, Seqno};
+pub use engine::log::Commit;
+pub use engine::options::{
+    Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT,
+};
+pub use engine::recovery::{FoundDamage, OpenReport};
+pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
+pub use engine::store::{Pending, SegmentState, SegmentStats, Stats, Store};
+pub use engine::value::Value;
+pub use error::{Damage, Error, Result};
+
+/// The layouts of a segment's header and of a record's, field by field.
+pub mod layout {
+    pub use crate::engine::format::Field;
+    pub use crate::engine::format::record::RECORD_FIELDS;
+    pub use crate::engine::format::segment_header::SEGMENT_FIELDS;
+}
+
+/// A segment taken apart: every byte, what it is, and why it is there.
+pub mod inspect {
+    pub use crate::engine::format::record::Kind;
+    pub use crate::engine::inspect::{
+        Extent, ExtentKind, Fate, HeaderInfo, Inspection, Item, Items, Range, RecordItem, Role, Totals,
+        segment,
+    };
+}
+
+/// What a store needs of the operating system, as traits: a test puts its own file system below a store.
+pub mod fs {
+    pub use crate::engine::fs::{
+        Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, OsFileSystem, PathKind, StoreFile,
+    };
+}

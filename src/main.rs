@@ -1,1 +1,2 @@
-fn main(){}
+//! The logkv shell.
+fn main() {}

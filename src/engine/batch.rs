@@ -93,7 +93,7 @@ impl Batch {
     }
 
     /// The operations, in the order they were added.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Op<'_>> + ExactSizeIterator {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Op<'_>> + ExactSizeIterator + Clone {
         self.ops.iter().map(|span| {
             let (key, rest) = self.bytes[span.at..].split_at(span.key_len);
             span.value_len.map_or(Op::Delete { key }, |len| Op::Put { key, value: &rest[..len] })
@@ -112,11 +112,7 @@ mod tests {
         let ops: Vec<_> = batch.iter().collect();
         assert_eq!(
             ops,
-            [
-                Op::Put { key: b"a", value: b"1" },
-                Op::Delete { key: b"b" },
-                Op::Put { key: b"", value: b"" }
-            ]
+            [Op::Put { key: b"a", value: b"1" }, Op::Delete { key: b"b" }, Op::Put { key: b"", value: b"" }]
         );
         batch.clear();
         assert!(batch.is_empty());

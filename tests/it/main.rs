@@ -1,1 +1,4 @@
-fn main(){}
+//! The one integration test program of logkv; a room a topic.
+
+mod common;
+mod store;

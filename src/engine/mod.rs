@@ -1,0 +1,53 @@
+//! The engine: the log, the keydir, and the order of steps that keeps data.
+//!
+//! # Layers
+//! A module uses those of lower layers alone; a test reads this table and holds the code to it.
+//!
+//! | layer | modules | what they know |
+//! |---|---|---|
+//! | 0 | `location`, `clock`, `batch` | numbers, time, operations |
+//! | 1 | `crate::error` | what can go wrong, in sentences |
+//! | 2 | `format`, `fs` | bytes and values; the operating system |
+//! | 3 | `options`, `value`, `keydir` | choices; bytes and what keeps them alive; the index |
+//! | 4 | `segment`, `catalog` | one segment; the file MANIFEST |
+//! | 5 | `state`, `judge` | what readers see; torn tail or rot |
+//! | 6 | `log` | the write end: append, make durable, publish, seal |
+//! | 7 | `recovery`, `syncer` | a directory becomes a state and a log; the background sync |
+//! | 8 | `inspect`, `scan` | a segment taken apart; keys in order |
+//! | 9 | `store` | the front door |
+//!
+//! # The life of a write
+//! [`Store::put`](crate::Store::put) → `log::append` takes the log's lock, checks the lengths, makes room (sealing the
+//! active segment and starting the next if need be), finds the record that is replaced, stages the new one with its
+//! checksums, writes it to the file → `log::wait` makes it durable, if the policy says so, with one `fdatasync` for all
+//! who wait → `state::publish` swaps the keydir's slot and counts what died.
+//!
+//! # The life of a read
+//! [`Store::get`](crate::Store::get) → `state::find` hashes the key, looks into one shard for candidates, finds each
+//! one's segment by the page table → `segment::lookup` compares the key in the record and checks its checksum → the
+//! [`Value`](crate::Value) points into the mapping.
+//!
+//! # Lock order
+//! 1. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing; not held during a shared sync;
+//! 2. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
+//!
+//! `syncer`'s lock stands alone. Readers take rank 2 only.
+
+pub(crate) mod batch;
+pub(crate) mod catalog;
+pub(crate) mod clock;
+pub(crate) mod format;
+pub(crate) mod fs;
+pub(crate) mod inspect;
+pub(crate) mod judge;
+pub(crate) mod keydir;
+pub(crate) mod location;
+pub(crate) mod log;
+pub(crate) mod options;
+pub(crate) mod recovery;
+pub(crate) mod scan;
+pub(crate) mod segment;
+pub(crate) mod state;
+pub(crate) mod store;
+pub(crate) mod syncer;
+pub(crate) mod value;

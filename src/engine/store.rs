@@ -1,0 +1,478 @@
+//! Layer 9: [`Store`], the front door: which parts a call goes through, in which order.
+
+use std::ops::{Bound, RangeBounds};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::batch::{Batch, Op};
+use super::inspect::{self, Inspection};
+use super::location::{SegmentId, Seqno};
+use super::log::{Commit, Condition, Log, Ticket};
+use super::options::{Options, Sync};
+use super::recovery::{self, OpenReport};
+use super::scan::{Entry, Keys, Scan};
+use super::segment::Segment;
+use super::state::State;
+use super::syncer::Syncer;
+use super::value::Value;
+use crate::error::{Error, Result};
+
+/// A store, open in this process. Clones are handles to the same one and can be used from any thread.
+///
+/// Reads never wait for a write or a sync. The store is closed cleanly when [`Store::close`] is called or the last
+/// handle is dropped; reads through other handles go on, writes do not.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// let store = logkv::Store::open(dir.path())?;
+/// store.put("greeting", "hello")?;
+/// assert_eq!(store.get("greeting")?.expect("just put"), b"hello");
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    options: Options,
+    state: Arc<State>,
+    /// Stopped before the log is let go, which closes it.
+    #[expect(dead_code, reason = "its thread lives as long as it does")]
+    syncer: Option<Syncer>,
+    /// `None` when the store was opened read-only.
+    log: Option<Arc<Log>>,
+    report: OpenReport,
+    /// The newest record's number when the store was opened.
+    opened_at: Seqno,
+    /// The segment that was the log's end then, if it was not sealed.
+    end: Option<SegmentId>,
+}
+
+/// Figures of a whole store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Keys that are there.
+    pub key_count: u64,
+    /// Bytes of the records that hold them.
+    pub live_len: u64,
+    /// Bytes of everything else in the segments but their headers: replaced and deleted records, tombstones, damage.
+    pub dead_len: u64,
+    /// Bytes of all segments.
+    pub disk_len: u64,
+    /// Segments in the log.
+    pub segment_count: u64,
+    /// Records in the log, of every kind.
+    pub record_count: u64,
+    /// Tombstones among them.
+    pub tombstone_count: u64,
+    /// Bytes that they take.
+    pub tombstone_len: u64,
+    /// The number of the newest record.
+    pub last_seq: Seqno,
+    /// The number of the newest record that is known to be durable.
+    pub durable_seq: Seqno,
+    /// Memory that the keydir takes, in bytes.
+    pub keydir_len: u64,
+    /// Damaged places that opening the store met.
+    pub damage_count: u64,
+}
+
+/// Whether a segment is still written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentState {
+    /// Records are appended to it.
+    Active,
+    /// It is final.
+    Sealed,
+}
+
+/// Figures of one segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentStats {
+    /// Its number.
+    pub id: SegmentId,
+    /// Whether it is still written to.
+    pub state: SegmentState,
+    /// The least number that its records may have.
+    pub base_seq: Seqno,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Records in it, of every kind.
+    pub record_count: u64,
+    /// Records in it that are their key's newest.
+    pub live_count: u64,
+    /// Bytes of those.
+    pub live_len: u64,
+    /// Bytes of everything else but the header.
+    pub dead_len: u64,
+    /// Tombstones in it.
+    pub tombstone_count: u64,
+    /// Bytes of those.
+    pub tombstone_len: u64,
+    /// When it was made, in milliseconds since 1970; 0 when its header is damaged.
+    pub created_ms: u64,
+}
+
+/// A write that was appended by [`Store::submit`] and has not been waited for.
+///
+/// Under [`Sync::Always`] readers do not see it, and a power cut may take it, until [`Pending::wait`] returns, for it or
+/// for a later one, or [`Store::sync`] does. Dropping it does not take the write back.
+#[derive(Debug)]
+#[must_use = "the write is acknowledged when `wait` returns"]
+pub struct Pending {
+    log: Arc<Log>,
+    ticket: Ticket,
+}
+
+impl Pending {
+    /// Waits until the write, and every one before it, is as durable as the sync policy says, and visible. `None`
+    /// when nothing had to be written.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] when making it durable failed.
+    pub fn wait(self) -> Result<Option<Commit>> {
+        self.log.wait(&self.ticket)?;
+        Ok(self.ticket.commit)
+    }
+}
+
+impl Store {
+    /// Opens the store in directory `path` with [`Options::default`], and makes it if the directory is missing or
+    /// empty.
+    ///
+    /// # Errors
+    /// As [`Store::open_with`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// Opens the store in directory `path`. Reads the whole log once, to build the index.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`], [`Error::Unsupported`],
+    /// [`Error::ManifestDamaged`], [`Error::SegmentMissing`], [`Error::Rot`], and [`Error::Io`]. Damage of single
+    /// records is no error here: [`Store::open_report`] tells it.
+    pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let path = path.as_ref();
+        let opened = recovery::open(path, &options)?;
+        let log = opened.log.map(Arc::new);
+        let syncer = match (&log, options.sync) {
+            (Some(log), Sync::Every(interval)) => Some(Syncer::start(Arc::clone(log), interval)?),
+            _ => None,
+        };
+        Ok(Self(Arc::new(Shared {
+            path: path.to_owned(),
+            options,
+            state: opened.state,
+            syncer,
+            log,
+            report: opened.report,
+            opened_at: opened.last_seq,
+            end: opened.end,
+        })))
+    }
+
+    /// The value of `key`, or `None` if it is not there. One look at the index and one at the record; from a mapped
+    /// segment nothing is copied.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the key's record is not as it was written, and [`Error::Io`].
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        self.reveal()?;
+        self.0.state.find(key.as_ref())?.map(super::segment::Record::into_value).transpose()
+    }
+
+    /// The value of `key`, with the number, time and place of its record.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
+        self.reveal()?;
+        self.0.state.find(key.as_ref())?.map(Entry::of).transpose()
+    }
+
+    /// Whether `key` is there.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.reveal()?;
+        Ok(self.0.state.find(key.as_ref())?.is_some())
+    }
+
+    /// Sets `key` to `value`. When this returns, the write is as durable as the sync policy says.
+    ///
+    /// # Errors
+    /// [`Error::KeyLength`], [`Error::ValueLength`], [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`] and
+    /// [`Error::Io`]: nothing was written. [`Error::OutcomeUnknown`]: it may have been.
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Commit> {
+        let put = Op::Put { key: key.as_ref(), value: value.as_ref() };
+        let commit = self.commit(std::iter::once(put), Condition::None)?;
+        Ok(commit.expect("a put without a condition always writes"))
+    }
+
+    /// Sets `key` to `value` if it is not there; `None`, and nothing written, if it is.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn put_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Option<Commit>> {
+        let put = Op::Put { key: key.as_ref(), value: value.as_ref() };
+        self.commit(std::iter::once(put), Condition::Absent)
+    }
+
+    /// Sets `key` to `value` if it is there already; `None`, and nothing written, if it is not.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn put_if_present(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Option<Commit>> {
+        let put = Op::Put { key: key.as_ref(), value: value.as_ref() };
+        self.commit(std::iter::once(put), Condition::Present)
+    }
+
+    /// Removes `key`; whether it was there. Removing what is not there writes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        let commit = self.commit(std::iter::once(Op::Delete { key: key.as_ref() }), Condition::None)?;
+        Ok(commit.is_some())
+    }
+
+    /// Applies all of `batch` or nothing of it, also across a crash. `None` when nothing had to be written: it was
+    /// empty, or deleted only what was not there.
+    ///
+    /// # Errors
+    /// As [`Store::put`], and [`Error::BatchLength`].
+    pub fn write(&self, batch: &Batch) -> Result<Option<Commit>> {
+        self.commit(batch.iter(), Condition::None)
+    }
+
+    /// Appends `batch` and does not wait: what follows shares one sync with it. [`Pending::wait`] acknowledges it.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn submit(&self, batch: &Batch) -> Result<Pending> {
+        let log = self.log()?;
+        let ticket = log.append(batch.iter(), Condition::None)?;
+        Ok(Pending { log: Arc::clone(log), ticket })
+    }
+
+    /// The number of keys. Costs nothing.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        if let Err(error) = self.reveal() {
+            // The log is poisoned now, and whoever writes next is told.
+            tracing::error!(%error, "what was held back could not be written");
+        }
+        self.0.state.keydir.count()
+    }
+
+    /// Whether there are no keys.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The keys of `range` in ascending byte order, from both ends, as they are now.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// use std::ops::Bound;
+    /// # for key in ["a", "b", "c"] { store.put(key, "")?; }
+    /// let from_b = (Bound::Included(&b"b"[..]), Bound::Unbounded);
+    /// let keys: Vec<_> = store.keys(from_b)?.map(|entry| Ok(entry?.key.to_vec())).collect::<logkv::Result<_>>()?;
+    /// assert_eq!(keys, [b"b", b"c"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn keys(&self, range: impl RangeBounds<[u8]>) -> Result<Keys> {
+        self.reveal()?;
+        Ok(Keys::new(&self.0.state, &range))
+    }
+
+    /// As [`Store::keys`], with the values.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<Scan> {
+        self.reveal()?;
+        Ok(Scan::new(&self.0.state, &range))
+    }
+
+    /// The keys that start with `prefix`, in ascending byte order.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn keys_with_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Keys> {
+        let end = prefix_end(prefix.as_ref());
+        self.keys((Bound::Included(prefix.as_ref()), bound_before(end.as_deref())))
+    }
+
+    /// As [`Store::keys_with_prefix`], with the values.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Scan> {
+        let end = prefix_end(prefix.as_ref());
+        self.scan((Bound::Included(prefix.as_ref()), bound_before(end.as_deref())))
+    }
+
+    /// Figures of the whole store. Costs a pass over the segments, not over the keys.
+    ///
+    /// # Errors
+    /// What the operating system says, when writes were held back.
+    pub fn stats(&self) -> Result<Stats> {
+        let segments = self.segments()?;
+        let state = &self.0.state;
+        let (last_seq, durable_seq) =
+            self.0.log.as_ref().map_or((self.0.opened_at, self.0.opened_at), |log| log.progress());
+        let sum = |what: fn(&SegmentStats) -> u64| segments.iter().map(what).sum();
+        Ok(Stats {
+            key_count: state.keydir.count(),
+            live_len: sum(|segment| segment.live_len),
+            dead_len: sum(|segment| segment.dead_len),
+            disk_len: sum(|segment| segment.len),
+            segment_count: segments.len() as u64,
+            record_count: sum(|segment| segment.record_count),
+            tombstone_count: sum(|segment| segment.tombstone_count),
+            tombstone_len: sum(|segment| segment.tombstone_len),
+            last_seq,
+            durable_seq,
+            keydir_len: state.keydir.memory_len(),
+            damage_count: self.0.report.damage.len() as u64,
+        })
+    }
+
+    /// Figures of each segment, in log order.
+    ///
+    /// # Errors
+    /// What the operating system says, when writes were held back.
+    pub fn segments(&self) -> Result<Vec<SegmentStats>> {
+        self.reveal()?;
+        let active = self.0.log.as_ref().map_or(self.0.end, |log| log.active_id());
+        Ok(self.0.state.segments().iter().map(|segment| SegmentStats::of(segment, active)).collect())
+    }
+
+    /// Makes everything acknowledged so far durable.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn sync(&self) -> Result<()> {
+        self.log()?.sync()
+    }
+
+    /// Seals the active segment; the next write starts a new one. `None` when there was nothing to seal.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn rotate(&self) -> Result<Option<SegmentId>> {
+        self.log()?.rotate()
+    }
+
+    /// Takes one segment apart.
+    ///
+    /// # Errors
+    /// [`Error::SegmentMissing`], and what the operating system says.
+    pub fn inspect(&self, segment: SegmentId) -> Result<Inspection> {
+        self.reveal()?;
+        inspect::of_open_store(&self.0.path, &self.0.options, &self.0.state, segment)
+    }
+
+    /// What opening this store found and did.
+    #[must_use]
+    pub fn open_report(&self) -> &OpenReport {
+        &self.0.report
+    }
+
+    /// Whether it was opened read-only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.0.log.is_none()
+    }
+
+    /// The directory, as it was given.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Makes everything durable and closes the store, for all handles: writes through them fail from now on.
+    ///
+    /// # Errors
+    /// As [`Store::put`]. The next open then takes the store for one that crashed, and loses nothing acknowledged.
+    pub fn close(self) -> Result<()> {
+        self.0.log.as_ref().map_or(Ok(()), |log| log.close())
+    }
+
+    fn log(&self) -> Result<&Arc<Log>> {
+        self.0.log.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    /// Append, wait until it is durable and visible: the protocol of every write.
+    fn commit<'a>(
+        &self,
+        ops: impl ExactSizeIterator<Item = Op<'a>> + Clone,
+        condition: Condition,
+    ) -> Result<Option<Commit>> {
+        let log = self.log()?;
+        let ticket = log.append(ops, condition)?;
+        log.wait(&ticket)?;
+        Ok(ticket.commit)
+    }
+
+    fn reveal(&self) -> Result<()> {
+        self.0.log.as_ref().map_or(Ok(()), |log| log.reveal())
+    }
+}
+
+impl SegmentStats {
+    fn of(segment: &Segment, active: Option<SegmentId>) -> Self {
+        let usage = &segment.usage;
+        let live_len = usage.live_len.load(Ordering::Relaxed);
+        let len = segment.len();
+        Self {
+            id: segment.id,
+            state: if active == Some(segment.id) { SegmentState::Active } else { SegmentState::Sealed },
+            base_seq: segment.base_seq,
+            len,
+            record_count: usage.record_count.load(Ordering::Relaxed),
+            live_count: usage.live_count.load(Ordering::Relaxed),
+            live_len,
+            dead_len: len.saturating_sub(u64::from(segment.layout.header_len) + live_len),
+            tombstone_count: usage.tombstone_count.load(Ordering::Relaxed),
+            tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
+            created_ms: segment.created_ms,
+        }
+    }
+}
+
+/// The first key after all those that start with `prefix`; `None` when there can be none.
+fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+fn bound_before(end: Option<&[u8]>) -> Bound<&[u8]> {
+    end.map_or(Bound::Unbounded, Bound::Excluded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_the_next_key_without_it() {
+        assert_eq!(prefix_end(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(prefix_end(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(prefix_end(b"\xff"), None);
+        assert_eq!(prefix_end(b""), None);
+    }
+}

@@ -1,0 +1,273 @@
+//! The library's front door: what a store does when nothing goes wrong.
+
+use crate::common::{open, quick, scratch, value};
+use logkv::{Batch, Error, Options, ReadWith, Store, Sync};
+use std::time::Duration;
+
+#[test]
+fn what_was_put_is_there_after_reopening_under_every_policy_and_both_ways_of_reading() {
+    for sync in [Sync::Always, Sync::Every(Duration::from_millis(5)), Sync::Never, Sync::Buffered(1 << 16)] {
+        for read_with in [ReadWith::Mmap, ReadWith::Pread] {
+            let dir = scratch();
+            let options = Options::new().sync(sync).read_with(read_with).segment_len_max(1000);
+            let store = Store::open_with(dir.path(), options.clone()).expect("a new store");
+            for n in 0..100 {
+                store.put(format!("key{n}"), format!("value{n}")).expect("a put");
+                if n % 3 == 0 {
+                    assert!(store.delete(format!("key{n}")).expect("a delete"));
+                }
+            }
+            let expected = |n: i32| (n % 3 != 0).then(|| format!("value{n}"));
+            let check = |store: &Store| {
+                for n in 0..100 {
+                    assert_eq!(value(store, &format!("key{n}")), expected(n), "{sync:?} {read_with:?}");
+                }
+                assert_eq!(store.len(), 66);
+            };
+            check(&store);
+            store.close().expect("a clean close");
+            let store = Store::open_with(dir.path(), options).expect("reopens");
+            assert!(!store.open_report().unclean);
+            check(&store);
+        }
+    }
+}
+
+#[test]
+fn a_value_read_from_a_mapping_is_not_a_copy_and_is_aligned() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "a value of some length").expect("a put");
+    let active = store.get("k").expect("reads").expect("is there");
+    assert!(active.is_zero_copy(), "from the active segment");
+    assert_eq!(active.as_ptr().align_offset(8), 0);
+    store.rotate().expect("rotates");
+    let sealed = store.get("k").expect("reads").expect("is there");
+    assert!(sealed.is_zero_copy(), "from a sealed segment");
+    drop(store);
+    assert_eq!(sealed, b"a value of some length", "a value outlives its store");
+}
+
+#[test]
+fn a_batch_reads_as_a_whole_and_the_last_operation_on_a_key_wins() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("old", "1").expect("a put");
+    let mut batch = Batch::new();
+    batch
+        .put("a", "1")
+        .put("a", "2")
+        .delete("old")
+        .delete("never there")
+        .put("b", "3")
+        .delete("b")
+        .delete("b");
+    let commit = store.write(&batch).expect("a write").expect("something was written");
+    assert_eq!(commit.deleted, 2);
+    assert_eq!(commit.last.0 - commit.first.0, 4, "deletes of what is not there write nothing");
+    for store in [store.clone(), {
+        store.close().expect("closes");
+        open(dir.path())
+    }] {
+        assert_eq!(value(&store, "a").as_deref(), Some("2"));
+        assert_eq!(value(&store, "old"), None);
+        assert_eq!(value(&store, "b"), None);
+        assert_eq!(store.len(), 1);
+    }
+}
+
+#[test]
+fn a_batch_that_only_deletes_what_is_missing_writes_nothing() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let mut batch = Batch::new();
+    batch.delete("a").delete("b");
+    assert_eq!(store.write(&batch).expect("a write"), None);
+    assert!(!store.delete("a").expect("a delete"));
+    assert_eq!(store.write(&Batch::new()).expect("an empty write"), None);
+    assert_eq!(store.stats().expect("stats").record_count, 0);
+}
+
+#[test]
+fn conditional_puts_write_when_their_condition_holds_and_only_then() {
+    let dir = scratch();
+    for sync in [Sync::Always, Sync::Never, Sync::Buffered(1 << 20)] {
+        let store = Store::open_with(dir.path(), Options::new().sync(sync)).expect("opens");
+        assert!(store.put_if_present("k", "0").expect("no error").is_none());
+        assert!(store.put_if_absent("k", "1").expect("no error").is_some());
+        assert!(store.put_if_absent("k", "2").expect("no error").is_none());
+        assert!(store.put_if_present("k", "3").expect("no error").is_some());
+        assert_eq!(value(&store, "k").as_deref(), Some("3"));
+        assert!(store.delete("k").expect("a delete"));
+        assert!(store.put_if_present("k", "4").expect("no error").is_none());
+        assert_eq!(value(&store, "k"), None);
+    }
+}
+
+#[test]
+fn lengths_over_the_limits_are_refused_before_anything_is_written() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().value_len_max(10)).expect("opens");
+    store.put("k", "v").expect("a put");
+    let before = crate::common::files(dir.path());
+    assert!(matches!(store.put("", "v"), Err(Error::KeyLength { len: 0 })));
+    assert!(matches!(store.put(vec![0; 65_536], "v"), Err(Error::KeyLength { len: 65_536 })));
+    assert!(matches!(store.put("k", [0; 11]), Err(Error::ValueLength { len: 11, limit: 10 })));
+    let mut batch = Batch::new();
+    batch.put("fine", "1").put("", "not fine");
+    assert!(matches!(store.write(&batch), Err(Error::KeyLength { .. })));
+    assert_eq!(crate::common::files(dir.path()), before);
+    store.put(vec![7; 65_535], [0; 10]).expect("the longest key and value");
+    assert!(store.contains(vec![7; 65_535]).expect("reads"));
+}
+
+#[test]
+fn a_submitted_write_is_seen_when_a_later_one_was_waited_for() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), Options::new().sync(Sync::Always)).expect("opens");
+    let mut batch = Batch::new();
+    batch.put("a", "1");
+    let first = store.submit(&batch).expect("submits");
+    assert_eq!(value(&store, "a"), None, "what is not durable is not seen");
+    assert!(store.put_if_absent("a", "9").expect("no error").is_none(), "but counts for a condition");
+    assert_eq!(
+        value(&store, "a").as_deref(),
+        Some("1"),
+        "and what decided a condition is durable when it is told"
+    );
+    batch.clear();
+    batch.put("b", "2");
+    let second = store.submit(&batch).expect("submits");
+    let commit = second.wait().expect("waits").expect("wrote");
+    assert_eq!(commit.last.0, 2);
+    assert_eq!(first.wait().expect("waits").map(|commit| commit.last.0), Some(1));
+}
+
+#[test]
+fn keys_come_in_byte_order_from_both_ends_and_show_one_moment() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().segment_len_max(300)).expect("opens");
+    for key in ["b", "a", "ab", "c", "\u{ff}"] {
+        store.put(key, key).expect("a put");
+    }
+    let mut keys = store.keys(..).expect("keys");
+    store.put("aa", "later").expect("a put");
+    store.delete("b").expect("a delete");
+    assert_eq!(keys.next().expect("a key").expect("reads").key, b"a");
+    assert_eq!(keys.next_back().expect("a key").expect("reads").key, "\u{ff}".as_bytes());
+    let rest: Vec<_> = keys.map(|key| key.expect("reads").key.to_vec()).collect();
+    assert_eq!(rest, [&b"ab"[..], b"b", b"c"]);
+    let prefixed: Vec<_> =
+        store.scan_prefix("a").expect("scans").map(|e| e.expect("reads").value.to_vec()).collect();
+    assert_eq!(prefixed, [&b"a"[..], b"later", b"ab"]);
+}
+
+#[test]
+fn segments_are_sealed_at_their_size_and_at_their_age() {
+    let dir = scratch();
+    let clock = std::sync::Arc::new(logkv::ManualClock::at(1_000_000));
+    let options = quick()
+        .clock(clock.clone())
+        .segment_len_max(64 + 3 * 40)
+        .segment_age_max(Some(Duration::from_secs(60)));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    for key in ["a", "b", "c"] {
+        store.put(key, "").expect("a put");
+    }
+    assert_eq!(store.segments().expect("segments").len(), 1);
+    store.put("d", "").expect("a put");
+    assert_eq!(store.segments().expect("segments").len(), 2, "sealed by size");
+    clock.advance(59_999);
+    store.put("e", "").expect("a put");
+    assert_eq!(store.segments().expect("segments").len(), 2);
+    clock.advance(1);
+    store.put("f", "").expect("a put");
+    assert_eq!(store.segments().expect("segments").len(), 3, "sealed by age");
+    store.put("big", vec![1; 5000]).expect("a put larger than a segment");
+    store.put("g", "").expect("a put");
+    assert_eq!(store.segments().expect("segments").len(), 5, "it has a segment of its own");
+}
+
+#[test]
+fn figures_add_up_to_the_files() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().segment_len_max(500)).expect("opens");
+    for n in 0..50 {
+        store.put(format!("key{}", n % 20), vec![b'x'; n]).expect("a put");
+    }
+    for n in 0..5 {
+        store.delete(format!("key{n}")).expect("a delete");
+    }
+    for store in [store.clone(), {
+        store.close().expect("closes");
+        open(dir.path())
+    }] {
+        let stats = store.stats().expect("stats");
+        assert_eq!(stats.key_count, 15);
+        assert_eq!(stats.record_count, 55);
+        assert_eq!(stats.tombstone_count, 5);
+        assert_eq!(stats.disk_len, stats.live_len + stats.dead_len + 64 * stats.segment_count);
+        let live: u64 = store.keys(..).expect("keys").map(|key| key.expect("reads").len).sum();
+        assert_eq!(stats.live_len, live);
+        let on_disk: usize = crate::common::files(dir.path())
+            .iter()
+            .filter(|(n, _)| n.ends_with(".seg"))
+            .map(|(_, b)| b.len())
+            .sum();
+        assert_eq!(stats.disk_len, on_disk as u64);
+        for segment in store.segments().expect("segments") {
+            let totals = store.inspect(segment.id).expect("inspects").totals;
+            assert_eq!((segment.live_len, segment.live_count), (totals.live_len, totals.live_count));
+            assert_eq!(segment.dead_len, totals.dead_len + totals.tombstone_len);
+            assert_eq!(logkv::inspect::segment(dir.path(), segment.id).expect("offline").totals, totals);
+        }
+    }
+}
+
+#[test]
+fn many_readers_see_whole_values_beside_a_writer() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
+    let value_of = |n: u32| n.to_le_bytes().repeat(20);
+    store.put("k", value_of(0)).expect("a put");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut last = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let value = store.get("k").expect("reads").expect("is always there");
+                    let n = u32::from_le_bytes(value[..4].try_into().expect("four bytes"));
+                    assert_eq!(value, &*value_of(n), "one value, whole");
+                    assert!(n >= last, "never an older one than before");
+                    last = n;
+                }
+            });
+        }
+        for n in 1..20_000 {
+            store.put("k", value_of(n)).expect("a put");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn threads_that_write_at_the_same_time_lose_nothing_under_always() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), Options::new().segment_len_max(4096)).expect("opens");
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..50 {
+                    let key = format!("{thread}:{n}");
+                    store.put(&key, &key).expect("a put");
+                    assert_eq!(value(store, &key).as_deref(), Some(&*key), "a writer reads its own write");
+                }
+            });
+        }
+    });
+    assert_eq!(store.len(), 400);
+    store.close().expect("closes");
+    assert_eq!(open(dir.path()).len(), 400);
+}
