@@ -56,7 +56,8 @@ pub use engine::options::{
 };
 pub use engine::recovery::{FoundDamage, OpenReport};
 pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
-pub use engine::store::{Pending, SegmentState, SegmentStats, Stats, Store};
+pub use engine::stats::{SegmentState, SegmentStats, Stats};
+pub use engine::store::{Pending, Store};
 pub use engine::value::Value;
 pub use error::{Damage, Error, Result};
 

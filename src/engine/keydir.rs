@@ -25,6 +25,8 @@ const EMPTY: u64 = 0;
 const LOAD_MAX: (usize, usize) = (17, 20);
 const GROWTH: (usize, usize) = (6, 5);
 const CAPACITY_MIN: usize = 8;
+/// Slots that a table nearly never needs behind its last home.
+const OVERFLOW: usize = 32;
 
 /// A place in the log's address space: 2^40 units of 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,13 +237,15 @@ impl Shard {
         let capacity = (self.capacity * GROWTH.0).div_ceil(GROWTH.1).max(self.capacity + CAPACITY_MIN);
         let old = std::mem::take(&mut self.slots);
         self.capacity = capacity;
-        let mut slots = Vec::with_capacity(capacity);
+        let mut slots = Vec::with_capacity(capacity + OVERFLOW);
         for slot in old.into_iter().filter(|&slot| slot != EMPTY) {
             // Never before the one before it: at home, or right behind.
             slots.resize(slots.len().max(self.home(tag_of(slot))), EMPTY);
             slots.push(slot);
         }
         slots.resize(slots.len().max(capacity), EMPTY);
+        // A Vec that grew by itself has doubled: half of it would be lost to every shard.
+        slots.shrink_to_fit();
         self.slots = slots;
     }
 
@@ -369,7 +373,7 @@ mod tests {
         let keydir = Keydir::new();
         let mut worst: f64 = 0.0;
         for key in 1..=1_000_000_u64 {
-            keydir.insert(key.wrapping_mul(0x9e37_79b9_7f4a_7c15), Address(key));
+            keydir.insert(crate::engine::format::key_hash(7, &key.to_le_bytes()), Address(key));
             if key >= 500_000 && key.is_multiple_of(50_000) {
                 worst = worst.max(keydir.memory_len() as f64 / key as f64);
             }

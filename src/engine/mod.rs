@@ -10,7 +10,7 @@
 //! | 2 | `format`, `fs` | bytes and values; the operating system |
 //! | 3 | `options`, `value`, `keydir` | choices; bytes and what keeps them alive; the index |
 //! | 4 | `segment`, `catalog` | one segment; the file MANIFEST |
-//! | 5 | `state`, `judge` | what readers see; torn tail or rot |
+//! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
 //! | 6 | `log` | the write end: append, make durable, publish, seal |
 //! | 7 | `recovery`, `syncer` | a directory becomes a state and a log; the background sync |
 //! | 8 | `inspect`, `scan` | a segment taken apart; keys in order |
@@ -48,6 +48,7 @@ pub(crate) mod recovery;
 pub(crate) mod scan;
 pub(crate) mod segment;
 pub(crate) mod state;
+pub(crate) mod stats;
 pub(crate) mod store;
 pub(crate) mod syncer;
 pub(crate) mod value;

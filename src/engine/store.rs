@@ -3,7 +3,6 @@
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::batch::{Batch, Op};
 use super::inspect::{self, Inspection};
@@ -12,8 +11,8 @@ use super::log::{Commit, Condition, Log, Ticket};
 use super::options::{Options, Sync};
 use super::recovery::{self, OpenReport};
 use super::scan::{Entry, Keys, Scan};
-use super::segment::Segment;
 use super::state::State;
+use super::stats::{SegmentStats, Stats};
 use super::syncer::Syncer;
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -49,71 +48,6 @@ struct Shared {
     opened_at: Seqno,
     /// The segment that was the log's end then, if it was not sealed.
     end: Option<SegmentId>,
-}
-
-/// Figures of a whole store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Keys that are there.
-    pub key_count: u64,
-    /// Bytes of the records that hold them.
-    pub live_len: u64,
-    /// Bytes of everything else in the segments but their headers: replaced and deleted records, tombstones, damage.
-    pub dead_len: u64,
-    /// Bytes of all segments.
-    pub disk_len: u64,
-    /// Segments in the log.
-    pub segment_count: u64,
-    /// Records in the log, of every kind.
-    pub record_count: u64,
-    /// Tombstones among them.
-    pub tombstone_count: u64,
-    /// Bytes that they take.
-    pub tombstone_len: u64,
-    /// The number of the newest record.
-    pub last_seq: Seqno,
-    /// The number of the newest record that is known to be durable.
-    pub durable_seq: Seqno,
-    /// Memory that the keydir takes, in bytes.
-    pub keydir_len: u64,
-    /// Damaged places that opening the store met.
-    pub damage_count: u64,
-}
-
-/// Whether a segment is still written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SegmentState {
-    /// Records are appended to it.
-    Active,
-    /// It is final.
-    Sealed,
-}
-
-/// Figures of one segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SegmentStats {
-    /// Its number.
-    pub id: SegmentId,
-    /// Whether it is still written to.
-    pub state: SegmentState,
-    /// The least number that its records may have.
-    pub base_seq: Seqno,
-    /// Its length in bytes.
-    pub len: u64,
-    /// Records in it, of every kind.
-    pub record_count: u64,
-    /// Records in it that are their key's newest.
-    pub live_count: u64,
-    /// Bytes of those.
-    pub live_len: u64,
-    /// Bytes of everything else but the header.
-    pub dead_len: u64,
-    /// Tombstones in it.
-    pub tombstone_count: u64,
-    /// Bytes of those.
-    pub tombstone_len: u64,
-    /// When it was made, in milliseconds since 1970; 0 when its header is damaged.
-    pub created_ms: u64,
 }
 
 /// A write that was appended by [`Store::submit`] and has not been waited for.
@@ -329,23 +263,15 @@ impl Store {
     /// What the operating system says, when writes were held back.
     pub fn stats(&self) -> Result<Stats> {
         let segments = self.segments()?;
-        let state = &self.0.state;
-        let (last_seq, durable_seq) =
-            self.0.log.as_ref().map_or((self.0.opened_at, self.0.opened_at), |log| log.progress());
-        let sum = |what: fn(&SegmentStats) -> u64| segments.iter().map(what).sum();
+        let at_open = (self.0.opened_at, self.0.opened_at);
+        let (last_seq, durable_seq) = self.0.log.as_ref().map_or(at_open, |log| log.progress());
         Ok(Stats {
-            key_count: state.keydir.count(),
-            live_len: sum(|segment| segment.live_len),
-            dead_len: sum(|segment| segment.dead_len),
-            disk_len: sum(|segment| segment.len),
-            segment_count: segments.len() as u64,
-            record_count: sum(|segment| segment.record_count),
-            tombstone_count: sum(|segment| segment.tombstone_count),
-            tombstone_len: sum(|segment| segment.tombstone_len),
             last_seq,
             durable_seq,
-            keydir_len: state.keydir.memory_len(),
+            key_count: self.0.state.keydir.count(),
+            keydir_len: self.0.state.keydir.memory_len(),
             damage_count: self.0.report.damage.len() as u64,
+            ..Stats::sum(&segments)
         })
     }
 
@@ -428,27 +354,6 @@ impl Store {
 
     fn reveal(&self) -> Result<()> {
         self.0.log.as_ref().map_or(Ok(()), |log| log.reveal())
-    }
-}
-
-impl SegmentStats {
-    fn of(segment: &Segment, active: Option<SegmentId>) -> Self {
-        let usage = &segment.usage;
-        let live_len = usage.live_len.load(Ordering::Relaxed);
-        let len = segment.len();
-        Self {
-            id: segment.id,
-            state: if active == Some(segment.id) { SegmentState::Active } else { SegmentState::Sealed },
-            base_seq: segment.base_seq,
-            len,
-            record_count: usage.record_count.load(Ordering::Relaxed),
-            live_count: usage.live_count.load(Ordering::Relaxed),
-            live_len,
-            dead_len: len.saturating_sub(u64::from(segment.layout.header_len) + live_len),
-            tombstone_count: usage.tombstone_count.load(Ordering::Relaxed),
-            tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
-            created_ms: segment.created_ms,
-        }
     }
 }
 

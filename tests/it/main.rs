@@ -1,4 +1,10 @@
 //! The one integration test program of logkv; a room a topic.
 
+mod cases;
 mod common;
+mod damage;
+mod faults;
+mod format;
+mod recovery;
 mod store;
+mod structure;

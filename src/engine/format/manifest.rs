@@ -281,7 +281,6 @@ fn segment_line(
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests may panic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -306,7 +306,6 @@ pub(crate) fn clear_more(context: RecordContext, offset: u64, record: &mut [u8])
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests may panic")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

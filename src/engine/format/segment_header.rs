@@ -201,7 +201,6 @@ fn checksum(header: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests may panic")]
 mod tests {
     use super::*;
 

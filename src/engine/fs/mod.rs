@@ -130,6 +130,7 @@ pub enum Access {
 }
 
 /// An open file.
+#[expect(clippy::len_without_is_empty, reason = "nobody asks a file whether it is empty")]
 pub trait File: Send + Sync + fmt::Debug {
     /// Its length in bytes.
     ///

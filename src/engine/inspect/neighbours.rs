@@ -6,14 +6,11 @@ use super::Role;
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, SegmentLine};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
-use crate::engine::fs::{Access, Directory, File, StoreFile, read_exact_at};
+use crate::engine::fs::{Access, Directory, StoreFile};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::ReadWith;
-use crate::engine::segment::{Identity, Segment};
+use crate::engine::segment::{Identity, Segment, file};
 use crate::error::{Error, Result};
-
-/// The longest segment header that is looked at, in bytes.
-const HEADER_LEN_MAX: u64 = 4096;
 
 /// The log's segments, and what is known of each.
 #[derive(Debug)]
@@ -89,12 +86,12 @@ impl Neighbours {
 
     /// The first `limit` bytes of segment `id`, or as much as there is.
     pub(super) fn open(&self, id: SegmentId, layout: Layout, limit: u64) -> Result<Segment> {
-        let file = open(&*self.directory, id)?;
-        let path = || self.directory.path(StoreFile::Segment(id));
-        let len = file.len().map_err(Error::io("read", path()))?.min(limit);
+        let file = file::open(&*self.directory, id, Access::Read)?;
+        let len = file::len(&*self.directory, id, &*file)?.min(limit);
         let base_seq = self.get(id).map_or(Seqno(0), |known| known.base_seq);
         let identity = Identity { id, base_seq, layout, created_ms: 0, first_page: 0 };
-        Segment::new(identity, &file, ReadWith::Pread, len, len).map_err(Error::io("read", path()))
+        Segment::new(identity, &file, ReadWith::Pread, len, len)
+            .map_err(Error::io("read", self.directory.path(StoreFile::Segment(id))))
     }
 
     fn get(&self, id: SegmentId) -> Option<&Known> {
@@ -132,17 +129,6 @@ fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Result<Option<Kn
 }
 
 fn header_bytes(directory: &dyn Directory, id: SegmentId) -> Result<Vec<u8>> {
-    let file = open(directory, id)?;
-    let path = || directory.path(StoreFile::Segment(id));
-    let len = file.len().map_err(Error::io("read", path()))?.min(HEADER_LEN_MAX);
-    let mut bytes = vec![0; len as usize];
-    read_exact_at(&*file, &mut bytes, 0).map_err(Error::io("read", path()))?;
-    Ok(bytes)
-}
-
-fn open(directory: &dyn Directory, id: SegmentId) -> Result<Arc<dyn File>> {
-    directory.open(StoreFile::Segment(id), Access::Read).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::SegmentMissing { segment: id },
-        _ => Error::io("open", directory.path(StoreFile::Segment(id)))(error),
-    })
+    let file = file::open(directory, id, Access::Read)?;
+    file::first_bytes(directory, id, &*file)
 }

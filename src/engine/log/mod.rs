@@ -5,24 +5,25 @@
 //! never take it (but for [`Sync::Buffered`], where a read first hands over what is held back).
 
 mod pending;
+mod roll;
+mod stage;
+mod writer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::batch::Op;
-use super::catalog;
 use super::clock::Clock;
-use super::format::manifest::{Extent, Manifest, SegmentLine};
-use super::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRecord};
-use super::format::segment_header::{HEADER_LEN, Layout};
+use super::format::manifest::Manifest;
 use super::fs::{Directory, FileSystem, ForkGuard, Lock, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
-use super::options::{Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, Sync};
-use super::segment::{Identity, SegmentWriter};
-use super::state::{Replaced, State, Unpublished, address_of};
+use super::options::{Options, ReadWith, Sync};
+use super::segment::SegmentWriter;
+use super::state::State;
 use crate::error::{Error, Failure, Result};
 use pending::Pending;
+use writer::{Active, Writer};
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,33 +79,6 @@ struct Settings {
     read_with: ReadWith,
     clock: Arc<dyn Clock>,
     file_system: Arc<dyn FileSystem>,
-}
-
-/// What the log's lock guards.
-#[derive(Debug)]
-struct Writer {
-    manifest: Manifest,
-    /// Where records go; `None` when the next one needs a new segment.
-    active: Option<Active>,
-    pending: Pending,
-    /// The number of the newest record appended.
-    appended: Seqno,
-    /// The number of the newest record known to be durable.
-    durable: Seqno,
-    /// Whether a thread is syncing, outside the lock.
-    is_syncing: bool,
-    /// The failure after which nothing is written any more.
-    poison: Option<String>,
-    lock: Option<Box<dyn Lock>>,
-}
-
-#[derive(Debug)]
-struct Active {
-    segment: SegmentWriter,
-    /// How long it may become.
-    capacity: u64,
-    /// Whether MANIFEST says that a writer is at work here; nothing is written before it does.
-    is_marked: bool,
 }
 
 /// What recovery hands over: the log's end.
@@ -283,146 +257,6 @@ impl Log {
         Ok(writer)
     }
 
-    /// What the records of `ops` take at most, in bytes.
-    fn check_lengths<'a>(&self, ops: impl Iterator<Item = Op<'a>>) -> Result<u64> {
-        let mut len = 0_u64;
-        for op in ops {
-            let key_len = op.key().len();
-            if key_len == 0 || key_len > KEY_LEN_MAX {
-                return Err(Error::KeyLength { len: key_len });
-            }
-            let value_len = match op {
-                Op::Put { value, .. } => value.len(),
-                Op::Delete { .. } => 0,
-            };
-            if value_len as u64 > self.settings.value_len_max {
-                return Err(Error::ValueLength { len: value_len, limit: self.settings.value_len_max });
-            }
-            len = len.saturating_add(record::encoded_len(key_len, value_len));
-        }
-        let limit = SEGMENT_LEN_MAX_BOUNDS.1 - HEADER_LEN as u64;
-        if len > limit { Err(Error::BatchLength { len, limit }) } else { Ok(len) }
-    }
-
-    fn condition_holds<'a>(
-        &self,
-        writer: &Writer,
-        mut ops: impl Iterator<Item = Op<'a>>,
-        condition: Condition,
-    ) -> Result<bool> {
-        let wanted = match condition {
-            Condition::None => return Ok(true),
-            Condition::Absent => false,
-            Condition::Present => true,
-        };
-        let Some(op) = ops.next() else { return Ok(true) };
-        // What is pending goes first: it is newer than anything readers see.
-        let is_there = match writer.pending_record(self.state.hash(op.key()), op.key())? {
-            Some(pending) => pending.is_some(),
-            None => self.state.find(op.key())?.is_some(),
-        };
-        Ok(is_there == wanted)
-    }
-
-    /// Makes sure that there is an active segment that MANIFEST knows to be one, with room for `len` bytes.
-    fn make_room(&self, writer: &mut Writer, len: u64) -> Result<()> {
-        match &writer.active {
-            Some(active) if active.segment.len() + len > active.capacity || self.is_aged(active) => {
-                self.finish_active(writer)?;
-                self.start_segment(writer, len)
-            }
-            Some(active) if !active.is_marked => {
-                let extent = Extent::Active(active.capacity);
-                self.replace_manifest(writer, writer.manifest_ending(extent))?;
-                if let Some(active) = &mut writer.active {
-                    active.is_marked = true;
-                }
-                Ok(())
-            }
-            Some(_) => Ok(()),
-            None => self.start_segment(writer, len),
-        }
-    }
-
-    fn is_aged(&self, active: &Active) -> bool {
-        self.settings.segment_age_max.is_some_and(|age| {
-            let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-            let created_ms = active.segment.segment.created_ms;
-            !active.segment.is_empty() && self.settings.clock.now_ms() >= created_ms.saturating_add(age_ms)
-        })
-    }
-
-    /// Stages the batch's records; without effect when it fails.
-    fn stage<'a>(
-        &self,
-        writer: &mut Writer,
-        ops: impl ExactSizeIterator<Item = Op<'a>>,
-    ) -> Result<Option<Commit>> {
-        let (start, place, appended) = (writer.active_len(), writer.pending.end(), writer.appended);
-        let staged = self.stage_ops(writer, ops);
-        if staged.is_err() {
-            writer.take_back(start, place, appended);
-        }
-        staged
-    }
-
-    fn stage_ops<'a>(
-        &self,
-        writer: &mut Writer,
-        ops: impl ExactSizeIterator<Item = Op<'a>>,
-    ) -> Result<Option<Commit>> {
-        let time_ms = self.settings.clock.now_ms();
-        let op_count = ops.len();
-        let mut commit: Option<Commit> = None;
-        let mut ends_its_batch = true;
-        let mut deleted = 0;
-        for (index, op) in ops.enumerate() {
-            let (kind, key, value) = match op {
-                Op::Put { key, value } => (Kind::Put, key, value),
-                Op::Delete { key } => (Kind::Delete, key, &[][..]),
-            };
-            let hash = self.state.hash(key);
-            let replaced = self.replaced(writer, hash, key)?;
-            if kind == Kind::Delete {
-                if replaced.is_none() {
-                    continue;
-                }
-                deleted += 1;
-            }
-            let seq = writer.appended.plus(1);
-            let lag = seq.0.saturating_sub(writer.durable.0).min(LAG_UNKNOWN.into()) as u16;
-            ends_its_batch = index + 1 == op_count;
-            let new = NewRecord { seq, time_ms, lag, kind, more: !ends_its_batch, key, value };
-            let Some(active) = &mut writer.active else { return Err(Error::Closed) };
-            let at = active.segment.stage(&new);
-            let len = active.segment.len() - at;
-            let segment = &active.segment.segment;
-            let address = address_of(segment, at);
-            let location = segment.location(at);
-            writer.pending.push(Unpublished { hash, address, len, kind, replaced }, seq, at);
-            writer.appended = seq;
-            commit = Some(Commit {
-                first: commit.map_or(seq, |commit| commit.first),
-                last: seq,
-                location,
-                deleted,
-            });
-        }
-        // Deletes of missing keys at the batch's end wrote nothing: its last record does not know that it is.
-        if let (Some(commit), Some(active), false) = (commit, &mut writer.active, ends_its_batch) {
-            active.segment.end_batch(commit.location.offset);
-        }
-        Ok(commit)
-    }
-
-    /// The put that a new record of `key` replaces, pending ones included.
-    fn replaced(&self, writer: &Writer, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
-        match writer.pending_record(hash, key)? {
-            Some(replaced) => Ok(replaced),
-            None => self.state.replaceable(hash, key),
-        }
-    }
-
     /// Puts what is staged into the file, and publishes it unless it has to be durable first. When that fails, the
     /// records of `commit` are taken back.
     fn hand_over(&self, writer: &mut Writer, commit: Option<Commit>) -> Result<()> {
@@ -498,88 +332,6 @@ impl Log {
         self.progress.notify_all();
         settled
     }
-
-    /// Makes the active segment's records durable and visible: it can be sealed then.
-    fn finish_active(&self, writer: &mut Writer) -> Result<()> {
-        self.hand_over(writer, None)?;
-        let Some(file) = writer.active.as_ref().map(|active| active.segment.file()) else { return Ok(()) };
-        if writer.durable < writer.appended {
-            self.settle(writer, writer.appended, file.sync())?;
-        }
-        Ok(())
-    }
-
-    fn close_active(&self, writer: &mut Writer) -> Result<()> {
-        self.finish_active(writer)?;
-        let Some(active) = writer.active.as_ref().filter(|active| active.is_marked) else {
-            return Ok(());
-        };
-        let extent = Extent::Closed(active.segment.len());
-        let manifest = writer.manifest_ending(extent);
-        self.replace_manifest(writer, manifest)
-    }
-
-    /// Seals the active segment, if there is one, and makes the next, with room for `len` bytes: one new MANIFEST
-    /// says both.
-    fn start_segment(&self, writer: &mut Writer, len: u64) -> Result<()> {
-        let mut manifest = writer.sealed_manifest();
-        let capacity = self.settings.segment_len_max.max(HEADER_LEN as u64 + len);
-        let layout = Layout::current(self.salt()?);
-        let id = manifest.next_segment;
-        let identity = Identity {
-            id,
-            base_seq: manifest.next_seq,
-            layout,
-            created_ms: self.settings.clock.now_ms(),
-            first_page: self.state.segments().next_page(),
-        };
-        let segment = SegmentWriter::create(
-            &*self.directory,
-            manifest.store,
-            identity,
-            self.settings.read_with,
-            capacity,
-        )?;
-        manifest.next_segment = SegmentId(id.0 + 1);
-        let extent = Extent::Active(capacity);
-        manifest.segments.push(SegmentLine { id, base_seq: manifest.next_seq, layout, extent });
-        let reader = Arc::clone(&segment.segment);
-        let listed = self
-            .state
-            .segments()
-            .with(Arc::clone(&reader), capacity)
-            .and_then(|_| self.replace_manifest(writer, manifest));
-        if let Err(error) = listed {
-            if writer.poison.is_none() {
-                // Left behind it would be an orphan, which the next open removes.
-                let _ = self.directory.remove(StoreFile::Segment(id));
-            }
-            return Err(error);
-        }
-        self.state.add_segment(reader, capacity)?;
-        writer.active = Some(Active { segment, capacity, is_marked: true });
-        Ok(())
-    }
-
-    fn salt(&self) -> Result<u32> {
-        let mut salt = [0; 4];
-        let read = self.settings.file_system.random(&mut salt);
-        read.map_err(Error::io("read", "the system's random numbers"))?;
-        Ok(u32::from_le_bytes(salt))
-    }
-
-    /// Replaces MANIFEST. When nobody knows which one a reopen would find, the log is poisoned.
-    fn replace_manifest(&self, writer: &mut Writer, mut manifest: Manifest) -> Result<()> {
-        manifest.generation += 1;
-        match catalog::replace(&*self.directory, &manifest) {
-            Ok(()) => {
-                writer.manifest = manifest;
-                Ok(())
-            }
-            Err(Failure { error, is_undone: true }) => Err(error),
-            Err(Failure { error, is_undone: false }) => Err(writer.fail(&error)),
-        }
-    }
 }
 
 impl Drop for Log {
@@ -588,76 +340,5 @@ impl Drop for Log {
         if let Err(error) = self.close() {
             tracing::error!(%error, "the store could not be closed cleanly; the next open will recover it");
         }
-    }
-}
-
-impl Active {
-    fn id(&self) -> SegmentId {
-        self.segment.segment.id
-    }
-
-    fn file_name(&self) -> String {
-        StoreFile::Segment(self.id()).to_string()
-    }
-}
-
-impl Writer {
-    fn usable(&self) -> Result<()> {
-        match (&self.lock, &self.poison) {
-            (None, _) => Err(Error::Closed),
-            (_, Some(cause)) => Err(Error::Poisoned { cause: cause.clone() }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Poisons the log, and gives the error to return to who met the failure.
-    fn fail(&mut self, error: &Error) -> Error {
-        let cause = error.sentence();
-        tracing::error!(%cause, "the log takes no more writes");
-        self.poison = Some(cause.clone());
-        Error::OutcomeUnknown { cause }
-    }
-
-    fn active_len(&self) -> u64 {
-        self.active.as_ref().map_or(0, |active| active.segment.len())
-    }
-
-    fn staged_len(&self) -> usize {
-        self.active.as_ref().map_or(0, |active| active.segment.staged_len())
-    }
-
-    /// Undoes the staging of records: what is staged from offset `at` on, and pending from `place` on.
-    fn take_back(&mut self, at: u64, place: u64, appended: Seqno) {
-        if let Some(active) = &mut self.active {
-            active.segment.unstage(at);
-        }
-        self.pending.truncate(place);
-        self.appended = appended;
-    }
-
-    /// What is pending for `key`: `None` nothing, `Some(None)` a delete.
-    fn pending_record(&self, hash: u64, key: &[u8]) -> Result<Option<Option<Replaced>>> {
-        let Some(active) = &self.active else { return Ok(None) };
-        for appended in self.pending.with_hash(hash) {
-            if active.segment.len_if_key(appended.at, key)?.is_some() {
-                return Ok(Some(appended.as_replaced()));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The manifest as it is now, with the active segment's line ending in `extent`.
-    fn manifest_ending(&self, extent: Extent) -> Manifest {
-        let mut manifest = self.manifest.clone();
-        manifest.next_seq = manifest.next_seq.max(self.appended.plus(1));
-        if let (Some(line), Some(_)) = (manifest.segments.last_mut(), &self.active) {
-            line.extent = extent;
-        }
-        manifest
-    }
-
-    /// The manifest with the active segment, if there is one, sealed at its length.
-    fn sealed_manifest(&self) -> Manifest {
-        self.manifest_ending(Extent::Sealed(self.active_len()))
     }
 }

@@ -60,7 +60,8 @@ impl Pending {
 
     /// Takes the first record, if its number is at most `last`.
     pub(super) fn pop(&mut self, last: Seqno) -> Option<Unpublished> {
-        let first = self.queue.pop_front_if(|first| first.seq <= last)?;
+        let first = *self.queue.front().filter(|first| first.seq <= last)?;
+        self.queue.pop_front();
         if self.newest.get(&first.record.hash) == Some(&self.gone) {
             self.newest.remove(&first.record.hash);
         }

@@ -1,5 +1,6 @@
 //! Layer 4: one segment — read at an offset, scanned from end to end, appended to.
 
+pub(crate) mod file;
 mod scan;
 mod writer;
 

@@ -1,0 +1,125 @@
+//! Which segment records go to: mark it, seal it, make the next; each change is one new MANIFEST.
+
+use std::sync::Arc;
+
+use super::Log;
+use super::writer::{Active, Writer};
+use crate::engine::catalog;
+use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::segment_header::{HEADER_LEN, Layout};
+use crate::engine::fs::StoreFile;
+use crate::engine::location::SegmentId;
+use crate::engine::segment::{Identity, SegmentWriter};
+use crate::error::{Error, Failure, Result};
+
+impl Log {
+    /// Makes sure that there is an active segment that MANIFEST knows to be one, with room for `len` bytes.
+    pub(super) fn make_room(&self, writer: &mut Writer, len: u64) -> Result<()> {
+        match &writer.active {
+            Some(active) if active.segment.len() + len > active.capacity || self.is_aged(active) => {
+                self.finish_active(writer)?;
+                self.start_segment(writer, len)
+            }
+            Some(active) if !active.is_marked => {
+                let extent = Extent::Active(active.capacity);
+                self.replace_manifest(writer, writer.manifest_ending(extent))?;
+                if let Some(active) = &mut writer.active {
+                    active.is_marked = true;
+                }
+                Ok(())
+            }
+            Some(_) => Ok(()),
+            None => self.start_segment(writer, len),
+        }
+    }
+
+    pub(super) fn is_aged(&self, active: &Active) -> bool {
+        self.settings.segment_age_max.is_some_and(|age| {
+            let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            let created_ms = active.segment.segment.created_ms;
+            !active.segment.is_empty() && self.settings.clock.now_ms() >= created_ms.saturating_add(age_ms)
+        })
+    }
+
+    /// Makes the active segment's records durable and visible: it can be sealed then.
+    pub(super) fn finish_active(&self, writer: &mut Writer) -> Result<()> {
+        self.hand_over(writer, None)?;
+        let Some(file) = writer.active.as_ref().map(|active| active.segment.file()) else { return Ok(()) };
+        if writer.durable < writer.appended {
+            self.settle(writer, writer.appended, file.sync())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_active(&self, writer: &mut Writer) -> Result<()> {
+        self.finish_active(writer)?;
+        let Some(active) = writer.active.as_ref().filter(|active| active.is_marked) else {
+            return Ok(());
+        };
+        let extent = Extent::Closed(active.segment.len());
+        let manifest = writer.manifest_ending(extent);
+        self.replace_manifest(writer, manifest)
+    }
+
+    /// Seals the active segment, if there is one, and makes the next, with room for `len` bytes: one new MANIFEST
+    /// says both.
+    pub(super) fn start_segment(&self, writer: &mut Writer, len: u64) -> Result<()> {
+        let mut manifest = writer.sealed_manifest();
+        let capacity = self.settings.segment_len_max.max(HEADER_LEN as u64 + len);
+        let layout = Layout::current(self.salt()?);
+        let id = manifest.next_segment;
+        let identity = Identity {
+            id,
+            base_seq: manifest.next_seq,
+            layout,
+            created_ms: self.settings.clock.now_ms(),
+            first_page: self.state.segments().next_page(),
+        };
+        let segment = SegmentWriter::create(
+            &*self.directory,
+            manifest.store,
+            identity,
+            self.settings.read_with,
+            capacity,
+        )?;
+        manifest.next_segment = SegmentId(id.0 + 1);
+        let extent = Extent::Active(capacity);
+        manifest.segments.push(SegmentLine { id, base_seq: manifest.next_seq, layout, extent });
+        let reader = Arc::clone(&segment.segment);
+        let listed = self
+            .state
+            .segments()
+            .with(Arc::clone(&reader), capacity)
+            .and_then(|_| self.replace_manifest(writer, manifest));
+        if let Err(error) = listed {
+            if writer.poison.is_none() {
+                // Left behind it would be an orphan, which the next open removes.
+                let _ = self.directory.remove(StoreFile::Segment(id));
+            }
+            return Err(error);
+        }
+        self.state.add_segment(reader, capacity)?;
+        writer.active = Some(Active { segment, capacity, is_marked: true });
+        Ok(())
+    }
+
+    pub(super) fn salt(&self) -> Result<u32> {
+        let mut salt = [0; 4];
+        let read = self.settings.file_system.random(&mut salt);
+        read.map_err(Error::io("read", "the system's random numbers"))?;
+        Ok(u32::from_le_bytes(salt))
+    }
+
+    /// Replaces MANIFEST. When nobody knows which one a reopen would find, the log is poisoned.
+    pub(super) fn replace_manifest(&self, writer: &mut Writer, mut manifest: Manifest) -> Result<()> {
+        manifest.generation += 1;
+        match catalog::replace(&*self.directory, &manifest) {
+            Ok(()) => {
+                writer.manifest = manifest;
+                Ok(())
+            }
+            Err(Failure { error, is_undone: true }) => Err(error),
+            Err(Failure { error, is_undone: false }) => Err(writer.fail(&error)),
+        }
+    }
+}

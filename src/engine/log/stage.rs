@@ -1,0 +1,124 @@
+//! From operations to staged records: lengths, conditions, what each record replaces.
+
+use super::writer::Writer;
+use super::{Commit, Condition, Log};
+use crate::engine::batch::Op;
+use crate::engine::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRecord};
+use crate::engine::format::segment_header::HEADER_LEN;
+use crate::engine::options::SEGMENT_LEN_MAX_BOUNDS;
+use crate::engine::state::{Replaced, Unpublished, address_of};
+use crate::error::{Error, Result};
+
+impl Log {
+    /// What the records of `ops` take at most, in bytes.
+    pub(super) fn check_lengths<'a>(&self, ops: impl Iterator<Item = Op<'a>>) -> Result<u64> {
+        let mut len = 0_u64;
+        for op in ops {
+            let key_len = op.key().len();
+            if key_len == 0 || key_len > KEY_LEN_MAX {
+                return Err(Error::KeyLength { len: key_len });
+            }
+            let value_len = match op {
+                Op::Put { value, .. } => value.len(),
+                Op::Delete { .. } => 0,
+            };
+            if value_len as u64 > self.settings.value_len_max {
+                return Err(Error::ValueLength { len: value_len, limit: self.settings.value_len_max });
+            }
+            len = len.saturating_add(record::encoded_len(key_len, value_len));
+        }
+        let limit = SEGMENT_LEN_MAX_BOUNDS.1 - HEADER_LEN as u64;
+        if len > limit { Err(Error::BatchLength { len, limit }) } else { Ok(len) }
+    }
+
+    pub(super) fn condition_holds<'a>(
+        &self,
+        writer: &Writer,
+        mut ops: impl Iterator<Item = Op<'a>>,
+        condition: Condition,
+    ) -> Result<bool> {
+        let wanted = match condition {
+            Condition::None => return Ok(true),
+            Condition::Absent => false,
+            Condition::Present => true,
+        };
+        let Some(op) = ops.next() else { return Ok(true) };
+        // What is pending goes first: it is newer than anything readers see.
+        let is_there = match writer.pending_record(self.state.hash(op.key()), op.key())? {
+            Some(pending) => pending.is_some(),
+            None => self.state.find(op.key())?.is_some(),
+        };
+        Ok(is_there == wanted)
+    }
+
+    /// Stages the batch's records; without effect when it fails.
+    pub(super) fn stage<'a>(
+        &self,
+        writer: &mut Writer,
+        ops: impl ExactSizeIterator<Item = Op<'a>>,
+    ) -> Result<Option<Commit>> {
+        let (start, place, appended) = (writer.active_len(), writer.pending.end(), writer.appended);
+        let staged = self.stage_ops(writer, ops);
+        if staged.is_err() {
+            writer.take_back(start, place, appended);
+        }
+        staged
+    }
+
+    pub(super) fn stage_ops<'a>(
+        &self,
+        writer: &mut Writer,
+        ops: impl ExactSizeIterator<Item = Op<'a>>,
+    ) -> Result<Option<Commit>> {
+        let time_ms = self.settings.clock.now_ms();
+        let op_count = ops.len();
+        let mut commit: Option<Commit> = None;
+        let mut ends_its_batch = true;
+        let mut deleted = 0;
+        for (index, op) in ops.enumerate() {
+            let (kind, key, value) = match op {
+                Op::Put { key, value } => (Kind::Put, key, value),
+                Op::Delete { key } => (Kind::Delete, key, &[][..]),
+            };
+            let hash = self.state.hash(key);
+            let replaced = self.replaced(writer, hash, key)?;
+            if kind == Kind::Delete {
+                if replaced.is_none() {
+                    continue;
+                }
+                deleted += 1;
+            }
+            let seq = writer.appended.plus(1);
+            let lag = seq.0.saturating_sub(writer.durable.0).min(LAG_UNKNOWN.into()) as u16;
+            ends_its_batch = index + 1 == op_count;
+            let new = NewRecord { seq, time_ms, lag, kind, more: !ends_its_batch, key, value };
+            let Some(active) = &mut writer.active else { return Err(Error::Closed) };
+            let at = active.segment.stage(&new);
+            let len = active.segment.len() - at;
+            let segment = &active.segment.segment;
+            let address = address_of(segment, at);
+            let location = segment.location(at);
+            writer.pending.push(Unpublished { hash, address, len, kind, replaced }, seq, at);
+            writer.appended = seq;
+            commit = Some(Commit {
+                first: commit.map_or(seq, |commit| commit.first),
+                last: seq,
+                location,
+                deleted,
+            });
+        }
+        // Deletes of missing keys at the batch's end wrote nothing: its last record does not know that it is.
+        if let (Some(commit), Some(active), false) = (commit, &mut writer.active, ends_its_batch) {
+            active.segment.end_batch(commit.location.offset);
+        }
+        Ok(commit)
+    }
+
+    /// The put that a new record of `key` replaces, pending ones included.
+    pub(super) fn replaced(&self, writer: &Writer, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
+        match writer.pending_record(hash, key)? {
+            Some(replaced) => Ok(replaced),
+            None => self.state.replaceable(hash, key),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the log's lock guards.
+
+use super::pending::Pending;
+use crate::engine::format::manifest::{Extent, Manifest};
+use crate::engine::fs::{Lock, StoreFile};
+use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::segment::SegmentWriter;
+use crate::engine::state::Replaced;
+use crate::error::{Error, Result};
+
+/// The log's end, and how far it is durable.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) manifest: Manifest,
+    /// Where records go; `None` when the next one needs a new segment.
+    pub(super) active: Option<Active>,
+    pub(super) pending: Pending,
+    /// The number of the newest record appended.
+    pub(super) appended: Seqno,
+    /// The number of the newest record known to be durable.
+    pub(super) durable: Seqno,
+    /// Whether a thread is syncing, outside the lock.
+    pub(super) is_syncing: bool,
+    /// The failure after which nothing is written any more.
+    pub(super) poison: Option<String>,
+    pub(super) lock: Option<Box<dyn Lock>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) segment: SegmentWriter,
+    /// How long it may become.
+    pub(super) capacity: u64,
+    /// Whether MANIFEST says that a writer is at work here; nothing is written before it does.
+    pub(super) is_marked: bool,
+}
+
+impl Active {
+    pub(super) fn id(&self) -> SegmentId {
+        self.segment.segment.id
+    }
+
+    pub(super) fn file_name(&self) -> String {
+        StoreFile::Segment(self.id()).to_string()
+    }
+}
+
+impl Writer {
+    pub(super) fn usable(&self) -> Result<()> {
+        match (&self.lock, &self.poison) {
+            (None, _) => Err(Error::Closed),
+            (_, Some(cause)) => Err(Error::Poisoned { cause: cause.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Poisons the log, and gives the error to return to who met the failure.
+    pub(super) fn fail(&mut self, error: &Error) -> Error {
+        let cause = error.sentence();
+        tracing::error!(%cause, "the log takes no more writes");
+        self.poison = Some(cause.clone());
+        Error::OutcomeUnknown { cause }
+    }
+
+    pub(super) fn active_len(&self) -> u64 {
+        self.active.as_ref().map_or(0, |active| active.segment.len())
+    }
+
+    pub(super) fn staged_len(&self) -> usize {
+        self.active.as_ref().map_or(0, |active| active.segment.staged_len())
+    }
+
+    /// Undoes the staging of records: what is staged from offset `at` on, and pending from `place` on.
+    pub(super) fn take_back(&mut self, at: u64, place: u64, appended: Seqno) {
+        if let Some(active) = &mut self.active {
+            active.segment.unstage(at);
+        }
+        self.pending.truncate(place);
+        self.appended = appended;
+    }
+
+    /// What is pending for `key`: `None` nothing, `Some(None)` a delete.
+    pub(super) fn pending_record(&self, hash: u64, key: &[u8]) -> Result<Option<Option<Replaced>>> {
+        let Some(active) = &self.active else { return Ok(None) };
+        for appended in self.pending.with_hash(hash) {
+            if active.segment.len_if_key(appended.at, key)?.is_some() {
+                return Ok(Some(appended.as_replaced()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The manifest as it is now, with the active segment's line ending in `extent`.
+    pub(super) fn manifest_ending(&self, extent: Extent) -> Manifest {
+        let mut manifest = self.manifest.clone();
+        manifest.next_seq = manifest.next_seq.max(self.appended.plus(1));
+        if let (Some(line), Some(_)) = (manifest.segments.last_mut(), &self.active) {
+            line.extent = extent;
+        }
+        manifest
+    }
+
+    /// The manifest with the active segment, if there is one, sealed at its length.
+    pub(super) fn sealed_manifest(&self) -> Manifest {
+        self.manifest_ending(Extent::Sealed(self.active_len()))
+    }
+}

@@ -1,0 +1,234 @@
+//! Layer 7: a directory becomes a state and a log. The only judge of damage.
+//!
+//! An unclean open goes in this order, so that a crash inside it is an ordinary crash: lock; make MANIFEST and the
+//! directory durable; sync the active segment and drop its cached pages; judge; cut a torn tail off, and sync; seal
+//! the segment in a new MANIFEST; only then remove orphans.
+
+mod load;
+mod orphans;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::load::Load;
+use super::catalog;
+use super::format::manifest::{Extent, Manifest};
+use super::format::segment_header::StoreId;
+use super::fs::{Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
+use super::judge::TornTail;
+use super::location::{Location, SegmentId, Seqno};
+use super::log::{Log, LogEnd};
+use super::options::Options;
+use super::segment::{Segment, SegmentWriter};
+use super::state::State;
+use crate::error::{Damage, Error, Failure, Result};
+
+/// How often a read-only open starts over because the writer beside it moved on.
+const RETRIES: u32 = 100;
+
+/// What opening a store found and did.
+#[derive(Clone, Debug, Default)]
+pub struct OpenReport {
+    /// Whether this open made the store.
+    pub created: bool,
+    /// Whether the last writer did not close it (or, read-only, is still at work).
+    pub unclean: bool,
+    /// The unfinished end of the log, which an open for writing cuts off and a read-only one passes over.
+    pub torn: Option<TornTail>,
+    /// Damage in the rest of the log, in log order: each record that is not as it was written.
+    pub damage: Vec<FoundDamage>,
+    /// Segments that no MANIFEST lists, left by interrupted work: removed.
+    pub orphans_removed: Vec<SegmentId>,
+    /// Segment files that no MANIFEST lists and that are not this store's: left alone.
+    pub strangers: Vec<SegmentId>,
+    /// Records read to build the index.
+    pub record_count: u64,
+    /// How long opening took.
+    pub took: Duration,
+}
+
+/// A damaged record, or a stretch of bytes in which no record can be made out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundDamage {
+    /// Where it starts.
+    pub at: Location,
+    /// Bytes up to the next intact record.
+    pub len: u64,
+    /// What is wrong with it.
+    pub damage: Damage,
+}
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) state: Arc<State>,
+    /// `None` when it was opened read-only.
+    pub(crate) log: Option<Log>,
+    pub(crate) report: OpenReport,
+    /// The number of the newest record.
+    pub(crate) last_seq: Seqno,
+    /// The log's last segment, if it is not sealed.
+    pub(crate) end: Option<SegmentId>,
+}
+
+/// Opens the store at `path`.
+///
+/// # Errors
+/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`], [`Error::Unsupported`],
+/// [`Error::Rot`] and so on, and what the operating system says. Nothing that was there is changed then, but for a
+/// torn tail that may have been cut off.
+pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
+    let started = Instant::now();
+    let directory = enter(path, options)?;
+    let mut opened =
+        if options.read_only { look(&*directory, options) } else { recover(path, &directory, options) }?;
+    opened.report.took = started.elapsed();
+    Ok(opened)
+}
+
+/// The directory at `path`, made if need be, if it is one that may become or is a store.
+fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>> {
+    let file_system = &options.file_system;
+    let may_create = options.create && !options.read_only;
+    match file_system.kind(path).map_err(Error::io("open", path))? {
+        PathKind::Missing if may_create => {
+            file_system.create_directory(path).map_err(Error::io("create", path))?;
+        }
+        PathKind::Missing => return Err(Error::Missing { path: path.to_owned() }),
+        PathKind::Other(what) => {
+            let reason = format!("it is {what}");
+            return Err(Error::Foreign { path: path.to_owned(), reason });
+        }
+        PathKind::Directory { untrusted: Some(reason) } if !options.trust => {
+            return Err(Error::Untrusted { path: path.to_owned(), reason });
+        }
+        PathKind::Directory { .. } => {}
+    }
+    let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
+    match contents(path, &*directory)? {
+        Contents::Empty if !may_create => Err(Error::Missing { path: path.to_owned() }),
+        Contents::Empty | Contents::Store => Ok(directory),
+    }
+}
+
+enum Contents {
+    Store,
+    /// Nothing, or nothing but what an interrupted creation leaves and options put there beforehand.
+    Empty,
+}
+
+/// What the directory holds.
+fn contents(path: &Path, directory: &dyn Directory) -> Result<Contents> {
+    let names = directory.names().map_err(Error::io("read", path))?;
+    let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
+    if files.contains(&Some(StoreFile::Manifest)) {
+        return Ok(Contents::Store);
+    }
+    if let Some(stranger) = names.iter().zip(&files).find(|(_, file)| file.is_none()).map(|(name, _)| name) {
+        let reason =
+            format!("it holds other files ({}) and no MANIFEST", stranger.to_string_lossy().escape_debug());
+        return Err(Error::Foreign { path: path.to_owned(), reason });
+    }
+    if files.iter().any(|file| matches!(file, Some(StoreFile::Segment(_)))) {
+        return Err(Error::ManifestDamaged { reason: "it is missing, and there are segments".to_owned() });
+    }
+    Ok(Contents::Empty)
+}
+
+/// Opens without a lock and without writing a byte.
+fn look(directory: &dyn Directory, options: &Options) -> Result<Opened> {
+    let mut manifest = catalog::read(directory)?;
+    for _ in 0..RETRIES {
+        let mut load = Load::new(directory, options, &manifest);
+        match load.all(&manifest) {
+            Ok(()) => {
+                let Load { state, report, last_seq, .. } = load;
+                return Ok(Opened { state, log: None, report, last_seq, end: unsealed(&manifest) });
+            }
+            // A writer may have moved on since: then MANIFEST says so.
+            Err(error @ Error::SegmentMissing { .. }) => {
+                let now = catalog::read(directory)?;
+                if now.generation == manifest.generation {
+                    return Err(error);
+                }
+                manifest = now;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::ManifestDamaged { reason: "it changes faster than it can be read".to_owned() })
+}
+
+/// Opens for writing.
+fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Result<Opened> {
+    let lock = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
+        LockOutcome::Held(lock) => lock,
+        LockOutcome::HeldBy { pid } => return Err(Error::Locked { pid }),
+    };
+    // Looked at again under the lock: another process may have made the store meanwhile.
+    let is_new = matches!(contents(path, &**directory)?, Contents::Empty);
+    if is_new {
+        create(&**directory, &*options.file_system)?;
+    }
+    let mut manifest = catalog::read(&**directory)?;
+    let mut load = Load::new(&**directory, options, &manifest);
+    load.report.created = is_new;
+    if let Some(line) = manifest.segments.last().copied()
+        && let Extent::Active(_) = line.extent
+    {
+        load.report.unclean = true;
+        catalog::sync(&**directory)?;
+        load.settle_active(&mut manifest, line)?;
+        catalog::replace(&**directory, &manifest).map_err(|Failure { error, .. }| error)?;
+    }
+    load.all(&manifest)?;
+    load.remove_orphans(path, &manifest)?;
+    let Load { state, report, end, .. } = load;
+    log_of(directory, options, LogStart { manifest, end, lock, state, report })
+}
+
+struct LogStart {
+    manifest: Manifest,
+    end: Option<(Arc<Segment>, Arc<dyn File>, u64)>,
+    lock: Box<dyn Lock>,
+    state: Arc<State>,
+    report: OpenReport,
+}
+
+fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) -> Result<Opened> {
+    let LogStart { mut manifest, end, lock, state, report } = start;
+    let active = end.map(|(segment, file, capacity)| (SegmentWriter::resume(segment, file), capacity));
+    if active.is_none()
+        && let Some(line) = manifest.segments.last_mut()
+        && let Extent::Closed(len) = line.extent
+    {
+        // Its end is missing: nothing is appended behind a hole.
+        line.extent = Extent::Sealed(len);
+    }
+    let end = LogEnd { manifest, active, lock };
+    let last_seq = end.manifest.next_seq.previous();
+    let unsealed = unsealed(&end.manifest);
+    let log = Log::new(Arc::clone(directory), Arc::clone(&state), options, end)?;
+    Ok(Opened { state, log: Some(log), report, last_seq, end: unsealed })
+}
+
+fn unsealed(manifest: &Manifest) -> Option<SegmentId> {
+    manifest.segments.last().filter(|line| !matches!(line.extent, Extent::Sealed(_))).map(|line| line.id)
+}
+
+/// Writes the MANIFEST of a store that has no segment yet.
+fn create(directory: &dyn Directory, file_system: &dyn FileSystem) -> Result<()> {
+    let mut random = [0; 24];
+    file_system.random(&mut random).map_err(Error::io("read", "the system's random numbers"))?;
+    let (id, seed) = random.split_at(16);
+    let manifest = Manifest {
+        store: StoreId(id.try_into().unwrap_or_default()),
+        hash_seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
+        generation: 1,
+        next_segment: SegmentId(1),
+        next_seq: Seqno(1),
+        segments: Vec::new(),
+    };
+    catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
+}

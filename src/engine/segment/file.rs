@@ -1,0 +1,40 @@
+//! The file of a segment: opened, and its first bytes read.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use crate::engine::fs::{Access, Directory, File, StoreFile, read_exact_at};
+use crate::engine::location::SegmentId;
+use crate::error::{Error, Result};
+
+/// The longest segment header that is looked at, in bytes.
+const HEADER_LEN_MAX: u64 = 4096;
+
+/// Opens the file of segment `id`.
+///
+/// # Errors
+/// [`Error::SegmentMissing`], and what the operating system says.
+pub(crate) fn open(directory: &dyn Directory, id: SegmentId, access: Access) -> Result<Arc<dyn File>> {
+    directory.open(StoreFile::Segment(id), access).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::SegmentMissing { segment: id },
+        _ => Error::io("open", directory.path(StoreFile::Segment(id)))(error),
+    })
+}
+
+/// The length of the file of segment `id`, in bytes.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn len(directory: &dyn Directory, id: SegmentId, file: &dyn File) -> Result<u64> {
+    file.len().map_err(Error::io("read", directory.path(StoreFile::Segment(id))))
+}
+
+/// The first bytes of the file of segment `id`, its header among them.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn first_bytes(directory: &dyn Directory, id: SegmentId, file: &dyn File) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len(directory, id, file)?.min(HEADER_LEN_MAX) as usize];
+    read_exact_at(file, &mut bytes, 0).map_err(Error::io("read", directory.path(StoreFile::Segment(id))))?;
+    Ok(bytes)
+}

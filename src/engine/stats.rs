@@ -1,0 +1,110 @@
+//! Layer 5: figures of a store and of its segments.
+
+use std::sync::atomic::Ordering;
+
+use super::location::{SegmentId, Seqno};
+use super::segment::Segment;
+
+/// Figures of a whole store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Keys that are there.
+    pub key_count: u64,
+    /// Bytes of the records that hold them.
+    pub live_len: u64,
+    /// Bytes of everything else in the segments but their headers: replaced and deleted records, tombstones, damage.
+    pub dead_len: u64,
+    /// Bytes of all segments.
+    pub disk_len: u64,
+    /// Segments in the log.
+    pub segment_count: u64,
+    /// Records in the log, of every kind.
+    pub record_count: u64,
+    /// Tombstones among them.
+    pub tombstone_count: u64,
+    /// Bytes that they take.
+    pub tombstone_len: u64,
+    /// The number of the newest record.
+    pub last_seq: Seqno,
+    /// The number of the newest record that is known to be durable.
+    pub durable_seq: Seqno,
+    /// Memory that the keydir takes, in bytes.
+    pub keydir_len: u64,
+    /// Damaged places that opening the store met.
+    pub damage_count: u64,
+}
+
+/// Whether a segment is still written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentState {
+    /// Records are appended to it.
+    Active,
+    /// It is final.
+    Sealed,
+}
+
+/// Figures of one segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentStats {
+    /// Its number.
+    pub id: SegmentId,
+    /// Whether it is still written to.
+    pub state: SegmentState,
+    /// The least number that its records may have.
+    pub base_seq: Seqno,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Records in it, of every kind.
+    pub record_count: u64,
+    /// Records in it that are their key's newest.
+    pub live_count: u64,
+    /// Bytes of those.
+    pub live_len: u64,
+    /// Bytes of everything else but the header.
+    pub dead_len: u64,
+    /// Tombstones in it.
+    pub tombstone_count: u64,
+    /// Bytes of those.
+    pub tombstone_len: u64,
+    /// When it was made, in milliseconds since 1970; 0 when its header is damaged.
+    pub created_ms: u64,
+}
+
+impl Stats {
+    /// What the segments come to; the rest is zero.
+    pub(crate) fn sum(segments: &[SegmentStats]) -> Self {
+        let sum = |what: fn(&SegmentStats) -> u64| segments.iter().map(what).sum();
+        Self {
+            live_len: sum(|segment| segment.live_len),
+            dead_len: sum(|segment| segment.dead_len),
+            disk_len: sum(|segment| segment.len),
+            segment_count: segments.len() as u64,
+            record_count: sum(|segment| segment.record_count),
+            tombstone_count: sum(|segment| segment.tombstone_count),
+            tombstone_len: sum(|segment| segment.tombstone_len),
+            ..Self::default()
+        }
+    }
+}
+
+impl SegmentStats {
+    /// The figures of `segment`, `active` being the one that is written to.
+    pub(crate) fn of(segment: &Segment, active: Option<SegmentId>) -> Self {
+        let usage = &segment.usage;
+        let live_len = usage.live_len.load(Ordering::Relaxed);
+        let len = segment.len();
+        Self {
+            id: segment.id,
+            state: if active == Some(segment.id) { SegmentState::Active } else { SegmentState::Sealed },
+            base_seq: segment.base_seq,
+            len,
+            record_count: usage.record_count.load(Ordering::Relaxed),
+            live_count: usage.live_count.load(Ordering::Relaxed),
+            live_len,
+            dead_len: len.saturating_sub(u64::from(segment.layout.header_len) + live_len),
+            tombstone_count: usage.tombstone_count.load(Ordering::Relaxed),
+            tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
+            created_ms: segment.created_ms,
+        }
+    }
+}

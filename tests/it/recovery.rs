@@ -1,0 +1,227 @@
+//! Opening what a crash left: cut anywhere, judged once, nothing acknowledged lost.
+
+use std::fs;
+
+use crate::common::{copy_of, files, killed, open, quick, scratch, segment_path, value};
+use logkv::{Error, Options, SegmentId, Store, Sync};
+
+#[test]
+fn an_active_segment_cut_at_every_byte_opens_with_every_record_before_the_cut() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let mut ends = Vec::new();
+    for n in 0..12 {
+        store.put(format!("key{n}"), "x".repeat(n)).expect("a put");
+        ends.push(fs::read(segment_path(dir.path(), 1)).expect("the segment").len());
+    }
+    let dir = killed(store, dir.path());
+    let whole = fs::read(segment_path(dir.path(), 1)).expect("the segment");
+    for len in 64..=whole.len() {
+        let copy = copy_of(dir.path());
+        fs::write(segment_path(copy.path(), 1), &whole[..len]).expect("the cut");
+        let kept = ends.iter().filter(|&&end| end <= len).count();
+        let read_only = Store::open_with(copy.path(), quick().read_only(true)).expect("opens read-only");
+        assert_eq!(read_only.len(), kept as u64, "cut at {len}");
+        assert_eq!(
+            fs::read(segment_path(copy.path(), 1)).expect("the segment").len(),
+            len,
+            "a reader cuts nothing"
+        );
+        drop(read_only);
+        let store = open(copy.path());
+        for n in 0..12 {
+            assert_eq!(value(&store, &format!("key{n}")).is_some(), n < kept, "cut at {len}, key {n}");
+        }
+        store.put("after", "the crash").expect("a put");
+        store.close().expect("closes");
+        let store = open(copy.path());
+        assert_eq!(store.len(), kept as u64 + 1, "cut at {len}");
+        assert!(!store.open_report().unclean);
+    }
+}
+
+#[test]
+fn a_segment_header_cut_short_is_damage_of_a_file_that_had_been_durable() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "v").expect("a put");
+    let dir = killed(store, dir.path());
+    let whole = fs::read(segment_path(dir.path(), 1)).expect("the segment");
+    for len in 0..64 {
+        let copy = copy_of(dir.path());
+        fs::write(segment_path(copy.path(), 1), &whole[..len]).expect("the cut");
+        let store = open(copy.path());
+        assert_eq!(store.len(), 0, "cut at {len}");
+        store.put("new", "1").expect("a put");
+    }
+}
+
+#[test]
+fn rot_before_durable_records_stops_a_writer_and_not_a_reader() {
+    let dir = scratch();
+    // Under `Always` each record knows that the one before it was durable.
+    let store = Store::open_with(dir.path(), Options::new()).expect("opens");
+    let mut places = Vec::new();
+    for n in 0..10 {
+        places.push(store.put(format!("key{n}"), "value").expect("a put").location.offset as usize);
+    }
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 1);
+    let whole = fs::read(&path).expect("the segment");
+    for (n, &at) in places.iter().enumerate() {
+        for byte in [at + 9, at + 41] {
+            let mut bytes = whole.clone();
+            bytes[byte] ^= 1;
+            fs::write(&path, &bytes).expect("the damage");
+            let outcome = Store::open_with(dir.path(), quick());
+            // Damage in the last record looks like a torn write; all earlier ones are known to have been durable.
+            if n < 9 {
+                match outcome {
+                    Err(Error::Rot { segment, offset, .. }) => {
+                        assert_eq!((segment.0, offset), (1, at as u64));
+                    }
+                    other => panic!("record {n}: {other:?}"),
+                }
+                assert_eq!(fs::read(&path).expect("the segment"), bytes, "nothing was changed");
+                let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("a reader opens");
+                for other in (0..10).filter(|&other| other != n) {
+                    assert_eq!(
+                        value(&reader, &format!("key{other}")).as_deref(),
+                        Some("value"),
+                        "record {n}"
+                    );
+                }
+                assert_eq!(reader.open_report().damage.len(), 1);
+            }
+        }
+        fs::write(&path, &whole).expect("the whole again");
+    }
+}
+
+#[test]
+fn a_store_that_was_never_synced_loses_its_tail_and_not_its_head() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), Options::new().sync(Sync::Never)).expect("opens");
+    let mut places = Vec::new();
+    for n in 0..10 {
+        places.push(store.put(format!("key{n}"), "value").expect("a put").location.offset as usize);
+    }
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[places[4] + 9] ^= 1;
+    fs::write(&path, &bytes).expect("the damage");
+    let store = open(dir.path());
+    assert_eq!(store.len(), 4, "nothing proves that the rest had been durable");
+    assert_eq!(store.open_report().torn.map(|torn| torn.at.offset), Some(places[4] as u64));
+}
+
+#[test]
+fn numbers_are_never_given_out_twice() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
+    let mut last = 0;
+    for n in 0..50 {
+        last = store.put(format!("key{n}"), "value").expect("a put").last.0;
+    }
+    store.close().expect("closes");
+    let store = open(dir.path());
+    let next = store.put("one more", "").expect("a put").last.0;
+    assert_eq!(next, last + 1, "a clean close leaves no gap");
+    let dir = killed(store, dir.path());
+    // All of what the dead writer wrote to its last segment is taken away, as a power cut may.
+    let segment =
+        files(dir.path()).into_iter().rev().find(|(name, _)| name.ends_with(".seg")).expect("a segment").0;
+    let path = dir.path().join(segment);
+    let bytes = fs::read(&path).expect("the segment");
+    fs::write(&path, &bytes[..64]).expect("the cut");
+    let store = open(dir.path());
+    assert!(store.put("after", "").expect("a put").last.0 > next);
+}
+
+#[test]
+fn a_write_goes_on_in_the_segment_that_was_closed_cleanly() {
+    let dir = scratch();
+    for n in 0..5 {
+        let store = open(dir.path());
+        store.put(format!("key{n}"), "value").expect("a put");
+        store.close().expect("closes");
+    }
+    let store = open(dir.path());
+    assert_eq!(store.segments().expect("segments").len(), 1);
+    assert_eq!(store.len(), 5);
+}
+
+#[test]
+fn a_closed_segment_that_lost_its_end_is_told_and_not_appended_to() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for n in 0..5 {
+        store.put(format!("key{n}"), "value").expect("a put");
+    }
+    store.close().expect("closes");
+    let path = segment_path(dir.path(), 1);
+    let bytes = fs::read(&path).expect("the segment");
+    fs::write(&path, &bytes[..bytes.len() - 8]).expect("the cut");
+    let store = open(dir.path());
+    assert!(!store.open_report().damage.is_empty());
+    assert_eq!(store.len(), 4);
+    assert_eq!(store.put("new", "value").expect("a put").location.segment, SegmentId(2));
+    store.close().expect("closes");
+    let store = open(dir.path());
+    assert_eq!(store.len(), 5);
+    assert!(!store.open_report().damage.is_empty(), "the missing end is still told");
+}
+
+#[test]
+fn a_reader_beside_a_writer_sees_one_moment_and_writes_nothing() {
+    let dir = scratch();
+    let writer = Store::open_with(dir.path(), quick().segment_len_max(1000)).expect("opens");
+    for n in 0..100 {
+        writer.put(format!("key{n}"), format!("value{n}")).expect("a put");
+    }
+    let before = files(dir.path());
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+    assert_eq!(files(dir.path()), before);
+    writer.put("key0", "changed").expect("a put");
+    writer.put("later", "").expect("a put");
+    assert_eq!(value(&reader, "key0").as_deref(), Some("value0"));
+    assert_eq!(value(&reader, "later"), None);
+    assert_eq!(reader.len(), 100);
+    for refused in [
+        reader.put("k", "v").map(|_| ()),
+        reader.delete("k").map(|_| ()),
+        reader.sync(),
+        reader.rotate().map(|_| ()),
+    ] {
+        assert!(matches!(refused, Err(Error::ReadOnly)));
+    }
+    let again = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+    assert_eq!(again.len(), 101);
+}
+
+#[test]
+fn readers_that_come_while_a_writer_rolls_always_see_a_whole_prefix() {
+    let dir = scratch();
+    let writer = Store::open_with(dir.path(), quick().segment_len_max(2000)).expect("opens");
+    writer.put("0", "").expect("a put");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut last = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+                let count = reader.len();
+                assert!(count >= last, "what was seen once is seen again");
+                for n in 0..count {
+                    assert!(reader.contains(n.to_string()).expect("reads"), "{n} of {count}");
+                }
+                last = count;
+            }
+        });
+        for n in 1..2000 {
+            writer.put(n.to_string(), "some value").expect("a put");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

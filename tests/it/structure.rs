@@ -1,0 +1,120 @@
+//! The shape of the code itself: layers, where `unsafe` is, what stands at the top.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below `folder`, with their text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push((path.clone(), fs::read_to_string(&path).expect("text")));
+        }
+    }
+    found
+}
+
+/// Each module's layer, from the table in `engine/mod.rs`.
+fn layers() -> BTreeMap<String, u32> {
+    let text = fs::read_to_string(root().join("src/engine/mod.rs")).expect("the engine's page");
+    let mut layers = BTreeMap::new();
+    for row in text.lines().filter_map(|line| line.strip_prefix("//! | ")) {
+        let mut cells = row.split(" | ");
+        let (Some(Ok(layer)), Some(modules)) = (cells.next().map(str::parse), cells.next()) else { continue };
+        for module in modules.split(", ") {
+            layers.insert(module.trim_matches('`').trim_start_matches("crate::").to_owned(), layer);
+        }
+    }
+    layers
+}
+
+/// The modules of the engine that `text` imports, from within module `own`.
+fn imports<'a>(text: &'a str, own: &str) -> Vec<&'a str> {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let mut found = Vec::new();
+    for line in code.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+        for (at, marker) in line.match_indices("crate::engine::").chain(line.match_indices("super::")) {
+            let name = line[at + marker.len()..].split(|c: char| !c.is_alphanumeric() && c != '_').next();
+            found.extend(name.filter(|&name| name != own && !name.is_empty()));
+        }
+        if line.contains("crate::error::") {
+            found.push("error");
+        }
+    }
+    found
+}
+
+#[test]
+fn no_module_of_the_engine_uses_its_own_layer_or_a_higher_one() {
+    let layers = layers();
+    let engine = root().join("src/engine");
+    let mut seen = std::collections::BTreeSet::new();
+    let error = (root().join("src/error.rs"), fs::read_to_string(root().join("src/error.rs")).expect("text"));
+    for (path, text) in sources(&engine).into_iter().chain([error]) {
+        let relative = path.strip_prefix(&engine).unwrap_or(Path::new("error.rs")).to_owned();
+        let own =
+            relative.components().next().expect("a name").as_os_str().to_string_lossy().replace(".rs", "");
+        if own == "mod" {
+            continue;
+        }
+        let layer = *layers.get(&own).unwrap_or_else(|| panic!("{own} is not in the table of layers"));
+        seen.insert(own.clone());
+        for import in imports(&text, &own) {
+            // `super::` also leads to the rooms of a folder; only the engine's modules have a layer.
+            if let Some(&other) = layers.get(import) {
+                assert!(
+                    other < layer,
+                    "{} (layer {layer}) uses {import} (layer {other})",
+                    relative.display()
+                );
+            }
+        }
+    }
+    assert_eq!(seen.len(), layers.len(), "every module of the table is there");
+}
+
+#[test]
+fn the_engine_knows_nothing_of_the_shell() {
+    for (path, text) in sources(&root().join("src/engine")) {
+        assert!(!text.contains("shell::"), "{}", path.display());
+        for name in ["clap", "rustyline", "comfy_table", "owo_colors"] {
+            assert!(!text.contains(name), "{} names {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_one_file() {
+    let word = concat!("un", "safe ");
+    for (path, text) in sources(&root().join("src")) {
+        let has_it = text
+            .lines()
+            .any(|line| !line.trim_start().starts_with("//") && line.contains(&format!("{word}{{")));
+        assert_eq!(has_it, path.ends_with("engine/fs/mmap.rs"), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_top_level_holds_what_the_card_allows() {
+    let allowed = ["Cargo.toml", "Cargo.lock", "src", "tests", "snapshots", "README.md", "LICENSE", "target"];
+    for entry in fs::read_dir(root()).expect("the project") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        assert!(name.starts_with('.') || allowed.contains(&&*name), "{name}");
+    }
+}
+
+#[test]
+fn files_stay_short_enough_to_read() {
+    for (path, text) in sources(&root().join("src")) {
+        let lines = text.lines().count();
+        assert!(lines <= 500, "{} has {lines} lines", path.display());
+    }
+}
