@@ -1,0 +1,337 @@
+//! Words: how a line is split, and how bytes are printed so that they can be typed back.
+//!
+//! One lexer serves the parser, the highlighter, the completer, the validator and the carets under errors.
+//!
+//! - Words are split on blanks: space, tab, and the line breaks inside a line that was continued.
+//! - `"…"` takes `\n \r \t \b \a \\ \" \xHH`; any other escape is an error.
+//! - `'…'` is literal; only `\'` is taken there, for a quote.
+//! - A quote opens only at the start of a word (`it's` is four ordinary bytes), and the closing one ends it.
+//! - A bare backslash is an ordinary byte.
+//!
+//! [`quote`] is the inverse of [`split`]: whatever it prints is read back as the same bytes.
+
+mod quote;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+pub use self::quote::{quote, visible};
+
+/// How a word was written, which decides whether it may be a flag, and its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Without quotes.
+    Bare,
+    /// `"…"`, with escapes.
+    Double,
+    /// `'…'`, literal.
+    Single,
+}
+
+/// One word of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// What it stands for, without quotes and escapes.
+    pub bytes: Vec<u8>,
+    /// Where it stands in the line, quotes included.
+    pub span: Range<usize>,
+    /// How it was written.
+    pub style: Style,
+}
+
+/// Why a line cannot be split, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordError {
+    /// What is wrong.
+    pub kind: WordErrorKind,
+    /// The bytes of the line to put a caret under.
+    pub span: Range<usize>,
+}
+
+/// What is wrong with a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WordErrorKind {
+    /// A backslash in `"…"` before a byte that is no escape.
+    BadEscape,
+    /// `\x` without two hexadecimal digits.
+    BadHex,
+    /// Something that is no blank directly after a closing quote.
+    AfterQuote,
+    /// The line ends inside this quote.
+    Open(char),
+}
+
+impl fmt::Display for WordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            WordErrorKind::BadEscape => f.write_str(r#"unknown escape; known are \n \r \t \b \a \\ \" \xHH"#),
+            WordErrorKind::BadHex => f.write_str(r"\x wants two hexadecimal digits, as in \x7f"),
+            WordErrorKind::AfterQuote => f.write_str("a blank is missing after the closing quote"),
+            WordErrorKind::Open(quote) => write!(f, "the quote {quote} is not closed"),
+        }
+    }
+}
+
+/// The words of a line.
+pub fn split(line: &[u8]) -> Result<Vec<Word>, WordError> {
+    Lexer::new(line).map(Lexeme::into_word).collect()
+}
+
+/// All that can be made of a line that is still being typed: every word, and every error beside it.
+///
+/// A bad escape stands for its own bytes, and an open quote reaches to the end of the line.
+pub fn split_leniently(line: &[u8]) -> (Vec<Word>, Vec<WordError>) {
+    let mut errors = Vec::new();
+    let words = Lexer::new(line)
+        .map(|mut lexeme| {
+            errors.extend(lexeme.error.take());
+            Word { bytes: lexeme.bytes.into_owned(), span: lexeme.span, style: lexeme.style }
+        })
+        .collect();
+    (words, errors)
+}
+
+/// The quote that is open at the end of the line, and where it opened; blind to all other errors.
+pub fn open_quote(line: &[u8]) -> Option<(char, usize)> {
+    Lexer::new(line).filter_map(|lexeme| lexeme.error).find_map(|error| match error.kind {
+        WordErrorKind::Open(quote) => Some((quote, error.span.start)),
+        _ => None,
+    })
+}
+
+/// A word as the lexer meets it: its bytes are those of the line itself unless an escape changes them.
+#[derive(Debug)]
+pub struct Lexeme<'a> {
+    /// What it stands for.
+    pub bytes: Cow<'a, [u8]>,
+    /// Where it stands in the line, quotes included.
+    pub span: Range<usize>,
+    /// How it was written.
+    pub style: Style,
+    /// What is wrong with it; of several errors, an open quote, or else the first.
+    pub error: Option<WordError>,
+}
+
+impl Lexeme<'_> {
+    fn into_word(self) -> Result<Word, WordError> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(Word { bytes: self.bytes.into_owned(), span: self.span, style: self.style }),
+        }
+    }
+}
+
+/// Goes through a line word by word, without allocating for words that have no escapes.
+#[derive(Clone, Debug)]
+pub struct Lexer<'a> {
+    line: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Lexer<'a> {
+    /// A lexer at the start of `line`.
+    pub fn new(line: &'a [u8]) -> Self {
+        Self { line, at: 0 }
+    }
+
+    fn bare(&mut self) -> Lexeme<'a> {
+        let start = self.at;
+        let len = self.line[start..].iter().position(|&byte| is_blank(byte));
+        self.at = len.map_or(self.line.len(), |len| start + len);
+        Lexeme {
+            bytes: Cow::Borrowed(&self.line[start..self.at]),
+            span: start..self.at,
+            style: Style::Bare,
+            error: None,
+        }
+    }
+
+    fn quoted(&mut self, quote: u8, style: Style) -> Lexeme<'a> {
+        let start = self.at;
+        let mut bytes = Cow::Borrowed(&self.line[start + 1..start + 1]);
+        let mut error = None;
+        let mut at = start + 1;
+        loop {
+            let rest = &self.line[at..];
+            let plain = rest.iter().position(|&b| b == quote || b == b'\\').unwrap_or(rest.len());
+            extend(&mut bytes, &rest[..plain]);
+            at += plain;
+            match self.line.get(at) {
+                None => {
+                    let kind = WordErrorKind::Open(char::from(quote));
+                    error = Some(WordError { kind, span: start..at });
+                    break;
+                }
+                Some(&byte) if byte == quote => {
+                    at += 1;
+                    if self.line.get(at).is_some_and(|&next| !is_blank(next)) {
+                        let span = at..at + 1;
+                        error.get_or_insert(WordError { kind: WordErrorKind::AfterQuote, span });
+                    }
+                    break;
+                }
+                Some(_) => {
+                    let (byte, len, kind) = escape(&self.line[at..], style);
+                    match byte {
+                        Some(byte) => bytes.to_mut().push(byte),
+                        None => extend(&mut bytes, &self.line[at..at + len]),
+                    }
+                    if let Some(kind) = kind {
+                        error.get_or_insert(WordError { kind, span: at..at + len });
+                    }
+                    at += len;
+                }
+            }
+        }
+        self.at = at;
+        Lexeme { bytes, span: start..at, style, error }
+    }
+}
+
+impl<'a> Iterator for Lexer<'a> {
+    type Item = Lexeme<'a>;
+
+    fn next(&mut self) -> Option<Lexeme<'a>> {
+        self.at += self.line[self.at..].iter().position(|&byte| !is_blank(byte))?;
+        Some(match self.line[self.at] {
+            quote @ b'"' => self.quoted(quote, Style::Double),
+            quote @ b'\'' => self.quoted(quote, Style::Single),
+            _ => self.bare(),
+        })
+    }
+}
+
+/// Appends to bytes that are borrowed from a line for as long as they follow each other there.
+fn extend<'a>(bytes: &mut Cow<'a, [u8]>, more: &'a [u8]) {
+    if more.is_empty() {
+        return;
+    }
+    if bytes.is_empty() {
+        *bytes = Cow::Borrowed(more);
+    } else {
+        bytes.to_mut().extend_from_slice(more);
+    }
+}
+
+/// What the backslash at the start of `rest` stands for (`None`: for its own bytes), the bytes that it takes, and
+/// what is wrong with it.
+fn escape(rest: &[u8], style: Style) -> (Option<u8>, usize, Option<WordErrorKind>) {
+    let next = rest.get(1).copied();
+    if style == Style::Single {
+        return if next == Some(b'\'') { (next, 2, None) } else { (None, 1, None) };
+    }
+    let byte = match next {
+        Some(b'n') => b'\n',
+        Some(b'r') => b'\r',
+        Some(b't') => b'\t',
+        Some(b'b') => 0x08,
+        Some(b'a') => 0x07,
+        Some(byte @ (b'\\' | b'"')) => byte,
+        Some(b'x') => return hex_escape(rest),
+        // The line ends here: the open quote is the error to tell.
+        None => return (None, 1, None),
+        // A whole character, so that a caret is as wide as what is seen.
+        Some(_) => return (None, 1 + char_len(&rest[1..]), Some(WordErrorKind::BadEscape)),
+    };
+    (Some(byte), 2, None)
+}
+
+fn hex_escape(rest: &[u8]) -> (Option<u8>, usize, Option<WordErrorKind>) {
+    let digit = |at: usize| rest.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+    match (digit(2), digit(3)) {
+        (Some(high), Some(low)) => (u8::try_from(high << 4 | low).ok(), 4, None),
+        (Some(_), None) => (None, 3, Some(WordErrorKind::BadHex)),
+        (None, _) => (None, 2, Some(WordErrorKind::BadHex)),
+    }
+}
+
+/// The length in bytes of the character at the start of `bytes`; of what is no character, one byte.
+fn char_len(bytes: &[u8]) -> usize {
+    bytes.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()).map_or(1, char::len_utf8)
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn words(line: &str) -> Vec<Vec<u8>> {
+        split(line.as_bytes()).expect("the line is well formed").into_iter().map(|word| word.bytes).collect()
+    }
+
+    fn error(line: &str) -> WordError {
+        split(line.as_bytes()).expect_err("the line is not well formed")
+    }
+
+    #[test]
+    fn blanks_separate_words_and_quotes_hold_them_together() {
+        assert_eq!(words("  put \t user:1  \"Alice Cooper\"  "), [&b"put"[..], b"user:1", b"Alice Cooper"]);
+        assert_eq!(words("''  \"\""), [b"", b""]);
+        assert!(words(" \t ").is_empty());
+    }
+
+    #[test]
+    fn double_quotes_take_the_escapes_and_single_quotes_take_none_but_their_own() {
+        assert_eq!(words(r#""\n\r\t\b\a\\\"\x00\xfF""#), [b"\n\r\t\x08\x07\\\"\x00\xff"]);
+        assert_eq!(words(r#"'\n\x00\\ "' 'it\'s'"#), [&br#"\n\x00\\ ""#[..], b"it's"]);
+    }
+
+    #[test]
+    fn a_backslash_or_a_quote_inside_a_bare_word_is_an_ordinary_byte() {
+        assert_eq!(words(r#"a\nb it's 5" $x;#"#), [&br"a\nb"[..], b"it's", b"5\"", b"$x;#"]);
+    }
+
+    #[test]
+    fn an_error_points_at_the_bytes_that_are_wrong() {
+        assert_eq!(error(r#"put "a\qb""#), WordError { kind: WordErrorKind::BadEscape, span: 6..8 });
+        assert_eq!(error(r#"put "\é""#), WordError { kind: WordErrorKind::BadEscape, span: 5..8 });
+        assert_eq!(error(r#"put "\xg0""#), WordError { kind: WordErrorKind::BadHex, span: 5..7 });
+        assert_eq!(error(r#"put "\x0""#), WordError { kind: WordErrorKind::BadHex, span: 5..8 });
+        assert_eq!(error(r#"put "a"b"#), WordError { kind: WordErrorKind::AfterQuote, span: 7..8 });
+        assert_eq!(error(r#"put 'a b"#), WordError { kind: WordErrorKind::Open('\''), span: 4..8 });
+        assert_eq!(error(r#"put "a\"#), WordError { kind: WordErrorKind::Open('"'), span: 4..7 });
+    }
+
+    #[test]
+    fn a_line_that_is_being_typed_gives_all_words_and_all_errors() {
+        let (words, errors) = split_leniently(br#"put "a\qb" 'open en"#);
+        let bytes: Vec<_> = words.iter().map(|word| word.bytes.as_slice()).collect();
+        assert_eq!(bytes, [&b"put"[..], br"a\qb", b"open en"]);
+        let kinds: Vec<_> = errors.iter().map(|error| error.kind).collect();
+        assert_eq!(kinds, [WordErrorKind::BadEscape, WordErrorKind::Open('\'')]);
+        assert_eq!(open_quote(br#"put "a\qb" 'open en"#), Some(('\'', 11)));
+        assert_eq!(open_quote(br#"put "a\qb" it's"#), None);
+    }
+
+    fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            any::<Vec<u8>>(),
+            any::<String>().prop_map(String::into_bytes),
+            r#"[ \\"'#.x0-9a\n-]*"#.prop_map(String::into_bytes)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_can_be_typed_back(bytes in any_bytes()) {
+            let text = quote(&bytes);
+            prop_assert!(text.chars().all(quote::is_visible));
+            let words = split(text.as_bytes()).expect("what is printed is well formed");
+            prop_assert_eq!(words.len(), 1);
+            prop_assert_eq!(&words[0].bytes, &bytes);
+            prop_assert_eq!(&words[0].span, &(0..text.len()));
+        }
+
+        #[test]
+        fn no_line_whatsoever_makes_the_lexer_stumble(line in any_bytes()) {
+            let (words, errors) = split_leniently(&line);
+            prop_assert_eq!(split(&line).is_ok(), errors.is_empty());
+            prop_assert!(words.windows(2).all(|pair| pair[0].span.end <= pair[1].span.start));
+        }
+    }
+}
