@@ -1,0 +1,195 @@
+//! Reads a line, runs it, and begins anew.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use rustyline::config::{ColorMode, CompletionType};
+use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
+use rustyline::{Config, Editor};
+use unicode_width::UnicodeWidthStr;
+
+use super::history::{self, LINES_MAX};
+use super::lines::Lines;
+use super::prompt::{CONTINUED, prompt};
+use super::{Assistant, StoreKeys};
+use crate::shell::command::Outcome;
+use crate::shell::failure::Failure;
+use crate::shell::input::Input;
+use crate::shell::pager::Pager;
+use crate::shell::report::Place;
+use crate::shell::session::{Session, Tally};
+use crate::shell::style::hue;
+use crate::shell::words::visible;
+use crate::shell::{script, units};
+
+/// Runs what a person types until they leave. `with_init`: the init file first.
+pub fn run(session: &mut Session, with_init: bool) -> Result<(), Failure> {
+    let mut repl = Repl::new(session)?;
+    welcome(session)?;
+    if !with_init || run_init(session) == Outcome::Done {
+        while repl.turn(session)? {}
+    }
+    if session.transaction.is_some() {
+        session.note("note: the open batch was not committed, and is dropped");
+    }
+    // What failed was told to the person it concerns: leaving is no failure.
+    session.tally = Tally::default();
+    Ok(())
+}
+
+struct Repl {
+    editor: Editor<Assistant, DefaultHistory>,
+    /// `None` where lines are not kept.
+    history: Option<PathBuf>,
+    lines: Lines,
+    pager: Pager,
+}
+
+impl Repl {
+    fn new(session: &mut Session) -> Result<Self, Failure> {
+        let look = session.out.look;
+        let config = Config::builder()
+            .completion_type(CompletionType::List)
+            .completion_show_all_if_ambiguous(true)
+            .max_history_size(LINES_MAX)
+            .and_then(|config| config.history_ignore_dups(true))
+            .map_err(|error| broken(&error))?
+            .history_ignore_space(true)
+            // Decided already: the editor would read the environment in another way.
+            .color_mode(if look.color { ColorMode::Forced } else { ColorMode::Disabled })
+            .build();
+        let mut editor = Editor::with_config(config).map_err(|error| broken(&error))?;
+        let keys = StoreKeys(session.store().ok());
+        editor.set_helper(Some(Assistant { look, keys, pending: String::new(), prompt_width: 0 }));
+        let history = history::path().filter(|path| match history::make_dir(path) {
+            Ok(()) => true,
+            Err(error) => {
+                session.note(&Failure::file("keep the history in", path, &error).message);
+                false
+            }
+        });
+        let mut repl = Self { editor, history, lines: Lines::default(), pager: Pager::new() };
+        repl.load_history(session);
+        Ok(repl)
+    }
+
+    /// One prompt, and the lines that come of it. `false`: the person leaves.
+    fn turn(&mut self, session: &mut Session) -> Result<bool, Failure> {
+        match self.read(session) {
+            Ok(text) => {
+                let lines = self.lines.add(&text);
+                Ok(lines.iter().all(|line| self.run_line(session, line)))
+            }
+            Err(ReadlineError::Interrupted) => {
+                self.lines.clear();
+                Ok(true)
+            }
+            Err(ReadlineError::Eof) => Ok(false),
+            Err(error) => Err(broken(&error)),
+        }
+    }
+
+    fn read(&mut self, session: &Session) -> rustyline::Result<String> {
+        let look = session.out.look;
+        let pending = self.lines.pending().to_owned();
+        let text = if pending.is_empty() {
+            prompt(session.dir(), session.is_read_only(), session.transaction.is_some(), &look)
+        } else {
+            (CONTINUED.to_owned(), look.paint(CONTINUED, hue::DIM))
+        };
+        if let Some(assistant) = self.editor.helper_mut() {
+            assistant.look = look;
+            assistant.pending = pending;
+            assistant.prompt_width = text.0.width();
+        }
+        self.editor.readline(&text)
+    }
+
+    /// Runs one line. `false`: it says to leave, or there is no one to talk to.
+    fn run_line(&mut self, session: &mut Session, line: &str) -> bool {
+        if line.trim().is_empty() {
+            return true;
+        }
+        self.remember(session, line);
+        session.interrupt.clear();
+        let is_paged = session.settings.pager && session.out.is_terminal;
+        if is_paged {
+            if session.out.redirect(Box::new(self.pager.clone()), true).is_err() {
+                return false;
+            }
+            // Not before: redirecting flushes, and what is flushed is no longer held back.
+            self.pager.begin();
+        }
+        let outcome = session.interpret(line.as_bytes(), &Place::Nowhere);
+        session.flush();
+        if is_paged && self.pager.was_left() {
+            session.tally.broken_pipe = false;
+        }
+        outcome != Some(Outcome::Quit) && !session.tally.broken_pipe
+    }
+
+    fn load_history(&mut self, session: &mut Session) {
+        let Some(path) = self.history.clone().filter(|path| path.exists()) else { return };
+        match self.editor.load_history(&path) {
+            Ok(()) => session.history = self.editor.history().iter().cloned().collect(),
+            Err(error) => self.forget(session, &error),
+        }
+    }
+
+    /// Keeps a line at once: a shell that is killed must not lose the others.
+    fn remember(&mut self, session: &mut Session, line: &str) {
+        let Ok(true) = self.editor.add_history_entry(line) else { return };
+        session.history.push(line.to_owned());
+        if let Some(path) = &self.history
+            && let Err(error) = self.editor.append_history(path)
+        {
+            self.forget(session, &error);
+        }
+    }
+
+    /// Goes on without a history file, and says so once.
+    fn forget(&mut self, session: &Session, error: &ReadlineError) {
+        if let Some(path) = self.history.take() {
+            let path = visible(path.as_os_str().as_encoded_bytes());
+            session.note(&format!("note: the history in {path} cannot be used: {error}; lines are not kept"));
+        }
+    }
+}
+
+fn broken(error: &ReadlineError) -> Failure {
+    Failure::command(format!("the terminal cannot be used: {error}"))
+}
+
+/// Version, number of keys, and where to go from here.
+fn welcome(session: &mut Session) -> Result<(), Failure> {
+    if session.settings.quiet {
+        return Ok(());
+    }
+    let keys = session.store().map(|store| units::count(store.len(), "key"))?;
+    let dir = visible(session.dir().as_os_str().as_encoded_bytes());
+    let program = session.out.look.paint(concat!("logkv ", env!("CARGO_PKG_VERSION")), hue::HEAD);
+    writeln!(session.out, "{program}: {keys} in {dir}")?;
+    writeln!(
+        session.out,
+        "{}",
+        session.out.look.paint("help lists the commands; Tab completes; Ctrl-D leaves", hue::DIM)
+    )?;
+    session.flush();
+    Ok(())
+}
+
+/// Runs the init file, where there is one.
+fn run_init(session: &mut Session) -> Outcome {
+    let Some(path) = history::init_path().filter(|path| path.is_file()) else { return Outcome::Done };
+    let name = path.display().to_string();
+    let outcome = match Input::path(&path) {
+        Ok(input) => script::run(session, input, &name),
+        Err(error) => {
+            session.note(&Failure::file("read", &path, &error).message);
+            Outcome::Done
+        }
+    };
+    session.flush();
+    outcome
+}
