@@ -1,0 +1,211 @@
+//! Fields as rows of a hex dump: the bytes in their columns, the same bytes as text, and what they say.
+
+use std::io::{self, Write};
+
+use unicode_width::UnicodeWidthStr;
+
+use super::fields::Field;
+use super::paint::{fit, glyphs, hue, padding, verdict, wrap};
+use crate::shell::style::Look;
+
+/// The columns of the hex view: fewer bytes a row, then no text pane, where the screen is narrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Panes {
+    row_len: u64,
+    has_text: bool,
+}
+
+/// From wide to narrow: the width from which the panes are used leaves room for what the bytes say.
+const PANES: [(usize, Panes); 3] = [
+    (112, Panes { row_len: 16, has_text: true }),
+    (72, Panes { row_len: 8, has_text: true }),
+    (56, Panes { row_len: 8, has_text: false }),
+];
+const NARROWEST: Panes = Panes { row_len: 4, has_text: false };
+
+const MARGIN: usize = 2;
+const NAME_WIDTH: usize = 8;
+
+/// How many rows of a field are shown; of what is longer, the last of them says how much is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowLimit(usize);
+
+/// Every row.
+pub const ALL_ROWS: RowLimit = RowLimit(usize::MAX);
+
+impl RowLimit {
+    /// Enough to recognise a field.
+    pub const PREVIEW: Self = Self(4);
+    /// The field's name and what it says.
+    pub const NONE: Self = Self(1);
+}
+
+/// Writes one field: its rows, and beside them its name, its value and the verdict on it.
+pub fn write(out: &mut dyn Write, field: &Field<'_>, limit: RowLimit, look: &Look) -> io::Result<()> {
+    let panes = panes(look);
+    let mut label = label(field, look, panes).into_iter();
+    let rows = Rows { field, panes };
+    let count = rows.count();
+    let shown = if count > limit.0 { limit.0.saturating_sub(1) } else { count };
+    for row in 0..shown {
+        let line = format!("{}{}", rows.render(row, look), label.next().unwrap_or_default());
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    if shown < count {
+        let note = format!("{} {} B more: --values full", glyphs(look).cut, rows.len_from(shown));
+        let pad = panes.label_at().saturating_sub(MARGIN + note.width());
+        let beside = label.next().unwrap_or_default();
+        let line = format!("{:MARGIN$}{}{:pad$}{beside}", "", look.paint(&note, hue::DIM), "");
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    for line in label {
+        writeln!(out, "{:indent$}{line}", "", indent = panes.label_at())?;
+    }
+    Ok(())
+}
+
+fn panes(look: &Look) -> Panes {
+    PANES.iter().find(|(width, _)| look.width >= *width).map_or(NARROWEST, |(_, panes)| *panes)
+}
+
+impl Panes {
+    /// The column in which the label starts.
+    fn label_at(self) -> usize {
+        let bytes = self.row_len as usize;
+        let text = if self.has_text { bytes + 2 } else { 0 };
+        MARGIN + "0x000000".len() + 2 + bytes * 3 + 1 + text
+    }
+}
+
+/// The rows that a field's bytes fall into.
+struct Rows<'a> {
+    field: &'a Field<'a>,
+    panes: Panes,
+}
+
+impl Rows<'_> {
+    fn first(&self) -> u64 {
+        self.field.at / self.panes.row_len * self.panes.row_len
+    }
+
+    fn count(&self) -> usize {
+        let end = self.field.at + self.field.bytes.len() as u64;
+        (end - self.first()).div_ceil(self.panes.row_len) as usize
+    }
+
+    /// The bytes of row number `row`, and the column of the first of them.
+    fn bytes(&self, row: usize) -> (&[u8], usize) {
+        let start = self.first() + row as u64 * self.panes.row_len;
+        let from = start.saturating_sub(self.field.at) as usize;
+        let to = (start + self.panes.row_len - self.field.at) as usize;
+        let bytes = &self.field.bytes[from..to.min(self.field.bytes.len())];
+        (bytes, self.field.at.saturating_sub(start) as usize)
+    }
+
+    /// How many bytes the rows from number `row` on hold.
+    fn len_from(&self, row: usize) -> usize {
+        let start = self.first() + row as u64 * self.panes.row_len;
+        self.field.bytes.len() - start.saturating_sub(self.field.at) as usize
+    }
+
+    fn render(&self, row: usize, look: &Look) -> String {
+        let (bytes, column) = self.bytes(row);
+        let start = self.first() + row as u64 * self.panes.row_len;
+        let offset = format!("{start:#08x}");
+        let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+        let mut line =
+            format!("{:MARGIN$}{}  {:at$}", "", look.paint(&offset, hue::DIM), "", at = column * 3);
+        line.push_str(&look.paint(&hex, self.field.hue));
+        line.extend(padding(&hex, self.panes.row_len as usize * 3 + 1 - column * 3));
+        if self.panes.has_text {
+            let text: String = bytes.iter().map(|&byte| printable(byte)).collect();
+            line.extend(std::iter::repeat_n(' ', column));
+            line.push_str(&look.paint(&text, self.field.hue));
+            line.extend(padding(&text, self.panes.row_len as usize + 2 - column));
+        }
+        line
+    }
+}
+
+/// The byte as a text pane shows it: what is not printable ASCII is a dot, so that a row keeps its columns.
+fn printable(byte: u8) -> char {
+    if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '.' }
+}
+
+/// What stands beside the rows: the field's name and what it says, in lines that fit.
+fn label(field: &Field<'_>, look: &Look, panes: Panes) -> Vec<String> {
+    let name_width = field.name.width().max(NAME_WIDTH);
+    let room = look.width.saturating_sub(panes.label_at() + name_width + 1).max(16);
+    let mut first = look.paint(field.name, field.hue);
+    first.extend(padding(field.name, name_width + 1));
+    first.push_str(&fit(look, &field.meaning, room));
+    let Some(check) = &field.check else { return vec![first] };
+    first.push(' ');
+    first.push_str(&verdict(look, check.is_right));
+    // Below the name, since a place and a length do not fit beside it on eighty columns.
+    let note = wrap(room + NAME_WIDTH - 1, "", 0, check.note.split(' '));
+    let notes = note.lines().map(|line| format!("  {}", look.paint(line, hue::DIM)));
+    std::iter::once(first).chain(notes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fields::Check;
+    use super::*;
+
+    fn lines(field: &Field<'_>, limit: usize, width: usize) -> Vec<String> {
+        let look = Look { width, color: false, ascii: false };
+        let mut out = Vec::new();
+        write(&mut out, field, RowLimit(limit), &look).expect("a vector takes everything");
+        String::from_utf8(out).expect("the view is text").lines().map(str::to_owned).collect()
+    }
+
+    fn field(at: u64, bytes: &[u8]) -> Field<'_> {
+        Field { name: "value", hue: hue::VALUE, at, bytes, meaning: "alice".to_owned(), check: None }
+    }
+
+    #[test]
+    fn bytes_stand_in_the_columns_of_their_addresses() {
+        assert_eq!(
+            lines(&field(0x44, b"alice"), 9, 80),
+            [
+                "  0x000040              61 6c 69 63      alic  value    alice",
+                "  0x000048  65                       e",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_wide_screen_has_sixteen_bytes_a_row_and_a_narrow_one_no_text_pane() {
+        let wide = lines(&field(0x40, &[b'x'; 16]), 9, 120);
+        assert_eq!(wide.len(), 1);
+        assert!(wide[0].contains("xxxxxxxxxxxxxxxx  value"));
+        assert_eq!(
+            lines(&field(0x40, b"alice"), 9, 60),
+            ["  0x000040  61 6c 69 63 65           value    alice"]
+        );
+        assert_eq!(lines(&field(0x40, b"alic"), 9, 40), ["  0x000040  61 6c 69 63  value    alice"]);
+    }
+
+    #[test]
+    fn a_long_field_says_how_much_is_left_out() {
+        let lines = lines(&field(0x40, &[b'x'; 100]), 3, 80);
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[2], "  … 84 B more: --values full");
+    }
+
+    #[test]
+    fn a_checksum_stands_with_its_verdict_and_with_what_it_covers() {
+        let check =
+            Check { is_right: false, note: "its bytes give 00000001; covers 0x000048..0x000060".to_owned() };
+        let field = Field { check: Some(check), ..field(0x40, b"abcd") };
+        assert_eq!(
+            lines(&field, 9, 80),
+            [
+                "  0x000040  61 62 63 64              abcd      value    alice ✗",
+                "                                                 its bytes give 00000001; covers",
+                "                                                 0x000048..0x000060",
+            ]
+        );
+    }
+}

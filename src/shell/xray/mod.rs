@@ -1,0 +1,197 @@
+//! `dump-segment`: a segment's records, why each is live or dead, and every byte of it.
+//!
+//! It reads the segment's file alone ([`logkv::inspect`]), so it works where the store does not open.
+
+mod columns;
+mod fields;
+mod hex;
+mod json;
+mod list;
+mod map;
+mod paint;
+mod plain;
+mod request;
+mod summary;
+mod text;
+
+use std::io::Write;
+
+use logkv::inspect::{self, Inspection, Item, RecordItem};
+
+use self::columns::Columns;
+use self::hex::RowLimit;
+use self::paint::{glyphs, hue};
+pub use self::request::{FLAGS, Request, Values};
+use self::text::State;
+use super::command::{Invocation, Outcome};
+use super::failure::Failure;
+use super::interrupt::Interrupt;
+use super::output::{Mode, Output};
+use super::session::Session;
+
+/// Runs `dump-segment`.
+pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let request = Request::of(invocation)?;
+    let inspection = match session.store() {
+        Ok(store) => store.inspect(request.segment)?,
+        // A store that does not open can still be looked at.
+        Err(_) => inspect::segment(session.dir(), request.segment)?,
+    };
+    let interrupt = session.interrupt.clone();
+    dump(&inspection, &request, &mut session.out, &interrupt)
+}
+
+/// Shows what `request` asks of `inspection`, in the mode of `out`.
+pub fn dump(
+    inspection: &Inspection,
+    request: &Request,
+    out: &mut Output,
+    interrupt: &Interrupt,
+) -> Result<Outcome, Failure> {
+    let is_table = out.mode == Mode::Table;
+    let mut dump = Dump { inspection, request, interrupt, shown: 0 };
+    let mut items = request.items(inspection);
+    let mut wanted = items.by_ref().take(request.limit(is_table && out.is_terminal));
+    match out.mode {
+        Mode::Table if request.hex => dump.write_hex(out, &mut wanted)?,
+        Mode::Table => dump.write_list(out, &mut wanted)?,
+        Mode::Json => dump.each(&mut wanted, |item| Ok(json::write(out, item, request)?))?,
+        Mode::Plain | Mode::Raw => {
+            dump.each(&mut wanted, |item| Ok(plain::write(out, item, request.values)?))?;
+        }
+    }
+    if let (0, Some(record)) = (dump.shown, request.record) {
+        let count = super::units::count(inspection.totals.record_count, "record");
+        let message = format!("there is no record {record}: segment {} has {count}", inspection.id);
+        return Err(Failure::command(message).hint("the first is record 0"));
+    }
+    let next = items.next().transpose()?.map(|item| offset(&item));
+    match out.mode {
+        Mode::Table => dump.write_end(out, next)?,
+        Mode::Json => json::write_summary(out, inspection, next)?,
+        Mode::Plain | Mode::Raw => {}
+    }
+    let is_damaged = inspection.header.is_err() || inspection.totals.damaged_count > 0;
+    Ok(if is_damaged { Outcome::Damaged } else { Outcome::Done })
+}
+
+/// One run of the command.
+struct Dump<'a> {
+    inspection: &'a Inspection,
+    request: &'a Request,
+    interrupt: &'a Interrupt,
+    shown: u64,
+}
+
+type Items<'a> = dyn Iterator<Item = logkv::Result<Item>> + 'a;
+
+impl Dump<'_> {
+    /// Shows the items one by one, until Ctrl-C.
+    fn each(
+        &mut self,
+        items: &mut Items<'_>,
+        mut show: impl FnMut(&Item) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        for item in items {
+            self.interrupt.check(self.shown)?;
+            show(&item?)?;
+            self.shown += 1;
+        }
+        Ok(())
+    }
+
+    fn write_list(&mut self, out: &mut Output, items: &mut Items<'_>) -> Result<(), Failure> {
+        let look = out.look;
+        summary::write_header(out, self.inspection, &look)?;
+        let measured = (&mut *items).take(Request::PAGE_LEN).collect::<logkv::Result<Vec<_>>>()?;
+        if measured.is_empty() {
+            return Ok(());
+        }
+        let columns = Columns::measure(self.inspection, &measured, self.request.values, look);
+        writeln!(out, "{}", columns.heading())?;
+        let mut all = measured.into_iter().map(Ok).chain(items);
+        self.each(&mut all, |item| Ok(columns.write(out, self.inspection, item)?))
+    }
+
+    fn write_hex(&mut self, out: &mut Output, items: &mut Items<'_>) -> Result<(), Failure> {
+        let look = out.look;
+        summary::write_header(out, self.inspection, &look)?;
+        if self.request.is_whole() {
+            summary::write_header_hex(out, self.inspection, &look)?;
+        }
+        let columns = Columns::measure(self.inspection, &[], Values::None, look);
+        self.each(items, |item| {
+            match item {
+                Item::Record(record) => write_record_hex(out, record, self.request.values)?,
+                Item::Damaged { .. } | Item::Torn { .. } => columns.write(out, self.inspection, item)?,
+            }
+            Ok(())
+        })
+    }
+
+    fn write_end(&self, out: &mut Output, next: Option<u64>) -> Result<(), Failure> {
+        let look = out.look;
+        if self.shown == 0 {
+            writeln!(out, "  {}", look.paint("no record matches", hue::DIM))?;
+        }
+        if let Some(next) = next {
+            let cut = glyphs(&look).cut;
+            let shown = format!("  {cut} {} shown; to go on:", self.shown);
+            writeln!(out, "{} {}", look.paint(shown, hue::DIM), self.request.continuation(next))?;
+        }
+        if self.request.record.is_none() {
+            summary::write_footer(out, self.inspection, &look)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a record byte by byte.
+fn write_record_hex(out: &mut Output, record: &RecordItem, values: Values) -> std::io::Result<()> {
+    let look = out.look;
+    let dot = glyphs(&look).dot;
+    let state = State::of(record);
+    let what = format!("record {} {dot} {} {dot} {} B", record.index, record.location, record.len);
+    writeln!(out, "{} {dot} {}", look.paint(what, hue::HEAD), look.paint(state.long(), state.style()))?;
+    for field in fields::of_record(record) {
+        let rows = match values {
+            Values::Full => hex::ALL_ROWS,
+            Values::None if field.name == "value" => RowLimit::NONE,
+            Values::None | Values::Preview => RowLimit::PREVIEW,
+        };
+        hex::write(out, &field, rows, &look)?;
+    }
+    Ok(())
+}
+
+fn offset(item: &Item) -> u64 {
+    match item {
+        Item::Record(record) => record.location.offset,
+        Item::Damaged { at, .. } | Item::Torn { at, .. } => *at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logkv::inspect::Range;
+    use logkv::{SegmentId, Store};
+    use tempfile::TempDir;
+
+    /// A segment with a record of each fate: a put that was replaced, one that was deleted, one that lives, and the
+    /// delete.
+    pub(super) fn store_with_history() -> (TempDir, Inspection) {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let store = Store::open(dir.path().join("data")).expect("a store can be made");
+        store.put("user:1", "alice").expect("it can be written to");
+        store.put("user:2", "bob").expect("it can be written to");
+        store.put("user:1", "Alice Cooper").expect("it can be written to");
+        store.delete("user:2").expect("it can be written to");
+        let inspection = store.inspect(SegmentId(1)).expect("its segment can be read");
+        (dir, inspection)
+    }
+
+    pub(super) fn all_items(inspection: &Inspection) -> Vec<Item> {
+        inspection.items(Range::default()).collect::<Result<_, _>>().expect("its segment can be read")
+    }
+}

@@ -1,0 +1,146 @@
+//! Hues, glyphs and widths: how the X-ray views look.
+//!
+//! One hue a field, the same in the list and in the hex view. No hue carries anything that the text beside it
+//! does not say too: without colour nothing is lost.
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::shell::grid::clip;
+use crate::shell::style::Look;
+
+/// The hue of each field of a record, and of each state it can be in.
+pub mod hue {
+    use owo_colors::Style;
+
+    pub use crate::shell::style::hue::{BAD, DIM, GOOD as LIVE, HEAD, KEY, VALUE};
+
+    /// Bytes that carry nothing.
+    pub const PLAIN: Style = Style::new();
+    /// A place in the file.
+    pub const OFFSET: Style = Style::new().blue();
+    /// A checksum.
+    pub const CHECKSUM: Style = Style::new().magenta();
+    /// A record's number.
+    pub const SEQ: Style = Style::new().bright_blue();
+    /// A time.
+    pub const TIME: Style = Style::new().bright_cyan();
+    /// How far the log was durable.
+    pub const LAG: Style = Style::new().bright_magenta();
+    /// A length in bytes.
+    pub const LEN: Style = Style::new().bright_yellow();
+    /// What a record does.
+    pub const KIND: Style = Style::new().bright_green();
+    /// How its value is stored.
+    pub const FLAG: Style = Style::new().bright_red();
+    /// A delete that still counts.
+    pub const TOMBSTONE: Style = Style::new().yellow();
+}
+
+/// The characters that have a twin in ASCII.
+#[derive(Debug)]
+pub struct Glyphs {
+    /// A checksum that is right.
+    pub right: &'static str,
+    /// A checksum that is wrong.
+    pub wrong: &'static str,
+    /// Between the parts of a line of facts.
+    pub dot: &'static str,
+    /// Between what is and what comes of it.
+    pub dash: &'static str,
+    /// Where text was cut off.
+    pub cut: &'static str,
+    /// In place of something that is not there.
+    pub none: &'static str,
+    /// Bytes of live records, on the map.
+    pub live: char,
+    /// Bytes of dead records, on the map.
+    pub dead: char,
+    /// Bytes of tombstones, on the map.
+    pub tombstone: char,
+    /// The segment's header, on the map.
+    pub header: char,
+}
+
+const UNICODE: Glyphs = Glyphs {
+    right: "✓",
+    wrong: "✗",
+    dot: "·",
+    dash: "—",
+    cut: "…",
+    none: "–",
+    live: '█',
+    dead: '░',
+    tombstone: '▒',
+    header: '·',
+};
+
+const ASCII: Glyphs = Glyphs {
+    right: "ok",
+    wrong: "BAD",
+    dot: "|",
+    dash: "-",
+    cut: "~",
+    none: "-",
+    live: '#',
+    dead: '.',
+    tombstone: '-',
+    header: '=',
+};
+
+/// The characters to draw with.
+pub fn glyphs(look: &Look) -> &'static Glyphs {
+    if look.ascii { &ASCII } else { &UNICODE }
+}
+
+/// The verdict on a checksum, as a glyph.
+pub fn verdict(look: &Look, is_right: bool) -> String {
+    let (text, style) =
+        if is_right { (glyphs(look).right, hue::LIVE) } else { (glyphs(look).wrong, hue::BAD) };
+    look.paint(text, style)
+}
+
+/// `text`, cut so that it takes at most `width` columns, with a mark where it was cut.
+pub fn fit(look: &Look, text: &str, width: usize) -> String {
+    clip(text, width, glyphs(look).cut)
+}
+
+/// `words` after `first`, in lines of at most `width` columns, each but the first indented by `indent`.
+pub fn wrap<'a>(
+    width: usize,
+    first: &str,
+    indent: usize,
+    words: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let mut text = first.to_owned();
+    let mut column = first.width();
+    let mut gap = 0;
+    for word in words {
+        if gap > 0 && column + gap + word.width() > width {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', indent));
+            column = indent + word.width();
+        } else {
+            text.extend(std::iter::repeat_n(' ', gap));
+            column += gap + word.width();
+        }
+        text.push_str(word);
+        gap = 1;
+    }
+    text
+}
+
+/// The blanks that are missing to make `text` `width` columns wide.
+pub fn padding(text: &str, width: usize) -> std::iter::RepeatN<char> {
+    std::iter::repeat_n(' ', width.saturating_sub(text.width()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_is_wrapped_at_the_width_and_indented() {
+        let text = wrap(20, "  ! ", 4, "bytes that are no valid record".split(' '));
+        assert_eq!(text, "  ! bytes that are\n    no valid record");
+    }
+}

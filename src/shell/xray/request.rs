@@ -1,0 +1,240 @@
+//! What is asked of `dump-segment`, and which records answer it.
+
+use std::collections::VecDeque;
+
+use logkv::SegmentId;
+use logkv::inspect::{Fate, Inspection, Item, Kind, Range};
+
+use super::text;
+use crate::shell::command::{self, Flag, Invocation, Takes};
+use crate::shell::failure::Failure;
+use crate::shell::glob::Glob;
+use crate::shell::words::{self, Word};
+
+/// Which records are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// The newest word on their key.
+    Live,
+    /// Replaced or deleted.
+    Dead,
+    /// Deletes that still hide something, or could.
+    Tomb,
+    /// Beyond their time.
+    Expired,
+    /// Damaged and torn bytes.
+    Bad,
+}
+
+impl Only {
+    /// The names that `--only` takes.
+    pub const NAMES: &'static [&'static str] = &["live", "dead", "tomb", "expired", "bad"];
+
+    const ALL: [Self; 5] = [Self::Live, Self::Dead, Self::Tomb, Self::Expired, Self::Bad];
+
+    /// The choice called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|only| only.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    fn takes(self, item: &Item) -> bool {
+        let Item::Record(record) = item else { return self == Self::Bad };
+        let is_bad = text::is_bad(record);
+        match self {
+            Self::Bad => is_bad,
+            Self::Live => record.fate == Fate::Live,
+            Self::Dead => {
+                matches!(record.fate, Fate::ReplacedBy(_) | Fate::DeletedBy(_) | Fate::TombstoneReplacedBy(_))
+            }
+            Self::Tomb => record.kind == Kind::Delete && !is_bad,
+            Self::Expired => record.fate == Fate::Expired,
+        }
+    }
+}
+
+/// How much of a value is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Values {
+    /// Nothing.
+    None,
+    /// What fits in its column.
+    #[default]
+    Preview,
+    /// Every byte.
+    Full,
+}
+
+impl Values {
+    /// The names that `--values` takes.
+    pub const NAMES: &'static [&'static str] = &["none", "preview", "full"];
+
+    const ALL: [Self; 3] = [Self::None, Self::Preview, Self::Full];
+
+    /// The choice called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|values| values.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// A pattern of keys, and how it was written.
+#[derive(Debug)]
+pub struct KeyPattern {
+    text: Vec<u8>,
+    glob: Glob,
+}
+
+/// The flags of `dump-segment`.
+pub const FLAGS: &[Flag] = &[
+    flag("from", Takes::Number, "starts at the first record at or after this byte"),
+    flag("limit", Takes::Number, "shows at most this many"),
+    flag("tail", Takes::Number, "shows the last this many"),
+    flag("record", Takes::Number, "shows the record of this number, counted from 0"),
+    flag("key", Takes::Glob, "shows records of matching keys"),
+    flag("only", Takes::Enum(Only::NAMES), "shows records in this state"),
+    flag("values", Takes::Enum(Values::NAMES), "how much of the values is shown"),
+    flag("hex", Takes::Nothing, "shows every byte, with what it is there for"),
+];
+
+const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
+    Flag { name, short: None, takes, doc }
+}
+
+/// Arguments and flags of `dump-segment`.
+#[derive(Debug)]
+pub struct Request {
+    /// The segment.
+    pub segment: SegmentId,
+    /// The first byte to look at.
+    pub from: u64,
+    /// How many items to show; without it a terminal gets a page, everything else gets all.
+    pub limit: Option<usize>,
+    /// Only the last ones.
+    pub tail: Option<usize>,
+    /// Only the record of this number, from 0.
+    pub record: Option<u64>,
+    /// Only records of matching keys.
+    pub key: Option<KeyPattern>,
+    /// Only records in this state.
+    pub only: Option<Only>,
+    /// How much of the values is shown.
+    pub values: Values,
+    /// Whether every byte is shown.
+    pub hex: bool,
+}
+
+impl Request {
+    /// How many items are shown where the user did not say: a page for people.
+    pub const PAGE_LEN: usize = 40;
+
+    /// What a call of `dump-segment` asks for.
+    pub fn of(invocation: &Invocation) -> Result<Self, Failure> {
+        let word = |name| invocation.value(name).and_then(|word| str::from_utf8(&word.bytes).ok());
+        let count = |name| -> Result<Option<usize>, Failure> {
+            Ok(invocation.number(name)?.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
+        };
+        Ok(Self {
+            segment: segment(&invocation.args[0])?,
+            from: invocation.number("from")?.unwrap_or(0),
+            limit: count("limit")?,
+            tail: count("tail")?,
+            record: invocation.number("record")?,
+            key: invocation
+                .value("key")
+                .map(|word| KeyPattern { text: word.bytes.clone(), glob: Glob::new(&word.bytes) }),
+            only: word("only").and_then(Only::parse),
+            values: word("values").and_then(Values::parse).unwrap_or_default(),
+            hex: invocation.has("hex"),
+        })
+    }
+
+    /// Whether it is about the segment from its first byte on.
+    pub fn is_whole(&self) -> bool {
+        self.from == 0 && self.tail.is_none() && self.record.is_none() && !self.is_filtered()
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.key.is_some() || self.only.is_some()
+    }
+
+    /// The items asked for, in file order.
+    pub fn items<'a>(
+        &'a self,
+        inspection: &'a Inspection,
+    ) -> Box<dyn Iterator<Item = logkv::Result<Item>> + 'a> {
+        let is_filtered = self.is_filtered();
+        // The last N of those that match are found by looking at all; the last N of all are found from the end.
+        let tail = self.tail.filter(|_| !is_filtered);
+        let range = Range { from: self.from, tail, record: self.record };
+        let wanted =
+            inspection.items(range).filter(|item| item.as_ref().map_or(true, |item| self.takes(item)));
+        match self.tail {
+            Some(count) if is_filtered => Box::new(last(wanted, count)),
+            _ => Box::new(wanted),
+        }
+    }
+
+    /// How many items to show, on a terminal or not.
+    pub fn limit(&self, is_paged: bool) -> usize {
+        let is_unasked = self.limit.is_none() && self.tail.is_none();
+        self.limit.unwrap_or(if is_paged && is_unasked { Self::PAGE_LEN } else { usize::MAX })
+    }
+
+    /// The command that goes on at byte `from` of the segment.
+    pub fn continuation(&self, from: u64) -> String {
+        let mut line = format!("dump-segment {} --from {from:#08x}", self.segment);
+        let mut flag = |name: &str, value: String| line.extend([" --", name, " ", &value]);
+        if let Some(limit) = self.limit {
+            flag("limit", limit.to_string());
+        }
+        if let Some(key) = &self.key {
+            flag("key", words::quote(&key.text));
+        }
+        if let Some(only) = self.only {
+            flag("only", only.name().to_owned());
+        }
+        if self.values != Values::default() {
+            flag("values", self.values.name().to_owned());
+        }
+        if self.hex {
+            line.push_str(" --hex");
+        }
+        line
+    }
+
+    fn takes(&self, item: &Item) -> bool {
+        let has_key = |key: &KeyPattern| match item {
+            Item::Record(record) => key.glob.matches(&record.key),
+            Item::Damaged { .. } | Item::Torn { .. } => false,
+        };
+        self.key.as_ref().is_none_or(has_key) && self.only.is_none_or(|only| only.takes(item))
+    }
+}
+
+/// The segment that a word names: `3`, `000003`, or its file `000003.seg`.
+fn segment(word: &Word) -> Result<SegmentId, Failure> {
+    let bytes = word.bytes.strip_suffix(b".seg").unwrap_or(&word.bytes);
+    command::number(&Word { bytes: bytes.to_vec(), ..word.clone() }, "dump-segment").map(SegmentId)
+}
+
+/// The last `count` of `items`; an error counts as one.
+fn last(
+    items: impl Iterator<Item = logkv::Result<Item>>,
+    count: usize,
+) -> impl Iterator<Item = logkv::Result<Item>> {
+    let mut kept = VecDeque::new();
+    for item in items {
+        kept.push_back(item);
+        if kept.len() > count {
+            kept.pop_front();
+        }
+    }
+    kept.into_iter()
+}
