@@ -277,7 +277,8 @@ fn a_failed_fsync_is_not_tried_again_and_poisons_the_log_for_good() {
     let fsync_of_second_put = {
         let plan = Arc::new(calls(u64::MAX));
         let options = Options::new().file_system(Arc::new(FaultyFileSystem(Arc::clone(&plan))));
-        let store = Store::open_with(scratch().path(), options).expect("opens");
+        let dir = scratch();
+        let store = Store::open_with(dir.path(), options).expect("opens");
         store.put("a", "1").expect("a put");
         store.put("b", "2").expect("a put");
         plan.calls.load(Ordering::SeqCst) - 1

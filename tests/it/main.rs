@@ -6,5 +6,6 @@ mod damage;
 mod faults;
 mod format;
 mod recovery;
+mod shell;
 mod store;
 mod structure;

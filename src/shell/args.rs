@@ -1,0 +1,272 @@
+//! The arguments of the program.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
+
+use super::command::{self, Group};
+use super::config;
+use super::output::Mode;
+use super::style::ColorChoice;
+
+const EXAMPLES: &str = "\
+Examples:
+  logkv ./data                         a shell on the store in ./data
+  logkv ./data put user:1 alice        one command
+  logkv ./data get user:1
+  logkv --json ./data stats            for programs
+  logkv ./data -c 'put a 1' -c stats   several lines
+  logkv ./data < script                a script: one command a line
+  logkv -r ./data keys 'user:*'        beside a writer, changing nothing
+
+`logkv ./data help` lists the commands, `help COMMAND` explains one.
+An option may also stand in the environment (LOGKV_SYNC=never) or in
+logkv.toml in DIR; a flag wins.";
+
+/// A key-value store in a directory, and the shell that shows every byte of it.
+#[derive(Debug, Parser)]
+#[command(name = "logkv", version, max_term_width = 80, after_help = EXAMPLES, disable_help_flag = true)]
+pub struct Args {
+    /// The store's directory; may come from LOGKV_DIR
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    dir: Option<OsString>,
+    /// One command, and what follows it
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+    /// Runs this line; may be given several times
+    #[arg(short = 'c', value_name = "LINE", conflicts_with_all = ["command", "file"])]
+    pub lines: Vec<OsString>,
+    /// Runs this script; - is the standard input
+    #[arg(short = 'f', value_name = "FILE", conflicts_with = "command", value_hint = clap::ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Opens beside a writer, and writes nothing at all
+    #[arg(short, long)]
+    pub read_only: bool,
+    /// Never makes a new store
+    #[arg(long)]
+    pub no_create: bool,
+    /// The form of results; table on a terminal, plain elsewhere
+    #[arg(short, long, value_name = "MODE", value_parser = Mode::NAMES.to_vec())]
+    mode: Option<String>,
+    /// The same as --mode json
+    #[arg(long, conflicts_with = "mode")]
+    json: bool,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub color: ColorChoice,
+    /// Ends a script at its first error
+    #[arg(long)]
+    pub bail: bool,
+    /// Shows each line of a script before running it
+    #[arg(short, long)]
+    pub echo: bool,
+    /// Leaves out notes about the store
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Tells how long each command took
+    #[arg(long)]
+    pub timer: bool,
+    /// The columns that a line may take
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..))]
+    pub width: Option<u16>,
+    /// Draws without box and block characters
+    #[arg(long)]
+    pub ascii: bool,
+    /// Answers questions with yes
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Does not run the init file
+    #[arg(long)]
+    pub no_init: bool,
+    /// Does not page long results
+    #[arg(long)]
+    pub no_pager: bool,
+    /// Reads options from this file, not from logkv.toml in DIR
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Prints completions for a shell
+    #[arg(long, value_name = "SHELL", value_enum)]
+    completions: Option<clap_complete::Shell>,
+    /// Prints the manual page
+    #[arg(long)]
+    man: bool,
+    /// Prints this help
+    #[arg(short, long, action = ArgAction::HelpShort)]
+    help: Option<bool>,
+    /// What the flags of the engine's options were given.
+    #[arg(skip)]
+    matches: ArgMatches,
+}
+
+impl Args {
+    /// The arguments of this process.
+    pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = definition().try_get_matches_from(words)?;
+        let mut args = Self::from_arg_matches(&matches)?;
+        args.matches = matches;
+        Ok(args)
+    }
+
+    /// The form of results that was asked for.
+    pub fn mode(&self) -> Option<Mode> {
+        if self.json { Some(Mode::Json) } else { self.mode.as_deref().and_then(Mode::parse) }
+    }
+
+    /// What the flag of the engine's option `name` was given.
+    pub fn engine_flag(&self, name: &str) -> Option<OsString> {
+        self.matches.get_one::<OsString>(name).cloned()
+    }
+
+    /// The store's directory. Where `default` (LOGKV_DIR) names one, the first argument may be the command.
+    pub fn take_dir(&mut self, default: Option<OsString>) -> Option<PathBuf> {
+        let default = default.filter(|dir| !dir.is_empty());
+        let dir = match (self.dir.take(), default) {
+            (Some(first), Some(default)) if is_command(&first) => {
+                self.command.insert(0, first);
+                default
+            }
+            (Some(dir), _) | (None, Some(dir)) => dir,
+            (None, None) => return None,
+        };
+        Some(dir.into())
+    }
+
+    /// Prints the completions or the manual page, where one was asked for.
+    pub fn print_documents(&self, out: &mut dyn Write) -> io::Result<bool> {
+        if let Some(shell) = self.completions {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut definition(), "logkv", &mut script);
+            out.write_all(&script)?;
+        }
+        if self.man {
+            man_page(out)?;
+        }
+        Ok(self.completions.is_some() || self.man)
+    }
+}
+
+fn is_command(word: &OsStr) -> bool {
+    command::find(word.as_encoded_bytes()).is_some()
+}
+
+/// The arguments: those above, and a flag for each of the engine's options.
+fn definition() -> clap::Command {
+    config::ROWS.iter().fold(Args::command(), |command, row| {
+        let arg = Arg::new(row.name)
+            .long(row.name)
+            .value_name(row.value_name)
+            .help(row.doc)
+            .help_heading("Engine options")
+            .value_parser(clap::value_parser!(OsString));
+        let arg = if row.is_switch {
+            arg.num_args(0..=1).require_equals(true).default_missing_value("yes")
+        } else {
+            arg
+        };
+        command.arg(arg)
+    })
+}
+
+/// A usage error about arguments that clap finds well formed.
+pub fn usage_error(message: &str) -> clap::Error {
+    definition().error(clap::error::ErrorKind::MissingRequiredArgument, message)
+}
+
+fn man_page(out: &mut dyn Write) -> io::Result<()> {
+    let man = clap_mangen::Man::new(definition());
+    man.render_title(out)?;
+    man.render_name_section(out)?;
+    man.render_synopsis_section(out)?;
+    man.render_description_section(out)?;
+    man.render_options_section(out)?;
+    writeln!(out, ".SH COMMANDS")?;
+    for group in Group::ALL {
+        writeln!(out, ".SS {}", group.name())?;
+        for command in command::all().iter().filter(|command| command.group == group) {
+            writeln!(out, ".TP\n\\fB{}\\fR {}", command.name, roff(command.signature))?;
+            writeln!(out, "{}\n.br\n{}", roff(command.summary), roff(command.help))?;
+            for flag in command.flags {
+                let value = flag.takes.placeholder().unwrap_or_default();
+                writeln!(out, ".br\n\\fB\\-\\-{}\\fR {}: {}", roff(flag.name), roff(&value), roff(flag.doc))?;
+            }
+        }
+    }
+    man.render_extra_section(out)?;
+    man.render_version_section(out)
+}
+
+/// `text` such that roff takes no byte of it for a command.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    text.lines()
+        .map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line.to_owned() })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Args, clap::Error> {
+        Args::parse(std::iter::once("logkv").chain(words.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_command_belongs_to_it() {
+        let mut args = parse(&["-r", "d", "--sync", "never", "--trust", "get", "-o", "f", "--", "-k"])
+            .expect("well formed");
+        assert!(args.read_only);
+        assert_eq!(args.engine_flag("sync"), Some("never".into()));
+        assert_eq!(args.engine_flag("trust"), Some("yes".into()));
+        assert_eq!(args.engine_flag("segment-size"), None);
+        assert_eq!(args.take_dir(None), Some("d".into()));
+        assert_eq!(args.command, ["get", "-o", "f", "--", "-k"]);
+    }
+
+    #[test]
+    fn with_a_directory_in_the_environment_the_first_argument_may_be_the_command() {
+        let mut args = parse(&["get", "k"]).expect("well formed");
+        assert_eq!(args.take_dir(Some("e".into())), Some("e".into()));
+        assert_eq!(args.command, ["get", "k"]);
+        let mut args = parse(&["d", "get", "k"]).expect("well formed");
+        assert_eq!(args.take_dir(Some("e".into())), Some("d".into()));
+        assert_eq!(args.command, ["get", "k"]);
+        assert_eq!(parse(&[]).expect("well formed").take_dir(Some("".into())), None);
+    }
+
+    #[test]
+    fn options_may_stand_after_the_directory() {
+        let args = parse(&["d", "-c", "put a 1", "-c", "get a", "--json"]).expect("well formed");
+        assert_eq!(args.lines, ["put a 1", "get a"]);
+        assert_eq!(args.mode(), Some(Mode::Json));
+        assert!(parse(&["d", "-c", "get a", "get", "b"]).is_err());
+        assert!(parse(&["d", "--frobnicate"]).is_err());
+    }
+
+    #[test]
+    fn help_fits_eighty_columns_and_ends_with_examples() {
+        let help = definition().render_help().to_string();
+        for line in help.lines() {
+            assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
+        }
+        assert!(help.trim_end().ends_with(EXAMPLES));
+    }
+
+    #[test]
+    fn the_manual_page_has_every_command() {
+        let mut page = Vec::new();
+        man_page(&mut page).expect("memory takes it");
+        let page = String::from_utf8(page).expect("the page is text");
+        for command in command::all() {
+            assert!(page.contains(&format!("\\fB{}\\fR", command.name)), "{}", command.name);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `begin`, `commit`, `rollback`.
+
+use std::io::Write;
+
+use crate::shell::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::failure::Failure;
+use crate::shell::json::Object;
+use crate::shell::output::Mode;
+use crate::shell::session::Session;
+use crate::shell::transaction::Transaction;
+use crate::shell::units;
+
+pub const BEGIN: Command = Command {
+    name: "begin",
+    aliases: &[],
+    group: Group::Data,
+    signature: "",
+    summary: "Collects puts and dels until commit",
+    help: "From here on, puts and dels wait for commit, which writes them all or not at all. \
+           Meanwhile get, exists, keys, scan and count see them; nobody else does.",
+    examples: &[Example { line: "begin", does: "opens a batch" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Store,
+    run: begin,
+};
+
+pub const COMMIT: Command = Command {
+    name: "commit",
+    aliases: &[],
+    group: Group::Data,
+    signature: "",
+    summary: "Writes what was collected since begin, all or nothing",
+    help: "Writes the batch as one: after a crash either all of it is there, or nothing.",
+    examples: &[Example { line: "commit", does: "writes the batch" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Store,
+    run: commit,
+};
+
+pub const ROLLBACK: Command = Command {
+    name: "rollback",
+    aliases: &[],
+    group: Group::Data,
+    signature: "",
+    summary: "Forgets what was collected since begin",
+    help: "Forgets the batch; nothing of it was written.",
+    examples: &[Example { line: "rollback", does: "forgets the batch" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Store,
+    run: rollback,
+};
+
+fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    if session.transaction.is_some() {
+        return Err(Failure::command("a batch is open already").hint("commit writes it, rollback forgets it"));
+    }
+    if session.is_read_only() {
+        return Err(logkv::Error::ReadOnly.into());
+    }
+    session.transaction = Some(Transaction::default());
+    done(session, "OK", |object| object.field("ok", true).map(drop))
+}
+
+fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    let transaction = session.transaction.as_ref().ok_or_else(none_open)?;
+    let (batch, count) = (transaction.to_batch(), transaction.len());
+    // A batch that cannot be written stays open, to be written again or forgotten.
+    let commit = session.store()?.write(&batch)?;
+    session.transaction = None;
+    let text = format!("committed {}", units::count(count as u64, "change"));
+    done(session, &text, |object| {
+        object.field("ok", true)?.field("changes", count)?;
+        object.field("seq", commit.map(|commit| commit.last.0)).map(drop)
+    })
+}
+
+fn rollback(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    let transaction = session.transaction.take().ok_or_else(none_open)?;
+    let count = transaction.len();
+    let text = format!("forgot {}", units::count(count as u64, "change"));
+    done(session, &text, |object| object.field("ok", true)?.field("changes", count).map(drop))
+}
+
+fn none_open() -> Failure {
+    Failure::command("no batch is open").hint("begin opens one")
+}
+
+fn done(
+    session: &mut Session,
+    text: &str,
+    fields: impl FnOnce(&mut Object<'_, crate::shell::output::Output>) -> std::io::Result<()>,
+) -> Result<Outcome, Failure> {
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "{text}")?,
+        Mode::Plain | Mode::Raw => {}
+        Mode::Json => {
+            let mut object = Object::new(out);
+            fields(&mut object)?;
+            object.end()?;
+        }
+    }
+    Ok(Outcome::Done)
+}

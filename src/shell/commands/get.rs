@@ -1,0 +1,208 @@
+//! `get` and `exists`.
+
+use std::fs;
+use std::io::{self, Write};
+
+use logkv::Value;
+
+use super::words::{HEX, arguments, path_of};
+use crate::shell::command::{
+    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
+};
+use crate::shell::failure::Failure;
+use crate::shell::json::Object;
+use crate::shell::nearest::nearest;
+use crate::shell::output::{Mode, Output};
+use crate::shell::session::Session;
+use crate::shell::units;
+use crate::shell::words::{Word, quote};
+
+pub const GET: Command = Command {
+    name: "get",
+    aliases: &[],
+    group: Group::Data,
+    signature: "KEY… [-o|--output FILE] [--hex]",
+    summary: "The value of a key",
+    help: "Prints the value of each key. A missing key is (nil) in mode table, a note on the \
+           standard error in mode plain, and null in mode json; a one-shot get of a missing \
+           key exits with 1. \
+           Mode plain prints the bytes and a newline, mode raw the bytes alone.",
+    examples: &[
+        Example { line: "get user:1", does: "prints the value" },
+        Example { line: "get photo -o photo.jpg", does: "writes the value into a file" },
+        Example { line: "get --hex 00ff", does: "the key is the two bytes 00 and ff" },
+    ],
+    flags: &[
+        Flag { name: "output", short: Some('o'), takes: Takes::File, doc: "Writes the value into this file" },
+        HEX,
+    ],
+    args: &[ArgKind::Key],
+    arity: Arity::at_least(1),
+    needs: Needs::Store,
+    run: run_get,
+};
+
+pub const EXISTS: Command = Command {
+    name: "exists",
+    aliases: &[],
+    group: Group::Data,
+    signature: "KEY… [--hex]",
+    summary: "Whether a key is there",
+    help: "Prints yes or no for each key (1 or 0 in mode plain). A one-shot exists of a \
+           missing key exits with 1.",
+    examples: &[Example { line: "exists user:1", does: "prints yes or no" }],
+    flags: &[HEX],
+    args: &[ArgKind::Key],
+    arity: Arity::at_least(1),
+    needs: Needs::Store,
+    run: run_exists,
+};
+
+fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let keys = arguments(invocation)?;
+    if let Some(file) = invocation.value("output") {
+        return get_into_file(session, &keys, file);
+    }
+    let mut worst = Outcome::Done;
+    for key in &keys {
+        worst = worst.max(get(session, key)?);
+    }
+    Ok(worst)
+}
+
+/// Prints the value of one key.
+pub fn get(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+    let pending = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
+    match pending {
+        Some(Some(value)) => {
+            print_value(&mut session.out, key, value, None)?;
+            Ok(Outcome::Done)
+        }
+        Some(None) => missing(session, key),
+        None if session.out.mode == Mode::Json => match session.store()?.get_entry(key)? {
+            Some(entry) => {
+                let written = Some((entry.meta.seq.0, entry.meta.time_ms));
+                print_value(&mut session.out, key, &entry.value, written)?;
+                Ok(Outcome::Done)
+            }
+            None => missing(session, key),
+        },
+        None => match session.store()?.get(key)? {
+            Some(value) => {
+                print_value(&mut session.out, key, &value, None)?;
+                Ok(Outcome::Done)
+            }
+            None => missing(session, key),
+        },
+    }
+}
+
+fn print_value(out: &mut Output, key: &[u8], value: &[u8], written: Option<(u64, u64)>) -> io::Result<()> {
+    match out.mode {
+        Mode::Raw => out.write_all(value),
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.bytes("key", key)?.bytes("value", value)?;
+            object.field("seq", written.map(|(seq, _)| seq))?;
+            object.field("time_ms", written.map(|(_, time)| time))?.end()
+        }
+        // Control bytes never reach a terminal.
+        Mode::Plain if !out.is_terminal => {
+            out.write_all(value)?;
+            out.write_all(b"\n")
+        }
+        Mode::Plain | Mode::Table => writeln!(out, "{}", quote(value)),
+    }
+}
+
+fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+    match session.out.mode {
+        Mode::Table => {
+            writeln!(session.out, "(nil)")?;
+            if let Some(near) = near_key(session, key)? {
+                session.flush();
+                session.note(&format!("hint: did you mean {near}?"));
+            }
+        }
+        Mode::Plain | Mode::Raw => {
+            session.flush();
+            session.note(&format!("not found: {}", quote(key)));
+        }
+        Mode::Json => {
+            Object::new(&mut session.out).bytes("key", key)?.field("value", None::<u64>)?.end()?;
+        }
+    }
+    Ok(Outcome::Absent)
+}
+
+/// A key that starts like `key` and is a slip away from it; looked for among the first that do.
+fn near_key(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
+    const KEYS_SEEN_MAX: usize = 1000;
+    /// Keys beyond which nothing is looked for: putting so many in order would make a miss slow.
+    const STORE_COUNT_MAX: u64 = 100_000;
+    let store = session.store()?;
+    let Ok(text) = str::from_utf8(key) else {
+        return Ok(None);
+    };
+    if store.len() > STORE_COUNT_MAX {
+        return Ok(None);
+    }
+    let start = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
+    let keys = store.keys_with_prefix(&key[..start])?.take(KEYS_SEEN_MAX);
+    let keys = keys.map(|entry| Ok(String::from_utf8(entry?.key.to_vec()).unwrap_or_default()));
+    let keys = keys.collect::<Result<Vec<_>, Failure>>()?;
+    Ok(nearest(text, keys.iter().map(String::as_str)).map(|near| quote(near.as_bytes())))
+}
+
+fn get_into_file(session: &mut Session, keys: &[Vec<u8>], file: &Word) -> Result<Outcome, Failure> {
+    let [key] = keys else {
+        return Err(Failure::usage("--output takes one key").at(file.span.clone()));
+    };
+    let pending = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
+    let stored: Option<Value>;
+    let value = match pending {
+        Some(pending) => pending,
+        None => {
+            stored = session.store()?.get(key)?;
+            stored.as_deref()
+        }
+    };
+    let Some(value) = value else {
+        return missing(session, key);
+    };
+    let path = path_of(file);
+    fs::write(path, value).map_err(|error| Failure::file("write", path, &error).at(file.span.clone()))?;
+    let len = value.len() as u64;
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "wrote {}", units::bytes(len))?,
+        Mode::Plain | Mode::Raw => {}
+        Mode::Json => Object::new(out).bytes("key", key)?.field("bytes", len)?.end()?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn run_exists(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let mut worst = Outcome::Done;
+    for key in &arguments(invocation)? {
+        let exists = contains(session, key)?;
+        let out = &mut session.out;
+        match out.mode {
+            Mode::Table => writeln!(out, "{}", if exists { "yes" } else { "no" })?,
+            Mode::Plain | Mode::Raw => writeln!(out, "{}", u8::from(exists))?,
+            Mode::Json => Object::new(out).bytes("key", key)?.field("exists", exists)?.end()?,
+        }
+        if !exists {
+            worst = Outcome::Absent;
+        }
+    }
+    Ok(worst)
+}
+
+/// Whether a key is there, as this shell sees it.
+pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
+    match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
+        Some(pending) => Ok(pending.is_some()),
+        None => Ok(session.store()?.contains(key)?),
+    }
+}

@@ -1,0 +1,263 @@
+//! `stats`, `segments`, `dump-segment`.
+
+use std::io::Write;
+
+use logkv::{SegmentState, SegmentStats, Stats};
+use owo_colors::Style;
+
+use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::failure::Failure;
+use crate::shell::grid::{Align, Column, Grid};
+use crate::shell::json::Object;
+use crate::shell::output::Mode;
+use crate::shell::session::Session;
+use crate::shell::style::{Look, hue};
+use crate::shell::units;
+use crate::shell::xray;
+
+pub const STATS: Command = Command {
+    name: "stats",
+    aliases: &["info"],
+    group: Group::Inspect,
+    signature: "",
+    summary: "Figures of the whole store",
+    help: "Prints how many keys there are, what their records take, how much of the log is \
+           dead, and what the index takes in memory. Mode plain has name, tab, value; mode \
+           json one object; all lengths are bytes.",
+    examples: &[Example { line: "stats", does: "prints the figures" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Store,
+    run: run_stats,
+};
+
+pub const SEGMENTS: Command = Command {
+    name: "segments",
+    aliases: &[],
+    group: Group::Inspect,
+    signature: "",
+    summary: "The files of the log, and how much of each is alive",
+    help: "Prints a line a segment, in log order: its length, records, and how much of it is \
+           live and dead. The last one is active, and is appended to; the others are final.",
+    examples: &[Example { line: "segments", does: "lists the segments" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Store,
+    run: run_segments,
+};
+
+pub const DUMP_SEGMENT: Command = Command {
+    name: "dump-segment",
+    aliases: &["dump"],
+    group: Group::Inspect,
+    signature: "SEG [--from OFFSET] [--limit N] [--tail N] [--record N] [--key PATTERN] \
+                [--only live|dead|tomb|expired|bad] [--values none|preview|full] [--hex]",
+    summary: "A segment record by record, and why each is alive or dead",
+    help: "Prints a line a record: where it is, what it holds, whether its checksum is right, \
+           and whether it is live; of a dead one, which record killed it. Then a map of the \
+           segment's bytes and their sums. Works also on a store that does not open. \
+           In mode table the first 40 are shown, and the command that goes on. \
+           --hex shows every byte, field by field.",
+    examples: &[
+        Example { line: "dump-segment 3", does: "shows the records of 000003.seg" },
+        Example { line: "dump-segment 3 --only dead --limit 10", does: "shows ten dead records" },
+        Example { line: "dump-segment 3 --record 0 --hex", does: "shows every byte of the first record" },
+    ],
+    flags: xray::FLAGS,
+    args: &[ArgKind::Segment],
+    arity: Arity::exactly(1),
+    needs: Needs::Files,
+    run: xray::run,
+};
+
+/// A figure of [`Stats`]: its name in modes plain and json, its name for people, and how these read it.
+struct Figure {
+    name: &'static str,
+    title: &'static str,
+    of: fn(&Stats) -> u64,
+    show: fn(u64) -> String,
+}
+
+const FIGURES: &[Figure] = &[
+    Figure { name: "keys", title: "keys", of: |stats| stats.key_count, show: units::thousands },
+    Figure { name: "live_bytes", title: "live", of: |stats| stats.live_len, show: units::bytes },
+    Figure { name: "dead_bytes", title: "dead", of: |stats| stats.dead_len, show: units::bytes },
+    Figure { name: "disk_bytes", title: "on disk", of: |stats| stats.disk_len, show: units::bytes },
+    Figure { name: "segments", title: "segments", of: |stats| stats.segment_count, show: units::thousands },
+    Figure { name: "records", title: "records", of: |stats| stats.record_count, show: units::thousands },
+    Figure {
+        name: "tombstones",
+        title: "tombstones",
+        of: |stats| stats.tombstone_count,
+        show: units::thousands,
+    },
+    Figure {
+        name: "tombstone_bytes",
+        title: "in tombstones",
+        of: |stats| stats.tombstone_len,
+        show: units::bytes,
+    },
+    Figure { name: "seq", title: "last record", of: |stats| stats.last_seq.0, show: units::thousands },
+    Figure {
+        name: "durable_seq",
+        title: "durable up to",
+        of: |stats| stats.durable_seq.0,
+        show: units::thousands,
+    },
+    Figure {
+        name: "keydir_bytes",
+        title: "index in memory",
+        of: |stats| stats.keydir_len,
+        show: units::bytes,
+    },
+    Figure {
+        name: "damaged_ranges",
+        title: "damaged ranges",
+        of: |stats| stats.damage_count,
+        show: units::thousands,
+    },
+];
+
+fn run_stats(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    let stats = session.store()?.stats()?;
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => {
+            let width = FIGURES.iter().map(|figure| figure.title.len()).max().unwrap_or(0);
+            for figure in FIGURES {
+                let title = out.look.paint(format!("{:width$}", figure.title), hue::DIM);
+                writeln!(out, "{title}  {}", (figure.show)((figure.of)(&stats)))?;
+            }
+            if stats.live_len + stats.dead_len > 0 {
+                let look = out.look;
+                let bar = bar(stats.live_len, stats.dead_len, look.width.saturating_sub(16).min(60), look);
+                writeln!(
+                    out,
+                    "{bar} {}% live",
+                    units::percent(stats.live_len, stats.live_len + stats.dead_len)
+                )?;
+            }
+        }
+        Mode::Plain | Mode::Raw => {
+            for figure in FIGURES {
+                writeln!(out, "{}\t{}", figure.name, (figure.of)(&stats))?;
+            }
+        }
+        Mode::Json => {
+            let mut object = Object::new(out);
+            for figure in FIGURES {
+                object.field(figure.name, (figure.of)(&stats))?;
+            }
+            object.end()?;
+        }
+    }
+    // What is damaged was told when the store was opened.
+    Ok(if stats.damage_count > 0 { Outcome::Damaged } else { Outcome::Done })
+}
+
+/// A bar of `width` columns: live bytes full, dead ones shaded. What there is of either is seen.
+fn bar(live: u64, dead: u64, width: usize, look: Look) -> String {
+    let (full, shade) = if look.ascii { ("#", ".") } else { ("█", "░") };
+    let exact = u128::from(live) * width as u128 / u128::from((live + dead).max(1));
+    let live_width = usize::try_from(exact).unwrap_or(width);
+    let least = usize::from(live > 0);
+    let most = width.saturating_sub(usize::from(dead > 0)).max(least);
+    let live_width = live_width.clamp(least, most);
+    let live = look.paint(full.repeat(live_width), hue::GOOD);
+    let dead = look.paint(shade.repeat(width.saturating_sub(live_width)), hue::DIM);
+    format!("{live}{dead}")
+}
+
+const SEGMENT_COLUMNS: &[Column] = &[
+    Column { name: "segment", align: Align::Right, style: Style::new() },
+    Column { name: "state", align: Align::Left, style: Style::new() },
+    Column { name: "size", align: Align::Right, style: Style::new() },
+    Column { name: "records", align: Align::Right, style: Style::new() },
+    Column { name: "live", align: Align::Right, style: hue::GOOD },
+    Column { name: "dead", align: Align::Right, style: hue::DIM },
+    Column { name: "tombs", align: Align::Right, style: Style::new() },
+    Column { name: "live/dead", align: Align::Left, style: hue::GOOD },
+];
+
+fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    let segments = session.store()?.segments()?;
+    let out = &mut session.out;
+    let mut grid = Grid::new(SEGMENT_COLUMNS, out.look);
+    for segment in &segments {
+        match out.mode {
+            Mode::Table => {
+                let cells = segment_cells(segment, out.look);
+                grid.row(out, cells)?;
+            }
+            Mode::Plain | Mode::Raw => {
+                let fields = segment_fields(segment).map(|(_, number)| number.to_string()).join("\t");
+                writeln!(out, "{}\t{}\t{fields}", segment.id, state(segment))?;
+            }
+            Mode::Json => {
+                let mut object = Object::new(out);
+                object.field("segment", segment.id.0)?.field("state", state(segment))?;
+                for (name, number) in segment_fields(segment) {
+                    object.field(name, number)?;
+                }
+                object.end()?;
+            }
+        }
+    }
+    grid.end(&mut session.out)?;
+    Ok(Outcome::Done)
+}
+
+fn state(segment: &SegmentStats) -> &'static str {
+    match segment.state {
+        SegmentState::Active => "active",
+        SegmentState::Sealed => "sealed",
+    }
+}
+
+fn segment_fields(segment: &SegmentStats) -> [(&'static str, u64); 9] {
+    [
+        ("bytes", segment.len),
+        ("base_seq", segment.base_seq.0),
+        ("records", segment.record_count),
+        ("live", segment.live_count),
+        ("live_bytes", segment.live_len),
+        ("dead_bytes", segment.dead_len),
+        ("tombstones", segment.tombstone_count),
+        ("tombstone_bytes", segment.tombstone_len),
+        ("created_ms", segment.created_ms),
+    ]
+}
+
+fn segment_cells(segment: &SegmentStats, look: Look) -> Vec<String> {
+    const BAR_WIDTH: usize = 12;
+    let plain = Look { color: false, ..look };
+    vec![
+        segment.id.to_string(),
+        state(segment).to_owned(),
+        units::bytes(segment.len),
+        units::thousands(segment.record_count),
+        units::bytes(segment.live_len),
+        units::bytes(segment.dead_len),
+        units::thousands(segment.tombstone_count),
+        // The grid colours the cell as a whole.
+        bar(segment.live_len, segment.dead_len, BAR_WIDTH, plain),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_shows_what_little_there_is_of_either() {
+        let look = Look { color: false, ascii: true, width: 80 };
+        assert_eq!(bar(1, 1, 4, look), "##..");
+        assert_eq!(bar(1, 1_000_000, 4, look), "#...");
+        assert_eq!(bar(1_000_000, 1, 4, look), "###.");
+        assert_eq!(bar(5, 0, 4, look), "####");
+        assert_eq!(bar(0, 5, 4, look), "....");
+        assert_eq!(bar(u64::MAX / 2, u64::MAX / 2, 4, look), "##..");
+    }
+}

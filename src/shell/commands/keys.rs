@@ -1,0 +1,269 @@
+//! `keys`, `scan`, `count`.
+
+use std::io::Write;
+
+use owo_colors::Style;
+
+use crate::shell::command::{
+    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
+};
+use crate::shell::failure::Failure;
+use crate::shell::glob::Glob;
+use crate::shell::grid::{Align, Column, Grid};
+use crate::shell::json::Object;
+use crate::shell::output::{Mode, Output};
+use crate::shell::session::Session;
+use crate::shell::style::hue;
+use crate::shell::units;
+use crate::shell::view::{Row, Walk};
+use crate::shell::words::quote;
+
+const FLAGS: &[Flag] = &[
+    Flag { name: "from", short: None, takes: Takes::Key, doc: "Starts at this key" },
+    Flag { name: "to", short: None, takes: Takes::Key, doc: "Stops before this key" },
+    Flag { name: "limit", short: None, takes: Takes::Number, doc: "Shows this many at most" },
+    Flag { name: "all", short: None, takes: Takes::Nothing, doc: "Shows all, however many" },
+    Flag {
+        name: "long",
+        short: None,
+        takes: Takes::Nothing,
+        doc: "Shows each key's record: where it is, its length, number and time",
+    },
+    Flag { name: "reverse", short: None, takes: Takes::Nothing, doc: "Goes from the last key to the first" },
+];
+
+const SIGNATURE: &str = "[PATTERN] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse]";
+
+pub const KEYS: Command = Command {
+    name: "keys",
+    aliases: &["ls", "list"],
+    group: Group::Data,
+    signature: SIGNATURE,
+    summary: "The keys, in order",
+    help: "Prints the keys in the order of their bytes. A pattern has * for any bytes, ? for \
+           one, [abc] [a-z] [^a] for one of a set, and \\x for x itself. \
+           In mode table the first 40 are shown, unless --all or --limit says otherwise.",
+    examples: &[
+        Example { line: "keys", does: "lists the keys" },
+        Example { line: "keys 'user:*' --limit 10", does: "lists ten keys that start with user:" },
+        Example {
+            line: "keys --from b --to d --reverse",
+            does: "lists from the last key before d down to b",
+        },
+        Example { line: "keys --long", does: "shows where each key's record is" },
+    ],
+    flags: FLAGS,
+    args: &[ArgKind::Glob],
+    arity: Arity::between(0, 1),
+    needs: Needs::Store,
+    run: |session, invocation| list(session, invocation, false),
+};
+
+pub const SCAN: Command = Command {
+    name: "scan",
+    aliases: &[],
+    group: Group::Data,
+    signature: SIGNATURE,
+    summary: "The keys and their values, in order",
+    help: "As keys, with the values; mode plain separates key and value by a tab.",
+    examples: &[
+        Example { line: "scan 'user:*'", does: "shows all keys that start with user:, with their values" },
+        Example { line: "scan --limit 3 --reverse", does: "shows the last three" },
+    ],
+    flags: FLAGS,
+    args: &[ArgKind::Glob],
+    arity: Arity::between(0, 1),
+    needs: Needs::Store,
+    run: |session, invocation| list(session, invocation, true),
+};
+
+pub const COUNT: Command = Command {
+    name: "count",
+    aliases: &["dbsize"],
+    group: Group::Data,
+    signature: "[PATTERN]",
+    summary: "How many keys there are",
+    help: "Prints the number of keys, or of those that match a pattern.",
+    examples: &[
+        Example { line: "count", does: "counts all keys, at once" },
+        Example { line: "count 'user:*'", does: "counts the keys that start with user:" },
+    ],
+    flags: &[],
+    args: &[ArgKind::Glob],
+    arity: Arity::between(0, 1),
+    needs: Needs::Store,
+    run: run_count,
+};
+
+/// Rows of a table that are shown without being asked for.
+const ROWS_SHOWN: u64 = 40;
+
+fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<Outcome, Failure> {
+    let walk = walk(invocation, values);
+    let limit = match invocation.number("limit")? {
+        None if session.out.is_table() && !invocation.has("all") => None,
+        None => Some(u64::MAX),
+        limit => limit,
+    };
+    let long = invocation.has("long");
+    let mut rows = walk.rows(&session.store()?, session.transaction.as_ref())?;
+    let columns = columns(values, long);
+    let mut grid = Grid::new(&columns, session.out.look);
+    let mut count = 0;
+    while count < limit.unwrap_or(ROWS_SHOWN) {
+        session.interrupt.check(count)?;
+        let Some(row) = rows.next().transpose()? else {
+            grid.end(&mut session.out)?;
+            return Ok(Outcome::Done);
+        };
+        count += 1;
+        match session.out.mode {
+            Mode::Table => grid.row(&mut session.out, cells(&row, long))?,
+            Mode::Plain => print_plain(&mut session.out, &row, long)?,
+            Mode::Raw => print_raw(&mut session.out, &row)?,
+            Mode::Json => print_json(&mut session.out, &row, long)?,
+        }
+    }
+    grid.end(&mut session.out)?;
+    if limit.is_none() && rows.next().transpose()?.is_some() {
+        let ask = if walk.is_whole() && session.transaction.is_none() {
+            units::count(session.store()?.len(), "key")
+        } else {
+            "more".to_owned()
+        };
+        let footer = format!("… {ROWS_SHOWN} of {ask}; --all shows all, --limit N so many");
+        let footer = if session.out.look.ascii { footer.replace('…', "...") } else { footer };
+        writeln!(session.out, "{}", session.out.look.paint(footer, hue::DIM))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn walk(invocation: &Invocation, values: bool) -> Walk {
+    Walk {
+        glob: invocation.args.first().map(|word| Glob::new(&word.bytes)),
+        from: invocation.value("from").map(|word| word.bytes.clone()),
+        to: invocation.value("to").map(|word| word.bytes.clone()),
+        reverse: invocation.has("reverse"),
+        values,
+    }
+}
+
+fn columns(values: bool, long: bool) -> Vec<Column> {
+    let number = |name| Column { name, align: Align::Right, style: Style::new() };
+    let mut columns = vec![Column { name: "key", align: Align::Left, style: hue::KEY }];
+    if long {
+        columns.extend([number("segment"), number("offset"), number("bytes"), number("seq")]);
+        columns.push(Column { name: "time (UTC)", align: Align::Left, style: hue::DIM });
+    }
+    if values {
+        columns.push(Column { name: "value", align: Align::Left, style: hue::VALUE });
+    }
+    columns
+}
+
+fn cells(row: &Row, long: bool) -> Vec<String> {
+    let mut cells = vec![quote(row.key())];
+    if long {
+        cells.extend(row.entry().map_or_else(
+            || ["–", "–", "–", "–", "with commit"].map(str::to_owned),
+            |entry| {
+                [
+                    entry.location.segment.to_string(),
+                    format!("{:#08x}", entry.location.offset),
+                    units::thousands(entry.len),
+                    units::thousands(entry.seq.0),
+                    units::time(entry.time_ms),
+                ]
+            },
+        ));
+    }
+    if let Some(value) = row.value() {
+        cells.push(quote_start(value));
+    }
+    cells
+}
+
+/// The start of a value, quoted: what a cell has no room for is not even looked at.
+fn quote_start(value: &[u8]) -> String {
+    const CELL_LEN_MAX: usize = 1024;
+    quote(&value[..value.len().min(CELL_LEN_MAX)])
+}
+
+fn print_plain(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
+    write!(out, "{}", quote(row.key()))?;
+    if long {
+        match row.entry() {
+            Some(entry) => {
+                let place = entry.location;
+                write!(out, "\t{}\t{}\t{}", place.segment, place.offset, entry.len)?;
+                write!(out, "\t{}\t{}", entry.seq, entry.time_ms)?;
+            }
+            None => write!(out, "\t\t\t\t\t")?,
+        }
+    }
+    if let Some(value) = row.value() {
+        write!(out, "\t{}", quote(value))?;
+    }
+    Ok(writeln!(out)?)
+}
+
+fn print_raw(out: &mut Output, row: &Row) -> Result<(), Failure> {
+    out.write_all(row.key())?;
+    if let Some(value) = row.value() {
+        out.write_all(b"\t")?;
+        out.write_all(value)?;
+    }
+    Ok(out.write_all(b"\n")?)
+}
+
+fn print_json(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
+    let mut object = Object::new(out);
+    object.bytes("key", row.key())?;
+    if let Some(value) = row.value() {
+        object.bytes("value", value)?;
+    }
+    if long {
+        let entry = row.entry();
+        object.field("segment", entry.map(|entry| entry.location.segment.0))?;
+        object.field("offset", entry.map(|entry| entry.location.offset))?;
+        object.field("len", entry.map(|entry| entry.len))?;
+        object.field("seq", entry.map(|entry| entry.seq.0))?;
+        object.field("time_ms", entry.map(|entry| entry.time_ms))?;
+        object.field("expires_ms", entry.and_then(|entry| entry.expires_ms))?;
+    }
+    Ok(object.end()?)
+}
+
+fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let walk = walk(invocation, false);
+    let store = session.store()?;
+    let count = if walk.is_whole() && session.transaction.is_none() {
+        store.len()
+    } else {
+        let mut count = 0;
+        for row in walk.rows(&store, session.transaction.as_ref())? {
+            session.interrupt.check(count)?;
+            row?;
+            count += 1;
+        }
+        count
+    };
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "{}", units::thousands(count))?,
+        Mode::Plain | Mode::Raw => writeln!(out, "{count}")?,
+        Mode::Json => Object::new(out).field("count", count)?.end()?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// All keys that match `pattern`, as this shell sees them.
+pub fn matching(session: &Session, pattern: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+    let walk = Walk { glob: Some(Glob::new(pattern)), from: None, to: None, reverse: false, values: false };
+    let mut keys = Vec::new();
+    for row in walk.rows(&session.store()?, session.transaction.as_ref())? {
+        session.interrupt.check(keys.len() as u64)?;
+        keys.push(row?.key().to_vec());
+    }
+    Ok(keys)
+}

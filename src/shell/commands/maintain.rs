@@ -1,0 +1,110 @@
+//! `sync`, `rotate`, `config`.
+
+use std::io::Write;
+
+use owo_colors::Style;
+
+use crate::shell::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::failure::Failure;
+use crate::shell::grid::{Align, Column, Grid};
+use crate::shell::json::Object;
+use crate::shell::output::Mode;
+use crate::shell::session::Session;
+use crate::shell::style::hue;
+
+pub const SYNC: Command = Command {
+    name: "sync",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "",
+    summary: "Makes everything written so far durable",
+    help: "Returns when all that was acknowledged so far survives a power cut.",
+    examples: &[Example { line: "sync", does: "waits for the disk" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Store,
+    run: run_sync,
+};
+
+pub const ROTATE: Command = Command {
+    name: "rotate",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "",
+    summary: "Seals the active segment and starts a new one",
+    help: "The segment that was active is final from then on. Without a record in it nothing \
+           is done.",
+    examples: &[Example { line: "rotate", does: "prints the segment that was sealed" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Store,
+    run: run_rotate,
+};
+
+pub const CONFIG: Command = Command {
+    name: "config",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "",
+    summary: "The engine's options, and where each comes from",
+    help: "An option comes from the first that names it: a flag (--sync never), LOGKV_… in the \
+           environment (LOGKV_SYNC=never), --config FILE or logkv.toml in the data directory \
+           (sync = \"never\"), the default.",
+    examples: &[Example { line: "config", does: "lists the options" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Nothing,
+    run: run_config,
+};
+
+fn run_sync(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    session.store()?.sync()?;
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "OK")?,
+        Mode::Plain | Mode::Raw => {}
+        Mode::Json => Object::new(out).field("ok", true)?.end()?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn run_rotate(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    let sealed = session.store()?.rotate()?;
+    let out = &mut session.out;
+    match (out.mode, sealed) {
+        (Mode::Table, Some(id)) => writeln!(out, "sealed segment {id}")?,
+        (Mode::Table, None) => writeln!(out, "the active segment has no record; nothing was done")?,
+        (Mode::Plain | Mode::Raw, Some(id)) => writeln!(out, "{id}")?,
+        (Mode::Plain | Mode::Raw, None) => {}
+        (Mode::Json, sealed) => Object::new(out).field("sealed", sealed.map(|id| id.0))?.end()?,
+    }
+    Ok(Outcome::Done)
+}
+
+const CONFIG_COLUMNS: &[Column] = &[
+    Column { name: "option", align: Align::Left, style: hue::HEAD },
+    Column { name: "value", align: Align::Left, style: hue::VALUE },
+    Column { name: "source", align: Align::Left, style: Style::new() },
+];
+
+fn run_config(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    let out = &mut session.out;
+    let mut grid = Grid::new(CONFIG_COLUMNS, out.look);
+    for setting in &session.config {
+        let source = setting.source.to_string();
+        match out.mode {
+            Mode::Table => grid.row(out, vec![setting.name.to_owned(), setting.value.clone(), source])?,
+            Mode::Plain | Mode::Raw => writeln!(out, "{}\t{}\t{source}", setting.name, setting.value)?,
+            Mode::Json => {
+                let mut object = Object::new(out);
+                object.field("option", setting.name)?.field("value", setting.value.as_str())?;
+                object.field("source", source)?.end()?;
+            }
+        }
+    }
+    grid.end(out)?;
+    Ok(Outcome::Done)
+}

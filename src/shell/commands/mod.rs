@@ -1,0 +1,105 @@
+//! The rows of the command table, a file a group.
+
+mod batch;
+pub mod get;
+mod help;
+mod inspect;
+mod keys;
+mod maintain;
+pub mod put;
+mod shell;
+mod words;
+
+use super::command::Command;
+
+/// All commands, in the order of `help`.
+pub static TABLE: [Command; 28] = [
+    get::GET,
+    put::PUT,
+    put::DEL,
+    get::EXISTS,
+    keys::KEYS,
+    keys::SCAN,
+    keys::COUNT,
+    batch::BEGIN,
+    batch::COMMIT,
+    batch::ROLLBACK,
+    inspect::STATS,
+    inspect::SEGMENTS,
+    inspect::DUMP_SEGMENT,
+    maintain::SYNC,
+    maintain::ROTATE,
+    maintain::CONFIG,
+    help::HELP,
+    shell::MODE,
+    shell::TIMER,
+    shell::ECHO,
+    shell::BAIL,
+    shell::COLOR,
+    shell::READ,
+    shell::OUTPUT,
+    shell::HISTORY,
+    shell::CLEAR,
+    shell::VERSION,
+    shell::QUIT,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::command::{self, Group};
+    use super::super::parse;
+    use super::TABLE;
+
+    #[test]
+    fn every_name_and_alias_is_known_once() {
+        let mut seen = HashSet::new();
+        for command in &TABLE {
+            for name in command.names() {
+                assert!(seen.insert(name), "{name} stands twice");
+                assert_eq!(command::find(name.to_uppercase().as_bytes()).map(|c| c.name), Some(command.name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_leading_dot_or_backslash_is_taken_before_commands_of_the_shell_alone() {
+        for command in &TABLE {
+            for lead in [".", "\\"] {
+                let found = command::find(format!("{lead}{}", command.name).as_bytes());
+                assert_eq!(found.is_some(), command.group == Group::Shell, "{lead}{}", command.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_explains_itself_and_its_flags() {
+        for command in &TABLE {
+            assert!(!command.summary.is_empty() && !command.help.is_empty(), "{}", command.name);
+            assert!(!command.summary.ends_with('.'), "{}", command.name);
+            assert!(!command.examples.is_empty(), "{}", command.name);
+            for flag in command.flags {
+                assert!(!flag.doc.is_empty(), "{} --{}", command.name, flag.name);
+                assert!(
+                    command.signature.contains(&format!("--{}", flag.name)),
+                    "{} --{}",
+                    command.name,
+                    flag.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_example_is_understood() {
+        for command in &TABLE {
+            for example in command.examples {
+                let parsed = parse::parse_line(example.line.as_bytes())
+                    .expect("an example is understood")
+                    .expect("an example is no blank line");
+                assert_eq!(parsed.command.name, command.name, "{}", example.line);
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! `put` and `del`.
+
+use std::fs;
+use std::io::{self, Write};
+
+use logkv::{Batch, Commit};
+
+use super::get::contains;
+use super::keys;
+use super::words::{HEX, arguments, bytes_of, path_of};
+use crate::shell::command::{
+    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
+};
+use crate::shell::failure::{Failure, plain_words};
+use crate::shell::input::Input;
+use crate::shell::json::Object;
+use crate::shell::output::{Mode, Output};
+use crate::shell::pipeline::Reply;
+use crate::shell::session::{Origin, Session};
+use crate::shell::units;
+use crate::shell::words::{Style, Word, quote};
+
+pub const PUT: Command = Command {
+    name: "put",
+    aliases: &["set"],
+    group: Group::Data,
+    signature: "KEY VALUE… | KEY - | KEY --file FILE  [--nx|--xx] [--hex]",
+    summary: "Sets keys to values",
+    help: "Sets each key to the value after it; several pairs are written all or not at all. \
+           The value may come from a file, or in a one-shot command from the standard input \
+           (-), byte by byte.",
+    examples: &[
+        Example { line: "put user:1 alice", does: "sets one key" },
+        Example { line: "put a 1 b 2", does: "sets two keys, both or none" },
+        Example { line: "put bin \"\\x00\\xff\"", does: "any byte can be written" },
+        Example { line: "put photo --file photo.jpg", does: "takes the value from a file" },
+        Example { line: "put lock me --nx", does: "sets the key only if it is not there" },
+    ],
+    flags: &[
+        Flag { name: "file", short: None, takes: Takes::File, doc: "Takes the value from this file" },
+        Flag { name: "nx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is not there" },
+        Flag { name: "xx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is there" },
+        HEX,
+    ],
+    args: &[ArgKind::Key, ArgKind::Value],
+    arity: Arity::at_least(1),
+    needs: Needs::NewStore,
+    run: run_put,
+};
+
+pub const DEL: Command = Command {
+    name: "del",
+    aliases: &["delete", "rm"],
+    group: Group::Data,
+    signature: "KEY… | --glob PATTERN  [-y|--yes] [--hex]",
+    summary: "Removes keys",
+    help: "Removes the keys, all or none, and tells how many were there. With a pattern it \
+           asks first; where nobody can be asked it wants -y.",
+    examples: &[
+        Example { line: "del user:1 user:2", does: "removes two keys" },
+        Example { line: "del --glob 'tmp:*'", does: "removes all keys that start with tmp:" },
+    ],
+    flags: &[
+        Flag {
+            name: "glob",
+            short: None,
+            takes: Takes::Glob,
+            doc: "Removes the keys that match this pattern",
+        },
+        Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Does not ask" },
+        HEX,
+    ],
+    args: &[ArgKind::Key],
+    arity: Arity::at_least(0),
+    needs: Needs::Store,
+    run: run_del,
+};
+
+fn run_put(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let pairs = pairs(session, invocation)?;
+    let if_absent = invocation.has("nx");
+    if if_absent || invocation.has("xx") {
+        return put_if(session, invocation, &pairs, if_absent);
+    }
+    if let Some(transaction) = &mut session.transaction {
+        for (key, value) in &pairs {
+            check_key(key)?;
+            transaction.put(key, value);
+        }
+        queued(&mut session.out)?;
+        return Ok(Outcome::Done);
+    }
+    let mut batch = Batch::new();
+    for (key, value) in &pairs {
+        batch.put(key, value);
+    }
+    write(session, &batch, Reply::Put)
+}
+
+/// A key, and the value that it is to have.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// The KEY VALUE pairs of a `put`, wherever the value comes from.
+fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failure> {
+    let args = &invocation.args;
+    let usage = |message: &str| {
+        Failure::usage(message).at(invocation.name.clone()).hint(format!("usage: {}", PUT.usage()))
+    };
+    if let Some(file) = invocation.value("file") {
+        let [key] = args.as_slice() else {
+            return Err(usage("--file takes one KEY, whose value is in the file"));
+        };
+        let path = path_of(file);
+        let value =
+            fs::read(path).map_err(|error| Failure::file("read", path, &error).at(file.span.clone()))?;
+        return Ok(vec![(bytes_of(key, invocation)?, value)]);
+    }
+    if !args.len().is_multiple_of(2) {
+        return Err(usage("put takes pairs: a VALUE after each KEY"));
+    }
+    let is_stdin = |word: &Word| word.style == Style::Bare && word.bytes == b"-";
+    match args.as_slice() {
+        [key, dash] if is_stdin(dash) => {
+            if session.origin != Origin::OneShot {
+                let failure =
+                    Failure::command("- stands for the standard input, where the commands come from here");
+                return Err(failure.at(dash.span.clone()).hint("use --file, or quote the dash"));
+            }
+            let value = Input::stdin().and_then(Input::rest).map_err(|error| match error.kind() {
+                io::ErrorKind::Interrupted => Failure::interrupted(),
+                _ => Failure::command(format!("cannot read the standard input: {}", plain_words(&error))),
+            })?;
+            Ok(vec![(bytes_of(key, invocation)?, value)])
+        }
+        _ => {
+            let bytes = arguments(invocation)?;
+            Ok(bytes.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
+        }
+    }
+}
+
+fn put_if(
+    session: &mut Session,
+    invocation: &Invocation,
+    pairs: &[Pair],
+    if_absent: bool,
+) -> Result<Outcome, Failure> {
+    let ([(key, value)], false) = (pairs, if_absent && invocation.has("xx")) else {
+        let failure = Failure::usage("--nx and --xx take one KEY VALUE pair, and exclude each other");
+        return Err(failure.at(invocation.name.clone()));
+    };
+    let store = session.store()?;
+    if session.transaction.is_some() {
+        let refused = contains(session, key)? == if_absent;
+        if !refused && let Some(transaction) = &mut session.transaction {
+            check_key(key)?;
+            transaction.put(key, value);
+            queued(&mut session.out)?;
+            return Ok(Outcome::Done);
+        }
+        return not_set(session, key, if_absent);
+    }
+    let commit =
+        if if_absent { store.put_if_absent(key, value)? } else { store.put_if_present(key, value)? };
+    match commit {
+        Some(commit) => {
+            acknowledge(&mut session.out, Reply::Put, Some(commit))?;
+            Ok(Outcome::Done)
+        }
+        None => not_set(session, key, if_absent),
+    }
+}
+
+/// Says that a condition was not met: a result, not an error.
+fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Outcome, Failure> {
+    let why = if if_absent { "exists" } else { "does not exist" };
+    let text = format!("not set: {} {why}", quote(key));
+    match session.out.mode {
+        Mode::Table => writeln!(session.out, "{text}")?,
+        Mode::Plain | Mode::Raw => {
+            session.flush();
+            session.note(&text);
+        }
+        Mode::Json => Object::new(&mut session.out).field("ok", false)?.bytes("key", key)?.end()?,
+    }
+    Ok(Outcome::Absent)
+}
+
+fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let named = arguments(invocation)?;
+    match (invocation.value("glob"), named.is_empty()) {
+        (None, true) | (Some(_), false) => {
+            let failure = Failure::usage("del takes either KEYs or --glob PATTERN");
+            Err(failure.at(invocation.name.clone()).hint(format!("usage: {}", DEL.usage())))
+        }
+        (Some(pattern), true) => delete_matching(session, &pattern.bytes, invocation.has("yes")),
+        (None, false) if session.transaction.is_some() => {
+            let mut deleted = 0;
+            for key in &named {
+                check_key(key)?;
+                deleted += usize::from(contains(session, key)?);
+                if let Some(transaction) = &mut session.transaction {
+                    transaction.delete(key);
+                }
+            }
+            deletions(&mut session.out, deleted, named.len())?;
+            Ok(Outcome::Done)
+        }
+        (None, false) => {
+            let mut batch = Batch::new();
+            for key in &named {
+                batch.delete(key);
+            }
+            write(session, &batch, Reply::Delete { named: named.len() })
+        }
+    }
+}
+
+fn delete_matching(session: &mut Session, pattern: &[u8], yes: bool) -> Result<Outcome, Failure> {
+    /// Keys that go in one batch: enough to share an fsync, few enough to stop soon after Ctrl-C.
+    const BATCH_COUNT: usize = 4096;
+    let keys = keys::matching(session, pattern)?;
+    let question = format!("delete {} matching {}", units::count(keys.len() as u64, "key"), quote(pattern));
+    if !keys.is_empty() && !yes && !session.confirm(&question)? {
+        session.note("nothing was deleted");
+        return Ok(Outcome::Done);
+    }
+    let mut deleted = 0;
+    for chunk in keys.chunks(BATCH_COUNT) {
+        session.interrupt.check(deleted as u64)?;
+        if let Some(transaction) = &mut session.transaction {
+            chunk.iter().for_each(|key| transaction.delete(key));
+            deleted += chunk.len();
+            continue;
+        }
+        let mut batch = Batch::new();
+        for key in chunk {
+            batch.delete(key);
+        }
+        deleted += session.store()?.write(&batch)?.map_or(0, |commit| commit.deleted);
+    }
+    deletions(&mut session.out, deleted, keys.len())?;
+    Ok(Outcome::Done)
+}
+
+/// Writes `batch`, and says so once it is acknowledged.
+pub fn write(session: &mut Session, batch: &Batch, reply: Reply) -> Result<Outcome, Failure> {
+    let commit = session.store()?.write(batch)?;
+    acknowledge(&mut session.out, reply, commit)?;
+    Ok(Outcome::Done)
+}
+
+/// Says what came of a write that is acknowledged. `commit` is `None` when nothing had to be written.
+pub fn acknowledge(out: &mut Output, reply: Reply, commit: Option<Commit>) -> io::Result<()> {
+    match reply {
+        Reply::Delete { named } => deletions(out, commit.map_or(0, |commit| commit.deleted), named),
+        Reply::Put => match (out.mode, commit) {
+            (Mode::Table, _) => writeln!(out, "OK"),
+            (Mode::Plain | Mode::Raw, _) => Ok(()),
+            (Mode::Json, Some(commit)) => {
+                let mut object = Object::new(out);
+                object.field("ok", true)?.field("seq", commit.last.0)?;
+                object
+                    .field("segment", commit.location.segment.0)?
+                    .field("offset", commit.location.offset)?
+                    .end()
+            }
+            (Mode::Json, None) => Object::new(out).field("ok", true)?.end(),
+        },
+    }
+}
+
+fn deletions(out: &mut Output, deleted: usize, named: usize) -> io::Result<()> {
+    match out.mode {
+        Mode::Table => writeln!(out, "deleted {deleted} of {named}"),
+        Mode::Plain | Mode::Raw => writeln!(out, "{deleted}"),
+        Mode::Json => Object::new(out).field("deleted", deleted)?.end(),
+    }
+}
+
+/// Says that a put waits for `commit`.
+fn queued(out: &mut Output) -> io::Result<()> {
+    match out.mode {
+        Mode::Table => writeln!(out, "OK, with commit"),
+        Mode::Plain | Mode::Raw => Ok(()),
+        Mode::Json => Object::new(out).field("ok", true)?.field("queued", true)?.end(),
+    }
+}
+
+/// What the store says of such a key, said when it is queued and not when it is committed.
+fn check_key(key: &[u8]) -> Result<(), Failure> {
+    if (1..=usize::from(u16::MAX)).contains(&key.len()) {
+        Ok(())
+    } else {
+        Err(logkv::Error::KeyLength { len: key.len() }.into())
+    }
+}

@@ -1,0 +1,320 @@
+//! The commands about the shell itself.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+
+use super::words::path_of;
+use crate::shell::command::{self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::failure::Failure;
+use crate::shell::input::Input;
+use crate::shell::json::Object;
+use crate::shell::output::Mode;
+use crate::shell::script;
+use crate::shell::session::{Session, Timer};
+use crate::shell::style::ColorChoice;
+use crate::shell::words::{Word, visible};
+
+const SWITCH: &[&str] = &["on", "off"];
+
+pub const MODE: Command = Command {
+    name: "mode",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "[table|plain|json|raw]",
+    summary: "The form of results",
+    help: "table is for people, plain for programs (a result a line, fields between tabs), json \
+           is one object a line, raw gives keys and values byte by byte.",
+    examples: &[
+        Example { line: "mode json", does: "prints objects from here on" },
+        Example { line: "mode", does: "prints the mode" },
+    ],
+    flags: &[],
+    args: &[ArgKind::Enum(Mode::NAMES)],
+    arity: Arity::between(0, 1),
+    needs: Needs::Nothing,
+    run: |session, invocation| {
+        setting(session, invocation, "mode", Mode::parse, |session| &mut session.out.mode, Mode::name)
+    },
+};
+
+pub const TIMER: Command = Command {
+    name: "timer",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "[on|off|auto]",
+    summary: "Whether to tell how long a command took",
+    help: "on tells it after each command, auto after those that took half a second or more.",
+    examples: &[Example { line: "timer on", does: "tells how long each command took" }],
+    flags: &[],
+    args: &[ArgKind::Enum(Timer::NAMES)],
+    arity: Arity::between(0, 1),
+    needs: Needs::Nothing,
+    run: |session, invocation| {
+        setting(
+            session,
+            invocation,
+            "timer",
+            Timer::parse,
+            |session| &mut session.settings.timer,
+            Timer::name,
+        )
+    },
+};
+
+pub const ECHO: Command = Command {
+    name: "echo",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "[on|off]",
+    summary: "Whether a script's lines are shown before they run",
+    help: "With on, each line of a script is printed before its result.",
+    examples: &[Example { line: "echo on", does: "shows each line from here on" }],
+    flags: &[],
+    args: &[ArgKind::Enum(SWITCH)],
+    arity: Arity::between(0, 1),
+    needs: Needs::Nothing,
+    run: |session, invocation| {
+        setting(session, invocation, "echo", switch, |session| &mut session.settings.echo, switch_name)
+    },
+};
+
+pub const BAIL: Command = Command {
+    name: "bail",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "[on|off]",
+    summary: "Whether a script ends at its first error",
+    help: "With off, which is where it starts, a script goes on after an error.",
+    examples: &[Example { line: "bail on", does: "ends the script at the first error" }],
+    flags: &[],
+    args: &[ArgKind::Enum(SWITCH)],
+    arity: Arity::between(0, 1),
+    needs: Needs::Nothing,
+    run: |session, invocation| {
+        setting(session, invocation, "bail", switch, |session| &mut session.settings.bail, switch_name)
+    },
+};
+
+pub const COLOR: Command = Command {
+    name: "color",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "[auto|always|never]",
+    summary: "When to use colours",
+    help: "auto uses them on a terminal, unless NO_COLOR is set or TERM is dumb.",
+    examples: &[Example { line: "color never", does: "does without colours" }],
+    flags: &[],
+    args: &[ArgKind::Enum(ColorChoice::NAMES)],
+    arity: Arity::between(0, 1),
+    needs: Needs::Nothing,
+    run: run_color,
+};
+
+pub const READ: Command = Command {
+    name: "read",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "FILE",
+    summary: "Runs the lines of a file",
+    help: "Runs a script: one command a line; blank lines and lines that start with # are \
+           skipped. A script may read another.",
+    examples: &[Example { line: "read setup.logkv", does: "runs the file" }],
+    flags: &[],
+    args: &[ArgKind::File],
+    arity: Arity::exactly(1),
+    needs: Needs::NewStore,
+    run: run_read,
+};
+
+pub const OUTPUT: Command = Command {
+    name: "output",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "[FILE]",
+    summary: "Sends results into a file, or back",
+    help: "From here on results go into the file, which is made anew; output alone sends them \
+           to the standard output again.",
+    examples: &[
+        Example { line: "output keys.txt", does: "sends results into keys.txt" },
+        Example { line: "output", does: "sends them to the standard output again" },
+    ],
+    flags: &[],
+    args: &[ArgKind::File],
+    arity: Arity::between(0, 1),
+    needs: Needs::Nothing,
+    run: run_output,
+};
+
+pub const HISTORY: Command = Command {
+    name: "history",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "[N]",
+    summary: "The lines typed so far",
+    help: "Prints the lines typed at the prompt, oldest first, or the last N of them.",
+    examples: &[Example { line: "history 10", does: "prints the last ten lines" }],
+    flags: &[],
+    args: &[ArgKind::Number],
+    arity: Arity::between(0, 1),
+    needs: Needs::Nothing,
+    run: run_history,
+};
+
+pub const CLEAR: Command = Command {
+    name: "clear",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "",
+    summary: "Clears the terminal",
+    help: "Clears the terminal; elsewhere it does nothing.",
+    examples: &[Example { line: "clear", does: "clears the terminal" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Nothing,
+    run: run_clear,
+};
+
+pub const VERSION: Command = Command {
+    name: "version",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "",
+    summary: "The version of logkv",
+    help: "Prints the version of logkv.",
+    examples: &[Example { line: "version", does: "prints the version" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Nothing,
+    run: run_version,
+};
+
+pub const QUIT: Command = Command {
+    name: "quit",
+    aliases: &["exit", "q"],
+    group: Group::Shell,
+    signature: "",
+    summary: "Leaves the shell",
+    help: "Closes the store and leaves. A batch that was not committed is forgotten.",
+    examples: &[Example { line: "quit", does: "leaves" }],
+    flags: &[],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Nothing,
+    run: |_, _| Ok(Outcome::Quit),
+};
+
+fn switch(name: &str) -> Option<bool> {
+    SWITCH.iter().position(|known| *known == name).map(|at| at == 0)
+}
+
+fn switch_name(on: bool) -> &'static str {
+    SWITCH[usize::from(!on)]
+}
+
+/// Sets what is set to its argument; without one, prints what it is.
+fn setting<T: Copy>(
+    session: &mut Session,
+    invocation: &Invocation,
+    name: &str,
+    parse: fn(&str) -> Option<T>,
+    place: fn(&mut Session) -> &mut T,
+    show: fn(T) -> &'static str,
+) -> Result<Outcome, Failure> {
+    // The parser of lines has let through only the names that the row lists.
+    let chosen = invocation.args.first().and_then(|word| str::from_utf8(&word.bytes).ok()).and_then(parse);
+    match chosen {
+        Some(chosen) => *place(session) = chosen,
+        None => {
+            let value = show(*place(session));
+            let out = &mut session.out;
+            match out.mode {
+                Mode::Json => Object::new(out).field(name, value)?.end()?,
+                Mode::Table | Mode::Plain | Mode::Raw => writeln!(out, "{value}")?,
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn run_color(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let outcome = setting(
+        session,
+        invocation,
+        "color",
+        ColorChoice::parse,
+        |session| &mut session.settings.color,
+        ColorChoice::name,
+    )?;
+    session.out.look.color = session.settings.color.decide(session.out.is_terminal);
+    session.err_look.color = session.settings.color.decide(io::stderr().is_terminal());
+    Ok(outcome)
+}
+
+fn run_read(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    /// Scripts that may be open at once; more are a script that reads itself.
+    const DEPTH_MAX: usize = 16;
+    let word = &invocation.args[0];
+    if session.depth == DEPTH_MAX {
+        let failure = Failure::command(format!("scripts read each other more than {DEPTH_MAX} deep"));
+        return Err(failure.at(word.span.clone()));
+    }
+    let path = path_of(word);
+    let input = open_script(word)?;
+    session.depth += 1;
+    let outcome = script::run(session, input, &path.to_string_lossy());
+    session.depth -= 1;
+    Ok(outcome)
+}
+
+fn open_script(word: &Word) -> Result<Input, Failure> {
+    Input::path(path_of(word))
+        .map_err(|error| Failure::file("read", path_of(word), &error).at(word.span.clone()))
+}
+
+fn run_output(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    match invocation.args.first() {
+        Some(word) => {
+            let path = path_of(word);
+            let file = File::create(path)
+                .map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))?;
+            session.out.redirect(Box::new(file), false)?;
+        }
+        None => session.out.redirect(Box::new(io::stdout()), io::stdout().is_terminal())?,
+    }
+    session.out.look.color = session.settings.color.decide(session.out.is_terminal);
+    Ok(Outcome::Done)
+}
+
+fn run_history(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let count = match invocation.args.first() {
+        Some(word) => usize::try_from(command::number(word, "history")?).unwrap_or(usize::MAX),
+        None => usize::MAX,
+    };
+    let skipped = session.history.len().saturating_sub(count);
+    for line in &session.history[skipped..] {
+        match session.out.mode {
+            Mode::Json => Object::new(&mut session.out).field("line", line.as_str())?.end()?,
+            Mode::Table | Mode::Plain | Mode::Raw => writeln!(session.out, "{}", visible(line.as_bytes()))?,
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn run_clear(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    if session.out.is_terminal {
+        session.out.write_all(b"\x1b[H\x1b[2J\x1b[3J")?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn run_version(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Json => Object::new(out).field("version", version)?.end()?,
+        Mode::Table | Mode::Plain | Mode::Raw => writeln!(out, "logkv {version}")?,
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,46 @@
+//! What the words of a call stand for.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::shell::command::{Flag, Invocation, Takes};
+use crate::shell::failure::Failure;
+use crate::shell::words::{Word, quote};
+
+/// The flag that makes arguments hexadecimal.
+pub const HEX: Flag = Flag {
+    name: "hex",
+    short: None,
+    takes: Takes::Nothing,
+    doc: "Arguments are hexadecimal: 00ff is two bytes",
+};
+
+/// The bytes of all arguments.
+pub fn arguments(invocation: &Invocation) -> Result<Vec<Vec<u8>>, Failure> {
+    invocation.args.iter().map(|word| bytes_of(word, invocation)).collect()
+}
+
+/// The bytes that an argument stands for.
+pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure> {
+    if !invocation.has("hex") {
+        return Ok(word.bytes.clone());
+    }
+    let digits: Option<Vec<u8>> = word
+        .bytes
+        .iter()
+        .map(|&byte| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    match digits {
+        Some(digits) if digits.len().is_multiple_of(2) => {
+            Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+        }
+        _ => Err(Failure::usage(format!("--hex takes two digits a byte, not {}", quote(&word.bytes)))
+            .at(word.span.clone())),
+    }
+}
+
+/// The path that a word names.
+pub fn path_of(word: &Word) -> &Path {
+    Path::new(OsStr::from_bytes(&word.bytes))
+}

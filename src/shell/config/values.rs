@@ -1,0 +1,68 @@
+//! The values of options, as they are given and as they are shown.
+
+use std::time::Duration;
+
+use logkv::Sync;
+use parse_size::Config as SizeParser;
+
+/// `always`, `never`, `100ms`, `buffered:8MiB`.
+pub fn parse_sync(text: &str) -> Option<Sync> {
+    match text {
+        "always" => Some(Sync::Always),
+        "never" => Some(Sync::Never),
+        _ => match text.strip_prefix("buffered:") {
+            Some(size) => usize::try_from(parse_len(size)?).ok().map(Sync::Buffered),
+            None => parse_duration(text).map(Sync::Every),
+        },
+    }
+}
+
+/// The inverse of [`parse_sync`].
+pub fn show_sync(sync: Sync) -> String {
+    match sync {
+        Sync::Always => "always".to_owned(),
+        Sync::Never => "never".to_owned(),
+        Sync::Every(interval) => show_duration(interval),
+        Sync::Buffered(len) => format!("buffered:{}", show_len(len as u64)),
+    }
+}
+
+/// `64MiB`, `4k`, `1000000`: a unit counts in steps of 1024, whatever its name.
+pub fn parse_len(text: &str) -> Option<u64> {
+    SizeParser::new().with_binary().parse_size(text).ok()
+}
+
+/// The shortest exact form: `64MiB`, or the bytes.
+pub fn show_len(len: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let exact = UNITS.iter().find(|(unit, _)| len > 0 && len.is_multiple_of(*unit));
+    exact.map_or_else(|| len.to_string(), |(unit, name)| format!("{}{name}", len / unit))
+}
+
+/// `100ms`, `1h 30m`; nothing shorter than a nanosecond.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero())
+}
+
+/// The inverse of [`parse_duration`].
+pub fn show_duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string().replace(' ', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_given() {
+        for text in ["always", "never", "100ms", "1h 30m", "buffered:8MiB", "buffered:1000"] {
+            let sync = parse_sync(text).expect("it is a policy");
+            assert_eq!(parse_sync(&show_sync(sync)), Some(sync));
+        }
+        for text in ["64MiB", "4k", "1000000", "0"] {
+            let len = parse_len(text).expect("it is a size");
+            assert_eq!(parse_len(&show_len(len)), Some(len));
+        }
+        assert_eq!(parse_sync("0s"), None);
+    }
+}

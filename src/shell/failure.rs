@@ -1,0 +1,160 @@
+//! Why a command did not do what was asked: a sentence, the place in the line, and advice.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use super::words::{WordError, WordErrorKind, visible};
+
+/// What a failure means for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The command was understood and failed: 1.
+    Command,
+    /// The command was not understood: 2 when it stands alone, 1 in a script.
+    Usage,
+    /// The store cannot be opened: 3.
+    Open,
+    /// The bytes on disk are not what was written: 4.
+    Corruption,
+    /// Ctrl-C: 130.
+    Interrupted,
+    /// Nobody reads the output any more: the shell ends in silence with 0.
+    BrokenPipe,
+}
+
+/// A failed command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What it means for the exit code.
+    pub kind: Kind,
+    /// What happened, in a sentence without a full stop.
+    pub message: String,
+    /// The bytes of the line to put a caret under.
+    pub span: Option<Range<usize>>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether a store is there, and what it holds keeps it from opening: its files can still be looked at.
+    pub is_about_contents: bool,
+}
+
+impl Failure {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), span: None, hint: None, is_about_contents: false }
+    }
+
+    /// The command failed.
+    pub fn command(message: impl Into<String>) -> Self {
+        Self::new(Kind::Command, message)
+    }
+
+    /// The command was not understood.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// Ctrl-C, between two commands.
+    pub fn interrupted() -> Self {
+        Self::new(Kind::Interrupted, "interrupted")
+    }
+
+    /// Ctrl-C, after `count` records.
+    pub fn interrupted_after(count: u64) -> Self {
+        let noun = if count == 1 { "record" } else { "records" };
+        Self::new(Kind::Interrupted, format!("interrupted after {count} {noun}"))
+    }
+
+    /// The store cannot be opened.
+    pub fn open(error: &logkv::Error) -> Self {
+        let kind = if error.is_corruption() { Kind::Corruption } else { Kind::Open };
+        let is_about_contents = !matches!(
+            error,
+            logkv::Error::Missing { .. } | logkv::Error::Foreign { .. } | logkv::Error::Untrusted { .. }
+        );
+        Self { kind, is_about_contents, ..Self::from_store(error) }
+    }
+
+    /// A file named by the user cannot be read or written.
+    pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
+        let path = visible(path.as_os_str().as_encoded_bytes());
+        Self::command(format!("cannot {action} {path}: {}", plain_words(error)))
+    }
+
+    /// Points at the bytes `span` of the line.
+    pub fn at(mut self, span: Range<usize>) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    /// Adds advice.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn from_store(error: &logkv::Error) -> Self {
+        let kind = if error.is_corruption() { Kind::Corruption } else { Kind::Command };
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            let text = cause.downcast_ref().map_or_else(|| cause.to_string(), plain_words);
+            message.push_str(": ");
+            message.push_str(&text);
+            source = cause.source();
+        }
+        Self::new(kind, message)
+    }
+}
+
+/// What the operating system said, without the number that Rust appends to it.
+pub fn plain_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
+impl From<logkv::Error> for Failure {
+    fn from(error: logkv::Error) -> Self {
+        Self::from_store(&error)
+    }
+}
+
+impl From<WordError> for Failure {
+    fn from(error: WordError) -> Self {
+        let failure = Self::usage(error.to_string()).at(error.span);
+        match error.kind {
+            WordErrorKind::BadEscape => failure.hint("in '…' a backslash is a backslash"),
+            _ => failure,
+        }
+    }
+}
+
+/// Writing a result failed.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, "nobody reads the output"),
+            _ => Self::command(format!("cannot write the output: {}", plain_words(&error))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_system_is_told_once_and_without_its_number() {
+        let error =
+            logkv::Error::Io { action: "open", path: "/no".into(), source: io::Error::from_raw_os_error(13) };
+        assert_eq!(Failure::from(error).message, "cannot open /no: Permission denied");
+    }
+
+    #[test]
+    fn a_broken_pipe_is_no_ordinary_failure() {
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).kind, Kind::BrokenPipe);
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).kind, Kind::Command);
+    }
+}

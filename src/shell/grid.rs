@@ -1,0 +1,220 @@
+//! Columns: aligned by what a terminal shows, never wider than it, and streamed.
+//!
+//! The first rows decide the widths; later ones are cut to them. So a table of any length takes no memory, and
+//! its first row is there at once.
+
+use std::io::{self, Write};
+
+use owo_colors::Style;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::style::{Look, hue};
+
+/// Where a cell's text stands in its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// At the left.
+    Left,
+    /// At the right: for numbers.
+    Right,
+}
+
+/// A column.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its heading.
+    pub name: &'static str,
+    /// Where its cells' text stands.
+    pub align: Align,
+    /// How its cells look.
+    pub style: Style,
+}
+
+/// A table on its way out.
+#[derive(Debug)]
+pub struct Grid<'a> {
+    columns: &'a [Column],
+    look: Look,
+    widths: Vec<usize>,
+    waiting: Vec<Vec<String>>,
+    head_written: bool,
+}
+
+const GAP: &str = "  ";
+/// Rows that are looked at before widths are fixed: a screenful and more.
+const ROWS_MEASURED: usize = 200;
+
+impl<'a> Grid<'a> {
+    /// A table without rows.
+    pub fn new(columns: &'a [Column], look: Look) -> Self {
+        let widths = columns.iter().map(|column| column.name.width()).collect();
+        Self { columns, look, widths, waiting: Vec::new(), head_written: false }
+    }
+
+    /// Adds a row, whose cells hold no control bytes.
+    pub fn row(&mut self, out: &mut impl Write, cells: Vec<String>) -> io::Result<()> {
+        if self.head_written {
+            return self.write_row(out, &cells);
+        }
+        for (width, cell) in self.widths.iter_mut().zip(&cells) {
+            *width = cell.width().max(*width);
+        }
+        self.waiting.push(cells);
+        if self.waiting.len() < ROWS_MEASURED { Ok(()) } else { self.write_waiting(out) }
+    }
+
+    /// Writes what is left.
+    pub fn end(mut self, out: &mut impl Write) -> io::Result<()> {
+        if self.head_written || self.waiting.is_empty() { Ok(()) } else { self.write_waiting(out) }
+    }
+
+    fn write_waiting(&mut self, out: &mut impl Write) -> io::Result<()> {
+        self.head_written = true;
+        self.fit();
+        let head: Vec<_> = self.columns.iter().map(|column| column.name.to_owned()).collect();
+        self.write_cells(out, &head, |_| hue::DIM)?;
+        for cells in std::mem::take(&mut self.waiting) {
+            self.write_row(out, &cells)?;
+        }
+        Ok(())
+    }
+
+    /// Narrows the widest columns until the line fits.
+    fn fit(&mut self) {
+        const NARROWEST: usize = 4;
+        let gaps = GAP.len() * self.widths.len().saturating_sub(1);
+        let room = self.look.width.saturating_sub(gaps);
+        while self.widths.iter().sum::<usize>() > room {
+            match self.widths.iter_mut().max() {
+                Some(widest) if *widest > NARROWEST => *widest -= 1,
+                _ => break,
+            }
+        }
+    }
+
+    fn write_row(&self, out: &mut impl Write, cells: &[String]) -> io::Result<()> {
+        self.write_cells(out, cells, |column| column.style)
+    }
+
+    fn write_cells(
+        &self,
+        out: &mut impl Write,
+        cells: &[String],
+        style: impl Fn(&Column) -> Style,
+    ) -> io::Result<()> {
+        let mut line = String::new();
+        for (index, ((column, &width), cell)) in self.columns.iter().zip(&self.widths).zip(cells).enumerate()
+        {
+            let text = clip(cell, width, self.ellipsis());
+            let padding = " ".repeat(width - text.width().min(width));
+            let is_last = index + 1 == self.columns.len();
+            let text = self.look.paint(text, style(column));
+            match column.align {
+                Align::Right => line.extend([padding.as_str(), &text]),
+                // No blanks at the end of a line: they would be copied with it.
+                Align::Left if is_last => line.push_str(&text),
+                Align::Left => line.extend([text.as_str(), &padding]),
+            }
+            if !is_last {
+                line.push_str(GAP);
+            }
+        }
+        line.push('\n');
+        out.write_all(line.as_bytes())
+    }
+
+    fn ellipsis(&self) -> &'static str {
+        if self.look.ascii { "..." } else { "…" }
+    }
+}
+
+/// The start of `text` that fits `width` columns; `ellipsis` says that there was more.
+pub fn clip(text: &str, width: usize, ellipsis: &str) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let room = width.saturating_sub(ellipsis.width());
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        used += c.width().unwrap_or(0);
+        used > room
+    });
+    let kept = end.map_or(text, |(at, _)| &text[..at]);
+    format!("{kept}{ellipsis}")
+}
+
+/// `text` in lines of at most `width` columns, broken at blanks.
+pub fn wrap(text: &str, width: usize) -> String {
+    let mut wrapped = String::with_capacity(text.len() + 1);
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let fits = used + 1 + word.width() <= width;
+        if used > 0 {
+            wrapped.push(if fits { ' ' } else { '\n' });
+        }
+        used = if used > 0 && fits { used + 1 + word.width() } else { word.width() };
+        wrapped.push_str(word);
+    }
+    wrapped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: &[Column] = &[
+        Column { name: "key", align: Align::Left, style: Style::new() },
+        Column { name: "len", align: Align::Right, style: Style::new() },
+        Column { name: "value", align: Align::Left, style: Style::new() },
+    ];
+
+    fn drawn(rows: &[[&str; 3]], width: usize) -> String {
+        let mut out = Vec::new();
+        let mut grid = Grid::new(COLUMNS, Look { color: false, ascii: false, width });
+        for row in rows {
+            grid.row(&mut out, row.map(str::to_owned).to_vec()).expect("memory takes it");
+        }
+        grid.end(&mut out).expect("memory takes it");
+        String::from_utf8(out).expect("cells are text")
+    }
+
+    #[test]
+    fn columns_are_aligned_by_what_is_shown() {
+        assert_eq!(
+            drawn(&[["a", "5", "x"], ["日本", "1,000", "y"]], 80),
+            "key     len  value\na         5  x\n日本  1,000  y\n"
+        );
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let long = "v".repeat(500);
+        for width in [20, 40, 80] {
+            let text =
+                drawn(&[[&long, "5", &long], ["k", "5", "日本日本日本日本日本日本日本日本日本日本"]], width);
+            assert!(text.lines().all(|line| line.width() <= width), "{text}");
+        }
+    }
+
+    #[test]
+    fn rows_after_the_measured_ones_are_cut_to_the_widths_of_those() {
+        let long = "v".repeat(50);
+        let mut rows = vec![["k", "1", "v"]; ROWS_MEASURED];
+        rows.push(["k", "1", &long]);
+        let text = drawn(&rows, 80);
+        assert_eq!(text.lines().last(), Some("k      1  vvvv…"));
+        assert_eq!(text.lines().count(), ROWS_MEASURED + 2);
+    }
+
+    #[test]
+    fn text_is_broken_at_blanks_and_a_word_is_never_torn() {
+        assert_eq!(wrap("ab cd\nef  gh", 5), "ab cd\nef gh");
+        assert_eq!(wrap("abcdefgh i", 5), "abcdefgh\ni");
+        assert_eq!(wrap("", 5), "");
+    }
+
+    #[test]
+    fn a_table_without_rows_has_no_heading() {
+        assert_eq!(drawn(&[], 80), "");
+    }
+}

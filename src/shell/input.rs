@@ -1,0 +1,223 @@
+//! The lines of a script, as bytes.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Whether a read would have to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// There is something to read, or the end.
+    Ready,
+    /// The other end of the pipe has not written yet.
+    Waits,
+}
+
+/// Bytes that come in lines. Lines are found in the buffer that they were read into, and not copied.
+pub struct Input {
+    source: Box<dyn Read>,
+    /// What to ask whether a read would wait; `None` for what never does.
+    pollable: Option<OwnedFd>,
+    buffer: Vec<u8>,
+    /// Where the present line starts and ends in the buffer, its line break included.
+    start: usize,
+    end: usize,
+    /// How far the buffer was searched for a line break.
+    searched: usize,
+    is_begun: bool,
+    is_at_end: bool,
+}
+
+impl Input {
+    const READ_LEN: usize = 256 << 10;
+
+    /// The lines of an open file, a pipe or a terminal.
+    pub fn file(file: File) -> io::Result<Self> {
+        let pollable = file.as_fd().try_clone_to_owned()?;
+        Ok(Self::new(Box::new(file), Some(pollable)))
+    }
+
+    /// The lines of the file at `path`.
+    pub fn path(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        // A directory opens, and fails only when it is read.
+        if file.metadata()?.is_dir() {
+            return Err(rustix::io::Errno::ISDIR.into());
+        }
+        Self::file(file)
+    }
+
+    /// The lines of the standard input.
+    pub fn stdin() -> io::Result<Self> {
+        Self::file(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+    }
+
+    /// The lines of `text`.
+    pub fn text(text: Vec<u8>) -> Self {
+        Self::new(Box::new(Cursor::new(text)), None)
+    }
+
+    fn new(source: Box<dyn Read>, pollable: Option<OwnedFd>) -> Self {
+        Self {
+            source,
+            pollable,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            searched: 0,
+            is_begun: false,
+            is_at_end: false,
+        }
+    }
+
+    /// Goes on to the next line. `false` when [`Input::fill`] has to be called first, or there is none.
+    pub fn advance(&mut self) -> bool {
+        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+        let is_first = self.end == 0 && !self.is_begun;
+        self.start = self.end;
+        if !self.extend() {
+            return false;
+        }
+        self.is_begun = true;
+        if is_first && self.buffer.starts_with(BYTE_ORDER_MARK) {
+            self.start = BYTE_ORDER_MARK.len();
+        }
+        true
+    }
+
+    /// Adds the next line to the present one. `false` as for [`Input::advance`].
+    pub fn extend(&mut self) -> bool {
+        self.searched = self.searched.max(self.end);
+        match memchr::memchr(b'\n', &self.buffer[self.searched..]) {
+            Some(len) => {
+                self.end = self.searched + len + 1;
+                self.searched = self.end;
+                true
+            }
+            None => {
+                self.searched = self.buffer.len();
+                // The last line may have no line break.
+                let has_rest = self.is_at_end && self.end < self.buffer.len();
+                if has_rest {
+                    self.end = self.buffer.len();
+                }
+                has_rest
+            }
+        }
+    }
+
+    /// The present line, without its line break.
+    pub fn line(&self) -> &[u8] {
+        let line = &self.buffer[self.start..self.end];
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        line.strip_suffix(b"\r").unwrap_or(line)
+    }
+
+    /// Whether all has been read.
+    pub fn is_at_end(&self) -> bool {
+        self.is_at_end
+    }
+
+    /// Whether [`Input::fill`] would have to wait.
+    pub fn readiness(&self) -> io::Result<Readiness> {
+        match &self.pollable {
+            Some(fd) if !wait_for(fd, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? => Ok(Readiness::Waits),
+            _ => Ok(Readiness::Ready),
+        }
+    }
+
+    /// Waits until there is something to read. Ctrl-C ends the wait with [`io::ErrorKind::Interrupted`]; a read
+    /// would be taken up again.
+    pub fn wait(&self) -> io::Result<()> {
+        match &self.pollable {
+            Some(fd) => wait_for(fd, None).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// All that is left, waiting for it as [`Input::wait`] does.
+    pub fn rest(mut self) -> io::Result<Vec<u8>> {
+        while !self.is_at_end {
+            self.wait()?;
+            self.fill()?;
+        }
+        self.buffer.drain(..self.end);
+        Ok(self.buffer)
+    }
+
+    /// Reads more.
+    pub fn fill(&mut self) -> io::Result<()> {
+        self.buffer.drain(..self.start);
+        self.end -= self.start;
+        self.searched = self.searched.saturating_sub(self.start);
+        self.start = 0;
+        let old_len = self.buffer.len();
+        self.buffer.resize(old_len + Self::READ_LEN, 0);
+        let read = self.source.read(&mut self.buffer[old_len..]);
+        self.buffer.truncate(old_len + *read.as_ref().unwrap_or(&0));
+        self.is_at_end = read? == 0;
+        Ok(())
+    }
+}
+
+fn wait_for(fd: &OwnedFd, timeout: Option<&Timespec>) -> io::Result<bool> {
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    Ok(poll(&mut fds, timeout)? > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+        let mut input = Input::text(text.to_vec());
+        let mut lines = Vec::new();
+        loop {
+            while input.advance() {
+                lines.push(input.line().to_vec());
+            }
+            if input.is_at_end() {
+                return lines;
+            }
+            input.fill().expect("memory can be read");
+        }
+    }
+
+    #[test]
+    fn a_line_ends_with_lf_or_crlf_or_the_end() {
+        assert_eq!(lines(b"a\nb\r\n\nc\rd"), [&b"a"[..], b"b", b"", b"c\rd"]);
+        assert!(lines(b"").is_empty());
+        assert_eq!(lines(b"\n"), [b""]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        assert_eq!(lines(b"\xef\xbb\xbfa\n\xef\xbb\xbfb"), [&b"a"[..], b"\xef\xbb\xbfb"]);
+    }
+
+    #[test]
+    fn a_line_longer_than_the_buffer_comes_in_one_piece() {
+        let long = vec![b'x'; Input::READ_LEN * 2 + 7];
+        let text = [b"a\n", long.as_slice(), b"\nb\n"].concat();
+        assert_eq!(lines(&text), [&b"a"[..], &long, b"b"]);
+    }
+
+    #[test]
+    fn the_rest_is_what_no_line_took() {
+        let mut input = Input::text(b"a\nb\nc".to_vec());
+        input.fill().expect("memory can be read");
+        assert!(input.advance());
+        assert_eq!(input.rest().expect("memory can be read"), b"b\nc");
+    }
+
+    #[test]
+    fn a_line_that_goes_on_is_one_piece_with_its_line_breaks() {
+        let mut input = Input::text(b"a 'b\r\nc' d\ne".to_vec());
+        input.fill().expect("memory can be read");
+        assert!(input.advance() && input.extend());
+        assert_eq!(input.line(), b"a 'b\r\nc' d");
+    }
+}

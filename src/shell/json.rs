@@ -1,0 +1,72 @@
+//! JSON, one object a line, written as it is made: fields keep their order, and nothing is copied.
+
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+/// An object that is being written.
+#[derive(Debug)]
+pub struct Object<'a, W: Write> {
+    out: &'a mut W,
+    is_empty: bool,
+}
+
+impl<'a, W: Write> Object<'a, W> {
+    /// An object without fields.
+    pub fn new(out: &'a mut W) -> Self {
+        Self { out, is_empty: true }
+    }
+
+    /// Writes a field.
+    pub fn field(&mut self, name: &str, value: impl Into<serde_json::Value>) -> io::Result<&mut Self> {
+        self.name(name, "")?;
+        serde_json::to_writer(&mut *self.out, &value.into())?;
+        Ok(self)
+    }
+
+    /// Writes bytes: as a string under `name` where they are UTF-8, else in base64 under `name_b64`.
+    pub fn bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<&mut Self> {
+        match str::from_utf8(bytes) {
+            Ok(text) => {
+                self.name(name, "")?;
+                serde_json::to_writer(&mut *self.out, text)?;
+            }
+            Err(_) => {
+                self.name(name, "_b64")?;
+                write!(self.out, "\"{}\"", BASE64_STANDARD.encode(bytes))?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Ends the object and its line.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.out.write_all(if self.is_empty { b"{}\n" } else { b"}\n" })
+    }
+
+    fn name(&mut self, name: &str, suffix: &str) -> io::Result<()> {
+        let before = if self.is_empty { '{' } else { ',' };
+        self.is_empty = false;
+        write!(self.out, "{before}\"{name}{suffix}\":")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_keep_their_order_and_bytes_that_are_no_text_are_in_base64() {
+        let mut out = Vec::new();
+        let mut object = Object::new(&mut out);
+        object.bytes("key", b"a\"\n").expect("memory takes it");
+        object.bytes("value", b"\xff\x00").expect("memory takes it");
+        object.field("seq", 7).expect("memory takes it").field("at", None::<u64>).expect("memory takes it");
+        object.end().expect("memory takes it");
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "{\"key\":\"a\\\"\\n\",\"value_b64\":\"/wA=\",\"seq\":7,\"at\":null}\n"
+        );
+    }
+}

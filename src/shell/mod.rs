@@ -1,0 +1,34 @@
+//! The shell: what the person at the terminal gets, built on the public interface of the library alone.
+//!
+//! [`words`] splits a line, [`parse`] makes a call of a row of the [`command`] table, and the row's function in
+//! [`commands`] runs on the [`session`], whose [`output`] has the form that was asked for. Lines come from the
+//! arguments, from a [`script`], or from the [`editor`].
+
+mod args;
+mod command;
+mod commands;
+mod config;
+mod editor;
+mod failure;
+mod glob;
+mod grid;
+mod input;
+mod interrupt;
+mod json;
+mod nearest;
+mod output;
+mod pager;
+mod parse;
+mod pipeline;
+mod report;
+mod script;
+mod session;
+mod start;
+mod style;
+mod transaction;
+mod units;
+mod view;
+mod words;
+mod xray;
+
+pub use start::main;

@@ -1,0 +1,99 @@
+//! Where results go, and in which form.
+
+use std::fmt;
+use std::io::{self, BufWriter, Write};
+
+use super::style::Look;
+
+/// The form of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For people: columns, separators, bars. The default on a terminal.
+    Table,
+    /// For programs: tab-separated, one result a line. The default elsewhere.
+    Plain,
+    /// One JSON object a line.
+    Json,
+    /// The bytes of keys and values as they are, whatever they do to a terminal.
+    Raw,
+}
+
+impl Mode {
+    /// The names that `mode` and `--mode` take.
+    pub const NAMES: &'static [&'static str] = &["table", "plain", "json", "raw"];
+
+    const ALL: [Self; 4] = [Self::Table, Self::Plain, Self::Json, Self::Raw];
+
+    /// The mode called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// The results of commands on their way out, buffered.
+pub struct Output {
+    sink: BufWriter<Box<dyn Write>>,
+    /// The form of results.
+    pub mode: Mode,
+    /// Colours, characters and width.
+    pub look: Look,
+    /// Whether results go straight to a terminal.
+    pub is_terminal: bool,
+}
+
+/// Enough for some hundred results, so that a script costs a system call now and then.
+const BUFFER_LEN: usize = 64 << 10;
+
+impl Output {
+    /// An output to `sink`.
+    pub fn new(sink: Box<dyn Write>, mode: Mode, look: Look, is_terminal: bool) -> Self {
+        Self { sink: BufWriter::with_capacity(BUFFER_LEN, sink), mode, look, is_terminal }
+    }
+
+    /// Sends what follows to `sink`; what came before is written first.
+    pub fn redirect(&mut self, sink: Box<dyn Write>, is_terminal: bool) -> io::Result<()> {
+        self.sink.flush()?;
+        self.sink = BufWriter::with_capacity(BUFFER_LEN, sink);
+        self.is_terminal = is_terminal;
+        Ok(())
+    }
+
+    /// Whether results are for people.
+    pub fn is_table(&self) -> bool {
+        self.mode == Mode::Table
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.sink.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("mode", &self.mode).field("look", &self.look).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mode_is_found_by_its_name() {
+        for mode in Mode::ALL {
+            assert_eq!(Mode::parse(mode.name()), Some(mode));
+        }
+        assert_eq!(Mode::parse("xml"), None);
+    }
+}

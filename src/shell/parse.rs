@@ -1,0 +1,229 @@
+//! From the words of a line to the call of a command.
+
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use super::command::{self, Command, Flag, GivenFlag, Invocation, Takes};
+use super::failure::Failure;
+use super::nearest::nearest;
+use super::words::{self, Style, Word, quote, visible};
+
+/// The call that `line` makes; `None` for a line without words.
+pub fn parse_line(line: &[u8]) -> Result<Option<Invocation>, Failure> {
+    parse(words::split(line)?)
+}
+
+/// The call that `words` make; `None` when there are none.
+pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
+    let mut words = words.into_iter().peekable();
+    let Some(name) = words.next() else {
+        return Ok(None);
+    };
+    let command = command::find(&name.bytes).ok_or_else(|| unknown_command(&name))?;
+    let mut invocation =
+        Invocation { command, name: name.span, args: Vec::new(), flags: Vec::new(), json: false };
+    let mut flags_ended = false;
+    while let Some(mut word) = words.next() {
+        match flag_text(&word) {
+            Some("--") if !flags_ended => flags_ended = true,
+            Some(text) if !flags_ended => {
+                let given = flag(command, text, &word, &mut words)?;
+                if *given.flag == command::JSON {
+                    invocation.json = true;
+                } else {
+                    invocation.flags.push(given);
+                }
+            }
+            _ => {
+                if flags_ended {
+                    // Here a dash is a dash, as it is in quotes.
+                    word.style = Style::Single;
+                }
+                invocation.args.push(word);
+            }
+        }
+    }
+    check_args(&invocation)?;
+    Ok(Some(invocation))
+}
+
+/// The text of a word that is written like a flag. Quotes make it a key or value, and so does a digit after the
+/// dash, since numbers are common values; a dash alone stands for the standard input.
+pub fn flag_text(word: &Word) -> Option<&str> {
+    let is_flag = match word.bytes.as_slice() {
+        [b'-', b'-', ..] => true,
+        [b'-', second, ..] => second.is_ascii_alphabetic(),
+        _ => false,
+    };
+    (is_flag && word.style == Style::Bare).then(|| str::from_utf8(&word.bytes).ok()).flatten()
+}
+
+fn flag(
+    command: &'static Command,
+    text: &str,
+    word: &Word,
+    words: &mut Peekable<IntoIter<Word>>,
+) -> Result<GivenFlag, Failure> {
+    let (name, inline) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (text, None),
+    };
+    let flag = find_flag(command, name).ok_or_else(|| unknown_flag(command, name, word))?;
+    let value = match (flag.takes, inline) {
+        (Takes::Nothing, None) => None,
+        (Takes::Nothing, Some(_)) => {
+            return Err(Failure::usage(format!("--{} takes no value", flag.name)).at(word.span.clone()));
+        }
+        (_, Some(value)) => {
+            let start = word.span.end - value.len().min(word.span.len());
+            Some(Word { bytes: value.into(), span: start..word.span.end, style: Style::Bare })
+        }
+        (takes, None) => Some(words.next().ok_or_else(|| {
+            let wants = takes.placeholder().unwrap_or_default();
+            Failure::usage(format!("--{} wants {wants} after it", flag.name)).at(word.span.clone())
+        })?),
+    };
+    if let (Takes::Enum(allowed), Some(value)) = (flag.takes, &value) {
+        one_of(value, allowed, &format!("--{}", flag.name))?;
+    }
+    Ok(GivenFlag { flag, value })
+}
+
+fn find_flag(command: &Command, name: &str) -> Option<&'static Flag> {
+    match name.strip_prefix("--") {
+        Some(name) if name == command::JSON.name => Some(&command::JSON),
+        Some(name) => command.flag(name),
+        None => {
+            let mut letters = name.chars().skip(1);
+            letters.next().filter(|_| letters.next().is_none()).and_then(|letter| command.short_flag(letter))
+        }
+    }
+}
+
+/// The word of `allowed` that `word` is.
+pub fn one_of(word: &Word, allowed: &'static [&'static str], what: &str) -> Result<&'static str, Failure> {
+    allowed.iter().copied().find(|name| word.bytes == name.as_bytes()).ok_or_else(|| {
+        let allowed = allowed.join(", ");
+        Failure::usage(format!("{what} takes one of {allowed}, not {}", quote(&word.bytes)))
+            .at(word.span.clone())
+    })
+}
+
+fn check_args(invocation: &Invocation) -> Result<(), Failure> {
+    let Invocation { command, args, .. } = invocation;
+    let usage = || format!("usage: {}", command.usage());
+    if args.len() < command.arity.min {
+        let few = if args.is_empty() { "an argument" } else { "another argument" };
+        let message = format!("{} wants {few}", command.name);
+        return Err(Failure::usage(message).at(invocation.name.clone()).hint(usage()));
+    }
+    if let Some(word) = command.arity.max.and_then(|max| args.get(max)) {
+        let message = format!("{} takes no argument {}", command.name, quote(&word.bytes));
+        return Err(Failure::usage(message).at(word.span.clone()).hint(usage()));
+    }
+    for (index, word) in args.iter().enumerate() {
+        if let Some(command::ArgKind::Enum(allowed)) = command.arg_kind(index) {
+            one_of(word, allowed, command.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// That there is no such command, and which was meant.
+pub fn unknown_command(name: &Word) -> Failure {
+    let typed = String::from_utf8_lossy(&name.bytes);
+    let typed = typed.trim_start_matches(['.', '\\']);
+    let known = command::all().iter().flat_map(Command::names);
+    let hint = match nearest(typed, known) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "help lists the commands".to_owned(),
+    };
+    Failure::usage(format!("unknown command {}", quote(&name.bytes))).at(name.span.clone()).hint(hint)
+}
+
+fn unknown_flag(command: &Command, name: &str, word: &Word) -> Failure {
+    let known = command.flags.iter().map(|flag| flag.name);
+    let hint = match nearest(name.trim_start_matches('-'), known) {
+        Some(meant) => format!("did you mean --{meant}?"),
+        None => "a key or value that starts with a dash goes in quotes, or after --".to_owned(),
+    };
+    Failure::usage(format!("{} has no flag {}", command.name, visible(name.as_bytes())))
+        .at(word.span.clone())
+        .hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Invocation {
+        parse_line(line.as_bytes()).expect("the line is understood").expect("the line has words")
+    }
+
+    fn failure(line: &str) -> Failure {
+        parse_line(line.as_bytes()).expect_err("the line is not understood")
+    }
+
+    fn args(line: &str) -> Vec<String> {
+        parsed(line).args.iter().map(|word| quote(&word.bytes)).collect()
+    }
+
+    #[test]
+    fn flags_may_stand_anywhere_before_two_dashes() {
+        let invocation = parsed("get a --output f b");
+        assert_eq!(invocation.value("output").map(|word| word.bytes.as_slice()), Some(&b"f"[..]));
+        assert_eq!(invocation.args.len(), 2);
+        assert!(parsed("get a -o f").has("output"));
+        assert_eq!(parsed("keys --limit=0x10").number("limit").expect("it is a number"), Some(16));
+        assert_eq!(args("get a -- --hex -o"), ["a", "\"--hex\"", "\"-o\""]);
+    }
+
+    #[test]
+    fn quotes_numbers_and_a_dash_alone_are_no_flags() {
+        assert_eq!(args("put a -5"), ["a", "\"-5\""]);
+        assert_eq!(args("put a '--nx'"), ["a", "\"--nx\""]);
+        assert_eq!(args("put a -"), ["a", "\"-\""]);
+        assert_eq!(parsed("put a -- -").args[1].style, Style::Single);
+    }
+
+    #[test]
+    fn every_command_takes_json() {
+        assert!(parsed("stats --json").json);
+        assert!(!parsed("stats").json);
+        assert!(parsed("get a --json").flags.is_empty());
+    }
+
+    #[test]
+    fn names_are_understood_in_any_case_and_shell_commands_with_a_dot() {
+        assert_eq!(parsed("GET a").command.name, "get");
+        assert_eq!(parsed(".mode json").command.name, "mode");
+        assert_eq!(parsed("\\q").command.name, "quit");
+        assert_eq!(failure(".get a").message, "unknown command \".get\"");
+        assert!(parse_line(b"  ").expect("a blank line is no error").is_none());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_pointed_at_and_what_was_meant_is_named() {
+        let cases = [
+            ("gett a", "unknown command gett", 0..4, Some("did you mean get?")),
+            ("get a --hxe", "get has no flag --hxe", 6..11, Some("did you mean --hex?")),
+            ("keys --limit", "--limit wants N after it", 5..12, None),
+            ("keys --limit --all", "--limit takes a number, not \"--all\"", 13..18, None),
+            ("keys --all=1", "--all takes no value", 5..12, None),
+            ("mode xml", "mode takes one of table, plain, json, raw, not xml", 5..8, None),
+            ("count a b", "count takes no argument b", 8..9, Some("usage: count [PATTERN]")),
+            ("exists", "exists wants an argument", 0..6, Some("usage: exists KEY… [--hex]")),
+        ];
+        for (line, message, span, hint) in cases {
+            let failure = match parse_line(line.as_bytes()) {
+                Err(failure) => failure,
+                Ok(invocation) => {
+                    let invocation = invocation.expect("the line has words");
+                    invocation.number("limit").expect_err("it is not a number")
+                }
+            };
+            assert_eq!((failure.message.as_str(), failure.span), (message, Some(span)), "{line}");
+            assert_eq!(failure.hint.as_deref(), hint, "{line}");
+        }
+    }
+}

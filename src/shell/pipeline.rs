@@ -1,0 +1,89 @@
+//! Writes of a script on their way: appended, not yet acknowledged.
+//!
+//! Under `--sync always` an acknowledgement costs an fsync. A script's writes are submitted one after another
+//! and waited for together, so that many share one. Nothing is said of a write before its wait returned.
+
+use logkv::{Batch, Pending, Store};
+
+use super::commands::put;
+use super::failure::Failure;
+use super::report::Place;
+use super::session::Session;
+
+/// What is to be said of a write once it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// That it is done.
+    Put,
+    /// How many keys there were, of the number that was named.
+    Delete {
+        /// The keys that were named.
+        named: usize,
+    },
+}
+
+#[derive(Debug)]
+struct Submitted {
+    pending: Pending,
+    reply: Reply,
+    place: Place,
+}
+
+/// The writes on their way, oldest first.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    submitted: Vec<Submitted>,
+    len: usize,
+    /// An empty batch, kept for its memory.
+    spare: Batch,
+}
+
+impl Pipeline {
+    const COUNT_MAX: usize = 64 << 10;
+    const LEN_MAX: usize = 8 << 20;
+
+    /// Appends `batch`, of about `len` bytes, to the log.
+    pub fn submit(
+        &mut self,
+        store: &Store,
+        batch: &Batch,
+        len: usize,
+        reply: Reply,
+        place: Place,
+    ) -> Result<(), Failure> {
+        let pending = store.submit(batch)?;
+        self.submitted.push(Submitted { pending, reply, place });
+        self.len += len;
+        Ok(())
+    }
+
+    /// An empty batch, with the memory of an earlier one.
+    pub fn take_batch(&mut self) -> Batch {
+        std::mem::take(&mut self.spare)
+    }
+
+    /// Keeps the memory of a batch for the next.
+    pub fn give_batch(&mut self, mut batch: Batch) {
+        batch.clear();
+        self.spare = batch;
+    }
+
+    /// Whether so much is on its way that it should be waited for.
+    pub fn is_full(&self) -> bool {
+        self.submitted.len() >= Self::COUNT_MAX || self.len >= Self::LEN_MAX
+    }
+
+    /// Waits for all, in order, and says what became of each.
+    pub fn drain(&mut self, session: &mut Session) {
+        self.len = 0;
+        for Submitted { pending, reply, place } in self.submitted.drain(..) {
+            let told = pending
+                .wait()
+                .map_err(Failure::from)
+                .and_then(|commit| Ok(put::acknowledge(&mut session.out, reply, commit)?));
+            if let Err(failure) = told {
+                session.fail(&failure, b"", &place);
+            }
+        }
+    }
+}

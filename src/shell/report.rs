@@ -1,0 +1,148 @@
+//! Messages on the standard error: failures with their caret and hint, and notes.
+
+use std::io::{self, Write};
+use std::ops::Range;
+use std::rc::Rc;
+
+use logkv::OpenReport;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::failure::Failure;
+use super::style::{Look, hue};
+use super::words::visible;
+
+/// Where a line came from, as an error names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// From a person or from arguments: there is nothing to name.
+    Nowhere,
+    /// From a script.
+    Line {
+        /// The script's name; `-` is the standard input.
+        file: Rc<str>,
+        /// The number of the line, from 1.
+        number: u64,
+    },
+}
+
+/// Writes `failure` with the line it is about.
+pub fn write_failure(failure: &Failure, line: &[u8], place: &Place, look: &Look) {
+    let mut text = String::new();
+    if let Place::Line { file, number } = place {
+        text.push_str(&format!("{}:{number}: ", visible(file.as_bytes())));
+    }
+    text.push_str(&look.paint("error:", hue::BAD));
+    text.push_str(&format!(" {}\n", visible(failure.message.as_bytes())));
+    if let Some(span) = &failure.span
+        && !line.is_empty()
+    {
+        let (shown, caret) = caret(line, span, look.width);
+        text.push_str(&format!("  {shown}\n  {}\n", look.paint(caret, hue::BAD)));
+    }
+    if let Some(hint) = &failure.hint {
+        text.push_str(&format!("{} {}\n", look.paint("hint:", hue::HEAD), visible(hint.as_bytes())));
+    }
+    to_stderr(&text);
+}
+
+/// Writes a note.
+pub fn write_note(text: &str, look: &Look) {
+    to_stderr(&format!("{}\n", look.paint(visible(text.as_bytes()), hue::DIM)));
+}
+
+fn to_stderr(text: &str) {
+    // Nobody is left to be told that the standard error is closed.
+    drop(io::stderr().write_all(text.as_bytes()));
+}
+
+/// The part of `line` around `span` that fits `width` columns, and a line of carets to go below it.
+fn caret(line: &[u8], span: &Range<usize>, width: usize) -> (String, String) {
+    const INDENT: usize = 2;
+    const CARETS_MAX: usize = 40;
+    let room = width.saturating_sub(INDENT + 1).max(CARETS_MAX / 2);
+    let start = span.start.min(line.len());
+    let end = span.end.clamp(start, line.len());
+    let [before, under, after] = [&line[..start], &line[start..end], &line[end..]].map(visible);
+    let under = clip_end(&under, CARETS_MAX.min(room / 2));
+    let before = clip_start(&before, (room - under.width()) * 2 / 3);
+    let after = clip_end(&after, room - under.width() - before.width());
+    let carets = "^".repeat(under.width().max(1));
+    (format!("{before}{under}{after}"), format!("{}{carets}", " ".repeat(before.width())))
+}
+
+fn clip_end(text: &str, width: usize) -> String {
+    super::grid::clip(text, width, "…")
+}
+
+fn clip_start(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut used = "…".width();
+    let kept = text.char_indices().rev().take_while(|(_, c)| {
+        used += c.width().unwrap_or(0);
+        used <= width
+    });
+    let start = kept.last().map_or(text.len(), |(at, _)| at);
+    format!("…{}", &text[start..])
+}
+
+/// What opening found that its user should know, a sentence each.
+pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(torn) = &report.torn {
+        let what = if read_only { "is left out here" } else { "was cut off" };
+        notes.push(format!(
+            "note: the last writer was interrupted: an unfinished write of {} at {} {what}; nothing acknowledged is lost",
+            super::units::bytes(torn.len),
+            torn.at
+        ));
+    }
+    for found in &report.damage {
+        notes.push(format!(
+            "warning: {} at {} are damaged: {}; dump-segment {} shows them",
+            super::units::bytes(found.len),
+            found.at,
+            found.damage,
+            found.at.segment
+        ));
+    }
+    if !report.orphans_removed.is_empty() {
+        let names = names(&report.orphans_removed);
+        notes.push(format!("note: leftovers of interrupted work were deleted: {names}"));
+    }
+    if !report.strangers.is_empty() {
+        let names = names(&report.strangers);
+        notes.push(format!(
+            "warning: segments of another store are in the directory, and were left alone: {names}"
+        ));
+    }
+    notes
+}
+
+fn names(segments: &[logkv::SegmentId]) -> String {
+    segments.iter().map(|id| format!("{:06}.seg", id.0)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_under_what_is_wrong_whatever_is_shown_before_it() {
+        assert_eq!(caret(b"put a b", &(4..5), 80), ("put a b".into(), "    ^".into()));
+        assert_eq!(caret("put 日 b".as_bytes(), &(8..9), 80), ("put 日 b".into(), "       ^".into()));
+        assert_eq!(caret(b"put \x1b b", &(6..7), 80), (r"put \x1b b".into(), "         ^".into()));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_to_the_terminal_and_keeps_what_is_wrong() {
+        let line = [b"a".repeat(500).as_slice(), b" HERE ", b"b".repeat(500).as_slice()].concat();
+        let (shown, carets) = caret(&line, &(501..505), 60);
+        assert!(shown.width() <= 57, "{shown}");
+        let column = carets.find('^').expect("there is a caret");
+        let under: String = shown.chars().skip(column).take(4).collect();
+        assert_eq!((under.as_str(), carets.trim()), ("HERE", "^^^^"));
+        assert!(caret(&line, &(0..1006), 60).0.width() <= 57);
+    }
+}

@@ -1,0 +1,249 @@
+//! Scripts: one command a line, from the standard input, a file, or `-c`.
+
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use logkv::Batch;
+
+use super::command::{self, Outcome};
+use super::commands::get;
+use super::failure::{Failure, plain_words};
+use super::input::{Input, Readiness};
+use super::pipeline::Reply;
+use super::report::Place;
+use super::session::{Origin, Session, Timer};
+use super::words::{Lexer, Style, open_quote};
+
+/// Runs all lines of `input`, which errors call `name`. [`Outcome::Quit`] when a line says so.
+pub fn run(session: &mut Session, input: Input, name: &str) -> Outcome {
+    let mut script = Script { input, file: Rc::from(name), number: 0, next_number: 1 };
+    let failures_before = session.failures;
+    let origin = session.origin;
+    if origin == Origin::OneShot {
+        // `logkv DIR read FILE`: its lines are a script's, whose missing keys are results.
+        session.origin = Origin::Script;
+    }
+    let outcome = loop {
+        let bails = session.settings.bail && session.failures > failures_before;
+        if bails || session.is_over() {
+            break Outcome::Done;
+        }
+        match script.step(session) {
+            Ok(Some(Outcome::Quit)) => break Outcome::Quit,
+            Ok(Some(_)) => {}
+            Ok(None) => break Outcome::Done,
+            Err(failure) => {
+                session.fail(&failure, b"", &script.place());
+                break Outcome::Done;
+            }
+        }
+    };
+    session.drain();
+    session.origin = origin;
+    outcome
+}
+
+struct Script {
+    input: Input,
+    file: Rc<str>,
+    /// The line where the present command starts, from 1.
+    number: u64,
+    /// The line after the present command.
+    next_number: u64,
+}
+
+impl Script {
+    fn place(&self) -> Place {
+        if self.number == 0 {
+            return Place::Nowhere;
+        }
+        Place::Line { file: Rc::clone(&self.file), number: self.number }
+    }
+
+    /// Runs the next command; `None` when there is none. An error here ends the script.
+    fn step(&mut self, session: &mut Session) -> Result<Option<Outcome>, Failure> {
+        loop {
+            if !self.read(session, Input::advance)? {
+                return Ok(None);
+            }
+            if session.interrupt.is_set() {
+                return Err(Failure::interrupted());
+            }
+            self.number = self.next_number;
+            self.next_number += 1;
+            let line = self.input.line();
+            if !line.starts_with(b"#") && !line.iter().all(u8::is_ascii_whitespace) {
+                break;
+            }
+        }
+        if session.settings.echo {
+            self.finish_quote(session)?;
+            session.drain();
+            session.out.write_all(self.input.line())?;
+            session.out.write_all(b"\n")?;
+        }
+        if quick(session, self.input.line(), || self.place()) {
+            return Ok(Some(Outcome::Done));
+        }
+        self.finish_quote(session)?;
+        // A failure was told and counted; the script goes on.
+        Ok(Some(session.interpret(self.input.line(), &self.place()).unwrap_or(Outcome::Done)))
+    }
+
+    /// Takes lines into the present command until its last quote is closed.
+    fn finish_quote(&mut self, session: &mut Session) -> Result<(), Failure> {
+        while let Some((quote, at)) = open_quote(self.input.line()) {
+            loop {
+                let len = self.input.line().len();
+                if !self.read(session, Input::extend)? {
+                    // Named is the line where it opened, which may be far above the end.
+                    let opened = self.input.line()[..at].iter().filter(|&&byte| byte == b'\n').count();
+                    self.number += opened as u64;
+                    return Err(Failure::usage(format!(
+                        "the quote {quote} that opens in this line is never closed"
+                    )));
+                }
+                self.next_number += 1;
+                // Looking at the whole command again for each line would take quadratic time.
+                if self.input.line()[len..].contains(&(quote as u8)) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on by a line, reading as much as that takes.
+    fn read(&mut self, session: &mut Session, go_on: fn(&mut Input) -> bool) -> Result<bool, Failure> {
+        while !go_on(&mut self.input) {
+            if self.input.is_at_end() {
+                return Ok(false);
+            }
+            self.fill(session)?;
+        }
+        Ok(true)
+    }
+
+    /// Reads more. Before that would wait, all that was done is acknowledged and told: the other end of the pipe
+    /// may be waiting for it.
+    fn fill(&mut self, session: &mut Session) -> Result<(), Failure> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::Interrupted => Failure::interrupted(),
+            _ => Failure::command(format!("cannot read the script: {}", plain_words(&error))),
+        };
+        if self.input.readiness().map_err(failed)? == Readiness::Waits {
+            session.drain();
+            session.flush();
+            self.input.wait().map_err(failed)?;
+        }
+        self.input.fill().map_err(failed)
+    }
+}
+
+/// Runs a `put`, `del` or `get` without flags, which is what long scripts are made of; its words are taken from the
+/// line without a copy, and writes are waited for later. `false`: it is something else, and nothing was done.
+fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool {
+    if session.transaction.is_some() || session.settings.timer == Timer::On {
+        return false;
+    }
+    let mut words = Lexer::new(line);
+    let command = words.next().and_then(|name| command::find(&name.bytes));
+    let result = match command.map(|command| command.name) {
+        Some("put") => {
+            let mut batch = session.pipeline.take_batch();
+            if !read_pairs(words, &mut batch) {
+                session.pipeline.give_batch(batch);
+                return false;
+            }
+            submit(session, batch, line.len(), Reply::Put, place())
+        }
+        Some("del") => {
+            let mut batch = session.pipeline.take_batch();
+            if !read_keys(words, |key| {
+                batch.delete(key);
+            }) || batch.is_empty()
+            {
+                session.pipeline.give_batch(batch);
+                return false;
+            }
+            let reply = Reply::Delete { named: batch.len() };
+            submit(session, batch, line.len(), reply, place())
+        }
+        Some("get") => {
+            let mut keys = 0;
+            if !read_keys(words.clone(), |_| keys += 1) || keys == 0 {
+                return false;
+            }
+            session.drain();
+            words.try_for_each(|key| get::get(session, &key.bytes).map(drop))
+        }
+        _ => return false,
+    };
+    if let Err(failure) = result {
+        session.fail(&failure, b"", &place());
+    }
+    true
+}
+
+fn submit(
+    session: &mut Session,
+    batch: Batch,
+    len: usize,
+    reply: Reply,
+    place: Place,
+) -> Result<(), Failure> {
+    let store = session.store()?;
+    let submitted = session.pipeline.submit(&store, &batch, len, reply, place);
+    session.pipeline.give_batch(batch);
+    if session.pipeline.is_full() {
+        session.drain();
+    }
+    submitted
+}
+
+/// Whether the words are KEY VALUE pairs and nothing else, which are then in `batch`.
+fn read_pairs(words: Lexer<'_>, batch: &mut Batch) -> bool {
+    let mut key = None;
+    let all_plain = all_plain(words, |bytes| match key.take() {
+        None => key = Some(bytes),
+        Some(key) => {
+            batch.put(key, bytes);
+        }
+    });
+    all_plain && key.is_none() && !batch.is_empty()
+}
+
+/// Whether the words are keys and nothing else; `take` gets each.
+fn read_keys(words: Lexer<'_>, mut take: impl FnMut(&[u8])) -> bool {
+    all_plain(words, |bytes| take(&bytes))
+}
+
+/// Hands the words over for as long as they are well formed, and neither flags nor a dash.
+fn all_plain<'a>(mut words: Lexer<'a>, mut take: impl FnMut(std::borrow::Cow<'a, [u8]>)) -> bool {
+    words.all(|word| {
+        let is_plain = word.error.is_none() && !(word.style == Style::Bare && word.bytes.starts_with(b"-"));
+        if is_plain {
+            take(word.bytes);
+        }
+        is_plain
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(line: &str) -> Option<usize> {
+        let mut batch = Batch::new();
+        read_pairs(Lexer::new(line.as_bytes()), &mut batch).then(|| batch.len())
+    }
+
+    #[test]
+    fn only_pairs_without_flags_dashes_and_errors_are_taken_quickly() {
+        assert_eq!(pairs("a 1 'b c' \"2\\n\""), Some(2));
+        for line in ["", "a", "a 1 b", "--nx a 1", "a -", "a \"\\q\"", "a 'open", "-- a"] {
+            assert_eq!(pairs(line), None, "{line}");
+        }
+        assert_eq!(pairs("a '-'"), Some(1));
+    }
+}

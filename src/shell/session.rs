@@ -1,0 +1,380 @@
+//! What commands share: the store, the open transaction, the output, the settings.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use logkv::{Options, Store};
+
+use super::command::{Invocation, Outcome};
+use super::config::Setting;
+use super::failure::{Failure, Kind};
+use super::input::Input;
+use super::interrupt::Interrupt;
+use super::output::{Mode, Output};
+use super::parse;
+use super::pipeline::Pipeline;
+use super::report::{self, Place};
+use super::style::{ColorChoice, Look};
+use super::transaction::Transaction;
+
+/// When to tell how long a command took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Never.
+    Off,
+    /// After each command.
+    On,
+    /// After a command that took half a second or more.
+    Auto,
+}
+
+impl Timer {
+    /// The names that `timer` takes.
+    pub const NAMES: &'static [&'static str] = &["off", "on", "auto"];
+    const ALL: [Self; 3] = [Self::Off, Self::On, Self::Auto];
+    const AUTO_FROM: Duration = Duration::from_millis(500);
+
+    /// The timer called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|timer| timer.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    fn tells(self, took: Duration) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On => true,
+            Self::Auto => took >= Self::AUTO_FROM,
+        }
+    }
+}
+
+/// What can be changed while the shell runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// When to tell how long a command took.
+    pub timer: Timer,
+    /// Whether each line of a script is shown before it runs.
+    pub echo: bool,
+    /// Whether a script ends at its first error.
+    pub bail: bool,
+    /// Whether notes about the store are left out.
+    pub quiet: bool,
+    /// Whether questions are answered with yes.
+    pub yes: bool,
+    /// When to use colours.
+    pub color: ColorChoice,
+    /// Whether long results of the REPL go through a pager.
+    pub pager: bool,
+}
+
+/// Who gives the commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The arguments of the program: one command.
+    OneShot,
+    /// A script, from a file, a pipe or `-c`.
+    Script,
+    /// A person at a terminal.
+    Person,
+}
+
+/// What has gone wrong so far, for the exit code.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// A command failed.
+    pub failed: bool,
+    /// A command that stands alone was not understood.
+    pub misused: bool,
+    /// Bytes on disk are not what was written.
+    pub corrupt: bool,
+    /// The store could not be opened.
+    pub unopened: bool,
+    /// Ctrl-C ended it.
+    pub interrupted: bool,
+    /// Nobody reads the output any more.
+    pub broken_pipe: bool,
+}
+
+impl Tally {
+    /// The exit code of the program.
+    pub fn code(self) -> u8 {
+        match self {
+            Self { broken_pipe: true, .. } => 0,
+            Self { interrupted: true, .. } => 130,
+            Self { corrupt: true, .. } => 4,
+            Self { unopened: true, .. } => 3,
+            Self { misused: true, .. } => 2,
+            Self { failed: true, .. } => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// The state of the shell.
+#[derive(Debug)]
+pub struct Session {
+    /// Results.
+    pub out: Output,
+    /// How messages on the standard error look.
+    pub err_look: Look,
+    /// What can be changed while it runs.
+    pub settings: Settings,
+    /// Engine options, for `config`.
+    pub config: Vec<Setting>,
+    /// Ctrl-C.
+    pub interrupt: Interrupt,
+    /// Who gives the commands.
+    pub origin: Origin,
+    /// The batch between `begin` and `commit`.
+    pub transaction: Option<Transaction>,
+    /// Writes of a script that are not yet acknowledged.
+    pub pipeline: Pipeline,
+    /// The lines typed so far, oldest first; empty but in the REPL.
+    pub history: Vec<String>,
+    /// What has gone wrong so far.
+    pub tally: Tally,
+    /// How many commands have failed so far.
+    pub failures: u64,
+    /// How many scripts deep `read` is.
+    pub depth: usize,
+    /// How long the present command waited for a person's answer.
+    asked: Duration,
+    dir: PathBuf,
+    store: Option<Store>,
+}
+
+impl Session {
+    /// A session on the directory `dir`, not yet opened.
+    pub fn new(dir: PathBuf, out: Output, err_look: Look, settings: Settings, origin: Origin) -> Self {
+        Self {
+            out,
+            err_look,
+            settings,
+            config: Vec::new(),
+            interrupt: Interrupt::default(),
+            origin,
+            transaction: None,
+            pipeline: Pipeline::default(),
+            history: Vec::new(),
+            tally: Tally::default(),
+            failures: 0,
+            depth: 0,
+            asked: Duration::ZERO,
+            dir,
+            store: None,
+        }
+    }
+
+    /// Opens the store, and tells what opening found.
+    pub fn open(&mut self, options: Options) -> Result<(), Failure> {
+        let store = Store::open_with(&self.dir, options).map_err(|error| Failure::open(&error))?;
+        if !self.settings.quiet {
+            for note in report::opening(store.open_report(), store.is_read_only()) {
+                self.note(&note);
+            }
+        }
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// The open store.
+    pub fn store(&self) -> Result<Store, Failure> {
+        self.store.clone().ok_or_else(|| Failure::command("no store is open"))
+    }
+
+    /// The store's directory, as it was given.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether nothing may be written.
+    pub fn is_read_only(&self) -> bool {
+        self.store.as_ref().is_some_and(Store::is_read_only)
+    }
+
+    /// Whether a person answers questions.
+    pub fn is_interactive(&self) -> bool {
+        self.origin == Origin::Person
+    }
+
+    /// Runs one line from start to end: the command, its errors, its time. Gives back what it came to, or `None`
+    /// when it failed, which has been told and counted.
+    pub fn interpret(&mut self, line: &[u8], place: &Place) -> Option<Outcome> {
+        match parse::parse_line(line) {
+            Ok(Some(invocation)) => self.call(&invocation, line, place),
+            Ok(None) => Some(Outcome::Done),
+            Err(failure) => {
+                self.drain();
+                self.fail(&failure, line, place);
+                None
+            }
+        }
+    }
+
+    /// Runs a command from start to end, as [`Session::interpret`] does. `line` is what it was called by.
+    pub fn call(&mut self, invocation: &Invocation, line: &[u8], place: &Place) -> Option<Outcome> {
+        // The command must see the writes that are on their way.
+        self.drain();
+        let started = Instant::now();
+        self.asked = Duration::ZERO;
+        let mode = self.out.mode;
+        if invocation.json {
+            self.out.mode = Mode::Json;
+        }
+        let result = (invocation.command.run)(self, invocation);
+        if invocation.json {
+            self.out.mode = mode;
+        }
+        let outcome = self.settle(result, line, place);
+        self.tell_time(started.elapsed().saturating_sub(self.asked));
+        outcome
+    }
+
+    /// Waits for the writes that are on their way, prints their results, and tells and counts their failures.
+    pub fn drain(&mut self) {
+        let mut pipeline = std::mem::take(&mut self.pipeline);
+        pipeline.drain(self);
+        self.pipeline = pipeline;
+    }
+
+    /// Counts what a command came to, and tells its failure.
+    fn settle(&mut self, result: Result<Outcome, Failure>, line: &[u8], place: &Place) -> Option<Outcome> {
+        match result {
+            Ok(outcome) => {
+                self.tally.corrupt |= outcome == Outcome::Damaged;
+                self.tally.failed |= outcome == Outcome::Absent && self.origin == Origin::OneShot;
+                Some(outcome)
+            }
+            Err(failure) => {
+                self.fail(&failure, line, place);
+                None
+            }
+        }
+    }
+
+    /// Tells a failure, after the results that came before it, and counts it.
+    pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &Place) {
+        self.failures += 1;
+        match failure.kind {
+            Kind::BrokenPipe => {
+                self.tally.broken_pipe = true;
+                return;
+            }
+            Kind::Command => self.tally.failed = true,
+            Kind::Usage if self.origin == Origin::OneShot => self.tally.misused = true,
+            Kind::Usage => self.tally.failed = true,
+            Kind::Open => self.tally.unopened = true,
+            Kind::Corruption => self.tally.corrupt = true,
+            Kind::Interrupted => self.tally.interrupted |= self.origin != Origin::Person,
+        }
+        // The error would stand before the results of earlier lines where both go to one terminal.
+        self.flush();
+        report::write_failure(failure, line, place, &self.err_look);
+    }
+
+    /// Says something about the store on the standard error.
+    pub fn note(&self, text: &str) {
+        report::write_note(text, &self.err_look);
+    }
+
+    /// Hands the results over to whoever reads them.
+    pub fn flush(&mut self) {
+        if let Err(error) = self.out.flush() {
+            match Failure::from(error) {
+                failure if failure.kind == Kind::BrokenPipe => self.tally.broken_pipe = true,
+                failure => {
+                    self.tally.failed = true;
+                    report::write_failure(&failure, b"", &Place::Nowhere, &self.err_look);
+                }
+            }
+        }
+    }
+
+    /// Whether there is no point in running more lines.
+    pub fn is_over(&self) -> bool {
+        self.tally.broken_pipe || self.tally.interrupted
+    }
+
+    fn tell_time(&mut self, took: Duration) {
+        if self.settings.timer.tells(took) {
+            self.flush();
+            self.note(&format!("({:.2} s)", took.as_secs_f64()));
+        }
+    }
+
+    /// Asks a person a question that is answered with y or n; elsewhere refuses, unless told `-y`.
+    pub fn confirm(&mut self, question: &str) -> Result<bool, Failure> {
+        if self.settings.yes {
+            return Ok(true);
+        }
+        if !self.is_interactive() {
+            let failure = Failure::command(format!("will not {question}: nobody can be asked"));
+            return Err(failure.hint("-y says yes"));
+        }
+        self.out.flush()?;
+        write!(io::stderr(), "{question}? [y/N] ")?;
+        let started = Instant::now();
+        let mut answer = String::new();
+        // A read would be taken up again after Ctrl-C; this wait is not.
+        let answered = Input::stdin()?.wait().and_then(|()| io::stdin().read_line(&mut answer));
+        self.asked += started.elapsed();
+        match answered {
+            Ok(_) => Ok(matches!(answer.trim(), "y" | "Y" | "yes")),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                writeln!(io::stderr())?;
+                Err(Failure::interrupted())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits for all writes, and closes the store.
+    pub fn close(&mut self) {
+        self.drain();
+        self.flush();
+        if let Some(store) = self.store.take()
+            && let Err(error) = store.close()
+        {
+            self.fail(&error.into(), b"", &Place::Nowhere);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_what_went_wrong_decides_the_exit_code() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.code(), 0);
+        tally.failed = true;
+        assert_eq!(tally.code(), 1);
+        tally.misused = true;
+        assert_eq!(tally.code(), 2);
+        tally.unopened = true;
+        assert_eq!(tally.code(), 3);
+        tally.corrupt = true;
+        assert_eq!(tally.code(), 4);
+        tally.interrupted = true;
+        assert_eq!(tally.code(), 130);
+        tally.broken_pipe = true;
+        assert_eq!(tally.code(), 0);
+    }
+
+    #[test]
+    fn an_automatic_timer_tells_only_what_took_long() {
+        for timer in Timer::ALL {
+            assert_eq!(Timer::parse(timer.name()), Some(timer));
+        }
+        assert!(!Timer::Auto.tells(Duration::from_millis(499)));
+        assert!(Timer::Auto.tells(Duration::from_millis(500)));
+        assert!(Timer::On.tells(Duration::ZERO) && !Timer::Off.tells(Duration::MAX));
+    }
+}

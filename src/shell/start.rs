@@ -1,0 +1,255 @@
+//! From the arguments to a session, and from what went wrong to the exit code.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::args::{self, Args};
+use super::command::{Invocation, Needs};
+use super::config::{self, Engine, Said, Setting};
+
+use super::editor;
+use super::failure::{Failure, Kind, plain_words};
+use super::input::Input;
+use super::interrupt::Interrupt;
+use super::output::{Mode, Output};
+use super::parse;
+use super::report::Place;
+use super::script;
+use super::session::{Origin, Session, Settings, Timer};
+use super::style::{Look, terminal_width};
+use super::words::{Style, Word, quote, visible};
+
+/// Exit code of a call that was not understood.
+const USAGE: u8 = 2;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let code = match Args::parse(std::env::args_os()) {
+        Ok(args) => run(args),
+        Err(error) => tell_usage(&error),
+    };
+    ExitCode::from(code)
+}
+
+/// Help and the version, which clap takes for errors too, go to the standard output.
+fn tell_usage(error: &clap::Error) -> u8 {
+    let text = error.render().to_string();
+    // Arguments are repeated in the text as they came.
+    let lines: Vec<_> = text.lines().map(|line| visible(line.as_bytes())).collect();
+    let text = lines.join("\n") + "\n";
+    let written = if error.use_stderr() {
+        io::stderr().write_all(text.as_bytes())
+    } else {
+        io::stdout().write_all(text.as_bytes())
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => 1,
+        _ if error.use_stderr() => USAGE,
+        _ => 0,
+    }
+}
+
+fn run(mut args: Args) -> u8 {
+    match args.print_documents(&mut io::stdout()) {
+        Ok(false) => {}
+        Ok(true) => return 0,
+        Err(error) => return u8::from(error.kind() != io::ErrorKind::BrokenPipe),
+    }
+    let Some(dir) = args.take_dir(std::env::var_os("LOGKV_DIR")) else {
+        return tell_usage(&args::usage_error("a directory is missing: logkv DIR"));
+    };
+    let mut session = session(&args, dir);
+    let started = engine(&args, session.dir()).and_then(|(engine, settings)| {
+        session.config = settings;
+        session.interrupt = Interrupt::install()
+            .map_err(|error| Failure::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error))))?;
+        start(&mut session, &args, &engine)
+    });
+    if let Err(failure) = started {
+        let is_usage = failure.kind == Kind::Usage;
+        session.fail(&failure, b"", &Place::Nowhere);
+        session.tally.misused |= is_usage;
+    }
+    session.close();
+    session.tally.code()
+}
+
+/// Runs what the arguments ask for.
+fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Failure> {
+    if session.origin == Origin::OneShot {
+        one_shot(session, args, engine);
+        return Ok(());
+    }
+    let input = match (&args.file, args.lines.as_slice()) {
+        _ if session.is_interactive() => None,
+        (Some(path), _) if path.as_os_str() != "-" => Some((script_file(path)?, path.to_string_lossy())),
+        (None, [_, ..]) => Some((Input::text(joined(&args.lines)), "-c".into())),
+        _ => Some((stdin()?, "-".into())),
+    };
+    open(session, args, engine, true)?;
+    match input {
+        Some((input, name)) => {
+            script::run(session, input, &name);
+            forgotten_batch(session);
+        }
+        None => editor::run(session, !args.no_init)?,
+    }
+    Ok(())
+}
+
+/// A script that ends inside a batch has lost it, and should say so.
+fn forgotten_batch(session: &mut Session) {
+    if let Some(transaction) = session.transaction.take().filter(|transaction| transaction.len() > 0) {
+        let changes = super::units::count(transaction.len() as u64, "change");
+        let failure = Failure::command(format!("the batch was not committed; {changes} forgotten"));
+        session.fail(&failure, b"", &Place::Nowhere);
+    }
+}
+
+fn one_shot(session: &mut Session, args: &Args, engine: &Engine) {
+    let (line, words) = as_line(&args.command);
+    let result = parse::parse(words).and_then(|invocation| {
+        let Some(invocation) = invocation else {
+            return Err(Failure::usage("the command is empty"));
+        };
+        prepare(session, args, engine, &invocation)?;
+        Ok(invocation)
+    });
+    match result {
+        Ok(invocation) => {
+            session.call(&invocation, &line, &Place::Nowhere);
+        }
+        Err(failure) => session.fail(&failure, &line, &Place::Nowhere),
+    }
+}
+
+/// Opens what the command needs.
+fn prepare(
+    session: &mut Session,
+    args: &Args,
+    engine: &Engine,
+    invocation: &Invocation,
+) -> Result<(), Failure> {
+    match invocation.command.needs {
+        Needs::Nothing => Ok(()),
+        Needs::Store => open(session, args, engine, false),
+        Needs::NewStore => open(session, args, engine, true),
+        Needs::Files => match open(session, args, engine, false) {
+            Err(failure) if failure.is_about_contents => {
+                session.note(&format!(
+                    "note: the store does not open ({}); reading the file alone",
+                    failure.message
+                ));
+                Ok(())
+            }
+            opened => opened,
+        },
+    }
+}
+
+fn open(session: &mut Session, args: &Args, engine: &Engine, create: bool) -> Result<(), Failure> {
+    let create = create && !args.read_only && !args.no_create;
+    session.open(engine.options().read_only(args.read_only).create(create))
+}
+
+/// Arguments as the line that they would be, for carets, and as its words. They come from the operating system
+/// already split, and stand for their own bytes.
+fn as_line(args: &[OsString]) -> (Vec<u8>, Vec<Word>) {
+    let mut line = Vec::new();
+    let mut words = Vec::new();
+    for arg in args {
+        if !line.is_empty() {
+            line.push(b' ');
+        }
+        let start = line.len();
+        let text =
+            if arg.as_bytes().starts_with(b"-") { visible(arg.as_bytes()) } else { quote(arg.as_bytes()) };
+        line.extend_from_slice(text.as_bytes());
+        words.push(Word { bytes: arg.as_bytes().to_vec(), span: start..line.len(), style: Style::Bare });
+    }
+    (line, words)
+}
+
+fn joined(lines: &[OsString]) -> Vec<u8> {
+    lines.iter().cloned().map(OsStringExt::into_vec).collect::<Vec<_>>().join(&b'\n')
+}
+
+fn script_file(path: &Path) -> Result<Input, Failure> {
+    Input::path(path).map_err(|error| Failure::file("read", path, &error))
+}
+
+fn stdin() -> Result<Input, Failure> {
+    Input::stdin()
+        .map_err(|error| Failure::command(format!("cannot read the standard input: {}", plain_words(&error))))
+}
+
+/// The engine's options, from wherever they are given.
+fn engine(args: &Args, dir: &Path) -> Result<(Engine, Vec<Setting>), Failure> {
+    let file = match &args.config {
+        Some(path) => Some(config::read_file(path)?),
+        None => config::read_dir_file(dir)?,
+    };
+    config::resolve(&Said {
+        flag: &|name| args.engine_flag(name),
+        env: &|name| std::env::var_os(name),
+        file,
+        file_is_in_dir: args.config.is_none(),
+    })
+}
+
+fn session(args: &Args, dir: PathBuf) -> Session {
+    let origin = origin(args);
+    let is_terminal = io::stdout().is_terminal();
+    let mode = args.mode().unwrap_or(if is_terminal { Mode::Table } else { Mode::Plain });
+    let look = |is_terminal| Look {
+        color: args.color.decide(is_terminal),
+        ascii: args.ascii,
+        width: args.width.map_or_else(terminal_width, usize::from),
+    };
+    let settings = Settings {
+        timer: match (args.timer, origin) {
+            (true, _) => Timer::On,
+            (false, Origin::Person) => Timer::Auto,
+            (false, _) => Timer::Off,
+        },
+        echo: args.echo,
+        bail: args.bail,
+        quiet: args.quiet,
+        yes: args.yes,
+        color: args.color,
+        pager: !args.no_pager,
+    };
+    let out = Output::new(Box::new(io::stdout()), mode, look(is_terminal), is_terminal);
+    Session::new(dir, out, look(io::stderr().is_terminal()), settings, origin)
+}
+
+/// Who gives the commands: nobody but a person at a terminal that can be edited on gets the line editor.
+fn origin(args: &Args) -> Origin {
+    let is_dumb = std::env::var_os("TERM").as_deref() == Some(OsStr::new("dumb"));
+    if !args.command.is_empty() {
+        Origin::OneShot
+    } else if args.file.is_some() || !args.lines.is_empty() || is_dumb {
+        Origin::Script
+    } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        Origin::Person
+    } else {
+        Origin::Script
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_stand_for_their_own_bytes_and_are_shown_as_they_would_be_typed() {
+        let args = [OsString::from("put"), OsString::from("a b"), OsString::from_vec(b"\xff\n".to_vec())];
+        let (line, words) = as_line(&args);
+        assert_eq!(line, br#"put "a b" "\xff\n""#);
+        assert_eq!(words[2].bytes, b"\xff\n");
+        assert_eq!(words[1].span, 4..9);
+    }
+}

@@ -1,0 +1,75 @@
+//! Numbers for people.
+
+/// `n` with a comma between each three digits.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `len` bytes, as `512 B`, `1.5 KiB`, `64 MiB`.
+pub fn bytes(len: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if len < 1024 {
+        return format!("{len} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut amount = len as f64 / 1024.0;
+    let mut unit = 0;
+    // What would be shown as 1024 of a unit is 1 of the next.
+    while amount >= 1023.95 && unit + 1 < UNITS.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    let text = format!("{amount:.1}");
+    format!("{} {}", text.strip_suffix(".0").unwrap_or(&text), UNITS[unit])
+}
+
+/// `part` of `whole` in percent; of nothing, 0.
+pub fn percent(part: u64, whole: u64) -> u64 {
+    if whole == 0 {
+        return 0;
+    }
+    let percent = u128::from(part) * 100 / u128::from(whole);
+    u64::try_from(percent).unwrap_or(u64::MAX)
+}
+
+/// A moment in UTC, as `2026-01-31T05:56:40.812Z`.
+pub fn time(ms: u64) -> String {
+    let timestamp = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    timestamp.map_or_else(|| format!("{ms} ms"), |timestamp| format!("{timestamp:.3}"))
+}
+
+/// `count` of things: `1 key`, `34,924 keys`.
+pub fn count(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", thousands(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 1023, 1024, 1536, 64 << 20, (1 << 20) - 1, u64::MAX].map(bytes),
+            ["0 B", "1023 B", "1 KiB", "1.5 KiB", "64 MiB", "1 MiB", "16 EiB"]
+        );
+        assert_eq!([percent(0, 0), percent(1, 3), percent(u64::MAX, u64::MAX)], [0, 33, 100]);
+        assert_eq!([count(1, "key"), count(2, "key")], ["1 key", "2 keys"]);
+    }
+
+    #[test]
+    fn a_time_has_its_milliseconds_and_one_beyond_the_calendar_is_still_told() {
+        assert_eq!(time(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(time(u64::MAX), "18446744073709551615 ms");
+    }
+}
