@@ -66,7 +66,7 @@ impl<'a> Load<'a> {
         }
         // A segment that another version laid out is not gone on with: its records would not be read as ours.
         let is_ours = header.is_some_and(|header| {
-            header.minor <= segment_header::MINOR && line.layout == Layout::current(line.layout.records.salt)
+            header.minor == segment_header::MINOR && line.layout == Layout::current(line.layout.records.salt)
         });
         let resumes = appends && is_whole && is_ours;
         if resumes && file_len > len {
