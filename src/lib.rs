@@ -25,15 +25,21 @@
 //!
 //! # Guarantees
 //! - A write that returned survives the death of the process, under every policy but [`Sync::Buffered`]; under
-//!   [`Sync::Always`] also a power cut. Nobody reads a write that a power cut could still take then.
+//!   [`Sync::Always`] also a power cut. No reader of this process sees a write that a power cut could still take then (a
+//!   read-only open in another process reads the files, and may).
 //! - A [`Batch`] is there as a whole or not at all.
-//! - Every record has two checksums. A damaged one is an error for its key alone, never wrong bytes.
+//! - Every record has two checksums. Bytes that are not as they were written are never given out: reading the key of a
+//!   damaged record is an error, and all others stay readable. Where damage is in a key or a record's header, and the
+//!   store is opened anew, nothing says whose record it was: the key then has the value it had before, and
+//!   [`Store::open_report`] tells of the damage.
 //! - One writer: a second one is refused, in this process and in others. Read-only opens go beside it and write nothing.
 //!
 //! # Limits
 //! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB and 131,072 segments a
-//! store. The keydir takes 9.4 to 11.8 bytes of memory a key, whatever the key's length. Linux; the directory must be on a
-//! file system with `flock` and coherent mappings, so not on NFS.
+//! store. Each segment takes a memory mapping, of which Linux gives a process 65,530 (`vm.max_map_count`), or with
+//! [`ReadWith::Pread`] a file descriptor (`ulimit -n`). The keydir takes 9.4 to 11.8 bytes of memory a key, whatever the
+//! key's length, and 64 KiB. Linux; the directory must be on a file system with `flock` and coherent mappings, so not on
+//! NFS.
 //!
 //! # Words
 //! - *segment*: a file of records; the last one is *active*, the rest are *sealed*: final.

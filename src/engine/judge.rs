@@ -3,7 +3,7 @@
 use super::format::record::LAG_UNKNOWN;
 use super::location::{Location, SegmentId, Seqno};
 use super::segment::{Bodies, Scanned, Scanner, Segment, Step};
-use crate::error::Result;
+use crate::error::{Damage, Result};
 
 /// The unfinished end of a log: what a crash leaves of writes that nobody was told were done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +15,15 @@ pub struct TornTail {
 }
 
 /// What the active segment of a log that was not closed comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) file_len: u64,
     /// Where the last whole batch ends.
     pub(crate) end: u64,
     /// The first damage that had been durable, and the number of a record that proves it.
     pub(crate) rot: Option<(u64, Seqno)>,
+    /// The first record whose checksum is right and whose content this version does not know: where, and what.
+    pub(crate) unknown: Option<(u64, String)>,
 }
 
 impl Verdict {
@@ -33,6 +35,7 @@ impl Verdict {
         // The first bad place, and the number of the last intact record before it.
         let mut hole: Option<(u64, Seqno)> = None;
         let mut rot = None;
+        let mut unknown = None;
         loop {
             let before = scanner.last_seq();
             let bad_at = match scanner.next()? {
@@ -50,14 +53,17 @@ impl Verdict {
                     continue;
                 }
                 Some(Step::Record(record)) => record.at,
-                Some(Step::Bad { at, .. }) => {
+                Some(Step::Bad { at, damage }) => {
+                    if let (Damage::Field { .. }, None) = (&damage, &unknown) {
+                        unknown = Some((at, damage.to_string()));
+                    }
                     scanner.resync()?;
                     at
                 }
             };
             hole.get_or_insert((bad_at, before));
         }
-        Ok(Self { file_len: segment.len(), end, rot })
+        Ok(Self { file_len: segment.len(), end, rot, unknown })
     }
 
     /// What comes after the end.

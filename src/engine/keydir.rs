@@ -21,7 +21,8 @@ const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 const _: () = assert!(TAG_BITS + ADDRESS_BITS == u64::BITS);
 /// A slot that holds nothing: no record has address 0, where a segment's header stands.
 const EMPTY: u64 = 0;
-/// Slots are filled to 17/20 = 0.85, then the table grows by a fifth, to 0.71: 9.4 to 11.3 bytes a key.
+/// Slots are filled to 17/20 = 0.85, then the table grows by a fifth, to 0.71: 9.4 to 11.3 bytes a key,
+/// and a little for those behind the last home.
 const LOAD_MAX: (usize, usize) = (17, 20);
 const GROWTH: (usize, usize) = (6, 5);
 const CAPACITY_MIN: usize = 8;

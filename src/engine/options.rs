@@ -15,7 +15,8 @@ pub enum Sync {
     /// Before the call returns: nothing acknowledged is ever lost. Costs an `fdatasync` a write, shared by the
     /// threads that wait at the same time.
     Always,
-    /// In the background, at most this long after the write: a power cut takes at most that much.
+    /// In the background, started at most this long after the write: a power cut takes what was written in that time
+    /// and during one sync.
     Every(Duration),
     /// When the operating system likes (and when a segment is sealed): a power cut takes what it had not written
     /// yet, tens of seconds on Linux.
@@ -55,6 +56,7 @@ pub struct Options {
 pub const SEGMENT_LEN_MAX_DEFAULT: u64 = 64 << 20;
 /// The bounds of [`Options::segment_len_max`]: 128 bytes (for tests) to 4 GiB less 8 bytes.
 pub const SEGMENT_LEN_MAX_BOUNDS: (u64, u64) = (128, (4 << 30) - 8);
+const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// The default of [`Options::value_len_max`]: 64 MiB.
 pub const VALUE_LEN_MAX_DEFAULT: u64 = 64 << 20;
 
@@ -82,10 +84,14 @@ impl Options {
         Self::default()
     }
 
-    /// When writes are made durable. Default: [`Sync::Always`].
+    /// When writes are made durable. Default: [`Sync::Always`]. Intervals under a millisecond are taken as one.
     #[must_use]
     pub fn sync(mut self, sync: Sync) -> Self {
-        self.sync = sync;
+        self.sync = match sync {
+            // Syncing without a pause would leave no time for writing.
+            Sync::Every(interval) => Sync::Every(interval.max(SYNC_INTERVAL_MIN)),
+            sync => sync,
+        };
         self
     }
 
@@ -119,7 +125,8 @@ impl Options {
     }
 
     /// Opens without a lock, beside a writer or not, and writes nothing at all: no repair, no lock file. What it
-    /// shows is the store as it was when it was opened. Default: false.
+    /// shows is the store as it was when it was opened; of a writer's last records it may show some that are in the file
+    /// and not yet durable. Default: false.
     #[must_use]
     pub fn read_only(mut self, yes: bool) -> Self {
         self.read_only = yes;

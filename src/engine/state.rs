@@ -20,6 +20,10 @@ const PAGE_UNITS: u64 = PAGE_LEN / UNIT_LEN;
 /// 2^40 units of 8 bytes: 8 TiB.
 const PAGE_COUNT_MAX: u64 = (1 << 40) / PAGE_UNITS;
 
+fn page_count(len: u64) -> u64 {
+    len.div_ceil(PAGE_LEN).max(1)
+}
+
 /// The segments, and which page of the address space belongs to which. Never changed: a new set replaces it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SegmentSet {
@@ -34,24 +38,24 @@ impl SegmentSet {
         self.segments.iter()
     }
 
-    /// The first page of a segment that is to be added.
-    pub(crate) fn next_page(&self) -> u32 {
-        self.pages.len() as u32
-    }
-
-    /// This set and `segment`, which takes `capacity` bytes of the address space, at the log's end.
+    /// The first page of a segment that is to be added, now that the last one is final: what that had not used of its
+    /// capacity is dealt out again, since no slot ever pointed there.
     ///
     /// # Errors
     /// [`Error::Full`].
-    pub(crate) fn with(&self, segment: Arc<Segment>, capacity: u64) -> Result<Self> {
+    pub(crate) fn next_page(&self, capacity: u64) -> Result<u32> {
+        let first =
+            self.segments.last().map_or(0, |last| u64::from(last.first_page) + page_count(last.len()));
+        if first + page_count(capacity) > PAGE_COUNT_MAX { Err(Error::Full) } else { Ok(first as u32) }
+    }
+
+    /// This set and `segment`, which takes `capacity` bytes of the address space, at the log's end.
+    fn with(&self, segment: Arc<Segment>, capacity: u64) -> Self {
         let mut set = self.clone();
-        let pages = capacity.div_ceil(PAGE_LEN).max(1);
-        if set.pages.len() as u64 + pages > PAGE_COUNT_MAX {
-            return Err(Error::Full);
-        }
-        set.pages.extend((0..pages).map(|_| Arc::clone(&segment)));
+        set.pages.truncate(segment.first_page as usize);
+        set.pages.extend((0..page_count(capacity)).map(|_| Arc::clone(&segment)));
         set.segments.push(segment);
-        Ok(set)
+        set
     }
 
     /// The segment and the offset that `address` names.
@@ -108,14 +112,10 @@ impl State {
         self.set.load_full()
     }
 
-    /// Lets readers find `segment`. The caller is the only writer.
-    ///
-    /// # Errors
-    /// [`Error::Full`].
-    pub(crate) fn add_segment(&self, segment: Arc<Segment>, capacity: u64) -> Result<()> {
-        let set = self.set.load().with(segment, capacity)?;
+    /// Lets readers find `segment`, whose first page [`SegmentSet::next_page`] has given. The caller is the only writer.
+    pub(crate) fn add_segment(&self, segment: Arc<Segment>, capacity: u64) {
+        let set = self.set.load().with(segment, capacity);
         self.set.store(Arc::new(set));
-        Ok(())
     }
 
     /// The newest record of `key`, checked; `None` when there is none or it has expired.

@@ -26,8 +26,9 @@ pub struct Stats {
     pub tombstone_len: u64,
     /// The number of the newest record.
     pub last_seq: Seqno,
-    /// The number of the newest record that is known to be durable.
-    pub durable_seq: Seqno,
+    /// The number of the newest record that is known to be durable; `None` when the store was opened read-only, which
+    /// cannot know.
+    pub durable_seq: Option<Seqno>,
     /// Memory that the keydir takes, in bytes.
     pub keydir_len: u64,
     /// Damaged places that opening the store met.

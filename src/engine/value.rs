@@ -1,7 +1,10 @@
 //! Layer 3: bytes, and what keeps them alive.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use super::fs::Mapping;
 
@@ -16,7 +19,7 @@ pub struct Value(Bytes);
 #[derive(Clone)]
 enum Bytes {
     Mapped { mapping: Mapping, range: Range<usize> },
-    Owned { buffer: Box<[u8]>, range: Range<usize> },
+    Owned { buffer: Arc<[u8]>, range: Range<usize> },
 }
 
 impl Value {
@@ -26,8 +29,8 @@ impl Value {
     }
 
     /// The bytes `range` of `buffer`.
-    pub(crate) fn owned(buffer: Vec<u8>, range: Range<usize>) -> Self {
-        Self(Bytes::Owned { buffer: buffer.into(), range })
+    pub(crate) fn owned(buffer: Arc<[u8]>, range: Range<usize>) -> Self {
+        Self(Bytes::Owned { buffer, range })
     }
 
     /// Whether these are a segment's own bytes, not a copy.
@@ -42,7 +45,9 @@ impl Deref for Value {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Bytes::Mapped { mapping, range } => mapping.bytes(range.clone()).unwrap_or_default(),
+            Bytes::Mapped { mapping, range } => {
+                mapping.bytes(range.clone()).expect("what was read once stays readable")
+            }
             Bytes::Owned { buffer, range } => &buffer[range.clone()],
         }
     }
@@ -79,6 +84,25 @@ impl PartialEq for Value {
 }
 
 impl Eq for Value {}
+
+/// By the bytes, as keys are ordered.
+impl Ord for Value {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
 
 /// As a byte string, so that an assertion that fails can be read.
 impl fmt::Debug for Value {

@@ -86,6 +86,10 @@ struct HookedDirectory<H> {
 }
 
 impl<H: Hook> Directory for HookedDirectory<H> {
+    fn distrust(&self) -> io::Result<Option<String>> {
+        self.inner.distrust()
+    }
+
     fn names(&self) -> io::Result<Vec<OsString>> {
         self.inner.names()
     }

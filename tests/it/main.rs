@@ -9,6 +9,7 @@ mod format;
 mod hooked;
 mod model;
 mod recovery;
+mod review;
 mod shell;
 mod store;
 mod structure;

@@ -18,6 +18,7 @@
 //! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
 //! every byte before its line, in hexadecimal. Lines of unknown names are skipped, so that a later minor version can add some.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::record::{self, RecordContext};
@@ -26,6 +27,8 @@ use crate::engine::location::{SegmentId, Seqno};
 
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
+/// The largest number that is believed: those that follow it must not overflow, and no store ever counts so far.
+const NUMBER_MAX: u64 = 1 << 62;
 /// The name of the hash that the keydir is built with.
 const HASH: &str = "xxh3-64";
 
@@ -63,14 +66,11 @@ pub(crate) enum Extent {
 }
 
 impl SegmentLine {
-    /// The first number that no record of this segment has, however many of them a crash took: none is shorter
-    /// than [`record::LEN_MIN`].
-    pub(crate) fn seq_end(&self) -> Seqno {
-        match self.extent {
-            Extent::Active(len) | Extent::Closed(len) | Extent::Sealed(len) => {
-                self.base_seq.plus(len / record::LEN_MIN).plus(1)
-            }
-        }
+    /// The first number that no record of this segment has, however many of them a crash took: none is shorter than
+    /// [`record::LEN_MIN`]. `file_len` is what there is of it.
+    pub(crate) fn seq_end(&self, file_len: u64) -> Seqno {
+        let (Extent::Active(len) | Extent::Closed(len) | Extent::Sealed(len)) = self.extent;
+        self.base_seq.plus(len.max(file_len) / record::LEN_MIN).plus(1)
     }
 }
 
@@ -177,8 +177,9 @@ impl Line<'_> {
         damaged(format!("line {} cannot be read: {}", self.number, self.text))
     }
 
-    fn number<T: std::str::FromStr>(self, text: &str) -> Result<T, ManifestError> {
-        text.parse().or_else(|_| self.wrong())
+    fn number<T: TryFrom<u64>>(self, text: &str) -> Result<T, ManifestError> {
+        let number = text.parse().ok().filter(|&number: &u64| number <= NUMBER_MAX);
+        number.and_then(|number| T::try_from(number).ok()).map_or_else(|| self.wrong(), Ok)
     }
 
     fn hex(self, text: &str) -> Result<u64, ManifestError> {
@@ -227,6 +228,12 @@ impl Fields {
     }
 
     fn finish(self) -> Result<Manifest, ManifestError> {
+        let ids: HashSet<u64> = self.segments.iter().map(|line| line.id.0).collect();
+        if ids.len() != self.segments.len()
+            || ids.iter().any(|&id| self.next_segment.is_some_and(|next| id >= next))
+        {
+            return damaged("a segment is listed twice, or has a number that is still to be given out");
+        }
         match self {
             Self {
                 store: Some(store),

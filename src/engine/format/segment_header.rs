@@ -193,6 +193,12 @@ impl SegmentHeader {
     }
 }
 
+/// Whether `bytes` can be the start of a segment of `store`: whole or cut short, its first fields are a segment's.
+pub(crate) fn may_start(bytes: &[u8], store: StoreId) -> bool {
+    let agrees = |at: usize, field: &[u8]| bytes.iter().skip(at).zip(field).all(|(a, b)| a == b);
+    agrees(MAGIC_AT, &MAGIC) && agrees(STORE_AT, &store.0)
+}
+
 /// CRC-32C of the header but for its own four bytes.
 fn checksum(header: &[u8]) -> u32 {
     let before = header.get(..CRC_AT).unwrap_or_default();

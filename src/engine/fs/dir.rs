@@ -1,13 +1,14 @@
 //! A directory of the operating system, and its lock.
 
-use std::ffi::OsString;
-use std::fs::{DirBuilder, OpenOptions, TryLockError};
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 
 use super::file::OsFile;
 use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
@@ -18,35 +19,27 @@ pub struct OsFileSystem;
 
 impl FileSystem for OsFileSystem {
     fn kind(&self, path: &Path) -> io::Result<PathKind> {
-        let metadata = match path.metadata() {
-            Ok(metadata) => metadata,
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => Ok(PathKind::Directory),
+            Ok(metadata) if metadata.is_file() => Ok(PathKind::Other("a file")),
+            Ok(_) => Ok(PathKind::Other("not a directory")),
             // A dangling symbolic link is something, and nothing can be created behind it unseen.
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
-                return Ok(PathKind::Missing);
+                Ok(PathKind::Missing)
             }
-            Err(error) => return Err(error),
-        };
-        if !metadata.is_dir() {
-            return Ok(PathKind::Other(if metadata.is_file() { "a file" } else { "not a directory" }));
+            Err(error) => Err(error),
         }
-        let owner = metadata.uid();
-        let me = rustix::process::geteuid().as_raw();
-        let untrusted = if owner != me {
-            Some(format!("belongs to another user (uid {owner}, yours is {me})"))
-        } else if metadata.mode() & 0o002 != 0 {
-            Some("can be written to by everybody".to_owned())
-        } else {
-            None
-        };
-        Ok(PathKind::Directory { untrusted })
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        match path.parent() {
-            Some(parent) if parent != Path::new("") => std::fs::File::open(parent)?.sync_all(),
-            _ => std::fs::File::open(".")?.sync_all(),
+        let missing: Vec<&Path> =
+            path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+        for path in missing.into_iter().rev() {
+            DirBuilder::new().mode(0o700).create(path)?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         }
+        Ok(())
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -59,6 +52,7 @@ impl FileSystem for OsFileSystem {
     }
 }
 
+/// Everything goes through the handle: the path is for messages alone.
 #[derive(Debug)]
 struct OsDirectory {
     path: PathBuf,
@@ -66,11 +60,11 @@ struct OsDirectory {
 }
 
 impl OsDirectory {
-    fn open_regular(&self, file: StoreFile, options: &mut OpenOptions) -> io::Result<std::fs::File> {
+    fn open_regular(&self, file: StoreFile, flags: OFlags) -> io::Result<std::fs::File> {
         // NONBLOCK: opening a FIFO would wait for its other end for ever.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let flags = i32::try_from(flags.bits()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let opened = options.custom_flags(flags).mode(0o600).open(self.path(file))?;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.handle, file.to_string(), flags, Mode::RUSR | Mode::WUSR)?;
+        let opened = std::fs::File::from(opened);
         if !opened.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
@@ -79,26 +73,45 @@ impl OsDirectory {
 }
 
 impl Directory for OsDirectory {
+    fn distrust(&self) -> io::Result<Option<String>> {
+        let metadata = self.handle.metadata()?;
+        let owner = metadata.uid();
+        let me = rustix::process::geteuid().as_raw();
+        Ok(if owner != me {
+            Some(format!("belongs to another user (uid {owner}, yours is {me})"))
+        } else if metadata.mode() & 0o002 != 0 {
+            Some("can be written to by everybody".to_owned())
+        } else {
+            None
+        })
+    }
+
     fn names(&self) -> io::Result<Vec<OsString>> {
-        std::fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name())).collect()
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.handle)? {
+            let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
-        let mut options = OpenOptions::new();
-        match access {
-            Access::Read => options.read(true),
-            Access::Write => options.read(true).write(true),
-            Access::Create => options.read(true).write(true).create_new(true),
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+            Access::Create => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
         };
-        Ok(Arc::new(OsFile(self.open_regular(file, &mut options)?)))
+        Ok(Arc::new(OsFile(self.open_regular(file, flags)?)))
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
-        std::fs::rename(self.path(from), self.path(to))
+        Ok(rustix::fs::renameat(&self.handle, from.to_string(), &self.handle, to.to_string())?)
     }
 
     fn remove(&self, file: StoreFile) -> io::Result<()> {
-        std::fs::remove_file(self.path(file))
+        Ok(rustix::fs::unlinkat(&self.handle, file.to_string(), AtFlags::empty())?)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -106,19 +119,17 @@ impl Directory for OsDirectory {
     }
 
     fn lock(&self) -> io::Result<LockOutcome> {
-        let mut options = OpenOptions::new();
-        let mut file = self.open_regular(StoreFile::Lock, options.read(true).write(true).create(true))?;
+        let mut file = self.open_regular(StoreFile::Lock, OFlags::RDWR | OFlags::CREATE)?;
         // flock, not a POSIX lock: it refuses a second open in this very process, and is let go when the process
         // dies. The file is never unlinked: two processes could each hold a lock on a file of that name.
         match file.try_lock() {
             Ok(()) => {
-                file.set_len(0)?;
-                writeln!(file, "{}", std::process::id())?;
-                Ok(LockOutcome::Held(Box::new(OsLock(file))))
+                // The pid is a courtesy for the message of the next one, and not worth failing for on a full disk.
+                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                Ok(LockOutcome::Held(Box::new(OsLock { file, process: std::process::id() })))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                // The pid is a courtesy of the message: a LOCK that cannot be read locks all the same.
                 let _ = file.take(32).read_to_string(&mut text);
                 Ok(LockOutcome::HeldBy { pid: text.trim().parse().ok() })
             }
@@ -131,15 +142,25 @@ impl Directory for OsDirectory {
     }
 }
 
-/// The open LOCK file; closing it lets go.
+/// The open LOCK file.
 #[derive(Debug)]
-struct OsLock(std::fs::File);
+struct OsLock {
+    file: std::fs::File,
+    /// A forked child shares the lock, and must not let it go.
+    process: u32,
+}
 
 impl Lock for OsLock {}
 
 impl Drop for OsLock {
     fn drop(&mut self) {
+        if std::process::id() != self.process {
+            return;
+        }
         // A closed store looks the same whoever had it open. Failing to clear the pid harms nobody.
-        let _ = self.0.set_len(0);
+        let _ = self.file.set_len(0);
+        // A child forked a moment ago, and not yet at its `exec`, has this file open too: closing alone would leave
+        // the lock with it.
+        let _ = self.file.unlock();
     }
 }

@@ -27,11 +27,12 @@ impl Mapping {
     /// Maps the first `len` bytes of `file`; none of them can be read before they are exposed.
     pub(super) fn new(file: &std::fs::File, len: usize) -> io::Result<Self> {
         // SAFETY: `bytes` gives out the readable part alone, and what is readable does not change any more:
-        // - segments are only appended to, behind what was exposed (kept by `segment::writer`), by one process
-        //   (kept by the lock, `fs::dir`), and are unlinked, never overwritten or cut below that (`recovery` cuts a
-        //   torn tail before the segment is mapped);
-        // - a program that is not logkv and truncates or rewrites a segment under us breaks this: the directory
-        //   belongs to the user alone (mode 0700, checked by `recovery`).
+        // - segments are only appended to, behind what was exposed, and after a failed write are cut back to it at most
+        //   (kept by `segment::writer`), by one process (kept by the lock, `fs::dir`);
+        // - recovery cuts a torn tail before it maps the segment; a read-only open does not map a segment that somebody
+        //   may be writing to or recovering (kept by `recovery::load`); files are unlinked, never overwritten;
+        // - a program that is not logkv and truncates or rewrites a segment under us breaks this. Directories of other
+        //   users, and those that everybody may write to, are refused (kept by `recovery`).
         let bytes = unsafe { MmapOptions::new().len(len).map(file)? };
         Ok(Self(Arc::new(Mapped { bytes, readable: AtomicUsize::new(0) })))
     }

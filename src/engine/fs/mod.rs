@@ -28,7 +28,8 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// What the operating system says, but for "not found", which is [`PathKind::Missing`].
     fn kind(&self, path: &Path) -> io::Result<PathKind>;
 
-    /// Makes the directory `path`, and those above it, readable by the owner alone; durable when it returns.
+    /// Makes the directory `path`, and those above it that are missing, readable by the owner alone; durable when it
+    /// returns.
     ///
     /// # Errors
     /// What the operating system says.
@@ -53,16 +54,20 @@ pub enum PathKind {
     /// Nothing.
     Missing,
     /// A directory.
-    Directory {
-        /// Why it should not be trusted, if it should not: another user owns it, or everybody may write to it.
-        untrusted: Option<String>,
-    },
+    Directory,
     /// Something else: in words.
     Other(&'static str),
 }
 
-/// A directory that holds a store. Files are named by [`StoreFile`] alone, never by text found on disk.
+/// A directory that holds a store. Files are named by [`StoreFile`] alone, never by text found on disk. It stays the same
+/// directory when it is renamed, or the process changes its own.
 pub trait Directory: Send + Sync + fmt::Debug {
+    /// Why what it holds should not be trusted, if it should not: another user owns it, or everybody may write to it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn distrust(&self) -> io::Result<Option<String>>;
+
     /// The names in it, in no order.
     ///
     /// # Errors
@@ -166,7 +171,8 @@ pub trait File: Send + Sync + fmt::Debug {
     fn drop_cache(&self);
 
     /// A mapping of the first `len` bytes, which may be more than the file has yet; `None` where there are no
-    /// mappings, and reading goes through [`File::read_at`].
+    /// mappings, and reading goes through [`File::read_at`]. It must show what [`File::write_at`] wrote: a file system
+    /// that passes a mapping on, and not the writes, has reads of the mapping killed (SIGBUS).
     ///
     /// # Errors
     /// What the operating system says.

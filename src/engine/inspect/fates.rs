@@ -49,12 +49,13 @@ impl Fates {
         let mut known = vec![Known::default(); pieces.len()];
         let mut newest: HashMap<u64, usize> = HashMap::new();
         for (index, piece) in pieces.iter().enumerate() {
-            let Some((at, hash, kind)) = sound(piece) else { continue };
+            // A damaged record stands for the key it shows, as it does in the index: it has replaced what was before it.
+            let Some((at, hash, kind)) = of_a_key(piece) else { continue };
             match newest.entry(hash) {
                 Entry::Occupied(mut entry) => {
                     let before = *entry.get();
                     // Two keys with one 64-bit hash: the older one's fate is then looked up like any other.
-                    if let Some((other_at, _, other_kind)) = sound(&pieces[before])
+                    if let Some((other_at, _, other_kind)) = of_a_key(&pieces[before])
                         && segment.key_at(other_at)? == segment.key_at(at)?
                     {
                         known[before].next = Some(Some(Other { location: segment.location(at), kind }));
@@ -152,14 +153,17 @@ impl Fates {
     }
 }
 
-/// Place, hash and kind of an intact put or delete.
-fn sound(piece: &Piece) -> Option<(u64, u64, Kind)> {
+/// Place, hash and kind of a put or delete.
+fn of_a_key(piece: &Piece) -> Option<(u64, u64, Kind)> {
     match *piece {
-        Piece::Record { at, hash, kind: kind @ (Kind::Put | Kind::Delete), damage: None, .. } => {
-            Some((at, hash, kind))
-        }
+        Piece::Record { at, hash, kind: kind @ (Kind::Put | Kind::Delete), .. } => Some((at, hash, kind)),
         _ => None,
     }
+}
+
+/// Place, hash and kind of an intact put or delete.
+fn sound(piece: &Piece) -> Option<(u64, u64, Kind)> {
+    of_a_key(piece).filter(|_| matches!(piece, Piece::Record { damage: None, .. }))
 }
 
 /// Which of several records of a key in one segment counts.

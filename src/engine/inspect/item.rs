@@ -1,5 +1,7 @@
 //! What an inspection gives: records with all their fields, and what is no record.
 
+use std::sync::Arc;
+
 use super::{Inspection, Piece};
 use crate::engine::format::record::Kind;
 use crate::engine::location::{Location, Seqno};
@@ -121,7 +123,8 @@ impl Inspection {
             (None, Kind::Other(_)) => Fate::Skipped,
             (None, Kind::Put | Kind::Delete) => self.fates.of(piece, *kind, *is_expired),
         };
-        let part = |at: u64, len: u64| Value::owned(bytes.clone(), at as usize..(at + len) as usize);
+        let bytes: Arc<[u8]> = bytes.into();
+        let part = |at: u64, len: u64| Value::owned(Arc::clone(&bytes), at as usize..(at + len) as usize);
         Ok(RecordItem {
             index,
             location: self.segment.location(*at),

@@ -9,6 +9,7 @@ mod neighbours;
 mod summary;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use item::{Fate, Item, RecordItem};
 pub use summary::{Extent, ExtentKind, HeaderInfo, Role, Totals};
@@ -19,7 +20,7 @@ use super::clock::{Clock, SystemClock};
 use super::format::manifest::Extent as FileExtent;
 use super::format::record::Kind;
 use super::format::segment_header::{HeaderError, Layout, SegmentHeader};
-use super::fs::{FileSystem, OsFileSystem};
+use super::fs::{Directory, FileSystem, OsFileSystem};
 use super::judge::Verdict;
 use super::location::SegmentId;
 use super::options::Options;
@@ -38,7 +39,8 @@ pub struct Range {
     pub record: Option<u64>,
 }
 
-/// A segment taken apart. Takes memory for its records' places (about 48 bytes each), not for what is in them.
+/// A segment taken apart. Takes about 200 bytes of memory a record, and not the values; the keys, too, while their fates
+/// are looked up.
 #[derive(Debug)]
 pub struct Inspection {
     /// The segment.
@@ -53,6 +55,8 @@ pub struct Inspection {
     pub totals: Totals,
     /// What each byte is, in file order and without gaps; neighbours of one kind are one.
     pub extents: Vec<Extent>,
+    /// Other segments of the log whose files are not there: what they would say of these records is not known.
+    pub missing: Vec<SegmentId>,
     segment: Segment,
     pieces: Vec<Piece>,
     fates: Fates,
@@ -90,13 +94,12 @@ pub fn segment(path: &Path, id: SegmentId) -> Result<Inspection> {
 
 /// Takes apart segment `id` of an open store.
 pub(crate) fn of_open_store(
-    path: &Path,
+    directory: &Arc<dyn Directory>,
     options: &Options,
     state: &State,
     id: SegmentId,
 ) -> Result<Inspection> {
-    let directory = options.file_system.open_directory(path).map_err(Error::io("open", path))?;
-    take_apart(Neighbours::of(directory, id)?, id, options.clock.now_ms(), Some(state))
+    take_apart(Neighbours::of(Arc::clone(directory), id)?, id, options.clock.now_ms(), Some(state))
 }
 
 fn take_apart(
@@ -127,6 +130,7 @@ fn take_apart(
         header,
         totals: Totals::default(),
         extents: Vec::new(),
+        missing: neighbours.missing().to_vec(),
         fates: Fates::new(neighbours, &segment, &pieces)?,
         segment,
         pieces,
@@ -173,7 +177,7 @@ fn header(id: SegmentId, bytes: &[u8]) -> Result<Result<HeaderInfo, Damage>> {
 fn pieces(segment: &Segment, is_unclean: bool, now_ms: u64) -> Result<Vec<Piece>> {
     // Only the end that a writer did not close can be torn; elsewhere what is not a record is damage.
     let verdict = if is_unclean { Some(Verdict::of(segment)?) } else { None };
-    let end = verdict.map_or(segment.len(), |verdict| verdict.end);
+    let end = verdict.as_ref().map_or(segment.len(), |verdict| verdict.end);
     let mut pieces = Vec::new();
     let mut torn: Option<(u64, Option<Damage>)> = None;
     let mut scanner = Scanner::new(segment, Bodies::Checked);
@@ -313,12 +317,12 @@ impl Iterator for Items<'_> {
         let inspection = self.inspection;
         let at = self.pieces.next()?;
         if at >= self.resolved_to {
-            self.resolved_to = (at + self.step).min(self.pieces.end);
-            self.step *= Self::GROWTH;
-            let wanted = at..self.resolved_to;
-            if let Err(error) = inspection.fates.resolve(&inspection.segment, &inspection.pieces, wanted) {
+            let end = (at + self.step).min(self.pieces.end.max(at + 1));
+            if let Err(error) = inspection.fates.resolve(&inspection.segment, &inspection.pieces, at..end) {
                 return Some(Err(error));
             }
+            self.resolved_to = end;
+            self.step *= Self::GROWTH;
         }
         Some(match &inspection.pieces[at] {
             Piece::Record { .. } => {

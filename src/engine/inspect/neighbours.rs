@@ -7,6 +7,7 @@ use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, SegmentLine};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory, StoreFile};
+use crate::engine::judge::Verdict;
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::ReadWith;
 use crate::engine::segment::{Identity, Segment, file};
@@ -20,6 +21,8 @@ pub(super) struct Neighbours {
     known: Vec<Known>,
     /// Whether MANIFEST could be read: if not, the segments' headers say the order.
     has_manifest: bool,
+    /// Those of the log whose files are not there.
+    missing: Vec<SegmentId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +38,16 @@ impl Neighbours {
     pub(super) fn of(directory: Arc<dyn Directory>, id: SegmentId) -> Result<Self> {
         let manifest = catalog::read(&*directory);
         let has_manifest = manifest.is_ok();
-        let known = match manifest {
+        let present = file::present(&*directory)?;
+        let known: Vec<Known> = match manifest {
             Ok(manifest) => manifest.segments.iter().map(Known::listed).collect(),
-            Err(_) => found(&*directory)?,
+            Err(_) => by_headers(&*directory, &present),
         };
-        let mut neighbours = Self { directory, known, has_manifest };
+        let missing = known.iter().map(|known| known.id).filter(|id| !present.contains(id)).collect();
+        let mut neighbours = Self { directory, known, has_manifest, missing };
         // An orphan stands where its numbers say.
         if neighbours.get(id).is_none()
-            && let Ok(Some(orphan)) = neighbours.known_by_header(id)
+            && let Some(orphan) = known_by_header(&*neighbours.directory, id)
         {
             let at = neighbours.known.partition_point(|known| known.base_seq <= orphan.base_seq);
             neighbours.known.insert(at, orphan);
@@ -67,16 +72,36 @@ impl Neighbours {
         self.get(id).map(|known| known.layout)
     }
 
-    /// The segments after `id`, nearest first.
-    pub(super) fn later(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
-        let at = self.known.iter().position(|known| known.id == id).map_or(self.known.len(), |at| at + 1);
-        self.known[at..].iter().map(|known| self.open(known.id, known.layout, u64::MAX))
+    /// The segments of the log whose files are not there.
+    pub(super) fn missing(&self) -> &[SegmentId] {
+        &self.missing
     }
 
-    /// The segments before `id`, nearest first.
+    /// The segments after `id`, nearest first, without what is missing.
+    pub(super) fn later(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
+        let at = self.known.iter().position(|known| known.id == id).map_or(self.known.len(), |at| at + 1);
+        self.known[at..].iter().filter_map(|known| self.open_known(known))
+    }
+
+    /// The segments before `id`, nearest first, without what is missing.
     pub(super) fn earlier(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
         let at = self.known.iter().position(|known| known.id == id).unwrap_or(0);
-        self.known[..at].iter().rev().map(|known| self.open(known.id, known.layout, u64::MAX))
+        self.known[..at].iter().rev().filter_map(|known| self.open_known(known))
+    }
+
+    /// A segment of the log as far as the log goes: what the next open will cut off is no part of it.
+    fn open_known(&self, known: &Known) -> Option<Result<Segment>> {
+        if self.missing.contains(&known.id) {
+            return None;
+        }
+        let whole = self.open(known.id, known.layout, u64::MAX);
+        Some(whole.and_then(|segment| match known.extent {
+            Some(Extent::Sealed(len) | Extent::Closed(len)) if len < segment.len() => {
+                self.open(known.id, known.layout, len)
+            }
+            Some(Extent::Active(_)) => self.open(known.id, known.layout, Verdict::of(&segment)?.end),
+            _ => Ok(segment),
+        }))
     }
 
     /// The start of the file of segment `id`.
@@ -97,10 +122,6 @@ impl Neighbours {
     fn get(&self, id: SegmentId) -> Option<&Known> {
         self.known.iter().find(|known| known.id == id)
     }
-
-    fn known_by_header(&self, id: SegmentId) -> Result<Option<Known>> {
-        known_by_header(&*self.directory, id)
-    }
 }
 
 impl Known {
@@ -110,22 +131,16 @@ impl Known {
     }
 }
 
-/// The segments in the directory that say where they stand: numbers grow along the log.
-fn found(directory: &dyn Directory) -> Result<Vec<Known>> {
-    let names = directory.names().map_err(Error::io("read", directory.path(StoreFile::Manifest)))?;
-    let mut known = Vec::new();
-    for name in names {
-        if let Some(StoreFile::Segment(id)) = StoreFile::parse(&name) {
-            known.extend(known_by_header(directory, id)?);
-        }
-    }
+/// The segments that say where they stand, in the order of their numbers, which grow along the log.
+fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Vec<Known> {
+    let mut known: Vec<Known> = present.iter().filter_map(|&id| known_by_header(directory, id)).collect();
     known.sort_by_key(|known| (known.base_seq, known.id));
-    Ok(known)
+    known
 }
 
-fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Result<Option<Known>> {
-    let header = SegmentHeader::decode(&header_bytes(directory, id)?).ok();
-    Ok(header.map(|header| Known { id, base_seq: header.base_seq, layout: header.layout, extent: None }))
+fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Option<Known> {
+    let header = SegmentHeader::decode(&header_bytes(directory, id).ok()?).ok()?;
+    Some(Known { id, base_seq: header.base_seq, layout: header.layout, extent: None })
 }
 
 fn header_bytes(directory: &dyn Directory, id: SegmentId) -> Result<Vec<u8>> {

@@ -23,7 +23,7 @@ use super::segment::SegmentWriter;
 use super::state::State;
 use crate::error::{Error, Failure, Result};
 use pending::Pending;
-use writer::{Active, Loss, Mark, Writer};
+use writer::{Active, Mark, Writer};
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) struct Ticket {
     /// The record that has to be visible before the caller is told.
     waits_for: Seqno,
     /// How many losses there had been when it was staged.
-    losses: usize,
+    losses: u64,
 }
 
 /// When a write is put into the file.
@@ -82,6 +82,9 @@ pub(crate) struct Log {
     progress: Condvar,
     /// Whether something acknowledged is still held in the process ([`Sync::Buffered`]).
     holds_back: AtomicBool,
+    /// The number before the first that this log gives out, and that of the last record there was before.
+    floor: Seqno,
+    last_at_open: Seqno,
 }
 
 #[derive(Debug)]
@@ -102,6 +105,8 @@ pub(crate) struct LogEnd {
     /// The segment that was closed cleanly, to be gone on with, and how long it may become.
     pub(crate) active: Option<(SegmentWriter, u64)>,
     pub(crate) lock: Box<dyn Lock>,
+    /// The number of the log's last record.
+    pub(crate) last_seq: Seqno,
 }
 
 impl Log {
@@ -139,12 +144,15 @@ impl Log {
                 written: Mark { seq: last, place: 0 },
                 durable: last,
                 losses: Vec::new(),
+                loss_count: 0,
                 is_syncing: false,
                 poison: None,
                 lock: Some(end.lock),
             }),
             progress: Condvar::new(),
             holds_back: AtomicBool::new(false),
+            floor: last,
+            last_at_open: end.last_seq,
         })
     }
 
@@ -161,6 +169,9 @@ impl Log {
     ) -> Result<Ticket> {
         let len = self.check_lengths(ops.clone())?;
         let mut guard = self.writable()?;
+        if self.is_due(&guard, len) {
+            guard = self.without_sync(guard)?;
+        }
         let writer = &mut *guard;
         if !self.condition_holds(writer, ops.clone(), condition)? || self.is_void(writer, ops.clone())? {
             return Ok(writer.ticket(None));
@@ -190,7 +201,7 @@ impl Log {
         if matches!(self.settings.sync, Sync::Buffered(_)) {
             return Ok(());
         }
-        let mut writer = self.lock();
+        let mut writer = self.lock()?;
         if let Some(lost) = writer.loss_of(ticket.waits_for, ticket.losses) {
             return Err(lost);
         }
@@ -220,10 +231,17 @@ impl Log {
     /// # Errors
     /// What the operating system says.
     pub(crate) fn reveal(&self) -> Result<()> {
-        if self.holds_back.load(Ordering::Acquire) && !self.fork_guard.is_fork() {
-            self.hand_over(&mut self.lock())?;
+        if !self.holds_back.load(Ordering::Acquire) {
+            return Ok(());
         }
-        Ok(())
+        let mut writer = self.lock()?;
+        if writer.usable().is_err() {
+            // What was held back is lost, and who writes is told. Nothing more may go into the files: they may have
+            // another writer by now. Reads go on.
+            self.holds_back.store(false, Ordering::Release);
+            return Ok(());
+        }
+        self.hand_over(&mut writer)
     }
 
     /// Seals the active segment; `None` when it holds no record.
@@ -231,7 +249,7 @@ impl Log {
     /// # Errors
     /// What the operating system says.
     pub(crate) fn rotate(&self) -> Result<Option<SegmentId>> {
-        let mut guard = self.writable()?;
+        let mut guard = self.without_sync(self.writable()?)?;
         let writer = &mut *guard;
         let Some(id) = writer.active.as_ref().filter(|active| !active.segment.is_empty()).map(Active::id)
         else {
@@ -249,47 +267,70 @@ impl Log {
     /// # Errors
     /// What the operating system says; the next open then takes the store for one that crashed.
     pub(crate) fn close(&self) -> Result<()> {
-        if self.fork_guard.is_fork() {
-            return Ok(());
+        let Ok(mut writer) = self.lock() else { return Ok(()) };
+        while writer.is_syncing {
+            writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut guard = self.lock();
-        let writer = &mut *guard;
         if writer.lock.is_none() {
             return Ok(());
         }
-        let closed = writer.usable().and_then(|()| self.close_active(writer));
+        let closed = writer.usable().and_then(|()| self.close_active(&mut writer));
+        // The next writer may have the files from here on.
         writer.lock = None;
+        self.holds_back.store(false, Ordering::Release);
         closed
     }
 
     /// The newest record in the log, and the newest one known to be durable.
-    pub(crate) fn progress(&self) -> (Seqno, Seqno) {
-        let writer = self.lock();
-        (writer.written.seq, writer.durable)
+    ///
+    /// # Errors
+    /// [`Error::Closed`] in a fork of the store's process.
+    pub(crate) fn progress(&self) -> Result<(Seqno, Seqno)> {
+        let writer = self.lock()?;
+        // Before the first write the numbering stands behind the last record, farther after a crash.
+        let of_record = |seq| if seq > self.floor { seq } else { self.last_at_open };
+        Ok((of_record(writer.written.seq), of_record(writer.durable)))
     }
 
     /// What `look` sees while nothing is published: a moment between two batches, never one inside.
-    pub(crate) fn between_batches<T>(&self, look: impl FnOnce() -> T) -> T {
-        let _writer = self.lock();
-        look()
+    ///
+    /// # Errors
+    /// [`Error::Closed`] in a fork of the store's process.
+    pub(crate) fn between_batches<T>(&self, look: impl FnOnce() -> T) -> Result<T> {
+        let _writer = self.lock()?;
+        Ok(look())
     }
 
     /// The segment that records are appended to.
-    pub(crate) fn active_id(&self) -> Option<SegmentId> {
-        self.lock().active.as_ref().map(Active::id)
+    ///
+    /// # Errors
+    /// [`Error::Closed`] in a fork of the store's process.
+    pub(crate) fn active_id(&self) -> Result<Option<SegmentId>> {
+        Ok(self.lock()?.active.as_ref().map(Active::id))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Writer> {
+    /// The lock. In a fork another thread may have held it for ever, and the files are not ours.
+    fn lock(&self) -> Result<MutexGuard<'_, Writer>> {
+        if self.fork_guard.is_fork() {
+            return Err(Error::Closed);
+        }
         // A panic under the lock is a bug of ours; what was half done then is what a crash would leave.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(self.writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The lock, if this log may still be written to.
     fn writable(&self) -> Result<MutexGuard<'_, Writer>> {
-        if self.fork_guard.is_fork() {
-            return Err(Error::Closed);
+        let writer = self.lock()?;
+        writer.usable()?;
+        Ok(writer)
+    }
+
+    /// The lock at a time when no sync is under way. The system tells of a failed write-back once for each open file: of
+    /// two syncs at a time one could come back as if all were well.
+    fn without_sync<'a>(&'a self, mut writer: MutexGuard<'a, Writer>) -> Result<MutexGuard<'a, Writer>> {
+        while writer.is_syncing {
+            writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
-        let writer = self.lock();
         writer.usable()?;
         Ok(writer)
     }
@@ -304,8 +345,7 @@ impl Log {
             if held_back || !is_undone {
                 return Err(writer.fail(&error));
             }
-            let loss = Loss { first: writer.written.seq.plus(1), cause: error.sentence() };
-            writer.losses.push(loss);
+            writer.lose(&error);
             writer.take_back(writer.written, writer.active_len());
             return Err(error);
         }
@@ -344,7 +384,7 @@ impl Log {
             writer.is_syncing = true;
             drop(writer);
             let outcome = file.sync();
-            writer = self.lock();
+            writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             writer.is_syncing = false;
             self.settle(&mut writer, written, outcome)?;
         }
@@ -353,6 +393,8 @@ impl Log {
     /// Takes note of a sync that covered the records up to `written`.
     fn settle(&self, writer: &mut Writer, written: Seqno, outcome: std::io::Result<()>) -> Result<()> {
         let settled = match outcome {
+            // What went wrong meanwhile may have taken what this sync is said to have written.
+            Ok(()) if writer.poison.is_some() => Ok(()),
             Ok(()) => {
                 writer.durable = writer.durable.max(written);
                 self.publish(writer, written);

@@ -13,13 +13,19 @@ use crate::engine::segment::{Identity, SegmentWriter};
 use crate::error::{Error, Failure, Result};
 
 impl Log {
+    /// Whether the active segment has to be sealed before `len` bytes are appended.
+    pub(super) fn is_due(&self, writer: &Writer, len: u64) -> bool {
+        let is_full = |active: &Active| active.segment.len() + len > active.capacity;
+        writer.active.as_ref().is_some_and(|active| is_full(active) || self.is_aged(active))
+    }
+
     /// Makes sure that there is an active segment that MANIFEST knows to be one, with room for `len` bytes.
     pub(super) fn make_room(&self, writer: &mut Writer, len: u64) -> Result<()> {
+        if self.is_due(writer, len) {
+            self.finish_active(writer)?;
+            return self.start_segment(writer, len);
+        }
         match &writer.active {
-            Some(active) if active.segment.len() + len > active.capacity || self.is_aged(active) => {
-                self.finish_active(writer)?;
-                self.start_segment(writer, len)
-            }
             Some(active) if !active.is_marked => {
                 let extent = Extent::Active(active.capacity);
                 self.replace_manifest(writer, writer.manifest_ending(extent))?;
@@ -33,7 +39,7 @@ impl Log {
         }
     }
 
-    pub(super) fn is_aged(&self, active: &Active) -> bool {
+    fn is_aged(&self, active: &Active) -> bool {
         self.settings.segment_age_max.is_some_and(|age| {
             let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             let created_ms = active.segment.segment.created_ms;
@@ -41,7 +47,8 @@ impl Log {
         })
     }
 
-    /// Makes the active segment's records durable and visible: it can be sealed then.
+    /// Makes the active segment's records durable and visible: it can be sealed then. The caller has seen to it that no
+    /// sync is under way: of two at a time one alone is told of a failure.
     pub(super) fn finish_active(&self, writer: &mut Writer) -> Result<()> {
         self.hand_over(writer)?;
         let Some(file) = writer.active.as_ref().map(|active| active.segment.file()) else { return Ok(()) };
@@ -63,7 +70,7 @@ impl Log {
 
     /// Seals the active segment, if there is one, and makes the next, with room for `len` bytes: one new MANIFEST
     /// says both.
-    pub(super) fn start_segment(&self, writer: &mut Writer, len: u64) -> Result<()> {
+    fn start_segment(&self, writer: &mut Writer, len: u64) -> Result<()> {
         let mut manifest = writer.sealed_manifest();
         let capacity = self.settings.segment_len_max.max(HEADER_LEN as u64 + len);
         let layout = Layout::current(self.salt()?);
@@ -73,7 +80,7 @@ impl Log {
             base_seq: manifest.next_seq,
             layout,
             created_ms: self.settings.clock.now_ms(),
-            first_page: self.state.segments().next_page(),
+            first_page: self.state.segments().next_page(capacity)?,
         };
         let segment = SegmentWriter::create(
             &*self.directory,
@@ -85,25 +92,19 @@ impl Log {
         manifest.next_segment = SegmentId(id.0 + 1);
         let extent = Extent::Active(capacity);
         manifest.segments.push(SegmentLine { id, base_seq: manifest.next_seq, layout, extent });
-        let reader = Arc::clone(&segment.segment);
-        let listed = self
-            .state
-            .segments()
-            .with(Arc::clone(&reader), capacity)
-            .and_then(|_| self.replace_manifest(writer, manifest));
-        if let Err(error) = listed {
+        if let Err(error) = self.replace_manifest(writer, manifest) {
             if writer.poison.is_none() {
                 // Left behind it would be an orphan, which the next open removes.
                 let _ = self.directory.remove(StoreFile::Segment(id));
             }
             return Err(error);
         }
-        self.state.add_segment(reader, capacity)?;
+        self.state.add_segment(Arc::clone(&segment.segment), capacity);
         writer.active = Some(Active { segment, capacity, is_marked: true });
         Ok(())
     }
 
-    pub(super) fn salt(&self) -> Result<u32> {
+    fn salt(&self) -> Result<u32> {
         let mut salt = [0; 4];
         let read = self.settings.file_system.random(&mut salt);
         read.map_err(Error::io("read", "the system's random numbers"))?;
@@ -119,7 +120,11 @@ impl Log {
                 Ok(())
             }
             Err(Failure { error, is_undone: true }) => Err(error),
-            Err(Failure { error, is_undone: false }) => Err(writer.fail(&error)),
+            // What the caller wanted to write has not even been staged.
+            Err(Failure { error, is_undone: false }) => {
+                writer.fail(&error);
+                Err(Error::NotWritten { cause: error.sentence() })
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use super::{Commit, Condition, Log};
 use crate::engine::batch::Op;
 use crate::engine::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRecord};
 use crate::engine::format::segment_header::HEADER_LEN;
+use crate::engine::location::{Location, Seqno};
 use crate::engine::options::SEGMENT_LEN_MAX_BOUNDS;
 use crate::engine::state::{Replaced, Unpublished, address_of};
 use crate::error::{Error, Result};
@@ -85,44 +86,48 @@ impl Log {
         let op_count = ops.len();
         let mut commit: Option<Commit> = None;
         let mut ends_its_batch = true;
-        let mut deleted = 0;
         for (index, op) in ops.enumerate() {
-            let (kind, key, value) = match op {
-                Op::Put { key, value } => (Kind::Put, key, value),
-                Op::Delete { key } => (Kind::Delete, key, &[][..]),
-            };
-            let hash = self.state.hash(key);
-            let replaced = self.replaced(writer, hash, key)?;
-            if kind == Kind::Delete {
-                if replaced.is_none() {
-                    continue;
-                }
-                deleted += 1;
+            let replaced = self.replaced(writer, self.state.hash(op.key()), op.key())?;
+            let deletes = matches!(op, Op::Delete { .. });
+            if deletes && replaced.is_none() {
+                continue;
             }
-            let seq = writer.appended.plus(1);
-            let lag = seq.0.saturating_sub(writer.durable.0).min(LAG_UNKNOWN.into()) as u16;
             ends_its_batch = index + 1 == op_count;
-            let new = NewRecord { seq, time_ms, lag, kind, more: !ends_its_batch, key, value };
-            let Some(active) = &mut writer.active else { return Err(Error::Closed) };
-            let at = active.segment.stage(&new);
-            let len = active.segment.len() - at;
-            let segment = &active.segment.segment;
-            let address = address_of(segment, at);
-            let location = segment.location(at);
-            writer.pending.push(Unpublished { hash, address, len, kind, replaced }, seq, at);
-            writer.appended = seq;
-            commit = Some(Commit {
-                first: commit.map_or(seq, |commit| commit.first),
-                last: seq,
-                location,
-                deleted,
-            });
+            let (last, location) = self.stage_op(writer, op, replaced, time_ms, !ends_its_batch)?;
+            let (first, deleted) = commit.map_or((last, 0), |commit| (commit.first, commit.deleted));
+            commit = Some(Commit { first, last, location, deleted: deleted + usize::from(deletes) });
         }
         // Deletes of missing keys at the batch's end wrote nothing: its last record does not know that it is.
         if let (Some(commit), Some(active), false) = (commit, &mut writer.active, ends_its_batch) {
             active.segment.end_batch(commit.location.offset);
         }
         Ok(commit)
+    }
+
+    /// Stages the record of one operation; its number and place.
+    fn stage_op(
+        &self,
+        writer: &mut Writer,
+        op: Op<'_>,
+        replaced: Option<Replaced>,
+        time_ms: u64,
+        more: bool,
+    ) -> Result<(Seqno, Location)> {
+        let (kind, key, value) = match op {
+            Op::Put { key, value } => (Kind::Put, key, value),
+            Op::Delete { key } => (Kind::Delete, key, &[][..]),
+        };
+        let Some(active) = &mut writer.active else { return Err(Error::Closed) };
+        let seq = writer.appended.plus(1);
+        let lag = seq.0.saturating_sub(writer.durable.0).min(LAG_UNKNOWN.into()) as u16;
+        let at = active.segment.stage(&NewRecord { seq, time_ms, lag, kind, more, key, value });
+        let len = active.segment.len() - at;
+        let segment = &active.segment.segment;
+        let record =
+            Unpublished { hash: self.state.hash(key), address: address_of(segment, at), len, kind, replaced };
+        writer.pending.push(record, seq, at);
+        writer.appended = seq;
+        Ok((seq, segment.location(at)))
     }
 
     /// The put that a new record of `key` replaces, pending ones included.

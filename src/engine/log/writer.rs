@@ -24,6 +24,8 @@ pub(super) struct Writer {
     pub(super) durable: Seqno,
     /// What could not be written, and was taken back, since the log was opened.
     pub(super) losses: Vec<Loss>,
+    /// How often that happened.
+    pub(super) loss_count: u64,
     /// Whether a thread is syncing, outside the lock.
     pub(super) is_syncing: bool,
     /// The failure after which nothing is written any more.
@@ -43,9 +45,11 @@ pub(super) struct Mark {
 /// Staged records that could not be written.
 #[derive(Debug)]
 pub(super) struct Loss {
+    /// Which loss it was, counted from 1.
+    index: u64,
     /// The number of the first one. It is given out again: to a write that is not staged before this is noted.
-    pub(super) first: Seqno,
-    pub(super) cause: String,
+    first: Seqno,
+    cause: String,
 }
 
 #[derive(Debug)]
@@ -94,7 +98,7 @@ impl Writer {
 
     /// A ticket for what was appended just now, or for what decided that nothing has to be.
     pub(super) fn ticket(&self, commit: Option<Commit>) -> Ticket {
-        Ticket { commit, waits_for: self.appended, losses: self.losses.len() }
+        Ticket { commit, waits_for: self.appended, losses: self.loss_count }
     }
 
     /// The log's end, with what is staged.
@@ -111,10 +115,18 @@ impl Writer {
         self.appended = mark.seq;
     }
 
-    /// Whether record `seq`, staged when there had been `losses`, could not be written.
-    pub(super) fn loss_of(&self, seq: Seqno, losses: usize) -> Option<Error> {
-        let since = self.losses.get(losses..).unwrap_or_default();
-        let loss = since.iter().find(|loss| loss.first <= seq)?;
+    /// Takes note that what is staged could not be written.
+    pub(super) fn lose(&mut self, error: &Error) {
+        self.loss_count += 1;
+        let loss = Loss { index: self.loss_count, first: self.written.seq.plus(1), cause: error.sentence() };
+        // On a disk that stays full the same numbers are lost again and again: one note says it of all.
+        self.losses.pop_if(|last| last.first == loss.first);
+        self.losses.push(loss);
+    }
+
+    /// Why record `seq`, staged when there had been `losses`, is not there, if it was lost since.
+    pub(super) fn loss_of(&self, seq: Seqno, losses: u64) -> Option<Error> {
+        let loss = self.losses.iter().find(|loss| loss.index > losses && loss.first <= seq)?;
         Some(Error::NotWritten { cause: loss.cause.clone() })
     }
 

@@ -55,11 +55,18 @@ impl<'a> Load<'a> {
         let file = file::open(self.directory, line.id, if appends { Access::Write } else { Access::Read })?;
         let file_len = file::len(self.directory, line.id, &*file)?;
         let header = self.header(line, &*file)?;
+        // Somebody may be writing to it, or cutting it back: its bytes are read, not mapped.
+        let is_unsettled = is_unsettled(line, file_len);
+        let read_with = if is_unsettled { ReadWith::Pread } else { self.options.read_with };
         let (len, is_whole) = match line.extent {
-            Extent::Active(_) => (self.readable_len(line, &file)?, false),
-            Extent::Sealed(len) | Extent::Closed(len) => (len.min(file_len), len <= file_len),
+            _ if is_unsettled => (self.readable_len(line, &file)?, false),
+            Extent::Sealed(len) | Extent::Closed(len) | Extent::Active(len) => {
+                (len.min(file_len), len <= file_len)
+            }
         };
-        if let (Extent::Sealed(wants) | Extent::Closed(wants), false) = (line.extent, is_whole) {
+        if let (Extent::Sealed(wants) | Extent::Closed(wants), false) =
+            (line.extent, is_whole || is_unsettled)
+        {
             let at = Location { segment: line.id, offset: file_len };
             let damage = Damage::Truncated { wants, has: file_len };
             self.report.damage.push(FoundDamage { at, len: wants - file_len, damage });
@@ -69,19 +76,10 @@ impl<'a> Load<'a> {
             header.minor == segment_header::MINOR && line.layout == Layout::current(line.layout.records.salt)
         });
         let resumes = appends && is_whole && is_ours;
-        if resumes && file_len > len {
-            // Behind the end that was closed there is nothing of ours, and the next record goes there.
-            file.truncate(len).map_err(Error::io("truncate", self.path(line.id)))?;
-        }
         let capacity = if resumes { len.max(self.options.segment_len_max) } else { len };
-        let segment = Arc::new(self.map(
-            line,
-            &file,
-            header.map_or(0, |header| header.created_ms),
-            self.options.read_with,
-            (len, capacity),
-        )?);
-        self.state.add_segment(Arc::clone(&segment), capacity)?;
+        let created_ms = header.map_or(0, |header| header.created_ms);
+        let segment = Arc::new(self.map(line, &file, created_ms, read_with, (len, capacity))?);
+        self.state.add_segment(Arc::clone(&segment), capacity);
         self.replay(&segment)?;
         if resumes {
             self.end = Some((segment, file, capacity));
@@ -102,7 +100,7 @@ impl<'a> Load<'a> {
             base_seq: line.base_seq,
             layout: line.layout,
             created_ms,
-            first_page: self.state.segments().next_page(),
+            first_page: self.state.segments().next_page(capacity)?,
         };
         Segment::new(identity, file, read_with, len, capacity).map_err(Error::io("map", self.path(line.id)))
     }
@@ -112,14 +110,10 @@ impl<'a> Load<'a> {
     fn header(&mut self, line: &SegmentLine, file: &dyn File) -> Result<Option<SegmentHeader>> {
         let bytes = file::first_bytes(self.directory, line.id, file)?;
         let damage = match SegmentHeader::decode(&bytes) {
-            Ok(header) if header.store != self.store => Damage::Foreign("another store".to_owned()),
-            Ok(header) if header.segment != line.id => Damage::Foreign(format!("segment {}", header.segment)),
-            Ok(header) => return Ok(Some(header)),
+            Ok(header) if header.store == self.store && header.segment == line.id => return Ok(Some(header)),
+            Ok(header) => other(&header, self.store),
             Err(HeaderError::Damaged(damage)) => damage,
-            Err(HeaderError::Unsupported(found)) => {
-                let what = format!("segment {}", line.id);
-                return Err(Error::Unsupported { what, found, supported: "1.x".to_owned() });
-            }
+            Err(HeaderError::Unsupported(found)) => return Err(unsupported(line, found)),
         };
         let at = Location { segment: line.id, offset: 0 };
         self.report.damage.push(FoundDamage { at, len: line.layout.header_len.into(), damage });
@@ -165,10 +159,19 @@ impl<'a> Load<'a> {
         Ok(verdict.end)
     }
 
+    /// The log's last segment, if its end has to be found: it was not closed, or there is more than was closed.
+    pub(super) fn unsettled(&self, manifest: &Manifest) -> Result<Option<SegmentLine>> {
+        let Some(line) = manifest.segments.last() else { return Ok(None) };
+        let file = file::open(self.directory, line.id, Access::Read)?;
+        let file_len = file::len(self.directory, line.id, &*file)?;
+        Ok(is_unsettled(line, file_len).then_some(*line))
+    }
+
     /// Cuts off the torn tail of the segment that the last writer died with, and seals it in `manifest`.
     pub(super) fn settle_active(&mut self, manifest: &mut Manifest, line: SegmentLine) -> Result<()> {
         let path = self.path(line.id);
         let file = file::open(self.directory, line.id, Access::Write)?;
+        self.refuse_other(&line, &*file)?;
         // What the dead writer wrote may be in memory alone: what is judged must be what the disk has.
         file.sync().map_err(Error::io("fsync", path.clone()))?;
         file.drop_cache();
@@ -176,13 +179,18 @@ impl<'a> Load<'a> {
         if let Some((offset, witness)) = verdict.rot {
             return Err(Error::Rot { segment: line.id, offset, witness });
         }
+        if let Some((offset, found)) = verdict.unknown {
+            // Intact, and written by a version that knows more: cutting it off would lose it.
+            let what = format!("the record at {}", Location { segment: line.id, offset });
+            return Err(Error::Unsupported { what, found, supported: "1.x".to_owned() });
+        }
         if verdict.end < verdict.file_len {
             file.truncate(verdict.end).map_err(Error::io("truncate", path.clone()))?;
             file.sync().map_err(Error::io("fsync", path))?;
             self.report.torn = verdict.torn(line.id);
         }
         // Numbers that the lost writes could have had are not given out again.
-        manifest.next_seq = manifest.next_seq.max(line.seq_end());
+        manifest.next_seq = manifest.next_seq.max(line.seq_end(verdict.file_len));
         manifest.generation += 1;
         if verdict.end > line.layout.header_len.into() {
             if let Some(last) = manifest.segments.last_mut() {
@@ -195,6 +203,21 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
+    /// Refuses a segment that is intact and another's, or of another format, before anything is cut off it.
+    fn refuse_other(&self, line: &SegmentLine, file: &dyn File) -> Result<()> {
+        let bytes = file::first_bytes(self.directory, line.id, file)?;
+        match SegmentHeader::decode(&bytes) {
+            Ok(header) if header.store == self.store && header.segment == line.id => Ok(()),
+            Ok(header) => {
+                let damage = other(&header, self.store);
+                Err(Error::Damaged { segment: line.id, offset: 0, damage })
+            }
+            Err(HeaderError::Unsupported(found)) => Err(unsupported(line, found)),
+            // Only the header is lost: its line says how the records are read.
+            Err(HeaderError::Damaged(_)) => Ok(()),
+        }
+    }
+
     /// Torn tail or rot? Reads what a crash may have left, without a mapping, since it may be cut.
     fn judge(&self, line: &SegmentLine, file: &Arc<dyn File>) -> Result<Verdict> {
         let file_len = file::len(self.directory, line.id, &**file)?;
@@ -205,6 +228,29 @@ impl<'a> Load<'a> {
     pub(super) fn path(&self, id: SegmentId) -> PathBuf {
         self.directory.path(StoreFile::Segment(id))
     }
+}
+
+/// Whether the end of the segment has to be found: a writer has it open or died with it, or, although it was closed, there
+/// is more of it than MANIFEST knows, as when an older MANIFEST was put back.
+fn is_unsettled(line: &SegmentLine, file_len: u64) -> bool {
+    match line.extent {
+        Extent::Active(_) => true,
+        Extent::Closed(len) => file_len > len,
+        Extent::Sealed(_) => false,
+    }
+}
+
+/// Whose segment this is, if it is not the one that was looked for.
+fn other(header: &SegmentHeader, store: StoreId) -> Damage {
+    Damage::Foreign(if header.store == store {
+        format!("segment {}", header.segment)
+    } else {
+        "another store".to_owned()
+    })
+}
+
+fn unsupported(line: &SegmentLine, found: String) -> Error {
+    Error::Unsupported { what: format!("segment {}", line.id), found, supported: "1.x".to_owned() }
 }
 
 /// Puts one record that was scanned into the index.

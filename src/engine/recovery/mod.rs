@@ -20,7 +20,7 @@ use super::judge::TornTail;
 use super::location::{Location, SegmentId, Seqno};
 use super::log::{Log, LogEnd};
 use super::options::Options;
-use super::segment::{Segment, SegmentWriter};
+use super::segment::{Segment, SegmentWriter, file};
 use super::state::State;
 use crate::error::{Damage, Error, Failure, Result};
 
@@ -62,6 +62,7 @@ pub struct FoundDamage {
 /// An open store.
 #[derive(Debug)]
 pub(crate) struct Opened {
+    pub(crate) directory: Arc<dyn Directory>,
     pub(crate) state: Arc<State>,
     /// `None` when it was opened read-only.
     pub(crate) log: Option<Log>,
@@ -82,7 +83,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
     let started = Instant::now();
     let directory = enter(path, options)?;
     let mut opened =
-        if options.read_only { look(&*directory, options) } else { recover(path, &directory, options) }?;
+        if options.read_only { look(&directory, options) } else { recover(path, &directory, options) }?;
     opened.report.took = started.elapsed();
     Ok(opened)
 }
@@ -100,12 +101,13 @@ fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>> {
             let reason = format!("it is {what}");
             return Err(Error::Foreign { path: path.to_owned(), reason });
         }
-        PathKind::Directory { untrusted: Some(reason) } if !options.trust => {
-            return Err(Error::Untrusted { path: path.to_owned(), reason });
-        }
-        PathKind::Directory { .. } => {}
+        PathKind::Directory => {}
     }
     let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
+    // Asked of the open directory: what has this name may have become another one meanwhile.
+    if let (Some(reason), false) = (directory.distrust().map_err(Error::io("open", path))?, options.trust) {
+        return Err(Error::Untrusted { path: path.to_owned(), reason });
+    }
     match contents(path, &*directory)? {
         Contents::Empty if !may_create => Err(Error::Missing { path: path.to_owned() }),
         Contents::Empty | Contents::Store => Ok(directory),
@@ -120,7 +122,9 @@ enum Contents {
 
 /// What the directory holds.
 fn contents(path: &Path, directory: &dyn Directory) -> Result<Contents> {
-    let names = directory.names().map_err(Error::io("read", path))?;
+    let mut names = directory.names().map_err(Error::io("read", path))?;
+    // What a fresh file system has at its root is nobody's.
+    names.retain(|name| name != "lost+found");
     let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
     if files.contains(&Some(StoreFile::Manifest)) {
         return Ok(Contents::Store);
@@ -137,19 +141,20 @@ fn contents(path: &Path, directory: &dyn Directory) -> Result<Contents> {
 }
 
 /// Opens without a lock and without writing a byte.
-fn look(directory: &dyn Directory, options: &Options) -> Result<Opened> {
-    let mut manifest = catalog::read(directory)?;
+fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Opened> {
+    let mut manifest = catalog::read(&**directory)?;
     for _ in 0..RETRIES {
-        let mut load = Load::new(directory, options, &manifest);
+        let mut load = Load::new(&**directory, options, &manifest);
         match load.all(&manifest) {
             Ok(()) => {
                 let Load { state, report, last_seq, .. } = load;
-                return Ok(Opened { state, log: None, report, last_seq, end: unsealed(&manifest) });
+                let (directory, end) = (Arc::clone(directory), unsealed(&manifest));
+                return Ok(Opened { directory, state, log: None, report, last_seq, end });
             }
-            // A writer may have moved on since: then MANIFEST says so.
-            Err(error @ Error::SegmentMissing { .. }) => {
-                let now = catalog::read(directory)?;
-                if now.generation == manifest.generation {
+            // A writer may have moved on since, or may be cutting off a torn tail just now: then MANIFEST says so.
+            Err(error) if is_of_change(&error) => {
+                let now = catalog::read(&**directory)?;
+                if now.generation == manifest.generation && matches!(error, Error::SegmentMissing { .. }) {
                     return Err(error);
                 }
                 manifest = now;
@@ -158,6 +163,15 @@ fn look(directory: &dyn Directory, options: &Options) -> Result<Opened> {
         }
     }
     Err(Error::ManifestDamaged { reason: "it changes faster than it can be read".to_owned() })
+}
+
+/// Whether the files may have changed while they were read.
+fn is_of_change(error: &Error) -> bool {
+    match error {
+        Error::SegmentMissing { .. } => true,
+        Error::Io { source, .. } => source.kind() == std::io::ErrorKind::UnexpectedEof,
+        _ => false,
+    }
 }
 
 /// Opens for writing.
@@ -174,9 +188,15 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     let mut manifest = catalog::read(&**directory)?;
     let mut load = Load::new(&**directory, options, &manifest);
     load.report.created = is_new;
-    if let Some(line) = manifest.segments.last().copied()
-        && let Extent::Active(_) = line.extent
-    {
+    let present = file::present(&**directory)?;
+    // A file that is not ours may have the next number.
+    let highest = present.iter().max().map_or(0, |id| id.0);
+    manifest.next_segment = manifest.next_segment.max(SegmentId(highest.saturating_add(1)));
+    if let Some(line) = load.unsettled(&manifest)? {
+        // Nothing is cut before all the rest is known to be there.
+        if let Some(missing) = manifest.segments.iter().find(|line| !present.contains(&line.id)) {
+            return Err(Error::SegmentMissing { segment: missing.id });
+        }
         load.report.unclean = true;
         catalog::sync(&**directory)?;
         load.settle_active(&mut manifest, line)?;
@@ -184,8 +204,8 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     }
     load.all(&manifest)?;
     load.remove_orphans(path, &manifest)?;
-    let Load { state, report, end, .. } = load;
-    log_of(directory, options, LogStart { manifest, end, lock, state, report })
+    let Load { state, report, end, last_seq, .. } = load;
+    log_of(directory, options, LogStart { manifest, end, lock, state, report, last_seq })
 }
 
 struct LogStart {
@@ -194,10 +214,11 @@ struct LogStart {
     lock: Box<dyn Lock>,
     state: Arc<State>,
     report: OpenReport,
+    last_seq: Seqno,
 }
 
 fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) -> Result<Opened> {
-    let LogStart { mut manifest, end, lock, state, report } = start;
+    let LogStart { mut manifest, end, lock, state, report, last_seq } = start;
     let active = end.map(|(segment, file, capacity)| (SegmentWriter::resume(segment, file), capacity));
     if active.is_none()
         && let Some(line) = manifest.segments.last_mut()
@@ -206,11 +227,10 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
         // Its end is missing: nothing is appended behind a hole.
         line.extent = Extent::Sealed(len);
     }
-    let end = LogEnd { manifest, active, lock };
-    let last_seq = end.manifest.next_seq.previous();
+    let end = LogEnd { manifest, active, lock, last_seq };
     let unsealed = unsealed(&end.manifest);
     let log = Log::new(Arc::clone(directory), Arc::clone(&state), options, end)?;
-    Ok(Opened { state, log: Some(log), report, last_seq, end: unsealed })
+    Ok(Opened { directory: Arc::clone(directory), state, log: Some(log), report, last_seq, end: unsealed })
 }
 
 fn unsealed(manifest: &Manifest) -> Option<SegmentId> {

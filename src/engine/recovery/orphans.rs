@@ -1,25 +1,21 @@
 //! Segment files that MANIFEST does not list: ours are removed, others left alone.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
 use std::path::Path;
 
 use super::load::Load;
 use crate::engine::catalog;
 use crate::engine::format::manifest::Manifest;
-use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
+use crate::engine::format::segment_header::may_start;
 use crate::engine::fs::{Access, StoreFile};
 use crate::engine::location::SegmentId;
 use crate::engine::segment::file;
-use crate::error::{Damage, Error, Result};
+use crate::error::{Error, Result};
 
 impl Load<'_> {
     /// Removes segments that MANIFEST, durable by now, does not list.
     pub(super) fn remove_orphans(&mut self, path: &Path, manifest: &Manifest) -> Result<()> {
-        let listed: HashSet<SegmentId> = manifest.segments.iter().map(|line| line.id).collect();
-        let names = self.directory.names().map_err(Error::io("read", path))?;
-        let unlisted: Vec<SegmentId> =
-            names.iter().filter_map(segment_named).filter(|id| !listed.contains(id)).collect();
+        let mut unlisted = file::present(self.directory)?;
+        unlisted.retain(|id| manifest.segments.iter().all(|line| line.id != *id));
         if unlisted.is_empty() {
             return Ok(());
         }
@@ -39,22 +35,11 @@ impl Load<'_> {
         self.directory.sync().map_err(Error::io("fsync", path))
     }
 
-    /// Whether a segment that is not listed was made by this store: by its header, or because it has none yet.
+    /// Whether a segment that is not listed was made by this store: it starts as one of ours does, as far as it goes, or
+    /// with nothing but zeros, as a crash leaves a file whose bytes were not written.
     fn is_ours(&self, id: SegmentId) -> bool {
         let bytes = file::open(self.directory, id, Access::Read)
             .and_then(|file| file::first_bytes(self.directory, id, &*file));
-        let Ok(bytes) = bytes else { return false };
-        match SegmentHeader::decode(&bytes) {
-            Ok(header) => header.store == self.store,
-            Err(HeaderError::Damaged(Damage::Truncated { .. })) => true,
-            Err(_) => bytes.iter().all(|&byte| byte == 0),
-        }
-    }
-}
-
-fn segment_named(name: &OsString) -> Option<SegmentId> {
-    match StoreFile::parse(name) {
-        Some(StoreFile::Segment(id)) => Some(id),
-        _ => None,
+        bytes.is_ok_and(|bytes| bytes.iter().all(|&byte| byte == 0) || may_start(&bytes, self.store))
     }
 }

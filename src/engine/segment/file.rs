@@ -38,3 +38,19 @@ pub(crate) fn first_bytes(directory: &dyn Directory, id: SegmentId, file: &dyn F
     read_exact_at(file, &mut bytes, 0).map_err(Error::io("read", directory.path(StoreFile::Segment(id))))?;
     Ok(bytes)
 }
+
+/// The segments whose files are in the directory, in no order.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn present(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
+    let names =
+        directory.names().map_err(Error::io("read the directory of", directory.path(StoreFile::Manifest)))?;
+    let files = names.iter().filter_map(|name| StoreFile::parse(name));
+    Ok(files
+        .filter_map(|file| match file {
+            StoreFile::Segment(id) => Some(id),
+            _ => None,
+        })
+        .collect())
+}

@@ -260,7 +260,7 @@ impl Segment {
         let expires_ms = frame.expires_ms(&bytes);
         let source = match (&self.source, bytes) {
             (Source::Mapped(mapping), Cow::Borrowed(_)) => RecordBytes::Mapped(mapping.clone(), at as usize),
-            (_, bytes) => RecordBytes::Owned(bytes.into_owned()),
+            (_, bytes) => RecordBytes::Owned(bytes.into()),
         };
         Record { location: self.location(at), header, frame, expires_ms, source }
     }
@@ -292,7 +292,7 @@ pub(crate) struct Record {
 enum RecordBytes {
     /// The mapping, and where in it the record starts.
     Mapped(Mapping, usize),
-    Owned(Vec<u8>),
+    Owned(Arc<[u8]>),
 }
 
 impl Record {
@@ -320,7 +320,7 @@ impl Record {
         let end = start + self.frame.key_len as usize;
         match &self.source {
             RecordBytes::Mapped(mapping, at) => Value::mapped(mapping.clone(), at + start..at + end),
-            RecordBytes::Owned(buffer) => Value::owned(buffer[start..end].to_vec(), 0..end - start),
+            RecordBytes::Owned(buffer) => Value::owned(Arc::clone(buffer), start..end),
         }
     }
 }

@@ -103,7 +103,7 @@ const FIGURES: &[Figure] = &[
     Figure {
         name: "durable_seq",
         title: "durable up to",
-        of: |stats| stats.durable_seq.0,
+        of: |stats| stats.durable_seq.map_or(0, |seq| seq.0),
         show: units::thousands,
     },
     Figure {
