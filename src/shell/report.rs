@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use logkv::OpenReport;
+use logkv::fs::StoreFile;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::failure::Failure;
@@ -121,7 +122,7 @@ pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
 }
 
 fn names(segments: &[logkv::SegmentId]) -> String {
-    segments.iter().map(|id| format!("{:06}.seg", id.0)).collect::<Vec<_>>().join(", ")
+    segments.iter().map(|id| StoreFile::Segment(*id).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Columns {
             _ => line.left(&preview(record), self.value, hue::VALUE),
         }
         line.checksum(self.has_crc.then_some(record.stored_rcrc), is_sound, self.crc_width());
-        writeln!(out, "{}", line.end(&self.state_of(record), State::of(record).style()))?;
+        writeln!(out, "{}", line.end(&self.state_of(record), State::of(record).hue()))?;
         if self.values == Values::Full && record.kind == Kind::Put {
             writeln!(out, "     {}", self.look.paint(words::quote(&record.value), hue::VALUE))?;
         }

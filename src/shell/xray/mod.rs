@@ -152,7 +152,7 @@ fn write_record_hex(out: &mut Output, record: &RecordItem, values: Values) -> st
     let dot = glyphs(&look).dot;
     let state = State::of(record);
     let what = format!("record {} {dot} {} {dot} {} B", record.index, record.location, record.len);
-    writeln!(out, "{} {dot} {}", look.paint(what, hue::HEAD), look.paint(state.long(), state.style()))?;
+    writeln!(out, "{} {dot} {}", look.paint(what, hue::HEAD), look.paint(state.long(), state.hue()))?;
     for field in fields::of_record(record) {
         let rows = match values {
             Values::Full => hex::ALL_ROWS,

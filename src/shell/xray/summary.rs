@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use logkv::fs::StoreFile;
 use logkv::inspect::{Inspection, Totals};
 
 use super::paint::{glyphs, hue, wrap};
@@ -19,7 +20,7 @@ pub fn write_header(out: &mut dyn Write, inspection: &Inspection, look: &Look) -
         facts.push(format!("from seq {}", header.base_seq));
         facts.push(format!("made {}", Moment::of(header.created_ms).seconds_full()));
     }
-    let file = format!("{:06}.seg", inspection.id.0);
+    let file = StoreFile::Segment(inspection.id).to_string();
     let text = joined(std::iter::once(file).chain(facts).collect(), "", look);
     writeln!(out, "{}", look.paint(&text, hue::HEAD))?;
     if let Err(damage) = &inspection.header {
