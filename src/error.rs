@@ -135,6 +135,18 @@ pub enum Error {
         /// The failure, as it was told when it happened.
         cause: String,
     },
+    /// The write had been taken, and could not be put into the log with those before it: it is not there.
+    #[error("nothing was written: {cause}")]
+    NotWritten {
+        /// What failed.
+        cause: String,
+    },
+    /// There is no such segment.
+    #[error("there is no segment {segment}")]
+    NoSuchSegment {
+        /// The number that was asked for.
+        segment: SegmentId,
+    },
     /// The write may or may not be in the log: its bytes were written, and making them durable failed.
     #[error("the outcome of this write is unknown: {cause}; reopen the store to find out")]
     OutcomeUnknown {

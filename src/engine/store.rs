@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::batch::{Batch, Op};
 use super::inspect::{self, Inspection};
 use super::location::{SegmentId, Seqno};
-use super::log::{Commit, Condition, Log, Ticket};
+use super::log::{Commit, Condition, Log, Ticket, Urgency};
 use super::options::{Options, Sync};
 use super::recovery::{self, OpenReport};
 use super::scan::{Entry, Keys, Scan};
@@ -50,10 +50,10 @@ struct Shared {
     end: Option<SegmentId>,
 }
 
-/// A write that was appended by [`Store::submit`] and has not been waited for.
+/// A write that [`Store::submit`] took and that has not been waited for.
 ///
-/// Under [`Sync::Always`] readers do not see it, and a power cut may take it, until [`Pending::wait`] returns, for it or
-/// for a later one, or [`Store::sync`] does. Dropping it does not take the write back.
+/// Until [`Pending::wait`] returns, readers do not see it and anything may take it. It goes into the log with the next
+/// write or wait at the latest, and in its order; dropping this does not take it back.
 #[derive(Debug)]
 #[must_use = "the write is acknowledged when `wait` returns"]
 pub struct Pending {
@@ -62,11 +62,10 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Waits until the write, and every one before it, is as durable as the sync policy says, and visible. `None`
-    /// when nothing had to be written.
+    /// Waits until the write is as durable as the sync policy says, and visible. `None` when nothing had to be written.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] when making it durable failed.
+    /// [`Error::Io`] and [`Error::NotWritten`]: it is not there. [`Error::OutcomeUnknown`]: it may be.
     pub fn wait(self) -> Result<Option<Commit>> {
         self.log.wait(&self.ticket)?;
         Ok(self.ticket.commit)
@@ -184,13 +183,14 @@ impl Store {
         self.commit(batch.iter(), Condition::None)
     }
 
-    /// Appends `batch` and does not wait: what follows shares one sync with it. [`Pending::wait`] acknowledges it.
+    /// Takes `batch` and does not wait: what follows shares one system call and one sync with it. [`Pending::wait`]
+    /// acknowledges it. For many writes one after another; see [`Store::write`] for one.
     ///
     /// # Errors
     /// As [`Store::write`].
     pub fn submit(&self, batch: &Batch) -> Result<Pending> {
         let log = self.log()?;
-        let ticket = log.append(batch.iter(), Condition::None)?;
+        let ticket = log.append(batch.iter(), Condition::None, Urgency::WhenWaitedFor)?;
         Ok(Pending { log: Arc::clone(log), ticket })
     }
 
@@ -304,7 +304,7 @@ impl Store {
     /// Takes one segment apart.
     ///
     /// # Errors
-    /// [`Error::SegmentMissing`], and what the operating system says.
+    /// [`Error::NoSuchSegment`], and what the operating system says.
     pub fn inspect(&self, segment: SegmentId) -> Result<Inspection> {
         self.reveal()?;
         inspect::of_open_store(&self.0.path, &self.0.options, &self.0.state, segment)
@@ -347,7 +347,7 @@ impl Store {
         condition: Condition,
     ) -> Result<Option<Commit>> {
         let log = self.log()?;
-        let ticket = log.append(ops, condition)?;
+        let ticket = log.append(ops, condition, Urgency::Now)?;
         log.wait(&ticket)?;
         Ok(ticket.commit)
     }

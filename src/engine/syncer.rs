@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Syncer {
     stop: Arc<Stop>,
+    /// A forked child has this, and not the thread.
+    process: u32,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -35,16 +37,15 @@ impl Syncer {
                 while !theirs.wait(interval) {
                     match log.sync() {
                         Ok(()) => {}
-                        // Closed or poisoned: who writes is told so, and there is nothing left to do here.
-                        Err(error) => {
-                            tracing::debug!(%error, "no more background syncs");
-                            return;
-                        }
+                        // Who writes is told so, and there is nothing left to do here.
+                        Err(Error::Closed | Error::Poisoned { .. }) => return,
+                        // Perhaps a full disk: who waits for those writes is told, and the next round may go well.
+                        Err(error) => tracing::warn!(%error, "a background sync failed"),
                     }
                 }
             })
             .map_err(Error::io("start a thread for", "the background sync"))?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { stop, process: std::process::id(), thread: Some(thread) })
     }
 }
 
@@ -59,6 +60,9 @@ impl Stop {
 
 impl Drop for Syncer {
     fn drop(&mut self) {
+        if std::process::id() != self.process {
+            return;
+        }
         *self.stop.is_wanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.stop.wanted.notify_all();
         if let Some(thread) = self.thread.take() {

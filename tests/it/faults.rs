@@ -297,3 +297,45 @@ fn a_failed_fsync_is_not_tried_again_and_poisons_the_log_for_good() {
     }
     assert!(store.close().is_err(), "closing says that it is not clean");
 }
+
+#[test]
+fn submitted_writes_that_do_not_fit_on_the_disk_are_told_to_each_who_waits_and_the_next_ones_succeed() {
+    for sync in [Sync::Always, Sync::Never] {
+        let dir = scratch();
+        let plan = |at_call| Plan {
+            fault: Fault::Error(io::ErrorKind::StorageFull),
+            at_call,
+            from_then_on: false,
+            calls: AtomicU64::new(0),
+        };
+        let calls_of_open_and_put = {
+            let dir = scratch();
+            let plan = Arc::new(plan(u64::MAX));
+            let options =
+                Options::new().sync(sync).file_system(Arc::new(FaultyFileSystem(Arc::clone(&plan))));
+            let store = Store::open_with(dir.path(), options).expect("opens");
+            store.put("first", "1").expect("a put");
+            plan.calls.load(Ordering::SeqCst)
+        };
+        let file_system = Arc::new(FaultyFileSystem(Arc::new(plan(calls_of_open_and_put))));
+        let options = Options::new().sync(sync).file_system(file_system);
+        let store = Store::open_with(dir.path(), options.clone()).expect("opens");
+        store.put("first", "1").expect("a put");
+        let lost: Vec<_> = ["a", "b", "c"]
+            .iter()
+            .map(|key| store.submit(Batch::new().put(key, "lost")).expect("submits"))
+            .collect();
+        let mut lost = lost.into_iter();
+        let first = lost.next().expect("three").wait();
+        assert!(matches!(first, Err(Error::Io { .. })), "{first:?}");
+        let kept = store.submit(Batch::new().put("d", "kept")).expect("submits");
+        for pending in lost {
+            let outcome = pending.wait();
+            assert!(matches!(outcome, Err(Error::NotWritten { .. })), "{outcome:?}");
+        }
+        assert_eq!(kept.wait().expect("there is room again").map(|commit| commit.last.0), Some(2));
+        store.close().expect("closes");
+        let expected = [("d", "kept"), ("first", "1")];
+        assert_eq!(contents(&open(dir.path())), bytes_of(&Model::from(expected)));
+    }
+}

@@ -1,1 +1,259 @@
 //! The bytes on disk: the golden drawing, and files of every version ever written.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::common::{SteadyRandom, copy_of, files, open, quick, scratch, segment_path, value};
+use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
+use logkv::{Batch, Error, ManualClock, Options, Store};
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// The same store in every run: the clock stands still, and random numbers are not random.
+fn steady() -> Options {
+    quick().clock(Arc::new(ManualClock::at(1_700_000_000_000))).file_system(Arc::new(SteadyRandom::default()))
+}
+
+/// A small store with everything in it that version 1.0 writes.
+fn write_v1(dir: &Path) {
+    let store = Store::open_with(dir, steady()).expect("opens");
+    store.put("user:1", "alice").expect("a put");
+    store.put("user:2", "").expect("a put");
+    store.write(Batch::new().put("a", "1").put(b"\x00\xff", [0x80; 9])).expect("a batch");
+    store.delete("user:2").expect("a delete");
+    store.rotate().expect("rotates");
+    store.put("user:1", "Alice Cooper").expect("a put");
+    store.close().expect("closes");
+}
+
+fn assert_v1(store: &Store) {
+    assert_eq!(value(store, "user:1").as_deref(), Some("Alice Cooper"));
+    assert_eq!(value(store, "user:2"), None);
+    assert_eq!(value(store, "a").as_deref(), Some("1"));
+    assert_eq!(store.get(b"\x00\xff").expect("reads").as_deref(), Some(&[0x80; 9][..]));
+    assert_eq!(store.len(), 3);
+    assert_eq!(store.open_report().damage, []);
+}
+
+/// A row a field or part: offset, bytes, name.
+fn draw(out: &mut String, bytes: &[u8], at: usize, len: usize, name: &str) {
+    for (index, row) in bytes[at..at + len].chunks(16).enumerate() {
+        let hex: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text: String =
+            row.iter().map(|&b| if b.is_ascii_graphic() { char::from(b) } else { '.' }).collect();
+        let name = if index == 0 { name } else { "" };
+        let line = format!("{:06x}  {:<47}  {text:<16}  {name}", at + index * 16, hex.join(" "));
+        writeln!(out, "{}", line.trim_end()).expect("a String");
+    }
+}
+
+fn draw_fields(out: &mut String, bytes: &[u8], at: usize, fields: &[Field]) {
+    for field in fields {
+        draw(out, bytes, at + field.at, field.len, field.name);
+    }
+}
+
+/// Every byte of a segment with what it is.
+fn drawing(bytes: &[u8]) -> String {
+    let number = |at: usize, len: usize| (0..len).rev().fold(0, |n, i| n << 8 | usize::from(bytes[at + i]));
+    let mut out = String::from("segment header\n");
+    draw_fields(&mut out, bytes, 0, SEGMENT_FIELDS);
+    let mut at = number(12, 2);
+    let header_len = number(14, 2);
+    while at < bytes.len() {
+        writeln!(out, "\nrecord").expect("a String");
+        draw_fields(&mut out, bytes, at, RECORD_FIELDS);
+        let (value_len, key_len) = (number(at + 24, 4), number(at + 28, 2));
+        at += header_len;
+        for (len, name) in [(key_len, "key"), (value_len, "value")] {
+            let padding = len.next_multiple_of(8) - len;
+            draw(&mut out, bytes, at, len, name);
+            draw(&mut out, bytes, at + len, padding, "padding");
+            at += len + padding;
+        }
+    }
+    out
+}
+
+#[test]
+fn every_byte_of_a_small_segment_is_drawn() {
+    let dir = scratch();
+    write_v1(dir.path());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| {
+        let bytes = fs::read(segment_path(dir.path(), 1)).expect("the segment");
+        insta::assert_snapshot!("format-segment", drawing(&bytes));
+        let manifest = fs::read_to_string(dir.path().join("MANIFEST")).expect("MANIFEST");
+        insta::assert_snapshot!("format-manifest", manifest);
+    });
+}
+
+#[test]
+fn the_store_that_version_1_0_wrote_opens_for_ever() {
+    let dir = copy_of(&fixtures().join("v1"));
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+    assert_v1(&reader);
+    let writer = open(dir.path());
+    assert_v1(&writer);
+    writer.put("new", "record").expect("a put");
+    writer.close().expect("closes");
+    let store = open(dir.path());
+    assert_eq!(value(&store, "new").as_deref(), Some("record"));
+    assert_eq!(store.len(), 4);
+}
+
+#[test]
+fn this_version_writes_the_bytes_that_version_1_0_wrote() {
+    let dir = scratch();
+    write_v1(dir.path());
+    assert_eq!(files(dir.path()), files(&fixtures().join("v1")));
+}
+
+#[test]
+fn a_store_with_longer_record_headers_and_an_unknown_minor_version_opens() {
+    for name in ["v1-longer-record-header", "v1-unknown-minor"] {
+        let dir = copy_of(&fixtures().join(name));
+        assert_v1(&Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only"));
+        let store = open(dir.path());
+        assert_v1(&store);
+        // What this version adds goes into a segment that is laid out its way.
+        store.put("new", "record").expect("a put");
+        store.close().expect("closes");
+        let store = open(dir.path());
+        assert_eq!(value(&store, "new").as_deref(), Some("record"), "{name}");
+        assert_eq!(store.open_report().damage, [], "{name}");
+    }
+}
+
+#[test]
+fn an_unknown_major_version_or_feature_is_refused_with_a_sentence_and_nothing_is_changed() {
+    for (major, incompat, found) in [(2_u16, 0_u16, "2.0"), (1, 4, "1.0 with feature bits 0x0004")] {
+        let dir = copy_of(&fixtures().join("v1"));
+        let path = segment_path(dir.path(), 1);
+        let mut bytes = fs::read(&path).expect("the segment");
+        bytes[8..10].copy_from_slice(&major.to_le_bytes());
+        bytes[54..56].copy_from_slice(&incompat.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..60]);
+        bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+        fs::write(&path, bytes).expect("the change");
+        let before = files(dir.path());
+        let error = Store::open_with(dir.path(), quick()).map(drop).expect_err("must be refused");
+        assert!(matches!(error, Error::Unsupported { .. }));
+        assert_eq!(
+            error.to_string(),
+            format!("segment 1 has format {found}, which this version cannot read (it reads 1.x)")
+        );
+        assert_eq!(files(dir.path()), before);
+    }
+}
+
+/// The fixtures of formats that this version does not write are made from the one it does: the segment with the bytes of
+/// a later version put in, and all checksums right.
+mod later_versions {
+    use super::*;
+
+    fn crc(salt: &[u8], at: usize, bytes: &[u8]) -> [u8; 4] {
+        let place = [salt, &(at as u64).to_le_bytes()].concat();
+        crc32c::crc32c_append(crc32c::crc32c(&place), bytes).to_le_bytes()
+    }
+
+    fn number(bytes: &[u8], at: usize, len: usize) -> usize {
+        (0..len).rev().fold(0, |n, i| n << 8 | usize::from(bytes[at + i]))
+    }
+
+    fn seal_header(header: &mut [u8]) {
+        let crc = crc32c::crc32c(&header[..60]).to_le_bytes();
+        header[60..64].copy_from_slice(&crc);
+    }
+
+    /// The segment as a version would write it whose record headers have eight bytes more.
+    pub(super) fn with_longer_record_headers(bytes: &[u8]) -> Vec<u8> {
+        let salt = bytes[56..60].to_vec();
+        let mut out = bytes[..64].to_vec();
+        out[14..16].copy_from_slice(&40_u16.to_le_bytes());
+        seal_header(&mut out);
+        let mut at = 64;
+        while at < bytes.len() {
+            let body =
+                number(bytes, at + 28, 2).next_multiple_of(8) + number(bytes, at + 24, 4).next_multiple_of(8);
+            let mut record = [&bytes[at..at + 32], b"NEWFIELD", &bytes[at + 32..at + 32 + body]].concat();
+            let hcrc = crc(&salt, out.len(), &record[8..40]);
+            let rcrc = crc(&salt, out.len(), &record[8..]);
+            record[..4].copy_from_slice(&hcrc);
+            record[4..8].copy_from_slice(&rcrc);
+            out.extend_from_slice(&record);
+            at += 32 + body;
+        }
+        out
+    }
+
+    pub(super) fn with_unknown_minor(bytes: &[u8]) -> Vec<u8> {
+        let mut out = bytes.to_vec();
+        out[10..12].copy_from_slice(&7_u16.to_le_bytes());
+        seal_header(&mut out);
+        out
+    }
+
+    /// Rewrites MANIFEST's lines with `change`, and its checksum.
+    pub(super) fn rewrite_manifest(dir: &Path, change: impl Fn(&str) -> String) {
+        let path = dir.join("MANIFEST");
+        let text = fs::read_to_string(&path).expect("MANIFEST");
+        let body: String =
+            text.lines().filter(|line| !line.starts_with("crc ")).map(|line| change(line) + "\n").collect();
+        let crc = crc32c::crc32c(body.as_bytes());
+        fs::write(path, format!("{body}crc {crc:08x}\n")).expect("MANIFEST");
+    }
+}
+
+/// What the fixtures are made by: the test below holds them to it.
+fn write_fixture(name: &str, dir: &Path) {
+    write_v1(dir);
+    for id in [1, 2] {
+        let path = segment_path(dir, id);
+        let bytes = fs::read(&path).expect("the segment");
+        let changed = match name {
+            "v1" => bytes,
+            "v1-longer-record-header" => later_versions::with_longer_record_headers(&bytes),
+            "v1-unknown-minor" => later_versions::with_unknown_minor(&bytes),
+            other => panic!("no such fixture: {other}"),
+        };
+        fs::write(&path, &changed).expect("the change");
+        if name == "v1-longer-record-header" {
+            later_versions::rewrite_manifest(dir, |line| {
+                let Some(start) = line.strip_prefix(&format!("segment {id:06} ")) else {
+                    return line.to_owned();
+                };
+                let (start, _) = start.rsplit_once(' ').expect("a length");
+                format!("segment {id:06} {} {}", start.replace("64+32", "64+40"), changed.len())
+            });
+        }
+    }
+    if name == "v1-unknown-minor" {
+        later_versions::rewrite_manifest(dir, |line| match line {
+            "logkv manifest 1.0" => "logkv manifest 1.7\nfuture words that nobody here knows".to_owned(),
+            line => line.to_owned(),
+        });
+    }
+}
+
+#[test]
+fn the_fixtures_are_what_their_makers_make() {
+    for name in ["v1", "v1-longer-record-header", "v1-unknown-minor"] {
+        let dir = scratch();
+        write_fixture(name, dir.path());
+        let committed = fixtures().join(name);
+        if std::env::var_os("LOGKV_WRITE_FIXTURES").is_some() && !committed.exists() {
+            fs::create_dir_all(&committed).expect("a folder");
+            for (file, bytes) in files(dir.path()) {
+                fs::write(committed.join(file), bytes).expect("a file");
+            }
+        }
+        assert_eq!(files(dir.path()), files(&committed), "{name}");
+    }
+}

@@ -86,6 +86,7 @@ fn a_batch_that_only_deletes_what_is_missing_writes_nothing() {
     assert!(!store.delete("a").expect("a delete"));
     assert_eq!(store.write(&Batch::new()).expect("an empty write"), None);
     assert_eq!(store.stats().expect("stats").record_count, 0);
+    assert!(!crate::common::segment_path(dir.path(), 1).exists(), "not even a segment was made");
 }
 
 #[test]

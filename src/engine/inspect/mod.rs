@@ -81,7 +81,7 @@ impl Piece {
 /// written. Works on a store that does not open, and beside a writer.
 ///
 /// # Errors
-/// [`Error::SegmentMissing`] when there is no such file, [`Error::Unsupported`] for a format that this version does not
+/// [`Error::NoSuchSegment`], [`Error::SegmentMissing`] when MANIFEST lists it, [`Error::Unsupported`] for a format that this version does not
 /// read, and [`Error::Io`].
 pub fn segment(path: &Path, id: SegmentId) -> Result<Inspection> {
     let directory = OsFileSystem.open_directory(path).map_err(Error::io("open", path))?;
@@ -105,7 +105,12 @@ fn take_apart(
     now_ms: u64,
     state: Option<&State>,
 ) -> Result<Inspection> {
-    let bytes = neighbours.header_bytes(id)?;
+    let bytes = neighbours.header_bytes(id).map_err(|error| match error {
+        Error::SegmentMissing { segment } if neighbours.extent(id).is_none() => {
+            Error::NoSuchSegment { segment }
+        }
+        error => error,
+    })?;
     let header = header(id, &bytes)?;
     let known =
         state.map(State::segments).and_then(|set| set.iter().find(|segment| segment.id == id).cloned());
@@ -226,6 +231,14 @@ impl Inspection {
         let index =
             self.pieces[..pieces.start].iter().filter(|piece| matches!(piece, Piece::Record { .. })).count();
         Items { inspection: self, pieces, index: index as u64, resolved_to: 0, step: Items::FIRST_STEP }
+    }
+
+    /// The bytes of `range` as they stand in the file, damaged or not; fewer where the file ends before.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn bytes(&self, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+        self.segment.bytes_unchecked(range)
     }
 
     /// Each record's position, and its piece's.

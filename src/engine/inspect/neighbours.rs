@@ -42,7 +42,7 @@ impl Neighbours {
         let mut neighbours = Self { directory, known, has_manifest };
         // An orphan stands where its numbers say.
         if neighbours.get(id).is_none()
-            && let Some(orphan) = neighbours.known_by_header(id)?
+            && let Ok(Some(orphan)) = neighbours.known_by_header(id)
         {
             let at = neighbours.known.partition_point(|known| known.base_seq <= orphan.base_seq);
             neighbours.known.insert(at, orphan);

@@ -23,7 +23,7 @@ use super::segment::SegmentWriter;
 use super::state::State;
 use crate::error::{Error, Failure, Result};
 use pending::Pending;
-use writer::{Active, Writer};
+use writer::{Active, Loss, Mark, Writer};
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,21 @@ pub(crate) struct Ticket {
     pub(crate) commit: Option<Commit>,
     /// The record that has to be visible before the caller is told.
     waits_for: Seqno,
+    /// How many losses there had been when it was staged.
+    losses: usize,
 }
+
+/// When a write is put into the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Before `append` returns.
+    Now,
+    /// When somebody waits for it, or enough has come together.
+    WhenWaitedFor,
+}
+
+/// What comes together before it is written without anybody waiting: a system call for it costs next to nothing a byte.
+const GATHERED_LEN: usize = 64 << 10;
 
 /// Under which condition a write of one key is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +136,9 @@ impl Log {
                 active: end.active.map(|(segment, capacity)| Active { segment, capacity, is_marked: false }),
                 pending: Pending::default(),
                 appended: last,
+                written: Mark { seq: last, place: 0 },
                 durable: last,
+                losses: Vec::new(),
                 is_syncing: false,
                 poison: None,
                 lock: Some(end.lock),
@@ -141,34 +157,49 @@ impl Log {
         &self,
         ops: impl ExactSizeIterator<Item = Op<'a>> + Clone,
         condition: Condition,
+        urgency: Urgency,
     ) -> Result<Ticket> {
         let len = self.check_lengths(ops.clone())?;
         let mut guard = self.writable()?;
         let writer = &mut *guard;
-        if !self.condition_holds(writer, ops.clone(), condition)? {
-            return Ok(Ticket { commit: None, waits_for: writer.appended });
+        if !self.condition_holds(writer, ops.clone(), condition)? || self.is_void(writer, ops.clone())? {
+            return Ok(writer.ticket(None));
         }
         self.make_room(writer, len)?;
         let commit = self.stage(writer, ops)?;
-        if commit.is_some() {
-            let is_held_back =
-                matches!(self.settings.sync, Sync::Buffered(limit) if writer.staged_len() < limit);
-            if is_held_back {
-                self.holds_back.store(true, Ordering::Release);
-            } else {
-                self.hand_over(writer, commit)?;
-            }
+        let ticket = writer.ticket(commit);
+        let gathers = match (self.settings.sync, urgency) {
+            (Sync::Buffered(len), _) => writer.staged_len() < len,
+            (_, Urgency::WhenWaitedFor) => writer.staged_len() < GATHERED_LEN,
+            (_, Urgency::Now) => false,
+        };
+        if !gathers {
+            self.hand_over(writer)?;
+        } else if let Sync::Buffered(_) = self.settings.sync {
+            self.holds_back.store(true, Ordering::Release);
         }
-        Ok(Ticket { commit, waits_for: writer.appended })
+        Ok(ticket)
     }
 
     /// Waits until the write is as durable as the policy promises, and visible to readers.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] when making it durable failed.
+    /// [`Error::OutcomeUnknown`] when making it durable failed; when it could not be written, what the operating
+    /// system says or [`Error::NotWritten`].
     pub(crate) fn wait(&self, ticket: &Ticket) -> Result<()> {
+        if matches!(self.settings.sync, Sync::Buffered(_)) {
+            return Ok(());
+        }
+        let mut writer = self.lock();
+        if let Some(lost) = writer.loss_of(ticket.waits_for, ticket.losses) {
+            return Err(lost);
+        }
+        if writer.written.seq < ticket.waits_for {
+            writer.usable()?;
+            self.hand_over(&mut writer)?;
+        }
         match self.settings.sync {
-            Sync::Always => self.make_durable(self.lock(), ticket.waits_for),
+            Sync::Always => self.make_durable(writer, ticket.waits_for),
             Sync::Every(_) | Sync::Never | Sync::Buffered(_) => Ok(()),
         }
     }
@@ -179,7 +210,7 @@ impl Log {
     /// [`Error::OutcomeUnknown`], [`Error::Poisoned`], and what the operating system says.
     pub(crate) fn sync(&self) -> Result<()> {
         let mut writer = self.writable()?;
-        self.hand_over(&mut writer, None)?;
+        self.hand_over(&mut writer)?;
         let target = writer.appended;
         self.make_durable(writer, target)
     }
@@ -190,7 +221,7 @@ impl Log {
     /// What the operating system says.
     pub(crate) fn reveal(&self) -> Result<()> {
         if self.holds_back.load(Ordering::Acquire) && !self.fork_guard.is_fork() {
-            self.hand_over(&mut self.lock(), None)?;
+            self.hand_over(&mut self.lock())?;
         }
         Ok(())
     }
@@ -231,10 +262,10 @@ impl Log {
         closed
     }
 
-    /// The newest record appended, and the newest one known to be durable.
+    /// The newest record in the log, and the newest one known to be durable.
     pub(crate) fn progress(&self) -> (Seqno, Seqno) {
         let writer = self.lock();
-        (writer.appended, writer.durable)
+        (writer.written.seq, writer.durable)
     }
 
     /// The segment that records are appended to.
@@ -257,23 +288,22 @@ impl Log {
         Ok(writer)
     }
 
-    /// Puts what is staged into the file, and publishes it unless it has to be durable first. When that fails, the
-    /// records of `commit` are taken back.
-    fn hand_over(&self, writer: &mut Writer, commit: Option<Commit>) -> Result<()> {
+    /// Puts what is staged into the file, and publishes it unless it has to be durable first. When that fails, what was
+    /// staged is taken back, and who waits for it is told.
+    fn hand_over(&self, writer: &mut Writer) -> Result<()> {
         let Some(active) = &mut writer.active else { return Ok(()) };
         // Records acknowledged while they were held back are lost with a failed flush: that poisons the log.
         let held_back = self.holds_back.swap(false, Ordering::AcqRel);
-        let staged_at = active.segment.len() - active.segment.staged_len() as u64;
         if let Err(Failure { error, is_undone }) = active.segment.flush() {
             if held_back || !is_undone {
                 return Err(writer.fail(&error));
             }
-            if let Some(commit) = commit {
-                let place = writer.pending.end() - (commit.last.0 - commit.first.0 + 1);
-                writer.take_back(staged_at, place, commit.first.previous());
-            }
+            let loss = Loss { first: writer.written.seq.plus(1), cause: error.sentence() };
+            writer.losses.push(loss);
+            writer.take_back(writer.written, writer.active_len());
             return Err(error);
         }
+        writer.written = writer.mark();
         if self.settings.sync != Sync::Always {
             self.publish(writer, writer.appended);
         }
@@ -304,22 +334,22 @@ impl Log {
             let Some(file) = writer.active.as_ref().map(|active| active.segment.file()) else {
                 return Err(Error::Closed);
             };
-            let appended = writer.appended;
+            let written = writer.written.seq;
             writer.is_syncing = true;
             drop(writer);
             let outcome = file.sync();
             writer = self.lock();
             writer.is_syncing = false;
-            self.settle(&mut writer, appended, outcome)?;
+            self.settle(&mut writer, written, outcome)?;
         }
     }
 
-    /// Takes note of a sync that covered the records up to `appended`.
-    fn settle(&self, writer: &mut Writer, appended: Seqno, outcome: std::io::Result<()>) -> Result<()> {
+    /// Takes note of a sync that covered the records up to `written`.
+    fn settle(&self, writer: &mut Writer, written: Seqno, outcome: std::io::Result<()>) -> Result<()> {
         let settled = match outcome {
             Ok(()) => {
-                writer.durable = writer.durable.max(appended);
-                self.publish(writer, appended);
+                writer.durable = writer.durable.max(written);
+                self.publish(writer, written);
                 Ok(())
             }
             // After a failed fsync the kernel may have dropped the dirty pages and cleared the error: a second

@@ -43,7 +43,7 @@ impl Log {
 
     /// Makes the active segment's records durable and visible: it can be sealed then.
     pub(super) fn finish_active(&self, writer: &mut Writer) -> Result<()> {
-        self.hand_over(writer, None)?;
+        self.hand_over(writer)?;
         let Some(file) = writer.active.as_ref().map(|active| active.segment.file()) else { return Ok(()) };
         if writer.durable < writer.appended {
             self.settle(writer, writer.appended, file.sync())?;

@@ -51,21 +51,32 @@ impl Log {
         Ok(is_there == wanted)
     }
 
+    /// Whether `ops` only delete what is not there: nothing has to be written for them, not even a segment.
+    pub(super) fn is_void<'a>(&self, writer: &Writer, mut ops: impl Iterator<Item = Op<'a>>) -> Result<bool> {
+        let writes = ops.find_map(|op| match op {
+            Op::Put { .. } => Some(Ok(())),
+            Op::Delete { key } => {
+                self.replaced(writer, self.state.hash(key), key).map(|there| there.map(drop)).transpose()
+            }
+        });
+        writes.transpose().map(|writes| writes.is_none())
+    }
+
     /// Stages the batch's records; without effect when it fails.
     pub(super) fn stage<'a>(
         &self,
         writer: &mut Writer,
         ops: impl ExactSizeIterator<Item = Op<'a>>,
     ) -> Result<Option<Commit>> {
-        let (start, place, appended) = (writer.active_len(), writer.pending.end(), writer.appended);
+        let (mark, at) = (writer.mark(), writer.active_len());
         let staged = self.stage_ops(writer, ops);
         if staged.is_err() {
-            writer.take_back(start, place, appended);
+            writer.take_back(mark, at);
         }
         staged
     }
 
-    pub(super) fn stage_ops<'a>(
+    fn stage_ops<'a>(
         &self,
         writer: &mut Writer,
         ops: impl ExactSizeIterator<Item = Op<'a>>,
@@ -115,7 +126,7 @@ impl Log {
     }
 
     /// The put that a new record of `key` replaces, pending ones included.
-    pub(super) fn replaced(&self, writer: &Writer, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
+    fn replaced(&self, writer: &Writer, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
         match writer.pending_record(hash, key)? {
             Some(replaced) => Ok(replaced),
             None => self.state.replaceable(hash, key),

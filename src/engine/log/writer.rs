@@ -1,6 +1,7 @@
 //! What the log's lock guards.
 
 use super::pending::Pending;
+use super::{Commit, Ticket};
 use crate::engine::format::manifest::{Extent, Manifest};
 use crate::engine::fs::{Lock, StoreFile};
 use crate::engine::location::{SegmentId, Seqno};
@@ -17,13 +18,34 @@ pub(super) struct Writer {
     pub(super) pending: Pending,
     /// The number of the newest record appended.
     pub(super) appended: Seqno,
+    /// How far the log has been written to the file; what was appended since is staged.
+    pub(super) written: Mark,
     /// The number of the newest record known to be durable.
     pub(super) durable: Seqno,
+    /// What could not be written, and was taken back, since the log was opened.
+    pub(super) losses: Vec<Loss>,
     /// Whether a thread is syncing, outside the lock.
     pub(super) is_syncing: bool,
     /// The failure after which nothing is written any more.
     pub(super) poison: Option<String>,
     pub(super) lock: Option<Box<dyn Lock>>,
+}
+
+/// A moment of the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    /// The number of its newest record.
+    pub(super) seq: Seqno,
+    /// Where the next pending record goes.
+    pub(super) place: u64,
+}
+
+/// Staged records that could not be written.
+#[derive(Debug)]
+pub(super) struct Loss {
+    /// The number of the first one. It is given out again: to a write that is not staged before this is noted.
+    pub(super) first: Seqno,
+    pub(super) cause: String,
 }
 
 #[derive(Debug)]
@@ -70,13 +92,30 @@ impl Writer {
         self.active.as_ref().map_or(0, |active| active.segment.staged_len())
     }
 
-    /// Undoes the staging of records: what is staged from offset `at` on, and pending from `place` on.
-    pub(super) fn take_back(&mut self, at: u64, place: u64, appended: Seqno) {
+    /// A ticket for what was appended just now, or for what decided that nothing has to be.
+    pub(super) fn ticket(&self, commit: Option<Commit>) -> Ticket {
+        Ticket { commit, waits_for: self.appended, losses: self.losses.len() }
+    }
+
+    /// The log's end, with what is staged.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { seq: self.appended, place: self.pending.end() }
+    }
+
+    /// Undoes the staging of records since `mark`, when the active segment ended at `at`.
+    pub(super) fn take_back(&mut self, mark: Mark, at: u64) {
         if let Some(active) = &mut self.active {
             active.segment.unstage(at);
         }
-        self.pending.truncate(place);
-        self.appended = appended;
+        self.pending.truncate(mark.place);
+        self.appended = mark.seq;
+    }
+
+    /// Whether record `seq`, staged when there had been `losses`, could not be written.
+    pub(super) fn loss_of(&self, seq: Seqno, losses: usize) -> Option<Error> {
+        let since = self.losses.get(losses..).unwrap_or_default();
+        let loss = since.iter().find(|loss| loss.first <= seq)?;
+        Some(Error::NotWritten { cause: loss.cause.clone() })
     }
 
     /// What is pending for `key`: `None` nothing, `Some(None)` a delete.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{FoundDamage, OpenReport};
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::record::Kind;
-use crate::engine::format::segment_header::{HeaderError, SegmentHeader, StoreId};
+use crate::engine::format::segment_header::{self, HeaderError, Layout, SegmentHeader, StoreId};
 use crate::engine::fs::{Access, Directory, File, StoreFile};
 use crate::engine::judge::Verdict;
 use crate::engine::location::{Location, SegmentId, Seqno};
@@ -54,7 +54,7 @@ impl<'a> Load<'a> {
         let appends = matches!(line.extent, Extent::Closed(_)) && !self.options.read_only;
         let file = file::open(self.directory, line.id, if appends { Access::Write } else { Access::Read })?;
         let file_len = file::len(self.directory, line.id, &*file)?;
-        let created_ms = self.header(line, &*file)?;
+        let header = self.header(line, &*file)?;
         let (len, is_whole) = match line.extent {
             Extent::Active(_) => (self.readable_len(line, &file)?, false),
             Extent::Sealed(len) | Extent::Closed(len) => (len.min(file_len), len <= file_len),
@@ -64,13 +64,23 @@ impl<'a> Load<'a> {
             let damage = Damage::Truncated { wants, has: file_len };
             self.report.damage.push(FoundDamage { at, len: wants - file_len, damage });
         }
-        let resumes = appends && is_whole;
+        // A segment that another version laid out is not gone on with: its records would not be read as ours.
+        let is_ours = header.is_some_and(|header| {
+            header.minor == segment_header::MINOR && line.layout == Layout::current(line.layout.records.salt)
+        });
+        let resumes = appends && is_whole && is_ours;
         if resumes && file_len > len {
             // Behind the end that was closed there is nothing of ours, and the next record goes there.
             file.truncate(len).map_err(Error::io("truncate", self.path(line.id)))?;
         }
         let capacity = if resumes { len.max(self.options.segment_len_max) } else { len };
-        let segment = Arc::new(self.map(line, &file, created_ms, self.options.read_with, (len, capacity))?);
+        let segment = Arc::new(self.map(
+            line,
+            &file,
+            header.map_or(0, |header| header.created_ms),
+            self.options.read_with,
+            (len, capacity),
+        )?);
         self.state.add_segment(Arc::clone(&segment), capacity)?;
         self.replay(&segment)?;
         if resumes {
@@ -97,14 +107,14 @@ impl<'a> Load<'a> {
         Segment::new(identity, file, read_with, len, capacity).map_err(Error::io("map", self.path(line.id)))
     }
 
-    /// Checks the segment's header against its line, which says the same; the result is the time in it. Damage costs
-    /// nothing but the header: the line is used instead.
-    fn header(&mut self, line: &SegmentLine, file: &dyn File) -> Result<u64> {
+    /// The segment's header, if it is intact and this segment's. Damage costs nothing but the header: its line in
+    /// MANIFEST says the same.
+    fn header(&mut self, line: &SegmentLine, file: &dyn File) -> Result<Option<SegmentHeader>> {
         let bytes = file::first_bytes(self.directory, line.id, file)?;
         let damage = match SegmentHeader::decode(&bytes) {
             Ok(header) if header.store != self.store => Damage::Foreign("another store".to_owned()),
             Ok(header) if header.segment != line.id => Damage::Foreign(format!("segment {}", header.segment)),
-            Ok(header) => return Ok(header.created_ms),
+            Ok(header) => return Ok(Some(header)),
             Err(HeaderError::Damaged(damage)) => damage,
             Err(HeaderError::Unsupported(found)) => {
                 let what = format!("segment {}", line.id);
@@ -113,7 +123,7 @@ impl<'a> Load<'a> {
         };
         let at = Location { segment: line.id, offset: 0 };
         self.report.damage.push(FoundDamage { at, len: line.layout.header_len.into(), damage });
-        Ok(0)
+        Ok(None)
     }
 
     /// Puts every record of `segment` into the index. A damaged one goes in, too, under the key it shows: asking for

@@ -192,6 +192,15 @@ impl Segment {
         Ok(RawRecord { header, frame, bytes: bytes.into_owned() })
     }
 
+    /// The bytes of `range`, whatever they are; fewer at the segment's end.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn bytes_unchecked(&self, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+        let len = range.end.saturating_sub(range.start);
+        Ok(self.bytes(range.start, len)?.into_owned())
+    }
+
     /// The key of the record at `at`, whose header is known to be intact.
     ///
     /// # Errors
