@@ -52,6 +52,16 @@ pub fn count(count: u64, noun: &str) -> String {
     format!("{} {noun}{ending}", thousands(count))
 }
 
+/// Numbers in rising order, neighbours told as one: `1, 3 to 7, 9`.
+pub fn ranges(numbers: &[u64]) -> String {
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+    let told = runs.map(|run| match run {
+        [first, .., last] => format!("{first} to {last}"),
+        run => run.iter().map(u64::to_string).collect(),
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +75,13 @@ mod tests {
         );
         assert_eq!([percent(0, 0), percent(1, 3), percent(u64::MAX, u64::MAX)], [0, 33, 100]);
         assert_eq!([count(1, "key"), count(2, "key")], ["1 key", "2 keys"]);
+    }
+
+    #[test]
+    fn neighbours_are_told_as_one() {
+        assert_eq!(ranges(&[1, 3, 4, 5, 9]), "1, 3 to 5, 9");
+        assert_eq!(ranges(&[7]), "7");
+        assert_eq!(ranges(&[]), "");
     }
 
     #[test]

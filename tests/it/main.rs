@@ -7,5 +7,7 @@ mod faults;
 mod format;
 mod recovery;
 mod shell;
+mod shell_dump;
 mod store;
 mod structure;
+mod transcript;
