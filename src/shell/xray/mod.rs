@@ -17,9 +17,9 @@ mod text;
 use std::io::Write;
 use std::path::Path;
 
-use logkv::Error;
 use logkv::fs::StoreFile;
 use logkv::inspect::{self, Inspection, Item, RecordItem};
+use logkv::{Error, SegmentId, Store};
 
 use self::columns::Columns;
 use self::hex::RowLimit;
@@ -37,9 +37,9 @@ use super::units;
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let request = Request::of(invocation)?;
     let inspection = match session.store() {
-        Ok(store) => store.inspect(request.segment),
-        // A store that does not open can still be looked at.
-        Err(_) => inspect::segment(session.dir(), request.segment),
+        Ok(store) if !has_torn_tail(&store, request.segment) => store.inspect(request.segment),
+        // A store that does not open can still be looked at, and the tail that an open store leaves out.
+        _ => inspect::segment(session.dir(), request.segment),
     };
     let inspection = inspection.map_err(|error| match error {
         Error::NoSuchSegment { .. } => with_segments(error.into(), session.dir()),
@@ -47,6 +47,12 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     })?;
     let interrupt = session.interrupt.clone();
     dump(&inspection, &request, &mut session.out, &interrupt)
+}
+
+/// Whether `segment` ends in an unfinished write that opening the store left where it is.
+fn has_torn_tail(store: &Store, segment: SegmentId) -> bool {
+    let torn = store.open_report().torn.as_ref();
+    store.is_read_only() && torn.is_some_and(|torn| torn.at.segment == segment)
 }
 
 /// The failure to find a segment, with those that are there.
@@ -200,7 +206,6 @@ fn offset(item: &Item) -> u64 {
 mod tests {
     use super::*;
     use logkv::inspect::Range;
-    use logkv::{SegmentId, Store};
     use tempfile::TempDir;
 
     /// A segment with a record of each fate: a put that was replaced, one that was deleted, one that lives, and the
