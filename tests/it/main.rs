@@ -9,6 +9,8 @@ mod person;
 mod recovery;
 mod shell;
 mod shell_dump;
+mod shell_refusals;
+mod shell_scripts;
 mod store;
 mod structure;
 mod terminal;
