@@ -136,6 +136,31 @@ pub fn wrap(text: &str, width: usize) -> String {
     wrapped
 }
 
+/// `words` after `first`, in lines of at most `width` columns, each but the first indented by `indent`.
+pub fn hang<'a>(
+    width: usize,
+    first: &str,
+    indent: usize,
+    words: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let mut text = first.to_owned();
+    let mut column = first.width();
+    let mut gap = 0;
+    for word in words {
+        if gap > 0 && column + gap + word.width() > width {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', indent));
+            column = indent + word.width();
+        } else {
+            text.extend(std::iter::repeat_n(' ', gap));
+            column += gap + word.width();
+        }
+        text.push_str(word);
+        gap = 1;
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +214,13 @@ mod tests {
         assert_eq!(wrap("ab cd\nef  gh", 5), "ab cd\nef gh");
         assert_eq!(wrap("abcdefgh i", 5), "abcdefgh\ni");
         assert_eq!(wrap("", 5), "");
+    }
+
+    #[test]
+    fn a_text_hangs_below_what_it_begins_with() {
+        let text = hang(20, "  ! ", 4, "bytes that are no valid record".split(' '));
+        assert_eq!(text, "  ! bytes that are\n    no valid record");
+        assert_eq!(hang(20, "", 2, "two  blanks stay".split(' ')), "two  blanks stay");
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
 
 #[test]
 fn what_may_not_be_read_is_named_with_the_reason() {
-    let mut transcript = with_store();
+    let transcript = with_store();
     let set = |name: &str, mode| {
         fs::set_permissions(transcript.path(name), Permissions::from_mode(mode)).expect("it is ours");
     };

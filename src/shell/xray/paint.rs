@@ -103,43 +103,7 @@ pub fn fit(look: &Look, text: &str, width: usize) -> String {
     clip(text, width, glyphs(look).cut)
 }
 
-/// `words` after `first`, in lines of at most `width` columns, each but the first indented by `indent`.
-pub fn wrap<'a>(
-    width: usize,
-    first: &str,
-    indent: usize,
-    words: impl IntoIterator<Item = &'a str>,
-) -> String {
-    let mut text = first.to_owned();
-    let mut column = first.width();
-    let mut gap = 0;
-    for word in words {
-        if gap > 0 && column + gap + word.width() > width {
-            text.push('\n');
-            text.extend(std::iter::repeat_n(' ', indent));
-            column = indent + word.width();
-        } else {
-            text.extend(std::iter::repeat_n(' ', gap));
-            column += gap + word.width();
-        }
-        text.push_str(word);
-        gap = 1;
-    }
-    text
-}
-
 /// The blanks that are missing to make `text` `width` columns wide.
 pub fn padding(text: &str, width: usize) -> std::iter::RepeatN<char> {
     std::iter::repeat_n(' ', width.saturating_sub(text.width()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prose_is_wrapped_at_the_width_and_indented() {
-        let text = wrap(20, "  ! ", 4, "bytes that are no valid record".split(' '));
-        assert_eq!(text, "  ! bytes that are\n    no valid record");
-    }
 }
