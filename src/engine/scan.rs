@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use super::keydir::Address;
+use super::keydir::{Address, Snapshot};
 use super::location::{Location, Seqno};
 use super::segment::Record;
 use super::state::{SegmentSet, State};
@@ -75,21 +75,20 @@ struct Ordered {
 }
 
 impl Keys {
-    pub(crate) fn new(state: &Arc<State>, range: &impl RangeBounds<[u8]>) -> Self {
-        Self(Ordered::new(state, range))
+    pub(crate) fn new(state: &Arc<State>, snapshot: &Snapshot, range: &impl RangeBounds<[u8]>) -> Self {
+        Self(Ordered::new(state, snapshot, range))
     }
 }
 
 impl Scan {
-    pub(crate) fn new(state: &Arc<State>, range: &impl RangeBounds<[u8]>) -> Self {
-        Self(Ordered::new(state, range))
+    pub(crate) fn new(state: &Arc<State>, snapshot: &Snapshot, range: &impl RangeBounds<[u8]>) -> Self {
+        Self(Ordered::new(state, snapshot, range))
     }
 }
 
 impl Ordered {
     /// Reads and sorts the keys of the range: a pass over all keys of the store.
-    fn new(state: &Arc<State>, range: &impl RangeBounds<[u8]>) -> Self {
-        let snapshot = state.keydir.snapshot();
+    fn new(state: &Arc<State>, snapshot: &Snapshot, range: &impl RangeBounds<[u8]>) -> Self {
         // After the snapshot: a slot's segment was in the set before the slot was.
         let set = state.segments();
         let (mut keys, mut failures) = (Vec::new(), Vec::new());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::batch::{Batch, Op};
 use super::inspect::{self, Inspection};
+use super::keydir::Snapshot;
 use super::location::{SegmentId, Seqno};
 use super::log::{Commit, Condition, Log, Ticket, Urgency};
 use super::options::{Options, Sync};
@@ -227,7 +228,7 @@ impl Store {
     /// What the operating system says.
     pub fn keys(&self, range: impl RangeBounds<[u8]>) -> Result<Keys> {
         self.reveal()?;
-        Ok(Keys::new(&self.0.state, &range))
+        Ok(Keys::new(&self.0.state, &self.freeze(), &range))
     }
 
     /// As [`Store::keys`], with the values.
@@ -236,7 +237,7 @@ impl Store {
     /// What the operating system says.
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<Scan> {
         self.reveal()?;
-        Ok(Scan::new(&self.0.state, &range))
+        Ok(Scan::new(&self.0.state, &self.freeze(), &range))
     }
 
     /// The keys that start with `prefix`, in ascending byte order.
@@ -350,6 +351,12 @@ impl Store {
         let ticket = log.append(ops, condition, Urgency::Now)?;
         log.wait(&ticket)?;
         Ok(ticket.commit)
+    }
+
+    /// The index as it is now, with no batch half in it.
+    fn freeze(&self) -> Snapshot {
+        let look = || self.0.state.keydir.snapshot();
+        self.0.log.as_ref().map_or_else(look, |log| log.between_batches(look))
     }
 
     fn reveal(&self) -> Result<()> {

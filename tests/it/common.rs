@@ -1,12 +1,8 @@
 //! What the rooms share: stores in temporary directories, and their files.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-use logkv::fs::{Directory, FileSystem, OsFileSystem, PathKind};
 use logkv::{Options, Store, Sync};
 use tempfile::TempDir;
 
@@ -64,29 +60,4 @@ pub(crate) fn killed(store: Store, dir: &Path) -> TempDir {
     let copy = copy_of(dir);
     drop(store);
     copy
-}
-
-/// The operating system's files, with random numbers that are the same in every run: golden files need them.
-#[derive(Debug, Default)]
-pub(crate) struct SteadyRandom(AtomicU8);
-
-impl FileSystem for SteadyRandom {
-    fn kind(&self, path: &Path) -> io::Result<PathKind> {
-        OsFileSystem.kind(path)
-    }
-
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        OsFileSystem.create_directory(path)
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        for byte in bytes {
-            *byte = self.0.fetch_add(0x11, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        OsFileSystem.open_directory(path)
-    }
 }

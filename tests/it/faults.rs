@@ -1,16 +1,12 @@
 //! A file system that fails: every call of a script of operations, in every way, once or from then on.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::common::{open, scratch};
-use logkv::fs::{
-    Access, Directory, File, FileSystem, LockOutcome, Mapping, OsFileSystem, PathKind, StoreFile,
-};
+use crate::hooked::{Call, Hook, Hooked};
 use logkv::{Batch, Error, Options, Store, Sync};
 
 /// What goes wrong.
@@ -28,9 +24,15 @@ struct Plan {
     at_call: u64,
     from_then_on: bool,
     calls: AtomicU64,
+    /// Whether the write under way is the short one.
+    is_short: AtomicBool,
 }
 
 impl Plan {
+    fn new(fault: Fault, at_call: u64, from_then_on: bool) -> Self {
+        Self { fault, at_call, from_then_on, calls: AtomicU64::new(0), is_short: AtomicBool::new(false) }
+    }
+
     /// The fault that this call meets.
     fn next(&self) -> Option<Fault> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
@@ -38,116 +40,26 @@ impl Plan {
         is_hit.then_some(self.fault)
     }
 
-    fn check(&self) -> io::Result<()> {
-        match self.next() {
-            None => Ok(()),
-            Some(Fault::Error(kind)) => Err(kind.into()),
-            Some(Fault::Short) => Err(io::ErrorKind::Other.into()),
-        }
-    }
-
     fn was_met(&self) -> bool {
         self.calls.load(Ordering::SeqCst) > self.at_call
     }
 }
 
-#[derive(Clone, Debug)]
-struct FaultyFileSystem(Arc<Plan>);
-
-impl FileSystem for FaultyFileSystem {
-    fn kind(&self, path: &Path) -> io::Result<PathKind> {
-        OsFileSystem.kind(path)
-    }
-
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.0.check()?;
-        OsFileSystem.create_directory(path)
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        OsFileSystem.random(bytes)
-    }
-
-    fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        Ok(Arc::new(FaultyDirectory(OsFileSystem.open_directory(path)?, Arc::clone(&self.0))))
-    }
-}
-
-#[derive(Debug)]
-struct FaultyDirectory(Arc<dyn Directory>, Arc<Plan>);
-
-impl Directory for FaultyDirectory {
-    fn names(&self) -> io::Result<Vec<OsString>> {
-        self.0.names()
-    }
-
-    fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
-        if access == Access::Create {
-            self.1.check()?;
-        }
-        Ok(Arc::new(FaultyFile(self.0.open(file, access)?, Arc::clone(&self.1))))
-    }
-
-    fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
-        self.1.check()?;
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, file: StoreFile) -> io::Result<()> {
-        self.1.check()?;
-        self.0.remove(file)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.1.check()?;
-        self.0.sync()
-    }
-
-    fn lock(&self) -> io::Result<LockOutcome> {
-        self.0.lock()
-    }
-
-    fn path(&self, file: StoreFile) -> PathBuf {
-        self.0.path(file)
-    }
-}
-
-#[derive(Debug)]
-struct FaultyFile(Arc<dyn File>, Arc<Plan>);
-
-impl File for FaultyFile {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, at)
-    }
-
-    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        match self.1.next() {
-            None => self.0.write_at(bytes, at),
-            Some(Fault::Short) => self.0.write_at(&bytes[..bytes.len().div_ceil(2)], at),
-            Some(Fault::Error(kind)) => Err(kind.into()),
+impl Hook for Plan {
+    fn before(&self, call: Call) -> io::Result<()> {
+        match (self.next(), call) {
+            (None, _) => Ok(()),
+            (Some(Fault::Error(kind)), _) => Err(kind.into()),
+            (Some(Fault::Short), Call::Write) => {
+                self.is_short.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            (Some(Fault::Short), _) => Err(io::ErrorKind::Other.into()),
         }
     }
 
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.1.check()?;
-        self.0.truncate(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.1.check()?;
-        self.0.sync()
-    }
-
-    fn drop_cache(&self) {
-        self.0.drop_cache();
-    }
-
-    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
-        self.0.map(len)
+    fn take(&self, len: usize) -> usize {
+        if self.is_short.swap(false, Ordering::SeqCst) { len.div_ceil(2) } else { len }
     }
 }
 
@@ -214,7 +126,7 @@ fn try_fault(plan: Plan, sync: Sync) -> bool {
     let dir = scratch();
     let what = format!("{plan:?} under {sync:?}");
     let plan = Arc::new(plan);
-    let file_system = Arc::new(FaultyFileSystem(Arc::clone(&plan)));
+    let file_system = Arc::new(Hooked(Arc::clone(&plan)));
     let options = Options::new().sync(sync).segment_len_max(400).file_system(file_system);
     let mut model = Model::new();
     // What a reopen may find besides: the model after a step whose outcome is unknown.
@@ -254,9 +166,7 @@ fn case_19_a_call_that_fails_leaves_the_old_or_the_new_and_a_reopen_agrees() {
                 if from_then_on && matches!(fault, Fault::Error(Interrupted)) {
                     continue;
                 }
-                let met = (0..).map(|at_call| {
-                    try_fault(Plan { fault, at_call, from_then_on, calls: AtomicU64::new(0) }, sync)
-                });
+                let met = (0..).map(|at_call| try_fault(Plan::new(fault, at_call, from_then_on), sync));
                 let count = met.take_while(|&met| met).count();
                 assert!(count > 30, "only {count} calls were made to fail");
             }
@@ -267,24 +177,18 @@ fn case_19_a_call_that_fails_leaves_the_old_or_the_new_and_a_reopen_agrees() {
 #[test]
 fn a_failed_fsync_is_not_tried_again_and_poisons_the_log_for_good() {
     let dir = scratch();
-    let calls = |at_call| Plan {
-        fault: Fault::Error(io::ErrorKind::Other),
-        at_call,
-        from_then_on: false,
-        calls: AtomicU64::new(0),
-    };
+    let plan = |at_call| Plan::new(Fault::Error(io::ErrorKind::Other), at_call, false);
     // The calls before it: MANIFEST of the new store, the first segment, MANIFEST again, and two puts.
     let fsync_of_second_put = {
-        let plan = Arc::new(calls(u64::MAX));
-        let options = Options::new().file_system(Arc::new(FaultyFileSystem(Arc::clone(&plan))));
+        let plan = Arc::new(plan(u64::MAX));
+        let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&plan))));
         let dir = scratch();
         let store = Store::open_with(dir.path(), options).expect("opens");
         store.put("a", "1").expect("a put");
         store.put("b", "2").expect("a put");
         plan.calls.load(Ordering::SeqCst) - 1
     };
-    let options =
-        Options::new().file_system(Arc::new(FaultyFileSystem(Arc::new(calls(fsync_of_second_put)))));
+    let options = Options::new().file_system(Arc::new(Hooked(Arc::new(plan(fsync_of_second_put)))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.put("a", "1").expect("a put");
     assert!(matches!(store.put("b", "2"), Err(Error::OutcomeUnknown { .. })));
@@ -302,22 +206,16 @@ fn a_failed_fsync_is_not_tried_again_and_poisons_the_log_for_good() {
 fn submitted_writes_that_do_not_fit_on_the_disk_are_told_to_each_who_waits_and_the_next_ones_succeed() {
     for sync in [Sync::Always, Sync::Never] {
         let dir = scratch();
-        let plan = |at_call| Plan {
-            fault: Fault::Error(io::ErrorKind::StorageFull),
-            at_call,
-            from_then_on: false,
-            calls: AtomicU64::new(0),
-        };
+        let plan = |at_call| Plan::new(Fault::Error(io::ErrorKind::StorageFull), at_call, false);
         let calls_of_open_and_put = {
             let dir = scratch();
             let plan = Arc::new(plan(u64::MAX));
-            let options =
-                Options::new().sync(sync).file_system(Arc::new(FaultyFileSystem(Arc::clone(&plan))));
+            let options = Options::new().sync(sync).file_system(Arc::new(Hooked(Arc::clone(&plan))));
             let store = Store::open_with(dir.path(), options).expect("opens");
             store.put("first", "1").expect("a put");
             plan.calls.load(Ordering::SeqCst)
         };
-        let file_system = Arc::new(FaultyFileSystem(Arc::new(plan(calls_of_open_and_put))));
+        let file_system = Arc::new(Hooked(Arc::new(plan(calls_of_open_and_put))));
         let options = Options::new().sync(sync).file_system(file_system);
         let store = Store::open_with(dir.path(), options.clone()).expect("opens");
         store.put("first", "1").expect("a put");

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::common::{SteadyRandom, copy_of, files, open, quick, scratch, segment_path, value};
+use crate::common::{copy_of, files, open, quick, scratch, segment_path, value};
+use crate::hooked::{SteadyRandom, hooked};
 use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
 use logkv::{Batch, Error, ManualClock, Options, Store};
 
@@ -15,7 +16,7 @@ fn fixtures() -> PathBuf {
 
 /// The same store in every run: the clock stands still, and random numbers are not random.
 fn steady() -> Options {
-    quick().clock(Arc::new(ManualClock::at(1_700_000_000_000))).file_system(Arc::new(SteadyRandom::default()))
+    quick().clock(Arc::new(ManualClock::at(1_700_000_000_000))).file_system(hooked(SteadyRandom::default()))
 }
 
 /// A small store with everything in it that version 1.0 writes.

@@ -2,9 +2,12 @@
 
 mod cases;
 mod common;
+mod concurrency;
 mod damage;
 mod faults;
 mod format;
+mod hooked;
+mod model;
 mod person;
 mod recovery;
 mod shell;

@@ -272,3 +272,51 @@ fn threads_that_write_at_the_same_time_lose_nothing_under_always() {
     store.close().expect("closes");
     assert_eq!(open(dir.path()).len(), 400);
 }
+
+#[test]
+fn a_scan_beside_a_writer_never_shows_half_a_batch() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let keys: Vec<String> = (0..40).map(|n| format!("key{n}")).collect();
+    let write = |round: u32| {
+        let mut batch = Batch::new();
+        for key in &keys {
+            batch.put(key, round.to_string());
+        }
+        store.write(&batch).expect("a batch");
+    };
+    write(0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut values: Vec<_> = store
+                    .scan(..)
+                    .expect("scans")
+                    .map(|entry| entry.expect("reads").value.to_vec())
+                    .collect();
+                assert_eq!(values.len(), keys.len());
+                values.dedup();
+                assert_eq!(values.len(), 1, "all values are of one batch");
+            }
+        });
+        (1..2000).for_each(write);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_closed_store_opens_again_although_other_threads_are_starting_programs() {
+    let dir = scratch();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                std::process::Command::new("true").status().expect("a program can be started");
+            }
+        });
+        let opens = (0..300).try_for_each(|_| Store::open_with(dir.path(), quick())?.close());
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        opens.expect("nobody holds the lock");
+    });
+}

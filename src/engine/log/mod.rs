@@ -268,6 +268,12 @@ impl Log {
         (writer.written.seq, writer.durable)
     }
 
+    /// What `look` sees while nothing is published: a moment between two batches, never one inside.
+    pub(crate) fn between_batches<T>(&self, look: impl FnOnce() -> T) -> T {
+        let _writer = self.lock();
+        look()
+    }
+
     /// The segment that records are appended to.
     pub(crate) fn active_id(&self) -> Option<SegmentId> {
         self.lock().active.as_ref().map(Active::id)

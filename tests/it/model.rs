@@ -1,0 +1,249 @@
+//! A store is a map, whatever happens to its files: random steps, with reopening and crashing among them.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::time::Duration;
+
+use logkv::{Batch, Options, ReadWith, Store, Sync};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::common::{killed, scratch};
+
+/// Few keys, so that they are written again and again; some long, some binary.
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => (0_u8..12).prop_map(|n| vec![b'k', n]),
+        1 => Just(vec![0]),
+        1 => Just(vec![0xff; 300]),
+    ]
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => prop::collection::vec(any::<u8>(), 0..40),
+        1 => prop::collection::vec(any::<u8>(), 300..700),
+    ]
+}
+
+type Change = (Vec<u8>, Option<Vec<u8>>);
+
+fn change() -> impl Strategy<Value = Change> {
+    (key(), prop_oneof![3 => bytes().prop_map(Some), 1 => Just(None)])
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(Vec<u8>, Vec<u8>),
+    PutIfAbsent(Vec<u8>, Vec<u8>),
+    PutIfPresent(Vec<u8>, Vec<u8>),
+    Delete(Vec<u8>),
+    Batch(Vec<Change>),
+    /// Submits each change by itself, and then waits for all.
+    Submit(Vec<Change>),
+    Scan(Vec<u8>, Vec<u8>),
+    Rotate,
+    Sync,
+    Reopen,
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (key(), bytes()).prop_map(|(key, value)| Step::Put(key, value)),
+        1 => (key(), bytes()).prop_map(|(key, value)| Step::PutIfAbsent(key, value)),
+        1 => (key(), bytes()).prop_map(|(key, value)| Step::PutIfPresent(key, value)),
+        4 => key().prop_map(Step::Delete),
+        2 => prop::collection::vec(change(), 0..6).prop_map(Step::Batch),
+        2 => prop::collection::vec(change(), 0..6).prop_map(Step::Submit),
+        2 => (key(), key()).prop_map(|(from, to)| Step::Scan(from, to)),
+        1 => Just(Step::Rotate),
+        1 => Just(Step::Sync),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Crash),
+    ]
+}
+
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn apply(map: &mut Map, (key, value): &Change) {
+    match value {
+        Some(value) => map.insert(key.clone(), value.clone()),
+        None => map.remove(key),
+    };
+}
+
+fn batch_of(changes: &[Change]) -> Batch {
+    let mut batch = Batch::new();
+    for (key, value) in changes {
+        match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        };
+    }
+    batch
+}
+
+/// A store and the map it should be.
+struct Pair {
+    dir: TempDir,
+    options: Options,
+    /// `None` only while it is exchanged.
+    store: Option<Store>,
+    map: Map,
+    /// The newest number handed out.
+    last_seq: u64,
+}
+
+impl Pair {
+    fn new(options: Options) -> Self {
+        let dir = scratch();
+        let store = Store::open_with(dir.path(), options.clone()).expect("opens");
+        Self { dir, options, store: Some(store), map: Map::new(), last_seq: 0 }
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("open between steps")
+    }
+
+    fn commit(&mut self, commit: Option<logkv::Commit>) {
+        if let Some(commit) = commit {
+            assert!(commit.first.0 > self.last_seq, "numbers only grow");
+            self.last_seq = commit.last.0;
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Put(key, value) => {
+                let commit = self.store().put(key, value).expect("a put");
+                self.commit(Some(commit));
+                self.map.insert(key.clone(), value.clone());
+            }
+            Step::PutIfAbsent(key, value) => {
+                let commit = self.store().put_if_absent(key, value).expect("a put");
+                assert_eq!(commit.is_some(), !self.map.contains_key(key));
+                self.commit(commit);
+                self.map.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+            Step::PutIfPresent(key, value) => {
+                let commit = self.store().put_if_present(key, value).expect("a put");
+                assert_eq!(commit.is_some(), self.map.contains_key(key));
+                self.commit(commit);
+                self.map.entry(key.clone()).and_modify(|there| there.clone_from(value));
+            }
+            Step::Delete(key) => {
+                let was_there = self.store().delete(key).expect("a delete");
+                assert_eq!(was_there, self.map.remove(key).is_some());
+            }
+            Step::Batch(changes) => {
+                let commit = self.store().write(&batch_of(changes)).expect("a batch");
+                self.commit(commit);
+                changes.iter().for_each(|change| apply(&mut self.map, change));
+            }
+            Step::Submit(changes) => {
+                let submit =
+                    |change| self.store().submit(&batch_of(std::slice::from_ref(change))).expect("submits");
+                let pending: Vec<_> = changes.iter().map(submit).collect();
+                for pending in pending {
+                    let commit = pending.wait().expect("waits");
+                    self.commit(commit);
+                }
+                changes.iter().for_each(|change| apply(&mut self.map, change));
+            }
+            Step::Scan(from, to) => self.check_scan(from, to),
+            Step::Rotate => drop(self.store().rotate().expect("rotates")),
+            Step::Sync => self.store().sync().expect("syncs"),
+            Step::Reopen => {
+                self.store.take().expect("open").close().expect("closes");
+                self.open();
+            }
+            Step::Crash => {
+                let store = self.store.take().expect("open");
+                // What this policy holds back in the process dies with it.
+                store.sync().expect("syncs");
+                self.dir = killed(store, self.dir.path());
+                self.open();
+            }
+        }
+    }
+
+    fn open(&mut self) {
+        let store = Store::open_with(self.dir.path(), self.options.clone()).expect("opens");
+        assert_eq!(store.open_report().damage, []);
+        assert_eq!(store.open_report().torn, None);
+        self.store = Some(store);
+        self.check_all();
+    }
+
+    fn check_scan(&self, from: &[u8], to: &[u8]) {
+        let (from, to) = if from <= to { (from, to) } else { (to, from) };
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        let expected: Vec<_> =
+            self.map.iter().filter(|(key, _)| from <= key.as_slice() && key.as_slice() < to).collect();
+        let entry = |entry: logkv::Result<logkv::Entry>| entry.expect("reads");
+        let forward: Vec<_> = self.store().scan(range).expect("scans").map(entry).collect();
+        assert!(
+            forward
+                .iter()
+                .map(|entry| (&*entry.meta.key, &*entry.value))
+                .eq(expected.iter().map(|(k, v)| (&***k, &***v)))
+        );
+        let backward: Vec<_> = self
+            .store()
+            .keys(range)
+            .expect("keys")
+            .rev()
+            .map(|key| key.expect("reads").key.to_vec())
+            .collect();
+        assert!(backward.iter().eq(expected.iter().rev().map(|(key, _)| *key)));
+    }
+
+    fn check_all(&self) {
+        assert_eq!(self.store().len(), self.map.len() as u64);
+        for n in 0..12 {
+            let key = vec![b'k', n];
+            let value = self.store().get(&key).expect("reads").map(|value| value.to_vec());
+            assert_eq!(value.as_ref(), self.map.get(&key), "{key:?}");
+        }
+        self.check_scan(&[], &[0xff; 301]);
+        let stats = self.store().stats().expect("stats");
+        let live: u64 = self.store().keys(..).expect("keys").map(|key| key.expect("reads").len).sum();
+        assert_eq!(stats.live_len, live);
+        for segment in self.store().segments().expect("segments") {
+            let totals = self.store().inspect(segment.id).expect("inspects").totals;
+            let counted = (totals.live_count, totals.live_len, totals.tombstone_count, totals.record_count);
+            let kept = (segment.live_count, segment.live_len, segment.tombstone_count, segment.record_count);
+            assert_eq!(kept, counted, "the counters equal a recount from the file");
+        }
+    }
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let sync = prop_oneof![
+        Just(Sync::Always),
+        Just(Sync::Never),
+        Just(Sync::Every(Duration::from_millis(1))),
+        (0_usize..2000).prop_map(Sync::Buffered),
+    ];
+    let read_with = prop_oneof![Just(ReadWith::Mmap), Just(ReadWith::Pread)];
+    (sync, read_with, 128_u64..2000).prop_map(|(sync, read_with, len)| {
+        Options::new().sync(sync).read_with(read_with).segment_len_max(len)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_store_is_a_map_whatever_happens_to_its_files(
+        options in options(),
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut pair = Pair::new(options);
+        for step in &steps {
+            pair.step(step);
+        }
+        pair.check_all();
+    }
+}
