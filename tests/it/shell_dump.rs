@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use logkv::{ManualClock, Options, Store};
 
-use crate::common::{SteadyRandom, files, quick, scratch, segment_path};
+use crate::common::{files, quick, scratch, segment_path};
+use crate::hooked::{SteadyRandom, hooked};
 use crate::transcript::Transcript;
 
 /// 2026-01-31T05:56:40Z.
 const NOON: u64 = 1_769_839_000_000;
 
 fn options(clock: &Arc<ManualClock>) -> Options {
-    quick().clock(clock.clone()).file_system(Arc::new(SteadyRandom::default()))
+    quick().clock(clock.clone()).file_system(hooked(SteadyRandom::default()))
 }
 
 /// A store of two segments in `d`: keys of all kinds, and records of every fate.

@@ -114,7 +114,7 @@ impl Directory for OsDirectory {
             Ok(()) => {
                 file.set_len(0)?;
                 writeln!(file, "{}", std::process::id())?;
-                Ok(LockOutcome::Held(Box::new(OsLock(file))))
+                Ok(LockOutcome::Held(Box::new(OsLock { file, owner: std::process::id() })))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -131,15 +131,25 @@ impl Directory for OsDirectory {
     }
 }
 
-/// The open LOCK file; closing it lets go.
+/// The open LOCK file, and the process that locked it.
 #[derive(Debug)]
-struct OsLock(std::fs::File);
+struct OsLock {
+    file: std::fs::File,
+    owner: u32,
+}
 
 impl Lock for OsLock {}
 
 impl Drop for OsLock {
     fn drop(&mut self) {
+        // A fork does not own the store: its parent still does.
+        if self.owner != std::process::id() {
+            return;
+        }
         // A closed store looks the same whoever had it open. Failing to clear the pid harms nobody.
-        let _ = self.0.set_len(0);
+        let _ = self.file.set_len(0);
+        // Closing the file is not enough: a program that another thread is just starting holds a copy of it until it
+        // has become that program, and the store would be locked for as long.
+        let _ = self.file.unlock();
     }
 }
