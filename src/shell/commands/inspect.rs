@@ -135,7 +135,7 @@ fn run_stats(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> 
                 let bar = bar(stats.live_len, stats.dead_len, look.width.saturating_sub(16).min(60), look);
                 writeln!(
                     out,
-                    "{bar} {}% live",
+                    "{bar} {} live",
                     units::percent(stats.live_len, stats.live_len + stats.dead_len)
                 )?;
             }
