@@ -249,3 +249,20 @@ fn a_reader_that_leaves_ends_the_program_in_silence() {
     let output = child.wait_with_output().expect("the program ends");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+#[test]
+fn a_flag_decides_about_colours_whatever_the_environment_says() {
+    let mut transcript = Transcript::new();
+    transcript.run("d put user:1 alice");
+    let colored = |flags: &[&str], name: &str| {
+        let args = [flags, &["-m", "table", "d", "scan"]].concat();
+        let output = transcript.command(&args).env(name, "1").output().expect("the program runs");
+        // A heading is bold and a key is cyan.
+        ["\u{1b}[1mkey", "\u{1b}[38;5;6muser:1"]
+            .map(|part| String::from_utf8_lossy(&output.stdout).contains(part))
+    };
+    assert_eq!(colored(&["--color", "always"], "NO_COLOR"), [true, true]);
+    assert_eq!(colored(&["--color", "never"], "CLICOLOR_FORCE"), [false, false]);
+    assert_eq!(colored(&[], "CLICOLOR_FORCE"), [true, true]);
+    assert_eq!(colored(&[], "NO_COLOR"), [false, false]);
+}
