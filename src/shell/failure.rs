@@ -71,7 +71,8 @@ impl Failure {
             error,
             logkv::Error::Missing { .. } | logkv::Error::Foreign { .. } | logkv::Error::Untrusted { .. }
         );
-        Self { kind, is_about_contents, ..Self::from_store(error) }
+        let hint = matches!(error, logkv::Error::Untrusted { .. }).then(|| "--trust opens it".to_owned());
+        Self { kind, is_about_contents, hint, ..Self::from_store(error) }
     }
 
     /// A file named by the user cannot be read or written.

@@ -5,30 +5,10 @@
 
 use std::io::{self, Write};
 
-use owo_colors::Style;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::style::{Look, hue};
-
-/// Where a cell's text stands in its column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
-    /// At the left.
-    Left,
-    /// At the right: for numbers.
-    Right,
-}
-
-/// A column.
-#[derive(Clone, Copy, Debug)]
-pub struct Column {
-    /// Its heading.
-    pub name: &'static str,
-    /// Where its cells' text stands.
-    pub align: Align,
-    /// How its cells look.
-    pub style: Style,
-}
+use super::style::{Hue, Look, hue};
+use super::table::{Align, Column, GAP};
 
 /// A table on its way out.
 #[derive(Debug)]
@@ -40,7 +20,6 @@ pub struct Grid<'a> {
     head_written: bool,
 }
 
-const GAP: &str = "  ";
 /// Rows that are looked at before widths are fixed: a screenful and more.
 const ROWS_MEASURED: usize = 200;
 
@@ -72,7 +51,10 @@ impl<'a> Grid<'a> {
         self.head_written = true;
         self.fit();
         let head: Vec<_> = self.columns.iter().map(|column| column.name.to_owned()).collect();
-        self.write_cells(out, &head, |_| hue::DIM)?;
+        self.write_cells(out, &head, |_| hue::HEAD)?;
+        let width = self.widths.iter().sum::<usize>() + GAP.len() * (self.widths.len() - 1);
+        let rule = self.look.rule().to_string().repeat(width);
+        writeln!(out, "{}", self.look.paint(rule, hue::DIM))?;
         for cells in std::mem::take(&mut self.waiting) {
             self.write_row(out, &cells)?;
         }
@@ -93,22 +75,22 @@ impl<'a> Grid<'a> {
     }
 
     fn write_row(&self, out: &mut impl Write, cells: &[String]) -> io::Result<()> {
-        self.write_cells(out, cells, |column| column.style)
+        self.write_cells(out, cells, |column| column.hue)
     }
 
     fn write_cells(
         &self,
         out: &mut impl Write,
         cells: &[String],
-        style: impl Fn(&Column) -> Style,
+        hue: impl Fn(&Column) -> Hue,
     ) -> io::Result<()> {
         let mut line = String::new();
         for (index, ((column, &width), cell)) in self.columns.iter().zip(&self.widths).zip(cells).enumerate()
         {
-            let text = clip(cell, width, self.ellipsis());
+            let text = clip(cell, width, self.look.ellipsis());
             let padding = " ".repeat(width - text.width().min(width));
             let is_last = index + 1 == self.columns.len();
-            let text = self.look.paint(text, style(column));
+            let text = self.look.paint(text, hue(column));
             match column.align {
                 Align::Right => line.extend([padding.as_str(), &text]),
                 // No blanks at the end of a line: they would be copied with it.
@@ -121,10 +103,6 @@ impl<'a> Grid<'a> {
         }
         line.push('\n');
         out.write_all(line.as_bytes())
-    }
-
-    fn ellipsis(&self) -> &'static str {
-        if self.look.ascii { "..." } else { "…" }
     }
 }
 
@@ -158,14 +136,39 @@ pub fn wrap(text: &str, width: usize) -> String {
     wrapped
 }
 
+/// `words` after `first`, in lines of at most `width` columns, each but the first indented by `indent`.
+pub fn hang<'a>(
+    width: usize,
+    first: &str,
+    indent: usize,
+    words: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let mut text = first.to_owned();
+    let mut column = first.width();
+    let mut gap = 0;
+    for word in words {
+        if gap > 0 && column + gap + word.width() > width {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', indent));
+            column = indent + word.width();
+        } else {
+            text.extend(std::iter::repeat_n(' ', gap));
+            column += gap + word.width();
+        }
+        text.push_str(word);
+        gap = 1;
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const COLUMNS: &[Column] = &[
-        Column { name: "key", align: Align::Left, style: Style::new() },
-        Column { name: "len", align: Align::Right, style: Style::new() },
-        Column { name: "value", align: Align::Left, style: Style::new() },
+        Column::text("key", hue::PLAIN),
+        Column::number("len", hue::PLAIN),
+        Column::text("value", hue::PLAIN),
     ];
 
     fn drawn(rows: &[[&str; 3]], width: usize) -> String {
@@ -182,7 +185,7 @@ mod tests {
     fn columns_are_aligned_by_what_is_shown() {
         assert_eq!(
             drawn(&[["a", "5", "x"], ["日本", "1,000", "y"]], 80),
-            "key     len  value\na         5  x\n日本  1,000  y\n"
+            "key     len  value\n──────────────────\na         5  x\n日本  1,000  y\n"
         );
     }
 
@@ -203,7 +206,7 @@ mod tests {
         rows.push(["k", "1", &long]);
         let text = drawn(&rows, 80);
         assert_eq!(text.lines().last(), Some("k      1  vvvv…"));
-        assert_eq!(text.lines().count(), ROWS_MEASURED + 2);
+        assert_eq!(text.lines().count(), ROWS_MEASURED + 3);
     }
 
     #[test]
@@ -211,6 +214,13 @@ mod tests {
         assert_eq!(wrap("ab cd\nef  gh", 5), "ab cd\nef gh");
         assert_eq!(wrap("abcdefgh i", 5), "abcdefgh\ni");
         assert_eq!(wrap("", 5), "");
+    }
+
+    #[test]
+    fn a_text_hangs_below_what_it_begins_with() {
+        let text = hang(20, "  ! ", 4, "bytes that are no valid record".split(' '));
+        assert_eq!(text, "  ! bytes that are\n    no valid record");
+        assert_eq!(hang(20, "", 2, "two  blanks stay".split(' ')), "two  blanks stay");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod script;
 mod session;
 mod start;
 mod style;
+mod table;
 mod transaction;
 mod units;
 mod view;

@@ -1,13 +1,15 @@
 //! Messages on the standard error: failures with their caret and hint, and notes.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::rc::Rc;
 
 use logkv::OpenReport;
+use logkv::fs::StoreFile;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::failure::Failure;
+use super::grid::hang;
 use super::style::{Look, hue};
 use super::words::visible;
 
@@ -31,8 +33,10 @@ pub fn write_failure(failure: &Failure, line: &[u8], place: &Place, look: &Look)
     if let Place::Line { file, number } = place {
         text.push_str(&format!("{}:{number}: ", visible(file.as_bytes())));
     }
+    let width = line_width(look);
+    let label = text.width() + "error:".len();
     text.push_str(&look.paint("error:", hue::BAD));
-    text.push_str(&format!(" {}\n", visible(failure.message.as_bytes())));
+    text.push_str(&format!(" {}\n", broken(&failure.message, label + 1, width)));
     if let Some(span) = &failure.span
         && !line.is_empty()
     {
@@ -40,14 +44,28 @@ pub fn write_failure(failure: &Failure, line: &[u8], place: &Place, look: &Look)
         text.push_str(&format!("  {shown}\n  {}\n", look.paint(caret, hue::BAD)));
     }
     if let Some(hint) = &failure.hint {
-        text.push_str(&format!("{} {}\n", look.paint("hint:", hue::HEAD), visible(hint.as_bytes())));
+        let hint = broken(hint, "hint: ".len(), width);
+        text.push_str(&format!("{} {hint}\n", look.paint("hint:", hue::HEAD)));
     }
     to_stderr(&text);
 }
 
 /// Writes a note.
 pub fn write_note(text: &str, look: &Look) {
-    to_stderr(&format!("{}\n", look.paint(visible(text.as_bytes()), hue::DIM)));
+    to_stderr(&format!("{}\n", look.paint(broken(text, 0, line_width(look)), hue::DIM)));
+}
+
+/// The columns that a message may take: those of the terminal. Elsewhere a message is one line, for programs.
+fn line_width(look: &Look) -> usize {
+    if io::stderr().is_terminal() { look.width } else { usize::MAX }
+}
+
+/// `text`, which starts at column `start`, in lines that end between words.
+fn broken(text: &str, start: usize, width: usize) -> String {
+    const WIDTH_LEAST: usize = 20;
+    let width = width.saturating_sub(start).max(WIDTH_LEAST);
+    let lines = hang(width, "", 0, visible(text.as_bytes()).split(' '));
+    lines.replace('\n', &format!("\n{:start$}", ""))
 }
 
 fn to_stderr(text: &str) {
@@ -121,7 +139,7 @@ pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
 }
 
 fn names(segments: &[logkv::SegmentId]) -> String {
-    segments.iter().map(|id| format!("{:06}.seg", id.0)).collect::<Vec<_>>().join(", ")
+    segments.iter().map(|id| StoreFile::Segment(*id).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

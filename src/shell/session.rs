@@ -15,7 +15,7 @@ use super::output::{Mode, Output};
 use super::parse;
 use super::pipeline::Pipeline;
 use super::report::{self, Place};
-use super::style::{ColorChoice, Look};
+use super::style::{self, ColorChoice, Look};
 use super::transaction::Transaction;
 
 /// When to tell how long a command took.
@@ -71,6 +71,8 @@ pub struct Settings {
     pub color: ColorChoice,
     /// Whether long results of the REPL go through a pager.
     pub pager: bool,
+    /// The columns that a line may take, where they are not those of the terminal.
+    pub width: Option<usize>,
 }
 
 /// Who gives the commands.
@@ -196,6 +198,13 @@ impl Session {
     /// Whether nothing may be written.
     pub fn is_read_only(&self) -> bool {
         self.store.as_ref().is_some_and(Store::is_read_only)
+    }
+
+    /// Takes the terminal's width for what comes next: its window may have been resized.
+    pub fn follow_width(&mut self) {
+        let width = self.settings.width.unwrap_or_else(style::terminal_width);
+        self.out.look.width = width;
+        self.err_look.width = width;
     }
 
     /// Whether a person answers questions.

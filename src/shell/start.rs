@@ -137,7 +137,8 @@ fn prepare(
         Needs::Nothing => Ok(()),
         Needs::Store => open(session, args, engine, false),
         Needs::NewStore => open(session, args, engine, true),
-        Needs::Files => match open(session, args, engine, false) {
+        // Looking changes nothing: what a writer would cut off is there to be seen.
+        Needs::Files => match session.open(engine.options().read_only(true).create(false)) {
             Err(failure) if failure.is_about_contents => {
                 session.note(&format!(
                     "note: the store does not open ({}); reading the file alone",
@@ -221,6 +222,7 @@ fn session(args: &Args, dir: PathBuf) -> Session {
         yes: args.yes,
         color: args.color,
         pager: !args.no_pager,
+        width: args.width.map(usize::from),
     };
     let out = Output::new(Box::new(io::stdout()), mode, look(is_terminal), is_terminal);
     Session::new(dir, out, look(io::stderr().is_terminal()), settings, origin)

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use owo_colors::Style;
+use owo_colors::{AnsiColors, Style};
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -65,14 +65,20 @@ pub struct Look {
 }
 
 impl Look {
-    /// `style` where colours are used; elsewhere none.
-    pub fn style(&self, style: Style) -> Style {
-        if self.color { style } else { Style::new() }
+    /// `text` in `hue`, where colours are used.
+    pub fn paint(&self, text: impl std::fmt::Display, hue: Hue) -> String {
+        let style = if self.color { hue.style() } else { Style::new() };
+        style.style(text).to_string()
     }
 
-    /// `text` in `style`.
-    pub fn paint(&self, text: impl std::fmt::Display, style: Style) -> String {
-        self.style(style).style(text).to_string()
+    /// What stands for text that was cut off.
+    pub fn ellipsis(&self) -> &'static str {
+        if self.ascii { "..." } else { "…" }
+    }
+
+    /// What a rule is drawn with.
+    pub fn rule(&self) -> char {
+        if self.ascii { '-' } else { '─' }
     }
 }
 
@@ -93,22 +99,64 @@ pub fn terminal_width() -> usize {
     terminal_size().0
 }
 
+/// How a kind of thing looks, in terms that every library that draws can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hue {
+    /// One of the terminal's own colours, which its user has chosen.
+    pub color: Option<AnsiColors>,
+    /// Whether it is bold.
+    pub bold: bool,
+    /// Whether it stands back.
+    pub dim: bool,
+}
+
+impl Hue {
+    /// The hue of things that look like nothing in particular.
+    pub const PLAIN: Self = Self { color: None, bold: false, dim: false };
+
+    /// The hue that is only this colour.
+    pub const fn of(color: AnsiColors) -> Self {
+        Self { color: Some(color), ..Self::PLAIN }
+    }
+
+    /// The same, bold.
+    pub const fn bold(self) -> Self {
+        Self { bold: true, ..self }
+    }
+
+    /// The same, standing back.
+    pub const fn dim(self) -> Self {
+        Self { dim: true, ..self }
+    }
+
+    /// As owo-colors takes it.
+    pub fn style(self) -> Style {
+        let style = self.color.map_or_else(Style::new, |color| Style::new().color(color));
+        let style = if self.bold { style.bold() } else { style };
+        if self.dim { style.dimmed() } else { style }
+    }
+}
+
 /// The hue of each kind of thing, the same wherever it is shown.
 pub mod hue {
-    use owo_colors::Style;
+    use owo_colors::AnsiColors;
 
+    use super::Hue;
+
+    /// Anything else.
+    pub const PLAIN: Hue = Hue::PLAIN;
     /// A key.
-    pub const KEY: Style = Style::new().cyan();
+    pub const KEY: Hue = Hue::of(AnsiColors::Cyan);
     /// A value, and anything in quotes.
-    pub const VALUE: Style = Style::new().yellow();
+    pub const VALUE: Hue = Hue::of(AnsiColors::Yellow);
     /// What is alive, right, or known.
-    pub const GOOD: Style = Style::new().green();
+    pub const GOOD: Hue = Hue::of(AnsiColors::Green);
     /// What is damaged, wrong, or unknown.
-    pub const BAD: Style = Style::new().red().bold();
+    pub const BAD: Hue = Hue::of(AnsiColors::Red).bold();
     /// What matters less.
-    pub const DIM: Style = Style::new().dimmed();
+    pub const DIM: Hue = Hue::PLAIN.dim();
     /// A heading.
-    pub const HEAD: Style = Style::new().bold();
+    pub const HEAD: Hue = Hue::PLAIN.bold();
 }
 
 #[cfg(test)]

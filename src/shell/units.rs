@@ -31,13 +31,12 @@ pub fn bytes(len: u64) -> String {
     format!("{} {}", text.strip_suffix(".0").unwrap_or(&text), UNITS[unit])
 }
 
-/// `part` of `whole` in percent; of nothing, 0.
-pub fn percent(part: u64, whole: u64) -> u64 {
-    if whole == 0 {
-        return 0;
+/// How much of `whole` is `part`: `58%`, and `<1%` of what is there but hardly counts.
+pub fn percent(part: u64, whole: u64) -> String {
+    match u128::from(part) * 100 / u128::from(whole.max(1)) {
+        0 if part > 0 => "<1%".to_owned(),
+        percent => format!("{percent}%"),
     }
-    let percent = u128::from(part) * 100 / u128::from(whole);
-    u64::try_from(percent).unwrap_or(u64::MAX)
 }
 
 /// A moment in UTC, as `2026-01-31T05:56:40.812Z`.
@@ -52,6 +51,16 @@ pub fn count(count: u64, noun: &str) -> String {
     format!("{} {noun}{ending}", thousands(count))
 }
 
+/// Numbers in rising order, neighbours told as one: `1, 3 to 7, 9`.
+pub fn ranges(numbers: &[u64]) -> String {
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+    let told = runs.map(|run| match run {
+        [first, .., last] => format!("{first} to {last}"),
+        run => run.iter().map(u64::to_string).collect(),
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,8 +72,18 @@ mod tests {
             [0, 1023, 1024, 1536, 64 << 20, (1 << 20) - 1, u64::MAX].map(bytes),
             ["0 B", "1023 B", "1 KiB", "1.5 KiB", "64 MiB", "1 MiB", "16 EiB"]
         );
-        assert_eq!([percent(0, 0), percent(1, 3), percent(u64::MAX, u64::MAX)], [0, 33, 100]);
+        assert_eq!(
+            [percent(0, 0), percent(1, 3), percent(u64::MAX, u64::MAX), percent(1, 1000)],
+            ["0%", "33%", "100%", "<1%"]
+        );
         assert_eq!([count(1, "key"), count(2, "key")], ["1 key", "2 keys"]);
+    }
+
+    #[test]
+    fn neighbours_are_told_as_one() {
+        assert_eq!(ranges(&[1, 3, 4, 5, 9]), "1, 3 to 5, 9");
+        assert_eq!(ranges(&[7]), "7");
+        assert_eq!(ranges(&[]), "");
     }
 
     #[test]

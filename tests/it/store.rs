@@ -304,3 +304,19 @@ fn a_scan_beside_a_writer_never_shows_half_a_batch() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_closed_store_opens_again_although_other_threads_are_starting_programs() {
+    let dir = scratch();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                std::process::Command::new("true").status().expect("a program can be started");
+            }
+        });
+        let opens = (0..300).try_for_each(|_| Store::open_with(dir.path(), quick())?.close());
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        opens.expect("nobody holds the lock");
+    });
+}

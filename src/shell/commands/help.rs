@@ -1,6 +1,6 @@
 //! `help`.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use crate::shell::command::{
     self, ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -8,10 +8,11 @@ use crate::shell::command::{
 use crate::shell::failure::Failure;
 use crate::shell::grid::wrap;
 use crate::shell::json::Object;
-use crate::shell::output::Mode;
+use crate::shell::output::{Mode, Output};
 use crate::shell::parse;
 use crate::shell::session::Session;
-use crate::shell::style::hue;
+use crate::shell::style::{Look, hue};
+use crate::shell::table::{Column, Squeeze, Table};
 
 pub const HELP: Command = Command {
     name: "help",
@@ -45,56 +46,64 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
         }
         return Ok(Outcome::Done);
     }
-    let text = named.map_or_else(|| overview(session), |command| explain(session, command));
-    session.out.write_all(text.as_bytes())?;
+    match named {
+        Some(command) => write_about(&mut session.out, command)?,
+        None => write_overview(&mut session.out)?,
+    }
     Ok(Outcome::Done)
 }
 
-fn overview(session: &Session) -> String {
-    let look = session.out.look;
-    let width = command::all().iter().map(|command| command.name.len()).max().unwrap_or(0);
-    let mut text = String::new();
+const OVERVIEW_COLUMNS: &[Column] =
+    &[Column::text("names", hue::GOOD), Column::text("summary", hue::PLAIN).squeezed(Squeeze::Wraps)];
+
+fn write_overview(out: &mut Output) -> io::Result<()> {
+    let names = |command: &Command| format!("  {}", command.names().collect::<Vec<_>>().join(", "));
+    let width = command::all().iter().map(|command| names(command).len()).max().unwrap_or(0);
     for group in Group::ALL {
-        text.push_str(&format!("{}\n", look.paint(group.name(), hue::HEAD)));
+        writeln!(out, "{}", out.look.paint(group.name(), hue::HEAD))?;
+        let mut table = Table::new(OVERVIEW_COLUMNS, out.look).headless();
         for command in command::all().iter().filter(|command| command.group == group) {
-            let name = look.paint(format!("{:width$}", command.name), hue::GOOD);
-            let aliases = match command.aliases {
-                [] => String::new(),
-                aliases => look.paint(format!(" ({})", aliases.join(", ")), hue::DIM),
-            };
-            text.push_str(&format!("  {name}  {}{aliases}\n", command.summary));
+            // All groups are aligned as one.
+            table.row(vec![format!("{:width$}", names(command)), command.summary.to_owned()]);
         }
+        table.write(out)?;
     }
-    text.push_str("help COMMAND explains one. Each takes --json.\n");
-    text
+    writeln!(out, "help COMMAND explains one. Each takes --json.")
 }
 
 /// Longer lines are hard to read, however wide the terminal is.
 const HELP_WIDTH: usize = 80;
 
-fn explain(session: &Session, command: &Command) -> String {
-    let look = session.out.look;
-    let mut text = format!("{} {}\n", look.paint(command.name, hue::GOOD), command.signature);
+const FLAG_COLUMNS: &[Column] =
+    &[Column::text("flag", hue::PLAIN), Column::text("doc", hue::PLAIN).squeezed(Squeeze::Wraps)];
+
+fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
+    let look = Look { width: out.look.width.min(HELP_WIDTH), ..out.look };
+    let usage = wrap(&command.usage(), look.width - USAGE_INDENT.len());
+    let arguments = usage.strip_prefix(command.name).unwrap_or_default();
+    let arguments = arguments.replace('\n', &format!("\n{USAGE_INDENT}"));
+    writeln!(out, "{}{arguments}", look.paint(command.name, hue::GOOD))?;
     if !command.aliases.is_empty() {
-        text.push_str(&format!("also: {}\n", command.aliases.join(", ")));
+        writeln!(out, "also: {}", command.aliases.join(", "))?;
     }
-    let help = wrap(command.help, look.width.min(HELP_WIDTH));
-    text.push_str(&format!("\n{}.\n{help}\n", command.summary));
+    writeln!(out, "\n{}.\n{}", command.summary, wrap(command.help, look.width))?;
     if !command.flags.is_empty() {
-        text.push_str(&format!("\n{}\n", look.paint("Flags", hue::HEAD)));
-        let names: Vec<_> = command.flags.iter().map(flag_name).collect();
-        let width = names.iter().map(String::len).max().unwrap_or(0).min(28);
-        for (flag, name) in command.flags.iter().zip(&names) {
-            text.push_str(&format!("  {name:width$}  {}\n", flag.doc));
+        writeln!(out, "\n{}", look.paint("Flags", hue::HEAD))?;
+        let mut table = Table::new(FLAG_COLUMNS, look).headless();
+        for flag in command.flags {
+            table.row(vec![format!("  {}", flag_name(flag)), flag.doc.to_owned()]);
         }
+        table.write(out)?;
     }
-    text.push_str(&format!("\n{}\n", look.paint("Examples", hue::HEAD)));
+    writeln!(out, "\n{}", look.paint("Examples", hue::HEAD))?;
     for example in command.examples {
-        text.push_str(&format!("  {}\n", example.line));
-        text.push_str(&format!("      {}\n", look.paint(example.does, hue::DIM)));
+        writeln!(out, "  {}\n      {}", example.line, look.paint(example.does, hue::DIM))?;
     }
-    text
+    Ok(())
 }
+
+/// Before the second line of a long usage.
+const USAGE_INDENT: &str = "    ";
 
 fn flag_name(flag: &Flag) -> String {
     let short = flag.short.map_or_else(String::new, |short| format!("-{short}, "));

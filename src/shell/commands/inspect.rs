@@ -2,18 +2,16 @@
 
 use std::io::Write;
 
-use logkv::{SegmentState, SegmentStats, Stats};
-use owo_colors::Style;
-
 use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
-use crate::shell::grid::{Align, Column, Grid};
 use crate::shell::json::Object;
 use crate::shell::output::Mode;
 use crate::shell::session::Session;
 use crate::shell::style::{Look, hue};
+use crate::shell::table::{Column, Squeeze, Table};
 use crate::shell::units;
 use crate::shell::xray;
+use logkv::{SegmentState, SegmentStats, Stats};
 
 pub const STATS: Command = Command {
     name: "stats",
@@ -120,22 +118,24 @@ const FIGURES: &[Figure] = &[
     },
 ];
 
+const FIGURE_COLUMNS: &[Column] = &[Column::text("figure", hue::DIM), Column::text("amount", hue::PLAIN)];
+
 fn run_stats(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let stats = session.store()?.stats()?;
     let out = &mut session.out;
     match out.mode {
         Mode::Table => {
-            let width = FIGURES.iter().map(|figure| figure.title.len()).max().unwrap_or(0);
+            let mut table = Table::new(FIGURE_COLUMNS, out.look).headless();
             for figure in FIGURES {
-                let title = out.look.paint(format!("{:width$}", figure.title), hue::DIM);
-                writeln!(out, "{title}  {}", (figure.show)((figure.of)(&stats)))?;
+                table.row(vec![figure.title.to_owned(), (figure.show)((figure.of)(&stats))]);
             }
+            table.write(out)?;
             if stats.live_len + stats.dead_len > 0 {
                 let look = out.look;
                 let bar = bar(stats.live_len, stats.dead_len, look.width.saturating_sub(16).min(60), look);
                 writeln!(
                     out,
-                    "{bar} {}% live",
+                    "{bar} {} live",
                     units::percent(stats.live_len, stats.live_len + stats.dead_len)
                 )?;
             }
@@ -171,26 +171,23 @@ fn bar(live: u64, dead: u64, width: usize, look: Look) -> String {
 }
 
 const SEGMENT_COLUMNS: &[Column] = &[
-    Column { name: "segment", align: Align::Right, style: Style::new() },
-    Column { name: "state", align: Align::Left, style: Style::new() },
-    Column { name: "size", align: Align::Right, style: Style::new() },
-    Column { name: "records", align: Align::Right, style: Style::new() },
-    Column { name: "live", align: Align::Right, style: hue::GOOD },
-    Column { name: "dead", align: Align::Right, style: hue::DIM },
-    Column { name: "tombs", align: Align::Right, style: Style::new() },
-    Column { name: "live/dead", align: Align::Left, style: hue::GOOD },
+    Column::number("segment", hue::PLAIN),
+    Column::text("state", hue::PLAIN),
+    Column::number("size", hue::PLAIN),
+    Column::number("records", hue::PLAIN).squeezed(Squeeze::Leaves(3)),
+    Column::number("live", hue::GOOD).squeezed(Squeeze::Leaves(1)),
+    Column::number("dead", hue::DIM).squeezed(Squeeze::Leaves(2)),
+    Column::number("tombs", hue::PLAIN).squeezed(Squeeze::Leaves(4)),
+    Column::text("live/dead", hue::GOOD),
 ];
 
 fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let segments = session.store()?.segments()?;
     let out = &mut session.out;
-    let mut grid = Grid::new(SEGMENT_COLUMNS, out.look);
+    let mut table = Table::new(SEGMENT_COLUMNS, out.look);
     for segment in &segments {
         match out.mode {
-            Mode::Table => {
-                let cells = segment_cells(segment, out.look);
-                grid.row(out, cells)?;
-            }
+            Mode::Table => table.row(segment_cells(segment, out.look)),
             Mode::Plain | Mode::Raw => {
                 let fields = segment_fields(segment).map(|(_, number)| number.to_string()).join("\t");
                 writeln!(out, "{}\t{}\t{fields}", segment.id, state(segment))?;
@@ -205,7 +202,7 @@ fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failur
             }
         }
     }
-    grid.end(&mut session.out)?;
+    table.write(&mut session.out)?;
     Ok(Outcome::Done)
 }
 
@@ -241,7 +238,7 @@ fn segment_cells(segment: &SegmentStats, look: Look) -> Vec<String> {
         units::bytes(segment.live_len),
         units::bytes(segment.dead_len),
         units::thousands(segment.tombstone_count),
-        // The grid colours the cell as a whole.
+        // The table colours the cell as a whole.
         bar(segment.live_len, segment.dead_len, BAR_WIDTH, plain),
     ]
 }

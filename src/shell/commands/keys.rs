@@ -1,19 +1,18 @@
 //! `keys`, `scan`, `count`.
 
-use std::io::Write;
-
-use owo_colors::Style;
+use std::io::{self, Write};
 
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
 use crate::shell::failure::Failure;
 use crate::shell::glob::Glob;
-use crate::shell::grid::{Align, Column, Grid};
+use crate::shell::grid::{Grid, wrap};
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
-use crate::shell::style::hue;
+use crate::shell::style::{Look, hue};
+use crate::shell::table::{Column, Squeeze, Table};
 use crate::shell::units;
 use crate::shell::view::{Row, Walk};
 use crate::shell::words::quote;
@@ -108,32 +107,34 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     let long = invocation.has("long");
     let mut rows = walk.rows(&session.store()?, session.transaction.as_ref())?;
     let columns = columns(values, long);
-    let mut grid = Grid::new(&columns, session.out.look);
+    let mut drawn = Rows::new(&columns, session.out.look, limit.unwrap_or(ROWS_SHOWN));
     let mut count = 0;
     while count < limit.unwrap_or(ROWS_SHOWN) {
         session.interrupt.check(count)?;
         let Some(row) = rows.next().transpose()? else {
-            grid.end(&mut session.out)?;
+            drawn.end(&mut session.out)?;
             return Ok(Outcome::Done);
         };
         count += 1;
         match session.out.mode {
-            Mode::Table => grid.row(&mut session.out, cells(&row, long))?,
+            Mode::Table => drawn.row(&mut session.out, cells(&row, long))?,
             Mode::Plain => print_plain(&mut session.out, &row, long)?,
             Mode::Raw => print_raw(&mut session.out, &row)?,
             Mode::Json => print_json(&mut session.out, &row, long)?,
         }
     }
-    grid.end(&mut session.out)?;
+    drawn.end(&mut session.out)?;
     if limit.is_none() && rows.next().transpose()?.is_some() {
         let ask = if walk.is_whole() && session.transaction.is_none() {
             units::count(session.store()?.len(), "key")
         } else {
             "more".to_owned()
         };
-        let footer = format!("… {ROWS_SHOWN} of {ask}; --all shows all, --limit N so many");
-        let footer = if session.out.look.ascii { footer.replace('…', "...") } else { footer };
-        writeln!(session.out, "{}", session.out.look.paint(footer, hue::DIM))?;
+        let look = session.out.look;
+        let footer = format!("{} {ROWS_SHOWN} of {ask}; --all shows all, --limit N so many", look.ellipsis());
+        for line in wrap(&footer, look.width).lines() {
+            writeln!(session.out, "{}", look.paint(line, hue::DIM))?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -149,16 +150,53 @@ fn walk(invocation: &Invocation, values: bool) -> Walk {
 }
 
 fn columns(values: bool, long: bool) -> Vec<Column> {
-    let number = |name| Column { name, align: Align::Right, style: Style::new() };
-    let mut columns = vec![Column { name: "key", align: Align::Left, style: hue::KEY }];
+    let mut columns = vec![Column::text("key", hue::KEY).squeezed(Squeeze::Cuts)];
     if long {
-        columns.extend([number("segment"), number("offset"), number("bytes"), number("seq")]);
-        columns.push(Column { name: "time (UTC)", align: Align::Left, style: hue::DIM });
+        columns.extend([
+            Column::number("segment", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
+            Column::number("offset", hue::PLAIN).squeezed(Squeeze::Leaves(2)),
+            Column::number("bytes", hue::PLAIN).squeezed(Squeeze::Leaves(3)),
+            Column::number("seq", hue::PLAIN).squeezed(Squeeze::Leaves(4)),
+            Column::text("time (UTC)", hue::DIM).squeezed(Squeeze::Leaves(5)),
+        ]);
     }
     if values {
-        columns.push(Column { name: "value", align: Align::Left, style: hue::VALUE });
+        columns.push(Column::text("value", hue::VALUE).squeezed(Squeeze::Cuts));
     }
     columns
+}
+
+/// Rows on their way to a person: a page of them is drawn as one, more are drawn as they come.
+enum Rows<'a> {
+    Page(Table<'a>),
+    Stream(Grid<'a>),
+}
+
+impl<'a> Rows<'a> {
+    fn new(columns: &'a [Column], look: Look, count_max: u64) -> Self {
+        if count_max <= ROWS_SHOWN {
+            Self::Page(Table::new(columns, look))
+        } else {
+            Self::Stream(Grid::new(columns, look))
+        }
+    }
+
+    fn row(&mut self, out: &mut Output, cells: Vec<String>) -> io::Result<()> {
+        match self {
+            Self::Page(table) => {
+                table.row(cells);
+                Ok(())
+            }
+            Self::Stream(grid) => grid.row(out, cells),
+        }
+    }
+
+    fn end(self, out: &mut Output) -> io::Result<()> {
+        match self {
+            Self::Page(table) => table.write(out),
+            Self::Stream(grid) => grid.end(out),
+        }
+    }
 }
 
 fn cells(row: &Row, long: bool) -> Vec<String> {

@@ -2,15 +2,13 @@
 
 use std::io::Write;
 
-use owo_colors::Style;
-
 use crate::shell::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
-use crate::shell::grid::{Align, Column, Grid};
 use crate::shell::json::Object;
 use crate::shell::output::Mode;
 use crate::shell::session::Session;
 use crate::shell::style::hue;
+use crate::shell::table::{Column, Squeeze, Table};
 
 pub const SYNC: Command = Command {
     name: "sync",
@@ -85,18 +83,18 @@ fn run_rotate(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure>
 }
 
 const CONFIG_COLUMNS: &[Column] = &[
-    Column { name: "option", align: Align::Left, style: hue::HEAD },
-    Column { name: "value", align: Align::Left, style: hue::VALUE },
-    Column { name: "source", align: Align::Left, style: Style::new() },
+    Column::text("option", hue::PLAIN),
+    Column::text("value", hue::VALUE),
+    Column::text("source", hue::DIM).squeezed(Squeeze::Wraps),
 ];
 
 fn run_config(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let out = &mut session.out;
-    let mut grid = Grid::new(CONFIG_COLUMNS, out.look);
+    let mut table = Table::new(CONFIG_COLUMNS, out.look);
     for setting in &session.config {
         let source = setting.source.to_string();
         match out.mode {
-            Mode::Table => grid.row(out, vec![setting.name.to_owned(), setting.value.clone(), source])?,
+            Mode::Table => table.row(vec![setting.name.to_owned(), setting.value.clone(), source]),
             Mode::Plain | Mode::Raw => writeln!(out, "{}\t{}\t{source}", setting.name, setting.value)?,
             Mode::Json => {
                 let mut object = Object::new(out);
@@ -105,6 +103,6 @@ fn run_config(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure>
             }
         }
     }
-    grid.end(out)?;
+    table.write(out)?;
     Ok(Outcome::Done)
 }

@@ -24,7 +24,7 @@ pub const PUT: Command = Command {
     name: "put",
     aliases: &["set"],
     group: Group::Data,
-    signature: "KEY VALUE… | KEY - | KEY --file FILE  [--nx|--xx] [--hex]",
+    signature: "KEY VALUE… | KEY - | KEY --file FILE [--nx|--xx] [--hex]",
     summary: "Sets keys to values",
     help: "Sets each key to the value after it; several pairs are written all or not at all. \
            The value may come from a file, or in a one-shot command from the standard input \

@@ -2,11 +2,9 @@
 
 use std::ops::Range;
 
-use owo_colors::Style;
-
 use super::spot::{Role, Roles};
 use crate::shell::command::{ArgKind, Takes};
-use crate::shell::style::{Look, hue};
+use crate::shell::style::{Hue, Look, hue};
 use crate::shell::words::{self, Style as Quotes, Word};
 
 /// Longer lines are not coloured: a line is painted anew with each key, which would take longer with each.
@@ -30,7 +28,7 @@ pub fn highlight(pending: &str, line: &str, look: &Look) -> String {
 }
 
 /// The coloured stretches of `line`, in order and without overlaps.
-fn styles(line: &str) -> Vec<(Range<usize>, Style)> {
+fn styles(line: &str) -> Vec<(Range<usize>, Hue)> {
     let (words, errors) = words::split_leniently(line.as_bytes());
     let mut roles = Roles::default();
     let mut styles = Vec::new();
@@ -53,7 +51,7 @@ fn styles(line: &str) -> Vec<(Range<usize>, Style)> {
     styles
 }
 
-fn style(role: Role, word: &Word, is_known: bool) -> Option<Style> {
+fn style(role: Role, word: &Word, is_known: bool) -> Option<Hue> {
     let is_quoted = word.style != Quotes::Bare;
     match role {
         Role::Command => Some(if is_known { hue::GOOD } else { hue::BAD }),
@@ -80,35 +78,25 @@ mod tests {
 
     const LOOK: Look = Look { color: true, ascii: false, width: 80 };
 
-    /// The stretches of `line` that are coloured, with the codes of their colours.
-    fn colours(line: &str) -> Vec<(&str, String)> {
-        styles(line)
-            .into_iter()
-            .map(|(span, style)| {
-                let code = style.prefix_formatter().to_string();
-                (&line[span], code)
-            })
-            .collect()
-    }
-
-    fn code(style: Style) -> String {
-        style.prefix_formatter().to_string()
+    /// The stretches of `line` that are coloured, with their colours.
+    fn colours(line: &str) -> Vec<(&str, Hue)> {
+        styles(line).into_iter().map(|(span, hue)| (&line[span], hue)).collect()
     }
 
     #[test]
     fn commands_keys_and_strings_have_their_colours() {
         assert_eq!(
             colours(r#"put k "a b""#),
-            [("put", code(hue::GOOD)), ("k", code(hue::KEY)), (r#""a b""#, code(hue::VALUE))]
+            [("put", hue::GOOD), ("k", hue::KEY), (r#""a b""#, hue::VALUE)]
         );
-        assert_eq!(colours("nonsense x"), [("nonsense", code(hue::BAD))]);
+        assert_eq!(colours("nonsense x"), [("nonsense", hue::BAD)]);
     }
 
     #[test]
     fn a_bad_escape_is_red_inside_its_string() {
         assert_eq!(
             colours(r#"put k "a\qb""#)[2..],
-            [(r#""a"#, code(hue::VALUE)), (r"\q", code(hue::BAD)), (r#"b""#, code(hue::VALUE))]
+            [(r#""a"#, hue::VALUE), (r"\q", hue::BAD), (r#"b""#, hue::VALUE)]
         );
     }
 

@@ -28,7 +28,7 @@ pub fn hint(line: &str, room: usize, look: &Look) -> Option<Signature> {
         Role::Command => crate::shell::command::find(&spot.bytes)?,
         _ => spot.before.command?,
     };
-    let ellipsis = if look.ascii { "..." } else { "…" };
+    let ellipsis = look.ellipsis();
     let is_typing = !spot.span.is_empty();
     let rest = match spot.role {
         Role::FlagValue(_) if is_typing => remaining(command, &spot.before, 0, ellipsis),

@@ -113,6 +113,7 @@ impl Repl {
         }
         self.remember(session, line);
         session.interrupt.clear();
+        session.follow_width();
         let is_paged = session.settings.pager && session.out.is_terminal;
         if is_paged {
             if session.out.redirect(Box::new(self.pager.clone()), true).is_err() {

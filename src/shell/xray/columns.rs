@@ -1,6 +1,5 @@
 //! The columns of the list: which are shown, and how wide, on a screen of this width.
 
-use owo_colors::Style;
 use unicode_width::UnicodeWidthStr;
 
 use logkv::Location;
@@ -9,7 +8,7 @@ use logkv::inspect::{Inspection, Item, Kind, RecordItem};
 use super::paint::{fit, glyphs, hue, verdict};
 use super::request::Values;
 use super::text::{Moment, State, preview};
-use crate::shell::style::Look;
+use crate::shell::style::{Hue, Look};
 use crate::shell::words;
 
 /// How much of a record's time is shown.
@@ -211,17 +210,17 @@ impl Line {
     }
 
     /// Adds `text` at the left of a cell, cut to its width.
-    pub fn left(&mut self, text: &str, width: usize, style: Style) {
+    pub fn left(&mut self, text: &str, width: usize, hue: Hue) {
         if width > 0 {
             let text = fit(&self.look, text, width);
-            self.push(&text, 0, width.saturating_sub(text.width()), style);
+            self.push(&text, 0, width.saturating_sub(text.width()), hue);
         }
     }
 
     /// Adds `text` at the right of a cell; a number that is too long takes more.
-    pub fn right(&mut self, text: &str, width: usize, style: Style) {
+    pub fn right(&mut self, text: &str, width: usize, hue: Hue) {
         if width > 0 {
-            self.push(text, width.saturating_sub(text.width()), 0, style);
+            self.push(text, width.saturating_sub(text.width()), 0, hue);
         }
     }
 
@@ -236,14 +235,14 @@ impl Line {
     }
 
     /// Adds the last cell, which takes the columns it needs, and gives the line.
-    pub fn end(mut self, text: &str, style: Style) -> String {
-        self.push(text, 0, 0, style);
+    pub fn end(mut self, text: &str, hue: Hue) -> String {
+        self.push(text, 0, 0, hue);
         self.text
     }
 
-    fn push(&mut self, text: &str, before: usize, after: usize, style: Style) {
+    fn push(&mut self, text: &str, before: usize, after: usize, hue: Hue) {
         self.text.extend(std::iter::repeat_n(' ', self.owed + before));
-        self.text.push_str(&self.look.paint(text, style));
+        self.text.push_str(&self.look.paint(text, hue));
         self.owed = GAP + after;
     }
 }

@@ -1,12 +1,11 @@
 //! What each byte of a record, and of a segment's header, is there for.
 
-use owo_colors::Style;
-
 use logkv::inspect::{HeaderInfo, RecordItem};
 use logkv::layout::{Field as Place, RECORD_FIELDS, SEGMENT_FIELDS};
 
 use super::paint::hue;
 use super::text::{self, Moment, preview};
+use crate::shell::style::Hue;
 use crate::shell::words;
 
 /// One field: where it stands, its bytes, and what they say.
@@ -15,7 +14,7 @@ pub struct Field<'a> {
     /// Its name on the format page.
     pub name: &'static str,
     /// The hue of its kind.
-    pub hue: Style,
+    pub hue: Hue,
     /// Bytes from the start of the file.
     pub at: u64,
     /// As stored.
@@ -103,7 +102,7 @@ impl<'a> Parts<'a> {
         &rest[..len.min(rest.len())]
     }
 
-    fn take(&mut self, name: &'static str, len: usize, hue: Style, meaning: String) {
+    fn take(&mut self, name: &'static str, len: usize, hue: Hue, meaning: String) {
         let bytes = self.peek(len);
         let at = self.base + self.at as u64;
         self.at += bytes.len();
@@ -112,7 +111,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn take_until(&mut self, name: &'static str, end: usize, hue: Style, meaning: &str) {
+    fn take_until(&mut self, name: &'static str, end: usize, hue: Hue, meaning: &str) {
         self.take(name, end.saturating_sub(self.at), hue, meaning.to_owned());
     }
 
@@ -156,7 +155,7 @@ fn header_meaning(name: &str, header: &HeaderInfo) -> String {
 }
 
 /// One hue a kind of field, in records and in segment headers alike.
-fn hue_of(name: &str) -> Style {
+fn hue_of(name: &str) -> Hue {
     match name {
         "hcrc" | "rcrc" | "crc" => hue::CHECKSUM,
         "seq" | "base_seq" | "segment" => hue::SEQ,

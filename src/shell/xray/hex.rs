@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 use super::fields::Field;
-use super::paint::{fit, glyphs, hue, padding, verdict, wrap};
+use super::paint::{fit, glyphs, hue, padding, verdict};
+use crate::shell::grid::hang;
 use crate::shell::style::Look;
 
 /// The columns of the hex view: fewer bytes a row, then no text pane, where the screen is narrow.
@@ -19,12 +20,14 @@ struct Panes {
 const PANES: [(usize, Panes); 3] = [
     (112, Panes { row_len: 16, has_text: true }),
     (72, Panes { row_len: 8, has_text: true }),
-    (56, Panes { row_len: 8, has_text: false }),
+    (60, Panes { row_len: 8, has_text: false }),
 ];
 const NARROWEST: Panes = Panes { row_len: 4, has_text: false };
 
 const MARGIN: usize = 2;
 const NAME_WIDTH: usize = 8;
+/// What bytes say is cut to no less.
+const ROOM_LEAST: usize = 6;
 
 /// How many rows of a field are shown; of what is longer, the last of them says how much is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,15 +138,16 @@ fn printable(byte: u8) -> char {
 /// What stands beside the rows: the field's name and what it says, in lines that fit.
 fn label(field: &Field<'_>, look: &Look, panes: Panes) -> Vec<String> {
     let name_width = field.name.width().max(NAME_WIDTH);
-    let room = look.width.saturating_sub(panes.label_at() + name_width + 1).max(16);
+    let room = look.width.saturating_sub(panes.label_at() + name_width + 1).max(ROOM_LEAST);
     let mut first = look.paint(field.name, field.hue);
     first.extend(padding(field.name, name_width + 1));
-    first.push_str(&fit(look, &field.meaning, room));
+    let mark = if field.check.is_some() { 1 + glyphs(look).wrong.width() } else { 0 };
+    first.push_str(&fit(look, &field.meaning, room.saturating_sub(mark)));
     let Some(check) = &field.check else { return vec![first] };
     first.push(' ');
     first.push_str(&verdict(look, check.is_right));
     // Below the name, since a place and a length do not fit beside it on eighty columns.
-    let note = wrap(room + NAME_WIDTH - 1, "", 0, check.note.split(' '));
+    let note = hang(room + NAME_WIDTH - 1, "", 0, check.note.split(' '));
     let notes = note.lines().map(|line| format!("  {}", look.paint(line, hue::DIM)));
     std::iter::once(first).chain(notes).collect()
 }
@@ -158,6 +162,22 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, field, RowLimit(limit), &look).expect("a vector takes everything");
         String::from_utf8(out).expect("the view is text").lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_screen() {
+        for width in 40..140 {
+            for at in [0, 5] {
+                let long = "a long story about what these bytes mean".to_owned();
+                let check =
+                    Check { is_right: false, note: "its bytes give a8e8d9af; covers more".to_owned() };
+                let field =
+                    Field { meaning: long, check: Some(check), ..field(at, b"alice and more of her") };
+                let wide: Vec<_> =
+                    lines(&field, 4, width).into_iter().filter(|line| line.width() > width).collect();
+                assert!(wide.is_empty(), "{width}: {wide:#?}");
+            }
+        }
     }
 
     fn field(at: u64, bytes: &[u8]) -> Field<'_> {

@@ -8,9 +8,10 @@ use logkv::Damage;
 use logkv::inspect::{Inspection, Item, Kind, RecordItem, Role};
 
 use super::columns::{Columns, Line};
-use super::paint::{glyphs, hue, wrap};
+use super::paint::{glyphs, hue};
 use super::request::Values;
 use super::text::{self, State, preview};
+use crate::shell::grid::hang;
 use crate::shell::style::Look;
 use crate::shell::{units, words};
 
@@ -48,7 +49,7 @@ impl Columns {
             _ => line.left(&preview(record), self.value, hue::VALUE),
         }
         line.checksum(self.has_crc.then_some(record.stored_rcrc), is_sound, self.crc_width());
-        writeln!(out, "{}", line.end(&self.state_of(record), State::of(record).style()))?;
+        writeln!(out, "{}", line.end(&self.state_of(record), State::of(record).hue()))?;
         if self.values == Values::Full && record.kind == Kind::Put {
             writeln!(out, "     {}", self.look.paint(words::quote(&record.value), hue::VALUE))?;
         }
@@ -60,7 +61,7 @@ impl Columns {
 
     /// What is wrong inside a record whose header is right, below its line.
     fn write_note(&self, out: &mut dyn Write, note: &str) -> io::Result<()> {
-        let text = wrap(self.look.width, "     ! ", 7, note.split(' '));
+        let text = hang(self.look.width, "     ! ", 7, note.split(' '));
         text.lines().try_for_each(|line| writeln!(out, "{}", self.look.paint(line, hue::BAD)))
     }
 
@@ -71,7 +72,7 @@ impl Columns {
         line.left(&format!("{at:#08x}"), self.offset, hue::PLAIN);
         line.right(&len.to_string(), self.size, hue::PLAIN);
         let first = format!("{}  ", line.end(&format!("{word:<4}"), hue::PLAIN));
-        let text = wrap(self.look.width, &first, first.width().min(self.look.width / 2), told.split(' '));
+        let text = hang(self.look.width, &first, first.width().min(self.look.width / 2), told.split(' '));
         text.lines().try_for_each(|line| writeln!(out, "{}", self.look.paint(line, hue::BAD)))
     }
 }

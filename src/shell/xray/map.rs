@@ -57,7 +57,7 @@ impl Cell {
             Self::Bad => ("damaged or torn", totals.damaged_len.saturating_add(totals.torn_len)),
         };
         let share = units::percent(of_kind, len);
-        (of_kind > 0).then(|| format!("{name} {} ({share}%)", units::bytes(of_kind)))
+        (of_kind > 0).then(|| format!("{name} {} ({share})", units::bytes(of_kind)))
     }
 }
 

@@ -15,8 +15,11 @@ mod summary;
 mod text;
 
 use std::io::Write;
+use std::path::Path;
 
+use logkv::fs::StoreFile;
 use logkv::inspect::{self, Inspection, Item, RecordItem};
+use logkv::{Error, SegmentId, Store};
 
 use self::columns::Columns;
 use self::hex::RowLimit;
@@ -28,17 +31,45 @@ use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Mode, Output};
 use super::session::Session;
+use super::units;
 
 /// Runs `dump-segment`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let request = Request::of(invocation)?;
     let inspection = match session.store() {
-        Ok(store) => store.inspect(request.segment)?,
-        // A store that does not open can still be looked at.
-        Err(_) => inspect::segment(session.dir(), request.segment)?,
+        Ok(store) if !has_torn_tail(&store, request.segment) => store.inspect(request.segment),
+        // A store that does not open can still be looked at, and the tail that an open store leaves out.
+        _ => inspect::segment(session.dir(), request.segment),
     };
+    let inspection = inspection.map_err(|error| match error {
+        Error::NoSuchSegment { .. } => with_segments(error.into(), session.dir()),
+        error => error.into(),
+    })?;
     let interrupt = session.interrupt.clone();
     dump(&inspection, &request, &mut session.out, &interrupt)
+}
+
+/// Whether `segment` ends in an unfinished write that opening the store left where it is.
+fn has_torn_tail(store: &Store, segment: SegmentId) -> bool {
+    let torn = store.open_report().torn.as_ref();
+    store.is_read_only() && torn.is_some_and(|torn| torn.at.segment == segment)
+}
+
+/// The failure to find a segment, with those that are there.
+fn with_segments(failure: Failure, dir: &Path) -> Failure {
+    let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut ids: Vec<_> = names
+        .filter_map(|name| match StoreFile::parse(&name) {
+            Some(StoreFile::Segment(id)) => Some(id.0),
+            _ => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    match ids.as_slice() {
+        [] => failure,
+        [id] => failure.hint(format!("there is only segment {id}")),
+        ids => failure.hint(format!("there are segments {}", units::ranges(ids))),
+    }
 }
 
 /// Shows what `request` asks of `inspection`, in the mode of `out`.
@@ -48,6 +79,11 @@ pub fn dump(
     out: &mut Output,
     interrupt: &Interrupt,
 ) -> Result<Outcome, Failure> {
+    if let Some(record) = request.record.filter(|record| *record >= inspection.totals.record_count) {
+        let count = units::count(inspection.totals.record_count, "record");
+        let message = format!("there is no record {record}: segment {} has {count}", inspection.id);
+        return Err(Failure::command(message).hint("the first is record 0"));
+    }
     let is_table = out.mode == Mode::Table;
     let mut dump = Dump { inspection, request, interrupt, shown: 0 };
     let mut items = request.items(inspection);
@@ -59,11 +95,6 @@ pub fn dump(
         Mode::Plain | Mode::Raw => {
             dump.each(&mut wanted, |item| Ok(plain::write(out, item, request.values)?))?;
         }
-    }
-    if let (0, Some(record)) = (dump.shown, request.record) {
-        let count = super::units::count(inspection.totals.record_count, "record");
-        let message = format!("there is no record {record}: segment {} has {count}", inspection.id);
-        return Err(Failure::command(message).hint("the first is record 0"));
     }
     let next = items.next().transpose()?.map(|item| offset(&item));
     match out.mode {
@@ -152,7 +183,7 @@ fn write_record_hex(out: &mut Output, record: &RecordItem, values: Values) -> st
     let dot = glyphs(&look).dot;
     let state = State::of(record);
     let what = format!("record {} {dot} {} {dot} {} B", record.index, record.location, record.len);
-    writeln!(out, "{} {dot} {}", look.paint(what, hue::HEAD), look.paint(state.long(), state.style()))?;
+    writeln!(out, "{} {dot} {}", look.paint(what, hue::HEAD), look.paint(state.long(), state.hue()))?;
     for field in fields::of_record(record) {
         let rows = match values {
             Values::Full => hex::ALL_ROWS,
@@ -175,7 +206,6 @@ fn offset(item: &Item) -> u64 {
 mod tests {
     use super::*;
     use logkv::inspect::Range;
-    use logkv::{SegmentId, Store};
     use tempfile::TempDir;
 
     /// A segment with a record of each fate: a put that was replaced, one that was deleted, one that lives, and the

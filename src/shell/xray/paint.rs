@@ -10,30 +10,29 @@ use crate::shell::style::Look;
 
 /// The hue of each field of a record, and of each state it can be in.
 pub mod hue {
-    use owo_colors::Style;
+    use owo_colors::AnsiColors;
 
-    pub use crate::shell::style::hue::{BAD, DIM, GOOD as LIVE, HEAD, KEY, VALUE};
+    use crate::shell::style::Hue;
+    pub use crate::shell::style::hue::{BAD, DIM, GOOD as LIVE, HEAD, KEY, PLAIN, VALUE};
 
-    /// Bytes that carry nothing.
-    pub const PLAIN: Style = Style::new();
     /// A place in the file.
-    pub const OFFSET: Style = Style::new().blue();
+    pub const OFFSET: Hue = Hue::of(AnsiColors::Blue);
     /// A checksum.
-    pub const CHECKSUM: Style = Style::new().magenta();
+    pub const CHECKSUM: Hue = Hue::of(AnsiColors::Magenta);
     /// A record's number.
-    pub const SEQ: Style = Style::new().bright_blue();
+    pub const SEQ: Hue = Hue::of(AnsiColors::BrightBlue);
     /// A time.
-    pub const TIME: Style = Style::new().bright_cyan();
+    pub const TIME: Hue = Hue::of(AnsiColors::BrightCyan);
     /// How far the log was durable.
-    pub const LAG: Style = Style::new().bright_magenta();
+    pub const LAG: Hue = Hue::of(AnsiColors::BrightMagenta);
     /// A length in bytes.
-    pub const LEN: Style = Style::new().bright_yellow();
+    pub const LEN: Hue = Hue::of(AnsiColors::BrightYellow);
     /// What a record does.
-    pub const KIND: Style = Style::new().bright_green();
+    pub const KIND: Hue = Hue::of(AnsiColors::BrightGreen);
     /// How its value is stored.
-    pub const FLAG: Style = Style::new().bright_red();
+    pub const FLAG: Hue = Hue::of(AnsiColors::BrightRed);
     /// A delete that still counts.
-    pub const TOMBSTONE: Style = Style::new().yellow();
+    pub const TOMBSTONE: Hue = Hue::of(AnsiColors::Yellow);
 }
 
 /// The characters that have a twin in ASCII.
@@ -104,43 +103,7 @@ pub fn fit(look: &Look, text: &str, width: usize) -> String {
     clip(text, width, glyphs(look).cut)
 }
 
-/// `words` after `first`, in lines of at most `width` columns, each but the first indented by `indent`.
-pub fn wrap<'a>(
-    width: usize,
-    first: &str,
-    indent: usize,
-    words: impl IntoIterator<Item = &'a str>,
-) -> String {
-    let mut text = first.to_owned();
-    let mut column = first.width();
-    let mut gap = 0;
-    for word in words {
-        if gap > 0 && column + gap + word.width() > width {
-            text.push('\n');
-            text.extend(std::iter::repeat_n(' ', indent));
-            column = indent + word.width();
-        } else {
-            text.extend(std::iter::repeat_n(' ', gap));
-            column += gap + word.width();
-        }
-        text.push_str(word);
-        gap = 1;
-    }
-    text
-}
-
 /// The blanks that are missing to make `text` `width` columns wide.
 pub fn padding(text: &str, width: usize) -> std::iter::RepeatN<char> {
     std::iter::repeat_n(' ', width.saturating_sub(text.width()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prose_is_wrapped_at_the_width_and_indented() {
-        let text = wrap(20, "  ! ", 4, "bytes that are no valid record".split(' '));
-        assert_eq!(text, "  ! bytes that are\n    no valid record");
-    }
 }

@@ -1,8 +1,11 @@
 //! What is asked of `dump-segment`, and which records answer it.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use logkv::SegmentId;
+use logkv::fs::StoreFile;
 use logkv::inspect::{Fate, Inspection, Item, Kind, Range};
 
 use super::text;
@@ -93,14 +96,14 @@ pub struct KeyPattern {
 
 /// The flags of `dump-segment`.
 pub const FLAGS: &[Flag] = &[
-    flag("from", Takes::Number, "starts at the first record at or after this byte"),
-    flag("limit", Takes::Number, "shows at most this many"),
-    flag("tail", Takes::Number, "shows the last this many"),
-    flag("record", Takes::Number, "shows the record of this number, counted from 0"),
-    flag("key", Takes::Glob, "shows records of matching keys"),
-    flag("only", Takes::Enum(Only::NAMES), "shows records in this state"),
-    flag("values", Takes::Enum(Values::NAMES), "how much of the values is shown"),
-    flag("hex", Takes::Nothing, "shows every byte, with what it is there for"),
+    flag("from", Takes::Number, "Starts at the first record at or after this byte"),
+    flag("limit", Takes::Number, "Shows at most this many"),
+    flag("tail", Takes::Number, "Shows the last this many"),
+    flag("record", Takes::Number, "Shows the record of this number, counted from 0"),
+    flag("key", Takes::Glob, "Shows records of matching keys"),
+    flag("only", Takes::Enum(Only::NAMES), "Shows records in this state"),
+    flag("values", Takes::Enum(Values::NAMES), "How much of the values is shown"),
+    flag("hex", Takes::Nothing, "Shows every byte, with what it is there for"),
 ];
 
 const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
@@ -220,8 +223,10 @@ impl Request {
 
 /// The segment that a word names: `3`, `000003`, or its file `000003.seg`.
 fn segment(word: &Word) -> Result<SegmentId, Failure> {
-    let bytes = word.bytes.strip_suffix(b".seg").unwrap_or(&word.bytes);
-    command::number(&Word { bytes: bytes.to_vec(), ..word.clone() }, "dump-segment").map(SegmentId)
+    match StoreFile::parse(OsStr::from_bytes(&word.bytes)) {
+        Some(StoreFile::Segment(id)) => Ok(id),
+        _ => command::number(word, "dump-segment").map(SegmentId),
+    }
 }
 
 /// The last `count` of `items`; an error counts as one.

@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
+use logkv::fs::StoreFile;
 use logkv::inspect::{Inspection, Totals};
 
-use super::paint::{glyphs, hue, wrap};
+use super::paint::{glyphs, hue};
 use super::text::{self, Moment};
 use super::{fields, hex, map};
+use crate::shell::grid::hang;
 use crate::shell::style::Look;
 use crate::shell::units;
 
@@ -19,11 +21,11 @@ pub fn write_header(out: &mut dyn Write, inspection: &Inspection, look: &Look) -
         facts.push(format!("from seq {}", header.base_seq));
         facts.push(format!("made {}", Moment::of(header.created_ms).seconds_full()));
     }
-    let file = format!("{:06}.seg", inspection.id.0);
+    let file = StoreFile::Segment(inspection.id).to_string();
     let text = joined(std::iter::once(file).chain(facts).collect(), "", look);
     writeln!(out, "{}", look.paint(&text, hue::HEAD))?;
     if let Err(damage) = &inspection.header {
-        let text = wrap(look.width, "  ! ", 4, format!("its header is damaged: {damage}").split(' '));
+        let text = hang(look.width, "  ! ", 4, format!("its header is damaged: {damage}").split(' '));
         writeln!(out, "{}", look.paint(&text, hue::BAD))?;
     }
     Ok(())
@@ -50,7 +52,7 @@ fn joined(mut facts: Vec<String>, margin: &str, look: &Look) -> String {
     for fact in &mut facts[..last] {
         fact.extend([" ", glyphs(look).dot]);
     }
-    wrap(look.width, margin, 2, facts.iter().map(String::as_str))
+    hang(look.width, margin, 2, facts.iter().map(String::as_str))
 }
 
 /// What the segment adds up to, as far as there is any of it.

@@ -1,12 +1,11 @@
 //! Words and numbers that all X-ray views share.
 
 use jiff::Timestamp;
-use owo_colors::Style;
-
 use logkv::inspect::{Fate, Kind, RecordItem, Role};
 use logkv::{Damage, Location};
 
 use super::paint::hue;
+use crate::shell::style::Hue;
 use crate::shell::words;
 
 /// The day and the time of day of a record, in UTC.
@@ -110,7 +109,7 @@ impl State {
     }
 
     /// Its hue.
-    pub fn style(&self) -> Style {
+    pub fn hue(&self) -> Hue {
         match self.word {
             "LIVE" => hue::LIVE,
             "tomb" => hue::TOMBSTONE,

@@ -1,0 +1,183 @@
+//! A person at a terminal: types, and looks at the screen.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+/// A person in front of `logkv` on a terminal of its own.
+pub(crate) struct Person {
+    child: Child,
+    keyboard: File,
+    screen: Arc<Screen>,
+}
+
+struct Screen {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    parser: vt100::Parser,
+    has_ended: bool,
+}
+
+/// Control keys.
+pub(crate) const CTRL_C: &str = "\x03";
+pub(crate) const CTRL_D: &str = "\x04";
+pub(crate) const CTRL_R: &str = "\x12";
+
+impl Person {
+    /// Starts the program in `dir` with `args` and, beside a terminal's usual ones, the variables `env`.
+    pub(crate) fn at(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::at_terminal(dir, args, env, (24, 80))
+    }
+
+    /// The same at a terminal of so many rows and columns.
+    pub(crate) fn at_terminal(dir: &Path, args: &[&str], env: &[(&str, &str)], size: (u16, u16)) -> Self {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+            .expect("a terminal can be opened");
+        grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("it can be unlocked");
+        let name = ptsname(&keyboard, Vec::new()).expect("it has a name");
+        let terminal = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(OsStr::new(name.to_str().expect("its name is text")))
+            .expect("its other end can be opened");
+        tcsetwinsize(&keyboard, winsize(size)).expect("it has a size");
+        let side = || Stdio::from(terminal.try_clone().expect("it can be opened again"));
+        // It makes the terminal the one that Ctrl-C comes from.
+        let mut command = Command::new("setsid");
+        command
+            .args(["--ctty", env!("CARGO_BIN_EXE_logkv")])
+            .args(args)
+            .current_dir(dir)
+            .env_clear()
+            .envs([("PATH", "/usr/bin:/bin"), ("TERM", "xterm-256color"), ("PAGER", "")])
+            .env("HOME", dir)
+            .envs(env.iter().copied())
+            .stdin(side())
+            .stdout(side())
+            .stderr(side());
+        let child = command.spawn().expect("the program starts");
+        let (rows, columns) = size;
+        let screen = Arc::new(Screen {
+            state: Mutex::new(State { parser: vt100::Parser::new(rows, columns, 0), has_ended: false }),
+            changed: Condvar::new(),
+        });
+        let keyboard = File::from(keyboard);
+        let output = keyboard.try_clone().expect("it can be opened again");
+        std::thread::spawn({
+            let screen = Arc::clone(&screen);
+            move || screen.follow(output)
+        });
+        Self { child, keyboard, screen }
+    }
+
+    /// Types `keys`, whether or not the program is listening.
+    pub(crate) fn types(&mut self, keys: &str) -> &mut Self {
+        self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes keys");
+        self
+    }
+
+    /// Types `line` at the prompt, and Enter.
+    pub(crate) fn enters(&mut self, line: &str) -> &mut Self {
+        self.types(line).types("\r")
+    }
+
+    /// Waits until the screen ends with `text`: the prompt, or what was typed after it.
+    pub(crate) fn sees_at_end(&mut self, text: &str) -> &mut Self {
+        self.waits_for(&format!("{text:?} at the end"), |state| state.text().trim_end().ends_with(text))
+    }
+
+    /// Waits until `text` is on the screen.
+    pub(crate) fn sees(&mut self, text: &str) -> &mut Self {
+        self.waits_for(&format!("{text:?}"), |state| state.text().contains(text))
+    }
+
+    fn waits_for(&mut self, what: &str, wanted: impl Fn(&State) -> bool) -> &mut Self {
+        /// Nothing here takes as long; it only ends a test that has failed.
+        const PATIENCE: Duration = Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.screen.lock();
+        while !wanted(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "never saw {what}; the screen is\n{}", state.text());
+            let waited = self.screen.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(state);
+        self
+    }
+
+    /// The text on the screen.
+    pub(crate) fn screen(&self) -> String {
+        self.screen.lock().text()
+    }
+
+    /// Whether anything on the screen has a colour of its own.
+    pub(crate) fn sees_colours(&self) -> bool {
+        let state = self.screen.lock();
+        let screen = state.parser.screen();
+        let (rows, columns) = screen.size();
+        let mut cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        cells.any(|(row, column)| {
+            let cell = screen.cell(row, column);
+            cell.is_some_and(|cell| cell.fgcolor() != vt100::Color::Default)
+        })
+    }
+
+    /// Makes the window another size.
+    pub(crate) fn resizes(&mut self, size: (u16, u16)) -> &mut Self {
+        self.screen.lock().parser.screen_mut().set_size(size.0, size.1);
+        tcsetwinsize(&self.keyboard, winsize(size)).expect("it has a size");
+        self
+    }
+
+    /// Waits for the program to end, and gives its exit code.
+    pub(crate) fn sees_it_end(mut self) -> Option<i32> {
+        self.waits_for("its end", |state| state.has_ended);
+        self.child.wait().expect("it is a child of ours").code()
+    }
+}
+
+/// A test that fails must not leave a shell behind.
+impl Drop for Person {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Screen {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draws what comes until the program closes its end.
+    fn follow(&self, mut output: File) {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = output.read(&mut buffer) {
+            self.lock().parser.process(&buffer[..count]);
+            self.changed.notify_all();
+        }
+        self.lock().has_ended = true;
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn text(&self) -> String {
+        self.parser.screen().contents()
+    }
+}
+
+fn winsize((rows, columns): (u16, u16)) -> Winsize {
+    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}

@@ -1,0 +1,229 @@
+//! `dump-segment` from outside: a fixed store, sound and damaged, in every form.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use logkv::{ManualClock, Options, Store};
+
+use crate::common::{files, quick, scratch, segment_path};
+use crate::hooked::{SteadyRandom, hooked};
+use crate::transcript::Transcript;
+
+/// 2026-01-31T05:56:40Z.
+const NOON: u64 = 1_769_839_000_000;
+
+fn options(clock: &Arc<ManualClock>) -> Options {
+    quick().clock(clock.clone()).file_system(hooked(SteadyRandom::default()))
+}
+
+/// A store of two segments in `d`: keys of all kinds, and records of every fate.
+fn with_history() -> Transcript {
+    let transcript = Transcript::new();
+    write_history(&transcript.path("d")).close().expect("it is closed");
+    transcript
+}
+
+/// The same, whose writer was killed.
+fn with_killed_writer() -> Transcript {
+    let transcript = Transcript::new();
+    let original = scratch();
+    let store = write_history(original.path());
+    fs::create_dir(transcript.path("d")).expect("a directory can be made");
+    for (name, bytes) in files(original.path()) {
+        fs::write(transcript.path("d").join(name), bytes).expect("a file can be written");
+    }
+    drop(store);
+    transcript
+}
+
+fn write_history(dir: &Path) -> Store {
+    let clock = Arc::new(ManualClock::at(NOON));
+    let store = Store::open_with(dir, options(&clock)).expect("a new store opens");
+    let put = |key: &[u8], value: &[u8]| {
+        clock.advance(405);
+        store.put(key, value).expect("it is written");
+    };
+    put(b"user:1", b"alice");
+    put(b"user:2", b"bob");
+    put(b"user:1", b"Alice Cooper");
+    store.delete("user:2").expect("it is written");
+    put(b"\x00\xff binary", &(0..=255).collect::<Vec<u8>>());
+    put(b"\x1b[31mred\x1b]0;title\x07", b"\x1b[2Jcleared");
+    put("日本".as_bytes(), "語".as_bytes());
+    put(b"empty", b"");
+    store.rotate().expect("it is sealed");
+    put(b"user:1", b"Alice C. Cooper");
+    store.delete("nobody").expect("nothing is there");
+    put(b"two\nlines", b"one\ttab");
+    store.delete("empty").expect("it is written");
+    store
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).expect("the file is there");
+    change(&mut bytes);
+    fs::write(path, bytes).expect("it can be written");
+}
+
+#[test]
+fn a_segment_is_shown_line_by_line_on_screens_of_any_width() {
+    let mut transcript = with_history();
+    for options in ["--width 80", "--width 100", "--width 140", "--width 48", "--width 80 --ascii"] {
+        transcript.run(&format!("-m table {options} d dump-segment 1"));
+    }
+    transcript.run("-m table --width 80 d dump-segment 000002.seg");
+    transcript.compare("shell-dump-table");
+}
+
+#[test]
+fn a_segment_is_shown_field_by_field_for_programs() {
+    let mut transcript = with_history();
+    for mode in ["plain", "json", "raw"] {
+        transcript.run(&format!("-m {mode} d dump-segment 1")).run(&format!("-m {mode} d dump-segment 2"));
+    }
+    transcript.compare("shell-dump-programs");
+}
+
+#[test]
+fn every_byte_of_a_segment_is_shown_and_explained() {
+    let mut transcript = with_history();
+    transcript.run("-m table --width 80 d dump-segment 2 --hex");
+    for width in [120, 60, 48] {
+        transcript.run(&format!("-m table --width {width} d dump-segment 1 --record 4 --hex"));
+    }
+    transcript.run("-m table --width 80 --ascii d dump-segment 1 --record 5 --hex --values full");
+    transcript.run("-m table --width 80 d dump-segment 1 --record 4 --hex --values full");
+    transcript.run("-m table --width 80 d dump-segment 1 --record 4 --hex --values none");
+    transcript.compare("shell-dump-hex");
+}
+
+#[test]
+fn filters_choose_records_and_the_last_line_says_how_to_go_on() {
+    let mut transcript = with_history();
+    for flags in [
+        "--values full",
+        "--values none",
+        "--only live",
+        "--only dead",
+        "--only tomb",
+        "--only expired",
+        "--only bad",
+        "--key 'user:*'",
+        "--record 2",
+        "--record 8",
+        "--tail 2",
+        "--tail 1 --only dead",
+        "--limit 2",
+        "--from 0x70 --limit 2 --key 'user:*' --values none",
+        "--from 999999",
+        "--limit 0",
+    ] {
+        transcript.run(&format!("-m table --width 80 d dump-segment 1 {flags}"));
+    }
+    transcript.run("--json d dump-segment 1 --limit 1 --values none");
+    for line in ["dump-segment 3", "dump-segment x", "dump-segment 0", "dump-segment 1 --only some"] {
+        transcript.run(&format!("d {line}"));
+    }
+    transcript.compare("shell-dump-filters");
+}
+
+#[test]
+fn a_damaged_record_is_told_with_both_checksums_and_what_follows_is_shown() {
+    let mut transcript = with_history();
+    // A byte of the value of record 2, and one of the header of record 6.
+    change(&segment_path(&transcript.path("d"), 1), |bytes| {
+        let at = bytes.windows(12).position(|window| window == b"Alice Cooper").expect("it is there");
+        bytes[at] ^= 1;
+        let at = bytes.windows(6).position(|window| window == "日本".as_bytes()).expect("it is there");
+        bytes[at - 16] ^= 1;
+    });
+    for options in ["-m table --width 80", "-m table --width 48 --ascii", "-m plain", "-m json"] {
+        transcript.run(&format!("-r {options} d dump-segment 1"));
+    }
+    transcript.run("-r -m table --width 80 d dump-segment 1 --only bad");
+    transcript.run("-r -m table --width 80 d dump-segment 1 --only bad --hex");
+    transcript.run("-r d get user:1 日本");
+    transcript.compare("shell-dump-damaged-record");
+}
+
+#[test]
+fn a_damaged_segment_header_is_told_and_the_records_are_shown_all_the_same() {
+    let mut transcript = with_history();
+    change(&segment_path(&transcript.path("d"), 1), |bytes| bytes[40] ^= 1);
+    for options in ["-m table --width 80", "-m plain", "-m json"] {
+        transcript.run(&format!("-r {options} d dump-segment 1"));
+    }
+    transcript.run("-r -m table --width 80 d dump-segment 1 --record 0 --hex");
+    transcript.compare("shell-dump-damaged-header");
+}
+
+#[test]
+fn a_torn_tail_is_told_byte_by_byte_before_it_is_cut_off() {
+    let mut transcript = with_killed_writer();
+    let active = segment_path(&transcript.path("d"), 2);
+    change(&active, |bytes| {
+        let len = bytes.len();
+        bytes.truncate(len - 13);
+    });
+    let torn = fs::read(&active).expect("the file is there");
+    for options in ["-m table --width 80", "-m table --width 48 --ascii", "-m plain", "-m json"] {
+        transcript.run(&format!("-r {options} d dump-segment 2"));
+    }
+    transcript.run("-m table --width 80 d dump-segment 2");
+    assert_eq!(fs::read(&active).expect("the file is there"), torn, "looking changes nothing");
+    transcript.run("d count").run("-m table --width 80 d dump-segment 2");
+    transcript.compare("shell-dump-torn-tail");
+}
+
+#[test]
+fn an_active_segment_that_was_closed_and_then_cut_short_is_damaged_and_not_torn() {
+    let mut transcript = with_history();
+    change(&segment_path(&transcript.path("d"), 2), |bytes| bytes.truncate(200));
+    transcript.run("-r -m table --width 80 d dump-segment 2");
+    transcript.compare("shell-dump-cut-short");
+}
+
+#[test]
+fn a_segment_that_no_manifest_lists_can_be_looked_at() {
+    let mut transcript = with_history();
+    fs::copy(segment_path(&transcript.path("d"), 1), segment_path(&transcript.path("d"), 9))
+        .expect("a file can be copied");
+    transcript.run("-r -m table --width 80 d dump-segment 9");
+    transcript.run("-r -m table --width 80 d dump-segment 7");
+    transcript.compare("shell-dump-orphan");
+}
+
+#[test]
+fn a_store_that_does_not_open_can_be_looked_at() {
+    let mut transcript = with_history();
+    change(&transcript.path("d").join("MANIFEST"), |bytes| bytes[20] ^= 1);
+    transcript.run("d get user:1");
+    for mode in ["table", "plain", "json"] {
+        transcript.run(&format!("-m {mode} --width 80 d dump-segment 2"));
+    }
+    transcript.run("d dump-segment 3");
+    fs::remove_file(transcript.path("d").join("MANIFEST")).expect("it is there");
+    transcript.run("-m table --width 80 d dump-segment 2");
+    transcript.run("foreign dump-segment 1");
+    transcript.compare("shell-dump-unopened");
+}
+
+#[test]
+fn a_page_of_records_ends_with_the_command_that_goes_on() {
+    let mut transcript = Transcript::new();
+    let clock = Arc::new(ManualClock::at(NOON));
+    let store = Store::open_with(transcript.path("d"), options(&clock)).expect("a new store opens");
+    for number in 0..45 {
+        store.put(format!("key{number:02}"), "value").expect("it is written");
+    }
+    store.close().expect("it is closed");
+    for mode in ["table", "plain"] {
+        transcript.run(&format!("-m {mode} --width 80 d keys"));
+        transcript.run(&format!("-m {mode} --width 40 d scan --reverse"));
+    }
+    transcript.run("-m table --width 80 d keys --all --long");
+    transcript.run("-m table --width 80 d keys --limit 3");
+    transcript.run("-m table --width 80 d dump-segment 1 --from 0x400 --limit 3");
+    transcript.compare("shell-pages");
+}

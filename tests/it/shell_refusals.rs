@@ -1,0 +1,197 @@
+//! What the program refuses: in one sentence, with the right exit code, and without changing anything.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::common::{files, open};
+use crate::transcript::Transcript;
+
+/// A closed store with one key.
+fn with_store() -> Transcript {
+    let transcript = Transcript::new();
+    let store = open(&transcript.path("d"));
+    store.put("a", "1").expect("it is written");
+    store.close().expect("it is closed");
+    transcript
+}
+
+#[test]
+fn a_second_writer_is_refused_and_a_reader_is_not() {
+    let mut transcript = Transcript::new();
+    let store = open(&transcript.path("d"));
+    store.put("a", "1").expect("it is written");
+    for line in ["d put a 2", "d get a", "d -c count", "d rotate"] {
+        transcript.run(line);
+    }
+    transcript.run_with("d", b"put a 2\n");
+    for line in ["-r d get a", "-r d -c count -c 'put a 2'", "d dump-segment 1 --values none", "d config"] {
+        transcript.run(line);
+    }
+    assert_eq!(store.get("a").expect("it is readable").as_deref(), Some(&b"1"[..]));
+    transcript.compare("shell-locked");
+}
+
+#[test]
+fn nothing_is_written_through_a_read_only_open() {
+    let mut transcript = with_store();
+    let before = files(&transcript.path("d"));
+    for command in [
+        "put a 2",
+        "put a 2 --nx",
+        "put b 2 --xx",
+        "put b -",
+        "del a",
+        "del nokey",
+        "del --glob '*' -y",
+        "begin",
+        "rotate",
+        "sync",
+    ] {
+        transcript.run(&format!("-r d {command}"));
+    }
+    transcript.run_with("-r d", b"begin\nput a 2\ncommit\nget a\n");
+    for command in ["get a", "keys", "scan", "count", "stats", "segments", "exists a"] {
+        transcript.run(&format!("-r -m plain d {command}"));
+    }
+    assert_eq!(files(&transcript.path("d")), before);
+    transcript.compare("shell-read-only");
+}
+
+#[test]
+fn a_directory_that_is_missing_is_made_by_those_who_write_alone() {
+    let mut transcript = Transcript::new();
+    for command in [
+        "get a",
+        "exists a",
+        "del a",
+        "keys",
+        "count",
+        "stats",
+        "segments",
+        "dump-segment 1",
+        "sync",
+        "commit",
+    ] {
+        transcript.run(&format!("d {command}"));
+    }
+    for line in ["d help mode", "d config", "d version", "-r d -c count", "--no-create d -c 'put a 1'"] {
+        transcript.run(line);
+    }
+    assert!(!transcript.path("d").exists(), "nobody has made it");
+    transcript.run("d -c count").run("e put a 1");
+    transcript.run_with("f", b"count\n");
+    for dir in ["d", "e", "f"] {
+        let mode = fs::metadata(transcript.path(dir)).expect("it was made").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{dir}");
+    }
+    transcript.compare("shell-missing");
+}
+
+#[test]
+fn a_directory_of_something_else_is_refused_and_left_alone() {
+    let mut transcript = Transcript::new();
+    fs::create_dir(transcript.path("notes")).expect("a directory can be made");
+    fs::write(transcript.path("notes/notes.txt"), "mine").expect("a file can be written");
+    let before = files(&transcript.path("notes"));
+    for command in ["get a", "put a 1", "keys", "dump-segment 1", "-c count"] {
+        transcript.run(&format!("notes {command}"));
+    }
+    transcript.run_with("notes", b"put a 1\n").run("-r notes get a");
+    assert_eq!(files(&transcript.path("notes")), before);
+    transcript.compare("shell-foreign");
+}
+
+#[test]
+fn what_may_not_be_read_is_named_with_the_reason() {
+    let transcript = with_store();
+    let set = |name: &str, mode| {
+        fs::set_permissions(transcript.path(name), Permissions::from_mode(mode)).expect("it is ours");
+    };
+    fs::write(transcript.path("script"), "count\n").expect("a file can be written");
+    set("script", 0o000);
+    set("d", 0o000);
+    set("", 0o755);
+    // Root may read everything: the program has to be somebody else.
+    let is_root = rustix::process::geteuid().is_root();
+    let program = env!("CARGO_BIN_EXE_logkv");
+    let as_nobody = |args: &[&str]| {
+        let mut command = if is_root {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.args(args).current_dir(transcript.dir.path()).env_clear().env("PATH", "/usr/bin:/bin");
+        command.output()
+    };
+    match as_nobody(&["--version"]) {
+        Ok(output) if output.status.success() => {}
+        _ => {
+            eprintln!("NOT TESTED: nobody else may run {program} here");
+            return;
+        }
+    }
+    let mut seen = String::new();
+    for line in ["d get a", "-r d count", "d put a 1", "d -f script", "new put a 1"] {
+        let args: Vec<_> = ["--trust"].into_iter().chain(line.split(' ')).collect();
+        let output = as_nobody(&args).expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        seen.push_str(&format!("{line}: {said}{:?}\n", output.status.code()));
+    }
+    assert_eq!(
+        seen,
+        "d get a: error: cannot open d: Permission denied\nSome(3)\n\
+         -r d count: error: cannot open d: Permission denied\nSome(3)\n\
+         d put a 1: error: cannot open d: Permission denied\nSome(3)\n\
+         d -f script: error: cannot read script: Permission denied\nSome(1)\n\
+         new put a 1: error: cannot create new: Permission denied\nSome(3)\n"
+    );
+}
+
+#[test]
+fn an_unknown_flag_or_command_is_answered_with_the_nearest() {
+    let mut transcript = with_store();
+    for line in [
+        "--jsno d keys",
+        "--sinc never d keys",
+        "--read-onyl d keys",
+        "--mode tabel d keys",
+        "--color allways d keys",
+        "d keys --lmit 3",
+        "d keys --revers",
+        "d get a --otput f",
+        "d scna",
+        "d dump-segmnt 1",
+        "d qiut",
+        "d zzzzzz",
+        "d help scna",
+        "d mode jsno",
+        "d dump-segment 1 --only lvie",
+    ] {
+        transcript.run(line);
+    }
+    transcript.compare("shell-suggestions");
+}
+
+#[test]
+fn a_word_that_is_written_wrong_is_pointed_at() {
+    let mut transcript = with_store();
+    let script = concat!(
+        "put a \"\\q\"\n",
+        "put a \"\\x4\"\n",
+        "put a \"\\xZZ\" b\n",
+        "put \"a\"b c\n",
+        "put 'it's' c\n",
+        "put 日本 \"\\q\"\n",
+        "put a 'open\n",
+    );
+    transcript.run_with("d", script.as_bytes());
+    for line in script.lines() {
+        let line = line.replace('\'', "’");
+        transcript.run(&format!("d -c '{line}'"));
+    }
+    transcript.run("d get a");
+    transcript.compare("shell-words");
+}

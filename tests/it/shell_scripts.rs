@@ -1,0 +1,80 @@
+//! Scripts, sessions of several lines, and bytes that are no text.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::transcript::Transcript;
+
+/// A key and a value that no text can hold.
+const KEY: &[u8] = b"k\xff\xfe \x01";
+const VALUE: &[u8] = b"\x80line\nline\ttab\xff";
+
+#[test]
+fn a_batch_is_told_in_every_mode_and_read_before_it_is_written() {
+    let mut transcript = Transcript::new();
+    let script = b"begin\nput a 1\nput b 2\ndel a\nget a b\ncount\nkeys --long\ncommit\nget a b\nbegin\nput c 3\nrollback\ncount\ncommit\nrollback\nbegin\nbegin\nput d 4\n";
+    for mode in ["table", "plain", "json"] {
+        transcript.run_with(&format!("-m {mode} --width 80 {mode}"), script);
+    }
+    transcript.compare("shell-batch");
+}
+
+#[test]
+fn scripts_read_scripts_and_quit_ends_them_all() {
+    let mut transcript = Transcript::new();
+    let write =
+        |name: &str, text: &str| fs::write(transcript.path(name), text).expect("a file can be written");
+    write("outer", "put a 1\nread inner\ncount\n");
+    write("inner", "put b 2\nfrob\nput c 3\n");
+    write("leaves", "put d 4\nquit\nput e 5\n");
+    write("reads-leaves", "read leaves\nput f 6\n");
+    write("fails", "frob\nput g 7\n");
+    transcript.run("d -f outer").run("d -f reads-leaves").run("d -m json keys");
+    transcript.run("--json d keys").run("d -c 'read outer' -c count").run("-e d -c 'read leaves' -c count");
+    transcript.run("--bail d -c 'read fails' -c count").run("d -c 'bail on' -c 'read fails' -c count");
+    transcript.run("d -f outer -c count").run("d -f outer get a").run("d -c count get a");
+    transcript.run_with("d -f -", b"count\nquit\ncount\n").run_with("d -c 'get a'", b"get b\n");
+    transcript.run("d clear").run("d quit").run("d -c clear -c q -c count").run("d -c '.mode json' -c '\\q'");
+    transcript.compare("shell-nesting");
+}
+
+#[test]
+fn results_go_into_a_file_until_they_are_called_back() {
+    let mut transcript = Transcript::new();
+    transcript.run_with(
+        "-m table --width 80 d",
+        b"put a 1\noutput out\nscan\nfrob\noutput\ncount\noutput nodir/out\ncount\n",
+    );
+    let out = fs::read_to_string(transcript.path("out")).expect("it was written");
+    assert!(out.contains('1') && !out.contains("error"), "{out:?}");
+    transcript.compare("shell-output");
+}
+
+#[test]
+fn bytes_that_are_no_text_go_in_and_out_by_every_way() {
+    let transcript = Transcript::new();
+    let run = |args: &[&[u8]]| {
+        let args: Vec<_> = args.iter().map(|arg| OsStr::from_bytes(arg)).collect();
+        let output = transcript.command(&args).output().expect("the program runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    run(&[b"d", b"put", KEY, VALUE]);
+    assert_eq!(run(&[b"d", b"get", KEY]), [VALUE, b"\n"].concat());
+    assert_eq!(run(&[b"-m", b"raw", b"d", b"get", KEY]), VALUE);
+    assert_eq!(run(&[b"d", b"keys"]), b"\"k\\xff\\xfe \\x01\"\n");
+    assert_eq!(run(&[b"d", b"scan"]), b"\"k\\xff\\xfe \\x01\"\t\"\\x80line\\nline\\ttab\\xff\"\n");
+    assert_eq!(run(&[b"d", b"get", b"--hex", b"6bfffe2001"]), [VALUE, b"\n"].concat());
+    let json = String::from_utf8(run(&[b"--json", b"d", b"get", KEY])).expect("JSON is text");
+    assert!(json.contains(r#""key_b64":"a//+IAE=","value_b64":"gGxpbmUKbGluZQl0YWL/""#), "{json}");
+    fs::write(transcript.path("value"), b"\0\xff\0").expect("a file can be written");
+    run(&[b"d", b"put", b"f", b"--file", b"value"]);
+    assert_eq!(run(&[b"-m", b"raw", b"d", b"get", b"f"]), b"\0\xff\0");
+    // What is printed can be typed back.
+    run(&[b"d", b"-c", b"put \"k\\xff\\xfe \\x01\" \"\\x00\\xfe\""]);
+    assert_eq!(run(&[b"-m", b"raw", b"d", b"get", KEY]), b"\0\xfe");
+    // Raw bytes in a script, too.
+    fs::write(transcript.path("script"), b"put \xff\0 \xfe\0\nget \xff\0\n").expect("a file can be written");
+    assert_eq!(run(&[b"-m", b"raw", b"d", b"-f", b"script"]), b"\xfe\0");
+}

@@ -1,0 +1,220 @@
+//! The REPL on a real terminal, as the person in front of it sees it.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::common::{open, quick, scratch, value};
+use crate::person::{CTRL_C, CTRL_D, CTRL_R, Person};
+
+const PROMPT: &str = "logkv d>";
+
+/// A person who has seen the first prompt.
+fn person(dir: &TempDir) -> Person {
+    let mut person = Person::at(dir.path(), &["d"], &[]);
+    person.sees_at_end(PROMPT);
+    person
+}
+
+#[test]
+fn a_first_session_writes_reads_and_leaves_with_0() {
+    let dir = scratch();
+    let mut person = person(&dir);
+    person.sees("0 keys in d").enters("put user:1 alice").sees("OK");
+    person.enters("get user:1 user:2").sees("\nalice\n(nil)\n").sees_at_end(PROMPT);
+    person.types(CTRL_D);
+    assert_eq!(person.sees_it_end(), Some(0));
+    assert_eq!(value(&open(&dir.path().join("d")), "user:1").as_deref(), Some("alice"));
+}
+
+#[test]
+fn an_error_shows_its_place_and_the_session_goes_on_to_end_with_0() {
+    let dir = scratch();
+    let mut person = person(&dir);
+    person.enters("gte a").sees("error: ").sees("did you mean get?").sees_at_end(PROMPT);
+    person.enters("put a \"\\q\"").sees("^^").sees_at_end(PROMPT).enters("quit");
+    assert_eq!(person.sees_it_end(), Some(0));
+}
+
+#[test]
+fn the_tab_key_completes_commands_and_live_keys() {
+    let dir = scratch();
+    open(&dir.path().join("d")).put("user:1001", "x").expect("it is written");
+    let mut person = person(&dir);
+    person.types("dump\t").sees("> dump-segment SEG [--from N]");
+    person.types(CTRL_C).sees_at_end(PROMPT);
+    person.types("get us\t").sees("> get user:1001").types("\r").sees("\nx\n");
+}
+
+#[test]
+fn ctrl_c_at_the_prompt_clears_the_line_and_nothing_is_run() {
+    let dir = scratch();
+    let mut person = person(&dir);
+    person.types("put a 1").sees("put a 1").types(CTRL_C).sees_at_end(PROMPT);
+    person.enters("count").sees("\n0\n").sees_at_end(PROMPT);
+}
+
+/// Starts `command`, whose results go into a pipe that nobody reads yet: it is held up in the middle.
+fn hold_up(person: &mut Person, dir: &TempDir, command: &str) -> File {
+    let pipe = dir.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there");
+    assert!(made.success(), "a pipe can be made");
+    person.enters("output pipe");
+    // Opening one end waits for the other.
+    let reader = File::open(&pipe).expect("the other end is opened");
+    person.sees_at_end(PROMPT).enters(command);
+    reader
+}
+
+fn with_many_keys() -> TempDir {
+    let dir = scratch();
+    let store = open(&dir.path().join("d"));
+    let mut batch = logkv::Batch::new();
+    for number in 0..50_000 {
+        batch.put(format!("key{number:05}"), "value");
+    }
+    store.write(&batch).expect("it is written");
+    store.close().expect("it is closed");
+    dir
+}
+
+/// Reads a first piece: the command is running then, and there is more than pipes and buffers hold.
+fn see_it_running(pipe: &mut File) {
+    pipe.read_exact(&mut [0; 16]).expect("results come");
+}
+
+#[test]
+fn ctrl_c_during_a_command_stops_it_and_leaves_the_store_intact() {
+    let dir = with_many_keys();
+    let mut person = person(&dir);
+    let mut pipe = hold_up(&mut person, &dir, "scan --all");
+    see_it_running(&mut pipe);
+    // The terminal shows ^C when it has sent the signal.
+    person.types(CTRL_C).sees("^C");
+    let reader = std::thread::spawn(move || pipe.read_to_end(&mut Vec::new()));
+    person.sees("interrupted after ").sees_at_end(PROMPT).enters("output");
+    reader.join().expect("the reader ends").expect("the pipe can be read");
+    person.enters("count").sees("\n50,000\n").sees_at_end(PROMPT);
+    person.types(CTRL_D);
+    assert_eq!(person.sees_it_end(), Some(0));
+    assert_eq!(open(&dir.path().join("d")).len(), 50_000);
+}
+
+#[test]
+fn lines_typed_ahead_while_a_command_runs_are_run_in_order_afterwards() {
+    let dir = with_many_keys();
+    let mut person = person(&dir);
+    let mut pipe = hold_up(&mut person, &dir, "scan --all");
+    see_it_running(&mut pipe);
+    person.types("output\rput ahead 1\rget ahead\rcount").sees("count");
+    let reader = std::thread::spawn(move || pipe.read_to_end(&mut Vec::new()));
+    person.sees("\nOK\n").sees("\n1\n").sees("> count [PATTERN]");
+    person.types(" ahe*\r").sees("> count ahe*\n1\n");
+    reader.join().expect("the reader ends").expect("the pipe can be read");
+}
+
+#[test]
+fn an_open_quote_goes_on_in_the_next_line() {
+    let dir = scratch();
+    let mut person = person(&dir);
+    person.enters("put a \"one").sees_at_end("   ...>").enters("two\"").sees("OK");
+    person.enters("get a").sees("\"one\\ntwo\"");
+}
+
+#[test]
+fn the_history_is_kept_for_the_next_session_and_for_its_owner_alone() {
+    let dir = scratch();
+    let mut first = person(&dir);
+    first.enters("put a 1").sees("OK").sees_at_end(PROMPT);
+    first.enters("count").sees("\n1\n").sees_at_end(PROMPT).enters("count").sees("\n1\n");
+    first.sees_at_end(PROMPT).enters(" put secret 2").sees("secret 2\nOK\n").sees_at_end(PROMPT);
+    first.types(CTRL_D);
+    assert_eq!(first.sees_it_end(), Some(0));
+    let path = dir.path().join(".local/state/logkv/history");
+    let kept = fs::read_to_string(&path).expect("it is kept");
+    assert_eq!(kept.lines().filter(|line| *line == "count").count(), 1, "{kept}");
+    assert!(kept.contains("put a 1") && !kept.contains("secret"), "{kept}");
+    let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut second = person(&dir);
+    second.types(CTRL_R).types("put").sees("put a 1").types("\r").sees("OK");
+}
+
+#[test]
+fn the_prompt_says_read_only_and_inside_a_batch() {
+    let dir = scratch();
+    let mut writer = person(&dir);
+    writer.enters("put a 1").sees("OK").enters("begin").sees_at_end("logkv d*>");
+    writer.enters("put a 2").sees("OK, with commit");
+    let mut reader = Person::at(dir.path(), &["-r", "d"], &[]);
+    reader.sees_at_end("logkv d(ro)>").enters("get a").sees("\n1\n");
+    reader.enters("put a 3").sees("error: ").sees_at_end("logkv d(ro)>");
+    writer.enters("commit").sees("committed 1 change").sees_at_end(PROMPT);
+}
+
+#[test]
+fn the_init_file_is_run_at_the_start() {
+    let dir = scratch();
+    let config = dir.path().join("config/logkv");
+    fs::create_dir_all(&config).expect("a directory can be made");
+    fs::write(config.join("init"), "put from init\nmode json\n").expect("a file can be written");
+    let config = dir.path().join("config");
+    let env = [("XDG_CONFIG_HOME", config.to_str().expect("a path of text"))];
+    let mut person = Person::at(dir.path(), &["d"], &env);
+    person.sees_at_end(PROMPT).enters("get from").sees("{\"key\":\"from\",\"value\":\"init\"");
+    person.types(CTRL_D);
+    assert_eq!(person.sees_it_end(), Some(0));
+    let mut person = Person::at(dir.path(), &["--no-init", "d"], &env);
+    person.sees_at_end(PROMPT).enters("get from").sees("\ninit\n");
+}
+
+#[test]
+fn keys_and_values_that_hold_escapes_do_nothing_to_the_terminal() {
+    let dir = scratch();
+    let evil = "\x1b[2J\x1b]0;owned\x07\x1b[31m";
+    let store = logkv::Store::open_with(dir.path().join("d"), quick()).expect("a new store opens");
+    store.put(format!("k{evil}"), format!("v{evil}")).expect("it is written");
+    store.close().expect("it is closed");
+    let mut person = Person::at_terminal(dir.path(), &["--color", "never", "d"], &[], (60, 80));
+    let shown = r#""k\x1b[2J\x1b]0;owned\x07\x1b[31m""#;
+    person.sees_at_end(PROMPT).enters("keys").sees(shown).enters("scan").sees(r#""v\x1b[2J"#);
+    person.enters("dump-segment 1 --values full").sees("1 record · 1 live").sees_at_end(PROMPT);
+    // Completed, and read back.
+    person
+        .types("get k\t")
+        .sees(&format!("> get {shown} [KEY…]"))
+        .types("\r")
+        .sees(r#""v\x1b[2J\x1b]0;owned"#);
+    person.enters(&format!("nokey{evil}").replace('\x1b', "")).sees("error: ");
+    assert!(person.screen().contains("1 key in d"), "nothing was cleared");
+    assert!(!person.sees_colours(), "nothing was coloured");
+}
+
+#[test]
+fn colours_are_for_terminals_whose_person_has_not_turned_them_off() {
+    let dir = scratch();
+    let mut colorful = person(&dir);
+    colorful.enters("put a 1").sees("OK").sees_at_end(PROMPT);
+    assert!(colorful.sees_colours());
+    colorful.types(CTRL_D);
+    assert_eq!(colorful.sees_it_end(), Some(0));
+    let mut plain = Person::at(dir.path(), &["d"], &[("NO_COLOR", "1")]);
+    for line in ["scan", "stats", "segments", "dump-segment 1", "help put", "frob"] {
+        plain.sees_at_end(PROMPT).enters(line);
+    }
+    plain.sees("error: ").sees_at_end(PROMPT);
+    assert!(!plain.sees_colours());
+}
+
+#[test]
+fn a_table_follows_the_width_of_the_window() {
+    let dir = scratch();
+    let mut person = Person::at_terminal(dir.path(), &["d"], &[], (40, 100));
+    let value = "v".repeat(90);
+    person.sees_at_end(PROMPT).enters(&format!("put a {value}")).sees("OK").sees_at_end(PROMPT);
+    person.enters("clear").enters("scan").sees(&format!("a    {}", &value[..90])).sees_at_end(PROMPT);
+    person.resizes((40, 60)).enters("clear").enters("scan").sees(&format!("a    {}…", &value[..54]));
+}

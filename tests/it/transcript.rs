@@ -1,0 +1,97 @@
+//! What the program says, line by line, as golden files keep it.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A directory to run the program in, and what was seen there.
+pub(crate) struct Transcript {
+    pub(crate) dir: TempDir,
+    seen: String,
+}
+
+impl Transcript {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a directory can be made"), seen: String::new() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn command(&self, args: &[impl AsRef<OsStr>]) -> Command {
+        command(self.dir.path(), args)
+    }
+
+    /// Runs `logkv` with the words of `line`, and keeps what it says.
+    pub(crate) fn run(&mut self, line: &str) -> &mut Self {
+        self.run_with(line, b"")
+    }
+
+    /// The same with something on the standard input.
+    pub(crate) fn run_with(&mut self, line: &str, input: &[u8]) -> &mut Self {
+        let words = split(line);
+        let mut child = self
+            .command(&words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        // A program that refuses its arguments leaves without reading.
+        drop(stdin.write_all(input));
+        drop(stdin);
+        let output = child.wait_with_output().expect("the program ends");
+        self.seen.push_str(&format!("$ logkv {line}\n"));
+        for line in input.split_inclusive(|&byte| byte == b'\n') {
+            self.seen.push_str(&format!("< {}\n", line.trim_ascii_end().escape_ascii()));
+        }
+        self.seen.push_str(&String::from_utf8_lossy(&output.stdout));
+        for line in String::from_utf8_lossy(&output.stderr).lines() {
+            self.seen.push_str(&format!("! {line}\n"));
+        }
+        if let Some(code) = output.status.code().filter(|&code| code != 0) {
+            self.seen.push_str(&format!("[{code}]\n"));
+        }
+        self
+    }
+
+    /// Compares what was seen with the golden file.
+    pub(crate) fn compare(&self, name: &str) {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path("../../snapshots");
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        // Thirteen digits are a moment in milliseconds; no length or number gets there.
+        settings.add_filter(r"\b\d{13}\b", "1767225600000");
+        settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "2026-01-01T00:00:00.000Z");
+        // Keys fall into other shards in each store.
+        settings.add_filter(r#"(index in memory +|keydir_bytes"?[\t:])[\d.]+"#, "${1}65000");
+        settings.add_filter(r"pid \d+", "pid 4711");
+        settings.bind(|| insta::assert_snapshot!(name, self.seen));
+    }
+}
+
+/// `logkv` in a world without settings of its user.
+pub(crate) fn command(dir: &Path, args: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logkv"));
+    command.args(args).current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin");
+    command
+}
+
+/// Splits on blanks; single quotes hold a word together.
+fn split(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, part) in line.split('\'').enumerate() {
+        if index % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
