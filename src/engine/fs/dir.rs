@@ -112,8 +112,8 @@ impl Directory for OsDirectory {
         // dies. The file is never unlinked: two processes could each hold a lock on a file of that name.
         match file.try_lock() {
             Ok(()) => {
-                file.set_len(0)?;
-                writeln!(file, "{}", std::process::id())?;
+                // The pid is a courtesy of the next one's message: a full disk must not keep a store from being read.
+                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
                 Ok(LockOutcome::Held(Box::new(OsLock(file))))
             }
             Err(TryLockError::WouldBlock) => {
@@ -131,7 +131,7 @@ impl Directory for OsDirectory {
     }
 }
 
-/// The open LOCK file; closing it lets go.
+/// The open LOCK file.
 #[derive(Debug)]
 struct OsLock(std::fs::File);
 
@@ -141,5 +141,8 @@ impl Drop for OsLock {
     fn drop(&mut self) {
         // A closed store looks the same whoever had it open. Failing to clear the pid harms nobody.
         let _ = self.0.set_len(0);
+        // A child forked a moment ago, and not yet at its `exec`, has this file open too: closing alone would leave
+        // the lock with it.
+        let _ = self.0.unlock();
     }
 }
