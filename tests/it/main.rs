@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 mod format;
 mod hooked;
+mod killed;
 mod model;
 mod recovery;
 mod shell;
