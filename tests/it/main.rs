@@ -8,6 +8,7 @@ mod faults;
 mod format;
 mod hooked;
 mod killed;
+mod machine;
 mod model;
 mod recovery;
 mod shell;
