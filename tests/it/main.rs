@@ -10,6 +10,7 @@ mod hooked;
 mod killed;
 mod machine;
 mod model;
+mod readme;
 mod recovery;
 mod shell;
 mod store;
