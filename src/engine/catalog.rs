@@ -33,7 +33,11 @@ pub(crate) fn read(directory: &dyn Directory) -> Result<Manifest> {
 /// # Errors
 /// What the operating system says, and whether the old MANIFEST is certainly still in place.
 pub(crate) fn replace(directory: &dyn Directory, manifest: &Manifest) -> Result<(), Failure> {
-    write_new(directory, manifest).map_err(|error| Failure { error, is_undone: true })?;
+    write_new(directory, manifest).map_err(|error| {
+        // On a full disk nothing is left lying about. Should it stay all the same, the next one removes it.
+        let _ = directory.remove(StoreFile::ManifestNew);
+        Failure { error, is_undone: true }
+    })?;
     let path = || directory.path(StoreFile::ManifestNew);
     directory
         .rename(StoreFile::ManifestNew, StoreFile::Manifest)

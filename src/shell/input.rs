@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::interrupt::Interrupt;
+
 /// Whether a read would have to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -124,24 +126,29 @@ impl Input {
     /// Whether [`Input::fill`] would have to wait.
     pub fn readiness(&self) -> io::Result<Readiness> {
         match &self.pollable {
-            Some(fd) if !wait_for(fd, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? => Ok(Readiness::Waits),
-            _ => Ok(Readiness::Ready),
+            Some(fd) => {
+                let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+                let ready = poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&at_once))?;
+                Ok(if ready == 0 { Readiness::Waits } else { Readiness::Ready })
+            }
+            None => Ok(Readiness::Ready),
         }
     }
 
     /// Waits until there is something to read. Ctrl-C ends the wait with [`io::ErrorKind::Interrupted`]; a read
     /// would be taken up again.
-    pub fn wait(&self) -> io::Result<()> {
-        match &self.pollable {
-            Some(fd) => wait_for(fd, None).map(drop),
-            None => Ok(()),
-        }
+    pub fn wait(&self, interrupt: &Interrupt) -> io::Result<()> {
+        let Some(fd) = &self.pollable else { return Ok(()) };
+        let mut fds = vec![PollFd::new(fd, PollFlags::IN)];
+        fds.extend(interrupt.wake().map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
+        poll(&mut fds, None)?;
+        if interrupt.is_set() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 
     /// All that is left, waiting for it as [`Input::wait`] does.
-    pub fn rest(mut self) -> io::Result<Vec<u8>> {
+    pub fn rest(mut self, interrupt: &Interrupt) -> io::Result<Vec<u8>> {
         while !self.is_at_end {
-            self.wait()?;
+            self.wait(interrupt)?;
             self.fill()?;
         }
         self.buffer.drain(..self.end);
@@ -161,11 +168,6 @@ impl Input {
         self.is_at_end = read? == 0;
         Ok(())
     }
-}
-
-fn wait_for(fd: &OwnedFd, timeout: Option<&Timespec>) -> io::Result<bool> {
-    let mut fds = [PollFd::new(fd, PollFlags::IN)];
-    Ok(poll(&mut fds, timeout)? > 0)
 }
 
 #[cfg(test)]
@@ -210,7 +212,7 @@ mod tests {
         let mut input = Input::text(b"a\nb\nc".to_vec());
         input.fill().expect("memory can be read");
         assert!(input.advance());
-        assert_eq!(input.rest().expect("memory can be read"), b"b\nc");
+        assert_eq!(input.rest(&Interrupt::default()).expect("memory can be read"), b"b\nc");
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! Ctrl-C: a flag that long commands look at between records.
+//! Ctrl-C: a flag that long commands look at between records, and a pipe that ends waits.
 
-use std::io;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,24 +10,42 @@ use super::failure::Failure;
 
 /// Whether Ctrl-C was pressed since the command began.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt {
+    is_set: Arc<AtomicBool>,
+    /// Readable once it was pressed: a signal between a look at the flag and the wait after it would else be lost.
+    wake: Option<Arc<UnixStream>>,
+}
 
 impl Interrupt {
     /// A flag that SIGINT sets from now on, in place of ending the process in the middle of a write.
     pub fn install() -> io::Result<Self> {
-        let flag = Self::default();
-        signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&flag.0))?;
-        Ok(flag)
+        let is_set = Arc::default();
+        signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&is_set))?;
+        let (wake, waker) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        signal_hook::low_level::pipe::register(signal_hook::consts::SIGINT, waker)?;
+        // A file that reaches the limit of `ulimit -f` would end the process; now it is an error of the write.
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
+        Ok(Self { is_set, wake: Some(Arc::new(wake)) })
     }
 
     /// Forgets a Ctrl-C that came before the command that starts now.
     pub fn clear(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        if let Some(wake) = &self.wake {
+            let mut pressed = [0; 64];
+            while matches!(wake.as_ref().read(&mut pressed), Ok(1..)) {}
+        }
+        self.is_set.store(false, Ordering::Relaxed);
     }
 
     /// Whether it was pressed.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_set.load(Ordering::Relaxed)
+    }
+
+    /// What becomes readable when it is pressed.
+    pub fn wake(&self) -> Option<BorrowedFd<'_>> {
+        self.wake.as_ref().map(|wake| wake.as_fd())
     }
 
     /// Fails when it was pressed; `count` records were done by then.
@@ -42,7 +62,7 @@ mod tests {
     fn an_interrupt_says_how_far_the_command_came() {
         let interrupt = Interrupt::default();
         assert!(interrupt.check(7).is_ok());
-        interrupt.0.store(true, Ordering::Relaxed);
+        interrupt.is_set.store(true, Ordering::Relaxed);
         let failure = interrupt.check(7).expect_err("it was pressed");
         assert_eq!(failure.message, "interrupted after 7 records");
         interrupt.clear();

@@ -134,7 +134,7 @@ impl Script {
         if self.input.readiness().map_err(failed)? == Readiness::Waits {
             session.drain();
             session.flush();
-            self.input.wait().map_err(failed)?;
+            self.input.wait(&session.interrupt).map_err(failed)?;
         }
         self.input.fill().map_err(failed)
     }

@@ -331,7 +331,8 @@ impl Session {
         let started = Instant::now();
         let mut answer = String::new();
         // A read would be taken up again after Ctrl-C; this wait is not.
-        let answered = Input::stdin()?.wait().and_then(|()| io::stdin().read_line(&mut answer));
+        let answered =
+            Input::stdin()?.wait(&self.interrupt).and_then(|()| io::stdin().read_line(&mut answer));
         self.asked += started.elapsed();
         match answered {
             Ok(_) => Ok(matches!(answer.trim(), "y" | "Y" | "yes")),

@@ -1,7 +1,10 @@
 //! What the rooms share: stores in temporary directories, and their files.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use logkv::{Options, Store, Sync};
 use tempfile::TempDir;
@@ -60,4 +63,43 @@ pub(crate) fn killed(store: Store, dir: &Path) -> TempDir {
     let copy = copy_of(dir);
     drop(store);
     copy
+}
+
+/// The program, in `dir`, in a world without settings of its user.
+pub(crate) fn program(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logkv"));
+    command.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+    command
+}
+
+/// Numbers without a pattern, the same again from the same seed (SplitMix64, Steele and others 2014).
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// Numbers from the seed in `LOGKV_SEED`, or from a new one, which is printed: a test that fails shows it.
+    pub(crate) fn announced() -> Self {
+        let seed = match std::env::var("LOGKV_SEED") {
+            Ok(text) => text.parse().expect("LOGKV_SEED is a number"),
+            Err(_) => RandomState::new().hash_one(0),
+        };
+        println!("LOGKV_SEED={seed}");
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// Says that a test could not run here, where it is seen: what tests print is kept from view when they pass.
+pub(crate) fn skipped(test: &str, reason: &str) {
+    writeln!(io::stderr(), "SKIPPED {test}: {reason}").expect("somebody listens");
 }

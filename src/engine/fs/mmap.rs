@@ -12,7 +12,7 @@ use rustix::mm::{Advice, madvise};
 /// The bytes of a file, in memory. Clones share it; the last one unmaps it.
 ///
 /// A mapping may be longer than what can be read: the active segment is mapped once for its full capacity, and
-/// [`Mapping::expose`] moves the end of the readable part as records are appended.
+/// `Mapping::expose` moves the end of the readable part as records are appended.
 #[derive(Clone, Debug)]
 pub struct Mapping(Arc<Mapped>);
 

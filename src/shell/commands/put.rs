@@ -126,10 +126,16 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
                     Failure::command("- stands for the standard input, where the commands come from here");
                 return Err(failure.at(dash.span.clone()).hint("use --file, or quote the dash"));
             }
-            let value = Input::stdin().and_then(Input::rest).map_err(|error| match error.kind() {
-                io::ErrorKind::Interrupted => Failure::interrupted(),
-                _ => Failure::command(format!("cannot read the standard input: {}", plain_words(&error))),
-            })?;
+            let value =
+                Input::stdin().and_then(|input| input.rest(&session.interrupt)).map_err(
+                    |error| match error.kind() {
+                        io::ErrorKind::Interrupted => Failure::interrupted(),
+                        _ => Failure::command(format!(
+                            "cannot read the standard input: {}",
+                            plain_words(&error)
+                        )),
+                    },
+                )?;
             Ok(vec![(bytes_of(key, invocation)?, value)])
         }
         _ => {

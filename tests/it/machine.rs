@@ -1,0 +1,307 @@
+//! The machine at its limits: a full disk, files that may not grow, memory that is not there, directories that are not
+//! ours, signals and pipes that break. Each costs one sentence and an exit code, and changes nothing.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use tempfile::TempDir;
+
+use crate::common::{files, open, program, scratch, segment_path, skipped, value};
+
+/// What a program said, and its exit code.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn said(code: i32, out: &str, err: &str) -> Said {
+    Said { code: Some(code), out: out.to_owned(), err: err.to_owned() }
+}
+
+/// Runs `command` with `input` on its standard input.
+fn run(mut command: Command, input: &[u8]) -> Said {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    // A program that refuses its arguments leaves without reading.
+    drop(child.stdin.take().expect("it is piped").write_all(input));
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// `logkv` in `dir`.
+fn logkv(dir: &Path, args: &[&str], input: &[u8]) -> Said {
+    let mut command = program(dir);
+    command.args(args);
+    run(command, input)
+}
+
+/// `logkv` in `dir`, under a limit that the shell's `ulimit` sets.
+fn limited(dir: &Path, limit: &str, args: &[&str], input: &[u8]) -> Said {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_logkv")]).args(args).current_dir(dir);
+    run(command, input)
+}
+
+/// Whether a command of the system, which may want root or a package, did its work.
+fn works(name: &str, args: &[&str]) -> bool {
+    let status = Command::new(name).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// A mount that goes with the test.
+struct Mount(PathBuf);
+
+impl Mount {
+    /// Mounts at a new directory `name` in `dir`; `None` without the right to.
+    fn new(dir: &Path, name: &str, args: &[&str]) -> Option<Self> {
+        let at = dir.join(name);
+        fs::create_dir(&at).expect("a directory can be made");
+        works("mount", &[args, &[&at.to_string_lossy()]].concat()).then_some(Self(at))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        works("umount", &[&self.0.to_string_lossy()]);
+    }
+}
+
+/// A directory with a store `store` in it, where `a` is `1`.
+fn with_store() -> TempDir {
+    let dir = scratch();
+    assert_eq!(logkv(dir.path(), &["store", "put", "a", "1"], b""), said(0, "", ""));
+    dir
+}
+
+#[test]
+fn a_full_disk_fails_the_write_that_does_not_fit_and_the_store_goes_on_when_there_is_room() {
+    let dir = scratch();
+    let Some(disk) = Mount::new(dir.path(), "disk", &["-t", "tmpfs", "-o", "size=128k", "tmpfs"]) else {
+        return skipped("a full disk", "mounting a small tmpfs needs root");
+    };
+    assert_eq!(logkv(&disk.0, &["store", "put", "a", "1"], b""), said(0, "", ""));
+    let segment = segment_path(&disk.0.join("store"), 1);
+    let before = fs::read(&segment).expect("the segment");
+    let full = said(1, "", "error: cannot write 000001.seg: No space left on device\n");
+    assert_eq!(logkv(&disk.0, &["store", "put", "b", "-"], &[b'b'; 200_000]), full);
+    assert_eq!(fs::read(&segment).expect("the segment"), before);
+
+    let mut filler = fs::File::create(disk.0.join("filler")).expect("a file");
+    while filler.write_all(&[0; 512]).is_ok() {}
+    let before = files(&disk.0.join("store"));
+    let full = said(1, "", "error: cannot write store/MANIFEST.new: No space left on device\n");
+    assert_eq!(logkv(&disk.0, &["store", "put", "b", "2"], b""), full);
+    assert_eq!(files(&disk.0.join("store")), before);
+    assert_eq!(logkv(&disk.0, &["store", "get", "a"], b""), said(0, "1\n", ""));
+    assert_eq!(files(&disk.0.join("store")), before);
+
+    drop(filler);
+    fs::remove_file(disk.0.join("filler")).expect("it is there");
+    assert_eq!(logkv(&disk.0, &["store", "put", "b", "2"], b""), said(0, "", ""));
+    assert_eq!(logkv(&disk.0, &["store", "scan"], b""), said(0, "a\t1\nb\t2\n", ""));
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_cut_back_to_its_last_record_and_the_script_goes_on() {
+    let dir = with_store();
+    let script = [b"put big ".to_vec(), vec![b'b'; 100_000], b"\nput b 2\n".to_vec()].concat();
+    // In blocks of 512 bytes: 32 KiB, in the middle of the large value.
+    let seen = limited(dir.path(), "-f 64", &["store"], &script);
+    assert_eq!(seen, said(1, "", "-:1: error: cannot write 000001.seg: File too large\n"));
+    assert_eq!(logkv(dir.path(), &["store", "scan"], b""), said(0, "a\t1\nb\t2\n", ""));
+}
+
+#[test]
+fn a_header_that_claims_4_gib_is_damage_also_where_so_much_memory_is_not_to_be_had() {
+    let dir = with_store();
+    for command in ["rotate", "sync"] {
+        assert_eq!(logkv(dir.path(), &["store", command], b"").code, Some(0));
+    }
+    let path = segment_path(&dir.path().join("store"), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    let header = 64..96;
+    let salt: [u8; 4] = bytes[56..60].try_into().expect("four bytes");
+    bytes[header.start + 24..header.start + 28].copy_from_slice(&u32::MAX.to_le_bytes());
+    let place = [&salt[..], &(header.start as u64).to_le_bytes()].concat();
+    let hcrc = crc32c::crc32c_append(crc32c::crc32c(&place), &bytes[header.start + 8..header.end]);
+    bytes[header.start..header.start + 4].copy_from_slice(&hcrc.to_le_bytes());
+    fs::write(&path, &bytes).expect("the claim");
+    for read_with in ["mmap", "pread"] {
+        let args = ["--quiet", "--read-with", read_with, "store", "dump-segment", "1"];
+        let seen = limited(dir.path(), "-v 400000", &args, b"");
+        assert_eq!((seen.code, seen.err.as_str()), (Some(4), ""), "{}", seen.out);
+        assert!(seen.out.contains("4294967"), "{}", seen.out);
+    }
+}
+
+#[test]
+fn a_store_that_finds_no_memory_to_map_says_so_and_stays_as_it_is() {
+    let dir = with_store();
+    let before = files(&dir.path().join("store"));
+    let seen = limited(dir.path(), "-v 60000", &["store", "get", "a"], b"");
+    assert_eq!(seen, said(3, "", "error: cannot map store/000001.seg: Cannot allocate memory\n"));
+    assert_eq!(files(&dir.path().join("store")), before);
+    let args = ["--read-with", "pread", "store", "get", "a"];
+    assert_eq!(limited(dir.path(), "-v 60000", &args, b""), said(0, "1\n", ""));
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_to_is_read_only() {
+    const SOMEBODY: u32 = 12_345;
+    let dir = with_store();
+    let path = dir.path().join("store");
+    if !geteuid().is_root() || !works("setpriv", &["--version"]) {
+        return skipped("a directory of another user", "becoming another user needs root, and setpriv");
+    }
+    chown(&path, Some(SOMEBODY), None).expect("root may");
+    // The test's own directories let nobody in; where the program was built may be just as private.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
+    fs::copy(env!("CARGO_BIN_EXE_logkv"), dir.path().join("logkv")).expect("a copy");
+    for (name, _) in files(&path) {
+        fs::set_permissions(path.join(&name), fs::Permissions::from_mode(0o444)).expect("permissions");
+        chown(path.join(name), Some(SOMEBODY), None).expect("root may");
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o555)).expect("permissions");
+    let before = files(&path);
+    let as_somebody = |args: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "12345", "--regid", "12345", "--clear-groups", "./logkv"]);
+        command.args(args).current_dir(dir.path());
+        run(command, b"")
+    };
+    let refused = said(3, "", "error: cannot lock store/LOCK: Permission denied\n");
+    assert_eq!(as_somebody(&["store", "put", "a", "2"]), refused);
+    assert_eq!(as_somebody(&["-r", "store", "get", "a"]), said(0, "1\n", ""));
+    let refused = said(3, "", "error: cannot create new: Permission denied\n");
+    assert_eq!(as_somebody(&["new", "put", "a", "1"]), refused);
+    assert_eq!(files(&path), before);
+    assert!(!dir.path().join("new").exists());
+}
+
+#[test]
+fn a_file_system_that_is_read_only_is_read_with_the_flag_and_refused_without() {
+    let dir = with_store();
+    let source = dir.path().join("store").to_string_lossy().into_owned();
+    let Some(mount) = Mount::new(dir.path(), "bound", &["--bind", &source]) else {
+        return skipped("a read-only file system", "mounting needs root");
+    };
+    assert!(works("mount", &["-o", "remount,bind,ro", &mount.0.to_string_lossy()]), "it is mounted already");
+    let before = files(&mount.0);
+    let refused = said(3, "", "error: cannot lock bound/LOCK: Read-only file system\n");
+    assert_eq!(logkv(dir.path(), &["bound", "put", "a", "2"], b""), refused);
+    assert_eq!(logkv(dir.path(), &["-r", "bound", "get", "a"], b""), said(0, "1\n", ""));
+    assert_eq!(files(&mount.0), before);
+}
+
+/// Whether the last one to have the store open closed it, as MANIFEST says.
+fn is_closed(store: &Path) -> bool {
+    fs::read_to_string(store.join("MANIFEST")).expect("a MANIFEST").contains(" closed ")
+}
+
+#[test]
+fn a_reader_that_leaves_after_a_line_ends_a_script_in_silence_and_the_store_is_closed() {
+    let dir = with_store();
+    let puts: String = (0..20_000).map(|n| format!("put key{n:05} v\n")).collect();
+    let script = format!("{puts}keys --all\nput last 1\n");
+    fs::write(dir.path().join("script"), script).expect("a file can be written");
+    let mut child = program(dir.path())
+        .args(["--sync", "never", "store", "-f", "script"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("a key comes");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice(), line.as_str()), (Some(0), &b""[..], "a\n"));
+    assert!(is_closed(&dir.path().join("store")));
+    assert_eq!(open(&dir.path().join("store")).len(), 20_001);
+}
+
+fn interrupt(child: &Child) {
+    let pid = Pid::from_raw(child.id() as i32).expect("a process");
+    kill_process(pid, Signal::INT).expect("it is there");
+}
+
+#[test]
+fn an_interrupt_ends_a_script_with_130_and_keeps_every_acknowledged_write() {
+    // Once while it waits for a line, and once while it works on an endless script.
+    for is_endless in [false, true] {
+        let dir = with_store();
+        let mut child = program(dir.path())
+            .args(["--json", "store"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut answer = String::new();
+        stdin.write_all(b"put k0 v\n").expect("the program reads");
+        stdout.read_line(&mut answer).expect("the program answers");
+        let feeder = std::thread::spawn(move || {
+            let mut numbers = 1..if is_endless { u64::MAX } else { 1 };
+            // The pipe breaks when the program ends; until then the script has no end.
+            drop(numbers.try_for_each(|n| writeln!(stdin, "put k{n} v")));
+            stdin
+        });
+        if is_endless {
+            stdout.read_line(&mut answer).expect("the program answers");
+        }
+        interrupt(&child);
+        stdout.read_to_string(&mut answer).expect("text");
+        let output = child.wait_with_output().expect("it ends");
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(err.starts_with("-:") && err.ends_with(": error: interrupted\n"), "{err}");
+        assert_eq!(output.status.code(), Some(130));
+        feeder.join().expect("it ends with the program");
+        let acknowledged = answer.lines().filter(|line| line.starts_with("{\"ok\":true")).count();
+        assert!(acknowledged > usize::from(is_endless), "{answer}");
+        assert!(is_closed(&dir.path().join("store")));
+        let store = open(&dir.path().join("store"));
+        for n in 0..acknowledged {
+            assert_eq!(value(&store, &format!("k{n}")).as_deref(), Some("v"), "k{n} of {acknowledged}");
+        }
+    }
+}
+
+#[test]
+fn a_long_script_of_large_values_takes_memory_for_its_keys_alone() {
+    let dir = scratch();
+    let mut child = program(dir.path())
+        .args(["--sync", "never", "store"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let value = "v".repeat(700);
+    let puts: String = (0..1000).map(|n| format!("put key{n:03}NNN {value}\n")).collect();
+    for thousand in 0..200 {
+        let puts = puts.replace("NNN", &format!("{thousand:03}"));
+        stdin.write_all(puts.as_bytes()).expect("the program reads");
+    }
+    stdin.write_all(b"count\n").expect("the program reads");
+    let mut count = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    stdout.read_line(&mut count).expect("the program answers");
+    assert_eq!(count, "200000\n");
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("Linux");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
+    // 140 MB went through, and are in the files.
+    let stored: usize = files(&dir.path().join("store")).iter().map(|(_, bytes)| bytes.len()).sum();
+    assert!(stored > 140_000_000, "{stored} bytes are stored");
+    assert!(peak_kib < 80 << 10, "{peak_kib} KiB");
+}

@@ -1,0 +1,214 @@
+//! README is true: its sessions are run, its tables and drawings are held against the program and the library.
+//!
+//! In a block marked `console` a line that starts with `$ ` is a command, and what follows up to the next one is all that
+//! it says, on either stream. The rules:
+//! - all sessions run one after another in one directory, which has the project's `tests`;
+//! - a `logkv` that asks for no form of results is shown as on a terminal of 100 columns;
+//! - a line `…` stands for any number of lines;
+//! - what differs from run to run is not compared: dates, times, milliseconds since 1970, checksums (eight hexadecimal digits),
+//!   the memory of the index, and in the hex view the bytes of checksums and times.
+//!
+//! The library's example is a documentation test.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
+use regex::Regex;
+
+use crate::common::{program, scratch};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("README.md")
+}
+
+/// The text of all blocks of a kind.
+fn blocks(readme: &str, kind: &str) -> Vec<String> {
+    let fence = format!("```{kind}\n");
+    let texts = readme.split(&fence).skip(1);
+    texts.map(|text| text.split_once("```").expect("a block ends").0.to_owned()).collect()
+}
+
+/// The rows of the table whose header's first cell is `name`, cell by cell.
+fn table(readme: &str, name: &str) -> Vec<Vec<String>> {
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()
+    };
+    let rows = readme.lines().skip_while(|line| !line.starts_with(&format!("| {name} |")));
+    let rows: Vec<_> = rows.skip(2).take_while(|line| line.starts_with('|')).map(cells).collect();
+    assert!(!rows.is_empty(), "there is a table of {name}");
+    rows
+}
+
+/// Takes out what differs from run to run.
+fn masked(text: &str) -> String {
+    let rules = [
+        (r"(?m)^(  0x[0-9a-f]+) .* (hcrc|rcrc|time_ms) ", "$1 … $2 "),
+        (r"\d{4}-\d\d-\d\d", "DATE"),
+        (r"\d\d:\d\d:\d\d(\.\d{3})?", "TIME"),
+        (r"\b\d{13}\b", "MS"),
+        (r"\b[0-9a-f]{8}\b", "CHECKSUM"),
+        (r"index in memory .*", "index in memory"),
+    ];
+    rules.iter().fold(text.to_owned(), |text, (pattern, with)| {
+        Regex::new(pattern).expect("a pattern").replace_all(&text, *with).into_owned()
+    })
+}
+
+/// Whether `seen` is what `shown` says, whose lines `…` stand for any number of lines.
+fn matches(shown: &[&str], seen: &[&str]) -> bool {
+    match shown.split_first() {
+        None => seen.is_empty(),
+        Some((&"…", rest)) => (0..=seen.len()).any(|from| matches(rest, &seen[from..])),
+        Some((line, rest)) => seen.first() == Some(line) && matches(rest, &seen[1..]),
+    }
+}
+
+/// The commands of a block, each with what it says.
+fn session(block: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut commands = Vec::new();
+    for line in block.lines() {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => commands.push((command, Vec::new())),
+            (None, Some((_, shown))) => shown.push(line),
+            (None, None) => panic!("a session starts with a command, not with {line}"),
+        }
+    }
+    commands
+}
+
+/// A directory in which README's sessions run, and the program by its name.
+fn stage() -> tempfile::TempDir {
+    let dir = scratch();
+    symlink(root().join("tests"), dir.path().join("tests")).expect("a link");
+    fs::create_dir(dir.path().join("bin")).expect("a directory");
+    let logkv = dir.path().join("bin/logkv");
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in\n*' -m '* | *' --json '*) exec '{0}' --width 100 \"$@\" ;;\n\
+         *) exec '{0}' -m table --width 100 \"$@\" ;;\nesac\n",
+        env!("CARGO_BIN_EXE_logkv")
+    );
+    fs::write(&logkv, script).expect("a script");
+    fs::set_permissions(&logkv, fs::Permissions::from_mode(0o755)).expect("permissions");
+    dir
+}
+
+fn say(dir: &Path, command: &str) -> String {
+    let path = format!("{}:/usr/bin:/bin", dir.join("bin").display());
+    let output = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1; {command}")])
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", path)
+        .output()
+        .expect("a shell");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn every_session_in_readme_goes_as_it_is_shown() {
+    let readme = readme();
+    let sessions = blocks(&readme, "console");
+    assert!(!sessions.is_empty(), "README shows sessions");
+    let dir = stage();
+    for (command, shown) in sessions.iter().flat_map(|block| session(block)) {
+        let seen = say(dir.path(), command);
+        let shown = masked(&shown.join("\n"));
+        let (shown, seen_masked): (Vec<_>, _) = (shown.lines().collect(), masked(&seen));
+        let seen_masked: Vec<_> = seen_masked.lines().collect();
+        assert!(matches(&shown, &seen_masked), "$ {command}\n{seen}\nREADME shows\n{}", shown.join("\n"));
+    }
+}
+
+/// The JSON objects that a command says, in which a field's text is found by its name: no text here has a quote in it.
+fn objects(command: &str) -> Vec<String> {
+    let dir = scratch();
+    let output = program(dir.path()).args(["--json", "store", command]).output().expect("the program runs");
+    assert!(output.status.success(), "{command}");
+    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
+fn field<'a>(object: &'a str, name: &str) -> &'a str {
+    let (_, rest) =
+        object.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} in {object}"));
+    let end = if rest.starts_with('[') { rest.find(']') } else { rest[1..].find('"').map(|at| at + 1) };
+    rest[..end.expect("it ends")].trim_start_matches(['[', '"'])
+}
+
+#[test]
+fn the_table_of_commands_is_that_of_help() {
+    let expected: Vec<_> = objects("help")
+        .iter()
+        .map(|object| {
+            let aliases = field(object, "aliases").replace('"', "");
+            let names =
+                [field(object, "command")].into_iter().chain(aliases.split(',')).filter(|n| !n.is_empty());
+            let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+            vec![names.join(", "), field(object, "summary").to_owned()]
+        })
+        .collect();
+    assert_eq!(table(&readme(), "command"), expected);
+}
+
+#[test]
+fn the_table_of_options_is_that_of_config_and_help() {
+    let dir = scratch();
+    let help = program(dir.path()).args(["--width", "4000", "--help"]).output().expect("the program runs");
+    let help = String::from_utf8(help.stdout).expect("text");
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let objects = objects("config");
+    let rows = table(&readme(), "option");
+    assert_eq!(rows.len(), objects.len());
+    for (row, object) in rows.iter().zip(&objects) {
+        let [option, default, meaning] = row.as_slice() else { panic!("three cells in {row:?}") };
+        let name = field(object, "option");
+        assert!(option.starts_with(&format!("`--{name}")), "{option} is {name}");
+        assert_eq!(default, &format!("`{}`", field(object, "value")), "{name}");
+        let option = option.trim_matches('`').replace("\\|", "|");
+        assert!(help.contains(&format!("{option} {meaning}")), "{option} {meaning}");
+    }
+}
+
+/// Fields as a drawing: eight bytes a row, each nine columns wide.
+fn drawing(fields: &[Field]) -> String {
+    const BYTE: usize = 9;
+    let mut rows: Vec<String> = Vec::new();
+    for field in fields {
+        for at in field.at..field.at + field.len {
+            if at.is_multiple_of(8) {
+                rows.push(format!("{at:>4} "));
+            }
+            let row = rows.last_mut().expect("a field starts a row, or follows one");
+            if at == field.at {
+                let width = BYTE * field.len.min(8 - at % 8);
+                row.push_str(&format!("|{:<1$}", field.name, width - 1));
+            } else if at.is_multiple_of(8) {
+                row.push_str(&format!("|{:<1$}", "", BYTE * 8 - 1));
+            }
+        }
+    }
+    rows.iter().map(|row| format!("{row}|\n")).collect()
+}
+
+#[test]
+fn the_drawings_of_the_headers_are_what_the_code_writes() {
+    assert_eq!(blocks(&readme(), "text"), [drawing(SEGMENT_FIELDS), drawing(RECORD_FIELDS)]);
+}
+
+#[test]
+fn every_path_that_readme_names_is_there() {
+    let readme = readme();
+    let pattern = Regex::new(r"`((src|tests|snapshots|\.ci)(/[\w./-]+)?)`").expect("a pattern");
+    let mut count = 0;
+    for found in pattern.captures_iter(&readme) {
+        assert!(root().join(&found[1]).exists(), "{}", &found[1]);
+        count += 1;
+    }
+    assert!(count > 0, "README says where things are");
+}
