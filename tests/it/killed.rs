@@ -277,7 +277,7 @@ fn kill_9_during_an_open_loses_nothing_and_the_next_open_does_what_was_left_undo
     // Everything that a recovery has to do: a long log to read, a torn end to cut off, a file to remove.
     let mut active = OpenOptions::new().append(true).open(segment_path(dir.path(), 1)).expect("the segment");
     active.write_all(&[0xa5; 1000]).expect("a torn end");
-    std::fs::write(segment_path(dir.path(), 99), "of a rotation that was never finished").expect("a file");
+    std::fs::write(segment_path(dir.path(), 99), "").expect("a file of a rotation that was never finished");
     let start = |dir: &Path| {
         program(dir).args(["--quiet", ".", "put", "by", "the program"]).spawn().expect("it starts")
     };

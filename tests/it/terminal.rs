@@ -165,7 +165,7 @@ fn the_init_file_is_run_at_the_start() {
     let env = [("XDG_CONFIG_HOME", config.to_str().expect("a path of text"))];
     let mut person = Person::at(dir.path(), &["d"], &env);
     person.sees_at_end(PROMPT).enters("get from").sees("{\"key\":\"from\",\"value\":\"init\"");
-    person.types(CTRL_D);
+    person.sees_at_end(PROMPT).types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
     let mut person = Person::at(dir.path(), &["--no-init", "d"], &env);
     person.sees_at_end(PROMPT).enters("get from").sees("\ninit\n");

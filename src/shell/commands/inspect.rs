@@ -74,46 +74,57 @@ pub const DUMP_SEGMENT: Command = Command {
 struct Figure {
     name: &'static str,
     title: &'static str,
-    of: fn(&Stats) -> u64,
+    /// `None` when it is not known.
+    of: fn(&Stats) -> Option<u64>,
     show: fn(u64) -> String,
 }
 
 const FIGURES: &[Figure] = &[
-    Figure { name: "keys", title: "keys", of: |stats| stats.key_count, show: units::thousands },
-    Figure { name: "live_bytes", title: "live", of: |stats| stats.live_len, show: units::bytes },
-    Figure { name: "dead_bytes", title: "dead", of: |stats| stats.dead_len, show: units::bytes },
-    Figure { name: "disk_bytes", title: "on disk", of: |stats| stats.disk_len, show: units::bytes },
-    Figure { name: "segments", title: "segments", of: |stats| stats.segment_count, show: units::thousands },
-    Figure { name: "records", title: "records", of: |stats| stats.record_count, show: units::thousands },
+    Figure { name: "keys", title: "keys", of: |stats| Some(stats.key_count), show: units::thousands },
+    Figure { name: "live_bytes", title: "live", of: |stats| Some(stats.live_len), show: units::bytes },
+    Figure { name: "dead_bytes", title: "dead", of: |stats| Some(stats.dead_len), show: units::bytes },
+    Figure { name: "disk_bytes", title: "on disk", of: |stats| Some(stats.disk_len), show: units::bytes },
+    Figure {
+        name: "segments",
+        title: "segments",
+        of: |stats| Some(stats.segment_count),
+        show: units::thousands,
+    },
+    Figure {
+        name: "records",
+        title: "records",
+        of: |stats| Some(stats.record_count),
+        show: units::thousands,
+    },
     Figure {
         name: "tombstones",
         title: "tombstones",
-        of: |stats| stats.tombstone_count,
+        of: |stats| Some(stats.tombstone_count),
         show: units::thousands,
     },
     Figure {
         name: "tombstone_bytes",
         title: "in tombstones",
-        of: |stats| stats.tombstone_len,
+        of: |stats| Some(stats.tombstone_len),
         show: units::bytes,
     },
-    Figure { name: "seq", title: "last record", of: |stats| stats.last_seq.0, show: units::thousands },
+    Figure { name: "seq", title: "last record", of: |stats| Some(stats.last_seq.0), show: units::thousands },
     Figure {
         name: "durable_seq",
         title: "durable up to",
-        of: |stats| stats.durable_seq.map_or(0, |seq| seq.0),
+        of: |stats| stats.durable_seq.map(|seq| seq.0),
         show: units::thousands,
     },
     Figure {
         name: "keydir_bytes",
         title: "index in memory",
-        of: |stats| stats.keydir_len,
+        of: |stats| Some(stats.keydir_len),
         show: units::bytes,
     },
     Figure {
         name: "damaged_ranges",
         title: "damaged ranges",
-        of: |stats| stats.damage_count,
+        of: |stats| Some(stats.damage_count),
         show: units::thousands,
     },
 ];
@@ -127,7 +138,8 @@ fn run_stats(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> 
         Mode::Table => {
             let mut table = Table::new(FIGURE_COLUMNS, out.look).headless();
             for figure in FIGURES {
-                table.row(vec![figure.title.to_owned(), (figure.show)((figure.of)(&stats))]);
+                let amount = (figure.of)(&stats).map_or_else(|| "unknown".to_owned(), figure.show);
+                table.row(vec![figure.title.to_owned(), amount]);
             }
             table.write(out)?;
             if stats.live_len + stats.dead_len > 0 {
@@ -142,7 +154,8 @@ fn run_stats(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> 
         }
         Mode::Plain | Mode::Raw => {
             for figure in FIGURES {
-                writeln!(out, "{}\t{}", figure.name, (figure.of)(&stats))?;
+                let amount = (figure.of)(&stats).map_or_else(String::new, |amount| amount.to_string());
+                writeln!(out, "{}\t{amount}", figure.name)?;
             }
         }
         Mode::Json => {
