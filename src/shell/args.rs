@@ -28,6 +28,8 @@ logkv.toml in DIR; a flag wins.";
 /// A key-value store in a directory, and the shell that shows every byte of it.
 #[derive(Debug, Parser)]
 #[command(name = "logkv", version, max_term_width = 80, after_help = EXAMPLES, disable_help_flag = true)]
+// Of a flag given twice the last one counts: aliases of the user's own shell can be overruled.
+#[command(args_override_self = true)]
 pub struct Args {
     /// The store's directory; may come from LOGKV_DIR
     #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
@@ -48,10 +50,10 @@ pub struct Args {
     #[arg(long)]
     pub no_create: bool,
     /// The form of results; table on a terminal, plain elsewhere
-    #[arg(short, long, value_name = "MODE", value_parser = Mode::NAMES.to_vec())]
+    #[arg(short, long, value_name = "MODE", value_parser = Mode::NAMES.to_vec(), overrides_with = "json")]
     mode: Option<String>,
     /// The same as --mode json
-    #[arg(long, conflicts_with = "mode")]
+    #[arg(long, overrides_with = "mode")]
     json: bool,
     /// When to use colours
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
@@ -247,6 +249,13 @@ mod tests {
         let args = parse(&["d", "-c", "put a 1", "-c", "get a", "--json"]).expect("well formed");
         assert_eq!(args.lines, ["put a 1", "get a"]);
         assert_eq!(args.mode(), Some(Mode::Json));
+        for (words, mode) in [
+            (&["-m", "table", "-m", "plain", "d"][..], Mode::Plain),
+            (&["-m", "plain", "--json", "d"], Mode::Json),
+            (&["--json", "-m", "raw", "d"], Mode::Raw),
+        ] {
+            assert_eq!(parse(words).expect("the last one counts").mode(), Some(mode));
+        }
         assert!(parse(&["d", "-c", "get a", "get", "b"]).is_err());
         assert!(parse(&["d", "--frobnicate"]).is_err());
     }

@@ -71,8 +71,13 @@ impl Failure {
             error,
             logkv::Error::Missing { .. } | logkv::Error::Foreign { .. } | logkv::Error::Untrusted { .. }
         );
-        let hint = matches!(error, logkv::Error::Untrusted { .. }).then(|| "--trust opens it".to_owned());
-        Self { kind, is_about_contents, hint, ..Self::from_store(error) }
+        let hint = match error {
+            logkv::Error::Untrusted { .. } => Some("--trust opens it"),
+            // Who may not write may perhaps read.
+            logkv::Error::Io { action: "lock", .. } => Some("--read-only needs no lock"),
+            _ => None,
+        };
+        Self { kind, is_about_contents, hint: hint.map(str::to_owned), ..Self::from_store(error) }
     }
 
     /// A file named by the user cannot be read or written.

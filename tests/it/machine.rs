@@ -90,7 +90,7 @@ fn a_full_disk_fails_the_write_that_does_not_fit_and_the_store_goes_on_when_ther
     assert_eq!(logkv(&disk.0, &["store", "put", "a", "1"], b""), said(0, "", ""));
     let segment = segment_path(&disk.0.join("store"), 1);
     let before = fs::read(&segment).expect("the segment");
-    let full = said(1, "", "error: cannot write 000001.seg: No space left on device\n");
+    let full = said(1, "", "error: cannot write store/000001.seg: No space left on device\n");
     assert_eq!(logkv(&disk.0, &["store", "put", "b", "-"], &[b'b'; 200_000]), full);
     assert_eq!(fs::read(&segment).expect("the segment"), before);
 
@@ -115,7 +115,7 @@ fn a_file_that_may_not_grow_is_cut_back_to_its_last_record_and_the_script_goes_o
     let script = [b"put big ".to_vec(), vec![b'b'; 100_000], b"\nput b 2\n".to_vec()].concat();
     // In blocks of 512 bytes: 32 KiB, in the middle of the large value.
     let seen = limited(dir.path(), "-f 64", &["store"], &script);
-    assert_eq!(seen, said(1, "", "-:1: error: cannot write 000001.seg: File too large\n"));
+    assert_eq!(seen, said(1, "", "-:1: error: cannot write store/000001.seg: File too large\n"));
     assert_eq!(logkv(dir.path(), &["store", "scan"], b""), said(0, "a\t1\nb\t2\n", ""));
 }
 
@@ -177,7 +177,7 @@ fn a_directory_that_may_not_be_written_to_is_read_only() {
         command.args(args).current_dir(dir.path());
         run(command, b"")
     };
-    let refused = said(3, "", "error: cannot lock store/LOCK: Permission denied\n");
+    let refused = said(3, "", "error: cannot lock store/LOCK: Permission denied\nhint: --read-only needs no lock\n");
     assert_eq!(as_somebody(&["store", "put", "a", "2"]), refused);
     assert_eq!(as_somebody(&["-r", "store", "get", "a"]), said(0, "1\n", ""));
     let refused = said(3, "", "error: cannot create new: Permission denied\n");
@@ -195,7 +195,7 @@ fn a_file_system_that_is_read_only_is_read_with_the_flag_and_refused_without() {
     };
     assert!(works("mount", &["-o", "remount,bind,ro", &mount.0.to_string_lossy()]), "it is mounted already");
     let before = files(&mount.0);
-    let refused = said(3, "", "error: cannot lock bound/LOCK: Read-only file system\n");
+    let refused = said(3, "", "error: cannot lock bound/LOCK: Read-only file system\nhint: --read-only needs no lock\n");
     assert_eq!(logkv(dir.path(), &["bound", "put", "a", "2"], b""), refused);
     assert_eq!(logkv(dir.path(), &["-r", "bound", "get", "a"], b""), said(0, "1\n", ""));
     assert_eq!(files(&mount.0), before);

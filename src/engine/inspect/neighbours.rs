@@ -6,12 +6,12 @@ use super::Role;
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, SegmentLine};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
-use crate::engine::fs::{Access, Directory, StoreFile};
+use crate::engine::fs::{Access, Directory};
 use crate::engine::judge::Verdict;
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::ReadWith;
 use crate::engine::segment::{Identity, Segment, file};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The log's segments, and what is known of each.
 #[derive(Debug)]
@@ -115,8 +115,7 @@ impl Neighbours {
         let len = file::len(&*self.directory, id, &*file)?.min(limit);
         let base_seq = self.get(id).map_or(Seqno(0), |known| known.base_seq);
         let identity = Identity { id, base_seq, layout, created_ms: 0, first_page: 0 };
-        Segment::new(identity, &file, ReadWith::Pread, len, len)
-            .map_err(Error::io("read", self.directory.path(StoreFile::Segment(id))))
+        Segment::new(identity, &*self.directory, &file, ReadWith::Pread, (len, len))
     }
 
     fn get(&self, id: SegmentId) -> Option<&Known> {

@@ -9,6 +9,7 @@ mod roll;
 mod stage;
 mod writer;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -377,7 +378,7 @@ impl Log {
                 writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let Some(file) = writer.active.as_ref().map(|active| active.segment.file()) else {
+            let Some((file, segment)) = writer.active.as_ref().map(Active::for_sync) else {
                 return Err(Error::Closed);
             };
             let written = writer.written.seq;
@@ -386,12 +387,17 @@ impl Log {
             let outcome = file.sync();
             writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             writer.is_syncing = false;
-            self.settle(&mut writer, written, outcome)?;
+            self.settle(&mut writer, written, (&segment.path, outcome))?;
         }
     }
 
     /// Takes note of a sync that covered the records up to `written`.
-    fn settle(&self, writer: &mut Writer, written: Seqno, outcome: std::io::Result<()>) -> Result<()> {
+    fn settle(
+        &self,
+        writer: &mut Writer,
+        written: Seqno,
+        (path, outcome): (&Path, std::io::Result<()>),
+    ) -> Result<()> {
         let settled = match outcome {
             // What went wrong meanwhile may have taken what this sync is said to have written.
             Ok(()) if writer.poison.is_some() => Ok(()),
@@ -402,10 +408,7 @@ impl Log {
             }
             // After a failed fsync the kernel may have dropped the dirty pages and cleared the error: a second
             // attempt could succeed without having written them. So there is none.
-            Err(source) => {
-                let path = writer.active.as_ref().map_or_else(String::new, Active::file_name);
-                Err(writer.fail(&Error::io("fsync", path)(source)))
-            }
+            Err(source) => Err(writer.fail(&Error::io("fsync", path)(source))),
         };
         self.progress.notify_all();
         settled

@@ -51,9 +51,9 @@ impl Log {
     /// sync is under way: of two at a time one alone is told of a failure.
     pub(super) fn finish_active(&self, writer: &mut Writer) -> Result<()> {
         self.hand_over(writer)?;
-        let Some(file) = writer.active.as_ref().map(|active| active.segment.file()) else { return Ok(()) };
+        let Some((file, segment)) = writer.active.as_ref().map(Active::for_sync) else { return Ok(()) };
         if writer.durable < writer.appended {
-            self.settle(writer, writer.appended, file.sync())?;
+            self.settle(writer, writer.appended, (&segment.path, file.sync()))?;
         }
         Ok(())
     }

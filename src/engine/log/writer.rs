@@ -1,11 +1,13 @@
 //! What the log's lock guards.
 
+use std::sync::Arc;
+
 use super::pending::Pending;
 use super::{Commit, Ticket};
 use crate::engine::format::manifest::{Extent, Manifest};
-use crate::engine::fs::{Lock, StoreFile};
+use crate::engine::fs::{File, Lock};
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::segment::SegmentWriter;
+use crate::engine::segment::{Segment, SegmentWriter};
 use crate::engine::state::Replaced;
 use crate::error::{Error, Result};
 
@@ -66,8 +68,9 @@ impl Active {
         self.segment.segment.id
     }
 
-    pub(super) fn file_name(&self) -> String {
-        StoreFile::Segment(self.id()).to_string()
+    /// What a sync needs that goes on without the log's lock.
+    pub(super) fn for_sync(&self) -> (Arc<dyn File>, Arc<Segment>) {
+        (self.segment.file(), Arc::clone(&self.segment.segment))
     }
 }
 

@@ -64,13 +64,6 @@ impl<'a> Load<'a> {
                 (len.min(file_len), len <= file_len)
             }
         };
-        if let (Extent::Sealed(wants) | Extent::Closed(wants), false) =
-            (line.extent, is_whole || is_unsettled)
-        {
-            let at = Location { segment: line.id, offset: file_len };
-            let damage = Damage::Truncated { wants, has: file_len };
-            self.report.damage.push(FoundDamage { at, len: wants - file_len, damage });
-        }
         // A segment that another version laid out is not gone on with: its records would not be read as ours.
         let is_ours = header.is_some_and(|header| {
             header.minor == segment_header::MINOR && line.layout == Layout::current(line.layout.records.salt)
@@ -81,10 +74,28 @@ impl<'a> Load<'a> {
         let segment = Arc::new(self.map(line, &file, created_ms, read_with, (len, capacity))?);
         self.state.add_segment(Arc::clone(&segment), capacity);
         self.replay(&segment)?;
+        if let (Extent::Sealed(wants) | Extent::Closed(wants), false) =
+            (line.extent, is_whole || is_unsettled)
+        {
+            self.tell_missing_end(line.id, file_len, wants);
+        }
         if resumes {
             self.end = Some((segment, file, capacity));
         }
         Ok(())
+    }
+
+    /// Tells that the file ends at `has` instead of `wants`: by itself, or with the record that is cut there.
+    fn tell_missing_end(&mut self, id: SegmentId, has: u64, wants: u64) {
+        let is_cut = |last: &&mut FoundDamage| last.at.segment == id && last.at.offset + last.len == has;
+        match self.report.damage.last_mut().filter(is_cut) {
+            Some(last) => last.len += wants - has,
+            None => {
+                let at = Location { segment: id, offset: has };
+                let damage = Damage::Truncated { wants, has };
+                self.report.damage.push(FoundDamage { at, len: wants - has, damage });
+            }
+        }
     }
 
     fn map(
@@ -102,7 +113,7 @@ impl<'a> Load<'a> {
             created_ms,
             first_page: self.state.segments().next_page(capacity)?,
         };
-        Segment::new(identity, file, read_with, len, capacity).map_err(Error::io("map", self.path(line.id)))
+        Segment::new(identity, self.directory, file, read_with, (len, capacity))
     }
 
     /// The segment's header, if it is intact and this segment's. Damage costs nothing but the header: its line in

@@ -5,6 +5,7 @@ mod scan;
 mod writer;
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +14,7 @@ pub(crate) use writer::SegmentWriter;
 
 use super::format::record::{Frame, RecordHeader};
 use super::format::segment_header::Layout;
-use super::fs::{File, Mapping, read_exact_at};
+use super::fs::{Directory, File, Mapping, StoreFile, read_exact_at};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::ReadWith;
 use super::value::Value;
@@ -32,6 +33,8 @@ pub(crate) struct Segment {
     /// The first of its pages in the log's address space.
     pub(crate) first_page: u32,
     pub(crate) usage: Usage,
+    /// For messages.
+    pub(crate) path: PathBuf,
     source: Source,
     /// Bytes that can be read: whole records, and nothing else.
     len: AtomicU64,
@@ -90,16 +93,21 @@ impl Segment {
     /// The first `len` bytes of `file`; `capacity` is how far they may grow.
     ///
     /// # Errors
-    /// What the operating system says of the mapping.
+    /// What the operating system says.
     pub(crate) fn new(
         identity: Identity,
+        directory: &dyn Directory,
         file: &Arc<dyn File>,
         read_with: ReadWith,
-        len: u64,
-        capacity: u64,
-    ) -> std::io::Result<Self> {
+        (len, capacity): (u64, u64),
+    ) -> Result<Self> {
+        let path = directory.path(StoreFile::Segment(identity.id));
         let mapping = match read_with {
-            ReadWith::Mmap if capacity > 0 => file.map(capacity)?,
+            ReadWith::Mmap if capacity > 0 => file.map(capacity).map_err(|source| Error::Io {
+                action: "map",
+                path: path.clone(),
+                source,
+            })?,
             _ => None,
         };
         let source = mapping.map_or_else(|| Source::File(Arc::clone(file)), Source::Mapped);
@@ -111,6 +119,7 @@ impl Segment {
             created_ms,
             first_page,
             usage: Usage::default(),
+            path,
             source,
             len: AtomicU64::new(0),
         };
@@ -141,7 +150,7 @@ impl Segment {
     }
 
     fn read_error(&self, source: std::io::Error) -> Error {
-        Error::Io { action: "read", path: super::fs::StoreFile::Segment(self.id).to_string().into(), source }
+        Error::Io { action: "read", path: self.path.clone(), source }
     }
 
     /// The newest record of `key`, if the record at `at` is one. Its checksum has been checked.

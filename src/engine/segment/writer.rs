@@ -47,8 +47,7 @@ impl SegmentWriter {
             .and_then(|()| file.sync().map_err(Error::io("fsync", path())))
             .and_then(|()| directory.sync().map_err(Error::io("fsync the directory of", path())))
             .and_then(|()| {
-                Segment::new(identity, &file, read_with, header.len() as u64, capacity)
-                    .map_err(Error::io("map", path()))
+                Segment::new(identity, directory, &file, read_with, (header.len() as u64, capacity))
             });
         match made {
             Ok(segment) => Ok(Self {
@@ -139,8 +138,7 @@ impl SegmentWriter {
             }
             Err(error) => {
                 let is_undone = self.file.truncate(self.written).is_ok();
-                let path = StoreFile::Segment(self.segment.id).to_string();
-                Err(Failure { error: Error::io("write", path)(error), is_undone })
+                Err(Failure { error: Error::io("write", &self.segment.path)(error), is_undone })
             }
         }
     }

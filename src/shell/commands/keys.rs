@@ -125,13 +125,13 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     }
     drawn.end(&mut session.out)?;
     if limit.is_none() && rows.next().transpose()?.is_some() {
-        let ask = if walk.is_whole() && session.transaction.is_none() {
-            units::count(session.store()?.len(), "key")
+        let shown = if walk.is_whole() && session.transaction.is_none() {
+            format!("{ROWS_SHOWN} of {}", units::count(session.store()?.len(), "key"))
         } else {
-            "more".to_owned()
+            format!("the first {ROWS_SHOWN}")
         };
         let look = session.out.look;
-        let footer = format!("{} {ROWS_SHOWN} of {ask}; --all shows all, --limit N so many", look.ellipsis());
+        let footer = format!("{} {shown}; --all shows all, --limit N so many", look.ellipsis());
         for line in wrap(&footer, look.width).lines() {
             writeln!(session.out, "{}", look.paint(line, hue::DIM))?;
         }

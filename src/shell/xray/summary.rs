@@ -57,18 +57,24 @@ fn joined(mut facts: Vec<String>, margin: &str, look: &Look) -> String {
 
 /// What the segment adds up to, as far as there is any of it.
 fn facts(totals: &Totals) -> Vec<String> {
-    let mut facts = vec![units::count(totals.record_count, "record"), format!("{} live", totals.live_count)];
+    let mut facts = vec![
+        units::count(totals.record_count, "record"),
+        format!("{} live", units::thousands(totals.live_count)),
+    ];
     let mut add = |count: u64, fact: String| {
         if count > 0 {
             facts.push(fact);
         }
     };
     let bytes = units::bytes;
-    add(totals.dead_count, format!("{} dead", totals.dead_count));
+    add(totals.dead_count, format!("{} dead", units::thousands(totals.dead_count)));
     let tombstones = units::count(totals.tombstone_count, "tombstone");
     add(totals.tombstone_count, format!("{tombstones} ({})", bytes(totals.tombstone_len)));
-    add(totals.expired_count, format!("{} expired", totals.expired_count));
-    add(totals.damaged_count, format!("{} damaged ({})", totals.damaged_count, bytes(totals.damaged_len)));
+    add(totals.expired_count, format!("{} expired", units::thousands(totals.expired_count)));
+    add(
+        totals.damaged_count,
+        format!("{} damaged ({})", units::thousands(totals.damaged_count), bytes(totals.damaged_len)),
+    );
     add(totals.torn_len, format!("torn tail {}", bytes(totals.torn_len)));
     facts
 }
