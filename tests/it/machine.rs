@@ -177,7 +177,8 @@ fn a_directory_that_may_not_be_written_to_is_read_only() {
         command.args(args).current_dir(dir.path());
         run(command, b"")
     };
-    let refused = said(3, "", "error: cannot lock store/LOCK: Permission denied\nhint: --read-only needs no lock\n");
+    let refused =
+        said(3, "", "error: cannot lock store/LOCK: Permission denied\nhint: --read-only needs no lock\n");
     assert_eq!(as_somebody(&["store", "put", "a", "2"]), refused);
     assert_eq!(as_somebody(&["-r", "store", "get", "a"]), said(0, "1\n", ""));
     let refused = said(3, "", "error: cannot create new: Permission denied\n");
@@ -195,7 +196,11 @@ fn a_file_system_that_is_read_only_is_read_with_the_flag_and_refused_without() {
     };
     assert!(works("mount", &["-o", "remount,bind,ro", &mount.0.to_string_lossy()]), "it is mounted already");
     let before = files(&mount.0);
-    let refused = said(3, "", "error: cannot lock bound/LOCK: Read-only file system\nhint: --read-only needs no lock\n");
+    let refused = said(
+        3,
+        "",
+        "error: cannot lock bound/LOCK: Read-only file system\nhint: --read-only needs no lock\n",
+    );
     assert_eq!(logkv(dir.path(), &["bound", "put", "a", "2"], b""), refused);
     assert_eq!(logkv(dir.path(), &["-r", "bound", "get", "a"], b""), said(0, "1\n", ""));
     assert_eq!(files(&mount.0), before);

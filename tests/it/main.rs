@@ -5,6 +5,7 @@ mod common;
 mod concurrency;
 mod damage;
 mod faults;
+mod fork;
 mod format;
 mod hooked;
 mod killed;
