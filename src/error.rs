@@ -37,7 +37,7 @@ pub enum Error {
         reason: String,
     },
     /// The directory could be changed by someone else, so what it holds is not trusted.
-    #[error("{} {reason}; open it only if you trust it (trust)", path.display())]
+    #[error("{} {reason}; it is opened only when it is to be trusted", path.display())]
     Untrusted {
         /// The path that was to be opened.
         path: PathBuf,
@@ -255,4 +255,87 @@ pub enum Damage {
     /// The file does not start with a segment's magic.
     #[error("it does not start with LOGKVSEG")]
     Magic,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_error() -> Vec<Error> {
+        let path = || PathBuf::from("store");
+        let segment = SegmentId(3);
+        let text = |text: &str| text.to_owned();
+        vec![
+            Error::Io { action: "open", path: path(), source: io::Error::other("the disk is gone") },
+            Error::Missing { path: path() },
+            Error::Foreign { path: path(), reason: text("it is a file") },
+            Error::Untrusted { path: path(), reason: text("can be written to by everybody") },
+            Error::Locked { pid: Some(4711) },
+            Error::Locked { pid: None },
+            Error::Unsupported { what: text("segment 3"), found: text("2.0"), supported: text("1.x") },
+            Error::ManifestDamaged { reason: text("it is not text") },
+            Error::SegmentMissing { segment },
+            Error::Damaged { segment, offset: 64, damage: Damage::Magic },
+            Error::Rot { segment, offset: 64, witness: Seqno(9) },
+            Error::KeyLength { len: 0 },
+            Error::ValueLength { len: 11, limit: 10 },
+            Error::BatchLength { len: 11, limit: 10 },
+            Error::Full,
+            Error::ReadOnly,
+            Error::Closed,
+            Error::Poisoned { cause: text("cannot fsync 000003.seg") },
+            Error::NotWritten { cause: text("cannot write 000003.seg") },
+            Error::NoSuchSegment { segment },
+            Error::OutcomeUnknown { cause: text("cannot fsync 000003.seg") },
+        ]
+    }
+
+    fn every_damage() -> Vec<Damage> {
+        vec![
+            Damage::Truncated { wants: 48, has: 40 },
+            Damage::HeaderChecksum { stored: 1, computed: 0xdead_beef },
+            Damage::RecordChecksum { stored: 1, computed: 0xdead_beef },
+            Damage::Field { what: "the record's kind", value: 3 },
+            Damage::Order { found: Seqno(3), previous: Seqno(7) },
+            Damage::Foreign("another store".to_owned()),
+            Damage::Codec(1),
+            Damage::UnfinishedBatch,
+            Damage::Magic,
+        ]
+    }
+
+    /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
+    fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
+        let errors = match error {
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 20,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 20,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 20,
+            Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
+                20
+            }
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 20,
+            Error::NoSuchSegment { .. } | Error::OutcomeUnknown { .. } => 20,
+        };
+        let damages = match damage {
+            Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 9,
+            Damage::Field { .. } | Damage::Order { .. } | Damage::Foreign(_) | Damage::Codec(_) => 9,
+            Damage::UnfinishedBatch | Damage::Magic => 9,
+        };
+        (errors, damages)
+    }
+
+    #[test]
+    fn every_error_and_every_damage_is_a_sentence_that_is_kept() {
+        let distinct = |errors: &[Error]| {
+            errors.iter().map(std::mem::discriminant).collect::<std::collections::HashSet<_>>().len()
+        };
+        let (errors, damages) = (every_error(), every_damage());
+        assert_eq!((distinct(&errors), damages.len()), kinds(&errors[0], &damages[0]));
+        let lines: Vec<String> =
+            errors.iter().map(Error::sentence).chain(damages.iter().map(Damage::to_string)).collect();
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
+        settings.set_prepend_module_to_snapshot(false);
+        settings.bind(|| insta::assert_snapshot!("errors", lines.join("\n")));
+    }
 }
