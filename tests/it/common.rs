@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use logkv::{Options, Store, Sync};
 use tempfile::TempDir;
@@ -63,6 +64,23 @@ pub(crate) fn killed(store: Store, dir: &Path) -> TempDir {
     let copy = copy_of(dir);
     drop(store);
     copy
+}
+
+/// Waits until `condition` holds, for `limit` at most; whether it did.
+pub(crate) fn holds_within(limit: Duration, condition: impl Fn() -> bool) -> bool {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() > limit {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+/// Waits until `condition` holds, which must happen.
+pub(crate) fn wait_until(condition: impl Fn() -> bool) {
+    assert!(holds_within(Duration::from_secs(60), condition), "waited for a minute");
 }
 
 /// The program, in `dir`, in a world without settings of its user.
