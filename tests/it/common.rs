@@ -121,3 +121,41 @@ impl Random {
 pub(crate) fn skipped(test: &str, reason: &str) {
     writeln!(io::stderr(), "SKIPPED {test}: {reason}").expect("somebody listens");
 }
+
+/// Two sealed segments and an active one, with replaced and deleted keys among them.
+pub(crate) fn small_store() -> TempDir {
+    let dir = scratch();
+    let store = open(dir.path());
+    for (key, value) in [("one", "1"), ("two", "22"), ("three", "333")] {
+        store.put(key, value).expect("a put");
+    }
+    store.rotate().expect("rotates");
+    store.put("two", "twenty-two").expect("a put");
+    store.delete("three").expect("a delete");
+    store.rotate().expect("rotates");
+    store.put("four", "4444").expect("a put");
+    store.close().expect("closes");
+    dir
+}
+
+/// The checksum of `bytes` of the record at `at` of a segment with `salt`.
+pub(crate) fn record_crc(salt: &[u8], at: usize, bytes: &[u8]) -> [u8; 4] {
+    let place = [salt, &(at as u64).to_le_bytes()].concat();
+    crc32c::crc32c_append(crc32c::crc32c(&place), bytes).to_le_bytes()
+}
+
+/// Puts the right checksum into a segment's header.
+pub(crate) fn seal_segment_header(header: &mut [u8]) {
+    let crc = crc32c::crc32c(&header[..60]).to_le_bytes();
+    header[60..64].copy_from_slice(&crc);
+}
+
+/// Rewrites MANIFEST's lines with `change`, and its checksum.
+pub(crate) fn rewrite_manifest(dir: &Path, change: impl Fn(&str) -> String) {
+    let path = dir.join("MANIFEST");
+    let text = fs::read_to_string(&path).expect("MANIFEST");
+    let body: String =
+        text.lines().filter(|line| !line.starts_with("crc ")).map(|line| change(line) + "\n").collect();
+    let crc = crc32c::crc32c(body.as_bytes());
+    fs::write(path, format!("{body}crc {crc:08x}\n")).expect("MANIFEST");
+}

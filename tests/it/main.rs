@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 mod format;
 mod hooked;
+mod inspection;
 mod killed;
 mod machine;
 mod model;
