@@ -4,6 +4,7 @@ mod cases;
 mod common;
 mod concurrency;
 mod damage;
+mod directory;
 mod faults;
 mod format;
 mod hooked;
