@@ -15,7 +15,6 @@ mod model;
 mod person;
 mod readme;
 mod recovery;
-mod review;
 mod shell;
 mod shell_dump;
 mod shell_refusals;
