@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::common::{copy_of, files, killed, open, quick, scratch, segment_path, value};
+use crate::common::{copy_of, files, killed, open, quick, record_crc, scratch, segment_path, value};
 use logkv::{Batch, Damage, Error, ManualClock, Options, Store, Sync};
 use tempfile::TempDir;
 
@@ -292,12 +292,11 @@ fn case_22_a_header_that_claims_4_gib_is_damage_and_nothing_of_that_size_is_allo
     store.close().expect("closes");
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
-    let salt: [u8; 4] = bytes[56..60].try_into().expect("four bytes");
+    let salt = bytes[56..60].to_vec();
     let at = 64;
     bytes[at + 24..at + 28].copy_from_slice(&u32::MAX.to_le_bytes());
-    let place = [&salt[..], &(at as u64).to_le_bytes()].concat();
-    let hcrc = crc32c::crc32c_append(crc32c::crc32c(&place), &bytes[at + 8..at + 32]);
-    bytes[at..at + 4].copy_from_slice(&hcrc.to_le_bytes());
+    let hcrc = record_crc(&salt, at, &bytes[at + 8..at + 32]);
+    bytes[at..at + 4].copy_from_slice(&hcrc);
     fs::write(&path, bytes).expect("the claim");
     let options = quick().read_with(logkv::ReadWith::Pread);
     let store = Store::open_with(dir.path(), options).expect("opens");

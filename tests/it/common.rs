@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use logkv::{Options, Store, Sync};
 use tempfile::TempDir;
@@ -65,6 +66,23 @@ pub(crate) fn killed(store: Store, dir: &Path) -> TempDir {
     copy
 }
 
+/// Waits until `condition` holds, for `limit` at most; whether it did.
+pub(crate) fn holds_within(limit: Duration, condition: impl Fn() -> bool) -> bool {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() > limit {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+/// Waits until `condition` holds, which must happen.
+pub(crate) fn wait_until(condition: impl Fn() -> bool) {
+    assert!(holds_within(Duration::from_secs(60), condition), "waited for a minute");
+}
+
 /// The program, in `dir`, in a world without settings of its user.
 pub(crate) fn program(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logkv"));
@@ -102,4 +120,42 @@ impl Random {
 /// Says that a test could not run here, where it is seen: what tests print is kept from view when they pass.
 pub(crate) fn skipped(test: &str, reason: &str) {
     writeln!(io::stderr(), "SKIPPED {test}: {reason}").expect("somebody listens");
+}
+
+/// Two sealed segments and an active one, with replaced and deleted keys among them.
+pub(crate) fn small_store() -> TempDir {
+    let dir = scratch();
+    let store = open(dir.path());
+    for (key, value) in [("one", "1"), ("two", "22"), ("three", "333")] {
+        store.put(key, value).expect("a put");
+    }
+    store.rotate().expect("rotates");
+    store.put("two", "twenty-two").expect("a put");
+    store.delete("three").expect("a delete");
+    store.rotate().expect("rotates");
+    store.put("four", "4444").expect("a put");
+    store.close().expect("closes");
+    dir
+}
+
+/// The checksum of `bytes` of the record at `at` of a segment with `salt`.
+pub(crate) fn record_crc(salt: &[u8], at: usize, bytes: &[u8]) -> [u8; 4] {
+    let place = [salt, &(at as u64).to_le_bytes()].concat();
+    crc32c::crc32c_append(crc32c::crc32c(&place), bytes).to_le_bytes()
+}
+
+/// Puts the right checksum into a segment's header.
+pub(crate) fn seal_segment_header(header: &mut [u8]) {
+    let crc = crc32c::crc32c(&header[..60]).to_le_bytes();
+    header[60..64].copy_from_slice(&crc);
+}
+
+/// Rewrites MANIFEST's lines with `change`, and its checksum.
+pub(crate) fn rewrite_manifest(dir: &Path, change: impl Fn(&str) -> String) {
+    let path = dir.join("MANIFEST");
+    let text = fs::read_to_string(&path).expect("MANIFEST");
+    let body: String =
+        text.lines().filter(|line| !line.starts_with("crc ")).map(|line| change(line) + "\n").collect();
+    let crc = crc32c::crc32c(body.as_bytes());
+    fs::write(path, format!("{body}crc {crc:08x}\n")).expect("MANIFEST");
 }

@@ -1,55 +1,12 @@
-//! Who waits for whom: a file system whose syncs take until the test lets them go.
+//! Who waits for whom, and who sees what meanwhile: mostly on a file system whose syncs take until the test lets them go.
 
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use logkv::fs::StoreFile;
-use logkv::{Options, Store};
-
-use crate::common::{scratch, value};
-use crate::hooked::{Call, Hook, Hooked};
-
-/// A gate that syncs of segments have to pass.
-#[derive(Debug, Default)]
-struct Gate {
-    is_shut: Mutex<bool>,
-    opened: Condvar,
-    /// Syncs that came to the gate.
-    arrivals: AtomicU64,
-}
-
-impl Gate {
-    fn set_shut(&self, is_shut: bool) {
-        *self.is_shut.lock().expect("no panic") = is_shut;
-        self.opened.notify_all();
-    }
-
-    fn pass(&self) {
-        self.arrivals.fetch_add(1, Ordering::SeqCst);
-        let guard = self.is_shut.lock().expect("no panic");
-        drop(self.opened.wait_while(guard, |is_shut| *is_shut).expect("no panic"));
-    }
-
-    fn arrivals(&self) -> u64 {
-        self.arrivals.load(Ordering::SeqCst)
-    }
-}
-
-impl Hook for Gate {
-    fn before(&self, call: Call) -> io::Result<()> {
-        if let Call::Sync(StoreFile::Segment(_)) = call {
-            self.pass();
-        }
-        Ok(())
-    }
-}
-
-fn wait_until(condition: impl Fn() -> bool) {
-    while !condition() {
-        std::thread::yield_now();
-    }
-}
+use crate::common::{holds_within, open, scratch, value, wait_until};
+use crate::hooked::{Gate, Hooked};
+use logkv::{Batch, Options, Store};
 
 #[test]
 fn readers_and_writers_go_on_during_a_sync_and_nothing_is_seen_before_it_is_durable() {
@@ -66,7 +23,7 @@ fn readers_and_writers_go_on_during_a_sync_and_nothing_is_seen_before_it_is_dura
         // The sync is under way and takes until the gate opens; these calls return all the same.
         assert_eq!(value(&store, "k").as_deref(), Some("old"));
         assert_eq!(store.scan(..).expect("scans").count(), 1);
-        let appended = store.submit(logkv::Batch::new().put("other", "1")).expect("submits");
+        let appended = store.submit(Batch::new().put("other", "1")).expect("submits");
         assert_eq!(value(&store, "other"), None);
         gate.set_shut(false);
         appended.wait().expect("waits");
@@ -97,4 +54,63 @@ fn writers_that_wait_at_the_same_time_share_one_sync() {
     });
     assert_eq!(store.len(), 9);
     assert_eq!(gate.arrivals() - before, 2, "one sync for the first, one for the seven who came meanwhile");
+}
+
+/// Linux tells a write-back error once per open file. The sync that is in flight takes it; one that is started meanwhile
+/// succeeds without having written anything.
+#[test]
+fn no_sync_is_started_on_a_file_while_another_is_in_flight_whose_failure_it_would_not_see() {
+    let dir = scratch();
+    let gate = Arc::new(Gate::default());
+    let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("before", "1").expect("a put");
+    gate.set_shut(true);
+    gate.turn_deadly();
+    let before = gate.arrivals();
+    std::thread::scope(|scope| {
+        let put = scope.spawn(|| store.put("lost", "1"));
+        wait_until(|| gate.arrivals() > before);
+        let rotated = scope.spawn(|| store.rotate());
+        // Sealing needs a sync, too. It has this long to start one by mistake.
+        let is_second_started = holds_within(Duration::from_millis(200), || gate.arrivals() > before + 1);
+        gate.set_shut(false);
+        let (put, rotated) = (put.join().expect("no panic"), rotated.join().expect("no panic"));
+        assert!(!is_second_started, "two syncs at a time");
+        assert!(rotated.is_err(), "sealing needs a sync that worked: {rotated:?}");
+        assert!(put.is_err(), "acknowledged, and its sync failed: {put:?}");
+    });
+    assert_eq!(gate.arrivals(), before + 1, "no sync after one that failed");
+    assert_eq!(value(&store, "lost"), None, "nobody sees what no sync that worked covers");
+}
+
+#[test]
+fn a_scan_beside_a_writer_never_shows_half_a_batch() {
+    let dir = scratch();
+    let store = open(dir.path());
+    // So many that they stand in all shards of the keydir.
+    let keys: Vec<String> = (0..200).map(|n| format!("key{n}")).collect();
+    let write = |round: u32| {
+        let mut batch = Batch::new();
+        for key in &keys {
+            batch.put(key, round.to_string());
+        }
+        store.write(&batch).expect("a batch");
+    };
+    write(0);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (1..).take_while(|_| !done.load(Ordering::Relaxed)).for_each(write));
+        let is_whole = |_: &u32| {
+            let entries = store.scan(..).expect("scans").map(|entry| entry.expect("reads"));
+            let mut values: Vec<_> = entries.map(|entry| entry.value.to_vec()).collect();
+            assert_eq!(values.len(), keys.len());
+            values.dedup();
+            values.len() == 1
+        };
+        let whole = (0..400).take_while(is_whole).count();
+        done.store(true, Ordering::Relaxed);
+        writer.join().expect("no panic");
+        assert_eq!(whole, 400, "all values of a scan are of one batch");
+    });
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use crate::common::{open, scratch};
-use crate::hooked::{Call, Hook, Hooked};
-use logkv::{Batch, Error, Options, Store, Sync};
+use crate::common::{files, open, quick, scratch, wait_until};
+use crate::hooked::{Call, Gate, Hook, Hooked};
+use logkv::fs::StoreFile;
+use logkv::{Batch, Error, Options, Store, Sync, Value};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl Hook for Plan {
         match (self.next(), call) {
             (None, _) => Ok(()),
             (Some(Fault::Error(kind)), _) => Err(kind.into()),
-            (Some(Fault::Short), Call::Write) => {
+            (Some(Fault::Short), Call::Write(_)) => {
                 self.is_short.store(true, Ordering::SeqCst);
                 Ok(())
             }
@@ -236,4 +238,71 @@ fn submitted_writes_that_do_not_fit_on_the_disk_are_told_to_each_who_waits_and_t
         let expected = [("d", "kept"), ("first", "1")];
         assert_eq!(contents(&open(dir.path())), bytes_of(&Model::from(expected)));
     }
+}
+
+#[test]
+fn a_log_that_failed_and_was_closed_writes_nothing_when_it_is_read() {
+    let dir = scratch();
+    let gate = Arc::new(Gate::default());
+    let options =
+        Options::new().sync(Sync::Buffered(1 << 20)).file_system(Arc::new(Hooked(Arc::clone(&gate))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("a", "1").expect("a put");
+    gate.set_shut(true);
+    gate.turn_deadly();
+    let before = gate.arrivals();
+    std::thread::scope(|scope| {
+        let sync = scope.spawn(|| store.sync());
+        wait_until(|| gate.arrivals() > before);
+        store.put("b", "2").expect("a put that is held back");
+        gate.set_shut(false);
+        assert!(sync.join().expect("no panic").is_err());
+    });
+    assert!(store.clone().close().is_err(), "it failed");
+    // The lock is let go: whoever opens it now owns these files.
+    let heir = open(dir.path());
+    let before = files(dir.path());
+    let _ = store.get("a");
+    assert!(files(dir.path()) == before, "a closed handle wrote into a store that another one has open");
+    drop(heir);
+}
+
+/// As a full disk does it: bytes are written, the call fails, and the writer cuts them off again. Between the two
+/// somebody reads.
+#[derive(Debug)]
+struct ReaderAtAFullDisk {
+    dir: PathBuf,
+    is_full: AtomicBool,
+    seen: Mutex<Option<Value>>,
+}
+
+impl Hook for ReaderAtAFullDisk {
+    fn after(&self, call: Call) -> io::Result<()> {
+        if !matches!(call, Call::Write(StoreFile::Segment(_))) || !self.is_full.swap(false, Ordering::SeqCst)
+        {
+            return Ok(());
+        }
+        let reader = Store::open_with(&self.dir, quick().read_only(true)).expect("opens read-only");
+        *self.seen.lock().expect("no panic") = reader.get("k").expect("reads");
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+#[test]
+fn a_value_that_a_read_only_handle_gave_does_not_change_when_the_writers_write_fails() {
+    let dir = scratch();
+    let reader = Arc::new(ReaderAtAFullDisk {
+        dir: dir.path().to_owned(),
+        is_full: AtomicBool::new(false),
+        seen: Mutex::default(),
+    });
+    let options = quick().file_system(Arc::new(Hooked(Arc::clone(&reader))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("first", "1").expect("a put");
+    reader.is_full.store(true, Ordering::SeqCst);
+    store.put("k", "some value").expect_err("the disk is full");
+    // A reader that saw nothing is right, too.
+    if let Some(value) = reader.seen.lock().expect("no panic").as_deref() {
+        assert_eq!(value, b"some value", "bytes behind a shared reference changed (a page on: SIGBUS)");
+    };
 }

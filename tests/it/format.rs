@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::common::{copy_of, files, open, quick, scratch, segment_path, value};
+use crate::common::{
+    copy_of, files, killed, open, quick, record_crc, rewrite_manifest, scratch, seal_segment_header,
+    segment_path, value,
+};
 use crate::hooked::{SteadyRandom, hooked};
 use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
 use logkv::{Batch, Error, ManualClock, Options, Store};
@@ -140,8 +143,7 @@ fn an_unknown_major_version_or_feature_is_refused_with_a_sentence_and_nothing_is
         let mut bytes = fs::read(&path).expect("the segment");
         bytes[8..10].copy_from_slice(&major.to_le_bytes());
         bytes[54..56].copy_from_slice(&incompat.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..60]);
-        bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+        seal_segment_header(&mut bytes);
         fs::write(&path, bytes).expect("the change");
         let before = files(dir.path());
         let error = Store::open_with(dir.path(), quick()).map(drop).expect_err("must be refused");
@@ -154,23 +156,53 @@ fn an_unknown_major_version_or_feature_is_refused_with_a_sentence_and_nothing_is
     }
 }
 
+#[test]
+fn an_active_segment_of_a_format_that_is_refused_is_not_cut() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "v").expect("a put");
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    // A later version's feature bit, and records that only it can read.
+    bytes[54] = 1;
+    seal_segment_header(&mut bytes);
+    bytes[64] ^= 0xff;
+    fs::write(&path, &bytes).expect("the later version's segment");
+    let outcome = Store::open_with(dir.path(), quick()).map(drop);
+    assert!(fs::read(&path).expect("the segment") == bytes, "it was cut; the open said {outcome:?}");
+    assert!(matches!(outcome, Err(Error::Unsupported { .. })), "{outcome:?}");
+}
+
+/// A kind without the high bit may not be passed over. It is not a torn write either: both checksums hold.
+#[test]
+fn a_whole_record_of_an_unknown_kind_at_the_end_of_the_log_is_not_cut_off() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let at = store.put("k", "v").expect("a put").location.offset as usize;
+    store.put("after", "v").expect("a put");
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[at + 30] = 3;
+    let salt = bytes[56..60].to_vec();
+    let hcrc = record_crc(&salt, at, &bytes[at + 8..at + 32]);
+    let rcrc = record_crc(&salt, at, &bytes[at + 8..at + 48]);
+    bytes[at..at + 4].copy_from_slice(&hcrc);
+    bytes[at + 4..at + 8].copy_from_slice(&rcrc);
+    fs::write(&path, &bytes).expect("the later version's record");
+    let outcome = Store::open_with(dir.path(), quick()).map(drop);
+    let now = fs::read(&path).ok();
+    assert!(now.as_ref() == Some(&bytes), "it was cut or removed; the open said {outcome:?}");
+}
+
 /// The fixtures of formats that this version does not write are made from the one it does: the segment with the bytes of
 /// a later version put in, and all checksums right.
 mod later_versions {
     use super::*;
 
-    fn crc(salt: &[u8], at: usize, bytes: &[u8]) -> [u8; 4] {
-        let place = [salt, &(at as u64).to_le_bytes()].concat();
-        crc32c::crc32c_append(crc32c::crc32c(&place), bytes).to_le_bytes()
-    }
-
     fn number(bytes: &[u8], at: usize, len: usize) -> usize {
         (0..len).rev().fold(0, |n, i| n << 8 | usize::from(bytes[at + i]))
-    }
-
-    fn seal_header(header: &mut [u8]) {
-        let crc = crc32c::crc32c(&header[..60]).to_le_bytes();
-        header[60..64].copy_from_slice(&crc);
     }
 
     /// The segment as a version would write it whose record headers have eight bytes more.
@@ -178,14 +210,14 @@ mod later_versions {
         let salt = bytes[56..60].to_vec();
         let mut out = bytes[..64].to_vec();
         out[14..16].copy_from_slice(&40_u16.to_le_bytes());
-        seal_header(&mut out);
+        seal_segment_header(&mut out);
         let mut at = 64;
         while at < bytes.len() {
             let body =
                 number(bytes, at + 28, 2).next_multiple_of(8) + number(bytes, at + 24, 4).next_multiple_of(8);
             let mut record = [&bytes[at..at + 32], b"NEWFIELD", &bytes[at + 32..at + 32 + body]].concat();
-            let hcrc = crc(&salt, out.len(), &record[8..40]);
-            let rcrc = crc(&salt, out.len(), &record[8..]);
+            let hcrc = record_crc(&salt, out.len(), &record[8..40]);
+            let rcrc = record_crc(&salt, out.len(), &record[8..]);
             record[..4].copy_from_slice(&hcrc);
             record[4..8].copy_from_slice(&rcrc);
             out.extend_from_slice(&record);
@@ -197,18 +229,8 @@ mod later_versions {
     pub(super) fn with_unknown_minor(bytes: &[u8]) -> Vec<u8> {
         let mut out = bytes.to_vec();
         out[10..12].copy_from_slice(&7_u16.to_le_bytes());
-        seal_header(&mut out);
+        seal_segment_header(&mut out);
         out
-    }
-
-    /// Rewrites MANIFEST's lines with `change`, and its checksum.
-    pub(super) fn rewrite_manifest(dir: &Path, change: impl Fn(&str) -> String) {
-        let path = dir.join("MANIFEST");
-        let text = fs::read_to_string(&path).expect("MANIFEST");
-        let body: String =
-            text.lines().filter(|line| !line.starts_with("crc ")).map(|line| change(line) + "\n").collect();
-        let crc = crc32c::crc32c(body.as_bytes());
-        fs::write(path, format!("{body}crc {crc:08x}\n")).expect("MANIFEST");
     }
 }
 
@@ -226,7 +248,7 @@ fn write_fixture(name: &str, dir: &Path) {
         };
         fs::write(&path, &changed).expect("the change");
         if name == "v1-longer-record-header" {
-            later_versions::rewrite_manifest(dir, |line| {
+            rewrite_manifest(dir, |line| {
                 let Some(start) = line.strip_prefix(&format!("segment {id:06} ")) else {
                     return line.to_owned();
                 };
@@ -236,7 +258,7 @@ fn write_fixture(name: &str, dir: &Path) {
         }
     }
     if name == "v1-unknown-minor" {
-        later_versions::rewrite_manifest(dir, |line| match line {
+        rewrite_manifest(dir, |line| match line {
             "logkv manifest 1.0" => "logkv manifest 1.7\nfuture words that nobody here knows".to_owned(),
             line => line.to_owned(),
         });

@@ -1,11 +1,11 @@
-//! The operating system's files with a hook before each call that changes something: to fail, to wait, to be predictable.
+//! The operating system's files with a hook around each call that changes something: to fail, to wait, to be predictable.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use logkv::fs::{
     Access, Directory, File, FileSystem, LockOutcome, Mapping, OsFileSystem, PathKind, StoreFile,
@@ -15,7 +15,7 @@ use logkv::fs::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Create,
-    Write,
+    Write(StoreFile),
     Truncate,
     Sync(StoreFile),
     SyncDirectory,
@@ -28,6 +28,16 @@ pub(crate) trait Hook: Send + Sync + fmt::Debug + 'static {
     /// Called first; an error is the call's outcome.
     fn before(&self, _call: Call) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Called when the call has been done; an error is its outcome all the same.
+    fn after(&self, _call: Call) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether syncs go to the disk. Thousands of them take a minute, and only a power cut could tell.
+    fn syncs(&self) -> bool {
+        true
     }
 
     /// How many of `len` bytes a write takes.
@@ -51,6 +61,70 @@ impl Hook for SteadyRandom {
         }
         Ok(())
     }
+}
+
+/// Syncs that are done at once and make nothing durable.
+#[derive(Debug)]
+pub(crate) struct FreeSyncs;
+
+impl Hook for FreeSyncs {
+    fn syncs(&self) -> bool {
+        false
+    }
+}
+
+/// A gate that syncs of segments have to pass.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    is_shut: Mutex<bool>,
+    opened: Condvar,
+    /// Syncs that came to the gate.
+    arrivals: AtomicU64,
+    is_deadly: AtomicBool,
+}
+
+impl Gate {
+    pub(crate) fn set_shut(&self, is_shut: bool) {
+        *self.is_shut.lock().expect("no panic") = is_shut;
+        self.opened.notify_all();
+    }
+
+    /// From now on syncs that pass fail.
+    pub(crate) fn turn_deadly(&self) {
+        self.is_deadly.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::SeqCst)
+    }
+
+    fn pass(&self) -> io::Result<()> {
+        self.arrivals.fetch_add(1, Ordering::SeqCst);
+        let guard = self.is_shut.lock().expect("no panic");
+        drop(self.opened.wait_while(guard, |is_shut| *is_shut).expect("no panic"));
+        if self.is_deadly.load(Ordering::SeqCst) { Err(io::Error::other("the disk is gone")) } else { Ok(()) }
+    }
+}
+
+impl Hook for Gate {
+    fn before(&self, call: Call) -> io::Result<()> {
+        match call {
+            Call::Sync(StoreFile::Segment(_)) => self.pass(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Does a call between the hook's two.
+fn around<H: Hook, T>(hook: &H, call: Call, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    hook.before(call)?;
+    let done = act()?;
+    hook.after(call)?;
+    Ok(done)
+}
+
+fn sync<H: Hook>(hook: &H, call: Call, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    around(hook, call, || if hook.syncs() { act() } else { Ok(()) })
 }
 
 #[derive(Debug)]
@@ -95,25 +169,21 @@ impl<H: Hook> Directory for HookedDirectory<H> {
     }
 
     fn open(&self, name: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
-        if access == Access::Create {
-            self.hook.before(Call::Create)?;
-        }
-        Ok(Arc::new(HookedFile { inner: self.inner.open(name, access)?, name, hook: Arc::clone(&self.hook) }))
+        let open = || self.inner.open(name, access);
+        let inner = if access == Access::Create { around(&*self.hook, Call::Create, open)? } else { open()? };
+        Ok(Arc::new(HookedFile { inner, name, hook: Arc::clone(&self.hook) }))
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
-        self.hook.before(Call::Rename)?;
-        self.inner.rename(from, to)
+        around(&*self.hook, Call::Rename, || self.inner.rename(from, to))
     }
 
     fn remove(&self, file: StoreFile) -> io::Result<()> {
-        self.hook.before(Call::Remove)?;
-        self.inner.remove(file)
+        around(&*self.hook, Call::Remove, || self.inner.remove(file))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.hook.before(Call::SyncDirectory)?;
-        self.inner.sync()
+        sync(&*self.hook, Call::SyncDirectory, || self.inner.sync())
     }
 
     fn lock(&self) -> io::Result<LockOutcome> {
@@ -142,18 +212,17 @@ impl<H: Hook> File for HookedFile<H> {
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        self.hook.before(Call::Write)?;
-        self.inner.write_at(&bytes[..self.hook.take(bytes.len())], at)
+        around(&*self.hook, Call::Write(self.name), || {
+            self.inner.write_at(&bytes[..self.hook.take(bytes.len())], at)
+        })
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.hook.before(Call::Truncate)?;
-        self.inner.truncate(len)
+        around(&*self.hook, Call::Truncate, || self.inner.truncate(len))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.hook.before(Call::Sync(self.name))?;
-        self.inner.sync()
+        sync(&*self.hook, Call::Sync(self.name), || self.inner.sync())
     }
 
     fn drop_cache(&self) {

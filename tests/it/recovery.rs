@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{copy_of, files, killed, open, quick, scratch, segment_path, value};
-use logkv::{Error, Options, SegmentId, Store, Sync};
+use logkv::{Error, Options, SegmentId, Seqno, Store, Sync};
 
 #[test]
 fn an_active_segment_cut_at_every_byte_opens_with_every_record_before_the_cut() {
@@ -117,6 +117,21 @@ fn a_store_that_was_never_synced_loses_its_tail_and_not_its_head() {
 }
 
 #[test]
+fn an_active_segment_of_another_store_is_not_cut() {
+    let [dir, other] = [(); 2].map(|()| {
+        let dir = scratch();
+        let store = open(dir.path());
+        store.put("k", "v").expect("a put");
+        killed(store, dir.path())
+    });
+    let foreign = fs::read(segment_path(other.path(), 1)).expect("the other's segment");
+    fs::write(segment_path(dir.path(), 1), &foreign).expect("put in the wrong place");
+    let outcome = Store::open_with(dir.path(), quick()).map(drop);
+    let now = fs::read(segment_path(dir.path(), 1)).ok();
+    assert!(now.as_ref() == Some(&foreign), "another store's data was destroyed; the open said {outcome:?}");
+}
+
+#[test]
 fn numbers_are_never_given_out_twice() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
@@ -137,6 +152,17 @@ fn numbers_are_never_given_out_twice() {
     fs::write(&path, &bytes[..64]).expect("the cut");
     let store = open(dir.path());
     assert!(store.put("after", "").expect("a put").last.0 > next);
+}
+
+#[test]
+fn the_newest_records_number_is_that_of_a_record_after_a_crash_too() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "v").expect("a put");
+    let dir = killed(store, dir.path());
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+    assert_eq!(reader.stats().expect("stats").last_seq, Seqno(1));
+    assert_eq!(open(dir.path()).stats().expect("stats").last_seq, Seqno(1));
 }
 
 #[test]
@@ -171,6 +197,22 @@ fn a_closed_segment_that_lost_its_end_is_told_and_not_appended_to() {
     let store = open(dir.path());
     assert_eq!(store.len(), 5);
     assert!(!store.open_report().damage.is_empty(), "the missing end is still told");
+}
+
+#[test]
+fn bytes_behind_the_end_of_a_segment_that_was_closed_are_told_when_they_are_cut_off() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "v").expect("a put");
+    store.close().expect("closes");
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes.extend([7; 4096]);
+    fs::write(&path, &bytes).expect("a longer file");
+    let store = open(dir.path());
+    let report = store.open_report();
+    let is_cut = fs::read(&path).expect("the segment").len() < bytes.len();
+    assert!(!is_cut || report.torn.is_some() || !report.damage.is_empty(), "4096 bytes went, and {report:?}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The library's front door: what a store does when nothing goes wrong.
 
 use crate::common::{open, quick, scratch, value};
-use logkv::{Batch, Error, Options, ReadWith, Store, Sync};
+use crate::hooked::{FreeSyncs, hooked};
+use logkv::{Batch, Error, ManualClock, Options, ReadWith, Store, Sync};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -166,7 +168,7 @@ fn keys_come_in_byte_order_from_both_ends_and_show_one_moment() {
 #[test]
 fn segments_are_sealed_at_their_size_and_at_their_age() {
     let dir = scratch();
-    let clock = std::sync::Arc::new(logkv::ManualClock::at(1_000_000));
+    let clock = Arc::new(ManualClock::at(1_000_000));
     let options = quick()
         .clock(clock.clone())
         .segment_len_max(64 + 3 * 40)
@@ -187,6 +189,27 @@ fn segments_are_sealed_at_their_size_and_at_their_age() {
     store.put("big", vec![1; 5000]).expect("a put larger than a segment");
     store.put("g", "").expect("a put");
     assert_eq!(store.segments().expect("segments").len(), 5, "it has a segment of its own");
+}
+
+/// Address space is dealt out by what a segment could become, and what it did not use is dealt out again when it is
+/// sealed.
+#[test]
+fn small_sealed_segments_do_not_fill_a_store_whose_segments_may_become_large() {
+    let dir = scratch();
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let options = quick()
+        .clock(clock.clone())
+        .segment_len_max(u64::MAX)
+        .segment_age_max(Some(Duration::from_millis(1)))
+        .file_system(hooked(FreeSyncs));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    // As segments of 4 GiB, the longest there are, 2,048 fill the 8 TiB.
+    for n in 0..2_100_u32 {
+        let put = store.put("k", n.to_le_bytes());
+        assert!(put.is_ok(), "{n} segments of 112 bytes: {:?}", put.map_err(|error| error.sentence()));
+        clock.advance(1);
+    }
+    assert_eq!(store.segments().expect("segments").len(), 2_100);
 }
 
 #[test]
@@ -271,38 +294,6 @@ fn threads_that_write_at_the_same_time_lose_nothing_under_always() {
     assert_eq!(store.len(), 400);
     store.close().expect("closes");
     assert_eq!(open(dir.path()).len(), 400);
-}
-
-#[test]
-fn a_scan_beside_a_writer_never_shows_half_a_batch() {
-    let dir = scratch();
-    let store = open(dir.path());
-    let keys: Vec<String> = (0..40).map(|n| format!("key{n}")).collect();
-    let write = |round: u32| {
-        let mut batch = Batch::new();
-        for key in &keys {
-            batch.put(key, round.to_string());
-        }
-        store.write(&batch).expect("a batch");
-    };
-    write(0);
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                let mut values: Vec<_> = store
-                    .scan(..)
-                    .expect("scans")
-                    .map(|entry| entry.expect("reads").value.to_vec())
-                    .collect();
-                assert_eq!(values.len(), keys.len());
-                values.dedup();
-                assert_eq!(values.len(), 1, "all values are of one batch");
-            }
-        });
-        (1..2000).for_each(write);
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-    });
 }
 
 #[test]

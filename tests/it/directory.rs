@@ -1,0 +1,57 @@
+//! The directory of a store: it stays the same one, and what others put into it is left alone.
+
+use std::fs;
+
+use crate::common::{files, open, scratch, segment_path, value};
+use logkv::SegmentId;
+
+/// A daemon that changes its own directory sees the same: a path that the store was opened by names something else.
+#[test]
+fn a_store_stays_in_its_directory_when_that_is_moved_and_another_store_takes_its_name() {
+    let dir = scratch();
+    let (name, moved) = (dir.path().join("data"), dir.path().join("moved"));
+    let store = open(&name);
+    store.put("k", "v").expect("a put");
+    fs::rename(&name, &moved).expect("a move");
+    let bystander = open(&name);
+    bystander.put("theirs", "1").expect("a put");
+    bystander.close().expect("closes");
+    let before = files(&name);
+    let rotated = store.rotate();
+    assert!(files(&name) == before, "a bystander was overwritten");
+    rotated.expect("rotates");
+    store.put("k", "v2").expect("a put");
+    store.close().expect("closes");
+    assert!(files(&name) == before, "a bystander was overwritten");
+    assert_eq!(value(&open(&moved), "k").as_deref(), Some("v2"));
+}
+
+#[test]
+fn a_short_file_that_no_store_made_is_not_removed() {
+    let dir = scratch();
+    open(dir.path()).close().expect("closes");
+    let path = segment_path(dir.path(), 9);
+    fs::write(&path, "somebody's notes").expect("a file");
+    let store = open(dir.path());
+    assert!(path.exists(), "removed as an orphan: {:?}", store.open_report().orphans_removed);
+}
+
+#[test]
+fn a_strangers_file_with_the_next_number_does_not_stop_all_writing() {
+    let [dir, other] = [(); 2].map(|()| {
+        let dir = scratch();
+        let store = open(dir.path());
+        store.put("k", "v").expect("a put");
+        store.close().expect("closes");
+        dir
+    });
+    let path = segment_path(dir.path(), 2);
+    fs::copy(segment_path(other.path(), 1), &path).expect("a stranger");
+    let stranger = fs::read(&path).expect("the stranger");
+    let store = open(dir.path());
+    assert_eq!(store.open_report().strangers, [SegmentId(2)]);
+    store.rotate().expect("rotates");
+    let outcome = store.put("k", "v2");
+    assert!(outcome.is_ok(), "{:?}", outcome.map_err(|error| error.sentence()));
+    assert!(fs::read(&path).expect("the stranger") == stranger, "it was overwritten");
+}

@@ -1,0 +1,144 @@
+//! Segments taken apart: every byte explained, every record with its fate, also where the store does not open.
+
+use std::fs;
+
+use crate::common::{killed, open, quick, scratch, segment_path, small_store, value};
+use logkv::inspect::{self, ExtentKind, Fate, Inspection, Item, Range};
+use logkv::{Batch, Error, Location, SegmentId, Store};
+
+/// The fates of a segment's records, in log order.
+fn fates(inspection: &Inspection) -> Vec<Fate> {
+    let items = inspection.items(Range::default()).map(|item| item.expect("reads"));
+    items
+        .filter_map(|item| match item {
+            Item::Record(record) => Some(record.fate),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn an_inspection_explains_every_byte_of_a_damaged_segment_and_of_a_store_that_does_not_open() {
+    let dir = small_store();
+    fs::write(dir.path().join("MANIFEST"), "not a manifest").expect("the damage");
+    for id in 1..=3 {
+        let path = segment_path(dir.path(), id);
+        let whole = fs::read(&path).expect("the segment");
+        let flips = (0..whole.len()).map(|at| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x20;
+            bytes
+        });
+        let cuts = (64..whole.len()).map(|len| whole[..len].to_vec());
+        for bytes in flips.chain(cuts) {
+            fs::write(&path, &bytes).expect("the damage");
+            let inspection = inspect::segment(dir.path(), SegmentId(id)).expect("inspects");
+            let mut at = 0;
+            for extent in &inspection.extents {
+                assert_eq!(extent.at, at, "no gap");
+                at += extent.len;
+            }
+            assert_eq!(at, bytes.len() as u64, "every byte");
+            let items = inspection.items(Range::default()).collect::<Result<Vec<_>, _>>().expect("items");
+            assert!(items.len() <= 6, "{items:?}");
+        }
+        fs::write(&path, whole).expect("the whole again");
+    }
+}
+
+#[test]
+fn an_inspection_says_which_record_killed_which() {
+    let dir = small_store();
+    let store = open(dir.path());
+    let location = |segment, offset| Location { segment: SegmentId(segment), offset };
+    let expected = [
+        (1, vec![Fate::Live, Fate::ReplacedBy(location(2, 64)), Fate::DeletedBy(location(2, 64 + 56))]),
+        (2, vec![Fate::Live, Fate::Tombstone { hides: Some(location(1, 64 + 48 + 48)) }]),
+        (3, vec![Fate::Live]),
+    ];
+    for (id, expected) in expected {
+        for inspection in [
+            store.inspect(SegmentId(id)).expect("inspects"),
+            inspect::segment(dir.path(), SegmentId(id)).expect("inspects from the files"),
+        ] {
+            assert_eq!(fates(&inspection), expected, "segment {id}");
+            let item_count = inspection.items(Range::default()).count();
+            assert_eq!(item_count, expected.len(), "and nothing else is in segment {id}");
+        }
+    }
+}
+
+#[test]
+fn an_inspection_tells_a_torn_tail_with_the_records_that_go() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("kept", "1").expect("a put");
+    let mut batch = Batch::new();
+    batch.put("a", "1").put("b", "2").put("c", "3");
+    store.write(&batch).expect("a batch");
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 1);
+    let bytes = fs::read(&path).expect("the segment");
+    fs::write(&path, &bytes[..bytes.len() - 5]).expect("the cut");
+    let inspection = inspect::segment(dir.path(), SegmentId(1)).expect("inspects");
+    let items: Vec<_> = inspection.items(Range::default()).map(|item| item.expect("reads")).collect();
+    assert!(matches!(items[0], Item::Record(_)));
+    assert!(
+        matches!(items[1], Item::Torn { at: 112, len, records: 2, .. } if len == bytes.len() as u64 - 5 - 112),
+        "{items:?}"
+    );
+    assert_eq!(inspection.extents.last().map(|extent| extent.kind), Some(ExtentKind::Torn));
+}
+
+#[test]
+fn a_record_that_the_next_open_cuts_off_has_killed_nothing() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "1").expect("a put");
+    store.rotate().expect("rotates");
+    store.write(Batch::new().put("k", "2").put("z", "3")).expect("a batch");
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 2);
+    let bytes = fs::read(&path).expect("the segment");
+    fs::write(&path, &bytes[..bytes.len() - 8]).expect("the batch has no end");
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+    assert_eq!(value(&reader, "k").as_deref(), Some("1"));
+    let inspection = inspect::segment(dir.path(), SegmentId(1)).expect("inspects");
+    assert_eq!(fates(&inspection), [Fate::Live]);
+    assert_eq!(inspection.totals.live_count, 1);
+}
+
+#[test]
+fn totals_and_fates_agree_with_and_without_an_index_where_the_newest_record_is_damaged() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "old value").expect("a put");
+    let at = store.put("k", "new value").expect("a put").location.offset as usize;
+    store.rotate().expect("rotates");
+    store.close().expect("closes");
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[at + 41] ^= 1;
+    fs::write(&path, &bytes).expect("the damage");
+    let store = open(dir.path());
+    let with = store.inspect(SegmentId(1)).expect("inspects");
+    let without = inspect::segment(dir.path(), SegmentId(1)).expect("inspects");
+    let live = fates(&with).iter().filter(|&&fate| fate == Fate::Live).count() as u64;
+    assert_eq!(with.totals.live_count, live, "the summary and the items of one inspection");
+    assert_eq!(with.totals, without.totals, "an index makes it faster, not different");
+}
+
+#[test]
+fn a_segment_can_be_taken_apart_although_a_later_one_is_missing() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for n in 0..3 {
+        store.put(format!("key{n}"), "v").expect("a put");
+        store.rotate().expect("rotates");
+    }
+    store.close().expect("closes");
+    fs::remove_file(segment_path(dir.path(), 2)).expect("gone");
+    assert!(matches!(Store::open_with(dir.path(), quick()), Err(Error::SegmentMissing { .. })));
+    let outcome = inspect::segment(dir.path(), SegmentId(1));
+    assert!(outcome.is_ok(), "it works on a store that does not open: {:?}", outcome.map(drop));
+}
