@@ -192,6 +192,8 @@ fn submit(
     reply: Reply,
     place: Place,
 ) -> Result<(), Failure> {
+        // The results of the lines above come first.
+        session.drain();
     let store = session.store()?;
     let submitted = session.pipeline.submit(&store, &batch, len, reply, place);
     session.pipeline.give_batch(batch);

@@ -1,7 +1,7 @@
 //! Scripts, sessions of several lines, and bytes that are no text.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::transcript::Transcript;
@@ -37,6 +37,19 @@ fn scripts_read_scripts_and_quit_ends_them_all() {
     transcript.run_with("d -f -", b"count\nquit\ncount\n").run_with("d -c 'get a'", b"get b\n");
     transcript.run("d clear").run("d quit").run("d -c clear -c q -c count").run("d -c '.mode json' -c '\\q'");
     transcript.compare("shell-nesting");
+}
+
+#[test]
+fn an_error_stands_after_the_results_of_the_lines_above_it() {
+    let transcript = Transcript::new();
+    fs::write(transcript.path("script"), "put a 1\nput '' 2\nput b 3\n").expect("a file can be written");
+    let said = File::create(transcript.path("said")).expect("a file can be made");
+    let mut command = transcript.command(&["-m", "table", "d", "-f", "script"]);
+    command.stdout(said.try_clone().expect("a file can be shared")).stderr(said);
+    assert_eq!(command.status().expect("the program runs").code(), Some(1));
+    let said = fs::read_to_string(transcript.path("said")).expect("it was written");
+    let starts: Vec<_> = said.lines().map(|line| line.get(..2).unwrap_or_default()).collect();
+    assert_eq!(starts, ["OK", "sc", "OK"], "{said}");
 }
 
 #[test]
