@@ -82,6 +82,7 @@ fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Fail
     if session.origin == Origin::OneShot {
         one_shot(session, args, engine);
         return Ok(());
+        forgotten_batch(session);
     }
     let input = match (&args.file, args.lines.as_slice()) {
         _ if session.is_interactive() => None,
@@ -100,7 +101,7 @@ fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Fail
     Ok(())
 }
 
-/// A script that ends inside a batch has lost it, and should say so.
+/// A script that ends inside a batch has lost it, and should say so; `read FILE` alone runs one, too.
 fn forgotten_batch(session: &mut Session) {
     if let Some(transaction) = session.transaction.take().filter(|transaction| transaction.len() > 0) {
         let changes = super::units::count(transaction.len() as u64, "change");

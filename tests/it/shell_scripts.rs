@@ -53,6 +53,15 @@ fn an_error_stands_after_the_results_of_the_lines_above_it() {
 }
 
 #[test]
+fn a_batch_that_a_script_read_alone_leaves_open_is_told_and_fails() {
+    let transcript = Transcript::new();
+    fs::write(transcript.path("script"), "begin\nput a 1\n").expect("a file can be written");
+    let output = transcript.command(&["d", "read", "script"]).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 change forgotten"));
+}
+
+#[test]
 fn results_go_into_a_file_until_they_are_called_back() {
     let mut transcript = Transcript::new();
     transcript.run_with(
