@@ -53,6 +53,16 @@ fn an_error_stands_after_the_results_of_the_lines_above_it() {
 }
 
 #[test]
+fn a_key_that_the_batch_deletes_is_not_what_was_meant() {
+    let transcript = Transcript::new();
+    let lines = ["-m", "table", "d", "-c", "put key 1", "-c", "begin", "-c", "del key", "-c", "get key"];
+    let output = transcript.command(&[&lines[..], &["-c", "rollback"]].concat()).output();
+    let output = output.expect("the program runs");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success());
+}
+
+#[test]
 fn a_batch_that_a_script_read_alone_leaves_open_is_told_and_fails() {
     let transcript = Transcript::new();
     fs::write(transcript.path("script"), "begin\nput a 1\n").expect("a file can be written");
