@@ -64,6 +64,7 @@ fn run(mut args: Args) -> u8 {
     let mut session = session(&args, dir);
     let started = engine(&args, session.dir()).and_then(|(engine, settings)| {
         session.config = settings;
+        session.value_len_max = engine.value_len_max();
         session.interrupt = Interrupt::install()
             .map_err(|error| Failure::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error))))?;
         start(&mut session, &args, &engine)
@@ -81,8 +82,8 @@ fn run(mut args: Args) -> u8 {
 fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Failure> {
     if session.origin == Origin::OneShot {
         one_shot(session, args, engine);
-        return Ok(());
         forgotten_batch(session);
+        return Ok(());
     }
     let input = match (&args.file, args.lines.as_slice()) {
         _ if session.is_interactive() => None,

@@ -72,6 +72,19 @@ fn a_batch_that_a_script_read_alone_leaves_open_is_told_and_fails() {
 }
 
 #[test]
+fn a_value_without_an_end_is_refused_and_memory_is_not_filled_with_it() {
+    let transcript = Transcript::new();
+    for line in [&["put", "a", "--file", "/dev/zero"][..], &["put", "a", "-"]] {
+        let zeros = File::open("/dev/zero").expect("there are zeros");
+        let args = [&["--value-limit", "1MiB", "d"], line].concat();
+        let output = transcript.command(&args).stdin(zeros).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said, "error: a value has at most 1048576 bytes here; this one has more\n");
+    }
+}
+
+#[test]
 fn results_go_into_a_file_until_they_are_called_back() {
     let mut transcript = Transcript::new();
     transcript.run_with(
