@@ -61,6 +61,9 @@ fn run(mut args: Args) -> u8 {
     let Some(dir) = args.take_dir(std::env::var_os("LOGKV_DIR")) else {
         return tell_usage(&args::usage_error("a directory is missing: logkv DIR"));
     };
+    if dir.as_os_str().is_empty() {
+        return tell_usage(&args::usage_error("the name of the directory is empty"));
+    }
     let mut session = session(&args, dir);
     let started = engine(&args, session.dir()).and_then(|(engine, settings)| {
         session.config = settings;
