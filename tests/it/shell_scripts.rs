@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 
+use crate::common::{open, segment_path};
 use crate::transcript::Transcript;
 
 /// A key and a value that no text can hold.
@@ -60,6 +61,27 @@ fn a_key_that_the_batch_deletes_is_not_what_was_meant() {
     let output = output.expect("the program runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert!(output.status.success());
+}
+
+#[test]
+fn a_damaged_record_hides_no_other_key_and_makes_no_miss_an_error() {
+    let transcript = Transcript::new();
+    let store = open(&transcript.path("d"));
+    for key in ["user:1", "user:2", "user:3"] {
+        store.put(key, "x").expect("it is written");
+    }
+    store.close().expect("it is closed");
+    let path = segment_path(&transcript.path("d"), 1);
+    let mut bytes = fs::read(&path).expect("it can be read");
+    // A byte of the first key.
+    bytes[64 + 32] ^= 1;
+    fs::write(&path, bytes).expect("it can be written");
+    let run = |args: &[&str]| {
+        let output = transcript.command(args).output().expect("the program runs");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
+    };
+    assert_eq!(run(&["d", "keys"]), ("user:2\nuser:3\n".to_owned(), Some(4)));
+    assert_eq!(run(&["-m", "table", "d", "-c", "get user:9"]).1, Some(0));
 }
 
 #[test]
