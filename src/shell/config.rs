@@ -47,6 +47,11 @@ impl Default for Engine {
 }
 
 impl Engine {
+    /// The largest value that may be written, in bytes.
+    pub fn value_len_max(&self) -> u64 {
+        self.value_len
+    }
+
     /// As the engine takes them.
     pub fn options(&self) -> Options {
         Options::new()

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::style::{Hue, Look, hue};
-use super::table::{Align, Column, GAP};
+use super::table::{Align, Column, GAP, hidden};
 
 /// A table on its way out.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Grid<'a> {
     columns: &'a [Column],
     look: Look,
     widths: Vec<usize>,
+    /// The columns that are shown, once the widths are fixed.
+    shown: Vec<usize>,
     waiting: Vec<Vec<String>>,
     head_written: bool,
 }
@@ -27,7 +29,7 @@ impl<'a> Grid<'a> {
     /// A table without rows.
     pub fn new(columns: &'a [Column], look: Look) -> Self {
         let widths = columns.iter().map(|column| column.name.width()).collect();
-        Self { columns, look, widths, waiting: Vec::new(), head_written: false }
+        Self { columns, look, widths, shown: Vec::new(), waiting: Vec::new(), head_written: false }
     }
 
     /// Adds a row, whose cells hold no control bytes.
@@ -52,7 +54,7 @@ impl<'a> Grid<'a> {
         self.fit();
         let head: Vec<_> = self.columns.iter().map(|column| column.name.to_owned()).collect();
         self.write_cells(out, &head, |_| hue::HEAD)?;
-        let width = self.widths.iter().sum::<usize>() + GAP.len() * (self.widths.len() - 1);
+        let width = self.width();
         let rule = self.look.rule().to_string().repeat(width);
         writeln!(out, "{}", self.look.paint(rule, hue::DIM))?;
         for cells in std::mem::take(&mut self.waiting) {
@@ -61,17 +63,23 @@ impl<'a> Grid<'a> {
         Ok(())
     }
 
-    /// Narrows the widest columns until the line fits.
+    /// Leaves out the columns that may leave, then narrows the widest, until the line fits.
     fn fit(&mut self) {
         const NARROWEST: usize = 4;
-        let gaps = GAP.len() * self.widths.len().saturating_sub(1);
-        let room = self.look.width.saturating_sub(gaps);
-        while self.widths.iter().sum::<usize>() > room {
-            match self.widths.iter_mut().max() {
-                Some(widest) if *widest > NARROWEST => *widest -= 1,
+        let hidden = hidden(self.columns, &self.widths, self.look.width);
+        self.shown = (0..self.columns.len()).filter(|index| !hidden.contains(index)).collect();
+        while self.width() > self.look.width {
+            match self.shown.iter().copied().max_by_key(|&index| self.widths[index]) {
+                Some(widest) if self.widths[widest] > NARROWEST => self.widths[widest] -= 1,
                 _ => break,
             }
         }
+    }
+
+    /// The columns of the screen that a line takes.
+    fn width(&self) -> usize {
+        let gaps = GAP.len() * self.shown.len().saturating_sub(1);
+        self.shown.iter().map(|&index| self.widths[index]).sum::<usize>() + gaps
     }
 
     fn write_row(&self, out: &mut impl Write, cells: &[String]) -> io::Result<()> {
@@ -85,11 +93,11 @@ impl<'a> Grid<'a> {
         hue: impl Fn(&Column) -> Hue,
     ) -> io::Result<()> {
         let mut line = String::new();
-        for (index, ((column, &width), cell)) in self.columns.iter().zip(&self.widths).zip(cells).enumerate()
-        {
-            let text = clip(cell, width, self.look.ellipsis());
+        for &index in &self.shown {
+            let (column, width) = (&self.columns[index], self.widths[index]);
+            let text = clip(&cells[index], width, self.look.ellipsis());
             let padding = " ".repeat(width - text.width().min(width));
-            let is_last = index + 1 == self.columns.len();
+            let is_last = Some(&index) == self.shown.last();
             let text = self.look.paint(text, hue(column));
             match column.align {
                 Align::Right => line.extend([padding.as_str(), &text]),
@@ -164,6 +172,7 @@ pub fn hang<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::table::Squeeze;
 
     const COLUMNS: &[Column] = &[
         Column::text("key", hue::PLAIN),
@@ -197,6 +206,23 @@ mod tests {
                 drawn(&[[&long, "5", &long], ["k", "5", "日本日本日本日本日本日本日本日本日本日本"]], width);
             assert!(text.lines().all(|line| line.width() <= width), "{text}");
         }
+    }
+
+    #[test]
+    fn a_column_that_may_leave_does_so_before_another_is_cut() {
+        let columns = [
+            Column::text("key", hue::PLAIN).squeezed(Squeeze::Cuts),
+            Column::number("seq", hue::PLAIN).squeezed(Squeeze::Leaves(2)),
+            Column::number("offset", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
+        ];
+        let mut out = Vec::new();
+        let mut grid = Grid::new(&columns, Look { color: false, ascii: false, width: 22 });
+        let cells = ["a long enough key", "1,000,000", "0x000040"].map(str::to_owned);
+        grid.row(&mut out, cells.to_vec()).expect("memory takes it");
+        grid.end(&mut out).expect("memory takes it");
+        let rule = "─".repeat(22);
+        let text = format!("key             offset\n{rule}\na long enou…  0x000040\n");
+        assert_eq!(String::from_utf8_lossy(&out), text);
     }
 
     #[test]

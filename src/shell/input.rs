@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 
 use super::interrupt::Interrupt;
 
@@ -44,11 +45,17 @@ impl Input {
 
     /// The lines of the file at `path`.
     pub fn path(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        // Opening a FIFO would else wait for its writer, where no Ctrl-C ends it.
+        let file = File::from(rustix::fs::open(
+            path,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?);
         // A directory opens, and fails only when it is read.
         if file.metadata()?.is_dir() {
             return Err(rustix::io::Errno::ISDIR.into());
         }
+        rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
         Self::file(file)
     }
 
@@ -145,14 +152,18 @@ impl Input {
         if interrupt.is_set() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 
-    /// All that is left, waiting for it as [`Input::wait`] does.
-    pub fn rest(mut self, interrupt: &Interrupt) -> io::Result<Vec<u8>> {
+    /// All that is left, waiting for it as [`Input::wait`] does; `None` when that is more than `len_max` bytes, which
+    /// are not read to the end: `/dev/zero` has none.
+    pub fn rest(mut self, len_max: u64, interrupt: &Interrupt) -> io::Result<Option<Vec<u8>>> {
         while !self.is_at_end {
             self.wait(interrupt)?;
             self.fill()?;
+            if (self.buffer.len() - self.end) as u64 > len_max {
+                return Ok(None);
+            }
         }
         self.buffer.drain(..self.end);
-        Ok(self.buffer)
+        Ok(Some(self.buffer))
     }
 
     /// Reads more.
@@ -212,7 +223,14 @@ mod tests {
         let mut input = Input::text(b"a\nb\nc".to_vec());
         input.fill().expect("memory can be read");
         assert!(input.advance());
-        assert_eq!(input.rest(&Interrupt::default()).expect("memory can be read"), b"b\nc");
+        let rest = input.rest(3, &Interrupt::default()).expect("memory can be read");
+        assert_eq!(rest.as_deref(), Some(&b"b\nc"[..]));
+    }
+
+    #[test]
+    fn a_rest_without_an_end_is_given_up() {
+        let zeros = File::open("/dev/zero").and_then(Input::file).expect("there are zeros");
+        assert_eq!(zeros.rest(1000, &Interrupt::default()).expect("they can be read"), None);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::words::is_visible;
+
 /// An object that is being written.
 #[derive(Debug)]
 pub struct Object<'a, W: Write> {
@@ -21,7 +23,7 @@ impl<'a, W: Write> Object<'a, W> {
     /// Writes a field.
     pub fn field(&mut self, name: &str, value: impl Into<serde_json::Value>) -> io::Result<&mut Self> {
         self.name(name, "")?;
-        serde_json::to_writer(&mut *self.out, &value.into())?;
+        self.write(&value.into().to_string())?;
         Ok(self)
     }
 
@@ -30,7 +32,7 @@ impl<'a, W: Write> Object<'a, W> {
         match str::from_utf8(bytes) {
             Ok(text) => {
                 self.name(name, "")?;
-                serde_json::to_writer(&mut *self.out, text)?;
+                self.write(&serde_json::to_string(text)?)?;
             }
             Err(_) => {
                 self.name(name, "_b64")?;
@@ -43,6 +45,20 @@ impl<'a, W: Write> Object<'a, W> {
     /// Ends the object and its line.
     pub fn end(&mut self) -> io::Result<()> {
         self.out.write_all(if self.is_empty { b"{}\n" } else { b"}\n" })
+    }
+
+    /// Writes a value, in which what would drive a terminal, or hide there, is `\uXXXX`. By itself JSON escapes only
+    /// the control characters below the blank: DEL and those of C1, such as U+009B, would come through.
+    fn write(&mut self, json: &str) -> io::Result<()> {
+        let mut rest = json;
+        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| !is_visible(c)) {
+            self.out.write_all(&rest.as_bytes()[..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(self.out, "\\u{unit:04x}")?;
+            }
+            rest = &rest[at + c.len_utf8()..];
+        }
+        self.out.write_all(rest.as_bytes())
     }
 
     fn name(&mut self, name: &str, suffix: &str) -> io::Result<()> {
@@ -68,5 +84,20 @@ mod tests {
             String::from_utf8_lossy(&out),
             "{\"key\":\"a\\\"\\n\",\"value_b64\":\"/wA=\",\"seq\":7,\"at\":null}\n"
         );
+    }
+
+    #[test]
+    fn no_character_of_a_string_drives_a_terminal_and_each_is_still_the_same() {
+        let text = "a\u{9b}31m\u{7f}\u{202e}\u{e0001}é日";
+        let mut out = Vec::new();
+        Object::new(&mut out)
+            .bytes("key", text.as_bytes())
+            .expect("memory takes it")
+            .end()
+            .expect("so it does");
+        let line = String::from_utf8(out).expect("JSON is text");
+        assert_eq!(line, "{\"key\":\"a\\u009b31m\\u007f\\u202e\\udb40\\udc01é日\"}\n");
+        let read: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+        assert_eq!(read["key"], text);
     }
 }

@@ -142,7 +142,7 @@ pub fn unknown_command(name: &Word) -> Failure {
 }
 
 fn unknown_flag(command: &Command, name: &str, word: &Word) -> Failure {
-    let known = command.flags.iter().map(|flag| flag.name);
+    let known = command.flags.iter().chain([&command::JSON]).map(|flag| flag.name);
     let hint = match nearest(name.trim_start_matches('-'), known) {
         Some(meant) => format!("did you mean --{meant}?"),
         None => "a key or value that starts with a dash goes in quotes, or after --".to_owned(),
@@ -207,6 +207,7 @@ mod tests {
         let cases = [
             ("gett a", "unknown command gett", 0..4, Some("did you mean get?")),
             ("get a --hxe", "get has no flag --hxe", 6..11, Some("did you mean --hex?")),
+            ("get a --jsn", "get has no flag --jsn", 6..11, Some("did you mean --json?")),
             ("keys --limit", "--limit wants N after it", 5..12, None),
             ("keys --limit --all", "--limit takes a number, not \"--all\"", 13..18, None),
             ("keys --all=1", "--all takes no value", 5..12, None),

@@ -9,10 +9,11 @@ use super::command::{self, Outcome};
 use super::commands::get;
 use super::failure::{Failure, plain_words};
 use super::input::{Input, Readiness};
+use super::output::Output;
 use super::pipeline::Reply;
 use super::report::Place;
 use super::session::{Origin, Session, Timer};
-use super::words::{Lexer, Style, open_quote};
+use super::words::{Lexer, Style, open_quote, visible};
 
 /// Runs all lines of `input`, which errors call `name`. [`Outcome::Quit`] when a line says so.
 pub fn run(session: &mut Session, input: Input, name: &str) -> Outcome {
@@ -79,8 +80,7 @@ impl Script {
         if session.settings.echo {
             self.finish_quote(session)?;
             session.drain();
-            session.out.write_all(self.input.line())?;
-            session.out.write_all(b"\n")?;
+            echo(&mut session.out, self.input.line())?;
         }
         if quick(session, self.input.line(), || self.place()) {
             return Ok(Some(Outcome::Done));
@@ -140,6 +140,18 @@ impl Script {
     }
 }
 
+/// Shows the lines of a command before its result; on a terminal without the bytes that would drive it.
+fn echo(out: &mut Output, lines: &[u8]) -> io::Result<()> {
+    if !out.is_terminal {
+        out.write_all(lines)?;
+        return out.write_all(b"\n");
+    }
+    for line in lines.split(|&byte| byte == b'\n') {
+        writeln!(out, "{}", visible(line.strip_suffix(b"\r").unwrap_or(line)))?;
+    }
+    Ok(())
+}
+
 /// Runs a `put`, `del` or `get` without flags, which is what long scripts are made of; its words are taken from the
 /// line without a copy, and writes are waited for later. `false`: it is something else, and nothing was done.
 fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool {
@@ -180,6 +192,8 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
         _ => return false,
     };
     if let Err(failure) = result {
+        // The results of the lines above come first.
+        session.drain();
         session.fail(&failure, b"", &place());
     }
     true

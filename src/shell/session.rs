@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use logkv::{Options, Store};
+use logkv::{Options, Store, VALUE_LEN_MAX_DEFAULT};
 
 use super::command::{Invocation, Outcome};
 use super::config::Setting;
@@ -129,6 +129,8 @@ pub struct Session {
     pub settings: Settings,
     /// Engine options, for `config`.
     pub config: Vec<Setting>,
+    /// The largest value that may be written, in bytes.
+    pub value_len_max: u64,
     /// Ctrl-C.
     pub interrupt: Interrupt,
     /// Who gives the commands.
@@ -159,6 +161,7 @@ impl Session {
             err_look,
             settings,
             config: Vec::new(),
+            value_len_max: VALUE_LEN_MAX_DEFAULT,
             interrupt: Interrupt::default(),
             origin,
             transaction: None,

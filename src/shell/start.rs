@@ -61,9 +61,13 @@ fn run(mut args: Args) -> u8 {
     let Some(dir) = args.take_dir(std::env::var_os("LOGKV_DIR")) else {
         return tell_usage(&args::usage_error("a directory is missing: logkv DIR"));
     };
+    if dir.as_os_str().is_empty() {
+        return tell_usage(&args::usage_error("the name of the directory is empty"));
+    }
     let mut session = session(&args, dir);
     let started = engine(&args, session.dir()).and_then(|(engine, settings)| {
         session.config = settings;
+        session.value_len_max = engine.value_len_max();
         session.interrupt = Interrupt::install()
             .map_err(|error| Failure::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error))))?;
         start(&mut session, &args, &engine)
@@ -81,6 +85,7 @@ fn run(mut args: Args) -> u8 {
 fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Failure> {
     if session.origin == Origin::OneShot {
         one_shot(session, args, engine);
+        forgotten_batch(session);
         return Ok(());
     }
     let input = match (&args.file, args.lines.as_slice()) {
@@ -100,7 +105,7 @@ fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Fail
     Ok(())
 }
 
-/// A script that ends inside a batch has lost it, and should say so.
+/// A script that ends inside a batch has lost it, and should say so; `read FILE` alone runs one, too.
 fn forgotten_batch(session: &mut Session) {
     if let Some(transaction) = session.transaction.take().filter(|transaction| transaction.len() > 0) {
         let changes = super::units::count(transaction.len() as u64, "change");

@@ -165,39 +165,42 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The columns that have to leave for the others to fit.
     fn hidden(&self) -> Vec<usize> {
-        let widths: Vec<_> = (0..self.columns.len()).map(|index| self.width_least(index)).collect();
-        let mut leaving: Vec<_> = (0..self.columns.len())
-            .filter_map(|index| match self.columns[index].squeeze {
-                Squeeze::Leaves(rank) => Some((rank, index)),
-                _ => None,
-            })
-            .collect();
-        leaving.sort_unstable();
-        let mut width = widths.iter().sum::<usize>() + GAP.len() * (widths.len() - 1);
-        let mut hidden = Vec::new();
-        while width > self.look.width
-            && let Some((_, index)) = leaving.pop()
-        {
-            width -= widths[index] + GAP.len();
-            hidden.push(index);
-        }
-        hidden
+        let widths: Vec<_> = (0..self.columns.len()).map(|index| self.width(index)).collect();
+        hidden(self.columns, &widths, self.look.width)
     }
 
-    /// The columns that column `index` takes at least.
-    fn width_least(&self, index: usize) -> usize {
-        /// Text that is narrower than this says too little.
-        const TEXT_WIDTH_LEAST: usize = 12;
-        let column = &self.columns[index];
-        let head = if self.has_head { column.name.width() } else { 0 };
-        let width = self.rows.iter().map(|cells| cells[index].width()).fold(head, usize::max);
-        match column.squeeze {
-            Squeeze::Keeps | Squeeze::Leaves(_) => width,
-            Squeeze::Cuts | Squeeze::Wraps => width.min(TEXT_WIDTH_LEAST),
-        }
+    /// The columns that the widest cell of column `index` takes.
+    fn width(&self, index: usize) -> usize {
+        let head = if self.has_head { self.columns[index].name.width() } else { 0 };
+        self.rows.iter().map(|cells| cells[index].width()).fold(head, usize::max)
     }
+}
+
+/// The columns that have to leave for the others to fit `room`, when their cells are `widths` wide.
+pub fn hidden(columns: &[Column], widths: &[usize], room: usize) -> Vec<usize> {
+    /// Text that is narrower than this says too little.
+    const TEXT_WIDTH_LEAST: usize = 12;
+    let least = |index: usize| match columns[index].squeeze {
+        Squeeze::Keeps | Squeeze::Leaves(_) => widths[index],
+        Squeeze::Cuts | Squeeze::Wraps => widths[index].min(TEXT_WIDTH_LEAST),
+    };
+    let mut leaving: Vec<_> = (0..columns.len())
+        .filter_map(|index| match columns[index].squeeze {
+            Squeeze::Leaves(rank) => Some((rank, index)),
+            _ => None,
+        })
+        .collect();
+    leaving.sort_unstable();
+    let mut width = (0..columns.len()).map(least).sum::<usize>() + GAP.len() * (columns.len() - 1);
+    let mut hidden = Vec::new();
+    while width > room
+        && let Some((_, index)) = leaving.pop()
+    {
+        width -= widths[index] + GAP.len();
+        hidden.push(index);
+    }
+    hidden
 }
 
 fn cell(text: &str, hue: Hue) -> Cell {

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-pub use self::quote::{quote, visible};
+pub use self::quote::{is_visible, quote, visible};
 
 /// How a word was written, which decides whether it may be a flag, and its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,6 +59,13 @@ fn nothing_is_written_through_a_read_only_open() {
 }
 
 #[test]
+fn a_directory_without_a_name_is_a_misuse() {
+    let output = Transcript::new().command(&["", "put", "a", "1"]).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the name of the directory is empty"));
+}
+
+#[test]
 fn a_directory_that_is_missing_is_made_by_those_who_write_alone() {
     let mut transcript = Transcript::new();
     for command in [

@@ -1,9 +1,10 @@
 //! Scripts, sessions of several lines, and bytes that are no text.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 
+use crate::common::{open, segment_path};
 use crate::transcript::Transcript;
 
 /// A key and a value that no text can hold.
@@ -37,6 +38,72 @@ fn scripts_read_scripts_and_quit_ends_them_all() {
     transcript.run_with("d -f -", b"count\nquit\ncount\n").run_with("d -c 'get a'", b"get b\n");
     transcript.run("d clear").run("d quit").run("d -c clear -c q -c count").run("d -c '.mode json' -c '\\q'");
     transcript.compare("shell-nesting");
+}
+
+#[test]
+fn an_error_stands_after_the_results_of_the_lines_above_it() {
+    let transcript = Transcript::new();
+    fs::write(transcript.path("script"), "put a 1\nput '' 2\nput b 3\n").expect("a file can be written");
+    let said = File::create(transcript.path("said")).expect("a file can be made");
+    let mut command = transcript.command(&["-m", "table", "d", "-f", "script"]);
+    command.stdout(said.try_clone().expect("a file can be shared")).stderr(said);
+    assert_eq!(command.status().expect("the program runs").code(), Some(1));
+    let said = fs::read_to_string(transcript.path("said")).expect("it was written");
+    let starts: Vec<_> = said.lines().map(|line| line.get(..2).unwrap_or_default()).collect();
+    assert_eq!(starts, ["OK", "sc", "OK"], "{said}");
+}
+
+#[test]
+fn a_key_that_the_batch_deletes_is_not_what_was_meant() {
+    let transcript = Transcript::new();
+    let lines = ["-m", "table", "d", "-c", "put key 1", "-c", "begin", "-c", "del key", "-c", "get key"];
+    let output = transcript.command(&[&lines[..], &["-c", "rollback"]].concat()).output();
+    let output = output.expect("the program runs");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_damaged_record_hides_no_other_key_and_makes_no_miss_an_error() {
+    let transcript = Transcript::new();
+    let store = open(&transcript.path("d"));
+    for key in ["user:1", "user:2", "user:3"] {
+        store.put(key, "x").expect("it is written");
+    }
+    store.close().expect("it is closed");
+    let path = segment_path(&transcript.path("d"), 1);
+    let mut bytes = fs::read(&path).expect("it can be read");
+    // A byte of the first key.
+    bytes[64 + 32] ^= 1;
+    fs::write(&path, bytes).expect("it can be written");
+    let run = |args: &[&str]| {
+        let output = transcript.command(args).output().expect("the program runs");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
+    };
+    assert_eq!(run(&["d", "keys"]), ("user:2\nuser:3\n".to_owned(), Some(4)));
+    assert_eq!(run(&["-m", "table", "d", "-c", "get user:9"]).1, Some(0));
+}
+
+#[test]
+fn a_batch_that_a_script_read_alone_leaves_open_is_told_and_fails() {
+    let transcript = Transcript::new();
+    fs::write(transcript.path("script"), "begin\nput a 1\n").expect("a file can be written");
+    let output = transcript.command(&["d", "read", "script"]).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 change forgotten"));
+}
+
+#[test]
+fn a_value_without_an_end_is_refused_and_memory_is_not_filled_with_it() {
+    let transcript = Transcript::new();
+    for line in [&["put", "a", "--file", "/dev/zero"][..], &["put", "a", "-"]] {
+        let zeros = File::open("/dev/zero").expect("there are zeros");
+        let args = [&["--value-limit", "1MiB", "d"], line].concat();
+        let output = transcript.command(&args).stdin(zeros).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said, "error: a value has at most 1048576 bytes here; this one has more\n");
+    }
 }
 
 #[test]

@@ -50,6 +50,18 @@ fn the_tab_key_completes_commands_and_live_keys() {
 }
 
 #[test]
+fn a_line_that_is_echoed_cannot_drive_the_terminal_and_ctrl_c_ends_a_wait_for_a_fifo() {
+    let dir = scratch();
+    fs::write(dir.path().join("script"), "put \u{1b}[2Jk '1\n2'\nread fifo\n")
+        .expect("a file can be written");
+    let made = Command::new("mkfifo").arg(dir.path().join("fifo")).status().expect("mkfifo runs");
+    assert!(made.success());
+    let mut person = Person::at(dir.path(), &["-e", "d", "-f", "script"], &[]);
+    person.sees("put \\x1b[2Jk '1\n2'\n").sees("read fifo").types(CTRL_C).sees("interrupted");
+    assert_eq!(person.sees_it_end(), Some(130));
+}
+
+#[test]
 fn ctrl_c_at_the_prompt_clears_the_line_and_nothing_is_run() {
     let dir = scratch();
     let mut person = person(&dir);

@@ -148,9 +148,15 @@ fn near_key(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
         return Ok(None);
     }
     let start = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
-    let keys = store.keys_with_prefix(&key[..start])?.take(KEYS_SEEN_MAX);
-    let keys = keys.map(|entry| Ok(String::from_utf8(entry?.key.to_vec()).unwrap_or_default()));
-    let keys = keys.collect::<Result<Vec<_>, Failure>>()?;
+    // A key that is damaged is no failure of this one's get.
+    let Ok(keys) = store.keys_with_prefix(&key[..start]) else {
+        return Ok(None);
+    };
+    let is_deleted = |key: &[u8]| {
+        session.transaction.as_ref().is_some_and(|transaction| transaction.get(key) == Some(None))
+    };
+    let keys = keys.take(KEYS_SEEN_MAX).flatten().filter(|entry| !is_deleted(&entry.key));
+    let keys: Vec<_> = keys.map(|entry| String::from_utf8(entry.key.to_vec()).unwrap_or_default()).collect();
     Ok(nearest(text, keys.iter().map(String::as_str)).map(|near| quote(near.as_bytes())))
 }
 

@@ -14,7 +14,7 @@ use crate::shell::session::Session;
 use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze, Table};
 use crate::shell::units;
-use crate::shell::view::{Row, Walk};
+use crate::shell::view::{self, Row, Walk};
 use crate::shell::words::quote;
 
 const FLAGS: &[Flag] = &[
@@ -108,12 +108,12 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     let mut rows = walk.rows(&session.store()?, session.transaction.as_ref())?;
     let columns = columns(values, long);
     let mut drawn = Rows::new(&columns, session.out.look, limit.unwrap_or(ROWS_SHOWN));
+    let mut damage = None;
     let mut count = 0;
     while count < limit.unwrap_or(ROWS_SHOWN) {
         session.interrupt.check(count)?;
-        let Some(row) = rows.next().transpose()? else {
-            drawn.end(&mut session.out)?;
-            return Ok(Outcome::Done);
+        let Some(row) = next_sound(&mut rows, &mut damage)? else {
+            break;
         };
         count += 1;
         match session.out.mode {
@@ -124,7 +124,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         }
     }
     drawn.end(&mut session.out)?;
-    if limit.is_none() && rows.next().transpose()?.is_some() {
+    if limit.is_none() && next_sound(&mut rows, &mut damage)?.is_some() {
         let shown = if walk.is_whole() && session.transaction.is_none() {
             format!("{ROWS_SHOWN} of {}", units::count(session.store()?.len(), "key"))
         } else {
@@ -136,7 +136,20 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
             writeln!(session.out, "{}", look.paint(line, hue::DIM))?;
         }
     }
-    Ok(Outcome::Done)
+    damage.map_or(Ok(Outcome::Done), |error| Err(error.into()))
+}
+
+/// The next row that is whole. A damaged record must not hide the keys after it: the first is kept in `damage`, to be
+/// told at the end.
+fn next_sound(rows: &mut view::Rows, damage: &mut Option<logkv::Error>) -> logkv::Result<Option<Row>> {
+    loop {
+        match rows.next() {
+            Some(Err(error)) if error.is_corruption() => {
+                damage.get_or_insert(error);
+            }
+            row => return row.transpose(),
+        }
+    }
 }
 
 fn walk(invocation: &Invocation, values: bool) -> Walk {

@@ -1,6 +1,5 @@
 //! `put` and `del`.
 
-use std::fs;
 use std::io::{self, Write};
 
 use logkv::{Batch, Commit};
@@ -111,8 +110,8 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
             return Err(usage("--file takes one KEY, whose value is in the file"));
         };
         let path = path_of(file);
-        let value =
-            fs::read(path).map_err(|error| Failure::file("read", path, &error).at(file.span.clone()))?;
+        let failed = |error: io::Error| Failure::file("read", path, &error).at(file.span.clone());
+        let value = read_value(session, Input::path(path), failed)?;
         return Ok(vec![(bytes_of(key, invocation)?, value)]);
     }
     if !args.len().is_multiple_of(2) {
@@ -126,22 +125,33 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
                     Failure::command("- stands for the standard input, where the commands come from here");
                 return Err(failure.at(dash.span.clone()).hint("use --file, or quote the dash"));
             }
-            let value =
-                Input::stdin().and_then(|input| input.rest(&session.interrupt)).map_err(
-                    |error| match error.kind() {
-                        io::ErrorKind::Interrupted => Failure::interrupted(),
-                        _ => Failure::command(format!(
-                            "cannot read the standard input: {}",
-                            plain_words(&error)
-                        )),
-                    },
-                )?;
+            let failed = |error: io::Error| {
+                Failure::command(format!("cannot read the standard input: {}", plain_words(&error)))
+            };
+            let value = read_value(session, Input::stdin(), failed)?;
             Ok(vec![(bytes_of(key, invocation)?, value)])
         }
         _ => {
             let bytes = arguments(invocation)?;
             Ok(bytes.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
         }
+    }
+}
+
+/// A value that is all of `input`. Of one that is too long no more is read than shows that it is.
+fn read_value(
+    session: &Session,
+    input: io::Result<Input>,
+    failed: impl FnOnce(io::Error) -> Failure,
+) -> Result<Vec<u8>, Failure> {
+    match input.and_then(|input| input.rest(session.value_len_max, &session.interrupt)) {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) => {
+            let limit = session.value_len_max;
+            Err(Failure::command(format!("a value has at most {limit} bytes here; this one has more")))
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::interrupted()),
+        Err(error) => Err(failed(error)),
     }
 }
 
