@@ -74,7 +74,11 @@ impl Failure {
         let hint = match error {
             logkv::Error::Untrusted { .. } => Some("--trust opens it"),
             // Who may not write may perhaps read.
-            logkv::Error::Io { action: "lock", .. } => Some("--read-only needs no lock"),
+            logkv::Error::Io {
+                action: "lock" | "write" | "truncate" | "fsync" | "rename" | "remove",
+                ..
+            } => Some("--read-only writes nothing"),
+            logkv::Error::Io { action: "map", .. } => Some("--read-with pread maps nothing"),
             _ => None,
         };
         Self { kind, is_about_contents, hint: hint.map(str::to_owned), ..Self::from_store(error) }

@@ -147,7 +147,14 @@ fn a_store_that_finds_no_memory_to_map_says_so_and_stays_as_it_is() {
     let dir = with_store();
     let before = files(&dir.path().join("store"));
     let seen = limited(dir.path(), "-v 60000", &["store", "get", "a"], b"");
-    assert_eq!(seen, said(3, "", "error: cannot map store/000001.seg: Cannot allocate memory\n"));
+    assert_eq!(
+        seen,
+        said(
+            3,
+            "",
+            "error: cannot map store/000001.seg: Cannot allocate memory\nhint: --read-with pread maps nothing\n"
+        )
+    );
     assert_eq!(files(&dir.path().join("store")), before);
     let args = ["--read-with", "pread", "store", "get", "a"];
     assert_eq!(limited(dir.path(), "-v 60000", &args, b""), said(0, "1\n", ""));
@@ -178,7 +185,7 @@ fn a_directory_that_may_not_be_written_to_is_read_only() {
         run(command, b"")
     };
     let refused =
-        said(3, "", "error: cannot lock store/LOCK: Permission denied\nhint: --read-only needs no lock\n");
+        said(3, "", "error: cannot lock store/LOCK: Permission denied\nhint: --read-only writes nothing\n");
     assert_eq!(as_somebody(&["store", "put", "a", "2"]), refused);
     assert_eq!(as_somebody(&["-r", "store", "get", "a"]), said(0, "1\n", ""));
     let refused = said(3, "", "error: cannot create new: Permission denied\n");
@@ -199,7 +206,7 @@ fn a_file_system_that_is_read_only_is_read_with_the_flag_and_refused_without() {
     let refused = said(
         3,
         "",
-        "error: cannot lock bound/LOCK: Read-only file system\nhint: --read-only needs no lock\n",
+        "error: cannot lock bound/LOCK: Read-only file system\nhint: --read-only writes nothing\n",
     );
     assert_eq!(logkv(dir.path(), &["bound", "put", "a", "2"], b""), refused);
     assert_eq!(logkv(dir.path(), &["-r", "bound", "get", "a"], b""), said(0, "1\n", ""));

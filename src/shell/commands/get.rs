@@ -132,7 +132,20 @@ fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
             Object::new(&mut session.out).bytes("key", key)?.field("value", None::<u64>)?.end()?;
         }
     }
-    Ok(Outcome::Absent)
+    absent(session)
+}
+
+/// What it means that a key is not there. Where the store has damage, nobody knows: the record that cannot be read may have
+/// been this key's.
+fn absent(session: &mut Session) -> Result<Outcome, Failure> {
+    let damage_count = session.store()?.open_report().damage.len();
+    if damage_count == 0 {
+        return Ok(Outcome::Absent);
+    }
+    session.flush();
+    let places = units::count(damage_count as u64, "damaged place");
+    session.note(&format!("note: {places} in this store may have held it"));
+    Ok(Outcome::Damaged)
 }
 
 /// A key that starts like `key` and is a slip away from it; looked for among the first that do.
@@ -199,7 +212,7 @@ fn run_exists(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
             Mode::Json => Object::new(out).bytes("key", key)?.field("exists", exists)?.end()?,
         }
         if !exists {
-            worst = Outcome::Absent;
+            worst = worst.max(absent(session)?);
         }
     }
     Ok(worst)

@@ -82,7 +82,13 @@ struct Figure {
 const FIGURES: &[Figure] = &[
     Figure { name: "keys", title: "keys", of: |stats| Some(stats.key_count), show: units::thousands },
     Figure { name: "live_bytes", title: "live", of: |stats| Some(stats.live_len), show: units::bytes },
-    Figure { name: "dead_bytes", title: "dead", of: |stats| Some(stats.dead_len), show: units::bytes },
+    // Tombstones are told apart, here and wherever bytes are added up for a person.
+    Figure {
+        name: "dead_bytes",
+        title: "dead",
+        of: |stats| Some(stats.dead_len.saturating_sub(stats.tombstone_len)),
+        show: units::bytes,
+    },
     Figure { name: "disk_bytes", title: "on disk", of: |stats| Some(stats.disk_len), show: units::bytes },
     Figure {
         name: "segments",
@@ -233,7 +239,7 @@ fn segment_fields(segment: &SegmentStats) -> [(&'static str, u64); 9] {
         ("records", segment.record_count),
         ("live", segment.live_count),
         ("live_bytes", segment.live_len),
-        ("dead_bytes", segment.dead_len),
+        ("dead_bytes", segment.dead_len.saturating_sub(segment.tombstone_len)),
         ("tombstones", segment.tombstone_count),
         ("tombstone_bytes", segment.tombstone_len),
         ("created_ms", segment.created_ms),
@@ -249,7 +255,7 @@ fn segment_cells(segment: &SegmentStats, look: Look) -> Vec<String> {
         units::bytes(segment.len),
         units::thousands(segment.record_count),
         units::bytes(segment.live_len),
-        units::bytes(segment.dead_len),
+        units::bytes(segment.dead_len.saturating_sub(segment.tombstone_len)),
         units::thousands(segment.tombstone_count),
         // The table colours the cell as a whole.
         bar(segment.live_len, segment.dead_len, BAR_WIDTH, plain),
