@@ -232,8 +232,13 @@ fn options() -> impl Strategy<Value = Options> {
     })
 }
 
+/// How many sequences of steps are tried; PROPTEST_CASES makes it a soak.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(60)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn a_store_is_a_map_whatever_happens_to_its_files(
