@@ -4,12 +4,12 @@
 //! sealed; not while a record is made durable. Under it the shards of the keydir are locked one at a time. Readers
 //! never take it (but for [`Sync::Buffered`], where a read first hands over what is held back).
 
+mod durable;
 mod pending;
 mod roll;
 mod stage;
 mod writer;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::location::{Location, SegmentId, Seqno};
 use super::options::{Options, ReadWith, Sync};
 use super::segment::SegmentWriter;
 use super::state::State;
-use crate::error::{Error, Failure, Result};
+use crate::error::{Error, Result};
 use pending::Pending;
 use writer::{Active, Mark, Writer};
 
@@ -324,94 +324,6 @@ impl Log {
         let writer = self.lock()?;
         writer.usable()?;
         Ok(writer)
-    }
-
-    /// The lock at a time when no sync is under way. The system tells of a failed write-back once for each open file: of
-    /// two syncs at a time one could come back as if all were well.
-    fn without_sync<'a>(&'a self, mut writer: MutexGuard<'a, Writer>) -> Result<MutexGuard<'a, Writer>> {
-        while writer.is_syncing {
-            writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
-        }
-        writer.usable()?;
-        Ok(writer)
-    }
-
-    /// Puts what is staged into the file, and publishes it unless it has to be durable first. When that fails, what was
-    /// staged is taken back, and who waits for it is told.
-    fn hand_over(&self, writer: &mut Writer) -> Result<()> {
-        let Some(active) = &mut writer.active else { return Ok(()) };
-        // Records acknowledged while they were held back are lost with a failed flush: that poisons the log.
-        let held_back = self.holds_back.swap(false, Ordering::AcqRel);
-        if let Err(Failure { error, is_undone }) = active.segment.flush() {
-            if held_back || !is_undone {
-                return Err(writer.fail(&error));
-            }
-            writer.lose(&error);
-            writer.take_back(writer.written, writer.active_len());
-            return Err(error);
-        }
-        writer.written = writer.mark();
-        if self.settings.sync != Sync::Always {
-            self.publish(writer, writer.appended);
-        }
-        Ok(())
-    }
-
-    /// Lets readers see the records up to number `last`.
-    fn publish(&self, writer: &mut Writer, last: Seqno) {
-        while let Some(record) = writer.pending.pop(last) {
-            self.state.publish(&record);
-        }
-    }
-
-    /// Waits until record `target` is durable. The first thread that comes syncs for all that were appended before;
-    /// those who come meanwhile append, and wait for the next.
-    fn make_durable<'a>(&'a self, mut writer: MutexGuard<'a, Writer>, target: Seqno) -> Result<()> {
-        loop {
-            if writer.durable >= target {
-                return Ok(());
-            }
-            if let Some(cause) = &writer.poison {
-                return Err(Error::OutcomeUnknown { cause: cause.clone() });
-            }
-            if writer.is_syncing {
-                writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            let Some((file, segment)) = writer.active.as_ref().map(Active::for_sync) else {
-                return Err(Error::Closed);
-            };
-            let written = writer.written.seq;
-            writer.is_syncing = true;
-            drop(writer);
-            let outcome = file.sync();
-            writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            writer.is_syncing = false;
-            self.settle(&mut writer, written, (&segment.path, outcome))?;
-        }
-    }
-
-    /// Takes note of a sync that covered the records up to `written`.
-    fn settle(
-        &self,
-        writer: &mut Writer,
-        written: Seqno,
-        (path, outcome): (&Path, std::io::Result<()>),
-    ) -> Result<()> {
-        let settled = match outcome {
-            // What went wrong meanwhile may have taken what this sync is said to have written.
-            Ok(()) if writer.poison.is_some() => Ok(()),
-            Ok(()) => {
-                writer.durable = writer.durable.max(written);
-                self.publish(writer, written);
-                Ok(())
-            }
-            // After a failed fsync the kernel may have dropped the dirty pages and cleared the error: a second
-            // attempt could succeed without having written them. So there is none.
-            Err(source) => Err(writer.fail(&Error::io("fsync", path)(source))),
-        };
-        self.progress.notify_all();
-        settled
     }
 }
 

@@ -10,7 +10,11 @@
 //! segment's salt and the record's offset in its file, so that a record that was moved, copied or stored as a value
 //! does not check out anywhere else.
 
-use super::{Field, pad8, put, u16_at, u32_at, u48_at, u48_bytes, u64_at};
+mod new;
+
+pub(crate) use new::{NewRecord, clear_more, encoded_len};
+
+use super::{Field, pad8, u16_at, u32_at, u48_at, u64_at};
 use crate::engine::location::Seqno;
 use crate::error::Damage;
 
@@ -247,62 +251,6 @@ impl Frame {
     pub(crate) fn expires_ms(&self, record: &[u8]) -> Option<u64> {
         self.expires_at.map(|at| u64_at(record, at as usize))
     }
-}
-
-/// A record to be written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NewRecord<'a> {
-    pub(crate) seq: Seqno,
-    pub(crate) time_ms: u64,
-    pub(crate) lag: u16,
-    pub(crate) kind: Kind,
-    pub(crate) more: bool,
-    pub(crate) key: &'a [u8],
-    pub(crate) value: &'a [u8],
-}
-
-/// What a record of these lengths takes in a segment, in bytes.
-pub(crate) fn encoded_len(key_len: usize, value_len: usize) -> u64 {
-    (HEADER_LEN as u64).saturating_add(pad8(key_len as u64)).saturating_add(pad8(value_len as u64))
-}
-
-impl NewRecord<'_> {
-    /// Appends the record to `out`, as it is to stand at `offset` of a segment with salt `salt`. The caller has
-    /// checked the lengths of key and value.
-    pub(crate) fn encode(&self, salt: u32, offset: u64, out: &mut Vec<u8>) {
-        let start = out.len();
-        let mut header = [0; HEADER_LEN];
-        put(&mut header, SEQ_AT, &self.seq.0.to_le_bytes());
-        put(&mut header, TIME_AT, &u48_bytes(self.time_ms));
-        put(&mut header, LAG_AT, &self.lag.to_le_bytes());
-        put(&mut header, VLEN_AT, &(self.value.len() as u32).to_le_bytes());
-        put(&mut header, KLEN_AT, &(self.key.len() as u16).to_le_bytes());
-        put(&mut header, KIND_AT, &[self.kind.encode(), Flags::more(self.more).0]);
-        let context = RecordContext::current(salt);
-        let hcrc = context.crc(offset, header.get(BODY_AT..).unwrap_or_default());
-        out.extend_from_slice(&header);
-        for part in [self.key, self.value] {
-            out.extend_from_slice(part);
-            let padding = (pad8(part.len() as u64) as usize).saturating_sub(part.len());
-            out.extend_from_slice([0; 8].get(..padding).unwrap_or_default());
-        }
-        let rcrc = context.record_crc(offset, out.get(start..).unwrap_or_default());
-        if let Some(record) = out.get_mut(start..) {
-            put(record, HCRC_AT, &hcrc.to_le_bytes());
-            put(record, RCRC_AT, &rcrc.to_le_bytes());
-        }
-    }
-}
-
-/// Clears the MORE flag of the record in `record` (exactly the record), and sets both checksums anew.
-pub(crate) fn clear_more(context: RecordContext, offset: u64, record: &mut [u8]) {
-    let flags = RecordHeader::peek(record).flags.0 & !Flags::MORE;
-    put(record, FLAG_AT, &[flags]);
-    let header = record.get(BODY_AT..context.header_len.into()).unwrap_or_default();
-    let hcrc = context.crc(offset, header);
-    let rcrc = context.record_crc(offset, record);
-    put(record, HCRC_AT, &hcrc.to_le_bytes());
-    put(record, RCRC_AT, &rcrc.to_le_bytes());
 }
 
 #[cfg(test)]
