@@ -202,3 +202,24 @@ fn a_word_that_is_written_wrong_is_pointed_at() {
     transcript.run("d get a");
     transcript.compare("shell-words");
 }
+
+#[test]
+fn results_are_never_put_into_a_file_of_the_store() {
+    let mut transcript = with_store();
+    let dir = transcript.path("d");
+    std::os::unix::fs::symlink(dir.join("MANIFEST"), transcript.path("innocent"))
+        .expect("a link can be made");
+    let before = files(&dir);
+    for line in [
+        "d -c 'output d/000001.seg' -c 'get a'",
+        "d get a -o d/MANIFEST",
+        "d get a -o innocent",
+        "d get a -o d/000009.seg",
+    ] {
+        transcript.run(line);
+        assert!(files(&dir) == before, "{line} changed the store");
+    }
+    transcript.run("d get a -o d-elsewhere");
+    assert_eq!(fs::read(transcript.path("d-elsewhere")).expect("it was written"), b"1");
+    transcript.compare("shell-output-into-store");
+}

@@ -1,11 +1,10 @@
 //! `get` and `exists`.
 
-use std::fs;
 use std::io::{self, Write};
 
 use logkv::Value;
 
-use super::words::{HEX, arguments, path_of};
+use super::words::{HEX, arguments, create, path_of};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -189,8 +188,8 @@ fn get_into_file(session: &mut Session, keys: &[Vec<u8>], file: &Word) -> Result
     let Some(value) = value else {
         return missing(session, key);
     };
-    let path = path_of(file);
-    fs::write(path, value).map_err(|error| Failure::file("write", path, &error).at(file.span.clone()))?;
+    let written = create(session, file)?.write_all(value);
+    written.map_err(|error| Failure::file("write", path_of(file), &error).at(file.span.clone()))?;
     let len = value.len() as u64;
     let out = &mut session.out;
     match out.mode {

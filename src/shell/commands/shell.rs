@@ -1,9 +1,8 @@
 //! The commands about the shell itself.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 
-use super::words::path_of;
+use super::words::{create, path_of};
 use crate::shell::command::{self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
 use crate::shell::input::Input;
@@ -276,9 +275,7 @@ fn open_script(word: &Word) -> Result<Input, Failure> {
 fn run_output(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     match invocation.args.first() {
         Some(word) => {
-            let path = path_of(word);
-            let file = File::create(path)
-                .map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))?;
+            let file = create(session, word)?;
             session.out.redirect(Box::new(file), false)?;
         }
         None => session.out.redirect(Box::new(io::stdout()), io::stdout().is_terminal())?,

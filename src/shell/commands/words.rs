@@ -1,11 +1,15 @@
 //! What the words of a call stand for.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use logkv::fs::StoreFile;
+
 use crate::shell::command::{Flag, Invocation, Takes};
 use crate::shell::failure::Failure;
+use crate::shell::session::Session;
 use crate::shell::words::{Word, quote};
 
 /// The flag that makes arguments hexadecimal.
@@ -43,4 +47,23 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
 /// The path that a word names.
 pub fn path_of(word: &Word) -> &Path {
     Path::new(OsStr::from_bytes(&word.bytes))
+}
+
+/// Makes the file that results are to go into. A file of the store itself is refused: it would be emptied under the
+/// engine's hands.
+pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
+    let path = path_of(word);
+    if is_of_store(session.dir(), path) {
+        return Err(Failure::command("this is a file of the store itself").at(word.span.clone()));
+    }
+    File::create(path).map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
+}
+
+/// Whether `path` leads to a file of the store in `dir`, or to where one may come to be.
+fn is_of_store(dir: &Path, path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let new = || folder.canonicalize().ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    let Some(target) = path.canonicalize().ok().or_else(new) else { return false };
+    let has_its_name = target.file_name().is_some_and(|name| StoreFile::parse(name).is_some());
+    has_its_name && dir.canonicalize().is_ok_and(|dir| target.parent() == Some(&*dir))
 }
