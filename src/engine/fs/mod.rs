@@ -2,7 +2,7 @@
 //!
 //! Everything the engine does to a directory or a file goes through the traits of this module, so that a test can put
 //! its own file system below a store and make any call fail, or cut the power after it. The real one is
-//! [`OsFileSystem`]. `unsafe` is used in `mmap` alone.
+//! [`OsFileSystem`]. `mmap` alone goes past what the compiler checks.
 
 mod dir;
 mod file;
