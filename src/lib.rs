@@ -54,11 +54,16 @@ mod error;
 
 pub use engine::batch::{Batch, Op};
 pub use engine::clock::{Clock, ManualClock, SystemClock};
+pub use engine::compaction::{
+    Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
+    CompactionStage, Decided, Decision, Dropped, Kept, RunReport, Tallies, Tally,
+};
 pub use engine::judge::TornTail;
 pub use engine::location::{Location, SegmentId, Seqno};
 pub use engine::log::Commit;
 pub use engine::options::{
-    Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT,
+    CompactionPolicy, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
+    VALUE_LEN_MAX_DEFAULT,
 };
 pub use engine::recovery::{FoundDamage, OpenReport};
 pub use engine::scan::{Entry, KeyEntry, Keys, Scan};

@@ -13,7 +13,7 @@
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
 //! | 6 | `log` | the write end: append, make durable, publish, seal |
 //! | 7 | `recovery`, `syncer` | a directory becomes a state and a log; the background sync |
-//! | 8 | `inspect`, `scan` | a segment taken apart; keys in order |
+//! | 8 | `inspect`, `scan`, `compaction` | a segment taken apart; keys in order; what is dead makes room |
 //! | 9 | `store` | the front door |
 //!
 //! # The life of a write
@@ -36,6 +36,7 @@
 pub(crate) mod batch;
 pub(crate) mod catalog;
 pub(crate) mod clock;
+pub(crate) mod compaction;
 pub(crate) mod format;
 pub(crate) mod fs;
 pub(crate) mod inspect;

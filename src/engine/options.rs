@@ -36,6 +36,53 @@ pub enum ReadWith {
     Pread,
 }
 
+/// Which segments are compacted, when, and how hard: in the background unless [`CompactionPolicy::automatic`] says no, and on
+/// command.
+///
+/// It is looked at when a segment is sealed, so a store that is only read, or written to now and then, never compacts by
+/// itself. Riak's Bitcask documents 60% dead or 512 MB dead as triggers and files of up to 2 GB, checked every three
+/// minutes. Here segments are 64 MiB, so one is cheap to rewrite: half dead is enough, which keeps a store that is
+/// overwritten all the time under twice its live data, writing each live byte about once more for each byte freed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompactionPolicy {
+    /// Whether the store compacts by itself, in a thread of its own. Default: true.
+    pub automatic: bool,
+    /// The dead share of a segment's records, in percent of their bytes, at which it is compacted. Default: 50.
+    pub dead_percent: u8,
+    /// The dead bytes of a segment at which it is compacted, whatever their share: for segments made large. Default:
+    /// 256 MiB.
+    pub dead_len: u64,
+    /// The dead share in percent at which a neighbour of a segment that is compacted goes along. Default: 25.
+    pub neighbour_dead_percent: u8,
+    /// What a segment holds, in percent of [`Options::segment_len_max`], below which it is small. Default: 25.
+    pub small_percent: u8,
+    /// How many small neighbours are merged. Default: 4.
+    pub small_count: usize,
+    /// What one run writes at most, in bytes, unless it is one segment: the disk space that compaction needs before it
+    /// gives any back. Default: 512 MiB.
+    pub run_len_max: u64,
+    /// Bytes a second that the background reads at most; what is asked for by hand goes at full speed. Default: none.
+    pub rate: Option<u64>,
+    /// How long an expired record is kept: a clock may have stepped forward by mistake. Default: an hour.
+    pub expiry_grace: Duration,
+}
+
+impl Default for CompactionPolicy {
+    fn default() -> Self {
+        Self {
+            automatic: true,
+            dead_percent: 50,
+            dead_len: 256 << 20,
+            neighbour_dead_percent: 25,
+            small_percent: 25,
+            small_count: 4,
+            run_len_max: 512 << 20,
+            rate: None,
+            expiry_grace: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
 /// Options of [`Store::open_with`](crate::Store::open_with). [`Options::default`] suits a store that must not
 /// lose data.
 #[derive(Clone, Debug)]
@@ -47,6 +94,7 @@ pub struct Options {
     pub(crate) read_with: ReadWith,
     pub(crate) read_only: bool,
     pub(crate) create: bool,
+    pub(crate) compaction: CompactionPolicy,
     pub(crate) trust: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) file_system: Arc<dyn FileSystem>,
@@ -70,6 +118,7 @@ impl Default for Options {
             read_with: ReadWith::Mmap,
             read_only: false,
             create: true,
+            compaction: CompactionPolicy::default(),
             trust: false,
             clock: Arc::new(SystemClock),
             file_system: Arc::new(OsFileSystem),
@@ -137,6 +186,13 @@ impl Options {
     #[must_use]
     pub fn create(mut self, yes: bool) -> Self {
         self.create = yes;
+        self
+    }
+
+    /// Which segments are compacted, when, and how hard. Default: [`CompactionPolicy::default`].
+    #[must_use]
+    pub fn compaction(mut self, policy: CompactionPolicy) -> Self {
+        self.compaction = policy;
         self
     }
 
