@@ -72,9 +72,10 @@ pub use engine::store::{Pending, Store};
 pub use engine::value::Value;
 pub use error::{Damage, Error, Result};
 
-/// The layouts of a segment's header and of a record's, field by field.
+/// The layouts of a segment's header, of a record's and of a hint's, field by field.
 pub mod layout {
     pub use crate::engine::format::Field;
+    pub use crate::engine::format::hint::HINT_FIELDS;
     pub use crate::engine::format::record::RECORD_FIELDS;
     pub use crate::engine::format::segment_header::SEGMENT_FIELDS;
 }

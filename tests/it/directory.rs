@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::common::{files, open, scratch, segment_path, value};
-use logkv::SegmentId;
+use crate::common::{files, open, quick, scratch, segment_path, value};
+use logkv::{Error, SegmentId, Store};
 
 /// A daemon that changes its own directory sees the same: a path that the store was opened by names something else.
 #[test]
@@ -54,4 +54,18 @@ fn a_strangers_file_with_the_next_number_does_not_stop_all_writing() {
     let outcome = store.put("k", "v2");
     assert!(outcome.is_ok(), "{:?}", outcome.map_err(|error| error.sentence()));
     assert!(fs::read(&path).expect("the stranger") == stranger, "it was overwritten");
+}
+
+#[test]
+fn a_directory_with_nothing_but_derived_files_is_one_without_a_store() {
+    let dir = scratch();
+    for name in ["KEYDIR", "KEYDIR.new", "000001.hint"] {
+        fs::write(dir.path().join(name), "what is left of a log that is gone").expect("a file");
+    }
+    let looked = Store::open_with(dir.path(), quick().read_only(true));
+    assert!(matches!(looked, Err(Error::Missing { .. })), "{looked:?}");
+    let store = open(dir.path());
+    store.put("k", "v").expect("a put");
+    store.close().expect("closes");
+    assert_eq!(value(&open(dir.path()), "k").as_deref(), Some("v"));
 }

@@ -16,11 +16,18 @@ pub enum StoreFile {
     ManifestNew,
     /// `logkv.toml`: options.
     Config,
+    /// `KEYDIR`: the keydir as of some point of the log; derived, and may be deleted at any time.
+    Keydir,
+    /// `KEYDIR.new`: the next KEYDIR, before it is renamed.
+    KeydirNew,
     /// `000001.seg`: a segment.
     Segment(SegmentId),
+    /// `000001.hint`: the hint of the segment with this id; derived, and may be deleted at any time.
+    Hint(SegmentId),
 }
 
 const SEGMENT_SUFFIX: &str = ".seg";
+const HINT_SUFFIX: &str = ".hint";
 /// Digits an id is padded to; a longer one is written in full.
 const ID_DIGITS: usize = 6;
 
@@ -31,7 +38,10 @@ impl fmt::Display for StoreFile {
             Self::Manifest => f.write_str("MANIFEST"),
             Self::ManifestNew => f.write_str("MANIFEST.new"),
             Self::Config => f.write_str("logkv.toml"),
+            Self::Keydir => f.write_str("KEYDIR"),
+            Self::KeydirNew => f.write_str("KEYDIR.new"),
             Self::Segment(id) => write!(f, "{:0ID_DIGITS$}{SEGMENT_SUFFIX}", id.0),
+            Self::Hint(id) => write!(f, "{:0ID_DIGITS$}{HINT_SUFFIX}", id.0),
         }
     }
 }
@@ -46,11 +56,20 @@ impl StoreFile {
             "MANIFEST" => Self::Manifest,
             "MANIFEST.new" => Self::ManifestNew,
             "logkv.toml" => Self::Config,
-            _ => Self::Segment(SegmentId(name.strip_suffix(SEGMENT_SUFFIX)?.parse().ok()?)),
+            "KEYDIR" => Self::Keydir,
+            "KEYDIR.new" => Self::KeydirNew,
+            _ => numbered(name, SEGMENT_SUFFIX)
+                .map(Self::Segment)
+                .or_else(|| numbered(name, HINT_SUFFIX).map(Self::Hint))?,
         };
         // `1.seg` and `+00001.seg` are numbers too, but not names of ours.
         (file.to_string() == name).then_some(file)
     }
+}
+
+/// The number before `suffix`.
+fn numbered(name: &str, suffix: &str) -> Option<SegmentId> {
+    name.strip_suffix(suffix)?.parse().ok().map(SegmentId)
 }
 
 #[cfg(test)]
@@ -59,18 +78,27 @@ mod tests {
 
     #[test]
     fn every_name_is_parsed_back() {
-        let ids = [0, 1, 999_999, 1_000_000, u64::MAX].map(|id| StoreFile::Segment(SegmentId(id)));
-        let fixed = [StoreFile::Lock, StoreFile::Manifest, StoreFile::ManifestNew, StoreFile::Config];
-        for file in fixed.into_iter().chain(ids) {
+        let ids = [0, 1, 999_999, 1_000_000, u64::MAX].map(SegmentId);
+        let numbered = ids.into_iter().flat_map(|id| [StoreFile::Segment(id), StoreFile::Hint(id)]);
+        let fixed = [
+            StoreFile::Lock,
+            StoreFile::Manifest,
+            StoreFile::ManifestNew,
+            StoreFile::Config,
+            StoreFile::Keydir,
+            StoreFile::KeydirNew,
+        ];
+        for file in fixed.into_iter().chain(numbered) {
             assert_eq!(StoreFile::parse(OsStr::new(&file.to_string())), Some(file));
         }
     }
 
     #[test]
     fn names_that_only_look_like_ours_are_not() {
-        for name in
-            ["1.seg", "+00001.seg", "0000001.seg", "000001.SEG", "manifest", "lock", "000001.seg.bak", ""]
-        {
+        let strangers = "1.seg +00001.seg 0000001.seg 000001.SEG manifest lock 000001.seg.bak .seg \
+                         1.hint +00001.hint 0000001.hint 000001.HINT 000001.hint.new .hint 000001 \
+                         keydir KEYDIR.bak KEYDIR.new.new";
+        for name in strangers.split(' ').chain([""]) {
             assert_eq!(StoreFile::parse(OsStr::new(name)), None, "{name}");
         }
     }

@@ -116,7 +116,8 @@ fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>> {
 
 enum Contents {
     Store,
-    /// Nothing, or nothing but what an interrupted creation leaves and options put there beforehand.
+    /// Nothing, or nothing but what an interrupted creation leaves, options put there beforehand, and derived files:
+    /// those of a log that is gone say nothing about the next one, whose id they do not carry.
     Empty,
 }
 
