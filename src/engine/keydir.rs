@@ -53,8 +53,12 @@ impl Keydir {
     }
 
     /// Where records with this hash may be. Those of other keys are among them once in 2^24 or so.
-    pub(crate) fn candidates(&self, hash: u64) -> Candidates {
-        self.read(hash).candidates(tag(hash))
+    pub(crate) fn candidates(&self, hash: u64) -> crate::error::Result<Candidates> {
+        Ok(self.read(hash).candidates(tag(hash)))
+    }
+
+    pub(crate) fn points_to(&self, hash: u64, address: Address) -> crate::error::Result<bool> {
+        Ok(self.candidates(hash)?.iter().any(|candidate| candidate == address))
     }
 
     /// Adds a slot for a key that has none.
@@ -84,7 +88,7 @@ impl Keydir {
     /// The index as it is now, if no write is under way. Costs 1,024 reference counts; a shard is copied when it is
     /// next written to while the snapshot lives.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot(self.shards.iter().map(|shard| Arc::clone(&read(shard))).collect())
+        Snapshot(self.shards.iter().map(|shard| Arc::clone(&read(shard))).collect(), self.count())
     }
 
     /// The memory that the tables take, in bytes.
@@ -117,9 +121,18 @@ fn read(lock: &RwLock<Arc<Shard>>) -> RwLockReadGuard<'_, Arc<Shard>> {
 }
 
 /// The index as it was at one moment.
-pub(crate) struct Snapshot(Box<[Arc<Shard>]>);
+pub(crate) struct Snapshot(Box<[Arc<Shard>]>, u64);
 
 impl Snapshot {
+    pub(crate) fn count(&self) -> u64 {
+        self.1
+    }
+    pub(crate) fn candidates(&self, hash: u64) -> crate::error::Result<Candidates> {
+        Ok(self.0[shard_of(hash)].candidates(tag(hash)))
+    }
+    pub(crate) fn points_to(&self, hash: u64, address: Address) -> crate::error::Result<bool> {
+        Ok(self.candidates(hash)?.iter().any(|candidate| candidate == address))
+    }
     /// The place of every key's newest record, in no useful order.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
         self.0.iter().flat_map(|shard| shard.addresses())
@@ -156,7 +169,7 @@ struct Shard {
     count: usize,
 }
 
-fn shard_of(hash: u64) -> usize {
+pub(crate) fn shard_of(hash: u64) -> usize {
     (hash >> (u64::BITS - SHARD_BITS)) as usize
 }
 

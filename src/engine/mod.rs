@@ -5,16 +5,17 @@
 //!
 //! | layer | modules | what they know |
 //! |---|---|---|
-//! | 0 | `location`, `clock`, `batch` | numbers, time, operations |
+//! | 0 | `location`, `clock`, `batch`, `wake` | numbers, time, operations; how a thread is woken |
 //! | 1 | `crate::error` | what can go wrong, in sentences |
 //! | 2 | `format`, `fs` | bytes and values; the operating system |
 //! | 3 | `options`, `value`, `keydir`, `filter` | choices; bytes and what keeps them alive; the index; what cannot be there |
-//! | 4 | `segment`, `catalog` | one segment; the file MANIFEST |
+//! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
-//! | 6 | `log` | the write end: append, make durable, publish, seal |
-//! | 7 | `recovery`, `syncer` | a directory becomes a state and a log; the background sync |
-//! | 8 | `inspect`, `scan`, `compaction` | a segment taken apart; keys in order; what is dead makes room |
-//! | 9 | `store` | the front door |
+//! | 6 | `log` | the write end: append, make durable, publish, seal, replace |
+//! | 7 | `recovery`, `syncer`, `compaction` | a directory becomes a state and a log; the background sync; what is dead makes room |
+//! | 8 | `inspect`, `scan`, `background` | a segment taken apart; keys in order; what is done unasked |
+//! | 9 | `snapshot` | the store as it was at one moment |
+//! | 10 | `store` | the front door |
 //!
 //! # The life of a write
 //! [`Store::put`](crate::Store::put) → `log::append` takes the log's lock, checks the lengths, makes room (sealing the
@@ -33,11 +34,11 @@
 //!
 //! `syncer`'s lock stands alone. Readers take rank 2 only.
 
+pub(crate) mod background;
 pub(crate) mod batch;
 pub(crate) mod catalog;
 pub(crate) mod clock;
 pub(crate) mod compaction;
-#[cfg_attr(not(test), expect(dead_code, reason = "no segment has a hint with a filter in it yet"))]
 pub(crate) mod filter;
 pub(crate) mod format;
 pub(crate) mod fs;
@@ -50,8 +51,10 @@ pub(crate) mod options;
 pub(crate) mod recovery;
 pub(crate) mod scan;
 pub(crate) mod segment;
+pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod stats;
 pub(crate) mod store;
 pub(crate) mod syncer;
 pub(crate) mod value;
+pub(crate) mod wake;

@@ -1,5 +1,6 @@
 //! Layer 1: what can be chosen when a store is opened.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,9 +96,36 @@ pub struct Options {
     pub(crate) read_only: bool,
     pub(crate) create: bool,
     pub(crate) compaction: CompactionPolicy,
+    pub(crate) background: bool,
+    pub(crate) open_observer: Option<OpenObserver>,
     pub(crate) trust: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) file_system: Arc<dyn FileSystem>,
+}
+
+/// How far opening has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenProgress {
+    /// Bytes of segments whose records are known.
+    pub done_len: u64,
+    /// Bytes of all segments.
+    pub total_len: u64,
+}
+
+/// Who is told how far opening has come.
+#[derive(Clone)]
+pub(crate) struct OpenObserver(Arc<dyn Fn(OpenProgress) + Send + std::marker::Sync>);
+
+impl OpenObserver {
+    pub(crate) fn tell(&self, progress: OpenProgress) {
+        (self.0)(progress);
+    }
+}
+
+impl fmt::Debug for OpenObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpenObserver")
+    }
 }
 
 /// The default of [`Options::segment_len_max`]: 64 MiB.
@@ -119,6 +147,8 @@ impl Default for Options {
             read_only: false,
             create: true,
             compaction: CompactionPolicy::default(),
+            background: true,
+            open_observer: None,
             trust: false,
             clock: Arc::new(SystemClock),
             file_system: Arc::new(OsFileSystem),
@@ -193,6 +223,26 @@ impl Options {
     #[must_use]
     pub fn compaction(mut self, policy: CompactionPolicy) -> Self {
         self.compaction = policy;
+        self
+    }
+
+    /// Whether the store has a thread of its own that makes hints of sealed segments, compacts, and writes KEYDIR now and
+    /// then. Without it hints are made when the store is next opened, compaction happens on command, and KEYDIR is
+    /// written on closing. Default: true.
+    #[must_use]
+    pub fn background(mut self, yes: bool) -> Self {
+        self.background = yes;
+        self
+    }
+
+    /// Tells `observer` how far opening has come, while the index is built from the log; from several threads at once.
+    /// Default: nobody.
+    #[must_use]
+    pub fn on_open_progress(
+        mut self,
+        observer: Arc<dyn Fn(OpenProgress) + Send + std::marker::Sync>,
+    ) -> Self {
+        self.open_observer = Some(OpenObserver(observer));
         self
     }
 

@@ -1,13 +1,16 @@
-//! Layer 8: the keys in order, with and without their values, as they were at one moment.
+//! Layer 8: keys in order, with and without their values, as they were at one moment.
+//!
+//! A merge of the segments' rows, from both ends. Of each segment the next live key of either end is held; whether a
+//! record is live is seen from its row's hash and place, without reading it.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::RangeBounds;
+use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
-use super::keydir::{Address, Snapshot};
 use super::location::{Location, Seqno};
-use super::segment::Record;
-use super::state::{SegmentSet, State};
+use super::segment::{Record, Rows, Segment};
+use super::state::Frozen;
 use super::value::Value;
 use crate::error::{Error, Result};
 
@@ -59,102 +62,178 @@ impl Entry {
     }
 }
 
-/// The keys of a range in ascending byte order, from both ends. It shows the store as it was when it was made, whatever
-/// is written meanwhile; records that cannot be read come first, as errors, and cost nothing but themselves.
-pub struct Keys(Ordered);
+/// The keys of a range in ascending byte order, from both ends, as they were when this was made, whatever is written
+/// and compacted meanwhile. A record that cannot be read is an error in between, and costs nothing but itself. Holds one key
+/// for each segment and end, so its memory does not grow with what it gives; files that are compacted away meanwhile give
+/// back their disk space when it is dropped.
+pub struct Keys(Merge);
 
 /// As [`Keys`], with the values.
-pub struct Scan(Ordered);
-
-struct Ordered {
-    /// Keeps the segments, and so the keys below, alive.
-    set: Arc<SegmentSet>,
-    state: Arc<State>,
-    failures: std::vec::IntoIter<Error>,
-    keys: std::vec::IntoIter<(Value, Address)>,
-}
+pub struct Scan(Merge);
 
 impl Keys {
-    pub(crate) fn new(state: &Arc<State>, snapshot: &Snapshot, range: &impl RangeBounds<[u8]>) -> Self {
-        Self(Ordered::new(state, snapshot, range))
+    pub(crate) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
+        Merge::new(frozen, range).map(Self)
     }
 }
 
 impl Scan {
-    pub(crate) fn new(state: &Arc<State>, snapshot: &Snapshot, range: &impl RangeBounds<[u8]>) -> Self {
-        Self(Ordered::new(state, snapshot, range))
+    pub(crate) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
+        Merge::new(frozen, range).map(Self)
     }
 }
 
-impl Ordered {
-    /// Reads and sorts the keys of the range: a pass over all keys of the store.
-    fn new(state: &Arc<State>, snapshot: &Snapshot, range: &impl RangeBounds<[u8]>) -> Self {
-        // After the snapshot: a slot's segment was in the set before the slot was.
-        let set = state.segments();
-        let (mut keys, mut failures) = (Vec::new(), Vec::new());
-        for address in snapshot.addresses() {
-            match read(&set, address) {
+/// One run of rows of one segment, and how much of it is still to come.
+struct Source {
+    segment: Arc<Segment>,
+    rows: Rows,
+    left: Range<usize>,
+}
+
+/// The end that is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Front,
+    Back,
+}
+
+struct Merge {
+    frozen: Arc<Frozen>,
+    sources: Vec<Source>,
+    /// The next key of each source, from the front and from the back. A live key has one record, and so one head.
+    fronts: BTreeMap<Value, Head>,
+    backs: BTreeMap<Value, Head>,
+    /// Sources whose next key has to be looked for.
+    behind: Vec<(usize, End)>,
+    has_begun: [bool; 2],
+}
+
+struct Head {
+    source: usize,
+    record: Record,
+}
+
+impl Source {
+    fn new((segment, rows): (Arc<Segment>, Rows), range: &impl RangeBounds<[u8]>) -> Result<Self> {
+        let from = match range.start_bound() {
+            Bound::Included(from) => rows.partition_point(&segment, |key| key < from)?,
+            Bound::Excluded(from) => rows.partition_point(&segment, |key| key <= from)?,
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(to) => rows.partition_point(&segment, |key| key <= to)?,
+            Bound::Excluded(to) => rows.partition_point(&segment, |key| key < to)?,
+            Bound::Unbounded => rows.len(),
+        };
+        Ok(Self { segment, rows, left: from..to.max(from) })
+    }
+
+    /// The next live record of one end.
+    fn advance(&mut self, frozen: &Frozen, end: End) -> Option<Result<Record>> {
+        loop {
+            let index = match end {
+                End::Front => self.left.next()?,
+                End::Back => self.left.next_back()?,
+            };
+            let row = self.rows.get(index);
+            if row.is_tombstone {
+                continue;
+            }
+            match frozen.points_to(row.hash, &self.segment, row.at) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => return Some(Err(error)),
+            }
+            match self.segment.read(row.at) {
+                Ok(record) if frozen.state.has_expired(&record) => {}
+                read => return Some(read),
+            }
+        }
+    }
+}
+
+impl Merge {
+    fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
+        let sources = frozen.ordered()?.into_iter().map(|source| Source::new(source, range));
+        Ok(Self {
+            sources: sources.collect::<Result<_>>()?,
+            frozen,
+            fronts: BTreeMap::new(),
+            backs: BTreeMap::new(),
+            behind: Vec::new(),
+            has_begun: [false; 2],
+        })
+    }
+
+    fn next(&mut self, end: End) -> Option<Result<Record>> {
+        if !std::mem::replace(&mut self.has_begun[end as usize], true) {
+            self.behind.extend((0..self.sources.len()).map(|source| (source, end)));
+        }
+        if let Some(error) = self.catch_up() {
+            return Some(Err(error));
+        }
+        let (ours, others) = match end {
+            End::Front => (&mut self.fronts, &mut self.backs),
+            End::Back => (&mut self.backs, &mut self.fronts),
+        };
+        // Where one end has nothing left, what the other end holds is next.
+        let first = |heads: &mut BTreeMap<Value, Head>| match end {
+            End::Front => heads.pop_first(),
+            End::Back => heads.pop_last(),
+        };
+        let is_ours = match (peek(ours, end), peek(others, end)) {
+            (None, None) => return None,
+            (Some(ours), Some(others)) if end == End::Front => ours <= others,
+            (Some(ours), Some(others)) => ours >= others,
+            (ours, None) => ours.is_some(),
+            (None, Some(_)) => false,
+        };
+        let (_, head) = first(if is_ours { ours } else { others })?;
+        let refilled = if is_ours == (end == End::Front) { End::Front } else { End::Back };
+        self.behind.push((head.source, refilled));
+        Some(Ok(head.record))
+    }
+
+    /// Looks for the next keys of the sources that gave theirs away; the error of a record that cannot be read, if one
+    /// stood in the way.
+    fn catch_up(&mut self) -> Option<Error> {
+        while let Some(&(source, end)) = self.behind.last() {
+            match self.sources[source].advance(&self.frozen, end) {
                 Some(Ok(record)) => {
-                    let key = record.key();
-                    if range.contains(&*key) {
-                        keys.push((key, address));
-                    }
+                    let heads = if end == End::Front { &mut self.fronts } else { &mut self.backs };
+                    heads.insert(record.key(), Head { source, record });
+                    self.behind.pop();
                 }
-                Some(Err(error)) => failures.push(error),
-                None => {}
-            }
-        }
-        keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        Self { set, state: Arc::clone(state), failures: failures.into_iter(), keys: keys.into_iter() }
-    }
-
-    fn record(&self, address: Address) -> Option<Result<Record>> {
-        match read(&self.set, address)? {
-            Ok(record) if self.state.has_expired(&record) => None,
-            read => Some(read),
-        }
-    }
-
-    fn next(&mut self) -> Option<Result<Record>> {
-        if let Some(failure) = self.failures.next() {
-            return Some(Err(failure));
-        }
-        while let Some((_, address)) = self.keys.next() {
-            if let Some(record) = self.record(address) {
-                return Some(record);
-            }
-        }
-        None
-    }
-
-    fn next_back(&mut self) -> Option<Result<Record>> {
-        if let Some(failure) = self.failures.next() {
-            return Some(Err(failure));
-        }
-        while let Some((_, address)) = self.keys.next_back() {
-            if let Some(record) = self.record(address) {
-                return Some(record);
+                Some(Err(error)) => return Some(error),
+                None => {
+                    self.behind.pop();
+                }
             }
         }
         None
     }
 }
 
-fn read(set: &SegmentSet, address: Address) -> Option<Result<Record>> {
-    set.locate(address).map(|(segment, at)| segment.read(at))
+/// The head that comes first from `end`.
+fn peek(heads: &BTreeMap<Value, Head>, end: End) -> Option<&Value> {
+    match end {
+        End::Front => heads.first_key_value(),
+        End::Back => heads.last_key_value(),
+    }
+    .map(|(key, _)| key)
 }
 
 impl Iterator for Keys {
     type Item = Result<KeyEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|read| read.map(|record| KeyEntry::of(&record)))
+        self.0.next(End::Front).map(|read| read.map(|record| KeyEntry::of(&record)))
     }
 }
 
 impl DoubleEndedIterator for Keys {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|read| read.map(|record| KeyEntry::of(&record)))
+        self.0.next(End::Back).map(|read| read.map(|record| KeyEntry::of(&record)))
     }
 }
 
@@ -162,24 +241,24 @@ impl Iterator for Scan {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|read| read.and_then(Entry::of))
+        self.0.next(End::Front).map(|read| read.and_then(Entry::of))
     }
 }
 
 impl DoubleEndedIterator for Scan {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|read| read.and_then(Entry::of))
+        self.0.next(End::Back).map(|read| read.and_then(Entry::of))
     }
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("left", &self.0.keys.len()).finish_non_exhaustive()
+        f.debug_struct("Keys").finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scan").field("left", &self.0.keys.len()).finish_non_exhaustive()
+        f.debug_struct("Scan").finish_non_exhaustive()
     }
 }

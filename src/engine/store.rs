@@ -1,18 +1,22 @@
 //! Layer 9: [`Store`], the front door: which parts a call goes through, in which order.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::{ControlFlow, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::background::Background;
 use super::batch::{Batch, Op};
+use super::compaction::{
+    Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Compactor, Decided, Tallies,
+};
 use super::fs::Directory;
 use super::inspect::{self, Inspection};
-use super::keydir::Snapshot;
 use super::location::{SegmentId, Seqno};
 use super::log::{Commit, Condition, Log, Ticket, Urgency};
 use super::options::{Options, Sync};
 use super::recovery::{self, OpenReport};
 use super::scan::{Entry, Keys, Scan};
+use super::snapshot::Snapshot;
 use super::state::State;
 use super::stats::{SegmentStats, Stats};
 use super::syncer::Syncer;
@@ -44,6 +48,9 @@ struct Shared {
     /// Stopped before the log is let go, which closes it.
     #[expect(dead_code, reason = "its thread lives as long as it does")]
     syncer: Option<Syncer>,
+    /// Stopped before the log is let go, too.
+    background: Option<Background>,
+    compactor: Arc<Compactor>,
     /// `None` when the store was opened read-only.
     log: Option<Arc<Log>>,
     report: OpenReport,
@@ -87,7 +94,7 @@ impl Store {
         Self::open_with(path, Options::default())
     }
 
-    /// Opens the store in directory `path`. Reads the whole log once, to build the index.
+    /// Opens the store in directory `path`.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`], [`Error::Unsupported`],
@@ -101,12 +108,19 @@ impl Store {
             (Some(log), Sync::Every(interval)) => Some(Syncer::start(Arc::clone(log), interval)?),
             _ => None,
         };
+        let compactor = Arc::new(Compactor::new(Arc::clone(&opened.state), log.clone(), &options));
+        let background = match &log {
+            Some(log) if options.background => Some(Background::start(&opened.state, log, &compactor)?),
+            _ => None,
+        };
         Ok(Self(Arc::new(Shared {
             path: path.to_owned(),
             directory: opened.directory,
             options,
             state: opened.state,
             syncer,
+            background,
+            compactor,
             log,
             report: opened.report,
             opened_at: opened.last_seq,
@@ -216,8 +230,21 @@ impl Store {
         self.len() == 0
     }
 
-    /// The keys of `range` in ascending byte order, from both ends, as they are now. Reads and sorts all keys of the store
-    /// first, and reads and checks their records.
+    /// The store as it is now, to be read whatever happens to it meanwhile. Takes microseconds, at any size.
+    ///
+    /// # Errors
+    /// What the operating system says, when writes were held back; [`Error::Closed`] in a fork of the store's process.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.reveal()?;
+        // With no batch half in it.
+        let look = || self.0.state.freeze();
+        let frozen = self.0.log.as_ref().map_or_else(|| Ok(look()), |log| log.between_batches(look))?;
+        Ok(Snapshot::new(frozen))
+    }
+
+    /// The keys of `range` in ascending byte order, from both ends, as they are now. Each segment is searched for the
+    /// range's ends; then keys are read as they are asked for. What was written since somebody last asked, and is not
+    /// sealed, is read and sorted first.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -233,8 +260,7 @@ impl Store {
     /// # Errors
     /// What the operating system says.
     pub fn keys(&self, range: impl RangeBounds<[u8]>) -> Result<Keys> {
-        self.reveal()?;
-        Ok(Keys::new(&self.0.state, &self.freeze()?, &range))
+        self.snapshot()?.keys(range)
     }
 
     /// As [`Store::keys`], with the values.
@@ -242,8 +268,7 @@ impl Store {
     /// # Errors
     /// What the operating system says.
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<Scan> {
-        self.reveal()?;
-        Ok(Scan::new(&self.0.state, &self.freeze()?, &range))
+        self.snapshot()?.scan(range)
     }
 
     /// The keys that start with `prefix`, in ascending byte order.
@@ -251,8 +276,7 @@ impl Store {
     /// # Errors
     /// What the operating system says.
     pub fn keys_with_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Keys> {
-        let end = prefix_end(prefix.as_ref());
-        self.keys((Bound::Included(prefix.as_ref()), bound_before(end.as_deref())))
+        self.snapshot()?.keys_with_prefix(prefix)
     }
 
     /// As [`Store::keys_with_prefix`], with the values.
@@ -260,8 +284,67 @@ impl Store {
     /// # Errors
     /// What the operating system says.
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Scan> {
-        let end = prefix_end(prefix.as_ref());
-        self.scan((Bound::Included(prefix.as_ref()), bound_before(end.as_deref())))
+        self.snapshot()?.scan_prefix(prefix)
+    }
+
+    /// What a compaction would take, and why. Looks at figures alone.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSegment`] and [`Error::NotCompactable`] for segments that were named.
+    pub fn compaction_plan(&self, what: &Compact) -> Result<CompactionPlan> {
+        self.reveal()?;
+        self.0.compactor.plan(what)
+    }
+
+    /// Tells what a compaction would do with each record of `run`, in log order, until `tell` breaks off. Reads and checks
+    /// the run's segments, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSegment`], [`Error::Damaged`], and [`Error::Io`].
+    pub fn compaction_decisions(
+        &self,
+        run: &CompactionRun,
+        tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
+    ) -> Result<Tallies> {
+        self.reveal()?;
+        self.0.compactor.decisions(run, tell)
+    }
+
+    /// Compacts, and returns when it is done. Reads go on, and writes but for moments; disk space for what is kept of one
+    /// run at a time ([`CompactionPolicy::run_len_max`](crate::CompactionPolicy::run_len_max)) is needed before any is
+    /// given back.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// for round in 0..10 {
+    ///     store.put("counter", round.to_string())?;
+    /// }
+    /// let report = store.compact(&logkv::Compact::All)?;
+    /// assert_eq!(report.runs[0].records.replaced.count, 9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]: a record is not as it was written, and its segment stays as it is. [`Error::ReadOnly`],
+    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Full`] and [`Error::Io`]: nothing of the run was changed, and runs
+    /// that were done before stay done. [`Error::NotWritten`]: the outcome is unknown, and nothing is lost.
+    pub fn compact(&self, what: &Compact) -> Result<CompactionReport> {
+        self.compact_with(what, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Store::compact`]; tells `observe` how it goes, often enough for a progress bar, and stops, without a trace of the
+    /// run at hand, when that breaks off.
+    ///
+    /// # Errors
+    /// As [`Store::compact`].
+    pub fn compact_with(
+        &self,
+        what: &Compact,
+        observe: &mut dyn FnMut(CompactionEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<CompactionReport> {
+        self.reveal()?;
+        self.0.compactor.compact(what, observe)
     }
 
     /// Figures of the whole store. Costs a pass over the segments, not over the keys.
@@ -342,6 +425,9 @@ impl Store {
     /// # Errors
     /// As [`Store::put`]. The next open then takes the store for one that crashed, and loses nothing acknowledged.
     pub fn close(self) -> Result<()> {
+        if let Some(background) = &self.0.background {
+            background.stop();
+        }
         self.0.log.as_ref().map_or(Ok(()), |log| log.close())
     }
 
@@ -361,38 +447,7 @@ impl Store {
         Ok(ticket.commit)
     }
 
-    /// The index as it is now, with no batch half in it.
-    fn freeze(&self) -> Result<Snapshot> {
-        let look = || self.0.state.keydir.snapshot();
-        self.0.log.as_ref().map_or_else(|| Ok(look()), |log| log.between_batches(look))
-    }
-
     fn reveal(&self) -> Result<()> {
         self.0.log.as_ref().map_or(Ok(()), |log| log.reveal())
-    }
-}
-
-/// The first key after all those that start with `prefix`; `None` when there can be none.
-fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
-}
-
-fn bound_before(end: Option<&[u8]>) -> Bound<&[u8]> {
-    end.map_or(Bound::Unbounded, Bound::Excluded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_prefix_is_the_next_key_without_it() {
-        assert_eq!(prefix_end(b"ab"), Some(b"ac".to_vec()));
-        assert_eq!(prefix_end(b"a\xff\xff"), Some(b"b".to_vec()));
-        assert_eq!(prefix_end(b"\xff"), None);
-        assert_eq!(prefix_end(b""), None);
     }
 }

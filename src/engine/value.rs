@@ -33,6 +33,19 @@ impl Value {
         Self(Bytes::Owned { buffer, range })
     }
 
+    /// The bytes `range` of these, which must have them.
+    pub(crate) fn part(&self, part: Range<usize>) -> Self {
+        let within = |range: &Range<usize>| range.start + part.start..range.start + part.end;
+        Self(match &self.0 {
+            Bytes::Mapped { mapping, range } => {
+                Bytes::Mapped { mapping: mapping.clone(), range: within(range) }
+            }
+            Bytes::Owned { buffer, range } => {
+                Bytes::Owned { buffer: Arc::clone(buffer), range: within(range) }
+            }
+        })
+    }
+
     /// Whether these are a segment's own bytes, not a copy.
     #[must_use]
     pub fn is_zero_copy(&self) -> bool {

@@ -1,11 +1,227 @@
-//! Layer 8: compaction — runs of neighbours in the log give way to what is still needed of them.
+//! Layer 7: compaction — runs of neighbours in the log give way to what is still needed of them.
+//!
+//! A run's output stands where the run stood, so that the order of the log stays that of the numbers. Its steps, and what a
+//! crash in between leaves: see [`CompactionStage`]. Nothing waits for it but writers, for the new MANIFEST and for some
+//! slots of the index at a time.
 
+mod copy;
+mod decide;
 mod plan;
 mod report;
+mod rewrite;
 
-pub use plan::{Compact, CompactionPlan, CompactionReason, CompactionRun};
-pub(crate) use plan::{SegmentUse, pick, pick_all, pick_these};
-pub use report::{
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use self::decide::Judge;
+pub use self::plan::{Compact, CompactionPlan, CompactionReason, CompactionRun};
+use self::plan::{SegmentUse, pick, pick_all, pick_these};
+pub use self::report::{
     CompactionEvent, CompactionReport, CompactionStage, Decided, Decision, Dropped, Kept, RunReport, Tallies,
     Tally,
 };
+use self::rewrite::Rewrite;
+use super::location::SegmentId;
+use super::log::Log;
+use super::options::{CompactionPolicy, Options};
+use super::segment::Segment;
+use super::state::State;
+use crate::error::{Error, Result};
+
+/// Who is told how a compaction goes, and may break it off.
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(CompactionEvent<'_>) -> ControlFlow<()>;
+
+/// Compacts one store.
+#[derive(Debug)]
+pub(crate) struct Compactor {
+    state: Arc<State>,
+    /// `None` when the store was opened read-only: it can be asked what would be done.
+    log: Option<Arc<Log>>,
+    policy: CompactionPolicy,
+    segment_len_max: u64,
+    /// Held while one compaction runs: there are no two. Rank 0: before the log's lock.
+    busy: Mutex<()>,
+    /// How many commands wait for a compaction in the background to give way.
+    waiting: AtomicUsize,
+}
+
+impl Compactor {
+    pub(crate) fn new(state: Arc<State>, log: Option<Arc<Log>>, options: &Options) -> Self {
+        Self {
+            state,
+            log,
+            policy: options.compaction.clone(),
+            segment_len_max: options.segment_len_max,
+            busy: Mutex::new(()),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn policy(&self) -> &CompactionPolicy {
+        &self.policy
+    }
+
+    /// Whether a command waits for the compaction that runs.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// What would be compacted.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSegment`] and [`Error::NotCompactable`] for segments that were named.
+    pub(crate) fn plan(&self, what: &Compact) -> Result<CompactionPlan> {
+        let set = self.state.segments();
+        let uses: Vec<_> = set.iter().map(|segment| use_of(segment)).collect();
+        Ok(match what {
+            Compact::Due => pick(&uses, &self.policy, self.segment_len_max),
+            Compact::All => pick_all(&uses, &self.policy, self.segment_len_max),
+            Compact::Segments(ids) => {
+                for &id in ids {
+                    let segment = set.iter().find(|segment| segment.id == id);
+                    check_fit(segment.ok_or(Error::NoSuchSegment { segment: id })?)?;
+                }
+                pick_these(&uses, &self.policy, ids)
+            }
+        })
+    }
+
+    /// Tells what would become of each record of `run`, in log order, until `tell` breaks off; the sums of what it told.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSegment`], [`Error::Damaged`], and what the operating system says.
+    pub(crate) fn decisions(
+        &self,
+        run: &CompactionRun,
+        tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
+    ) -> Result<Tallies> {
+        let judge = Judge::new(&self.state, run, self.policy.expiry_grace)?;
+        let mut tallies = Tallies::default();
+        for segment in judge.run() {
+            let goes_on = judge.records(segment, |record, decision| {
+                tallies.add(decision, record.frame.len);
+                Ok(tell(Decided {
+                    at: segment.location(record.at),
+                    len: record.frame.len,
+                    seq: record.header.seq,
+                    key: segment.read(record.at)?.key(),
+                    is_tombstone: decide::is_tombstone(record),
+                    decision,
+                }))
+            })?;
+            if goes_on.is_break() {
+                break;
+            }
+        }
+        Ok(tallies)
+    }
+
+    /// Compacts; waits for a compaction that runs already.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::Damaged`] (nothing of that run was changed), a log that takes no more writes, and what
+    /// the operating system says. Runs that were done before stay done.
+    pub(crate) fn compact(&self, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
+        let started = Instant::now();
+        let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if *what == Compact::All {
+            self.seal_dead(log)?;
+        }
+        let mut report = self.runs(log, what, observe)?;
+        report.took = started.elapsed();
+        Ok(report)
+    }
+
+    /// Compacts what is due, unless a compaction runs already.
+    ///
+    /// # Errors
+    /// As [`Compactor::compact`].
+    pub(crate) fn compact_due(&self, observe: Observer<'_>) -> Result<CompactionReport> {
+        let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
+        match self.busy.try_lock() {
+            Ok(_busy) => self.runs(log, &Compact::Due, observe),
+            Err(_) => Ok(CompactionReport::default()),
+        }
+    }
+
+    fn runs(&self, log: &Arc<Log>, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
+        let mut report = CompactionReport::default();
+        let mut plan = self.plan(what)?;
+        let (mut done_len, mut total_len) = (0, plan.runs.iter().map(|run| run.read_len).sum());
+        while !plan.runs.is_empty() {
+            let run = plan.runs.remove(0);
+            let mut observe_run = |event: CompactionEvent<'_>| match event {
+                CompactionEvent::Progress { done_len: of_run, .. } => {
+                    observe(CompactionEvent::Progress { done_len: done_len + of_run, total_len })
+                }
+                event => observe(event),
+            };
+            match Rewrite::new(&self.state, log, &run, self)?.run(&mut observe_run)? {
+                ControlFlow::Continue(done) => report.runs.push(done),
+                ControlFlow::Break(()) => {
+                    report.is_cancelled = true;
+                    break;
+                }
+            }
+            done_len += run.read_len;
+            if *what == Compact::Due {
+                // What an older run dropped may make a newer segment due.
+                plan = self.plan(what)?;
+                total_len = done_len + plan.runs.iter().map(|run| run.read_len).sum::<u64>();
+            }
+        }
+        Ok(report)
+    }
+
+    /// Seals the active segment if it holds anything dead.
+    fn seal_dead(&self, log: &Log) -> Result<()> {
+        let set = self.state.segments();
+        let active = set.iter().next_back().filter(|last| !last.is_sealed()).map(|last| use_of(last));
+        if active.is_some_and(|active| active.body_len > active.live_len) {
+            log.rotate()?;
+        }
+        Ok(())
+    }
+}
+
+/// The figures of one segment that the choice looks at.
+fn use_of(segment: &Segment) -> SegmentUse {
+    let usage = &segment.usage;
+    SegmentUse {
+        id: segment.id,
+        body_len: segment.len().saturating_sub(segment.layout.header_len.into()),
+        live_len: usage.live_len.load(Ordering::Relaxed),
+        tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
+        needed_len: usage.needed_len.load(Ordering::Relaxed),
+        is_fit: check_fit(segment).is_ok(),
+    }
+}
+
+/// Whether a segment can be compacted.
+fn check_fit(segment: &Segment) -> Result<()> {
+    let reason = match (segment.is_sealed(), segment.is_unfit()) {
+        (false, _) => "it is the log's end; `rotate` seals it",
+        (true, true) => "it is damaged, or of another version's layout, and stays as it is",
+        (true, false) => return Ok(()),
+    };
+    Err(Error::NotCompactable { segment: segment.id, reason })
+}
+
+/// The segments of `run`, and those before it, nearest first.
+fn around(state: &State, run: &[SegmentId]) -> Result<(Vec<Arc<Segment>>, Vec<Arc<Segment>>)> {
+    let set = state.segments();
+    let segments: Vec<_> = set.iter().filter(|segment| run.contains(&segment.id)).cloned().collect();
+    match run.iter().find(|id| segments.iter().all(|segment| segment.id != **id)) {
+        Some(&segment) => Err(Error::NoSuchSegment { segment }),
+        None => {
+            let older: Vec<_> =
+                set.iter().take_while(|segment| !run.contains(&segment.id)).cloned().collect();
+            Ok((segments, older.into_iter().rev().collect()))
+        }
+    }
+}

@@ -25,15 +25,14 @@ pub(crate) struct SegmentUse {
     pub(crate) tombstone_len: u64,
     /// Whether it is sealed, laid out as this version does, and without known damage.
     pub(crate) is_fit: bool,
-    /// Whether its tombstones were looked at by a compaction, and nothing older was compacted since: they stay.
-    pub(crate) are_tombstones_needed: bool,
+    /// Bytes that are not live and that a compaction has found to be needed, nothing older having been compacted since.
+    pub(crate) needed_len: u64,
 }
 
 impl SegmentUse {
-    /// What a compaction may free: everything dead but the tombstones that are known to be needed.
+    /// What a compaction may free: everything that is neither live nor known to be needed.
     fn garbage_len(&self) -> u64 {
-        let needed = if self.are_tombstones_needed { self.tombstone_len } else { 0 };
-        self.body_len.saturating_sub(self.live_len).saturating_sub(needed)
+        self.body_len.saturating_sub(self.live_len).saturating_sub(self.needed_len)
     }
 
     fn garbage_percent(&self) -> u64 {
@@ -188,7 +187,7 @@ mod tests {
             live_len,
             tombstone_len: 0,
             is_fit: true,
-            are_tombstones_needed: false,
+            needed_len: 0,
         }
     }
 
@@ -235,7 +234,7 @@ mod tests {
     fn tombstones_that_are_known_to_be_needed_make_nothing_due() {
         let graves = SegmentUse { tombstone_len: 900, ..full(7, 50) };
         assert_eq!(picked(&[graves]), [[7]]);
-        assert!(picked(&[SegmentUse { are_tombstones_needed: true, ..graves }]).is_empty());
+        assert!(picked(&[SegmentUse { needed_len: 900, ..graves }]).is_empty());
     }
 
     #[test]

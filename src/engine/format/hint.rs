@@ -1,9 +1,9 @@
 //! A sealed segment's hint: where its records are, in key order, and a filter over their hashes.
 //!
 //! ```text
-//!  0          8     10    12         14      16         32        40            48         56          60             64           68      72
-//!  | LOGKVHNT |major|minor|header_len|row_len| store id | segment | segment_len | last_seq | row_count | record_count | filter_len | zeros |
-//!  | 8 bytes  | u16 | u16 | u16      | u16   | 16 bytes | u64     | u64         | u64      | u32       | u32          | u32        | u32   |
+//!  0          8     10    12         14      16         32        40            48         56          60             64           68      72          80
+//!  | LOGKVHNT |major|minor|header_len|row_len| store id | segment | segment_len | last_seq | row_count | record_count | filter_len | zeros | hash_seed |
+//!  | 8 bytes  | u16 | u16 | u16      | u16   | 16 bytes | u64     | u64         | u64      | u32       | u32          | u32        | u32   | u64       |
 //!
 //!  then `row_count` rows, by key, of one key the newest first:
 //!  0        8            12                            16
@@ -41,7 +41,8 @@ const ROW_COUNT_AT: usize = LAST_SEQ_AT + size_of::<u64>();
 const RECORD_COUNT_AT: usize = ROW_COUNT_AT + size_of::<u32>();
 const FILTER_LEN_AT: usize = RECORD_COUNT_AT + size_of::<u32>();
 const ZEROS_AT: usize = FILTER_LEN_AT + size_of::<u32>();
-const HEADER_LEN: usize = ZEROS_AT + size_of::<u32>();
+const HASH_SEED_AT: usize = ZEROS_AT + size_of::<u32>();
+const HEADER_LEN: usize = HASH_SEED_AT + size_of::<u64>();
 
 const HASH_AT: usize = 0;
 const OFFSET_AT: usize = HASH_AT + size_of::<u64>();
@@ -51,7 +52,7 @@ pub(crate) const ROW_LEN: usize = LEN_AT + size_of::<u32>();
 
 const TRAILER_LEN: usize = size_of::<u64>();
 // The layout is stored on disk. If this fails, bump the format version.
-const _: () = assert!(HEADER_LEN == 72 && ROW_LEN == 16);
+const _: () = assert!(HEADER_LEN == 80 && HEADER_LEN.is_multiple_of(ROW_LEN) && ROW_LEN == 16);
 
 /// The format version that this version of logkv writes.
 const MAJOR: u16 = 1;
@@ -76,6 +77,7 @@ pub const HINT_FIELDS: &[Field] = &[
     Field { name: "record_count", at: RECORD_COUNT_AT, len: 4 },
     Field { name: "filter_len", at: FILTER_LEN_AT, len: 4 },
     Field { name: "zeros", at: ZEROS_AT, len: 4 },
+    Field { name: "hash_seed", at: HASH_SEED_AT, len: 8 },
 ];
 
 /// What a hint describes: it is of use for exactly this segment, at exactly this length.
@@ -83,6 +85,8 @@ pub const HINT_FIELDS: &[Field] = &[
 pub(crate) struct Described {
     /// The store that the segment belongs to.
     pub(crate) store: StoreId,
+    /// What the rows' hashes are seeded with.
+    pub(crate) hash_seed: u64,
     pub(crate) segment: SegmentId,
     /// The segment's length, in bytes, when the hint was made.
     pub(crate) segment_len: u64,
@@ -129,13 +133,14 @@ impl Row {
     }
 }
 
-/// The bytes of a hint. `rows` are in the order of their keys, those of one key newest first.
+/// The bytes of a hint. `rows` are encoded [`Row`]s in the order of their keys, those of one key newest first.
 ///
 /// A segment has fewer than 2^32 records; a hint with more rows, or with a filter of 4 GiB, is none that [`check`] takes.
-pub(crate) fn encode(described: &Described, rows: &[Row], filter: &[u8]) -> Vec<u8> {
-    let mut bytes = header(described, rows.len(), filter.len()).to_vec();
-    bytes.reserve(pad8(size_of_val(rows).saturating_add(filter.len()) as u64) as usize);
-    bytes.extend(rows.iter().flat_map(Row::encode));
+pub(crate) fn encode(described: &Described, rows: &[u8], filter: &[u8]) -> Vec<u8> {
+    let len = HEADER_LEN.saturating_add(rows.len()).saturating_add(filter.len()).saturating_add(TRAILER_LEN);
+    let mut bytes = Vec::with_capacity(pad8(len as u64) as usize);
+    bytes.extend_from_slice(&header(described, rows.len().div_euclid(ROW_LEN), filter.len()));
+    bytes.extend_from_slice(rows);
     bytes.extend_from_slice(filter);
     bytes.resize(bytes.len().next_multiple_of(UNIT as usize), 0);
     let trailer = u64::from(crc32c::crc32c(&bytes));
@@ -159,6 +164,7 @@ fn header(described: &Described, row_count: usize, filter_len: usize) -> [u8; HE
     set(ROW_COUNT_AT, &count(row_count));
     set(RECORD_COUNT_AT, &described.record_count.to_le_bytes());
     set(FILTER_LEN_AT, &count(filter_len));
+    set(HASH_SEED_AT, &described.hash_seed.to_le_bytes());
     bytes
 }
 
@@ -166,7 +172,6 @@ fn header(described: &Described, row_count: usize, filter_len: usize) -> [u8; HE
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) described: Described,
-    pub(crate) row_count: usize,
     /// The rows' bytes.
     pub(crate) rows: Range<usize>,
     /// The filter's bytes.
@@ -195,28 +200,18 @@ pub(crate) fn check(bytes: &[u8]) -> Option<Checked> {
     if u64_at(bytes, crc_at) != u64::from(crc32c::crc32c(bytes.get(..crc_at)?)) {
         return None;
     }
-    Some(Checked {
-        described: described(bytes),
-        row_count,
-        rows: HEADER_LEN..rows_end,
-        filter: rows_end..filter_end,
-    })
+    Some(Checked { described: described(bytes), rows: HEADER_LEN..rows_end, filter: rows_end..filter_end })
 }
 
 fn described(header: &[u8]) -> Described {
     Described {
         store: StoreId(array(header, STORE_AT)),
+        hash_seed: u64_at(header, HASH_SEED_AT),
         segment: SegmentId(u64_at(header, SEGMENT_AT)),
         segment_len: u64_at(header, SEGMENT_LEN_AT),
         last_seq: Seqno(u64_at(header, LAST_SEQ_AT)),
         record_count: u32_at(header, RECORD_COUNT_AT),
     }
-}
-
-/// The row at `index`, which is below the `row_count` of the hint that `bytes` were found to be.
-pub(crate) fn row(bytes: &[u8], checked: &Checked, index: usize) -> Row {
-    let rows = bytes.get(checked.rows.clone()).unwrap_or_default();
-    Row::decode(rows.get(index.saturating_mul(ROW_LEN)..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -229,6 +224,7 @@ mod tests {
 
     const DESCRIBED: Described = Described {
         store: StoreId(*b"0123456789abcdef"),
+        hash_seed: 0x9e37_79b9_7f4a_7c15,
         segment: SegmentId(3),
         segment_len: 64 << 20,
         last_seq: Seqno(42),
@@ -242,7 +238,11 @@ mod tests {
     const FILTER: &[u8] = b"any bytes";
 
     fn small() -> Vec<u8> {
-        encode(&DESCRIBED, &ROWS, FILTER)
+        encode(&DESCRIBED, &bytes_of(&ROWS), FILTER)
+    }
+
+    fn bytes_of(rows: &[Row]) -> Vec<u8> {
+        rows.iter().flat_map(Row::encode).collect()
     }
 
     /// `bytes` with `field` at `at`, and a checksum that is right.
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn rows_of(bytes: &[u8], checked: &Checked) -> Vec<Row> {
-        (0..checked.row_count).map(|index| row(bytes, checked, index)).collect()
+        bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode).collect()
     }
 
     fn draw(out: &mut String, bytes: &[u8], part: Range<usize>, name: &str) {
@@ -317,7 +317,7 @@ mod tests {
     fn an_unknown_minor_is_read_and_an_unknown_major_or_length_is_not() {
         assert!(check(&with(small(), MINOR_AT, &9_u16.to_le_bytes())).is_some());
         assert_eq!(check(&with(small(), MAJOR_AT, &2_u16.to_le_bytes())), None);
-        assert_eq!(check(&with(small(), HEADER_LEN_AT, &80_u16.to_le_bytes())), None);
+        assert_eq!(check(&with(small(), HEADER_LEN_AT, &88_u16.to_le_bytes())), None);
         assert_eq!(check(&with(small(), ROW_LEN_AT, &24_u16.to_le_bytes())), None);
     }
 
@@ -349,12 +349,12 @@ mod tests {
         fn what_is_encoded_is_checked_and_decoded(
             rows in prop::collection::vec(any_row(), 0..50),
             filter in prop::collection::vec(any::<u8>(), 0..50),
-            (store, numbers, record_count) in any::<([u8; 16], [u64; 3], u32)>(),
+            (store, numbers, record_count) in any::<([u8; 16], [u64; 4], u32)>(),
         ) {
-            let [segment, segment_len, last_seq] = numbers;
+            let [segment, segment_len, last_seq, hash_seed] = numbers;
             let (segment, last_seq) = (SegmentId(segment), Seqno(last_seq));
-            let described = Described { store: StoreId(store), segment, segment_len, last_seq, record_count };
-            let bytes = encode(&described, &rows, &filter);
+            let described = Described { store: StoreId(store), hash_seed, segment, segment_len, last_seq, record_count };
+            let bytes = encode(&described, &bytes_of(&rows), &filter);
             let checked = check(&bytes).expect("a hint just made");
             prop_assert_eq!(bytes.len() % 8, 0);
             prop_assert_eq!(checked.described, described);
@@ -363,10 +363,9 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), index: usize) {
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(check(&bytes), None);
-            let checked = check(&small()).expect("a hint just made");
-            let _ = row(&bytes, &checked, index);
+            let _ = Row::decode(&bytes);
         }
 
         #[test]

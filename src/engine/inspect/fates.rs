@@ -77,14 +77,14 @@ impl Fates {
         &mut self,
         segment: &Segment,
         pieces: &[Piece],
-        is_live: impl Fn(&[u8], u64) -> Option<bool>,
+        is_live: impl Fn(&[u8], u64) -> Result<Option<bool>>,
     ) -> Result<()> {
         let mut has_index = true;
         for (index, piece) in pieces.iter().enumerate() {
             let (Some((at, _, Kind::Put)), None) = (sound(piece), self.known.borrow()[index].next) else {
                 continue;
             };
-            match is_live(&segment.key_at(at)?, at) {
+            match is_live(&segment.key_at(at)?, at)? {
                 Some(true) => self.known.borrow_mut()[index].next = Some(None),
                 Some(false) => {}
                 None => {
@@ -110,10 +110,10 @@ impl Fates {
             let Some((at, hash, kind)) = sound(&pieces[index]) else { continue };
             let known = self.known.borrow()[index];
             if known.next.is_none() {
-                later.add(index, hash, segment.key_at(at)?);
+                later.add(index, hash, segment.key_at(at)?.into_owned());
             }
             if known.previous.is_none() && kind == Kind::Delete {
-                earlier.add(index, hash, segment.key_at(at)?);
+                earlier.add(index, hash, segment.key_at(at)?.into_owned());
             }
         }
         // Of a later segment the first record of the key counts, of an earlier one the last.

@@ -114,7 +114,9 @@ impl Neighbours {
         let file = file::open(&*self.directory, id, Access::Read)?;
         let len = file::len(&*self.directory, id, &*file)?.min(limit);
         let base_seq = self.get(id).map_or(Seqno(0), |known| known.base_seq);
-        let identity = Identity { id, base_seq, layout, created_ms: 0, first_page: 0 };
+        let next = self.known.iter().skip_while(|known| known.id != id).nth(1);
+        let seq_end = next.map_or(Seqno(u64::MAX), |next| next.base_seq);
+        let identity = Identity { id, base_seq, layout, created_ms: 0, seq_end, first_page: 0 };
         Segment::new(identity, &*self.directory, &file, ReadWith::Pread, (len, len))
     }
 

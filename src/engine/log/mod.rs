@@ -6,6 +6,7 @@
 
 mod durable;
 mod pending;
+mod replace;
 mod roll;
 mod stage;
 mod writer;
@@ -19,11 +20,13 @@ use super::clock::Clock;
 use super::format::manifest::Manifest;
 use super::fs::{Directory, FileSystem, ForkGuard, Lock, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
-use super::options::{Options, ReadWith, Sync};
+use super::options::{Options, Sync};
 use super::segment::SegmentWriter;
 use super::state::State;
+use super::wake::Wake;
 use crate::error::{Error, Result};
 use pending::Pending;
+pub(crate) use replace::{Replacement, Reserved};
 use writer::{Active, Mark, Writer};
 
 /// What a write came to.
@@ -83,6 +86,8 @@ pub(crate) struct Log {
     progress: Condvar,
     /// Whether something acknowledged is still held in the process ([`Sync::Buffered`]).
     holds_back: AtomicBool,
+    /// Rung whenever a segment was sealed.
+    sealed: Arc<Wake>,
     /// The number before the first that this log gives out, and that of the last record there was before.
     floor: Seqno,
     last_at_open: Seqno,
@@ -94,7 +99,6 @@ struct Settings {
     segment_len_max: u64,
     segment_age_max: Option<Duration>,
     value_len_max: u64,
-    read_with: ReadWith,
     clock: Arc<dyn Clock>,
     file_system: Arc<dyn FileSystem>,
 }
@@ -132,7 +136,6 @@ impl Log {
                 segment_len_max: options.segment_len_max,
                 segment_age_max: options.segment_age_max,
                 value_len_max: options.value_len_max,
-                read_with: options.read_with,
                 clock: Arc::clone(&options.clock),
                 file_system: Arc::clone(&options.file_system),
             },
@@ -152,6 +155,7 @@ impl Log {
             }),
             progress: Condvar::new(),
             holds_back: AtomicBool::new(false),
+            sealed: Arc::default(),
             floor: last,
             last_at_open: end.last_seq,
         })
@@ -259,7 +263,7 @@ impl Log {
         self.finish_active(writer)?;
         let manifest = writer.sealed_manifest();
         self.replace_manifest(writer, manifest)?;
-        writer.active = None;
+        self.leave_active(writer);
         Ok(Some(id))
     }
 
@@ -291,6 +295,11 @@ impl Log {
         // Before the first write the numbering stands behind the last record, farther after a crash.
         let of_record = |seq| if seq > self.floor { seq } else { self.last_at_open };
         Ok((of_record(writer.written.seq), of_record(writer.durable)))
+    }
+
+    /// What is rung whenever a segment was sealed.
+    pub(crate) fn sealed(&self) -> &Arc<Wake> {
+        &self.sealed
     }
 
     /// What `look` sees while nothing is published: a moment between two batches, never one inside.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::engine::format::record::Kind;
+use crate::engine::keydir::Address;
 use crate::engine::location::Seqno;
 use crate::engine::state::{Replaced, Unpublished};
 
@@ -69,6 +70,21 @@ impl Pending {
         Some(first.record)
     }
 
+    /// What records replace has moved: `places` says from where to where, `None` that it is gone.
+    pub(super) fn repoint(&mut self, places: &HashMap<Address, Option<Address>>) {
+        for appended in &mut self.queue {
+            if let Some(replaced) = &mut appended.record.replaced
+                && let Some(place) = places.get(&replaced.address)
+            {
+                appended.record.replaced = place.map(|address| Replaced { address, len: replaced.len });
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Takes back the records from place `end` on.
     pub(super) fn truncate(&mut self, end: u64) {
         while self.end() > end {
@@ -104,7 +120,6 @@ impl Hasher for AsIs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::keydir::Address;
 
     fn record(hash: u64, address: u64) -> Unpublished {
         Unpublished { hash, address: Address(address), len: 40, kind: Kind::Put, replaced: None }

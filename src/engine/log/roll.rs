@@ -6,6 +6,7 @@ use super::Log;
 use super::writer::{Active, Writer};
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::record;
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::StoreFile;
 use crate::engine::location::SegmentId;
@@ -80,13 +81,14 @@ impl Log {
             base_seq: manifest.next_seq,
             layout,
             created_ms: self.settings.clock.now_ms(),
-            first_page: self.state.segments().next_page(capacity)?,
+            seq_end: manifest.next_seq.plus(capacity / record::LEN_MIN + 1),
+            first_page: self.state.segments().free_page(capacity)?,
         };
         let segment = SegmentWriter::create(
             &*self.directory,
             manifest.store,
             identity,
-            self.settings.read_with,
+            self.state.home.read_with,
             capacity,
         )?;
         manifest.next_segment = SegmentId(id.0 + 1);
@@ -99,12 +101,24 @@ impl Log {
             }
             return Err(error);
         }
-        self.state.add_segment(Arc::clone(&segment.segment), capacity);
+        self.leave_active(writer);
+        self.state.change_segments(|set| {
+            set.push(Arc::clone(&segment.segment));
+            Ok(())
+        })?;
         writer.active = Some(Active { segment, capacity, is_marked: true });
         Ok(())
     }
 
-    fn salt(&self) -> Result<u32> {
+    /// Takes note that the active segment, if there is one, is sealed.
+    pub(super) fn leave_active(&self, writer: &mut Writer) {
+        if let Some(active) = writer.active.take() {
+            active.segment.segment.seal();
+            self.sealed.ring();
+        }
+    }
+
+    pub(super) fn salt(&self) -> Result<u32> {
         let mut salt = [0; 4];
         let read = self.settings.file_system.random(&mut salt);
         read.map_err(Error::io("read", "the system's random numbers"))?;

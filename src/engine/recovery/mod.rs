@@ -4,6 +4,7 @@
 //! directory durable; sync the active segment and drop its cached pages; judge; cut a torn tail off, and sync; seal
 //! the segment in a new MANIFEST; only then remove orphans.
 
+mod index;
 mod load;
 mod orphans;
 
@@ -145,7 +146,7 @@ fn contents(path: &Path, directory: &dyn Directory) -> Result<Contents> {
 fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Opened> {
     let mut manifest = catalog::read(&**directory)?;
     for _ in 0..RETRIES {
-        let mut load = Load::new(&**directory, options, &manifest);
+        let mut load = Load::new(directory, options, &manifest);
         match load.all(&manifest) {
             Ok(()) => {
                 let Load { state, report, last_seq, .. } = load;
@@ -187,7 +188,7 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
         create(&**directory, &*options.file_system)?;
     }
     let mut manifest = catalog::read(&**directory)?;
-    let mut load = Load::new(&**directory, options, &manifest);
+    let mut load = Load::new(directory, options, &manifest);
     load.report.created = is_new;
     let present = file::present(&**directory)?;
     // A file that is not ours may have the next number.

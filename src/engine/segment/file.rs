@@ -44,13 +44,25 @@ pub(crate) fn first_bytes(directory: &dyn Directory, id: SegmentId, file: &dyn F
 /// # Errors
 /// What the operating system says.
 pub(crate) fn present(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
-    let names =
-        directory.names().map_err(Error::io("read the directory of", directory.path(StoreFile::Manifest)))?;
-    let files = names.iter().filter_map(|name| StoreFile::parse(name));
-    Ok(files
-        .filter_map(|file| match file {
-            StoreFile::Segment(id) => Some(id),
-            _ => None,
-        })
-        .collect())
+    ids(directory, |file| match file {
+        StoreFile::Segment(id) => Some(id),
+        _ => None,
+    })
+}
+
+/// The segments whose hints are in the directory, in no order.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn hinted(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
+    ids(directory, |file| match file {
+        StoreFile::Hint(id) => Some(id),
+        _ => None,
+    })
+}
+
+fn ids(directory: &dyn Directory, id_of: impl Fn(StoreFile) -> Option<SegmentId>) -> Result<Vec<SegmentId>> {
+    let path = || directory.path(StoreFile::Manifest);
+    let names = directory.names().map_err(Error::io("read the directory of", path()))?;
+    Ok(names.iter().filter_map(|name| StoreFile::parse(name)).filter_map(id_of).collect())
 }

@@ -1,20 +1,28 @@
 //! Layer 4: one segment — read at an offset, scanned from end to end, appended to.
 
 pub(crate) mod file;
+pub(crate) mod hint;
+mod order;
+mod rows;
 mod scan;
+mod sorter;
 mod writer;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use order::Order;
+pub(crate) use rows::Rows;
 pub(crate) use scan::{Bodies, Scanned, Scanner, Step};
+pub(crate) use sorter::{Sorted, Sorter};
 pub(crate) use writer::SegmentWriter;
 
+use super::format::key_hash;
 use super::format::record::{Frame, RecordHeader};
-use super::format::segment_header::Layout;
-use super::fs::{Directory, File, Mapping, StoreFile, read_exact_at};
+use super::format::segment_header::{Layout, StoreId};
+use super::fs::{Access, Directory, File, Mapping, StoreFile, read_exact_at};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::ReadWith;
 use super::value::Value;
@@ -23,6 +31,22 @@ use crate::error::{Damage, Error, Result};
 /// What is read at once where nothing is mapped: most records whole, in one system call.
 const READ_LEN: u64 = 4096;
 
+/// Where a store's files are, whose they are, and how they are read.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) store: StoreId,
+    pub(crate) hash_seed: u64,
+    pub(crate) read_with: ReadWith,
+}
+
+impl Home {
+    /// The hash that the keydir and the hints know `key` by.
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        key_hash(self.hash_seed, key)
+    }
+}
+
 /// A segment that can be read. What is in it does not change; the active one only gets longer.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -30,14 +54,23 @@ pub(crate) struct Segment {
     pub(crate) base_seq: Seqno,
     pub(crate) layout: Layout,
     pub(crate) created_ms: u64,
+    /// A number that is greater than that of any of its records.
+    pub(crate) seq_end: Seqno,
     /// The first of its pages in the log's address space.
     pub(crate) first_page: u32,
     pub(crate) usage: Usage,
+    order: Order,
+    /// Whether a compaction must leave it alone: another version laid it out, or damage was found in it.
+    is_unfit: AtomicBool,
+    /// Whether nothing is appended any more.
+    is_sealed: AtomicBool,
     /// For messages.
     pub(crate) path: PathBuf,
     source: Source,
     /// Bytes that can be read: whole records, and nothing else.
     len: AtomicU64,
+    /// How long it may become; what MANIFEST says of a sealed one, which is more than can be read when its end is missing.
+    limit: AtomicU64,
 }
 
 /// Where the bytes come from.
@@ -56,6 +89,8 @@ pub(crate) struct Usage {
     pub(crate) live_len: AtomicU64,
     pub(crate) tombstone_count: AtomicU64,
     pub(crate) tombstone_len: AtomicU64,
+    /// Bytes that are not live and that a compaction has found to be needed, nothing older having been compacted since.
+    pub(crate) needed_len: AtomicU64,
 }
 
 impl Usage {
@@ -86,11 +121,12 @@ pub(crate) struct Identity {
     pub(crate) base_seq: Seqno,
     pub(crate) layout: Layout,
     pub(crate) created_ms: u64,
+    pub(crate) seq_end: Seqno,
     pub(crate) first_page: u32,
 }
 
 impl Segment {
-    /// The first `len` bytes of `file`; `capacity` is how far they may grow.
+    /// The first `len` bytes of `file`; `capacity` is how far they may grow, or how long the file should be.
     ///
     /// # Errors
     /// What the operating system says.
@@ -111,17 +147,22 @@ impl Segment {
             _ => None,
         };
         let source = mapping.map_or_else(|| Source::File(Arc::clone(file)), Source::Mapped);
-        let Identity { id, base_seq, layout, created_ms, first_page } = identity;
+        let Identity { id, base_seq, layout, created_ms, seq_end, first_page } = identity;
         let segment = Self {
             id,
             base_seq,
             layout,
             created_ms,
+            seq_end,
             first_page,
             usage: Usage::default(),
+            order: Order::default(),
+            is_unfit: AtomicBool::new(layout != Layout::current(layout.records.salt)),
+            is_sealed: AtomicBool::new(false),
             path,
             source,
             len: AtomicU64::new(0),
+            limit: AtomicU64::new(capacity),
         };
         segment.expose(len);
         Ok(segment)
@@ -130,6 +171,54 @@ impl Segment {
     /// Bytes of whole records (and the header) that can be read.
     pub(crate) fn len(&self) -> u64 {
         self.len.load(Ordering::Acquire)
+    }
+
+    /// The first byte behind all that it holds, or may come to hold.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Acquire)
+    }
+
+    /// Takes note that nothing is appended any more.
+    pub(crate) fn seal(&self) {
+        self.limit.store(self.len(), Ordering::Release);
+        self.is_sealed.store(true, Ordering::Release);
+    }
+
+    /// Takes note that this one is sealed, at the length it was opened with.
+    pub(crate) fn mark_sealed(&self) {
+        self.is_sealed.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing is appended any more.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.is_sealed.load(Ordering::Acquire)
+    }
+
+    /// Whether a compaction must leave it alone.
+    pub(crate) fn is_unfit(&self) -> bool {
+        self.is_unfit.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that a compaction must leave it alone.
+    pub(crate) fn mark_unfit(&self) {
+        self.is_unfit.store(true, Ordering::Relaxed);
+    }
+
+    /// The same segment with nothing mapped, for a pass over all of it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn windowed(&self, home: &Home) -> Result<Self> {
+        let file = file::open(&*home.directory, self.id, Access::Read)?;
+        let identity = Identity {
+            id: self.id,
+            base_seq: self.base_seq,
+            layout: self.layout,
+            created_ms: self.created_ms,
+            seq_end: self.seq_end,
+            first_page: self.first_page,
+        };
+        Self::new(identity, &*home.directory, &file, ReadWith::Pread, (self.len(), self.limit()))
     }
 
     /// Makes the bytes before `len` readable: they are in the file, and final.
@@ -192,6 +281,16 @@ impl Segment {
         Ok(Some(context.check_header(at, &bytes).map_or(0, |_| frame.len)))
     }
 
+    /// The length of the record at `at`; 0 when its header is damaged.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn len_at(&self, at: u64) -> Result<u64> {
+        let context = self.layout.records;
+        let checked = context.check_header(at, &self.bytes(at, context.header_len.into())?);
+        Ok(checked.map_or(0, |header| header.frame(context.header_len).len))
+    }
+
     /// The bytes of the record at `at`, checked by nobody: for who wants to show them, damaged or not.
     ///
     /// # Errors
@@ -214,10 +313,10 @@ impl Segment {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn key_at(&self, at: u64) -> Result<Vec<u8>> {
+    pub(crate) fn key_at(&self, at: u64) -> Result<Cow<'_, [u8]>> {
         let header_len = self.layout.records.header_len;
         let frame = RecordHeader::peek(&self.bytes(at, header_len.into())?).frame(header_len);
-        Ok(self.bytes(at.saturating_add(frame.key_at), frame.key_len)?.into_owned())
+        self.bytes(at.saturating_add(frame.key_at), frame.key_len)
     }
 
     /// Up to `len` bytes at `at`, fewer at the segment's end.

@@ -69,6 +69,12 @@ impl<'s> Scanner<'s> {
         }
     }
 
+    /// The same walk from `at` on, where a record starts.
+    pub(crate) fn starting_at(mut self, at: u64) -> Self {
+        self.at = self.at.max(at);
+        self
+    }
+
     /// The number of the last intact record so far.
     pub(crate) fn last_seq(&self) -> Seqno {
         self.last_seq
@@ -115,7 +121,7 @@ impl<'s> Scanner<'s> {
     pub(crate) fn resync(&mut self) -> Result<Option<u64>> {
         // A header's checksum is right by chance once in 2^32 places, and a large hole has millions: the number
         // has to be one that this segment can hold, too.
-        let seqs = self.last_seq.plus(1)..self.segment.base_seq.plus(self.end / STEP);
+        let seqs = self.last_seq.plus(1)..self.segment.seq_end;
         let mut at = self.at + STEP;
         while at < self.end {
             if let Ok((header, _)) = self.header_at(at)?

@@ -92,6 +92,16 @@ impl SegmentWriter {
         at
     }
 
+    /// Stages a copy of `record`, which was checked and stands in a segment of the same layout, without the batch it
+    /// belonged to; the result is where it will stand.
+    pub(crate) fn stage_copy(&mut self, record: &[u8]) -> u64 {
+        let at = self.len();
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(record);
+        record::clear_more(self.segment.layout.records, at, &mut self.buffer[start..]);
+        at
+    }
+
     /// Makes the staged record at `at`, the last one, the end of its batch.
     pub(crate) fn end_batch(&mut self, at: u64) {
         let start = (at - self.written) as usize;
@@ -141,6 +151,14 @@ impl SegmentWriter {
                 Err(Failure { error: Error::io("write", &self.segment.path)(error), is_undone })
             }
         }
+    }
+
+    /// Makes what is in the file durable.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync().map_err(Error::io("fsync", &self.segment.path))
     }
 
     /// The file, to be synced without holding up those who append.

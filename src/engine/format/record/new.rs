@@ -52,7 +52,8 @@ impl NewRecord<'_> {
     }
 }
 
-/// Clears the MORE flag of the record in `record` (exactly the record), and sets both checksums anew.
+/// Clears the MORE flag of the record in `record` (exactly the record), and sets both checksums anew, for its place at
+/// `offset`.
 pub(crate) fn clear_more(context: RecordContext, offset: u64, record: &mut [u8]) {
     let flags = RecordHeader::peek(record).flags.0 & !Flags::MORE;
     put(record, FLAG_AT, &[flags]);

@@ -1,0 +1,200 @@
+//! The new segments of a run, while they are made.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::report::{Decision, Dropped, Kept, Tallies};
+use crate::engine::format::hint::Row;
+use crate::engine::format::manifest::{Extent, SegmentLine};
+use crate::engine::format::record::{Kind, NewRecord};
+use crate::engine::format::segment_header::{HEADER_LEN, Layout};
+use crate::engine::fs::StoreFile;
+use crate::engine::keydir::Address;
+use crate::engine::location::Seqno;
+use crate::engine::log::{Log, Reserved};
+use crate::engine::segment::hint::{self, Hint};
+use crate::engine::segment::{Home, Identity, Scanned, Segment, SegmentWriter, Sorter};
+use crate::engine::state::{Moved, State, address_of};
+use crate::error::{Error, Failure, Result};
+
+/// What is staged before it is written.
+const FLUSH_LEN: usize = 1 << 20;
+
+/// Records that were kept, in new segments that no MANIFEST lists yet.
+pub(super) struct Copy<'a> {
+    state: &'a State,
+    log: &'a Log,
+    segment_len_max: u64,
+    outputs: Vec<SegmentWriter>,
+    /// The rows of the last output.
+    sorter: Sorter,
+    /// The least number that the next output may hold, and more than any it holds: its neighbours'.
+    seqs: Range<Seqno>,
+    moved: Vec<Moved>,
+    records: Tallies,
+}
+
+impl<'a> Copy<'a> {
+    pub(super) fn new(state: &'a State, log: &'a Log, run: &[Arc<Segment>], segment_len_max: u64) -> Self {
+        let first = run.first().map_or(Seqno(0), |first| first.base_seq);
+        let end = run.last().map_or(Seqno(0), |last| last.seq_end);
+        Self {
+            state,
+            log,
+            segment_len_max,
+            outputs: Vec::new(),
+            sorter: Sorter::default(),
+            seqs: first..end,
+            moved: Vec::new(),
+            records: Tallies::default(),
+        }
+    }
+
+    /// Copies `record` of `segment`, if it is kept.
+    pub(super) fn take(&mut self, segment: &Segment, record: &Scanned<'_>, decision: Decision) -> Result<()> {
+        let len = record.frame.len;
+        self.records.add(decision, len);
+        let hash = self.state.hash(record.key());
+        let kept = match decision {
+            Decision::Keep(kept) => Some(kept),
+            Decision::Drop(_) => None,
+        };
+        let placed = kept.map(|kept| self.put(record, hash, kept)).transpose()?;
+        let was_live = matches!(decision, Decision::Keep(Kept::Live | Kept::Expired))
+            || record.header.kind() == Kind::Put
+                && matches!(
+                    decision,
+                    Decision::Keep(Kept::Tombstone { .. }) | Decision::Drop(Dropped::Expired)
+                );
+        if was_live {
+            // An expired record that is dropped, or becomes a tombstone, takes its key out of the index.
+            let to = placed.filter(|_| matches!(kept, Some(Kept::Live | Kept::Expired)));
+            self.moved.push(Moved { hash, from: address_of(segment, record.at), to, len });
+        }
+        Ok(())
+    }
+
+    /// Puts a kept record into the output; its address there.
+    fn put(&mut self, record: &Scanned<'_>, hash: u64, kept: Kept) -> Result<Address> {
+        let seq = record.header.seq;
+        self.make_room(record.frame.len, seq)?;
+        let output = self.outputs.last_mut().expect("there is room in it");
+        let is_tombstone = matches!(kept, Kept::Tombstone { .. });
+        let at = match record.header.kind() {
+            Kind::Put if is_tombstone => output.stage(&NewRecord {
+                seq,
+                time_ms: record.header.time_ms,
+                lag: record.header.lag,
+                kind: Kind::Delete,
+                more: false,
+                key: record.key(),
+                value: &[],
+            }),
+            _ => output.stage_copy(record.bytes),
+        };
+        let len = output.len() - at;
+        if output.staged_len() >= FLUSH_LEN {
+            output.flush().map_err(|Failure { error, .. }| error)?;
+        }
+        let usage = &output.segment.usage;
+        usage.add_record();
+        if is_tombstone {
+            usage.add_tombstone(len);
+        }
+        if is_tombstone || kept == Kept::Unknown {
+            usage.needed_len.fetch_add(len, Ordering::Relaxed);
+        }
+        match kept {
+            Kept::Unknown => self.sorter.skip(seq),
+            _ => self.sorter.add(record.key(), Row { hash, at, len, is_tombstone }, seq),
+        }
+        Ok(address_of(&output.segment, at))
+    }
+
+    /// Makes sure that the last output has room for a record of `len` bytes and number `seq`.
+    fn make_room(&mut self, len: u64, seq: Seqno) -> Result<()> {
+        let base_seq = match self.outputs.last() {
+            Some(output) if output.len() + len <= self.segment_len_max => return Ok(()),
+            Some(_) => {
+                self.finish()?;
+                seq
+            }
+            None => self.seqs.start,
+        };
+        let capacity = self.segment_len_max.max(HEADER_LEN as u64 + len);
+        let Reserved { id, first_page, salt } = self.log.reserve(capacity)?;
+        let layout = Layout::current(salt);
+        let created_ms = self.state.now_ms();
+        let identity = Identity { id, base_seq, layout, created_ms, seq_end: self.seqs.end, first_page };
+        let Home { directory, store, read_with, .. } = &self.state.home;
+        match SegmentWriter::create(&**directory, *store, identity, *read_with, capacity) {
+            Ok(output) => {
+                self.outputs.push(output);
+                Ok(())
+            }
+            Err(error) => {
+                self.log.release(first_page)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the last output, and writes its hint.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        let Some(output) = self.outputs.last_mut() else { return Ok(()) };
+        output.flush().map_err(|Failure { error, .. }| error)?;
+        output.segment.seal();
+        let sorted = std::mem::take(&mut self.sorter).finish();
+        match Hint::write(&self.state.home, &output.segment, &sorted) {
+            Ok(hint) => output.segment.take_hint(hint),
+            // It is derived, and can be done without.
+            Err(error) => tracing::warn!(error = error.sentence(), "no hint could be written"),
+        }
+        Ok(())
+    }
+
+    /// Makes the outputs and their names durable.
+    pub(super) fn make_durable(&self) -> Result<()> {
+        for output in &self.outputs {
+            output.sync()?;
+        }
+        let directory = &self.state.home.directory;
+        let path = || directory.path(StoreFile::Manifest);
+        directory.sync().map_err(Error::io("fsync the directory of", path()))
+    }
+
+    /// The outputs, and what MANIFEST is to say of them.
+    pub(super) fn segments(&self) -> Vec<(SegmentLine, Arc<Segment>)> {
+        let line = |segment: &Segment| SegmentLine {
+            id: segment.id,
+            base_seq: segment.base_seq,
+            layout: segment.layout,
+            extent: Extent::Sealed(segment.len()),
+        };
+        self.outputs.iter().map(|output| (line(&output.segment), Arc::clone(&output.segment))).collect()
+    }
+
+    /// Where the records went that were live when they were copied.
+    pub(super) fn moved(&self) -> &[Moved] {
+        &self.moved
+    }
+
+    /// What became of the records.
+    pub(super) fn records(&self) -> &Tallies {
+        &self.records
+    }
+
+    /// Leaves no trace. What cannot be removed is an orphan, which the next open removes.
+    pub(super) fn undo(&self) {
+        for output in &self.outputs {
+            let Segment { id, first_page, .. } = *output.segment;
+            let removed = self.state.home.directory.remove(StoreFile::Segment(id));
+            let removed = removed.and_then(|()| hint::remove(&self.state.home, id));
+            let released = self.log.release(first_page);
+            if removed.is_err() || released.is_err() {
+                tracing::warn!(segment = id.0, "what a compaction began stays until the next open");
+            }
+        }
+    }
+}

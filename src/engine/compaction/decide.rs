@@ -1,0 +1,113 @@
+//! What becomes of each record of a run: the one place that decides, for the compaction and for its dry run.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::around;
+use super::plan::CompactionRun;
+use super::report::{Decision, Dropped, Kept};
+use crate::engine::format::record::Kind;
+use crate::engine::location::SegmentId;
+use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
+use crate::engine::state::State;
+use crate::error::{Error, Result};
+
+/// Decides over the records of one run.
+pub(super) struct Judge<'a> {
+    state: &'a State,
+    run: Vec<Arc<Segment>>,
+    /// The segments before the run, nearest first: tombstones are kept for their sake.
+    older: Vec<Arc<Segment>>,
+    grace_ms: u64,
+}
+
+/// Whether a record is a delete.
+pub(super) fn is_tombstone(record: &Scanned<'_>) -> bool {
+    record.header.kind() == Kind::Delete
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(state: &'a State, run: &CompactionRun, grace: Duration) -> Result<Self> {
+        let (run, older) = around(state, &run.segments)?;
+        Ok(Self { state, run, older, grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) })
+    }
+
+    /// The segments of the run, in log order.
+    pub(super) fn run(&self) -> &[Arc<Segment>] {
+        &self.run
+    }
+
+    /// Gives `take` every record of `segment`, checked, with what becomes of it, until it breaks off.
+    pub(super) fn records(
+        &self,
+        segment: &Segment,
+        mut take: impl FnMut(&Scanned<'_>, Decision) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        // Through a window: a mapping would count as this process's memory, all of it.
+        let windowed = segment.windowed(&self.state.home)?;
+        let mut scanner = Scanner::new(&windowed, Bodies::Checked);
+        while let Some(step) = scanner.next()? {
+            let (at, damage) = match step {
+                Step::Record(record) => match record.damage {
+                    None => {
+                        let decision = self.decide(segment, &record)?;
+                        if take(&record, decision)?.is_break() {
+                            return Ok(ControlFlow::Break(()));
+                        }
+                        continue;
+                    }
+                    Some(damage) => (record.at, damage),
+                },
+                Step::Bad { at, damage } => (at, damage),
+            };
+            // Copied, it would look sound; dropped, nobody would ever hear of it. So the segment stays as it is.
+            segment.mark_unfit();
+            return Err(Error::damaged(segment.location(at), damage));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn decide(&self, segment: &Segment, record: &Scanned<'_>) -> Result<Decision> {
+        let key = record.key();
+        let hash = self.state.hash(key);
+        match record.header.kind() {
+            Kind::Other(_) => Ok(Decision::Keep(Kept::Unknown)),
+            Kind::Delete => {
+                // Whatever came later for this key hides what is older, too, and stays as long as that is needed.
+                if self.state.replaceable(hash, key)?.is_some() {
+                    return Ok(Decision::Drop(Dropped::TombstoneReplaced));
+                }
+                self.hides(hash, key, Dropped::TombstoneDone)
+            }
+            Kind::Put if !self.state.points_to(hash, segment, record.at)? => {
+                // Told by the index alone: of 16 million keys that were deleted, one shows as replaced.
+                let is_there = self.state.keydir.candidates(hash)?.iter().next().is_some();
+                Ok(Decision::Drop(if is_there { Dropped::Replaced } else { Dropped::Deleted }))
+            }
+            Kind::Put => match record.frame.expires_ms(record.bytes) {
+                Some(expires_ms) if expires_ms.saturating_add(self.grace_ms) <= self.state.now_ms() => {
+                    self.hides(hash, key, Dropped::Expired)
+                }
+                Some(expires_ms) if expires_ms <= self.state.now_ms() => Ok(Decision::Keep(Kept::Expired)),
+                _ => Ok(Decision::Keep(Kept::Live)),
+            },
+        }
+    }
+
+    /// A record that hides older puts stays while a segment outside the run may hold one.
+    fn hides(&self, hash: u64, key: &[u8], else_dropped: Dropped) -> Result<Decision> {
+        let needed_by = self.needed_by(hash, key)?;
+        Ok(needed_by
+            .map_or(Decision::Drop(else_dropped), |needed_by| Decision::Keep(Kept::Tombstone { needed_by })))
+    }
+
+    fn needed_by(&self, hash: u64, key: &[u8]) -> Result<Option<SegmentId>> {
+        for older in &self.older {
+            if older.may_hold(&self.state.home, hash, key)? {
+                return Ok(Some(older.id));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,150 @@
+//! One run: copied, made durable, committed, and the old files removed.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use super::copy::Copy;
+use super::decide::Judge;
+use super::plan::CompactionRun;
+use super::report::{CompactionEvent, CompactionStage, RunReport};
+use super::{Compactor, Observer};
+use crate::engine::fs::StoreFile;
+use crate::engine::log::{Log, Replacement};
+use crate::engine::segment::hint;
+use crate::engine::state::State;
+use crate::error::{Error, Failure, Result};
+
+/// How many records are copied between two looks at whether to go on.
+const RECORDS_A_LOOK: u64 = 256;
+
+/// A run on its way through its stages.
+pub(super) struct Rewrite<'a> {
+    state: &'a State,
+    log: &'a Log,
+    run: &'a CompactionRun,
+    judge: Judge<'a>,
+    copy: Copy<'a>,
+}
+
+impl<'a> Rewrite<'a> {
+    pub(super) fn new(
+        state: &'a State,
+        log: &'a Log,
+        run: &'a CompactionRun,
+        compactor: &Compactor,
+    ) -> Result<Self> {
+        let judge = Judge::new(state, run, compactor.policy.expiry_grace)?;
+        let copy = Copy::new(state, log, judge.run(), compactor.segment_len_max);
+        Ok(Self { state, log, run, judge, copy })
+    }
+
+    /// The whole run; `Break` when `observe` broke it off, and no trace of it is left.
+    pub(super) fn run(mut self, observe: Observer<'_>) -> Result<ControlFlow<(), RunReport>> {
+        match self.until_commit(observe) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => {
+                self.copy.undo();
+                return Ok(ControlFlow::Break(()));
+            }
+            Err(Failure { error, is_undone }) => {
+                // Else nobody knows which MANIFEST the next open finds: what either lists must be there.
+                if is_undone {
+                    self.copy.undo();
+                }
+                return Err(error);
+            }
+        }
+        // Nothing can be broken off any more.
+        let _ = self.reach(CompactionStage::Committed, observe);
+        let report = self.report();
+        self.take_note();
+        self.remove_inputs();
+        let _ = self.reach(CompactionStage::Removed, observe);
+        Ok(ControlFlow::Continue(report))
+    }
+
+    fn until_commit(&mut self, observe: Observer<'_>) -> Result<ControlFlow<()>, Failure> {
+        let undone = |error| Failure { error, is_undone: true };
+        if self.reach(CompactionStage::Planned, observe).is_break()
+            || self.copy(observe).map_err(undone)?.is_break()
+            || self.reach(CompactionStage::Copied, observe).is_break()
+        {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.copy.make_durable().map_err(undone)?;
+        // A record was dropped because of a newer one, which a power cut must not take now that the old one goes, too.
+        self.log.sync().map_err(undone)?;
+        if self.reach(CompactionStage::Synced, observe).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let outputs = self.copy.segments();
+        let moved = self.copy.moved();
+        self.log.replace_run(&Replacement { inputs: &self.run.segments, outputs: &outputs, moved })?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn reach(&self, stage: CompactionStage, observe: Observer<'_>) -> ControlFlow<()> {
+        observe(CompactionEvent::Reached(stage, self.run))
+    }
+
+    fn copy(&mut self, observe: Observer<'_>) -> Result<ControlFlow<()>> {
+        let (mut done_len, mut count) = (0, 0);
+        for segment in self.judge.run() {
+            let goes_on = self.judge.records(segment, |record, decision| {
+                self.copy.take(segment, record, decision)?;
+                done_len += record.frame.len;
+                count += 1;
+                if count % RECORDS_A_LOOK != 0 {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                Ok(observe(CompactionEvent::Progress { done_len, total_len: self.run.read_len }))
+            })?;
+            if goes_on.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.copy.finish()?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn report(&self) -> RunReport {
+        let outputs = self.copy.segments();
+        RunReport {
+            inputs: self.run.segments.clone(),
+            outputs: outputs.iter().map(|(_, segment)| segment.id).collect(),
+            before_len: self.judge.run().iter().map(|segment| segment.len()).sum(),
+            after_len: outputs.iter().map(|(_, segment)| segment.len()).sum(),
+            records: self.copy.records().clone(),
+        }
+    }
+
+    /// What newer segments hold back for the sake of older ones may not be needed any more.
+    fn take_note(&self) {
+        let outputs = self.copy.segments();
+        let is_output = |id| outputs.iter().any(|(_, output)| output.id == id);
+        let set = self.state.segments();
+        for newer in set.iter().rev().take_while(|segment| !is_output(segment.id)) {
+            newer.usage.needed_len.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes the files that MANIFEST does not list any more. What stays is an orphan, which the next open removes.
+    fn remove_inputs(&self) {
+        let directory = &self.state.home.directory;
+        for &id in &self.run.segments {
+            let removed = directory
+                .remove(StoreFile::Segment(id))
+                .map_err(Error::io("remove", directory.path(StoreFile::Segment(id))))
+                .and_then(|()| {
+                    hint::remove(&self.state.home, id)
+                        .map_err(Error::io("remove the hint of", directory.path(StoreFile::Segment(id))))
+                });
+            if let Err(error) = removed {
+                tracing::warn!(error = error.sentence(), "a compacted segment stays until the next open");
+            }
+        }
+        if let Err(error) = directory.sync() {
+            tracing::warn!(%error, "the directory could not be synced after a compaction");
+        }
+    }
+}

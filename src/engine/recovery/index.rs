@@ -1,0 +1,156 @@
+//! From opened segments to the index: each becomes rows, by its hint or by reading it, and the rows are put in, in log
+//! order. Large stores use every core: first a segment each, then a part of the index each.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::FoundDamage;
+use super::load::{Load, Loaded};
+use crate::engine::keydir::shard_of;
+use crate::engine::location::Seqno;
+use crate::engine::options::OpenProgress;
+use crate::engine::segment::hint::Hint;
+use crate::engine::segment::{Bodies, Home, Rows, Scanner, Segment, Sorted, Sorter, Step};
+use crate::engine::state::Replay;
+use crate::error::Result;
+
+/// Below so many bytes of log one thread is done before a second has begun.
+const PARALLEL_LEN_MIN: u64 = 16 << 20;
+
+/// What a segment comes to.
+struct Prepared {
+    runs: Vec<Rows>,
+    /// Records of every kind.
+    record_count: u64,
+    last_seq: Seqno,
+    damage: Vec<FoundDamage>,
+}
+
+impl Load<'_> {
+    /// Puts the records of all segments into the index.
+    pub(super) fn index(&mut self, loaded: &[Loaded]) -> Result<()> {
+        let total_len = loaded.iter().map(|loaded| loaded.segment.len()).sum();
+        let threads = match std::thread::available_parallelism() {
+            Ok(count) if total_len >= PARALLEL_LEN_MIN => count.get(),
+            _ => 1,
+        };
+        let prepared = self.prepare(loaded, threads, total_len)?;
+        for (loaded, prepared) in loaded.iter().zip(&prepared) {
+            loaded.segment.usage.record_count.store(prepared.record_count, Ordering::Relaxed);
+            self.report.record_count += prepared.record_count;
+            self.last_seq = self.last_seq.max(prepared.last_seq);
+            self.tell(loaded, &prepared.damage);
+        }
+        self.replay(loaded, &prepared, threads)
+    }
+
+    /// Rows of every segment, some at a time.
+    fn prepare(&self, loaded: &[Loaded], threads: usize, total_len: u64) -> Result<Vec<Prepared>> {
+        let (next, done_len) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let outcomes: Vec<Mutex<Option<Result<Prepared>>>> =
+            loaded.iter().map(|_| Mutex::default()).collect();
+        let work = || {
+            while let Some((loaded, outcome)) = {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                loaded.get(index).zip(outcomes.get(index))
+            } {
+                let prepared = prepare(&self.home, loaded, self.writes_hints());
+                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
+                let len = loaded.segment.len();
+                let done_len = done_len.fetch_add(len, Ordering::Relaxed) + len;
+                self.report_progress(OpenProgress { done_len, total_len });
+            }
+        };
+        share(threads, |_| {
+            work();
+            Ok(())
+        })?;
+        let outcomes = outcomes
+            .into_iter()
+            .filter_map(|outcome| outcome.into_inner().unwrap_or_else(PoisonError::into_inner));
+        outcomes.collect()
+    }
+
+    /// Puts the rows in: in log order, each thread those of its shards.
+    fn replay(&self, loaded: &[Loaded], prepared: &[Prepared], threads: usize) -> Result<()> {
+        let set = self.state.segments();
+        let replay = Replay { home: &self.home, set: &set, keydir: &self.state.keydir, counts: true };
+        share(threads, |thread| {
+            for (Loaded { segment, .. }, prepared) in loaded.iter().zip(prepared) {
+                for rows in &prepared.runs {
+                    replay.rows(segment, rows, 0, |hash| shard_of(hash) % threads == thread)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Does `work` in so many threads, each given its number.
+fn share(threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .map(|thread| {
+                scope.spawn({
+                    let work = &work;
+                    move || work(thread)
+                })
+            })
+            .collect();
+        let ours = work(0);
+        let theirs =
+            others.into_iter().map(|other| other.join().expect("a panic in opening is a bug of ours"));
+        std::iter::once(ours).chain(theirs).collect()
+    })
+}
+
+/// The rows of one segment: its hint's, or read and sorted. Then they get a hint, if that may be written and every record
+/// is as it was written, or stay in memory.
+fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared> {
+    let Loaded { segment, is_sealed, .. } = loaded;
+    if *is_sealed && let Some(hinted) = segment.hinted(home) {
+        return Ok(Prepared {
+            runs: vec![hinted.rows],
+            record_count: hinted.record_count.into(),
+            last_seq: hinted.last_seq,
+            damage: Vec::new(),
+        });
+    }
+    let (sorted, damage) = sort(home, segment)?;
+    let is_whole = *is_sealed && damage.is_empty() && segment.len() == segment.limit();
+    let rows = sorted.rows.clone();
+    let (record_count, last_seq) = (sorted.record_count.into(), sorted.last_seq);
+    segment.take_sorted(rows.clone());
+    if writes_hints && is_whole {
+        match Hint::write(home, segment, &sorted) {
+            Ok(hint) => segment.take_hint(hint),
+            // It is derived, and can be done without.
+            Err(error) => {
+                tracing::warn!(segment = segment.id.0, error = error.sentence(), "no hint could be written")
+            }
+        }
+    }
+    Ok(Prepared { runs: vec![rows], record_count, last_seq, damage })
+}
+
+/// Reads and checks all of a segment.
+fn sort(home: &Home, segment: &Segment) -> Result<(Sorted, Vec<FoundDamage>)> {
+    // Through a window: a mapping would count as this process's memory, all of it.
+    let windowed = segment.windowed(home)?;
+    let (mut sorter, mut damage) = (Sorter::default(), Vec::new());
+    let mut scanner = Scanner::new(&windowed, Bodies::Checked);
+    loop {
+        let found = match scanner.next()? {
+            None => return Ok((sorter.finish(), damage)),
+            Some(Step::Record(record)) => {
+                sorter.add_scanned(home, &record);
+                record.damage.map(|damage| (record.at, record.frame.len, damage))
+            }
+            Some(Step::Bad { at, damage }) => {
+                let next = scanner.resync()?.unwrap_or(windowed.len());
+                Some((at, next - at, damage))
+            }
+        };
+        damage.extend(found.map(|(at, len, damage)| FoundDamage { at: segment.location(at), len, damage }));
+    }
+}

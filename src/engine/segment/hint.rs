@@ -1,0 +1,142 @@
+//! The hint of a sealed segment: its rows and a filter, in a file of their own that is mapped and bound to the segment.
+//!
+//! A hint is derived: when it is missing, stale, foreign or damaged it is not used, and made anew.
+
+use std::io;
+use std::sync::Arc;
+
+use super::rows::Rows;
+use super::sorter::{Sorted, Sorter};
+use super::{Bodies, Home, Scanner, Segment, Step};
+use crate::engine::filter;
+use crate::engine::format::hint::{self, Checked, Described};
+use crate::engine::fs::{Access, StoreFile, read_exact_at, write_all_at};
+use crate::engine::location::SegmentId;
+use crate::engine::options::ReadWith;
+use crate::engine::value::Value;
+use crate::error::{Error, Result};
+
+/// A hint that was checked and found to describe its segment.
+#[derive(Debug)]
+pub(crate) struct Hint {
+    bytes: Value,
+    checked: Checked,
+}
+
+impl Hint {
+    /// The hint of `segment`, if there is one that can be used. Reads the file once, to check it.
+    pub(super) fn open(home: &Home, segment: &Segment) -> Option<Self> {
+        let hint = match read(home, segment) {
+            Ok(bytes) => hint::check(&bytes).map(|checked| Self { bytes, checked }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(segment = segment.id.0, %error, "a hint cannot be read");
+                return None;
+            }
+        };
+        let hint = hint.filter(|hint| hint.describes(home, segment));
+        if hint.is_none() {
+            tracing::warn!(segment = segment.id.0, "a hint is not this segment's as it is, and not used");
+        }
+        hint
+    }
+
+    fn describes(&self, home: &Home, segment: &Segment) -> bool {
+        let Described { store, hash_seed, segment: id, segment_len, last_seq, .. } = self.checked.described;
+        let is_ours = store == home.store && hash_seed == home.hash_seed;
+        is_ours && id == segment.id && segment_len == segment.limit() && last_seq < segment.seq_end
+    }
+
+    /// What it says of the segment's records.
+    pub(super) fn sorted(&self) -> Sorted {
+        let Described { record_count, last_seq, .. } = self.checked.described;
+        Sorted { rows: Rows::new(self.bytes.part(self.checked.rows.clone())), record_count, last_seq }
+    }
+
+    /// `false`: no record of a key with this hash is in the segment. `true` is wrong at most once in a hundred times.
+    pub(super) fn may_hold(&self, hash: u64) -> bool {
+        filter::may_hold(&self.bytes[self.checked.filter.clone()], hash)
+    }
+
+    /// Reads and checks all of `segment`, which is sealed, and writes its hint; `None`, and no file, when it is damaged.
+    /// Takes 40 bytes of memory a record, and the keys.
+    ///
+    /// # Errors
+    /// What the operating system says; there is no hint then.
+    pub(crate) fn make(home: &Home, segment: &Segment) -> Result<Option<Self>> {
+        // Through a window: a mapping would count as this process's memory, all of it.
+        let windowed = segment.windowed(home)?;
+        let mut sorter = Sorter::default();
+        let mut scanner = Scanner::new(&windowed, Bodies::Checked);
+        while let Some(step) = scanner.next()? {
+            match step {
+                Step::Record(record) if record.damage.is_none() => sorter.add_scanned(home, &record),
+                Step::Record(_) | Step::Bad { .. } => return Ok(None),
+            }
+        }
+        if windowed.len() < segment.limit() {
+            return Ok(None);
+        }
+        Self::write(home, segment, &sorter.finish()).map(Some)
+    }
+
+    /// Writes the hint of `segment`, whose records are `sorted`. It is not synced: a crash costs the hint alone.
+    ///
+    /// # Errors
+    /// What the operating system says; there is no hint then.
+    pub(crate) fn write(home: &Home, segment: &Segment, sorted: &Sorted) -> Result<Self> {
+        let described = Described {
+            store: home.store,
+            hash_seed: home.hash_seed,
+            segment: segment.id,
+            segment_len: segment.limit(),
+            last_seq: sorted.last_seq,
+            record_count: sorted.record_count,
+        };
+        let mut hashes = sorted.rows.iter().map(|row| row.hash).collect();
+        let bytes = hint::encode(&described, sorted.rows.bytes(), &filter::build(&mut hashes));
+        let name = StoreFile::Hint(segment.id);
+        let error = |error| Error::io("write", home.directory.path(name))(error);
+        remove(home, segment.id).map_err(error)?;
+        let written = home
+            .directory
+            .open(name, Access::Create)
+            .and_then(|file| write_all_at(&*file, &bytes, 0))
+            .and_then(|()| read(home, segment));
+        match written.map(|bytes| hint::check(&bytes).map(|checked| Self { bytes, checked })) {
+            Ok(Some(hint)) => Ok(hint),
+            outcome => {
+                let _ = remove(home, segment.id);
+                Err(error(outcome.err().unwrap_or(io::ErrorKind::InvalidData.into())))
+            }
+        }
+    }
+}
+
+/// Removes the hint of segment `id`, if there is one. A file that is mapped stays readable until it is let go.
+pub(crate) fn remove(home: &Home, id: SegmentId) -> io::Result<()> {
+    match home.directory.remove(StoreFile::Hint(id)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn read(home: &Home, segment: &Segment) -> io::Result<Value> {
+    let file = home.directory.open(StoreFile::Hint(segment.id), Access::Read)?;
+    let len = file.len()?;
+    // No hint is that long: a record takes 40 bytes at least, its row 16 and its share of the filter two.
+    if len > segment.limit().saturating_add(4096) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mapping = match home.read_with {
+        ReadWith::Mmap if len > 0 => file.map(len)?,
+        _ => None,
+    };
+    if let Some(mapping) = mapping {
+        mapping.expose(len);
+        return Ok(Value::mapped(mapping, 0..len as usize));
+    }
+    let mut bytes = vec![0; len as usize];
+    read_exact_at(&*file, &mut bytes, 0)?;
+    Ok(Value::owned(Arc::from(bytes), 0..len as usize))
+}

@@ -1,0 +1,146 @@
+//! The records of a segment in key order: read from its hint, or sorted when somebody asks.
+//!
+//! The order of a segment without a hint is kept in sorted runs, as in a log-structured merge tree: what was appended
+//! since the last time becomes a run, and runs of similar length are merged, so that each row is moved a number of times
+//! that grows with the logarithm of their count. A store that never asks pays nothing.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::hint::Hint;
+use super::rows::Rows;
+use super::sorter::{Sorted, Sorter};
+use super::{Bodies, Home, Scanner, Segment, Step};
+use crate::error::Result;
+
+/// What is known of a segment's order.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    /// Guards the runs while they are made; held during that, so that no two threads sort the same. No other lock is taken
+    /// under it.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+enum Known {
+    /// Nobody has asked yet.
+    #[default]
+    Nothing,
+    Hinted(Hint),
+    Sorted {
+        runs: Vec<Rows>,
+        /// Rows of the records before this byte are in the runs.
+        sorted_to: u64,
+    },
+}
+
+impl Order {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // What is half made is not kept.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Segment {
+    /// Rows of every record there is now, in one or more runs, each in (key, newest first) order. From a hint nothing is
+    /// read; else the records that nobody has asked for yet are read and sorted, and 16 bytes kept for each.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn order(&self, home: &Home) -> Result<Vec<Rows>> {
+        let mut known = self.order.lock();
+        self.look_for_hint(home, &mut known);
+        let (runs, sorted_to) = match &mut *known {
+            Known::Hinted(hint) => return Ok(vec![hint.sorted().rows]),
+            Known::Sorted { runs, sorted_to } => (runs, sorted_to),
+            // Looked for just now: there is none.
+            Known::Nothing => return Ok(Vec::new()),
+        };
+        let end = self.len();
+        if *sorted_to < end {
+            let run = sorted(home, self, *sorted_to)?;
+            merge_into(self, runs, run)?;
+            *sorted_to = end;
+        }
+        Ok(runs.clone())
+    }
+
+    /// Whether the segment may hold a record of `key`. A hint's filter answers for nearly all that are not there; where it
+    /// cannot, the key is looked for.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn may_hold(&self, home: &Home, hash: u64, key: &[u8]) -> Result<bool> {
+        {
+            let mut known = self.order.lock();
+            self.look_for_hint(home, &mut known);
+            if let Known::Hinted(hint) = &*known
+                && !hint.may_hold(hash)
+            {
+                return Ok(false);
+            }
+        }
+        for rows in self.order(home)? {
+            if rows.may_hold(self, hash, key)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What the segment's hint says, if it has one that describes it.
+    pub(crate) fn hinted(&self, home: &Home) -> Option<Sorted> {
+        let mut known = self.order.lock();
+        self.look_for_hint(home, &mut known);
+        match &*known {
+            Known::Hinted(hint) => Some(hint.sorted()),
+            Known::Nothing | Known::Sorted { .. } => None,
+        }
+    }
+
+    /// Keeps `rows` of all records there are, until more are appended or a hint takes their place.
+    pub(crate) fn take_sorted(&self, rows: Rows) {
+        *self.order.lock() = Known::Sorted { runs: vec![rows], sorted_to: self.len() };
+    }
+
+    /// Goes over to `hint`: what was sorted in memory is not needed any more.
+    pub(crate) fn take_hint(&self, hint: Hint) {
+        *self.order.lock() = Known::Hinted(hint);
+    }
+
+    fn look_for_hint(&self, home: &Home, known: &mut Known) {
+        if matches!(known, Known::Nothing) {
+            *known = match Hint::open(home, self) {
+                Some(hint) => Known::Hinted(hint),
+                None => Known::Sorted { runs: Vec::new(), sorted_to: 0 },
+            };
+        }
+    }
+}
+
+/// Rows of the records from `from` on, sorted. Damage costs the damaged records alone: who reads them is told.
+fn sorted(home: &Home, segment: &Segment, from: u64) -> Result<Rows> {
+    let mut sorter = Sorter::default();
+    let mut scanner = Scanner::new(segment, Bodies::Skipped).starting_at(from);
+    while let Some(step) = scanner.next()? {
+        match step {
+            Step::Record(record) => sorter.add_scanned(home, &record),
+            Step::Bad { .. } => {
+                scanner.resync()?;
+            }
+        }
+    }
+    Ok(sorter.finish().rows)
+}
+
+/// Adds `run` and merges the last runs while one is not much longer than the next.
+fn merge_into(segment: &Segment, runs: &mut Vec<Rows>, run: Rows) -> Result<()> {
+    runs.push(run);
+    while let [.., older, newer] = runs.as_slice()
+        && older.len() <= newer.len().saturating_mul(2)
+    {
+        let merged = older.merged(newer, segment)?;
+        runs.truncate(runs.len() - 2);
+        runs.push(merged);
+    }
+    Ok(())
+}

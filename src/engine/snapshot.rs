@@ -1,0 +1,130 @@
+//! Layer 9: a store as it was at one moment.
+
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use super::scan::{Entry, Keys, Scan};
+use super::segment::Record;
+use super::state::Frozen;
+use super::value::Value;
+use crate::error::Result;
+
+/// A store as it was at one moment: reads see that moment, whatever is written, sealed and compacted meanwhile.
+///
+/// Making one takes microseconds and no memory to speak of; while it lives, a part of the index that is written to is copied
+/// first, and files that are compacted away keep their disk space. Records that expire go on expiring. Clones are handles to
+/// the same snapshot, which stays good after the store was closed.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let store = logkv::Store::open(dir.path())?;
+/// store.put("k", "before")?;
+/// let snapshot = store.snapshot()?;
+/// store.put("k", "after")?;
+/// assert_eq!(snapshot.get("k")?.as_deref(), Some(&b"before"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Snapshot(Arc<Frozen>);
+
+impl Snapshot {
+    pub(crate) fn new(frozen: Frozen) -> Self {
+        Self(Arc::new(frozen))
+    }
+
+    /// As [`Store::get`](crate::Store::get).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged) when the key's record is not as it was written, and what the operating
+    /// system says.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        self.0.find(key.as_ref())?.map(Record::into_value).transpose()
+    }
+
+    /// As [`Store::get_entry`](crate::Store::get_entry).
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
+        self.0.find(key.as_ref())?.map(Entry::of).transpose()
+    }
+
+    /// Whether `key` was there.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        Ok(self.0.find(key.as_ref())?.is_some())
+    }
+
+    /// The number of keys there were.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.0.count()
+    }
+
+    /// Whether there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// As [`Store::keys`](crate::Store::keys).
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn keys(&self, range: impl RangeBounds<[u8]>) -> Result<Keys> {
+        Keys::new(Arc::clone(&self.0), &range)
+    }
+
+    /// As [`Store::scan`](crate::Store::scan).
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<Scan> {
+        Scan::new(Arc::clone(&self.0), &range)
+    }
+
+    /// As [`Store::keys_with_prefix`](crate::Store::keys_with_prefix).
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn keys_with_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Keys> {
+        let end = prefix_end(prefix.as_ref());
+        self.keys((Bound::Included(prefix.as_ref()), bound_before(end.as_deref())))
+    }
+
+    /// As [`Store::scan_prefix`](crate::Store::scan_prefix).
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Scan> {
+        let end = prefix_end(prefix.as_ref());
+        self.scan((Bound::Included(prefix.as_ref()), bound_before(end.as_deref())))
+    }
+}
+
+/// The first key after all those that start with `prefix`; `None` when there can be none.
+fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+fn bound_before(end: Option<&[u8]>) -> Bound<&[u8]> {
+    end.map_or(Bound::Unbounded, Bound::Excluded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_the_next_key_without_it() {
+        assert_eq!(prefix_end(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(prefix_end(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(prefix_end(b"\xff"), None);
+        assert_eq!(prefix_end(b""), None);
+    }
+}

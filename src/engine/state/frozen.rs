@@ -1,0 +1,74 @@
+//! What readers see, held at one moment.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{SegmentSet, State, address_of};
+use crate::engine::keydir::Snapshot;
+use crate::engine::segment::{Record, Rows, Segment};
+use crate::error::Result;
+
+/// The index and the segments as they were at one moment, whatever is written and compacted meanwhile.
+pub(crate) struct Frozen {
+    pub(crate) state: Arc<State>,
+    index: Snapshot,
+    set: Arc<SegmentSet>,
+}
+
+impl Frozen {
+    pub(super) fn new(state: Arc<State>, index: Snapshot, set: Arc<SegmentSet>) -> Self {
+        Self { state, index, set }
+    }
+
+    /// The number of keys.
+    pub(crate) fn count(&self) -> u64 {
+        self.index.count()
+    }
+
+    /// The index.
+    pub(crate) fn index(&self) -> &Snapshot {
+        &self.index
+    }
+
+    /// The segments.
+    pub(crate) fn segments(&self) -> &SegmentSet {
+        &self.set
+    }
+
+    /// The record of `key`, checked; `None` when there was none or it has expired.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
+        let candidates = self.index.candidates(self.state.hash(key))?;
+        let found = self.set.find(&candidates, key).unwrap_or(Ok(None))?;
+        Ok(found.filter(|record| !self.state.has_expired(record)))
+    }
+
+    /// Whether the record at `at` of `segment`, of a key with this hash, was its key's newest.
+    ///
+    /// # Errors
+    /// What the operating system says, when a part of the index has to be made anew.
+    pub(crate) fn points_to(&self, hash: u64, segment: &Segment, at: u64) -> Result<bool> {
+        self.index.points_to(hash, address_of(segment, at))
+    }
+
+    /// Each segment, and rows of all its records.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn ordered(&self) -> Result<Vec<(Arc<Segment>, Rows)>> {
+        let mut sources = Vec::new();
+        for segment in self.set.iter() {
+            let runs = segment.order(&self.state.home)?;
+            sources.extend(runs.into_iter().map(|rows| (Arc::clone(segment), rows)));
+        }
+        Ok(sources)
+    }
+}
+
+impl fmt::Debug for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frozen").field("keys", &self.count()).finish_non_exhaustive()
+    }
+}

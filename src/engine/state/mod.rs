@@ -1,0 +1,205 @@
+//! Layer 5: what readers see — the keydir and the segments it points into: find, publish, replace.
+
+mod frozen;
+mod replay;
+mod set;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use super::clock::Clock;
+use super::format::record::Kind;
+use super::keydir::{Address, Keydir};
+use super::segment::{Home, Record, Segment};
+use crate::error::Result;
+pub(crate) use frozen::Frozen;
+pub(crate) use replay::Replay;
+pub(crate) use set::{SegmentSet, address_of};
+
+/// An older put that a new record of the same key replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    pub(crate) address: Address,
+    /// Bytes that die with it.
+    pub(crate) len: u64,
+}
+
+/// A record in the log that readers do not see yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unpublished {
+    pub(crate) hash: u64,
+    pub(crate) address: Address,
+    pub(crate) len: u64,
+    pub(crate) kind: Kind,
+    /// What it replaces when it is published, everything before it having been published.
+    pub(crate) replaced: Option<Replaced>,
+}
+
+/// A record that a compaction has copied, on its way into the index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    pub(crate) hash: u64,
+    pub(crate) from: Address,
+    /// `None`: it has expired, and its key goes.
+    pub(crate) to: Option<Address>,
+    pub(crate) len: u64,
+}
+
+/// What readers see. Reading takes one shard's lock for one lookup, and no other lock.
+pub(crate) struct State {
+    pub(crate) home: Home,
+    clock: Arc<dyn Clock>,
+    /// The latest time that was asked for: no expired key comes back because a clock stepped back.
+    latest_ms: AtomicU64,
+    pub(crate) keydir: Keydir,
+    /// Swapped whole by the writer: a segment is in the set before a slot points into it, and leaves it after the last slot
+    /// that did.
+    set: ArcSwap<SegmentSet>,
+}
+
+impl State {
+    pub(crate) fn new(home: Home, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
+        Self { home, clock, latest_ms: AtomicU64::new(0), keydir, set: ArcSwap::default() }
+    }
+
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        self.home.hash(key)
+    }
+
+    /// The segments as they are now.
+    pub(crate) fn segments(&self) -> Arc<SegmentSet> {
+        self.set.load_full()
+    }
+
+    /// Lets readers find what `change` makes of the segments. The caller is the only writer.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub(crate) fn change_segments<T>(&self, change: impl FnOnce(&mut SegmentSet) -> Result<T>) -> Result<T> {
+        let mut set = SegmentSet::clone(&self.set.load());
+        let made = change(&mut set)?;
+        self.set.store(Arc::new(set));
+        Ok(made)
+    }
+
+    /// The newest record of `key`, checked; `None` when there is none or it has expired.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
+        let hash = self.hash(key);
+        // Before the lookup: while this set is held, no page of its segments is given to another one. So a slot's page is
+        // its own segment's, or not in this set, which is then too old.
+        let mut set = self.set.load();
+        loop {
+            let candidates = self.keydir.candidates(hash)?;
+            if let Some(found) = set.find(&candidates, key) {
+                return found.map(|record| record.filter(|record| !self.has_expired(record)));
+            }
+            let newer = self.set.load();
+            if Arc::ptr_eq(&set, &newer) {
+                return Ok(None);
+            }
+            set = newer;
+        }
+    }
+
+    /// The time, which never goes back.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let now_ms = self.clock.now_ms();
+        now_ms.max(self.latest_ms.fetch_max(now_ms, Ordering::Relaxed))
+    }
+
+    pub(crate) fn has_expired(&self, record: &Record) -> bool {
+        record.expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms())
+    }
+
+    /// The record that the keydir points to for `key`, expired or not, for a writer to replace; its body is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn replaceable(&self, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
+        let candidates = self.keydir.candidates(hash)?;
+        let set = self.set.load();
+        for address in candidates.iter() {
+            if let Some((segment, at)) = set.locate(address)
+                && let Some(len) = segment.len_if_key(at, key)?
+            {
+                return Ok(Some(Replaced { address, len }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the keydir points to the record at `at` of `segment`, of a key with this hash.
+    ///
+    /// # Errors
+    /// What the operating system says, when a part of the keydir has to be made anew.
+    pub(crate) fn points_to(&self, hash: u64, segment: &Segment, at: u64) -> Result<bool> {
+        self.keydir.points_to(hash, address_of(segment, at))
+    }
+
+    /// Lets readers see `record`. In log order, by the only writer; it cannot fail.
+    pub(crate) fn publish(&self, record: &Unpublished) {
+        let set = self.set.load();
+        let Unpublished { hash, address, len, kind, replaced } = *record;
+        if let Some((segment, _)) = set.locate(address) {
+            segment.usage.add_record();
+            match kind {
+                Kind::Put => segment.usage.add_live(len),
+                Kind::Delete => segment.usage.add_tombstone(len),
+                Kind::Other(_) => {}
+            }
+        }
+        if let Some((segment, _)) = replaced.and_then(|replaced| set.locate(replaced.address)) {
+            segment.usage.remove_live(replaced.map_or(0, |replaced| replaced.len));
+        }
+        match (kind, replaced) {
+            (Kind::Put, None) => self.keydir.insert(hash, address),
+            (Kind::Put, Some(replaced)) => {
+                self.keydir.replace(hash, replaced.address, address);
+            }
+            (Kind::Delete, Some(replaced)) => {
+                self.keydir.remove(hash, replaced.address);
+            }
+            (Kind::Delete, None) | (Kind::Other(_), _) => {}
+        }
+    }
+
+    /// Lets readers find a copied record at its new place, if they still found it at the old one. Both segments are in the
+    /// set, and the caller is the only writer.
+    pub(crate) fn move_record(&self, moved: &Moved) {
+        let is_current = match moved.to {
+            Some(to) => self.keydir.replace(moved.hash, moved.from, to),
+            None => self.keydir.remove(moved.hash, moved.from),
+        };
+        if !is_current {
+            return;
+        }
+        let set = self.set.load();
+        if let Some((segment, _)) = set.locate(moved.from) {
+            segment.usage.remove_live(moved.len);
+        }
+        if let Some((segment, _)) = moved.to.and_then(|to| set.locate(to)) {
+            segment.usage.add_live(moved.len);
+        }
+    }
+
+    /// The index and the segments as they are now, if no write is under way.
+    pub(crate) fn freeze(self: &Arc<Self>) -> Frozen {
+        // The set after the index: a slot's segment was in the set before the slot was. No compaction ends in between: the
+        // caller holds the log's lock, or there is no writer.
+        let index = self.keydir.snapshot();
+        Frozen::new(Arc::clone(self), index, self.segments())
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("keydir", &self.keydir).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,181 @@
+//! The segments of a log, and which page of the address space belongs to which.
+
+use std::sync::{Arc, Weak};
+
+use crate::engine::keydir::{Address, Candidates};
+use crate::engine::location::SegmentId;
+use crate::engine::segment::{Record, Segment};
+use crate::error::{Error, Result};
+
+/// The log's address space is dealt out in pages of 64 MiB; a segment takes whole ones.
+pub(crate) const PAGE_LEN: u64 = 64 << 20;
+/// Addresses count units of 8 bytes, on which every record starts.
+const UNIT_LEN: u64 = 8;
+const PAGE_UNITS: u64 = PAGE_LEN / UNIT_LEN;
+/// 2^40 units of 8 bytes: 8 TiB.
+const PAGE_COUNT_MAX: usize = ((1 << 40) / PAGE_UNITS) as usize;
+
+fn page_count(len: u64) -> usize {
+    len.div_ceil(PAGE_LEN).max(1) as usize
+}
+
+/// The address of the record at `at` in `segment`.
+pub(crate) fn address_of(segment: &Segment, at: u64) -> Address {
+    Address(u64::from(segment.first_page) * PAGE_UNITS + at / UNIT_LEN)
+}
+
+/// The segments, and which page of the address space belongs to which. Never changed while readers have it: a new set
+/// replaces it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SegmentSet {
+    /// In log order.
+    segments: Vec<Arc<Segment>>,
+    pages: Vec<Page>,
+}
+
+/// Whose 64 MiB of the address space these are.
+#[derive(Clone, Debug, Default)]
+enum Page {
+    #[default]
+    Free,
+    Of(Arc<Segment>),
+    /// Kept for a segment that is being made.
+    Reserved,
+    /// A removed segment's, which a reader with an older set may still look into: free when nobody has it any more.
+    Left(Weak<Segment>),
+}
+
+impl Page {
+    /// Whether page number `index`, which this is, may be dealt out.
+    fn is_free(&self, index: usize) -> bool {
+        match self {
+            Self::Free => true,
+            // What a sealed segment did not use of its capacity, no slot ever pointed to.
+            Self::Of(segment) => index >= segment.first_page as usize + page_count(segment.limit()),
+            Self::Reserved => false,
+            Self::Left(segment) => segment.strong_count() == 0,
+        }
+    }
+}
+
+impl SegmentSet {
+    /// The segments in log order.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> + ExactSizeIterator {
+        self.segments.iter()
+    }
+
+    /// The first of enough free pages in a row for a segment of `capacity` bytes.
+    ///
+    /// # Errors
+    /// [`Error::Full`].
+    pub(crate) fn free_page(&self, capacity: u64) -> Result<u32> {
+        let wanted = page_count(capacity);
+        let mut first = 0;
+        for (index, page) in self.pages.iter().enumerate() {
+            if !page.is_free(index) {
+                first = index + 1;
+            } else if index + 1 - first == wanted {
+                break;
+            }
+        }
+        if first + wanted > PAGE_COUNT_MAX { Err(Error::Full) } else { Ok(first as u32) }
+    }
+
+    /// How long a segment may become whose pages start at `first`, when it wants `capacity` bytes.
+    pub(crate) fn room_at(&self, first: u32, capacity: u64) -> u64 {
+        let pages = self.pages.iter().enumerate().skip(first as usize).take(page_count(capacity));
+        let taken = pages.into_iter().find(|(index, page)| !page.is_free(*index));
+        taken.map_or(capacity, |(index, _)| (index as u64 - u64::from(first)) * PAGE_LEN)
+    }
+
+    /// Keeps pages for a segment of `capacity` bytes that is being made; the first of them.
+    ///
+    /// # Errors
+    /// [`Error::Full`].
+    pub(crate) fn reserve(&mut self, capacity: u64) -> Result<u32> {
+        let first = self.free_page(capacity)?;
+        self.fill(first, page_count(capacity), &Page::Reserved);
+        Ok(first)
+    }
+
+    /// Gives back what was reserved from page `first` on.
+    pub(crate) fn release(&mut self, first: u32) {
+        for page in self.pages.iter_mut().skip(first as usize) {
+            if !matches!(page, Page::Reserved) {
+                break;
+            }
+            *page = Page::Free;
+        }
+    }
+
+    /// Adds `segment`, whose first page is free, at the log's end.
+    pub(crate) fn push(&mut self, segment: Arc<Segment>) {
+        self.deal_pages(&segment);
+        self.segments.push(segment);
+    }
+
+    /// Adds `segments`, whose pages were reserved, behind segment `last`, in their order.
+    pub(crate) fn insert_after(&mut self, last: SegmentId, segments: &[Arc<Segment>]) {
+        for segment in segments {
+            self.release(segment.first_page);
+            self.deal_pages(segment);
+        }
+        let at = self.segments.iter().position(|segment| segment.id == last).map_or(0, |at| at + 1);
+        self.segments.splice(at..at, segments.iter().cloned());
+    }
+
+    /// Takes out the segments `ids`. Their pages are dealt out again when no reader can look into them any more.
+    pub(crate) fn remove(&mut self, ids: &[SegmentId]) {
+        self.segments.retain(|segment| !ids.contains(&segment.id));
+        for page in &mut self.pages {
+            if let Page::Of(segment) = page
+                && ids.contains(&segment.id)
+            {
+                *page = Page::Left(Arc::downgrade(segment));
+            }
+        }
+    }
+
+    fn deal_pages(&mut self, segment: &Arc<Segment>) {
+        self.fill(segment.first_page, page_count(segment.limit()), &Page::Of(Arc::clone(segment)));
+    }
+
+    fn fill(&mut self, first: u32, count: usize, page: &Page) {
+        let range = first as usize..first as usize + count;
+        if self.pages.len() < range.end {
+            self.pages.resize(range.end, Page::Free);
+        }
+        self.pages[range].fill(page.clone());
+    }
+
+    /// The segment and the offset that `address` names.
+    pub(crate) fn locate(&self, address: Address) -> Option<(&Arc<Segment>, u64)> {
+        let Page::Of(segment) = self.pages.get((address.0 / PAGE_UNITS) as usize)? else { return None };
+        let at = (address.0 - u64::from(segment.first_page) * PAGE_UNITS) * UNIT_LEN;
+        (at < segment.limit()).then_some((segment, at))
+    }
+
+    /// The record of `key` among `candidates`, checked, or the error of reading it; `None` when a candidate's segment is
+    /// not in this set, and the record may be there.
+    pub(crate) fn find(&self, candidates: &Candidates, key: &[u8]) -> Option<Result<Option<Record>>> {
+        let mut failure = None;
+        let mut is_too_old = false;
+        for address in candidates.iter() {
+            let Some((segment, at)) = self.locate(address) else {
+                is_too_old = true;
+                continue;
+            };
+            match segment.lookup(at, key) {
+                Ok(Some(record)) => return Some(Ok(Some(record))),
+                Ok(None) => {}
+                // It may be another key's: an intact record of this one goes before it.
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            _ if is_too_old => None,
+            Some(error) => Some(Err(error)),
+            None => Some(Ok(None)),
+        }
+    }
+}
