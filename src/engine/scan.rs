@@ -93,15 +93,16 @@ impl Ordered {
         let set = state.segments();
         let (mut keys, mut failures) = (Vec::new(), Vec::new());
         for address in snapshot.addresses() {
-            match read(&set, address) {
-                Some(Ok(record)) => {
+            let found = address.map(|address| read(&set, address).map(|record| (record, address)));
+            match found {
+                Ok(Some((Ok(record), address))) => {
                     let key = record.key();
                     if range.contains(&*key) {
                         keys.push((key, address));
                     }
                 }
-                Some(Err(error)) => failures.push(error),
-                None => {}
+                Ok(Some((Err(error), _))) | Err(error) => failures.push(error),
+                Ok(None) => {}
             }
         }
         keys.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));

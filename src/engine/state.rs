@@ -121,9 +121,9 @@ impl State {
     /// The newest record of `key`, checked; `None` when there is none or it has expired.
     ///
     /// # Errors
-    /// [`Error::Damaged`], and what the operating system says.
+    /// [`Error::Damaged`], what the operating system says, and those of the rebuild of a damaged shard.
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
-        let candidates = self.keydir.candidates(self.hash(key));
+        let candidates = self.keydir.candidates(self.hash(key))?;
         // After the lookup: a slot's segment was in the set before the slot was.
         let set = self.set.load();
         let mut failure = None;
@@ -147,9 +147,9 @@ impl State {
     /// looked at.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// What the operating system says, and those of the rebuild of a damaged shard.
     pub(crate) fn replaceable(&self, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
-        let candidates = self.keydir.candidates(hash);
+        let candidates = self.keydir.candidates(hash)?;
         let set = self.set.load();
         for address in candidates.iter() {
             if let Some((segment, at)) = set.locate(address)
@@ -162,12 +162,15 @@ impl State {
     }
 
     /// Whether the keydir points to the record of `key` at `at` of `segment`.
-    pub(crate) fn points_to(&self, key: &[u8], segment: &Segment, at: u64) -> bool {
-        let address = address_of(segment, at);
-        self.keydir.candidates(self.hash(key)).iter().any(|candidate| candidate == address)
+    ///
+    /// # Errors
+    /// Those of the rebuild of a damaged shard.
+    pub(crate) fn points_to(&self, key: &[u8], segment: &Segment, at: u64) -> Result<bool> {
+        self.keydir.points_to(self.hash(key), address_of(segment, at))
     }
 
-    /// Lets readers see `record`. In log order, by the only writer; it cannot fail.
+    /// Lets readers see `record`. In log order, by the only writer; it cannot fail, since the writer has looked for what
+    /// it replaces ([`State::replaceable`]).
     pub(crate) fn publish(&self, record: &Unpublished) {
         let set = self.set.load();
         let Unpublished { hash, address, len, kind, replaced } = *record;

@@ -5,7 +5,6 @@
 //! every hash is XXH3 (64 bits, seeded).
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the keydir is to use it"))]
 pub(crate) mod keydir_file;
 pub(crate) mod manifest;
 pub(crate) mod record;

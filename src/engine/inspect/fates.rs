@@ -77,14 +77,14 @@ impl Fates {
         &mut self,
         segment: &Segment,
         pieces: &[Piece],
-        is_live: impl Fn(&[u8], u64) -> Option<bool>,
+        is_live: impl Fn(&[u8], u64) -> Result<Option<bool>>,
     ) -> Result<()> {
         let mut has_index = true;
         for (index, piece) in pieces.iter().enumerate() {
             let (Some((at, _, Kind::Put)), None) = (sound(piece), self.known.borrow()[index].next) else {
                 continue;
             };
-            match is_live(&segment.key_at(at)?, at) {
+            match is_live(&segment.key_at(at)?, at)? {
                 Some(true) => self.known.borrow_mut()[index].next = Some(None),
                 Some(false) => {}
                 None => {

@@ -135,8 +135,9 @@ fn take_apart(
         segment,
         pieces,
     };
-    let is_live =
-        |key: &[u8], at| known.as_ref().zip(state).map(|(known, state)| state.points_to(key, known, at));
+    let is_live = |key: &[u8], at| {
+        known.as_ref().zip(state).map(|(known, state)| state.points_to(key, known, at)).transpose()
+    };
     inspection.fates.settle_live(&inspection.segment, &inspection.pieces, is_live)?;
     inspection.sum_up();
     Ok(inspection)
