@@ -30,9 +30,10 @@
 //!
 //! # Lock order
 //! 1. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing; not held during a shared sync;
-//! 2. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
+//! 2. a mapped shard's check (`keydir::shard`): the first look into it, and its rebuild from the segments;
+//! 3. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
 //!
-//! `syncer`'s lock stands alone. Readers take rank 2 only.
+//! `syncer`'s lock stands alone. Readers take ranks 2 and 3 only, one after the other.
 
 pub(crate) mod background;
 pub(crate) mod batch;

@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 pub(crate) mod hint;
+pub(crate) mod keydir_file;
 pub(crate) mod manifest;
 pub(crate) mod record;
 pub(crate) mod segment_header;

@@ -31,6 +31,7 @@ impl Mapping {
         //   (kept by `segment::writer`), by one process (kept by the lock, `fs::dir`);
         // - recovery cuts a torn tail before it maps the segment; a read-only open does not map a segment that somebody
         //   may be writing to or recovering (kept by `recovery::load`); files are unlinked, never overwritten;
+        // - the keydir is written to a new file, whole, before it is mapped (`keydir::file`);
         // - a program that is not logkv and truncates or rewrites a segment under us breaks this. Directories of other
         //   users, and those that everybody may write to, are refused (kept by `recovery`).
         let bytes = unsafe { MmapOptions::new().len(len).map(file)? };

@@ -1,0 +1,323 @@
+//! The file KEYDIR: the keydir as it was at one moment of the log.
+//!
+//! ```text
+//!  0                8     10    12          14    16            32          40            48          56              60            64
+//!  | LOGKVKDR       |major|minor|header_len | pad | store id    | hash_seed | covered_seq | key_count | segment_count | shard_count |
+//!  | 8 bytes        | u16 | u16 | u16       | u16 | 16 bytes    | u64       | u64         | u64       | u32           | u32         |
+//!
+//!  then a row a covered segment, in log order:
+//!  0    8     16           20    24             32           40         48                56              64
+//!  | id | len | first_page | pad | record_count | live_count | live_len | tombstone_count | tombstone_len |
+//!  |u64 | u64 | u32        | u32 | u64          | u64        | u64      | u64             | u64           |
+//!
+//!  then a row a shard:
+//!  0          8            12         16      20    24
+//!  | slots_at | slot_count | capacity | count | crc |
+//!  | u64      | u32        | u32      | u32   | u32 |
+//!
+//!  then the head's checksum, then the slots of shard after shard:
+//!  0     4     8
+//!  | crc | pad | slots, u64 each ...
+//!  | u32 | u32 |
+//! ```
+//!
+//! All of this but the slots is the head. Its `crc` is the CRC-32C of everything before it, a shard's that of the
+//! shard's slots: the head is believed at once, a shard when it is first looked into. The slots follow the head and
+//! each other without a gap, and end where the file ends; all of them stand on multiples of 8, so that they are
+//! numbers as they lie in memory. A later minor version may make the header longer; its readers skip what they do
+//! not know. A file that is not exactly like this is no keydir, and another one is made from the log.
+
+mod rows;
+
+use super::segment_header::StoreId;
+use super::{array, put, u16_at, u32_at, u64_at};
+use crate::engine::location::Seqno;
+pub(crate) use rows::{Covered, ShardRow};
+use rows::{SEGMENT_ROW_LEN, SHARD_ROW_LEN};
+
+const MAGIC: [u8; 8] = *b"LOGKVKDR";
+const MAGIC_AT: usize = 0;
+const MAJOR_AT: usize = MAGIC_AT + MAGIC.len();
+const MINOR_AT: usize = MAJOR_AT + size_of::<u16>();
+const HEADER_LEN_AT: usize = MINOR_AT + size_of::<u16>();
+const STORE_AT: usize = HEADER_LEN_AT + size_of::<u16>() + size_of::<u16>();
+const HASH_SEED_AT: usize = STORE_AT + 16;
+const COVERED_SEQ_AT: usize = HASH_SEED_AT + size_of::<u64>();
+const KEY_COUNT_AT: usize = COVERED_SEQ_AT + size_of::<u64>();
+const SEGMENT_COUNT_AT: usize = KEY_COUNT_AT + size_of::<u64>();
+const SHARD_COUNT_AT: usize = SEGMENT_COUNT_AT + size_of::<u32>();
+const HEADER_LEN: usize = SHARD_COUNT_AT + size_of::<u32>();
+
+/// The head's checksum, and zeros up to the next multiple of 8.
+const HEAD_CRC_LEN: usize = size_of::<u64>();
+// The layout is stored on disk. If this fails, bump the format version.
+const _: () = assert!(HEADER_LEN == 64);
+
+const MAJOR: u16 = 1;
+const MINOR: u16 = 0;
+/// Longest header that is believed: longer ones only come from damage.
+const HEADER_LEN_MAX: usize = 4096;
+
+/// The shards of the keydir, in memory and in the file.
+pub(crate) const SHARD_COUNT: usize = 1024;
+const SHARD_ROWS_LEN: usize = SHARD_COUNT * SHARD_ROW_LEN;
+
+/// What a keydir's file is about: whose it is, and up to where it knows the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Covering {
+    pub(crate) store: StoreId,
+    pub(crate) hash_seed: u64,
+    /// The newest record that the slots know of.
+    pub(crate) covered_seq: Seqno,
+    /// In log order.
+    pub(crate) segments: Vec<Covered>,
+}
+
+/// Everything in the file but the slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeydirHead {
+    pub(crate) about: Covering,
+    /// As many as there are shards.
+    pub(crate) shards: Vec<ShardRow>,
+}
+
+impl KeydirHead {
+    /// Keys in all shards.
+    pub(crate) fn key_count(&self) -> u64 {
+        self.shards.iter().map(|shard| u64::from(shard.count)).sum()
+    }
+}
+
+/// The length of a head that covers `segment_count` segments, in bytes: the slots start there.
+pub(crate) fn head_len(segment_count: usize) -> u64 {
+    let segment_rows = segment_count.saturating_mul(SEGMENT_ROW_LEN);
+    segment_rows.saturating_add(HEADER_LEN + SHARD_ROWS_LEN + HEAD_CRC_LEN) as u64
+}
+
+/// The head's bytes, checksum included.
+pub(crate) fn encode_head(head: &KeydirHead) -> Vec<u8> {
+    let mut bytes = header_bytes(head).to_vec();
+    for segment in &head.about.segments {
+        bytes.extend_from_slice(&segment.encode());
+    }
+    for shard in &head.shards {
+        bytes.extend_from_slice(&shard.encode());
+    }
+    let crc = u64::from(crc32c::crc32c(&bytes));
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// The head of the file of `file_len` bytes that starts with `bytes`, which may go on behind the head; `None` when it
+/// is not exactly as it was written, or of a version that is not known.
+#[cfg_attr(not(test), expect(dead_code, reason = "recovery is to read the file"))]
+pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
+    let header = bytes.get(..HEADER_LEN)?;
+    let is_known = array(header, MAGIC_AT) == MAGIC
+        && u16_at(header, MAJOR_AT) == MAJOR
+        && u32_at(header, SHARD_COUNT_AT) == SHARD_COUNT as u32;
+    let header_len = usize::from(u16_at(header, HEADER_LEN_AT));
+    if !is_known || !(HEADER_LEN..=HEADER_LEN_MAX).contains(&header_len) || !header_len.is_multiple_of(8) {
+        return None;
+    }
+    let segment_count = usize::try_from(u32_at(header, SEGMENT_COUNT_AT)).ok()?;
+    let shards_at = segment_count.checked_mul(SEGMENT_ROW_LEN)?.checked_add(header_len)?;
+    let crc_at = shards_at.checked_add(SHARD_ROWS_LEN)?;
+    let head_len = crc_at.checked_add(HEAD_CRC_LEN)?;
+    // Nothing is allocated before the counts are known to be no larger than what is there.
+    let (checked, crc) = bytes.get(..head_len)?.split_at_checked(crc_at)?;
+    if u64_at(crc, 0) != u64::from(crc32c::crc32c(checked)) {
+        return None;
+    }
+    let about = Covering {
+        store: StoreId(array(header, STORE_AT)),
+        hash_seed: u64_at(header, HASH_SEED_AT),
+        covered_seq: Seqno(u64_at(header, COVERED_SEQ_AT)),
+        segments: rows(checked.get(header_len..shards_at)?, SEGMENT_ROW_LEN, Covered::decode),
+    };
+    let head = KeydirHead { about, shards: rows(checked.get(shards_at..)?, SHARD_ROW_LEN, ShardRow::decode) };
+    let agrees = head.key_count() == u64_at(header, KEY_COUNT_AT)
+        && fill_the_file(&head.shards, head_len as u64, file_len);
+    agrees.then_some(head)
+}
+
+/// Whether the shards' slots follow each other from `start` to `file_len`, and their counts can be right.
+fn fill_the_file(shards: &[ShardRow], start: u64, file_len: u64) -> bool {
+    let end = shards.iter().try_fold(start, |at, shard| {
+        let fits = shard.count <= shard.slot_count && shard.capacity <= shard.slot_count;
+        (fits && shard.slots_at == at).then(|| shard.end()).flatten()
+    });
+    end == Some(file_len)
+}
+
+fn rows<T>(bytes: &[u8], row_len: usize, row: fn(&[u8]) -> T) -> Vec<T> {
+    bytes.chunks_exact(row_len).map(row).collect()
+}
+
+fn header_bytes(head: &KeydirHead) -> [u8; HEADER_LEN] {
+    let about = &head.about;
+    let mut bytes = [0; HEADER_LEN];
+    let mut set = |at: usize, field: &[u8]| put(&mut bytes, at, field);
+    set(MAGIC_AT, &MAGIC);
+    set(MAJOR_AT, &MAJOR.to_le_bytes());
+    set(MINOR_AT, &MINOR.to_le_bytes());
+    set(HEADER_LEN_AT, &(HEADER_LEN as u16).to_le_bytes());
+    set(STORE_AT, &about.store.0);
+    set(HASH_SEED_AT, &about.hash_seed.to_le_bytes());
+    set(COVERED_SEQ_AT, &about.covered_seq.0.to_le_bytes());
+    set(KEY_COUNT_AT, &head.key_count().to_le_bytes());
+    set(SEGMENT_COUNT_AT, &(about.segments.len() as u32).to_le_bytes());
+    set(SHARD_COUNT_AT, &(SHARD_COUNT as u32).to_le_bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rows::{CAPACITY_AT, COUNT_AT, SLOT_COUNT_AT, SLOTS_AT_AT};
+    use super::*;
+    use crate::engine::location::SegmentId;
+    use proptest::prelude::*;
+
+    fn covered(id: u64) -> Covered {
+        Covered {
+            id: SegmentId(id),
+            len: 1 << 20,
+            first_page: id as u32 - 1,
+            record_count: 9,
+            live_count: 4,
+            live_len: 400,
+            tombstone_count: 2,
+            tombstone_len: 80,
+        }
+    }
+
+    /// A head that covers two segments, with some shards empty, and the length of its file.
+    fn head() -> (KeydirHead, u64) {
+        let segments = vec![covered(1), covered(2)];
+        let mut at = head_len(segments.len());
+        let mut shards = Vec::new();
+        for index in 0..SHARD_COUNT as u32 {
+            let slot_count = index % 4;
+            shards.push(ShardRow {
+                slots_at: at,
+                slot_count,
+                capacity: slot_count / 2,
+                count: slot_count,
+                crc: index,
+            });
+            at += u64::from(slot_count) * 8;
+        }
+        let store = StoreId(*b"0123456789abcdef");
+        (KeydirHead { about: Covering { store, hash_seed: 7, covered_seq: Seqno(42), segments }, shards }, at)
+    }
+
+    /// The head's bytes after `change`, with a right checksum.
+    fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut bytes = encode_head(&head().0);
+        bytes.truncate(bytes.len() - HEAD_CRC_LEN);
+        change(&mut bytes);
+        let crc = u64::from(crc32c::crc32c(&bytes));
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_also_when_the_slots_follow() {
+        let (head, file_len) = head();
+        let mut bytes = encode_head(&head);
+        assert_eq!(bytes.len() as u64, head_len(2));
+        assert_eq!(decode(&bytes, file_len), Some(head.clone()));
+        bytes.resize(file_len as usize, 0xaa);
+        assert_eq!(decode(&bytes, file_len), Some(head));
+    }
+
+    #[test]
+    fn every_prefix_and_every_other_length_of_the_file_is_refused() {
+        let (head, file_len) = head();
+        let bytes = encode_head(&head);
+        for len in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..len], file_len), None, "prefix of {len}");
+        }
+        for other in [0, bytes.len() as u64, file_len - 8, file_len - 1, file_len + 1, u64::MAX] {
+            assert_eq!(decode(&bytes, other), None, "a file of {other}");
+        }
+        let with_one_more = changed(|bytes| bytes.push(0));
+        assert_eq!(decode(&with_one_more, file_len + 1), None);
+    }
+
+    #[test]
+    fn a_flipped_bit_of_any_byte_is_refused() {
+        let (head, file_len) = head();
+        let mut bytes = encode_head(&head);
+        // Every bit of what is not one shard like a thousand others; one of each byte there.
+        let first_row = HEADER_LEN + 2 * SEGMENT_ROW_LEN;
+        let plain = first_row + SHARD_ROW_LEN..bytes.len() - HEAD_CRC_LEN;
+        for bit in (0..bytes.len() * 8).filter(|bit| !plain.contains(&(bit / 8)) || bit % 7 == 0) {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&bytes, file_len), None, "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn a_longer_header_of_a_later_minor_is_read() {
+        let (mut head, file_len) = head();
+        let longer = changed(|bytes| {
+            bytes[MINOR_AT] = 9;
+            bytes[HEADER_LEN_AT] = 72;
+            bytes.splice(HEADER_LEN..HEADER_LEN, *b"newfield");
+            let rows = bytes.len() - SHARD_ROWS_LEN;
+            for row in bytes[rows..].chunks_exact_mut(SHARD_ROW_LEN) {
+                let at = u64_at(row, SLOTS_AT_AT) + 8;
+                put(row, SLOTS_AT_AT, &at.to_le_bytes());
+            }
+        });
+        head.shards.iter_mut().for_each(|shard| shard.slots_at += 8);
+        assert_eq!(decode(&longer, file_len + 8), Some(head));
+    }
+
+    #[test]
+    fn what_no_writer_writes_is_refused_although_the_checksum_is_right() {
+        let (_, file_len) = head();
+        let first_row = HEADER_LEN + 2 * SEGMENT_ROW_LEN;
+        let second_row = first_row + SHARD_ROW_LEN;
+        let cases: &[(&str, usize, &[u8])] = &[
+            ("an unknown major", MAJOR_AT, &[2]),
+            ("a short header", HEADER_LEN_AT, &[56]),
+            ("a crooked header", HEADER_LEN_AT, &[65]),
+            ("a huge segment count", SEGMENT_COUNT_AT, &[0xff; 4]),
+            ("another shard count", SHARD_COUNT_AT, &[0xff; 4]),
+            ("a wrong key count", KEY_COUNT_AT, &[0xff; 8]),
+            ("slots in the head", first_row + SLOTS_AT_AT, &[8, 0, 0]),
+            ("slots far out", second_row + SLOTS_AT_AT, &[0xff; 8]),
+            ("more slots than the file has", second_row + SLOT_COUNT_AT, &[0xff; 4]),
+            ("more homes than slots", second_row + CAPACITY_AT, &[2]),
+            ("more keys than slots", second_row + COUNT_AT, &[2]),
+        ];
+        assert!(decode(&changed(|_| ()), file_len).is_some());
+        for &(what, at, field) in cases {
+            assert_eq!(decode(&changed(|bytes| put(bytes, at, field)), file_len), None, "{what}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_with_a_right_checksum_never_panic(
+            edits in prop::collection::vec((0usize..2000, any::<u64>()), 0..6),
+            file_len in any::<u64>(),
+        ) {
+            let edit = |bytes: &mut Vec<u8>| {
+                edits.iter().for_each(|(at, field)| put(bytes, *at, &field.to_le_bytes()));
+            };
+            let _ = decode(&changed(edit), file_len);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), file_len: u64) {
+            let _ = decode(&bytes, file_len);
+            put(&mut bytes, MAGIC_AT, &MAGIC);
+            put(&mut bytes, MAJOR_AT, &MAJOR.to_le_bytes());
+            let _ = decode(&bytes, file_len);
+        }
+    }
+}

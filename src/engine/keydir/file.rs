@@ -1,0 +1,72 @@
+//! The keydir as the file KEYDIR: written from a snapshot, and mapped.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+
+use super::shard::{MappedFile, MappedShard, Shard};
+use super::{Keydir, SHARD_COUNT, Snapshot};
+use crate::engine::format::keydir_file::{Covering, KeydirHead, ShardRow, encode_head, head_len};
+use crate::engine::fs::Mapping;
+use crate::error::Result;
+
+/// Makes a damaged shard anew: given its number, a keydir of its own in which that shard holds what it held when the
+/// file was written, or what the log says now, which is the same as long as nobody has looked into the shard.
+///
+/// It is called while the log's lock may be held, and while others wait for the shard: it takes no lock of the log,
+/// and does not look into the keydir that it is made for. Nor does it keep that alive: each would keep the other.
+pub(crate) type Rebuild = Box<dyn Fn(usize) -> Result<Keydir> + Send + Sync>;
+
+impl Keydir {
+    /// The keydir in the file that `mapping` shows and whose head is `head`, without a look at its slots: a shard is
+    /// checked when it is first looked into, made anew by `rebuild` if it is damaged, and copied into memory when it
+    /// is first written to. `None` where the file cannot be used in place: not all of it is readable, or the machine
+    /// is big-endian.
+    #[cfg_attr(not(test), expect(dead_code, reason = "recovery is to map the file"))]
+    pub(crate) fn mapped(mapping: Mapping, head: &KeydirHead, rebuild: Rebuild) -> Option<Self> {
+        let count = Arc::new(AtomicU64::new(head.key_count()));
+        let file = Arc::new(MappedFile { mapping, rebuild, count: Arc::clone(&count) });
+        let shards: Option<Box<[_]>> = head
+            .shards
+            .iter()
+            .enumerate()
+            .map(|(index, &row)| {
+                let shard = Shard::Mapped(Box::new(MappedShard::new(&file, index, row)?));
+                Some(RwLock::new(Arc::new(shard)))
+            })
+            .collect();
+        let shards = shards.filter(|shards| shards.len() == SHARD_COUNT)?;
+        Some(Self { shards, count })
+    }
+}
+
+/// Writes `snapshot` as a keydir's file by `sink`, which puts bytes at an offset of a new, empty file; the file's
+/// length. Takes the memory of one shard. The head goes last: a file that was not finished is none.
+///
+/// # Errors
+/// Those of `sink`; those of a rebuild, where a shard that nobody has looked into is damaged.
+#[cfg_attr(not(test), expect(dead_code, reason = "closing is to write the file"))]
+pub(crate) fn write_to(
+    snapshot: &Snapshot,
+    about: Covering,
+    sink: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+) -> Result<u64> {
+    let mut at = head_len(about.segments.len());
+    let mut shards = Vec::with_capacity(SHARD_COUNT);
+    for shard in &snapshot.0 {
+        let table = shard.table()?;
+        let bytes: Vec<u8> = table.slots.iter().flat_map(|slot| slot.to_le_bytes()).collect();
+        // What does not fit its field makes a head that is refused when it is read.
+        let field = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        shards.push(ShardRow {
+            slots_at: at,
+            slot_count: field(table.slots.len()),
+            capacity: field(table.capacity),
+            count: field(table.count),
+            crc: crc32c::crc32c(&bytes),
+        });
+        sink(&bytes, at)?;
+        at += bytes.len() as u64;
+    }
+    sink(&encode_head(&KeydirHead { about, shards }), 0)?;
+    Ok(at)
+}

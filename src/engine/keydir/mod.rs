@@ -1,0 +1,222 @@
+//! Layer 3: the keydir, the index that says where each key's newest record is.
+//!
+//! 1,024 shards by the top 10 bits of a key's hash; each an open-addressing table of 8-byte slots, `tag 24 bits ·
+//! address 40 bits`, kept in hash order (ordered linear probing: Amble and Knuth, "Ordered hash tables", 1974). A
+//! slot's home is `tag * capacity >> 24`, which no slot's key is needed for: a table grows in one pass that hashes
+//! nothing, a removal shifts back and leaves no tombstone, and a miss stops at the first larger tag.
+//!
+//! The keys are not here but in the log: a slot with the right tag is a *candidate*, and the caller compares the key
+//! in the record. Two keys of one shard share a tag once in 2^24.
+//!
+//! A slot holds no pointer, so a shard may lie in memory or in the file KEYDIR, mapped. There it is checked when it is
+//! first looked into, and copied into memory when it is first written to.
+
+pub(crate) mod file;
+mod shard;
+mod table;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use shard::Shard;
+use table::{OwnedTable, Table, slot};
+
+pub(crate) use crate::engine::format::keydir_file::SHARD_COUNT;
+use crate::error::Result;
+
+const SHARD_BITS: u32 = 10;
+// Shards are chosen by the hash's top bits.
+const _: () = assert!(SHARD_COUNT == 1 << SHARD_BITS);
+const TAG_BITS: u32 = 24;
+const ADDRESS_BITS: u32 = 40;
+const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
+const _: () = assert!(TAG_BITS + ADDRESS_BITS == u64::BITS);
+
+/// A place in the log's address space: 2^40 units of 8 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Address(pub(crate) u64);
+
+/// The index. One writer of a shard at a time (the log's lock sees to it, or who divides the shards among threads);
+/// any number of readers.
+pub(crate) struct Keydir {
+    /// Each lock is held for one lookup or one change of its shard, and for nothing else: no I/O, no other lock.
+    shards: Box<[RwLock<Arc<Shard>>]>,
+    /// Keys in all shards. Shared with shards in a file, which correct it when they are rebuilt.
+    count: Arc<AtomicU64>,
+}
+
+impl Keydir {
+    /// An index without keys.
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(), count: Arc::default() }
+    }
+
+    /// The number of keys. Where the file is damaged, that of the log only when the damage has been found.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Where records with this hash may be. Those of other keys are among them once in 2^24 or so.
+    ///
+    /// # Errors
+    /// Those of the rebuild of a damaged shard; the next call tries again.
+    #[inline]
+    pub(crate) fn candidates(&self, hash: u64) -> Result<Candidates> {
+        self.look(hash, |table| table.candidates(tag(hash)))
+    }
+
+    /// Whether a slot of this hash points at `address`.
+    ///
+    /// # Errors
+    /// As [`Keydir::candidates`].
+    pub(crate) fn points_to(&self, hash: u64, address: Address) -> Result<bool> {
+        self.look(hash, |table| table.position(slot(tag(hash), address)).is_some())
+    }
+
+    /// Adds a slot for a key that has none. As with every change, the shard has been looked into since the keydir was
+    /// mapped: who changes a key's slot has looked for it, and has not gone on if that failed.
+    pub(crate) fn insert(&self, hash: u64, address: Address) {
+        self.write(hash, |table| table.insert(tag(hash), address));
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Points the slot that points at `old` to `new` instead; whether there was one.
+    pub(crate) fn replace(&self, hash: u64, old: Address, new: Address) -> bool {
+        self.write(hash, |table| table.replace(slot(tag(hash), old), slot(tag(hash), new)))
+    }
+
+    /// Removes the slot that points at `address`; whether there was one.
+    pub(crate) fn remove(&self, hash: u64, address: Address) -> bool {
+        let removed = self.write(hash, |table| table.remove(slot(tag(hash), address)));
+        self.count.fetch_sub(u64::from(removed), Ordering::Relaxed);
+        removed
+    }
+
+    /// The index as it is now, if no write is under way. Costs 1,024 reference counts; a shard is copied when it is
+    /// next written to while the snapshot lives.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot(self.shards.iter().map(|shard| Arc::clone(&read(shard))).collect())
+    }
+
+    /// The memory that the tables take, in bytes. Shards that still lie in the file are not counted: their memory is
+    /// the operating system's, which takes it back when it needs it.
+    pub(crate) fn memory_len(&self) -> u64 {
+        let tables: usize = self.shards.iter().map(|shard| read(shard).memory_len()).sum();
+        (tables + SHARD_COUNT * (size_of::<RwLock<Arc<Shard>>>() + size_of::<Shard>())) as u64
+    }
+
+    /// Its shard number `index` alone.
+    fn into_table(self, index: usize) -> Result<OwnedTable> {
+        Ok(read(&self.shards[index]).table()?.to_owned())
+    }
+
+    #[inline]
+    fn look<T>(&self, hash: u64, look: impl FnOnce(Table<'_>) -> T) -> Result<T> {
+        let lock = &self.shards[shard_of(hash)];
+        loop {
+            let shard = read(lock);
+            if let Some(table) = shard.ready() {
+                return Ok(look(table));
+            }
+            check(shard)?;
+        }
+    }
+
+    fn write<T>(&self, hash: u64, change: impl FnOnce(&mut OwnedTable) -> T) -> T {
+        let mut shard = self.shards[shard_of(hash)].write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut shard).own())
+    }
+}
+
+/// Checks a shard that nobody has looked into. Not under its lock: the whole shard is read, and perhaps the log.
+#[cold]
+fn check(guard: RwLockReadGuard<'_, Arc<Shard>>) -> Result<()> {
+    let shard = Arc::clone(&guard);
+    drop(guard);
+    shard.table().map(drop)
+}
+
+impl fmt::Debug for Keydir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keydir").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+/// A shard is never left half changed, so a panic of another thread spoils nothing.
+fn read(lock: &RwLock<Arc<Shard>>) -> RwLockReadGuard<'_, Arc<Shard>> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The index as it was at one moment.
+pub(crate) struct Snapshot(Box<[Arc<Shard>]>);
+
+impl Snapshot {
+    /// The number of keys, as [`Keydir::count`] told it or, where a shard was rebuilt since, better.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the file KEYDIR and scans are to use it"))]
+    pub(crate) fn count(&self) -> u64 {
+        self.0.iter().map(|shard| shard.count()).sum()
+    }
+
+    /// As [`Keydir::candidates`].
+    ///
+    /// # Errors
+    /// The same.
+    #[cfg_attr(not(test), expect(dead_code, reason = "reads at a snapshot are to use it"))]
+    pub(crate) fn candidates(&self, hash: u64) -> Result<Candidates> {
+        Ok(self.0[shard_of(hash)].table()?.candidates(tag(hash)))
+    }
+
+    /// Whether a slot of this hash points at `address`.
+    ///
+    /// # Errors
+    /// As [`Keydir::candidates`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "scans that merge hints are to use it"))]
+    pub(crate) fn points_to(&self, hash: u64, address: Address) -> Result<bool> {
+        Ok(self.0[shard_of(hash)].table()?.position(slot(tag(hash), address)).is_some())
+    }
+
+    /// The place of every key's newest record, in no useful order; an error for a shard that is damaged and cannot be
+    /// rebuilt.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Result<Address>> + '_ {
+        self.0.iter().flat_map(|shard| {
+            let (table, failure) = match shard.table() {
+                Ok(table) => (Some(table), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            table.into_iter().flat_map(Table::addresses).map(Ok).chain(failure)
+        })
+    }
+}
+
+/// Addresses to look at: nearly always none or one, so they are not put on the heap.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Candidates {
+    first: Option<Address>,
+    more: Vec<Address>,
+}
+
+impl Candidates {
+    fn push(&mut self, address: Address) {
+        match self.first {
+            None => self.first = Some(address),
+            Some(_) => self.more.push(address),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Address> + '_ {
+        self.first.iter().chain(&self.more).copied()
+    }
+}
+
+/// The number of the shard that holds this hash.
+pub(crate) fn shard_of(hash: u64) -> usize {
+    (hash >> (u64::BITS - SHARD_BITS)) as usize
+}
+
+fn tag(hash: u64) -> u64 {
+    (hash >> (u64::BITS - SHARD_BITS - TAG_BITS)) & ((1 << TAG_BITS) - 1)
+}
+
+#[cfg(test)]
+mod tests;

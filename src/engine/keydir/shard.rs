@@ -1,0 +1,188 @@
+//! A shard: a table in memory, or one in the keydir's file that is checked when it is first looked into.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::file::Rebuild;
+use super::table::{OwnedTable, Table};
+use crate::engine::format::keydir_file::ShardRow;
+use crate::engine::fs::Mapping;
+use crate::error::Result;
+
+/// A shard; shared by the keydir and the snapshots that have seen it like this.
+#[derive(Debug)]
+pub(super) enum Shard {
+    Owned(OwnedTable),
+    /// Never written to: a write makes an owned copy first.
+    Mapped(Box<MappedShard>),
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self::Owned(OwnedTable::default())
+    }
+}
+
+/// A clone is a copy in memory: shards are cloned to be written to.
+impl Clone for Shard {
+    fn clone(&self) -> Self {
+        Self::Owned(self.checked().to_owned())
+    }
+}
+
+impl Shard {
+    /// The table, if it is one that can be looked into as it is.
+    #[inline]
+    pub(super) fn ready(&self) -> Option<Table<'_>> {
+        match self {
+            Self::Owned(table) => Some(table.view()),
+            Self::Mapped(mapped) => mapped.ready(),
+        }
+    }
+
+    /// The table, checked and, where it is damaged, rebuilt.
+    ///
+    /// # Errors
+    /// Those of the rebuild; the next call tries again.
+    pub(super) fn table(&self) -> Result<Table<'_>> {
+        if let Self::Mapped(mapped) = self {
+            mapped.settle()?;
+        }
+        Ok(self.checked())
+    }
+
+    /// The table to write to, copied into memory if it is not there.
+    pub(super) fn own(&mut self) -> &mut OwnedTable {
+        match self {
+            Self::Owned(table) => table,
+            Self::Mapped(_) => {
+                *self = self.clone();
+                self.own()
+            }
+        }
+    }
+
+    /// Keys in it, as far as is known without looking into it.
+    pub(super) fn count(&self) -> u64 {
+        match self {
+            Self::Owned(table) => table.view().count as u64,
+            Self::Mapped(mapped) => mapped.count(),
+        }
+    }
+
+    /// The memory that its table takes, in bytes; what lies in the file takes none.
+    pub(super) fn memory_len(&self) -> usize {
+        match self {
+            Self::Owned(table) => table.memory_len(),
+            Self::Mapped(mapped) => match mapped.content.get() {
+                Some(Content::Rebuilt(table)) => table.memory_len(),
+                Some(Content::AsWritten) | None => 0,
+            },
+        }
+    }
+
+    fn checked(&self) -> Table<'_> {
+        self.ready().expect("a shard has been looked into, and so checked, before it is written to")
+    }
+}
+
+/// The keydir's file, as far as its shards need it.
+pub(super) struct MappedFile {
+    pub(super) mapping: Mapping,
+    pub(super) rebuild: Rebuild,
+    /// The keydir's.
+    pub(super) count: Arc<AtomicU64>,
+}
+
+/// A shard in the file.
+pub(super) struct MappedShard {
+    file: Arc<MappedFile>,
+    index: usize,
+    /// The slots' bytes in the file.
+    range: Range<usize>,
+    row: ShardRow,
+    /// Set once, when the shard is first looked into.
+    content: OnceLock<Content>,
+    /// Held while the shard is checked and rebuilt; no shard's lock is held or taken meanwhile.
+    settling: Mutex<()>,
+}
+
+/// What came of the check.
+enum Content {
+    AsWritten,
+    Rebuilt(OwnedTable),
+}
+
+impl MappedShard {
+    /// The shard that `row` tells of; `None` where its slots are not numbers in memory as they lie in the file.
+    pub(super) fn new(file: &Arc<MappedFile>, index: usize, row: ShardRow) -> Option<Self> {
+        let range = usize::try_from(row.slots_at).ok()?..usize::try_from(row.end()?).ok()?;
+        let (content, settling) = (OnceLock::new(), Mutex::new(()));
+        let shard = Self { file: Arc::clone(file), index, range, row, content, settling };
+        let is_usable = cfg!(target_endian = "little") && shard.slots().is_some();
+        is_usable.then_some(shard)
+    }
+
+    #[inline]
+    fn slots(&self) -> Option<&[u64]> {
+        bytemuck::try_cast_slice(self.file.mapping.bytes(self.range.clone())?).ok()
+    }
+
+    #[inline]
+    fn as_written(&self) -> Table<'_> {
+        let slots = self.slots().expect("it was seen to be readable and aligned when the file was mapped");
+        Table { slots, capacity: self.row.capacity as usize, count: self.row.count as usize }
+    }
+
+    #[inline]
+    fn ready(&self) -> Option<Table<'_>> {
+        self.content.get().map(|content| match content {
+            Content::AsWritten => self.as_written(),
+            Content::Rebuilt(table) => table.view(),
+        })
+    }
+
+    fn count(&self) -> u64 {
+        self.ready().map_or(u64::from(self.row.count), |table| table.count as u64)
+    }
+
+    /// Checks the slots, once, and rebuilds them if they are not what was written.
+    fn settle(&self) -> Result<()> {
+        if self.content.get().is_some() {
+            return Ok(());
+        }
+        // Two that rebuilt at the same time would correct the count twice.
+        let _settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.content.get().is_none() {
+            let content = if self.is_intact() { Content::AsWritten } else { self.rebuilt()? };
+            self.content.get_or_init(|| content);
+        }
+        Ok(())
+    }
+
+    fn is_intact(&self) -> bool {
+        let table = self.as_written();
+        // The checksum finds damage, the look at the order what was damaged before it was computed: no lookup may
+        // miss a key that is there.
+        crc32c::crc32c(bytemuck::cast_slice(table.slots)) == self.row.crc && table.is_sound()
+    }
+
+    fn rebuilt(&self) -> Result<Content> {
+        tracing::warn!(shard = self.index, "the keydir's file is damaged; a shard is rebuilt from the log");
+        let table = (self.file.rebuild)(self.index)?.into_table(self.index)?;
+        let more = (table.view().count as u64).wrapping_sub(self.row.count.into());
+        self.file.count.fetch_add(more, Ordering::Relaxed);
+        Ok(Content::Rebuilt(table))
+    }
+}
+
+impl fmt::Debug for MappedShard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MappedShard")
+            .field("index", &self.index)
+            .field("row", &self.row)
+            .finish_non_exhaustive()
+    }
+}

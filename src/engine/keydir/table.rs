@@ -1,0 +1,216 @@
+//! One shard's table: open addressing in tag order, looked into as a [`Table`] wherever its slots lie, and changed as
+//! an [`OwnedTable`].
+
+use super::{ADDRESS_BITS, ADDRESS_MASK, Address, Candidates, TAG_BITS};
+
+/// A slot that holds nothing: no record has address 0, where a segment's header stands.
+const EMPTY: u64 = 0;
+/// Slots are filled to 17/20 = 0.85, then the table grows by a fifth, to 0.71: 9.4 to 11.3 bytes a key,
+/// and a little for those behind the last home.
+const LOAD_MAX: (usize, usize) = (17, 20);
+const GROWTH: (usize, usize) = (6, 5);
+const CAPACITY_MIN: usize = 8;
+/// Slots that a table nearly never needs behind its last home.
+const OVERFLOW: usize = 32;
+
+/// A table to look into. Slots are in tag order, each at its home or behind it without an empty slot between; the end
+/// does not wrap around: what is pushed past `capacity` makes `slots` longer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table<'a> {
+    pub(super) slots: &'a [u64],
+    /// The number of homes.
+    pub(super) capacity: usize,
+    pub(super) count: usize,
+}
+
+pub(super) fn slot(tag: u64, address: Address) -> u64 {
+    tag << ADDRESS_BITS | address.0
+}
+
+fn tag_of(slot: u64) -> u64 {
+    slot >> ADDRESS_BITS
+}
+
+fn address_of(slot: u64) -> Address {
+    Address(slot & ADDRESS_MASK)
+}
+
+fn home(tag: u64, capacity: usize) -> usize {
+    (tag as usize * capacity) >> TAG_BITS
+}
+
+impl<'a> Table<'a> {
+    /// The slots from `tag`'s home on that could be `tag`'s, with their positions.
+    #[inline]
+    fn run(self, tag: u64) -> impl Iterator<Item = (usize, u64)> + 'a {
+        let home = home(tag, self.capacity);
+        let slots = self.slots.get(home..).unwrap_or_default();
+        slots
+            .iter()
+            .enumerate()
+            .map(move |(at, &slot)| (home + at, slot))
+            .take_while(move |&(_, slot)| slot != EMPTY && tag_of(slot) <= tag)
+    }
+
+    #[inline]
+    pub(super) fn candidates(self, tag: u64) -> Candidates {
+        let mut candidates = Candidates::default();
+        for (_, slot) in self.run(tag).filter(|&(_, slot)| tag_of(slot) == tag) {
+            candidates.push(address_of(slot));
+        }
+        candidates
+    }
+
+    /// Where the slot `wanted` stands.
+    pub(super) fn position(self, wanted: u64) -> Option<usize> {
+        self.run(tag_of(wanted)).find(|&(_, slot)| slot == wanted).map(|(at, _)| at)
+    }
+
+    pub(super) fn addresses(self) -> impl Iterator<Item = Address> + 'a {
+        self.slots.iter().filter(|&&slot| slot != EMPTY).map(|&slot| address_of(slot))
+    }
+
+    /// Whether it is a table as described above: what comes from a file may be anything.
+    pub(super) fn is_sound(self) -> bool {
+        let (mut run_start, mut last_tag, mut count) = (0, 0, 0);
+        for (at, &slot) in self.slots.iter().enumerate() {
+            if slot == EMPTY {
+                run_start = at + 1;
+                continue;
+            }
+            let tag = tag_of(slot);
+            let is_in_reach = (run_start..=at).contains(&home(tag, self.capacity));
+            if !is_in_reach || tag < last_tag || address_of(slot).0 == 0 {
+                return false;
+            }
+            (last_tag, count) = (tag, count + 1);
+        }
+        count == self.count && self.capacity <= self.slots.len()
+    }
+
+    /// A copy of it.
+    pub(super) fn to_owned(self) -> OwnedTable {
+        OwnedTable { slots: self.slots.to_vec(), capacity: self.capacity, count: self.count }
+    }
+}
+
+/// A table in memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnedTable {
+    slots: Vec<u64>,
+    capacity: usize,
+    count: usize,
+}
+
+impl OwnedTable {
+    #[inline]
+    pub(super) fn view(&self) -> Table<'_> {
+        Table { slots: &self.slots, capacity: self.capacity, count: self.count }
+    }
+
+    /// The memory that the slots take, in bytes.
+    pub(super) fn memory_len(&self) -> usize {
+        self.slots.capacity() * size_of::<u64>()
+    }
+
+    /// Puts `new`, of the same tag, in the place of the slot `old`; whether there was one.
+    pub(super) fn replace(&mut self, old: u64, new: u64) -> bool {
+        let found = self.view().position(old);
+        if let Some(at) = found {
+            self.slots[at] = new;
+        }
+        found.is_some()
+    }
+
+    pub(super) fn insert(&mut self, tag: u64, address: Address) {
+        if (self.count + 1) * LOAD_MAX.1 > self.capacity * LOAD_MAX.0 {
+            self.grow();
+        }
+        // Behind its equals: the run ends where a larger tag, an empty slot or the table's end stands.
+        let at = home(tag, self.capacity) + self.view().run(tag).count();
+        let empty = self.slots.iter().skip(at).position(|&slot| slot == EMPTY);
+        match empty {
+            Some(distance) => self.slots[at..=at + distance].rotate_right(1),
+            None => {
+                self.slots.reserve_exact(1);
+                self.slots.push(EMPTY);
+                self.slots[at..].rotate_right(1);
+            }
+        }
+        self.slots[at] = slot(tag, address);
+        self.count += 1;
+    }
+
+    /// Removes the slot `wanted`; whether there was one.
+    pub(super) fn remove(&mut self, wanted: u64) -> bool {
+        let Some(at) = self.view().position(wanted) else {
+            return false;
+        };
+        // Everything behind moves up by one, until a slot that is at its home (or empty).
+        let stays = |(at, &slot): (usize, &u64)| slot == EMPTY || home(tag_of(slot), self.capacity) == at;
+        let behind = self.slots.iter().enumerate().skip(at + 1);
+        let end = behind.clone().find(|&entry| stays(entry)).map_or(self.slots.len(), |(at, _)| at);
+        self.slots[at..end].rotate_left(1);
+        self.slots[end - 1] = EMPTY;
+        self.count -= 1;
+        true
+    }
+
+    /// Gives the table a fifth more homes, in one pass over the slots, which are in order already.
+    fn grow(&mut self) {
+        let capacity = (self.capacity * GROWTH.0).div_ceil(GROWTH.1).max(self.capacity + CAPACITY_MIN);
+        let old = std::mem::take(&mut self.slots);
+        self.capacity = capacity;
+        let mut slots = Vec::with_capacity(capacity + OVERFLOW);
+        for slot in old.into_iter().filter(|&slot| slot != EMPTY) {
+            // Never before the one before it: at home, or right behind.
+            slots.resize(slots.len().max(home(tag_of(slot), capacity)), EMPTY);
+            slots.push(slot);
+        }
+        slots.resize(slots.len().max(capacity), EMPTY);
+        // A Vec that grew by itself has doubled: half of it would be lost to every shard.
+        slots.shrink_to_fit();
+        self.slots = slots;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOP: u64 = 1 << (TAG_BITS - 1);
+
+    #[test]
+    fn a_table_is_sound_only_when_every_slot_can_be_found() {
+        let (low, high) = (slot(0, Address(1)), slot(TOP, Address(2)));
+        let cases: &[(&str, &[u64], usize, usize, bool)] = &[
+            ("nothing", &[], 0, 0, true),
+            ("each at its home", &[low, high], 2, 2, true),
+            ("pushed behind its home", &[low, low, high], 2, 3, true),
+            ("past the last home", &[EMPTY, high, high], 2, 2, true),
+            ("before its home", &[high, EMPTY], 2, 1, false),
+            ("behind a gap", &[EMPTY, EMPTY, high], 2, 1, false),
+            ("out of order", &[low, high, low], 2, 3, false),
+            ("another count", &[low, high], 2, 1, false),
+            ("more homes than slots", &[low], 2, 1, false),
+            ("an address that no record has", &[slot(1, Address(0))], 1, 1, false),
+        ];
+        for &(what, slots, capacity, count, is_sound) in cases {
+            assert_eq!(Table { slots, capacity, count }.is_sound(), is_sound, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_largest_tag_is_found_behind_the_last_home() {
+        let mut table = OwnedTable::default();
+        let tag = (1 << TAG_BITS) - 1;
+        for address in 1..100 {
+            table.insert(tag, Address(address));
+        }
+        assert_eq!(table.view().candidates(tag).iter().count(), 99);
+        assert!(table.remove(slot(tag, Address(50))));
+        assert!(!table.remove(slot(tag, Address(50))));
+        assert_eq!(table.view().candidates(tag).iter().count(), 98);
+        assert!(table.view().is_sound());
+    }
+}

@@ -1,0 +1,339 @@
+//! The keydir against a map, in memory and through its file, whole and damaged.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::file::{Rebuild, write_to};
+use super::*;
+use crate::engine::format::key_hash;
+use crate::engine::format::keydir_file::{Covering, decode, head_len};
+use crate::engine::format::segment_header::StoreId;
+use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile, read_exact_at, write_all_at};
+use crate::engine::location::Seqno;
+use crate::error::Error;
+
+type Model = BTreeMap<u16, Address>;
+
+/// Tags from a few bits, so that runs are long and tags collide: shard 0 alone.
+fn colliding_hash(key: u16) -> u64 {
+    (u64::from(key) % 7) << (u64::BITS - SHARD_BITS - 3)
+}
+
+fn spread_hash(key: u16) -> u64 {
+    u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn covering() -> Covering {
+    Covering { store: StoreId([7; 16]), hash_seed: 7, covered_seq: Seqno(9), segments: Vec::new() }
+}
+
+fn failure(source: io::Error) -> Error {
+    Error::Io { action: "write", path: "KEYDIR".into(), source }
+}
+
+/// The file's bytes.
+fn written(keydir: &Keydir) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let len = write_to(&keydir.snapshot(), covering(), &mut |part, at| {
+        let end = at as usize + part.len();
+        bytes.resize(bytes.len().max(end), 0);
+        bytes[at as usize..end].copy_from_slice(part);
+        Ok(())
+    });
+    assert_eq!(len.expect("intact shards"), bytes.len() as u64);
+    bytes
+}
+
+/// What `keydir` is after it was written to a file, bit `flip` of the slots (counted round and round) was flipped,
+/// and the file was mapped.
+fn through_a_file(keydir: &Keydir, flip: Option<usize>, rebuild: Rebuild) -> Keydir {
+    let path = tempfile::tempdir().expect("a directory");
+    let directory = OsFileSystem.open_directory(path.path()).expect("a directory");
+    let file = directory.open(StoreFile::Manifest, Access::Create).expect("a new file");
+    let mut sink = |bytes: &[u8], at| write_all_at(&*file, bytes, at).map_err(failure);
+    let len = write_to(&keydir.snapshot(), covering(), &mut sink).expect("a file");
+    let slots_at = head_len(0);
+    if let Some(flip) = flip.filter(|_| slots_at < len) {
+        let bit = flip as u64 % ((len - slots_at) * 8);
+        let (at, mut byte) = (slots_at + bit / 8, [0]);
+        read_exact_at(&*file, &mut byte, at).expect("a byte of a slot");
+        write_all_at(&*file, &[byte[0] ^ (1 << (bit % 8))], at).expect("room");
+    }
+    let mapping = file.map(len).expect("a mapping").expect("mappings are known here");
+    mapping.expose(len);
+    let head = decode(mapping.bytes(0..len as usize).expect("all of it"), len).expect("an intact head");
+    Keydir::mapped(mapping, &head, rebuild).expect("a little-endian machine")
+}
+
+fn of(model: &Model, hash: fn(u16) -> u64) -> Keydir {
+    let keydir = Keydir::new();
+    model.iter().for_each(|(&key, &address)| keydir.insert(hash(key), address));
+    keydir
+}
+
+fn rebuild_of(model: Model, hash: fn(u16) -> u64) -> Rebuild {
+    Box::new(move |_| Ok(of(&model, hash)))
+}
+
+fn never() -> Rebuild {
+    Box::new(|shard| panic!("shard {shard} is not damaged"))
+}
+
+/// An index of 1,000 keys, and what it holds.
+fn thousand() -> (Keydir, Model) {
+    let model: Model = (1..=1000).map(|key| (key, Address(key.into()))).collect();
+    (of(&model, spread_hash), model)
+}
+
+fn assert_is(keydir: &Keydir, model: &Model) {
+    for (&key, &address) in model {
+        assert!(keydir.points_to(spread_hash(key), address).expect("a shard"), "key {key}");
+    }
+    assert_eq!(keydir.count(), model.len() as u64);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u16),
+    Remove(u16),
+    Snapshot,
+    /// Through a file, with a bit of a slot flipped.
+    Reopen(Option<usize>),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        120 => (0u16..300).prop_map(Step::Put),
+        60 => (0u16..300).prop_map(Step::Remove),
+        4 => Just(Step::Snapshot),
+        1 => prop::option::of(any::<usize>()).prop_map(Step::Reopen),
+    ];
+    prop::collection::vec(step, 0..600)
+}
+
+/// Does what a store does: looks for the key's own slot among the candidates, by the "log" that knows which address
+/// belongs to which key.
+struct Machine {
+    hash: fn(u16) -> u64,
+    keydir: Keydir,
+    model: Model,
+    log: Vec<u16>,
+    snapshots: Vec<(Snapshot, Model)>,
+}
+
+impl Machine {
+    fn find(&self, key: u16) -> Option<Address> {
+        let candidates = self.keydir.candidates((self.hash)(key)).expect("a shard");
+        candidates.iter().find(|address| self.log[address.0 as usize] == key)
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Put(key) => {
+                let (hash, new) = ((self.hash)(key), Address(self.log.len() as u64));
+                match self.find(key) {
+                    Some(old) => assert!(self.keydir.replace(hash, old, new)),
+                    None => self.keydir.insert(hash, new),
+                }
+                self.log.push(key);
+                self.model.insert(key, new);
+            }
+            Step::Remove(key) => {
+                let old = self.find(key);
+                let removed = old.is_some_and(|old| self.keydir.remove((self.hash)(key), old));
+                assert_eq!(removed, self.model.remove(&key).is_some());
+            }
+            Step::Snapshot => self.snapshots.push((self.keydir.snapshot(), self.model.clone())),
+            Step::Reopen(flip) => {
+                let rebuild = rebuild_of(self.model.clone(), self.hash);
+                self.keydir = through_a_file(&self.keydir, flip, rebuild);
+                assert_eq!(self.keydir.count(), self.model.len() as u64);
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        assert_eq!(self.keydir.count(), self.model.len() as u64);
+        for key in 0..300 {
+            assert_eq!(self.find(key), self.model.get(&key).copied(), "key {key}");
+        }
+        for shard in &self.keydir.shards {
+            assert!(read(shard).table().expect("a shard").is_sound());
+        }
+        self.step(&Step::Snapshot);
+        for (snapshot, model) in &self.snapshots {
+            self.check_snapshot(snapshot, model);
+        }
+    }
+
+    /// A snapshot is what the index was.
+    fn check_snapshot(&self, snapshot: &Snapshot, model: &Model) {
+        let mut seen: Vec<_> = snapshot.addresses().map(|address| address.expect("a shard")).collect();
+        seen.sort();
+        let mut wanted: Vec<_> = model.values().copied().collect();
+        wanted.sort();
+        assert_eq!(seen, wanted);
+        assert_eq!(snapshot.count(), model.len() as u64);
+        for (&key, &address) in model {
+            let hash = (self.hash)(key);
+            assert!(snapshot.points_to(hash, address).expect("a shard"));
+            assert!(!snapshot.points_to(hash, Address(ADDRESS_MASK)).expect("a shard"));
+            assert!(snapshot.candidates(hash).expect("a shard").iter().any(|found| found == address));
+        }
+    }
+}
+
+fn run(steps: &[Step], hash: fn(u16) -> u64) {
+    let (keydir, model, log, snapshots) = (Keydir::new(), Model::new(), vec![u16::MAX], Vec::new());
+    let mut machine = Machine { hash, keydir, model, log, snapshots };
+    steps.iter().for_each(|step| machine.step(step));
+    machine.check();
+}
+
+proptest! {
+    #[test]
+    fn the_index_is_a_map_although_hashes_collide(steps in steps()) {
+        run(&steps, colliding_hash);
+    }
+
+    #[test]
+    fn the_index_is_a_map_when_hashes_spread(steps in steps()) {
+        run(&steps, spread_hash);
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_the_slots_changes_no_answer() {
+    let model: Model = (1..=40).map(|key| (key, Address(key.into()))).collect();
+    let keydir = of(&model, colliding_hash);
+    let bit_count = (written(&keydir).len() as u64 - head_len(0)) as usize * 8;
+    for flip in (0..bit_count).step_by(7) {
+        let mapped = through_a_file(&keydir, Some(flip), rebuild_of(model.clone(), colliding_hash));
+        for (&key, &address) in &model {
+            assert!(
+                mapped.points_to(colliding_hash(key), address).expect("a shard"),
+                "key {key}, bit {flip}"
+            );
+        }
+        assert_eq!(mapped.snapshot().addresses().count(), model.len(), "bit {flip}");
+    }
+}
+
+#[test]
+fn a_rebuild_that_fails_is_an_error_and_the_next_look_tries_again() {
+    let (keydir, model) = thousand();
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let (counted, rebuilt) = (Arc::clone(&attempts), model.clone());
+    let rebuild: Rebuild = Box::new(move |_| match counted.fetch_add(1, Ordering::Relaxed) {
+        0 => Err(Error::Closed),
+        _ => Ok(of(&rebuilt, spread_hash)),
+    });
+    let mapped = through_a_file(&keydir, Some(0), rebuild);
+    let results = || model.keys().map(|&key| mapped.candidates(spread_hash(key)));
+    assert_eq!(results().filter(Result::is_err).count(), 1);
+    assert_is(&mapped, &model);
+    assert_eq!(attempts.load(Ordering::Relaxed), 2, "what was rebuilt once is kept");
+}
+
+#[test]
+fn a_damaged_shard_is_rebuilt_once_for_all_threads_and_snapshots_and_the_count_becomes_that_of_the_log() {
+    let (keydir, mut model) = thousand();
+    let first_shard =
+        (0..SHARD_COUNT).find(|&index| model.keys().any(|&key| shard_of(spread_hash(key)) == index));
+    model.retain(|&key, _| Some(shard_of(spread_hash(key))) != first_shard);
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let (counted, rebuilt) = (Arc::clone(&attempts), model.clone());
+    let rebuild: Rebuild = Box::new(move |shard| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(Some(shard), first_shard);
+        // Time for the other threads to get here.
+        std::thread::sleep(Duration::from_millis(20));
+        Ok(of(&rebuilt, spread_hash))
+    });
+    let mapped = through_a_file(&keydir, Some(0), rebuild);
+    let snapshot = mapped.snapshot();
+    assert_eq!((mapped.count(), snapshot.count()), (1000, 1000), "as far as the head knows");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for key in 1..=1000 {
+                    mapped.candidates(spread_hash(key)).expect("a shard");
+                }
+            });
+        }
+    });
+    assert_is(&mapped, &model);
+    assert_eq!(snapshot.count(), model.len() as u64);
+    assert_eq!(snapshot.addresses().filter(Result::is_ok).count(), model.len());
+    assert_eq!(attempts.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_mapped_shard_is_copied_when_it_is_written_to_and_not_before() {
+    let keydir = Keydir::new();
+    let hash = |key: u64| key_hash(7, &key.to_le_bytes());
+    (1..=100_000).for_each(|key| keydir.insert(hash(key), Address(key)));
+    let mapped = through_a_file(&keydir, None, never());
+    let empty_len = Keydir::new().memory_len();
+    let snapshot = mapped.snapshot();
+    for key in 1..=100_000 {
+        assert!(mapped.points_to(hash(key), Address(key)).expect("a shard"));
+    }
+    assert_eq!(mapped.memory_len(), empty_len);
+    assert!(mapped.replace(hash(1), Address(1), Address(100_001)));
+    let copied_len = mapped.memory_len() - empty_len;
+    assert!((1..4096).contains(&copied_len), "one shard of about 100 keys, not {copied_len} bytes");
+    assert!(snapshot.points_to(hash(1), Address(1)).expect("a shard"));
+}
+
+#[test]
+fn a_mapped_keydir_is_written_as_the_file_it_came_from() {
+    let (keydir, _) = thousand();
+    let mapped = through_a_file(&keydir, None, never());
+    assert_eq!(written(&mapped), written(&keydir));
+    let empty = through_a_file(&Keydir::new(), None, never());
+    assert_eq!((empty.count(), written(&empty)), (0, written(&Keydir::new())));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_an_error() {
+    let (keydir, _) = thousand();
+    let full =
+        write_to(&keydir.snapshot(), covering(), &mut |_, _| Err(failure(io::ErrorKind::StorageFull.into())));
+    assert!(matches!(full, Err(Error::Io { .. })));
+}
+
+#[test]
+fn threads_that_share_out_the_shards_fill_one_keydir() {
+    let model: Model = (1..=3000).map(|key| (key, Address(key.into()))).collect();
+    let keydir = Keydir::new();
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let mine = move |key: &u16| shard_of(spread_hash(*key)) % 4 == part;
+            let (keydir, model) = (&keydir, &model);
+            scope.spawn(move || {
+                for (&key, &address) in model.iter().filter(|(key, _)| mine(key)) {
+                    keydir.insert(spread_hash(key), address);
+                }
+            });
+        }
+    });
+    assert_is(&keydir, &model);
+}
+
+#[test]
+fn a_key_takes_at_most_twelve_bytes() {
+    let keydir = Keydir::new();
+    let mut worst: f64 = 0.0;
+    for key in 1..=1_000_000_u64 {
+        keydir.insert(key_hash(7, &key.to_le_bytes()), Address(key));
+        if key >= 500_000 && key.is_multiple_of(50_000) {
+            worst = worst.max(keydir.memory_len() as f64 / key as f64);
+        }
+    }
+    assert!(worst <= 12.0, "{worst} bytes a key");
+}
