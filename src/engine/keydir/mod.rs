@@ -153,7 +153,6 @@ pub(crate) struct Snapshot(Box<[Arc<Shard>]>);
 
 impl Snapshot {
     /// The number of keys, as [`Keydir::count`] told it or, where a shard was rebuilt since, better.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the file KEYDIR and scans are to use it"))]
     pub(crate) fn count(&self) -> u64 {
         self.0.iter().map(|shard| shard.count()).sum()
     }
@@ -162,7 +161,6 @@ impl Snapshot {
     ///
     /// # Errors
     /// The same.
-    #[cfg_attr(not(test), expect(dead_code, reason = "reads at a snapshot are to use it"))]
     pub(crate) fn candidates(&self, hash: u64) -> Result<Candidates> {
         Ok(self.0[shard_of(hash)].table()?.candidates(tag(hash)))
     }
@@ -171,7 +169,6 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Keydir::candidates`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "scans that merge hints are to use it"))]
     pub(crate) fn points_to(&self, hash: u64, address: Address) -> Result<bool> {
         Ok(self.0[shard_of(hash)].table()?.position(slot(tag(hash), address)).is_some())
     }
