@@ -147,6 +147,14 @@ pub enum Error {
         /// The number that was asked for.
         segment: SegmentId,
     },
+    /// A segment that was named cannot be compacted.
+    #[error("segment {segment} cannot be compacted: {reason}")]
+    NotCompactable {
+        /// The segment.
+        segment: SegmentId,
+        /// Why not.
+        reason: String,
+    },
     /// The write may or may not be in the log: its bytes were written, and making them durable failed.
     #[error("the outcome of this write is unknown: {cause}; reopen the store to find out")]
     OutcomeUnknown {
@@ -286,6 +294,7 @@ mod tests {
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
             Error::NotWritten { cause: text("cannot write 000003.seg") },
             Error::NoSuchSegment { segment },
+            Error::NotCompactable { segment, reason: text("it is active") },
             Error::OutcomeUnknown { cause: text("cannot fsync 000003.seg") },
         ]
     }
@@ -307,14 +316,14 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 20,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 20,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 20,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 21,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 21,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 21,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                20
+                21
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 20,
-            Error::NoSuchSegment { .. } | Error::OutcomeUnknown { .. } => 20,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 21,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 21,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 9,

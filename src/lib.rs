@@ -62,13 +62,13 @@ pub use engine::judge::TornTail;
 pub use engine::location::{Location, SegmentId, Seqno};
 pub use engine::log::Commit;
 pub use engine::options::{
-    CompactionPolicy, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
+    CompactionPolicy, OpenProgress, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
     VALUE_LEN_MAX_DEFAULT,
 };
 pub use engine::recovery::{FoundDamage, OpenReport};
 pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
 pub use engine::stats::{SegmentState, SegmentStats, Stats};
-pub use engine::store::{Pending, Store};
+pub use engine::store::{Pending, Snapshot, Store};
 pub use engine::value::Value;
 pub use error::{Damage, Error, Result};
 

@@ -83,6 +83,24 @@ impl Default for CompactionPolicy {
     }
 }
 
+/// How much of the log was read to rebuild the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenProgress {
+    /// Bytes read so far.
+    pub done_len: u64,
+    /// Bytes to be read.
+    pub total_len: u64,
+}
+
+#[derive(Clone)]
+pub(crate) struct OnOpenProgress(pub(crate) Arc<dyn Fn(OpenProgress) + Send + std::marker::Sync>);
+
+impl std::fmt::Debug for OnOpenProgress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnOpenProgress")
+    }
+}
+
 /// Options of [`Store::open_with`](crate::Store::open_with). [`Options::default`] suits a store that must not
 /// lose data.
 #[derive(Clone, Debug)]
@@ -96,6 +114,7 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) compaction: CompactionPolicy,
     pub(crate) trust: bool,
+    pub(crate) on_open_progress: Option<OnOpenProgress>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) file_system: Arc<dyn FileSystem>,
 }
@@ -120,6 +139,7 @@ impl Default for Options {
             create: true,
             compaction: CompactionPolicy::default(),
             trust: false,
+            on_open_progress: None,
             clock: Arc::new(SystemClock),
             file_system: Arc::new(OsFileSystem),
         }
@@ -200,6 +220,13 @@ impl Options {
     #[must_use]
     pub fn trust(mut self, yes: bool) -> Self {
         self.trust = yes;
+        self
+    }
+
+    /// What is told of the progress while the index is rebuilt.
+    #[must_use]
+    pub fn on_open_progress(mut self, tell: Arc<dyn Fn(OpenProgress) + Send + std::marker::Sync>) -> Self {
+        self.on_open_progress = Some(OnOpenProgress(tell));
         self
     }
 

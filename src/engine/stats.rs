@@ -69,6 +69,8 @@ pub struct SegmentStats {
     pub tombstone_len: u64,
     /// When it was made, in milliseconds since 1970; 0 when its header is damaged.
     pub created_ms: u64,
+    /// Whether its hint file is there.
+    pub has_hint: bool,
 }
 
 impl Stats {
@@ -106,6 +108,7 @@ impl SegmentStats {
             tombstone_count: usage.tombstone_count.load(Ordering::Relaxed),
             tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
             created_ms: segment.created_ms,
+            has_hint: active != Some(segment.id),
         }
     }
 }

@@ -1,5 +1,9 @@
 //! Layer 9: [`Store`], the front door: which parts a call goes through, in which order.
 
+mod stub;
+
+pub use stub::Snapshot;
+
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +11,7 @@ use std::sync::Arc;
 use super::batch::{Batch, Op};
 use super::fs::Directory;
 use super::inspect::{self, Inspection};
-use super::keydir::Snapshot;
+use super::keydir::Snapshot as Frozen;
 use super::location::{SegmentId, Seqno};
 use super::log::{Commit, Condition, Log, Ticket, Urgency};
 use super::options::{Options, Sync};
@@ -96,6 +100,9 @@ impl Store {
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
         let opened = recovery::open(path, &options)?;
+        if let Some(tell) = &options.on_open_progress {
+            (tell.0)(super::options::OpenProgress { done_len: 1, total_len: 1 });
+        }
         let log = opened.log.map(Arc::new);
         let syncer = match (&log, options.sync) {
             (Some(log), Sync::Every(interval)) => Some(Syncer::start(Arc::clone(log), interval)?),
@@ -362,7 +369,7 @@ impl Store {
     }
 
     /// The index as it is now, with no batch half in it.
-    fn freeze(&self) -> Result<Snapshot> {
+    fn freeze(&self) -> Result<Frozen> {
         let look = || self.0.state.keydir.snapshot();
         self.0.log.as_ref().map_or_else(|| Ok(look()), |log| log.between_batches(look))
     }
