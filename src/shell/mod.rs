@@ -5,6 +5,7 @@
 //! arguments, from a [`script`], or from the [`editor`].
 
 mod args;
+mod bar;
 mod command;
 mod commands;
 mod config;
@@ -20,12 +21,15 @@ mod output;
 mod pager;
 mod parse;
 mod pipeline;
+mod progress;
 mod report;
 mod script;
+mod segments;
 mod session;
 mod start;
 mod style;
 mod table;
+mod tally;
 mod transaction;
 mod units;
 mod view;
