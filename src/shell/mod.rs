@@ -8,6 +8,7 @@ mod args;
 mod bar;
 mod command;
 mod commands;
+mod compact;
 mod config;
 mod editor;
 mod failure;
