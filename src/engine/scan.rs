@@ -8,9 +8,11 @@ use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
+use super::format::hint::Row;
+use super::keydir::Candidates;
 use super::location::{Location, Seqno};
 use super::segment::{Record, Rows, Segment};
-use super::state::Frozen;
+use super::state::{Frozen, address_of};
 use super::value::Value;
 use crate::error::{Error, Result};
 
@@ -88,6 +90,9 @@ struct Source {
     segment: Arc<Segment>,
     rows: Rows,
     left: Range<usize>,
+    /// The hash that was looked up last: rows of one key stand together, and a key that is written again and again has
+    /// many.
+    looked_up: Option<(u64, Candidates)>,
 }
 
 /// The end that is asked for.
@@ -125,7 +130,20 @@ impl Source {
             Bound::Excluded(to) => rows.partition_point(&segment, |key| key < to)?,
             Bound::Unbounded => rows.len(),
         };
-        Ok(Self { segment, rows, left: from..to.max(from) })
+        Ok(Self { segment, rows, left: from..to.max(from), looked_up: None })
+    }
+
+    fn is_live(&mut self, frozen: &Frozen, row: Row) -> Result<bool> {
+        let address = address_of(&self.segment, row.at);
+        if let Some((hash, candidates)) = &self.looked_up
+            && *hash == row.hash
+        {
+            return Ok(candidates.iter().any(|candidate| candidate == address));
+        }
+        let candidates = frozen.candidates(row.hash)?;
+        let is_live = candidates.iter().any(|candidate| candidate == address);
+        self.looked_up = Some((row.hash, candidates));
+        Ok(is_live)
     }
 
     /// The next live record of one end.
@@ -139,7 +157,7 @@ impl Source {
             if row.is_tombstone {
                 continue;
             }
-            match frozen.points_to(row.hash, &self.segment, row.at) {
+            match self.is_live(frozen, row) {
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(error) => return Some(Err(error)),

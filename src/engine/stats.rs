@@ -1,5 +1,6 @@
 //! Layer 5: figures of a store and of its segments.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::location::{SegmentId, Seqno};
@@ -69,6 +70,8 @@ pub struct SegmentStats {
     pub tombstone_len: u64,
     /// When it was made, in milliseconds since 1970; 0 when its header is damaged.
     pub created_ms: u64,
+    /// Whether its hint file is there.
+    pub has_hint: bool,
 }
 
 impl Stats {
@@ -89,8 +92,8 @@ impl Stats {
 }
 
 impl SegmentStats {
-    /// The figures of `segment`, `active` being the one that is written to.
-    pub(crate) fn of(segment: &Segment, active: Option<SegmentId>) -> Self {
+    /// The figures of `segment`, `active` being the one that is written to, `hinted` those that have a hint.
+    pub(crate) fn of(segment: &Segment, active: Option<SegmentId>, hinted: &HashSet<SegmentId>) -> Self {
         let usage = &segment.usage;
         let live_len = usage.live_len.load(Ordering::Relaxed);
         let len = segment.len();
@@ -106,6 +109,7 @@ impl SegmentStats {
             tombstone_count: usage.tombstone_count.load(Ordering::Relaxed),
             tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
             created_ms: segment.created_ms,
+            has_hint: hinted.contains(&segment.id),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::log::{Commit, Condition, Log, Ticket, Urgency};
 use super::options::{Options, Sync};
 use super::recovery::{self, OpenReport};
 use super::scan::{Entry, Keys, Scan};
+use super::segment::file;
 use super::snapshot::Snapshot;
 use super::state::State;
 use super::stats::{SegmentStats, Stats};
@@ -370,11 +371,13 @@ impl Store {
     /// Figures of each segment, in log order.
     ///
     /// # Errors
-    /// What the operating system says, when writes were held back.
+    /// What the operating system says.
     pub fn segments(&self) -> Result<Vec<SegmentStats>> {
         self.reveal()?;
         let active = self.0.log.as_ref().map_or(Ok(self.0.end), |log| log.active_id())?;
-        Ok(self.0.state.segments().iter().map(|segment| SegmentStats::of(segment, active)).collect())
+        let hinted = file::hinted(&*self.0.directory)?.into_iter().collect();
+        let segments = self.0.state.segments();
+        Ok(segments.iter().map(|segment| SegmentStats::of(segment, active, &hinted)).collect())
     }
 
     /// Makes everything acknowledged so far durable.

@@ -5,6 +5,7 @@
 //! data directory, the default.
 
 mod file;
+mod rows;
 mod values;
 
 use std::ffi::OsString;
@@ -12,12 +13,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logkv::{
-    Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT,
-};
+use logkv::{CompactionPolicy, Options, ReadWith, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT};
 
 pub use self::file::{read_dir_file, read_file};
-use self::values::{parse_duration, parse_len, parse_sync, show_duration, show_len, show_sync};
+pub use self::rows::ROWS;
 use super::failure::Failure;
 use super::nearest::nearest;
 use super::words::{quote, visible};
@@ -30,6 +29,7 @@ pub struct Engine {
     segment_age: Option<Duration>,
     value_len: u64,
     read_with: ReadWith,
+    compaction: CompactionPolicy,
     trust: bool,
 }
 
@@ -41,6 +41,7 @@ impl Default for Engine {
             segment_age: None,
             value_len: VALUE_LEN_MAX_DEFAULT,
             read_with: ReadWith::Mmap,
+            compaction: CompactionPolicy::default(),
             trust: false,
         }
     }
@@ -52,6 +53,11 @@ impl Engine {
         self.value_len
     }
 
+    /// Which segments are compacted, when, and how hard.
+    pub fn compaction(&self) -> &CompactionPolicy {
+        &self.compaction
+    }
+
     /// As the engine takes them.
     pub fn options(&self) -> Options {
         Options::new()
@@ -60,6 +66,7 @@ impl Engine {
             .segment_age_max(self.segment_age)
             .value_len_max(self.value_len)
             .read_with(self.read_with)
+            .compaction(self.compaction.clone())
             .trust(self.trust)
     }
 }
@@ -84,97 +91,6 @@ pub struct Row {
     /// The value in force, as it could be given.
     show: fn(&Engine) -> String,
 }
-
-/// All options of the engine.
-pub const ROWS: &[Row] = &[
-    Row {
-        name: "sync",
-        value_name: "always|never|100ms",
-        doc: "When writes are made durable: before each is acknowledged, when the system likes, or at most this long after",
-        allowed: "always, never, a duration such as 100ms, or buffered:SIZE",
-        is_switch: false,
-        from_dir: true,
-        set: |engine, text| parse_sync(text).map(|sync| engine.sync = sync),
-        show: |engine| show_sync(engine.sync),
-    },
-    Row {
-        name: "segment-size",
-        value_name: "SIZE",
-        doc: "The size at which a segment is sealed and a new one started",
-        allowed: "a size from 128 to 4294967288 bytes, such as 64MiB",
-        is_switch: false,
-        from_dir: true,
-        set: |engine, text| {
-            let (least, most) = SEGMENT_LEN_MAX_BOUNDS;
-            parse_len(text).filter(|len| (least..=most).contains(len)).map(|len| engine.segment_len = len)
-        },
-        show: |engine| show_len(engine.segment_len),
-    },
-    Row {
-        name: "segment-age",
-        value_name: "DURATION|never",
-        doc: "The age at which a segment is sealed, looked at when something is written",
-        allowed: "never, or a duration such as 1h",
-        is_switch: false,
-        from_dir: true,
-        set: |engine, text| {
-            let age = if text == "never" { None } else { Some(parse_duration(text)?) };
-            engine.segment_age = age;
-            Some(())
-        },
-        show: |engine| engine.segment_age.map_or_else(|| "never".to_owned(), show_duration),
-    },
-    Row {
-        name: "value-limit",
-        value_name: "SIZE",
-        doc: "The largest value that may be written",
-        allowed: "a size up to 4294967288 bytes, such as 64MiB",
-        is_switch: false,
-        from_dir: true,
-        set: |engine, text| {
-            parse_len(text).filter(|&len| len <= SEGMENT_LEN_MAX_BOUNDS.1).map(|len| engine.value_len = len)
-        },
-        show: |engine| show_len(engine.value_len),
-    },
-    Row {
-        name: "read-with",
-        value_name: "mmap|pread",
-        doc: "How segments are read: mapped into memory, or with a system call a read",
-        allowed: "mmap, pread",
-        is_switch: false,
-        from_dir: true,
-        set: |engine, text| {
-            engine.read_with = match text {
-                "mmap" => ReadWith::Mmap,
-                "pread" => ReadWith::Pread,
-                _ => return None,
-            };
-            Some(())
-        },
-        show: |engine| match engine.read_with {
-            ReadWith::Mmap => "mmap".to_owned(),
-            ReadWith::Pread => "pread".to_owned(),
-        },
-    },
-    Row {
-        name: "trust",
-        value_name: "yes|no",
-        doc: "Opens a directory although somebody else owns it or may write to it",
-        allowed: "yes, no",
-        is_switch: true,
-        // A directory that is not trusted cannot vouch for itself.
-        from_dir: false,
-        set: |engine, text| {
-            engine.trust = match text {
-                "yes" | "true" => true,
-                "no" | "false" => false,
-                _ => return None,
-            };
-            Some(())
-        },
-        show: |engine| if engine.trust { "yes".to_owned() } else { "no".to_owned() },
-    },
-];
 
 impl Row {
     /// Its name in the environment.
@@ -370,16 +286,5 @@ mod tests {
     fn a_directory_cannot_vouch_for_itself() {
         assert!(resolved(&[], &[], "trust = true", true).is_err());
         assert!(resolved(&[], &[], "trust = true", false).is_ok());
-    }
-
-    #[test]
-    fn the_bounds_in_words_are_those_of_the_engine() {
-        for (row, number) in [
-            (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.0),
-            (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.1),
-            (&ROWS[3], SEGMENT_LEN_MAX_BOUNDS.1),
-        ] {
-            assert!(row.allowed.contains(&number.to_string()), "{}", row.allowed);
-        }
     }
 }

@@ -60,6 +60,11 @@ impl Glob {
             .collect()
     }
 
+    /// Whether only one key can match: the prefix.
+    pub fn is_literal(&self) -> bool {
+        self.tokens.iter().all(|token| matches!(token, Token::Byte(_)))
+    }
+
     /// Whether `key` is one of the pattern's.
     ///
     /// Takes at most `key.len() * pattern.len()` steps: when a later part fails, only the last `*` takes one byte

@@ -43,6 +43,12 @@ impl Interrupt {
         self.is_set.load(Ordering::Relaxed)
     }
 
+    /// Presses it, as the signal would.
+    #[cfg(test)]
+    pub fn press(&self) {
+        self.is_set.store(true, Ordering::Relaxed);
+    }
+
     /// What becomes readable when it is pressed.
     pub fn wake(&self) -> Option<BorrowedFd<'_>> {
         self.wake.as_ref().map(|wake| wake.as_fd())
@@ -62,7 +68,7 @@ mod tests {
     fn an_interrupt_says_how_far_the_command_came() {
         let interrupt = Interrupt::default();
         assert!(interrupt.check(7).is_ok());
-        interrupt.is_set.store(true, Ordering::Relaxed);
+        interrupt.press();
         let failure = interrupt.check(7).expect_err("it was pressed");
         assert_eq!(failure.message, "interrupted after 7 records");
         interrupt.clear();

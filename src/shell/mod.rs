@@ -5,8 +5,10 @@
 //! arguments, from a [`script`], or from the [`editor`].
 
 mod args;
+mod bar;
 mod command;
 mod commands;
+mod compact;
 mod config;
 mod editor;
 mod failure;
@@ -20,12 +22,15 @@ mod output;
 mod pager;
 mod parse;
 mod pipeline;
+mod progress;
 mod report;
 mod script;
+mod segments;
 mod session;
 mod start;
 mod style;
 mod table;
+mod tally;
 mod transaction;
 mod units;
 mod view;

@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use logkv::{Options, Store, VALUE_LEN_MAX_DEFAULT};
+use logkv::{CompactionPolicy, Options, Store, VALUE_LEN_MAX_DEFAULT};
 
 use super::command::{Invocation, Outcome};
 use super::config::Setting;
@@ -14,8 +15,10 @@ use super::interrupt::Interrupt;
 use super::output::{Mode, Output};
 use super::parse;
 use super::pipeline::Pipeline;
+use super::progress::Progress;
 use super::report::{self, Place};
 use super::style::{self, ColorChoice, Look};
+use super::tally::Tally;
 use super::transaction::Transaction;
 
 /// When to tell how long a command took.
@@ -86,38 +89,6 @@ pub enum Origin {
     Person,
 }
 
-/// What has gone wrong so far, for the exit code.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    /// A command failed.
-    pub failed: bool,
-    /// A command that stands alone was not understood.
-    pub misused: bool,
-    /// Bytes on disk are not what was written.
-    pub corrupt: bool,
-    /// The store could not be opened.
-    pub unopened: bool,
-    /// Ctrl-C ended it.
-    pub interrupted: bool,
-    /// Nobody reads the output any more.
-    pub broken_pipe: bool,
-}
-
-impl Tally {
-    /// The exit code of the program.
-    pub fn code(self) -> u8 {
-        match self {
-            Self { broken_pipe: true, .. } => 0,
-            Self { interrupted: true, .. } => 130,
-            Self { corrupt: true, .. } => 4,
-            Self { unopened: true, .. } => 3,
-            Self { misused: true, .. } => 2,
-            Self { failed: true, .. } => 1,
-            _ => 0,
-        }
-    }
-}
-
 /// The state of the shell.
 #[derive(Debug)]
 pub struct Session {
@@ -131,6 +102,8 @@ pub struct Session {
     pub config: Vec<Setting>,
     /// The largest value that may be written, in bytes.
     pub value_len_max: u64,
+    /// Which segments are compacted.
+    pub compaction: CompactionPolicy,
     /// Ctrl-C.
     pub interrupt: Interrupt,
     /// Who gives the commands.
@@ -162,6 +135,7 @@ impl Session {
             settings,
             config: Vec::new(),
             value_len_max: VALUE_LEN_MAX_DEFAULT,
+            compaction: CompactionPolicy::default(),
             interrupt: Interrupt::default(),
             origin,
             transaction: None,
@@ -178,7 +152,13 @@ impl Session {
 
     /// Opens the store, and tells what opening found.
     pub fn open(&mut self, options: Options) -> Result<(), Failure> {
-        let store = Store::open_with(&self.dir, options).map_err(|error| Failure::open(&error))?;
+        let progress = Arc::new(self.progress("reading the log"));
+        let seen = Arc::clone(&progress);
+        let options = options.on_open_progress(Arc::new(move |at| seen.at(at.done_len, at.total_len)));
+        let opened = Store::open_with(&self.dir, options);
+        // The store keeps its options, and so the bar.
+        progress.clear();
+        let store = opened.map_err(|error| Failure::open(&error))?;
         if !self.settings.quiet {
             for note in report::opening(store.open_report(), store.is_read_only()) {
                 self.note(&note);
@@ -191,6 +171,11 @@ impl Session {
     /// The open store.
     pub fn store(&self) -> Result<Store, Failure> {
         self.store.clone().ok_or_else(|| Failure::command("no store is open"))
+    }
+
+    /// A bar for what may take long, told what it is: `compacting`.
+    pub fn progress(&self, what: &'static str) -> Progress {
+        Progress::new(what, self.err_look, !self.settings.quiet)
     }
 
     /// The store's directory, as it was given.
@@ -329,8 +314,15 @@ impl Session {
             let failure = Failure::command(format!("will not {question}: nobody can be asked"));
             return Err(failure.hint("-y says yes"));
         }
+        let answer = self.ask(&format!("{question}? [y/N] "))?;
+        Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))
+    }
+
+    /// What a person answers to `question`, without the blanks around it; `None` at the end of the input. Ctrl-C is a
+    /// failure.
+    pub fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
         self.out.flush()?;
-        write!(io::stderr(), "{question}? [y/N] ")?;
+        write!(io::stderr(), "{question}")?;
         let started = Instant::now();
         let mut answer = String::new();
         // A read would be taken up again after Ctrl-C; this wait is not.
@@ -338,7 +330,8 @@ impl Session {
             Input::stdin()?.wait(&self.interrupt).and_then(|()| io::stdin().read_line(&mut answer));
         self.asked += started.elapsed();
         match answered {
-            Ok(_) => Ok(matches!(answer.trim(), "y" | "Y" | "yes")),
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(answer.trim().to_owned())),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 writeln!(io::stderr())?;
                 Err(Failure::interrupted())
@@ -362,24 +355,6 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_worst_of_what_went_wrong_decides_the_exit_code() {
-        let mut tally = Tally::default();
-        assert_eq!(tally.code(), 0);
-        tally.failed = true;
-        assert_eq!(tally.code(), 1);
-        tally.misused = true;
-        assert_eq!(tally.code(), 2);
-        tally.unopened = true;
-        assert_eq!(tally.code(), 3);
-        tally.corrupt = true;
-        assert_eq!(tally.code(), 4);
-        tally.interrupted = true;
-        assert_eq!(tally.code(), 130);
-        tally.broken_pipe = true;
-        assert_eq!(tally.code(), 0);
-    }
 
     #[test]
     fn an_automatic_timer_tells_only_what_took_long() {

@@ -68,6 +68,7 @@ fn run(mut args: Args) -> u8 {
     let started = engine(&args, session.dir()).and_then(|(engine, settings)| {
         session.config = settings;
         session.value_len_max = engine.value_len_max();
+        session.compaction = engine.compaction().clone();
         session.interrupt = Interrupt::install()
             .map_err(|error| Failure::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error))))?;
         start(&mut session, &args, &engine)

@@ -4,9 +4,11 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::Bound;
 
-use logkv::{KeyEntry, Store, Value};
+use logkv::{KeyEntry, Snapshot, Value};
 
+use super::failure::{Failure, Kind};
 use super::glob::Glob;
+use super::interrupt::Interrupt;
 use super::transaction::Transaction;
 
 /// What to walk over.
@@ -68,8 +70,13 @@ impl Walk {
         self.glob.is_none() && self.from.is_none() && self.to.is_none()
     }
 
-    /// The keys, one after another.
-    pub fn rows(&self, store: &Store, transaction: Option<&Transaction>) -> logkv::Result<Rows> {
+    /// The keys, one after another, read as they are asked for.
+    pub fn rows(
+        &self,
+        store: &Snapshot,
+        transaction: Option<&Transaction>,
+        interrupt: &Interrupt,
+    ) -> logkv::Result<Rows> {
         let (from, to) = self.bounds();
         let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
         let mut changes = transaction.map(|own| own.range(bounds.0, bounds.1)).unwrap_or_default();
@@ -97,13 +104,18 @@ impl Walk {
                 values: self.values,
             },
             glob: self.glob.clone(),
+            interrupt: interrupt.clone(),
+            seen: 0,
         })
     }
 
     /// The bounds of the keys that can be on the walk: `from` and `to`, narrowed by what the pattern starts with.
     fn bounds(&self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
         let prefix = self.glob.as_ref().map(Glob::literal_prefix).unwrap_or_default();
-        let after_prefix = successor(&prefix);
+        let after_prefix = match &self.glob {
+            Some(glob) if glob.is_literal() => Some([&prefix[..], &[0]].concat()),
+            _ => successor(&prefix),
+        };
         let from = self.from.clone().unwrap_or_default().max(prefix);
         let to = match (self.to.clone(), after_prefix) {
             (Some(to), Some(after)) => Some(to.min(after)),
@@ -131,21 +143,47 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(after)
 }
 
-/// The keys of a walk.
+/// The keys of a walk, until Ctrl-C: also where none of many is of the pattern.
 pub struct Rows {
     merged: Merged,
     glob: Option<Glob>,
+    interrupt: Interrupt,
+    /// Keys looked at.
+    seen: u64,
 }
 
 impl Iterator for Rows {
-    type Item = logkv::Result<Row>;
+    type Item = Result<Row, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let glob = self.glob.as_ref();
-        self.merged.find(|row| match (row, glob) {
-            (Ok(row), Some(glob)) => glob.matches(row.key()),
-            _ => true,
-        })
+        loop {
+            if let Err(failure) = self.interrupt.check(self.seen) {
+                return Some(Err(failure));
+            }
+            let row = match self.merged.next()? {
+                Ok(row) => row,
+                Err(error) => return Some(Err(error.into())),
+            };
+            self.seen += 1;
+            if self.glob.as_ref().is_none_or(|glob| glob.matches(row.key())) {
+                return Some(Ok(row));
+            }
+        }
+    }
+}
+
+impl Rows {
+    /// The next row that is whole. A damaged record must not hide the keys after it: the first is kept in `damage`, to
+    /// be told at the end.
+    pub fn next_sound(&mut self, damage: &mut Option<Failure>) -> Result<Option<Row>, Failure> {
+        loop {
+            match self.next() {
+                Some(Err(failure)) if failure.kind == Kind::Corruption => {
+                    damage.get_or_insert(failure);
+                }
+                row => return row.transpose(),
+            }
+        }
     }
 }
 
@@ -206,7 +244,27 @@ mod tests {
             bounds(walk(Some("b*"), Some("a"), Some("z"))),
             (Bound::Included(b"b".to_vec()), Bound::Excluded(b"c".to_vec()))
         );
+        assert_eq!(
+            bounds(walk(Some(r"a\*b"), None, None)),
+            (Bound::Included(b"a*b".to_vec()), Bound::Excluded(b"a*b\0".to_vec()))
+        );
         assert_eq!(bounds(walk(None, None, None)), (Bound::Unbounded, Bound::Unbounded));
+    }
+
+    #[test]
+    fn ctrl_c_ends_a_walk_on_which_no_key_is_of_the_pattern() {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let store = logkv::Store::open(dir.path()).expect("a store can be made");
+        store.put("a", "").expect("it can be written to");
+        let snapshot = store.snapshot().expect("it can be read");
+        let interrupt = Interrupt::default();
+        let rows = walk(Some("*x"), None, None).rows(&snapshot, None, &interrupt);
+        assert!(rows.expect("it can be read").next().is_none());
+        interrupt.press();
+        let mut rows =
+            walk(Some("*x"), None, None).rows(&snapshot, None, &interrupt).expect("it can be read");
+        let failure = rows.next().expect("the walk says so").expect_err("it was pressed");
+        assert_eq!(failure.message, "interrupted after 0 records");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod person;
 mod readme;
 mod recovery;
 mod shell;
+mod shell_compact;
 mod shell_dump;
 mod shell_refusals;
 mod shell_scripts;

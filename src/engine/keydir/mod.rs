@@ -166,16 +166,15 @@ impl Snapshot {
     }
 
     /// Whether a slot of this hash points at `address`.
-    ///
-    /// # Errors
-    /// As [`Keydir::candidates`].
-    pub(crate) fn points_to(&self, hash: u64, address: Address) -> Result<bool> {
+    #[cfg(test)]
+    fn points_to(&self, hash: u64, address: Address) -> Result<bool> {
         Ok(self.0[shard_of(hash)].table()?.position(slot(tag(hash), address)).is_some())
     }
 
     /// The place of every key's newest record, in no useful order; an error for a shard that is damaged and cannot be
     /// rebuilt.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = Result<Address>> + '_ {
+    #[cfg(test)]
+    fn addresses(&self) -> impl Iterator<Item = Result<Address>> + '_ {
         self.0.iter().flat_map(|shard| {
             let (table, failure) = match shard.table() {
                 Ok(table) => (Some(table), None),

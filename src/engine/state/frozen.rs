@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{SegmentSet, State, address_of};
-use crate::engine::keydir::Snapshot;
+use super::{SegmentSet, State};
+use crate::engine::keydir::{Candidates, Snapshot};
 use crate::engine::segment::{Record, Rows, Segment};
 use crate::error::Result;
 
@@ -45,12 +45,12 @@ impl Frozen {
         Ok(found.filter(|record| !self.state.has_expired(record)))
     }
 
-    /// Whether the record at `at` of `segment`, of a key with this hash, was its key's newest.
+    /// Where the newest records of keys with this hash stood.
     ///
     /// # Errors
     /// What the operating system says, when a part of the index has to be made anew.
-    pub(crate) fn points_to(&self, hash: u64, segment: &Segment, at: u64) -> Result<bool> {
-        self.index.points_to(hash, address_of(segment, at))
+    pub(crate) fn candidates(&self, hash: u64) -> Result<Candidates> {
+        self.index.candidates(hash)
     }
 
     /// Each segment, and rows of all its records.

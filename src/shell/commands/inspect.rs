@@ -1,17 +1,18 @@
-//! `stats`, `segments`, `dump-segment`.
+//! `stats`, `dump-segment`.
 
 use std::io::Write;
 
+use crate::shell::bar::bar;
 use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
 use crate::shell::json::Object;
 use crate::shell::output::Mode;
 use crate::shell::session::Session;
-use crate::shell::style::{Look, hue};
-use crate::shell::table::{Column, Squeeze, Table};
+use crate::shell::style::hue;
+use crate::shell::table::{Column, Table};
 use crate::shell::units;
 use crate::shell::xray;
-use logkv::{SegmentState, SegmentStats, Stats};
+use logkv::Stats;
 
 pub const STATS: Command = Command {
     name: "stats",
@@ -28,22 +29,6 @@ pub const STATS: Command = Command {
     arity: Arity::exactly(0),
     needs: Needs::Store,
     run: run_stats,
-};
-
-pub const SEGMENTS: Command = Command {
-    name: "segments",
-    aliases: &[],
-    group: Group::Inspect,
-    signature: "",
-    summary: "The files of the log, and how much of each is alive",
-    help: "Prints a line a segment, in log order: its length, records, and how much of it is \
-           live and dead. The last one is active, and is appended to; the others are final.",
-    examples: &[Example { line: "segments", does: "lists the segments" }],
-    flags: &[],
-    args: &[],
-    arity: Arity::exactly(0),
-    needs: Needs::Store,
-    run: run_segments,
 };
 
 pub const DUMP_SEGMENT: Command = Command {
@@ -174,106 +159,4 @@ fn run_stats(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> 
     }
     // What is damaged was told when the store was opened.
     Ok(if stats.damage_count > 0 { Outcome::Damaged } else { Outcome::Done })
-}
-
-/// A bar of `width` columns: live bytes full, dead ones shaded. What there is of either is seen.
-fn bar(live: u64, dead: u64, width: usize, look: Look) -> String {
-    let (full, shade) = if look.ascii { ("#", ".") } else { ("█", "░") };
-    let exact = u128::from(live) * width as u128 / u128::from((live + dead).max(1));
-    let live_width = usize::try_from(exact).unwrap_or(width);
-    let least = usize::from(live > 0);
-    let most = width.saturating_sub(usize::from(dead > 0)).max(least);
-    let live_width = live_width.clamp(least, most);
-    let live = look.paint(full.repeat(live_width), hue::GOOD);
-    let dead = look.paint(shade.repeat(width.saturating_sub(live_width)), hue::DIM);
-    format!("{live}{dead}")
-}
-
-const SEGMENT_COLUMNS: &[Column] = &[
-    Column::number("segment", hue::PLAIN),
-    Column::text("state", hue::PLAIN),
-    Column::number("size", hue::PLAIN),
-    Column::number("records", hue::PLAIN).squeezed(Squeeze::Leaves(3)),
-    Column::number("live", hue::GOOD).squeezed(Squeeze::Leaves(1)),
-    Column::number("dead", hue::DIM).squeezed(Squeeze::Leaves(2)),
-    Column::number("tombs", hue::PLAIN).squeezed(Squeeze::Leaves(4)),
-    Column::text("live/dead", hue::GOOD),
-];
-
-fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
-    let segments = session.store()?.segments()?;
-    let out = &mut session.out;
-    let mut table = Table::new(SEGMENT_COLUMNS, out.look);
-    for segment in &segments {
-        match out.mode {
-            Mode::Table => table.row(segment_cells(segment, out.look)),
-            Mode::Plain | Mode::Raw => {
-                let fields = segment_fields(segment).map(|(_, number)| number.to_string()).join("\t");
-                writeln!(out, "{}\t{}\t{fields}", segment.id, state(segment))?;
-            }
-            Mode::Json => {
-                let mut object = Object::new(out);
-                object.field("segment", segment.id.0)?.field("state", state(segment))?;
-                for (name, number) in segment_fields(segment) {
-                    object.field(name, number)?;
-                }
-                object.end()?;
-            }
-        }
-    }
-    table.write(&mut session.out)?;
-    Ok(Outcome::Done)
-}
-
-fn state(segment: &SegmentStats) -> &'static str {
-    match segment.state {
-        SegmentState::Active => "active",
-        SegmentState::Sealed => "sealed",
-    }
-}
-
-fn segment_fields(segment: &SegmentStats) -> [(&'static str, u64); 9] {
-    [
-        ("bytes", segment.len),
-        ("base_seq", segment.base_seq.0),
-        ("records", segment.record_count),
-        ("live", segment.live_count),
-        ("live_bytes", segment.live_len),
-        ("dead_bytes", segment.dead_len.saturating_sub(segment.tombstone_len)),
-        ("tombstones", segment.tombstone_count),
-        ("tombstone_bytes", segment.tombstone_len),
-        ("created_ms", segment.created_ms),
-    ]
-}
-
-fn segment_cells(segment: &SegmentStats, look: Look) -> Vec<String> {
-    const BAR_WIDTH: usize = 12;
-    let plain = Look { color: false, ..look };
-    vec![
-        segment.id.to_string(),
-        state(segment).to_owned(),
-        units::bytes(segment.len),
-        units::thousands(segment.record_count),
-        units::bytes(segment.live_len),
-        units::bytes(segment.dead_len.saturating_sub(segment.tombstone_len)),
-        units::thousands(segment.tombstone_count),
-        // The table colours the cell as a whole.
-        bar(segment.live_len, segment.dead_len, BAR_WIDTH, plain),
-    ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bar_shows_what_little_there_is_of_either() {
-        let look = Look { color: false, ascii: true, width: 80 };
-        assert_eq!(bar(1, 1, 4, look), "##..");
-        assert_eq!(bar(1, 1_000_000, 4, look), "#...");
-        assert_eq!(bar(1_000_000, 1, 4, look), "###.");
-        assert_eq!(bar(5, 0, 4, look), "####");
-        assert_eq!(bar(0, 5, 4, look), "....");
-        assert_eq!(bar(u64::MAX / 2, u64::MAX / 2, 4, look), "##..");
-    }
 }

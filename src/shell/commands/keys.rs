@@ -105,14 +105,13 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         limit => limit,
     };
     let long = invocation.has("long");
-    let mut rows = walk.rows(&session.store()?, session.transaction.as_ref())?;
+    let mut rows = rows(session, &walk)?;
     let columns = columns(values, long);
     let mut drawn = Rows::new(&columns, session.out.look, limit.unwrap_or(ROWS_SHOWN));
     let mut damage = None;
     let mut count = 0;
     while count < limit.unwrap_or(ROWS_SHOWN) {
-        session.interrupt.check(count)?;
-        let Some(row) = next_sound(&mut rows, &mut damage)? else {
+        let Some(row) = rows.next_sound(&mut damage)? else {
             break;
         };
         count += 1;
@@ -124,7 +123,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         }
     }
     drawn.end(&mut session.out)?;
-    if limit.is_none() && next_sound(&mut rows, &mut damage)?.is_some() {
+    if limit.is_none() && rows.next_sound(&mut damage)?.is_some() {
         let shown = if walk.is_whole() && session.transaction.is_none() {
             format!("{ROWS_SHOWN} of {}", units::count(session.store()?.len(), "key"))
         } else {
@@ -136,20 +135,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
             writeln!(session.out, "{}", look.paint(line, hue::DIM))?;
         }
     }
-    damage.map_or(Ok(Outcome::Done), |error| Err(error.into()))
-}
-
-/// The next row that is whole. A damaged record must not hide the keys after it: the first is kept in `damage`, to be
-/// told at the end.
-fn next_sound(rows: &mut view::Rows, damage: &mut Option<logkv::Error>) -> logkv::Result<Option<Row>> {
-    loop {
-        match rows.next() {
-            Some(Err(error)) if error.is_corruption() => {
-                damage.get_or_insert(error);
-            }
-            row => return row.transpose(),
-        }
-    }
+    damage.map_or(Ok(Outcome::Done), Err)
 }
 
 fn walk(invocation: &Invocation, values: bool) -> Walk {
@@ -285,19 +271,19 @@ fn print_json(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
     Ok(object.end()?)
 }
 
+/// The keys of `walk` as this shell sees them now.
+fn rows(session: &Session, walk: &Walk) -> Result<view::Rows, Failure> {
+    let snapshot = session.store()?.snapshot()?;
+    Ok(walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt)?)
+}
+
 fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let walk = walk(invocation, false);
-    let store = session.store()?;
+    let mut damage = None;
     let count = if walk.is_whole() && session.transaction.is_none() {
-        store.len()
+        session.store()?.len()
     } else {
-        let mut count = 0;
-        for row in walk.rows(&store, session.transaction.as_ref())? {
-            session.interrupt.check(count)?;
-            row?;
-            count += 1;
-        }
-        count
+        count(&mut rows(session, &walk)?, &mut damage)?
     };
     let out = &mut session.out;
     match out.mode {
@@ -305,16 +291,19 @@ fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, 
         Mode::Plain | Mode::Raw => writeln!(out, "{count}")?,
         Mode::Json => Object::new(out).field("count", count)?.end()?,
     }
-    Ok(Outcome::Done)
+    damage.map_or(Ok(Outcome::Done), Err)
 }
 
-/// All keys that match `pattern`, as this shell sees them.
-pub fn matching(session: &Session, pattern: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
-    let walk = Walk { glob: Some(Glob::new(pattern)), from: None, to: None, reverse: false, values: false };
-    let mut keys = Vec::new();
-    for row in walk.rows(&session.store()?, session.transaction.as_ref())? {
-        session.interrupt.check(keys.len() as u64)?;
-        keys.push(row?.key().to_vec());
+/// How many rows are left.
+pub fn count(rows: &mut view::Rows, damage: &mut Option<Failure>) -> Result<u64, Failure> {
+    let mut count = 0;
+    while rows.next_sound(damage)?.is_some() {
+        count += 1;
     }
-    Ok(keys)
+    Ok(count)
+}
+
+/// A walk over all keys that match `pattern`.
+pub fn matching(pattern: &[u8]) -> Walk {
+    Walk { glob: Some(Glob::new(pattern)), from: None, to: None, reverse: false, values: false }
 }

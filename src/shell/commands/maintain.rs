@@ -1,14 +1,44 @@
-//! `sync`, `rotate`, `config`.
+//! `compact`, `sync`, `rotate`, `config`.
 
 use std::io::Write;
 
-use crate::shell::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::compact;
 use crate::shell::failure::Failure;
 use crate::shell::json::Object;
 use crate::shell::output::Mode;
 use crate::shell::session::Session;
 use crate::shell::style::hue;
 use crate::shell::table::{Column, Squeeze, Table};
+
+pub const COMPACT: Command = Command {
+    name: "compact",
+    aliases: &["merge"],
+    group: Group::Maintain,
+    signature: "[SEG…] [--all] [--dry-run] [--limit N] [--step]",
+    summary: "Gives back the space of dead records",
+    help: "Copies what is needed of some segments into new ones, and removes the old ones. Without \
+           arguments it takes the segments that are due (see segments, and config for when one is); \
+           sealed ones can be named. Ctrl-C stops it at the next record: runs that are done stay done, \
+           and nothing else is changed. \
+           Mode plain has name, tab, value; mode json one object: segments_before, segments_after, \
+           bytes_before, bytes_after, freed_bytes, records_before, records_after, kept and dropped (each by \
+           reason, with _bytes), needed_by (which older segments tombstones are kept for), runs, cancelled. \
+           --dry-run in these modes begins each line with its type: run, record, and sum or summary; on a \
+           terminal the first 40 records are shown, unless --limit says otherwise. \
+           --step waits for Enter where there is a person, and elsewhere just tells the steps.",
+    examples: &[
+        Example { line: "compact", does: "compacts what is due" },
+        Example { line: "compact --all", does: "compacts all that holds anything dead" },
+        Example { line: "compact 3 --dry-run", does: "tells what would become of each record of 000003.seg" },
+        Example { line: "compact 3 4 --step", does: "goes step by step, each with what a crash would leave" },
+    ],
+    flags: compact::FLAGS,
+    args: &[ArgKind::Segment],
+    arity: Arity::at_least(0),
+    needs: Needs::Store,
+    run: compact::run,
+};
 
 pub const SYNC: Command = Command {
     name: "sync",

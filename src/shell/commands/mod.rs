@@ -7,13 +7,14 @@ mod inspect;
 mod keys;
 mod maintain;
 pub mod put;
+mod segments;
 mod shell;
 mod words;
 
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 28] = [
+pub static TABLE: [Command; 29] = [
     get::GET,
     put::PUT,
     put::DEL,
@@ -25,8 +26,9 @@ pub static TABLE: [Command; 28] = [
     batch::COMMIT,
     batch::ROLLBACK,
     inspect::STATS,
-    inspect::SEGMENTS,
+    segments::SEGMENTS,
     inspect::DUMP_SEGMENT,
+    maintain::COMPACT,
     maintain::SYNC,
     maintain::ROTATE,
     maintain::CONFIG,

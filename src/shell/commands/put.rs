@@ -10,13 +10,14 @@ use super::words::{HEX, arguments, bytes_of, path_of};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
-use crate::shell::failure::{Failure, plain_words};
+use crate::shell::failure::{Failure, Kind, plain_words};
 use crate::shell::input::Input;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::pipeline::Reply;
 use crate::shell::session::{Origin, Session};
 use crate::shell::units;
+use crate::shell::view::Rows;
 use crate::shell::words::{Style, Word, quote};
 
 pub const PUT: Command = Command {
@@ -233,30 +234,60 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
 }
 
 fn delete_matching(session: &mut Session, pattern: &[u8], yes: bool) -> Result<Outcome, Failure> {
-    /// Keys that go in one batch: enough to share an fsync, few enough to stop soon after Ctrl-C.
-    const BATCH_COUNT: usize = 4096;
-    let keys = keys::matching(session, pattern)?;
-    let question = format!("delete {} matching {}", units::count(keys.len() as u64, "key"), quote(pattern));
-    if !keys.is_empty() && !yes && !session.confirm(&question)? {
-        session.note("nothing was deleted");
-        return Ok(Outcome::Done);
+    // What is counted, asked about and deleted is of one moment.
+    let snapshot = session.store()?.snapshot()?;
+    let walk = keys::matching(pattern);
+    let rows = |session: &Session| walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt);
+    if !yes && !session.settings.yes {
+        let count = keys::count(&mut rows(session)?, &mut None)?;
+        let question = format!("delete {} matching {}", units::count(count, "key"), quote(pattern));
+        if count > 0 && !session.confirm(&question)? {
+            session.note("nothing was deleted");
+            return Ok(Outcome::Done);
+        }
     }
-    let mut deleted = 0;
-    for chunk in keys.chunks(BATCH_COUNT) {
-        session.interrupt.check(deleted as u64)?;
+    delete_rows(session, rows(session)?)
+}
+
+/// Deletes the keys of `rows`, a batch at a time: none of them is held longer than that.
+fn delete_rows(session: &mut Session, mut rows: Rows) -> Result<Outcome, Failure> {
+    let mut damage = None;
+    let (mut deleted, mut named) = (0, 0);
+    loop {
+        let keys = next_keys(&mut rows, &mut damage).map_err(|failure| match failure.kind {
+            Kind::Interrupted => Failure::interrupted_after(deleted as u64),
+            _ => failure,
+        })?;
+        if keys.is_empty() {
+            break;
+        }
+        named += keys.len();
         if let Some(transaction) = &mut session.transaction {
-            chunk.iter().for_each(|key| transaction.delete(key));
-            deleted += chunk.len();
+            keys.iter().for_each(|key| transaction.delete(key));
+            deleted += keys.len();
             continue;
         }
         let mut batch = Batch::new();
-        for key in chunk {
+        for key in &keys {
             batch.delete(key);
         }
         deleted += session.store()?.write(&batch)?.map_or(0, |commit| commit.deleted);
     }
-    deletions(&mut session.out, deleted, keys.len())?;
-    Ok(Outcome::Done)
+    deletions(&mut session.out, deleted, named)?;
+    damage.map_or(Ok(Outcome::Done), Err)
+}
+
+/// The next keys of `rows`, as many as go into one batch.
+fn next_keys(rows: &mut Rows, damage: &mut Option<Failure>) -> Result<Vec<Vec<u8>>, Failure> {
+    /// Enough to share an fsync, few enough to stop soon after Ctrl-C.
+    const BATCH_COUNT: usize = 4096;
+    let mut keys = Vec::new();
+    while keys.len() < BATCH_COUNT
+        && let Some(row) = rows.next_sound(damage)?
+    {
+        keys.push(row.key().to_vec());
+    }
+    Ok(keys)
 }
 
 /// Writes `batch`, and says so once it is acknowledged.

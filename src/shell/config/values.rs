@@ -32,6 +32,22 @@ pub fn parse_len(text: &str) -> Option<u64> {
     SizeParser::new().with_binary().parse_size(text).ok()
 }
 
+/// As [`parse_len`], and not nothing.
+pub fn parse_some_len(text: &str) -> Option<u64> {
+    parse_len(text).filter(|&len| len > 0)
+}
+
+/// `50`, `50%`: `least` to 100.
+pub fn parse_percent(text: &str, least: u8) -> Option<u8> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    number.parse().ok().filter(|percent| (least..=100).contains(percent))
+}
+
+/// The inverse of [`parse_percent`].
+pub fn show_percent(percent: u8) -> String {
+    format!("{percent}%")
+}
+
 /// The shortest exact form: `64MiB`, or the bytes.
 pub fn show_len(len: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
@@ -41,7 +57,12 @@ pub fn show_len(len: u64) -> String {
 
 /// `100ms`, `1h 30m`; nothing shorter than a nanosecond.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero())
+    parse_any_duration(text).filter(|duration| !duration.is_zero())
+}
+
+/// As [`parse_duration`], or `0s`.
+pub fn parse_any_duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok()
 }
 
 /// The inverse of [`parse_duration`].

@@ -18,8 +18,9 @@ use crate::shell::failure::Failure;
 use crate::shell::input::Input;
 use crate::shell::pager::Pager;
 use crate::shell::report::Place;
-use crate::shell::session::{Session, Tally};
+use crate::shell::session::Session;
 use crate::shell::style::hue;
+use crate::shell::tally::Tally;
 use crate::shell::words::visible;
 use crate::shell::{script, units};
 

@@ -29,8 +29,14 @@ pub fn write(out: &mut impl Write, item: &Item, request: &Request) -> io::Result
     object.end()
 }
 
-/// Writes what the segment is and adds up to, and where the items go on that were not shown.
-pub fn write_summary(out: &mut impl Write, inspection: &Inspection, next: Option<u64>) -> io::Result<()> {
+/// Writes what the segment is and adds up to, what compaction would free, and where the items go on that were not
+/// shown.
+pub fn write_summary(
+    out: &mut impl Write,
+    inspection: &Inspection,
+    would_free: Option<u64>,
+    next: Option<u64>,
+) -> io::Result<()> {
     let totals = &inspection.totals;
     let header = inspection.header.as_ref();
     let mut object = Object::new(out);
@@ -58,6 +64,7 @@ pub fn write_summary(out: &mut impl Write, inspection: &Inspection, next: Option
     ] {
         object.field(name, number)?;
     }
+    object.field("compact_frees_bytes", would_free)?;
     object.field("next", next)?;
     object.end()
 }

@@ -15,11 +15,10 @@ mod summary;
 mod text;
 
 use std::io::Write;
-use std::path::Path;
+use std::ops::ControlFlow;
 
-use logkv::fs::StoreFile;
 use logkv::inspect::{self, Inspection, Item, RecordItem};
-use logkv::{Error, SegmentId, Store};
+use logkv::{Compact, Error, SegmentId, Store};
 
 use self::columns::Columns;
 use self::hex::RowLimit;
@@ -27,26 +26,29 @@ use self::paint::{glyphs, hue};
 pub use self::request::{FLAGS, Request, Values};
 use self::text::State;
 use super::command::{Invocation, Outcome};
+use super::compact;
 use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Mode, Output};
+use super::segments;
 use super::session::Session;
 use super::units;
 
 /// Runs `dump-segment`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let request = Request::of(invocation)?;
-    let inspection = match session.store() {
-        Ok(store) if !has_torn_tail(&store, request.segment) => store.inspect(request.segment),
-        // A store that does not open can still be looked at, and the tail that an open store leaves out.
-        _ => inspect::segment(session.dir(), request.segment),
+    // A store that does not open can still be looked at, and the tail that an open store leaves out.
+    let store = session.store().ok().filter(|store| !has_torn_tail(store, request.segment));
+    let inspection = match &store {
+        Some(store) => store.inspect(request.segment),
+        None => inspect::segment(session.dir(), request.segment),
     };
     let inspection = inspection.map_err(|error| match error {
-        Error::NoSuchSegment { .. } => with_segments(error.into(), session.dir()),
+        Error::NoSuchSegment { .. } => segments::with_known(error.into(), session.dir()),
         error => error.into(),
     })?;
     let interrupt = session.interrupt.clone();
-    dump(&inspection, &request, &mut session.out, &interrupt)
+    dump(&inspection, &request, store.as_ref(), &mut session.out, &interrupt)
 }
 
 /// Whether `segment` ends in an unfinished write that opening the store left where it is.
@@ -55,27 +57,12 @@ fn has_torn_tail(store: &Store, segment: SegmentId) -> bool {
     store.is_read_only() && torn.is_some_and(|torn| torn.at.segment == segment)
 }
 
-/// The failure to find a segment, with those that are there.
-fn with_segments(failure: Failure, dir: &Path) -> Failure {
-    let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let mut ids: Vec<_> = names
-        .filter_map(|name| match StoreFile::parse(&name) {
-            Some(StoreFile::Segment(id)) => Some(id.0),
-            _ => None,
-        })
-        .collect();
-    ids.sort_unstable();
-    match ids.as_slice() {
-        [] => failure,
-        [id] => failure.hint(format!("there is only segment {id}")),
-        ids => failure.hint(format!("there are segments {}", units::ranges(ids))),
-    }
-}
-
-/// Shows what `request` asks of `inspection`, in the mode of `out`.
-pub fn dump(
+/// Shows what `request` asks of `inspection`, in the mode of `out`. Where there is a `store`, it says what compaction
+/// would free.
+fn dump(
     inspection: &Inspection,
     request: &Request,
+    store: Option<&Store>,
     out: &mut Output,
     interrupt: &Interrupt,
 ) -> Result<Outcome, Failure> {
@@ -85,7 +72,7 @@ pub fn dump(
         return Err(Failure::command(message).hint("the first is record 0"));
     }
     let is_table = out.mode == Mode::Table;
-    let mut dump = Dump { inspection, request, interrupt, shown: 0 };
+    let mut dump = Dump { inspection, request, store, interrupt, shown: 0 };
     let mut items = request.items(inspection);
     let mut wanted = items.by_ref().take(request.limit(is_table && out.is_terminal));
     match out.mode {
@@ -99,7 +86,7 @@ pub fn dump(
     let next = items.next().transpose()?.map(|item| offset(&item));
     match out.mode {
         Mode::Table => dump.write_end(out, next)?,
-        Mode::Json => json::write_summary(out, inspection, next)?,
+        Mode::Json => json::write_summary(out, inspection, dump.would_free()?, next)?,
         Mode::Plain | Mode::Raw => {}
     }
     let is_damaged = inspection.header.is_err() || inspection.totals.damaged_count > 0;
@@ -110,6 +97,7 @@ pub fn dump(
 struct Dump<'a> {
     inspection: &'a Inspection,
     request: &'a Request,
+    store: Option<&'a Store>,
     interrupt: &'a Interrupt,
     shown: u64,
 }
@@ -171,9 +159,28 @@ impl Dump<'_> {
             writeln!(out, "{} {}", look.paint(shown, hue::DIM), self.request.continuation(next))?;
         }
         if self.request.record.is_none() {
-            summary::write_footer(out, self.inspection, &look)?;
+            summary::write_footer(out, self.inspection, self.would_free()?, &look)?;
         }
         Ok(())
+    }
+
+    /// What compacting this segment alone would free, in bytes; `None` where nobody can say: it is active or damaged, or
+    /// the store is not open.
+    fn would_free(&self) -> Result<Option<u64>, Failure> {
+        let this = Compact::Segments(vec![self.inspection.id]);
+        let (Some(store), Ok(header)) = (self.store, &self.inspection.header) else { return Ok(None) };
+        if self.inspection.totals.damaged_count > 0 {
+            return Ok(None);
+        }
+        let Ok(plan) = store.compaction_plan(&this) else { return Ok(None) };
+        let [run] = plan.runs.as_slice() else { return Ok(None) };
+        let tallies = store.compaction_decisions(run, &mut |_| match self.interrupt.is_set() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
+        self.interrupt.check(self.shown)?;
+        let after = |tallies| compact::len_after(&tallies, header.header_len.into());
+        Ok(tallies.ok().map(|tallies| self.inspection.len.saturating_sub(after(tallies))))
     }
 }
 

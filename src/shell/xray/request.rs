@@ -1,18 +1,16 @@
 //! What is asked of `dump-segment`, and which records answer it.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 
 use logkv::SegmentId;
-use logkv::fs::StoreFile;
 use logkv::inspect::{Fate, Inspection, Item, Kind, Range};
 
 use super::text;
-use crate::shell::command::{self, Flag, Invocation, Takes};
+use crate::shell::command::{Flag, Invocation, Takes};
 use crate::shell::failure::Failure;
 use crate::shell::glob::Glob;
-use crate::shell::words::{self, Word};
+use crate::shell::segments;
+use crate::shell::words;
 
 /// Which records are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +142,7 @@ impl Request {
             Ok(invocation.number(name)?.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
         };
         Ok(Self {
-            segment: segment(&invocation.args[0])?,
+            segment: segments::parse(&invocation.args[0], "dump-segment")?,
             from: invocation.number("from")?.unwrap_or(0),
             limit: count("limit")?,
             tail: count("tail")?,
@@ -218,14 +216,6 @@ impl Request {
             Item::Damaged { .. } | Item::Torn { .. } => false,
         };
         self.key.as_ref().is_none_or(has_key) && self.only.is_none_or(|only| only.takes(item))
-    }
-}
-
-/// The segment that a word names: `3`, `000003`, or its file `000003.seg`.
-fn segment(word: &Word) -> Result<SegmentId, Failure> {
-    match StoreFile::parse(OsStr::from_bytes(&word.bytes)) {
-        Some(StoreFile::Segment(id)) => Ok(id),
-        _ => command::number(word, "dump-segment").map(SegmentId),
     }
 }
 

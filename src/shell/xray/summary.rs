@@ -38,12 +38,19 @@ pub fn write_header_hex(out: &mut dyn Write, inspection: &Inspection, look: &Loo
     fields::of_header(header).iter().try_for_each(|field| hex::write(out, field, hex::ALL_ROWS, look))
 }
 
-/// Writes the map and the line that adds everything up.
-pub fn write_footer(out: &mut dyn Write, inspection: &Inspection, look: &Look) -> io::Result<()> {
+/// Writes the map and the line that adds everything up, with what compaction would free where that is known.
+pub fn write_footer(
+    out: &mut dyn Write,
+    inspection: &Inspection,
+    would_free: Option<u64>,
+    look: &Look,
+) -> io::Result<()> {
     for line in map::lines(inspection, look) {
         writeln!(out, "{line}")?;
     }
-    writeln!(out, "{}", joined(facts(&inspection.totals), "  ", look))
+    let mut facts = facts(&inspection.totals);
+    facts.extend(would_free.map(|len| format!("compact would free {}", units::bytes(len))));
+    writeln!(out, "{}", joined(facts, "  ", look))
 }
 
 /// Facts with dots between them, in lines that fit the screen.

@@ -1,0 +1,171 @@
+//! `compact`: what is dead makes room — at once, step by step, or only told beforehand.
+
+mod dry;
+mod outcome;
+mod steps;
+mod sums;
+mod text;
+
+use std::ops::ControlFlow;
+
+use logkv::{Compact, CompactionEvent, Error, SegmentId, SegmentState};
+
+pub use self::text::{len_after, percent_dead};
+
+use self::steps::Steps;
+use super::command::{Flag, Invocation, Outcome, Takes};
+use super::failure::{Failure, Kind};
+use super::progress::Progress;
+use super::segments;
+use super::session::Session;
+use super::words::Word;
+
+/// The flags of `compact`.
+pub const FLAGS: &[Flag] = &[
+    flag(
+        "all",
+        Takes::Nothing,
+        "Takes every segment that holds anything dead, and seals the active one first",
+    ),
+    flag("dry-run", Takes::Nothing, "Changes nothing, and tells what would become of each record, and why"),
+    flag("limit", Takes::Number, "Shows at most this many records of a dry run"),
+    flag("step", Takes::Nothing, "Stops before each step, and says what a crash there would leave"),
+];
+
+const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
+    Flag { name, short: None, takes, doc }
+}
+
+/// What is asked of `compact`.
+#[derive(Debug)]
+struct Request<'a> {
+    what: Compact,
+    /// The words that name segments.
+    words: &'a [Word],
+    is_dry: bool,
+    is_stepwise: bool,
+    /// How many records of a dry run to show.
+    limit: Option<u64>,
+}
+
+impl<'a> Request<'a> {
+    fn of(invocation: &'a Invocation) -> Result<Self, Failure> {
+        let refused = |message| Err(Failure::usage(message).at(invocation.name.clone()));
+        let words = invocation.args.as_slice();
+        let limit = invocation.number("limit")?;
+        let (is_dry, is_stepwise) = (invocation.has("dry-run"), invocation.has("step"));
+        let what = match (invocation.has("all"), words) {
+            (true, []) => Compact::All,
+            (true, _) => return refused("compact takes either SEGs or --all"),
+            (false, []) => Compact::Due,
+            (false, words) => {
+                let ids = words.iter().map(|word| segments::parse(word, "compact"));
+                Compact::Segments(ids.collect::<Result<_, _>>()?)
+            }
+        };
+        if is_dry && is_stepwise {
+            return refused("--dry-run takes no steps; --step takes them");
+        }
+        if limit.is_some() && !is_dry {
+            return refused("--limit is about the records that --dry-run shows");
+        }
+        Ok(Self { what, words, is_dry, is_stepwise, limit })
+    }
+
+    /// `error`, pointing at the segment that it is about, with advice.
+    fn failure(&self, error: Error, session: &Session) -> Failure {
+        match error {
+            Error::ReadOnly => {
+                Failure::from(error).hint("compact --dry-run tells what would be done, and changes nothing")
+            }
+            Error::NoSuchSegment { segment } => {
+                self.point_at(segment, segments::with_known(error.into(), session.dir()))
+            }
+            Error::NotCompactable { segment, .. } => {
+                let failure = self.point_at(segment, error.into());
+                if is_active(session, segment) { failure.hint("rotate seals it") } else { failure }
+            }
+            error => error.into(),
+        }
+    }
+
+    fn point_at(&self, segment: SegmentId, failure: Failure) -> Failure {
+        let named = |word: &&Word| segments::parse(word, "compact").is_ok_and(|id| id == segment);
+        match self.words.iter().find(named) {
+            Some(word) => failure.at(word.span.clone()),
+            None => failure,
+        }
+    }
+}
+
+fn is_active(session: &Session, segment: SegmentId) -> bool {
+    let known = session.store().ok().and_then(|store| store.segments().ok()).unwrap_or_default();
+    known.iter().any(|stats| stats.id == segment && stats.state == SegmentState::Active)
+}
+
+/// Runs `compact`.
+pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let request = Request::of(invocation)?;
+    if request.is_dry {
+        return dry::run(session, &request);
+    }
+    let mut watch = Watch::new(session, &request);
+    let compacted = session.store()?.compact_with(&request.what, &mut |event| watch.observe(session, &event));
+    watch.progress.clear();
+    let report = compacted.map_err(|error| request.failure(error, session))?;
+    if let Some(failure) = watch.failure.take_if(|failure| failure.kind != Kind::Interrupted) {
+        return Err(failure);
+    }
+    outcome::write(session, &request.what, &report)?;
+    match (report.is_cancelled, watch.is_declined) {
+        (false, _) => Ok(Outcome::Done),
+        (true, true) => {
+            session.note(&format!("cancelled: {}", text::done_before(&report)));
+            Ok(Outcome::Done)
+        }
+        (true, false) => {
+            let message = format!("interrupted: {}", text::done_before(&report));
+            Err(Failure { message, ..Failure::interrupted() })
+        }
+    }
+}
+
+/// What looks on while a compaction runs.
+struct Watch {
+    progress: Progress,
+    steps: Option<Steps>,
+    /// What went wrong while it was told of.
+    failure: Option<Failure>,
+    /// Whether a person said not to go on.
+    is_declined: bool,
+}
+
+impl Watch {
+    fn new(session: &Session, request: &Request<'_>) -> Self {
+        Self {
+            progress: session.progress("compacting"),
+            steps: request.is_stepwise.then(|| Steps::new(session)),
+            failure: None,
+            is_declined: false,
+        }
+    }
+
+    /// Whether the compaction goes on.
+    fn observe(&mut self, session: &mut Session, event: &CompactionEvent<'_>) -> ControlFlow<()> {
+        match (event, &self.steps) {
+            (CompactionEvent::Reached(stage, run), Some(steps)) => match steps.reach(session, *stage, run) {
+                Ok(goes_on) => self.is_declined |= !goes_on,
+                Err(failure) => self.failure = Some(failure),
+            },
+            // A person who goes step by step has time.
+            (CompactionEvent::Reached(..), None) | (CompactionEvent::Progress { .. }, Some(_)) => {}
+            (CompactionEvent::Progress { done_len, total_len }, None) => {
+                self.progress.at(*done_len, *total_len);
+            }
+        }
+        if self.is_declined || self.failure.is_some() || session.interrupt.is_set() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,148 @@
+//! What compaction does, in words: for people, and for programs.
+
+use logkv::{
+    CompactionReason, CompactionReport, CompactionRun, CompactionStage, Decision, Dropped, Kept,
+    SegmentStats, Tallies,
+};
+
+use crate::shell::units;
+
+/// How much of a segment's records is dead, in percent of their bytes.
+pub fn percent_dead(segment: &SegmentStats) -> u64 {
+    let body_len = segment.live_len.saturating_add(segment.dead_len);
+    segment.dead_len.saturating_mul(100).checked_div(body_len).unwrap_or(0)
+}
+
+/// The bytes of the file that a compaction makes of records that come to `tallies`; none when nothing is kept.
+pub fn len_after(tallies: &Tallies, header_len: u64) -> u64 {
+    let kept = tallies.kept();
+    if kept.count > 0 { header_len + kept.len } else { 0 }
+}
+
+/// Why a run was picked, in one word.
+pub fn reason_name(reason: CompactionReason) -> &'static str {
+    match reason {
+        CompactionReason::Asked => "asked",
+        CompactionReason::DeadShare { .. } => "dead_share",
+        CompactionReason::DeadBytes { .. } => "dead_bytes",
+        CompactionReason::Small => "small",
+    }
+}
+
+/// Why a run was picked.
+pub fn reason(run: &CompactionRun) -> String {
+    let whose = if run.segments.len() == 1 { "it" } else { "one" };
+    match run.reason {
+        CompactionReason::Asked => "asked for".to_owned(),
+        CompactionReason::DeadShare { percent } => format!("{percent}% of {whose} is dead"),
+        CompactionReason::DeadBytes { len } => format!("{} of {whose} are dead", units::bytes(len)),
+        CompactionReason::Small => "they are small".to_owned(),
+    }
+}
+
+/// What becomes of a record and why, in one word each.
+pub fn decision_names(decision: Decision) -> (&'static str, &'static str) {
+    match decision {
+        Decision::Keep(kept) => ("keep", kept_name(kept)),
+        Decision::Drop(dropped) => ("drop", dropped_name(dropped)),
+    }
+}
+
+fn kept_name(kept: Kept) -> &'static str {
+    match kept {
+        Kept::Live => "live",
+        Kept::Tombstone { .. } => "tombstone",
+        Kept::Expired => "expired",
+        Kept::Unknown => "unknown",
+    }
+}
+
+fn dropped_name(dropped: Dropped) -> &'static str {
+    match dropped {
+        Dropped::Replaced => "replaced",
+        Dropped::Deleted => "deleted",
+        Dropped::Expired => "expired",
+        Dropped::TombstoneReplaced => "tombstone_replaced",
+        Dropped::TombstoneDone => "tombstone_done",
+    }
+}
+
+/// Why a record stays or goes.
+pub fn why(decision: Decision) -> String {
+    match decision {
+        Decision::Keep(Kept::Live) => "live".to_owned(),
+        Decision::Keep(Kept::Tombstone { needed_by }) => format!("segment {needed_by} may have a put of it"),
+        Decision::Keep(Kept::Expired) => "expired a short time ago".to_owned(),
+        Decision::Keep(Kept::Unknown) => "of a newer version".to_owned(),
+        Decision::Drop(Dropped::Replaced) => "replaced".to_owned(),
+        Decision::Drop(Dropped::Deleted) => "deleted".to_owned(),
+        Decision::Drop(Dropped::Expired) => "expired".to_owned(),
+        Decision::Drop(Dropped::TombstoneReplaced) => "a later record of its key".to_owned(),
+        Decision::Drop(Dropped::TombstoneDone) => "hides nothing any more".to_owned(),
+    }
+}
+
+/// What was done before a compaction was broken off.
+pub fn done_before(report: &CompactionReport) -> String {
+    match report.runs.len() {
+        0 => "nothing was changed".to_owned(),
+        1 => "what is told above was done before, and nothing else was changed".to_owned(),
+        count => format!("these {count} runs were done before, and nothing else was changed"),
+    }
+}
+
+/// A stage of a compaction, in words.
+#[derive(Debug)]
+pub struct StageText {
+    /// Its name.
+    pub name: &'static str,
+    /// How things are now.
+    pub now: &'static str,
+    /// What a crash at this moment would leave.
+    pub crash: &'static str,
+    /// What Enter does; `None` at the end.
+    pub next: Option<&'static str>,
+    /// Whether it can still be called off.
+    pub can_cancel: bool,
+}
+
+/// `stage`, in words.
+pub fn stage(stage: CompactionStage) -> &'static StageText {
+    match stage {
+        CompactionStage::Planned => &StageText {
+            name: "planned",
+            now: "nothing was changed yet",
+            crash: "a crash here leaves nothing",
+            next: Some("copies what is needed into new files"),
+            can_cancel: true,
+        },
+        CompactionStage::Copied => &StageText {
+            name: "copied",
+            now: "what is needed is in new files, which no MANIFEST lists",
+            crash: "a crash here leaves orphans, which the next open removes",
+            next: Some("makes the new files durable (fsync)"),
+            can_cancel: true,
+        },
+        CompactionStage::Synced => &StageText {
+            name: "synced",
+            now: "the new files are durable",
+            crash: "a crash here still leaves orphans alone, which the next open removes",
+            next: Some("commits: MANIFEST is replaced"),
+            can_cancel: true,
+        },
+        CompactionStage::Committed => &StageText {
+            name: "committed",
+            now: "MANIFEST lists the new files in place of the old ones",
+            crash: "a crash here leaves the old files as orphans, which the next open removes",
+            next: Some("removes the old files"),
+            can_cancel: false,
+        },
+        CompactionStage::Removed => &StageText {
+            name: "removed",
+            now: "the old files are gone",
+            crash: "a crash here changes nothing any more",
+            next: None,
+            can_cancel: false,
+        },
+    }
+}

@@ -1,0 +1,264 @@
+//! The options of the engine, one after another.
+
+use logkv::{ReadWith, SEGMENT_LEN_MAX_BOUNDS};
+
+use super::Row;
+use super::values::{
+    parse_any_duration, parse_duration, parse_len, parse_percent, parse_some_len, parse_sync, show_duration,
+    show_len, show_percent, show_sync,
+};
+
+/// One small segment has no neighbour to become one with.
+const SMALL_COUNT_LEAST: usize = 2;
+
+/// What most rows have in common.
+const PLAIN: Row = Row {
+    name: "",
+    value_name: "",
+    doc: "",
+    allowed: "",
+    is_switch: false,
+    from_dir: true,
+    set: |_, _| None,
+    show: |_| String::new(),
+};
+
+/// All options of the engine.
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "sync",
+        value_name: "always|never|100ms",
+        doc: "When writes are made durable: before each is acknowledged, when the system likes, or at most this long after",
+        allowed: "always, never, a duration such as 100ms, or buffered:SIZE",
+        set: |engine, text| parse_sync(text).map(|sync| engine.sync = sync),
+        show: |engine| show_sync(engine.sync),
+        ..PLAIN
+    },
+    Row {
+        name: "segment-size",
+        value_name: "SIZE",
+        doc: "The size at which a segment is sealed and a new one started",
+        allowed: "a size from 128 to 4294967288 bytes, such as 64MiB",
+        set: |engine, text| {
+            let (least, most) = SEGMENT_LEN_MAX_BOUNDS;
+            parse_len(text).filter(|len| (least..=most).contains(len)).map(|len| engine.segment_len = len)
+        },
+        show: |engine| show_len(engine.segment_len),
+        ..PLAIN
+    },
+    Row {
+        name: "segment-age",
+        value_name: "DURATION|never",
+        doc: "The age at which a segment is sealed, looked at when something is written",
+        allowed: "never, or a duration such as 1h",
+        set: |engine, text| {
+            let age = if text == "never" { None } else { Some(parse_duration(text)?) };
+            engine.segment_age = age;
+            Some(())
+        },
+        show: |engine| engine.segment_age.map_or_else(|| "never".to_owned(), show_duration),
+        ..PLAIN
+    },
+    Row {
+        name: "value-limit",
+        value_name: "SIZE",
+        doc: "The largest value that may be written",
+        allowed: "a size up to 4294967288 bytes, such as 64MiB",
+        set: |engine, text| {
+            parse_len(text).filter(|&len| len <= SEGMENT_LEN_MAX_BOUNDS.1).map(|len| engine.value_len = len)
+        },
+        show: |engine| show_len(engine.value_len),
+        ..PLAIN
+    },
+    Row {
+        name: "read-with",
+        value_name: "mmap|pread",
+        doc: "How segments are read: mapped into memory, or with a system call a read",
+        allowed: "mmap, pread",
+        set: |engine, text| {
+            engine.read_with = match text {
+                "mmap" => ReadWith::Mmap,
+                "pread" => ReadWith::Pread,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |engine| match engine.read_with {
+            ReadWith::Mmap => "mmap".to_owned(),
+            ReadWith::Pread => "pread".to_owned(),
+        },
+        ..PLAIN
+    },
+    Row {
+        name: "compaction",
+        value_name: "auto|off",
+        doc: "Whether the store compacts by itself, in the background; compact works with either",
+        allowed: "auto, off",
+        set: |engine, text| {
+            engine.compaction.automatic = match text {
+                "auto" => true,
+                "off" => false,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |engine| if engine.compaction.automatic { "auto".to_owned() } else { "off".to_owned() },
+        ..PLAIN
+    },
+    Row {
+        name: "compact-dead-percent",
+        value_name: "PERCENT",
+        doc: "The dead share at which a segment is compacted",
+        allowed: "a percentage from 1 to 100",
+        set: |engine, text| parse_percent(text, 1).map(|percent| engine.compaction.dead_percent = percent),
+        show: |engine| show_percent(engine.compaction.dead_percent),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-dead-size",
+        value_name: "SIZE",
+        doc: "The dead bytes at which a segment is compacted, whatever their share",
+        allowed: "a size from 1 byte up, such as 256MiB",
+        set: |engine, text| parse_some_len(text).map(|len| engine.compaction.dead_len = len),
+        show: |engine| show_len(engine.compaction.dead_len),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-neighbour-percent",
+        value_name: "PERCENT",
+        doc: "The dead share at which a segment goes along when one beside it is compacted",
+        allowed: "a percentage from 1 to 100",
+        set: |engine, text| {
+            parse_percent(text, 1).map(|percent| engine.compaction.neighbour_dead_percent = percent)
+        },
+        show: |engine| show_percent(engine.compaction.neighbour_dead_percent),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-small-percent",
+        value_name: "PERCENT",
+        doc: "The share of --segment-size below which a segment is small; 0: none is",
+        allowed: "a percentage from 0 to 100",
+        set: |engine, text| parse_percent(text, 0).map(|percent| engine.compaction.small_percent = percent),
+        show: |engine| show_percent(engine.compaction.small_percent),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-small-count",
+        value_name: "N",
+        doc: "How many small neighbours become one segment",
+        allowed: "a number from 2 up",
+        set: |engine, text| {
+            let count = text.parse().ok().filter(|&count| count >= SMALL_COUNT_LEAST)?;
+            engine.compaction.small_count = count;
+            Some(())
+        },
+        show: |engine| engine.compaction.small_count.to_string(),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-run-size",
+        value_name: "SIZE",
+        doc: "What a compaction writes at most before it gives space back, but for one segment alone",
+        allowed: "a size from 1 byte up, such as 512MiB",
+        set: |engine, text| parse_some_len(text).map(|len| engine.compaction.run_len_max = len),
+        show: |engine| show_len(engine.compaction.run_len_max),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-rate",
+        value_name: "SIZE|none",
+        doc: "What the background compaction reads a second at most",
+        allowed: "none, or a size from 1 byte up, such as 10MiB",
+        set: |engine, text| {
+            let rate = if text == "none" { None } else { Some(parse_some_len(text)?) };
+            engine.compaction.rate = rate;
+            Some(())
+        },
+        show: |engine| engine.compaction.rate.map_or_else(|| "none".to_owned(), show_len),
+        ..PLAIN
+    },
+    Row {
+        name: "expiry-grace",
+        value_name: "DURATION",
+        doc: "How long compaction keeps what has expired: a clock may have stepped by mistake",
+        allowed: "a duration such as 1h, or 0s",
+        set: |engine, text| parse_any_duration(text).map(|grace| engine.compaction.expiry_grace = grace),
+        show: |engine| show_duration(engine.compaction.expiry_grace),
+        ..PLAIN
+    },
+    Row {
+        name: "trust",
+        value_name: "yes|no",
+        doc: "Opens a directory although somebody else owns it or may write to it",
+        allowed: "yes, no",
+        is_switch: true,
+        // A directory that is not trusted cannot vouch for itself.
+        from_dir: false,
+        set: |engine, text| {
+            engine.trust = match text {
+                "yes" | "true" => true,
+                "no" | "false" => false,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |engine| if engine.trust { "yes".to_owned() } else { "no".to_owned() },
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::shell::config::Engine;
+
+    #[test]
+    fn the_bounds_in_words_are_those_of_the_engine() {
+        for (row, number) in [
+            (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.0),
+            (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.1),
+            (&ROWS[3], SEGMENT_LEN_MAX_BOUNDS.1),
+        ] {
+            assert!(row.allowed.contains(&number.to_string()), "{}", row.allowed);
+        }
+    }
+
+    /// What the option `name` shows after it took `text`; `None` when it refuses it.
+    fn taken(name: &str, text: &str) -> Option<String> {
+        let row = ROWS.iter().find(|row| row.name == name).expect("there is such an option");
+        let mut engine = Engine::default();
+        (row.set)(&mut engine, text)?;
+        Some((row.show)(&engine))
+    }
+
+    #[test]
+    fn what_every_option_shows_it_takes_as_the_same() {
+        for row in ROWS {
+            let shown = (row.show)(&Engine::default());
+            assert_eq!(taken(row.name, &shown), Some(shown), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_refused() {
+        for (name, good, bad) in [
+            ("compaction", &["auto", "off"][..], &["on", ""][..]),
+            ("compact-dead-percent", &["1", "100", "50%"], &["0", "101", "-1", "%", "50.5"]),
+            ("compact-neighbour-percent", &["1"], &["0", "101"]),
+            ("compact-small-percent", &["0", "100"], &["101"]),
+            ("compact-small-count", &["2", "1000"], &["1", "0", "x"]),
+            ("compact-dead-size", &["1", "1GiB"], &["0", "-1"]),
+            ("compact-run-size", &["1", "1GiB"], &["0"]),
+            ("compact-rate", &["none", "1", "10MiB"], &["0", "fast"]),
+            ("expiry-grace", &["0s", "1h"], &["1", "soon"]),
+        ] {
+            for text in good {
+                assert!(taken(name, text).is_some(), "{name} {text}");
+            }
+            for text in bad {
+                assert_eq!(taken(name, text), None, "{name} {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the exit code says.
+
+/// What has gone wrong so far, for the exit code.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// A command failed.
+    pub failed: bool,
+    /// A command that stands alone was not understood.
+    pub misused: bool,
+    /// Bytes on disk are not what was written.
+    pub corrupt: bool,
+    /// The store could not be opened.
+    pub unopened: bool,
+    /// Ctrl-C ended it.
+    pub interrupted: bool,
+    /// Nobody reads the output any more.
+    pub broken_pipe: bool,
+}
+
+impl Tally {
+    /// The exit code of the program.
+    pub fn code(self) -> u8 {
+        match self {
+            Self { broken_pipe: true, .. } => 0,
+            Self { interrupted: true, .. } => 130,
+            Self { corrupt: true, .. } => 4,
+            Self { unopened: true, .. } => 3,
+            Self { misused: true, .. } => 2,
+            Self { failed: true, .. } => 1,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_what_went_wrong_decides_the_exit_code() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.code(), 0);
+        tally.failed = true;
+        assert_eq!(tally.code(), 1);
+        tally.misused = true;
+        assert_eq!(tally.code(), 2);
+        tally.unopened = true;
+        assert_eq!(tally.code(), 3);
+        tally.corrupt = true;
+        assert_eq!(tally.code(), 4);
+        tally.interrupted = true;
+        assert_eq!(tally.code(), 130);
+        tally.broken_pipe = true;
+        assert_eq!(tally.code(), 0);
+    }
+}

@@ -1,0 +1,274 @@
+//! `compact`, and what else tells of it: in every form, on stores that are the same in every run.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use logkv::{ManualClock, Options, Store};
+
+use crate::common::{files, open, quick, segment_path, value};
+use crate::hooked::{SteadyRandom, hooked};
+use crate::person::{CTRL_C, CTRL_D, Person};
+use crate::transcript::Transcript;
+
+/// 2026-01-31T05:56:40Z.
+const NOON: u64 = 1_769_839_000_000;
+
+fn options() -> Options {
+    quick().clock(Arc::new(ManualClock::at(NOON))).file_system(hooked(SteadyRandom::default()))
+}
+
+/// A store of four segments in `dir`: the first all dead, the second with a tombstone for it, the third all live, the
+/// fourth active with a dead record.
+fn write_history(dir: &Path) {
+    fs::create_dir(dir).expect("a directory can be made");
+    // Sealing the active segment would wake the background.
+    fs::write(dir.join("logkv.toml"), "compaction = \"off\"\n").expect("a file can be written");
+    let store = Store::open_with(dir, without_background(options())).expect("a new store opens");
+    let put = |key: &str, value: &str| {
+        store.put(key, value).expect("it is written");
+    };
+    put("a", "1");
+    put("b", "2");
+    put("c", "3");
+    store.rotate().expect("it is sealed");
+    put("a", "one");
+    store.delete("b").expect("it is written");
+    put("d", "4");
+    put("c", "three");
+    store.rotate().expect("it is sealed");
+    put("e", &"5".repeat(200));
+    store.rotate().expect("it is sealed");
+    put("d", "four");
+    put("f", "6");
+    put("f", "six");
+    store.close().expect("it is closed");
+}
+
+/// What seals a segment must not compact in the background what a test is about to look at.
+fn without_background(options: Options) -> Options {
+    options.compaction(logkv::CompactionPolicy { automatic: false, ..Default::default() })
+}
+
+fn with_history() -> Transcript {
+    let transcript = Transcript::new();
+    write_history(&transcript.path("d"));
+    transcript
+}
+
+const MODES: [&str; 4] = ["-m table --width 80", "-m table --width 40 --ascii", "-m plain", "-m json"];
+
+/// Runs `compact` with `arguments` in every mode, each on a store of its own, and looks at the segments afterwards.
+fn compacted(arguments: &str) -> Transcript {
+    let mut transcript = Transcript::new();
+    for (number, mode) in MODES.iter().enumerate() {
+        let dir = format!("d{number}");
+        write_history(&transcript.path(&dir));
+        transcript.run(format!("{mode} {dir} compact {arguments}").trim_end());
+        transcript.run(&format!("{mode} {dir} segments"));
+        let store = open(&transcript.path(&dir));
+        let values = ["a", "b", "c", "d", "f"].map(|key| value(&store, key));
+        let expected = [Some("one"), None, Some("three"), Some("four"), Some("six")];
+        assert_eq!(values.each_ref().map(Option::as_deref), expected, "{mode} {arguments}");
+    }
+    transcript
+}
+
+#[test]
+fn what_is_due_is_compacted_and_told_before_and_after() {
+    compacted("").compare("shell-compact-due");
+}
+
+#[test]
+fn all_takes_the_active_segment_along() {
+    compacted("--all").compare("shell-compact-all");
+}
+
+#[test]
+fn named_segments_are_compacted_and_a_tombstone_that_is_needed_stays() {
+    compacted("2").compare("shell-compact-named");
+    compacted("000001.seg 000003.seg").compare("shell-compact-apart");
+}
+
+#[test]
+fn each_step_is_told_with_what_a_crash_would_leave() {
+    compacted("1 2 --step").compare("shell-compact-step");
+}
+
+#[test]
+fn a_dry_run_says_what_becomes_of_each_record_and_changes_nothing() {
+    let mut transcript = with_history();
+    let before = files(&transcript.path("d"));
+    for mode in MODES {
+        for arguments in ["", "--all", "2", "1 3", "1 --limit 1", "1 2 --limit 0"] {
+            transcript.run(format!("-r {mode} d compact --dry-run {arguments}").trim_end());
+        }
+    }
+    assert!(files(&transcript.path("d")) == before, "a dry run changed the store");
+    transcript.run("-m table --width 80 d merge --dry-run 2");
+    transcript.compare("shell-compact-dry-run");
+}
+
+#[test]
+fn where_nothing_is_due_the_nearest_segments_are_told() {
+    let mut transcript = Transcript::new();
+    let store =
+        Store::open_with(transcript.path("d"), without_background(options())).expect("a new store opens");
+    for keys in [&["a", "b", "c", "d"][..], &["a", "e", "f"], &["b"]] {
+        for key in keys {
+            store.put(key, "value").expect("it is written");
+        }
+        store.rotate().expect("it is sealed");
+    }
+    store.close().expect("it is closed");
+    for mode in MODES {
+        for command in ["compact", "compact --dry-run", "segments"] {
+            transcript.run(&format!("{mode} --compact-dead-percent 60 d {command}"));
+        }
+    }
+    let store = open(&transcript.path("new"));
+    store.put("a", "1").expect("it is written");
+    store.close().expect("it is closed");
+    for arguments in ["", "--all", "--dry-run"] {
+        transcript.run(format!("-m table --width 80 new compact {arguments}").trim_end());
+    }
+    transcript.compare("shell-compact-nothing-due");
+}
+
+#[test]
+fn what_cannot_be_compacted_is_refused_and_nothing_is_changed() {
+    let mut transcript = with_history();
+    let before = files(&transcript.path("d"));
+    for line in [
+        "-r d compact",
+        "-r d compact 1",
+        "-r d compact --all --step",
+        "d compact 9",
+        "d compact 1 9",
+        "d compact 0",
+        "d compact 1 4",
+        "d compact 4 --dry-run",
+        "d compact x",
+        "d compact -1",
+        "d compact 1 --all",
+        "d compact --limit 3",
+        "d compact --dry-run --limit many",
+        "d compact --dry-run --step",
+        "d compact --drry-run",
+        "d compcat",
+        "none compact",
+    ] {
+        transcript.run(line);
+        assert!(files(&transcript.path("d")) == before, "{line} changed the store");
+    }
+    transcript.compare("shell-compact-refusals");
+}
+
+#[test]
+fn a_damaged_segment_is_left_alone_and_said_to_be() {
+    let mut transcript = with_history();
+    let path = segment_path(&transcript.path("d"), 1);
+    let mut bytes = fs::read(&path).expect("it is there");
+    // The value of the first record.
+    bytes[64 + 40] ^= 1;
+    fs::write(&path, bytes).expect("it can be written");
+    for command in ["compact 1", "compact 1 --dry-run", "compact", "segments", "dump-segment 1"] {
+        transcript.run(&format!("-m table --width 80 d {command}"));
+    }
+    transcript.compare("shell-compact-damaged");
+}
+
+#[test]
+fn a_segment_that_is_taken_apart_says_what_compaction_would_free() {
+    let mut transcript = with_history();
+    for segment in 1..=4 {
+        for mode in ["-m table --width 80", "-m json"] {
+            transcript.run(&format!("{mode} d dump-segment {segment} --limit 1"));
+        }
+    }
+    transcript.run("-m table --width 80 d dump-segment 1 --record 0");
+    transcript.compare("shell-compact-dump");
+}
+
+#[test]
+fn an_option_of_compaction_has_bounds_and_they_are_told() {
+    let mut transcript = with_history();
+    for option in [
+        "--compaction on",
+        "--compact-dead-percent 0",
+        "--compact-dead-percent 101",
+        "--compact-dead-size 0",
+        "--compact-neighbour-percent half",
+        "--compact-small-percent 101",
+        "--compact-small-count 1",
+        "--compact-run-size 0",
+        "--compact-rate 0",
+        "--expiry-grace soon",
+    ] {
+        transcript.run(&format!("{option} d count"));
+    }
+    transcript.run(
+        "--compaction off --compact-dead-percent 60 --compact-rate 10MiB --expiry-grace 0s -m table d config",
+    );
+    transcript.compare("shell-compact-options");
+}
+
+const PROMPT: &str = "logkv d>";
+
+#[test]
+fn a_person_goes_from_step_to_step_with_enter() {
+    let dir = crate::common::scratch();
+    write_history(&dir.path().join("d"));
+    let mut person = Person::at_terminal(dir.path(), &["d"], &[], (40, 100));
+    person.sees_at_end(PROMPT).enters("compact 1 --step");
+    person.sees_at_end("Enter copies what is needed into new files, q cancels:").enters("");
+    person.sees_at_end("Enter makes the new files durable (fsync), q cancels:").enters("");
+    person.sees_at_end("Enter commits: MANIFEST is replaced, q cancels:").enters("");
+    person.sees_at_end("Enter removes the old files:").enters("");
+    person.sees("compacted segment 1 into nothing").sees_at_end(PROMPT);
+    person.types(CTRL_D);
+    assert_eq!(person.sees_it_end(), Some(0));
+    assert!(!segment_path(&dir.path().join("d"), 1).exists(), "it is gone");
+}
+
+#[test]
+fn q_before_the_commit_calls_a_compaction_off_and_leaves_no_trace() {
+    let dir = crate::common::scratch();
+    write_history(&dir.path().join("d"));
+    let segments = |store: &Store| store.segments().expect("it can be read");
+    let before = segments(&open(&dir.path().join("d")));
+    let mut person = Person::at_terminal(dir.path(), &["d"], &[], (40, 100));
+    person.sees_at_end(PROMPT).enters("compact 1 --step").sees_at_end("q cancels:").enters("");
+    person.sees("copied").sees_at_end("q cancels:").enters("q");
+    person.sees("cancelled: nothing was changed").sees_at_end(PROMPT).types(CTRL_D);
+    assert_eq!(person.sees_it_end(), Some(0));
+    assert_eq!(segments(&open(&dir.path().join("d"))), before);
+}
+
+#[test]
+fn ctrl_c_stops_a_compaction_with_130_and_tells_that_nothing_was_changed() {
+    let dir = crate::common::scratch();
+    write_history(&dir.path().join("d"));
+    let mut person = Person::at_terminal(dir.path(), &["d", "compact", "1", "--step"], &[], (40, 100));
+    person.sees_at_end("q cancels:").types(CTRL_C).sees("error: interrupted: nothing was changed");
+    assert_eq!(person.sees_it_end(), Some(130));
+    assert!(segment_path(&dir.path().join("d"), 1).exists(), "it is still there");
+}
+
+#[test]
+fn a_page_of_a_dry_run_says_how_much_more_there_is() {
+    let dir = crate::common::scratch();
+    let store =
+        Store::open_with(dir.path().join("d"), without_background(options())).expect("a new store opens");
+    for _ in 0..2 {
+        for number in 0..50 {
+            store.put(format!("key{number:02}"), "value").expect("it is written");
+        }
+        store.rotate().expect("it is sealed");
+    }
+    store.close().expect("it is closed");
+    let mut person = Person::at_terminal(dir.path(), &["d"], &[], (70, 100));
+    person.sees_at_end(PROMPT).enters("compact --dry-run 1").sees("… 40 of 50 records");
+    person.sees_at_end(PROMPT).enters("clear").enters("compact --dry-run 1 --limit 50").sees("key49");
+    assert!(!person.sees_at_end(PROMPT).screen().contains(" of 50 records"), "all were shown");
+}
