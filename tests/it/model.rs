@@ -1,10 +1,10 @@
 //! A store is a map, whatever happens to its files: random steps, with reopening and crashing among them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;
 
-use logkv::{Batch, Options, ReadWith, Store, Sync};
+use logkv::{Batch, Compact, Options, ReadWith, SegmentState, Snapshot, Store, Sync};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -43,6 +43,12 @@ enum Step {
     Submit(Vec<Change>),
     Scan(Vec<u8>, Vec<u8>),
     Rotate,
+    /// Compacts so many segments from the one at this place on, as far as they are sealed.
+    Compact(usize, usize),
+    CompactDue,
+    CompactAll,
+    /// Takes a snapshot, and drops the oldest when there are three.
+    Snapshot,
     Sync,
     Reopen,
     Crash,
@@ -57,7 +63,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => prop::collection::vec(change(), 0..6).prop_map(Step::Batch),
         2 => prop::collection::vec(change(), 0..6).prop_map(Step::Submit),
         2 => (key(), key()).prop_map(|(from, to)| Step::Scan(from, to)),
-        1 => Just(Step::Rotate),
+        2 => Just(Step::Rotate),
+        2 => (0_usize..12, 1_usize..5).prop_map(|(first, count)| Step::Compact(first, count)),
+        1 => Just(Step::CompactDue),
+        1 => Just(Step::CompactAll),
+        1 => Just(Step::Snapshot),
         1 => Just(Step::Sync),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
@@ -91,6 +101,8 @@ struct Pair {
     /// `None` only while it is exchanged.
     store: Option<Store>,
     map: Map,
+    /// What the store was at some moments, and what it should have been.
+    snapshots: VecDeque<(Snapshot, Map)>,
     /// The newest number handed out.
     last_seq: u64,
 }
@@ -99,7 +111,7 @@ impl Pair {
     fn new(options: Options) -> Self {
         let dir = scratch();
         let store = Store::open_with(dir.path(), options.clone()).expect("opens");
-        Self { dir, options, store: Some(store), map: Map::new(), last_seq: 0 }
+        Self { dir, options, store: Some(store), map: Map::new(), snapshots: VecDeque::new(), last_seq: 0 }
     }
 
     fn store(&self) -> &Store {
@@ -153,6 +165,16 @@ impl Pair {
             }
             Step::Scan(from, to) => self.check_scan(from, to),
             Step::Rotate => drop(self.store().rotate().expect("rotates")),
+            Step::Compact(first, count) => self.compact(*first, *count),
+            Step::CompactDue => drop(self.store().compact(&Compact::Due).expect("compacts")),
+            Step::CompactAll => drop(self.store().compact(&Compact::All).expect("compacts")),
+            Step::Snapshot => {
+                if self.snapshots.len() == 3 {
+                    self.snapshots.pop_front();
+                }
+                let snapshot = self.store().snapshot().expect("a snapshot");
+                self.snapshots.push_back((snapshot, self.map.clone()));
+            }
             Step::Sync => self.store().sync().expect("syncs"),
             Step::Reopen => {
                 self.store.take().expect("open").close().expect("closes");
@@ -168,6 +190,13 @@ impl Pair {
         }
     }
 
+    fn compact(&self, first: usize, count: usize) {
+        let segments = self.store().segments().expect("segments");
+        let sealed = segments.iter().filter(|segment| segment.state == SegmentState::Sealed);
+        let run: Vec<_> = sealed.map(|segment| segment.id).skip(first).take(count).collect();
+        self.store().compact(&Compact::Segments(run)).expect("compacts");
+    }
+
     fn open(&mut self) {
         let store = Store::open_with(self.dir.path(), self.options.clone()).expect("opens");
         assert_eq!(store.open_report().damage, []);
@@ -177,29 +206,17 @@ impl Pair {
     }
 
     fn check_scan(&self, from: &[u8], to: &[u8]) {
-        let (from, to) = if from <= to { (from, to) } else { (to, from) };
-        let range = (Bound::Included(from), Bound::Excluded(to));
-        let expected: Vec<_> =
-            self.map.iter().filter(|(key, _)| from <= key.as_slice() && key.as_slice() < to).collect();
-        let entry = |entry: logkv::Result<logkv::Entry>| entry.expect("reads");
-        let forward: Vec<_> = self.store().scan(range).expect("scans").map(entry).collect();
-        assert!(
-            forward
-                .iter()
-                .map(|entry| (&*entry.meta.key, &*entry.value))
-                .eq(expected.iter().map(|(k, v)| (&***k, &***v)))
-        );
-        let backward: Vec<_> = self
-            .store()
-            .keys(range)
-            .expect("keys")
-            .rev()
-            .map(|key| key.expect("reads").key.to_vec())
-            .collect();
-        assert!(backward.iter().eq(expected.iter().rev().map(|(key, _)| *key)));
+        check_scan(&self.store().snapshot().expect("a snapshot"), &self.map, from, to);
     }
 
     fn check_all(&self) {
+        for (snapshot, map) in &self.snapshots {
+            assert_eq!(snapshot.len(), map.len() as u64);
+            for (key, value) in map {
+                assert_eq!(snapshot.get(key).expect("reads").as_deref(), Some(value.as_slice()));
+            }
+            check_scan(snapshot, map, &[], &[0xff; 301]);
+        }
         assert_eq!(self.store().len(), self.map.len() as u64);
         for n in 0..12 {
             let key = vec![b'k', n];
@@ -219,6 +236,32 @@ impl Pair {
     }
 }
 
+/// The snapshot shows what `map` holds from `from` to `to`, in both directions and from both ends.
+fn check_scan(store: &Snapshot, map: &Map, from: &[u8], to: &[u8]) {
+    let (from, to) = if from <= to { (from, to) } else { (to, from) };
+    let range = (Bound::Included(from), Bound::Excluded(to));
+    let expected: Vec<_> =
+        map.iter().filter(|(key, _)| from <= key.as_slice() && key.as_slice() < to).collect();
+    let entry = |entry: logkv::Result<logkv::Entry>| entry.expect("reads");
+    let forward: Vec<_> = store.scan(range).expect("scans").map(entry).collect();
+    assert!(
+        forward
+            .iter()
+            .map(|entry| (&*entry.meta.key, &*entry.value))
+            .eq(expected.iter().map(|(k, v)| (&***k, &***v)))
+    );
+    let backward: Vec<_> =
+        store.keys(range).expect("keys").rev().map(|key| key.expect("reads").key.to_vec()).collect();
+    assert!(backward.iter().eq(expected.iter().rev().map(|(key, _)| *key)));
+    let mut keys = store.keys(range).expect("keys").map(|key| key.expect("reads").key.to_vec());
+    let mut left = expected.iter().map(|(key, _)| (*key).clone());
+    for step in 0..=expected.len() {
+        let is_front = (step * 7 + from.len()) % 3 != 0;
+        let pair = if is_front { (keys.next(), left.next()) } else { (keys.next_back(), left.next_back()) };
+        assert_eq!(pair.0, pair.1);
+    }
+}
+
 fn options() -> impl Strategy<Value = Options> {
     let sync = prop_oneof![
         Just(Sync::Always),
@@ -228,7 +271,7 @@ fn options() -> impl Strategy<Value = Options> {
     ];
     let read_with = prop_oneof![Just(ReadWith::Mmap), Just(ReadWith::Pread)];
     (sync, read_with, 128_u64..2000).prop_map(|(sync, read_with, len)| {
-        Options::new().sync(sync).read_with(read_with).segment_len_max(len)
+        Options::new().sync(sync).read_with(read_with).segment_len_max(len).background(false)
     })
 }
 
