@@ -1,5 +1,6 @@
 //! What the rooms share: stores in temporary directories, and their files.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use logkv::{Options, Store, Sync};
+use logkv::{Options, Scan, SegmentId, SegmentState, Store, Sync};
 use tempfile::TempDir;
 
 /// A directory that is removed at the end, as no store yet.
@@ -15,9 +16,10 @@ pub(crate) fn scratch() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// Options for tests: nothing is synced but where a segment is sealed, which only a power cut could tell.
+/// Options for tests: nothing is synced but where a segment is sealed, which only a power cut could tell, and nothing
+/// happens unasked.
 pub(crate) fn quick() -> Options {
-    Options::new().sync(Sync::Never)
+    Options::new().sync(Sync::Never).background(false)
 }
 
 /// Opens the store at `dir`.
@@ -28,6 +30,11 @@ pub(crate) fn open(dir: &Path) -> Store {
 /// The file of segment `id`.
 pub(crate) fn segment_path(dir: &Path, id: u64) -> PathBuf {
     dir.join(format!("{id:06}.seg"))
+}
+
+/// The hint of segment `id`.
+pub(crate) fn hint_path(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("{id:06}.hint"))
 }
 
 /// The names and bytes of all files in `dir`, sorted.
@@ -44,6 +51,24 @@ pub(crate) fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
+/// Those that are the log itself, and nothing that is derived from it.
+pub(crate) fn log_files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = files(dir);
+    files.retain(|(name, _)| !is_derived(name));
+    files
+}
+
+fn is_derived(name: &str) -> bool {
+    name.ends_with(".hint") || name == "KEYDIR"
+}
+
+/// Removes what is derived from the log.
+pub(crate) fn remove_derived(dir: &Path) {
+    for (name, _) in files(dir).iter().filter(|(name, _)| is_derived(name)) {
+        fs::remove_file(dir.join(name)).expect("it can be removed");
+    }
+}
+
 /// Copies the files of `from` into a fresh directory.
 pub(crate) fn copy_of(from: &Path) -> TempDir {
     let to = scratch();
@@ -51,6 +76,62 @@ pub(crate) fn copy_of(from: &Path) -> TempDir {
         fs::write(to.path().join(name), bytes).expect("a copy");
     }
     to
+}
+
+/// The files in `dir` that MANIFEST has no use for, but for LOCK and what a person may put there.
+pub(crate) fn leftovers(dir: &Path) -> Vec<String> {
+    let manifest = fs::read_to_string(dir.join("MANIFEST")).expect("MANIFEST");
+    let listed: Vec<_> =
+        manifest.lines().filter_map(|line| line.strip_prefix("segment ")?.split(' ').next()).collect();
+    let is_needed = |name: &str| match name.split_once('.') {
+        Some((id, "seg" | "hint")) => listed.contains(&id),
+        _ => ["LOCK", "MANIFEST", "KEYDIR", "logkv.toml"].contains(&name),
+    };
+    files(dir).into_iter().map(|(name, _)| name).filter(|name| !is_needed(name)).collect()
+}
+
+pub(crate) type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What a scan of all of it shows.
+pub(crate) fn contents(store: &Store) -> Map {
+    shown(store.scan(..).expect("scans"))
+}
+
+/// What a scan shows.
+pub(crate) fn shown(scan: Scan) -> Map {
+    let entries = scan.map(|entry| entry.expect("reads"));
+    entries.map(|entry| (entry.meta.key.to_vec(), entry.value.to_vec())).collect()
+}
+
+/// Every key reads as the map has it, the scan shows the same, and the figures equal a recount from the files.
+pub(crate) fn assert_is(store: &Store, map: &Map, what: &str) {
+    assert!(contents(store) == *map, "{what}: the scan is not the map");
+    for (key, value) in map {
+        let read = store.get(key).expect("reads");
+        assert!(read.as_deref() == Some(value), "{what}: {} is {read:?}", key.escape_ascii());
+    }
+    assert_eq!(store.len(), map.len() as u64, "{what}");
+    assert_counted(store, what);
+}
+
+/// The figures of each segment equal a recount from its file.
+pub(crate) fn assert_counted(store: &Store, what: &str) {
+    for segment in store.segments().expect("segments") {
+        let totals = store.inspect(segment.id).expect("inspects").totals;
+        let counted = (totals.live_count, totals.live_len, totals.tombstone_count, totals.record_count);
+        let kept = (segment.live_count, segment.live_len, segment.tombstone_count, segment.record_count);
+        assert_eq!(kept, counted, "{what}: segment {}", segment.id);
+    }
+}
+
+/// The numbers of the sealed segments, in log order.
+pub(crate) fn sealed(store: &Store) -> Vec<SegmentId> {
+    let segments = store.segments().expect("segments");
+    segments
+        .iter()
+        .filter(|segment| segment.state == SegmentState::Sealed)
+        .map(|segment| segment.id)
+        .collect()
 }
 
 /// What the store says `key` is.
@@ -148,6 +229,31 @@ pub(crate) fn record_crc(salt: &[u8], at: usize, bytes: &[u8]) -> [u8; 4] {
 pub(crate) fn seal_segment_header(header: &mut [u8]) {
     let crc = crc32c::crc32c(&header[..60]).to_le_bytes();
     header[60..64].copy_from_slice(&crc);
+}
+
+/// Gives the record at `at` of a segment an expiry, which takes the place of the first eight bytes of its value: nothing else
+/// moves. All checksums are right.
+pub(crate) fn set_expiry(path: &Path, at: u64, expires_ms: u64) {
+    let mut bytes = fs::read(path).expect("the segment");
+    let salt = bytes[56..60].to_vec();
+    let at = at as usize;
+    let number = |bytes: &[u8], at: usize, len: usize| {
+        (0..len).rev().fold(0, |number, index| number << 8 | usize::from(bytes[at + index]))
+    };
+    let value_len = number(&bytes, at + 24, 4);
+    let body = at + 32;
+    let value_at = body + number(&bytes, at + 28, 2).next_multiple_of(8);
+    let end = value_at + value_len.next_multiple_of(8);
+    bytes.copy_within(body..value_at, body + 8);
+    bytes[body..body + 8].copy_from_slice(&expires_ms.to_le_bytes());
+    let shorter = u32::try_from(value_len - 8).expect("a value of eight bytes or more");
+    bytes[at + 24..at + 28].copy_from_slice(&shorter.to_le_bytes());
+    bytes[at + 31] |= 1;
+    let hcrc = record_crc(&salt, at, &bytes[at + 8..body]);
+    let rcrc = record_crc(&salt, at, &bytes[at + 8..end]);
+    bytes[at..at + 4].copy_from_slice(&hcrc);
+    bytes[at + 4..at + 8].copy_from_slice(&rcrc);
+    fs::write(path, bytes).expect("the expiry");
 }
 
 /// Rewrites MANIFEST's lines with `change`, and its checksum.

@@ -1,51 +1,149 @@
 //! Small stores with every byte damaged: never a panic, never a wrong value, never more lost than what was hit.
 
 use std::fs;
+use std::path::Path;
 
-use crate::common::{copy_of, open, quick, rewrite_manifest, scratch, segment_path, small_store};
-use logkv::{Error, Store};
+use crate::common::{copy_of, hint_path, open, quick, rewrite_manifest, scratch, segment_path, small_store};
+use logkv::{Error, KeyEntry, Location, SegmentId, Store};
+use tempfile::TempDir;
 
 const EXPECTED: [(&str, Option<&str>); 4] =
     [("one", Some("1")), ("two", Some("twenty-two")), ("three", None), ("four", Some("4444"))];
 
+/// The sealed segments of [`small_store`]; the one behind them was closed, and is always read when the store is opened.
+const SEALED: [u64; 2] = [1, 2];
+
+/// A small store whose sealed segments have hints.
+fn hinted_store() -> TempDir {
+    let dir = small_store();
+    open(dir.path()).close().expect("closes");
+    assert!(SEALED.iter().all(|&id| hint_path(dir.path(), id).exists()), "opening made them");
+    dir
+}
+
+/// Opens a copy of `dir` with a byte of segment `id` changed.
+fn opened_with(dir: &Path, id: u64, at: usize, mask: u8) -> (TempDir, Store) {
+    let copy = copy_of(dir);
+    let path = segment_path(copy.path(), id);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[at] ^= mask;
+    fs::write(&path, &bytes).expect("the damage");
+    let store = Store::open_with(copy.path(), quick())
+        .unwrap_or_else(|error| panic!("segment {id} byte {at}: {}", error.sentence()));
+    (copy, store)
+}
+
+/// Where the live records are, with their keys.
+fn live_records(dir: &Path) -> Vec<KeyEntry> {
+    open(dir).keys(..).expect("keys").map(|key| key.expect("reads")).collect()
+}
+
+/// The key whose record a get reads this byte of.
+fn key_hit(live: &[KeyEntry], id: u64, at: usize) -> Option<&KeyEntry> {
+    // The first four bytes are the checksum of the header alone, which a get does not need.
+    live.iter().find(|key| {
+        let range = key.location.offset + 4..key.location.offset + key.len;
+        key.location.segment == SegmentId(id) && range.contains(&(at as u64))
+    })
+}
+
 #[test]
-fn a_damaged_byte_of_any_segment_never_gives_a_wrong_value_and_costs_at_most_one_key() {
+fn a_damaged_byte_of_a_segment_with_a_hint_is_an_exact_error_of_the_key_it_hits_and_of_no_other() {
+    let dir = hinted_store();
+    let live = live_records(dir.path());
+    for id in SEALED {
+        let len = fs::read(segment_path(dir.path(), id)).expect("the segment").len();
+        for (at, mask) in (0..len).flat_map(|at| [0x01, 0x80, 0xff].map(|mask| (at, mask))) {
+            let (_copy, store) = opened_with(dir.path(), id, at, mask);
+            let what = format!("segment {id} byte {at} mask {mask:#04x}");
+            let hit = key_hit(&live, id, at);
+            for (key, expected) in EXPECTED {
+                match (store.get(key), hit.filter(|hit| hit.key == key.as_bytes())) {
+                    (Ok(value), None) => {
+                        assert_eq!(value.as_deref(), expected.map(str::as_bytes), "{what}: {key}")
+                    }
+                    (Err(Error::Damaged { segment, offset, .. }), Some(hit)) => {
+                        assert_eq!(Location { segment, offset }, hit.location, "{what}: {key}");
+                    }
+                    (read, _) => panic!("{what}: {key} is {read:?}"),
+                }
+            }
+            let (shown, errors): (Vec<_>, Vec<_>) = store.scan(..).expect("scans").partition(Result::is_ok);
+            assert_eq!(errors.len(), usize::from(hit.is_some()), "{what}: {errors:?}");
+            assert_eq!(shown.len() + errors.len(), live.len(), "{what}: {shown:?}");
+            assert_eq!(store.len(), live.len() as u64, "{what}");
+            assert_eq!(
+                store.open_report().damage.len(),
+                usize::from(at < 64),
+                "{what}: the segment's header is read"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_damaged_byte_of_a_segment_without_a_hint_is_told_and_costs_at_most_one_key() {
     let dir = small_store();
     for id in 1..=3 {
-        let whole = fs::read(segment_path(dir.path(), id)).expect("the segment");
-        for at in 0..whole.len() {
-            for mask in [0x01, 0x80, 0xff] {
-                let copy = copy_of(dir.path());
-                let mut bytes = whole.clone();
-                bytes[at] ^= mask;
-                fs::write(segment_path(copy.path(), id), &bytes).expect("the damage");
-                let store = match Store::open_with(copy.path(), quick()) {
-                    Ok(store) => store,
-                    Err(error) => panic!("segment {id} byte {at}: {}", error.sentence()),
-                };
-                assert!(!store.open_report().damage.is_empty(), "segment {id} byte {at}: told");
-                let mut hit = 0;
-                for (key, expected) in EXPECTED {
-                    match store.get(key) {
-                        Ok(value) if value.as_deref() == expected.map(str::as_bytes) => {}
-                        Ok(Some(value)) => {
-                            // Without a hint nothing says which key a record whose key is damaged belongs to: the
-                            // record before it shows. It is a value that the key once had, and the damage is told.
-                            assert!(
-                                ["22", "333"].map(str::as_bytes).contains(&&*value),
-                                "segment {id} byte {at}: {key} = {value:?}"
-                            );
-                            hit += 1;
-                        }
-                        Ok(None) | Err(Error::Damaged { .. }) => hit += 1,
-                        Err(error) => panic!("segment {id} byte {at}: {}", error.sentence()),
+        let len = fs::read(segment_path(dir.path(), id)).expect("the segment").len();
+        for (at, mask) in (0..len).flat_map(|at| [0x01, 0x80, 0xff].map(|mask| (at, mask))) {
+            let (_copy, store) = opened_with(dir.path(), id, at, mask);
+            assert!(!store.open_report().damage.is_empty(), "segment {id} byte {at}: told");
+            let mut hit = 0;
+            for (key, expected) in EXPECTED {
+                match store.get(key) {
+                    Ok(value) if value.as_deref() == expected.map(str::as_bytes) => {}
+                    Ok(Some(value)) => {
+                        // Without a hint nothing says which key a record whose key is damaged belongs to: the
+                        // record before it shows. It is a value that the key once had, and the damage is told.
+                        assert!(
+                            ["22", "333"].map(str::as_bytes).contains(&&*value),
+                            "segment {id} byte {at}: {key} = {value:?}"
+                        );
+                        hit += 1;
                     }
+                    Ok(None) | Err(Error::Damaged { .. }) => hit += 1,
+                    Err(error) => panic!("segment {id} byte {at}: {}", error.sentence()),
                 }
-                assert!(hit <= 1, "segment {id} byte {at}: {hit} keys hit");
-                for entry in store.scan(..).expect("scans").flatten() {
-                    let known = EXPECTED.iter().any(|(key, _)| entry.meta.key == key.as_bytes());
-                    assert!(known, "segment {id} byte {at}: a key that never was: {:?}", entry.meta.key);
+            }
+            assert!(hit <= 1, "segment {id} byte {at}: {hit} keys hit");
+            for entry in store.scan(..).expect("scans").flatten() {
+                let known = EXPECTED.iter().any(|(key, _)| entry.meta.key == key.as_bytes());
+                assert!(known, "segment {id} byte {at}: a key that never was: {:?}", entry.meta.key);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_whose_record_is_damaged_can_be_written_and_deleted_and_is_counted_once() {
+    let dir = hinted_store();
+    let live = live_records(dir.path());
+    for id in SEALED {
+        let len = fs::read(segment_path(dir.path(), id)).expect("the segment").len();
+        for (at, hit) in (0..len).filter_map(|at| Some((at, key_hit(&live, id, at)?))) {
+            for deletes in [false, true] {
+                let (copy, store) = opened_with(dir.path(), id, at, 0x01);
+                let what = format!("segment {id} byte {at}, deleted: {deletes}");
+                if deletes {
+                    assert!(store.delete(&*hit.key).expect("a delete"), "{what}: there was such a key");
+                } else {
+                    store.put(&*hit.key, "new").expect("a put");
                 }
+                let expected = (!deletes).then_some(&b"new"[..]);
+                let check = |store: &Store, what: &str| {
+                    let read = store.get(&*hit.key);
+                    assert_eq!(read.as_ref().ok().map(Option::as_deref), Some(expected), "{what}: {read:?}");
+                    assert_eq!(store.len(), live.len() as u64 - u64::from(deletes), "{what}");
+                    assert_eq!(store.scan(..).expect("scans").filter(Result::is_err).count(), 0, "{what}");
+                };
+                check(&store, &what);
+                store.close().expect("closes");
+                check(&open(copy.path()), &format!("{what}, reopened"));
+                let store = open(copy.path());
+                store.put(&*hit.key, "newer").expect("a put");
+                assert!(store.delete(&*hit.key).expect("a delete"), "{what}");
+                assert_eq!(store.get(&*hit.key).expect("reads"), None, "{what}: deleted in the end");
             }
         }
     }

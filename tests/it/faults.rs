@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::common::{files, open, quick, scratch, wait_until};
+use crate::common::{contents, files, open, quick, scratch, wait_until};
 use crate::hooked::{Call, Gate, Hook, Hooked};
 use logkv::fs::StoreFile;
 use logkv::{Batch, Error, Options, Store, Sync, Value};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
     Error(io::ErrorKind),
     /// A write that takes half of its bytes; other calls fail with EIO.
     Short,
@@ -21,35 +21,62 @@ enum Fault {
 
 /// When it goes wrong.
 #[derive(Debug)]
-struct Plan {
+pub(crate) struct Plan {
     fault: Fault,
     at_call: u64,
     from_then_on: bool,
     calls: AtomicU64,
     /// Whether the write under way is the short one.
     is_short: AtomicBool,
+    /// Whether nothing fails any more.
+    is_over: AtomicBool,
+    /// The first call that failed.
+    met: Mutex<Option<Call>>,
 }
 
 impl Plan {
-    fn new(fault: Fault, at_call: u64, from_then_on: bool) -> Self {
-        Self { fault, at_call, from_then_on, calls: AtomicU64::new(0), is_short: AtomicBool::new(false) }
+    pub(crate) fn new(fault: Fault, at_call: u64, from_then_on: bool) -> Self {
+        Self {
+            fault,
+            at_call,
+            from_then_on,
+            calls: AtomicU64::new(0),
+            is_short: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            met: Mutex::default(),
+        }
     }
 
     /// The fault that this call meets.
-    fn next(&self) -> Option<Fault> {
-        let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        let is_hit = call == self.at_call || (self.from_then_on && call > self.at_call);
-        is_hit.then_some(self.fault)
+    fn next(&self, call: Call) -> Option<Fault> {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        let is_hit = number == self.at_call || (self.from_then_on && number > self.at_call);
+        if !is_hit || self.is_over.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.met.lock().expect("no panic").get_or_insert(call);
+        Some(self.fault)
     }
 
-    fn was_met(&self) -> bool {
-        self.calls.load(Ordering::SeqCst) > self.at_call
+    /// How many calls there have been.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// The first call that failed, if one did.
+    pub(crate) fn met(&self) -> Option<Call> {
+        *self.met.lock().expect("no panic")
+    }
+
+    /// From now on nothing fails.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
     }
 }
 
 impl Hook for Plan {
     fn before(&self, call: Call) -> io::Result<()> {
-        match (self.next(), call) {
+        match (self.next(call), call) {
             (None, _) => Ok(()),
             (Some(Fault::Error(kind)), _) => Err(kind.into()),
             (Some(Fault::Short), Call::Write(_)) => {
@@ -114,11 +141,6 @@ fn run(step: Step, store: &Store) -> logkv::Result<()> {
     }
 }
 
-fn contents(store: &Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let entries = store.scan(..).expect("scans").map(|entry| entry.expect("reads"));
-    entries.map(|entry| (entry.meta.key.to_vec(), entry.value.to_vec())).collect()
-}
-
 fn bytes_of(model: &Model) -> BTreeMap<Vec<u8>, Vec<u8>> {
     model.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
@@ -154,7 +176,7 @@ fn try_fault(plan: Plan, sync: Sync) -> bool {
     let found = contents(&open(dir.path()));
     let is_allowed = found == bytes_of(&model) || maybe.is_some_and(|maybe| found == bytes_of(&maybe));
     assert!(is_allowed, "{what}: a reopen found {found:?}, the model is {model:?}");
-    plan.was_met()
+    plan.met().is_some()
 }
 
 #[test]
@@ -188,7 +210,7 @@ fn a_failed_fsync_is_not_tried_again_and_poisons_the_log_for_good() {
         let store = Store::open_with(dir.path(), options).expect("opens");
         store.put("a", "1").expect("a put");
         store.put("b", "2").expect("a put");
-        plan.calls.load(Ordering::SeqCst) - 1
+        plan.calls() - 1
     };
     let options = Options::new().file_system(Arc::new(Hooked(Arc::new(plan(fsync_of_second_put)))));
     let store = Store::open_with(dir.path(), options).expect("opens");
@@ -215,7 +237,7 @@ fn submitted_writes_that_do_not_fit_on_the_disk_are_told_to_each_who_waits_and_t
             let options = Options::new().sync(sync).file_system(Arc::new(Hooked(Arc::clone(&plan))));
             let store = Store::open_with(dir.path(), options).expect("opens");
             store.put("first", "1").expect("a put");
-            plan.calls.load(Ordering::SeqCst)
+            plan.calls()
         };
         let file_system = Arc::new(Hooked(Arc::new(plan(calls_of_open_and_put))));
         let options = Options::new().sync(sync).file_system(file_system);

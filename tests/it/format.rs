@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::common::{
-    copy_of, files, killed, open, quick, record_crc, rewrite_manifest, scratch, seal_segment_header,
-    segment_path, value,
+    copy_of, files, hint_path, killed, log_files, open, quick, record_crc, remove_derived, rewrite_manifest,
+    scratch, seal_segment_header, segment_path, value,
 };
 use crate::hooked::{SteadyRandom, hooked};
 use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
@@ -116,7 +116,27 @@ fn the_store_that_version_1_0_wrote_opens_for_ever() {
 fn this_version_writes_the_bytes_that_version_1_0_wrote() {
     let dir = scratch();
     write_v1(dir.path());
-    assert_eq!(files(dir.path()), files(&fixtures().join("v1")));
+    assert!(log_files(dir.path()) == files(&fixtures().join("v1")), "other bytes");
+}
+
+#[test]
+fn the_hint_that_version_1_0_wrote_is_used_for_ever() {
+    let dir = copy_of(&fixtures().join("v1-hints"));
+    assert!(hint_path(dir.path(), 1).exists(), "a sealed segment has one");
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+    assert_v1(&reader);
+    // Where a segment has to be read when the store is opened, its damage is told then.
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[64 + 40] ^= 1;
+    fs::write(&path, bytes).expect("the damage");
+    let damage_of = || {
+        let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+        reader.open_report().damage.len()
+    };
+    assert_eq!(damage_of(), 0, "the hint was not used");
+    remove_derived(dir.path());
+    assert_eq!(damage_of(), 1, "the segment was not read");
 }
 
 #[test]
@@ -237,6 +257,11 @@ mod later_versions {
 /// What the fixtures are made by: the test below holds them to it.
 fn write_fixture(name: &str, dir: &Path) {
     write_v1(dir);
+    if name == "v1-hints" {
+        // Opening makes the hints of sealed segments.
+        Store::open_with(dir, steady()).expect("opens").close().expect("closes");
+        return;
+    }
     for id in [1, 2] {
         let path = segment_path(dir, id);
         let bytes = fs::read(&path).expect("the segment");
@@ -267,7 +292,7 @@ fn write_fixture(name: &str, dir: &Path) {
 
 #[test]
 fn the_fixtures_are_what_their_makers_make() {
-    for name in ["v1", "v1-longer-record-header", "v1-unknown-minor"] {
+    for name in ["v1", "v1-hints", "v1-longer-record-header", "v1-unknown-minor"] {
         let dir = scratch();
         write_fixture(name, dir.path());
         let committed = fixtures().join(name);
@@ -277,6 +302,7 @@ fn the_fixtures_are_what_their_makers_make() {
                 fs::write(committed.join(file), bytes).expect("a file");
             }
         }
-        assert_eq!(files(dir.path()), files(&committed), "{name}");
+        let made = if name == "v1-hints" { files(dir.path()) } else { log_files(dir.path()) };
+        assert!(made == files(&committed), "{name} has other bytes");
     }
 }

@@ -14,13 +14,13 @@ use logkv::fs::{
 /// A call that changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    Create,
+    Create(StoreFile),
     Write(StoreFile),
     Truncate,
     Sync(StoreFile),
     SyncDirectory,
-    Rename,
-    Remove,
+    Rename(StoreFile, StoreFile),
+    Remove(StoreFile),
 }
 
 /// What a test does to the calls.
@@ -170,16 +170,17 @@ impl<H: Hook> Directory for HookedDirectory<H> {
 
     fn open(&self, name: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
         let open = || self.inner.open(name, access);
-        let inner = if access == Access::Create { around(&*self.hook, Call::Create, open)? } else { open()? };
+        let inner =
+            if access == Access::Create { around(&*self.hook, Call::Create(name), open)? } else { open()? };
         Ok(Arc::new(HookedFile { inner, name, hook: Arc::clone(&self.hook) }))
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
-        around(&*self.hook, Call::Rename, || self.inner.rename(from, to))
+        around(&*self.hook, Call::Rename(from, to), || self.inner.rename(from, to))
     }
 
     fn remove(&self, file: StoreFile) -> io::Result<()> {
-        around(&*self.hook, Call::Remove, || self.inner.remove(file))
+        around(&*self.hook, Call::Remove(file), || self.inner.remove(file))
     }
 
     fn sync(&self) -> io::Result<()> {

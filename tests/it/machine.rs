@@ -57,11 +57,11 @@ fn works(name: &str, args: &[&str]) -> bool {
 }
 
 /// A mount that goes with the test.
-struct Mount(PathBuf);
+pub(crate) struct Mount(pub(crate) PathBuf);
 
 impl Mount {
     /// Mounts at a new directory `name` in `dir`; `None` without the right to.
-    fn new(dir: &Path, name: &str, args: &[&str]) -> Option<Self> {
+    pub(crate) fn new(dir: &Path, name: &str, args: &[&str]) -> Option<Self> {
         let at = dir.join(name);
         fs::create_dir(&at).expect("a directory can be made");
         works("mount", &[args, &[&at.to_string_lossy()]].concat()).then_some(Self(at))

@@ -1,0 +1,88 @@
+//! What is derived from the log never changes an answer.
+
+use std::fs;
+use std::path::Path;
+
+use logkv::{ReadWith, Store};
+use tempfile::TempDir;
+
+use crate::common::{Map, assert_is, copy_of, hint_path, open, quick, scratch, segment_path};
+
+/// Two sealed segments with hints, with replaced and deleted keys in both, and a closed one; and what it holds.
+fn hinted() -> (TempDir, Map) {
+    let dir = scratch();
+    let store = open(dir.path());
+    for (key, value) in [("one", "1"), ("two", "22"), ("three", "333"), ("two", "zwei")] {
+        store.put(key, value).expect("a put");
+    }
+    store.rotate().expect("rotates");
+    store.put("two", "twenty-two").expect("a put");
+    store.delete("three").expect("a delete");
+    store.put("five", "55555").expect("a put");
+    store.rotate().expect("rotates");
+    store.put("four", "4444").expect("a put");
+    store.close().expect("closes");
+    let store = open(dir.path());
+    let map = crate::common::contents(&store);
+    assert_eq!(map.len(), 4);
+    store.close().expect("closes");
+    assert!([1, 2].iter().all(|&id| hint_path(dir.path(), id).exists()), "opening made them");
+    (dir, map)
+}
+
+fn assert_unchanged(dir: &Path, map: &Map, what: &str) {
+    let reader = quick().read_only(true);
+    for options in [reader.clone().read_with(ReadWith::Pread), reader, quick()] {
+        let store = Store::open_with(dir, options).expect("opens");
+        assert_eq!(store.open_report().damage, [], "{what}");
+        assert_is(&store, map, what);
+    }
+}
+
+#[test]
+fn case_09_a_hint_that_is_not_as_it_was_written_changes_no_answer() {
+    let (dir, map) = hinted();
+    for id in [1, 2] {
+        let whole = fs::read(hint_path(dir.path(), id)).expect("the hint");
+        let cut = (0..whole.len()).map(|len| (format!("cut at {len}"), whole[..len].to_vec()));
+        let flipped = (0..whole.len()).map(|at| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x04;
+            (format!("byte {at}"), bytes)
+        });
+        let longer = [(format!("hint {id} with a byte more"), [&whole[..], &[0]].concat())];
+        for (what, bytes) in cut.chain(flipped).chain(longer) {
+            let copy = copy_of(dir.path());
+            fs::write(hint_path(copy.path(), id), bytes).expect("the damage");
+            assert_unchanged(copy.path(), &map, &format!("hint {id}: {what}"));
+            let now = fs::read(hint_path(copy.path(), id)).expect("the hint");
+            assert!(now == whole, "hint {id}: {what}: it is made anew when the store is opened for writing");
+        }
+        let copy = copy_of(dir.path());
+        fs::remove_file(hint_path(copy.path(), id)).expect("it is there");
+        assert_unchanged(copy.path(), &map, "deleted");
+        assert!(fs::read(hint_path(copy.path(), id)).expect("the hint") == whole, "deleted: it is made anew");
+    }
+}
+
+#[test]
+fn case_09_the_hint_of_another_segment_or_store_changes_no_answer() {
+    let (dir, map) = hinted();
+    let (other, _) = hinted();
+    let strangers = [
+        (hint_path(dir.path(), 1), 2, "another segment's"),
+        (hint_path(dir.path(), 2), 1, "another segment's"),
+        (hint_path(other.path(), 1), 1, "another store's"),
+        (segment_path(dir.path(), 1), 1, "a segment"),
+    ];
+    for (from, id, what) in strangers {
+        let copy = copy_of(dir.path());
+        fs::copy(from, hint_path(copy.path(), id)).expect("the exchange");
+        assert_unchanged(copy.path(), &map, what);
+    }
+    // A name that is none of a regular file's: it cannot be read, and not be made anew.
+    let copy = copy_of(dir.path());
+    fs::remove_file(hint_path(copy.path(), 1)).expect("it is there");
+    fs::create_dir(hint_path(copy.path(), 1)).expect("a directory in its place");
+    assert_unchanged(copy.path(), &map, "a directory");
+}
