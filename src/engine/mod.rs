@@ -12,8 +12,8 @@
 //! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
 //! | 6 | `log` | the write end: append, make durable, publish, seal, replace |
-//! | 7 | `recovery`, `syncer`, `compaction` | a directory becomes a state and a log; the background sync; what is dead makes room |
-//! | 8 | `inspect`, `scan`, `background` | a segment taken apart; keys in order; what is done unasked |
+//! | 7 | `checkpoint`, `syncer`, `compaction` | the file KEYDIR; the background sync; what is dead makes room |
+//! | 8 | `recovery`, `inspect`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; keys in order; what is done unasked |
 //! | 9 | `snapshot` | the store as it was at one moment |
 //! | 10 | `store` | the front door |
 //!
@@ -38,6 +38,7 @@
 pub(crate) mod background;
 pub(crate) mod batch;
 pub(crate) mod catalog;
+pub(crate) mod checkpoint;
 pub(crate) mod clock;
 pub(crate) mod compaction;
 pub(crate) mod filter;

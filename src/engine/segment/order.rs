@@ -111,9 +111,19 @@ impl Segment {
         if matches!(known, Known::Nothing) {
             *known = match Hint::open(home, self) {
                 Some(hint) => Known::Hinted(hint),
-                None => Known::Sorted { runs: Vec::new(), sorted_to: 0 },
+                None => {
+                    if self.is_sealed() {
+                        home.wake.ring();
+                    }
+                    Known::Sorted { runs: Vec::new(), sorted_to: 0 }
+                }
             };
         }
+    }
+
+    /// Whether somebody has looked for a hint that can be used, and found none.
+    pub(crate) fn lacks_hint(&self) -> bool {
+        matches!(*self.order.lock(), Known::Sorted { .. })
     }
 }
 
