@@ -146,10 +146,18 @@ impl Work {
                 ControlFlow::Continue(())
             }
         };
-        match self.compactor.compact_due(&mut observe) {
-            Ok(report) => tracing::debug!(runs = report.runs.len(), "compacted"),
-            Err(Error::Closed | Error::Poisoned { .. }) => {}
-            Err(error) => tracing::warn!(error = error.sentence(), "a background compaction failed"),
+        loop {
+            match self.compactor.compact_due(&mut observe) {
+                Ok(report) => return tracing::debug!(runs = report.runs.len(), "compacted"),
+                Err(Error::Closed | Error::Poisoned { .. }) => return,
+                // That segment is not compacted any more; the others are.
+                Err(error @ Error::Damaged { .. }) => {
+                    tracing::warn!(error = error.sentence(), "a damaged segment stays as it is");
+                }
+                Err(error) => {
+                    return tracing::warn!(error = error.sentence(), "a background compaction failed");
+                }
+            }
         }
     }
 

@@ -69,6 +69,9 @@ impl Shared {
         if let Some(background) = &self.background {
             background.stop();
         }
+        if self.log.is_some() {
+            self.compactor.stop();
+        }
         if let Some(checkpointer) = &self.checkpointer
             && let Err(error) = checkpointer.write_if_due(Occasion::Close)
         {

@@ -232,6 +232,9 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
     {
         // Its end is missing: nothing is appended behind a hole.
         line.extent = Extent::Sealed(len);
+        if let Some(last) = state.segments().iter().next_back() {
+            last.mark_sealed();
+        }
     }
     let end = LogEnd { manifest, active, lock, last_seq };
     let unsealed = unsealed(&end.manifest);

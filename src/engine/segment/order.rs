@@ -55,9 +55,8 @@ impl Segment {
             // Looked for just now: there is none.
             Known::Nothing => return Ok(Vec::new()),
         };
-        let end = self.len();
-        if *sorted_to < end {
-            let run = sorted(home, self, *sorted_to)?;
+        if *sorted_to < self.len() {
+            let (run, end) = sorted(home, self, *sorted_to)?;
             merge_into(self, runs, run)?;
             *sorted_to = end;
         }
@@ -127,8 +126,9 @@ impl Segment {
     }
 }
 
-/// Rows of the records from `from` on, sorted. Damage costs the damaged records alone: who reads them is told.
-fn sorted(home: &Home, segment: &Segment, from: u64) -> Result<Rows> {
+/// Rows of the records from `from` on, sorted, and where they end: more may be appended meanwhile. Damage costs the damaged
+/// records alone: who reads them is told.
+fn sorted(home: &Home, segment: &Segment, from: u64) -> Result<(Rows, u64)> {
     let mut sorter = Sorter::default();
     let mut scanner = Scanner::new(segment, Bodies::Skipped).starting_at(from);
     while let Some(step) = scanner.next()? {
@@ -139,7 +139,7 @@ fn sorted(home: &Home, segment: &Segment, from: u64) -> Result<Rows> {
             }
         }
     }
-    Ok(sorter.finish().rows)
+    Ok((sorter.finish().rows, scanner.end()))
 }
 
 /// Adds `run` and merges the last runs while one is not much longer than the next.
