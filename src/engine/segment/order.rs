@@ -86,6 +86,20 @@ impl Segment {
         Ok(false)
     }
 
+    /// Whether the segment's hint says that it holds no record of any of `keys`.
+    pub(crate) fn surely_holds_none<'k>(
+        &self,
+        home: &Home,
+        mut keys: impl Iterator<Item = &'k [u8]>,
+    ) -> bool {
+        let mut known = self.order.lock();
+        self.look_for_hint(home, &mut known);
+        match &*known {
+            Known::Hinted(hint) => !keys.any(|key| hint.may_hold(home.hash(key))),
+            Known::Nothing | Known::Sorted { .. } => false,
+        }
+    }
+
     /// What the segment's hint says, if it has one that describes it.
     pub(crate) fn hinted(&self, home: &Home) -> Option<Sorted> {
         let mut known = self.order.lock();
