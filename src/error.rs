@@ -293,7 +293,6 @@ mod tests {
             Error::Closed,
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
             Error::NotWritten { cause: text("cannot write 000003.seg") },
-            Error::NotCompactable { segment, reason: "it is active; rotate first" },
             Error::NoSuchSegment { segment },
             Error::NotCompactable { segment, reason: "it is the log's end; `rotate` seals it" },
             Error::OutcomeUnknown { cause: text("cannot fsync 000003.seg") },

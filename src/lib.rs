@@ -29,17 +29,22 @@
 //!   read-only open in another process reads the files, and may).
 //! - A [`Batch`] is there as a whole or not at all.
 //! - Every record has two checksums. Bytes that are not as they were written are never given out: reading the key of a
-//!   damaged record is an error, and all others stay readable. Where damage is in a key or a record's header, and the
-//!   store is opened anew, nothing says whose record it was: the key then has the value it had before, and
-//!   [`Store::open_report`] tells of the damage.
+//!   damaged record is an error, and all others stay readable. A sealed segment's hint knows each record's key by its hash, so
+//!   this holds for damage in keys and headers, too. Without a hint (the log's last segment, or a hint that was lost with
+//!   the record), when the store is opened anew, nothing says whose record it was: the key then has the value it had before,
+//!   and [`Store::open_report`] tells of the damage.
+//! - What is derived from the log, hints and the file KEYDIR, may be deleted or damaged: answers stay the same.
+//! - Compaction drops a record only when a newer one that is durable stands for its key, and a delete only when no older
+//!   segment can hold a put of it. A crash at any point of it leaves the store as it was before or after.
 //! - One writer: a second one is refused, in this process and in others. Read-only opens go beside it and write nothing.
 //!
 //! # Limits
 //! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB and 131,072 segments a
-//! store. Each segment takes a memory mapping, of which Linux gives a process 65,530 (`vm.max_map_count`), or with
-//! [`ReadWith::Pread`] a file descriptor (`ulimit -n`). The keydir takes 9.4 to 11.8 bytes of memory a key, whatever the
-//! key's length, and 64 KiB. Linux; the directory must be on a file system with `flock` and coherent mappings, so not on
-//! NFS.
+//! store. Each segment takes a memory mapping, and each hint that was looked at another, of which Linux gives a process
+//! 65,530 (`vm.max_map_count`), or with [`ReadWith::Pread`] a file descriptor (`ulimit -n`). The keydir takes 9.4 to 11.8
+//! bytes a key, whatever the key's length, and 64 KiB: of memory what was written since the store was opened, the rest of the
+//! file KEYDIR, mapped. Sorting a segment for its hint takes its keys and about 40 bytes a record for a moment. Linux; the
+//! directory must be on a file system with `flock` and coherent mappings, so not on NFS.
 //!
 //! # Words
 //! - *segment*: a file of records; the last one is *active*, the rest are *sealed*: final.
@@ -48,6 +53,9 @@
 //! - *live* and *dead*: a key's newest put, and everything a later record replaced.
 //! - *seqno*: a record's number; the order of the log.
 //! - *MANIFEST*: the text file that lists the segments in log order.
+//! - *hint*: a sealed segment's index in key order, with a filter that says which keys it does not hold.
+//! - *keydir*: the index that says where each key's newest record is; *KEYDIR*: the file it is kept in.
+//! - *compaction*: a run of segments gives way to what is still needed of them.
 
 mod engine;
 mod error;

@@ -1,15 +1,16 @@
-//! Layer 8: the thread that does unasked what a store needs now and then: hints for what was sealed, and compaction of what
-//! is due.
+//! Layer 8: the thread that does unasked what a store needs now and then: hints for what was sealed, compaction of what is
+//! due, and the file KEYDIR.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::checkpoint::{Checkpointer, Occasion};
 use super::compaction::{CompactionEvent, Compactor};
-use super::log::Log;
-use super::segment::Segment;
 use super::segment::hint::Hint;
+use super::segment::{Segment, file};
 use super::state::State;
 use super::wake::Wake;
 use crate::error::{Error, Result};
@@ -28,7 +29,7 @@ pub(crate) struct Background {
 struct Work {
     state: Arc<State>,
     compactor: Arc<Compactor>,
-    wake: Arc<Wake>,
+    checkpointer: Arc<Checkpointer>,
 }
 
 impl Background {
@@ -36,16 +37,28 @@ impl Background {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start(state: &Arc<State>, log: &Arc<Log>, compactor: &Arc<Compactor>) -> Result<Self> {
-        let wake = Arc::clone(log.sealed());
-        let work =
-            Work { state: Arc::clone(state), compactor: Arc::clone(compactor), wake: Arc::clone(&wake) };
+    pub(crate) fn start(
+        state: &Arc<State>,
+        compactor: &Arc<Compactor>,
+        checkpointer: &Arc<Checkpointer>,
+    ) -> Result<Self> {
+        let wake = Arc::clone(&state.home.wake);
+        let work = Work {
+            state: Arc::clone(state),
+            compactor: Arc::clone(compactor),
+            checkpointer: Arc::clone(checkpointer),
+        };
+        // What an earlier process did not come to.
+        if !work.without_hint().is_ok_and(|segments| segments.is_empty()) {
+            wake.ring();
+        }
         let thread = std::thread::Builder::new()
             .name("logkv-background".to_owned())
             .spawn(move || {
-                while work.wake.wait() {
+                while work.state.home.wake.wait() {
                     work.make_hints();
                     work.compact();
+                    work.checkpoint();
                 }
             })
             .map_err(Error::io("start a thread for", "the background work"))?;
@@ -73,17 +86,32 @@ impl Drop for Background {
 }
 
 impl Work {
-    /// Writes the hints of sealed segments that have none.
+    fn is_stopped(&self) -> bool {
+        self.state.home.wake.is_stopped()
+    }
+
+    /// Sealed segments that have no hint, or none that can be used, as far as anybody has looked.
+    fn without_hint(&self) -> Result<Vec<Arc<Segment>>> {
+        let present: HashSet<_> = file::hinted(&*self.state.home.directory)?.into_iter().collect();
+        let lacks_hint = |segment: &&Arc<Segment>| {
+            let is_sound = segment.is_sealed() && !segment.is_unfit();
+            is_sound && (segment.lacks_hint() || !present.contains(&segment.id))
+        };
+        Ok(self.state.segments().iter().filter(lacks_hint).cloned().collect())
+    }
+
+    /// Writes the hints that are missing.
     fn make_hints(&self) {
-        for segment in self.state.segments().iter().filter(|segment| segment.is_sealed()) {
-            if self.wake.is_stopped() {
+        let segments = match self.without_hint() {
+            Ok(segments) => segments,
+            Err(error) => return tracing::warn!(error = error.sentence(), "no hints could be made"),
+        };
+        for segment in segments {
+            if self.is_stopped() {
                 return;
             }
-            if segment.is_unfit() || segment.hinted(&self.state.home).is_some() {
-                continue;
-            }
-            if let Err(error) = self.make_hint(segment) {
-                // A full disk, perhaps: it is derived, and made when the store is next opened.
+            if let Err(error) = self.make_hint(&segment) {
+                // A full disk, perhaps: it is derived, and made when there is something to do again.
                 tracing::warn!(segment = segment.id.0, error = error.sentence(), "no hint could be made");
             }
         }
@@ -110,18 +138,36 @@ impl Work {
         let mut observe = |event: CompactionEvent<'_>| {
             if let (CompactionEvent::Progress { done_len, .. }, Some(rate)) = (&event, policy.rate) {
                 let due = Duration::from_secs_f64(*done_len as f64 / rate.max(1) as f64);
-                self.wake.pause(due.saturating_sub(started.elapsed()));
+                self.state.home.wake.pause(due.saturating_sub(started.elapsed()));
             }
-            if self.wake.is_stopped() || self.compactor.is_wanted() {
+            if self.is_stopped() || self.compactor.is_wanted() {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
         };
-        match self.compactor.compact_due(&mut observe) {
-            Ok(report) => tracing::debug!(runs = report.runs.len(), "compacted"),
-            Err(Error::Closed | Error::Poisoned { .. }) => {}
-            Err(error) => tracing::warn!(error = error.sentence(), "a background compaction failed"),
+        loop {
+            match self.compactor.compact_due(&mut observe) {
+                Ok(report) => return tracing::debug!(runs = report.runs.len(), "compacted"),
+                Err(Error::Closed | Error::Poisoned { .. }) => return,
+                // That segment is not compacted any more; the others are.
+                Err(error @ Error::Damaged { .. }) => {
+                    tracing::warn!(error = error.sentence(), "a damaged segment stays as it is");
+                }
+                Err(error) => {
+                    return tracing::warn!(error = error.sentence(), "a background compaction failed");
+                }
+            }
+        }
+    }
+
+    /// Writes KEYDIR, if enough has come since the last time.
+    fn checkpoint(&self) {
+        if self.is_stopped() {
+            return;
+        }
+        if let Err(error) = self.checkpointer.write_if_due(Occasion::Open) {
+            tracing::warn!(error = error.sentence(), "KEYDIR could not be written");
         }
     }
 }

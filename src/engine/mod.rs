@@ -12,8 +12,8 @@
 //! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
 //! | 6 | `log` | the write end: append, make durable, publish, seal, replace |
-//! | 7 | `recovery`, `syncer`, `compaction` | a directory becomes a state and a log; the background sync; what is dead makes room |
-//! | 8 | `inspect`, `scan`, `background` | a segment taken apart; keys in order; what is done unasked |
+//! | 7 | `checkpoint`, `syncer`, `compaction` | the file KEYDIR; the background sync; what is dead makes room |
+//! | 8 | `recovery`, `inspect`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; keys in order; what is done unasked |
 //! | 9 | `snapshot` | the store as it was at one moment |
 //! | 10 | `store` | the front door |
 //!
@@ -28,16 +28,29 @@
 //! one's segment by the page table → `segment::lookup` compares the key in the record and checks its checksum → the
 //! [`Value`](crate::Value) points into the mapping.
 //!
-//! # Lock order
-//! 1. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing; not held during a shared sync;
-//! 2. a mapped shard's check (`keydir::shard`): the first look into it, and its rebuild from the segments;
-//! 3. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
+//! # The life of a segment
+//! Made by `log::roll` and appended to → sealed: final from then on → `background` reads it once and writes its hint →
+//! `compaction::plan` finds that enough of it is dead → `compaction::decide` says of each record what becomes of it,
+//! `compaction::copy` puts what is kept into a new segment → `log::replace` commits: a new MANIFEST, then the keydir's slots
+//! → `compaction::rewrite` removes the file. Who still holds a value, a snapshot or a scan of it keeps its mapping.
 //!
-//! `syncer`'s lock stands alone. Readers take ranks 2 and 3 only, one after the other.
+//! # Opening
+//! `recovery::load` opens the segments that MANIFEST lists → `checkpoint` maps KEYDIR, if it belongs to that log →
+//! `recovery::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
+//!
+//! # Lock order
+//! 1. `compaction::Compactor::busy` or `checkpoint::Checkpointer::covered`: one compaction, one writer of KEYDIR;
+//! 2. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing, the new MANIFEST of a compaction and some
+//!    slots at a time; not held during a shared sync;
+//! 3. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
+//! 4. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
+//!
+//! `wake`'s lock stands alone. Readers take rank 4 only, and scans rank 3.
 
 pub(crate) mod background;
 pub(crate) mod batch;
 pub(crate) mod catalog;
+pub(crate) mod checkpoint;
 pub(crate) mod clock;
 pub(crate) mod compaction;
 pub(crate) mod filter;

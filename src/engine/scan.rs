@@ -2,6 +2,10 @@
 //!
 //! A merge of the segments' rows, from both ends. Of each segment the next live key of either end is held; whether a
 //! record is live is seen from its row's hash and place, without reading it.
+#![expect(
+    clippy::mutable_key_type,
+    reason = "what a value shows never changes, though its mapping's end moves"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -85,6 +89,9 @@ impl Scan {
     }
 }
 
+/// The next records of sources, by key and source.
+type Heads = BTreeMap<(Value, usize), Record>;
+
 /// One run of rows of one segment, and how much of it is still to come.
 struct Source {
     segment: Arc<Segment>,
@@ -105,17 +112,12 @@ enum End {
 struct Merge {
     frozen: Arc<Frozen>,
     sources: Vec<Source>,
-    /// The next key of each source, from the front and from the back. A live key has one record, and so one head.
-    fronts: BTreeMap<Value, Head>,
-    backs: BTreeMap<Value, Head>,
+    /// The next key of each source, from the front and from the back, and which source that is.
+    fronts: Heads,
+    backs: Heads,
     /// Sources whose next key has to be looked for.
     behind: Vec<(usize, End)>,
     has_begun: [bool; 2],
-}
-
-struct Head {
-    source: usize,
-    record: Record,
 }
 
 impl Source {
@@ -195,7 +197,7 @@ impl Merge {
             End::Back => (&mut self.backs, &mut self.fronts),
         };
         // Where one end has nothing left, what the other end holds is next.
-        let first = |heads: &mut BTreeMap<Value, Head>| match end {
+        let first = |heads: &mut Heads| match end {
             End::Front => heads.pop_first(),
             End::Back => heads.pop_last(),
         };
@@ -206,10 +208,10 @@ impl Merge {
             (ours, None) => ours.is_some(),
             (None, Some(_)) => false,
         };
-        let (_, head) = first(if is_ours { ours } else { others })?;
+        let ((_, source), record) = first(if is_ours { ours } else { others })?;
         let refilled = if is_ours == (end == End::Front) { End::Front } else { End::Back };
-        self.behind.push((head.source, refilled));
-        Some(Ok(head.record))
+        self.behind.push((source, refilled));
+        Some(Ok(record))
     }
 
     /// Looks for the next keys of the sources that gave theirs away; the error of a record that cannot be read, if one
@@ -219,7 +221,7 @@ impl Merge {
             match self.sources[source].advance(&self.frozen, end) {
                 Some(Ok(record)) => {
                     let heads = if end == End::Front { &mut self.fronts } else { &mut self.backs };
-                    heads.insert(record.key(), Head { source, record });
+                    heads.insert((record.key(), source), record);
                     self.behind.pop();
                 }
                 Some(Err(error)) => return Some(error),
@@ -233,7 +235,7 @@ impl Merge {
 }
 
 /// The head that comes first from `end`.
-fn peek(heads: &BTreeMap<Value, Head>, end: End) -> Option<&Value> {
+fn peek(heads: &Heads, end: End) -> Option<&(Value, usize)> {
     match end {
         End::Front => heads.first_key_value(),
         End::Back => heads.last_key_value(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::background::Background;
 use super::batch::{Batch, Op};
+use super::checkpoint::{Checkpointer, Occasion};
 use super::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Compactor, Decided, Tallies,
 };
@@ -52,6 +53,7 @@ struct Shared {
     /// Stopped before the log is let go, too.
     background: Option<Background>,
     compactor: Arc<Compactor>,
+    checkpointer: Option<Arc<Checkpointer>>,
     /// `None` when the store was opened read-only.
     log: Option<Arc<Log>>,
     report: OpenReport,
@@ -59,6 +61,30 @@ struct Shared {
     opened_at: Seqno,
     /// The segment that was the log's end then, if it was not sealed.
     end: Option<SegmentId>,
+}
+
+impl Shared {
+    /// Ends what goes on in the background, and writes KEYDIR if that is worth it: what comes before the log is closed.
+    fn wind_up(&self) {
+        if let Some(background) = &self.background {
+            background.stop();
+        }
+        if self.log.is_some() {
+            self.compactor.stop();
+        }
+        if let Some(checkpointer) = &self.checkpointer
+            && let Err(error) = checkpointer.write_if_due(Occasion::Close)
+        {
+            // It is derived, and can be done without.
+            tracing::warn!(error = error.sentence(), "KEYDIR could not be written");
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.wind_up();
+    }
 }
 
 /// A write that [`Store::submit`] took and that has not been waited for.
@@ -110,8 +136,13 @@ impl Store {
             _ => None,
         };
         let compactor = Arc::new(Compactor::new(Arc::clone(&opened.state), log.clone(), &options));
-        let background = match &log {
-            Some(log) if options.background => Some(Background::start(&opened.state, log, &compactor)?),
+        let covering = opened.covering;
+        let checkpointer =
+            log.as_ref().map(|log| Arc::new(Checkpointer::new(&opened.state, log, &options, covering)));
+        let background = match &checkpointer {
+            Some(checkpointer) if options.background => {
+                Some(Background::start(&opened.state, &compactor, checkpointer)?)
+            }
             _ => None,
         };
         Ok(Self(Arc::new(Shared {
@@ -121,6 +152,7 @@ impl Store {
             state: opened.state,
             syncer,
             background,
+            checkpointer,
             compactor,
             log,
             report: opened.report,
@@ -237,10 +269,10 @@ impl Store {
     /// What the operating system says, when writes were held back; [`Error::Closed`] in a fork of the store's process.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.reveal()?;
-        // With no batch half in it.
-        let look = || self.0.state.freeze();
-        let frozen = self.0.log.as_ref().map_or_else(|| Ok(look()), |log| log.between_batches(look))?;
-        Ok(Snapshot::new(frozen))
+        Ok(Snapshot::new(match &self.0.log {
+            Some(log) => log.freeze()?,
+            None => self.0.state.freeze(),
+        }))
     }
 
     /// The keys of `range` in ascending byte order, from both ends, as they are now. Each segment is searched for the
@@ -428,9 +460,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`]. The next open then takes the store for one that crashed, and loses nothing acknowledged.
     pub fn close(self) -> Result<()> {
-        if let Some(background) = &self.0.background {
-            background.stop();
-        }
+        self.0.wind_up();
         self.0.log.as_ref().map_or(Ok(()), |log| log.close())
     }
 

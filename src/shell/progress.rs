@@ -40,7 +40,7 @@ impl Progress {
         Self { what, look, screen, started: Instant::now(), shown_from, bar: OnceLock::new() }
     }
 
-    /// `done` of `total` bytes are done, `total` being the same every time. Costs little: the screen is drawn at most
+    /// `done` of `total` bytes are done; `total` may grow while more is found to do. Costs little: the screen is drawn at most
     /// twenty times a second.
     pub fn at(&self, done: u64, total: u64) {
         let Some(screen) = self.screen else { return };
@@ -48,7 +48,9 @@ impl Progress {
         if elapsed < self.shown_from {
             return;
         }
-        self.bar.get_or_init(|| self.draw_on(screen(), elapsed, (done, total))).set_position(done);
+        let bar = self.bar.get_or_init(|| self.draw_on(screen(), elapsed, (done, total)));
+        bar.set_length(total);
+        bar.set_position(done);
     }
 
     /// Takes it off the screen.
@@ -67,7 +69,7 @@ impl Progress {
         let (what, look) = (self.what, self.look);
         let write = move |state: &ProgressState, out: &mut dyn fmt::Write| {
             // It goes into memory, which takes it.
-            out.write_str(&line(what, state.pos(), total, state.eta(), look)).ok();
+            out.write_str(&line(what, state.pos(), state.len().unwrap_or(total), state.eta(), look)).ok();
         };
         let style = ProgressStyle::with_template("{line}").expect("the template is well formed");
         let bar = ProgressBar::with_draw_target(Some(total), target);

@@ -270,8 +270,10 @@ fn options() -> impl Strategy<Value = Options> {
         (0_usize..2000).prop_map(Sync::Buffered),
     ];
     let read_with = prop_oneof![Just(ReadWith::Mmap), Just(ReadWith::Pread)];
-    (sync, read_with, 128_u64..2000).prop_map(|(sync, read_with, len)| {
-        Options::new().sync(sync).read_with(read_with).segment_len_max(len).background(false)
+    let checkpoint = prop_oneof![Just(1), Just(20), Just(u64::MAX)];
+    (sync, read_with, 128_u64..2000, checkpoint).prop_map(|(sync, read_with, len, checkpoint)| {
+        let options = Options::new().sync(sync).read_with(read_with).segment_len_max(len);
+        options.background(false).checkpoint_records(checkpoint)
     })
 }
 

@@ -15,7 +15,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
+use logkv::layout::{Field, HINT_FIELDS, RECORD_FIELDS, SEGMENT_FIELDS};
 use regex::Regex;
 
 use crate::common::{program, scratch};
@@ -198,7 +198,10 @@ fn drawing(fields: &[Field]) -> String {
 
 #[test]
 fn the_drawings_of_the_headers_are_what_the_code_writes() {
-    assert_eq!(blocks(&readme(), "text"), [drawing(SEGMENT_FIELDS), drawing(RECORD_FIELDS)]);
+    assert_eq!(
+        blocks(&readme(), "text"),
+        [drawing(SEGMENT_FIELDS), drawing(RECORD_FIELDS), drawing(HINT_FIELDS)]
+    );
 }
 
 #[test]

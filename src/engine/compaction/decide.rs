@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::around;
 use super::plan::CompactionRun;
 use super::report::{Decision, Dropped, Kept};
 use crate::engine::format::record::Kind;
@@ -29,8 +28,18 @@ pub(super) fn is_tombstone(record: &Scanned<'_>) -> bool {
 
 impl<'a> Judge<'a> {
     pub(super) fn new(state: &'a State, run: &CompactionRun, grace: Duration) -> Result<Self> {
-        let (run, older) = around(state, &run.segments)?;
-        Ok(Self { state, run, older, grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) })
+        let set = state.segments();
+        let is_in_run = |segment: &&Arc<Segment>| run.segments.contains(&segment.id);
+        let segments: Vec<_> = set.iter().filter(is_in_run).cloned().collect();
+        if let Some(&segment) =
+            run.segments.iter().find(|id| segments.iter().all(|segment| segment.id != **id))
+        {
+            return Err(Error::NoSuchSegment { segment });
+        }
+        let mut older: Vec<_> = set.iter().take_while(|segment| !is_in_run(segment)).cloned().collect();
+        older.reverse();
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        Ok(Self { state, run: segments, older, grace_ms })
     }
 
     /// The segments of the run, in log order.

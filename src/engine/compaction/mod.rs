@@ -11,7 +11,7 @@ mod report;
 mod rewrite;
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -23,7 +23,6 @@ pub use self::report::{
     Tally,
 };
 use self::rewrite::Rewrite;
-use super::location::SegmentId;
 use super::log::Log;
 use super::options::{CompactionPolicy, Options};
 use super::segment::Segment;
@@ -45,6 +44,8 @@ pub(crate) struct Compactor {
     busy: Mutex<()>,
     /// How many commands wait for a compaction in the background to give way.
     waiting: AtomicUsize,
+    /// Whether the store is being closed.
+    is_closing: AtomicBool,
 }
 
 impl Compactor {
@@ -56,7 +57,14 @@ impl Compactor {
             segment_len_max: options.segment_len_max,
             busy: Mutex::new(()),
             waiting: AtomicUsize::new(0),
+            is_closing: AtomicBool::new(false),
         }
+    }
+
+    /// Breaks off what runs, and waits until that has left no trace; nothing is compacted any more.
+    pub(crate) fn stop(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
     }
 
     pub(crate) fn policy(&self) -> &CompactionPolicy {
@@ -156,6 +164,7 @@ impl Compactor {
         while !plan.runs.is_empty() {
             let run = plan.runs.remove(0);
             let mut observe_run = |event: CompactionEvent<'_>| match event {
+                _ if self.is_closing.load(Ordering::Relaxed) => ControlFlow::Break(()),
                 CompactionEvent::Progress { done_len: of_run, .. } => {
                     observe(CompactionEvent::Progress { done_len: done_len + of_run, total_len })
                 }
@@ -210,18 +219,4 @@ fn check_fit(segment: &Segment) -> Result<()> {
         (true, false) => return Ok(()),
     };
     Err(Error::NotCompactable { segment: segment.id, reason })
-}
-
-/// The segments of `run`, and those before it, nearest first.
-fn around(state: &State, run: &[SegmentId]) -> Result<(Vec<Arc<Segment>>, Vec<Arc<Segment>>)> {
-    let set = state.segments();
-    let segments: Vec<_> = set.iter().filter(|segment| run.contains(&segment.id)).cloned().collect();
-    match run.iter().find(|id| segments.iter().all(|segment| segment.id != **id)) {
-        Some(&segment) => Err(Error::NoSuchSegment { segment }),
-        None => {
-            let older: Vec<_> =
-                set.iter().take_while(|segment| !run.contains(&segment.id)).cloned().collect();
-            Ok((segments, older.into_iter().rev().collect()))
-        }
-    }
 }

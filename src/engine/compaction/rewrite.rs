@@ -120,6 +120,9 @@ impl<'a> Rewrite<'a> {
 
     /// What newer segments hold back for the sake of older ones may not be needed any more.
     fn take_note(&self) {
+        if self.copy.records().dropped().count == 0 {
+            return;
+        }
         let outputs = self.copy.segments();
         let is_output = |id| outputs.iter().any(|(_, output)| output.id == id);
         let set = self.state.segments();

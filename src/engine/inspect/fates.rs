@@ -10,7 +10,7 @@ use super::{Fate, Piece};
 use crate::engine::format::key_hash;
 use crate::engine::format::record::Kind;
 use crate::engine::location::{Location, SegmentId};
-use crate::engine::segment::{Bodies, Scanner, Segment, Step};
+use crate::engine::segment::{Bodies, Home, Scanner, Segment, Step};
 use crate::error::Result;
 
 /// The hash that inspections find equal keys by; keys are compared all the same.
@@ -121,14 +121,14 @@ impl Fates {
             if later.is_empty() {
                 break;
             }
-            later.look_into(&other?, First::Wins)?;
+            later.look_into(&other?, self.neighbours.home(), First::Wins)?;
             later.settle(|index, found| self.known.borrow_mut()[index].next = Some(found));
         }
         for other in self.neighbours.earlier(self.id) {
             if earlier.is_empty() {
                 break;
             }
-            earlier.look_into(&other?, First::Loses)?;
+            earlier.look_into(&other?, self.neighbours.home(), First::Loses)?;
             earlier.settle(|index, found| self.known.borrow_mut()[index].previous = Some(found));
         }
         later.give_up(|index| self.known.borrow_mut()[index].next = Some(None));
@@ -195,7 +195,11 @@ impl Wanted {
         self.by_hash.is_empty()
     }
 
-    fn look_into(&mut self, segment: &Segment, first: First) -> Result<()> {
+    fn look_into(&mut self, segment: &Segment, home: Option<&Home>, first: First) -> Result<()> {
+        let keys = self.by_hash.values().flatten().map(|sought| &*sought.key);
+        if home.is_some_and(|home| segment.surely_holds_none(home, keys)) {
+            return Ok(());
+        }
         let mut scanner = Scanner::new(segment, Bodies::Skipped);
         loop {
             match scanner.next()? {

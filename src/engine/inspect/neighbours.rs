@@ -10,7 +10,7 @@ use crate::engine::fs::{Access, Directory};
 use crate::engine::judge::Verdict;
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::ReadWith;
-use crate::engine::segment::{Identity, Segment, file};
+use crate::engine::segment::{Home, Identity, Segment, file};
 use crate::error::Result;
 
 /// The log's segments, and what is known of each.
@@ -19,8 +19,8 @@ pub(super) struct Neighbours {
     directory: Arc<dyn Directory>,
     /// In log order.
     known: Vec<Known>,
-    /// Whether MANIFEST could be read: if not, the segments' headers say the order.
-    has_manifest: bool,
+    /// Whose the files are; `None` when MANIFEST cannot be read: then the segments' headers say the order, and hints nothing.
+    home: Option<Home>,
     /// Those of the log whose files are not there.
     missing: Vec<SegmentId>,
 }
@@ -37,14 +37,20 @@ impl Neighbours {
     /// The segments around `id`, which may be one that MANIFEST does not list.
     pub(super) fn of(directory: Arc<dyn Directory>, id: SegmentId) -> Result<Self> {
         let manifest = catalog::read(&*directory);
-        let has_manifest = manifest.is_ok();
+        let home = manifest.as_ref().ok().map(|manifest| Home {
+            directory: Arc::clone(&directory),
+            store: manifest.store,
+            hash_seed: manifest.hash_seed,
+            read_with: ReadWith::Pread,
+            wake: Arc::default(),
+        });
         let present = file::present(&*directory)?;
         let known: Vec<Known> = match manifest {
             Ok(manifest) => manifest.segments.iter().map(Known::listed).collect(),
             Err(_) => by_headers(&*directory, &present),
         };
         let missing = known.iter().map(|known| known.id).filter(|id| !present.contains(id)).collect();
-        let mut neighbours = Self { directory, known, has_manifest, missing };
+        let mut neighbours = Self { directory, known, home, missing };
         // An orphan stands where its numbers say.
         if neighbours.get(id).is_none()
             && let Some(orphan) = known_by_header(&*neighbours.directory, id)
@@ -59,7 +65,7 @@ impl Neighbours {
         match self.extent(id) {
             Some(Extent::Sealed(_)) => Role::Sealed,
             Some(Extent::Active(_) | Extent::Closed(_)) => Role::Active,
-            None if self.has_manifest => Role::Orphan,
+            None if self.home.is_some() => Role::Orphan,
             None => Role::Unknown,
         }
     }
@@ -75,6 +81,11 @@ impl Neighbours {
     /// The segments of the log whose files are not there.
     pub(super) fn missing(&self) -> &[SegmentId] {
         &self.missing
+    }
+
+    /// Whose the files are, if MANIFEST says so.
+    pub(super) fn home(&self) -> Option<&Home> {
+        self.home.as_ref()
     }
 
     /// The segments after `id`, nearest first, without what is missing.

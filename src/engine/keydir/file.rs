@@ -21,7 +21,6 @@ impl Keydir {
     /// checked when it is first looked into, made anew by `rebuild` if it is damaged, and copied into memory when it
     /// is first written to. `None` where the file cannot be used in place: not all of it is readable, or the machine
     /// is big-endian.
-    #[cfg_attr(not(test), expect(dead_code, reason = "recovery is to map the file"))]
     pub(crate) fn mapped(mapping: Mapping, head: &KeydirHead, rebuild: Rebuild) -> Option<Self> {
         let count = Arc::new(AtomicU64::new(head.key_count()));
         let file = Arc::new(MappedFile { mapping, rebuild, count: Arc::clone(&count) });
@@ -44,7 +43,6 @@ impl Keydir {
 ///
 /// # Errors
 /// Those of `sink`; those of a rebuild, where a shard that nobody has looked into is damaged.
-#[cfg_attr(not(test), expect(dead_code, reason = "closing is to write the file"))]
 pub(crate) fn write_to(
     snapshot: &Snapshot,
     about: Covering,

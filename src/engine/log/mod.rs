@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use super::batch::Op;
 use super::clock::Clock;
+use super::format::keydir_file::Covered;
 use super::format::manifest::Manifest;
 use super::fs::{Directory, FileSystem, ForkGuard, Lock, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::{Options, Sync};
-use super::segment::SegmentWriter;
-use super::state::State;
-use super::wake::Wake;
+use super::segment::{Segment, SegmentWriter};
+use super::state::{Frozen, State};
 use crate::error::{Error, Result};
 use pending::Pending;
 pub(crate) use replace::{Replacement, Reserved};
@@ -65,6 +65,16 @@ pub(crate) enum Urgency {
 /// What comes together before it is written without anybody waiting: a system call for it costs next to nothing a byte.
 const GATHERED_LEN: usize = 64 << 10;
 
+/// What readers see between two batches.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    pub(crate) frozen: Frozen,
+    /// The number of the newest record that they see.
+    pub(crate) last_seq: Seqno,
+    /// The segments and their figures, in log order.
+    pub(crate) segments: Vec<Covered>,
+}
+
 /// Under which condition a write of one key is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
@@ -86,8 +96,6 @@ pub(crate) struct Log {
     progress: Condvar,
     /// Whether something acknowledged is still held in the process ([`Sync::Buffered`]).
     holds_back: AtomicBool,
-    /// Rung whenever a segment was sealed.
-    sealed: Arc<Wake>,
     /// The number before the first that this log gives out, and that of the last record there was before.
     floor: Seqno,
     last_at_open: Seqno,
@@ -155,7 +163,6 @@ impl Log {
             }),
             progress: Condvar::new(),
             holds_back: AtomicBool::new(false),
-            sealed: Arc::default(),
             floor: last,
             last_at_open: end.last_seq,
         })
@@ -297,18 +304,41 @@ impl Log {
         Ok((of_record(writer.written.seq), of_record(writer.durable)))
     }
 
-    /// What is rung whenever a segment was sealed.
-    pub(crate) fn sealed(&self) -> &Arc<Wake> {
-        &self.sealed
-    }
-
-    /// What `look` sees while nothing is published: a moment between two batches, never one inside.
+    /// What readers see now: a moment between two batches, never one inside.
     ///
     /// # Errors
     /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn between_batches<T>(&self, look: impl FnOnce() -> T) -> Result<T> {
+    pub(crate) fn freeze(&self) -> Result<Frozen> {
         let _writer = self.lock()?;
-        Ok(look())
+        Ok(self.state.freeze())
+    }
+
+    /// What readers see now, with what the segments come to.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`].
+    pub(crate) fn moment(&self) -> Result<Moment> {
+        let writer = self.writable()?;
+        let last_seq = writer.pending.first().map_or(writer.appended, |first| first.seq.previous());
+        let segments = self.state.segments();
+        let covered = |segment: &Arc<Segment>| {
+            // What is in the file and not yet published is no part of it.
+            let unpublished = writer.pending.first().filter(|_| !segment.is_sealed()).map(|first| first.at);
+            let len = if segment.is_sealed() { segment.limit() } else { segment.len() };
+            segment.covered(unpublished.unwrap_or(len).min(len))
+        };
+        Ok(Moment { frozen: self.state.freeze(), last_seq, segments: segments.iter().map(covered).collect() })
+    }
+
+    /// Whether it may still be written to.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.writable().is_ok()
+    }
+
+    /// The number of the newest record appended.
+    pub(crate) fn appended(&self) -> Seqno {
+        // A fork writes nothing.
+        self.lock().map_or(Seqno(0), |writer| writer.appended)
     }
 
     /// The segment that records are appended to.

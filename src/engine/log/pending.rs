@@ -81,8 +81,9 @@ impl Pending {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// The first record that readers do not see.
+    pub(super) fn first(&self) -> Option<&Appended> {
+        self.queue.front()
     }
 
     /// Takes back the records from place `end` on.

@@ -107,7 +107,7 @@ impl Log {
 
     /// Lets readers and pending writes find `moved` records at their new places.
     fn swap(&self, writer: &mut Writer, moved: &[Moved]) {
-        if !writer.pending.is_empty() {
+        if writer.pending.first().is_some() {
             let places: HashMap<_, _> = moved.iter().map(|moved| (moved.from, moved.to)).collect();
             writer.pending.repoint(&places);
         }

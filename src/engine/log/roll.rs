@@ -114,7 +114,7 @@ impl Log {
     pub(super) fn leave_active(&self, writer: &mut Writer) {
         if let Some(active) = writer.active.take() {
             active.segment.segment.seal();
-            self.sealed.ring();
+            self.state.home.wake.ring();
         }
     }
 

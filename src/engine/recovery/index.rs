@@ -18,9 +18,12 @@ use crate::error::Result;
 const PARALLEL_LEN_MIN: u64 = 16 << 20;
 
 /// What a segment comes to.
+#[derive(Default)]
 struct Prepared {
     runs: Vec<Rows>,
-    /// Records of every kind.
+    /// Rows of records before this byte are in the index already.
+    from: u64,
+    /// Records of every kind in the whole segment.
     record_count: u64,
     last_seq: Seqno,
     damage: Vec<FoundDamage>,
@@ -29,15 +32,19 @@ struct Prepared {
 impl Load<'_> {
     /// Puts the records of all segments into the index.
     pub(super) fn index(&mut self, loaded: &[Loaded]) -> Result<()> {
-        let total_len = loaded.iter().map(|loaded| loaded.segment.len()).sum();
+        let total_len = loaded.iter().map(Loaded::uncovered_len).sum();
         let threads = match std::thread::available_parallelism() {
             Ok(count) if total_len >= PARALLEL_LEN_MIN => count.get(),
             _ => 1,
         };
         let prepared = self.prepare(loaded, threads, total_len)?;
         for (loaded, prepared) in loaded.iter().zip(&prepared) {
+            let covered_count = loaded.covered.map_or(0, |covered| covered.record_count);
+            if let Some(covered) = &loaded.covered {
+                loaded.segment.count(covered);
+            }
             loaded.segment.usage.record_count.store(prepared.record_count, Ordering::Relaxed);
-            self.report.record_count += prepared.record_count;
+            self.report.record_count += prepared.record_count.saturating_sub(covered_count);
             self.last_seq = self.last_seq.max(prepared.last_seq);
             self.tell(loaded, &prepared.damage);
         }
@@ -56,7 +63,7 @@ impl Load<'_> {
             } {
                 let prepared = prepare(&self.home, loaded, self.writes_hints());
                 *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
-                let len = loaded.segment.len();
+                let len = loaded.uncovered_len();
                 let done_len = done_len.fetch_add(len, Ordering::Relaxed) + len;
                 self.report_progress(OpenProgress { done_len, total_len });
             }
@@ -78,7 +85,7 @@ impl Load<'_> {
         share(threads, |thread| {
             for (Loaded { segment, .. }, prepared) in loaded.iter().zip(prepared) {
                 for rows in &prepared.runs {
-                    replay.rows(segment, rows, 0, |hash| shard_of(hash) % threads == thread)?;
+                    replay.rows(segment, rows, prepared.from, |hash| shard_of(hash) % threads == thread)?;
                 }
             }
             Ok(())
@@ -104,41 +111,55 @@ fn share(threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()
     })
 }
 
-/// The rows of one segment: its hint's, or read and sorted. Then they get a hint, if that may be written and every record
-/// is as it was written, or stay in memory.
-fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared> {
-    let Loaded { segment, is_sealed, .. } = loaded;
-    if *is_sealed && let Some(hinted) = segment.hinted(home) {
-        return Ok(Prepared {
-            runs: vec![hinted.rows],
-            record_count: hinted.record_count.into(),
-            last_seq: hinted.last_seq,
-            damage: Vec::new(),
-        });
+impl Loaded {
+    /// Bytes of records that KEYDIR does not know.
+    fn uncovered_len(&self) -> u64 {
+        self.segment.len().saturating_sub(self.covered.map_or(0, |covered| covered.len))
     }
-    let (sorted, damage) = sort(home, segment)?;
-    let is_whole = *is_sealed && damage.is_empty() && segment.len() == segment.limit();
-    let rows = sorted.rows.clone();
-    let (record_count, last_seq) = (sorted.record_count.into(), sorted.last_seq);
-    segment.take_sorted(rows.clone());
-    if writes_hints && is_whole {
-        match Hint::write(home, segment, &sorted) {
-            Ok(hint) => segment.take_hint(hint),
-            // It is derived, and can be done without.
-            Err(error) => {
-                tracing::warn!(segment = segment.id.0, error = error.sentence(), "no hint could be written")
-            }
-        }
-    }
-    Ok(Prepared { runs: vec![rows], record_count, last_seq, damage })
 }
 
-/// Reads and checks all of a segment.
-fn sort(home: &Home, segment: &Segment) -> Result<(Sorted, Vec<FoundDamage>)> {
+/// The rows of one segment that are not in the index yet: its hint's, or read and sorted.
+fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared> {
+    let Loaded { segment, is_sealed, covered, .. } = loaded;
+    let from = covered.map_or(0, |covered| covered.len);
+    if let Some(covered) = covered
+        && from >= segment.len()
+    {
+        return Ok(Prepared { record_count: covered.record_count, ..Prepared::default() });
+    }
+    if *is_sealed && let Some(Sorted { rows, record_count, last_seq }) = segment.hinted(home) {
+        let (runs, record_count) = (vec![rows], record_count.into());
+        return Ok(Prepared { runs, from, record_count, last_seq, damage: Vec::new() });
+    }
+    let (sorted, damage) = sort(home, segment, from)?;
+    let record_count = covered.map_or(0, |covered| covered.record_count) + u64::from(sorted.record_count);
+    if covered.is_none() {
+        let is_whole = *is_sealed && damage.is_empty() && segment.len() == segment.limit();
+        keep(home, segment, &sorted, writes_hints && is_whole);
+    }
+    Ok(Prepared { runs: vec![sorted.rows], from, record_count, last_seq: sorted.last_seq, damage })
+}
+
+/// Keeps what was sorted for who asks later: in a hint, if that may be written, or in memory.
+fn keep(home: &Home, segment: &Segment, sorted: &Sorted, writes_hint: bool) {
+    let hint = writes_hint.then(|| Hint::write(home, segment, sorted)).transpose();
+    match hint {
+        Ok(Some(hint)) => segment.take_hint(hint),
+        Ok(None) => segment.take_sorted(sorted.rows.clone()),
+        // It is derived, and can be done without.
+        Err(error) => {
+            tracing::warn!(segment = segment.id.0, error = error.sentence(), "no hint could be written");
+            segment.take_sorted(sorted.rows.clone());
+        }
+    }
+}
+
+/// Reads and checks a segment from byte `from` on.
+fn sort(home: &Home, segment: &Segment, from: u64) -> Result<(Sorted, Vec<FoundDamage>)> {
     // Through a window: a mapping would count as this process's memory, all of it.
     let windowed = segment.windowed(home)?;
     let (mut sorter, mut damage) = (Sorter::default(), Vec::new());
-    let mut scanner = Scanner::new(&windowed, Bodies::Checked);
+    let mut scanner = Scanner::new(&windowed, Bodies::Checked).starting_at(from);
     loop {
         let found = match scanner.next()? {
             None => return Ok((sorter.finish(), damage)),

@@ -1,9 +1,11 @@
 //! Segments on their way from files to a state: headers checked, torn tails cut.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::{FoundDamage, OpenReport};
+use crate::engine::checkpoint::Checkpoint;
+use crate::engine::format::keydir_file::{Covered, Covering};
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{self, HeaderError, Layout, SegmentHeader, StoreId};
 use crate::engine::fs::{Access, Directory, File, StoreFile};
@@ -20,6 +22,8 @@ pub(super) struct Load<'a> {
     pub(super) home: Home,
     options: &'a Options,
     pub(super) state: Arc<State>,
+    /// What the index knew before a segment was read.
+    pub(super) covering: Option<Covering>,
     pub(super) report: OpenReport,
     /// The segment to append to, its file and how long it may become.
     pub(super) end: Option<(Arc<Segment>, Arc<dyn File>, u64)>,
@@ -33,30 +37,71 @@ impl<'a> Load<'a> {
             store: manifest.store,
             hash_seed: manifest.hash_seed,
             read_with: options.read_with,
+            wake: Arc::default(),
         };
         Self {
-            state: Arc::new(State::new(home.clone(), Arc::clone(&options.clock), Keydir::new())),
+            state: new_state(&home, options),
             home,
             options,
+            covering: None,
             report: OpenReport::default(),
             end: None,
             last_seq: Seqno(0),
         }
     }
 
-    /// Loads every segment of `manifest`, in log order.
+    /// Loads every segment of `manifest`, in log order; what KEYDIR covers is not read.
     pub(super) fn all(&mut self, manifest: &Manifest) -> Result<()> {
-        let mut loaded = Vec::with_capacity(manifest.segments.len());
-        for (index, line) in manifest.segments.iter().enumerate() {
-            let next = manifest.segments.get(index.saturating_add(1));
-            let seq_end = next.map_or(manifest.next_seq, |next| next.base_seq);
-            loaded.push(self.segment(line, seq_end)?);
+        self.take_checkpoint(manifest);
+        let mut loaded = self.segments(manifest)?;
+        let covers_more = |loaded: &Loaded| {
+            let is_last = |covering: &Covering| {
+                covering.segments.last().is_some_and(|last| Some(last) == loaded.covered.as_ref())
+            };
+            let covered_len = loaded.covered.as_ref().map_or(0, |covered| covered.len);
+            self.covering.as_ref().is_some_and(is_last) && covered_len > loaded.segment.len()
+        };
+        if loaded.iter().any(covers_more) {
+            // A power cut has taken the end of the log, and not the file that knew it.
+            self.covering = None;
+            self.end = None;
+            self.state = new_state(&self.home, self.options);
+            loaded = self.segments(manifest)?;
         }
         self.index(&loaded)
     }
 
+    /// Begins with the index that is in KEYDIR, if that can be used.
+    fn take_checkpoint(&mut self, manifest: &Manifest) {
+        let Some(checkpoint) = Checkpoint::open(&self.home, manifest) else { return };
+        let about = checkpoint.about().clone();
+        let mut is_usable = false;
+        let state = Arc::new_cyclic(|state| {
+            let keydir = checkpoint.keydir(Weak::clone(state));
+            is_usable = keydir.is_some();
+            let keydir = keydir.unwrap_or_else(Keydir::new);
+            State::new(self.home.clone(), Arc::clone(&self.options.clock), keydir)
+        });
+        if is_usable {
+            self.last_seq = about.covered_seq;
+            self.covering = Some(about);
+            self.state = state;
+        }
+    }
+
+    fn segments(&mut self, manifest: &Manifest) -> Result<Vec<Loaded>> {
+        let mut loaded = Vec::with_capacity(manifest.segments.len());
+        for (index, line) in manifest.segments.iter().enumerate() {
+            let next = manifest.segments.get(index.saturating_add(1));
+            let seq_end = next.map_or(manifest.next_seq, |next| next.base_seq);
+            let covered = self.covering.as_ref().and_then(|covering| covering.segments.get(index)).copied();
+            loaded.push(self.segment(line, seq_end, covered)?);
+        }
+        Ok(loaded)
+    }
+
     /// Opens one segment; its records are not in the index yet.
-    fn segment(&mut self, line: &SegmentLine, seq_end: Seqno) -> Result<Loaded> {
+    fn segment(&mut self, line: &SegmentLine, seq_end: Seqno, covered: Option<Covered>) -> Result<Loaded> {
         let directory = Arc::clone(&self.home.directory);
         // Only the log's end is ever written to, and only by a writer.
         let appends = matches!(line.extent, Extent::Closed(_)) && !self.options.read_only;
@@ -85,7 +130,13 @@ impl<'a> Load<'a> {
         let is_sealed = matches!(line.extent, Extent::Sealed(_));
         let created_ms = header.map_or(0, |header| header.created_ms);
         let seq_end = if is_sealed { seq_end } else { seq_end.max(line.seq_end(capacity)) };
-        let place = Place { seq_end, created_ms, first_page: self.state.segments().free_page(capacity)? };
+        let set = self.state.segments();
+        let (first_page, capacity) = match covered {
+            // Its records' addresses are in the index already; behind it the pages may be another segment's.
+            Some(Covered { first_page, .. }) => (first_page, set.room_at(first_page, capacity)),
+            None => (set.free_page(capacity)?, capacity),
+        };
+        let place = Place { seq_end, created_ms, first_page };
         let segment = Arc::new(self.map(line, &file, place, read_with, (len, capacity))?);
         if is_sealed {
             segment.mark_sealed();
@@ -98,7 +149,7 @@ impl<'a> Load<'a> {
             self.end = Some((Arc::clone(&segment), file, capacity));
         }
         let missing_end = (len < wants).then_some((file_len, wants));
-        Ok(Loaded { segment, is_sealed, header_damage, missing_end })
+        Ok(Loaded { segment, is_sealed, covered, header_damage, missing_end })
     }
 
     /// Tells of the damage in one segment: in its header, in its records, and that its end is missing.
@@ -248,9 +299,16 @@ impl<'a> Load<'a> {
 pub(super) struct Loaded {
     pub(super) segment: Arc<Segment>,
     pub(super) is_sealed: bool,
+    /// What KEYDIR knows of it.
+    pub(super) covered: Option<Covered>,
     header_damage: Option<FoundDamage>,
     /// How long the file is and how long it should be.
     missing_end: Option<(u64, u64)>,
+}
+
+/// A state that knows of no segment.
+fn new_state(home: &Home, options: &Options) -> Arc<State> {
+    Arc::new(State::new(home.clone(), Arc::clone(&options.clock), Keydir::new()))
 }
 
 /// What a segment's line does not say of it.

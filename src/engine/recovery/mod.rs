@@ -1,4 +1,4 @@
-//! Layer 7: a directory becomes a state and a log. The only judge of damage.
+//! Layer 8: a directory becomes a state and a log. The only judge of damage.
 //!
 //! An unclean open goes in this order, so that a crash inside it is an ordinary crash: lock; make MANIFEST and the
 //! directory durable; sync the active segment and drop its cached pages; judge; cut a torn tail off, and sync; seal
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::load::Load;
 use super::catalog;
+use super::format::keydir_file::Covering;
 use super::format::manifest::{Extent, Manifest};
 use super::format::segment_header::StoreId;
 use super::fs::{Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
@@ -43,7 +44,7 @@ pub struct OpenReport {
     pub orphans_removed: Vec<SegmentId>,
     /// Segment files that no MANIFEST lists and that are not this store's: left alone.
     pub strangers: Vec<SegmentId>,
-    /// Records read to build the index.
+    /// Records that were put into the index one by one: those that KEYDIR does not cover.
     pub record_count: u64,
     /// How long opening took.
     pub took: Duration,
@@ -72,6 +73,8 @@ pub(crate) struct Opened {
     pub(crate) last_seq: Seqno,
     /// The log's last segment, if it is not sealed.
     pub(crate) end: Option<SegmentId>,
+    /// What KEYDIR covered.
+    pub(crate) covering: Option<Covering>,
 }
 
 /// Opens the store at `path`.
@@ -149,9 +152,9 @@ fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Opened> {
         let mut load = Load::new(directory, options, &manifest);
         match load.all(&manifest) {
             Ok(()) => {
-                let Load { state, report, last_seq, .. } = load;
+                let Load { state, report, last_seq, covering, .. } = load;
                 let (directory, end) = (Arc::clone(directory), unsealed(&manifest));
-                return Ok(Opened { directory, state, log: None, report, last_seq, end });
+                return Ok(Opened { directory, state, log: None, report, last_seq, end, covering });
             }
             // A writer may have moved on since, or may be cutting off a torn tail just now: then MANIFEST says so.
             Err(error) if is_of_change(&error) => {
@@ -206,8 +209,8 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     }
     load.all(&manifest)?;
     load.remove_orphans(path, &manifest)?;
-    let Load { state, report, end, last_seq, .. } = load;
-    log_of(directory, options, LogStart { manifest, end, lock, state, report, last_seq })
+    let Load { state, report, end, last_seq, covering, .. } = load;
+    log_of(directory, options, LogStart { manifest, end, lock, state, report, last_seq, covering })
 }
 
 struct LogStart {
@@ -217,10 +220,11 @@ struct LogStart {
     state: Arc<State>,
     report: OpenReport,
     last_seq: Seqno,
+    covering: Option<Covering>,
 }
 
 fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) -> Result<Opened> {
-    let LogStart { mut manifest, end, lock, state, report, last_seq } = start;
+    let LogStart { mut manifest, end, lock, state, report, last_seq, covering } = start;
     let active = end.map(|(segment, file, capacity)| (SegmentWriter::resume(segment, file), capacity));
     if active.is_none()
         && let Some(line) = manifest.segments.last_mut()
@@ -228,11 +232,15 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
     {
         // Its end is missing: nothing is appended behind a hole.
         line.extent = Extent::Sealed(len);
+        if let Some(last) = state.segments().iter().next_back() {
+            last.mark_sealed();
+        }
     }
     let end = LogEnd { manifest, active, lock, last_seq };
     let unsealed = unsealed(&end.manifest);
     let log = Log::new(Arc::clone(directory), Arc::clone(&state), options, end)?;
-    Ok(Opened { directory: Arc::clone(directory), state, log: Some(log), report, last_seq, end: unsealed })
+    let directory = Arc::clone(directory);
+    Ok(Opened { directory, state, log: Some(log), report, last_seq, end: unsealed, covering })
 }
 
 fn unsealed(manifest: &Manifest) -> Option<SegmentId> {

@@ -20,12 +20,14 @@ pub(crate) use sorter::{Sorted, Sorter};
 pub(crate) use writer::SegmentWriter;
 
 use super::format::key_hash;
+use super::format::keydir_file::Covered;
 use super::format::record::{Frame, RecordHeader};
 use super::format::segment_header::{Layout, StoreId};
 use super::fs::{Access, Directory, File, Mapping, StoreFile, read_exact_at};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::ReadWith;
 use super::value::Value;
+use super::wake::Wake;
 use crate::error::{Damage, Error, Result};
 
 /// What is read at once where nothing is mapped: most records whole, in one system call.
@@ -38,6 +40,8 @@ pub(crate) struct Home {
     pub(crate) store: StoreId,
     pub(crate) hash_seed: u64,
     pub(crate) read_with: ReadWith,
+    /// Rung when there is something to do in the background: a segment was sealed, or has no hint that can be used.
+    pub(crate) wake: Arc<Wake>,
 }
 
 impl Home {
@@ -202,6 +206,31 @@ impl Segment {
     /// Takes note that a compaction must leave it alone.
     pub(crate) fn mark_unfit(&self) {
         self.is_unfit.store(true, Ordering::Relaxed);
+    }
+
+    /// Its first `len` bytes, and what their records come to, for the file KEYDIR.
+    pub(crate) fn covered(&self, len: u64) -> Covered {
+        let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        Covered {
+            id: self.id,
+            len,
+            first_page: self.first_page,
+            record_count: figure(&self.usage.record_count),
+            live_count: figure(&self.usage.live_count),
+            live_len: figure(&self.usage.live_len),
+            tombstone_count: figure(&self.usage.tombstone_count),
+            tombstone_len: figure(&self.usage.tombstone_len),
+        }
+    }
+
+    /// Takes over what `covered` says that the records come to.
+    pub(crate) fn count(&self, covered: &Covered) {
+        let set = |figure: &AtomicU64, value| figure.store(value, Ordering::Relaxed);
+        set(&self.usage.record_count, covered.record_count);
+        set(&self.usage.live_count, covered.live_count);
+        set(&self.usage.live_len, covered.live_len);
+        set(&self.usage.tombstone_count, covered.tombstone_count);
+        set(&self.usage.tombstone_len, covered.tombstone_len);
     }
 
     /// The same segment with nothing mapped, for a pass over all of it.

@@ -55,9 +55,8 @@ impl Segment {
             // Looked for just now: there is none.
             Known::Nothing => return Ok(Vec::new()),
         };
-        let end = self.len();
-        if *sorted_to < end {
-            let run = sorted(home, self, *sorted_to)?;
+        if *sorted_to < self.len() {
+            let (run, end) = sorted(home, self, *sorted_to)?;
             merge_into(self, runs, run)?;
             *sorted_to = end;
         }
@@ -87,6 +86,20 @@ impl Segment {
         Ok(false)
     }
 
+    /// Whether the segment's hint says that it holds no record of any of `keys`.
+    pub(crate) fn surely_holds_none<'k>(
+        &self,
+        home: &Home,
+        mut keys: impl Iterator<Item = &'k [u8]>,
+    ) -> bool {
+        let mut known = self.order.lock();
+        self.look_for_hint(home, &mut known);
+        match &*known {
+            Known::Hinted(hint) => !keys.any(|key| hint.may_hold(home.hash(key))),
+            Known::Nothing | Known::Sorted { .. } => false,
+        }
+    }
+
     /// What the segment's hint says, if it has one that describes it.
     pub(crate) fn hinted(&self, home: &Home) -> Option<Sorted> {
         let mut known = self.order.lock();
@@ -111,14 +124,25 @@ impl Segment {
         if matches!(known, Known::Nothing) {
             *known = match Hint::open(home, self) {
                 Some(hint) => Known::Hinted(hint),
-                None => Known::Sorted { runs: Vec::new(), sorted_to: 0 },
+                None => {
+                    if self.is_sealed() {
+                        home.wake.ring();
+                    }
+                    Known::Sorted { runs: Vec::new(), sorted_to: 0 }
+                }
             };
         }
     }
+
+    /// Whether somebody has looked for a hint that can be used, and found none.
+    pub(crate) fn lacks_hint(&self) -> bool {
+        matches!(*self.order.lock(), Known::Sorted { .. })
+    }
 }
 
-/// Rows of the records from `from` on, sorted. Damage costs the damaged records alone: who reads them is told.
-fn sorted(home: &Home, segment: &Segment, from: u64) -> Result<Rows> {
+/// Rows of the records from `from` on, sorted, and where they end: more may be appended meanwhile. Damage costs the damaged
+/// records alone: who reads them is told.
+fn sorted(home: &Home, segment: &Segment, from: u64) -> Result<(Rows, u64)> {
     let mut sorter = Sorter::default();
     let mut scanner = Scanner::new(segment, Bodies::Skipped).starting_at(from);
     while let Some(step) = scanner.next()? {
@@ -129,7 +153,7 @@ fn sorted(home: &Home, segment: &Segment, from: u64) -> Result<Rows> {
             }
         }
     }
-    Ok(sorter.finish().rows)
+    Ok((sorter.finish().rows, scanner.end()))
 }
 
 /// Adds `run` and merges the last runs while one is not much longer than the next.

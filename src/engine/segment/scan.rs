@@ -75,6 +75,11 @@ impl<'s> Scanner<'s> {
         self
     }
 
+    /// Where the walk ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// The number of the last intact record so far.
     pub(crate) fn last_seq(&self) -> Seqno {
         self.last_seq

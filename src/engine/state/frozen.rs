@@ -30,11 +30,6 @@ impl Frozen {
         &self.index
     }
 
-    /// The segments.
-    pub(crate) fn segments(&self) -> &SegmentSet {
-        &self.set
-    }
-
     /// The record of `key`, checked; `None` when there was none or it has expired.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 
 use super::clock::Clock;
 use super::format::record::Kind;
-use super::keydir::{Address, Keydir};
+use super::keydir::{Address, Keydir, shard_of};
 use super::segment::{Home, Record, Segment};
 use crate::error::Result;
 pub(crate) use frozen::Frozen;
@@ -187,6 +187,22 @@ impl State {
         if let Some((segment, _)) = moved.to.and_then(|to| set.locate(to)) {
             segment.usage.add_live(moved.len);
         }
+    }
+
+    /// One shard of the index, made anew from the log: what it holds, if nobody has looked into it since it was read from
+    /// KEYDIR.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn shard_from_log(&self, shard: usize) -> Result<Keydir> {
+        let (keydir, set) = (Keydir::new(), self.segments());
+        let replay = Replay { home: &self.home, set: &set, keydir: &keydir, counts: false };
+        for segment in set.iter() {
+            for rows in segment.order(&self.home)? {
+                replay.rows(segment, &rows, 0, |hash| shard_of(hash) == shard)?;
+            }
+        }
+        Ok(keydir)
     }
 
     /// The index and the segments as they are now, if no write is under way.

@@ -64,6 +64,11 @@ impl SegmentSet {
         self.segments.iter()
     }
 
+    /// Whether the address space has pages from `first` on for `len` bytes.
+    pub(crate) fn may_place(first: u32, len: u64) -> bool {
+        (first as usize).saturating_add(page_count(len)) <= PAGE_COUNT_MAX
+    }
+
     /// The first of enough free pages in a row for a segment of `capacity` bytes.
     ///
     /// # Errors

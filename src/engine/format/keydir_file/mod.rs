@@ -110,7 +110,6 @@ pub(crate) fn encode_head(head: &KeydirHead) -> Vec<u8> {
 
 /// The head of the file of `file_len` bytes that starts with `bytes`, which may go on behind the head; `None` when it
 /// is not exactly as it was written, or of a version that is not known.
-#[cfg_attr(not(test), expect(dead_code, reason = "recovery is to read the file"))]
 pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
     let header = bytes.get(..HEADER_LEN)?;
     let is_known = array(header, MAGIC_AT) == MAGIC
