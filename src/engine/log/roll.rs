@@ -76,13 +76,14 @@ impl Log {
         let capacity = self.settings.segment_len_max.max(HEADER_LEN as u64 + len);
         let layout = Layout::current(self.salt()?);
         let id = manifest.next_segment;
+        let ending = writer.active.as_ref().map(Active::id);
         let identity = Identity {
             id,
             base_seq: manifest.next_seq,
             layout,
             created_ms: self.settings.clock.now_ms(),
             seq_end: manifest.next_seq.plus(capacity / record::LEN_MIN + 1),
-            first_page: self.state.segments().free_page(capacity)?,
+            first_page: self.state.segments().free_page(capacity, ending)?,
         };
         let segment = SegmentWriter::create(
             &*self.directory,

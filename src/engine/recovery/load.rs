@@ -134,7 +134,7 @@ impl<'a> Load<'a> {
         let (first_page, capacity) = match covered {
             // Its records' addresses are in the index already; behind it the pages may be another segment's.
             Some(Covered { first_page, .. }) => (first_page, set.room_at(first_page, capacity)),
-            None => (set.free_page(capacity)?, capacity),
+            None => (set.free_page(capacity, None)?, capacity),
         };
         let place = Place { seq_end, created_ms, first_page };
         let segment = Arc::new(self.map(line, &file, place, read_with, (len, capacity))?);

@@ -46,12 +46,15 @@ enum Page {
 }
 
 impl Page {
-    /// Whether page number `index`, which this is, may be dealt out.
-    fn is_free(&self, index: usize) -> bool {
+    /// Whether page number `index`, which this is, may be dealt out once segment `ending` is sealed.
+    fn is_free(&self, index: usize, ending: Option<SegmentId>) -> bool {
         match self {
             Self::Free => true,
             // What a sealed segment did not use of its capacity, no slot ever pointed to.
-            Self::Of(segment) => index >= segment.first_page as usize + page_count(segment.limit()),
+            Self::Of(segment) => {
+                let end = if ending == Some(segment.id) { segment.len() } else { segment.limit() };
+                index >= segment.first_page as usize + page_count(end)
+            }
             Self::Reserved => false,
             Self::Left(segment) => segment.strong_count() == 0,
         }
@@ -69,15 +72,16 @@ impl SegmentSet {
         (first as usize).saturating_add(page_count(len)) <= PAGE_COUNT_MAX
     }
 
-    /// The first of enough free pages in a row for a segment of `capacity` bytes.
+    /// The first of enough free pages in a row for a segment of `capacity` bytes that follows segment `ending`, which is
+    /// sealed first: what that one did not use of its pages is free then.
     ///
     /// # Errors
     /// [`Error::Full`].
-    pub(crate) fn free_page(&self, capacity: u64) -> Result<u32> {
+    pub(crate) fn free_page(&self, capacity: u64, ending: Option<SegmentId>) -> Result<u32> {
         let wanted = page_count(capacity);
         let mut first = 0;
         for (index, page) in self.pages.iter().enumerate() {
-            if !page.is_free(index) {
+            if !page.is_free(index, ending) {
                 first = index + 1;
             } else if index + 1 - first == wanted {
                 break;
@@ -89,7 +93,7 @@ impl SegmentSet {
     /// How long a segment may become whose pages start at `first`, when it wants `capacity` bytes.
     pub(crate) fn room_at(&self, first: u32, capacity: u64) -> u64 {
         let pages = self.pages.iter().enumerate().skip(first as usize).take(page_count(capacity));
-        let taken = pages.into_iter().find(|(index, page)| !page.is_free(*index));
+        let taken = pages.into_iter().find(|(index, page)| !page.is_free(*index, None));
         taken.map_or(capacity, |(index, _)| (index as u64 - u64::from(first)) * PAGE_LEN)
     }
 
@@ -98,7 +102,7 @@ impl SegmentSet {
     /// # Errors
     /// [`Error::Full`].
     pub(crate) fn reserve(&mut self, capacity: u64) -> Result<u32> {
-        let first = self.free_page(capacity)?;
+        let first = self.free_page(capacity, None)?;
         self.fill(first, page_count(capacity), &Page::Reserved);
         Ok(first)
     }
