@@ -292,8 +292,21 @@ impl Segment {
         Ok(self.record(at, raw))
     }
 
-    /// The length of the record at `at`, if it is one of `key`: for the writer, who need not look at the value.
-    /// The record's key is compared, its body is not checked.
+    /// The record at `at`, or `None` when it is not as it was written.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn read_intact(&self, at: u64) -> Result<Option<Record>> {
+        match self.read(at) {
+            Ok(record) => Ok(Some(record)),
+            Err(Error::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The length of the record at `at`, if it is one of `key`, which has its hash as far as the index knows: for the writer,
+    /// who need not look at the value. The record's key is compared, its body is not checked; but where the key is another
+    /// one because the record is damaged, it is one of `key`: nobody else will ever replace it.
     ///
     /// # Errors
     /// What the operating system says.
@@ -303,7 +316,7 @@ impl Segment {
         let bytes = self.bytes(at, wanted)?;
         let header = RecordHeader::peek(&bytes);
         let frame = header.frame(context.header_len);
-        if frame.key(&bytes) != key {
+        if frame.key(&bytes) != key && self.read_intact(at)?.is_some() {
             return Ok(None);
         }
         // With a damaged header the key is overwritten all the same; only how much died is not known.

@@ -4,7 +4,7 @@ use super::{SegmentSet, address_of};
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::{Address, Keydir};
 use crate::engine::segment::{Home, Rows, Segment};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Puts rows into an index.
 #[derive(Clone, Copy)]
@@ -92,14 +92,9 @@ impl Replay<'_> {
         if segment.key_at(row.at)? == other.key_at(at)? {
             return Ok(true);
         }
-        let key_of = |segment: &Segment, at: u64| match segment.read(at) {
-            Ok(record) => Ok(Some(record.key())),
-            Err(Error::Damaged { .. }) => Ok(None),
-            Err(error) => Err(error),
-        };
-        Ok(match (key_of(other, at)?, key_of(segment, row.at)?) {
+        Ok(match (other.read_intact(at)?, segment.read_intact(row.at)?) {
             (None, _) => true,
-            (Some(other), None) => self.home.hash(&other) == row.hash,
+            (Some(other), None) => self.home.hash(&other.key()) == row.hash,
             (Some(_), Some(_)) => false,
         })
     }
