@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use logkv::{Options, Scan, SegmentId, SegmentState, Store, Sync};
 use tempfile::TempDir;
 
+use crate::hooked::{FreeSyncs, hooked};
+
 /// A directory that is removed at the end, as no store yet.
 pub(crate) fn scratch() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// Options for tests: nothing is synced but where a segment is sealed, which only a power cut could tell, and nothing
-/// happens unasked.
+/// Options for tests: nothing is synced, which only a power cut could tell, and nothing happens unasked.
 pub(crate) fn quick() -> Options {
-    Options::new().sync(Sync::Never).background(false)
+    Options::new().sync(Sync::Never).background(false).file_system(hooked(FreeSyncs))
 }
 
 /// Opens the store at `dir`.

@@ -87,6 +87,10 @@ impl Hook for Plan {
         }
     }
 
+    fn syncs(&self) -> bool {
+        false
+    }
+
     fn take(&self, len: usize) -> usize {
         if self.is_short.swap(false, Ordering::SeqCst) { len.div_ceil(2) } else { len }
     }

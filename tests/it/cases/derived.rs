@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use logkv::{ReadWith, Store};
+use logkv::{Compact, ReadWith, Store};
 use tempfile::TempDir;
 
 use crate::common::{Map, assert_is, copy_of, hint_path, open, quick, scratch, segment_path};
@@ -27,6 +27,15 @@ fn hinted() -> (TempDir, Map) {
     assert_eq!(map.len(), 4);
     store.close().expect("closes");
     assert!([1, 2].iter().all(|&id| hint_path(dir.path(), id).exists()), "opening made them");
+    (dir, map)
+}
+
+/// The same with a KEYDIR that knows all of it.
+fn indexed() -> (TempDir, Map) {
+    let (dir, map) = hinted();
+    Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens").close().expect("closes");
+    let report = open(dir.path()).open_report().clone();
+    assert_eq!(report.record_count, 0, "KEYDIR is used");
     (dir, map)
 }
 
@@ -85,4 +94,63 @@ fn case_09_the_hint_of_another_segment_or_store_changes_no_answer() {
     fs::remove_file(hint_path(copy.path(), 1)).expect("it is there");
     fs::create_dir(hint_path(copy.path(), 1)).expect("a directory in its place");
     assert_unchanged(copy.path(), &map, "a directory");
+}
+
+#[test]
+fn case_09_a_keydir_that_is_not_as_it_was_written_changes_no_answer() {
+    let (dir, map) = indexed();
+    let path = dir.path().join("KEYDIR");
+    let whole = fs::read(&path).expect("KEYDIR");
+    // The header and a row for each segment; the rows of the shards, of which nearly all are empty and alike; the slots.
+    let head = 0..64 + 3 * 64;
+    let slots = whole.len() - map.len().max(64) * 8..whole.len();
+    let places = head.chain((256..slots.start).step_by(97)).chain(slots);
+    for at in places {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x04;
+        for (what, bytes) in [("changed", &flipped[..]), ("cut", &whole[..at])] {
+            fs::write(&path, bytes).expect("the damage");
+            assert_unchanged(dir.path(), &map, &format!("KEYDIR {what} at byte {at}"));
+        }
+    }
+    fs::write(&path, [&whole[..], &[0]].concat()).expect("a byte more");
+    assert_unchanged(dir.path(), &map, "KEYDIR with a byte more");
+    fs::remove_file(&path).expect("it is there");
+    assert_unchanged(dir.path(), &map, "without KEYDIR");
+    fs::create_dir(&path).expect("a directory in its place");
+    assert_unchanged(dir.path(), &map, "KEYDIR is a directory");
+}
+
+#[test]
+fn case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer() {
+    let ((dir, map), (other, _)) = (indexed(), indexed());
+    let old = fs::read(dir.path().join("KEYDIR")).expect("KEYDIR");
+    let put_back = |dir: &Path, bytes: &[u8]| fs::write(dir.join("KEYDIR"), bytes).expect("KEYDIR");
+
+    let copy = copy_of(dir.path());
+    put_back(copy.path(), &fs::read(other.path().join("KEYDIR")).expect("KEYDIR"));
+    assert_unchanged(copy.path(), &map, "another store's");
+
+    // The log goes on, and is compacted; then it is as before, and the file knows more than there is.
+    let later = copy_of(dir.path());
+    let store = Store::open_with(later.path(), quick().checkpoint_records(1)).expect("opens");
+    store.put("two", "later").expect("a put");
+    store.delete("one").expect("a delete");
+    store.put("six", "666666").expect("a put");
+    let later_map = crate::common::contents(&store);
+    store.close().expect("closes");
+    let new = fs::read(later.path().join("KEYDIR")).expect("KEYDIR");
+    put_back(later.path(), &old);
+    assert_unchanged(later.path(), &later_map, "an older one");
+    let copy = copy_of(dir.path());
+    put_back(copy.path(), &new);
+    assert_unchanged(copy.path(), &map, "a later one");
+
+    let store = open(later.path());
+    store.compact(&Compact::All).expect("compacts");
+    store.close().expect("closes");
+    for (bytes, what) in [(&old, "one from before two others"), (&new, "one from before a compaction")] {
+        put_back(later.path(), bytes);
+        assert_unchanged(later.path(), &later_map, what);
+    }
 }
