@@ -129,7 +129,8 @@ impl Compactor {
     /// Compacts; waits for a compaction that runs already.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Damaged`] (nothing of that run was changed), a log that takes no more writes, and what
+    /// [`Error::ReadOnly`], [`Error::Damaged`] (its segment stays as it is; unless it was named, all the others were
+    /// compacted), a log that takes no more writes, and what
     /// the operating system says. Runs that were done before stay done.
     pub(crate) fn compact(&self, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
         let started = Instant::now();
@@ -161,6 +162,7 @@ impl Compactor {
         let mut report = CompactionReport::default();
         let mut plan = self.plan(what)?;
         let (mut done_len, mut total_len) = (0, plan.runs.iter().map(|run| run.read_len).sum());
+        let mut damage = None;
         while !plan.runs.is_empty() {
             let run = plan.runs.remove(0);
             let mut observe_run = |event: CompactionEvent<'_>| match event {
@@ -170,21 +172,30 @@ impl Compactor {
                 }
                 event => observe(event),
             };
-            match Rewrite::new(&self.state, log, &run, self)?.run(&mut observe_run)? {
-                ControlFlow::Continue(done) => report.runs.push(done),
-                ControlFlow::Break(()) => {
+            let is_damaged = match Rewrite::new(&self.state, log, &run, self)?.run(&mut observe_run) {
+                Ok(ControlFlow::Continue(done)) => {
+                    report.runs.push(done);
+                    false
+                }
+                Ok(ControlFlow::Break(())) => {
                     report.is_cancelled = true;
                     break;
                 }
-            }
+                // Its segment is not taken again, and must not stand in the way of the others.
+                Err(error @ Error::Damaged { .. }) if !matches!(what, Compact::Segments(_)) => {
+                    damage.get_or_insert(error);
+                    true
+                }
+                Err(error) => return Err(error),
+            };
             done_len += run.read_len;
-            if *what == Compact::Due {
+            if *what == Compact::Due || is_damaged {
                 // What an older run dropped may make a newer segment due.
                 plan = self.plan(what)?;
                 total_len = done_len + plan.runs.iter().map(|run| run.read_len).sum::<u64>();
             }
         }
-        Ok(report)
+        damage.map_or(Ok(report), Err)
     }
 
     /// Seals the active segment if it holds anything dead.
