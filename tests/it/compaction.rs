@@ -19,8 +19,10 @@ fn automatic() -> Options {
     Options::new().sync(Sync::Never).file_system(hooked(FreeSyncs))
 }
 
-/// Waits until nothing is due any more and every sealed segment has its hint.
+/// Seals what there is, upon which the background looks, and waits until nothing is due any more and every sealed segment
+/// has its hint.
 fn wait_until_idle(store: &Store) {
+    store.rotate().expect("rotates");
     wait_until(|| {
         let is_done = store
             .segments()
