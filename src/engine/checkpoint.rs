@@ -132,7 +132,7 @@ impl Checkpointer {
     /// # Errors
     /// What the operating system says; there is no file then, or the one there was.
     pub(crate) fn write_if_due(&self, occasion: Occasion) -> Result<()> {
-        if self.state.home.read_with == ReadWith::Pread || !self.log.is_usable() {
+        if self.state.home.read_with == ReadWith::Pread || self.log.check().is_err() {
             return Ok(());
         }
         let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);

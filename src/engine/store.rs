@@ -69,9 +69,7 @@ impl Shared {
         if let Some(background) = &self.background {
             background.stop();
         }
-        if self.log.is_some() {
-            self.compactor.stop();
-        }
+        self.compactor.stop();
         if let Some(checkpointer) = &self.checkpointer
             && let Err(error) = checkpointer.write_if_due(Occasion::Close)
         {
@@ -367,7 +365,8 @@ impl Store {
     }
 
     /// As [`Store::compact`]; tells `observe` how it goes, often enough for a progress bar, and stops, without a trace of the
-    /// run at hand, when that breaks off.
+    /// run at hand, when that breaks off. `observe` may close the store, which breaks off, too; a compaction that it asks for
+    /// is cancelled at once.
     ///
     /// # Errors
     /// As [`Store::compact`].

@@ -2,6 +2,7 @@
 
 mod cases;
 mod common;
+mod compaction;
 mod concurrency;
 mod damage;
 mod directory;

@@ -143,6 +143,8 @@ impl<'a> Copy<'a> {
     /// Ends the last output, and writes its hint.
     pub(super) fn finish(&mut self) -> Result<()> {
         let Some(output) = self.outputs.last_mut() else { return Ok(()) };
+        // Another writer may have the directory by now, and a hint for a segment of this number.
+        self.log.check()?;
         output.flush().map_err(|Failure { error, .. }| error)?;
         output.segment.seal();
         let sorted = std::mem::take(&mut self.sorter).finish();
@@ -187,13 +189,16 @@ impl<'a> Copy<'a> {
 
     /// Leaves no trace. What cannot be removed is an orphan, which the next open removes.
     pub(super) fn undo(&self) {
+        let home = &self.state.home;
         for output in &self.outputs {
-            let Segment { id, first_page, .. } = *output.segment;
-            let removed = self.state.home.directory.remove(StoreFile::Segment(id));
-            let removed = removed.and_then(|()| hint::remove(&self.state.home, id));
-            let released = self.log.release(first_page);
-            if removed.is_err() || released.is_err() {
-                tracing::warn!(segment = id.0, "what a compaction began stays until the next open");
+            let Segment { id, first_page, ref path, .. } = *output.segment;
+            let remove = || {
+                let removed = home.directory.remove(StoreFile::Segment(id));
+                removed.and_then(|()| hint::remove(home, id)).map_err(Error::io("remove", path))
+            };
+            if let Err(error) = self.log.withdraw(first_page, remove) {
+                let error = error.sentence();
+                tracing::warn!(segment = id.0, error, "what a compaction began stays until the next open");
             }
         }
     }

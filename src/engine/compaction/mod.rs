@@ -12,7 +12,8 @@ mod rewrite;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 use self::decide::Judge;
@@ -40,8 +41,10 @@ pub(crate) struct Compactor {
     log: Option<Arc<Log>>,
     policy: CompactionPolicy,
     segment_len_max: u64,
-    /// Held while one compaction runs: there are no two. Rank 0: before the log's lock.
+    /// Held while one compaction runs: there are no two. Before the log's lock.
     busy: Mutex<()>,
+    /// The thread that a compaction runs in. Held to look at it alone.
+    runs_in: Mutex<Option<ThreadId>>,
     /// How many commands wait for a compaction in the background to give way.
     waiting: AtomicUsize,
     /// Whether the store is being closed.
@@ -56,15 +59,25 @@ impl Compactor {
             policy: options.compaction.clone(),
             segment_len_max: options.segment_len_max,
             busy: Mutex::new(()),
+            runs_in: Mutex::new(None),
             waiting: AtomicUsize::new(0),
             is_closing: AtomicBool::new(false),
         }
     }
 
-    /// Breaks off what runs, and waits until that has left no trace; nothing is compacted any more.
+    /// Breaks off what runs, and waits until that has left no trace, unless it runs in this very thread, whose observer is
+    /// closing the store; nothing is compacted any more.
     pub(crate) fn stop(&self) {
+        let Some(log) = &self.log else { return };
         self.is_closing.store(true, Ordering::Relaxed);
-        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        // In a fork it would wait for a thread that is not there.
+        if !log.is_fork() && self.runs_in() != Some(thread::current().id()) {
+            drop(self.busy.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn runs_in(&self) -> Option<ThreadId> {
+        *self.runs_in.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn policy(&self) -> &CompactionPolicy {
@@ -126,7 +139,7 @@ impl Compactor {
         Ok(tallies)
     }
 
-    /// Compacts; waits for a compaction that runs already.
+    /// Compacts; waits for a compaction that runs already, but for one that asks for this one, which is cancelled.
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::Damaged`] (nothing of that run was changed), a log that takes no more writes, and what
@@ -134,9 +147,15 @@ impl Compactor {
     pub(crate) fn compact(&self, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
         let started = Instant::now();
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
+        // In a fork the lock below may be held for ever, by a thread that is not there.
+        log.check()?;
+        if self.runs_in() == Some(thread::current().id()) {
+            return Ok(CompactionReport { is_cancelled: true, ..CompactionReport::default() });
+        }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let _turn = Turn::begin(self, busy);
         if *what == Compact::All {
             self.seal_dead(log)?;
         }
@@ -151,10 +170,14 @@ impl Compactor {
     /// As [`Compactor::compact`].
     pub(crate) fn compact_due(&self, observe: Observer<'_>) -> Result<CompactionReport> {
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
-        match self.busy.try_lock() {
-            Ok(_busy) => self.runs(log, &Compact::Due, observe),
-            Err(_) => Ok(CompactionReport::default()),
-        }
+        let busy = match self.busy.try_lock() {
+            Ok(busy) => busy,
+            // An observer has panicked: that compaction is over.
+            Err(TryLockError::Poisoned(busy)) => busy.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(CompactionReport::default()),
+        };
+        let _turn = Turn::begin(self, busy);
+        self.runs(log, &Compact::Due, observe)
     }
 
     fn runs(&self, log: &Arc<Log>, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
@@ -195,6 +218,31 @@ impl Compactor {
             log.rotate()?;
         }
         Ok(())
+    }
+}
+
+/// A compaction that runs, until it is dropped.
+struct Turn<'a> {
+    compactor: &'a Compactor,
+    #[expect(dead_code, reason = "held, not looked at")]
+    busy: MutexGuard<'a, ()>,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(compactor: &'a Compactor, busy: MutexGuard<'a, ()>) -> Self {
+        let turn = Self { compactor, busy };
+        turn.runs_in(Some(thread::current().id()));
+        turn
+    }
+
+    fn runs_in(&self, thread: Option<ThreadId>) {
+        *self.compactor.runs_in.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.runs_in(None);
     }
 }
 

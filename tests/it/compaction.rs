@@ -1,0 +1,47 @@
+//! Compactions at odd moments, and with odd wishes.
+
+use std::ops::ControlFlow;
+
+use logkv::{Compact, CompactionEvent, CompactionStage, Store};
+
+use crate::common::{open, quick, scratch, value};
+
+#[test]
+fn a_compaction_whose_observer_closes_the_store_removes_nothing_of_the_next_writer() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("a", "1").expect("a put");
+    store.put("a", "2").expect("a put");
+    let mut next = None;
+    let outcome = store.compact_with(&Compact::All, &mut |event| {
+        if let CompactionEvent::Reached(CompactionStage::Copied, _) = event {
+            store.clone().close().expect("closes");
+            // It removes the new segment, which no MANIFEST lists; so the one after it gets the same number.
+            open(dir.path()).close().expect("closes");
+            let writer = open(dir.path());
+            writer.put("b", "precious").expect("a put");
+            next = Some(writer);
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(outcome.is_err() || outcome.is_ok_and(|report| report.is_cancelled));
+    next.expect("the stage was reached").close().expect("closes");
+    let store = open(dir.path());
+    assert_eq!(value(&store, "a").as_deref(), Some("2"));
+    assert_eq!(value(&store, "b").as_deref(), Some("precious"));
+}
+
+#[test]
+fn a_compaction_that_an_observer_asks_for_is_cancelled_and_the_one_that_runs_is_done() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick()).expect("opens");
+    store.put("a", "1").expect("a put");
+    store.put("a", "2").expect("a put");
+    let mut inner = Vec::new();
+    let report = store.compact_with(&Compact::All, &mut |_| {
+        inner.push(store.compact(&Compact::All).expect("is told").is_cancelled);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(report.expect("compacts").runs.len(), 1);
+    assert!(!inner.is_empty() && inner.iter().all(|&is_cancelled| is_cancelled));
+}
