@@ -2,10 +2,6 @@
 //!
 //! A merge of the segments' rows, from both ends. Of each segment the next live key of either end is held; whether a
 //! record is live is seen from its row's hash and place, without reading it.
-#![expect(
-    clippy::mutable_key_type,
-    reason = "what a value shows never changes, though its mapping's end moves"
-)]
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -89,9 +85,6 @@ impl Scan {
     }
 }
 
-/// The next records of sources, by key and source.
-type Heads = BTreeMap<(Value, usize), Record>;
-
 /// One run of rows of one segment, and how much of it is still to come.
 struct Source {
     segment: Arc<Segment>,
@@ -112,13 +105,26 @@ enum End {
 struct Merge {
     frozen: Arc<Frozen>,
     sources: Vec<Source>,
-    /// The next key of each source, from the front and from the back, and which source that is.
-    fronts: Heads,
-    backs: Heads,
+    /// How far each source has come, from the front and from the back.
+    fronts: BTreeMap<Place, Head>,
+    backs: BTreeMap<Place, Head>,
     /// Sources whose next key has to be looked for.
     behind: Vec<(usize, End)>,
     has_begun: [bool; 2],
 }
+
+/// Where a source stands: at which key. Its number parts it from a source that has a dead record of the same key.
+type Place = (Value, usize);
+
+/// What a source holds at its place.
+enum Head {
+    Live(Record),
+    /// Nothing: it has only come past dead records. Nothing before its place is left in it.
+    Passed,
+}
+
+/// Dead records that a source comes past before others have their turn: behind the next key there may be millions.
+const PASSED_AT_ONCE: usize = 64;
 
 impl Source {
     fn new((segment, rows): (Arc<Segment>, Rows), range: &impl RangeBounds<[u8]>) -> Result<Self> {
@@ -148,27 +154,37 @@ impl Source {
         Ok(is_live)
     }
 
-    /// The next live record of one end.
-    fn advance(&mut self, frozen: &Frozen, end: End) -> Option<Result<Record>> {
-        loop {
+    /// The next live record of one end, or the place that was come to on the way there.
+    fn advance(&mut self, frozen: &Frozen, end: End) -> Option<Result<(Value, Head)>> {
+        for passed in 1.. {
             let index = match end {
                 End::Front => self.left.next()?,
                 End::Back => self.left.next_back()?,
             };
             let row = self.rows.get(index);
-            if row.is_tombstone {
-                continue;
-            }
-            match self.is_live(frozen, row) {
-                Ok(true) => {}
-                Ok(false) => continue,
+            match self.record_if_live(frozen, row) {
+                Ok(Some(record)) => return Some(Ok((record.key(), Head::Live(record)))),
+                Ok(None) => {}
                 Err(error) => return Some(Err(error)),
             }
-            match self.segment.read(row.at) {
-                Ok(record) if frozen.state.has_expired(&record) => {}
-                read => return Some(read),
+            if passed >= PASSED_AT_ONCE {
+                match self.segment.read(row.at) {
+                    Ok(record) => return Some(Ok((record.key(), Head::Passed))),
+                    // Nobody asks for a dead record, damaged or not; it has no key to stop at.
+                    Err(Error::Damaged { .. }) => {}
+                    Err(error) => return Some(Err(error)),
+                }
             }
         }
+        None
+    }
+
+    fn record_if_live(&mut self, frozen: &Frozen, row: Row) -> Result<Option<Record>> {
+        if row.is_tombstone || !self.is_live(frozen, row)? {
+            return Ok(None);
+        }
+        let record = self.segment.read(row.at)?;
+        Ok((!frozen.state.has_expired(&record)).then_some(record))
     }
 }
 
@@ -189,18 +205,23 @@ impl Merge {
         if !std::mem::replace(&mut self.has_begun[end as usize], true) {
             self.behind.extend((0..self.sources.len()).map(|source| (source, end)));
         }
-        if let Some(error) = self.catch_up() {
-            return Some(Err(error));
+        loop {
+            if let Some(error) = self.catch_up() {
+                return Some(Err(error));
+            }
+            if let Head::Live(record) = self.take_next(end)? {
+                return Some(Ok(record));
+            }
         }
+    }
+
+    /// Takes what comes next from `end`; its source is behind then.
+    fn take_next(&mut self, end: End) -> Option<Head> {
         let (ours, others) = match end {
             End::Front => (&mut self.fronts, &mut self.backs),
             End::Back => (&mut self.backs, &mut self.fronts),
         };
         // Where one end has nothing left, what the other end holds is next.
-        let first = |heads: &mut Heads| match end {
-            End::Front => heads.pop_first(),
-            End::Back => heads.pop_last(),
-        };
         let is_ours = match (peek(ours, end), peek(others, end)) {
             (None, None) => return None,
             (Some(ours), Some(others)) if end == End::Front => ours <= others,
@@ -208,10 +229,14 @@ impl Merge {
             (ours, None) => ours.is_some(),
             (None, Some(_)) => false,
         };
-        let ((_, source), record) = first(if is_ours { ours } else { others })?;
+        let heads = if is_ours { ours } else { others };
+        let ((_, source), head) = match end {
+            End::Front => heads.pop_first(),
+            End::Back => heads.pop_last(),
+        }?;
         let refilled = if is_ours == (end == End::Front) { End::Front } else { End::Back };
         self.behind.push((source, refilled));
-        Some(Ok(record))
+        Some(head)
     }
 
     /// Looks for the next keys of the sources that gave theirs away; the error of a record that cannot be read, if one
@@ -219,9 +244,9 @@ impl Merge {
     fn catch_up(&mut self) -> Option<Error> {
         while let Some(&(source, end)) = self.behind.last() {
             match self.sources[source].advance(&self.frozen, end) {
-                Some(Ok(record)) => {
+                Some(Ok((key, head))) => {
                     let heads = if end == End::Front { &mut self.fronts } else { &mut self.backs };
-                    heads.insert((record.key(), source), record);
+                    heads.insert((key, source), head);
                     self.behind.pop();
                 }
                 Some(Err(error)) => return Some(error),
@@ -234,13 +259,13 @@ impl Merge {
     }
 }
 
-/// The head that comes first from `end`.
-fn peek(heads: &Heads, end: End) -> Option<&(Value, usize)> {
+/// The place that comes first from `end`.
+fn peek(heads: &BTreeMap<Place, Head>, end: End) -> Option<&Place> {
     match end {
         End::Front => heads.first_key_value(),
         End::Back => heads.last_key_value(),
     }
-    .map(|(key, _)| key)
+    .map(|(place, _)| place)
 }
 
 impl Iterator for Keys {
@@ -280,5 +305,51 @@ impl fmt::Debug for Keys {
 impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scan").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Store, Sync};
+
+    /// Keys 0 to `count`, each written twice, the first time in a segment of its own.
+    fn written_twice(dir: &std::path::Path, count: u32) -> Store {
+        let store =
+            Store::open_with(dir, Options::new().sync(Sync::Never).background(false)).expect("a store");
+        for round in ["first", "second"] {
+            for n in 0..count {
+                store.put(n.to_be_bytes(), round).expect("put");
+            }
+            store.rotate().expect("sealed");
+        }
+        store
+    }
+
+    #[test]
+    fn the_first_key_costs_no_walk_over_all_dead_records() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = written_twice(dir.path(), 1000);
+        let mut keys = store.keys(..).expect("keys");
+        assert_eq!(*keys.next().expect("one").expect("read").key, [0; 4]);
+        assert_eq!(keys.0.sources[0].left, PASSED_AT_ONCE..1000);
+        assert_eq!(*keys.next_back().expect("one").expect("read").key, 999_u32.to_be_bytes());
+        assert_eq!(keys.0.sources[0].left, PASSED_AT_ONCE..1000 - PASSED_AT_ONCE);
+    }
+
+    #[test]
+    fn keys_whose_dead_records_are_places_to_stop_at_come_once_from_both_ends() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = written_twice(dir.path(), 1000);
+        let mut keys = store.keys(..).expect("keys");
+        let mut found = Vec::new();
+        while let Some(front) = keys.next() {
+            found.push(front.expect("read").key);
+            found.extend(keys.next_back().map(|back| back.expect("read").key));
+        }
+        found.sort();
+        let found: Vec<_> = found.iter().map(|key| key.to_vec()).collect();
+        let expected: Vec<_> = (0..1000_u32).map(|n| n.to_be_bytes().to_vec()).collect();
+        assert_eq!(found, expected);
     }
 }
