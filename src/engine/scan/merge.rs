@@ -1,89 +1,19 @@
-//! Layer 8: keys in order, with and without their values, as they were at one moment.
-//!
-//! A merge of the segments' rows, from both ends. Of each segment the next live key of either end is held; whether a
-//! record is live is seen from its row's hash and place, without reading it.
+//! The merge of segments' rows, from both ends.
+#![expect(
+    clippy::mutable_key_type,
+    reason = "what a value shows never changes, though its mapping's end moves"
+)]
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
-use super::format::hint::Row;
-use super::keydir::Candidates;
-use super::location::{Location, Seqno};
-use super::segment::{Record, Rows, Segment};
-use super::state::{Frozen, address_of};
-use super::value::Value;
+use crate::engine::format::hint::Row;
+use crate::engine::keydir::Candidates;
+use crate::engine::segment::{Record, Rows, Segment};
+use crate::engine::state::{Frozen, address_of};
+use crate::engine::value::Value;
 use crate::error::{Error, Result};
-
-/// A key, and what its newest record says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyEntry {
-    /// The key.
-    pub key: Value,
-    /// Where its newest record stands.
-    pub location: Location,
-    /// What that record takes, in bytes, padding included.
-    pub len: u64,
-    /// The value's length in bytes, as stored.
-    pub value_len: u64,
-    /// The record's number.
-    pub seq: Seqno,
-    /// When it was written, in milliseconds since 1970.
-    pub time_ms: u64,
-    /// When it expires, in milliseconds since 1970.
-    pub expires_ms: Option<u64>,
-}
-
-/// A key with its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The key, and what its record says.
-    pub meta: KeyEntry,
-    /// The value.
-    pub value: Value,
-}
-
-impl KeyEntry {
-    fn of(record: &Record) -> Self {
-        Self {
-            key: record.key(),
-            location: record.location,
-            len: record.frame.len,
-            value_len: record.frame.value_len,
-            seq: record.header.seq,
-            time_ms: record.header.time_ms,
-            expires_ms: record.expires_ms,
-        }
-    }
-}
-
-impl Entry {
-    pub(crate) fn of(record: Record) -> Result<Self> {
-        Ok(Self { meta: KeyEntry::of(&record), value: record.into_value()? })
-    }
-}
-
-/// The keys of a range in ascending byte order, from both ends, as they were when this was made, whatever is written
-/// and compacted meanwhile. A record that cannot be read is an error in between, and costs nothing but itself. Holds one key
-/// for each segment and end, so its memory does not grow with what it gives; files that are compacted away meanwhile give
-/// back their disk space when it is dropped.
-pub struct Keys(Merge);
-
-/// As [`Keys`], with the values.
-pub struct Scan(Merge);
-
-impl Keys {
-    pub(crate) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
-        Merge::new(frozen, range).map(Self)
-    }
-}
-
-impl Scan {
-    pub(crate) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
-        Merge::new(frozen, range).map(Self)
-    }
-}
 
 /// One run of rows of one segment, and how much of it is still to come.
 struct Source {
@@ -97,12 +27,13 @@ struct Source {
 
 /// The end that is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Front,
     Back,
 }
 
-struct Merge {
+/// What is still to come of a range, from both ends.
+pub(super) struct Merge {
     frozen: Arc<Frozen>,
     sources: Vec<Source>,
     /// How far each source has come, from the front and from the back.
@@ -189,7 +120,7 @@ impl Source {
 }
 
 impl Merge {
-    fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
+    pub(super) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
         let sources = frozen.ordered()?.into_iter().map(|source| Source::new(source, range));
         Ok(Self {
             sources: sources.collect::<Result<_>>()?,
@@ -201,7 +132,8 @@ impl Merge {
         })
     }
 
-    fn next(&mut self, end: End) -> Option<Result<Record>> {
+    /// What comes next from `end`.
+    pub(super) fn next(&mut self, end: End) -> Option<Result<Record>> {
         if !std::mem::replace(&mut self.has_begun[end as usize], true) {
             self.behind.extend((0..self.sources.len()).map(|source| (source, end)));
         }
@@ -266,46 +198,6 @@ fn peek(heads: &BTreeMap<Place, Head>, end: End) -> Option<&Place> {
         End::Back => heads.last_key_value(),
     }
     .map(|(place, _)| place)
-}
-
-impl Iterator for Keys {
-    type Item = Result<KeyEntry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next(End::Front).map(|read| read.map(|record| KeyEntry::of(&record)))
-    }
-}
-
-impl DoubleEndedIterator for Keys {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next(End::Back).map(|read| read.map(|record| KeyEntry::of(&record)))
-    }
-}
-
-impl Iterator for Scan {
-    type Item = Result<Entry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next(End::Front).map(|read| read.and_then(Entry::of))
-    }
-}
-
-impl DoubleEndedIterator for Scan {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next(End::Back).map(|read| read.and_then(Entry::of))
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Scan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scan").finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]
