@@ -1,6 +1,7 @@
 //! The one integration test program of logkv; a room a topic.
 
 mod cases;
+mod churn;
 mod common;
 mod compaction;
 mod concurrency;

@@ -188,3 +188,101 @@ impl SegmentSet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::format::segment_header::Layout;
+    use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile};
+    use crate::engine::location::Seqno;
+    use crate::engine::options::ReadWith;
+    use crate::engine::segment::Identity;
+
+    /// An empty segment that may become `limit` bytes long.
+    fn segment(id: u64, first_page: u32, limit: u64) -> Arc<Segment> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let directory = OsFileSystem.open_directory(dir.path()).expect("it is there");
+        let file = directory.open(StoreFile::Segment(SegmentId(id)), Access::Create).expect("a file");
+        let identity = Identity {
+            id: SegmentId(id),
+            base_seq: Seqno(id),
+            layout: Layout::current(0),
+            created_ms: 0,
+            seq_end: Seqno(id + 1),
+            first_page,
+        };
+        let made = Segment::new(identity, &*directory, &file, ReadWith::Pread, (0, limit));
+        Arc::new(made.expect("nothing is mapped"))
+    }
+
+    #[test]
+    fn pages_of_a_removed_segment_are_dealt_out_when_nobody_has_an_older_set_and_not_before() {
+        let mut set = SegmentSet::default();
+        set.push(segment(1, 0, PAGE_LEN));
+        set.push(segment(2, 1, PAGE_LEN));
+        let address = Address(5);
+        let reader = set.clone();
+        set.remove(&[SegmentId(1)]);
+        let found = reader.locate(address).map(|(segment, at)| (segment.id, at));
+        assert_eq!(found, Some((SegmentId(1), 40)), "who began before reads on");
+        assert!(set.locate(address).is_none(), "who begins now does not find it");
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 2);
+        let another = set.clone();
+        drop(reader);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 0);
+        set.push(segment(3, 0, PAGE_LEN));
+        assert_eq!(set.locate(address).map(|(segment, _)| segment.id), Some(SegmentId(3)));
+        assert!(another.locate(address).is_none(), "a set without it is known to be too old");
+    }
+
+    #[test]
+    fn removing_segment_after_segment_takes_no_more_pages_than_live_at_a_time() {
+        let mut set = SegmentSet::default();
+        for id in 1..=200 {
+            let first_page = set.free_page(3 * PAGE_LEN, None).expect("there is room");
+            assert!(first_page <= 6, "segment {id} is at page {first_page}");
+            set.push(segment(id, first_page, 3 * PAGE_LEN));
+            if id > 2 {
+                set.remove(&[SegmentId(id - 2)]);
+            }
+        }
+        assert!(set.pages.len() <= 9, "{} pages", set.pages.len());
+    }
+
+    #[test]
+    fn reserved_pages_are_nobodys_until_they_are_given_back_or_their_segment_comes() {
+        let mut set = SegmentSet::default();
+        set.push(segment(1, 0, PAGE_LEN));
+        let first = set.reserve(2 * PAGE_LEN).expect("there is room");
+        assert_eq!((first, set.free_page(PAGE_LEN, None).expect("there is room")), (1, 3));
+        set.release(first);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 1);
+        let first = set.reserve(2 * PAGE_LEN).expect("there is room");
+        // It became shorter than it might have.
+        set.insert_after(SegmentId(1), &[segment(2, first, PAGE_LEN)]);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 2);
+        let ids: Vec<_> = set.iter().map(|segment| segment.id.0).collect();
+        assert_eq!(ids, [1, 2]);
+    }
+
+    #[test]
+    fn what_a_segment_did_not_use_is_free_when_it_is_sealed_and_for_the_one_that_follows_it() {
+        let mut set = SegmentSet::default();
+        let first = segment(1, 0, 4 * PAGE_LEN);
+        set.push(Arc::clone(&first));
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 4);
+        assert_eq!(set.free_page(PAGE_LEN, Some(SegmentId(1))).expect("there is room"), 1);
+        first.seal();
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 1);
+        assert!(set.locate(Address(PAGE_UNITS)).is_none(), "nothing of it is there");
+    }
+
+    #[test]
+    fn the_address_space_has_an_end() {
+        let mut set = SegmentSet::default();
+        let last = (PAGE_COUNT_MAX - 1) as u32;
+        set.push(segment(1, 0, u64::from(last) * PAGE_LEN));
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), last);
+        assert!(matches!(set.free_page(PAGE_LEN + 1, None), Err(Error::Full)));
+    }
+}
