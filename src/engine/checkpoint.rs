@@ -67,9 +67,11 @@ impl Checkpoint {
 
     /// The index in it. A part that is found to be damaged is made anew from the segments of `state`.
     pub(crate) fn keydir(self, state: Weak<State>) -> Option<Keydir> {
+        // What came later is replayed, and counted: in the shard already, it would be counted twice.
+        let covered = self.head.about.segments.iter().map(|covered| (covered.id, covered.len)).collect();
         let rebuild: Rebuild = Box::new(move |shard| {
             // Nobody looks into the index of a state that is gone.
-            state.upgrade().map_or_else(|| Ok(Keydir::new()), |state| state.shard_from_log(shard))
+            state.upgrade().map_or_else(|| Ok(Keydir::new()), |state| state.shard_from_log(shard, &covered))
         });
         Keydir::mapped(self.mapping, &self.head, rebuild)
     }

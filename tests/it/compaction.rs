@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use logkv::{Compact, CompactionEvent, CompactionStage, Store};
+use logkv::{Compact, CompactionEvent, CompactionPolicy, CompactionStage, Store};
 
 use crate::common::{open, quick, scratch, value};
 
@@ -44,4 +44,42 @@ fn a_compaction_that_an_observer_asks_for_is_cancelled_and_the_one_that_runs_is_
     });
     assert_eq!(report.expect("compacts").runs.len(), 1);
     assert!(!inner.is_empty() && inner.iter().all(|&is_cancelled| is_cancelled));
+}
+
+#[test]
+fn all_drops_the_tombstones_that_were_kept_for_what_it_drops() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().background(false).segment_len_max(4000)).expect("opens");
+    let keys: Vec<_> = (0..60).map(|n| n.to_string()).collect();
+    for key in &keys {
+        store.put(key, "1").expect("a put");
+    }
+    store.rotate().expect("rotates");
+    for key in &keys {
+        store.delete(key).expect("a delete");
+    }
+    store.put("live", vec![1; 1000]).expect("a put");
+    let graves = store.rotate().expect("rotates").expect("a segment");
+    let report = store.compact(&Compact::Segments(vec![graves])).expect("compacts");
+    assert_eq!(report.runs[0].records.tombstones.count, 60, "the puts are there still");
+    store.compact(&Compact::All).expect("compacts");
+    assert_eq!(store.stats().expect("stats").dead_len, 0);
+}
+
+#[test]
+fn a_policy_that_finds_every_segment_small_comes_to_an_end() {
+    let dir = scratch();
+    let policy = CompactionPolicy { small_count: 2, small_percent: 100, ..CompactionPolicy::default() };
+    let options = quick().background(false).segment_len_max(1000).compaction(policy);
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    for n in 0..4 {
+        store.put(n.to_string(), [1; 600]).expect("a put");
+        store.rotate().expect("rotates");
+    }
+    let mut moments = 0;
+    let report = store.compact_with(&Compact::Due, &mut |_| {
+        moments += 1;
+        if moments > 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(!report.expect("compacts").is_cancelled);
 }

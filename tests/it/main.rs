@@ -12,6 +12,7 @@ mod fork;
 mod format;
 mod hooked;
 mod inspection;
+mod keydir;
 mod killed;
 mod machine;
 mod model;

@@ -24,6 +24,7 @@ pub use self::report::{
     Tally,
 };
 use self::rewrite::Rewrite;
+use super::location::SegmentId;
 use super::log::Log;
 use super::options::{CompactionPolicy, Options};
 use super::segment::Segment;
@@ -183,9 +184,10 @@ impl Compactor {
     fn runs(&self, log: &Arc<Log>, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
         let mut report = CompactionReport::default();
         let mut plan = self.plan(what)?;
-        let (mut done_len, mut total_len) = (0, plan.runs.iter().map(|run| run.read_len).sum());
+        let (mut done_len, mut total_len) = (0, plan.read_len());
         while !plan.runs.is_empty() {
             let run = plan.runs.remove(0);
+            let behind = self.behind(&run);
             let mut observe_run = |event: CompactionEvent<'_>| match event {
                 _ if self.is_closing.load(Ordering::Relaxed) => ControlFlow::Break(()),
                 CompactionEvent::Progress { done_len: of_run, .. } => {
@@ -200,14 +202,30 @@ impl Compactor {
                     break;
                 }
             }
+            // What an older run dropped may let a newer segment go without what it kept for its sake.
+            plan = match what {
+                Compact::Due => self.plan(what)?,
+                Compact::All => self.plan_from(behind),
+                Compact::Segments(_) => plan,
+            };
             done_len += run.read_len;
-            if *what == Compact::Due {
-                // What an older run dropped may make a newer segment due.
-                plan = self.plan(what)?;
-                total_len = done_len + plan.runs.iter().map(|run| run.read_len).sum::<u64>();
-            }
+            total_len = done_len + plan.read_len();
         }
         Ok(report)
+    }
+
+    /// The segment behind `run`.
+    fn behind(&self, run: &CompactionRun) -> Option<SegmentId> {
+        let set = self.state.segments();
+        set.iter().map(|segment| segment.id).skip_while(|id| Some(id) != run.segments.last()).nth(1)
+    }
+
+    /// What is still to be done of [`Compact::All`] from segment `first` on.
+    fn plan_from(&self, first: Option<SegmentId>) -> CompactionPlan {
+        let set = self.state.segments();
+        let segments = set.iter().skip_while(|segment| Some(segment.id) != first);
+        let uses: Vec<_> = segments.map(|segment| use_of(segment)).collect();
+        pick_all(&uses, &self.policy, self.segment_len_max)
     }
 
     /// Seals the active segment if it holds anything dead.
