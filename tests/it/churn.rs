@@ -129,13 +129,14 @@ fn values_stay_right_while_places_of_removed_segments_are_dealt_out_again_under_
             store
                 .compact(&Compact::All)
                 .unwrap_or_else(|error| panic!("round {round}: {}", error.sentence()));
-            if round % 40 == 0
-                && let Some((snapshot, map)) =
+            if round % 40 == 0 {
+                if let Some((snapshot, map)) =
                     held.replace((store.snapshot().expect("a snapshot"), contents(&store)))
                 {
                     let shown: Map = crate::common::shown(snapshot.scan(..).expect("scans"));
                     assert!(shown == map, "the snapshot that was held until round {round}");
                 }
+            }
         }
         is_done.store(true, Ordering::Relaxed);
     });
@@ -283,6 +284,25 @@ fn a_damaged_segment_stays_as_it_is_and_the_others_are_compacted_around_it() {
         }
         store.close().expect("closes");
         assert_eq!(leftovers(copy.path()), [""; 0], "{what}");
+    }
+}
+
+#[test]
+fn a_compaction_that_meets_damage_goes_on_with_the_other_segments_and_tells_of_it_at_the_end() {
+    let policy = CompactionPolicy { dead_percent: 30, ..Default::default() };
+    for what in [Compact::Due, Compact::All] {
+        let dir = with_five_segments();
+        damage(dir.path(), 3, 0, 41);
+        let store = Store::open_with(dir.path(), quick().compaction(policy.clone())).expect("opens");
+        let outcome = store.compact(&what);
+        assert!(
+            matches!(outcome, Err(Error::Damaged { segment: SegmentId(3), .. })),
+            "{what:?}: {outcome:?}"
+        );
+        let left: Vec<_> = sealed(&store).into_iter().filter(|id| id.0 <= 5).collect();
+        assert_eq!(left, [SegmentId(3)], "{what:?}");
+        assert_eq!(store.compact(&what).expect("nothing is left to do").runs, [], "{what:?}");
+        assert_counted(&store, "the figures of what is left");
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use logkv::{ManualClock, Options, Store};
 
-use crate::common::{files, open, quick, segment_path, value};
+use crate::common::{files, log_files, open, quick, segment_path, value};
 use crate::hooked::{SteadyRandom, hooked};
 use crate::person::{CTRL_C, CTRL_D, Person};
 use crate::transcript::Transcript;
@@ -138,7 +138,7 @@ fn where_nothing_is_due_the_nearest_segments_are_told() {
 #[test]
 fn what_cannot_be_compacted_is_refused_and_nothing_is_changed() {
     let mut transcript = with_history();
-    let before = files(&transcript.path("d"));
+    let before = log_files(&transcript.path("d"));
     for line in [
         "-r d compact",
         "-r d compact 1",
@@ -159,21 +159,29 @@ fn what_cannot_be_compacted_is_refused_and_nothing_is_changed() {
         "none compact",
     ] {
         transcript.run(line);
-        assert!(files(&transcript.path("d")) == before, "{line} changed the store");
+        assert!(log_files(&transcript.path("d")) == before, "{line} changed the store");
     }
     transcript.compare("shell-compact-refusals");
 }
 
 #[test]
 fn a_damaged_segment_is_left_alone_and_said_to_be() {
-    let mut transcript = with_history();
-    let path = segment_path(&transcript.path("d"), 1);
-    let mut bytes = fs::read(&path).expect("it is there");
-    // The value of the first record.
-    bytes[64 + 40] ^= 1;
-    fs::write(&path, bytes).expect("it can be written");
-    for command in ["compact 1", "compact 1 --dry-run", "compact", "segments", "dump-segment 1"] {
-        transcript.run(&format!("-m table --width 80 d {command}"));
+    let mut transcript = Transcript::new();
+    for dir in ["hinted", "unhinted"] {
+        let path = transcript.path(dir);
+        write_history(&path);
+        if dir == "hinted" {
+            // Opening makes hints; what has one is not read when the store is opened again.
+            open(&path).close().expect("it is closed");
+        }
+        let path = segment_path(&path, 1);
+        let mut bytes = fs::read(&path).expect("it is there");
+        // The value of the first record.
+        bytes[64 + 40] ^= 1;
+        fs::write(&path, bytes).expect("it can be written");
+        for command in ["compact 1", "compact 1 --dry-run", "compact", "segments", "dump-segment 1"] {
+            transcript.run(&format!("-m table --width 80 {dir} {command}"));
+        }
     }
     transcript.compare("shell-compact-damaged");
 }
@@ -258,6 +266,9 @@ fn ctrl_c_stops_a_compaction_with_130_and_tells_that_nothing_was_changed() {
 #[test]
 fn a_page_of_a_dry_run_says_how_much_more_there_is() {
     let dir = crate::common::scratch();
+    fs::create_dir(dir.path().join("d")).expect("a directory can be made");
+    // A session may compact in the background what is due.
+    fs::write(dir.path().join("d/logkv.toml"), "compaction = \"off\"\n").expect("a file can be written");
     let store =
         Store::open_with(dir.path().join("d"), without_background(options())).expect("a new store opens");
     for _ in 0..2 {

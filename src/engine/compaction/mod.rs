@@ -143,7 +143,8 @@ impl Compactor {
     /// Compacts; waits for a compaction that runs already, but for one that asks for this one, which is cancelled.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Damaged`] (nothing of that run was changed), a log that takes no more writes, and what
+    /// [`Error::ReadOnly`], [`Error::Damaged`] (its segment stays as it is; unless it was named, all the others were
+    /// compacted), a log that takes no more writes, and what
     /// the operating system says. Runs that were done before stay done.
     pub(crate) fn compact(&self, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
         let started = Instant::now();
@@ -185,6 +186,7 @@ impl Compactor {
         let mut report = CompactionReport::default();
         let mut plan = self.plan(what)?;
         let (mut done_len, mut total_len) = (0, plan.read_len());
+        let mut damage = None;
         while !plan.runs.is_empty() {
             let run = plan.runs.remove(0);
             let behind = self.behind(&run);
@@ -195,23 +197,32 @@ impl Compactor {
                 }
                 event => observe(event),
             };
-            match Rewrite::new(&self.state, log, &run, self)?.run(&mut observe_run)? {
-                ControlFlow::Continue(done) => report.runs.push(done),
-                ControlFlow::Break(()) => {
+            let next = match Rewrite::new(&self.state, log, &run, self)?.run(&mut observe_run) {
+                Ok(ControlFlow::Continue(done)) => {
+                    report.runs.push(done);
+                    behind
+                }
+                Ok(ControlFlow::Break(())) => {
                     report.is_cancelled = true;
                     break;
                 }
-            }
+                // Its segment is not taken again, and must not stand in the way of the others.
+                Err(error @ Error::Damaged { .. }) if !matches!(what, Compact::Segments(_)) => {
+                    damage.get_or_insert(error);
+                    run.segments.first().copied()
+                }
+                Err(error) => return Err(error),
+            };
             // What an older run dropped may let a newer segment go without what it kept for its sake.
             plan = match what {
                 Compact::Due => self.plan(what)?,
-                Compact::All => self.plan_from(behind),
+                Compact::All => self.plan_from(next),
                 Compact::Segments(_) => plan,
             };
             done_len += run.read_len;
             total_len = done_len + plan.read_len();
         }
-        Ok(report)
+        damage.map_or(Ok(report), Err)
     }
 
     /// The segment behind `run`.

@@ -50,7 +50,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Damaged`]: a record is not as it was written, and its segment stays as it is. [`Error::ReadOnly`],
+    /// [`Error::Damaged`]: a record is not as it was written, and its segment stays as it is; unless segments were named, the
+    /// others were compacted. [`Error::ReadOnly`],
     /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Full`] and [`Error::Io`]: nothing of the run was changed, and runs
     /// that were done before stay done. [`Error::NotWritten`]: the outcome is unknown, and nothing is lost.
     pub fn compact(&self, what: &Compact) -> Result<CompactionReport> {
