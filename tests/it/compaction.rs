@@ -1,10 +1,13 @@
 //! Compactions at odd moments, and with odd wishes.
 
+use std::fs;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
-use logkv::{Compact, CompactionEvent, CompactionPolicy, CompactionStage, Store};
+use logkv::{Compact, CompactionEvent, CompactionPolicy, CompactionStage, Options, Store};
 
-use crate::common::{open, quick, scratch, value};
+use crate::common::{open, quick, scratch, segment_path, value, wait_until};
+use crate::hooked::{FreeSyncs, hooked};
 
 #[test]
 fn a_compaction_whose_observer_closes_the_store_removes_nothing_of_the_next_writer() {
@@ -49,7 +52,7 @@ fn a_compaction_that_an_observer_asks_for_is_cancelled_and_the_one_that_runs_is_
 #[test]
 fn all_drops_the_tombstones_that_were_kept_for_what_it_drops() {
     let dir = scratch();
-    let store = Store::open_with(dir.path(), quick().background(false).segment_len_max(4000)).expect("opens");
+    let store = Store::open_with(dir.path(), quick().segment_len_max(4000)).expect("opens");
     let keys: Vec<_> = (0..60).map(|n| n.to_string()).collect();
     for key in &keys {
         store.put(key, "1").expect("a put");
@@ -70,7 +73,7 @@ fn all_drops_the_tombstones_that_were_kept_for_what_it_drops() {
 fn a_policy_that_finds_every_segment_small_comes_to_an_end() {
     let dir = scratch();
     let policy = CompactionPolicy { small_count: 2, small_percent: 100, ..CompactionPolicy::default() };
-    let options = quick().background(false).segment_len_max(1000).compaction(policy);
+    let options = quick().segment_len_max(1000).compaction(policy);
     let store = Store::open_with(dir.path(), options).expect("opens");
     for n in 0..4 {
         store.put(n.to_string(), [1; 600]).expect("a put");
@@ -82,4 +85,60 @@ fn a_policy_that_finds_every_segment_small_comes_to_an_end() {
         if moments > 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(!report.expect("compacts").is_cancelled);
+}
+
+#[test]
+fn a_command_does_not_wait_for_a_compaction_that_rests_for_the_sake_of_its_rate() {
+    let dir = scratch();
+    let policy = CompactionPolicy { rate: Some(1), ..CompactionPolicy::default() };
+    let store = Store::open_with(dir.path(), quick().background(true).compaction(policy)).expect("opens");
+    for n in 0..1000 {
+        store.put(n.min(400).to_string(), "value").expect("a put");
+    }
+    store.rotate().expect("rotates");
+    wait_until(|| segment_path(dir.path(), 2).exists());
+    let started = Instant::now();
+    store.compact(&Compact::All).expect("compacts");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(store.stats().expect("stats").dead_len, 0);
+}
+
+#[test]
+fn a_compaction_of_large_values_tells_how_far_it_is_and_can_be_called_off_between_them() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick()).expect("opens");
+    for n in 0..10 {
+        store.put(n.to_string(), vec![n; 2 << 20]).expect("a put");
+    }
+    let segment = store.rotate().expect("rotates").expect("a segment");
+    let mut told = 0;
+    let what = Compact::Segments(vec![segment]);
+    let report = store.compact_with(&what, &mut |event| {
+        told += u32::from(matches!(event, CompactionEvent::Progress { .. }));
+        if told == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(report.expect("compacts").is_cancelled);
+}
+
+#[test]
+fn a_compaction_into_many_segments_holds_few_files_open() {
+    let dir = scratch();
+    let options = Options::new().background(false).file_system(hooked(FreeSyncs)).segment_len_max(1 << 20);
+    let store = Store::open_with(dir.path(), options.clone()).expect("opens");
+    for n in 0..500 {
+        store.put(n.to_string(), [1; 400]).expect("a put");
+    }
+    store.close().expect("closes");
+    let store = Store::open_with(dir.path(), options.segment_len_max(500)).expect("opens");
+    let whole = store.rotate().expect("rotates").expect("a segment");
+    let mut open_max = 0;
+    let report = store.compact_with(&Compact::Segments(vec![whole]), &mut |_| {
+        let links = fs::read_dir("/proc/self/fd")
+            .expect("Linux")
+            .filter_map(|entry| entry.ok()?.path().read_link().ok());
+        open_max = open_max.max(links.filter(|file| file.starts_with(dir.path())).count());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(report.expect("compacts").runs[0].outputs.len(), 500);
+    assert!(open_max < 20, "{open_max} files");
 }
