@@ -4,13 +4,13 @@ use std::fs;
 
 use logkv::{Options, Store};
 
-use crate::common::{assert_counted, assert_is, contents, quick, scratch};
+use crate::common::{assert_counted, assert_is, contents, quick, scratch, segment_path};
 
 /// The bytes before the slots of a KEYDIR that covers one segment: header, rows of segments and shards, checksum.
 const HEAD_LEN: usize = 64 + 64 + 1024 * 24 + 8;
 
 fn eager() -> Options {
-    quick().background(false).checkpoint_records(1)
+    quick().checkpoint_records(1)
 }
 
 fn lazy() -> Options {
@@ -49,5 +49,25 @@ fn shards_of_keydir_that_are_damaged_leave_every_figure_right_that_is_counted_on
             store.delete("c").expect("a delete");
             assert_counted(&store, "written to");
         }
+    }
+}
+
+#[test]
+fn the_newest_number_is_that_of_a_record_that_is_there_when_keydir_knew_of_more() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), eager()).expect("opens");
+    store.put("kept", "1").expect("a put");
+    let path = segment_path(dir.path(), 1);
+    let kept = fs::read(&path).expect("the segment");
+    store.put("lost", "2").expect("a put");
+    let manifest = fs::read(dir.path().join("MANIFEST")).expect("MANIFEST");
+    store.close().expect("closes");
+    // As after a power cut that took the end of the log, and not KEYDIR.
+    fs::write(&path, kept).expect("the segment");
+    fs::write(dir.path().join("MANIFEST"), manifest).expect("MANIFEST");
+    for options in [lazy().read_only(true), lazy()] {
+        let store = Store::open_with(dir.path(), options).expect("opens");
+        assert_eq!(store.len(), 1);
+        assert_eq!(store.stats().expect("stats").last_seq.0, 1);
     }
 }
