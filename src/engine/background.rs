@@ -15,6 +15,9 @@ use super::state::State;
 use super::wake::Wake;
 use crate::error::{Error, Result};
 
+/// How long a command waits at most for a compaction that rests for the sake of its rate.
+const REST_MAX: Duration = Duration::from_millis(50);
+
 /// A thread that is woken when a segment was sealed, until it is stopped.
 #[derive(Debug)]
 pub(crate) struct Background {
@@ -138,7 +141,7 @@ impl Work {
         let mut observe = |event: CompactionEvent<'_>| {
             if let (CompactionEvent::Progress { done_len, .. }, Some(rate)) = (&event, policy.rate) {
                 let due = Duration::from_secs_f64(*done_len as f64 / rate.max(1) as f64);
-                self.state.home.wake.pause(due.saturating_sub(started.elapsed()));
+                self.rest(|| due.saturating_sub(started.elapsed()));
             }
             if self.is_stopped() || self.compactor.is_wanted() {
                 ControlFlow::Break(())
@@ -157,6 +160,15 @@ impl Work {
                 Err(error) => {
                     return tracing::warn!(error = error.sentence(), "a background compaction failed");
                 }
+            }
+        }
+    }
+
+    /// Rests as long as `left` says, or until somebody wants the thread to stop or to give way.
+    fn rest(&self, left: impl Fn() -> Duration) {
+        while left() > Duration::ZERO && !self.compactor.is_wanted() {
+            if !self.state.home.wake.pause(left().min(REST_MAX)) {
+                return;
             }
         }
     }

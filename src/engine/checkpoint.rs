@@ -67,9 +67,11 @@ impl Checkpoint {
 
     /// The index in it. A part that is found to be damaged is made anew from the segments of `state`.
     pub(crate) fn keydir(self, state: Weak<State>) -> Option<Keydir> {
+        // What came later is replayed, and counted: in the shard already, it would be counted twice.
+        let covered = self.head.about.segments.iter().map(|covered| (covered.id, covered.len)).collect();
         let rebuild: Rebuild = Box::new(move |shard| {
             // Nobody looks into the index of a state that is gone.
-            state.upgrade().map_or_else(|| Ok(Keydir::new()), |state| state.shard_from_log(shard))
+            state.upgrade().map_or_else(|| Ok(Keydir::new()), |state| state.shard_from_log(shard, &covered))
         });
         Keydir::mapped(self.mapping, &self.head, rebuild)
     }
@@ -132,7 +134,7 @@ impl Checkpointer {
     /// # Errors
     /// What the operating system says; there is no file then, or the one there was.
     pub(crate) fn write_if_due(&self, occasion: Occasion) -> Result<()> {
-        if self.state.home.read_with == ReadWith::Pread || !self.log.is_usable() {
+        if self.state.home.read_with == ReadWith::Pread || self.log.check().is_err() {
             return Ok(());
         }
         let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);

@@ -70,7 +70,7 @@ fn a_damaged_byte_of_an_indexed_segment_is_an_exact_error_of_the_key_it_hits_and
             for (key, expected) in EXPECTED {
                 match (store.get(key), hit.filter(|hit| hit.key == key.as_bytes())) {
                     (Ok(value), None) => {
-                        assert_eq!(value.as_deref(), expected.map(str::as_bytes), "{what}: {key}")
+                        assert_eq!(value.as_deref(), expected.map(str::as_bytes), "{what}: {key}");
                     }
                     (Err(Error::Damaged { segment, offset, .. }), Some(hit)) => {
                         assert_eq!(Location { segment, offset }, hit.location, "{what}: {key}");

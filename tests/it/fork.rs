@@ -1,8 +1,10 @@
 //! The fork of a process shares its lock and its files, and does not own the store.
 #![expect(unsafe_code, reason = "there is no safe fork")]
 
+use std::ops::ControlFlow;
+
 use crate::common::{open, scratch, value};
-use logkv::Error;
+use logkv::{Compact, Error};
 
 /// Runs `work` in a forked child; whether it came to its end and said yes.
 fn in_a_fork(work: impl FnOnce() -> bool) -> bool {
@@ -47,4 +49,26 @@ fn a_forked_child_reads_and_neither_writes_nor_lets_the_parents_lock_go() {
     let store = open(dir.path());
     assert_eq!(value(&store, "k").as_deref(), Some("the parent's"));
     assert_eq!(store.len(), 2);
+}
+
+#[test]
+fn a_child_forked_during_a_compaction_waits_for_none_and_closes() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "1").expect("a put");
+    store.put("k", "2").expect("a put");
+    let mut is_well = None;
+    let report = store.compact_with(&Compact::All, &mut |_| {
+        let childs = store.clone();
+        is_well.get_or_insert_with(|| {
+            in_a_fork(move || {
+                // SAFETY: a child that waits for a lock of its parent's is ended, and the test fails.
+                unsafe { libc::alarm(10) };
+                matches!(childs.compact(&Compact::All), Err(Error::Closed)) && childs.close().is_ok()
+            })
+        });
+        ControlFlow::Continue(())
+    });
+    assert_eq!(is_well, Some(true));
+    assert_eq!(report.expect("compacts").runs.len(), 1);
 }

@@ -1,20 +1,24 @@
 //! The one integration test program of logkv; a room a topic.
 
 mod cases;
+mod churn;
 mod common;
 mod compaction;
 mod concurrency;
 mod damage;
+mod damaged_runs;
 mod directory;
 mod faults;
 mod fork;
 mod format;
 mod hooked;
 mod inspection;
+mod keydir;
 mod killed;
 mod machine;
 mod model;
 mod person;
+mod readers;
 mod readme;
 mod recovery;
 mod shell;

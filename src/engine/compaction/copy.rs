@@ -26,8 +26,11 @@ pub(super) struct Copy<'a> {
     state: &'a State,
     log: &'a Log,
     segment_len_max: u64,
-    outputs: Vec<SegmentWriter>,
-    /// The rows of the last output.
+    /// Those that are finished, in log order: their files are closed where they are mapped, for there may be many.
+    outputs: Vec<Arc<Segment>>,
+    /// The one that records go to.
+    last: Option<SegmentWriter>,
+    /// The rows of that one.
     sorter: Sorter,
     /// The least number that the next output may hold, and more than any it holds: its neighbours'.
     seqs: Range<Seqno>,
@@ -44,6 +47,7 @@ impl<'a> Copy<'a> {
             log,
             segment_len_max,
             outputs: Vec::new(),
+            last: None,
             sorter: Sorter::default(),
             seqs: first..end,
             moved: Vec::new(),
@@ -79,7 +83,7 @@ impl<'a> Copy<'a> {
     fn put(&mut self, record: &Scanned<'_>, hash: u64, kept: Kept) -> Result<Address> {
         let seq = record.header.seq;
         self.make_room(record.frame.len, seq)?;
-        let output = self.outputs.last_mut().expect("there is room in it");
+        let output = self.last.as_mut().expect("there is room in it");
         let is_tombstone = matches!(kept, Kept::Tombstone { .. });
         let at = match record.header.kind() {
             Kind::Put if is_tombstone => output.stage(&NewRecord {
@@ -114,14 +118,11 @@ impl<'a> Copy<'a> {
 
     /// Makes sure that the last output has room for a record of `len` bytes and number `seq`.
     fn make_room(&mut self, len: u64, seq: Seqno) -> Result<()> {
-        let base_seq = match self.outputs.last() {
-            Some(output) if output.len() + len <= self.segment_len_max => return Ok(()),
-            Some(_) => {
-                self.finish()?;
-                seq
-            }
-            None => self.seqs.start,
-        };
+        if self.last.as_ref().is_some_and(|last| last.len() + len <= self.segment_len_max) {
+            return Ok(());
+        }
+        self.finish()?;
+        let base_seq = if self.outputs.is_empty() { self.seqs.start } else { seq };
         let capacity = self.segment_len_max.max(HEADER_LEN as u64 + len);
         let Reserved { id, first_page, salt } = self.log.reserve(capacity)?;
         let layout = Layout::current(salt);
@@ -130,7 +131,7 @@ impl<'a> Copy<'a> {
         let Home { directory, store, read_with, .. } = &self.state.home;
         match SegmentWriter::create(&**directory, *store, identity, *read_with, capacity) {
             Ok(output) => {
-                self.outputs.push(output);
+                self.last = Some(output);
                 Ok(())
             }
             Err(error) => {
@@ -140,25 +141,26 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Ends the last output, and writes its hint.
+    /// Ends the last output, makes it durable, and writes its hint.
     pub(super) fn finish(&mut self) -> Result<()> {
-        let Some(output) = self.outputs.last_mut() else { return Ok(()) };
-        output.flush().map_err(|Failure { error, .. }| error)?;
-        output.segment.seal();
+        let Some(last) = &mut self.last else { return Ok(()) };
+        // Another writer may have the directory by now, and a hint for a segment of this number.
+        self.log.check()?;
+        last.flush().map_err(|Failure { error, .. }| error)?;
+        last.sync()?;
+        last.segment.seal();
         let sorted = std::mem::take(&mut self.sorter).finish();
-        match Hint::write(&self.state.home, &output.segment, &sorted) {
-            Ok(hint) => output.segment.take_hint(hint),
+        match Hint::write(&self.state.home, &last.segment, &sorted) {
+            Ok(hint) => last.segment.take_hint(hint),
             // It is derived, and can be done without.
             Err(error) => tracing::warn!(error = error.sentence(), "no hint could be written"),
         }
+        self.outputs.extend(self.last.take().map(|last| last.segment));
         Ok(())
     }
 
-    /// Makes the outputs and their names durable.
+    /// Makes the names of the outputs durable.
     pub(super) fn make_durable(&self) -> Result<()> {
-        for output in &self.outputs {
-            output.sync()?;
-        }
         let directory = &self.state.home.directory;
         let path = || directory.path(StoreFile::Manifest);
         directory.sync().map_err(Error::io("fsync the directory of", path()))
@@ -172,7 +174,7 @@ impl<'a> Copy<'a> {
             layout: segment.layout,
             extent: Extent::Sealed(segment.len()),
         };
-        self.outputs.iter().map(|output| (line(&output.segment), Arc::clone(&output.segment))).collect()
+        self.outputs.iter().map(|output| (line(output), Arc::clone(output))).collect()
     }
 
     /// Where the records went that were live when they were copied.
@@ -187,13 +189,16 @@ impl<'a> Copy<'a> {
 
     /// Leaves no trace. What cannot be removed is an orphan, which the next open removes.
     pub(super) fn undo(&self) {
-        for output in &self.outputs {
-            let Segment { id, first_page, .. } = *output.segment;
-            let removed = self.state.home.directory.remove(StoreFile::Segment(id));
-            let removed = removed.and_then(|()| hint::remove(&self.state.home, id));
-            let released = self.log.release(first_page);
-            if removed.is_err() || released.is_err() {
-                tracing::warn!(segment = id.0, "what a compaction began stays until the next open");
+        let home = &self.state.home;
+        for output in self.outputs.iter().chain(self.last.as_ref().map(|last| &last.segment)) {
+            let Segment { id, first_page, ref path, .. } = **output;
+            let remove = || {
+                let removed = home.directory.remove(StoreFile::Segment(id));
+                removed.and_then(|()| hint::remove(home, id)).map_err(Error::io("remove", path))
+            };
+            if let Err(error) = self.log.withdraw(first_page, remove) {
+                let error = error.sentence();
+                tracing::warn!(segment = id.0, error, "what a compaction began stays until the next open");
             }
         }
     }

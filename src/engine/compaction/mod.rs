@@ -12,7 +12,8 @@ mod rewrite;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 use self::decide::Judge;
@@ -23,6 +24,7 @@ pub use self::report::{
     Tally,
 };
 use self::rewrite::Rewrite;
+use super::location::SegmentId;
 use super::log::Log;
 use super::options::{CompactionPolicy, Options};
 use super::segment::Segment;
@@ -40,8 +42,10 @@ pub(crate) struct Compactor {
     log: Option<Arc<Log>>,
     policy: CompactionPolicy,
     segment_len_max: u64,
-    /// Held while one compaction runs: there are no two. Rank 0: before the log's lock.
+    /// Held while one compaction runs: there are no two. Before the log's lock.
     busy: Mutex<()>,
+    /// The thread that a compaction runs in. Held to look at it alone.
+    runs_in: Mutex<Option<ThreadId>>,
     /// How many commands wait for a compaction in the background to give way.
     waiting: AtomicUsize,
     /// Whether the store is being closed.
@@ -56,15 +60,25 @@ impl Compactor {
             policy: options.compaction.clone(),
             segment_len_max: options.segment_len_max,
             busy: Mutex::new(()),
+            runs_in: Mutex::new(None),
             waiting: AtomicUsize::new(0),
             is_closing: AtomicBool::new(false),
         }
     }
 
-    /// Breaks off what runs, and waits until that has left no trace; nothing is compacted any more.
+    /// Breaks off what runs, and waits until that has left no trace, unless it runs in this very thread, whose observer is
+    /// closing the store; nothing is compacted any more.
     pub(crate) fn stop(&self) {
+        let Some(log) = &self.log else { return };
         self.is_closing.store(true, Ordering::Relaxed);
-        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        // In a fork it would wait for a thread that is not there.
+        if !log.is_fork() && self.runs_in() != Some(thread::current().id()) {
+            drop(self.busy.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn runs_in(&self) -> Option<ThreadId> {
+        *self.runs_in.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn policy(&self) -> &CompactionPolicy {
@@ -126,7 +140,7 @@ impl Compactor {
         Ok(tallies)
     }
 
-    /// Compacts; waits for a compaction that runs already.
+    /// Compacts; waits for a compaction that runs already, but for one that asks for this one, which is cancelled.
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::Damaged`] (its segment stays as it is; unless it was named, all the others were
@@ -135,9 +149,15 @@ impl Compactor {
     pub(crate) fn compact(&self, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
         let started = Instant::now();
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
+        // In a fork the lock below may be held for ever, by a thread that is not there.
+        log.check()?;
+        if self.runs_in() == Some(thread::current().id()) {
+            return Ok(CompactionReport { is_cancelled: true, ..CompactionReport::default() });
+        }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let _turn = Turn::begin(self, busy);
         if *what == Compact::All {
             self.seal_dead(log)?;
         }
@@ -152,19 +172,24 @@ impl Compactor {
     /// As [`Compactor::compact`].
     pub(crate) fn compact_due(&self, observe: Observer<'_>) -> Result<CompactionReport> {
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
-        match self.busy.try_lock() {
-            Ok(_busy) => self.runs(log, &Compact::Due, observe),
-            Err(_) => Ok(CompactionReport::default()),
-        }
+        let busy = match self.busy.try_lock() {
+            Ok(busy) => busy,
+            // An observer has panicked: that compaction is over.
+            Err(TryLockError::Poisoned(busy)) => busy.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(CompactionReport::default()),
+        };
+        let _turn = Turn::begin(self, busy);
+        self.runs(log, &Compact::Due, observe)
     }
 
     fn runs(&self, log: &Arc<Log>, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
         let mut report = CompactionReport::default();
         let mut plan = self.plan(what)?;
-        let (mut done_len, mut total_len) = (0, plan.runs.iter().map(|run| run.read_len).sum());
+        let (mut done_len, mut total_len) = (0, plan.read_len());
         let mut damage = None;
         while !plan.runs.is_empty() {
             let run = plan.runs.remove(0);
+            let behind = self.behind(&run);
             let mut observe_run = |event: CompactionEvent<'_>| match event {
                 _ if self.is_closing.load(Ordering::Relaxed) => ControlFlow::Break(()),
                 CompactionEvent::Progress { done_len: of_run, .. } => {
@@ -172,10 +197,10 @@ impl Compactor {
                 }
                 event => observe(event),
             };
-            let is_damaged = match Rewrite::new(&self.state, log, &run, self)?.run(&mut observe_run) {
+            let next = match Rewrite::new(&self.state, log, &run, self)?.run(&mut observe_run) {
                 Ok(ControlFlow::Continue(done)) => {
                     report.runs.push(done);
-                    false
+                    behind
                 }
                 Ok(ControlFlow::Break(())) => {
                     report.is_cancelled = true;
@@ -184,18 +209,34 @@ impl Compactor {
                 // Its segment is not taken again, and must not stand in the way of the others.
                 Err(error @ Error::Damaged { .. }) if !matches!(what, Compact::Segments(_)) => {
                     damage.get_or_insert(error);
-                    true
+                    run.segments.first().copied()
                 }
                 Err(error) => return Err(error),
             };
+            // What an older run dropped may let a newer segment go without what it kept for its sake.
+            plan = match what {
+                Compact::Due => self.plan(what)?,
+                Compact::All => self.plan_from(next),
+                Compact::Segments(_) => plan,
+            };
             done_len += run.read_len;
-            if *what == Compact::Due || is_damaged {
-                // What an older run dropped may make a newer segment due.
-                plan = self.plan(what)?;
-                total_len = done_len + plan.runs.iter().map(|run| run.read_len).sum::<u64>();
-            }
+            total_len = done_len + plan.read_len();
         }
         damage.map_or(Ok(report), Err)
+    }
+
+    /// The segment behind `run`.
+    fn behind(&self, run: &CompactionRun) -> Option<SegmentId> {
+        let set = self.state.segments();
+        set.iter().map(|segment| segment.id).skip_while(|id| Some(id) != run.segments.last()).nth(1)
+    }
+
+    /// What is still to be done of [`Compact::All`] from segment `first` on.
+    fn plan_from(&self, first: Option<SegmentId>) -> CompactionPlan {
+        let set = self.state.segments();
+        let segments = set.iter().skip_while(|segment| Some(segment.id) != first);
+        let uses: Vec<_> = segments.map(|segment| use_of(segment)).collect();
+        pick_all(&uses, &self.policy, self.segment_len_max)
     }
 
     /// Seals the active segment if it holds anything dead.
@@ -206,6 +247,31 @@ impl Compactor {
             log.rotate()?;
         }
         Ok(())
+    }
+}
+
+/// A compaction that runs, until it is dropped.
+struct Turn<'a> {
+    compactor: &'a Compactor,
+    #[expect(dead_code, reason = "held, not looked at")]
+    busy: MutexGuard<'a, ()>,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(compactor: &'a Compactor, busy: MutexGuard<'a, ()>) -> Self {
+        let turn = Self { compactor, busy };
+        turn.runs_in(Some(thread::current().id()));
+        turn
+    }
+
+    fn runs_in(&self, thread: Option<ThreadId>) {
+        *self.compactor.runs_in.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.runs_in(None);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which segments to compact: a pure function from figures to a plan.
 
+use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::location::SegmentId;
 use crate::engine::options::CompactionPolicy;
 
@@ -41,7 +42,7 @@ impl SegmentUse {
 
     /// What a compaction may write.
     fn write_len(&self) -> u64 {
-        self.live_len.saturating_add(self.tombstone_len)
+        self.live_len.saturating_add(self.tombstone_len.max(self.needed_len))
     }
 }
 
@@ -50,6 +51,13 @@ impl SegmentUse {
 pub struct CompactionPlan {
     /// The runs, in log order.
     pub runs: Vec<CompactionRun>,
+}
+
+impl CompactionPlan {
+    /// Bytes of records that will be read.
+    pub(crate) fn read_len(&self) -> u64 {
+        self.runs.iter().map(|run| run.read_len).sum()
+    }
 }
 
 /// Neighbours in the log that become one.
@@ -94,8 +102,9 @@ pub(crate) fn pick(uses: &[SegmentUse], policy: &CompactionPolicy, segment_len_m
     };
     plan(uses, policy, takes_part, |run| {
         let due = run.iter().find_map(|segment| due(segment, policy));
-        let small_count = run.iter().filter(|segment| is_small(segment)).count();
-        due.or((small_count >= policy.small_count).then_some(CompactionReason::Small))
+        let small: Vec<_> = run.iter().filter(|segment| is_small(segment)).collect();
+        let merges = small.len() >= policy.small_count && become_fewer(&small, segment_len_max);
+        due.or(merges.then_some(CompactionReason::Small))
     })
 }
 
@@ -169,6 +178,15 @@ fn due(segment: &SegmentUse, policy: &CompactionPolicy) -> Option<CompactionReas
     }
 }
 
+/// Whether these segments, merged, are certainly fewer: else they would be merged again and again. A segment is ended when
+/// the next record does not fit, so that two neighbours hold more than one can; where that is not enough, they may stay.
+fn become_fewer(segments: &[&SegmentUse], segment_len_max: u64) -> bool {
+    let room = segment_len_max.saturating_sub(HEADER_LEN as u64);
+    let len: u64 = segments.iter().map(|segment| segment.write_len()).sum();
+    let others = (segments.len() as u64).saturating_sub(1);
+    others > 0 && len.saturating_mul(2) <= room.saturating_mul(others)
+}
+
 fn is_small(segment: &SegmentUse, policy: &CompactionPolicy, segment_len_max: u64) -> bool {
     segment.write_len().saturating_mul(100) < segment_len_max.saturating_mul(policy.small_percent.into())
 }
@@ -228,6 +246,27 @@ mod tests {
     fn four_small_neighbours_become_one_and_three_wait() {
         assert_eq!(picked(&[small(1), small(2), small(3), small(4)]), [[1, 2, 3, 4]]);
         assert!(picked(&[small(1), small(2), small(3), full(4, 1000), small(5)]).is_empty());
+    }
+
+    #[test]
+    fn small_neighbours_are_left_alone_where_merging_them_may_make_none_fewer() {
+        let policy = |small_count| CompactionPolicy { small_count, small_percent: 100, ..Default::default() };
+        let of = |len: &[u64]| -> Vec<_> {
+            len.iter().zip(1..).map(|(&len, id)| SegmentUse { body_len: len, ..full(id, len) }).collect()
+        };
+        let cases: [(usize, &[u64], bool); 7] = [
+            (0, &[100], false),
+            (1, &[100], false),
+            (1, &[1, 1000], false),
+            (2, &[600, 600], false),
+            (2, &[400, 60], true),
+            (2, &[468, 1], false),
+            (4, &[600, 600, 600, 600], false),
+        ];
+        for (small_count, len, are_merged) in cases {
+            let plan = pick(&of(len), &policy(small_count), SEGMENT_LEN);
+            assert_eq!(!plan.runs.is_empty(), are_merged, "{small_count}: {len:?}");
+        }
     }
 
     #[test]

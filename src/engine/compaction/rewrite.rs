@@ -14,8 +14,9 @@ use crate::engine::segment::hint;
 use crate::engine::state::State;
 use crate::error::{Error, Failure, Result};
 
-/// How many records are copied between two looks at whether to go on.
+/// How many records, or bytes of them, are copied between two looks at whether to go on.
 const RECORDS_A_LOOK: u64 = 256;
+const LEN_A_LOOK: u64 = 1 << 20;
 
 /// A run on its way through its stages.
 pub(super) struct Rewrite<'a> {
@@ -88,15 +89,16 @@ impl<'a> Rewrite<'a> {
     }
 
     fn copy(&mut self, observe: Observer<'_>) -> Result<ControlFlow<()>> {
-        let (mut done_len, mut count) = (0, 0);
+        let (mut done_len, mut looked_at_len, mut count) = (0, 0, 0);
         for segment in self.judge.run() {
             let goes_on = self.judge.records(segment, |record, decision| {
                 self.copy.take(segment, record, decision)?;
                 done_len += record.frame.len;
                 count += 1;
-                if count % RECORDS_A_LOOK != 0 {
+                if count % RECORDS_A_LOOK != 0 && done_len - looked_at_len < LEN_A_LOOK {
                     return Ok(ControlFlow::Continue(()));
                 }
+                looked_at_len = done_len;
                 Ok(observe(CompactionEvent::Progress { done_len, total_len: self.run.read_len }))
             })?;
             if goes_on.is_break() {

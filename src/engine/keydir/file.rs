@@ -10,7 +10,7 @@ use crate::engine::fs::Mapping;
 use crate::error::Result;
 
 /// Makes a damaged shard anew: given its number, a keydir of its own in which that shard holds what it held when the
-/// file was written, or what the log says now, which is the same as long as nobody has looked into the shard.
+/// file was written.
 ///
 /// It is called while the log's lock may be held, and while others wait for the shard: it takes no lock of the log,
 /// and does not look into the keydir that it is made for. Nor does it keep that alive: each would keep the other.

@@ -330,9 +330,12 @@ impl Log {
         Ok(Moment { frozen: self.state.freeze(), last_seq, segments: segments.iter().map(covered).collect() })
     }
 
-    /// Whether it may still be written to.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.writable().is_ok()
+    /// That it may still be written to.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`].
+    pub(crate) fn check(&self) -> Result<()> {
+        self.writable().map(drop)
     }
 
     /// The number of the newest record appended.
@@ -349,9 +352,14 @@ impl Log {
         Ok(self.lock()?.active.as_ref().map(Active::id))
     }
 
+    /// Whether this process is a fork of the one that opened it.
+    pub(crate) fn is_fork(&self) -> bool {
+        self.fork_guard.is_fork()
+    }
+
     /// The lock. In a fork another thread may have held it for ever, and the files are not ours.
     fn lock(&self) -> Result<MutexGuard<'_, Writer>> {
-        if self.fork_guard.is_fork() {
+        if self.is_fork() {
             return Err(Error::Closed);
         }
         // A panic under the lock is a bug of ours; what was half done then is what a crash would leave.

@@ -54,6 +54,24 @@ impl Log {
     /// [`Error::Closed`] in a fork of the store's process.
     pub(crate) fn release(&self, first_page: u32) -> Result<()> {
         let _writer = self.lock()?;
+        self.release_pages(first_page)
+    }
+
+    /// Has `remove` take the files of a segment that will not be out of the directory, and gives back its pages.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: `remove` was not called; and those of `remove`.
+    pub(crate) fn withdraw(&self, first_page: u32, remove: impl FnOnce() -> Result<()>) -> Result<()> {
+        // Held until the files are gone: once the log is closed the directory may have another writer, whose segments
+        // may have the numbers that were reserved here.
+        let writer = self.lock()?;
+        if writer.lock.is_none() {
+            return Err(Error::Closed);
+        }
+        remove().and(self.release_pages(first_page))
+    }
+
+    fn release_pages(&self, first_page: u32) -> Result<()> {
         self.state.change_segments(|set| {
             set.release(first_page);
             Ok(())

@@ -85,7 +85,8 @@ impl Load<'_> {
         share(threads, |thread| {
             for (Loaded { segment, .. }, prepared) in loaded.iter().zip(prepared) {
                 for rows in &prepared.runs {
-                    replay.rows(segment, rows, prepared.from, |hash| shard_of(hash) % threads == thread)?;
+                    let part = prepared.from..segment.limit();
+                    replay.rows(segment, rows, part, |hash| shard_of(hash) % threads == thread)?;
                 }
             }
             Ok(())

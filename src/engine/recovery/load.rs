@@ -64,6 +64,7 @@ impl<'a> Load<'a> {
         if loaded.iter().any(covers_more) {
             // A power cut has taken the end of the log, and not the file that knew it.
             self.covering = None;
+            self.last_seq = Seqno(0);
             self.end = None;
             self.state = new_state(&self.home, self.options);
             loaded = self.segments(manifest)?;

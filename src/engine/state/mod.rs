@@ -4,6 +4,7 @@ mod frozen;
 mod replay;
 mod set;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use arc_swap::ArcSwap;
 use super::clock::Clock;
 use super::format::record::Kind;
 use super::keydir::{Address, Keydir, shard_of};
+use super::location::SegmentId;
 use super::segment::{Home, Record, Segment};
 use crate::error::Result;
 pub(crate) use frozen::Frozen;
@@ -189,17 +191,19 @@ impl State {
         }
     }
 
-    /// One shard of the index, made anew from the log: what it holds, if nobody has looked into it since it was read from
-    /// KEYDIR.
+    /// One shard of the index, made anew from the first bytes of segments: `covered` says how many of each. That is what it
+    /// held when KEYDIR was written, if nobody has looked into it since: a compaction looks into the shards of all records
+    /// that it reads.
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn shard_from_log(&self, shard: usize) -> Result<Keydir> {
+    pub(crate) fn shard_from_log(&self, shard: usize, covered: &HashMap<SegmentId, u64>) -> Result<Keydir> {
         let (keydir, set) = (Keydir::new(), self.segments());
         let replay = Replay { home: &self.home, set: &set, keydir: &keydir, counts: false };
         for segment in set.iter() {
+            let Some(&len) = covered.get(&segment.id) else { continue };
             for rows in segment.order(&self.home)? {
-                replay.rows(segment, &rows, 0, |hash| shard_of(hash) == shard)?;
+                replay.rows(segment, &rows, 0..len, |hash| shard_of(hash) == shard)?;
             }
         }
         Ok(keydir)

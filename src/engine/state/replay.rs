@@ -1,5 +1,7 @@
 //! Rows into the index: what opening a store does, segment after segment in log order.
 
+use std::ops::Range;
+
 use super::{SegmentSet, address_of};
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::{Address, Keydir};
@@ -18,7 +20,8 @@ pub(crate) struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Puts in the rows of `segment` from byte `from` on whose hashes are `wanted`: the newest of each key counts.
+    /// Puts in the rows of `segment` whose records start in `part` and whose hashes are `wanted`: the newest of each key
+    /// counts.
     ///
     /// # Errors
     /// What the operating system says.
@@ -26,11 +29,11 @@ impl Replay<'_> {
         &self,
         segment: &Segment,
         rows: &Rows,
-        from: u64,
+        part: Range<u64>,
         wanted: impl Fn(u64) -> bool,
     ) -> Result<()> {
         let mut newest: Option<Row> = None;
-        for row in rows.iter().filter(|row| row.at >= from && wanted(row.hash)) {
+        for row in rows.iter().filter(|row| part.contains(&row.at) && wanted(row.hash)) {
             if self.counts && row.is_tombstone {
                 segment.usage.add_tombstone(row.len);
             }

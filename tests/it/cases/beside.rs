@@ -31,7 +31,7 @@ struct Version {
 
 /// Whether the key is missing in that version.
 fn is_deleted(version: u64) -> bool {
-    version % 4 == 0
+    version.is_multiple_of(4)
 }
 
 fn value_of(key: usize, version: u64) -> Vec<u8> {

@@ -83,7 +83,7 @@ impl<'a> Meddler<'a> {
             .expect("a batch");
         self.map.extend([(keys[2].clone(), value.clone()), (b"new".to_vec(), value.clone())]);
         self.map.remove(&keys[3]);
-        if self.moment % 3 == 0 {
+        if self.moment.is_multiple_of(3) {
             self.store.rotate().expect("rotates");
         }
         // The same key twice: what is pending is replaced, too.

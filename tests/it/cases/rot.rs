@@ -57,7 +57,7 @@ fn case_10_a_sealed_segment_cut_short_tells_what_is_gone_and_shows_the_rest() {
                     // The hint knows that there was such a key.
                     Ok(None) => assert!(end > len as u64 && !has_hint, "{what}: {key}"),
                     Err(Error::Damaged { segment, .. }) => {
-                        assert!(end > len as u64 && segment.0 == 1, "{what}: {key}")
+                        assert!(end > len as u64 && segment.0 == 1, "{what}: {key}");
                     }
                     Err(other) => panic!("{what}: {other}"),
                 }
@@ -95,7 +95,7 @@ fn case_11_a_flipped_bit_in_a_sealed_record_costs_that_record_alone() {
                 assert!(has_hint && in_checksum_of_header, "{what}: a get does not need it");
             }
             Ok(None) => {
-                assert!(!has_hint && !in_value, "{what}: its key cannot be told without its own bytes")
+                assert!(!has_hint && !in_value, "{what}: its key cannot be told without its own bytes");
             }
             Err(Error::Damaged { segment, offset, .. }) => {
                 assert_eq!((segment.0, offset), (1, hit.location.offset), "{what}");

@@ -1,26 +1,23 @@
 //! Layer 9: [`Store`], the front door: which parts a call goes through, in which order.
 
-use std::ops::{ControlFlow, RangeBounds};
+mod ordered;
+mod upkeep;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::background::Background;
 use super::batch::{Batch, Op};
 use super::checkpoint::{Checkpointer, Occasion};
-use super::compaction::{
-    Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Compactor, Decided, Tallies,
-};
+use super::compaction::Compactor;
 use super::fs::Directory;
 use super::inspect::{self, Inspection};
 use super::location::{SegmentId, Seqno};
 use super::log::{Commit, Condition, Log, Ticket, Urgency};
 use super::options::{Options, Sync};
 use super::recovery::{self, OpenReport};
-use super::scan::{Entry, Keys, Scan};
-use super::segment::file;
-use super::snapshot::Snapshot;
+use super::scan::Entry;
 use super::state::State;
-use super::stats::{SegmentStats, Stats};
 use super::syncer::Syncer;
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -69,9 +66,7 @@ impl Shared {
         if let Some(background) = &self.background {
             background.stop();
         }
-        if self.log.is_some() {
-            self.compactor.stop();
-        }
+        self.compactor.stop();
         if let Some(checkpointer) = &self.checkpointer
             && let Err(error) = checkpointer.write_if_due(Occasion::Close)
         {
@@ -261,156 +256,6 @@ impl Store {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The store as it is now, to be read whatever happens to it meanwhile. Takes microseconds, at any size.
-    ///
-    /// # Errors
-    /// What the operating system says, when writes were held back; [`Error::Closed`] in a fork of the store's process.
-    pub fn snapshot(&self) -> Result<Snapshot> {
-        self.reveal()?;
-        Ok(Snapshot::new(match &self.0.log {
-            Some(log) => log.freeze()?,
-            None => self.0.state.freeze(),
-        }))
-    }
-
-    /// The keys of `range` in ascending byte order, from both ends, as they are now. Each segment is searched for the
-    /// range's ends; then keys are read as they are asked for. What was written since somebody last asked, and is not
-    /// sealed, is read and sorted first.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let store = logkv::Store::open(dir.path())?;
-    /// use std::ops::Bound;
-    /// # for key in ["a", "b", "c"] { store.put(key, "")?; }
-    /// let from_b = (Bound::Included(&b"b"[..]), Bound::Unbounded);
-    /// let keys: Vec<_> = store.keys(from_b)?.map(|entry| Ok(entry?.key.to_vec())).collect::<logkv::Result<_>>()?;
-    /// assert_eq!(keys, [b"b", b"c"]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn keys(&self, range: impl RangeBounds<[u8]>) -> Result<Keys> {
-        self.snapshot()?.keys(range)
-    }
-
-    /// As [`Store::keys`], with the values.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<Scan> {
-        self.snapshot()?.scan(range)
-    }
-
-    /// The keys that start with `prefix`, in ascending byte order.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn keys_with_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Keys> {
-        self.snapshot()?.keys_with_prefix(prefix)
-    }
-
-    /// As [`Store::keys_with_prefix`], with the values.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Scan> {
-        self.snapshot()?.scan_prefix(prefix)
-    }
-
-    /// What a compaction would take, and why. Looks at figures alone.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchSegment`] and [`Error::NotCompactable`] for segments that were named.
-    pub fn compaction_plan(&self, what: &Compact) -> Result<CompactionPlan> {
-        self.reveal()?;
-        self.0.compactor.plan(what)
-    }
-
-    /// Tells what a compaction would do with each record of `run`, in log order, until `tell` breaks off. Reads and checks
-    /// the run's segments, and changes nothing.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchSegment`], [`Error::Damaged`], and [`Error::Io`].
-    pub fn compaction_decisions(
-        &self,
-        run: &CompactionRun,
-        tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
-    ) -> Result<Tallies> {
-        self.reveal()?;
-        self.0.compactor.decisions(run, tell)
-    }
-
-    /// Compacts, and returns when it is done. Reads go on, and writes but for moments; disk space for what is kept of one
-    /// run at a time ([`CompactionPolicy::run_len_max`](crate::CompactionPolicy::run_len_max)) is needed before any is
-    /// given back.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let store = logkv::Store::open(dir.path())?;
-    /// for round in 0..10 {
-    ///     store.put("counter", round.to_string())?;
-    /// }
-    /// let report = store.compact(&logkv::Compact::All)?;
-    /// assert_eq!(report.runs[0].records.replaced.count, 9);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Damaged`]: a record is not as it was written, and its segment stays as it is; unless segments were named, the
-    /// others were compacted. [`Error::ReadOnly`],
-    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Full`] and [`Error::Io`]: nothing of the run was changed, and runs
-    /// that were done before stay done. [`Error::NotWritten`]: the outcome is unknown, and nothing is lost.
-    pub fn compact(&self, what: &Compact) -> Result<CompactionReport> {
-        self.compact_with(what, &mut |_| ControlFlow::Continue(()))
-    }
-
-    /// As [`Store::compact`]; tells `observe` how it goes, often enough for a progress bar, and stops, without a trace of the
-    /// run at hand, when that breaks off.
-    ///
-    /// # Errors
-    /// As [`Store::compact`].
-    pub fn compact_with(
-        &self,
-        what: &Compact,
-        observe: &mut dyn FnMut(CompactionEvent<'_>) -> ControlFlow<()>,
-    ) -> Result<CompactionReport> {
-        self.reveal()?;
-        self.0.compactor.compact(what, observe)
-    }
-
-    /// Figures of the whole store. Costs a pass over the segments, not over the keys.
-    ///
-    /// # Errors
-    /// What the operating system says, when writes were held back.
-    pub fn stats(&self) -> Result<Stats> {
-        let segments = self.segments()?;
-        let (last_seq, durable_seq) = match &self.0.log {
-            Some(log) => log.progress().map(|(last, durable)| (last, Some(durable)))?,
-            None => (self.0.opened_at, None),
-        };
-        Ok(Stats {
-            last_seq,
-            durable_seq,
-            key_count: self.0.state.keydir.count(),
-            keydir_len: self.0.state.keydir.memory_len(),
-            damage_count: self.0.report.damage.len() as u64,
-            ..Stats::sum(&segments)
-        })
-    }
-
-    /// Figures of each segment, in log order.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn segments(&self) -> Result<Vec<SegmentStats>> {
-        self.reveal()?;
-        let active = self.0.log.as_ref().map_or(Ok(self.0.end), |log| log.active_id())?;
-        let hinted = file::hinted(&*self.0.directory)?.into_iter().collect();
-        let segments = self.0.state.segments();
-        Ok(segments.iter().map(|segment| SegmentStats::of(segment, active, &hinted)).collect())
     }
 
     /// Makes everything acknowledged so far durable.

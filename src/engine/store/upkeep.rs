@@ -1,0 +1,107 @@
+//! What keeps a [`Store`] small, and its figures.
+
+use std::ops::ControlFlow;
+
+use super::Store;
+use crate::engine::compaction::{
+    Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, Tallies,
+};
+use crate::engine::segment::file;
+use crate::engine::stats::{SegmentStats, Stats};
+use crate::error::Result;
+
+impl Store {
+    /// What a compaction would take, and why. Looks at figures alone.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSegment`] and [`Error::NotCompactable`] for segments that were named.
+    pub fn compaction_plan(&self, what: &Compact) -> Result<CompactionPlan> {
+        self.reveal()?;
+        self.0.compactor.plan(what)
+    }
+
+    /// Tells what a compaction would do with each record of `run`, in log order, until `tell` breaks off. Reads and checks
+    /// the run's segments, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSegment`], [`Error::Damaged`], and [`Error::Io`].
+    pub fn compaction_decisions(
+        &self,
+        run: &CompactionRun,
+        tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
+    ) -> Result<Tallies> {
+        self.reveal()?;
+        self.0.compactor.decisions(run, tell)
+    }
+
+    /// Compacts, and returns when it is done. Reads go on, and writes but for moments; disk space for what is kept of one
+    /// run at a time ([`CompactionPolicy::run_len_max`](crate::CompactionPolicy::run_len_max)) is needed before any is
+    /// given back.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// for round in 0..10 {
+    ///     store.put("counter", round.to_string())?;
+    /// }
+    /// let report = store.compact(&logkv::Compact::All)?;
+    /// assert_eq!(report.runs[0].records.replaced.count, 9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]: a record is not as it was written, and its segment stays as it is; unless segments were named, the
+    /// others were compacted. [`Error::ReadOnly`],
+    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Full`] and [`Error::Io`]: nothing of the run was changed, and runs
+    /// that were done before stay done. [`Error::NotWritten`]: the outcome is unknown, and nothing is lost.
+    pub fn compact(&self, what: &Compact) -> Result<CompactionReport> {
+        self.compact_with(what, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Store::compact`]; tells `observe` how it goes, often enough for a progress bar, and stops, without a trace of the
+    /// run at hand, when that breaks off. `observe` may close the store, which breaks off, too; a compaction that it asks for
+    /// is cancelled at once.
+    ///
+    /// # Errors
+    /// As [`Store::compact`].
+    pub fn compact_with(
+        &self,
+        what: &Compact,
+        observe: &mut dyn FnMut(CompactionEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<CompactionReport> {
+        self.reveal()?;
+        self.0.compactor.compact(what, observe)
+    }
+
+    /// Figures of the whole store. Costs a pass over the segments, not over the keys.
+    ///
+    /// # Errors
+    /// What the operating system says, when writes were held back.
+    pub fn stats(&self) -> Result<Stats> {
+        let segments = self.segments()?;
+        let (last_seq, durable_seq) = match &self.0.log {
+            Some(log) => log.progress().map(|(last, durable)| (last, Some(durable)))?,
+            None => (self.0.opened_at, None),
+        };
+        Ok(Stats {
+            last_seq,
+            durable_seq,
+            key_count: self.0.state.keydir.count(),
+            keydir_len: self.0.state.keydir.memory_len(),
+            damage_count: self.0.report.damage.len() as u64,
+            ..Stats::sum(&segments)
+        })
+    }
+
+    /// Figures of each segment, in log order.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn segments(&self) -> Result<Vec<SegmentStats>> {
+        self.reveal()?;
+        let active = self.0.log.as_ref().map_or(Ok(self.0.end), |log| log.active_id())?;
+        let hinted = file::hinted(&*self.0.directory)?.into_iter().collect();
+        let segments = self.0.state.segments();
+        Ok(segments.iter().map(|segment| SegmentStats::of(segment, active, &hinted)).collect())
+    }
+}

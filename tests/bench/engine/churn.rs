@@ -1,0 +1,68 @@
+//! Updates without end: what is written for each byte put, and the disk space that it takes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use logkv::{Compact, Options, Store, Sync};
+
+use crate::harness::{
+    Outcome, Size, VALUE, VALUE_LEN, drawn, figure, files_len, key, ratio, row, shuffled, timed, written_len,
+};
+
+/// What a record takes with keys and values of this program.
+const RECORD_LEN: u64 = 152;
+/// How often each key is updated on average.
+const ROUNDS: u64 = 5;
+/// Updates between two looks at the disk.
+const LOOK_EVERY: u64 = 20_000;
+const SEGMENT_HEADER_LEN: u64 = 64;
+
+pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
+    let (live_len, segment_len) = if size.is_quick { (24 << 20, 4 << 20) } else { (256 << 20, 64 << 20) };
+    let count = live_len / RECORD_LEN;
+    let store = Store::open_with(dir, Options::new().sync(Sync::Never).segment_len_max(segment_len))?;
+    shuffled(count).try_for_each(|n| store.put(key(n), VALUE).map(|_| ()))?;
+    let disk =
+        || -> Outcome<f64> { Ok(files_len(dir, &[".seg", ".hint", "KEYDIR"])? as f64 / live_len as f64) };
+    let (written_before, mut disk_max) = (written_len(), 0_f64);
+    let updates = ROUNDS * count;
+    let ((), took) = timed(|| {
+        for (index, n) in (0..updates).zip(drawn(count)) {
+            store.put(key(n), VALUE)?;
+            if index % LOOK_EVERY == 0 {
+                disk_max = disk_max.max(disk()?);
+            }
+        }
+        Ok(())
+    })?;
+    row("put over any of them, compacted in the background", updates, took);
+    let at_end = disk()?;
+    let ((), took) = timed(|| until_idle(&store))?;
+    let put_len = updates * (key(0).len() + VALUE_LEN) as u64;
+    let written = (written_len() - written_before) as f64;
+    figure("until the background had nothing left to do", took.as_secs_f64(), "s");
+    ratio("bytes written against bytes of keys and values put", written / put_len as f64);
+    ratio("bytes written against bytes of records put", written / (updates * RECORD_LEN) as f64);
+    ratio("disk use against live records, at most", disk_max);
+    ratio("disk use against live records, after the last put", at_end);
+    ratio("disk use against live records, at rest", disk()?);
+    store.compact(&Compact::All)?;
+    let stats = store.stats()?;
+    let least = stats.live_len + stats.segment_count * SEGMENT_HEADER_LEN;
+    ratio(
+        "segments against live records and headers, all compacted",
+        files_len(dir, &[".seg"])? as f64 / least as f64,
+    );
+    ratio("disk use against live records, all compacted", disk()?);
+    Ok(())
+}
+
+/// Waits until nothing is due, and nothing was written for a while.
+fn until_idle(store: &Store) -> Outcome {
+    let mut written = u64::MAX;
+    while written != written_len() || !store.compaction_plan(&Compact::Due)?.runs.is_empty() {
+        written = written_len();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
