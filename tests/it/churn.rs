@@ -1,4 +1,4 @@
-//! Compaction over a long time: disk space, the address space, tombstones, damage, and readers of other processes.
+//! Compaction over a long time: disk space, figures, the address space, tombstones.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
