@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use logkv::{Compact, ReadWith, Store};
+use logkv::{Compact, ReadWith, SegmentId, Store};
 use tempfile::TempDir;
 
 use crate::common::{Map, assert_is, copy_of, hint_path, open, quick, scratch, segment_path};
@@ -156,4 +156,28 @@ fn case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer() {
         put_back(later.path(), bytes);
         assert_unchanged(later.path(), &later_map, what);
     }
+}
+
+/// Where the log was compacted, others may stand in the places of the segments that KEYDIR covers, as long as they were.
+#[test]
+fn case_09_a_keydir_of_other_segments_of_the_same_lengths_changes_no_answer() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
+    for key in ["a", "b", "c"] {
+        store.rotate().expect("rotates");
+        store.put(key, "old").expect("a put");
+    }
+    store.close().expect("closes");
+    let path = dir.path().join("KEYDIR");
+    let old = fs::read(&path).expect("KEYDIR");
+    let store = open(dir.path());
+    store.rotate().expect("rotates");
+    store.put("b", "new").expect("a put");
+    store.compact(&Compact::Segments([1, 2].map(SegmentId).to_vec())).expect("compacts");
+    let map = crate::common::contents(&store);
+    let segments = store.segments().expect("segments");
+    assert_eq!(segments.iter().map(|segment| segment.len).collect::<Vec<_>>(), [64 + 48; 3]);
+    store.close().expect("closes");
+    fs::write(path, old).expect("KEYDIR");
+    assert_unchanged(dir.path(), &map, "of three others");
 }

@@ -97,6 +97,12 @@ fn case_17_an_expired_put_goes_on_hiding_the_one_before_it_whatever_is_compacted
             for (&segment, millis) in order.iter().zip(times) {
                 compact(dir.path(), millis, segment);
                 assert_k(dir.path(), millis, None, &format!("{segment} of {order:?} at {times:?}"));
+                if millis == 0 {
+                    // The clock had stepped forward by mistake, and is put right.
+                    let right = quick().clock(Arc::new(ManualClock::at(EXPIRES_MS - 1)));
+                    let store = Store::open_with(dir.path(), right).expect("opens");
+                    assert_eq!(value(&store, "k").as_deref(), Some("put 2"), "{segment} of {order:?}");
+                }
             }
             // Oldest first: what hides nothing any more goes, too.
             compact(dir.path(), grace_ms, 0);

@@ -10,7 +10,7 @@
 //! | 6 | `steps` | `case_06_a_compaction_that_is_killed_anywhere_has_lost_nothing`, `case_06_a_power_cut_anywhere_in_a_compaction_has_lost_nothing`, `case_06_a_power_cut_takes_nothing_for_whose_sake_a_compaction_dropped_an_older_record`, `case_06_a_compaction_whose_calls_fail_says_so_and_loses_nothing` |
 //! | 7 | `midway` | `case_07_a_scan_shows_its_moment_although_a_compaction_ends_meanwhile` |
 //! | 8 | `crash` | `case_08_whatever_a_crash_leaves_behind_the_last_record_costs_nothing_before_it` |
-//! | 9 | `derived` | `case_09_a_hint_that_is_not_as_it_was_written_changes_no_answer`, `case_09_the_hint_of_another_segment_or_store_changes_no_answer`, `case_09_a_keydir_that_is_not_as_it_was_written_changes_no_answer`, `case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer` |
+//! | 9 | `derived` | `case_09_a_hint_that_is_not_as_it_was_written_changes_no_answer`, `case_09_the_hint_of_another_segment_or_store_changes_no_answer`, `case_09_a_keydir_that_is_not_as_it_was_written_changes_no_answer`, `case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer`, `case_09_a_keydir_of_other_segments_of_the_same_lengths_changes_no_answer` |
 //! | 10 | `rot` | `case_10_a_sealed_segment_cut_short_tells_what_is_gone_and_shows_the_rest` |
 //! | 11 | `rot` | `case_11_a_flipped_bit_in_a_sealed_record_costs_that_record_alone`, `case_11_a_bit_that_flips_under_an_open_store_is_an_error_of_that_key_wherever_it_is` |
 //! | 12 | `directory` | `case_12_a_clock_that_steps_back_does_not_bring_an_old_value_back` |
