@@ -17,6 +17,7 @@ mod killed;
 mod machine;
 mod model;
 mod person;
+mod power;
 mod readme;
 mod recovery;
 mod shell;
