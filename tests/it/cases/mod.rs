@@ -7,7 +7,7 @@
 //! | 3 | `order` | `case_03_compacting_one_of_two_puts_in_any_order_leaves_the_newer_one` |
 //! | 4 | `midway` | `case_04_what_is_written_while_a_compaction_runs_is_there_when_it_is_done` |
 //! | 5 | `order` | `case_05_two_compactions_with_writes_between_are_the_map` |
-//! | 6 | `steps` | `case_06_a_compaction_that_is_killed_anywhere_has_lost_nothing`, `case_06_a_power_cut_anywhere_in_a_compaction_has_lost_nothing`, `case_06_a_compaction_whose_calls_fail_says_so_and_loses_nothing` |
+//! | 6 | `steps` | `case_06_a_compaction_that_is_killed_anywhere_has_lost_nothing`, `case_06_a_power_cut_anywhere_in_a_compaction_has_lost_nothing`, `case_06_a_power_cut_takes_nothing_for_whose_sake_a_compaction_dropped_an_older_record`, `case_06_a_compaction_whose_calls_fail_says_so_and_loses_nothing` |
 //! | 7 | `midway` | `case_07_a_scan_shows_its_moment_although_a_compaction_ends_meanwhile` |
 //! | 8 | `crash` | `case_08_whatever_a_crash_leaves_behind_the_last_record_costs_nothing_before_it` |
 //! | 9 | `derived` | `case_09_a_hint_that_is_not_as_it_was_written_changes_no_answer`, `case_09_the_hint_of_another_segment_or_store_changes_no_answer`, `case_09_a_keydir_that_is_not_as_it_was_written_changes_no_answer`, `case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer` |
