@@ -26,6 +26,9 @@ const SHARE_AT_CLOSE: u64 = 2048;
 /// records that count on closing: writing it costs about 10 ns a key, replaying 100 to 200 ns a record.
 const SHARE_WHILE_OPEN: u64 = 4;
 const TIMES_WHILE_OPEN: u64 = 32;
+/// A compaction of what it covers makes the file useless. Another one is written when so many bytes were compacted for each
+/// key: four times what it takes, so that it adds little to what the compactions read and write.
+const COMPACTED_LEN_A_KEY: u64 = 48;
 
 /// A file KEYDIR that belongs to the log as it is.
 #[derive(Debug)]
@@ -105,7 +108,15 @@ pub(crate) struct Checkpointer {
     /// How many records are worth a file on closing.
     records: u64,
     /// What the file covers now. Held while it is written, so that there are no two writers; before the log's lock.
-    covered: Mutex<Option<Covering>>,
+    last: Mutex<Last>,
+}
+
+/// The file as it was written last.
+#[derive(Debug, Default)]
+struct Last {
+    covering: Option<Covering>,
+    /// What had been compacted by then.
+    compacted_len: u64,
 }
 
 /// What the file is to be worth.
@@ -123,10 +134,11 @@ impl Checkpointer {
         state: &Arc<State>,
         log: &Arc<Log>,
         options: &Options,
-        covered: Option<Covering>,
+        covering: Option<Covering>,
     ) -> Self {
         let records = options.checkpoint_records.max(1);
-        Self { state: Arc::clone(state), log: Arc::clone(log), records, covered: Mutex::new(covered) }
+        let last = Mutex::new(Last { covering, compacted_len: 0 });
+        Self { state: Arc::clone(state), log: Arc::clone(log), records, last }
     }
 
     /// Writes the file if that is worth it now.
@@ -137,8 +149,8 @@ impl Checkpointer {
         if self.state.home.read_with == ReadWith::Pread || self.log.check().is_err() {
             return Ok(());
         }
-        let mut covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.is_due(covered.as_ref(), occasion) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_due(&last, occasion) {
             return Ok(());
         }
         // A record that is damaged is told of when the log is read, which it is not where the file covers it.
@@ -149,8 +161,9 @@ impl Checkpointer {
             // What is held back goes into the log now, and not behind what the file covers.
             self.log.sync()?;
         }
+        let compacted_len = self.state.compacted_len.load(Ordering::Relaxed);
         match self.write() {
-            Ok(covering) => *covered = Some(covering),
+            Ok(covering) => *last = Last { covering: Some(covering), compacted_len },
             // Through another handle: nothing is left to be done.
             Err(Error::Closed) => {}
             Err(error) => return Err(error),
@@ -158,19 +171,19 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn is_due(&self, covered: Option<&Covering>, occasion: Occasion) -> bool {
-        let set = self.state.segments();
-        let (uncovered, least, share) = match occasion {
-            Occasion::Close => (uncovered(&set, covered), self.records, SHARE_AT_CLOSE),
-            // By what was appended: a compaction may make the file useless at any time, and it is not worth writing it
-            // again for each.
-            Occasion::Open => {
-                let since = covered.map_or(Seqno(0), |covered| covered.covered_seq);
-                let appended = self.log.appended().0.saturating_sub(since.0);
-                (appended, self.records.saturating_mul(TIMES_WHILE_OPEN), SHARE_WHILE_OPEN)
-            }
-        };
-        uncovered >= least.max(self.state.keydir.count() / share)
+    fn is_due(&self, last: &Last, occasion: Occasion) -> bool {
+        let uncovered = uncovered(&self.state.segments(), last.covering.as_ref());
+        let keys = self.state.keydir.count();
+        if occasion == Occasion::Close {
+            return uncovered >= self.records.max(keys / SHARE_AT_CLOSE);
+        }
+        let since = last.covering.as_ref().map_or(Seqno(0), |covering| covering.covered_seq);
+        let appended = self.log.appended().0.saturating_sub(since.0);
+        let compacted_len = self.state.compacted_len.load(Ordering::Relaxed) - last.compacted_len;
+        let least = self.records.saturating_mul(TIMES_WHILE_OPEN);
+        let is_worth_it = appended >= least.max(keys / SHARE_WHILE_OPEN)
+            || compacted_len >= keys.saturating_mul(COMPACTED_LEN_A_KEY);
+        uncovered >= least && is_worth_it
     }
 
     fn write(&self) -> Result<Covering> {

@@ -39,13 +39,15 @@
 //! `recovery::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
 //!
 //! # Lock order
-//! 1. `compaction::Compactor::busy` or `checkpoint::Checkpointer::covered`: one compaction, one writer of KEYDIR;
+//! 1. `compaction::Compactor::busy` or `checkpoint::Checkpointer::last`: one compaction, one writer of KEYDIR;
 //! 2. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing, the new MANIFEST of a compaction and some
 //!    slots at a time; not held during a shared sync;
-//! 3. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
-//! 4. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
+//! 3. a shard's place in KEYDIR (`keydir::shard`, `settling`): held while it is made anew from the segments;
+//! 4. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
+//! 5. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
 //!
-//! `wake`'s lock stands alone. Readers take rank 4 only, and scans rank 3.
+//! `wake`'s lock and `Compactor::runs_in` stand alone. Readers take rank 5 only (and 3, once, where KEYDIR is damaged), and
+//! scans rank 4.
 
 pub(crate) mod background;
 pub(crate) mod batch;

@@ -241,8 +241,9 @@ impl Options {
 
     /// How many records opening a closed store may have to read: when there are more that the file KEYDIR does not know (and
     /// more than a 2,048th of the keys), it is written on closing, 8 to 12 bytes a key. While the store is open it is
-    /// written after 32 times as many (and a quarter of the keys): that is what opening reads at most after a crash, if
-    /// nothing was compacted since. Default: 4,096.
+    /// written after 32 times as many (and a quarter of the keys): that is what opening reads at most after a crash, unless
+    /// something that it covers was compacted since. Then all hints are read, until compactions have read 48 bytes for each
+    /// key, when it is written again. Default: 4,096.
     #[must_use]
     pub fn checkpoint_records(mut self, count: u64) -> Self {
         self.checkpoint_records = count;

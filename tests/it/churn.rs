@@ -128,13 +128,12 @@ fn values_stay_right_while_places_of_removed_segments_are_dealt_out_again_under_
             store
                 .compact(&Compact::All)
                 .unwrap_or_else(|error| panic!("round {round}: {}", error.sentence()));
-            if round % 40 == 0 {
-                if let Some((snapshot, map)) =
+            if round % 40 == 0
+                && let Some((snapshot, map)) =
                     held.replace((store.snapshot().expect("a snapshot"), contents(&store)))
-                {
-                    let shown: Map = crate::common::shown(snapshot.scan(..).expect("scans"));
-                    assert!(shown == map, "the snapshot that was held until round {round}");
-                }
+            {
+                let shown: Map = crate::common::shown(snapshot.scan(..).expect("scans"));
+                assert!(shown == map, "the snapshot that was held until round {round}");
             }
         }
         is_done.store(true, Ordering::Relaxed);

@@ -173,6 +173,7 @@ pub(crate) fn program(dir: &Path) -> Command {
 }
 
 /// Numbers without a pattern, the same again from the same seed (SplitMix64, Steele and others 2014).
+#[derive(Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -184,6 +185,11 @@ impl Random {
         };
         println!("LOGKV_SEED={seed}");
         Self(seed)
+    }
+
+    /// Others, which these decide.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.next())
     }
 
     pub(crate) fn next(&mut self) -> u64 {

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use logkv::{Options, Store};
+use logkv::{Compact, CompactionPolicy, Options, Store};
 
-use crate::common::{assert_counted, assert_is, contents, quick, scratch, segment_path};
+use crate::common::{assert_counted, assert_is, contents, quick, scratch, segment_path, wait_until};
 
 /// The bytes before the slots of a KEYDIR that covers one segment: header, rows of segments and shards, checksum.
 const HEAD_LEN: usize = 64 + 64 + 1024 * 24 + 8;
@@ -70,4 +70,21 @@ fn the_newest_number_is_that_of_a_record_that_is_there_when_keydir_knew_of_more(
         assert_eq!(store.len(), 1);
         assert_eq!(store.stats().expect("stats").last_seq.0, 1);
     }
+}
+
+#[test]
+fn a_store_whose_covered_segments_were_compacted_soon_has_a_keydir_again() {
+    let dir = scratch();
+    let policy = CompactionPolicy { automatic: false, ..CompactionPolicy::default() };
+    let options = quick().checkpoint_records(1).background(true).compaction(policy).segment_len_max(4096);
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    for n in 0..2000 {
+        store.put(format!("key{}", n % 500), n.to_string()).expect("a put");
+    }
+    store.compact(&Compact::All).expect("compacts");
+    store.put("last", "1").expect("a put");
+    // As the next process finds it that opens after this one was killed.
+    let opened = || Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+    wait_until(|| opened().open_report().record_count < 100);
+    assert_is(&opened(), &contents(&store), "what a reader sees");
 }

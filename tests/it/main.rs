@@ -18,6 +18,7 @@ mod killed;
 mod machine;
 mod model;
 mod person;
+mod power;
 mod readers;
 mod readme;
 mod recovery;

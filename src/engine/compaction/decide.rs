@@ -9,7 +9,7 @@ use super::report::{Decision, Dropped, Kept};
 use crate::engine::format::record::Kind;
 use crate::engine::location::SegmentId;
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
-use crate::engine::state::State;
+use crate::engine::state::{State, address_of};
 use crate::error::{Error, Result};
 
 /// Decides over the records of one run.
@@ -89,18 +89,24 @@ impl<'a> Judge<'a> {
                 }
                 self.hides(hash, key, Dropped::TombstoneDone)
             }
-            Kind::Put if !self.state.points_to(hash, segment, record.at)? => {
-                // Told by the index alone: of 16 million keys that were deleted, one shows as replaced.
-                let is_there = self.state.keydir.candidates(hash)?.iter().next().is_some();
-                Ok(Decision::Drop(if is_there { Dropped::Replaced } else { Dropped::Deleted }))
+            Kind::Put => self.decide_put(segment, record, hash),
+        }
+    }
+
+    fn decide_put(&self, segment: &Segment, record: &Scanned<'_>, hash: u64) -> Result<Decision> {
+        let candidates = self.state.keydir.candidates(hash)?;
+        let here = address_of(segment, record.at);
+        // Told by the index alone: of 16 million keys that were deleted, one shows as replaced.
+        let is_there = candidates.iter().next().is_some();
+        if candidates.iter().all(|candidate| candidate != here) {
+            return Ok(Decision::Drop(if is_there { Dropped::Replaced } else { Dropped::Deleted }));
+        }
+        match record.frame.expires_ms(record.bytes) {
+            Some(expires_ms) if expires_ms.saturating_add(self.grace_ms) <= self.state.now_ms() => {
+                self.hides(hash, record.key(), Dropped::Expired)
             }
-            Kind::Put => match record.frame.expires_ms(record.bytes) {
-                Some(expires_ms) if expires_ms.saturating_add(self.grace_ms) <= self.state.now_ms() => {
-                    self.hides(hash, key, Dropped::Expired)
-                }
-                Some(expires_ms) if expires_ms <= self.state.now_ms() => Ok(Decision::Keep(Kept::Expired)),
-                _ => Ok(Decision::Keep(Kept::Live)),
-            },
+            Some(expires_ms) if expires_ms <= self.state.now_ms() => Ok(Decision::Keep(Kept::Expired)),
+            _ => Ok(Decision::Keep(Kept::Live)),
         }
     }
 

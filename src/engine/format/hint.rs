@@ -24,7 +24,7 @@
 use std::ops::Range;
 
 use super::segment_header::StoreId;
-use super::{Field, array, pad8, put, u16_at, u32_at, u64_at};
+use super::{Field, array, put, u16_at, u32_at, u64_at};
 use crate::engine::location::{SegmentId, Seqno};
 
 const MAGIC: [u8; 8] = *b"LOGKVHNT";
@@ -133,19 +133,17 @@ impl Row {
     }
 }
 
-/// The bytes of a hint. `rows` are encoded [`Row`]s in the order of their keys, those of one key newest first.
+/// What stands before and behind `rows` in a hint: encoded [`Row`]s in the order of their keys, those of one key newest
+/// first.
 ///
 /// A segment has fewer than 2^32 records; a hint with more rows, or with a filter of 4 GiB, is none that [`check`] takes.
-pub(crate) fn encode(described: &Described, rows: &[u8], filter: &[u8]) -> Vec<u8> {
-    let len = HEADER_LEN.saturating_add(rows.len()).saturating_add(filter.len()).saturating_add(TRAILER_LEN);
-    let mut bytes = Vec::with_capacity(pad8(len as u64) as usize);
-    bytes.extend_from_slice(&header(described, rows.len().div_euclid(ROW_LEN), filter.len()));
-    bytes.extend_from_slice(rows);
-    bytes.extend_from_slice(filter);
-    bytes.resize(bytes.len().next_multiple_of(UNIT as usize), 0);
-    let trailer = u64::from(crc32c::crc32c(&bytes));
-    bytes.extend_from_slice(&trailer.to_le_bytes());
-    bytes
+pub(crate) fn around(described: &Described, rows: &[u8], filter: Vec<u8>) -> ([u8; HEADER_LEN], Vec<u8>) {
+    let header = header(described, rows.len().div_euclid(ROW_LEN), filter.len());
+    let mut behind = filter;
+    behind.resize(behind.len().next_multiple_of(UNIT as usize), 0);
+    let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&header), rows), &behind);
+    behind.extend_from_slice(&u64::from(crc).to_le_bytes());
+    (header, behind)
 }
 
 fn header(described: &Described, row_count: usize, filter_len: usize) -> [u8; HEADER_LEN] {
@@ -181,6 +179,14 @@ pub(crate) struct Checked {
 /// The parts of the hint that `bytes` are, or `None` if they are not, from the first to the last, as a version that is
 /// known wrote them. Reads all of them once.
 pub(crate) fn check(bytes: &[u8]) -> Option<Checked> {
+    let checked = parts(bytes)?;
+    let crc_at = bytes.len().checked_sub(TRAILER_LEN)?;
+    // The checksum and the zeros behind it, as one number.
+    (u64_at(bytes, crc_at) == u64::from(crc32c::crc32c(bytes.get(..crc_at)?))).then_some(checked)
+}
+
+/// As [`check`], of bytes that were written just now: all but the header is left unread.
+pub(crate) fn parts(bytes: &[u8]) -> Option<Checked> {
     let is_known = array(bytes, MAGIC_AT) == MAGIC
         && u16_at(bytes, MAJOR_AT) == MAJOR
         && usize::from(u16_at(bytes, HEADER_LEN_AT)) == HEADER_LEN
@@ -194,10 +200,6 @@ pub(crate) fn check(bytes: &[u8]) -> Option<Checked> {
     let filter_end = rows_end.checked_add(number(FILTER_LEN_AT)?)?;
     let crc_at = filter_end.checked_next_multiple_of(UNIT as usize)?;
     if crc_at.checked_add(TRAILER_LEN)? != bytes.len() {
-        return None;
-    }
-    // The checksum and the zeros behind it, as one number.
-    if u64_at(bytes, crc_at) != u64::from(crc32c::crc32c(bytes.get(..crc_at)?)) {
         return None;
     }
     Some(Checked { described: described(bytes), rows: HEADER_LEN..rows_end, filter: rows_end..filter_end })
@@ -239,6 +241,11 @@ mod tests {
 
     fn small() -> Vec<u8> {
         encode(&DESCRIBED, &bytes_of(&ROWS), FILTER)
+    }
+
+    fn encode(described: &Described, rows: &[u8], filter: &[u8]) -> Vec<u8> {
+        let (header, behind) = around(described, rows, filter.to_vec());
+        [&header[..], rows, &behind].concat()
     }
 
     fn bytes_of(rows: &[Row]) -> Vec<u8> {

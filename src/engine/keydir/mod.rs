@@ -17,7 +17,7 @@ mod table;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use shard::Shard;
 use table::{OwnedTable, Table, slot};
@@ -81,6 +81,28 @@ impl Keydir {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Adds a slot for a key if no slot is a candidate for it; whether it did. For who has many to add: one look instead
+    /// of two.
+    ///
+    /// # Errors
+    /// As [`Keydir::candidates`].
+    pub(crate) fn insert_if_no_candidate(&self, hash: u64, address: Address) -> Result<bool> {
+        let lock = &self.shards[shard_of(hash)];
+        loop {
+            let mut shard = write(lock);
+            if let Some(table) = shard.ready() {
+                if table.has_candidate(tag(hash)) {
+                    return Ok(false);
+                }
+                Arc::make_mut(&mut shard).own().insert(tag(hash), address);
+                self.count.fetch_add(1, Ordering::Relaxed);
+                return Ok(true);
+            }
+            drop(shard);
+            check(read(lock))?;
+        }
+    }
+
     /// Points the slot that points at `old` to `new` instead; whether there was one.
     pub(crate) fn replace(&self, hash: u64, old: Address, new: Address) -> bool {
         self.write(hash, |table| table.replace(slot(tag(hash), old), slot(tag(hash), new)))
@@ -124,8 +146,7 @@ impl Keydir {
     }
 
     fn write<T>(&self, hash: u64, change: impl FnOnce(&mut OwnedTable) -> T) -> T {
-        let mut shard = self.shards[shard_of(hash)].write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut shard).own())
+        change(Arc::make_mut(&mut write(&self.shards[shard_of(hash)])).own())
     }
 }
 
@@ -148,6 +169,10 @@ fn read(lock: &RwLock<Arc<Shard>>) -> RwLockReadGuard<'_, Arc<Shard>> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn write(lock: &RwLock<Arc<Shard>>) -> RwLockWriteGuard<'_, Arc<Shard>> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The index as it was at one moment.
 pub(crate) struct Snapshot(Box<[Arc<Shard>]>);
 
@@ -163,6 +188,14 @@ impl Snapshot {
     /// The same.
     pub(crate) fn candidates(&self, hash: u64) -> Result<Candidates> {
         Ok(self.0[shard_of(hash)].table()?.candidates(tag(hash)))
+    }
+
+    /// Has the slot fetched at which a look for this hash begins: looks that follow each other closely then do not wait
+    /// for memory one by one.
+    pub(crate) fn warm(&self, hash: u64) {
+        if let Some(table) = self.0[shard_of(hash)].ready() {
+            table.warm(tag(hash));
+        }
     }
 
     /// Whether a slot of this hash points at `address`.

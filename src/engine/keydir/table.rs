@@ -61,6 +61,15 @@ impl<'a> Table<'a> {
         candidates
     }
 
+    /// Reads the first slot that a look for `tag` reads.
+    pub(super) fn warm(self, tag: u64) {
+        std::hint::black_box(self.slots.get(home(tag, self.capacity)).copied());
+    }
+
+    pub(super) fn has_candidate(self, tag: u64) -> bool {
+        self.run(tag).any(|(_, slot)| tag_of(slot) == tag)
+    }
+
     /// Where the slot `wanted` stands.
     pub(super) fn position(self, wanted: u64) -> Option<usize> {
         self.run(tag_of(wanted)).find(|&(_, slot)| slot == wanted).map(|(at, _)| at)

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Log;
 use super::writer::Writer;
@@ -104,9 +105,14 @@ impl Log {
         }
         let _writer = self.lock().map_err(committed)?;
         let shrunk = self.state.change_segments(|set| {
+            let gone = set.iter().filter(|segment| with.inputs.contains(&segment.id));
+            let gone_len = gone.map(|segment| segment.len()).sum();
+            self.state.compacted_len.fetch_add(gone_len, Ordering::Relaxed);
             set.remove(with.inputs);
             Ok(())
         });
+        // KEYDIR may have covered the inputs: it may be worth another one.
+        self.state.home.wake.ring();
         shrunk.map_err(committed)
     }
 

@@ -4,7 +4,7 @@
     reason = "what a value shows never changes, though its mapping's end moves"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
@@ -15,11 +15,19 @@ use crate::engine::state::{Frozen, address_of};
 use crate::engine::value::Value;
 use crate::error::{Error, Result};
 
+/// How many rows are looked at together, at first and at most. Their places in the index and their records are scattered:
+/// looked at one by one, each would be waited for.
+const AHEAD: (usize, usize) = (4, 32);
+
 /// One run of rows of one segment, and how much of it is still to come.
 struct Source {
     segment: Arc<Segment>,
     rows: Rows,
     left: Range<usize>,
+    /// Live rows that were looked at, from either end: they come before what is left there.
+    ahead: [VecDeque<Row>; 2],
+    /// How many rows are looked at the next time: few for who wants one key alone.
+    stride: usize,
     /// The hash that was looked up last: rows of one key stand together, and a key that is written again and again has
     /// many.
     looked_up: Option<(u64, Candidates)>,
@@ -50,12 +58,9 @@ type Place = (Value, usize);
 /// What a source holds at its place.
 enum Head {
     Live(Record),
-    /// Nothing: it has only come past dead records. Nothing before its place is left in it.
+    /// Nothing: it has only come past dead records, of which there may be millions before its next key.
     Passed,
 }
-
-/// Dead records that a source comes past before others have their turn: behind the next key there may be millions.
-const PASSED_AT_ONCE: usize = 64;
 
 impl Source {
     fn new((segment, rows): (Arc<Segment>, Rows), range: &impl RangeBounds<[u8]>) -> Result<Self> {
@@ -69,10 +74,14 @@ impl Source {
             Bound::Excluded(to) => rows.partition_point(&segment, |key| key < to)?,
             Bound::Unbounded => rows.len(),
         };
-        Ok(Self { segment, rows, left: from..to.max(from), looked_up: None })
+        let left = from..to.max(from);
+        Ok(Self { segment, rows, left, ahead: Default::default(), stride: AHEAD.0, looked_up: None })
     }
 
     fn is_live(&mut self, frozen: &Frozen, row: Row) -> Result<bool> {
+        if row.is_tombstone {
+            return Ok(false);
+        }
         let address = address_of(&self.segment, row.at);
         if let Some((hash, candidates)) = &self.looked_up
             && *hash == row.hash
@@ -85,37 +94,58 @@ impl Source {
         Ok(is_live)
     }
 
-    /// The next live record of one end, or the place that was come to on the way there.
+    /// The next live record of one end, or a place on the way there.
     fn advance(&mut self, frozen: &Frozen, end: End) -> Option<Result<(Value, Head)>> {
-        for passed in 1.. {
-            let index = match end {
-                End::Front => self.left.next()?,
-                End::Back => self.left.next_back()?,
+        loop {
+            if let Some(row) = self.next_row(end) {
+                return Some(self.segment.read(row.at).map(|record| {
+                    let key = record.key();
+                    (key, if frozen.state.has_expired(&record) { Head::Passed } else { Head::Live(record) })
+                }));
+            }
+            let passed = match self.look_ahead(frozen, end)? {
+                Ok(last) if self.ahead[end as usize].is_empty() => self.segment.read(last.at),
+                Ok(_) => continue,
+                Err(error) => return Some(Err(error)),
             };
-            let row = self.rows.get(index);
-            match self.record_if_live(frozen, row) {
-                Ok(Some(record)) => return Some(Ok((record.key(), Head::Live(record)))),
-                Ok(None) => {}
+            match passed {
+                Ok(record) => return Some(Ok((record.key(), Head::Passed))),
+                // Nobody asks for a dead record, damaged or not; it has no key to stop at.
+                Err(Error::Damaged { .. }) => {}
                 Err(error) => return Some(Err(error)),
             }
-            if passed >= PASSED_AT_ONCE {
-                match self.segment.read(row.at) {
-                    Ok(record) => return Some(Ok((record.key(), Head::Passed))),
-                    // Nobody asks for a dead record, damaged or not; it has no key to stop at.
-                    Err(Error::Damaged { .. }) => {}
-                    Err(error) => return Some(Err(error)),
-                }
-            }
         }
-        None
     }
 
-    fn record_if_live(&mut self, frozen: &Frozen, row: Row) -> Result<Option<Record>> {
-        if row.is_tombstone || !self.is_live(frozen, row)? {
-            return Ok(None);
+    /// The next live row of one end, if it was looked at already.
+    fn next_row(&mut self, end: End) -> Option<Row> {
+        let other = if end == End::Front { End::Back } else { End::Front };
+        match self.ahead[end as usize].pop_front() {
+            None if self.left.is_empty() => self.ahead[other as usize].pop_back(),
+            row => row,
         }
-        let record = self.segment.read(row.at)?;
-        Ok((!frozen.state.has_expired(&record)).then_some(record))
+    }
+
+    /// Looks at the next rows of one end, for live ones; the last that was looked at, or `None` when none is left.
+    fn look_ahead(&mut self, frozen: &Frozen, end: End) -> Option<Result<Row>> {
+        let count = self.stride.min(self.left.len());
+        self.stride = (self.stride * 2).min(AHEAD.1);
+        let rows: Vec<Row> = match end {
+            End::Front => self.left.by_ref().take(count).map(|index| self.rows.get(index)).collect(),
+            End::Back => self.left.by_ref().rev().take(count).map(|index| self.rows.get(index)).collect(),
+        };
+        rows.iter().for_each(|row| frozen.warm(row.hash));
+        for &row in &rows {
+            match self.is_live(frozen, row) {
+                Ok(true) => {
+                    self.segment.warm(row.at, row.len);
+                    self.ahead[end as usize].push_back(row);
+                }
+                Ok(false) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        rows.last().copied().map(Ok)
     }
 }
 
@@ -224,9 +254,9 @@ mod tests {
         let store = written_twice(dir.path(), 1000);
         let mut keys = store.keys(..).expect("keys");
         assert_eq!(*keys.next().expect("one").expect("read").key, [0; 4]);
-        assert_eq!(keys.0.sources[0].left, PASSED_AT_ONCE..1000);
+        assert_eq!(keys.0.sources[0].left, AHEAD.0..1000);
         assert_eq!(*keys.next_back().expect("one").expect("read").key, 999_u32.to_be_bytes());
-        assert_eq!(keys.0.sources[0].left, PASSED_AT_ONCE..1000 - PASSED_AT_ONCE);
+        assert_eq!(keys.0.sources[0].left, AHEAD.0..1000 - 2 * AHEAD.0);
     }
 
     #[test]

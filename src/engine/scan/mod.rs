@@ -66,8 +66,8 @@ impl Entry {
 
 /// The keys of a range in ascending byte order, from both ends, as they were when this was made, whatever is written
 /// and compacted meanwhile. A record that cannot be read is an error in between, and costs nothing but itself. Holds one key
-/// for each segment and end, so its memory does not grow with what it gives; files that are compacted away meanwhile give
-/// back their disk space when it is dropped.
+/// and some places for each segment and end, so its memory does not grow with what it gives; files that are compacted away
+/// meanwhile give back their disk space when it is dropped.
 pub struct Keys(Merge);
 
 /// As [`Keys`], with the values.

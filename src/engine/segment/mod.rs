@@ -21,7 +21,7 @@ pub(crate) use read::{RawRecord, Record};
 pub(crate) use rows::Rows;
 pub(crate) use scan::{Bodies, Scanned, Scanner, Step};
 pub(crate) use sorter::{Sorted, Sorter};
-use usage::Usage;
+pub(crate) use usage::Usage;
 pub(crate) use writer::SegmentWriter;
 
 use super::format::segment_header::Layout;

@@ -13,6 +13,10 @@ use crate::error::{Damage, Error, Result};
 /// What is read at once where nothing is mapped: most records whole, in one system call.
 const READ_LEN: u64 = 4096;
 
+/// What the processor fetches at once, and how far ahead of a read it is told to; behind that it sees where it is going.
+const CACHE_LINE_LEN: usize = 64;
+const WARMED_LEN: u64 = 256;
+
 impl Segment {
     /// The newest record of `key`, if the record at `at` is one. Its checksum has been checked.
     ///
@@ -74,6 +78,15 @@ impl Segment {
         let context = self.layout.records;
         let checked = context.check_header(at, &self.bytes(at, context.header_len.into())?);
         Ok(checked.map_or(0, |header| header.frame(context.header_len).len))
+    }
+
+    /// Has the first bytes of the record of `len` bytes at `at` fetched, where they are mapped: records that are read one after
+    /// another then are not waited for one by one.
+    pub(crate) fn warm(&self, at: u64, len: u64) {
+        let Source::Mapped(mapping) = &self.source else { return };
+        let range = at as usize..at.saturating_add(len.min(WARMED_LEN)).min(self.len()) as usize;
+        let lines = mapping.bytes(range).unwrap_or_default().iter().step_by(CACHE_LINE_LEN);
+        std::hint::black_box(lines.fold(0, |sum: u8, byte| sum ^ byte));
     }
 
     /// The bytes of the record at `at`, checked by nobody: for who wants to show them, damaged or not.

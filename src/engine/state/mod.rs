@@ -57,6 +57,8 @@ pub(crate) struct State {
     /// The latest time that was asked for: no expired key comes back because a clock stepped back.
     latest_ms: AtomicU64,
     pub(crate) keydir: Keydir,
+    /// Bytes of segments that gave way to others since this was made.
+    pub(crate) compacted_len: AtomicU64,
     /// Swapped whole by the writer: a segment is in the set before a slot points into it, and leaves it after the last slot
     /// that did.
     set: ArcSwap<SegmentSet>,
@@ -64,7 +66,8 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(home: Home, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
-        Self { home, clock, latest_ms: AtomicU64::new(0), keydir, set: ArcSwap::default() }
+        let (latest_ms, compacted_len) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { home, clock, latest_ms, keydir, compacted_len, set: ArcSwap::default() }
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {

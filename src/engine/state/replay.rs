@@ -1,12 +1,34 @@
 //! Rows into the index: what opening a store does, segment after segment in log order.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use super::{SegmentSet, address_of};
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::{Address, Keydir};
-use crate::engine::segment::{Home, Rows, Segment};
+use crate::engine::segment::{Home, Rows, Segment, Usage};
 use crate::error::Result;
+
+/// Rows that are put in order of their hashes at once, 40 bytes of memory each.
+const ROWS_AT_ONCE: usize = 1 << 18;
+
+/// What a segment's rows add to its figures: added up here, as many threads would wait for each other there.
+#[derive(Debug, Default)]
+struct Added {
+    live_count: u64,
+    live_len: u64,
+    tombstone_count: u64,
+    tombstone_len: u64,
+}
+
+impl Added {
+    fn count(&self, usage: &Usage) {
+        usage.live_count.fetch_add(self.live_count, Ordering::Relaxed);
+        usage.live_len.fetch_add(self.live_len, Ordering::Relaxed);
+        usage.tombstone_count.fetch_add(self.tombstone_count, Ordering::Relaxed);
+        usage.tombstone_len.fetch_add(self.tombstone_len, Ordering::Relaxed);
+    }
+}
 
 /// Puts rows into an index.
 #[derive(Clone, Copy)]
@@ -32,12 +54,36 @@ impl Replay<'_> {
         part: Range<u64>,
         wanted: impl Fn(u64) -> bool,
     ) -> Result<()> {
-        let mut newest: Option<Row> = None;
-        for row in rows.iter().filter(|row| part.contains(&row.at) && wanted(row.hash)) {
-            if self.counts && row.is_tombstone {
-                segment.usage.add_tombstone(row.len);
+        let mut wanted = rows.iter().filter(|row| part.contains(&row.at) && wanted(row.hash)).peekable();
+        let mut block = Vec::new();
+        let mut added = Added::default();
+        while wanted.peek().is_some() {
+            block.extend(wanted.by_ref().take(ROWS_AT_ONCE));
+            // Rows of one key stand together, and stay so.
+            while let Some(row) = wanted.next_if(|row| block.last().is_some_and(|last| last.hash == row.hash))
+            {
+                block.push(row);
             }
-            // Rows of one key stand together, the newest first.
+            self.block(segment, &mut block, &mut added)?;
+            block.clear();
+        }
+        if self.counts {
+            added.count(&segment.usage);
+        }
+        Ok(())
+    }
+
+    /// Puts in `block`. The index is in the order of the hashes: in that order the rows go through it from end to end, and
+    /// each finds its slot beside the last one's instead of waiting for memory.
+    fn block(&self, segment: &Segment, block: &mut [Row], added: &mut Added) -> Result<()> {
+        // Stable: of one key the newest row comes first.
+        block.sort_by_key(|row| row.hash);
+        let mut newest: Option<Row> = None;
+        for &row in &*block {
+            if row.is_tombstone {
+                added.tombstone_count += 1;
+                added.tombstone_len += row.len;
+            }
             let is_older = match newest {
                 Some(newest) if newest.hash == row.hash => {
                     self.is_same_key((segment, row), (segment, newest.at))?
@@ -45,7 +91,7 @@ impl Replay<'_> {
                 _ => false,
             };
             if !is_older {
-                self.put(segment, row)?;
+                self.put(segment, row, added)?;
                 newest = Some(row);
             }
         }
@@ -53,8 +99,15 @@ impl Replay<'_> {
     }
 
     /// The newest row of a key goes in, in place of what an older segment had.
-    fn put(&self, segment: &Segment, row: Row) -> Result<()> {
+    fn put(&self, segment: &Segment, row: Row, added: &mut Added) -> Result<()> {
         let address = address_of(segment, row.at);
+        if !row.is_tombstone {
+            added.live_count += 1;
+            added.live_len += row.len;
+            if self.keydir.insert_if_no_candidate(row.hash, address)? {
+                return Ok(());
+            }
+        }
         let replaced = self.replaced(segment, row)?;
         if self.counts
             && let Some((older, at)) = replaced.and_then(|replaced| self.set.locate(replaced))
@@ -70,9 +123,6 @@ impl Replay<'_> {
             (false, Some(replaced)) => {
                 self.keydir.replace(row.hash, replaced, address);
             }
-        }
-        if self.counts && !row.is_tombstone {
-            segment.usage.add_live(row.len);
         }
         Ok(())
     }

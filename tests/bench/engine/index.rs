@@ -192,7 +192,11 @@ fn snapshots(dir: &Path, count: u64) -> Outcome {
     // From here on every shard is in memory.
     Latencies::of(drawn(count).take(ALL_SHARDS), put)?.print("  put, the first to each shard after open");
     Latencies::of(drawn(count).take(ALL_SHARDS), put)?.print("  put");
-    Latencies::of(0..100, |_| Ok(drop(black_box(store.snapshot()?))))?.print("  snapshot");
+    let take = |_| {
+        black_box(store.snapshot()?);
+        Ok(())
+    };
+    Latencies::of(0..100, take)?.print("  snapshot");
     let snapshot = store.snapshot()?;
     Latencies::of(drawn(count).take(ALL_SHARDS), put)?.print("  put, the first to each shard after it");
     drop(snapshot);
