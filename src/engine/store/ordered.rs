@@ -11,7 +11,8 @@ impl Store {
     /// The store as it is now, to be read whatever happens to it meanwhile. Takes microseconds, at any size.
     ///
     /// # Errors
-    /// What the operating system says, when writes were held back; [`Error::Closed`] in a fork of the store's process.
+    /// What the operating system says, when writes were held back; [`Error::Closed`](crate::Error::Closed) in a fork of
+    /// the store's process.
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.reveal()?;
         Ok(Snapshot::new(match &self.0.log {

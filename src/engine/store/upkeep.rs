@@ -14,7 +14,8 @@ impl Store {
     /// What a compaction would take, and why. Looks at figures alone.
     ///
     /// # Errors
-    /// [`Error::NoSuchSegment`] and [`Error::NotCompactable`] for segments that were named.
+    /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment) and
+    /// [`Error::NotCompactable`](crate::Error::NotCompactable) for segments that were named.
     pub fn compaction_plan(&self, what: &Compact) -> Result<CompactionPlan> {
         self.reveal()?;
         self.0.compactor.plan(what)
@@ -24,7 +25,8 @@ impl Store {
     /// the run's segments, and changes nothing.
     ///
     /// # Errors
-    /// [`Error::NoSuchSegment`], [`Error::Damaged`], and [`Error::Io`].
+    /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment), [`Error::Damaged`](crate::Error::Damaged), and
+    /// [`Error::Io`](crate::Error::Io).
     pub fn compaction_decisions(
         &self,
         run: &CompactionRun,
@@ -50,10 +52,12 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Damaged`]: a record is not as it was written, and its segment stays as it is; unless segments were named, the
-    /// others were compacted. [`Error::ReadOnly`],
-    /// [`Error::Closed`], [`Error::Poisoned`], [`Error::Full`] and [`Error::Io`]: nothing of the run was changed, and runs
-    /// that were done before stay done. [`Error::NotWritten`]: the outcome is unknown, and nothing is lost.
+    /// [`Error::Damaged`](crate::Error::Damaged): a record is not as it was written, and its segment stays as it is;
+    /// unless segments were named, the others were compacted. [`Error::ReadOnly`](crate::Error::ReadOnly),
+    /// [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned),
+    /// [`Error::Full`](crate::Error::Full) and [`Error::Io`](crate::Error::Io): nothing of the run was changed, and
+    /// runs that were done before stay done. [`Error::NotWritten`](crate::Error::NotWritten): the outcome is unknown,
+    /// and nothing is lost.
     pub fn compact(&self, what: &Compact) -> Result<CompactionReport> {
         self.compact_with(what, &mut |_| ControlFlow::Continue(()))
     }
