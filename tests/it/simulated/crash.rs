@@ -26,15 +26,15 @@ use crate::common::{Random, scratch, seed};
 /// States that one run of the tests tries.
 const STATES: u64 = 100_000;
 /// How long a failure is made smaller.
-const SHRINKING: Duration = Duration::from_secs(60);
+const SHRINKING: Duration = Duration::from_secs(20);
 /// How many crashes one store is put through.
 const DEPTH_MAX: usize = 2;
 /// One recovery in so many is cut, by the number of crashes before.
-const CUT_RECOVERIES: [u64; DEPTH_MAX] = [8, 64];
+const CUT_RECOVERIES: [u64; DEPTH_MAX] = [32, 64];
 /// One state in so many is lived on from.
 const AFTERLIVES: u64 = 16;
 /// One of those lives in so many is cut, by the number of crashes before.
-const CUT_AFTERLIVES: [u64; DEPTH_MAX] = [16, 128];
+const CUT_AFTERLIVES: [u64; DEPTH_MAX] = [32, 128];
 
 /// How much was tried.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use logkv::{Batch, Commit, Compact, CompactionEvent, SegmentState, Snapshot, Store, Sync};
+use logkv::{Batch, Commit, Compact, CompactionEvent, Error, SegmentState, Snapshot, Store, Sync};
 
 use super::disk::{Disk, Event};
 use super::file_system::{MapDir, SimulatedFileSystem};
@@ -133,6 +133,9 @@ impl Living {
             commits: Vec::new(),
             snapshots: Vec::new(),
         };
+        if birth.seed.is_multiple_of(8) {
+            living.read_only()?;
+        }
         let store = living.open_store()?;
         let found = look::at(&store)?;
         let is_found = |moment: &Moment| *moment.map == found;
@@ -149,6 +152,24 @@ impl Living {
         living.take_mark();
         living.life.found = Arc::clone(living.now());
         Ok(living)
+    }
+
+    /// Who only reads finds one of the moments, too, and leaves the disk alone.
+    fn read_only(&self) -> Result<(), String> {
+        let before = self.file_system.event_count();
+        let options = self.setting.options().file_system(Arc::new(self.file_system.clone()));
+        let store = match Store::open_with("simulated", options.read_only(true)) {
+            Err(Error::Missing { .. }) if self.life.moments[0].map.is_empty() => return Ok(()),
+            opened => opened.map_err(|error| format!("no reader opens it: {}", error.sentence()))?,
+        };
+        let found = look::at(&store)?;
+        drop(store);
+        let changed = self.file_system.event_count() - before;
+        match self.life.moments.iter().any(|moment| *moment.map == found) {
+            _ if changed > 0 => Err(format!("a reader changed {changed} things")),
+            true => Ok(()),
+            false => Err(format!("to a reader {}", look::difference(&found, &self.life.moments))),
+        }
     }
 
     fn open_store(&self) -> Result<Store, String> {
