@@ -172,18 +172,28 @@ pub(crate) fn program(dir: &Path) -> Command {
     command
 }
 
+/// The seed in `LOGKV_SEED`, or a new one, which is printed: a test that fails shows it.
+pub(crate) fn seed() -> u64 {
+    let seed = match std::env::var("LOGKV_SEED") {
+        Ok(text) => text.parse().expect("LOGKV_SEED is a number"),
+        Err(_) => RandomState::new().hash_one(0),
+    };
+    println!("LOGKV_SEED={seed}");
+    seed
+}
+
 /// Numbers without a pattern, the same again from the same seed (SplitMix64, Steele and others 2014).
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Numbers from the seed in `LOGKV_SEED`, or from a new one, which is printed: a test that fails shows it.
+    /// Numbers from the [`seed`].
     pub(crate) fn announced() -> Self {
-        let seed = match std::env::var("LOGKV_SEED") {
-            Ok(text) => text.parse().expect("LOGKV_SEED is a number"),
-            Err(_) => RandomState::new().hash_one(0),
-        };
-        println!("LOGKV_SEED={seed}");
+        Self(seed())
+    }
+
+    /// Numbers from `seed`.
+    pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed)
     }
 

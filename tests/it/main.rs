@@ -27,6 +27,7 @@ mod shell_compact;
 mod shell_dump;
 mod shell_refusals;
 mod shell_scripts;
+mod simulated;
 mod store;
 mod structure;
 mod terminal;

@@ -47,9 +47,11 @@ pub(crate) struct Keydir {
 }
 
 impl Keydir {
-    /// An index without keys.
+    /// An index without keys. Its shards are one until they are written to, as those of a snapshot are.
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(), count: Arc::default() }
+        let empty = Arc::<Shard>::default();
+        let shards = (0..SHARD_COUNT).map(|_| RwLock::new(Arc::clone(&empty))).collect();
+        Self { shards, count: Arc::default() }
     }
 
     /// The number of keys. Where the file is damaged, that of the log only when the damage has been found.

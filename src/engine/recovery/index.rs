@@ -1,6 +1,7 @@
 //! From opened segments to the index: each becomes rows, by its hint or by reading it, and the rows are put in, in log
 //! order. Large stores use every core: first a segment each, then a part of the index each.
 
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -33,8 +34,9 @@ impl Load<'_> {
     /// Puts the records of all segments into the index.
     pub(super) fn index(&mut self, loaded: &[Loaded]) -> Result<()> {
         let total_len = loaded.iter().map(Loaded::uncovered_len).sum();
-        let threads = match std::thread::available_parallelism() {
-            Ok(count) if total_len >= PARALLEL_LEN_MIN => count.get(),
+        // Asking how many cores there are reads files: it takes longer than opening a small store.
+        let threads = match total_len {
+            PARALLEL_LEN_MIN.. => std::thread::available_parallelism().map_or(1, NonZero::get),
             _ => 1,
         };
         let prepared = self.prepare(loaded, threads, total_len)?;

@@ -1,0 +1,242 @@
+//! A disk below a running system: what its files show, and how much of that a power cut leaves.
+//!
+//! Modelled on what POSIX promises, which is less than ext4 does: `fdatasync` of a file makes its bytes and its length
+//! durable, and says nothing of its name; `fsync` of the directory makes names durable, and says nothing of bytes. A name
+//! stands for an inode, and an inode lives on without one.
+
+use std::sync::Arc;
+
+use logkv::fs::StoreFile;
+
+/// The bytes of a file. Copies share them until one is changed.
+pub(crate) type Bytes = Arc<Vec<u8>>;
+
+/// The files of a directory, by name.
+pub(crate) type Image = Vec<(StoreFile, Bytes)>;
+
+/// The number of a file on the disk, counted from 0, whatever its name.
+pub(crate) type InodeId = usize;
+
+/// A call that changed something.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// Makes an empty file, whose number is the next.
+    Create(StoreFile),
+    Write {
+        inode: InodeId,
+        at: usize,
+        bytes: Arc<[u8]>,
+    },
+    Truncate {
+        inode: InodeId,
+        len: usize,
+    },
+    Sync(InodeId),
+    SyncNames,
+    Rename {
+        from: StoreFile,
+        to: StoreFile,
+    },
+    Remove(StoreFile),
+}
+
+/// A change of a file that no sync has made durable.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Write { at: usize, bytes: Arc<[u8]> },
+    Truncate(usize),
+}
+
+impl Change {
+    /// Does the change, of a write `most` bytes at most.
+    pub(crate) fn apply(&self, to: &mut Vec<u8>, most: usize) {
+        match self {
+            Self::Write { at, bytes } => {
+                let end = at + bytes.len().min(most);
+                if to.len() < end {
+                    to.resize(end, 0);
+                }
+                to[*at..end].copy_from_slice(&bytes[..end - at]);
+            }
+            Self::Truncate(len) => to.resize(*len, 0),
+        }
+    }
+}
+
+/// A change of a name that no sync has made durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NameChange {
+    Set(StoreFile, InodeId),
+    Move { from: StoreFile, to: StoreFile, inode: InodeId },
+    Remove(StoreFile),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inode {
+    pub(crate) now: Bytes,
+    pub(crate) durable: Bytes,
+    /// What leads from the durable bytes to those of now.
+    pub(crate) unsynced: Vec<Change>,
+}
+
+/// Names, and the inodes that they stand for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names(Vec<(StoreFile, InodeId)>);
+
+impl Names {
+    pub(crate) fn get(&self, name: StoreFile) -> Option<InodeId> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, inode)| *inode)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (StoreFile, InodeId)> {
+        self.0.iter().copied()
+    }
+
+    pub(crate) fn apply(&mut self, change: NameChange) {
+        match change {
+            NameChange::Set(name, inode) => self.set(name, inode),
+            NameChange::Move { from, to, inode } => {
+                self.remove(from);
+                self.set(to, inode);
+            }
+            NameChange::Remove(name) => self.remove(name),
+        }
+    }
+
+    fn set(&mut self, name: StoreFile, inode: InodeId) {
+        self.remove(name);
+        self.0.push((name, inode));
+    }
+
+    fn remove(&mut self, name: StoreFile) {
+        self.0.retain(|(known, _)| *known != name);
+    }
+}
+
+/// A disk with one directory. Cloning it copies no bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) inodes: Vec<Inode>,
+    pub(crate) names: Names,
+    pub(crate) durable_names: Names,
+    /// What leads from the durable names to those of now.
+    pub(crate) unsynced_names: Vec<NameChange>,
+}
+
+impl Disk {
+    /// A disk that holds these files, and has nothing left to write.
+    pub(crate) fn of(image: &Image) -> Self {
+        let inode = |bytes: &Bytes| Inode {
+            now: Arc::clone(bytes),
+            durable: Arc::clone(bytes),
+            unsynced: Vec::new(),
+        };
+        let names = Names(image.iter().enumerate().map(|(inode, (name, _))| (*name, inode)).collect());
+        Self {
+            inodes: image.iter().map(|(_, bytes)| inode(bytes)).collect(),
+            durable_names: names.clone(),
+            names,
+            unsynced_names: Vec::new(),
+        }
+    }
+
+    /// The files as the running system shows them, in an order of their names.
+    pub(crate) fn image(&self) -> Image {
+        sorted(self.names.iter().map(|(name, inode)| (name, Arc::clone(&self.inodes[inode].now))).collect())
+    }
+
+    /// Does what was called. The caller has seen to it that it can be done.
+    pub(crate) fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Create(name) => {
+                self.inodes.push(Inode::default());
+                self.rename(NameChange::Set(*name, self.inodes.len() - 1));
+            }
+            Event::Write { inode, at, bytes } => {
+                self.change(*inode, Change::Write { at: *at, bytes: Arc::clone(bytes) });
+            }
+            Event::Truncate { inode, len } => self.change(*inode, Change::Truncate(*len)),
+            Event::Sync(inode) => {
+                let inode = &mut self.inodes[*inode];
+                inode.durable = Arc::clone(&inode.now);
+                inode.unsynced.clear();
+            }
+            Event::SyncNames => {
+                self.durable_names = self.names.clone();
+                self.unsynced_names.clear();
+            }
+            Event::Rename { from, to } => {
+                let inode = self.names.get(*from).expect("what is renamed is there");
+                self.rename(NameChange::Move { from: *from, to: *to, inode });
+            }
+            Event::Remove(name) => self.rename(NameChange::Remove(*name)),
+        }
+    }
+
+    fn change(&mut self, inode: InodeId, change: Change) {
+        let inode = &mut self.inodes[inode];
+        change.apply(Arc::make_mut(&mut inode.now), usize::MAX);
+        inode.unsynced.push(change);
+    }
+
+    fn rename(&mut self, change: NameChange) {
+        self.names.apply(change);
+        self.unsynced_names.push(change);
+    }
+}
+
+/// A number of a name's own.
+pub(crate) fn rank(name: StoreFile) -> (u64, u64) {
+    match name {
+        StoreFile::Lock => (0, 0),
+        StoreFile::Manifest => (1, 0),
+        StoreFile::ManifestNew => (2, 0),
+        StoreFile::Config => (3, 0),
+        StoreFile::Keydir => (4, 0),
+        StoreFile::KeydirNew => (5, 0),
+        StoreFile::Segment(id) => (6, id.0),
+        StoreFile::Hint(id) => (7, id.0),
+    }
+}
+
+/// The files in one order, so that equal directories are equal images.
+pub(crate) fn sorted(mut image: Image) -> Image {
+    image.sort_by_key(|(name, _)| rank(*name));
+    image
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(inode: InodeId, at: usize, bytes: &[u8]) -> Event {
+        Event::Write { inode, at, bytes: bytes.into() }
+    }
+
+    #[test]
+    fn a_sync_of_a_file_makes_its_bytes_durable_and_not_its_name() {
+        let mut disk = Disk::default();
+        disk.apply(&Event::Create(StoreFile::ManifestNew));
+        disk.apply(&write(0, 0, b"text"));
+        assert!(disk.inodes[0].durable.is_empty());
+        disk.apply(&Event::Sync(0));
+        assert_eq!(*disk.inodes[0].durable, b"text");
+        assert_eq!(disk.durable_names.get(StoreFile::ManifestNew), None);
+        disk.apply(&Event::SyncNames);
+        assert_eq!(disk.durable_names.get(StoreFile::ManifestNew), Some(0));
+    }
+
+    #[test]
+    fn a_rename_is_durable_with_the_directory_alone() {
+        let mut disk = Disk::of(&vec![
+            (StoreFile::Manifest, Arc::new(b"old".to_vec())),
+            (StoreFile::ManifestNew, Arc::new(b"new".to_vec())),
+        ]);
+        disk.apply(&Event::Rename { from: StoreFile::ManifestNew, to: StoreFile::Manifest });
+        assert_eq!(disk.names.get(StoreFile::Manifest), Some(1));
+        assert_eq!(disk.names.get(StoreFile::ManifestNew), None);
+        assert_eq!(disk.durable_names.get(StoreFile::Manifest), Some(0));
+        disk.apply(&Event::SyncNames);
+        assert_eq!(disk.durable_names.get(StoreFile::Manifest), Some(1));
+    }
+}

@@ -1,0 +1,142 @@
+//! What is done to a store, drawn from a seed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use logkv::{ManualClock, Options, ReadWith, Sync};
+
+use crate::common::Random;
+
+/// Keys are few, so that they are written again and again.
+const KEY_COUNT: u64 = 9;
+
+/// Key number `number`: most are short, one is long.
+pub(crate) fn key(number: u64) -> Vec<u8> {
+    match number {
+        0 => vec![0xff; 120],
+        _ => vec![b'k', b'0' + number as u8],
+    }
+}
+
+/// All of them.
+pub(crate) fn keys() -> impl Iterator<Item = Vec<u8>> {
+    (0..KEY_COUNT).map(key)
+}
+
+/// A key's number, and how many bytes are put there; `None` is a delete.
+pub(crate) type Change = (u64, Option<u64>);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Put(Change),
+    Delete(u64),
+    /// All at once.
+    Write(Vec<Change>),
+    /// Each by itself, and then all are waited for.
+    Submit(Vec<Change>),
+    Sync,
+    Rotate,
+    /// Compacts so many segments from the one at this place on, as far as they are sealed; until a stage is reached.
+    Compact(u64, u64, Option<u64>),
+    CompactDue,
+    CompactAll,
+    Snapshot,
+    /// Looks at everything.
+    Read,
+    Reopen,
+    /// Closes and opens twice: the second time must change nothing.
+    Idle,
+}
+
+impl Step {
+    fn random(random: &mut Random) -> Self {
+        let change = |random: &mut Random| {
+            let len = match random.below(12) {
+                0 => 200 + random.below(500),
+                _ => random.below(40),
+            };
+            (random.below(KEY_COUNT), (random.below(4) > 0).then_some(len))
+        };
+        let changes = |random: &mut Random| (0..random.below(5)).map(|_| change(random)).collect();
+        match random.below(40) {
+            0..12 => Self::Put((random.below(KEY_COUNT), Some(random.below(60)))),
+            12..17 => Self::Delete(random.below(KEY_COUNT)),
+            17..22 => Self::Write(changes(random)),
+            22..25 => Self::Submit(changes(random)),
+            25..27 => Self::Sync,
+            27..30 => Self::Rotate,
+            30..32 => Self::Compact(random.below(8), 1 + random.below(4), None),
+            32 => Self::Compact(random.below(8), 1 + random.below(4), Some(random.below(4))),
+            33 => Self::CompactDue,
+            34 => Self::CompactAll,
+            35 => Self::Snapshot,
+            36 | 37 => Self::Read,
+            38 => Self::Reopen,
+            _ => Self::Idle,
+        }
+    }
+
+    /// Some steps.
+    pub(crate) fn some(random: &mut Random, count: u64) -> Vec<Self> {
+        (0..count).map(|_| Self::random(random)).collect()
+    }
+}
+
+/// How a store is opened. All who open the same store open it like this.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) sync: Sync,
+    pub(crate) read_with: ReadWith,
+    pub(crate) segment_len_max: u64,
+    pub(crate) checkpoint_records: u64,
+    /// Whether KEYDIR can be mapped.
+    pub(crate) maps: bool,
+}
+
+impl Setting {
+    fn random(random: &mut Random) -> Self {
+        // KEYDIR takes 28 KiB for no key at all: most states do without.
+        let has_keydir = random.below(16) == 0;
+        Self {
+            sync: match random.below(8) {
+                0..3 => Sync::Always,
+                3..6 => Sync::Never,
+                // Longer than any run: what is synced in the background is synced by steps here.
+                6 => Sync::Every(Duration::from_secs(3600)),
+                _ => Sync::Buffered(random.below(1000) as usize),
+            },
+            read_with: if random.below(4) == 0 { ReadWith::Pread } else { ReadWith::Mmap },
+            segment_len_max: 128 + random.below(700),
+            checkpoint_records: if has_keydir { 1 } else { u64::MAX },
+            maps: has_keydir && random.below(4) > 0,
+        }
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options::new()
+            .sync(self.sync)
+            .read_with(self.read_with)
+            .segment_len_max(self.segment_len_max)
+            .checkpoint_records(self.checkpoint_records)
+            .background(false)
+            .clock(Arc::new(ManualClock::at(1_000)))
+    }
+}
+
+/// The life of a store from the first file on.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) setting: Setting,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The plan of `seed`.
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut random = Random::seeded(seed);
+        let setting = Setting::random(&mut random);
+        let count = 5 + random.below(30);
+        Self { seed, setting, steps: Step::some(&mut random, count) }
+    }
+}
