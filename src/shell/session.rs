@@ -155,7 +155,8 @@ impl Session {
         let progress = Arc::new(self.progress("reading the log"));
         let seen = Arc::clone(&progress);
         let options = options.on_open_progress(Arc::new(move |at| seen.at(at.done_len, at.total_len)));
-        let opened = Store::open_with(&self.dir, options);
+        // Opening looks at no flag; and a crash in it is an ordinary one.
+        let opened = self.interrupt.ending(|| Store::open_with(&self.dir, options));
         // The store keeps its options, and so the bar.
         progress.clear();
         let store = opened.map_err(|error| Failure::open(&error))?;
