@@ -331,7 +331,11 @@ impl Session {
             Input::stdin()?.wait(&self.interrupt).and_then(|()| io::stdin().read_line(&mut answer));
         self.asked += started.elapsed();
         match answered {
-            Ok(0) => Ok(None),
+            Ok(0) => {
+                // Ctrl-D leaves the cursor behind the question.
+                writeln!(io::stderr())?;
+                Ok(None)
+            }
             Ok(_) => Ok(Some(answer.trim().to_owned())),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 writeln!(io::stderr())?;
