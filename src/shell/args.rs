@@ -27,7 +27,7 @@ logkv.toml in DIR; a flag wins.";
 
 /// A key-value store in a directory, and the shell that shows every byte of it.
 #[derive(Debug, Parser)]
-#[command(name = "logkv", version, max_term_width = 80, after_help = EXAMPLES, disable_help_flag = true)]
+#[command(name = "logkv", version, max_term_width = 80, after_help = EXAMPLES, disable_help_flag = true, disable_version_flag = true)]
 // Of a flag given twice the last one counts: aliases of the user's own shell can be overruled.
 #[command(args_override_self = true)]
 pub struct Args {
@@ -97,6 +97,9 @@ pub struct Args {
     /// Prints this help
     #[arg(short, long, action = ArgAction::HelpShort)]
     help: Option<bool>,
+    /// Prints the version
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
     /// What the flags of the engine's options were given.
     #[arg(skip)]
     matches: ArgMatches,

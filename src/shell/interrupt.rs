@@ -6,12 +6,18 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use signal_hook::consts::{SIGINT, SIGXFSZ};
+use signal_hook::flag::{register, register_conditional_shutdown};
+
 use super::failure::Failure;
+use super::tally::INTERRUPTED;
 
 /// Whether Ctrl-C was pressed since the command began.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     is_set: Arc<AtomicBool>,
+    /// Whether it ends the process at once.
+    ends: Arc<AtomicBool>,
     /// Readable once it was pressed: a signal between a look at the flag and the wait after it would else be lost.
     wake: Option<Arc<UnixStream>>,
 }
@@ -19,14 +25,15 @@ pub struct Interrupt {
 impl Interrupt {
     /// A flag that SIGINT sets from now on, in place of ending the process in the middle of a write.
     pub fn install() -> io::Result<Self> {
-        let is_set = Arc::default();
-        signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&is_set))?;
+        let (is_set, ends) = (Arc::default(), Arc::default());
+        register_conditional_shutdown(SIGINT, INTERRUPTED.into(), Arc::clone(&ends))?;
+        register(SIGINT, Arc::clone(&is_set))?;
         let (wake, waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        signal_hook::low_level::pipe::register(signal_hook::consts::SIGINT, waker)?;
+        signal_hook::low_level::pipe::register(SIGINT, waker)?;
         // A file that reaches the limit of `ulimit -f` would end the process; now it is an error of the write.
-        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
-        Ok(Self { is_set, wake: Some(Arc::new(wake)) })
+        register(SIGXFSZ, Arc::default())?;
+        Ok(Self { is_set, ends, wake: Some(Arc::new(wake)) })
     }
 
     /// Forgets a Ctrl-C that came before the command that starts now.
@@ -36,6 +43,14 @@ impl Interrupt {
             while matches!(wake.as_ref().read(&mut pressed), Ok(1..)) {}
         }
         self.is_set.store(false, Ordering::Relaxed);
+    }
+
+    /// What `run` returns, unless it is pressed meanwhile: that ends the process at once.
+    pub fn ending<T>(&self, run: impl FnOnce() -> T) -> T {
+        self.ends.store(true, Ordering::Relaxed);
+        let result = run();
+        self.ends.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Whether it was pressed.

@@ -155,7 +155,8 @@ impl Session {
         let progress = Arc::new(self.progress("reading the log"));
         let seen = Arc::clone(&progress);
         let options = options.on_open_progress(Arc::new(move |at| seen.at(at.done_len, at.total_len)));
-        let opened = Store::open_with(&self.dir, options);
+        // Opening looks at no flag; and a crash in it is an ordinary one.
+        let opened = self.interrupt.ending(|| Store::open_with(&self.dir, options));
         // The store keeps its options, and so the bar.
         progress.clear();
         let store = opened.map_err(|error| Failure::open(&error))?;
@@ -330,7 +331,11 @@ impl Session {
             Input::stdin()?.wait(&self.interrupt).and_then(|()| io::stdin().read_line(&mut answer));
         self.asked += started.elapsed();
         match answered {
-            Ok(0) => Ok(None),
+            Ok(0) => {
+                // Ctrl-D leaves the cursor behind the question.
+                writeln!(io::stderr())?;
+                Ok(None)
+            }
             Ok(_) => Ok(Some(answer.trim().to_owned())),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 writeln!(io::stderr())?;

@@ -1,5 +1,8 @@
 //! What the exit code says.
 
+/// The exit code after Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+
 /// What has gone wrong so far, for the exit code.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
@@ -22,7 +25,7 @@ impl Tally {
     pub fn code(self) -> u8 {
         match self {
             Self { broken_pipe: true, .. } => 0,
-            Self { interrupted: true, .. } => 130,
+            Self { interrupted: true, .. } => INTERRUPTED,
             Self { corrupt: true, .. } => 4,
             Self { unopened: true, .. } => 3,
             Self { misused: true, .. } => 2,

@@ -287,6 +287,32 @@ fn an_interrupt_ends_a_script_with_130_and_keeps_every_acknowledged_write() {
 }
 
 #[test]
+fn an_interrupt_ends_a_long_opening_at_once_and_harms_nothing() {
+    const COUNT: u64 = 200_000;
+    let dir = scratch();
+    let store = dir.path().join("store");
+    let puts: String = (0..COUNT).map(|n| format!("put key{n:06} v\n")).collect();
+    fs::write(dir.path().join("script"), puts).expect("a file can be written");
+    let written = program(dir.path()).args(["--sync", "never", "store", "-f", "script"]).status();
+    assert!(written.expect("the program starts").success());
+    fs::remove_file(store.join("KEYDIR")).expect("it is there");
+    let mut child = program(dir.path())
+        .args(["store", "count"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // The lock is the first thing that opening takes, and it says whose it is.
+    let pid = child.id().to_string();
+    while fs::read_to_string(store.join("LOCK")).expect("it is there").trim() != pid {
+        assert_eq!(child.try_wait().expect("it is a child"), None, "it opens the store");
+    }
+    interrupt(&child);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(130), &b""[..]));
+    assert_eq!(open(&store).len(), COUNT);
+}
+
+#[test]
 fn a_long_script_of_large_values_takes_memory_for_its_keys_alone() {
     let dir = scratch();
     let mut child = program(dir.path())

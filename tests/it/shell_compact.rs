@@ -179,7 +179,9 @@ fn a_damaged_segment_is_left_alone_and_said_to_be() {
         // The value of the first record.
         bytes[64 + 40] ^= 1;
         fs::write(&path, bytes).expect("it can be written");
-        for command in ["compact 1", "compact 1 --dry-run", "compact", "segments", "dump-segment 1"] {
+        for command in
+            ["compact 1", "compact 1 --dry-run", "compact", "segments", "dump-segment 1", "compact --all"]
+        {
             transcript.run(&format!("-m table --width 80 {dir} {command}"));
         }
     }
@@ -231,7 +233,7 @@ fn a_person_goes_from_step_to_step_with_enter() {
     person.sees_at_end(PROMPT).enters("compact 1 --step");
     person.sees_at_end("Enter copies what is needed into new files, q cancels:").enters("");
     person.sees_at_end("Enter makes the new files durable (fsync), q cancels:").enters("");
-    person.sees_at_end("Enter commits: MANIFEST is replaced, q cancels:").enters("");
+    person.sees_at_end("Enter commits (replaces MANIFEST), q cancels:").enters("");
     person.sees_at_end("Enter removes the old files:").enters("");
     person.sees("compacted segment 1 into nothing").sees_at_end(PROMPT);
     person.types(CTRL_D);
@@ -247,18 +249,29 @@ fn q_before_the_commit_calls_a_compaction_off_and_leaves_no_trace() {
     let before = segments(&open(&dir.path().join("d")));
     let mut person = Person::at_terminal(dir.path(), &["d"], &[], (40, 100));
     person.sees_at_end(PROMPT).enters("compact 1 --step").sees_at_end("q cancels:").enters("");
-    person.sees("copied").sees_at_end("q cancels:").enters("q");
-    person.sees("cancelled: nothing was changed").sees_at_end(PROMPT).types(CTRL_D);
+    person.sees("copied").sees_at_end("q cancels:").enters("stop").sees("q cancels: stop");
+    person.sees_at_end("Enter makes the new files durable (fsync), q cancels:").enters("q");
+    person.sees("cancelled: nothing was compacted").sees_at_end(PROMPT).types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
     assert_eq!(segments(&open(&dir.path().join("d"))), before);
 }
 
 #[test]
-fn ctrl_c_stops_a_compaction_with_130_and_tells_that_nothing_was_changed() {
+fn ctrl_d_at_a_step_calls_a_compaction_off_and_is_told_so_on_a_line_of_its_own() {
+    let dir = crate::common::scratch();
+    write_history(&dir.path().join("d"));
+    let mut person = Person::at_terminal(dir.path(), &["d"], &[], (40, 100));
+    person.sees_at_end(PROMPT).enters("compact 1 --step").sees_at_end("q cancels:").types(CTRL_D);
+    person.sees("q cancels: \ncancelled: nothing was compacted").sees_at_end(PROMPT).types(CTRL_D);
+    assert_eq!(person.sees_it_end(), Some(0));
+}
+
+#[test]
+fn ctrl_c_stops_a_compaction_with_130_and_tells_that_nothing_was_compacted() {
     let dir = crate::common::scratch();
     write_history(&dir.path().join("d"));
     let mut person = Person::at_terminal(dir.path(), &["d", "compact", "1", "--step"], &[], (40, 100));
-    person.sees_at_end("q cancels:").types(CTRL_C).sees("error: interrupted: nothing was changed");
+    person.sees_at_end("q cancels:").types(CTRL_C).sees("error: interrupted: nothing was compacted");
     assert_eq!(person.sees_it_end(), Some(130));
     assert!(segment_path(&dir.path().join("d"), 1).exists(), "it is still there");
 }

@@ -260,7 +260,8 @@ impl Summary {
                 writeln!(out)?;
                 self.sums.write_table(out)?;
                 let (freed, before) = (units::bytes(self.freed_len), units::bytes(self.bytes_before));
-                writeln!(out, "compact would free {freed} of {before}; nothing was changed")
+                let freed = format!("compact would free {freed} of {before}; nothing was changed");
+                writeln!(out, "{}", wrap(&freed, out.look.width))
             }
             Mode::Plain | Mode::Raw => {
                 for (name, number) in self.named() {

@@ -8,7 +8,7 @@ mod text;
 
 use std::ops::ControlFlow;
 
-use logkv::{Compact, CompactionEvent, Error, SegmentId, SegmentState};
+use logkv::{Compact, CompactionEvent, CompactionStage, Error, SegmentId};
 
 pub use self::text::{len_after, percent_dead};
 
@@ -81,10 +81,7 @@ impl<'a> Request<'a> {
             Error::NoSuchSegment { segment } => {
                 self.point_at(segment, segments::with_known(error.into(), session.dir()))
             }
-            Error::NotCompactable { segment, .. } => {
-                let failure = self.point_at(segment, error.into());
-                if is_active(session, segment) { failure.hint("rotate seals it") } else { failure }
-            }
+            Error::NotCompactable { segment, .. } => self.point_at(segment, error.into()),
             error => error.into(),
         }
     }
@@ -98,11 +95,6 @@ impl<'a> Request<'a> {
     }
 }
 
-fn is_active(session: &Session, segment: SegmentId) -> bool {
-    let known = session.store().ok().and_then(|store| store.segments().ok()).unwrap_or_default();
-    known.iter().any(|stats| stats.id == segment && stats.state == SegmentState::Active)
-}
-
 /// Runs `compact`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let request = Request::of(invocation)?;
@@ -112,7 +104,10 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let mut watch = Watch::new(session, &request);
     let compacted = session.store()?.compact_with(&request.what, &mut |event| watch.observe(session, &event));
     watch.progress.clear();
-    let report = compacted.map_err(|error| request.failure(error, session))?;
+    let report = compacted.map_err(|error| match error {
+        Error::Damaged { segment, .. } => Failure::from(error).hint(text::done_around(segment, &watch.done)),
+        error => request.failure(error, session),
+    })?;
     if let Some(failure) = watch.failure.take_if(|failure| failure.kind != Kind::Interrupted) {
         return Err(failure);
     }
@@ -138,6 +133,8 @@ struct Watch {
     failure: Option<Failure>,
     /// Whether a person said not to go on.
     is_declined: bool,
+    /// The segments that are gone: a failure leaves no report of them.
+    done: Vec<SegmentId>,
 }
 
 impl Watch {
@@ -147,11 +144,15 @@ impl Watch {
             steps: request.is_stepwise.then(|| Steps::new(session)),
             failure: None,
             is_declined: false,
+            done: Vec::new(),
         }
     }
 
     /// Whether the compaction goes on.
     fn observe(&mut self, session: &mut Session, event: &CompactionEvent<'_>) -> ControlFlow<()> {
+        if let CompactionEvent::Reached(CompactionStage::Removed, run) = event {
+            self.done.extend(&run.segments);
+        }
         match (event, &self.steps) {
             (CompactionEvent::Reached(stage, run), Some(steps)) => match steps.reach(session, *stage, run) {
                 Ok(goes_on) => self.is_declined |= !goes_on,

@@ -38,8 +38,15 @@ impl Steps {
         write(&mut session.out, text, stage == CompactionStage::Planned, run)?;
         let Some(next) = text.next.filter(|_| self.waits) else { return Ok(true) };
         let cancel = if text.can_cancel { ", q cancels" } else { "" };
-        let answer = session.ask(&format!("Enter {next}{cancel}: "))?;
-        let goes_on = answer.is_some_and(|answer| !matches!(answer.as_str(), "q" | "quit" | "n" | "no"));
+        let question = format!("Enter {next}{cancel}: ");
+        // What was not understood must not commit anything: it is asked again.
+        let goes_on = loop {
+            match session.ask(&question)?.as_deref() {
+                Some("" | "y" | "yes") => break true,
+                None | Some("q" | "quit" | "n" | "no") => break false,
+                Some(_) => {}
+            }
+        };
         Ok(goes_on || !text.can_cancel)
     }
 }

@@ -1,10 +1,11 @@
 //! What compaction does, in words: for people, and for programs.
 
 use logkv::{
-    CompactionReason, CompactionReport, CompactionRun, CompactionStage, Decision, Dropped, Kept,
+    CompactionReason, CompactionReport, CompactionRun, CompactionStage, Decision, Dropped, Kept, SegmentId,
     SegmentStats, Tallies,
 };
 
+use crate::shell::segments;
 use crate::shell::units;
 
 /// How much of a segment's records is dead, in percent of their bytes.
@@ -85,10 +86,20 @@ pub fn why(decision: Decision) -> String {
 /// What was done before a compaction was broken off.
 pub fn done_before(report: &CompactionReport) -> String {
     match report.runs.len() {
-        0 => "nothing was changed".to_owned(),
-        1 => "what is told above was done before, and nothing else was changed".to_owned(),
-        count => format!("these {count} runs were done before, and nothing else was changed"),
+        0 => "nothing was compacted".to_owned(),
+        1 => "what is told above was done before, and nothing else was compacted".to_owned(),
+        count => format!("these {count} runs were done before, and nothing else was compacted"),
     }
+}
+
+/// What was done around `damaged`, which stays as it is: the segments `done` are gone.
+pub fn done_around(damaged: SegmentId, done: &[SegmentId]) -> String {
+    let rest = match done {
+        [] => "nothing was compacted".to_owned(),
+        [_] => format!("{} was compacted", segments::names(done)),
+        _ => format!("{} were compacted", segments::names(done)),
+    };
+    format!("segment {damaged} stays as it is; {rest}")
 }
 
 /// A stage of a compaction, in words.
@@ -111,8 +122,8 @@ pub fn stage(stage: CompactionStage) -> &'static StageText {
     match stage {
         CompactionStage::Planned => &StageText {
             name: "planned",
-            now: "nothing was changed yet",
-            crash: "a crash here leaves nothing",
+            now: "nothing was compacted yet",
+            crash: "a crash here leaves all as it is",
             next: Some("copies what is needed into new files"),
             can_cancel: true,
         },
@@ -127,7 +138,7 @@ pub fn stage(stage: CompactionStage) -> &'static StageText {
             name: "synced",
             now: "the new files are durable",
             crash: "a crash here still leaves orphans alone, which the next open removes",
-            next: Some("commits: MANIFEST is replaced"),
+            next: Some("commits (replaces MANIFEST)"),
             can_cancel: true,
         },
         CompactionStage::Committed => &StageText {
@@ -144,5 +155,20 @@ pub fn stage(stage: CompactionStage) -> &'static StageText {
             next: None,
             can_cancel: false,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_around_damage_is_told() {
+        let told = |done: &[u64]| {
+            done_around(SegmentId(5), &done.iter().copied().map(SegmentId).collect::<Vec<_>>())
+        };
+        assert_eq!(told(&[]), "segment 5 stays as it is; nothing was compacted");
+        assert_eq!(told(&[4]), "segment 5 stays as it is; segment 4 was compacted");
+        assert_eq!(told(&[1, 2, 9]), "segment 5 stays as it is; segments 1 to 2, 9 were compacted");
     }
 }
