@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::common::{files, open, quick, scratch, segment_path, value};
-use logkv::{Error, SegmentId, Store};
+use crate::common::{files, hint_path, open, quick, scratch, segment_path, value};
+use logkv::{Compact, Error, SegmentId, Store};
 
 /// A daemon that changes its own directory sees the same: a path that the store was opened by names something else.
 #[test]
@@ -68,4 +68,18 @@ fn a_directory_with_nothing_but_derived_files_is_one_without_a_store() {
     store.put("k", "v").expect("a put");
     store.close().expect("closes");
     assert_eq!(value(&open(dir.path()), "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn a_directory_under_the_name_of_a_hint_whose_segment_is_gone_does_not_block_opening() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for value in ["old", "new"] {
+        store.put("k", value).expect("a put");
+        store.rotate().expect("rotates");
+    }
+    store.compact(&Compact::All).expect("compacts");
+    drop(store);
+    fs::create_dir(hint_path(dir.path(), 1)).expect("a directory");
+    assert_eq!(value(&open(dir.path()), "k").as_deref(), Some("new"));
 }

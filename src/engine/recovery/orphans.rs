@@ -34,9 +34,12 @@ impl Load<'_> {
         self.report.orphans_removed.sort();
         self.report.strangers.sort();
         for id in file::hinted(&*directory)? {
-            if !is_listed(id) && !self.report.strangers.contains(&id) {
-                hint::remove(&self.home, id)
-                    .map_err(Error::io("remove", directory.path(StoreFile::Hint(id))))?;
+            if is_listed(id) || self.report.strangers.contains(&id) {
+                continue;
+            }
+            // What is derived never blocks opening, whatever lies there under its name.
+            if let Err(error) = hint::remove(&self.home, id) {
+                tracing::warn!(segment = id.0, %error, "the hint of a segment that is gone cannot be removed");
             }
         }
         if self.report.orphans_removed.is_empty() {
