@@ -57,7 +57,11 @@ impl Compactor {
         Self {
             state,
             log,
-            policy: options.compaction.clone(),
+            policy: CompactionPolicy {
+                // Else small neighbours that fill one segment would never become one.
+                run_len_max: options.compaction.run_len_max.max(options.segment_len_max),
+                ..options.compaction.clone()
+            },
             segment_len_max: options.segment_len_max,
             busy: Mutex::new(()),
             runs_in: Mutex::new(None),
