@@ -27,6 +27,7 @@ mod shell;
 mod shell_compact;
 mod shell_dump;
 mod shell_refusals;
+mod shell_repair;
 mod shell_scripts;
 mod simulated;
 mod store;
