@@ -50,6 +50,8 @@ pub(super) struct Merge {
     /// Sources whose next key has to be looked for.
     behind: Vec<(usize, End)>,
     has_begun: [bool; 2],
+    /// What cannot be given, as nobody knows where it belongs: told first.
+    unnamed: Vec<Error>,
 }
 
 /// Where a source stands: at which key. Its number parts it from a source that has a dead record of the same key.
@@ -153,6 +155,7 @@ impl Merge {
     pub(super) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
         let sources = frozen.ordered()?.into_iter().map(|source| Source::new(source, range));
         Ok(Self {
+            unnamed: frozen.unnamed()?,
             sources: sources.collect::<Result<_>>()?,
             frozen,
             fronts: BTreeMap::new(),
@@ -164,6 +167,9 @@ impl Merge {
 
     /// What comes next from `end`.
     pub(super) fn next(&mut self, end: End) -> Option<Result<Record>> {
+        if let Some(error) = self.unnamed.pop() {
+            return Some(Err(error));
+        }
         if !std::mem::replace(&mut self.has_begun[end as usize], true) {
             self.behind.extend((0..self.sources.len()).map(|source| (source, end)));
         }
