@@ -97,28 +97,32 @@ fn figures_equal_a_recount_after_random_writes_beside_the_background() {
 #[test]
 fn values_stay_right_while_places_of_removed_segments_are_dealt_out_again_under_snapshots_and_readers() {
     const KEYS: u64 = 8;
+    const READERS: usize = 4;
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(u64::MAX)).expect("opens");
     let round_done = AtomicU64::new(0);
     let is_done = AtomicBool::new(false);
     let name = |key: u64| format!("key{key}");
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_done.load(Ordering::Relaxed) {
-                for key in 0..KEYS {
-                    let before = round_done.load(Ordering::SeqCst);
-                    let Some(value) = store.get(name(key)).expect("reads") else {
-                        assert!(before < KEYS, "key {key} is missing after round {before}");
-                        continue;
-                    };
-                    let [of, round] = [&value[..8], &value[8..]]
-                        .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
-                    assert_eq!(of, key, "the value of another key");
-                    // It is written every eighth round.
-                    assert!(round + KEYS > before, "key {key} is {round} after round {before}");
+        // More than there are cores: a reader that is put off in the middle of a look is the one that may be misled.
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    for key in 0..KEYS {
+                        let before = round_done.load(Ordering::SeqCst);
+                        let Some(value) = store.get(name(key)).expect("reads") else {
+                            assert!(before < KEYS, "key {key} is missing after round {before}");
+                            continue;
+                        };
+                        let [of, round] = [&value[..8], &value[8..]]
+                            .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
+                        assert_eq!(of, key, "the value of another key");
+                        // It is written every eighth round.
+                        assert!(round + KEYS > before, "key {key} is {round} after round {before}");
+                    }
                 }
-            }
-        });
+            });
+        }
         let mut held = None;
         for round in 1..=1200_u64 {
             let key = round % KEYS;

@@ -18,6 +18,8 @@ mod killed;
 mod machine;
 mod model;
 mod person;
+#[cfg(feature = "planted")]
+mod planted;
 mod power;
 mod readers;
 mod readme;

@@ -22,7 +22,7 @@ use super::format::manifest::Manifest;
 use super::fs::{Directory, FileSystem, ForkGuard, Lock, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::{Options, Sync};
-use super::plant::{Plant, planted};
+use super::plant::{Plant, planted, unless};
 use super::segment::{Segment, SegmentWriter};
 use super::state::{Frozen, State};
 use crate::error::{Error, Result};
@@ -218,10 +218,8 @@ impl Log {
             return Ok(());
         }
         let mut writer = self.lock()?;
-        if let Some(lost) = writer.loss_of(ticket.waits_for, ticket.losses)
-            && !planted(Plant::LossNotTold)
-        {
-            return Err(lost);
+        if let Some(lost) = writer.loss_of(ticket.waits_for, ticket.losses) {
+            return unless(Plant::LossNotTold, || Err(lost));
         }
         if writer.written.seq < ticket.waits_for {
             writer.usable()?;
