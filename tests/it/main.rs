@@ -8,6 +8,7 @@ mod concurrency;
 mod damage;
 mod damaged_runs;
 mod directory;
+mod dozing;
 mod faults;
 mod fork;
 mod format;
