@@ -7,7 +7,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 /// Nobody else uses it, and who has no handler for it ignores it.
 const SIGNAL: libc::c_int = libc::SIGURG;
 /// Long enough for others to write, seal and compact.
-const DOZE_NS: i64 = 5_000_000;
+const DOZE_NS: i64 = 15_000_000;
 
 extern "C" fn doze(_signal: libc::c_int) {
     let time = libc::timespec { tv_sec: 0, tv_nsec: DOZE_NS };

@@ -111,14 +111,14 @@ impl Drop for Run {
     }
 }
 
-/// Runs the tests that `filters` name, all if there are none, one after another until one fails, with `variables` in the
+/// Runs the tests that `filters` name, all if there are none, until one fails, with `variables` in the
 /// environment.
 fn outcome_of(variables: &[(&str, &str)], filters: &[&str], limit: Duration) -> Outcome {
     let dir = scratch();
     let said = dir.path().join("said");
     let output = File::create(&said).expect("a file");
     let mut command = Command::new(std::env::current_exe().expect("this program has a name"));
-    command.args(["--test-threads", "1", "--skip", "planted::"]).args(filters);
+    command.args(["--skip", "planted::"]).args(filters).env("RUST_TEST_THREADS", "1");
     // What a test that is killed leaves behind goes with the directory.
     command.env("TMPDIR", dir.path()).env_remove("LOGKV_PLANT").envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
@@ -156,12 +156,16 @@ fn killer(plant: &str) -> Outcome {
     }
 }
 
+fn core_count() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The outcome for each mistake, and how long it took, in seconds.
 fn killers() -> Vec<(Outcome, f64)> {
     let next = AtomicUsize::new(0);
     let found: Vec<_> = PLANTS.iter().map(|_| Mutex::default()).collect();
     thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..core_count() {
             scope.spawn(|| {
                 while let Some((index, (plant, _))) =
                     PLANTS.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed))
@@ -205,7 +209,9 @@ fn the_tests_that_see_mistakes_pass_where_none_is_made() {
     let suspects: BTreeSet<_> = SUSPECTS.iter().flat_map(|(_, tests)| *tests).copied().collect();
     let suspects: Vec<_> = suspects.into_iter().collect();
     // Enough to see that they can pass: how often they do is for them to find out.
-    let variables = [("LOGKV_CRASH_STATES", "5000"), ("LOGKV_CUTS", "2")];
+    let threads = core_count().to_string();
+    let variables =
+        [("LOGKV_CRASH_STATES", "5000"), ("LOGKV_CUTS", "2"), ("RUST_TEST_THREADS", threads.as_str())];
     assert_eq!(outcome_of(&variables, &suspects, ALL_MAX), Outcome::Survived);
 }
 
@@ -222,4 +228,11 @@ fn each_mistake_has_its_suspects_and_each_suspect_is_a_test() {
     for test in SUSPECTS.iter().flat_map(|(_, tests)| *tests) {
         assert!(listed.contains(test), "{test}");
     }
+}
+
+#[test]
+fn readme_tells_how_many_mistakes_there_are() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
+    assert!(readme.contains(&format!("makes {} deliberate mistakes", PLANTS.len())));
 }
