@@ -8,6 +8,7 @@ mod concurrency;
 mod damage;
 mod damaged_runs;
 mod directory;
+mod dozing;
 mod faults;
 mod fork;
 mod format;
@@ -18,6 +19,8 @@ mod killed;
 mod machine;
 mod model;
 mod person;
+#[cfg(feature = "planted")]
+mod planted;
 mod power;
 mod readers;
 mod readme;

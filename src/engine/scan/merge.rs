@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::Candidates;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Record, Rows, Segment};
 use crate::engine::state::{Frozen, address_of};
 use crate::engine::value::Value;
@@ -72,6 +73,9 @@ impl Source {
             Bound::Unbounded => 0,
         };
         let to = match range.end_bound() {
+            Bound::Included(to) if planted(Plant::ScanEndLost) => {
+                rows.partition_point(&segment, |key| key < to)?
+            }
             Bound::Included(to) => rows.partition_point(&segment, |key| key <= to)?,
             Bound::Excluded(to) => rows.partition_point(&segment, |key| key < to)?,
             Bound::Unbounded => rows.len(),
@@ -102,7 +106,8 @@ impl Source {
             if let Some(row) = self.next_row(end) {
                 return Some(self.segment.read(row.at).map(|record| {
                     let key = record.key();
-                    (key, if frozen.state.has_expired(&record) { Head::Passed } else { Head::Live(record) })
+                    let is_passed = frozen.state.has_expired(&record) && !planted(Plant::ScanShowsExpired);
+                    (key, if is_passed { Head::Passed } else { Head::Live(record) })
                 }));
             }
             let passed = match self.look_ahead(frozen, end)? {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{SegmentSet, State, address_of};
 use crate::engine::keydir::{Candidates, Snapshot};
 use crate::engine::location::SegmentId;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Record, Rows, Segment};
 use crate::error::{Error, Result};
 
@@ -38,7 +39,11 @@ impl Frozen {
     /// # Errors
     /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
-        let candidates = self.index.candidates(self.state.hash(key))?;
+        let hash = self.state.hash(key);
+        let candidates = match planted(Plant::SnapshotFollowsIndex) {
+            true => self.state.keydir.candidates(hash)?,
+            false => self.index.candidates(hash)?,
+        };
         let found = self.set.find(&candidates, key).unwrap_or(Ok(None))?;
         Ok(found.filter(|record| !self.state.has_expired(record)))
     }
