@@ -17,6 +17,7 @@ mod injected;
 mod inspection;
 mod keydir;
 mod killed;
+mod linear;
 mod machine;
 mod model;
 mod person;

@@ -16,7 +16,7 @@ impl Log {
     pub(super) fn hand_over(&self, writer: &mut Writer) -> Result<()> {
         let Some(active) = &mut writer.active else { return Ok(()) };
         // Records acknowledged while they were held back are lost with a failed flush: that poisons the log.
-        let held_back = self.holds_back.swap(false, Ordering::AcqRel);
+        let held_back = self.holds_back.load(Ordering::Acquire);
         if let Err(Failure { error, is_undone }) = active.segment.flush() {
             if held_back || !is_undone {
                 return Err(writer.fail(&error));
@@ -28,6 +28,11 @@ impl Log {
         writer.written = writer.mark();
         if self.settings.sync != Sync::Always {
             self.publish(writer, writer.appended);
+        }
+        if held_back {
+            // Not before it was published: a read that meets this between the two would look past the lock, and miss what
+            // had been acknowledged before it began.
+            self.holds_back.store(false, Ordering::Release);
         }
         Ok(())
     }
