@@ -125,6 +125,17 @@ fn a_file_that_may_not_grow_is_cut_back_to_its_last_record_and_the_script_goes_o
 }
 
 #[test]
+fn with_bail_nothing_is_done_after_a_write_that_failed() {
+    for next in ["rotate\n", "get a\n"] {
+        let dir = with_store();
+        let script = [b"put big ".to_vec(), vec![b'b'; 100_000], b"\n".to_vec(), next.into()].concat();
+        let seen = limited(dir.path(), "-f 64", &["--bail", "store"], &script);
+        let failed = "-:1: error: cannot write store/000001.seg: File too large\n";
+        assert_eq!(seen, said(1, "", failed), "{next}");
+    }
+}
+
+#[test]
 fn a_header_that_claims_4_gib_is_damage_also_where_so_much_memory_is_not_to_be_had() {
     let dir = with_store();
     for command in ["rotate", "sync"] {
