@@ -97,7 +97,7 @@ impl Bench {
         let name = Regex::new(r"(?m)^\d+ +(\w+)\((.*)$").expect("a pattern");
         let trace = self.trace();
         let paths: BTreeSet<_> = path.captures_iter(&trace).map(|found| found[1].to_owned()).collect();
-        let names = name
+        let names: BTreeSet<_> = name
             .captures_iter(&trace)
             .filter(|call| path.is_match(&call[2]))
             .map(|call| call[1].to_owned())

@@ -20,6 +20,8 @@ mod killed;
 mod linear;
 mod machine;
 mod model;
+#[cfg(shuttle)]
+mod models;
 mod person;
 mod power;
 mod readers;

@@ -1,12 +1,12 @@
 //! The keydir as the file KEYDIR: written from a snapshot, and mapped.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use super::shard::{MappedFile, MappedShard, Shard};
 use super::{Keydir, SHARD_COUNT, Snapshot};
 use crate::engine::format::keydir_file::{Covering, KeydirHead, ShardRow, encode_head, head_len};
 use crate::engine::fs::Mapping;
+use crate::engine::sync::{AtomicU64, RwLock};
 use crate::error::Result;
 
 /// Makes a damaged shard anew: given its number, a keydir of its own in which that shard holds what it held when the

@@ -1,13 +1,14 @@
 //! From staged records to durable and visible ones: written, synced by one for all, published.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
 
 use super::Log;
 use super::writer::{Active, Writer};
 use crate::engine::location::Seqno;
 use crate::engine::options::Sync;
+use crate::engine::sync::MutexGuard;
 use crate::error::{Error, Failure, Result};
 
 impl Log {

@@ -50,90 +50,113 @@ pub(crate) struct Write {
 }
 
 impl Outcome {
-    /// Whether a call that changes nothing can have had this outcome when the keys were like this.
-    fn fits(&self, keys: &Keys) -> bool {
+    /// Whether a call that changes nothing can have had this outcome in this state.
+    fn fits(&self, State { keys, is_whole }: &State) -> bool {
         match self {
             Self::Wrote(_) => false,
             Self::Read(key, value) => keys[*key] == *value,
             Self::Met(key, is_there) => keys[*key].is_some() == *is_there,
-            Self::Saw(seen) => seen == keys,
+            Self::Saw(seen) => *is_whole && seen == keys,
         }
     }
 }
 
 impl Write {
-    /// What the keys become.
-    fn apply(&self, mut keys: Keys) -> Result<Keys, String> {
+    /// What the keys become, change by change.
+    fn apply(&self, mut keys: Keys) -> Result<Vec<Keys>, String> {
         if self.because.is_some_and(|(key, is_there)| keys[key].is_some() != is_there) {
             return Err(format!("its condition did not hold: {self:?} onto {keys:?}"));
         }
-        let mut deleted = 0;
+        let (mut deleted, mut states) = (0, Vec::new());
         for &(key, value) in &self.changes {
             deleted += usize::from(value.is_none() && keys[key].is_some());
             keys[key] = value;
+            states.push(keys);
         }
-        if deleted == self.deleted { Ok(keys) } else { Err(format!("{deleted} deletes met a key: {self:?}")) }
+        if deleted == self.deleted {
+            Ok(states)
+        } else {
+            Err(format!("{deleted} deletes met a key: {self:?}"))
+        }
     }
 }
 
-/// The writes in the order of their numbers, and what the keys were before the first, and after each.
+/// What the keys are between two records.
+struct State {
+    keys: Keys,
+    /// Whether no write is half done.
+    is_whole: bool,
+}
+
+/// The writes in the order of their numbers.
 struct Order {
-    states: Vec<Keys>,
-    /// When each write that has returned had, and the place of the last of those until then; in the order of time.
+    /// What the keys were before the first change, and after each. A place is a number of changes.
+    states: Vec<State>,
+    /// When each write had returned, and the last place that one had led to until then; in the order of time.
     returned: Vec<(u64, usize)>,
-    /// When each write was invoked, and the first place of those from then on; in the order of time.
+    /// When each write was invoked, and the first place that one began at from then on; in the order of time.
     invoked: Vec<(u64, usize)>,
 }
 
 impl Order {
     fn new(calls: &[Call], start: Keys) -> Result<Self, String> {
-        let mut writes: Vec<(&Call, &Write)> = calls
-            .iter()
-            .filter_map(|call| match &call.outcome {
-                Outcome::Wrote(write) => Some((call, write)),
-                _ => None,
-            })
-            .collect();
+        let writes = calls.iter().filter_map(|call| match &call.outcome {
+            Outcome::Wrote(write) => Some((call, write)),
+            _ => None,
+        });
+        let mut writes: Vec<(&Call, &Write)> = writes.collect();
         writes.sort_by_key(|(_, write)| write.last);
-        let mut states = vec![start];
-        for pair in writes.windows(2) {
-            if pair[0].1.last == pair[1].1.last {
-                return Err(format!("two writes have one number: {pair:?}"));
-            }
+        if let Some(pair) = writes.windows(2).find(|pair| pair[0].1.last == pair[1].1.last) {
+            return Err(format!("two writes have one number: {pair:?}"));
         }
-        for (_, write) in &writes {
-            states.push(write.apply(*states.last().expect("the first is there"))?);
+        let mut order = Self {
+            states: vec![State { keys: start, is_whole: true }],
+            returned: Vec::new(),
+            invoked: Vec::new(),
+        };
+        for (call, write) in &writes {
+            order.invoked.push((call.invoked, order.last()));
+            let states = write.apply(order.states[order.last()].keys)?;
+            order.states.extend(states.into_iter().map(|keys| State { keys, is_whole: false }));
+            let last = order.last();
+            order.states[last].is_whole = true;
+            order.returned.push((call.returned, last));
         }
-        let places = || writes.iter().map(|(call, _)| *call).zip(1_usize..);
-        let mut returned: Vec<_> = places().map(|(call, place)| (call.returned, place)).collect();
-        returned.sort_unstable();
-        for at in 1..returned.len() {
-            returned[at].1 = returned[at].1.max(returned[at - 1].1);
-        }
-        let mut invoked: Vec<_> = places().map(|(call, place)| (call.invoked, place)).collect();
-        invoked.sort_unstable();
-        for at in (1..invoked.len()).rev() {
-            invoked[at - 1].1 = invoked[at - 1].1.min(invoked[at].1);
-        }
-        let order = Self { states, returned, invoked };
-        for (call, place) in places() {
-            if order.earliest(call.invoked) >= place {
-                return Err(format!("a write that had returned has a higher number than {call:?}"));
-            }
-        }
-        Ok(order)
+        let begun = order.invoked.clone();
+        order.sort();
+        let late = begun.iter().position(|&(invoked, place)| order.earliest(invoked) > place);
+        late.map_or(Ok(order), |at| {
+            Err(format!("a write that had returned has a higher number than {:?}", writes[at].0))
+        })
     }
 
-    /// How many writes come before whatever is invoked at `time`, at least.
+    /// The place after all writes.
+    fn last(&self) -> usize {
+        self.states.len() - 1
+    }
+
+    /// Puts the writes into the order of time.
+    fn sort(&mut self) {
+        self.returned.sort_unstable();
+        for at in 1..self.returned.len() {
+            self.returned[at].1 = self.returned[at].1.max(self.returned[at - 1].1);
+        }
+        self.invoked.sort_unstable();
+        for at in (1..self.invoked.len()).rev() {
+            self.invoked[at - 1].1 = self.invoked[at - 1].1.min(self.invoked[at].1);
+        }
+    }
+
+    /// The first place of whatever is invoked at `time`.
     fn earliest(&self, time: u64) -> usize {
         let count = self.returned.partition_point(|&(returned, _)| returned < time);
         count.checked_sub(1).map_or(0, |last| self.returned[last].1)
     }
 
-    /// How many writes come before whatever has returned at `time`, at most.
+    /// The last place of whatever has returned at `time`.
     fn latest(&self, time: u64) -> usize {
         let at = self.invoked.partition_point(|&(invoked, _)| invoked < time);
-        self.invoked.get(at).map_or(self.states.len() - 1, |&(_, place)| place - 1)
+        self.invoked.get(at).map_or(self.last(), |&(_, place)| place)
     }
 }
 
@@ -156,12 +179,12 @@ pub(crate) fn check(mut calls: Vec<Call>, start: Keys) -> Result<Keys, String> {
         let places = order.earliest(call.invoked).max(reached)..=order.latest(call.returned);
         let place = places.clone().find(|&place| call.outcome.fits(&order.states[place]));
         let place = place.ok_or_else(|| {
-            let states: Vec<_> = places.take(8).map(|place| order.states[place]).collect();
+            let states: Vec<_> = places.take(8).map(|place| order.states[place].keys).collect();
             format!("{call:?} is not explained by any of {states:?}")
         })?;
         under_way.push(Reverse((call.returned, place)));
     }
-    Ok(order.states[order.states.len() - 1])
+    Ok(order.states[order.last()].keys)
 }
 
 const NONE: Keys = [None; KEYS];
@@ -219,8 +242,14 @@ fn a_reader_that_saw_a_write_is_not_followed_by_one_that_does_not() {
 }
 
 #[test]
-fn half_a_batch_is_no_moment() {
-    let batch = || call(1, 4, wrote(&[(0, Some(7)), (1, Some(8))], 2));
+fn half_a_batch_is_no_moment_of_a_scan_and_its_keys_change_in_their_order() {
+    let batch = || call(1, 6, wrote(&[(0, Some(7)), (1, Some(8))], 2));
+    let reads = |first, second| {
+        vec![batch(), call(2, 3, Outcome::Read(0, first)), call(4, 5, Outcome::Read(1, second))]
+    };
+    assert!(check(reads(Some(7), None), NONE).is_ok());
+    let reversed = vec![batch(), call(2, 3, Outcome::Read(1, Some(8))), call(4, 5, Outcome::Read(0, None))];
+    assert!(check(reversed, NONE).is_err());
     assert!(check(vec![batch(), call(2, 3, saw(&[]))], NONE).is_ok());
     assert!(check(vec![batch(), call(2, 3, saw(&[(0, Some(7)), (1, Some(8))]))], NONE).is_ok());
     assert!(check(vec![batch(), call(2, 3, saw(&[(0, Some(7))]))], NONE).is_err());

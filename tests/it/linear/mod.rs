@@ -3,8 +3,8 @@
 //!
 //! `LOGKV_CALLS` is the number of calls a thread, `LOGKV_SEED` repeats their choices (not how they met).
 
-mod history;
-mod worker;
+pub(crate) mod history;
+pub(crate) mod worker;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
