@@ -3,6 +3,9 @@
 /// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies all at once or not at
 /// all, also across a crash. The last operation on a key wins.
 ///
+/// A scan and a snapshot see all of it or nothing. While it becomes visible, reads of single keys see its operations take
+/// effect one after another, in their order.
+///
 /// ```
 /// let mut batch = logkv::Batch::new();
 /// batch.put("account:1", "90").put("account:2", "110").delete("transfer:7");

@@ -86,6 +86,9 @@ impl Script {
             return Ok(Some(Outcome::Done));
         }
         self.finish_quote(session)?;
+        if !settle(session) {
+            return Ok(Some(Outcome::Done));
+        }
         // A failure was told and counted; the script goes on.
         Ok(Some(session.interpret(self.input.line(), &self.place()).unwrap_or(Outcome::Done)))
     }
@@ -186,7 +189,9 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
             if !read_keys(words.clone(), |_| keys += 1) || keys == 0 {
                 return false;
             }
-            session.drain();
+            if !settle(session) {
+                return true;
+            }
             words.try_for_each(|key| get::get(session, &key.bytes).map(drop))
         }
         _ => return false,
@@ -197,6 +202,14 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
         session.fail(&failure, b"", &place());
     }
     true
+}
+
+/// Waits for the writes that are on their way, which the next command is to see; whether it may be run: where a script ends
+/// at the first error, one of them may have been that.
+fn settle(session: &mut Session) -> bool {
+    let failures_before = session.failures;
+    session.drain();
+    !session.settings.bail || session.failures == failures_before
 }
 
 fn submit(

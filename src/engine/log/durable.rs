@@ -1,14 +1,15 @@
 //! From staged records to durable and visible ones: written, synced by one for all, published.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
 
 use super::Log;
 use super::writer::{Active, Writer};
 use crate::engine::location::Seqno;
 use crate::engine::options::Sync;
 use crate::engine::plant::{Plant, planted, unless};
+use crate::engine::sync::MutexGuard;
 use crate::error::{Error, Failure, Result};
 
 impl Log {
@@ -17,7 +18,7 @@ impl Log {
     pub(super) fn hand_over(&self, writer: &mut Writer) -> Result<()> {
         let Some(active) = &mut writer.active else { return Ok(()) };
         // Records acknowledged while they were held back are lost with a failed flush: that poisons the log.
-        let held_back = self.holds_back.swap(false, Ordering::AcqRel);
+        let held_back = self.holds_back.load(Ordering::Acquire);
         if let Err(Failure { error, is_undone }) = active.segment.flush() {
             if held_back || !is_undone {
                 return Err(writer.fail(&error));
@@ -29,6 +30,11 @@ impl Log {
         writer.written = writer.mark();
         if self.settings.sync != Sync::Always || planted(Plant::SeenBeforeDurable) {
             self.publish(writer, writer.appended);
+        }
+        if held_back {
+            // Not before it was published: a read that meets this between the two would look past the lock, and miss what
+            // had been acknowledged before it began.
+            self.holds_back.store(false, Ordering::Release);
         }
         Ok(())
     }

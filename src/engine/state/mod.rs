@@ -7,9 +7,7 @@ mod set;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use arc_swap::ArcSwap;
+use std::sync::atomic::Ordering;
 
 use super::clock::Clock;
 use super::format::record::Kind;
@@ -17,6 +15,7 @@ use super::keydir::{Address, Keydir, shard_of};
 use super::location::SegmentId;
 use super::plant::{Plant, planted};
 use super::segment::{Home, Record, Segment};
+use super::sync::{ArcSwap, AtomicU64};
 use crate::error::Result;
 pub(crate) use frozen::Frozen;
 pub(crate) use replay::Replay;
