@@ -35,6 +35,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("TornPadding", &["recovery::an_active_segment_cut"]),
     ("LossNotTold", &["faults::submitted_writes"]),
     ("ConditionIgnoresPending", &["store::a_submitted_write"]),
+    ("BatchSeenHalf", &["linear::one_order"]),
     ("BatchEndForgotten", &["crash::case_18"]),
     ("LagTooSmall", &["recovery::a_store_that_was_never_synced"]),
     ("NewNameNotSynced", &["simulated::crash", "power::"]),

@@ -41,8 +41,15 @@ impl Log {
 
     /// Lets readers see the records up to number `last`.
     fn publish(&self, writer: &mut Writer, last: Seqno) {
+        let mut batch = None;
         while let Some(record) = writer.pending.pop(last) {
+            if record.more {
+                batch.get_or_insert_with(|| self.state.begin_batch());
+            }
             self.state.publish(&record);
+            if !record.more {
+                batch = None;
+            }
         }
     }
 
