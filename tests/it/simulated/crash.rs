@@ -19,17 +19,19 @@ use super::disk::{Disk, Event, Image, rank};
 use super::fate::Fate;
 use super::file_system::MapDir;
 use super::life::{Birth, Life, Map, Mark};
+use super::living::live;
 use super::look;
-use super::plan::{Plan, Step};
+use super::plan::{Plan, Setting, Step};
 use crate::common::{Random, scratch, seed};
 
 /// States that one run of the tests tries.
-const STATES: u64 = 100_000;
+const STATES: u64 = 150_000;
 /// How long a failure is made smaller.
 const SHRINKING: Duration = Duration::from_secs(20);
 /// How many crashes one store is put through.
 const DEPTH_MAX: usize = 2;
-/// One recovery in so many is cut, by the number of crashes before.
+/// One recovery after a kill in so many is cut, by the number of crashes before; eight times as many where a file has just
+/// been put in the place of another.
 const CUT_RECOVERIES: [u64; DEPTH_MAX] = [32, 64];
 /// One state in so many is lived on from.
 const AFTERLIVES: u64 = 16;
@@ -53,7 +55,6 @@ struct Failure(Vec<String>);
 
 /// The lives of one plan.
 struct Trial<'a> {
-    plan: &'a Plan,
     maps: &'a MapDir,
     random: Random,
     /// What a store with these files, known by their hash, was found to hold.
@@ -89,7 +90,9 @@ impl Cut<'_> {
 
     /// Adds what led here to what went wrong.
     fn failed(&self, mut failure: Failure, what: &str) -> Failure {
-        let mut text = format!("crash number {}, {what}, after these steps and events:", self.depth + 1);
+        let (number, setting) = (self.depth + 1, self.life.setting);
+        let mut text =
+            format!("crash number {number}, {what}, after these steps and events under {setting:?}:");
         let mut steps = self.life.steps.iter().peekable();
         for (index, event) in self.life.events[..self.at].iter().enumerate() {
             while let Some((_, step)) = steps.next_if(|(at, _)| *at <= index) {
@@ -125,16 +128,16 @@ fn hash(image: &Image) -> u64 {
 
 impl<'a> Trial<'a> {
     /// Tries all of `plan`.
-    fn of(plan: &'a Plan, maps: &'a MapDir) -> Result<Tally, Failure> {
+    fn of(plan: &Plan, maps: &'a MapDir) -> Result<Tally, Failure> {
         let random = Random::seeded(plan.seed ^ 0x5eed);
-        let mut trial = Self { plan, maps, random, seen: HashMap::new(), tally: Tally::default() };
-        let life = trial.live(&Birth::first(plan.seed & 0xffff), &plan.steps)?;
+        let mut trial = Self { maps, random, seen: HashMap::new(), tally: Tally::default() };
+        let life = trial.live(&Birth::first(plan.seed & 0xffff), &plan.setting, &plan.steps)?;
         trial.cut_everywhere(&life, 0)?;
         Ok(trial.tally)
     }
 
-    fn live(&self, birth: &Birth, steps: &[Step]) -> Result<Life, Failure> {
-        Life::live(birth, &self.plan.setting, self.maps, steps).map_err(|why| Failure(vec![why]))
+    fn live(&self, birth: &Birth, setting: &Setting, steps: &[Step]) -> Result<Life, Failure> {
+        live(birth, setting, self.maps, steps).map_err(|why| Failure(vec![why]))
     }
 
     fn cut_everywhere(&mut self, life: &Life, depth: usize) -> Result<(), Failure> {
@@ -158,8 +161,14 @@ impl<'a> Trial<'a> {
     /// The power goes.
     fn power_cuts(&mut self, cut: &Cut<'_>) -> Result<(), Failure> {
         let mut fates = Fate::extremes(cut.disk);
-        let random = if cut.depth == 0 { 4 } else { 2 };
-        fates.truncate(if cut.depth == 0 { usize::MAX } else { 2 });
+        let random = if cut.depth == 0 {
+            3
+        } else {
+            while fates.len() > 4 {
+                fates.swap_remove(2 + self.random.below(fates.len() as u64 - 2) as usize);
+            }
+            1
+        };
         fates.extend((0..random).map(|_| Fate::random(cut.disk, &mut self.random)));
         for fate in fates {
             let image = fate.image(cut.disk);
@@ -171,7 +180,9 @@ impl<'a> Trial<'a> {
 
     /// The process dies, and what it wrote may still be lost later.
     fn kill(&mut self, cut: &Cut<'_>, disk: &Disk, what: &str) -> Result<(), Failure> {
-        let tried = if cut.depth < DEPTH_MAX && self.random.below(CUT_RECOVERIES[cut.depth]) == 0 {
+        let often =
+            CUT_RECOVERIES.get(cut.depth).map(|often| if disk.is_between_two() { often / 8 } else { *often });
+        let tried = if often.is_some_and(|often| self.random.below(often) == 0) {
             self.live_on(cut, disk, cut.mark().written, Vec::new(), true)
         } else {
             self.state(cut, disk, &disk.image(), cut.mark().written)
@@ -195,7 +206,7 @@ impl<'a> Trial<'a> {
         }
         self.tally.different += 1;
         let birth = cut.birth(disk.clone(), first, &mut self.random);
-        let life = self.live(&birth, &[])?;
+        let life = self.live(&birth, &cut.life.setting, &[])?;
         self.seen.insert(hash, life.found);
         Ok(())
     }
@@ -211,8 +222,13 @@ impl<'a> Trial<'a> {
     ) -> Result<(), Failure> {
         self.tally.afterlives += u64::from(!steps.is_empty());
         let birth = cut.birth(disk.clone(), first, &mut self.random);
-        let life = self.live(&birth, &steps).map_err(|mut failure| {
-            failure.0.push(format!("afterwards: {steps:?}"));
+        // Nobody has to open a store as the one before did.
+        let setting = match steps[..] {
+            [] => cut.life.setting,
+            _ => Setting { maps: cut.life.setting.maps, ..Setting::random(&mut self.random) },
+        };
+        let life = self.live(&birth, &setting, &steps).map_err(|mut failure| {
+            failure.0.push(format!("afterwards, under {setting:?}: {steps:?}"));
             failure
         })?;
         if is_cut { self.cut_everywhere(&life, cut.depth + 1) } else { Ok(()) }
@@ -298,8 +314,7 @@ fn after_a_crash_at_any_point_a_store_is_what_it_was_after_one_of_its_last_write
     let (plan, failure) = shrink(plan, failure, &maps);
     let Failure(way) = failure;
     panic!(
-        "LOGKV_SEED={seed} fails; with fewer steps it is\n{:?}\n{:?}\n{}",
-        plan.setting,
+        "LOGKV_SEED={seed} fails; with fewer steps it is\n{:?}\n{}",
         plan.steps,
         way.into_iter().rev().collect::<Vec<_>>().join("\nthen\n")
     );

@@ -140,6 +140,11 @@ impl Disk {
         }
     }
 
+    /// Whether one file was put in the place of another, and that may be lost.
+    pub(crate) fn is_between_two(&self) -> bool {
+        self.unsynced_names.iter().any(|change| matches!(change, NameChange::Move { .. }))
+    }
+
     /// The files as the running system shows them, in an order of their names.
     pub(crate) fn image(&self) -> Image {
         sorted(self.names.iter().map(|(name, inode)| (name, Arc::clone(&self.inodes[inode].now))).collect())

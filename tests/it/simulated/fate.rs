@@ -50,7 +50,8 @@ enum Fill {
 }
 
 impl Fate {
-    /// The extremes at this moment: everything lost, everything kept, each alone, one file alone kept or lost.
+    /// The extremes at this moment: everything lost, everything kept, bytes without names and names without bytes; one
+    /// change of a name alone kept or lost, one file alone kept or lost.
     pub(crate) fn extremes(disk: &Disk) -> Vec<Self> {
         let open = unsynced(disk);
         let all = || open.iter().map(|&inode| (inode, FileFate::Kept)).collect::<Vec<_>>();
@@ -63,6 +64,11 @@ impl Fate {
         if !open.is_empty() {
             fates.push(fate(0, all()));
             fates.push(fate(last, Vec::new()));
+        }
+        // What was done last is what is under way.
+        for index in (0..last.min(64)).rev().take(3).filter(|_| last > 1) {
+            let one = 1 << index;
+            fates.extend([!one, one].map(|kept| Self { names: NamesFate::Any(kept), files: all() }));
         }
         if open.len() > 1 {
             // Derived files are never synced, so there are many of them: those that were touched last will do.
@@ -209,6 +215,16 @@ mod tests {
         let lens = |fate: &Fate| fate.image(&disk).iter().map(|(_, bytes)| bytes.len()).collect::<Vec<_>>();
         let found: Vec<_> = Fate::extremes(&disk).iter().map(lens).collect();
         assert_eq!(found, [vec![8], vec![16, 0], vec![16], vec![8, 0]]);
+    }
+
+    #[test]
+    fn the_extremes_lose_each_of_two_names_alone() {
+        let mut disk = half_synced();
+        disk.apply(&Event::Create(StoreFile::KeydirNew));
+        let names = |fate: &Fate| fate.image(&disk).iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        let found: Vec<_> = Fate::extremes(&disk).iter().map(names).collect();
+        assert!(found.contains(&vec![StoreFile::Manifest, StoreFile::Keydir]));
+        assert!(found.contains(&vec![StoreFile::Manifest, StoreFile::KeydirNew]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a store shows, looked at in every way there is, which must agree.
 
+use logkv::fs::StoreFile;
 use logkv::{Snapshot, Store};
 
 use super::disk::Image;
@@ -68,6 +69,24 @@ pub(crate) fn at_figures(store: &Store) -> Result<(), String> {
         let kept = (segment.live_count, segment.live_len, segment.tombstone_count, segment.record_count);
         if kept != counted {
             return Err(format!("segment {} counts {kept:?}, and its file has {counted:?}", segment.id));
+        }
+    }
+    Ok(())
+}
+
+/// The segments' files are as long as the store says, and there are no others.
+///
+/// # Errors
+/// A sentence, when they are not.
+pub(crate) fn at_files(store: &Store, image: &Image) -> Result<(), String> {
+    let segments = store.segments().map_err(|error| error.sentence())?;
+    for (name, bytes) in image {
+        let StoreFile::Segment(id) = *name else { continue };
+        let known = segments.iter().find(|segment| segment.id == id).map(|segment| segment.len);
+        // A file that a power cut filled with noise does not look like one of the store's.
+        let is_stranger = store.open_report().strangers.contains(&id);
+        if known != Some(bytes.len() as u64) && !is_stranger {
+            return Err(format!("{name} has {} bytes, and the store knows of {known:?}", bytes.len()));
         }
     }
     Ok(())

@@ -94,7 +94,8 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    fn random(random: &mut Random) -> Self {
+    /// Some way to open a store.
+    pub(crate) fn random(random: &mut Random) -> Self {
         // KEYDIR takes 28 KiB for no key at all: most states do without.
         let has_keydir = random.below(16) == 0;
         Self {
