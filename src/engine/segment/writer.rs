@@ -129,7 +129,7 @@ impl SegmentWriter {
     /// Puts what is staged into the file, where readers can see it.
     ///
     /// # Errors
-    /// What the operating system says; what was staged is dropped then, and the file is cut back to what it held.
+    /// What the operating system says; what was staged is dropped then, and the file is cut back to what it held, durably.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         if self.buffer.is_empty() {
             return Ok(());
@@ -147,7 +147,8 @@ impl SegmentWriter {
                 Ok(())
             }
             Err(error) => {
-                let is_undone = self.file.truncate(self.written).is_ok();
+                // Without the fsync a power cut could bring back records that their writer was told are not there.
+                let is_undone = self.file.truncate(self.written).and_then(|()| self.file.sync()).is_ok();
                 Err(Failure { error: Error::io("write", &self.segment.path)(error), is_undone })
             }
         }

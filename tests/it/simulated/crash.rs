@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,9 @@ use super::plan::{Plan, Setting, Step};
 use crate::common::{Random, scratch, seed};
 
 /// States that one run of the tests tries.
-const STATES: u64 = 150_000;
+const STATES: u64 = 200_000;
+/// How often it is told how far a long run has come.
+const TELLING: Duration = Duration::from_secs(60);
 /// How long a failure is made smaller.
 const SHRINKING: Duration = Duration::from_secs(20);
 /// How many crashes one store is put through.
@@ -35,31 +37,36 @@ const DEPTH_MAX: usize = 2;
 const CUT_RECOVERIES: [u64; DEPTH_MAX] = [32, 64];
 /// One state in so many is lived on from.
 const AFTERLIVES: u64 = 16;
+/// A life in which a call failed is cut at the first so many events after that, and at one in so many of the others.
+const CUTS_AFTER_FAULT: usize = 2;
+const CUT_AFTER_FAULT: u64 = 16;
 /// One of those lives in so many is cut, by the number of crashes before.
 const CUT_AFTERLIVES: [u64; DEPTH_MAX] = [32, 128];
 
 /// How much was tried.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     /// States drawn and found to be right.
     states: u64,
     /// Those among them that no other state of the same plan equals, each opened.
     different: u64,
     /// Stores that were written to after a crash.
     afterlives: u64,
+    /// Calls that were made to fail.
+    pub(super) faults: u64,
 }
 
 /// What went wrong, and on which way: the innermost comes first.
 #[derive(Debug)]
-struct Failure(Vec<String>);
+pub(super) struct Failure(pub(super) Vec<String>);
 
 /// The lives of one plan.
-struct Trial<'a> {
+pub(super) struct Trial<'a> {
     maps: &'a MapDir,
     random: Random,
     /// What a store with these files, known by their hash, was found to hold.
     seen: HashMap<u64, Arc<Map>>,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 /// One moment of a life.
@@ -85,6 +92,7 @@ impl Cut<'_> {
             least: first - durable,
             last_seq: self.life.moments[acknowledged].last_seq,
             seed: random.next() >> 40,
+            fault: None,
         }
     }
 
@@ -93,6 +101,9 @@ impl Cut<'_> {
         let (number, setting) = (self.depth + 1, self.life.setting);
         let mut text =
             format!("crash number {number}, {what}, after these steps and events under {setting:?}:");
+        if let (Some(fault), Some(met)) = (self.life.birth.fault, self.life.met) {
+            let _ = write!(text, "\n  {fault:?} met {met:?}");
+        }
         let mut steps = self.life.steps.iter().peekable();
         for (index, event) in self.life.events[..self.at].iter().enumerate() {
             while let Some((_, step)) = steps.next_if(|(at, _)| *at <= index) {
@@ -127,33 +138,49 @@ fn hash(image: &Image) -> u64 {
 }
 
 impl<'a> Trial<'a> {
-    /// Tries all of `plan`.
-    fn of(plan: &Plan, maps: &'a MapDir) -> Result<Tally, Failure> {
+    /// Nothing of `plan` has been tried.
+    pub(super) fn new(plan: &Plan, maps: &'a MapDir) -> Self {
         let random = Random::seeded(plan.seed ^ 0x5eed);
-        let mut trial = Self { maps, random, seen: HashMap::new(), tally: Tally::default() };
-        let life = trial.live(&Birth::first(plan.seed & 0xffff), &plan.setting, &plan.steps)?;
-        trial.cut_everywhere(&life, 0)?;
-        Ok(trial.tally)
+        Self { maps, random, seen: HashMap::new(), tally: Tally::default() }
     }
 
-    fn live(&self, birth: &Birth, setting: &Setting, steps: &[Step]) -> Result<Life, Failure> {
+    pub(super) fn live(&self, birth: &Birth, setting: &Setting, steps: &[Step]) -> Result<Life, Failure> {
         live(birth, setting, self.maps, steps).map_err(|why| Failure(vec![why]))
     }
 
+    /// Cuts `life`, which came after so many crashes, at each of its events.
     fn cut_everywhere(&mut self, life: &Life, depth: usize) -> Result<(), Failure> {
         let mut disk = life.birth.disk.clone();
         for at in 0..=life.events.len() {
-            let cut = Cut { life, at, disk: &disk, depth };
-            self.power_cuts(&cut)?;
-            self.kill(&cut, &disk, "the process is killed")?;
-            let Some(event) = life.events.get(at) else { break };
-            if let Event::Write { inode, at: to, bytes } = event {
-                let mut torn = disk.clone();
-                let len = self.random.below(bytes.len().max(1) as u64) as usize;
-                torn.apply(&Event::Write { inode: *inode, at: *to, bytes: bytes[..len].into() });
-                self.kill(&cut, &torn, &format!("the process is killed {len} bytes into the next write"))?;
+            self.cut(&Cut { life, at, disk: &disk, depth })?;
+            life.events.get(at).into_iter().for_each(|event| disk.apply(event));
+        }
+        Ok(())
+    }
+
+    /// Cuts `life` where a call failed, where it ended, and here and there between the two.
+    pub(super) fn cut_since_fault(&mut self, life: &Life) -> Result<(), Failure> {
+        let failed_at = life.met.map_or(0, |met| met.event_count);
+        let mut disk = life.birth.disk.clone();
+        for at in 0..=life.events.len() {
+            let is_near = (failed_at..failed_at + CUTS_AFTER_FAULT).contains(&at) || at == life.events.len();
+            if is_near || (at > failed_at && self.random.below(CUT_AFTER_FAULT) == 0) {
+                self.cut(&Cut { life, at, disk: &disk, depth: DEPTH_MAX })?;
             }
-            disk.apply(event);
+            life.events.get(at).into_iter().for_each(|event| disk.apply(event));
+        }
+        Ok(())
+    }
+
+    /// The power goes, or the process dies, between two calls or in the one that is next.
+    fn cut(&mut self, cut: &Cut<'_>) -> Result<(), Failure> {
+        self.power_cuts(cut)?;
+        self.kill(cut, cut.disk, "the process is killed")?;
+        if let Some(Event::Write { inode, at, bytes }) = cut.life.events.get(cut.at) {
+            let mut torn = cut.disk.clone();
+            let len = self.random.below(bytes.len().max(1) as u64) as usize;
+            torn.apply(&Event::Write { inode: *inode, at: *at, bytes: bytes[..len].into() });
+            self.kill(cut, &torn, &format!("the process is killed {len} bytes into the next write"))?;
         }
         Ok(())
     }
@@ -200,14 +227,18 @@ impl<'a> Trial<'a> {
             let is_cut = self.random.below(CUT_AFTERLIVES[cut.depth]) == 0;
             return self.live_on(cut, disk, first, steps, is_cut);
         }
-        if let Some(found) = self.seen.get(&hash) {
+        // What a system shows that the disk will never have is gone after the next open: the files alone do not say it.
+        let is_known = !disk.has_forgotten();
+        if let Some(found) = self.seen.get(&hash).filter(|_| is_known) {
             let is_right = moments.iter().any(|moment| moment.map == *found);
             return if is_right { Ok(()) } else { Err(Failure(vec![look::difference(found, moments)])) };
         }
         self.tally.different += 1;
         let birth = cut.birth(disk.clone(), first, &mut self.random);
-        let life = self.live(&birth, &cut.life.setting, &[])?;
-        self.seen.insert(hash, life.found);
+        let life = self.live(&birth, &cut.life.setting.alone(), &[])?;
+        if is_known {
+            self.seen.insert(hash, life.found);
+        }
         Ok(())
     }
 
@@ -224,7 +255,7 @@ impl<'a> Trial<'a> {
         let birth = cut.birth(disk.clone(), first, &mut self.random);
         // Nobody has to open a store as the one before did.
         let setting = match steps[..] {
-            [] => cut.life.setting,
+            [] => cut.life.setting.alone(),
             _ => Setting { maps: cut.life.setting.maps, ..Setting::random(&mut self.random) },
         };
         let life = self.live(&birth, &setting, &steps).map_err(|mut failure| {
@@ -244,8 +275,11 @@ fn afterlife(random: &mut Random) -> Vec<Step> {
     steps
 }
 
+/// What is tried with each plan.
+pub(super) type Try = fn(&Plan, &MapDir) -> Result<Tally, Failure>;
+
 /// Leaves out steps as long as it still goes wrong.
-fn shrink(mut plan: Plan, mut failure: Failure, maps: &MapDir) -> (Plan, Failure) {
+fn shrink(mut plan: Plan, mut failure: Failure, maps: &MapDir, try_plan: Try) -> (Plan, Failure) {
     let started = Instant::now();
     let mut chunk = plan.steps.len().div_ceil(2);
     while chunk > 0 {
@@ -253,7 +287,7 @@ fn shrink(mut plan: Plan, mut failure: Failure, maps: &MapDir) -> (Plan, Failure
         while at < plan.steps.len() && started.elapsed() < SHRINKING {
             let mut smaller = plan.clone();
             smaller.steps.drain(at..(at + chunk).min(plan.steps.len()));
-            match Trial::of(&smaller, maps) {
+            match try_plan(&smaller, maps) {
                 Ok(_) => at += chunk,
                 Err(still) => (plan, failure) = (smaller, still),
             }
@@ -263,59 +297,94 @@ fn shrink(mut plan: Plan, mut failure: Failure, maps: &MapDir) -> (Plan, Failure
     (plan, failure)
 }
 
+/// What was tried so far.
+#[derive(Default)]
+struct Progress {
+    tally: Tally,
+    plans: u64,
+    told: Option<Instant>,
+    failure: Option<(Plan, Failure)>,
+}
+
+impl Progress {
+    fn add(&mut self, tally: Tally) {
+        self.plans += 1;
+        self.tally.states += tally.states;
+        self.tally.different += tally.different;
+        self.tally.afterlives += tally.afterlives;
+        self.tally.faults += tally.faults;
+    }
+
+    fn tell(&mut self, started: Instant) {
+        let rate = self.tally.states as f64 / started.elapsed().as_secs_f64();
+        println!("{} lives: {:?}, {rate:.0} states a second", self.plans, self.tally);
+        self.told = Some(Instant::now());
+    }
+}
+
+/// Tries plans, from the one that `plan_of` makes of the announced seed on, until `is_enough`.
+///
+/// # Panics
+/// At the first one that goes wrong, with as few steps as still do.
+pub(super) fn try_plans(
+    plan_of: fn(u64) -> Plan,
+    try_plan: Try,
+    is_enough: impl Fn(&Tally) -> bool + Sync,
+) -> Tally {
+    let (first, started) = (seed(), Instant::now());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(0);
+    let progress = Mutex::new(Progress::default());
+    let lock = || progress.lock().expect("no panic");
+    let goes_on = || {
+        let progress = lock();
+        progress.failure.is_none() && !is_enough(&progress.tally)
+    };
+    let work = || {
+        let maps: MapDir = Some(Arc::new(scratch()));
+        while goes_on() {
+            let plan = plan_of(first.wrapping_add(next.fetch_add(1, Ordering::Relaxed)));
+            let tried = try_plan(&plan, &maps);
+            let mut progress = lock();
+            match tried {
+                Ok(tally) => progress.add(tally),
+                Err(failure) => progress.failure = Some((plan, failure)),
+            }
+            if progress.told.unwrap_or(started).elapsed() > TELLING {
+                progress.tell(started);
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let mut progress = progress.into_inner().expect("no panic");
+    progress.tell(started);
+    if let Some((plan, failure)) = progress.failure {
+        panic!("{}", smallest(plan, failure, try_plan));
+    }
+    progress.tally
+}
+
+fn smallest(plan: Plan, failure: Failure, try_plan: Try) -> String {
+    let seed = plan.seed;
+    let (plan, Failure(way)) = shrink(plan, failure, &Some(Arc::new(scratch())), try_plan);
+    let way: Vec<_> = way.into_iter().rev().collect();
+    format!("LOGKV_SEED={seed} fails; with fewer steps it is\n{:?}\n{}", plan.steps, way.join("\nthen\n"))
+}
+
+/// Lives `plan`, and cuts it at each of its events.
+fn cut_everywhere(plan: &Plan, maps: &MapDir) -> Result<Tally, Failure> {
+    let mut trial = Trial::new(plan, maps);
+    let life = trial.live(&plan.birth(), &plan.setting, &plan.steps)?;
+    trial.cut_everywhere(&life, 0)?;
+    Ok(trial.tally)
+}
+
 fn state_count() -> u64 {
     std::env::var("LOGKV_CRASH_STATES").map_or(STATES, |text| text.parse().expect("it is a number"))
 }
 
-/// Tries plans from number `first` on until there are enough states; the first failure that is met.
-fn try_plans(first: u64, states: u64) -> (Tally, u64, Option<(Plan, Failure)>) {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (next, tried) = (AtomicU64::new(0), AtomicU64::new(0));
-    let outcome: Mutex<(Tally, Option<(Plan, Failure)>)> = Mutex::default();
-    let failures = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let maps: MapDir = Some(Arc::new(scratch()));
-                while tried.load(Ordering::Relaxed) < states && failures.load(Ordering::Relaxed) == 0 {
-                    let plan = Plan::of(first.wrapping_add(next.fetch_add(1, Ordering::Relaxed)));
-                    let trial = Trial::of(&plan, &maps);
-                    let mut outcome = outcome.lock().expect("no panic");
-                    match trial {
-                        Ok(tally) => {
-                            tried.fetch_add(tally.states, Ordering::Relaxed);
-                            outcome.0.states += tally.states;
-                            outcome.0.different += tally.different;
-                            outcome.0.afterlives += tally.afterlives;
-                        }
-                        Err(failure) => {
-                            failures.fetch_add(1, Ordering::Relaxed);
-                            outcome.1 = Some((plan, failure));
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let (tally, failure) = outcome.into_inner().expect("no panic");
-    (tally, next.into_inner(), failure)
-}
-
 #[test]
 fn after_a_crash_at_any_point_a_store_is_what_it_was_after_one_of_its_last_writes() {
-    let first = seed();
-    let started = Instant::now();
-    let (tally, plans, failure) = try_plans(first, state_count());
-    let rate = tally.states as f64 / started.elapsed().as_secs_f64();
-    println!("{plans} lives cut: {tally:?}, {rate:.0} states a second");
-    let Some((plan, failure)) = failure else { return };
-    let seed = plan.seed;
-    let maps: MapDir = Some(Arc::new(scratch()));
-    let (plan, failure) = shrink(plan, failure, &maps);
-    let Failure(way) = failure;
-    panic!(
-        "LOGKV_SEED={seed} fails; with fewer steps it is\n{:?}\n{}",
-        plan.steps,
-        way.into_iter().rev().collect::<Vec<_>>().join("\nthen\n")
-    );
+    let count = state_count();
+    try_plans(Plan::of, cut_everywhere, |tally| tally.states >= count);
 }

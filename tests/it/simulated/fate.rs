@@ -31,6 +31,8 @@ enum FileFate {
         whole: usize,
         bytes: usize,
     },
+    /// The changes whose bit is set, each by itself.
+    Any(u64),
     /// Each sector as it was or as it is, under a length of its own.
     Mixed {
         sector: usize,
@@ -127,11 +129,12 @@ fn unsynced(disk: &Disk) -> Vec<InodeId> {
 impl FileFate {
     /// Some fate; `None` when everything un-synced is lost.
     fn random(disk: &Disk, inode: InodeId, random: &mut Random) -> Option<Self> {
-        let Inode { now, durable, unsynced } = &disk.inodes[inode];
-        match random.below(4) {
+        let Inode { now, durable, unsynced, .. } = &disk.inodes[inode];
+        match random.below(5) {
             0 => None,
             1 => Some(Self::Kept),
-            2 => {
+            2 => Some(Self::Any(random.next())),
+            3 => {
                 let whole = random.below(unsynced.len() as u64) as usize;
                 Some(Self::Torn { whole, bytes: random.below(now.len() as u64 + 1) as usize })
             }
@@ -154,13 +157,21 @@ impl FileFate {
 
     fn bytes(self, disk: &Disk, inode: &Inode) -> Bytes {
         match self {
-            Self::Kept => Arc::clone(&inode.now),
+            Self::Kept => inode.synced(),
             Self::Torn { whole, bytes } => {
                 let mut torn = Vec::clone(&inode.durable);
                 let (whole, torn_one) = inode.unsynced.split_at(whole);
                 whole.iter().for_each(|change| change.apply(&mut torn, usize::MAX));
                 torn_one.iter().take(1).for_each(|change| change.apply(&mut torn, bytes));
                 Arc::new(torn)
+            }
+            Self::Any(kept) => {
+                let mut some = Vec::clone(&inode.durable);
+                let changes = inode.unsynced.iter().enumerate();
+                // More changes than bits: the early ones share theirs with late ones.
+                let changes = changes.filter(|(index, _)| kept >> (index % 64) & 1 == 1);
+                changes.for_each(|(_, change)| change.apply(&mut some, usize::MAX));
+                Arc::new(some)
             }
             Self::Mixed { sector, seed, len, fill } => {
                 let mut random = Random::seeded(seed);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::disk::{Disk, Event};
+use super::fault::{Fault, Met};
 use super::plan::{Setting, Step};
 
 pub(crate) type Map = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -42,12 +43,21 @@ pub(crate) struct Birth {
     /// The newest number whose caller was told.
     pub(crate) last_seq: u64,
     pub(crate) seed: u64,
+    /// What the system refuses in this life.
+    pub(crate) fault: Option<Fault>,
 }
 
 impl Birth {
     /// A disk without files.
     pub(crate) fn first(seed: u64) -> Self {
-        Self { disk: Disk::default(), moments: vec![Moment::default()], least: 0, last_seq: 0, seed }
+        Self {
+            disk: Disk::default(),
+            moments: vec![Moment::default()],
+            least: 0,
+            last_seq: 0,
+            seed,
+            fault: None,
+        }
     }
 }
 
@@ -56,6 +66,10 @@ pub(crate) struct Life {
     pub(crate) birth: Birth,
     pub(crate) setting: Setting,
     pub(crate) events: Vec<Event>,
+    /// How many calls of the file system it took, whatever they did.
+    pub(crate) call_count: u64,
+    /// The first of them that failed.
+    pub(crate) met: Option<Met>,
     pub(crate) moments: Vec<Moment>,
     /// At least one, in order.
     pub(crate) marks: Vec<Mark>,
@@ -69,6 +83,13 @@ impl Life {
     /// What must and may be there after so many events.
     pub(crate) fn mark_at(&self, event_count: usize) -> Mark {
         let after = self.marks.partition_point(|mark| mark.at <= event_count);
-        self.marks[after - 1]
+        let mark = self.marks[after - 1];
+        let has_forgotten =
+            || self.events[..event_count].iter().any(|event| matches!(event, Event::SyncFailed(_)));
+        if self.met.is_some() && has_forgotten() {
+            // The next open drops what the system shows and has not written.
+            return Mark { written: mark.written.min(mark.durable), ..mark };
+        }
+        mark
     }
 }

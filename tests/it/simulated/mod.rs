@@ -7,6 +7,8 @@
 mod crash;
 mod disk;
 mod fate;
+mod fault;
+mod faulty;
 mod file_system;
 mod life;
 mod living;

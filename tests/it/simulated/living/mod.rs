@@ -1,4 +1,6 @@
-//! A store at work on a simulated disk.
+//! A store at work on a simulated disk, which may refuse it something.
+
+mod refused;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,21 +8,27 @@ use std::sync::Arc;
 
 use logkv::{Batch, Commit, Compact, CompactionEvent, Error, SegmentState, Snapshot, Store, Sync};
 
+use super::fault::DIRECTORY;
 use super::file_system::{MapDir, SimulatedFileSystem};
 use super::life::{Birth, Life, Map, Mark, Moment};
-use super::look;
+use super::look::{self, Trouble};
 use super::plan::{Change, Setting, Step, key};
 
-/// Opens the store that was left at `birth`, looks at it, and takes `steps`.
+/// Opens the store that was left at `birth`, looks at it, and takes `steps`, as far as it lets itself be opened and
+/// written to.
 ///
 /// # Errors
 /// A sentence, when the store is not what it has to be.
 pub(crate) fn live(birth: &Birth, setting: &Setting, maps: &MapDir, steps: &[Step]) -> Result<Life, String> {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         let maps = maps.clone().filter(|_| setting.maps);
-        let file_system = SimulatedFileSystem::on(birth.disk.clone(), birth.seed, maps);
-        let mut living = Living::open(birth, setting, file_system)?;
-        steps.iter().try_for_each(|step| living.step(step).map_err(|why| format!("{step:?}: {why}")))?;
+        let file_system = SimulatedFileSystem::on(birth.disk.clone(), birth.seed, maps, birth.fault);
+        let mut living = Living::new(birth, setting, file_system);
+        let mut left = steps.iter();
+        let mut goes_on = living.attempt(&"opening", Living::open)?;
+        while let Some(step) = left.next().filter(|_| goes_on) {
+            goes_on = living.attempt(step, |living| living.step(step))?;
+        }
         living.end()
     }));
     lived.unwrap_or_else(|panic| {
@@ -31,83 +39,84 @@ pub(crate) fn live(birth: &Birth, setting: &Setting, maps: &MapDir, steps: &[Ste
 
 struct Living {
     file_system: SimulatedFileSystem,
-    /// `None` only while it is exchanged.
+    /// `None` only while it is exchanged, and when it could not be opened or closed.
     store: Option<Store>,
     life: Life,
     mark: Mark,
     /// Writes that told where they stand, and the moments that they made.
     commits: Vec<(usize, Commit)>,
     snapshots: Vec<(Snapshot, Arc<Map>)>,
+    /// What the store said last that the system refused it.
+    told: Option<String>,
 }
 
 impl Living {
-    fn open(birth: &Birth, setting: &Setting, file_system: SimulatedFileSystem) -> Result<Self, String> {
+    fn new(birth: &Birth, setting: &Setting, file_system: SimulatedFileSystem) -> Self {
         // Until it is open any of the moments may turn out to be what is there.
         let mark = Mark { issued: birth.moments.len() - 1, ..Mark::default() };
         let life = Life {
             birth: birth.clone(),
             setting: *setting,
             events: Vec::new(),
+            call_count: 0,
+            met: None,
             moments: birth.moments.clone(),
             marks: vec![mark],
             steps: Vec::new(),
             found: Arc::default(),
         };
-        let mut living =
-            Self { file_system, store: None, life, mark, commits: Vec::new(), snapshots: Vec::new() };
-        if birth.seed.is_multiple_of(8) {
-            living.read_only()?;
+        Self { file_system, store: None, life, mark, commits: Vec::new(), snapshots: Vec::new(), told: None }
+    }
+
+    fn open(&mut self) -> Result<(), Trouble> {
+        let Birth { seed, least, last_seq, .. } = self.life.birth;
+        if seed.is_multiple_of(8) {
+            self.read_only()?;
         }
-        let store = living.open_store()?;
+        let store = self.open_store()?;
         let found = look::at(&store)?;
-        let is_found = |moment: &Moment| *moment.map == found;
-        let Some(at) = birth.moments.iter().rposition(is_found).filter(|at| *at >= birth.least) else {
-            return Err(look::difference(&found, &birth.moments[birth.least..]));
+        let moments = &mut self.life.moments;
+        let Some(at) = moments.iter().rposition(|moment| *moment.map == found).filter(|at| *at >= least)
+        else {
+            return Err(look::difference(&found, &moments[least..]).into());
         };
-        living.store = Some(store);
-        living.life.moments.truncate(at + 1);
-        living.life.moments[at].last_seq = birth.last_seq;
+        self.store = Some(store);
+        moments.truncate(at + 1);
+        moments[at].last_seq = last_seq;
         // Nothing newer is on the disk, not even before it was open.
-        living.life.marks[0].issued = at;
+        self.life.marks[0].issued = at;
         // What an open has shown stays: it made durable whatever it found.
-        living.mark = Mark { at: 0, durable: at, written: at, acknowledged: at, issued: at };
-        living.take_mark();
-        living.life.found = Arc::clone(living.now());
-        Ok(living)
+        self.mark = Mark { at: 0, durable: at, written: at, acknowledged: at, issued: at };
+        self.take_mark();
+        self.life.found = Arc::clone(self.now());
+        Ok(())
     }
 
     /// Who only reads finds one of the moments, too, and leaves the disk alone.
-    fn read_only(&self) -> Result<(), String> {
+    fn read_only(&self) -> Result<(), Trouble> {
         let before = self.file_system.event_count();
         let options = self.life.setting.options().file_system(Arc::new(self.file_system.clone()));
-        let store = match Store::open_with("simulated", options.read_only(true)) {
+        let store = match Store::open_with(DIRECTORY, options.read_only(true)) {
             Err(Error::Missing { .. }) if self.life.moments[0].map.is_empty() => return Ok(()),
-            opened => opened.map_err(|error| format!("no reader opens it: {}", error.sentence()))?,
+            opened => opened?,
         };
         let found = look::at(&store)?;
         drop(store);
         let changed = self.file_system.event_count() - before;
         match self.life.moments.iter().any(|moment| *moment.map == found) {
-            _ if changed > 0 => Err(format!("a reader changed {changed} things")),
+            _ if changed > 0 => Err(format!("a reader changed {changed} things").into()),
             true => Ok(()),
-            false => Err(format!("to a reader {}", look::difference(&found, &self.life.moments))),
+            false => Err(format!("to a reader {}", look::difference(&found, &self.life.moments)).into()),
         }
     }
 
-    fn open_store(&self) -> Result<Store, String> {
+    fn open_store(&self) -> Result<Store, Trouble> {
         let options = self.life.setting.options().file_system(Arc::new(self.file_system.clone()));
-        let store = Store::open_with("simulated", options)
-            .map_err(|error| format!("it does not open: {}", error.sentence()))?;
+        let store = Store::open_with(DIRECTORY, options)?;
         match &store.open_report().damage[..] {
             [] => Ok(store),
-            damage => Err(format!("it opens with damage: {damage:?}")),
+            damage => Err(format!("it opens with damage: {damage:?}").into()),
         }
-    }
-
-    fn end(mut self) -> Result<Life, String> {
-        self.close()?;
-        self.life.events = self.file_system.events();
-        Ok(self.life)
     }
 
     fn store(&self) -> &Store {
@@ -123,7 +132,7 @@ impl Living {
         self.life.marks.push(self.mark);
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), String> {
+    fn step(&mut self, step: &Step) -> Result<(), Trouble> {
         self.life.steps.push((self.file_system.event_count(), step.clone()));
         match step {
             Step::Put(change) => self.write(std::slice::from_ref(change), |store, batch| {
@@ -139,7 +148,7 @@ impl Living {
             Step::CompactDue => self.compact(&Compact::Due, None),
             Step::CompactAll => self.compact(&Compact::All, None),
             Step::Snapshot => {
-                let snapshot = self.store().snapshot().map_err(|error| error.sentence())?;
+                let snapshot = self.store().snapshot()?;
                 self.snapshots.push((snapshot, Arc::clone(self.now())));
                 Ok(())
             }
@@ -177,7 +186,7 @@ impl Living {
     }
 
     /// Notes that the caller of moment `at` was told.
-    fn acknowledge(&mut self, at: usize, commit: Option<Commit>) -> Result<(), String> {
+    fn acknowledge(&mut self, at: usize, commit: Option<Commit>) -> Result<(), Trouble> {
         self.mark.acknowledged = at;
         match self.life.setting.sync {
             Sync::Always => (self.mark.durable, self.mark.written) = (at, at),
@@ -187,7 +196,7 @@ impl Living {
         if let Some(commit) = commit {
             let before = self.life.moments[at - 1].last_seq;
             if commit.first.0 <= before {
-                return Err(format!("number {} is given out after {before}", commit.first));
+                return Err(format!("number {} is given out after {before}", commit.first).into());
             }
             self.life.moments[at..].iter_mut().for_each(|moment| moment.last_seq = commit.last.0);
             if let Some((before, last)) = self.commits.last()
@@ -207,61 +216,74 @@ impl Living {
         &mut self,
         changes: &[Change],
         write: impl FnOnce(&Store, &Batch) -> logkv::Result<Option<Commit>>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Trouble> {
         let batch = self.issue(changes);
-        let commit = write(self.store(), &batch).map_err(|error| error.sentence())?;
+        let commit = write(self.store(), &batch)?;
         self.acknowledge(self.mark.issued, commit)
     }
 
-    fn delete(&mut self, number: u64) -> Result<(), String> {
+    fn delete(&mut self, number: u64) -> Result<(), Trouble> {
         let was_there = self.now().contains_key(&key(number));
         self.issue(&[(number, None)]);
-        match self.store().delete(key(number)).map_err(|error| error.sentence())? {
+        match self.store().delete(key(number))? {
             told if told == was_there => self.acknowledge(self.mark.issued, None),
-            told => Err(format!("the key was there: {was_there}, and the delete says {told}")),
+            told => Err(format!("the key was there: {was_there}, and the delete says {told}").into()),
         }
     }
 
-    fn submit(&mut self, changes: &[Change]) -> Result<(), String> {
+    fn submit(&mut self, changes: &[Change]) -> Result<(), Trouble> {
         let mut waiting = Vec::new();
+        let mut refusal = None;
         for change in changes {
             let batch = self.issue(std::slice::from_ref(change));
-            let pending = self.store().submit(&batch).map_err(|error| error.sentence())?;
-            waiting.push((self.mark.issued, pending));
-        }
-        if let (Sync::Always, Some((number, Some(_)))) = (self.life.setting.sync, changes.last()) {
-            // What anyone has seen survives.
-            let seen = self.store().get(key(*number)).map_err(|error| error.sentence())?;
-            if seen.as_deref() == self.now().get(&key(*number)).map(Vec::as_slice) {
-                self.mark.durable = self.mark.issued;
-                self.take_mark();
+            match self.store().submit(&batch) {
+                Ok(pending) => waiting.push((self.mark.issued, pending)),
+                Err(error) => {
+                    refusal = Some(error);
+                    break;
+                }
             }
         }
-        for (at, pending) in waiting {
-            let commit = pending.wait().map_err(|error| error.sentence())?;
-            self.acknowledge(at, commit)?;
+        if let (Sync::Always, Some((number, Some(_))), None) =
+            (self.life.setting.sync, changes.last(), &refusal)
+            && let Ok(seen) = self.store().get(key(*number))
+            // What anyone has seen survives.
+            && seen.as_deref() == self.now().get(&key(*number)).map(Vec::as_slice)
+        {
+            self.mark.durable = self.mark.issued;
+            self.take_mark();
         }
-        Ok(())
+        let mut told: Vec<_> = waiting.into_iter().map(|(at, pending)| (at, pending.wait())).collect();
+        told.extend(refusal.map(|error| (self.mark.issued, Err(error))));
+        self.told_one_by_one(told)
     }
 
     /// Does what makes everything durable that was acknowledged.
-    fn all_durable(&mut self, act: impl FnOnce(&Store) -> logkv::Result<()>) -> Result<(), String> {
-        act(self.store()).map_err(|error| error.sentence())?;
+    fn all_durable(&mut self, act: impl FnOnce(&Store) -> logkv::Result<()>) -> Result<(), Trouble> {
+        act(self.store())?;
         (self.mark.durable, self.mark.written) = (self.mark.issued, self.mark.issued);
         self.take_mark();
         Ok(())
     }
 
-    fn compact_some(&mut self, first: u64, count: u64, until: Option<u64>) -> Result<(), String> {
-        let segments = self.store().segments().map_err(|error| error.sentence())?;
+    fn compact_some(&mut self, first: u64, count: u64, until: Option<u64>) -> Result<(), Trouble> {
+        let segments = self.store().segments()?;
         let sealed = segments.iter().filter(|segment| segment.state == SegmentState::Sealed);
         let run: Vec<_> =
             sealed.map(|segment| segment.id).skip(first as usize).take(count as usize).collect();
-        self.compact(&Compact::Segments(run), until)
+        match self.compact(&Compact::Segments(run), until) {
+            // The background was there first.
+            Err(Trouble::Refused(Error::NotCompactable { .. } | Error::NoSuchSegment { .. }))
+                if self.life.setting.background =>
+            {
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Compacts; `until` counts the stages to go before it is broken off.
-    fn compact(&mut self, what: &Compact, until: Option<u64>) -> Result<(), String> {
+    fn compact(&mut self, what: &Compact, until: Option<u64>) -> Result<(), Trouble> {
         let mut left = until;
         let mut observe = |event: CompactionEvent<'_>| {
             if let (CompactionEvent::Reached(..), Some(left)) = (event, &mut left) {
@@ -272,7 +294,7 @@ impl Living {
             }
             ControlFlow::Continue(())
         };
-        self.store().compact_with(what, &mut observe).map_err(|error| error.sentence())?;
+        self.store().compact_with(what, &mut observe)?;
         self.revealed();
         Ok(())
     }
@@ -283,14 +305,18 @@ impl Living {
         self.take_mark();
     }
 
-    fn read(&mut self) -> Result<(), String> {
+    fn read(&mut self) -> Result<(), Trouble> {
         self.is_as_expected()?;
-        look::at_figures(self.store())?;
-        look::at_files(self.store(), &self.file_system.disk().image())?;
+        if !self.life.setting.background {
+            look::at_figures(self.store())?;
+        }
+        if !self.leaves_files() {
+            look::at_files(self.store(), &self.file_system.disk().image())?;
+        }
         for (snapshot, map) in &self.snapshots {
             look::at_snapshot(snapshot, map)?;
         }
-        let durable = self.store().stats().map_err(|error| error.sentence())?.durable_seq;
+        let durable = self.store().stats()?.durable_seq;
         // What the store itself calls durable.
         let claimed = self.commits.iter().rfind(|(_, commit)| Some(commit.last) <= durable);
         self.mark.durable = self.mark.durable.max(claimed.map_or(0, |(at, _)| *at));
@@ -298,40 +324,54 @@ impl Living {
         Ok(())
     }
 
-    fn is_as_expected(&self) -> Result<(), String> {
-        let found = look::at(self.store())?;
-        let expected = &self.life.moments[self.mark.issued..];
-        if found == *expected[0].map { Ok(()) } else { Err(look::difference(&found, expected)) }
+    fn is_as_expected(&self) -> Result<(), Trouble> {
+        self.shows_one_since(self.mark.issued)
     }
 
-    fn close(&mut self) -> Result<(), String> {
+    /// What is seen is what the store was at moment `first` or later.
+    fn shows_one_since(&self, first: usize) -> Result<(), Trouble> {
+        let found = look::at(self.store())?;
+        let expected = &self.life.moments[first..=self.mark.issued];
+        match expected.iter().any(|moment| *moment.map == found) {
+            true => Ok(()),
+            false => Err(look::difference(&found, expected).into()),
+        }
+    }
+
+    /// Whether there may be files that the store does not count: of work under way, or that could not be removed.
+    fn leaves_files(&self) -> bool {
+        self.life.setting.background || self.file_system.met().is_some()
+    }
+
+    fn close(&mut self) -> Result<(), Trouble> {
         let store = self.store.take().expect("open between steps");
-        store.close().map_err(|error| error.sentence())?;
+        store.close()?;
         (self.mark.durable, self.mark.written) = (self.mark.issued, self.mark.issued);
         self.take_mark();
         Ok(())
     }
 
-    fn reopen(&mut self) -> Result<(), String> {
+    fn reopen(&mut self) -> Result<(), Trouble> {
         self.close()?;
         let store = self.open_store()?;
         let report = store.open_report();
-        if report.unclean || report.torn.is_some() || !report.orphans_removed.is_empty() {
-            return Err(format!("it was closed, and opened with {report:?}"));
+        let has_orphans = !report.orphans_removed.is_empty() && self.file_system.met().is_none();
+        if report.unclean || report.torn.is_some() || has_orphans {
+            return Err(format!("it was closed, and opened with {report:?}").into());
         }
         self.store = Some(store);
         self.is_as_expected()
     }
 
-    fn idle(&mut self) -> Result<(), String> {
+    fn idle(&mut self) -> Result<(), Trouble> {
         self.reopen()?;
         self.close()?;
         let before = self.file_system.disk().image();
         let store = self.open_store()?;
-        store.close().map_err(|error| error.sentence())?;
+        store.close()?;
         let after = self.file_system.disk().image();
-        if before != after {
-            return Err(look::changed_files(&before, &after));
+        if before != after && !self.leaves_files() {
+            return Err(look::changed_files(&before, &after).into());
         }
         self.store = Some(self.open_store()?);
         self.is_as_expected()
