@@ -57,8 +57,10 @@ impl Segment {
         };
         if *sorted_to < self.len() {
             let (run, end) = sorted(home, self, *sorted_to)?;
-            merge_into(self, runs, run)?;
+            // Both or neither: a merge whose read fails leaves runs that hold each row once.
+            runs.push(run);
             *sorted_to = end;
+            merge_last(self, runs)?;
         }
         Ok(runs.clone())
     }
@@ -156,9 +158,8 @@ fn sorted(home: &Home, segment: &Segment, from: u64) -> Result<(Rows, u64)> {
     Ok((sorter.finish().rows, scanner.end()))
 }
 
-/// Adds `run` and merges the last runs while one is not much longer than the next.
-fn merge_into(segment: &Segment, runs: &mut Vec<Rows>, run: Rows) -> Result<()> {
-    runs.push(run);
+/// Merges the last runs while one is not much longer than the next.
+fn merge_last(segment: &Segment, runs: &mut Vec<Rows>) -> Result<()> {
     while let [.., older, newer] = runs.as_slice()
         && older.len() <= newer.len().saturating_mul(2)
     {
