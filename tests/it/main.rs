@@ -18,7 +18,6 @@ mod killed;
 mod machine;
 mod model;
 mod person;
-mod power;
 mod readers;
 mod readme;
 mod recovery;

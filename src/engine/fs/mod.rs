@@ -230,3 +230,25 @@ pub(crate) fn write_all_at(file: &dyn File, mut bytes: &[u8], mut at: u64) -> io
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_done_again_when_it_is_interrupted_and_given_up_when_it_always_is() {
+        let interrupted_for = |times: u32| {
+            let mut left = times;
+            uninterrupted(|| match left.checked_sub(1) {
+                Some(less) => {
+                    left = less;
+                    Err(io::ErrorKind::Interrupted.into())
+                }
+                None => Ok(7),
+            })
+        };
+        assert_eq!(interrupted_for(INTERRUPTIONS_MAX).expect("it went through at last"), 7);
+        let error = interrupted_for(u32::MAX).expect_err("nobody waits for ever");
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
+}

@@ -9,9 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -22,14 +20,11 @@ use super::life::{Birth, Life, Map, Mark};
 use super::living::live;
 use super::look;
 use super::plan::{Plan, Setting, Step};
-use crate::common::{Random, scratch, seed};
+use super::search::{Failure, Tally, try_plans};
+use crate::common::Random;
 
 /// States that one run of the tests tries.
 const STATES: u64 = 200_000;
-/// How often it is told how far a long run has come.
-const TELLING: Duration = Duration::from_secs(60);
-/// How long a failure is made smaller.
-const SHRINKING: Duration = Duration::from_secs(20);
 /// How many crashes one store is put through.
 const DEPTH_MAX: usize = 2;
 /// One recovery after a kill in so many is cut, by the number of crashes before; eight times as many where a file has just
@@ -42,23 +37,6 @@ const CUTS_AFTER_FAULT: usize = 2;
 const CUT_AFTER_FAULT: u64 = 16;
 /// One of those lives in so many is cut, by the number of crashes before.
 const CUT_AFTERLIVES: [u64; DEPTH_MAX] = [32, 128];
-
-/// How much was tried.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    /// States drawn and found to be right.
-    states: u64,
-    /// Those among them that no other state of the same plan equals, each opened.
-    different: u64,
-    /// Stores that were written to after a crash.
-    afterlives: u64,
-    /// Calls that were made to fail.
-    pub(super) faults: u64,
-}
-
-/// What went wrong, and on which way: the innermost comes first.
-#[derive(Debug)]
-pub(super) struct Failure(pub(super) Vec<String>);
 
 /// The lives of one plan.
 pub(super) struct Trial<'a> {
@@ -172,6 +150,20 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
+    /// Where the next life begins after a kill halfway through one of the writes of `life`, whichever.
+    pub(super) fn birth_after_torn_write(&mut self, life: &Life) -> Birth {
+        let is_write = |at: &usize| matches!(life.events[*at], Event::Write { .. });
+        let writes: Vec<_> = (0..life.events.len()).filter(is_write).collect();
+        let at = writes[self.random.below(writes.len() as u64) as usize];
+        let mut disk = life.birth.disk.clone();
+        life.events[..at].iter().for_each(|event| disk.apply(event));
+        if let Event::Write { inode, at, bytes } = &life.events[at] {
+            disk.apply(&Event::Write { inode: *inode, at: *at, bytes: bytes[..bytes.len() / 2].into() });
+        }
+        let cut = Cut { life, at, disk: &disk, depth: 0 };
+        cut.birth(disk.clone(), cut.mark().written, &mut self.random)
+    }
+
     /// The power goes, or the process dies, between two calls or in the one that is next.
     fn cut(&mut self, cut: &Cut<'_>) -> Result<(), Failure> {
         self.power_cuts(cut)?;
@@ -273,102 +265,6 @@ fn afterlife(random: &mut Random) -> Vec<Step> {
     steps.extend(Step::some(random, count));
     steps.extend([Step::Put((1, Some(3))), Step::CompactAll, Step::Read, Step::Reopen]);
     steps
-}
-
-/// What is tried with each plan.
-pub(super) type Try = fn(&Plan, &MapDir) -> Result<Tally, Failure>;
-
-/// Leaves out steps as long as it still goes wrong.
-fn shrink(mut plan: Plan, mut failure: Failure, maps: &MapDir, try_plan: Try) -> (Plan, Failure) {
-    let started = Instant::now();
-    let mut chunk = plan.steps.len().div_ceil(2);
-    while chunk > 0 {
-        let mut at = 0;
-        while at < plan.steps.len() && started.elapsed() < SHRINKING {
-            let mut smaller = plan.clone();
-            smaller.steps.drain(at..(at + chunk).min(plan.steps.len()));
-            match try_plan(&smaller, maps) {
-                Ok(_) => at += chunk,
-                Err(still) => (plan, failure) = (smaller, still),
-            }
-        }
-        chunk /= 2;
-    }
-    (plan, failure)
-}
-
-/// What was tried so far.
-#[derive(Default)]
-struct Progress {
-    tally: Tally,
-    plans: u64,
-    told: Option<Instant>,
-    failure: Option<(Plan, Failure)>,
-}
-
-impl Progress {
-    fn add(&mut self, tally: Tally) {
-        self.plans += 1;
-        self.tally.states += tally.states;
-        self.tally.different += tally.different;
-        self.tally.afterlives += tally.afterlives;
-        self.tally.faults += tally.faults;
-    }
-
-    fn tell(&mut self, started: Instant) {
-        let rate = self.tally.states as f64 / started.elapsed().as_secs_f64();
-        println!("{} lives: {:?}, {rate:.0} states a second", self.plans, self.tally);
-        self.told = Some(Instant::now());
-    }
-}
-
-/// Tries plans, from the one that `plan_of` makes of the announced seed on, until `is_enough`.
-///
-/// # Panics
-/// At the first one that goes wrong, with as few steps as still do.
-pub(super) fn try_plans(
-    plan_of: fn(u64) -> Plan,
-    try_plan: Try,
-    is_enough: impl Fn(&Tally) -> bool + Sync,
-) -> Tally {
-    let (first, started) = (seed(), Instant::now());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicU64::new(0);
-    let progress = Mutex::new(Progress::default());
-    let lock = || progress.lock().expect("no panic");
-    let goes_on = || {
-        let progress = lock();
-        progress.failure.is_none() && !is_enough(&progress.tally)
-    };
-    let work = || {
-        let maps: MapDir = Some(Arc::new(scratch()));
-        while goes_on() {
-            let plan = plan_of(first.wrapping_add(next.fetch_add(1, Ordering::Relaxed)));
-            let tried = try_plan(&plan, &maps);
-            let mut progress = lock();
-            match tried {
-                Ok(tally) => progress.add(tally),
-                Err(failure) => progress.failure = Some((plan, failure)),
-            }
-            if progress.told.unwrap_or(started).elapsed() > TELLING {
-                progress.tell(started);
-            }
-        }
-    };
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-    let mut progress = progress.into_inner().expect("no panic");
-    progress.tell(started);
-    if let Some((plan, failure)) = progress.failure {
-        panic!("{}", smallest(plan, failure, try_plan));
-    }
-    progress.tally
-}
-
-fn smallest(plan: Plan, failure: Failure, try_plan: Try) -> String {
-    let seed = plan.seed;
-    let (plan, Failure(way)) = shrink(plan, failure, &Some(Arc::new(scratch())), try_plan);
-    let way: Vec<_> = way.into_iter().rev().collect();
-    format!("LOGKV_SEED={seed} fails; with fewer steps it is\n{:?}\n{}", plan.steps, way.join("\nthen\n"))
 }
 
 /// Lives `plan`, and cuts it at each of its events.

@@ -1,6 +1,7 @@
 //! A call that fails: which one, how, and how often.
 
 use std::io;
+use std::mem::{Discriminant, discriminant};
 
 use logkv::fs::StoreFile;
 
@@ -9,7 +10,7 @@ pub(crate) const DIRECTORY: &str = "simulated";
 const RANDOM_NUMBERS: &str = "the system's random numbers";
 
 /// How a call fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Failing {
     /// EIO. What was to be written stands in the file, a file has its new name: and the caller is told that it failed.
     Broken,
@@ -69,6 +70,10 @@ pub(crate) enum Call {
     Map(StoreFile),
 }
 
+/// How many kinds of calls there are, and how many of them move bytes.
+const CALL_COUNT: usize = 18;
+const MOVING_COUNT: usize = 2;
+
 impl Call {
     /// Whether it moves bytes, and so can move fewer of them, or be carried on with.
     fn moves_bytes(self) -> bool {
@@ -92,6 +97,12 @@ fn path(file: StoreFile) -> String {
     format!("{DIRECTORY}/{file}")
 }
 
+/// A kind of call, how it failed, and whether those after it did.
+pub(crate) type Kind = (Discriminant<Call>, Failing, bool);
+
+/// How many there are: every call can fail in three ways, and those that move bytes can stop halfway; once, or from then on.
+pub(crate) const KIND_COUNT: usize = (CALL_COUNT * 3 + MOVING_COUNT) * 2;
+
 /// A call that is made to fail.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
@@ -103,6 +114,11 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
+    /// What kind of failure it is when it meets `call` first.
+    pub(crate) fn kind(&self, call: Call) -> Kind {
+        (discriminant(&call), self.failing, self.lasts)
+    }
+
     /// Whether `sentence` says what failed, when `first` was the first call that did.
     pub(crate) fn is_told_by(&self, sentence: &str, first: Call) -> bool {
         let names_another = || [DIRECTORY, RANDOM_NUMBERS].iter().any(|subject| sentence.contains(subject));

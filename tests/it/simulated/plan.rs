@@ -14,8 +14,8 @@ const KEY_COUNT: u64 = 9;
 /// Longer than any run: what is synced in the background is synced by steps then.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// How many steps a plan has at most whose calls are all made to fail.
-const STEADY_STEPS: usize = 12;
+/// How many random steps a plan has at most whose calls are all made to fail.
+const STEADY_STEPS: usize = 8;
 
 /// Key number `number`: most are short, one is long.
 pub(crate) fn key(number: u64) -> Vec<u8> {
@@ -161,11 +161,23 @@ impl Plan {
         Self { seed, setting, steps: Step::some(&mut random, count) }
     }
 
-    /// A short plan of `seed`, without threads: its calls come in the same order each time.
+    /// A short plan of `seed`, without threads: its calls come in the same order each time. At its end it opens what it
+    /// wrote, and in one of four it has a KEYDIR.
     pub(crate) fn steady(seed: u64) -> Self {
         let mut plan = Self::of(seed);
         plan.setting = plan.setting.alone();
+        if seed.is_multiple_of(4) {
+            plan.setting =
+                Setting { checkpoint_records: 1, maps: true, read_with: ReadWith::Mmap, ..plan.setting };
+        }
         plan.steps.truncate(STEADY_STEPS);
+        plan.steps.extend([
+            Step::Put((1, Some(30))),
+            Step::Rotate,
+            Step::CompactAll,
+            Step::Reopen,
+            Step::Read,
+        ]);
         plan
     }
 
