@@ -150,11 +150,11 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Where the next life begins after a kill halfway through one of the writes of `life`, whichever.
-    pub(super) fn birth_after_torn_write(&mut self, life: &Life) -> Birth {
-        let is_write = |at: &usize| matches!(life.events[*at], Event::Write { .. });
-        let writes: Vec<_> = (0..life.events.len()).filter(is_write).collect();
-        let at = writes[self.random.below(writes.len() as u64) as usize];
+    /// Where the next life begins after a kill halfway through an append of `life`, whichever.
+    pub(super) fn birth_after_torn_append(&mut self, life: &Life) -> Birth {
+        let is_append = |index: &usize| matches!(life.events[*index], Event::Write { at: 1.., .. });
+        let appends: Vec<_> = (0..life.events.len()).filter(is_append).collect();
+        let at = appends[self.random.below(appends.len() as u64) as usize];
         let mut disk = life.birth.disk.clone();
         life.events[..at].iter().for_each(|event| disk.apply(event));
         if let Event::Write { inode, at, bytes } = &life.events[at] {
