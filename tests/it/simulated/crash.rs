@@ -260,7 +260,7 @@ impl<'a> Trial<'a> {
 
 /// What is done after a crash: whatever can be done, in short.
 fn afterlife(random: &mut Random) -> Vec<Step> {
-    let mut steps = vec![Step::Idle, Step::Read];
+    let mut steps = vec![Step::Idle, Step::Read, Step::Verify];
     let count = random.below(6);
     steps.extend(Step::some(random, count));
     steps.extend([Step::Put((1, Some(3))), Step::CompactAll, Step::Read, Step::Reopen]);

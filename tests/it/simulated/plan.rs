@@ -50,6 +50,8 @@ pub(crate) enum Step {
     Snapshot,
     /// Looks at everything.
     Read,
+    /// Looks at the files, beside the writer.
+    Verify,
     Reopen,
     /// Closes and opens twice: the second time must change nothing.
     Idle,
@@ -65,7 +67,7 @@ impl Step {
             (random.below(KEY_COUNT), (random.below(4) > 0).then_some(len))
         };
         let changes = |random: &mut Random| (0..random.below(5)).map(|_| change(random)).collect();
-        match random.below(40) {
+        match random.below(41) {
             0..12 => Self::Put((random.below(KEY_COUNT), Some(random.below(60)))),
             12..17 => Self::Delete(random.below(KEY_COUNT)),
             17..22 => Self::Write(changes(random)),
@@ -79,6 +81,7 @@ impl Step {
             35 => Self::Snapshot,
             36 | 37 => Self::Read,
             38 => Self::Reopen,
+            39 => Self::Verify,
             _ => Self::Idle,
         }
     }

@@ -4,9 +4,10 @@ mod refused;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
-use logkv::{Batch, Commit, Compact, CompactionEvent, Error, SegmentState, Snapshot, Store, Sync};
+use logkv::{Batch, Commit, Compact, CompactionEvent, Error, SegmentState, Snapshot, Store, Sync, verify};
 
 use super::fault::DIRECTORY;
 use super::file_system::{MapDir, SimulatedFileSystem};
@@ -153,6 +154,7 @@ impl Living {
                 Ok(())
             }
             Step::Read => self.read(),
+            Step::Verify => self.verify(),
             Step::Reopen => self.reopen().map(drop),
             Step::Idle => self.idle(),
         }
@@ -322,6 +324,17 @@ impl Living {
         self.mark.durable = self.mark.durable.max(claimed.map_or(0, |(at, _)| *at));
         self.revealed();
         Ok(())
+    }
+
+    /// There is no damage; a torn file that is derived may have been left by a crash.
+    fn verify(&self) -> Result<(), Trouble> {
+        let options = self.life.setting.options().file_system(Arc::new(self.file_system.clone()));
+        let report = verify::store(Path::new(DIRECTORY), &options, &[], &mut |_| ControlFlow::Continue(()))?;
+        // What cannot be read is told as a finding.
+        match report.damage_count {
+            1.. if self.file_system.met().is_none() => Err(format!("verified, it is {report:?}").into()),
+            _ => Ok(()),
+        }
     }
 
     fn is_as_expected(&self) -> Result<(), Trouble> {
