@@ -75,6 +75,11 @@ impl Survey {
             wake: Arc::default(),
         });
         let present = file::present(&*directory)?;
+        let manifest = match manifest {
+            // Nothing says what is there, and that is not the same as nothing being there.
+            Err(error) if present.is_empty() && is_unreadable(&error) => return Err(error),
+            manifest => manifest,
+        };
         let known: Vec<Known> = match &manifest {
             Ok(manifest) => manifest.segments.iter().map(Known::listed).collect(),
             Err(_) => by_headers(&*directory, &present),
@@ -224,6 +229,11 @@ impl Known {
         let SegmentLine { id, base_seq, layout, extent } = *line;
         Self { id, base_seq, layout, extent: Some(extent) }
     }
+}
+
+/// Whether a file is there and could not be read.
+fn is_unreadable(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound)
 }
 
 /// The segments that say where they stand, in the order of their numbers, which grow along the log.

@@ -26,7 +26,6 @@ mod models;
 mod person;
 #[cfg(feature = "planted")]
 mod planted;
-mod power;
 mod readers;
 mod readme;
 mod recovery;

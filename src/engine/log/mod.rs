@@ -223,6 +223,10 @@ impl Log {
             return unless(Plant::LossNotTold, || Err(lost));
         }
         if writer.written.seq < ticket.waits_for {
+            if let Some(cause) = &writer.poison {
+                // It had been staged: any of its bytes may be in the file.
+                return Err(Error::OutcomeUnknown { cause: cause.clone() });
+            }
             writer.usable()?;
             self.hand_over(&mut writer)?;
         }
