@@ -28,7 +28,9 @@ use crate::engine::location::{SegmentId, Seqno};
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
 /// The largest number that is believed: those that follow it must not overflow, and no store ever counts so far.
-const NUMBER_MAX: u64 = 1 << 62;
+const NUMBER_MAX: u64 = Seqno::BELIEVED_MAX.0;
+/// The largest number that a writer goes on from: what it writes has to be believed, too, however long it goes on.
+const NUMBER_TO_GO_ON_FROM_MAX: u64 = NUMBER_MAX / 2;
 /// The name of the hash that the keydir is built with.
 const HASH: &str = "xxh3-64";
 
@@ -139,6 +141,16 @@ impl Manifest {
             fields.take(line)?;
         }
         fields.finish()
+    }
+}
+
+impl Manifest {
+    /// The counter that has come so far that what is counted next would not be believed, and where it stands.
+    pub(crate) fn spent(&self) -> Option<(&'static str, u64)> {
+        let Self { generation, next_segment, next_seq, .. } = self;
+        let counters =
+            [("generation", *generation), ("next_segment", next_segment.0), ("next_seq", next_seq.0)];
+        counters.into_iter().find(|(_, number)| *number > NUMBER_TO_GO_ON_FROM_MAX)
     }
 }
 
