@@ -1,5 +1,6 @@
 //! The one integration test program of logkv; a room a topic.
 
+mod any_bytes;
 mod cases;
 mod churn;
 mod common;

@@ -1,0 +1,9 @@
+//! The shell's lexer and printer, fuzzed.
+#![no_main]
+#![expect(dead_code, reason = "the shell uses more of them than their property does")]
+
+mod allocator;
+#[path = "../../../src/shell/words/mod.rs"]
+mod words;
+
+libfuzzer_sys::fuzz_target!(|line: &[u8]| words::any_line::holds(line));
