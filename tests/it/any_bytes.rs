@@ -110,7 +110,10 @@ fn every_property_has_a_program_a_corpus_and_a_test_here() {
     let (here, manifest) = (include_str!("any_bytes.rs"), include_str!("../fuzz/Cargo.toml"));
     for (name, _) in PROPERTIES {
         assert!(here.contains(&format!("check(\"{name}\");")), "{name} has no test");
-        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is no program of tests/fuzz/Cargo.toml");
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"")),
+            "{name} is no program of tests/fuzz/Cargo.toml"
+        );
     }
     let len: u64 = names("corpus").iter().flat_map(|name| corpus(name)).map(|input| input.len() as u64).sum();
     assert!(len < 64 << 10, "the corpora have {len} bytes; minimise them");

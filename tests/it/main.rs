@@ -9,6 +9,7 @@ mod concurrency;
 mod damage;
 mod damaged_runs;
 mod directory;
+mod every_byte;
 mod faults;
 mod fork;
 mod format;

@@ -246,6 +246,11 @@ impl Fields {
         {
             return damaged("a segment is listed twice, or has a number that is still to be given out");
         }
+        if let (Some(last), Some(next_seq)) = (self.segments.last(), self.next_seq)
+            && last.base_seq.0 > next_seq
+        {
+            return damaged("next_seq is less than what its last segment starts with");
+        }
         match self {
             Self {
                 store: Some(store),

@@ -16,25 +16,69 @@ const FILE_LEN_MAX: usize = 128 << 10;
 #[derive(Arbitrary, Clone, Debug)]
 enum Edit {
     /// Bytes are overwritten.
-    Write { file: u8, at: u16, bytes: [u8; 8], len: u8 },
+    Write {
+        file: u8,
+        at: u16,
+        bytes: [u8; 8],
+        len: u8,
+    },
     /// A field of a record is, with a number.
-    Field { file: u8, record: u8, field: u8, number: u64 },
+    Field {
+        file: u8,
+        record: u8,
+        field: u8,
+        number: u64,
+    },
     /// Bits are flipped.
-    Flip { file: u8, at: u16, mask: u8 },
+    Flip {
+        file: u8,
+        at: u16,
+        mask: u8,
+    },
     /// The file ends here.
-    Cut { file: u8, at: u16 },
+    Cut {
+        file: u8,
+        at: u16,
+    },
     /// Bytes are taken out, or put in twice, in this file or another.
-    Copy { from: u8, at: u16, len: u16, to: u8, to_at: u16, overwrites: bool },
-    Remove { file: u8, at: u16, len: u16 },
+    Copy {
+        from: u8,
+        at: u16,
+        len: u16,
+        to: u8,
+        to_at: u16,
+        overwrites: bool,
+    },
+    Remove {
+        file: u8,
+        at: u16,
+        len: u16,
+    },
     /// The file is gone, or two have each other's names.
-    Unlink { file: u8 },
-    Swap { file: u8, with: u8 },
+    Unlink {
+        file: u8,
+    },
+    Swap {
+        file: u8,
+        with: u8,
+    },
     /// A line of MANIFEST goes, comes again at the end, or changes places with another one.
-    LineGone { line: u8 },
-    LineAgain { line: u8 },
-    LinesSwapped { line: u8, with: u8 },
+    LineGone {
+        line: u8,
+    },
+    LineAgain {
+        line: u8,
+    },
+    LinesSwapped {
+        line: u8,
+        with: u8,
+    },
     /// A word of it is another number.
-    Word { line: u8, word: u8, number: u64 },
+    Word {
+        line: u8,
+        word: u8,
+        number: u64,
+    },
 }
 
 /// Which checksums are put right after the edits. Those that are not, tell of them.
@@ -108,7 +152,10 @@ impl Edit {
     fn apply(&self, image: &mut Image, names: &[StoreFile]) {
         let pick = |number: u8| names.get(usize::from(number) % names.len().max(1)).copied();
         match *self {
-            Self::LineGone { .. } | Self::LineAgain { .. } | Self::LinesSwapped { .. } | Self::Word { .. } => {
+            Self::LineGone { .. }
+            | Self::LineAgain { .. }
+            | Self::LinesSwapped { .. }
+            | Self::Word { .. } => {
                 if names.contains(&StoreFile::Manifest) {
                     self.apply_to_lines(file_mut(image, StoreFile::Manifest));
                 }

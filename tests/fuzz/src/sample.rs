@@ -25,7 +25,7 @@ pub fn options(memory: &Memory) -> Options {
     Options::new()
         .sync(Sync::Always)
         .background(false)
-                .checkpoint_records(u64::MAX)
+        .checkpoint_records(u64::MAX)
         .clock(Arc::new(ManualClock::at(NOW_MS)))
         .file_system(Arc::new(memory.clone()))
 }
@@ -52,15 +52,6 @@ pub fn unclosed() -> &'static Image {
     &UNCLOSED
 }
 
-/// What [`closed`] and [`unclosed`] hold.
-#[must_use]
-pub fn contents() -> Vec<(Vec<u8>, Vec<u8>)> {
-    let memory = Memory::of(closed());
-    let store = Store::open_with("memory", options(&memory).read_only(true)).expect("opens");
-    let entries = store.scan(..).expect("scans").map(|entry| entry.expect("reads"));
-    entries.map(|entry| (entry.meta.key.to_vec(), entry.value.to_vec())).collect()
-}
-
 /// A store that is still open, with all its records.
 fn made() -> (Memory, Store) {
     let memory = Memory::default();
@@ -82,7 +73,8 @@ fn made() -> (Memory, Store) {
     put(&store, "b", b"another value of b");
     write_batch(&store, "second");
     store.rotate().expect("rotates");
-    let segment = memory.image().into_iter().map(|(_, bytes)| bytes).find(|bytes| bytes.starts_with(b"LOGKVSEG"));
+    let segment =
+        memory.image().into_iter().map(|(_, bytes)| bytes).find(|bytes| bytes.starts_with(b"LOGKVSEG"));
     put(&store, "nested", &segment.expect("a segment")[64..160]);
     put(&store, "deleted", b"there again");
     write_batch(&store, "third");
@@ -104,9 +96,8 @@ fn with_hints(mut image: Image) -> Image {
     let memory = Memory::of(&without);
     Store::open_with("memory", options(&memory)).expect("opens").close().expect("closes");
     let made = memory.image();
-    let of_both = |(name, _): &&(StoreFile, Vec<u8>)| {
-        matches!(name, StoreFile::Hint(id) if *id < LAST_SEGMENT)
-    };
+    let of_both =
+        |(name, _): &&(StoreFile, Vec<u8>)| matches!(name, StoreFile::Hint(id) if *id < LAST_SEGMENT);
     image.extend(made.iter().filter(of_both).cloned());
     assert_eq!(image.len(), without.len() + 3, "KEYDIR, and a hint for each sealed segment");
     image.sort_by_key(|(name, _)| name.to_string());

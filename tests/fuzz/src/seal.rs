@@ -1,5 +1,5 @@
 //! Checksums put right after bytes were changed, so that what lies behind them is reached; and an independent reader of
-//! records, which knows what was ever put.
+//! records, which knows what was ever written.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -15,7 +15,6 @@ const RECORD_HEADER_LEN: usize = 32;
 /// What a record's checksums cover starts here.
 const BODY_AT: usize = 8;
 const EXPIRY_FLAG: u64 = 1;
-const PUT: u64 = 1;
 
 /// Where the field `name` stands.
 fn place(fields: &[Field], name: &str) -> Range<usize> {
@@ -82,24 +81,23 @@ fn contexts(image: &Image, name: StoreFile, bytes: &[u8]) -> BTreeSet<Context> {
     contexts
 }
 
-/// Every key and value that some put in the image's segments holds under a right checksum, wherever it stands.
+/// Every key and value that some record in the image's segments holds under a right checksum, wherever it stands.
 #[must_use]
-pub fn ever_put(image: &Image) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
-    let mut puts = BTreeSet::new();
+pub fn ever_written(image: &Image) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
+    let mut written = BTreeSet::new();
     for (name, bytes) in image {
         let StoreFile::Segment(_) = name else { continue };
         for context in contexts(image, *name, bytes) {
             for at in (0..bytes.len()).step_by(8) {
                 let Some((key, value, len)) = context.frame(&bytes[at..]) else { continue };
                 let record = &bytes[at..at + len];
-                let is_put = record_field(record, "kind") == PUT;
-                if is_put && record_field(record, "rcrc") == u64::from(context.crc(at, &record[BODY_AT..])) {
-                    puts.insert((record[key].to_vec(), record[value].to_vec()));
+                if record_field(record, "rcrc") == u64::from(context.crc(at, &record[BODY_AT..])) {
+                    written.insert((record[key].to_vec(), record[value].to_vec()));
                 }
             }
         }
     }
-    puts
+    written
 }
 
 /// Where the records of the segment that `bytes` are start, going by their lengths, checked or not.

@@ -1,6 +1,5 @@
 //! The shell's lexer and printer, fuzzed.
 #![no_main]
-#![expect(dead_code, reason = "the shell uses more of them than their property does")]
 
 mod allocator;
 #[path = "../../../src/shell/words/mod.rs"]
