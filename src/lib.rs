@@ -98,6 +98,18 @@ pub mod inspect {
     };
 }
 
+/// Every checksum, every hint, every count and the order of the log, checked on the files alone.
+pub mod verify {
+    pub use crate::engine::verify::{Fault, Finding, Severity, VerifyEvent, VerifyReport, store};
+}
+
+/// A new store of every record of a damaged one that is intact.
+pub mod repair {
+    pub use crate::engine::repair::{
+        GivenUp, Lost, Now, Reason, RepairProgress, RepairReport, copy, in_place,
+    };
+}
+
 /// What a store needs of the operating system, as traits: a test puts its own file system below a store.
 pub mod fs {
     pub use crate::engine::fs::{

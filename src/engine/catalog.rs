@@ -1,7 +1,9 @@
 //! Layer 4: the file MANIFEST, read and replaced.
 
+use std::io;
+
 use super::format::manifest::{Manifest, ManifestError};
-use super::fs::{Access, Directory, StoreFile, read_exact_at, write_all_at};
+use super::fs::{Access, Directory, File, StoreFile, read_exact_at, write_all_at};
 use crate::error::{Error, Failure, Result};
 
 /// The longest MANIFEST that is read, in bytes: a line for each of 131,072 segments takes less.
@@ -14,18 +16,32 @@ const LEN_MAX: u64 = 32 << 20;
 pub(crate) fn read(directory: &dyn Directory) -> Result<Manifest> {
     let path = || directory.path(StoreFile::Manifest);
     let file = directory.open(StoreFile::Manifest, Access::Read).map_err(Error::io("open", path()))?;
-    let len = file.len().map_err(Error::io("read", path()))?;
-    if len > LEN_MAX {
-        return Err(Error::ManifestDamaged { reason: format!("it has {len} bytes, more than any MANIFEST") });
-    }
-    let mut bytes = vec![0; len as usize];
-    read_exact_at(&*file, &mut bytes, 0).map_err(Error::io("read", path()))?;
+    let bytes = text(&*file).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            Error::ManifestDamaged { reason: format!("it has more than {LEN_MAX} bytes") }
+        }
+        _ => Error::io("read", path())(error),
+    })?;
     Manifest::decode(&bytes).map_err(|error| match error {
         ManifestError::Damaged(reason) => Error::ManifestDamaged { reason },
         ManifestError::Unsupported(found) => {
             Error::Unsupported { what: "MANIFEST".to_owned(), found, supported: "1.x".to_owned() }
         }
     })
+}
+
+/// All of a file that people read.
+///
+/// # Errors
+/// What the operating system says; `FileTooLarge` when it is longer than any MANIFEST.
+pub(crate) fn text(file: &dyn File) -> io::Result<Vec<u8>> {
+    let len = file.len()?;
+    if len > LEN_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = vec![0; len as usize];
+    read_exact_at(file, &mut bytes, 0)?;
+    Ok(bytes)
 }
 
 /// Puts `manifest` in the place of what was there, durable when this returns: a crash leaves the one or the other.
@@ -51,7 +67,7 @@ fn write_new(directory: &dyn Directory, manifest: &Manifest) -> Result<()> {
     let path = || directory.path(StoreFile::ManifestNew);
     // Left by a writer that died here: `Create` then makes the file anew, with no old bytes behind the new ones.
     match directory.remove(StoreFile::ManifestNew) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(Error::io("remove", path())(error));
         }
         _ => {}

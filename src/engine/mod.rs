@@ -11,10 +11,10 @@
 //! | 3 | `options`, `value`, `keydir`, `filter` | choices; bytes and what keeps them alive; the index; what cannot be there |
 //! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
-//! | 6 | `log` | the write end: append, make durable, publish, seal, replace |
+//! | 6 | `log`, `survey` | the write end: append, make durable, publish, seal, replace; the log as far as its files tell |
 //! | 7 | `checkpoint`, `syncer`, `compaction` | the file KEYDIR; the background sync; what is dead makes room |
-//! | 8 | `recovery`, `inspect`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; keys in order; what is done unasked |
-//! | 9 | `snapshot` | the store as it was at one moment |
+//! | 8 | `recovery`, `inspect`, `verify`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; everything checked; keys in order; what is done unasked |
+//! | 9 | `snapshot`, `repair` | the store as it was at one moment; a new store of what is intact in a damaged one |
 //! | 10 | `store` | the front door |
 //!
 //! # The life of a write
@@ -65,12 +65,15 @@ pub(crate) mod location;
 pub(crate) mod log;
 pub(crate) mod options;
 pub(crate) mod recovery;
+pub(crate) mod repair;
 pub(crate) mod scan;
 pub(crate) mod segment;
 pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod stats;
 pub(crate) mod store;
+pub(crate) mod survey;
 pub(crate) mod syncer;
 pub(crate) mod value;
+pub(crate) mod verify;
 pub(crate) mod wake;

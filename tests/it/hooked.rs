@@ -151,6 +151,14 @@ impl<H: Hook> FileSystem for Hooked<H> {
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
         Ok(Arc::new(HookedDirectory { inner: OsFileSystem.open_directory(path)?, hook: Arc::clone(&self.0) }))
     }
+
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        OsFileSystem.exchange(one, other)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        OsFileSystem.remove_directory(path)
+    }
 }
 
 #[derive(Debug)]

@@ -67,6 +67,18 @@ pub(crate) enum Extent {
     Active(u64),
 }
 
+impl Extent {
+    /// Whether the segment's end has to be found, when its file is `file_len` bytes long: a writer has it open or died with
+    /// it, or, although it was closed, there is more of it than MANIFEST knows, as when an older MANIFEST was put back.
+    pub(crate) fn is_unsettled(&self, file_len: u64) -> bool {
+        match *self {
+            Self::Active(_) => true,
+            Self::Closed(len) => file_len > len,
+            Self::Sealed(_) => false,
+        }
+    }
+}
+
 impl SegmentLine {
     /// The first number that no record of this segment has, however many of them a crash took: none is shorter than
     /// [`record::LEN_MIN`]. `file_len` is what there is of it.

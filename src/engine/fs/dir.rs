@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
 
 use super::file::OsFile;
 use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
@@ -36,8 +36,7 @@ impl FileSystem for OsFileSystem {
             path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
         for path in missing.into_iter().rev() {
             DirBuilder::new().mode(0o700).create(path)?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+            sync_parent(path)?;
         }
         Ok(())
     }
@@ -50,6 +49,22 @@ impl FileSystem for OsFileSystem {
         let handle = std::fs::File::open(path)?;
         Ok(Arc::new(OsDirectory { path: path.to_owned(), handle }))
     }
+
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?;
+        sync_parent(one)?;
+        sync_parent(other)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(path)
+    }
+}
+
+/// Makes the name of `path` durable.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Everything goes through the handle: the path is for messages alone.

@@ -46,6 +46,24 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the operating system says.
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>>;
+
+    /// Gives each of two directories the other's name, in one step; durable when it returns.
+    ///
+    /// # Errors
+    /// What the operating system says; `Unsupported` where there is no such step.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        let _ = (one, other);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Removes the directory `path`, which is empty.
+    ///
+    /// # Errors
+    /// What the operating system says; `Unsupported` where that cannot be done.
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// What a path names.

@@ -5,7 +5,6 @@
 
 mod fates;
 mod item;
-mod neighbours;
 mod summary;
 
 use std::path::Path;
@@ -15,7 +14,6 @@ pub use item::{Fate, Item, RecordItem};
 pub use summary::{Extent, ExtentKind, HeaderInfo, Role, Totals};
 
 use self::fates::Fates;
-use self::neighbours::Neighbours;
 use super::clock::{Clock, SystemClock};
 use super::format::manifest::Extent as FileExtent;
 use super::format::record::Kind;
@@ -26,6 +24,7 @@ use super::location::SegmentId;
 use super::options::Options;
 use super::segment::{Bodies, Scanner, Segment, Step};
 use super::state::State;
+use super::survey::Survey;
 use crate::error::{Damage, Error, Result};
 
 /// Which items to give.
@@ -89,7 +88,7 @@ impl Piece {
 /// read, and [`Error::Io`].
 pub fn segment(path: &Path, id: SegmentId) -> Result<Inspection> {
     let directory = OsFileSystem.open_directory(path).map_err(Error::io("open", path))?;
-    take_apart(Neighbours::of(directory, id)?, id, SystemClock.now_ms(), None)
+    take_apart(around(directory, id)?, id, SystemClock.now_ms(), None)
 }
 
 /// Takes apart segment `id` of an open store.
@@ -99,17 +98,19 @@ pub(crate) fn of_open_store(
     state: &State,
     id: SegmentId,
 ) -> Result<Inspection> {
-    take_apart(Neighbours::of(Arc::clone(directory), id)?, id, options.clock.now_ms(), Some(state))
+    take_apart(around(Arc::clone(directory), id)?, id, options.clock.now_ms(), Some(state))
 }
 
-fn take_apart(
-    neighbours: Neighbours,
-    id: SegmentId,
-    now_ms: u64,
-    state: Option<&State>,
-) -> Result<Inspection> {
-    let bytes = neighbours.header_bytes(id).map_err(|error| match error {
-        Error::SegmentMissing { segment } if neighbours.extent(id).is_none() => {
+/// The log, with segment `id` in it, whether MANIFEST lists it or not.
+fn around(directory: Arc<dyn Directory>, id: SegmentId) -> Result<Survey> {
+    let mut survey = Survey::of(directory)?;
+    survey.admit(id);
+    Ok(survey)
+}
+
+fn take_apart(survey: Survey, id: SegmentId, now_ms: u64, state: Option<&State>) -> Result<Inspection> {
+    let bytes = survey.header_bytes(id).map_err(|error| match error {
+        Error::SegmentMissing { segment } if extent(&survey, id).is_none() => {
             Error::NoSuchSegment { segment }
         }
         error => error,
@@ -119,19 +120,23 @@ fn take_apart(
         state.map(State::segments).and_then(|set| set.iter().find(|segment| segment.id == id).cloned());
     // Behind what this process has acknowledged there may be a write under way.
     let limit = known.as_ref().map_or(u64::MAX, |segment| segment.len());
-    let layout = neighbours.layout(id).or(header.as_ref().ok().map(layout_of)).unwrap_or(Layout::current(0));
-    let segment = neighbours.open(id, layout, limit)?;
-    let is_unclean = known.is_none() && matches!(neighbours.extent(id), Some(FileExtent::Active(_)));
+    let layout = survey
+        .get(id)
+        .map(|known| known.layout)
+        .or(header.as_ref().ok().map(layout_of))
+        .unwrap_or(Layout::current(0));
+    let segment = survey.open(id, layout, limit)?;
+    let is_unclean = known.is_none() && matches!(extent(&survey, id), Some(FileExtent::Active(_)));
     let pieces = pieces(&segment, is_unclean, now_ms)?;
     let mut inspection = Inspection {
         id,
-        role: neighbours.role(id),
+        role: role(&survey, id),
         len: segment.len(),
         header,
         totals: Totals::default(),
         extents: Vec::new(),
-        missing: neighbours.missing().to_vec(),
-        fates: Fates::new(neighbours, &segment, &pieces)?,
+        missing: survey.missing().to_vec(),
+        fates: Fates::new(survey, &segment, &pieces)?,
         segment,
         pieces,
     };
@@ -142,6 +147,19 @@ fn take_apart(
     inspection.fates.settle_live(&inspection.segment, &inspection.pieces, is_live)?;
     inspection.sum_up();
     Ok(inspection)
+}
+
+fn extent(survey: &Survey, id: SegmentId) -> Option<FileExtent> {
+    survey.get(id).and_then(|known| known.extent)
+}
+
+fn role(survey: &Survey, id: SegmentId) -> Role {
+    match extent(survey, id) {
+        Some(FileExtent::Sealed(_)) => Role::Sealed,
+        Some(FileExtent::Active(_) | FileExtent::Closed(_)) => Role::Active,
+        None if survey.home().is_some() => Role::Orphan,
+        None => Role::Unknown,
+    }
 }
 
 fn layout_of(header: &HeaderInfo) -> Layout {

@@ -4,8 +4,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
 use super::shard::{MappedFile, MappedShard, Shard};
-use super::{Keydir, SHARD_COUNT, Snapshot};
+use super::table::Table;
+use super::{Keydir, SHARD_COUNT, Snapshot, read};
 use crate::engine::format::keydir_file::{Covering, KeydirHead, ShardRow, encode_head, head_len};
+use crate::engine::format::u64_at;
 use crate::engine::fs::Mapping;
 use crate::error::Result;
 
@@ -67,4 +69,33 @@ pub(crate) fn write_to(
     }
     sink(&encode_head(&KeydirHead { about, shards }), 0)?;
     Ok(at)
+}
+
+/// What is wrong with a part of a keydir's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PartFault {
+    /// Its checksum, or the order of its slots.
+    Damaged,
+    /// It does not hold what the index does.
+    Differs,
+}
+
+/// What is wrong with the slots in `bytes`, those of shard number `index`, which should hold what `keydir` does.
+///
+/// # Errors
+/// None for a keydir in memory; else those of a rebuild.
+pub(crate) fn compare(
+    row: &ShardRow,
+    bytes: &[u8],
+    keydir: &Keydir,
+    index: usize,
+) -> Result<Option<PartFault>> {
+    let slots: Vec<u64> = bytes.chunks_exact(size_of::<u64>()).map(|slot| u64_at(slot, 0)).collect();
+    let table = Table { slots: &slots, capacity: row.capacity as usize, count: row.count as usize };
+    if crc32c::crc32c(bytes) != row.crc || !table.is_sound() {
+        return Ok(Some(PartFault::Damaged));
+    }
+    let shard = Arc::clone(&read(&keydir.shards[index]));
+    let is_same = table.sorted_slots() == shard.table()?.sorted_slots();
+    Ok((!is_same).then_some(PartFault::Differs))
 }

@@ -80,6 +80,13 @@ impl<'a> Table<'a> {
         self.slots.iter().filter(|&&slot| slot != EMPTY).map(|&slot| address_of(slot))
     }
 
+    /// What it holds, in an order that does not depend on how it came about.
+    pub(super) fn sorted_slots(self) -> Vec<u64> {
+        let mut slots: Vec<u64> = self.slots.iter().copied().filter(|&slot| slot != EMPTY).collect();
+        slots.sort_unstable();
+        slots
+    }
+
     /// Whether it is a table as described above: what comes from a file may be anything.
     pub(super) fn is_sound(self) -> bool {
         let (mut run_start, mut last_tag, mut count) = (0, 0, 0);

@@ -113,7 +113,7 @@ impl<'a> Load<'a> {
             Err(damage) => (None, Some(damage)),
         };
         // Somebody may be writing to it, or cutting it back: its bytes are read, not mapped.
-        let is_unsettled = is_unsettled(line, file_len);
+        let is_unsettled = line.extent.is_unsettled(file_len);
         let read_with = if is_unsettled { ReadWith::Pread } else { self.options.read_with };
         let (Extent::Sealed(wants) | Extent::Closed(wants) | Extent::Active(wants)) = line.extent;
         let (len, wants) = if is_unsettled {
@@ -229,7 +229,7 @@ impl<'a> Load<'a> {
         let Some(line) = manifest.segments.last() else { return Ok(None) };
         let file = file::open(&*self.home.directory, line.id, Access::Read)?;
         let file_len = file::len(&*self.home.directory, line.id, &*file)?;
-        Ok(is_unsettled(line, file_len).then_some(*line))
+        Ok(line.extent.is_unsettled(file_len).then_some(*line))
     }
 
     /// Cuts off the torn tail of the segment that the last writer died with, and seals it in `manifest`.
@@ -318,16 +318,6 @@ struct Place {
     seq_end: Seqno,
     created_ms: u64,
     first_page: u32,
-}
-
-/// Whether the end of the segment has to be found: a writer has it open or died with it, or, although it was closed, there
-/// is more of it than MANIFEST knows, as when an older MANIFEST was put back.
-fn is_unsettled(line: &SegmentLine, file_len: u64) -> bool {
-    match line.extent {
-        Extent::Active(_) => true,
-        Extent::Closed(len) => file_len > len,
-        Extent::Sealed(_) => false,
-    }
 }
 
 /// Whose segment this is, if it is not the one that was looked for.

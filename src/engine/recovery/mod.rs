@@ -17,13 +17,14 @@ use super::catalog;
 use super::format::keydir_file::Covering;
 use super::format::manifest::{Extent, Manifest};
 use super::format::segment_header::StoreId;
-use super::fs::{Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
+use super::fs::{Directory, File, FileSystem, Lock, LockOutcome, StoreFile};
 use super::judge::TornTail;
 use super::location::{Location, SegmentId, Seqno};
 use super::log::{Log, LogEnd};
 use super::options::Options;
 use super::segment::{Segment, SegmentWriter, file};
 use super::state::State;
+use super::survey;
 use crate::error::{Damage, Error, Failure, Result};
 
 /// How often a read-only open starts over because the writer beside it moved on.
@@ -94,24 +95,14 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
 
 /// The directory at `path`, made if need be, if it is one that may become or is a store.
 fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>> {
-    let file_system = &options.file_system;
     let may_create = options.create && !options.read_only;
-    match file_system.kind(path).map_err(Error::io("open", path))? {
-        PathKind::Missing if may_create => {
-            file_system.create_directory(path).map_err(Error::io("create", path))?;
+    let directory = match survey::enter(path, options) {
+        Err(Error::Missing { .. }) if may_create => {
+            options.file_system.create_directory(path).map_err(Error::io("create", path))?;
+            survey::enter(path, options)?
         }
-        PathKind::Missing => return Err(Error::Missing { path: path.to_owned() }),
-        PathKind::Other(what) => {
-            let reason = format!("it is {what}");
-            return Err(Error::Foreign { path: path.to_owned(), reason });
-        }
-        PathKind::Directory => {}
-    }
-    let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
-    // Asked of the open directory: what has this name may have become another one meanwhile.
-    if let (Some(reason), false) = (directory.distrust().map_err(Error::io("open", path))?, options.trust) {
-        return Err(Error::Untrusted { path: path.to_owned(), reason });
-    }
+        entered => entered?,
+    };
     match contents(path, &*directory)? {
         Contents::Empty if !may_create => Err(Error::Missing { path: path.to_owned() }),
         Contents::Empty | Contents::Store => Ok(directory),

@@ -26,7 +26,7 @@ pub(crate) struct Hint {
 impl Hint {
     /// The hint of `segment`, if there is one that can be used. Reads the file once, to check it.
     pub(super) fn open(home: &Home, segment: &Segment) -> Option<Self> {
-        let hint = match read(home, segment) {
+        let hint = match bytes(home, segment.id, segment.limit()) {
             Ok(bytes) => hint::check(&bytes).map(|checked| Self { bytes, checked }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -105,7 +105,7 @@ impl Hint {
             .directory
             .open(name, Access::Create)
             .and_then(|file| write_parts(&*file, &[&header, rows, &behind]))
-            .and_then(|()| read(home, segment));
+            .and_then(|()| bytes(home, segment.id, segment.limit()));
         match written.map(|bytes| hint::parts(&bytes).map(|checked| Self { bytes, checked })) {
             Ok(Some(hint)) => Ok(hint),
             outcome => {
@@ -134,11 +134,15 @@ pub(crate) fn remove(home: &Home, id: SegmentId) -> io::Result<()> {
     }
 }
 
-fn read(home: &Home, segment: &Segment) -> io::Result<Value> {
-    let file = home.directory.open(StoreFile::Hint(segment.id), Access::Read)?;
+/// The bytes of the hint of segment `id`, which is `segment_len` bytes long; unchecked.
+///
+/// # Errors
+/// What the operating system says; `InvalidData` when the file is longer than any hint of the segment.
+pub(crate) fn bytes(home: &Home, id: SegmentId, segment_len: u64) -> io::Result<Value> {
+    let file = home.directory.open(StoreFile::Hint(id), Access::Read)?;
     let len = file.len()?;
     // No hint is that long: a record takes 40 bytes at least, its row 16 and its share of the filter two.
-    if len > segment.limit().saturating_add(4096) {
+    if len > segment_len.saturating_add(4096) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mapping = match home.read_with {

@@ -80,6 +80,11 @@ impl<'s> Scanner<'s> {
         self.end
     }
 
+    /// Where the walk has come to.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
     /// The number of the last intact record so far.
     pub(crate) fn last_seq(&self) -> Seqno {
         self.last_seq
@@ -154,6 +159,26 @@ impl<'s> Scanner<'s> {
                 Err(Damage::Truncated { wants: frame.len, has: room })
             }
         }))
+    }
+}
+
+impl Segment {
+    /// Gives `take` each record that is as it was written.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn intact_records(&self, take: &mut dyn FnMut(&Scanned<'_>)) -> Result<()> {
+        let mut scanner = Scanner::new(self, Bodies::Checked);
+        while let Some(step) = scanner.next()? {
+            match step {
+                Step::Record(record) if record.damage.is_none() => take(&record),
+                Step::Record(_) => {}
+                Step::Bad { .. } => {
+                    scanner.resync()?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -50,6 +50,9 @@ const HEADER_LEN: usize = SHARD_COUNT_AT + size_of::<u32>();
 
 /// The head's checksum, and zeros up to the next multiple of 8.
 const HEAD_CRC_LEN: usize = size_of::<u64>();
+/// No head is longer, in bytes: one that covers as many segments as a store can have, with a longer header.
+pub(crate) const HEAD_LEN_MAX: u64 =
+    (HEADER_LEN_MAX + SEGMENT_ROW_LEN * 131_072 + SHARD_ROWS_LEN + HEAD_CRC_LEN) as u64;
 // The layout is stored on disk. If this fails, bump the format version.
 const _: () = assert!(HEADER_LEN == 64);
 

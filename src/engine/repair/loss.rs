@@ -1,0 +1,56 @@
+//! What became of the keys whose records were lost.
+
+use std::collections::HashMap;
+
+use super::report::{GivenUp, Now};
+use crate::engine::location::Seqno;
+use crate::engine::segment::Segment;
+use crate::engine::state::State;
+use crate::error::Result;
+
+/// The newest record of a key that was kept.
+struct Newest {
+    seq: Seqno,
+    key: Vec<u8>,
+    is_delete: bool,
+}
+
+/// Looks for newer and older records of the keys that lost one.
+pub(super) fn look_up(state: &State, given_up: &mut [GivenUp]) -> Result<()> {
+    let hashes = given_up.iter().flat_map(|part| &part.lost).map(|lost| (lost.hash, None));
+    let mut newest: HashMap<u64, Option<Newest>> = hashes.collect();
+    if newest.is_empty() {
+        return Ok(());
+    }
+    for segment in state.segments().iter() {
+        for rows in segment.order(&state.home)? {
+            for row in rows.iter() {
+                if let Some(newest) = newest.get_mut(&row.hash) {
+                    take(newest, segment, row.at, row.is_tombstone)?;
+                }
+            }
+        }
+    }
+    for part in given_up {
+        for lost in &mut part.lost {
+            let Some(Some(newest)) = newest.get(&lost.hash) else { continue };
+            lost.key.get_or_insert_with(|| newest.key.clone());
+            lost.now = match newest {
+                // The lost one itself, perhaps, from another file.
+                Newest { seq, .. } if *seq >= part.seqs.start => Now::Newer(*seq),
+                Newest { is_delete: true, .. } => Now::Absent,
+                Newest { seq, .. } => Now::Older(*seq),
+            };
+        }
+    }
+    Ok(())
+}
+
+fn take(newest: &mut Option<Newest>, segment: &Segment, at: u64, is_delete: bool) -> Result<()> {
+    let record = segment.read(at)?;
+    let seq = record.header.seq;
+    if newest.as_ref().is_none_or(|newest| newest.seq < seq) {
+        *newest = Some(Newest { seq, key: record.key().to_vec(), is_delete });
+    }
+    Ok(())
+}

@@ -1,0 +1,274 @@
+//! Layer 9: repair — a new store of every record of a damaged one that is intact.
+//!
+//! It reads the old store's files alone and changes nothing in them. Segments that are whole are copied; of others, what
+//! is intact goes into new segments, in the order of the records' numbers, which stay. MANIFEST is made anew, from the old
+//! one or, where that cannot be read, from the segments' headers. Then the new store is opened, which reads and checks all
+//! of it, before it is said to be one.
+
+mod loss;
+mod patient;
+mod report;
+mod source;
+mod target;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use report::{GivenUp, Lost, Now, Reason, RepairReport};
+
+use self::source::Source;
+use self::target::Target;
+use super::format::segment_header::{SegmentHeader, StoreId};
+use super::fs::{Directory, Lock, LockOutcome, PathKind, StoreFile};
+use super::location::{SegmentId, Seqno};
+use super::options::Options;
+use super::recovery;
+use super::segment::file;
+use super::survey::{self, Survey};
+use crate::error::{Error, Result, Stop};
+
+/// How far a repair has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepairProgress {
+    /// Bytes that were read and written.
+    pub done_len: u64,
+    /// Bytes that are to be read and written, about.
+    pub total_len: u64,
+}
+
+/// Makes in `to`, which is missing or empty, a store of what is intact in the one in `from`, which stays as it is. `observe`
+/// is told how far it has come, and ends it when it breaks off: then nothing is left in `to`. Of `options` the segment
+/// size, the file system and [`Options::trust`] count.
+///
+/// # Errors
+/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`] when a writer has the old store open,
+/// [`Error::Unsupported`] for what a later version wrote, and [`Error::Io`]; nothing is left in `to` then.
+pub fn copy(
+    from: &Path,
+    to: &Path,
+    options: &Options,
+    observe: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+) -> Result<RepairReport> {
+    let directory = survey::enter(from, options)?;
+    let _lock = match hold(&*directory) {
+        // Where nothing can be written nobody writes.
+        Err(Error::Io { .. }) => None,
+        held => Some(held?),
+    };
+    Repair::of(directory, from, options, observe)?.into_directory(to)
+}
+
+/// Repairs the store in `path` where it is: as [`copy`] to `aside`, which then changes places with it in one step. What was
+/// there is in `aside` afterwards, as it was.
+///
+/// # Errors
+/// As [`copy`]. [`Error::Io`] also when the two cannot change places, for `path` is a mount point, perhaps: the repaired
+/// store stays in `aside` then.
+pub fn in_place(
+    path: &Path,
+    aside: &Path,
+    options: &Options,
+    observe: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+) -> Result<RepairReport> {
+    let directory = survey::enter(path, options)?;
+    let lock = hold(&*directory)?;
+    let report = Repair::of(directory, path, options, observe)?.into_directory(aside)?;
+    if !report.is_cancelled {
+        options
+            .file_system
+            .exchange(path, aside)
+            .map_err(Error::io("put the repaired store in the place of", path))?;
+    }
+    drop(lock);
+    Ok(report)
+}
+
+/// Keeps writers away.
+fn hold(directory: &dyn Directory) -> Result<Box<dyn Lock>> {
+    match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
+        LockOutcome::Held(lock) => Ok(lock),
+        LockOutcome::HeldBy { pid } => Err(Error::Locked { pid }),
+    }
+}
+
+/// A repair under way.
+struct Repair<'a> {
+    survey: Survey,
+    /// Whose segments count.
+    store: StoreId,
+    hash_seed: u64,
+    options: &'a Options,
+    observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+    done_len: u64,
+    total_len: u64,
+    report: RepairReport,
+}
+
+impl<'a> Repair<'a> {
+    fn of(
+        directory: Arc<dyn Directory>,
+        path: &Path,
+        options: &'a Options,
+        observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        let mut survey = Survey::of(Arc::clone(&directory))?;
+        let mut report = RepairReport::default();
+        let (store, hash_seed) = match survey.manifest() {
+            Ok(manifest) => (manifest.store, manifest.hash_seed),
+            // Intact, and of a version that knows more than this one.
+            Err(Error::Unsupported { what, found, supported }) => {
+                let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
+                return Err(Error::Unsupported { what, found, supported });
+            }
+            Err(error) => {
+                report.manifest_lost = Some(error.sentence());
+                let Some(store) = commonest_store(&survey) else {
+                    return Err(Error::Missing { path: path.to_owned() });
+                };
+                let mut seed = [0; 8];
+                let random = options.file_system.random(&mut seed);
+                random.map_err(Error::io("read", "the system's random numbers"))?;
+                (store, u64::from_le_bytes(seed))
+            }
+        };
+        // What is missing may be in a segment that compaction was about to put in its place, or had put aside.
+        if !survey.missing().is_empty() || report.manifest_lost.is_some() {
+            let present = file::present(&*directory)?;
+            for id in present {
+                let is_listed = survey.manifest().is_ok() && survey.get(id).is_some();
+                if !is_listed && store_of(&survey, id) == Some(store) && survey.admit(id) {
+                    report.unlisted.push(id);
+                } else if !is_listed {
+                    report.left_out.push(id);
+                }
+            }
+            report.unlisted.sort_unstable();
+            report.left_out.sort_unstable();
+        }
+        let total_len: u64 = survey.known().iter().filter_map(|known| survey.file_len(known.id).ok()).sum();
+        // Read to be looked through, and then to be copied.
+        Ok(Self { survey, store, hash_seed, options, observe, done_len: 0, total_len: 2 * total_len, report })
+    }
+
+    fn into_directory(mut self, to: &Path) -> Result<RepairReport> {
+        let is_made = self.make_room(to)?;
+        let directory = self.options.file_system.open_directory(to).map_err(Error::io("open", to))?;
+        match self.fill(&directory, to) {
+            Ok(()) => Ok(self.report),
+            Err(stop) => {
+                self.clear(&*directory);
+                if is_made {
+                    let _ = self.options.file_system.remove_directory(to);
+                }
+                match stop {
+                    Stop::Cancelled => Ok(RepairReport { is_cancelled: true, ..RepairReport::default() }),
+                    Stop::Failed(error) => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Makes the directory, unless there is an empty one; whether it did.
+    fn make_room(&self, to: &Path) -> Result<bool> {
+        let file_system = &self.options.file_system;
+        let foreign = |reason: &str| Error::Foreign { path: to.to_owned(), reason: reason.to_owned() };
+        match file_system.kind(to).map_err(Error::io("open", to))? {
+            PathKind::Missing => {
+                file_system.create_directory(to).map_err(Error::io("create", to))?;
+                Ok(true)
+            }
+            PathKind::Directory => {
+                let directory = file_system.open_directory(to).map_err(Error::io("open", to))?;
+                let names = directory.names().map_err(Error::io("read", to))?;
+                if names.is_empty() {
+                    Ok(false)
+                } else {
+                    Err(foreign("it is not empty, and nothing is put there"))
+                }
+            }
+            PathKind::Other(what) => Err(foreign(&format!("it is {what}"))),
+        }
+    }
+
+    fn fill(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<(), Stop> {
+        let mut sources = Vec::new();
+        for known in self.survey.known().to_vec() {
+            if store_of(&self.survey, known.id).is_some_and(|store| store != self.store) {
+                self.report.left_out.push(known.id);
+                continue;
+            }
+            sources.extend(self.source(known)?);
+        }
+        let next_seq = self.survey.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
+        let next_seq = sources.iter().map(|source| source.seq_end).fold(next_seq, Seqno::max);
+        sources.retain(|source| source.record_count > 0);
+        sources.sort_by_key(|source| source.seqs.start);
+        let mut target = Target::new(Arc::clone(directory), self.next_segment()?);
+        let mut rest = sources.as_slice();
+        while !rest.is_empty() {
+            let (together, others) = rest.split_at(together(rest));
+            self.take_over(&mut target, together)?;
+            rest = others;
+        }
+        self.commit(&target, next_seq)?;
+        self.check(to)?;
+        Ok(())
+    }
+
+    fn next_segment(&self) -> Result<SegmentId> {
+        let next = self.survey.manifest().map_or(SegmentId(1), |manifest| manifest.next_segment);
+        let present = file::present(&**self.survey.directory())?;
+        Ok(present.into_iter().map(|id| SegmentId(id.0.saturating_add(1))).fold(next, SegmentId::max))
+    }
+
+    /// Opens what was made, which reads and checks all of it, and looks for what was lost.
+    fn check(&mut self, to: &Path) -> Result<()> {
+        let options = self.options.clone().read_only(true).trust(true);
+        let opened = recovery::open(to, &options)?;
+        if let Some(found) = opened.report.damage.first() {
+            return Err(Error::damaged(found.at, found.damage.clone()));
+        }
+        self.report.record_count = opened.report.record_count;
+        loss::look_up(&opened.state, &mut self.report.given_up)
+    }
+
+    /// Removes what was made.
+    fn clear(&self, directory: &dyn Directory) {
+        let names = directory.names().unwrap_or_default();
+        for file in names.iter().filter_map(|name| StoreFile::parse(name)) {
+            if let Err(error) = directory.remove(file) {
+                tracing::warn!(%file, %error, "what a repair began could not be removed");
+            }
+        }
+    }
+
+    /// Tells that `len` bytes of the segment at hand are done.
+    fn advance(&mut self, len: u64) -> Result<(), Stop> {
+        let done_len = self.done_len + len;
+        let total_len = self.total_len.max(done_len);
+        Stop::unless((self.observe)(RepairProgress { done_len, total_len }))
+    }
+}
+
+/// How many of the first sources, which come by their first numbers, have numbers among each other.
+fn together(sources: &[Source]) -> usize {
+    let mut end = Seqno(0);
+    let apart = |source: &Source| {
+        let is_apart = source.seqs.start >= end && end > Seqno(0);
+        end = end.max(source.seqs.end);
+        is_apart
+    };
+    sources.iter().position(apart).unwrap_or(sources.len())
+}
+
+fn store_of(survey: &Survey, id: SegmentId) -> Option<StoreId> {
+    let bytes = survey.header_bytes(id).ok()?;
+    SegmentHeader::decode(&bytes).ok().map(|header| header.store)
+}
+
+/// Whose most segments are.
+fn commonest_store(survey: &Survey) -> Option<StoreId> {
+    let stores: Vec<StoreId> = survey.known().iter().filter_map(|known| store_of(survey, known.id)).collect();
+    stores.iter().copied().max_by_key(|store| stores.iter().filter(|other| *other == store).count())
+}

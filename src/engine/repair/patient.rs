@@ -1,0 +1,58 @@
+//! A file whose unreadable places read as zeros: a failing disk costs what stands there, and not what follows.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::engine::fs::{File, Mapping};
+
+/// What is given up at once: disks fail by sectors of 512 or 4,096 bytes, and the system reads pages.
+const BLOCK_LEN: u64 = 4096;
+
+/// Reads past what cannot be read. Zeros are no record, so what is missing is seen by its checksums.
+#[derive(Debug)]
+pub(super) struct Patient(pub(super) Arc<dyn File>);
+
+impl File for Patient {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        match self.0.read_at(buffer, at) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+        // Block by block, for the next one may be readable.
+        let room = (BLOCK_LEN - at % BLOCK_LEN).min(self.0.len()?.saturating_sub(at)) as usize;
+        let len = room.min(buffer.len());
+        let block = &mut buffer[..len];
+        match self.0.read_at(block, at) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                block.fill(0);
+                Ok(len)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn truncate(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn drop_cache(&self) {
+        self.0.drop_cache();
+    }
+
+    fn map(&self, _: u64) -> io::Result<Option<Mapping>> {
+        // A mapping of a place that cannot be read kills the process.
+        Ok(None)
+    }
+}

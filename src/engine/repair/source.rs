@@ -1,0 +1,234 @@
+//! The segments of a damaged store: which of their records are intact, and what is not.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Repair;
+use super::patient::Patient;
+use super::report::{GivenUp, Lost, Now, Reason};
+use crate::engine::format::hint::{self as hint_format, ROW_LEN, Row};
+use crate::engine::format::key_hash;
+use crate::engine::format::manifest::{Extent, SegmentLine};
+use crate::engine::format::record::Kind;
+use crate::engine::format::segment_header::{Layout, SegmentHeader};
+use crate::engine::fs::{Access, File};
+use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step, file, hint};
+use crate::engine::survey::Known;
+use crate::error::{Damage, Error, Result, Stop};
+
+/// One segment, looked through.
+pub(super) struct Source {
+    pub(super) known: Known,
+    /// As far as the log goes.
+    pub(super) segment: Segment,
+    /// The numbers of its intact records: the first's, and the one after the last's.
+    pub(super) seqs: Range<Seqno>,
+    pub(super) record_count: u64,
+    /// Whether it can be taken as it is, byte for byte.
+    pub(super) is_whole: bool,
+    /// More than any number that was given out for it.
+    pub(super) seq_end: Seqno,
+}
+
+/// What a look through a segment has come to.
+#[derive(Default)]
+struct Look {
+    first: Option<Seqno>,
+    last: Option<Seqno>,
+    record_count: u64,
+    given_up: Vec<GivenUp>,
+    /// Whether the batch of the last intact record goes on.
+    goes_on: bool,
+}
+
+impl Repair<'_> {
+    /// Looks through the segment that is `known`; `None` when its file is not there, which is noted.
+    pub(super) fn source(&mut self, known: Known) -> Result<Option<Source>, Stop> {
+        let directory = Arc::clone(self.survey.directory());
+        let file = match file::open(&*directory, known.id, Access::Read) {
+            Err(Error::SegmentMissing { .. }) => {
+                self.missing(&known);
+                return Ok(None);
+            }
+            opened => Arc::new(Patient(opened?)) as Arc<dyn File>,
+        };
+        let file_len = file::len(&*directory, known.id, &*file)?;
+        let whole = self.survey.segment(known.id, known.layout, &file, (file_len, 0))?;
+        let is_last = self.survey.next(known.id).is_none();
+        let is_unsettled = known.extent.map_or(is_last, |extent| extent.is_unsettled(file_len));
+        let wants = match known.extent {
+            _ if is_unsettled => whole_batches_end(&whole)?,
+            Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
+            Some(Extent::Active(_)) | None => file_len,
+        };
+        if is_unsettled {
+            self.report.torn_len += file_len - wants;
+        }
+        let end = wants.min(file_len);
+        let segment = self.survey.segment(known.id, known.layout, &file, (end, 0))?;
+        let line = SegmentLine {
+            id: known.id,
+            base_seq: known.base_seq,
+            layout: known.layout,
+            extent: known.extent.unwrap_or(Extent::Sealed(file_len)),
+        };
+        let seq_end = line.seq_end(file_len);
+        let next_seq = match (self.survey.next(known.id), self.survey.manifest()) {
+            (Some(next), _) => next.base_seq,
+            (None, Ok(manifest)) if !is_unsettled => manifest.next_seq,
+            (None, _) => seq_end,
+        };
+        let mut look = self.look_through(&segment, next_seq)?;
+        if end < wants {
+            look.give_up(&segment, end..wants, Reason::CutShort, next_seq);
+        }
+        self.name_the_lost(&segment, &mut look.given_up);
+        let is_whole = look.given_up.is_empty() && !look.goes_on && self.has_its_header(&known, &*file);
+        self.report.given_up.append(&mut look.given_up);
+        let first = look.first.unwrap_or(known.base_seq);
+        let seqs = first..look.last.map_or(first, |last| last.plus(1));
+        let record_count = look.record_count;
+        Ok(Some(Source { known, segment, seqs, record_count, is_whole, seq_end }))
+    }
+
+    fn look_through(&mut self, segment: &Segment, next_seq: Seqno) -> Result<Look, Stop> {
+        let mut look = Look::default();
+        let mut scanner = Scanner::new(segment, Bodies::Checked);
+        while let Some(step) = scanner.next()? {
+            match step {
+                Step::Record(record) if record.damage.is_none() => look.take(&record),
+                Step::Record(record) => {
+                    let lost = self.lost(&record);
+                    let goes_on = record.header.flags.has_more();
+                    let range = record.at..record.at + record.frame.len;
+                    let damage = record.damage.unwrap_or(Damage::UnfinishedBatch);
+                    look.give_up(segment, range, Reason::Damaged(damage), record.header.seq.plus(1));
+                    look.lose(lost, goes_on);
+                }
+                Step::Bad { at, damage } => {
+                    let next = scanner.resync()?.unwrap_or(segment.len());
+                    look.give_up(segment, at..next, Reason::Damaged(damage), next_seq);
+                }
+            }
+            self.advance(scanner.at())?;
+        }
+        self.done_len += segment.len();
+        Ok(look)
+    }
+
+    /// The record that was lost, whose header is intact.
+    fn lost(&self, record: &Scanned<'_>) -> Lost {
+        let key = record.key().to_vec();
+        let is_delete = record.header.kind() == Kind::Delete;
+        Lost { hash: key_hash(self.hash_seed, &key), key: Some(key), is_delete, now: Now::Absent }
+    }
+
+    /// Whether the header says what is known of the segment.
+    fn has_its_header(&self, known: &Known, file: &dyn File) -> bool {
+        let bytes = file::first_bytes(&**self.survey.directory(), known.id, file);
+        let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
+        header.is_some_and(|header| {
+            header.store == self.store
+                && header.segment == known.id
+                && header.base_seq == known.base_seq
+                && header.layout == known.layout
+        })
+    }
+
+    /// A segment whose file is gone: all of it is given up, and its hint may know what that was.
+    fn missing(&mut self, known: &Known) {
+        let len = match known.extent {
+            Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
+            Some(Extent::Active(_)) | None => known.layout.header_len.into(),
+        };
+        let before = self.survey.next(known.id).map_or(Seqno(u64::MAX), |next| next.base_seq);
+        let mut given_up = vec![GivenUp {
+            segment: known.id,
+            range: 0..len,
+            reason: Reason::Missing,
+            seqs: known.base_seq..before,
+            lost: Vec::new(),
+            splits_batch: false,
+        }];
+        self.take_names(known.id, len, &mut given_up);
+        self.report.given_up.append(&mut given_up);
+    }
+
+    /// What the hint knows of the records in the bytes that were given up is more certain than what is left of them.
+    fn name_the_lost(&self, segment: &Segment, given_up: &mut [GivenUp]) {
+        if !given_up.is_empty() {
+            self.take_names(segment.id, segment.limit(), given_up);
+        }
+    }
+
+    fn take_names(&self, id: SegmentId, limit: u64, given_up: &mut [GivenUp]) {
+        let Some(home) = self.survey.home() else { return };
+        let Ok(bytes) = hint::bytes(home, id, limit) else { return };
+        let Some(checked) = hint_format::check(&bytes) else { return };
+        if checked.described.store != self.store || checked.described.segment != id {
+            return;
+        }
+        for part in given_up {
+            let rows = bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode);
+            let rows: Vec<Row> = rows.filter(|row| part.range.contains(&row.at)).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let read: HashSet<_> = part.lost.drain(..).filter_map(|lost| lost.key).collect();
+            part.lost.extend(rows.iter().map(|row| Lost {
+                hash: row.hash,
+                key: read.iter().find(|key| home.hash(key) == row.hash).cloned(),
+                is_delete: row.is_tombstone,
+                now: Now::Absent,
+            }));
+        }
+    }
+}
+
+impl Look {
+    fn take(&mut self, record: &Scanned<'_>) {
+        let seq = record.header.seq;
+        self.first.get_or_insert(seq);
+        self.last = Some(seq);
+        self.record_count += 1;
+        self.goes_on = record.header.flags.has_more();
+        if let Some(last) = self.given_up.last_mut().filter(|last| last.seqs.end > seq) {
+            last.seqs.end = seq;
+        }
+    }
+
+    fn give_up(&mut self, segment: &Segment, range: Range<u64>, reason: Reason, before: Seqno) {
+        let after = self.last.map_or(segment.base_seq, |last| last.plus(1));
+        let seqs = after..before.max(after);
+        let (lost, splits_batch) = (Vec::new(), self.goes_on);
+        self.goes_on = false;
+        self.given_up.push(GivenUp { segment: segment.id, range, reason, seqs, lost, splits_batch });
+    }
+
+    /// Names what was given up last.
+    fn lose(&mut self, lost: Lost, goes_on: bool) {
+        if let Some(last) = self.given_up.last_mut() {
+            last.lost.push(lost);
+            last.splits_batch |= goes_on;
+        }
+    }
+}
+
+/// Where the last whole batch ends, whatever stands before it: opening would cut the log at the first hole that nothing
+/// proves to have been durable; who repairs wants what is behind it, too.
+fn whole_batches_end(segment: &Segment) -> Result<u64> {
+    let mut end = u64::from(segment.layout.header_len).min(segment.len());
+    segment.intact_records(&mut |record| {
+        if !record.header.flags.has_more() {
+            end = record.at + record.frame.len;
+        }
+    })?;
+    Ok(end)
+}
+
+/// Whether records of `layout` can be taken over by this version without a change.
+pub(super) fn is_current(layout: Layout) -> bool {
+    layout == Layout::current(layout.records.salt)
+}

@@ -1,0 +1,182 @@
+//! The repaired store, while it is made.
+
+use std::sync::Arc;
+
+use super::Repair;
+use super::source::{Source, is_current};
+use crate::engine::catalog;
+use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::segment_header::{HEADER_LEN, Layout};
+use crate::engine::fs::{Access, Directory, StoreFile, write_all_at};
+use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::options::ReadWith;
+use crate::engine::segment::{Identity, Segment, SegmentWriter};
+use crate::error::{Error, Failure, Result, Stop};
+
+/// What is copied at once.
+const CHUNK_LEN: u64 = 1 << 20;
+
+/// The new directory, and what its MANIFEST is to say.
+pub(super) struct Target {
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) lines: Vec<SegmentLine>,
+    pub(super) next_segment: SegmentId,
+    /// More than any number of its records.
+    end: Seqno,
+    /// The segment that salvaged records go to.
+    open: Option<SegmentWriter>,
+}
+
+/// An intact record of one of the sources.
+#[derive(Clone, Copy)]
+struct Place {
+    seq: Seqno,
+    source: usize,
+    at: u64,
+    len: u64,
+}
+
+impl Target {
+    pub(super) fn new(directory: Arc<dyn Directory>, next_segment: SegmentId) -> Self {
+        Self { directory, lines: Vec::new(), next_segment, end: Seqno(0), open: None }
+    }
+}
+
+impl Repair<'_> {
+    /// Takes over segments whose numbers lie among each other: one alone that is whole as it is, else their intact records,
+    /// by number.
+    pub(super) fn take_over(&mut self, target: &mut Target, sources: &[Source]) -> Result<(), Stop> {
+        if let [source] = sources
+            && source.is_whole
+            && source.known.base_seq >= target.end
+        {
+            return self.copy(target, source);
+        }
+        if let Some(source) = sources.iter().find(|source| !is_current(source.known.layout)) {
+            let what = format!("segment {}, which is damaged,", source.known.id);
+            let (found, supported) = ("a later 1.x".to_owned(), "repairs 1.0".to_owned());
+            return Err(Error::Unsupported { what, found, supported }.into());
+        }
+        self.report.salvaged.extend(sources.iter().map(|source| source.known.id));
+        for place in self.places(sources)? {
+            let source = &sources[place.source];
+            let record = source.segment.bytes_unchecked(place.at..place.at + place.len)?;
+            let context = source.known.layout.records;
+            context
+                .check_record(place.at, &record)
+                .map_err(|damage| Error::damaged(source.segment.location(place.at), damage))?;
+            self.put(target, &record, place.seq)?;
+        }
+        self.finish_open(target)
+    }
+
+    fn copy(&mut self, target: &mut Target, source: &Source) -> Result<(), Stop> {
+        let Source { known, segment, .. } = source;
+        if source.record_count == 0 {
+            return Ok(());
+        }
+        let name = StoreFile::Segment(known.id);
+        let path = || target.directory.path(name);
+        let file = target.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
+        let mut at = 0;
+        while at < segment.len() {
+            let bytes = segment.bytes_unchecked(at..segment.len().min(at + CHUNK_LEN))?;
+            write_all_at(&*file, &bytes, at).map_err(Error::io("write", path()))?;
+            at += bytes.len() as u64;
+            self.advance(at)?;
+        }
+        self.done_len += at;
+        file.sync().map_err(Error::io("fsync", path()))?;
+        self.report.copied.push(known.id);
+        let (id, base_seq, layout) = (known.id, known.base_seq, known.layout);
+        target.lines.push(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(at) });
+        target.end = source.seqs.end;
+        Ok(())
+    }
+
+    /// The intact records of `sources`, by number, each once.
+    fn places(&mut self, sources: &[Source]) -> Result<Vec<Place>, Stop> {
+        let mut places = Vec::new();
+        for (source, Source { segment, .. }) in sources.iter().enumerate() {
+            segment.intact_records(&mut |record| {
+                let (seq, at, len) = (record.header.seq, record.at, record.frame.len);
+                places.push(Place { seq, source, at, len });
+            })?;
+        }
+        let count = places.len();
+        places.sort_by_key(|place| place.seq);
+        places.dedup_by_key(|place| place.seq);
+        self.report.duplicate_count += (count - places.len()) as u64;
+        Ok(places)
+    }
+
+    fn put(&mut self, target: &mut Target, record: &[u8], seq: Seqno) -> Result<(), Stop> {
+        let len = record.len() as u64;
+        let limit = self.options.segment_len_max;
+        if target.open.as_ref().is_none_or(|open| open.len() + len > limit) {
+            self.finish_open(target)?;
+            target.open = Some(self.create(target, seq, limit.max(HEADER_LEN as u64 + len))?);
+        }
+        let open = target.open.as_mut().expect("it was made just now");
+        open.stage_copy(record);
+        target.end = seq.plus(1);
+        if open.staged_len() as u64 >= CHUNK_LEN {
+            open.flush().map_err(|Failure { error, .. }| error)?;
+            self.advance(open.len())?;
+        }
+        Ok(())
+    }
+
+    fn create(&self, target: &mut Target, base_seq: Seqno, capacity: u64) -> Result<SegmentWriter> {
+        let mut salt = [0; 4];
+        let random = self.options.file_system.random(&mut salt);
+        random.map_err(Error::io("read", "the system's random numbers"))?;
+        let id = target.next_segment;
+        target.next_segment = SegmentId(id.0 + 1);
+        let layout = Layout::current(u32::from_le_bytes(salt));
+        let created_ms = self.options.clock.now_ms();
+        let seq_end = Seqno(u64::MAX);
+        let identity = Identity { id, base_seq, layout, created_ms, seq_end, first_page: 0 };
+        SegmentWriter::create(&*target.directory, self.store, identity, ReadWith::Pread, capacity)
+    }
+
+    /// Ends the segment that salvaged records go to.
+    fn finish_open(&mut self, target: &mut Target) -> Result<(), Stop> {
+        let Some(mut open) = target.open.take() else { return Ok(()) };
+        open.flush().map_err(|Failure { error, .. }| error)?;
+        open.sync()?;
+        let Segment { id, base_seq, layout, .. } = *open.segment;
+        target.lines.push(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(open.len()) });
+        self.done_len += open.len();
+        Ok(())
+    }
+
+    /// Makes a store of the new directory: until then it is none.
+    pub(super) fn commit(&self, target: &Target, next_seq: Seqno) -> Result<()> {
+        let directory = &*target.directory;
+        self.take_options(directory)?;
+        let path = || directory.path(StoreFile::Manifest);
+        directory.sync().map_err(Error::io("fsync the directory of", path()))?;
+        let generation = self.survey.manifest().map_or(0, |manifest| manifest.generation);
+        let manifest = Manifest {
+            store: self.store,
+            hash_seed: self.hash_seed,
+            generation: generation + 1,
+            next_segment: target.next_segment,
+            next_seq,
+            segments: target.lines.clone(),
+        };
+        catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
+    }
+
+    /// The user's options go along.
+    fn take_options(&self, to: &dyn Directory) -> Result<()> {
+        let name = StoreFile::Config;
+        let Ok(file) = self.survey.directory().open(name, Access::Read) else { return Ok(()) };
+        let bytes = catalog::text(&*file).map_err(Error::io("read", self.survey.directory().path(name)))?;
+        let path = || to.path(name);
+        let file = to.open(name, Access::Create).map_err(Error::io("create", path()))?;
+        write_all_at(&*file, &bytes, 0).map_err(Error::io("write", path()))?;
+        file.sync().map_err(Error::io("fsync", path()))
+    }
+}

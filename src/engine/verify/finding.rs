@@ -1,0 +1,202 @@
+//! What a verification finds, in sentences.
+
+use crate::engine::fs::StoreFile;
+use crate::engine::location::{SegmentId, Seqno};
+use crate::error::Damage;
+
+/// Something that is not as it should be, or that is worth a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file it was found in.
+    pub file: StoreFile,
+    /// The bytes it is about; `None` when it is about the whole file.
+    pub range: Option<std::ops::Range<u64>>,
+    /// The key that stands there, as far as it can be read: it may be what is damaged.
+    pub key: Option<Vec<u8>>,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// How much a finding costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing: it is how a crash, or a writer at work, leaves things.
+    Note,
+    /// Bytes are not as they were written, of a file that is made anew from the log: no record is lost.
+    Derived,
+    /// The log is not as it was written.
+    Damage,
+}
+
+/// What a finding is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// MANIFEST cannot be used: the segments' own headers say what the log is.
+    #[error("{0}; the segments' headers are followed instead")]
+    Manifest(String),
+    /// A segment that is not there.
+    #[error("it is listed in MANIFEST, and its file is missing")]
+    Missing,
+    /// The system does not give the bytes.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+    /// A segment's header.
+    #[error("its header is damaged: {0}")]
+    Header(Damage),
+    /// Two files that say different things.
+    #[error("its header says {what} {header}, and MANIFEST {manifest}")]
+    Disagree {
+        /// The field.
+        what: &'static str,
+        /// As the header has it.
+        header: String,
+        /// As MANIFEST has it.
+        manifest: String,
+    },
+    /// A format that this version does not read.
+    #[error("it has format {0}, which this version cannot read")]
+    Unsupported(String),
+    /// The file ends too early.
+    #[error("it should have {wants} bytes, and has {has}")]
+    CutShort {
+        /// The bytes that MANIFEST tells of.
+        wants: u64,
+        /// The bytes that are there.
+        has: u64,
+    },
+    /// A record, or a stretch of bytes in which no record can be made out.
+    #[error("{0}")]
+    Record(Damage),
+    /// A record whose number belongs to a later segment.
+    #[error("its number is {seq}, and segment {next} begins with {base_seq}")]
+    Overlap {
+        /// The record's number.
+        seq: Seqno,
+        /// The segment that follows.
+        next: SegmentId,
+        /// Where that one's numbers begin.
+        base_seq: Seqno,
+    },
+    /// The next write would get a number that is taken.
+    #[error("its number is {seq}, and MANIFEST would give {next_seq} to the next one")]
+    NumberTaken {
+        /// The record's number.
+        seq: Seqno,
+        /// MANIFEST's `next_seq`.
+        next_seq: Seqno,
+    },
+    /// A sealed segment that ends inside a batch.
+    #[error("its batch has no end")]
+    UnfinishedBatch,
+    /// The log's end has a hole in what had been durable: it does not open for writing.
+    #[error("it had been durable, as record {witness} proves: the store does not open for writing")]
+    Rot {
+        /// The number of the later record.
+        witness: Seqno,
+    },
+    /// A hint or KEYDIR whose checksum is wrong, or that no known version writes.
+    #[error("it is not as it was written; the next open makes it anew")]
+    DerivedDamaged,
+    /// A hint that says something else than its segment.
+    #[error("its row {0} is not what the segment holds")]
+    HintRow(u64),
+    /// A filter that denies what is there.
+    #[error("its filter denies a key that the segment holds, of row {0}")]
+    HintFilter(u64),
+    /// A count that does not agree with the data.
+    #[error("{what}: it says {said}, and the log {counted}")]
+    Count {
+        /// What is counted.
+        what: &'static str,
+        /// As the file has it.
+        said: u64,
+        /// As the log has it.
+        counted: u64,
+    },
+    /// A part of KEYDIR whose checksum is wrong or whose slots are out of order.
+    #[error("its part {0} is not as it was written; it is made anew when it is needed")]
+    KeydirPart(usize),
+    /// A part of KEYDIR that says something else than the log.
+    #[error("its part {0} does not say what the log does")]
+    KeydirEntries(usize),
+    /// A derived file of another log, or of an older state of this one.
+    #[error("it is not about the log as it is now, and not used")]
+    Stale,
+    /// The unfinished end of the log.
+    #[error("an unfinished write: the next open for writing cuts it off, unless a writer is at it")]
+    Torn,
+    /// Bytes that MANIFEST does not know of.
+    #[error("MANIFEST does not tell of these bytes, and nothing reads them")]
+    Surplus,
+    /// A segment that MANIFEST does not list.
+    #[error("MANIFEST does not list it: the next open for writing removes it, if it is this store's")]
+    Orphan,
+    /// Left by an interrupted replacement of a file.
+    #[error("an interrupted replacement left it; the next one removes it")]
+    Leftover,
+    /// KEYDIR was left out.
+    #[error("it was not compared with the log, which is damaged")]
+    NotCompared,
+}
+
+impl Fault {
+    /// How much it costs.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Stale | Self::Torn | Self::Surplus | Self::Orphan | Self::Leftover | Self::NotCompared => {
+                Severity::Note
+            }
+            Self::DerivedDamaged
+            | Self::HintRow(_)
+            | Self::HintFilter(_)
+            | Self::Count { .. }
+            | Self::KeydirPart(_)
+            | Self::KeydirEntries(_) => Severity::Derived,
+            Self::Manifest(_)
+            | Self::Missing
+            | Self::Unreadable(_)
+            | Self::Header(_)
+            | Self::Disagree { .. }
+            | Self::Unsupported(_)
+            | Self::CutShort { .. }
+            | Self::Record(_)
+            | Self::Overlap { .. }
+            | Self::NumberTaken { .. }
+            | Self::UnfinishedBatch
+            | Self::Rot { .. } => Severity::Damage,
+        }
+    }
+}
+
+/// What was looked at, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Segments that were read.
+    pub segment_count: u64,
+    /// Their bytes.
+    pub len: u64,
+    /// Records that are as they were written.
+    pub record_count: u64,
+    /// Hints that were compared with their segments.
+    pub hint_count: u64,
+    /// Keys that KEYDIR was compared with; `None` where there is no KEYDIR of this log, or not all of it was read.
+    pub keydir_keys: Option<u64>,
+    /// Findings that cost nothing.
+    pub note_count: u64,
+    /// Findings in files that are made anew.
+    pub derived_count: u64,
+    /// Findings in the log.
+    pub damage_count: u64,
+    /// Whether it was broken off.
+    pub is_cancelled: bool,
+}
+
+impl VerifyReport {
+    /// Whether all bytes that were looked at are as they were written.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.derived_count == 0 && self.damage_count == 0
+    }
+}

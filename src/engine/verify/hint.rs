@@ -1,0 +1,68 @@
+//! A hint against its segment: every row, the filter, the counts.
+
+use std::io;
+
+use super::segment::Scanned;
+use super::{Fault, Verifier};
+use crate::engine::filter;
+use crate::engine::format::hint::{Checked, Described, ROW_LEN, Row, check};
+use crate::engine::fs::StoreFile;
+use crate::engine::segment::{Home, Segment, hint};
+use crate::error::{Result, Stop};
+
+impl Verifier<'_> {
+    /// Verifies the hint of `segment`, which MANIFEST says to be `len` bytes long, if there is one.
+    pub(super) fn hint(&mut self, segment: &Segment, len: u64, scanned: &Scanned) -> Result<(), Stop> {
+        let Some(home) = self.survey.home() else { return Ok(()) };
+        let fault = match hint::bytes(home, segment.id, len.max(segment.len())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(Fault::DerivedDamaged),
+            Err(error) => Some(Fault::Unreadable(error.to_string())),
+            Ok(bytes) => match check(&bytes) {
+                None => Some(Fault::DerivedDamaged),
+                Some(checked) if !is_about(&checked.described, home, segment, len) => Some(Fault::Stale),
+                Some(checked) => differs(&bytes, &checked, scanned),
+            },
+        };
+        self.report.hint_count += 1;
+        fault.map_or(Ok(()), |fault| self.found(StoreFile::Hint(segment.id), None, fault))
+    }
+}
+
+fn is_about(described: &Described, home: &Home, segment: &Segment, len: u64) -> bool {
+    described.store == home.store
+        && described.hash_seed == home.hash_seed
+        && described.segment == segment.id
+        && described.segment_len == len
+}
+
+/// Where the hint says something else than the records. What it says of damaged ones cannot be checked.
+fn differs(bytes: &[u8], checked: &Checked, scanned: &Scanned) -> Option<Fault> {
+    let is_damaged = |row: &Row| scanned.damaged.iter().any(|range| range.contains(&row.at));
+    let said = bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode).enumerate();
+    let mut said = said.filter(|(_, row)| !is_damaged(row));
+    let mut held = scanned.sorted.rows.iter();
+    let filter = &bytes[checked.filter.clone()];
+    loop {
+        match (said.next(), held.next()) {
+            (None, None) => break,
+            (Some((index, said)), Some(held)) if said == held => {
+                if !filter::may_hold(filter, held.hash) {
+                    return Some(Fault::HintFilter(index as u64));
+                }
+            }
+            (said, _) => {
+                let row_count = checked.rows.len() / ROW_LEN;
+                return Some(Fault::HintRow(said.map_or(row_count, |(index, _)| index) as u64));
+            }
+        }
+    }
+    let Described { record_count, last_seq, .. } = checked.described;
+    let counts = [
+        ("records", u64::from(record_count), u64::from(scanned.sorted.record_count)),
+        ("last number", last_seq.0, scanned.sorted.last_seq.0),
+    ];
+    let is_whole = scanned.damaged.is_empty();
+    let wrong = counts.into_iter().find(|(_, said, counted)| is_whole && said != counted);
+    wrong.map(|(what, said, counted)| Fault::Count { what, said, counted })
+}

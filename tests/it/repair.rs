@@ -1,0 +1,286 @@
+//! `logkv::repair`: every intact record is kept, and what is not is told.
+
+use std::collections::HashMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use logkv::inspect::{self, Item, Kind, Range};
+use logkv::repair::{self, Now, Reason, RepairReport};
+use logkv::verify;
+use logkv::{Compact, Error, Options, SegmentId, Store, Sync};
+use tempfile::TempDir;
+
+use crate::common::{
+    Map, Random, contents, copy_of, files, killed, log_files, open, quick, remove_derived, scratch,
+    segment_path, small_store,
+};
+
+/// Repairs the store at `dir` into a new directory; what was made verifies.
+fn repaired(dir: &Path) -> (TempDir, RepairReport) {
+    let to = scratch();
+    let before = files(dir);
+    let report = repair::copy(dir, to.path(), &quick(), &mut |_| ControlFlow::Continue(()))
+        .unwrap_or_else(|error| panic!("{}", error.sentence()));
+    let mut after = files(dir);
+    after.retain(|file| before.contains(file) || file.0 != "LOCK");
+    assert!(after == before, "the old store stays as it is");
+    let verified = verify::store(to.path(), &quick(), &[], &mut |_| ControlFlow::Continue(()));
+    assert!(verified.expect("it is a store").is_intact());
+    (to, report)
+}
+
+/// What the intact records of the log in `dir` make, by their numbers alone.
+fn of_intact_records(dir: &Path) -> Map {
+    let mut newest: HashMap<Vec<u8>, (u64, Option<Vec<u8>>)> = HashMap::new();
+    for (name, _) in files(dir).iter().filter(|(name, _)| name.ends_with(".seg")) {
+        let id = SegmentId(name[..6].parse().expect("a number"));
+        let inspection = inspect::segment(dir, id).expect("it can be looked at");
+        for item in inspection.items(Range::default()) {
+            let Item::Record(record) = item.expect("reads") else { continue };
+            if record.damage.is_some() {
+                continue;
+            }
+            let value = (record.kind == Kind::Put).then(|| record.value.to_vec());
+            let newer = newest.get(&record.key[..]).is_none_or(|(seq, _)| *seq < record.seq.0);
+            if newer {
+                newest.insert(record.key.to_vec(), (record.seq.0, value));
+            }
+        }
+    }
+    newest.into_iter().filter_map(|(key, (_, value))| Some((key, value?))).collect()
+}
+
+#[test]
+fn an_intact_store_is_copied_byte_for_byte() {
+    let dir = small_store();
+    let (to, report) = repaired(dir.path());
+    let segments = |dir: &Path| {
+        log_files(dir).into_iter().filter(|(name, _)| name.ends_with(".seg")).collect::<Vec<_>>()
+    };
+    assert_eq!(segments(to.path()), segments(dir.path()));
+    assert_eq!((report.copied.len(), report.record_count, report.given_up.len()), (3, 6, 0));
+    let store = open(to.path());
+    assert_eq!(contents(&store), contents(&open(dir.path())));
+    let commit = store.put("after", "repair").expect("a put");
+    assert!(commit.last.0 > 6, "no number is given out twice");
+}
+
+#[test]
+fn a_changed_byte_costs_the_record_that_it_is_in_and_no_other() {
+    let with_hints = small_store();
+    open(with_hints.path()).close().expect("closes");
+    let without = copy_of(with_hints.path());
+    remove_derived(without.path());
+    for (dir, has_hints) in [(with_hints, true), (without, false)] {
+        for id in 1..=3 {
+            let len = fs::read(segment_path(dir.path(), id)).expect("the segment").len();
+            for at in 0..len {
+                let copy = copy_of(dir.path());
+                let path = segment_path(copy.path(), id);
+                let mut bytes = fs::read(&path).expect("the segment");
+                bytes[at] ^= 0x41;
+                fs::write(&path, bytes).expect("the damage");
+                let (to, report) = repaired(copy.path());
+                let what = format!("segment {id} byte {at}: {report:?}");
+                assert_eq!(contents(&open(to.path())), of_intact_records(copy.path()), "{what}");
+                assert_eq!(report.record_count, if at < 64 { 6 } else { 5 }, "{what}");
+                match &report.given_up[..] {
+                    [] => assert!(at < 64, "{what}"),
+                    [one] => {
+                        assert!(one.range.contains(&(at as u64)) && one.segment == SegmentId(id), "{what}");
+                        assert_eq!(one.seqs.end.0 - one.seqs.start.0, 1, "{what}");
+                        // Whose record it was is known from its hint, or where its header is intact.
+                        let is_header = matches!(at as u64 - one.range.start, 0..4 | 8..32);
+                        let is_known = (has_hints && id < 3) || !is_header;
+                        assert_eq!(one.lost.len(), usize::from(is_known), "{what}");
+                    }
+                    _ => panic!("{what}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_whose_newest_record_was_lost_is_said_to_be_older_gone_or_none_the_worse() {
+    let dir = small_store();
+    open(dir.path()).close().expect("closes");
+    // The last byte of a record is in its value, or its padding.
+    let now_of = |id: u64, record: u64| {
+        let copy = copy_of(dir.path());
+        let inspection = inspect::segment(copy.path(), SegmentId(id)).expect("the segment");
+        let item = inspection.items(Range { record: Some(record), ..Range::default() }).next();
+        let Some(Ok(Item::Record(item))) = item else { panic!("no such record") };
+        let path = segment_path(copy.path(), id);
+        let mut bytes = fs::read(&path).expect("the segment");
+        bytes[(item.location.offset + item.len - 1) as usize] ^= 1;
+        fs::write(&path, bytes).expect("the damage");
+        let (_, report) = repaired(copy.path());
+        let lost = &report.given_up[0].lost[0];
+        assert_eq!(lost.key.as_deref(), Some(&item.key[..]));
+        (lost.now, lost.is_delete)
+    };
+    assert_eq!(now_of(1, 0), (Now::Absent, false), "one");
+    let Now::Newer(newer) = now_of(1, 1).0 else { panic!("two was written again") };
+    assert_eq!(newer.0, 4);
+    let Now::Older(older) = now_of(2, 0).0 else { panic!("two had another value") };
+    assert_eq!(older.0, 2);
+    let (Now::Older(undone), true) = now_of(2, 1) else { panic!("the delete of three") };
+    assert_eq!(undone.0, 3);
+}
+
+#[test]
+fn without_manifest_the_log_is_put_together_from_the_segments_headers() {
+    let dir = small_store();
+    let expected = contents(&open(dir.path()));
+    for manifest in [None, Some(&b"garbage"[..])] {
+        let copy = copy_of(dir.path());
+        let path = copy.path().join("MANIFEST");
+        match manifest {
+            None => fs::remove_file(path).expect("it is there"),
+            Some(bytes) => fs::write(path, bytes).expect("the damage"),
+        }
+        assert!(Store::open_with(copy.path(), quick()).is_err());
+        let (to, report) = repaired(copy.path());
+        assert!(report.manifest_lost.is_some() && report.given_up.is_empty());
+        assert_eq!(contents(&open(to.path())), expected);
+    }
+}
+
+#[test]
+fn records_that_are_in_two_segments_are_taken_once_and_in_the_order_of_their_numbers() {
+    let dir = small_store();
+    let inputs = copy_of(dir.path());
+    let store = open(dir.path());
+    let expected = contents(&store);
+    store.compact(&Compact::All).expect("compacts");
+    store.close().expect("closes");
+    // As a crash between the new MANIFEST and the removal leaves it; and MANIFEST is lost, too.
+    for (name, bytes) in files(inputs.path()) {
+        if name.ends_with(".seg") && !dir.path().join(&name).exists() {
+            fs::write(dir.path().join(name), bytes).expect("an input");
+        }
+    }
+    fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
+    let (to, report) = repaired(dir.path());
+    assert!(report.duplicate_count > 0, "{report:?}");
+    assert_eq!(contents(&open(to.path())), expected);
+}
+
+#[test]
+fn a_missing_segment_is_given_up_by_name_and_its_hint_tells_whose_records_it_had() {
+    let dir = small_store();
+    open(dir.path()).close().expect("closes");
+    fs::remove_file(segment_path(dir.path(), 2)).expect("it is there");
+    assert!(Store::open_with(dir.path(), quick()).is_err());
+    let (to, report) = repaired(dir.path());
+    let [given_up] = &report.given_up[..] else { panic!("{report:?}") };
+    assert_eq!((given_up.segment, &given_up.reason), (SegmentId(2), &Reason::Missing));
+    assert_eq!(given_up.lost.len(), 2);
+    let store = open(to.path());
+    assert_eq!(store.get("two").expect("reads").as_deref(), Some(&b"22"[..]), "the older value");
+    assert_eq!(store.get("three").expect("reads").as_deref(), Some(&b"333"[..]), "its delete is lost");
+}
+
+#[test]
+fn a_log_with_rot_that_does_not_open_for_writing_does_when_it_is_repaired() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
+    for n in 0..5 {
+        store.put(format!("key {n}"), "value").expect("a put");
+    }
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[70] ^= 1;
+    bytes.extend([1; 13]);
+    fs::write(&path, bytes).expect("the damage");
+    assert!(matches!(Store::open_with(dir.path(), quick()), Err(Error::Rot { .. })));
+    let (to, report) = repaired(dir.path());
+    assert_eq!((report.given_up.len(), report.torn_len), (1, 13));
+    assert_eq!(open(to.path()).len(), 4);
+}
+
+#[test]
+fn a_repair_in_place_leaves_the_old_store_aside() {
+    let dir = scratch();
+    let (path, aside) = (dir.path().join("store"), dir.path().join("store.damaged"));
+    fs::rename(copy_of(small_store().path()).keep(), &path).expect("a store");
+    let segment = segment_path(&path, 1);
+    let mut bytes = fs::read(&segment).expect("the segment");
+    bytes[80] ^= 1;
+    fs::write(segment, bytes).expect("the damage");
+    fs::write(path.join("logkv.toml"), "sync = \"never\"\n").expect("options");
+    let damaged = log_files(&path);
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let report = repair::in_place(&path, &aside, &quick(), go_on).expect("repairs");
+    assert_eq!(report.given_up.len(), 1);
+    let mut old = log_files(&aside);
+    old.retain(|(name, _)| name != "LOCK");
+    assert!(damaged.iter().filter(|(name, _)| name != "LOCK").eq(&old));
+    assert!(path.join("logkv.toml").exists());
+    assert_eq!(open(&path).len(), 2, "two and four");
+    let again = repair::in_place(&path, &aside, &quick(), go_on);
+    assert!(matches!(again, Err(Error::Foreign { .. })), "what is aside is not written over");
+}
+
+#[test]
+fn a_repair_that_cannot_be_done_or_is_broken_off_leaves_nothing() {
+    let dir = small_store();
+    let base = scratch();
+    let to = base.path().join("new");
+    let report = repair::copy(dir.path(), &to, &quick(), &mut |_| ControlFlow::Break(()));
+    assert!(report.expect("it was broken off").is_cancelled && !to.exists());
+
+    let store = open(dir.path());
+    let go_on = &mut |_| ControlFlow::Continue(());
+    assert!(matches!(repair::copy(dir.path(), &to, &quick(), go_on), Err(Error::Locked { .. })));
+    store.close().expect("closes");
+    let onto_itself = repair::copy(dir.path(), dir.path(), &quick(), go_on);
+    assert!(matches!(onto_itself, Err(Error::Foreign { .. })), "{onto_itself:?}");
+    let nothing = repair::copy(base.path(), &to, &quick(), go_on);
+    assert!(matches!(nothing, Err(Error::Missing { .. })), "{nothing:?}");
+    assert!(!to.exists());
+}
+
+#[test]
+fn whatever_is_damaged_the_repaired_store_holds_the_intact_records_and_nothing_else() {
+    let mut random = Random::announced();
+    for _ in 0..60 {
+        let dir = scratch();
+        let store = Store::open_with(dir.path(), Options::segment_len_max(quick(), 600)).expect("opens");
+        for n in 0..80 {
+            let key = format!("k{}", random.below(12));
+            match random.below(5) {
+                0 => drop(store.delete(&key).expect("a delete")),
+                1 => drop(store.compact(&Compact::Due).expect("compacts")),
+                _ => drop(store.put(&key, format!("{n}").repeat(random.below(30) as usize)).expect("a put")),
+            }
+        }
+        store.close().expect("closes");
+        if random.below(2) == 0 {
+            remove_derived(dir.path());
+        }
+        let names: Vec<_> = files(dir.path())
+            .into_iter()
+            .map(|(name, _)| name)
+            .filter(|name| name.ends_with(".seg"))
+            .collect();
+        for _ in 0..random.below(6) {
+            let path = dir.path().join(&names[random.below(names.len() as u64) as usize]);
+            let mut bytes = fs::read(&path).expect("a segment");
+            // Headers stay: what is in a segment whose salt nobody knows cannot be told.
+            let at = 64 + random.below(bytes.len() as u64 - 64) as usize;
+            let end = bytes.len().min(at + 1 + random.below(100) as usize);
+            bytes[at..end].fill(random.below(256) as u8);
+            fs::write(path, bytes).expect("the damage");
+        }
+        if random.below(3) == 0 {
+            fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
+        }
+        let expected = of_intact_records(dir.path());
+        let (to, report) = repaired(dir.path());
+        assert_eq!(contents(&open(to.path())), expected, "{report:?}");
+    }
+}

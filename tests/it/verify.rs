@@ -1,0 +1,273 @@
+//! `logkv::verify`: what is intact is said to be, and nothing that is not.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use logkv::fs::StoreFile;
+use logkv::verify::{self, Fault, Finding, Severity, VerifyEvent, VerifyReport};
+use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, Sync};
+use tempfile::TempDir;
+
+use crate::common::{
+    copy_of, files, hint_path, killed, open, quick, rewrite_manifest, scratch, segment_path, small_store,
+};
+
+/// All that a verification of the store at `dir` says.
+fn verified(dir: &Path) -> (VerifyReport, Vec<Finding>) {
+    verified_some(dir, &[]).expect("it can be looked at")
+}
+
+fn verified_some(dir: &Path, segments: &[SegmentId]) -> logkv::Result<(VerifyReport, Vec<Finding>)> {
+    let mut findings = Vec::new();
+    let report = verify::store(dir, &quick(), segments, &mut |event| {
+        if let VerifyEvent::Found(finding) = event {
+            findings.push(finding.clone());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok((report, findings))
+}
+
+/// A small store with hints and KEYDIR.
+fn indexed_store() -> TempDir {
+    let dir = small_store();
+    let store = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
+    store.close().expect("closes");
+    assert!(hint_path(dir.path(), 1).exists() && dir.path().join("KEYDIR").exists());
+    dir
+}
+
+/// The store with the file `name` changed.
+fn with(dir: &TempDir, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> TempDir {
+    let copy = copy_of(dir.path());
+    let path = copy.path().join(name);
+    let mut bytes = fs::read(&path).expect("it is there");
+    change(&mut bytes);
+    fs::write(&path, bytes).expect("it can be written");
+    copy
+}
+
+#[test]
+fn an_intact_store_has_no_finding_and_every_record_hint_and_key_of_it_was_looked_at() {
+    let dir = indexed_store();
+    let before = files(dir.path());
+    let (report, findings) = verified(dir.path());
+    assert_eq!(findings, []);
+    let counts = (report.segment_count, report.record_count, report.hint_count, report.keydir_keys);
+    assert_eq!((counts, report.is_intact()), ((3, 6, 2, Some(3)), true));
+    assert_eq!(files(dir.path()), before, "nothing was written");
+    for fixture in ["v1", "v1-hints", "v1-keydir", "v1-longer-record-header", "v1-unknown-minor"] {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
+        let (report, findings) = verified(copy_of(&dir).path());
+        assert!(report.is_intact() && report.record_count > 0, "{fixture}: {findings:?}");
+    }
+}
+
+#[test]
+fn a_changed_byte_of_any_file_is_found_where_it_is() {
+    let dir = indexed_store();
+    for (name, bytes) in files(dir.path()).into_iter().filter(|(name, _)| name != "LOCK") {
+        // KEYDIR is a thousand parts that are alike.
+        let step = if name == "KEYDIR" { 101 } else { 1 };
+        for at in (0..bytes.len()).step_by(step) {
+            let mask = [0x01, 0x80, 0xff][at % 3];
+            let copy = with(&dir, &name, |bytes| bytes[at] ^= mask);
+            let (report, findings) = verified(copy.path());
+            let what = format!("{name} byte {at} mask {mask:#04x}: {findings:?}");
+            let file = StoreFile::parse(name.as_ref()).expect("a name of ours");
+            assert!(!report.is_intact(), "{what}");
+            let found = findings.iter().find(|finding| finding.file == file).expect(&what);
+            if let (StoreFile::Segment(_), Some(range)) = (file, &found.range) {
+                assert!(range.contains(&(at as u64)), "{what}");
+            }
+            let is_derived = matches!(file, StoreFile::Hint(_) | StoreFile::Keydir);
+            assert_eq!(is_derived, report.damage_count == 0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_anywhere_or_is_longer_is_found() {
+    let dir = indexed_store();
+    for (name, bytes) in files(dir.path()).into_iter().filter(|(name, _)| name != "LOCK") {
+        let step = if bytes.len() > 4096 { 97 } else { 1 };
+        for len in (0..bytes.len()).step_by(step) {
+            let copy = with(&dir, &name, |bytes| bytes.truncate(len));
+            let (report, findings) = verified(copy.path());
+            assert!(!report.is_intact(), "{name} cut to {len}: {findings:?}");
+        }
+        let longer = with(&dir, &name, |bytes| bytes.extend([0; 8]));
+        assert_ne!(verified(longer.path()).1, [], "{name} is longer");
+    }
+}
+
+#[test]
+fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
+    let dir = indexed_store();
+    let seal = |bytes: &mut Vec<u8>| {
+        let at = bytes.len() - 8;
+        let crc = u64::from(crc32c::crc32c(&bytes[..at]));
+        bytes[at..].copy_from_slice(&crc.to_le_bytes());
+    };
+    let lie = |at: usize, field: &[u8]| {
+        let copy = with(&dir, "000001.hint", |bytes| {
+            bytes[at..at + field.len()].copy_from_slice(field);
+            seal(bytes);
+        });
+        let (report, findings) = verified(copy.path());
+        assert_eq!((report.derived_count, report.damage_count), (1, 0), "{findings:?}");
+        findings[0].fault.clone()
+    };
+    assert_eq!(lie(80 + 16 + 8, &[0xee]), Fault::HintRow(1));
+    assert_eq!(lie(60, &[9]), Fault::Count { what: "records", said: 9, counted: 3 });
+    assert_eq!(lie(48, &[2]), Fault::Count { what: "last number", said: 2, counted: 3 });
+    // The filter's last half: as many zeros as there are fingerprints there.
+    let (filter_at, end) = (80 + 3 * 16, fs::read(hint_path(dir.path(), 1)).expect("a hint").len() - 8);
+    let zeros = vec![0; (end - filter_at) / 2];
+    assert!(matches!(lie(end - zeros.len(), &zeros), Fault::HintFilter(_)));
+
+    // The first slot of the first part that has one now points eight bytes further.
+    let copy = with(&dir, "KEYDIR", |bytes| {
+        let number = |bytes: &[u8], at: usize| {
+            u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes")) as usize
+        };
+        let rows_at = 64 + 3 * 64;
+        let row_at = (0..1024)
+            .map(|index| rows_at + 24 * index)
+            .find(|&at| number(bytes, at + 16) as u32 > 0)
+            .expect("a part with a key");
+        let (slots_at, len) = (number(bytes, row_at), (number(bytes, row_at + 8) as u32 as usize) * 8);
+        let slot_at =
+            (slots_at..slots_at + len).step_by(8).find(|&at| number(bytes, at) != 0).expect("a slot");
+        bytes[slot_at] ^= 1;
+        let crc = crc32c::crc32c(&bytes[slots_at..slots_at + len]);
+        bytes[row_at + 20..row_at + 24].copy_from_slice(&crc.to_le_bytes());
+        let head_end = rows_at + 24 * 1024;
+        let crc = u64::from(crc32c::crc32c(&bytes[..head_end]));
+        bytes[head_end..head_end + 8].copy_from_slice(&crc.to_le_bytes());
+    });
+    let (report, findings) = verified(copy.path());
+    assert!(matches!(findings[..], [Finding { fault: Fault::KeydirEntries(_), .. }]), "{findings:?}");
+    assert!(!report.is_intact());
+}
+
+#[test]
+fn files_of_another_time_or_place_are_told_and_cost_nothing() {
+    let dir = indexed_store();
+    fs::copy(hint_path(dir.path(), 1), hint_path(dir.path(), 2)).expect("a copy");
+    fs::copy(segment_path(dir.path(), 1), segment_path(dir.path(), 9)).expect("a copy");
+    fs::write(dir.path().join("MANIFEST.new"), "half").expect("a file");
+    let store = Store::open_with(small_store().path(), quick().checkpoint_records(1)).expect("opens");
+    store.close().expect("closes");
+    let (report, findings) = verified(dir.path());
+    let found: Vec<_> = findings.into_iter().map(|finding| (finding.file, finding.fault)).collect();
+    assert_eq!(
+        found,
+        [
+            (StoreFile::Segment(SegmentId(9)), Fault::Orphan),
+            (StoreFile::ManifestNew, Fault::Leftover),
+            (StoreFile::Hint(SegmentId(2)), Fault::Stale),
+        ]
+    );
+    assert!(report.is_intact());
+}
+
+#[test]
+fn manifest_and_segments_that_contradict_each_other_are_found() {
+    let dir = small_store();
+    let faults = |change: &dyn Fn(&str) -> String| {
+        let copy = copy_of(dir.path());
+        rewrite_manifest(copy.path(), change);
+        let (report, findings) = verified(copy.path());
+        assert!(report.damage_count > 0);
+        findings.into_iter().map(|finding| finding.fault).collect::<Vec<_>>()
+    };
+    let taken = faults(&|line| match line.strip_prefix("next_seq ") {
+        Some(_) => "next_seq 6".to_owned(),
+        None => line.to_owned(),
+    });
+    assert!(matches!(taken[..], [Fault::NumberTaken { .. }]), "{taken:?}");
+    let salted = faults(&|line| {
+        let at = line.find("salt ").filter(|_| line.starts_with("segment 000002"));
+        at.map_or_else(|| line.to_owned(), |at| format!("{}salt 00000000{}", &line[..at], &line[at + 13..]))
+    });
+    assert!(matches!(salted[..], [Fault::Disagree { what: "salt", .. }, Fault::Record(_)]), "{salted:?}");
+    let overlapping = faults(&|line| line.replace("000002 base_seq 4", "000002 base_seq 3"));
+    assert!(
+        overlapping.iter().any(|fault| matches!(fault, Fault::Overlap { .. }))
+            && overlapping.iter().any(|fault| matches!(fault, Fault::Disagree { what: "base_seq", .. })),
+        "{overlapping:?}"
+    );
+    fs::remove_file(segment_path(dir.path(), 1)).expect("it is there");
+    assert_eq!(verified(dir.path()).1[0].fault, Fault::Missing);
+}
+
+#[test]
+fn the_end_that_a_crash_leaves_is_a_note_and_rot_before_it_is_damage() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
+    for n in 0..5 {
+        store.put(format!("key {n}"), "value").expect("a put");
+    }
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes.extend([1; 13]);
+    fs::write(&path, &bytes).expect("a torn end");
+    let (report, findings) = verified(dir.path());
+    let torn = Finding {
+        file: StoreFile::Segment(SegmentId(1)),
+        range: Some(bytes.len() as u64 - 13..bytes.len() as u64),
+        key: None,
+        fault: Fault::Torn,
+    };
+    assert_eq!((findings, report.is_intact()), (vec![torn], true));
+    bytes[70] ^= 1;
+    fs::write(&path, &bytes).expect("the damage");
+    let (_, findings) = verified(dir.path());
+    assert!(findings.iter().any(|finding| matches!(finding.fault, Fault::Rot { .. })), "{findings:?}");
+}
+
+#[test]
+fn segments_can_be_verified_by_name_and_a_verification_broken_off() {
+    let dir = indexed_store();
+    let (report, findings) = verified_some(dir.path(), &[SegmentId(2)]).expect("it is there");
+    assert_eq!((report.segment_count, report.hint_count, report.keydir_keys), (1, 1, None));
+    assert_eq!(findings, []);
+    let missing = verified_some(dir.path(), &[SegmentId(7)]);
+    assert!(matches!(missing, Err(Error::NoSuchSegment { segment: SegmentId(7) })));
+    let nothing = verified_some(scratch().path(), &[]);
+    assert!(matches!(nothing, Err(Error::Missing { .. })), "{nothing:?}");
+    let damaged = with(&dir, "000001.seg", |bytes| bytes[70] ^= 1);
+    let report = verify::store(damaged.path(), &quick(), &[], &mut |_| ControlFlow::Break(()));
+    assert!(report.expect("it can be looked at").is_cancelled);
+}
+
+#[test]
+fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
+    let dir = scratch();
+    let policy = CompactionPolicy { dead_percent: 20, ..CompactionPolicy::default() };
+    let options = Options::new().sync(Sync::Never).segment_len_max(4096).checkpoint_records(10);
+    let store = Store::open_with(dir.path(), options.compaction(policy)).expect("opens");
+    store.put("first", "1").expect("a put");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in (0_u64..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                store.put((n % 50).to_be_bytes(), [7; 60]).expect("a put");
+            }
+        });
+        for _ in 0..100 {
+            let (report, findings) = verified(dir.path());
+            let wrong: Vec<_> =
+                findings.iter().filter(|found| found.fault.severity() > Severity::Note).collect();
+            assert!(wrong.is_empty() && report.is_intact(), "{wrong:?}");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    store.close().expect("closes");
+    open(dir.path()).close().expect("closes");
+    assert!(verified(dir.path()).0.is_intact());
+}
