@@ -77,7 +77,7 @@ pub struct SegmentStats {
 impl Stats {
     /// What the segments come to; the rest is zero.
     pub(crate) fn sum(segments: &[SegmentStats]) -> Self {
-        // A KEYDIR that lies under a right checksum may count anything.
+        // A KEYDIR or a hint that lies under a right checksum may count anything.
         let sum = |what: fn(&SegmentStats) -> u64| segments.iter().map(what).fold(0, u64::saturating_add);
         Self {
             live_len: sum(|segment| segment.live_len),

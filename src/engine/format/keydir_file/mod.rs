@@ -139,6 +139,7 @@ pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
     };
     let head = KeydirHead { about, shards: rows(checked.get(shards_at..)?, SHARD_ROW_LEN, ShardRow::decode) };
     let agrees = head.about.covered_seq <= Seqno::BELIEVED_MAX
+        && head.about.segments.iter().all(Covered::is_possible)
         && head.key_count() == u64_at(header, KEY_COUNT_AT)
         && fill_the_file(&head.shards, head_len as u64, file_len);
     agrees.then_some(head)
