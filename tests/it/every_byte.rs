@@ -479,7 +479,10 @@ fn segments_under_each_others_names_are_told_and_never_read_as_what_they_are_not
                 Ok(written) => assert_eq!(written, found, "{what}"),
                 Err(Error::Damaged { segment, offset: 0, .. }) => {
                     // Its end has to be found: it is longer than it was, or its writer died.
-                    assert!(segment == LAST_SEGMENT && other == segment, "{what}: nothing is cut off another's");
+                    assert!(
+                        segment == LAST_SEGMENT && other == segment,
+                        "{what}: nothing is cut off another's"
+                    );
                 }
                 Err(error) => panic!("{what}: {}", error.sentence()),
             }
