@@ -73,6 +73,9 @@ pub use engine::options::{
     CompactionPolicy, OpenProgress, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
     VALUE_LEN_MAX_DEFAULT,
 };
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub use engine::plant::PLANTS;
 pub use engine::recovery::{FoundDamage, OpenReport};
 pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
 pub use engine::snapshot::Snapshot;

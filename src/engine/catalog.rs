@@ -4,6 +4,7 @@ use std::io;
 
 use super::format::manifest::{Manifest, ManifestError};
 use super::fs::{Access, Directory, File, StoreFile, read_exact_at, write_all_at};
+use super::plant::{Plant, unless};
 use crate::error::{Error, Failure, Result};
 
 /// The longest MANIFEST that is read, in bytes: a line for each of 131,072 segments takes less.
@@ -58,7 +59,10 @@ pub(crate) fn replace(directory: &dyn Directory, manifest: &Manifest) -> Result<
     directory
         .rename(StoreFile::ManifestNew, StoreFile::Manifest)
         .map_err(Error::io("rename", path()))
-        .and_then(|()| directory.sync().map_err(Error::io("fsync the directory of", path())))
+        .and_then(|()| {
+            unless(Plant::ManifestNameNotSynced, || directory.sync())
+                .map_err(Error::io("fsync the directory of", path()))
+        })
         .map_err(|error| Failure { error, is_undone: false })
 }
 
@@ -75,7 +79,7 @@ fn write_new(directory: &dyn Directory, manifest: &Manifest) -> Result<()> {
     let file = directory.open(StoreFile::ManifestNew, Access::Create).map_err(Error::io("create", path()))?;
     write_all_at(&*file, manifest.encode().as_bytes(), 0).map_err(Error::io("write", path()))?;
     // Without this the rename can reach the disk before the text: a crash would leave an empty MANIFEST.
-    file.sync().map_err(Error::io("fsync", path()))
+    unless(Plant::ManifestNotSynced, || file.sync()).map_err(Error::io("fsync", path()))
 }
 
 /// Makes what MANIFEST says now durable: a writer may have died between its rename and its fsync.

@@ -15,6 +15,7 @@ use super::keydir::file::{Rebuild, write_to};
 use super::location::Seqno;
 use super::log::{Log, Moment};
 use super::options::{Options, ReadWith};
+use super::plant::{Plant, planted};
 use super::segment::Home;
 use super::state::{SegmentSet, State};
 use crate::error::{Error, Result};
@@ -56,7 +57,7 @@ impl Checkpoint {
         let mapping = file.map(len).ok()??;
         mapping.expose(len);
         let head = keydir_file::decode(mapping.bytes(0..len as usize)?, len);
-        let head = head.filter(|head| fits(&head.about, home, manifest));
+        let head = head.filter(|head| fits(&head.about, home, manifest) || planted(Plant::StaleKeydirTaken));
         if head.is_none() {
             tracing::debug!("KEYDIR is not this log's, and not used");
         }

@@ -2,6 +2,7 @@
 
 use super::format::record::LAG_UNKNOWN;
 use super::location::{Location, SegmentId, Seqno};
+use super::plant::{Plant, planted};
 use super::segment::{Bodies, Scanned, Scanner, Segment, Step};
 use crate::error::{Damage, Result};
 
@@ -42,12 +43,14 @@ impl Verdict {
                 None => break,
                 Some(Step::Record(record)) if record.damage.is_none() => {
                     match hole {
-                        Some((at, last)) if proves(&record, last) => {
+                        Some((at, last)) if proves(&record, last) && !planted(Plant::RotCutOff) => {
                             rot.get_or_insert((at, record.header.seq));
                         }
                         _ => {}
                     }
-                    if !record.header.flags.has_more() && (hole.is_none() || rot.is_some()) {
+                    let ends_a_batch = !record.header.flags.has_more() || planted(Plant::BatchFlagIgnored);
+                    let follows = hole.is_none() || rot.is_some() || planted(Plant::ResyncedBehindHole);
+                    if ends_a_batch && follows {
                         end = record.at + record.frame.len;
                     }
                     continue;

@@ -5,7 +5,7 @@
 //!
 //! | layer | modules | what they know |
 //! |---|---|---|
-//! | 0 | `location`, `clock`, `batch`, `wake` | numbers, time, operations; how a thread is woken |
+//! | 0 | `location`, `clock`, `batch`, `wake`, `plant` | numbers, time, operations; how a thread is woken; mistakes made for tests |
 //! | 1 | `crate::error` | what can go wrong, in sentences |
 //! | 2 | `format`, `fs` | bytes and values; the operating system |
 //! | 3 | `options`, `value`, `keydir`, `filter` | choices; bytes and what keeps them alive; the index; what cannot be there |
@@ -64,6 +64,7 @@ pub(crate) mod keydir;
 pub(crate) mod location;
 pub(crate) mod log;
 pub(crate) mod options;
+pub(crate) mod plant;
 pub(crate) mod recovery;
 pub(crate) mod repair;
 pub(crate) mod scan;

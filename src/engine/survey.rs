@@ -1,5 +1,6 @@
 //! Layer 6: the segments of a store in log order, as far as the files tell; no index, no lock, nothing written.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -101,6 +102,15 @@ impl Survey {
     /// What MANIFEST says, or why it cannot be read.
     pub(crate) fn manifest(&self) -> Result<&Manifest, &Error> {
         self.manifest.as_ref()
+    }
+
+    /// Why MANIFEST cannot be used, if it cannot.
+    pub(crate) fn why_no_manifest(&self) -> Option<String> {
+        Some(match self.manifest.as_ref().err()? {
+            Error::ManifestDamaged { reason } => reason.clone(),
+            Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => "it is missing".to_owned(),
+            error => error.sentence(),
+        })
     }
 
     /// The segments, in log order.

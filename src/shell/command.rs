@@ -52,6 +52,8 @@ impl Group {
 pub enum Needs {
     /// Nothing: it is about the shell.
     Nothing,
+    /// The directory of a store, which is not opened.
+    Directory,
     /// A store that exists.
     Store,
     /// A store, made when there is none.

@@ -73,6 +73,9 @@ impl Failure {
         );
         let hint = match error {
             logkv::Error::Untrusted { .. } => Some("--trust opens it"),
+            error if error.is_corruption() => {
+                Some("verify says what is wrong, and repair --to DIR makes a store of what is intact")
+            }
             // Who may not write may perhaps read.
             logkv::Error::Io {
                 action: "lock" | "write" | "truncate" | "fsync" | "rename" | "remove",

@@ -7,6 +7,14 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::words::is_visible;
 
+/// Bytes as a field of an object: a string under `name` where they are UTF-8, else in base64 under `name_b64`.
+pub fn bytes(name: &str, bytes: &[u8]) -> (String, serde_json::Value) {
+    match str::from_utf8(bytes) {
+        Ok(text) => (name.to_owned(), text.into()),
+        Err(_) => (format!("{name}_b64"), BASE64_STANDARD.encode(bytes).into()),
+    }
+}
+
 /// An object that is being written.
 #[derive(Debug)]
 pub struct Object<'a, W: Write> {

@@ -100,6 +100,8 @@ pub struct Session {
     pub settings: Settings,
     /// Engine options, for `config`.
     pub config: Vec<Setting>,
+    /// The same, as the engine takes them.
+    pub options: Options,
     /// The largest value that may be written, in bytes.
     pub value_len_max: u64,
     /// Which segments are compacted.
@@ -134,6 +136,7 @@ impl Session {
             err_look,
             settings,
             config: Vec::new(),
+            options: Options::new(),
             value_len_max: VALUE_LEN_MAX_DEFAULT,
             compaction: CompactionPolicy::default(),
             interrupt: Interrupt::default(),
@@ -194,6 +197,11 @@ impl Session {
         let width = self.settings.width.unwrap_or_else(style::terminal_width);
         self.out.look.width = width;
         self.err_look.width = width;
+    }
+
+    /// Whether it has the store open, and may write to it.
+    pub fn is_writing(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| !store.is_read_only())
     }
 
     /// Whether a person answers questions.

@@ -67,6 +67,7 @@ fn run(mut args: Args) -> u8 {
     let mut session = session(&args, dir);
     let started = engine(&args, session.dir()).and_then(|(engine, settings)| {
         session.config = settings;
+        session.options = engine.options();
         session.value_len_max = engine.value_len_max();
         session.compaction = engine.compaction().clone();
         session.interrupt = Interrupt::install()
@@ -140,7 +141,7 @@ fn prepare(
     invocation: &Invocation,
 ) -> Result<(), Failure> {
     match invocation.command.needs {
-        Needs::Nothing => Ok(()),
+        Needs::Nothing | Needs::Directory => Ok(()),
         Needs::Store => open(session, args, engine, false),
         Needs::NewStore => open(session, args, engine, true),
         // Looking changes nothing: what a writer would cut off is there to be seen.

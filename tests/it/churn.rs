@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use logkv::{Compact, CompactionPolicy, Options, SegmentState, Store, Sync};
+use logkv::{Compact, CompactionPolicy, Options, SEGMENT_LEN_MAX_DEFAULT, SegmentState, Store, Sync};
 
 use crate::common::{
     Map, Random, assert_counted, assert_is, contents, files, leftovers, open, quick, remove_derived, scratch,
     sealed, wait_until,
 };
+use crate::dozing::Dozer;
 use crate::hooked::{FreeSyncs, hooked};
 
 /// As a store is by default, but that nothing is synced.
@@ -94,34 +95,36 @@ fn figures_equal_a_recount_after_random_writes_beside_the_background() {
 }
 
 /// In each round two segments are made and two removed, whose places in the address space the next ones get.
-#[test]
-fn values_stay_right_while_places_of_removed_segments_are_dealt_out_again_under_snapshots_and_readers() {
+fn churn_under_snapshots_and_readers(segment_len_max: u64) {
     const KEYS: u64 = 8;
     let dir = scratch();
-    let store = Store::open_with(dir.path(), quick().segment_len_max(u64::MAX)).expect("opens");
+    let store = Store::open_with(dir.path(), quick().segment_len_max(segment_len_max)).expect("opens");
     let round_done = AtomicU64::new(0);
     let is_done = AtomicBool::new(false);
     let name = |key: u64| format!("key{key}");
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_done.load(Ordering::Relaxed) {
-                for key in 0..KEYS {
-                    let before = round_done.load(Ordering::SeqCst);
-                    let Some(value) = store.get(name(key)).expect("reads") else {
-                        assert!(before < KEYS, "key {key} is missing after round {before}");
-                        continue;
-                    };
-                    let [of, round] = [&value[..8], &value[8..]]
-                        .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
-                    assert_eq!(of, key, "the value of another key");
-                    // It is written every eighth round.
-                    assert!(round + KEYS > before, "key {key} is {round} after round {before}");
-                }
+    let read = || {
+        while !is_done.load(Ordering::Relaxed) {
+            for key in 0..KEYS {
+                let before = round_done.load(Ordering::SeqCst);
+                let Some(value) = store.get(name(key)).expect("reads") else {
+                    assert!(before < KEYS, "key {key} is missing after round {before}");
+                    continue;
+                };
+                let [of, round] = [&value[..8], &value[8..]]
+                    .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
+                assert_eq!(of, key, "the value of another key");
+                // It is written every eighth round.
+                assert!(round + KEYS > before, "key {key} is {round} after round {before}");
             }
-        });
+        }
+    };
+    std::thread::scope(|scope| {
+        // Put off between two steps of a look, a reader goes on in a log whose places are others' by then.
+        let readers = [(); 2].map(|()| Dozer::spawn(scope, read));
         let mut held = None;
-        for round in 1..=1200_u64 {
+        for round in 1..=600_u64 {
             let key = round % KEYS;
+            readers[(round % 2) as usize].put_off();
             store.put(name(key), [key, round].map(u64::to_le_bytes).concat()).expect("a put");
             round_done.store(round, Ordering::SeqCst);
             store.rotate().expect("rotates");
@@ -140,6 +143,14 @@ fn values_stay_right_while_places_of_removed_segments_are_dealt_out_again_under_
     });
     assert_eq!(store.len(), KEYS);
     assert_counted(&store, "at the end");
+}
+
+#[test]
+fn values_stay_right_while_places_of_removed_segments_are_dealt_out_again_under_snapshots_and_readers() {
+    // One place a segment, which the next but one gets; and as many as there can be, which come round after a while.
+    for segment_len_max in [SEGMENT_LEN_MAX_DEFAULT, u64::MAX] {
+        churn_under_snapshots_and_readers(segment_len_max);
+    }
 }
 
 /// Random puts and deletes of few keys over many small segments, closed; and what it holds.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::common::{contents, files, open, quick, scratch, wait_until};
+use crate::common::{contents, files, killed, open, quick, scratch, wait_until};
 use crate::hooked::{Call, Gate, Hook, Hooked};
 use logkv::fs::StoreFile;
 use logkv::{Batch, Error, Options, Store, Sync, Value};
@@ -264,6 +264,51 @@ fn submitted_writes_that_do_not_fit_on_the_disk_are_told_to_each_who_waits_and_t
         let expected = [("d", "kept"), ("first", "1")];
         assert_eq!(contents(&open(dir.path())), bytes_of(&Model::from(expected)));
     }
+}
+
+/// A disk on which a write that is too long for it ends in the middle.
+#[derive(Debug, Default)]
+struct AlmostFull {
+    /// What still fits, once it is known; nothing fits after it.
+    room: Mutex<Option<usize>>,
+}
+
+impl Hook for AlmostFull {
+    fn before(&self, call: Call) -> io::Result<()> {
+        let is_full = *self.room.lock().expect("no panic") == Some(0);
+        if is_full && matches!(call, Call::Write(_)) {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn take(&self, len: usize) -> usize {
+        let mut room = self.room.lock().expect("no panic");
+        let taken = room.map_or(len, |room| room.min(len));
+        *room = room.map(|room| room - taken);
+        taken
+    }
+}
+
+#[test]
+fn a_write_that_is_said_not_to_be_there_is_not_there_after_a_kill_although_all_of_it_was_in_the_file() {
+    let dir = scratch();
+    let disk = Arc::new(AlmostFull::default());
+    let options = Options::new().sync(Sync::Never).file_system(Arc::new(Hooked(Arc::clone(&disk))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("first", "1").expect("a put");
+    let submit = |key: &str| store.submit(Batch::new().put(key, "1")).expect("submits");
+    let lost = ["lost1", "lost2"].map(submit);
+    // The first of the two fits, and half of the second.
+    let len = store.get_entry("first").expect("reads").expect("it is there").meta.len as usize;
+    *disk.room.lock().expect("no panic") = Some(len + len / 2);
+    for pending in lost {
+        let outcome = pending.wait();
+        assert!(matches!(outcome, Err(Error::Io { .. } | Error::NotWritten { .. })), "{outcome:?}");
+    }
+    let dir = killed(store, dir.path());
+    assert_eq!(contents(&open(dir.path())), bytes_of(&Model::from([("first", "1")])));
 }
 
 #[test]

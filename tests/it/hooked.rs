@@ -98,7 +98,8 @@ impl Gate {
         self.arrivals.load(Ordering::SeqCst)
     }
 
-    fn pass(&self) -> io::Result<()> {
+    /// Waits until the gate is open.
+    pub(crate) fn pass(&self) -> io::Result<()> {
         self.arrivals.fetch_add(1, Ordering::SeqCst);
         let guard = self.is_shut.lock().expect("no panic");
         drop(self.opened.wait_while(guard, |is_shut| *is_shut).expect("no panic"));

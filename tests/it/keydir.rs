@@ -1,10 +1,20 @@
 //! The file KEYDIR, found damaged or of another time.
 
+use std::collections::HashMap;
 use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
-use logkv::{Compact, CompactionPolicy, Options, Store};
+use logkv::fs::StoreFile;
+use logkv::{Batch, Compact, CompactionPolicy, Options, Store, Sync};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::common::{assert_counted, assert_is, contents, quick, scratch, segment_path, wait_until};
+use crate::common::{
+    assert_counted, assert_is, contents, killed, open, quick, remove_derived, scratch, sealed, segment_path,
+    value, wait_until,
+};
+use crate::hooked::{Call, Gate, Hook, Hooked};
 
 /// The bytes before the slots of a KEYDIR that covers one segment: header, rows of segments and shards, checksum.
 const HEAD_LEN: usize = 64 + 64 + 1024 * 24 + 8;
@@ -87,4 +97,106 @@ fn a_store_whose_covered_segments_were_compacted_soon_has_a_keydir_again() {
     let opened = || Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
     wait_until(|| opened().open_report().record_count < 100);
     assert_is(&opened(), &contents(&store), "what a reader sees");
+}
+
+/// Two keys of which the index of the store in `dir` knows the same: 34 bits of a hash.
+fn alike(dir: &Path) -> (String, String) {
+    let manifest = fs::read_to_string(dir.join("MANIFEST")).expect("MANIFEST");
+    let seed = manifest.lines().find_map(|line| line.strip_prefix("hash xxh3-64 seed ")).expect("a seed");
+    let seed = u64::from_str_radix(seed, 16).expect("a number");
+    let mut names: HashMap<u64, u64> = HashMap::new();
+    let pair = (0..).find_map(|n: u64| {
+        let known = xxh3_64_with_seed(name(n).as_bytes(), seed) >> 30;
+        names.insert(known, n).map(|other| (name(other), name(n)))
+    });
+    pair.expect("two of a million are alike")
+}
+
+fn name(n: u64) -> String {
+    format!("key{n}")
+}
+
+#[test]
+fn two_keys_that_the_index_cannot_tell_apart_stay_two_keys() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let (one, other) = alike(dir.path());
+    store.put(&one, "one").expect("a put");
+    assert_eq!(value(&store, &other), None, "never written");
+    assert!(!store.delete(&other).expect("a delete"), "nothing to delete");
+    store.rotate().expect("rotates");
+    store.put(&other, "other").expect("a put");
+    let map = [(one.clone().into_bytes(), b"one".to_vec()), (other.clone().into_bytes(), b"other".to_vec())];
+    let map = map.into_iter().collect();
+    assert_is(&store, &map, "both written");
+    store.compact(&Compact::Segments(sealed(&store))).expect("compacts");
+    assert_is(&store, &map, "one of them compacted");
+    store.close().expect("closes");
+    for has_derived in [true, false] {
+        if !has_derived {
+            remove_derived(dir.path());
+        }
+        let store = Store::open_with(dir.path(), eager()).expect("opens");
+        assert_is(&store, &map, "reopened");
+        store.close().expect("closes");
+    }
+    let store = open(dir.path());
+    assert!(store.delete(&one).expect("a delete"));
+    assert_eq!((value(&store, &one), value(&store, &other).as_deref()), (None, Some("other")));
+}
+
+/// Gates before the background's first work and before the syncs of segments.
+#[derive(Debug, Default)]
+struct Gates {
+    hints: Gate,
+    syncs: Gate,
+}
+
+impl Hook for Gates {
+    fn before(&self, call: Call) -> io::Result<()> {
+        match call {
+            Call::Create(StoreFile::Hint(_)) => self.hints.pass(),
+            Call::Sync(StoreFile::Segment(_)) => self.syncs.pass(),
+            _ => Ok(()),
+        }
+    }
+
+    fn syncs(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_keydir_that_is_written_while_a_write_waits_for_its_sync_does_not_hide_it_from_the_next_open() {
+    let dir = scratch();
+    let gates = Arc::new(Gates::default());
+    let options = eager().sync(Sync::Always).background(true);
+    let store = Store::open_with(dir.path(), options.file_system(Arc::new(Hooked(Arc::clone(&gates)))));
+    let store = store.expect("opens");
+    // Enough for a KEYDIR while the store is open.
+    let mut batch = Batch::new();
+    for n in 0..40 {
+        batch.put(name(n), "1");
+    }
+    store.write(&batch).expect("a batch");
+    gates.hints.set_shut(true);
+    store.rotate().expect("rotates");
+    store.put("first", "1").expect("a put");
+    wait_until(|| gates.hints.arrivals() > 0);
+    gates.syncs.set_shut(true);
+    let before = gates.syncs.arrivals();
+    std::thread::scope(|scope| {
+        let put = scope.spawn(|| store.put("last", "1"));
+        wait_until(|| gates.syncs.arrivals() > before);
+        gates.hints.set_shut(false);
+        wait_until(|| dir.path().join("KEYDIR").exists());
+        gates.syncs.set_shut(false);
+        put.join().expect("no panic").expect("acknowledged");
+    });
+    let dir = killed(store, dir.path());
+    let store = Store::open_with(dir.path(), eager()).expect("opens");
+    assert!(store.open_report().record_count < 40, "KEYDIR is used");
+    assert_eq!(value(&store, "last").as_deref(), Some("1"));
+    assert_eq!(store.len(), 42);
+    assert_counted(&store, "opened");
 }

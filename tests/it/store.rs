@@ -3,6 +3,8 @@
 use crate::common::{open, quick, scratch, value};
 use crate::hooked::{FreeSyncs, hooked};
 use logkv::{Batch, Error, ManualClock, Options, ReadWith, Store, Sync};
+use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,6 +165,34 @@ fn keys_come_in_byte_order_from_both_ends_and_show_one_moment() {
     let prefixed: Vec<_> =
         store.scan_prefix("a").expect("scans").map(|e| e.expect("reads").value.to_vec()).collect();
     assert_eq!(prefixed, [&b"a"[..], b"later", b"ab"]);
+}
+
+#[test]
+fn a_range_has_the_keys_that_its_bounds_say_from_both_ends() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let all: BTreeSet<Vec<u8>> = ["b", "d", "f", "h"].map(|key| key.as_bytes().to_vec()).into();
+    for key in ["b", "f"] {
+        store.put(key, "sealed").expect("a put");
+    }
+    store.rotate().expect("rotates");
+    for key in ["d", "h"] {
+        store.put(key, "active").expect("a put");
+    }
+    let bounds = |key: &'static [u8]| [Bound::Included(key), Bound::Excluded(key), Bound::Unbounded];
+    for (from, to) in [("a", "i"), ("b", "h"), ("b", "f"), ("c", "d"), ("d", "g"), ("f", "h")] {
+        for from in bounds(from.as_bytes()) {
+            for to in bounds(to.as_bytes()) {
+                let expected: Vec<_> = all.range::<[u8], _>((from, to)).cloned().collect();
+                let key = |entry: logkv::Result<logkv::KeyEntry>| entry.expect("reads").key.to_vec();
+                let keys = || store.keys((from, to)).expect("keys");
+                let forward: Vec<_> = keys().map(key).collect();
+                let mut backward: Vec<_> = keys().rev().map(key).collect();
+                backward.reverse();
+                assert_eq!((&forward, &backward), (&expected, &expected), "{from:?} to {to:?}");
+            }
+        }
+    }
 }
 
 #[test]

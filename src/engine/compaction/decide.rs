@@ -8,6 +8,7 @@ use super::plan::CompactionRun;
 use super::report::{Decision, Dropped, Kept};
 use crate::engine::format::record::Kind;
 use crate::engine::location::SegmentId;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
 use crate::engine::state::{State, address_of};
 use crate::error::{Error, Result};
@@ -38,6 +39,7 @@ impl<'a> Judge<'a> {
         }
         let mut older: Vec<_> = set.iter().take_while(|segment| !is_in_run(segment)).cloned().collect();
         older.reverse();
+        let grace = if planted(Plant::GraceForgotten) { Duration::ZERO } else { grace };
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         Ok(Self { state, run: segments, older, grace_ms })
     }
@@ -103,6 +105,9 @@ impl<'a> Judge<'a> {
         }
         match record.frame.expires_ms(record.bytes) {
             Some(expires_ms) if expires_ms.saturating_add(self.grace_ms) <= self.state.now_ms() => {
+                if planted(Plant::ExpiredDroppedTooEarly) {
+                    return Ok(Decision::Drop(Dropped::Expired));
+                }
                 self.hides(hash, record.key(), Dropped::Expired)
             }
             Some(expires_ms) if expires_ms <= self.state.now_ms() => Ok(Decision::Keep(Kept::Expired)),
@@ -118,7 +123,8 @@ impl<'a> Judge<'a> {
     }
 
     fn needed_by(&self, hash: u64, key: &[u8]) -> Result<Option<SegmentId>> {
-        for older in &self.older {
+        let asked_count = if planted(Plant::TombstoneDroppedTooEarly) { 1 } else { self.older.len() };
+        for older in self.older.iter().take(asked_count) {
             if older.may_hold(&self.state.home, hash, key)? {
                 return Ok(Some(older.id));
             }

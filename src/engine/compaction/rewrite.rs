@@ -10,6 +10,7 @@ use super::report::{CompactionEvent, CompactionStage, RunReport};
 use super::{Compactor, Observer};
 use crate::engine::fs::StoreFile;
 use crate::engine::log::{Log, Replacement};
+use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::hint;
 use crate::engine::state::State;
 use crate::error::{Error, Failure, Result};
@@ -74,9 +75,12 @@ impl<'a> Rewrite<'a> {
         }
         self.copy.make_durable().map_err(undone)?;
         // A record was dropped because of a newer one, which a power cut must not take now that the old one goes, too.
-        self.log.sync().map_err(undone)?;
+        unless(Plant::ReplacerNotSynced, || self.log.sync()).map_err(undone)?;
         if self.reach(CompactionStage::Synced, observe).is_break() {
             return Ok(ControlFlow::Break(()));
+        }
+        if planted(Plant::InputsRemovedTooEarly) {
+            self.remove_inputs();
         }
         let outputs = self.copy.segments();
         let moved = self.copy.moved();

@@ -24,6 +24,7 @@ use std::fmt::Write as _;
 use super::record::{self, RecordContext};
 use super::segment_header::{Layout, StoreId};
 use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::plant::{Plant, planted};
 
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
@@ -84,7 +85,8 @@ impl SegmentLine {
     /// [`record::LEN_MIN`]. `file_len` is what there is of it.
     pub(crate) fn seq_end(&self, file_len: u64) -> Seqno {
         let (Extent::Active(len) | Extent::Closed(len) | Extent::Sealed(len)) = self.extent;
-        self.base_seq.plus(len.max(file_len) / record::LEN_MIN).plus(1)
+        let len = if planted(Plant::NumbersReused) { file_len } else { len.max(file_len) };
+        self.base_seq.plus(len / record::LEN_MIN).plus(1)
     }
 }
 
@@ -183,7 +185,7 @@ fn checked(bytes: &[u8]) -> Result<&str, ManifestError> {
         return damaged("its last line is not `crc` and eight hexadecimal digits");
     };
     let computed = crc32c::crc32c(body.as_bytes());
-    if stored != computed {
+    if stored != computed && !planted(Plant::ManifestUnchecked) {
         return damaged(format!("its checksum is {stored:08x}, its text gives {computed:08x}"));
     }
     Ok(body)

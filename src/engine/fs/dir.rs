@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
 
 use super::file::OsFile;
 use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
+use crate::engine::plant::{Plant, unless};
 
 /// The file system of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,7 +138,7 @@ impl Directory for OsDirectory {
         let mut file = self.open_regular(StoreFile::Lock, OFlags::RDWR | OFlags::CREATE)?;
         // flock, not a POSIX lock: it refuses a second open in this very process, and is let go when the process
         // dies. The file is never unlinked: two processes could each hold a lock on a file of that name.
-        match file.try_lock() {
+        match unless(Plant::LockNotTaken, || file.try_lock()) {
             Ok(()) => {
                 // The pid is a courtesy for the message of the next one, and not worth failing for on a full disk.
                 let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));

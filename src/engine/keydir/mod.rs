@@ -208,8 +208,7 @@ impl Snapshot {
 
     /// The place of every key's newest record, in no useful order; an error for a shard that is damaged and cannot be
     /// rebuilt.
-    #[cfg(test)]
-    fn addresses(&self) -> impl Iterator<Item = Result<Address>> + '_ {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Result<Address>> + '_ {
         self.0.iter().flat_map(|shard| {
             let (table, failure) = match shard.table() {
                 Ok(table) => (Some(table), None),

@@ -75,7 +75,7 @@ impl<'a> Table<'a> {
         self.run(tag_of(wanted)).find(|&(_, slot)| slot == wanted).map(|(at, _)| at)
     }
 
-    #[cfg(test)]
+    /// The addresses in its slots, in their order.
     pub(super) fn addresses(self) -> impl Iterator<Item = Address> + 'a {
         self.slots.iter().filter(|&&slot| slot != EMPTY).map(|&slot| address_of(slot))
     }

@@ -8,6 +8,7 @@ use super::Log;
 use super::writer::{Active, Writer};
 use crate::engine::location::Seqno;
 use crate::engine::options::Sync;
+use crate::engine::plant::{Plant, planted, unless};
 use crate::error::{Error, Failure, Result};
 
 impl Log {
@@ -26,7 +27,7 @@ impl Log {
             return Err(error);
         }
         writer.written = writer.mark();
-        if self.settings.sync != Sync::Always {
+        if self.settings.sync != Sync::Always || planted(Plant::SeenBeforeDurable) {
             self.publish(writer, writer.appended);
         }
         Ok(())
@@ -63,10 +64,11 @@ impl Log {
             let written = writer.written.seq;
             writer.is_syncing = true;
             drop(writer);
-            let outcome = file.sync();
+            let outcome = unless(Plant::WriteNotSynced, || file.sync());
             writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             writer.is_syncing = false;
-            self.settle(&mut writer, written, (&segment.path, outcome))?;
+            let covered = if planted(Plant::SyncCoversLaterWrites) { writer.written.seq } else { written };
+            self.settle(&mut writer, covered, (&segment.path, outcome))?;
         }
     }
 
@@ -85,6 +87,7 @@ impl Log {
                 self.publish(writer, written);
                 Ok(())
             }
+            Err(source) if planted(Plant::FailedSyncForgiven) => Err(Error::io("fsync", path)(source)),
             // After a failed fsync the kernel may have dropped the dirty pages and cleared the error: a second
             // attempt could succeed without having written them. So there is none.
             Err(source) => Err(writer.fail(&Error::io("fsync", path)(source))),

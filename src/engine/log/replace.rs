@@ -9,6 +9,7 @@ use super::Log;
 use super::writer::Writer;
 use crate::engine::format::manifest::SegmentLine;
 use crate::engine::location::SegmentId;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::Segment;
 use crate::engine::state::Moved;
 use crate::error::{Error, Failure, Result};
@@ -66,7 +67,7 @@ impl Log {
         // Held until the files are gone: once the log is closed the directory may have another writer, whose segments
         // may have the numbers that were reserved here.
         let writer = self.lock()?;
-        if writer.lock.is_none() {
+        if writer.lock.is_none() && !planted(Plant::UndoneAfterClose) {
             return Err(Error::Closed);
         }
         remove().and(self.release_pages(first_page))
@@ -131,7 +132,7 @@ impl Log {
 
     /// Lets readers and pending writes find `moved` records at their new places.
     fn swap(&self, writer: &mut Writer, moved: &[Moved]) {
-        if writer.pending.first().is_some() {
+        if writer.pending.first().is_some() && !planted(Plant::PendingNotRepointed) {
             let places: HashMap<_, _> = moved.iter().map(|moved| (moved.from, moved.to)).collect();
             writer.pending.repoint(&places);
         }

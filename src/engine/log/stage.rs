@@ -7,6 +7,7 @@ use crate::engine::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRec
 use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::location::{Location, Seqno};
 use crate::engine::options::SEGMENT_LEN_MAX_BOUNDS;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::state::{Replaced, Unpublished, address_of};
 use crate::error::{Error, Result};
 
@@ -45,7 +46,8 @@ impl Log {
         };
         let Some(op) = ops.next() else { return Ok(true) };
         // What is pending goes first: it is newer than anything readers see.
-        let is_there = match writer.pending_record(self.state.hash(op.key()), op.key())? {
+        let pending = writer.pending_record(self.state.hash(op.key()), op.key())?;
+        let is_there = match pending.filter(|_| !planted(Plant::ConditionIgnoresPending)) {
             Some(pending) => pending.is_some(),
             None => self.state.find(op.key())?.is_some(),
         };
@@ -98,7 +100,9 @@ impl Log {
             commit = Some(Commit { first, last, location, deleted: deleted + usize::from(deletes) });
         }
         // Deletes of missing keys at the batch's end wrote nothing: its last record does not know that it is.
-        if let (Some(commit), Some(active), false) = (commit, &mut writer.active, ends_its_batch) {
+        if let (Some(commit), Some(active), false) =
+            (commit, &mut writer.active, ends_its_batch || planted(Plant::BatchEndForgotten))
+        {
             active.segment.end_batch(commit.location.offset);
         }
         Ok(commit)
@@ -119,7 +123,8 @@ impl Log {
         };
         let Some(active) = &mut writer.active else { return Err(Error::Closed) };
         let seq = writer.appended.plus(1);
-        let lag = seq.0.saturating_sub(writer.durable.0).min(LAG_UNKNOWN.into()) as u16;
+        let durable = if planted(Plant::LagTooSmall) { writer.appended } else { writer.durable };
+        let lag = seq.0.saturating_sub(durable.0).min(LAG_UNKNOWN.into()) as u16;
         let at = active.segment.stage(&NewRecord { seq, time_ms, lag, kind, more, key, value });
         let len = active.segment.len() - at;
         let segment = &active.segment.segment;

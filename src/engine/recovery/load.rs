@@ -13,6 +13,7 @@ use crate::engine::judge::Verdict;
 use crate::engine::keydir::Keydir;
 use crate::engine::location::{Location, SegmentId, Seqno};
 use crate::engine::options::{OpenProgress, Options, ReadWith};
+use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{Home, Identity, Segment, file};
 use crate::engine::state::State;
 use crate::error::{Damage, Error, Result};
@@ -61,7 +62,7 @@ impl<'a> Load<'a> {
             let covered_len = loaded.covered.as_ref().map_or(0, |covered| covered.len);
             self.covering.as_ref().is_some_and(is_last) && covered_len > loaded.segment.len()
         };
-        if loaded.iter().any(covers_more) {
+        if loaded.iter().any(covers_more) && !planted(Plant::KeydirBeyondLogTaken) {
             // A power cut has taken the end of the log, and not the file that knew it.
             self.covering = None;
             self.last_seq = Seqno(0);
@@ -221,7 +222,7 @@ impl<'a> Load<'a> {
         let verdict = self.judge(line, file)?;
         self.report.unclean = true;
         self.report.torn = verdict.torn(line.id);
-        Ok(verdict.end)
+        Ok(if planted(Plant::ReaderTakesAllBytes) { verdict.file_len } else { verdict.end })
     }
 
     /// The log's last segment, if its end has to be found: it was not closed, or there is more than was closed.
@@ -238,7 +239,7 @@ impl<'a> Load<'a> {
         let file = file::open(&*self.home.directory, line.id, Access::Write)?;
         self.refuse_other(&line, &*file)?;
         // What the dead writer wrote may be in memory alone: what is judged must be what the disk has.
-        file.sync().map_err(Error::io("fsync", path.clone()))?;
+        unless(Plant::TailNotSynced, || file.sync()).map_err(Error::io("fsync", path.clone()))?;
         file.drop_cache();
         let verdict = self.judge(&line, &file)?;
         if let Some((offset, witness)) = verdict.rot {

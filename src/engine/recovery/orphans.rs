@@ -9,6 +9,7 @@ use crate::engine::format::manifest::Manifest;
 use crate::engine::format::segment_header::may_start;
 use crate::engine::fs::{Access, StoreFile};
 use crate::engine::location::SegmentId;
+use crate::engine::plant::{Plant, unless};
 use crate::engine::segment::{file, hint};
 use crate::error::{Error, Result};
 
@@ -21,7 +22,7 @@ impl Load<'_> {
         unlisted.retain(|id| !is_listed(*id));
         if !unlisted.is_empty() {
             // An orphan may be the only copy of something, if the MANIFEST that does without it is lost.
-            catalog::sync(&*directory)?;
+            unless(Plant::OrphansRemovedTooEarly, || catalog::sync(&*directory))?;
         }
         for id in unlisted {
             if self.is_ours(id) {

@@ -121,8 +121,8 @@ impl<'a> Repair<'a> {
                 let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
                 return Err(Error::Unsupported { what, found, supported });
             }
-            Err(error) => {
-                report.manifest_lost = Some(error.sentence());
+            Err(_) => {
+                report.manifest_lost = survey.why_no_manifest();
                 let Some(store) = commonest_store(&survey) else {
                     return Err(Error::Missing { path: path.to_owned() });
                 };

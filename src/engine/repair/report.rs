@@ -78,6 +78,8 @@ pub struct Lost {
     pub(crate) hash: u64,
     /// The key, where it can be read: in what is left of the record, or in another one of the same hash.
     pub key: Option<Vec<u8>>,
+    /// Whether that is certainly its key, as the segment's hint knows; without one it may be the key that is damaged.
+    pub is_certain: bool,
     /// Whether it was a delete, as far as is known.
     pub is_delete: bool,
     /// What the repaired store says of the key.

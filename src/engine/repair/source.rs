@@ -122,7 +122,8 @@ impl Repair<'_> {
     fn lost(&self, record: &Scanned<'_>) -> Lost {
         let key = record.key().to_vec();
         let is_delete = record.header.kind() == Kind::Delete;
-        Lost { hash: key_hash(self.hash_seed, &key), key: Some(key), is_delete, now: Now::Absent }
+        let hash = key_hash(self.hash_seed, &key);
+        Lost { hash, key: Some(key), is_certain: false, is_delete, now: Now::Absent }
     }
 
     /// Whether the header says what is known of the segment.
@@ -180,6 +181,7 @@ impl Repair<'_> {
             part.lost.extend(rows.iter().map(|row| Lost {
                 hash: row.hash,
                 key: read.iter().find(|key| home.hash(key) == row.hash).cloned(),
+                is_certain: true,
                 is_delete: row.is_tombstone,
                 now: Now::Absent,
             }));

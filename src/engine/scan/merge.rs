@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::Candidates;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Record, Rows, Segment};
 use crate::engine::state::{Frozen, address_of};
 use crate::engine::value::Value;
@@ -50,6 +51,8 @@ pub(super) struct Merge {
     /// Sources whose next key has to be looked for.
     behind: Vec<(usize, End)>,
     has_begun: [bool; 2],
+    /// What cannot be given, as nobody knows where it belongs: told first.
+    unnamed: Vec<Error>,
 }
 
 /// Where a source stands: at which key. Its number parts it from a source that has a dead record of the same key.
@@ -70,6 +73,9 @@ impl Source {
             Bound::Unbounded => 0,
         };
         let to = match range.end_bound() {
+            Bound::Included(to) if planted(Plant::ScanEndLost) => {
+                rows.partition_point(&segment, |key| key < to)?
+            }
             Bound::Included(to) => rows.partition_point(&segment, |key| key <= to)?,
             Bound::Excluded(to) => rows.partition_point(&segment, |key| key < to)?,
             Bound::Unbounded => rows.len(),
@@ -100,7 +106,8 @@ impl Source {
             if let Some(row) = self.next_row(end) {
                 return Some(self.segment.read(row.at).map(|record| {
                     let key = record.key();
-                    (key, if frozen.state.has_expired(&record) { Head::Passed } else { Head::Live(record) })
+                    let is_passed = frozen.state.has_expired(&record) && !planted(Plant::ScanShowsExpired);
+                    (key, if is_passed { Head::Passed } else { Head::Live(record) })
                 }));
             }
             let passed = match self.look_ahead(frozen, end)? {
@@ -153,6 +160,7 @@ impl Merge {
     pub(super) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
         let sources = frozen.ordered()?.into_iter().map(|source| Source::new(source, range));
         Ok(Self {
+            unnamed: frozen.unnamed()?,
             sources: sources.collect::<Result<_>>()?,
             frozen,
             fronts: BTreeMap::new(),
@@ -164,6 +172,9 @@ impl Merge {
 
     /// What comes next from `end`.
     pub(super) fn next(&mut self, end: End) -> Option<Result<Record>> {
+        if let Some(error) = self.unnamed.pop() {
+            return Some(Err(error));
+        }
         if !std::mem::replace(&mut self.has_begun[end as usize], true) {
             self.behind.extend((0..self.sources.len()).map(|source| (source, end)));
         }

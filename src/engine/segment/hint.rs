@@ -13,6 +13,7 @@ use crate::engine::format::hint::{self, Checked, Described};
 use crate::engine::fs::{Access, File, StoreFile, read_exact_at, write_all_at};
 use crate::engine::location::SegmentId;
 use crate::engine::options::ReadWith;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::value::Value;
 use crate::error::{Error, Result};
 
@@ -34,7 +35,7 @@ impl Hint {
                 return None;
             }
         };
-        let hint = hint.filter(|hint| hint.describes(home, segment));
+        let hint = hint.filter(|hint| hint.describes(home, segment) || planted(Plant::HintTrusted));
         if hint.is_none() {
             tracing::warn!(segment = segment.id.0, "a hint is not this segment's as it is, and not used");
         }
@@ -93,7 +94,8 @@ impl Hint {
             last_seq: sorted.last_seq,
             record_count: sorted.record_count,
         };
-        let mut hashes = sorted.rows.iter().map(|row| row.hash).collect();
+        let missed_count = usize::from(planted(Plant::FilterMissesAKey));
+        let mut hashes = sorted.rows.iter().skip(missed_count).map(|row| row.hash).collect();
         let filter = filter::build(&mut hashes);
         drop(hashes);
         let rows = sorted.rows.bytes();

@@ -4,6 +4,7 @@
 //! since the last time becomes a run, and runs of similar length are merged, so that each row is moved a number of times
 //! that grows with the logarithm of their count. A store that never asks pays nothing.
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::hint::Hint;
@@ -30,6 +31,8 @@ enum Known {
         runs: Vec<Rows>,
         /// Rows of the records before this byte are in the runs.
         sorted_to: u64,
+        /// Where among them there is damage: what stood there may be in no row, or in one of another key.
+        damaged: Vec<Range<u64>>,
     },
 }
 
@@ -49,18 +52,30 @@ impl Segment {
     pub(crate) fn order(&self, home: &Home) -> Result<Vec<Rows>> {
         let mut known = self.order.lock();
         self.look_for_hint(home, &mut known);
-        let (runs, sorted_to) = match &mut *known {
+        let (runs, sorted_to, damaged) = match &mut *known {
             Known::Hinted(hint) => return Ok(vec![hint.sorted().rows]),
-            Known::Sorted { runs, sorted_to } => (runs, sorted_to),
+            Known::Sorted { runs, sorted_to, damaged } => (runs, sorted_to, damaged),
             // Looked for just now: there is none.
             Known::Nothing => return Ok(Vec::new()),
         };
         if *sorted_to < self.len() {
-            let (run, end) = sorted(home, self, *sorted_to)?;
-            merge_into(self, runs, run)?;
+            let Run { rows, end, damaged: places } = Run::of(home, self, *sorted_to)?;
+            // All or nothing: a merge whose read fails leaves runs that hold each row once.
+            runs.push(rows);
+            damaged.extend(places);
             *sorted_to = end;
+            merge_last(self, runs)?;
         }
         Ok(runs.clone())
+    }
+
+    /// Where in what [`Segment::order`] has sorted so far there is damage: a record there may be in no row, or in one of
+    /// another key. None where a hint knows whose each record is.
+    pub(crate) fn damaged_places(&self) -> Vec<Range<u64>> {
+        match &*self.order.lock() {
+            Known::Sorted { damaged, .. } => damaged.clone(),
+            Known::Nothing | Known::Hinted(_) => Vec::new(),
+        }
     }
 
     /// Whether the segment may hold a record of `key`. A hint's filter answers for nearly all that are not there; where it
@@ -83,7 +98,8 @@ impl Segment {
                 return Ok(true);
             }
         }
-        Ok(false)
+        // A record that damage has left without a name may be one.
+        Ok(!self.damaged_places().is_empty())
     }
 
     /// Whether the segment's hint says that it holds no record of any of `keys`.
@@ -112,7 +128,7 @@ impl Segment {
 
     /// Keeps `rows` of all records there are, until more are appended or a hint takes their place.
     pub(crate) fn take_sorted(&self, rows: Rows) {
-        *self.order.lock() = Known::Sorted { runs: vec![rows], sorted_to: self.len() };
+        *self.order.lock() = Known::Sorted { runs: vec![rows], sorted_to: self.len(), damaged: Vec::new() };
     }
 
     /// Goes over to `hint`: what was sorted in memory is not needed any more.
@@ -128,7 +144,7 @@ impl Segment {
                     if self.is_sealed() {
                         home.wake.ring();
                     }
-                    Known::Sorted { runs: Vec::new(), sorted_to: 0 }
+                    Known::Sorted { runs: Vec::new(), sorted_to: 0, damaged: Vec::new() }
                 }
             };
         }
@@ -140,25 +156,43 @@ impl Segment {
     }
 }
 
-/// Rows of the records from `from` on, sorted, and where they end: more may be appended meanwhile. Damage costs the damaged
-/// records alone: who reads them is told.
-fn sorted(home: &Home, segment: &Segment, from: u64) -> Result<(Rows, u64)> {
-    let mut sorter = Sorter::default();
-    let mut scanner = Scanner::new(segment, Bodies::Skipped).starting_at(from);
-    while let Some(step) = scanner.next()? {
-        match step {
-            Step::Record(record) => sorter.add_scanned(home, &record),
-            Step::Bad { .. } => {
-                scanner.resync()?;
-            }
-        }
-    }
-    Ok((sorter.finish().rows, scanner.end()))
+/// Records that were appended one after the other, sorted.
+struct Run {
+    rows: Rows,
+    /// Where they end: more may be appended meanwhile.
+    end: u64,
+    damaged: Vec<Range<u64>>,
 }
 
-/// Adds `run` and merges the last runs while one is not much longer than the next.
-fn merge_into(segment: &Segment, runs: &mut Vec<Rows>, run: Rows) -> Result<()> {
-    runs.push(run);
+impl Run {
+    /// The records from `from` on, each checked.
+    fn of(home: &Home, segment: &Segment, from: u64) -> Result<Self> {
+        let (mut sorter, mut damaged) = (Sorter::default(), Vec::new());
+        let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(from);
+        while let Some(step) = scanner.next()? {
+            match step {
+                Step::Record(record) => {
+                    sorter.add_scanned(home, &record);
+                    if record.damage.is_some() {
+                        damaged.push(record.at..record.at + record.frame.len);
+                    }
+                }
+                Step::Bad { at, .. } => {
+                    let end = scanner.resync()?.unwrap_or(scanner.end());
+                    match segment.read_intact(at)? {
+                        // The checksum of its header alone is damaged, which no read needs.
+                        Some(record) => sorter.add_read(home, &record),
+                        None => damaged.push(at..end),
+                    }
+                }
+            }
+        }
+        Ok(Self { rows: sorter.finish().rows, end: scanner.end(), damaged })
+    }
+}
+
+/// Merges the last runs while one is not much longer than the next.
+fn merge_last(segment: &Segment, runs: &mut Vec<Rows>) -> Result<()> {
     while let [.., older, newer] = runs.as_slice()
         && older.len() <= newer.len().saturating_mul(2)
     {

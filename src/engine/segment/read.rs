@@ -7,6 +7,7 @@ use super::{Segment, Source};
 use crate::engine::format::record::{Frame, RecordHeader};
 use crate::engine::fs::{Mapping, read_exact_at};
 use crate::engine::location::Location;
+use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::value::Value;
 use crate::error::{Damage, Error, Result};
 
@@ -24,8 +25,9 @@ impl Segment {
     /// [`Error::Damaged`] when the record is not as it was written, also when that is why the keys differ.
     pub(crate) fn lookup(&self, at: u64, key: &[u8]) -> Result<Option<Record>> {
         let raw = self.raw(at)?;
-        let is_it = raw.frame.key(&raw.bytes) == key;
-        self.layout.records.check_record(at, &raw.bytes).map_err(|damage| self.damaged(at, damage))?;
+        let is_it = raw.frame.key(&raw.bytes) == key || planted(Plant::KeyNotCompared);
+        unless(Plant::ReadUnchecked, || self.layout.records.check_record(at, &raw.bytes))
+            .map_err(|damage| self.damaged(at, damage))?;
         Ok(is_it.then(|| self.record(at, raw)))
     }
 

@@ -1,7 +1,7 @@
 //! From records in file order to rows in key order.
 
 use super::rows::Rows;
-use super::{Home, Scanned};
+use super::{Home, Record, Scanned};
 use crate::engine::format::hint::{ROW_LEN, Row};
 use crate::engine::format::record::Kind;
 use crate::engine::location::Seqno;
@@ -60,6 +60,18 @@ impl Sorter {
         match kind {
             Kind::Put | Kind::Delete => self.add(record.key(), row, record.header.seq),
             Kind::Other(_) => self.skip(record.header.seq),
+        }
+    }
+
+    /// Adds a record that was read, and is as it was written.
+    pub(crate) fn add_read(&mut self, home: &Home, record: &Record) {
+        let (key, kind, seq) = (record.key(), record.header.kind(), record.header.seq);
+        let (at, len, is_tombstone) = (record.location.offset, record.frame.len, kind == Kind::Delete);
+        match kind {
+            Kind::Put | Kind::Delete => {
+                self.add(&key, Row { hash: home.hash(&key), at, len, is_tombstone }, seq);
+            }
+            Kind::Other(_) => self.skip(seq),
         }
     }
 

@@ -1,12 +1,16 @@
 //! What readers see, held at one moment.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::{SegmentSet, State};
+use super::{SegmentSet, State, address_of};
 use crate::engine::keydir::{Candidates, Snapshot};
+use crate::engine::location::SegmentId;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Record, Rows, Segment};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The index and the segments as they were at one moment, whatever is written and compacted meanwhile.
 pub(crate) struct Frozen {
@@ -35,7 +39,11 @@ impl Frozen {
     /// # Errors
     /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
-        let candidates = self.index.candidates(self.state.hash(key))?;
+        let hash = self.state.hash(key);
+        let candidates = match planted(Plant::SnapshotFollowsIndex) {
+            true => self.state.keydir.candidates(hash)?,
+            false => self.index.candidates(hash)?,
+        };
         let found = self.set.find(&candidates, key).unwrap_or(Ok(None))?;
         Ok(found.filter(|record| !self.state.has_expired(record)))
     }
@@ -64,6 +72,43 @@ impl Frozen {
             sources.extend(runs.into_iter().map(|rows| (Arc::clone(segment), rows)));
         }
         Ok(sources)
+    }
+}
+
+impl Frozen {
+    /// The errors of live records that stand in no order, for damage leaves nobody to say whose they are: who asks for all
+    /// keys has to hear of them. After [`Frozen::ordered`]. Costs nothing without damage, and else a pass over the index.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn unnamed(&self) -> Result<Vec<Error>> {
+        let is_damaged = |segment: &&Arc<Segment>| !segment.damaged_places().is_empty();
+        let damaged: HashMap<SegmentId, Vec<Range<u64>>> = self
+            .set
+            .iter()
+            .filter(is_damaged)
+            .map(|segment| (segment.id, segment.damaged_places()))
+            .collect();
+        let mut errors = Vec::new();
+        if damaged.is_empty() {
+            return Ok(errors);
+        }
+        for address in self.index.addresses() {
+            let Some((segment, at)) = self.set.locate(address?) else { continue };
+            let places = damaged.get(&segment.id).map_or(&[][..], Vec::as_slice);
+            if places.iter().any(|place| place.contains(&at)) && !self.is_named(segment, at)? {
+                errors.extend(segment.read(at).err());
+            }
+        }
+        Ok(errors)
+    }
+
+    /// Whether the index knows the damaged record at `at` by the key that it shows: then it has its place in the order.
+    fn is_named(&self, segment: &Segment, at: u64) -> Result<bool> {
+        let hash = self.state.hash(&segment.key_at(at)?);
+        let has_header = segment.len_at(at)? > 0;
+        Ok(has_header
+            && self.index.candidates(hash)?.iter().any(|address| address == address_of(segment, at)))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use crate::engine::keydir::{Address, Candidates};
 use crate::engine::location::SegmentId;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Record, Segment};
 use crate::error::{Error, Result};
 
@@ -56,7 +57,7 @@ impl Page {
                 index >= segment.first_page as usize + page_count(end)
             }
             Self::Reserved => false,
-            Self::Left(segment) => segment.strong_count() == 0,
+            Self::Left(segment) => segment.strong_count() == 0 || planted(Plant::PagesReusedTooEarly),
         }
     }
 }

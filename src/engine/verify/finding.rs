@@ -33,7 +33,7 @@ pub enum Severity {
 #[non_exhaustive]
 pub enum Fault {
     /// MANIFEST cannot be used: the segments' own headers say what the log is.
-    #[error("{0}; the segments' headers are followed instead")]
+    #[error("it cannot be used ({0}): the segments' headers are followed instead")]
     Manifest(String),
     /// A segment that is not there.
     #[error("it is listed in MANIFEST, and its file is missing")]

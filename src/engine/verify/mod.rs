@@ -90,9 +90,8 @@ struct Verifier<'a> {
 impl Verifier<'_> {
     fn run(&mut self) -> Result<(), Stop> {
         let is_whole = self.wanted.is_empty();
-        if let Err(error) = self.survey.manifest() {
-            let fault = Fault::Manifest(error.sentence());
-            self.found(StoreFile::Manifest, None, fault)?;
+        if let Some(why) = self.survey.why_no_manifest() {
+            self.found(StoreFile::Manifest, None, Fault::Manifest(why))?;
         }
         // Before the segments: those that it covers may be compacted away while they are read, and it with them.
         let keydir = self.survey.home().filter(|_| is_whole).map(KeydirFile::open);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use logkv::Value;
 
-use super::words::{HEX, arguments, create, path_of};
+use super::words::{HEX, arguments, create};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -184,7 +184,7 @@ fn get_into_file(session: &mut Session, keys: &[Vec<u8>], file: &Word) -> Result
         return missing(session, key);
     };
     let written = create(session, file)?.write_all(value);
-    written.map_err(|error| Failure::file("write", path_of(file), &error).at(file.span.clone()))?;
+    written.map_err(|error| Failure::file("write", file.path(), &error).at(file.span.clone()))?;
     let len = value.len() as u64;
     let out = &mut session.out;
     match out.mode {

@@ -1,4 +1,4 @@
-//! `stats`, `dump-segment`.
+//! `stats`, `dump-segment`, `verify`.
 
 use std::io::Write;
 
@@ -11,6 +11,7 @@ use crate::shell::session::Session;
 use crate::shell::style::hue;
 use crate::shell::table::{Column, Table};
 use crate::shell::units;
+use crate::shell::verify;
 use crate::shell::xray;
 use logkv::Stats;
 
@@ -53,6 +54,29 @@ pub const DUMP_SEGMENT: Command = Command {
     arity: Arity::exactly(1),
     needs: Needs::Files,
     run: xray::run,
+};
+
+pub const VERIFY: Command = Command {
+    name: "verify",
+    aliases: &["check"],
+    group: Group::Inspect,
+    signature: "[SEG…]",
+    summary: "Checks every byte of the files, and says what is wrong",
+    help: "Reads the files alone, and writes nothing: it works on a store that does not open, and beside a \
+           writer. It checks every checksum, the order of the log, each hint against its segment, and KEYDIR \
+           against the log. Damage is in the log itself; derived is in a hint or KEYDIR, which are made \
+           anew; a note costs nothing. Exit code 4 when there is damage of either kind. \
+           Mode plain has severity, file, offset, length, key and text, separated by tabs, and ok when \
+           nothing is wrong; mode json an object a finding, and a summary.",
+    examples: &[
+        Example { line: "verify", does: "checks everything" },
+        Example { line: "verify 3", does: "checks 000003.seg and its hint" },
+    ],
+    flags: &[],
+    args: &[ArgKind::Segment],
+    arity: Arity::at_least(0),
+    needs: Needs::Directory,
+    run: verify::run,
 };
 
 /// A figure of [`Stats`]: its name in modes plain and json, its name for people, and how these read it.

@@ -1,4 +1,4 @@
-//! `compact`, `sync`, `rotate`, `config`.
+//! `compact`, `sync`, `rotate`, `repair`, `config`.
 
 use std::io::Write;
 
@@ -7,6 +7,7 @@ use crate::shell::compact;
 use crate::shell::failure::Failure;
 use crate::shell::json::Object;
 use crate::shell::output::Mode;
+use crate::shell::repair;
 use crate::shell::session::Session;
 use crate::shell::style::hue;
 use crate::shell::table::{Column, Squeeze, Table};
@@ -69,6 +70,29 @@ pub const ROTATE: Command = Command {
     arity: Arity::exactly(0),
     needs: Needs::Store,
     run: run_rotate,
+};
+
+pub const REPAIR: Command = Command {
+    name: "repair",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "--to DIR | --in-place",
+    summary: "Makes a store of all that is intact in a damaged one",
+    help: "Copies every record that is as it was written into a new store, whatever is damaged around it, and \
+           makes MANIFEST anew where that is lost. What had to be given up is told, with the keys, where \
+           they are known: a key whose newest record is lost has its older value again, or is gone. The \
+           damaged store stays as it is: with --in-place it changes places with the new one, and is kept \
+           under its name with .damaged added. The store is not opened, and nobody else may have it open. \
+           Exit code 4 when something was given up.",
+    examples: &[
+        Example { line: "repair --to ./data-2", does: "makes a store in ./data-2" },
+        Example { line: "repair --in-place", does: "the same, in place, when a question is answered" },
+    ],
+    flags: repair::FLAGS,
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Directory,
+    run: repair::run,
 };
 
 pub const CONFIG: Command = Command {

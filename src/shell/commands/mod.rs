@@ -14,7 +14,7 @@ mod words;
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 29] = [
+pub static TABLE: [Command; 31] = [
     get::GET,
     put::PUT,
     put::DEL,
@@ -28,9 +28,11 @@ pub static TABLE: [Command; 29] = [
     inspect::STATS,
     segments::SEGMENTS,
     inspect::DUMP_SEGMENT,
+    inspect::VERIFY,
     maintain::COMPACT,
     maintain::SYNC,
     maintain::ROTATE,
+    maintain::REPAIR,
     maintain::CONFIG,
     help::HELP,
     shell::MODE,

@@ -6,7 +6,7 @@ use logkv::{Batch, Commit};
 
 use super::get::contains;
 use super::keys;
-use super::words::{HEX, arguments, bytes_of, path_of};
+use super::words::{HEX, arguments, bytes_of};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -110,7 +110,7 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
         let [key] = args.as_slice() else {
             return Err(usage("--file takes one KEY, whose value is in the file"));
         };
-        let path = path_of(file);
+        let path = file.path();
         let failed = |error: io::Error| Failure::file("read", path, &error).at(file.span.clone());
         let value = read_value(session, Input::path(path), failed)?;
         return Ok(vec![(bytes_of(key, invocation)?, value)]);

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use super::words::{create, path_of};
+use super::words::create;
 use crate::shell::command::{self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
 use crate::shell::input::Input;
@@ -259,7 +259,7 @@ fn run_read(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
         let failure = Failure::command(format!("scripts read each other more than {DEPTH_MAX} deep"));
         return Err(failure.at(word.span.clone()));
     }
-    let path = path_of(word);
+    let path = word.path();
     let input = open_script(word)?;
     session.depth += 1;
     let outcome = script::run(session, input, &path.to_string_lossy());
@@ -268,8 +268,7 @@ fn run_read(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
 }
 
 fn open_script(word: &Word) -> Result<Input, Failure> {
-    Input::path(path_of(word))
-        .map_err(|error| Failure::file("read", path_of(word), &error).at(word.span.clone()))
+    Input::path(word.path()).map_err(|error| Failure::file("read", word.path(), &error).at(word.span.clone()))
 }
 
 fn run_output(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {

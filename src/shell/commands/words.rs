@@ -1,8 +1,6 @@
 //! What the words of a call stand for.
 
-use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use logkv::fs::StoreFile;
@@ -44,15 +42,10 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
     }
 }
 
-/// The path that a word names.
-pub fn path_of(word: &Word) -> &Path {
-    Path::new(OsStr::from_bytes(&word.bytes))
-}
-
 /// Makes the file that results are to go into. A file of the store itself is refused: it would be emptied under the
 /// engine's hands.
 pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
-    let path = path_of(word);
+    let path = word.path();
     if is_of_store(session.dir(), path) {
         return Err(Failure::command("this is a file of the store itself").at(word.span.clone()));
     }

@@ -15,8 +15,11 @@ pub mod any_line;
 mod quote;
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fmt;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 pub use self::quote::{is_visible, quote, visible};
 
@@ -40,6 +43,13 @@ pub struct Word {
     pub span: Range<usize>,
     /// How it was written.
     pub style: Style,
+}
+
+impl Word {
+    /// The path that it names.
+    pub fn path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.bytes))
+    }
 }
 
 /// Why a line cannot be split, and where.

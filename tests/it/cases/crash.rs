@@ -103,3 +103,19 @@ fn case_18_a_batch_that_is_cut_anywhere_is_not_there_at_all() {
         }
     }
 }
+
+#[test]
+fn case_18_a_batch_that_ends_in_deletes_of_missing_keys_is_whole_without_them() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("before", "kept").expect("a put");
+    let mut batch = Batch::new();
+    batch.put("a", "1").put("b", "2").delete("missing").delete("missing, too");
+    store.write(&batch).expect("a batch");
+    let dir = killed(store, dir.path());
+    let store = open(dir.path());
+    assert_eq!(store.open_report().torn, None);
+    for (key, expected) in [("before", "kept"), ("a", "1"), ("b", "2")] {
+        assert_eq!(value(&store, key).as_deref(), Some(expected));
+    }
+}

@@ -117,3 +117,21 @@ fn case_17_an_expired_put_goes_on_hiding_the_one_before_it_whatever_is_compacted
         }
     }
 }
+
+#[test]
+fn a_key_that_was_seen_to_have_expired_does_not_come_back_when_the_clock_steps_back() {
+    let dir = put_twice(2);
+    let clock = Arc::new(ManualClock::at(EXPIRES_MS - 1));
+    let store =
+        Store::open_with(dir.path(), quick().clock(Arc::<ManualClock>::clone(&clock))).expect("opens");
+    let snapshot = store.snapshot().expect("a snapshot");
+    let seen = || {
+        let in_snapshot = snapshot.contains("k").expect("reads");
+        (value(&store, "k").is_some(), in_snapshot, store.keys(..).expect("keys").count())
+    };
+    assert_eq!(seen(), (true, true, 3), "it has not expired yet");
+    clock.set(EXPIRES_MS);
+    assert_eq!(seen(), (false, false, 2), "it has");
+    clock.set(EXPIRES_MS - 1);
+    assert_eq!(seen(), (false, false, 2), "the clock stepped back");
+}

@@ -7,7 +7,7 @@
 //! | 3 | `order` | `case_03_compacting_one_of_two_puts_in_any_order_leaves_the_newer_one` |
 //! | 4 | `midway` | `case_04_what_is_written_while_a_compaction_runs_is_there_when_it_is_done` |
 //! | 5 | `order` | `case_05_two_compactions_with_writes_between_are_the_map` |
-//! | 6 | `steps` | `case_06_a_compaction_that_is_killed_anywhere_has_lost_nothing`, `case_06_a_power_cut_anywhere_in_a_compaction_has_lost_nothing`, `case_06_a_power_cut_takes_nothing_for_whose_sake_a_compaction_dropped_an_older_record`, `case_06_a_compaction_whose_calls_fail_says_so_and_loses_nothing` |
+//! | 6 | `steps` | `case_06_a_compaction_that_is_killed_anywhere_has_lost_nothing`, `case_06_a_power_cut_anywhere_in_a_compaction_has_lost_nothing`, `case_06_a_power_cut_in_the_recovery_of_a_killed_compaction_has_lost_nothing`, `case_06_a_power_cut_takes_nothing_for_whose_sake_a_compaction_dropped_an_older_record`, `case_06_a_compaction_whose_calls_fail_says_so_and_loses_nothing` |
 //! | 7 | `midway` | `case_07_a_scan_shows_its_moment_although_a_compaction_ends_meanwhile` |
 //! | 8 | `crash` | `case_08_whatever_a_crash_leaves_behind_the_last_record_costs_nothing_before_it` |
 //! | 9 | `derived` | `case_09_a_hint_that_is_not_as_it_was_written_changes_no_answer`, `case_09_the_hint_of_another_segment_or_store_changes_no_answer`, `case_09_a_keydir_that_is_not_as_it_was_written_changes_no_answer`, `case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer`, `case_09_a_keydir_of_other_segments_of_the_same_lengths_changes_no_answer` |
@@ -19,7 +19,7 @@
 //! | 15 | `directory` | `case_15_values_of_every_kind_come_back_exactly_also_through_recovery_and_compaction` |
 //! | 16 | `expiry` | `case_16_a_put_without_expiry_after_one_with_is_there_whatever_is_compacted` |
 //! | 17 | `expiry` | `case_17_an_expired_put_goes_on_hiding_the_one_before_it_whatever_is_compacted` |
-//! | 18 | `crash` | `case_18_a_batch_that_is_cut_anywhere_is_not_there_at_all` |
+//! | 18 | `crash` | `case_18_a_batch_that_is_cut_anywhere_is_not_there_at_all`, `case_18_a_batch_that_ends_in_deletes_of_missing_keys_is_whole_without_them` |
 //! | 19 | `faults` | `case_19_a_call_that_fails_leaves_the_old_or_the_new_and_a_reopen_agrees` |
 //! | 20 | `beside` | `case_20_every_value_was_current_while_segments_are_sealed_and_compacted`, `case_20_a_snapshot_shows_its_moment_beside_a_writer_and_compactions` |
 //! | 21 | `directory` | `case_21_lengths_that_cannot_be_are_refused_before_anything_is_written` |
@@ -38,6 +38,7 @@ mod directory;
 mod expiry;
 mod midway;
 mod order;
+mod recorder;
 mod rot;
 mod steps;
 

@@ -1,20 +1,20 @@
 //! A compaction that is stopped, or fails, at each of its calls of the file system; and a recovery of what that left.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 
 use logkv::fs::StoreFile;
 use logkv::{Compact, Error, Options, Store, Sync};
 use tempfile::TempDir;
 
+use super::recorder::{Files, Moment, Recorder, write_down};
 use crate::common::{
     Map, assert_is, contents, copy_of, files, leftovers, open, quick, scratch, sealed, segment_path, skipped,
 };
 use crate::faults::{Fault, Plan};
-use crate::hooked::{Call, Hook, Hooked};
+use crate::hooked::{Call, Hooked};
 use crate::machine::Mount;
 
 /// Tiny segments, every write durable as far as the store knows, nothing unasked, and KEYDIR on closing.
@@ -44,103 +44,6 @@ fn with_dead() -> (TempDir, Map) {
     let map = contents(&store);
     store.close().expect("closes");
     (dir, map)
-}
-
-/// The files of a directory, by their names.
-type Files = BTreeMap<String, Vec<u8>>;
-
-/// What a moment would leave behind.
-struct Moment {
-    /// The call that was next.
-    call: Option<Call>,
-    /// When the process is killed: what was done.
-    killed: Files,
-    /// When the power is cut: what had been made durable, and nothing else.
-    cut: Files,
-}
-
-/// Notes what each moment would leave behind.
-#[derive(Debug)]
-struct Recorder {
-    dir: PathBuf,
-    disk: Mutex<Disk>,
-    moments: Mutex<Vec<(Call, Files, Files)>>,
-}
-
-/// What has reached the disk.
-#[derive(Debug)]
-struct Disk {
-    /// Each file's bytes as of its last sync.
-    synced: Files,
-    /// The directory as of its last sync, its files' bytes as of theirs.
-    durable: Files,
-}
-
-impl Recorder {
-    /// Of a directory that is all on disk.
-    fn new(dir: &Path) -> Self {
-        let all: Files = files(dir).into_iter().collect();
-        let disk = Disk { synced: all.clone(), durable: all };
-        Self { dir: dir.to_owned(), disk: Mutex::new(disk), moments: Mutex::default() }
-    }
-
-    fn now(&self) -> Files {
-        files(&self.dir).into_iter().collect()
-    }
-
-    /// Every moment from the `first` call on.
-    fn moments_from(&self, first: usize) -> Vec<Moment> {
-        let noted = self.moments.lock().expect("no panic").split_off(first);
-        let mut moments: Vec<_> =
-            noted.into_iter().map(|(call, killed, cut)| Moment { call: Some(call), killed, cut }).collect();
-        let cut = self.disk.lock().expect("no panic").durable.clone();
-        moments.push(Moment { call: None, killed: self.now(), cut });
-        moments
-    }
-
-    fn count(&self) -> usize {
-        self.moments.lock().expect("no panic").len()
-    }
-}
-
-impl Hook for Recorder {
-    fn syncs(&self) -> bool {
-        false
-    }
-
-    fn before(&self, call: Call) -> io::Result<()> {
-        let cut = self.disk.lock().expect("no panic").durable.clone();
-        self.moments.lock().expect("no panic").push((call, self.now(), cut));
-        Ok(())
-    }
-
-    fn after(&self, call: Call) -> io::Result<()> {
-        let Disk { synced, durable } = &mut *self.disk.lock().expect("no panic");
-        match call {
-            Call::Create(file) => drop(synced.insert(file.to_string(), Vec::new())),
-            Call::Rename(from, to) => {
-                let bytes = synced.remove(&from.to_string()).unwrap_or_default();
-                synced.insert(to.to_string(), bytes);
-            }
-            Call::Remove(file) => drop(synced.remove(&file.to_string())),
-            Call::Sync(file) => {
-                let bytes = fs::read(self.dir.join(file.to_string())).expect("the file");
-                durable.entry(file.to_string()).and_modify(|durable| durable.clone_from(&bytes));
-                synced.insert(file.to_string(), bytes);
-            }
-            Call::SyncDirectory => durable.clone_from(synced),
-            Call::Write(_) | Call::Truncate => {}
-        }
-        Ok(())
-    }
-}
-
-fn write_down(files: &Files) -> TempDir {
-    let dir = scratch();
-    for (name, bytes) in files {
-        fs::write(dir.path().join(name), bytes).expect("a file");
-    }
-    dir
 }
 
 /// What a compaction of all of the store leaves behind at each moment, and what the store holds.
@@ -195,7 +98,7 @@ fn assert_recovers_anyhow(left: &Files, map: &Map, what: &str) {
     for moment in recorder.moments_from(0) {
         let what = format!("{what}; and the recovery before {:?}", moment.call);
         assert_recovers(write_down(&moment.killed).path(), map, &what);
-        assert_recovers(write_down(&moment.cut).path(), map, &format!("{what}, its power cut"));
+        assert_recovers(write_down(&moment.disk.durable).path(), map, &format!("{what}, its power cut"));
     }
 }
 
@@ -216,24 +119,24 @@ fn case_06_a_power_cut_anywhere_in_a_compaction_has_lost_nothing() {
     let (moments, map) = compacted();
     let mut seen = Vec::new();
     for (number, moment) in moments.iter().enumerate() {
-        if seen.contains(&moment.cut) {
+        if seen.contains(&moment.disk.durable) {
             continue;
         }
         let what = format!("power cut before call {number}, {:?}", moment.call);
-        assert_recovers(write_down(&moment.cut).path(), &map, &what);
+        assert_recovers(write_down(&moment.disk.durable).path(), &map, &what);
         if seen.len() % 9 == 0 {
-            assert_recovers_anyhow(&moment.cut, &map, &what);
+            assert_recovers_anyhow(&moment.disk.durable, &map, &what);
         }
         // More may have reached the disk than was made durable: names, and some of the bytes.
         let mut torn = moment.killed.clone();
-        for (name, bytes) in torn.iter_mut().filter(|(name, _)| !moment.cut.contains_key(*name)) {
+        for (name, bytes) in torn.iter_mut().filter(|(name, _)| !moment.disk.durable.contains_key(*name)) {
             let is_synced = name.ends_with(".new") || name.ends_with(".seg");
             bytes.truncate(if is_synced { bytes.len() / 2 } else { bytes.len() - 1 });
         }
-        if torn.get("MANIFEST") == moment.cut.get("MANIFEST") {
+        if torn.get("MANIFEST") == moment.disk.durable.get("MANIFEST") {
             assert_recovers(write_down(&torn).path(), &map, &format!("{what}, with names and halves"));
         }
-        seen.push(moment.cut.clone());
+        seen.push(moment.disk.durable.clone());
     }
     assert!(seen.len() > 8, "{} states of the disk", seen.len());
 }
@@ -259,11 +162,74 @@ fn case_06_a_power_cut_takes_nothing_for_whose_sake_a_compaction_dropped_an_olde
     store.compact(&Compact::Segments(sealed(&store))).expect("compacts");
     for (number, moment) in recorder.moments_from(first).iter().enumerate() {
         let what = format!("power cut before call {number}, {:?}", moment.call);
-        let cut = write_down(&moment.cut);
+        let cut = write_down(&moment.disk.durable);
         let found = contents(&open(cut.path()));
         assert!(maps.contains(&found), "{what}: what is there is no moment of the log");
         assert_recovers(cut.path(), &found, &what);
     }
+}
+
+/// The power goes at each moment of the recovery of what a kill left; `found` is what the store may hold then.
+fn assert_recovers_from_both(left: &Moment, found: &[Map], what: &str) {
+    let dir = write_down(&left.killed);
+    let recorder = Arc::new(Recorder::on(dir.path(), left.disk.clone()));
+    let options = options().file_system(Arc::new(Hooked(Arc::clone(&recorder))));
+    let store = Store::open_with(dir.path(), options);
+    let recovered = contents(&store.unwrap_or_else(|error| panic!("{what}: {}", error.sentence())));
+    assert!(found.contains(&recovered), "{what}: {recovered:?}");
+    let mut before = None;
+    for moment in recorder.moments_from(0) {
+        if moment.call.is_some()
+            && before.replace(moment.disk.durable.clone()).as_ref() == Some(&moment.disk.durable)
+        {
+            continue;
+        }
+        let what = format!("{what}; and the power cut before {:?} of the recovery", moment.call);
+        let cut = write_down(&moment.disk.durable);
+        let now = contents(&open(write_down(&moment.disk.durable).path()));
+        assert!(found.contains(&now), "{what}: {now:?}");
+        // What an open has shown stays.
+        assert!(moment.call.is_some() || now == recovered, "{what}: {now:?}, and it was {recovered:?}");
+        assert_recovers(cut.path(), &now, &what);
+    }
+}
+
+#[test]
+fn case_06_a_power_cut_in_the_recovery_of_a_killed_compaction_has_lost_nothing() {
+    let (moments, map) = compacted();
+    let is_commit = |moment: &&Moment| {
+        let manifest = |files: &Files| files.get("MANIFEST").cloned();
+        manifest(&moment.killed) != manifest(&moment.disk.durable)
+    };
+    let mut commits = 0;
+    for (number, moment) in moments.iter().enumerate().filter(|(_, moment)| is_commit(moment)) {
+        assert_recovers_from_both(
+            moment,
+            std::slice::from_ref(&map),
+            &format!("killed before call {number}"),
+        );
+        commits += 1;
+    }
+    assert!(commits >= 2, "{commits} moments at which the new MANIFEST was not durable");
+}
+
+#[test]
+fn a_power_cut_in_or_after_the_recovery_of_a_killed_writer_leaves_a_moment_of_the_log() {
+    let dir = scratch();
+    let recorder = Arc::new(Recorder::new(dir.path()));
+    let options = quick().file_system(Arc::new(Hooked(Arc::clone(&recorder))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    let mut maps = vec![Map::new()];
+    for n in 0..6_u8 {
+        store.put([n], "never synced").expect("a put");
+        let mut map = maps.last().expect("the first").clone();
+        map.insert(vec![n], b"never synced".to_vec());
+        maps.push(map);
+    }
+    let moments = recorder.moments_from(0);
+    drop(store);
+    let last = moments.last().expect("the one after the last call");
+    assert_recovers_from_both(last, &maps, "killed");
 }
 
 /// How many calls come before a compaction of a copy of `dir`.

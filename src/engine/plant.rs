@@ -1,0 +1,154 @@
+//! Layer 0: deliberate mistakes, one of which a test makes the engine make, to see that the tests see it.
+//!
+//! Without the feature `planted` nothing of it is left in the program: [`planted`] is `false` when it is compiled. With the
+//! feature the environment variable `LOGKV_PLANT` names the mistake; `tests/it/planted.rs` makes them all, one by one.
+
+macro_rules! plants {
+    ($($(#[doc = $what:literal])+ $name:ident,)+) => {
+        /// A mistake that ordinary use does not show.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Plant {
+            $($(#[doc = $what])+ $name,)+
+        }
+
+        /// The name of each deliberate mistake, and what it is.
+        #[cfg(feature = "planted")]
+        pub const PLANTS: &[(&str, &str)] = &[$((stringify!($name), concat!($($what),+).trim_ascii())),+];
+    };
+}
+
+plants! {
+    // What is written, and when it is acknowledged.
+    /// A write is acknowledged, as durable, without an fsync of its segment.
+    WriteNotSynced,
+    /// A sync is taken to cover what was written while it was under way.
+    SyncCoversLaterWrites,
+    /// Readers see a write before the sync that makes it durable.
+    SeenBeforeDurable,
+    /// A write is acknowledged while it is in a buffer of the process.
+    AcknowledgedBeforeWritten,
+    /// After a failed fsync the next one is believed.
+    FailedSyncForgiven,
+    /// A segment is sealed without an fsync.
+    SealNotSynced,
+    /// A failed write is not cut off the file.
+    FailedWriteNotCut,
+    /// The padding behind the last record is left to the next write.
+    TornPadding,
+    /// Who waits for a write that did not fit on the disk is not told.
+    LossNotTold,
+    /// A conditional write looks at what readers see, and not at what is on its way.
+    ConditionIgnoresPending,
+    /// The last record of a batch says that the batch goes on, when deletes of missing keys followed it.
+    BatchEndForgotten,
+    /// A record claims that all before it had been durable when it was written.
+    LagTooSmall,
+
+    // Names and MANIFEST.
+    /// The name of a new segment is not durable when MANIFEST lists it.
+    NewNameNotSynced,
+    /// The new MANIFEST takes the old one's name before its text is durable.
+    ManifestNotSynced,
+    /// The directory is not synced when MANIFEST was replaced.
+    ManifestNameNotSynced,
+    /// The checksum of MANIFEST is not looked at.
+    ManifestUnchecked,
+    /// The lock on the directory is not taken.
+    LockNotTaken,
+
+    // Recovery.
+    /// What a killed writer wrote is judged before it is durable.
+    TailNotSynced,
+    /// A batch is taken up to where it was torn.
+    BatchFlagIgnored,
+    /// Records behind a hole that a crash tore are taken.
+    ResyncedBehindHole,
+    /// Damage before durable records is cut off with them, as a torn tail is.
+    RotCutOff,
+    /// Numbers of records that a power cut took are given out again.
+    NumbersReused,
+    /// Segments that MANIFEST does not list are removed before MANIFEST is durable.
+    OrphansRemovedTooEarly,
+    /// A read-only open shows a writer's batch half done.
+    ReaderTakesAllBytes,
+
+    // What is derived.
+    /// A hint is used whatever it describes.
+    HintTrusted,
+    /// A hint's checksum is not looked at.
+    HintUnchecked,
+    /// A hint's filter misses the smallest key.
+    FilterMissesAKey,
+    /// KEYDIR is used for a log that it does not describe.
+    StaleKeydirTaken,
+    /// KEYDIR is used although a power cut took the end of the log that it describes.
+    KeydirBeyondLogTaken,
+    /// The checksum of a part of KEYDIR is not looked at.
+    KeydirUnchecked,
+    /// KEYDIR is said to cover a record that is in the file and not yet in the index.
+    KeydirCoversPending,
+
+    // Compaction.
+    /// A new segment is listed in MANIFEST before its records are durable.
+    OutputNotSynced,
+    /// Old segments are removed before the MANIFEST that does without them.
+    InputsRemovedTooEarly,
+    /// A record is dropped for the sake of a newer one that is not durable.
+    ReplacerNotSynced,
+    /// A tombstone is dropped when the nearest older segment does not need it.
+    TombstoneDroppedTooEarly,
+    /// An expired record is dropped although it hides an older put.
+    ExpiredDroppedTooEarly,
+    /// An expired record goes at once, and not after the time of grace.
+    GraceForgotten,
+    /// A record that was copied takes the place of a newer one that was written meanwhile.
+    CopyOverNewer,
+    /// A write on its way replaces the old place of a record that was copied meanwhile.
+    PendingNotRepointed,
+    /// A removed segment's addresses are dealt out again while a reader has them.
+    PagesReusedTooEarly,
+    /// A compaction that was called off removes files when the directory has another writer already.
+    UndoneAfterClose,
+
+    // Reading.
+    /// The index is believed without a look at the key in the record.
+    KeyNotCompared,
+    /// The checksum of a record is not looked at when it is read.
+    ReadUnchecked,
+    /// A pass over a segment checks the headers of records alone.
+    BodiesUnchecked,
+    /// A snapshot is made in the middle of a batch.
+    SnapshotInsideBatch,
+    /// A snapshot looks into the index as it is now.
+    SnapshotFollowsIndex,
+    /// A scan ends before the last key of a range that includes it.
+    ScanEndLost,
+    /// A scan shows what has expired.
+    ScanShowsExpired,
+    /// An expired key is back when the clock steps back.
+    ClockGoesBack,
+}
+
+/// Whether this is the mistake that is to be made.
+#[cfg(not(feature = "planted"))]
+pub(crate) const fn planted(_plant: Plant) -> bool {
+    false
+}
+
+/// Whether this is the mistake that is to be made.
+#[cfg(feature = "planted")]
+pub(crate) fn planted(plant: Plant) -> bool {
+    use std::sync::LazyLock;
+
+    static CHOSEN: LazyLock<Option<usize>> = LazyLock::new(|| {
+        let chosen = std::env::var("LOGKV_PLANT").ok()?;
+        let index = PLANTS.iter().position(|(name, _)| *name == chosen);
+        Some(index.unwrap_or_else(|| panic!("LOGKV_PLANT is {chosen}, which is none of {PLANTS:?}")))
+    });
+    *CHOSEN == Some(plant as usize)
+}
+
+/// What `act` comes to; with the mistake `plant` it is left out, as if it had gone well.
+pub(crate) fn unless<E>(plant: Plant, act: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    if planted(plant) { Ok(()) } else { act() }
+}

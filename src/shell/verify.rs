@@ -1,0 +1,168 @@
+//! `verify`: what is wrong with a store's files, in plain words.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use logkv::fs::StoreFile;
+use logkv::verify::{self, Finding, Severity, VerifyEvent, VerifyReport};
+use logkv::{Error, SegmentId};
+
+use super::command::{Invocation, Outcome};
+use super::failure::Failure;
+use super::grid::wrap;
+use super::json::Object;
+use super::output::{Mode, Output};
+use super::segments;
+use super::session::Session;
+use super::style::{Hue, hue};
+use super::units;
+use super::words::{quote, visible};
+
+/// Runs `verify`.
+pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let ids = invocation.args.iter().map(|word| segments::parse(word, "verify"));
+    let ids: Vec<SegmentId> = ids.collect::<Result<_, _>>()?;
+    let (dir, options) = (session.dir().to_owned(), session.options.clone());
+    let progress = session.progress("verifying");
+    let mut unwritten = None;
+    let verified = verify::store(&dir, &options, &ids, &mut |event| {
+        match event {
+            VerifyEvent::Found(finding) => {
+                progress.clear();
+                unwritten = write_finding(&mut session.out, finding).err();
+            }
+            VerifyEvent::Progress { done_len, total_len } => progress.at(done_len, total_len),
+        }
+        match unwritten.is_some() || session.interrupt.is_set() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    progress.clear();
+    if let Some(error) = unwritten {
+        return Err(error.into());
+    }
+    let report = verified.map_err(|error| match error {
+        Error::NoSuchSegment { segment } => {
+            let named = |word: &&_| segments::parse(word, "verify").is_ok_and(|id| id == segment);
+            let failure = segments::with_known(error.into(), &dir);
+            match invocation.args.iter().find(named) {
+                Some(word) => failure.at(word.span.clone()),
+                None => failure,
+            }
+        }
+        error => Failure::open(&error),
+    })?;
+    if report.is_cancelled {
+        return Err(Failure::interrupted_after(report.record_count));
+    }
+    write_report(&mut session.out, &report)?;
+    Ok(if report.is_intact() { Outcome::Done } else { Outcome::Damaged })
+}
+
+fn severity(finding: &Finding) -> (&'static str, Hue) {
+    match finding.fault.severity() {
+        Severity::Note => ("note", hue::DIM),
+        Severity::Derived => ("derived", hue::VALUE),
+        Severity::Damage => ("damage", hue::BAD),
+    }
+}
+
+/// `3:0x0000a0, 56 B`, or the file's name.
+fn place(finding: &Finding) -> String {
+    match (finding.file, &finding.range) {
+        (StoreFile::Segment(segment), Some(range)) => {
+            let at = logkv::Location { segment, offset: range.start };
+            match range.end - range.start {
+                0 => at.to_string(),
+                len => format!("{at}, {}", units::bytes(len)),
+            }
+        }
+        (file, _) => file.to_string(),
+    }
+}
+
+fn write_finding(out: &mut Output, finding: &Finding) -> io::Result<()> {
+    let (severity, hue) = severity(finding);
+    // What a damaged MANIFEST says is told as it stands there.
+    let fault = visible(finding.fault.to_string().as_bytes());
+    let range = finding.range.clone().unwrap_or_default();
+    match out.mode {
+        Mode::Table => {
+            let key = finding.key.as_ref().map(|key| format!(", key {}", quote(key))).unwrap_or_default();
+            let text = format!("{severity} {}{key}: {fault}", place(finding));
+            let lines = wrap(&text, out.look.width);
+            let rest = lines.strip_prefix(severity).unwrap_or(&lines);
+            writeln!(out, "{}{rest}", out.look.paint(severity, hue))
+        }
+        Mode::Plain | Mode::Raw => {
+            let key = finding.key.as_deref().map(quote).unwrap_or_default();
+            let (file, at, len) = (finding.file, range.start, range.end - range.start);
+            writeln!(out, "{severity}\t{file}\t{at}\t{len}\t{key}\t{fault}")
+        }
+        Mode::Json => {
+            let is_placed = finding.range.is_some();
+            let mut object = Object::new(out);
+            object.field("type", "finding")?.field("severity", severity)?;
+            object.field("file", finding.file.to_string())?;
+            object.field("offset", is_placed.then_some(range.start))?;
+            object.field("len", is_placed.then_some(range.end - range.start))?;
+            if let Some(key) = &finding.key {
+                object.bytes("key", key)?;
+            }
+            object.field("text", finding.fault.to_string())?.end()
+        }
+    }
+}
+
+fn write_report(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
+    match out.mode {
+        Mode::Table => write_summary(out, report),
+        Mode::Plain | Mode::Raw if report.is_intact() => writeln!(out, "ok"),
+        Mode::Plain | Mode::Raw => Ok(()),
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("type", "summary")?;
+            let figures = [
+                ("segments", Some(report.segment_count)),
+                ("bytes", Some(report.len)),
+                ("records", Some(report.record_count)),
+                ("hints", Some(report.hint_count)),
+                ("keydir_keys", report.keydir_keys),
+                ("notes", Some(report.note_count)),
+                ("derived", Some(report.derived_count)),
+                ("damage", Some(report.damage_count)),
+            ];
+            for (name, figure) in figures {
+                object.field(name, figure)?;
+            }
+            object.field("ok", report.is_intact())?.end()
+        }
+    }
+}
+
+fn write_summary(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
+    let count = |count, noun| units::count(count, noun);
+    let mut parts = vec![
+        format!("{} ({})", count(report.segment_count, "segment"), units::bytes(report.len)),
+        count(report.record_count, "intact record"),
+        count(report.hint_count, "hint"),
+    ];
+    parts.extend(report.keydir_keys.map(|keys| format!("KEYDIR with {}", count(keys, "key"))));
+    let look = out.look;
+    writeln!(out, "{}", wrap(&format!("checked {}", parts.join(", ")), look.width))?;
+    let verdict = match (report.damage_count, report.derived_count) {
+        (0, 0) => look.paint("everything is as it was written", hue::GOOD),
+        (0, derived) => {
+            let findings = count(derived, "finding");
+            format!("the log is as it was written; {findings} in files that are made anew from it")
+        }
+        (damage, _) => look.paint(format!("{} in the log", count(damage, "finding")), hue::BAD),
+    };
+    writeln!(out, "{}", wrap(&verdict, look.width))?;
+    if report.damage_count > 0 {
+        let advice = "repair --to DIR makes a store of all that is intact";
+        writeln!(out, "{}", look.paint(advice, hue::DIM))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! What each moment of a store's life would leave behind: a kill, or a power cut that takes all that was not synced.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use tempfile::TempDir;
+
+use crate::common::{files, scratch};
+use crate::hooked::{Call, Hook};
+
+/// The files of a directory, by their names.
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
+
+/// What a moment would leave behind.
+pub(super) struct Moment {
+    /// The call that was next.
+    pub(super) call: Option<Call>,
+    /// When the process is killed: what was done.
+    pub(super) killed: Files,
+    /// What of it had reached the disk.
+    pub(super) disk: Disk,
+}
+
+/// Notes what each moment would leave behind.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    dir: PathBuf,
+    disk: Mutex<Disk>,
+    moments: Mutex<Vec<(Call, Files, Disk)>>,
+}
+
+/// What has reached the disk: a file is gone from it as soon as it is removed, and what else is done to the directory is there
+/// when that is synced. No order of names is harder on a store.
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    /// Each file's bytes as of its last sync.
+    synced: Files,
+    /// What a power cut leaves: the directory as of its last sync, its files' bytes as of theirs.
+    pub(super) durable: Files,
+}
+
+impl Recorder {
+    /// Of a directory that is all on disk.
+    pub(super) fn new(dir: &Path) -> Self {
+        let all: Files = files(dir).into_iter().collect();
+        Self::on(dir, Disk { synced: all.clone(), durable: all })
+    }
+
+    /// Of a directory of which that much is on disk.
+    pub(super) fn on(dir: &Path, disk: Disk) -> Self {
+        Self { dir: dir.to_owned(), disk: Mutex::new(disk), moments: Mutex::default() }
+    }
+
+    fn now(&self) -> Files {
+        files(&self.dir).into_iter().collect()
+    }
+
+    /// Every moment from the `first` call on.
+    pub(super) fn moments_from(&self, first: usize) -> Vec<Moment> {
+        let noted = self.moments.lock().expect("no panic").split_off(first);
+        let mut moments: Vec<_> =
+            noted.into_iter().map(|(call, killed, disk)| Moment { call: Some(call), killed, disk }).collect();
+        let disk = self.disk.lock().expect("no panic").clone();
+        moments.push(Moment { call: None, killed: self.now(), disk });
+        moments
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.moments.lock().expect("no panic").len()
+    }
+}
+
+impl Hook for Recorder {
+    fn syncs(&self) -> bool {
+        false
+    }
+
+    fn before(&self, call: Call) -> io::Result<()> {
+        let disk = self.disk.lock().expect("no panic").clone();
+        self.moments.lock().expect("no panic").push((call, self.now(), disk));
+        Ok(())
+    }
+
+    fn after(&self, call: Call) -> io::Result<()> {
+        let Disk { synced, durable } = &mut *self.disk.lock().expect("no panic");
+        match call {
+            Call::Create(file) => drop(synced.insert(file.to_string(), Vec::new())),
+            Call::Rename(from, to) => {
+                let bytes = synced.remove(&from.to_string()).unwrap_or_default();
+                synced.insert(to.to_string(), bytes);
+            }
+            Call::Remove(file) => {
+                synced.remove(&file.to_string());
+                durable.remove(&file.to_string());
+            }
+            Call::Sync(file) => {
+                let bytes = fs::read(self.dir.join(file.to_string())).expect("the file");
+                durable.entry(file.to_string()).and_modify(|durable| durable.clone_from(&bytes));
+                synced.insert(file.to_string(), bytes);
+            }
+            Call::SyncDirectory => durable.clone_from(synced),
+            Call::Write(_) | Call::Truncate => {}
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn write_down(files: &Files) -> TempDir {
+    let dir = scratch();
+    for (name, bytes) in files {
+        fs::write(dir.path().join(name), bytes).expect("a file");
+    }
+    dir
+}

@@ -1,0 +1,115 @@
+//! `verify` and `repair`: in every form, on stores that are damaged alike in every run.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+
+use logkv::{CompactionPolicy, ManualClock, Store};
+
+use crate::common::{files, hint_path, open, quick, segment_path, value};
+use crate::hooked::{SteadyRandom, hooked};
+use crate::transcript::Transcript;
+
+/// 2026-01-31T05:56:40Z.
+const NOON: u64 = 1_769_839_000_000;
+
+/// Two sealed segments with hints, and an active one.
+fn write_store(dir: &Path) {
+    fs::create_dir(dir).expect("a directory can be made");
+    let policy = CompactionPolicy { automatic: false, ..Default::default() };
+    let options = quick().clock(Arc::new(ManualClock::at(NOON))).file_system(hooked(SteadyRandom::default()));
+    let store = Store::open_with(dir, options.compaction(policy)).expect("a new store opens");
+    for (key, value) in [("user:1", "alice"), ("user:2", "bob"), ("user:3", "carol")] {
+        store.put(key, value).expect("a put");
+    }
+    store.rotate().expect("it is sealed");
+    store.put("user:1", "Alice").expect("a put");
+    store.delete("user:2").expect("a delete");
+    store.put("user:3", "Carol").expect("a put");
+    store.rotate().expect("it is sealed");
+    store.put("user:3", "CAROL").expect("a put");
+    store.close().expect("it is closed");
+    open(dir).close().expect("closes, having made the hints");
+}
+
+fn change(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).expect("it is there");
+    bytes[at] ^= 1;
+    fs::write(path, bytes).expect("it can be written");
+}
+
+/// A store `d`, one whose records of three kinds are damaged, `e`, and one without MANIFEST, `m`.
+fn with_stores() -> Transcript {
+    let transcript = Transcript::new();
+    for name in ["d", "e", "m"] {
+        write_store(&transcript.path(name));
+    }
+    let damaged = transcript.path("e");
+    // The value of user:1, the delete of user:2, and the header of the first carol.
+    change(&segment_path(&damaged, 2), 64 + 40);
+    change(&segment_path(&damaged, 2), 112 + 33);
+    change(&segment_path(&damaged, 1), 160 + 9);
+    change(&hint_path(&damaged, 2), 40);
+    fs::remove_file(transcript.path("m").join("MANIFEST")).expect("it is there");
+    transcript
+}
+
+const MODES: [&str; 4] = ["-m table --width 80", "-m table --width 40 --ascii", "-m plain", "-m json"];
+
+#[test]
+fn verify_says_what_is_wrong_and_what_that_costs() {
+    let mut transcript = with_stores();
+    let before = files(&transcript.path("e"));
+    for mode in MODES {
+        transcript.run(&format!("{mode} d verify"));
+        transcript.run(&format!("{mode} e verify"));
+    }
+    transcript.run("-m table e check 000001.seg 3").run("-m table m verify").run("-m table e verify 7");
+    transcript.run("e verify x").run("nowhere verify").run_with("-m table d", b"put a 1\nverify\n");
+    transcript.compare("shell-verify");
+    assert!(files(&transcript.path("e")) == before, "verify writes nothing");
+}
+
+#[test]
+fn repair_makes_a_store_of_what_is_intact_and_tells_the_rest() {
+    let mut transcript = with_stores();
+    let before = files(&transcript.path("e"));
+    for (number, mode) in MODES.iter().enumerate() {
+        transcript.run(&format!("{mode} e repair --to new{number}"));
+        transcript.run(&format!("{mode} new{number} verify"));
+        let store = open(&transcript.path(&format!("new{number}")));
+        let values = ["user:1", "user:2", "user:3"].map(|key| value(&store, key));
+        let expected = ["alice", "bob", "CAROL"].map(|value| Some(value.to_owned()));
+        assert_eq!(values, expected, "older values, and a delete undone");
+    }
+    assert!(files(&transcript.path("e")) == before, "the damaged store stays as it is");
+    transcript.run("-m table m repair --to whole").run("whole scan").run("-m table d repair --to same");
+    transcript.compare("shell-repair");
+}
+
+#[test]
+fn a_repair_in_place_is_asked_for_twice_and_keeps_what_was_there() {
+    let mut transcript = with_stores();
+    symlink("m", transcript.path("link")).expect("a link");
+    let before = files(&transcript.path("e"));
+    transcript.run("e repair --in-place");
+    assert!(files(&transcript.path("e")) == before);
+    transcript.run("-y -m table e repair --in-place").run("e scan").run("-m table e.damaged verify 2");
+    transcript.run("-y -m plain e/ repair --in-place").run("e.damaged-2 scan");
+    transcript.run("-y -m plain link repair --in-place").run("m scan");
+    assert!(transcript.path("link").is_symlink() && transcript.path("m.damaged").is_dir());
+    transcript.compare("shell-repair-in-place");
+}
+
+#[test]
+fn what_cannot_be_repaired_or_not_like_that_is_refused_in_a_sentence() {
+    let mut transcript = with_stores();
+    transcript.run("e repair").run("e repair --to x --in-place").run("e repair x").run("e repair --to e");
+    transcript.run("e repair --to d").run("nowhere repair --to x").run_with("d", b"repair --to x\n");
+    let store = open(&transcript.path("d"));
+    transcript.run("d repair --to x").run("-r m get user:1");
+    drop(store);
+    assert!(!transcript.path("x").exists());
+    transcript.compare("shell-repair-refusals");
+}
