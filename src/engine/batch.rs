@@ -3,8 +3,8 @@
 /// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies all at once or not at
 /// all, also across a crash. The last operation on a key wins.
 ///
-/// A scan and a snapshot see all of it or nothing. While it becomes visible, reads of single keys see its operations take
-/// effect one after another, in their order.
+/// Whoever reads sees all of it or nothing: a scan, a snapshot, and one get after the other. A get that meets it while it
+/// becomes visible waits for the rest, about 100 ns an operation.
 ///
 /// ```
 /// let mut batch = logkv::Batch::new();

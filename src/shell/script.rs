@@ -258,6 +258,10 @@ fn all_plain<'a>(mut words: Lexer<'a>, mut take: impl FnMut(std::borrow::Cow<'a,
 
 #[cfg(test)]
 mod tests {
+    use logkv::Op;
+    use proptest::prelude::*;
+
+    use super::super::parse::parse_line;
     use super::*;
 
     fn pairs(line: &str) -> Option<usize> {
@@ -272,5 +276,29 @@ mod tests {
             assert_eq!(pairs(line), None, "{line}");
         }
         assert_eq!(pairs("a '-'"), Some(1));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_quickly_is_what_the_parser_makes_of_it(line in r#"([-a-c"'\\x0=]{0,4} {0,2}){0,6}"#) {
+            let mut batch = Batch::new();
+            if read_pairs(Lexer::new(line.as_bytes()), &mut batch) {
+                let call = parse_line(format!("put {line}").as_bytes()).expect("it is understood");
+                let call = call.expect("there are words");
+                let pairs = batch.iter().flat_map(|op| match op {
+                    Op::Put { key, value } => [key, value],
+                    Op::Delete { .. } => unreachable!("pairs are put"),
+                });
+                prop_assert!(pairs.eq(call.args.iter().map(|word| word.bytes.as_slice())));
+                prop_assert!(call.flags.is_empty() && !call.json);
+            }
+            let mut keys = Vec::new();
+            if read_keys(Lexer::new(line.as_bytes()), |key| keys.push(key.to_vec())) && !keys.is_empty() {
+                let call = parse_line(format!("get {line}").as_bytes()).expect("it is understood");
+                let call = call.expect("there are words");
+                prop_assert!(keys.iter().eq(call.args.iter().map(|word| &word.bytes)));
+                prop_assert!(call.flags.is_empty() && !call.json);
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The one integration test program of logkv; a room a topic.
 
+mod any_bytes;
 mod cases;
 mod churn;
 mod common;
@@ -10,6 +11,7 @@ mod damage;
 mod damaged_runs;
 mod directory;
 mod dozing;
+mod every_byte;
 mod faults;
 mod fork;
 mod format;

@@ -204,7 +204,12 @@ pub(crate) fn parts(bytes: &[u8]) -> Option<Checked> {
     if crc_at.checked_add(TRAILER_LEN)? != bytes.len() {
         return None;
     }
-    Some(Checked { described: described(bytes), rows: HEADER_LEN..rows_end, filter: rows_end..filter_end })
+    let described = described(bytes);
+    (described.last_seq <= Seqno::BELIEVED_MAX).then_some(Checked {
+        described,
+        rows: HEADER_LEN..rows_end,
+        filter: rows_end..filter_end,
+    })
 }
 
 fn described(header: &[u8]) -> Described {

@@ -126,8 +126,10 @@ impl Loaded {
 fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared> {
     let Loaded { segment, is_sealed, covered, .. } = loaded;
     let from = covered.map_or(0, |covered| covered.len);
+    // Of a sealed segment that was cut short where KEYDIR ends, the hint still knows the rest.
+    let end = if *is_sealed { segment.limit() } else { segment.len() };
     if let Some(covered) = covered
-        && from >= segment.len()
+        && from >= end
     {
         return Ok(Prepared { record_count: covered.record_count, ..Prepared::default() });
     }

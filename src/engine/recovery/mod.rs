@@ -188,6 +188,7 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     // A file that is not ours may have the next number.
     let highest = present.iter().max().map_or(0, |id| id.0);
     manifest.next_segment = manifest.next_segment.max(SegmentId(highest.saturating_add(1)));
+    refuse_spent(&manifest)?;
     if let Some(line) = load.unsettled(&manifest)? {
         // Nothing is cut before all the rest is known to be there.
         if let Some(missing) = manifest.segments.iter().find(|line| !present.contains(&line.id)) {
@@ -227,11 +228,23 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
             last.mark_sealed();
         }
     }
+    // A MANIFEST may know less than the log, whoever made it: numbers that are taken would be given out again, and the
+    // records that have them would be out of order when the log is next read.
+    manifest.next_seq = manifest.next_seq.max(last_seq.plus(1));
+    refuse_spent(&manifest)?;
     let end = LogEnd { manifest, active, lock, last_seq };
     let unsealed = unsealed(&end.manifest);
     let log = Log::new(Arc::clone(directory), Arc::clone(&state), options, end)?;
     let directory = Arc::clone(directory);
     Ok(Opened { directory, state, log: Some(log), report, last_seq, end: unsealed, covering })
+}
+
+/// Refuses to go on from a number that only a liar writes: what is counted from there could not be read back.
+fn refuse_spent(manifest: &Manifest) -> Result<()> {
+    manifest.spent().map_or(Ok(()), |(counter, number)| {
+        let reason = format!("{counter} would be {number}, and no store counts so far");
+        Err(Error::ManifestDamaged { reason })
+    })
 }
 
 fn unsealed(manifest: &Manifest) -> Option<SegmentId> {
