@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use crate::engine::location::{Location, SegmentId, Seqno};
+use crate::engine::visible::Visible;
 
 /// The result of anything a store does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -14,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused something.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}", Visible::path(path))]
     Io {
         /// What was tried, as a verb: `open`, `write`, `fsync`.
         action: &'static str,
@@ -24,13 +25,13 @@ pub enum Error {
         source: io::Error,
     },
     /// There is no store at this path, and it was not to be created.
-    #[error("there is no store at {}", path.display())]
+    #[error("there is no store at {}", Visible::path(path))]
     Missing {
         /// The path that was to be opened.
         path: PathBuf,
     },
     /// The path is there, but is not a store's directory; nothing in it was touched.
-    #[error("{} is not a logkv store: {reason}", path.display())]
+    #[error("{} is not a logkv store: {reason}", Visible::path(path))]
     Foreign {
         /// The path that was to be opened.
         path: PathBuf,
@@ -38,7 +39,7 @@ pub enum Error {
         reason: String,
     },
     /// The directory could be changed by someone else, so what it holds is not trusted.
-    #[error("{} {reason}; it is opened only when it is to be trusted", path.display())]
+    #[error("{} {reason}; it is opened only when it is to be trusted", Visible::path(path))]
     Untrusted {
         /// The path that was to be opened.
         path: PathBuf,
@@ -356,6 +357,22 @@ mod tests {
             Damage::UnfinishedBatch | Damage::Magic => 9,
         };
         (errors, damages)
+    }
+
+    #[test]
+    fn a_path_in_an_error_cannot_drive_a_terminal() {
+        use std::os::unix::ffi::OsStringExt;
+        let path = || PathBuf::from(std::ffi::OsString::from_vec(b"d\x1b]0;x\x07\xff\xe2\x80\xae".to_vec()));
+        let reason = || "is a trap".to_owned();
+        for error in [
+            Error::Io { action: "open", path: path(), source: io::Error::other("no") },
+            Error::Missing { path: path() },
+            Error::Foreign { path: path(), reason: reason() },
+            Error::Untrusted { path: path(), reason: reason() },
+        ] {
+            let sentence = error.sentence();
+            assert!(sentence.contains(r"d\x1b]0;x\x07\xff\xe2\x80\xae"), "{sentence}");
+        }
     }
 
     #[test]

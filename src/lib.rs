@@ -82,6 +82,7 @@ pub use engine::snapshot::Snapshot;
 pub use engine::stats::{SegmentState, SegmentStats, Stats};
 pub use engine::store::{Pending, Store};
 pub use engine::value::Value;
+pub use engine::visible::Visible;
 pub use error::{Damage, Error, Result};
 
 /// The layouts of a segment's header, of a record's and of a hint's, field by field.

@@ -88,7 +88,7 @@ fn write_new(directory: &dyn Directory, manifest: &Manifest) -> Result<()> {
 /// What the operating system says.
 pub(crate) fn sync(directory: &dyn Directory) -> Result<()> {
     let path = || directory.path(StoreFile::Manifest);
-    let file = directory.open(StoreFile::Manifest, Access::Write).map_err(Error::io("open", path()))?;
+    let file = directory.open(StoreFile::Manifest, Access::Read).map_err(Error::io("open", path()))?;
     file.sync().map_err(Error::io("fsync", path()))?;
     directory.sync().map_err(Error::io("fsync the directory of", path()))
 }

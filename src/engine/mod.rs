@@ -5,7 +5,7 @@
 //!
 //! | layer | modules | what they know |
 //! |---|---|---|
-//! | 0 | `location`, `clock`, `batch`, `sync`, `plant` | numbers, time, operations; where threads meet; mistakes made for tests |
+//! | 0 | `location`, `clock`, `batch`, `sync`, `visible`, `plant` | numbers, time, operations; where threads meet; text for terminals; mistakes made for tests |
 //! | 1 | `crate::error`, `wake` | what can go wrong, in sentences; how a thread is woken |
 //! | 2 | `format`, `fs` | bytes and values; the operating system |
 //! | 3 | `options`, `value`, `keydir`, `filter` | choices; bytes and what keeps them alive; the index; what cannot be there |
@@ -78,4 +78,5 @@ pub(crate) mod sync;
 pub(crate) mod syncer;
 pub(crate) mod value;
 pub(crate) mod verify;
+pub(crate) mod visible;
 pub(crate) mod wake;

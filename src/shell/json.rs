@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::words::is_visible;
+use logkv::Visible;
 
 /// Bytes as a field of an object: a string under `name` where they are UTF-8, else in base64 under `name_b64`.
 pub fn bytes(name: &str, bytes: &[u8]) -> (String, serde_json::Value) {
@@ -59,7 +59,7 @@ impl<'a, W: Write> Object<'a, W> {
     /// the control characters below the blank: DEL and those of C1, such as U+009B, would come through.
     fn write(&mut self, json: &str) -> io::Result<()> {
         let mut rest = json;
-        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| !is_visible(c)) {
+        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| !Visible::is(c)) {
             self.out.write_all(&rest.as_bytes()[..at])?;
             for unit in c.encode_utf16(&mut [0; 2]) {
                 write!(self.out, "\\u{unit:04x}")?;

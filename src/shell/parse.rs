@@ -271,7 +271,7 @@ mod tests {
                 Ok(None) => prop_assert!(false, "the line starts with a command"),
                 Err(failure) => {
                     prop_assert!(failure.span.is_some_and(|span| span.end <= line.len()));
-                    prop_assert!(failure.message.chars().all(words::is_visible));
+                    prop_assert!(failure.message.chars().all(logkv::Visible::is));
                 }
             }
         }

@@ -32,7 +32,7 @@ fn an_inspection_explains_every_byte_of_a_damaged_segment_and_of_a_store_that_do
         let cuts = (64..whole.len()).map(|len| whole[..len].to_vec());
         for bytes in flips.chain(cuts) {
             fs::write(&path, &bytes).expect("the damage");
-            let inspection = inspect::segment(dir.path(), SegmentId(id)).expect("inspects");
+            let inspection = inspect::segment(dir.path(), &quick(), SegmentId(id)).expect("inspects");
             let mut at = 0;
             for extent in &inspection.extents {
                 assert_eq!(extent.at, at, "no gap");
@@ -59,7 +59,7 @@ fn an_inspection_says_which_record_killed_which() {
     for (id, expected) in expected {
         for inspection in [
             store.inspect(SegmentId(id)).expect("inspects"),
-            inspect::segment(dir.path(), SegmentId(id)).expect("inspects from the files"),
+            inspect::segment(dir.path(), &quick(), SegmentId(id)).expect("inspects from the files"),
         ] {
             assert_eq!(fates(&inspection), expected, "segment {id}");
             let item_count = inspection.items(Range::default()).count();
@@ -80,7 +80,7 @@ fn an_inspection_tells_a_torn_tail_with_the_records_that_go() {
     let path = segment_path(dir.path(), 1);
     let bytes = fs::read(&path).expect("the segment");
     fs::write(&path, &bytes[..bytes.len() - 5]).expect("the cut");
-    let inspection = inspect::segment(dir.path(), SegmentId(1)).expect("inspects");
+    let inspection = inspect::segment(dir.path(), &quick(), SegmentId(1)).expect("inspects");
     let items: Vec<_> = inspection.items(Range::default()).map(|item| item.expect("reads")).collect();
     assert!(matches!(items[0], Item::Record(_)));
     assert!(
@@ -103,7 +103,7 @@ fn a_record_that_the_next_open_cuts_off_has_killed_nothing() {
     fs::write(&path, &bytes[..bytes.len() - 8]).expect("the batch has no end");
     let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
     assert_eq!(value(&reader, "k").as_deref(), Some("1"));
-    let inspection = inspect::segment(dir.path(), SegmentId(1)).expect("inspects");
+    let inspection = inspect::segment(dir.path(), &quick(), SegmentId(1)).expect("inspects");
     assert_eq!(fates(&inspection), [Fate::Live]);
     assert_eq!(inspection.totals.live_count, 1);
 }
@@ -122,7 +122,7 @@ fn totals_and_fates_agree_with_and_without_an_index_where_the_newest_record_is_d
     fs::write(&path, &bytes).expect("the damage");
     let store = open(dir.path());
     let with = store.inspect(SegmentId(1)).expect("inspects");
-    let without = inspect::segment(dir.path(), SegmentId(1)).expect("inspects");
+    let without = inspect::segment(dir.path(), &quick(), SegmentId(1)).expect("inspects");
     let live = fates(&with).iter().filter(|&&fate| fate == Fate::Live).count() as u64;
     assert_eq!(with.totals.live_count, live, "the summary and the items of one inspection");
     assert_eq!(with.totals, without.totals, "an index makes it faster, not different");
@@ -139,6 +139,6 @@ fn a_segment_can_be_taken_apart_although_a_later_one_is_missing() {
     store.close().expect("closes");
     fs::remove_file(segment_path(dir.path(), 2)).expect("gone");
     assert!(matches!(Store::open_with(dir.path(), quick()), Err(Error::SegmentMissing { .. })));
-    let outcome = inspect::segment(dir.path(), SegmentId(1));
+    let outcome = inspect::segment(dir.path(), &quick(), SegmentId(1));
     assert!(outcome.is_ok(), "it works on a store that does not open: {:?}", outcome.map(drop));
 }

@@ -35,7 +35,7 @@ fn of_intact_records(dir: &Path) -> Map {
     let mut newest: HashMap<Vec<u8>, (u64, Option<Vec<u8>>)> = HashMap::new();
     for (name, _) in files(dir).iter().filter(|(name, _)| name.ends_with(".seg")) {
         let id = SegmentId(name[..6].parse().expect("a number"));
-        let inspection = inspect::segment(dir, id).expect("it can be looked at");
+        let inspection = inspect::segment(dir, &quick(), id).expect("it can be looked at");
         for item in inspection.items(Range::default()) {
             let Item::Record(record) = item.expect("reads") else { continue };
             if record.damage.is_some() {
@@ -109,7 +109,7 @@ fn a_key_whose_newest_record_was_lost_is_said_to_be_older_gone_or_none_the_worse
     // The last byte of a record is in its value, or its padding.
     let now_of = |id: u64, record: u64| {
         let copy = copy_of(dir.path());
-        let inspection = inspect::segment(copy.path(), SegmentId(id)).expect("the segment");
+        let inspection = inspect::segment(copy.path(), &quick(), SegmentId(id)).expect("the segment");
         let item = inspection.items(Range { record: Some(record), ..Range::default() }).next();
         let Some(Ok(Item::Record(item))) = item else { panic!("no such record") };
         let path = segment_path(copy.path(), id);

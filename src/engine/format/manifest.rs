@@ -25,6 +25,7 @@ use super::record::{self, RecordContext};
 use super::segment_header::{Layout, StoreId};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
+use crate::engine::visible::Visible;
 
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
@@ -34,6 +35,8 @@ const NUMBER_MAX: u64 = Seqno::BELIEVED_MAX.0;
 const NUMBER_TO_GO_ON_FROM_MAX: u64 = NUMBER_MAX / 2;
 /// The name of the hash that the keydir is built with.
 const HASH: &str = "xxh3-64";
+/// No store has more segments.
+const SEGMENT_COUNT_MAX: usize = 131_072;
 
 /// What MANIFEST says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +151,7 @@ impl Manifest {
             return damaged("its first line is not `logkv manifest VERSION`");
         };
         if version.split('.').next() != Some("1") {
-            return Err(ManifestError::Unsupported(version.to_owned()));
+            return Err(ManifestError::Unsupported(shown(version)));
         }
         let mut fields = Fields::default();
         for line in lines {
@@ -166,6 +169,14 @@ impl Manifest {
             [("generation", *generation), ("next_segment", next_segment.0), ("next_seq", next_seq.0)];
         counters.into_iter().find(|(_, number)| *number > NUMBER_TO_GO_ON_FROM_MAX)
     }
+}
+
+/// The start of a text for a message: whoever wrote it wrote its checksum, too.
+fn shown(text: &str) -> String {
+    const CHARS_MAX: usize = 100;
+    let end = text.char_indices().nth(CHARS_MAX).map(|(at, _)| at);
+    let (start, rest) = text.split_at(end.unwrap_or(text.len()));
+    format!("{}{}", Visible(start.as_bytes()), if rest.is_empty() { "" } else { "..." })
 }
 
 fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
@@ -200,7 +211,7 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn wrong<T>(self) -> Result<T, ManifestError> {
-        damaged(format!("line {} cannot be read: {}", self.number, self.text))
+        damaged(format!("line {} cannot be read: {}", self.number, shown(self.text)))
     }
 
     fn number<T: TryFrom<u64>>(self, text: &str) -> Result<T, ManifestError> {
@@ -232,7 +243,7 @@ impl Fields {
                 self.store = Some(StoreId(id.to_be_bytes()));
             }
             ["hash", HASH, "seed", hex] => self.hash_seed = Some(line.hex(hex)?),
-            ["hash", other, ..] => return Err(ManifestError::Unsupported(format!("1 with hash {other}"))),
+            ["hash", other, ..] => return Err(ManifestError::Unsupported(format!("1 with hash {}", shown(other)))),
             ["generation", number] => self.generation = Some(line.number(number)?),
             ["next_segment", number] => self.next_segment = Some(line.number(number)?),
             ["next_seq", number] => self.next_seq = Some(line.number(number)?),
@@ -242,6 +253,9 @@ impl Fields {
                     && (last.base_seq > segment.base_seq || !matches!(last.extent, Extent::Sealed(_)))
                 {
                     return damaged(format!("line {} does not follow the line before it", line.number));
+                }
+                if self.segments.len() == SEGMENT_COUNT_MAX {
+                    return damaged(format!("it lists more than {SEGMENT_COUNT_MAX} segments"));
                 }
                 self.segments.push(segment);
             }

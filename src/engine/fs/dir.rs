@@ -1,7 +1,7 @@
 //! A directory of the operating system, and its lock.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, TryLockError};
+use std::fs::{DirBuilder, Metadata, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -48,7 +48,9 @@ impl FileSystem for OsFileSystem {
     }
 
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        let handle = std::fs::File::open(path)?;
+        // DIRECTORY: a FIFO that took this name meanwhile would be waited for.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
         Ok(Arc::new(OsDirectory { path: path.to_owned(), handle }))
     }
 
@@ -63,10 +65,36 @@ impl FileSystem for OsFileSystem {
     }
 }
 
+/// Why a file is trusted less than the directory it is in, which was found to be trusted, or is to be. Who owns such a file
+/// or may write to it could change, under a mapping, what was checked; and could read what is appended.
+fn less_trusted(file: &Metadata, directory: &Metadata) -> Option<String> {
+    const ROOT: u32 = 0;
+    let (owner, me) = (file.uid(), rustix::process::geteuid().as_raw());
+    if is_open_to_all(directory) {
+        None
+    } else if is_open_to_all(file) {
+        Some("everybody may write to it, and not to its directory".to_owned())
+    } else if ![me, directory.uid(), ROOT].contains(&owner) {
+        Some(format!("it belongs to another user (uid {owner}, yours is {me})"))
+    } else {
+        None
+    }
+}
+
+fn is_open_to_all(metadata: &Metadata) -> bool {
+    const OTHERS_WRITE: u32 = 0o002;
+    metadata.mode() & OTHERS_WRITE != 0
+}
+
 /// Makes the name of `path` durable.
 fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Whether there is a hard link to an open file, which may be anywhere.
+fn has_other_names(file: &std::fs::File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() > 1)
 }
 
 /// Everything goes through the handle: the path is for messages alone.
@@ -83,10 +111,14 @@ impl OsDirectory {
         let (name, mode) = (file.to_string(), Mode::RUSR | Mode::WUSR);
         let opened = retry_on_intr(|| rustix::fs::openat(&self.handle, &name, flags, mode))?;
         let opened = std::fs::File::from(opened);
-        if !opened.metadata()?.is_file() {
+        let metadata = opened.metadata()?;
+        if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
-        Ok(opened)
+        match less_trusted(&metadata, &self.handle.metadata()?) {
+            Some(reason) => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
+            None => Ok(opened),
+        }
     }
 }
 
@@ -97,7 +129,7 @@ impl Directory for OsDirectory {
         let me = rustix::process::geteuid().as_raw();
         Ok(if owner != me {
             Some(format!("belongs to another user (uid {owner}, yours is {me})"))
-        } else if metadata.mode() & 0o002 != 0 {
+        } else if is_open_to_all(&metadata) {
             Some("can be written to by everybody".to_owned())
         } else {
             None
@@ -121,7 +153,12 @@ impl Directory for OsDirectory {
             Access::Write => OFlags::RDWR,
             Access::Create => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
         };
-        Ok(Arc::new(OsFile(self.open_regular(file, flags)?)))
+        let opened = self.open_regular(file, flags)?;
+        if access == Access::Write && has_other_names(&opened)? {
+            let reason = "it has another name elsewhere (a hard link), whose bytes would change with it: copy it";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        Ok(Arc::new(OsFile(opened)))
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
@@ -142,9 +179,13 @@ impl Directory for OsDirectory {
         // dies. The file is never unlinked: two processes could each hold a lock on a file of that name.
         match unless(Plant::LockNotTaken, || file.try_lock()) {
             Ok(()) => {
-                // The pid is a courtesy for the message of the next one, and not worth failing for on a full disk.
-                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-                Ok(LockOutcome::Held(Box::new(OsLock { file, process: std::process::id() })))
+                // The pid is a courtesy for the message of the next one, and not worth failing for on a full disk; nor
+                // is it worth the bytes of a file that somebody else knows under another name.
+                let names_holder = !has_other_names(&file)?;
+                if names_holder {
+                    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                }
+                Ok(LockOutcome::Held(Box::new(OsLock { file, process: std::process::id(), names_holder })))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -166,6 +207,8 @@ struct OsLock {
     file: std::fs::File,
     /// A forked child shares the lock, and must not let it go.
     process: u32,
+    /// Whether it holds the pid.
+    names_holder: bool,
 }
 
 impl Lock for OsLock {}
@@ -176,7 +219,9 @@ impl Drop for OsLock {
             return;
         }
         // A closed store looks the same whoever had it open. Failing to clear the pid harms nobody.
-        let _ = self.file.set_len(0);
+        if self.names_holder {
+            let _ = self.file.set_len(0);
+        }
         // A child forked a moment ago, and not yet at its `exec`, has this file open too: closing alone would leave
         // the lock with it.
         let _ = self.file.unlock();

@@ -93,10 +93,13 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn names(&self) -> io::Result<Vec<OsString>>;
 
-    /// Opens a regular file; symbolic links, FIFOs and devices are refused.
+    /// Opens a regular file; symbolic links, FIFOs and devices are refused, to write also files that have another name
+    /// (hard links), and files that are trusted less than the directory: of another owner than the directory's, this
+    /// process's user or root, or open to everybody's writes when the directory is not.
     ///
     /// # Errors
-    /// What the operating system says; `InvalidInput` when it is no regular file.
+    /// What the operating system says; `InvalidInput` when it is no regular file, or is to be written and has another name;
+    /// `PermissionDenied` when it is not trusted.
     fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>>;
 
     /// Gives `from` the name `to`, in place of what had it.

@@ -14,17 +14,17 @@ pub use item::{Fate, Item, RecordItem};
 pub use summary::{Extent, ExtentKind, HeaderInfo, Role, Totals};
 
 use self::fates::Fates;
-use super::clock::{Clock, SystemClock};
+use super::clock::Clock;
 use super::format::manifest::Extent as FileExtent;
 use super::format::record::Kind;
 use super::format::segment_header::{HeaderError, Layout, SegmentHeader};
-use super::fs::{Directory, FileSystem, OsFileSystem};
+use super::fs::Directory;
 use super::judge::Verdict;
 use super::location::SegmentId;
 use super::options::Options;
 use super::segment::{Bodies, Scanner, Segment, Step};
 use super::state::State;
-use super::survey::Survey;
+use super::survey::{self, Survey};
 use crate::error::{Damage, Error, Result};
 
 /// Which items to give.
@@ -81,14 +81,15 @@ impl Piece {
 }
 
 /// Takes apart segment `id` of the store in directory `path`, from the files alone: no lock, no index, nothing
-/// written. Works on a store that does not open, and beside a writer.
+/// written. Works on a store that does not open, and beside a writer. Of `options` the file system, the clock and
+/// [`Options::trust`] count.
 ///
 /// # Errors
-/// [`Error::NoSuchSegment`], [`Error::SegmentMissing`] when MANIFEST lists it, [`Error::Unsupported`] for a format that this version does not
+/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::NoSuchSegment`], [`Error::SegmentMissing`] when MANIFEST lists it, [`Error::Unsupported`] for a format that this version does not
 /// read, and [`Error::Io`].
-pub fn segment(path: &Path, id: SegmentId) -> Result<Inspection> {
-    let directory = OsFileSystem.open_directory(path).map_err(Error::io("open", path))?;
-    take_apart(around(directory, id)?, id, SystemClock.now_ms(), None)
+pub fn segment(path: &Path, options: &Options, id: SegmentId) -> Result<Inspection> {
+    let directory = survey::enter(path, options)?;
+    take_apart(around(directory, id)?, id, options.clock.now_ms(), None)
 }
 
 /// Takes apart segment `id` of an open store.

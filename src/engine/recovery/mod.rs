@@ -25,6 +25,7 @@ use super::options::Options;
 use super::segment::{Segment, SegmentWriter, file};
 use super::state::State;
 use super::survey;
+use super::visible::Visible;
 use crate::error::{Damage, Error, Failure, Result};
 
 /// How often a read-only open starts over because the writer beside it moved on.
@@ -126,8 +127,8 @@ fn contents(path: &Path, directory: &dyn Directory) -> Result<Contents> {
         return Ok(Contents::Store);
     }
     if let Some(stranger) = names.iter().zip(&files).find(|(_, file)| file.is_none()).map(|(name, _)| name) {
-        let reason =
-            format!("it holds other files ({}) and no MANIFEST", stranger.to_string_lossy().escape_debug());
+        let stranger = Visible(stranger.as_encoded_bytes());
+        let reason = format!("it holds other files ({stranger}) and no MANIFEST");
         return Err(Error::Foreign { path: path.to_owned(), reason });
     }
     if files.iter().any(|file| matches!(file, Some(StoreFile::Segment(_)))) {

@@ -1,6 +1,8 @@
 //! What must hold for any line: driven by the tests at random, and by the fuzzer.
 
-use super::{is_visible, open_quote, quote, split, split_leniently, visible};
+use logkv::Visible;
+
+use super::{open_quote, quote, split, split_leniently, visible};
 
 /// Checks that `line` is split without a panic, that the two ways to split it agree, and that what is printed of it can be
 /// typed back.
@@ -24,7 +26,7 @@ pub fn holds(line: &[u8]) {
     let typed = split(printed.join(" ").as_bytes()).expect("what is printed is well formed");
     assert!(typed.iter().map(|word| &word.bytes).eq(words.iter().map(|word| &word.bytes)));
     for text in printed.iter().chain([&quote(line), &visible(line)]) {
-        assert!(text.chars().all(is_visible), "nothing that would drive a terminal");
+        assert!(text.chars().all(Visible::is), "nothing that would drive a terminal");
     }
     let whole = split(quote(line).as_bytes()).expect("what is printed is well formed");
     assert!(whole.len() == 1 && whole[0].bytes == line, "any bytes are one word when they are printed");

@@ -1,72 +1,53 @@
 //! How bytes are printed: so that they can be typed back, and never drive a terminal.
 
+use std::fmt::Write as _;
+
+use logkv::Visible;
+
 /// `bytes` as a word that can be typed back: bare where that is safe, else in `"…"`.
 pub fn quote(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() + 2);
-    if is_bare(bytes) {
-        escape_into(&mut text, bytes, false);
-    } else {
-        text.push('"');
-        escape_into(&mut text, bytes, true);
-        text.push('"');
+    match str::from_utf8(bytes) {
+        Ok(bare) if is_bare(bare) => text.push_str(bare),
+        _ => {
+            text.push('"');
+            escape_into(&mut text, bytes);
+            text.push('"');
+        }
     }
     text
 }
 
-/// `text` fit for a terminal: control bytes, invisible characters and what is not UTF-8 as `\xHH`, all else as it is.
+/// `bytes` fit for a terminal: control bytes, invisible characters and what is not UTF-8 as `\xHH`, all else as it is.
 ///
 /// For messages and paths, which are read and not typed back.
 pub fn visible(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    escape_into(&mut text, bytes, false);
-    text
+    Visible(bytes).to_string()
 }
 
-/// Whether `bytes` are read back as they are, without quotes, and never as a flag, a comment or a dotted command.
-fn is_bare(bytes: &[u8]) -> bool {
-    !matches!(bytes.first(), None | Some(b'#' | b'-' | b'.'))
-        && str::from_utf8(bytes).is_ok_and(|text| {
-            text.chars().all(|c| !matches!(c, '"' | '\'' | '\\') && !c.is_whitespace() && is_visible(c))
-        })
+/// Whether `text` is read back as it is, without quotes, and never as a flag, a comment or a dotted command.
+fn is_bare(text: &str) -> bool {
+    let is_plain = |c: char| !matches!(c, '"' | '\'' | '\\') && !c.is_whitespace() && Visible::is(c);
+    !text.is_empty() && !text.starts_with(['#', '-', '.']) && text.chars().all(is_plain)
 }
 
-fn escape_into(text: &mut String, bytes: &[u8], in_quotes: bool) {
+fn escape_into(text: &mut String, bytes: &[u8]) {
+    let show = |text: &mut String, bytes: &[u8]| {
+        write!(text, "{}", Visible(bytes)).expect("a String takes all that is written to it");
+    };
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
-                '"' | '\\' if in_quotes => text.extend(['\\', c]),
-                '\n' if in_quotes => text.push_str(r"\n"),
-                '\r' if in_quotes => text.push_str(r"\r"),
-                '\t' if in_quotes => text.push_str(r"\t"),
-                _ if is_visible(c) => text.push(c),
-                _ => push_hex(text, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                '"' | '\\' => text.extend(['\\', c]),
+                '\n' => text.push_str(r"\n"),
+                '\r' => text.push_str(r"\r"),
+                '\t' => text.push_str(r"\t"),
+                _ if Visible::is(c) => text.push(c),
+                _ => show(text, c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
-        push_hex(text, chunk.invalid());
+        show(text, chunk.invalid());
     }
-}
-
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for &byte in bytes {
-        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-        text.extend(['\\', 'x', digit(byte >> 4), digit(byte & 15)]);
-    }
-}
-
-/// Whether a character is seen and leaves those around it alone.
-///
-/// Control characters would drive the terminal; bidirectional controls would show text in another order than it
-/// has; characters without any width would make two different keys look the same.
-pub fn is_visible(c: char) -> bool {
-    !matches!(c,
-        '\0'..='\x1f' | '\x7f'..='\u{9f}'
-        // Soft hyphen, Arabic letter mark, Hangul fillers, Mongolian vowel separator.
-        | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{180e}'
-        // Zero-width spaces and joiners, directional marks, line and paragraph separators, embeddings, isolates.
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        // Byte order mark, interlinear annotation, tags.
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -109,10 +90,5 @@ mod tests {
         ] {
             assert_eq!(quote(bytes), text);
         }
-    }
-
-    #[test]
-    fn a_message_keeps_its_blanks_and_loses_its_control_bytes() {
-        assert_eq!(visible(b"cannot open /a b/\x1b[2J\xff"), r"cannot open /a b/\x1b[2J\xff");
     }
 }

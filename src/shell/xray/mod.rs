@@ -41,7 +41,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let store = session.store().ok().filter(|store| !has_torn_tail(store, request.segment));
     let inspection = match &store {
         Some(store) => store.inspect(request.segment),
-        None => inspect::segment(session.dir(), request.segment),
+        None => inspect::segment(session.dir(), &session.options, request.segment),
     };
     let inspection = inspection.map_err(|error| match error {
         Error::NoSuchSegment { .. } => segments::with_known(error.into(), session.dir()),
