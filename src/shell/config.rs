@@ -15,11 +15,14 @@ use std::time::Duration;
 
 use logkv::{CompactionPolicy, Options, ReadWith, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT};
 
-pub use self::file::{read_dir_file, read_file};
+pub use self::file::{DirFile, read_dir_file, read_file};
 pub use self::rows::ROWS;
 use super::failure::Failure;
 use super::nearest::nearest;
 use super::words::{quote, visible};
+
+/// The name in the environment of the directory that is opened where none is given.
+pub const DIR_ENV_NAME: &str = "LOGKV_DIR";
 
 /// What the options of the engine are set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,11 @@ impl Engine {
     /// Which segments are compacted, when, and how hard.
     pub fn compaction(&self) -> &CompactionPolicy {
         &self.compaction
+    }
+
+    /// Whether a directory is opened although somebody else owns it or may write to it.
+    pub fn trusts(&self) -> bool {
+        self.trust
     }
 
     /// As the engine takes them.
@@ -134,7 +142,19 @@ pub struct Setting {
     pub source: Source,
 }
 
+/// Names in the environment that are no option's, and look like a slip in the name of one, each with that.
+pub fn misspelt(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
+    let known: Vec<String> = ROWS.iter().map(Row::env_name).chain([DIR_ENV_NAME.to_owned()]).collect();
+    let ours = names.into_iter().filter(|name| name.starts_with("LOGKV_") && !known.contains(name));
+    let meant = |name: String| {
+        let meant = nearest(&name, known.iter().map(String::as_str))?.to_owned();
+        Some((name, meant))
+    };
+    ours.filter_map(meant).collect()
+}
+
 /// What was said of options before it was judged: the flags and the environment as functions, the files' text.
+#[derive(Clone)]
 pub struct Said<'a> {
     /// The value of the flag of this name.
     pub flag: &'a dyn Fn(&str) -> Option<OsString>,
@@ -280,6 +300,16 @@ mod tests {
         let failure = resolved(&[], &[], "segmentsize = 1", true).expect_err("the name is unknown");
         assert_eq!(failure.message, "f.toml names an unknown option segmentsize");
         assert_eq!(failure.hint.as_deref(), Some("did you mean segment-size?"));
+    }
+
+    #[test]
+    fn a_slip_in_a_name_of_the_environment_is_seen_and_names_of_others_are_left_alone() {
+        let names = |names: &[&str]| misspelt(names.iter().map(|&name| name.to_owned()));
+        let pair = |name: &str, meant: &str| (name.to_owned(), meant.to_owned());
+        assert_eq!(names(&["LOGKV_SYNCC", "LOGKV_SYNC", "LOGKV_DIR"]), [pair("LOGKV_SYNCC", "LOGKV_SYNC")]);
+        assert_eq!(names(&["LOGKV_SEGMENTSIZE"]), [pair("LOGKV_SEGMENTSIZE", "LOGKV_SEGMENT_SIZE")]);
+        // What a cluster gives to its programs when a service is called logkv.
+        assert_eq!(names(&["LOGKV_SERVICE_HOST", "LOGKV_PORT_80_TCP_ADDR", "LOGKV_PORT", "SYNC"]), []);
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub struct Session {
     pub settings: Settings,
     /// Engine options, for `config`.
     pub config: Vec<Setting>,
+    /// Why the options in the data directory were not read, if they were not.
+    pub unread_config: Option<String>,
     /// The same, as the engine takes them.
     pub options: Options,
     /// The largest value that may be written, in bytes.
@@ -136,6 +138,7 @@ impl Session {
             err_look,
             settings,
             config: Vec::new(),
+            unread_config: None,
             options: Options::new(),
             value_len_max: VALUE_LEN_MAX_DEFAULT,
             compaction: CompactionPolicy::default(),

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 
 use super::args::{self, Args};
 use super::command::{Invocation, Needs};
-use super::config::{self, Engine, Said, Setting};
-
+use super::config::{self, DirFile, Engine, Said, Setting};
 use super::editor;
 use super::failure::{Failure, Kind, plain_words};
 use super::input::Input;
@@ -58,15 +57,19 @@ fn run(mut args: Args) -> u8 {
         Ok(true) => return 0,
         Err(error) => return u8::from(error.kind() != io::ErrorKind::BrokenPipe),
     }
-    let Some(dir) = args.take_dir(std::env::var_os("LOGKV_DIR")) else {
+    let Some(dir) = args.take_dir(std::env::var_os(config::DIR_ENV_NAME)) else {
         return tell_usage(&args::usage_error("a directory is missing: logkv DIR"));
     };
     if dir.as_os_str().is_empty() {
         return tell_usage(&args::usage_error("the name of the directory is empty"));
     }
     let mut session = session(&args, dir);
-    let started = engine(&args, session.dir()).and_then(|(engine, settings)| {
+    if !args.quiet {
+        tell_misspelt(&session);
+    }
+    let started = engine(&args, session.dir()).and_then(|Configured { engine, settings, unread }| {
         session.config = settings;
+        session.unread_config = unread;
         session.options = engine.options();
         session.value_len_max = engine.value_len_max();
         session.compaction = engine.compaction().clone();
@@ -195,17 +198,42 @@ fn stdin() -> Result<Input, Failure> {
 }
 
 /// The engine's options, from wherever they are given.
-fn engine(args: &Args, dir: &Path) -> Result<(Engine, Vec<Setting>), Failure> {
-    let file = match &args.config {
-        Some(path) => Some(config::read_file(path)?),
-        None => config::read_dir_file(dir)?,
-    };
-    config::resolve(&Said {
-        flag: &|name| args.engine_flag(name),
-        env: &|name| std::env::var_os(name),
-        file,
-        file_is_in_dir: args.config.is_none(),
-    })
+fn engine(args: &Args, dir: &Path) -> Result<Configured, Failure> {
+    let flag = |name: &str| args.engine_flag(name);
+    let env = |name: &str| std::env::var_os(name);
+    let said = Said { flag: &flag, env: &env, file: None, file_is_in_dir: args.config.is_none() };
+    let resolve = |file| config::resolve(&Said { file: Some(file), ..said.clone() });
+    if let Some(path) = &args.config {
+        let (engine, settings) = resolve(config::read_file(path)?)?;
+        return Ok(Configured { engine, settings, unread: None });
+    }
+    let (engine, settings) = config::resolve(&said)?;
+    match config::read_dir_file(dir, engine.trusts())? {
+        DirFile::Read(path, table) => {
+            let (engine, settings) = resolve((path, table))?;
+            Ok(Configured { engine, settings, unread: None })
+        }
+        DirFile::Distrusted(why) => Ok(Configured { engine, settings, unread: Some(why) }),
+        DirFile::None => Ok(Configured { engine, settings, unread: None }),
+    }
+}
+
+/// The options of the engine.
+struct Configured {
+    engine: Engine,
+    settings: Vec<Setting>,
+    /// Why the data directory's own file was not read, if it is there and was not.
+    unread: Option<String>,
+}
+
+/// Tells of names in the environment that were probably meant for an option. They are no error: others may have names
+/// that start alike.
+fn tell_misspelt(session: &Session) {
+    let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let names = names.filter_map(|(name, _)| name.into_string().ok());
+    for (name, meant) in config::misspelt(names) {
+        session.note(&format!("warning: {name} is set, and is no option; did you mean {meant}?"));
+    }
 }
 
 fn session(args: &Args, dir: PathBuf) -> Session {

@@ -44,4 +44,5 @@ mod store;
 mod structure;
 mod terminal;
 mod transcript;
+mod untrusted;
 mod verify;

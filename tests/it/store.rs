@@ -273,7 +273,10 @@ fn figures_add_up_to_the_files() {
             let totals = store.inspect(segment.id).expect("inspects").totals;
             assert_eq!((segment.live_len, segment.live_count), (totals.live_len, totals.live_count));
             assert_eq!(segment.dead_len, totals.dead_len + totals.tombstone_len);
-            assert_eq!(logkv::inspect::segment(dir.path(), &quick(), segment.id).expect("offline").totals, totals);
+            assert_eq!(
+                logkv::inspect::segment(dir.path(), &quick(), segment.id).expect("offline").totals,
+                totals
+            );
         }
     }
 }

@@ -243,7 +243,9 @@ impl Fields {
                 self.store = Some(StoreId(id.to_be_bytes()));
             }
             ["hash", HASH, "seed", hex] => self.hash_seed = Some(line.hex(hex)?),
-            ["hash", other, ..] => return Err(ManifestError::Unsupported(format!("1 with hash {}", shown(other)))),
+            ["hash", other, ..] => {
+                return Err(ManifestError::Unsupported(format!("1 with hash {}", shown(other))));
+            }
             ["generation", number] => self.generation = Some(line.number(number)?),
             ["next_segment", number] => self.next_segment = Some(line.number(number)?),
             ["next_seq", number] => self.next_seq = Some(line.number(number)?),

@@ -155,7 +155,8 @@ impl Directory for OsDirectory {
         };
         let opened = self.open_regular(file, flags)?;
         if access == Access::Write && has_other_names(&opened)? {
-            let reason = "it has another name elsewhere (a hard link), whose bytes would change with it: copy it";
+            let reason =
+                "it has another name elsewhere (a hard link), whose bytes would change with it: copy it";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         Ok(Arc::new(OsFile(opened)))

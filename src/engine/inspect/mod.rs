@@ -14,7 +14,6 @@ pub use item::{Fate, Item, RecordItem};
 pub use summary::{Extent, ExtentKind, HeaderInfo, Role, Totals};
 
 use self::fates::Fates;
-use super::clock::Clock;
 use super::format::manifest::Extent as FileExtent;
 use super::format::record::Kind;
 use super::format::segment_header::{HeaderError, Layout, SegmentHeader};

@@ -62,8 +62,19 @@ pub fn store(
     }
     let (wanted, done) = (segments.iter().copied().collect(), HashSet::new());
     let (report, scanned) = (VerifyReport::default(), HashMap::new());
-    let mut verifier =
-        Verifier { directory, survey, wanted, done, observe, done_len: 0, total_len: 0, report, scanned };
+    let mut verifier = Verifier {
+        directory,
+        survey,
+        wanted,
+        done,
+        passed: 0,
+        is_settled: false,
+        observe,
+        done_len: 0,
+        total_len: 0,
+        report,
+        scanned,
+    };
     match verifier.run() {
         Ok(()) => {}
         Err(Stop::Cancelled) => verifier.report.is_cancelled = true,
@@ -79,6 +90,10 @@ struct Verifier<'a> {
     /// The segments that were named; none: all.
     wanted: HashSet<SegmentId>,
     done: HashSet<SegmentId>,
+    /// How many of the known segments, from the first, are not to be looked at again.
+    passed: usize,
+    /// Whether MANIFEST was found unchanged after segments had been found missing: then they are.
+    is_settled: bool,
     observe: &'a mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
     done_len: u64,
     total_len: u64,
@@ -99,10 +114,12 @@ impl Verifier<'_> {
             self.strangers()?;
         }
         self.total_len = self.unread().filter_map(|known| self.survey.file_len(known.id).ok()).sum();
-        loop {
-            let Some(id) = self.unread().next().map(|known| known.id) else { break };
-            self.done.insert(id);
-            self.next_segment(id)?;
+        while let Some(known) = self.survey.known().get(self.passed) {
+            let id = known.id;
+            self.passed += 1;
+            if self.is_wanted(id) && self.done.insert(id) {
+                self.next_segment(id)?;
+            }
         }
         match keydir.map_or(Ok(()), |keydir| self.keydir(keydir)) {
             // What KEYDIR covers was compacted away meanwhile: it is not this log's any more.
@@ -113,17 +130,25 @@ impl Verifier<'_> {
 
     /// The segments that are still to be read, in log order.
     fn unread(&self) -> impl Iterator<Item = &Known> {
-        let is_wanted = |id| self.wanted.is_empty() || self.wanted.contains(id);
-        self.survey.known().iter().filter(move |known| is_wanted(&known.id) && !self.done.contains(&known.id))
+        let known = self.survey.known().iter();
+        known.filter(|known| self.is_wanted(known.id) && !self.done.contains(&known.id))
+    }
+
+    fn is_wanted(&self, id: SegmentId) -> bool {
+        self.wanted.is_empty() || self.wanted.contains(&id)
     }
 
     fn next_segment(&mut self, id: SegmentId) -> Result<(), Stop> {
         let file = StoreFile::Segment(id);
         match self.segment(id) {
-            Err(Stop::Failed(Error::SegmentMissing { .. })) => match self.has_moved_on()? {
-                true => Ok(()),
-                false => self.found(file, None, Fault::Missing),
-            },
+            Err(Stop::Failed(Error::SegmentMissing { .. })) => {
+                // Reading MANIFEST again for each of thousands that it lists and that never were would take for ever.
+                let is_settled = self.is_settled && self.survey.missing().contains(&id);
+                match !is_settled && self.has_moved_on()? {
+                    true => Ok(()),
+                    false => self.found(file, None, Fault::Missing),
+                }
+            }
             Err(Stop::Failed(Error::Io { source, .. })) => {
                 self.found(file, None, Fault::Unreadable(source.to_string()))
             }
@@ -136,8 +161,9 @@ impl Verifier<'_> {
         let now = Survey::of(Arc::clone(&self.directory))?;
         let generation = |survey: &Survey| survey.manifest().map(|manifest| manifest.generation).ok();
         let has_moved_on = generation(&now).is_some() && generation(&now) != generation(&self.survey);
+        self.is_settled = !has_moved_on;
         if has_moved_on {
-            self.survey = now;
+            (self.survey, self.passed) = (now, 0);
         }
         Ok(has_moved_on)
     }

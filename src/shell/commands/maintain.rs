@@ -103,7 +103,8 @@ pub const CONFIG: Command = Command {
     summary: "The engine's options, and where each comes from",
     help: "An option comes from the first that names it: a flag (--sync never), LOGKV_… in the \
            environment (LOGKV_SYNC=never), --config FILE or logkv.toml in the data directory \
-           (sync = \"never\"), the default.",
+           (sync = \"never\"), the default. The file in a directory that somebody else owns or may \
+           write to is read only with --trust.",
     examples: &[Example { line: "config", does: "lists the options" }],
     flags: &[],
     args: &[],
@@ -143,6 +144,9 @@ const CONFIG_COLUMNS: &[Column] = &[
 ];
 
 fn run_config(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+    if let Some(why) = &session.unread_config {
+        session.note(&format!("note: {why}; --trust reads it"));
+    }
     let out = &mut session.out;
     let mut table = Table::new(CONFIG_COLUMNS, out.look);
     for setting in &session.config {

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use logkv::Visible;
+use logkv::fs::{self, Access, FileSystem, OsFileSystem, PathKind, StoreFile};
+
 use crate::shell::failure::{Failure, Kind, plain_words};
 use crate::shell::units;
 use crate::shell::words::visible;
-
-/// The name of the file of options in a data directory.
-const FILE_NAME: &str = "logkv.toml";
 
 /// The options that the file `path` holds.
 pub fn read_file(path: &Path) -> Result<(PathBuf, toml::Table), Failure> {
@@ -18,34 +18,53 @@ pub fn read_file(path: &Path) -> Result<(PathBuf, toml::Table), Failure> {
     parse_file(path, file)
 }
 
-/// The options that the data directory `dir` holds about itself, if it does.
-pub fn read_dir_file(dir: &Path) -> Result<Option<(PathBuf, toml::Table)>, Failure> {
-    use rustix::fs::{Mode, OFlags};
-    let path = dir.join(FILE_NAME);
-    // A symlink could make an error message show a line of a file that only the reader may read, and opening a
-    // FIFO without NONBLOCK would wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match rustix::fs::open(&path, flags, Mode::empty()) {
-        Ok(fd) => {
-            let file = File::from(fd);
-            if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-                return Err(not_a_file(&path));
-            }
-            parse_file(&path, file).map(Some)
-        }
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
-        Err(rustix::io::Errno::LOOP) => Err(not_a_file(&path)),
-        // Why the directory cannot be read is told by opening it.
-        Err(rustix::io::Errno::ACCESS) => Ok(None),
-        Err(error) => Err(Failure::file("open", &path, &io::Error::from(error))),
+/// What the data directory says about itself.
+#[derive(Debug)]
+pub enum DirFile {
+    /// Nothing.
+    None,
+    /// It is not to be believed: why.
+    Distrusted(String),
+    /// These options.
+    Read(PathBuf, toml::Table),
+}
+
+/// The options that the data directory `dir` holds about itself. Of one that somebody else owns or may write to they are
+/// read only when it `is_trusted`.
+pub fn read_dir_file(dir: &Path, is_trusted: bool) -> Result<DirFile, Failure> {
+    let path = dir.join(StoreFile::Config.to_string());
+    // Why it cannot be opened is told by opening it.
+    let Ok(PathKind::Directory) = OsFileSystem.kind(dir) else { return Ok(DirFile::None) };
+    let Ok(directory) = OsFileSystem.open_directory(dir) else { return Ok(DirFile::None) };
+    let distrust = directory.distrust().map_err(|error| Failure::file("open", dir, &error))?;
+    // No link is followed: an error message could show a line of a file that only the reader may read.
+    let file = match directory.open(StoreFile::Config, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DirFile::None),
+        opened => opened,
+    };
+    if let Some(reason) = distrust.filter(|_| !is_trusted) {
+        let [path, dir] = [path.as_path(), dir].map(Visible::path);
+        return Ok(DirFile::Distrusted(format!("{path} was not read: {dir} {reason}")));
+    }
+    let file = file.map_err(|error| Failure { kind: Kind::Usage, ..Failure::file("open", &path, &error) })?;
+    parse_file(&path, Bytes { file: &*file, at: 0 }).map(|(path, table)| DirFile::Read(path, table))
+}
+
+/// A file of the data directory, from its start.
+struct Bytes<'a> {
+    file: &'a dyn fs::File,
+    at: u64,
+}
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read_at(buffer, self.at)?;
+        self.at += len as u64;
+        Ok(len)
     }
 }
 
-fn not_a_file(path: &Path) -> Failure {
-    Failure::usage(format!("{} is not a regular file", visible(path.as_os_str().as_encoded_bytes())))
-}
-
-fn parse_file(path: &Path, file: File) -> Result<(PathBuf, toml::Table), Failure> {
+fn parse_file(path: &Path, file: impl Read) -> Result<(PathBuf, toml::Table), Failure> {
     const LEN_MAX: u64 = 64 << 10;
     let name = visible(path.as_os_str().as_encoded_bytes());
     let mut text = String::new();

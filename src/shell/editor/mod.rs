@@ -11,7 +11,7 @@ mod spot;
 
 use std::borrow::Cow;
 
-use logkv::Store;
+use logkv::{Store, Visible};
 use rustyline::completion::Completer;
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -68,6 +68,12 @@ impl Hinter for Assistant {
 
 impl Highlighter for Assistant {
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        let is_shown = |c: char| c == '\n' || Visible::is(c);
+        if !line.chars().all(is_shown) {
+            // What was pasted may hold anything.
+            let shown = |c: char| if is_shown(c) { c } else { char::REPLACEMENT_CHARACTER };
+            return Cow::Owned(line.chars().map(shown).collect());
+        }
         if !self.look.color || self.pending.len() + line.len() > highlight::LEN_MAX {
             return Cow::Borrowed(line);
         }
@@ -79,7 +85,7 @@ impl Highlighter for Assistant {
     }
 
     fn highlight_char(&self, line: &str, _: usize, kind: CmdKind) -> bool {
-        kind != CmdKind::MoveCursor && line.len() <= highlight::LEN_MAX
+        kind != CmdKind::MoveCursor && (line.len() <= highlight::LEN_MAX || !line.chars().all(Visible::is))
     }
 }
 

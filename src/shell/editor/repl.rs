@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use logkv::Visible;
 use rustyline::config::{ColorMode, CompletionType};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
@@ -57,14 +58,15 @@ impl Repl {
             .and_then(|config| config.history_ignore_dups(true))
             .map_err(|error| broken(&error))?
             .history_ignore_space(true)
-            // Decided already: the editor would read the environment in another way.
-            .color_mode(if look.color { ColorMode::Forced } else { ColorMode::Disabled })
+            // Whether there are colours is decided already. Without this it would not ask how to show a line.
+            .color_mode(ColorMode::Forced)
             .build();
         let mut editor = Editor::with_config(config).map_err(|error| broken(&error))?;
         let keys = StoreKeys(session.store().ok());
         editor.set_helper(Some(Assistant { look, keys, pending: String::new(), prompt_width: 0 }));
-        let history = history::path().filter(|path| match history::make_dir(path) {
-            Ok(()) => true,
+        let usable = |path: &PathBuf| history::make_dir(path).and_then(|()| history::is_there(path));
+        let history = history::path().filter(|path| match usable(path) {
+            Ok(_) => true,
             Err(error) => {
                 session.note(&Failure::file("keep the history in", path, &error).message);
                 false
@@ -134,13 +136,28 @@ impl Repl {
     fn load_history(&mut self, session: &mut Session) {
         let Some(path) = self.history.clone().filter(|path| path.exists()) else { return };
         match self.editor.load_history(&path) {
-            Ok(()) => session.history = self.editor.history().iter().cloned().collect(),
+            Ok(()) => self.drop_unseen(session),
             Err(error) => self.forget(session, &error),
         }
     }
 
+    /// Forgets lines that would drive the terminal when they are recalled.
+    fn drop_unseen(&mut self, session: &mut Session) {
+        let (seen, unseen): (Vec<String>, Vec<String>) =
+            self.editor.history().iter().cloned().partition(|line| line.chars().all(is_shown));
+        if !unseen.is_empty() && self.editor.clear_history().is_ok() {
+            for line in &seen {
+                let Ok(_) = self.editor.add_history_entry(line) else { break };
+            }
+        }
+        session.history = seen;
+    }
+
     /// Keeps a line at once: a shell that is killed must not lose the others.
     fn remember(&mut self, session: &mut Session, line: &str) {
+        if !line.chars().all(is_shown) {
+            return;
+        }
         let Ok(true) = self.editor.add_history_entry(line) else { return };
         session.history.push(line.to_owned());
         if let Some(path) = &self.history
@@ -157,6 +174,11 @@ impl Repl {
             session.note(&format!("note: the history in {path} cannot be used: {error}; lines are not kept"));
         }
     }
+}
+
+/// Whether a line of the history may have `c`; a line that went on has its line breaks.
+fn is_shown(c: char) -> bool {
+    c == '\n' || c == '\t' || Visible::is(c)
 }
 
 fn broken(error: &ReadlineError) -> Failure {
@@ -183,9 +205,14 @@ fn welcome(session: &mut Session) -> Result<(), Failure> {
 
 /// Runs the init file, where there is one.
 fn run_init(session: &mut Session) -> Outcome {
-    let Some(path) = history::init_path().filter(|path| path.is_file()) else { return Outcome::Done };
-    let name = path.display().to_string();
-    let outcome = match Input::path(&path) {
+    let Some(path) = history::init_path() else { return Outcome::Done };
+    let name = path.to_string_lossy();
+    let input = match history::is_there(&path) {
+        Ok(false) => return Outcome::Done,
+        Ok(true) => Input::path(&path),
+        Err(error) => Err(error),
+    };
+    let outcome = match input {
         Ok(input) => script::run(session, input, &name),
         Err(error) => {
             session.note(&Failure::file("read", &path, &error).message);

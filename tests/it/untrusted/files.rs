@@ -1,0 +1,206 @@
+//! Other things than regular files of our own, under the names of a store's files.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use logkv::{Error, Options, Result, SegmentId, Store, inspect, repair, verify};
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use tempfile::TempDir;
+
+use crate::common::{copy_of, open, quick, scratch, segment_path, skipped, small_store, value};
+
+const STRANGER: u32 = 12_345;
+const VICTIM: &[u8] = b"not a word of this is to be changed";
+
+/// Puts something at a path; the other one is a directory outside of the store, with the file `victim`.
+type Plant = fn(&Path, &Path);
+
+const PLANTS: [(&str, Plant); 11] = [
+    ("a link to another file of the store", |at, _| symlink("000001.seg", at).expect("a link")),
+    ("a link to a file outside", |at, outside| symlink(outside.join("victim"), at).expect("a link")),
+    ("a dangling link", |at, outside| symlink(outside.join("nothing"), at).expect("a link")),
+    ("a link to itself", |at, _| symlink(at, at).expect("a link")),
+    ("a FIFO", |at, _| node(at, FileType::Fifo, 0)),
+    ("a device", |at, _| node(at, FileType::CharacterDevice, makedev(1, 5))),
+    ("a directory", |at, _| fs::create_dir(at).expect("a directory")),
+    ("a socket", |at, _| drop(UnixListener::bind(at).expect("a socket"))),
+    ("a second name of a file outside", |at, outside| {
+        fs::hard_link(outside.join("victim"), at).expect("a hard link");
+    }),
+    ("a file of another user", |at, outside| {
+        fs::copy(outside.join("victim"), at).expect("a copy");
+        chown(at, Some(STRANGER), None).expect("root may");
+    }),
+    ("a file that everybody may write to", |at, outside| {
+        fs::copy(outside.join("victim"), at).expect("a copy");
+        fs::set_permissions(at, Permissions::from_mode(0o666)).expect("it is ours");
+    }),
+];
+
+fn node(at: &Path, kind: FileType, device: u64) {
+    mknodat(CWD, at, kind, Mode::from_bits_truncate(0o600), device).expect("it can be made");
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The names of a store's files, each with whether the log can do without it.
+const NAMES: [(&str, bool); 11] = [
+    ("LOCK", false),
+    ("MANIFEST", false),
+    ("000001.seg", false),
+    ("000003.seg", false),
+    ("MANIFEST.new", true),
+    ("logkv.toml", true),
+    ("KEYDIR", true),
+    ("KEYDIR.new", true),
+    ("000001.hint", true),
+    ("000099.seg", true),
+    ("000099.hint", true),
+];
+
+const KEYS: [(&str, Option<&str>); 4] =
+    [("one", Some("1")), ("two", Some("twenty-two")), ("three", None), ("four", Some("4444"))];
+
+/// What can be done to a directory.
+type Deed = fn(&Path, &Path) -> Result<()>;
+
+const DEEDS: [(&str, Deed); 5] = [
+    ("reading", |dir, _| reads_right(&Store::open_with(dir, quick().read_only(true))?)),
+    ("writing", |dir, _| {
+        let store = Store::open_with(dir, quick())?;
+        reads_right(&store)?;
+        store.put("new", "value")?;
+        store.rotate()?;
+        store.close()
+    }),
+    ("verifying", |dir, _| {
+        let go_on = &mut |_: verify::VerifyEvent<'_>| std::ops::ControlFlow::Continue(());
+        verify::store(dir, &quick(), &[], go_on).map(drop)
+    }),
+    ("repairing", |dir, outside| {
+        let go_on = &mut |_: repair::RepairProgress| std::ops::ControlFlow::Continue(());
+        repair::copy(dir, &outside.join("repaired"), &quick(), go_on).map(drop)
+    }),
+    ("inspecting", |dir, _| inspect::segment(dir, &quick(), SegmentId(1)).map(drop)),
+];
+
+fn reads_right(store: &Store) -> Result<()> {
+    for (key, expected) in KEYS {
+        let value = store.get(key)?;
+        // Of a segment that is another file nobody knows whose records it held: that there is damage is told.
+        if store.open_report().damage.is_empty() {
+            assert_eq!(value.as_deref(), expected.map(str::as_bytes), "{key}");
+        } else {
+            assert!(value.as_deref() != Some(VICTIM), "{key}");
+        }
+    }
+    Ok(())
+}
+
+/// What `deed` came to; it must come to something soon.
+fn soon(what: &str, deed: Deed, dir: &TempDir, outside: &TempDir) -> Result<()> {
+    let (done, outcome) = mpsc::channel();
+    let (dir, outside) = (dir.path().to_owned(), outside.path().to_owned());
+    thread::spawn(move || done.send(deed(&dir, &outside)));
+    let outcome = outcome.recv_timeout(Duration::from_secs(60));
+    outcome.unwrap_or_else(|error| panic!("{what}: it hangs, or has panicked: {error}"))
+}
+
+#[test]
+fn whatever_has_the_name_of_a_stores_file_nothing_is_followed_waited_for_or_changed_outside() {
+    let store = small_store();
+    for (kind, plant) in PLANTS {
+        if !is_root() && ["a device", "a file of another user"].contains(&kind) {
+            skipped("whatever_has_the_name_of_a_stores_file", &format!("making {kind} needs root"));
+            continue;
+        }
+        for (name, is_needless) in NAMES {
+            for (doing, deed) in DEEDS {
+                let (dir, outside) = (copy_of(store.path()), scratch());
+                fs::write(outside.path().join("victim"), VICTIM).expect("the victim");
+                let _ = fs::remove_file(dir.path().join(name));
+                plant(&dir.path().join(name), outside.path());
+                let what = format!("{doing} where {name} is {kind}");
+                let outcome = soon(&what, deed, &dir, &outside);
+                let victim = fs::read(outside.path().join("victim")).expect("the victim");
+                assert!(victim == VICTIM, "{what}: the victim was changed");
+                assert!(!outside.path().join("nothing").exists(), "{what}: made outside");
+                let must_work = is_needless && ["reading", "verifying", "inspecting"].contains(&doing);
+                if must_work && let Err(error) = outcome {
+                    panic!("{what}: {}", error.sentence());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_that_shares_its_last_segment_with_a_backup_is_read_and_not_written() {
+    let dir = small_store();
+    let backup = scratch();
+    for entry in fs::read_dir(dir.path()).expect("the store") {
+        let entry = entry.expect("a file");
+        fs::hard_link(entry.path(), backup.path().join(entry.file_name())).expect("a hard link");
+    }
+    reads_right(&Store::open_with(dir.path(), quick().read_only(true)).expect("reads"))
+        .expect("all is there");
+    let refused = Store::open_with(dir.path(), quick()).expect_err("the backup would change").sentence();
+    assert!(refused.contains("000003.seg") && refused.contains("hard link"), "{refused}");
+    // A copy of that file alone is enough: all others are never written to again.
+    let last = segment_path(dir.path(), 3);
+    let bytes = fs::read(&last).expect("the segment");
+    fs::remove_file(&last).expect("it is ours");
+    fs::write(&last, bytes).expect("a copy");
+    let before = crate::common::files(backup.path());
+    let store = open(dir.path());
+    store.put("new", "value").expect("a put");
+    store.close().expect("closes");
+    assert!(crate::common::files(backup.path()) == before, "the backup was changed");
+}
+
+/// Gives the directory and all in it to the stranger, or opens it to everybody.
+fn for_all(dir: &TempDir, change: fn(&Path)) {
+    for entry in fs::read_dir(dir.path()).expect("the store") {
+        change(&entry.expect("a file").path());
+    }
+    change(dir.path());
+}
+
+#[test]
+fn a_store_of_somebody_else_is_refused_by_all_and_opens_as_a_whole_when_it_is_trusted() {
+    let open_to_all = |path: &Path| {
+        let mode = if path.is_dir() { 0o777 } else { 0o666 };
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+    };
+    let gave_away = |path: &Path| chown(path, Some(STRANGER), None).expect("root may");
+    let changes: [fn(&Path); 2] = [open_to_all, gave_away];
+    for change in changes.into_iter().take(if is_root() { 2 } else { 1 }) {
+        let dir = small_store();
+        for_all(&dir, change);
+        for (doing, deed) in DEEDS {
+            let outcome = deed(dir.path(), scratch().path());
+            assert!(matches!(outcome, Err(Error::Untrusted { .. })), "{doing}: {outcome:?}");
+        }
+        let trusting: Options = quick().trust(true);
+        inspect::segment(dir.path(), &trusting, SegmentId(1)).expect("inspects");
+        let store = Store::open_with(dir.path(), trusting).expect("opens");
+        reads_right(&store).expect("reads");
+        store.put("new", "value").expect("a put");
+        assert_eq!(value(&store, "new").as_deref(), Some("value"));
+    }
+}
+
+#[test]
+fn a_directory_that_ones_group_may_write_to_is_ones_own() {
+    // The umask of many systems makes them so, and the group is the user's alone.
+    let dir = small_store();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o770)).expect("it is ours");
+    reads_right(&open(dir.path())).expect("reads");
+}

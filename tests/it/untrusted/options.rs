@@ -1,0 +1,94 @@
+//! `logkv.toml` and the environment: read when they are to be believed, and told of otherwise.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::common::{program, small_store};
+
+struct Said {
+    out: String,
+    err: String,
+    code: Option<i32>,
+}
+
+fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Said {
+    let output = program(dir).args(args).envs(env.iter().copied()).output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it is UTF-8");
+    Said { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code() }
+}
+
+#[test]
+fn options_in_a_directory_of_others_are_read_only_when_it_is_trusted() {
+    let dir = small_store();
+    fs::write(dir.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
+    assert!(run(dir.path(), &[".", "config"], &[]).out.contains("sync\tnever\t./logkv.toml"));
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("it is ours");
+    let Said { out, err, code } = run(dir.path(), &[".", "config"], &[]);
+    assert!(out.contains("sync\talways\tdefault"), "{out}");
+    let note = "note: ./logkv.toml was not read: . can be written to by everybody; --trust reads it\n";
+    assert_eq!((err.as_str(), code), (note, Some(0)));
+    for (args, env) in [
+        (&["--trust", ".", "config"][..], &[][..]),
+        (&[".", "config"], &[("LOGKV_TRUST", "yes")]),
+        (&["--config", "logkv.toml", ".", "config"], &[]),
+    ] {
+        assert!(run(dir.path(), args, env).out.contains("sync\tnever\t"), "{args:?} {env:?}");
+    }
+}
+
+#[test]
+fn options_that_are_not_read_are_not_found_wrong_either() {
+    let dir = small_store();
+    fs::write(dir.path().join("logkv.toml"), "not toml").expect("options");
+    assert_eq!(run(dir.path(), &[".", "get", "one"], &[]).code, Some(2));
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).expect("it is ours");
+    let said = run(dir.path(), &[".", "get", "one"], &[]);
+    assert!(
+        said.err.contains("can be written to by everybody") && !said.err.contains("toml"),
+        "{}",
+        said.err
+    );
+    assert_eq!(said.code, Some(3));
+}
+
+#[test]
+fn options_that_are_no_small_regular_file_of_ones_own_are_refused_without_a_look_at_them() {
+    let at = |dir: &Path| dir.join("logkv.toml");
+    let plants: [(&str, fn(&Path)); 5] = [
+        ("Too many levels of symbolic links", |at| symlink("/etc/passwd", at).expect("a link")),
+        ("it is not a regular file", |at| {
+            mknodat(CWD, at, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+        }),
+        ("it is not a regular file", |at| fs::create_dir(at).expect("a directory")),
+        ("everybody may write to it", |at| {
+            fs::write(at, "sync = \"never\"").expect("options");
+            fs::set_permissions(at, Permissions::from_mode(0o666)).expect("it is ours");
+        }),
+        ("is larger than 64 KiB", |at| {
+            let file = fs::File::create(at).expect("options");
+            file.set_len(1 << 40).expect("a hole");
+        }),
+    ];
+    for (reason, plant) in plants {
+        for command in ["config", "get"] {
+            let dir = small_store();
+            plant(&at(dir.path()));
+            let said = run(dir.path(), &[".", command, "one"][..if command == "get" { 3 } else { 2 }], &[]);
+            assert!(said.err.contains(reason) && said.err.contains("logkv.toml"), "{reason}: {}", said.err);
+            assert!(!said.err.contains("root:"), "{}", said.err);
+            assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn a_slip_in_the_name_of_a_variable_is_told_and_changes_nothing() {
+    let dir = small_store();
+    let said = run(dir.path(), &[".", "get", "one"], &[("LOGKV_SYNCC", "never"), ("LOGKV_PORT", "1")]);
+    let warning = "warning: LOGKV_SYNCC is set, and is no option; did you mean LOGKV_SYNC?\n";
+    assert_eq!((said.err.as_str(), said.out.as_str(), said.code), (warning, "1\n", Some(0)));
+    assert_eq!(run(dir.path(), &["-q", ".", "get", "one"], &[("LOGKV_SYNCC", "never")]).err, "");
+}
