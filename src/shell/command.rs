@@ -73,6 +73,8 @@ pub enum ArgKind {
     Glob,
     /// The number of a segment.
     Segment,
+    /// The number of a sealed segment.
+    Sealed,
     /// A path.
     File,
     /// The name of a command.

@@ -125,6 +125,11 @@ impl Input {
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
+    /// How many bytes are held of the present line and what follows it.
+    pub fn unread_len(&self) -> u64 {
+        (self.buffer.len() - self.start) as u64
+    }
+
     /// Whether all has been read.
     pub fn is_at_end(&self) -> bool {
         self.is_at_end

@@ -5,9 +5,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{process, thread};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use signal_hook::consts::{SIGINT, SIGXFSZ};
-use signal_hook::flag::{register, register_conditional_shutdown};
+use signal_hook::flag::register;
 
 use super::failure::Failure;
 use super::tally::INTERRUPTED;
@@ -16,8 +20,6 @@ use super::tally::INTERRUPTED;
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     is_set: Arc<AtomicBool>,
-    /// Whether it ends the process at once.
-    ends: Arc<AtomicBool>,
     /// Readable once it was pressed: a signal between a look at the flag and the wait after it would else be lost.
     wake: Option<Arc<UnixStream>>,
 }
@@ -25,15 +27,14 @@ pub struct Interrupt {
 impl Interrupt {
     /// A flag that SIGINT sets from now on, in place of ending the process in the middle of a write.
     pub fn install() -> io::Result<Self> {
-        let (is_set, ends) = (Arc::default(), Arc::default());
-        register_conditional_shutdown(SIGINT, INTERRUPTED.into(), Arc::clone(&ends))?;
+        let is_set = Arc::default();
         register(SIGINT, Arc::clone(&is_set))?;
         let (wake, waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(SIGINT, waker)?;
         // A file that reaches the limit of `ulimit -f` would end the process; now it is an error of the write.
         register(SIGXFSZ, Arc::default())?;
-        Ok(Self { is_set, ends, wake: Some(Arc::new(wake)) })
+        Ok(Self { is_set, wake: Some(Arc::new(wake)) })
     }
 
     /// Forgets a Ctrl-C that came before the command that starts now.
@@ -45,12 +46,24 @@ impl Interrupt {
         self.is_set.store(false, Ordering::Relaxed);
     }
 
-    /// What `run` returns, unless it is pressed meanwhile: that ends the process at once.
-    pub fn ending<T>(&self, run: impl FnOnce() -> T) -> T {
-        self.ends.store(true, Ordering::Relaxed);
-        let result = run();
-        self.ends.store(false, Ordering::Relaxed);
-        result
+    /// What `run` returns, unless it is pressed meanwhile: that ends the process, once `leave` has put the screen in order.
+    pub fn ending<T>(&self, leave: impl FnOnce() + Send, run: impl FnOnce() -> T) -> io::Result<T> {
+        let (running, ended) = UnixStream::pair()?;
+        let run = move || {
+            // Closed at the end of this, also when `run` panics: nobody waits for a key any more.
+            let _running = running;
+            run()
+        };
+        let Some(wake) = self.wake.as_deref() else { return Ok(run()) };
+        Ok(thread::scope(|scope| {
+            scope.spawn(move || {
+                if is_first(wake, &ended) {
+                    leave();
+                    process::exit(INTERRUPTED.into());
+                }
+            });
+            run()
+        }))
     }
 
     /// Whether it was pressed.
@@ -75,9 +88,25 @@ impl Interrupt {
     }
 }
 
+/// Whether `one` is readable, or closed, before `other` is.
+fn is_first(one: &UnixStream, other: &UnixStream) -> bool {
+    let mut fds = [PollFd::new(one, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
+    // The signal itself may come to this thread.
+    while matches!(poll(&mut fds, None), Err(Errno::INTR)) {}
+    !fds[0].revents().is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_interrupts_comes_to_its_end_and_leaves_the_screen_alone() {
+        let (wake, _waker) = UnixStream::pair().expect("there are sockets");
+        let interrupt = Interrupt { wake: Some(Arc::new(wake)), ..Interrupt::default() };
+        let ended = interrupt.ending(|| panic!("nobody pressed it"), || 7);
+        assert_eq!(ended.expect("there are sockets"), 7);
+    }
 
     #[test]
     fn an_interrupt_says_how_far_the_command_came() {

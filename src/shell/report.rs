@@ -9,7 +9,7 @@ use logkv::fs::StoreFile;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::failure::Failure;
-use super::grid::hang;
+use super::grid::{clip, hang};
 use super::style::{Look, hue};
 use super::words::visible;
 
@@ -40,11 +40,14 @@ pub fn write_failure(failure: &Failure, line: &[u8], place: &Place, look: &Look)
     if let Some(span) = &failure.span
         && !line.is_empty()
     {
-        let (shown, caret) = caret(line, span, look.width);
+        let (shown, caret) = caret(line, span, look);
         text.push_str(&format!("  {shown}\n  {}\n", look.paint(caret, hue::BAD)));
     }
     if let Some(hint) = &failure.hint {
-        let hint = broken(hint, "hint: ".len(), width);
+        // A usage says what repeats; any other hint may name a key.
+        let is_usage = hint.starts_with("usage: ");
+        let hint = if is_usage { hint.replace('…', look.ellipsis()) } else { hint.clone() };
+        let hint = broken(&hint, "hint: ".len(), width);
         text.push_str(&format!("{} {hint}\n", look.paint("hint:", hue::HEAD)));
     }
     to_stderr(&text);
@@ -74,35 +77,32 @@ fn to_stderr(text: &str) {
 }
 
 /// The part of `line` around `span` that fits `width` columns, and a line of carets to go below it.
-fn caret(line: &[u8], span: &Range<usize>, width: usize) -> (String, String) {
+fn caret(line: &[u8], span: &Range<usize>, look: &Look) -> (String, String) {
     const INDENT: usize = 2;
     const CARETS_MAX: usize = 40;
-    let room = width.saturating_sub(INDENT + 1).max(CARETS_MAX / 2);
+    let ellipsis = look.ellipsis();
+    let room = look.width.saturating_sub(INDENT + 1).max(CARETS_MAX / 2);
     let start = span.start.min(line.len());
     let end = span.end.clamp(start, line.len());
     let [before, under, after] = [&line[..start], &line[start..end], &line[end..]].map(visible);
-    let under = clip_end(&under, CARETS_MAX.min(room / 2));
-    let before = clip_start(&before, (room - under.width()) * 2 / 3);
-    let after = clip_end(&after, room - under.width() - before.width());
+    let under = clip(&under, CARETS_MAX.min(room / 2), ellipsis);
+    let before = clip_start(&before, (room - under.width()) * 2 / 3, ellipsis);
+    let after = clip(&after, room - under.width() - before.width(), ellipsis);
     let carets = "^".repeat(under.width().max(1));
     (format!("{before}{under}{after}"), format!("{}{carets}", " ".repeat(before.width())))
 }
 
-fn clip_end(text: &str, width: usize) -> String {
-    super::grid::clip(text, width, "…")
-}
-
-fn clip_start(text: &str, width: usize) -> String {
+fn clip_start(text: &str, width: usize, ellipsis: &str) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
-    let mut used = "…".width();
+    let mut used = ellipsis.width();
     let kept = text.char_indices().rev().take_while(|(_, c)| {
         used += c.width().unwrap_or(0);
         used <= width
     });
     let start = kept.last().map_or(text.len(), |(at, _)| at);
-    format!("…{}", &text[start..])
+    format!("{ellipsis}{}", &text[start..])
 }
 
 /// What opening found that its user should know, a sentence each.
@@ -145,6 +145,20 @@ fn names(segments: &[logkv::SegmentId]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LOOK: Look = Look { color: false, ascii: false, width: 80 };
+
+    fn caret(line: &[u8], span: &Range<usize>, width: usize) -> (String, String) {
+        super::caret(line, span, &Look { width, ..LOOK })
+    }
+
+    #[test]
+    fn a_line_is_cut_with_what_ascii_has() {
+        let line = [b"a".repeat(500).as_slice(), b" HERE ", b"b".repeat(500).as_slice()].concat();
+        let (shown, carets) = super::caret(&line, &(501..505), &Look { ascii: true, width: 60, ..LOOK });
+        assert!(shown.is_ascii() && shown.starts_with("...") && shown.ends_with("..."), "{shown}");
+        assert_eq!(shown.find("HERE"), carets.find('^'));
+    }
 
     #[test]
     fn the_caret_stands_under_what_is_wrong_whatever_is_shown_before_it() {

@@ -13,6 +13,7 @@ use super::output::Output;
 use super::pipeline::Reply;
 use super::report::Place;
 use super::session::{Origin, Session, Timer};
+use super::units;
 use super::words::{Lexer, Style, open_quote, visible};
 
 /// Runs all lines of `input`, which errors call `name`. [`Outcome::Quit`] when a line says so.
@@ -122,6 +123,13 @@ impl Script {
             if self.input.is_at_end() {
                 return Ok(false);
             }
+            let (len, len_max) = (self.input.unread_len(), line_len_max(session.value_len_max));
+            if len > len_max {
+                // Named is the line that has no end.
+                self.number = self.next_number;
+                let len_max = units::bytes(len_max);
+                return Err(Failure::usage(format!("a command of more than {len_max} is not read")));
+            }
             self.fill(session)?;
         }
         Ok(true)
@@ -141,6 +149,15 @@ impl Script {
         }
         self.input.fill().map_err(failed)
     }
+}
+
+/// The longest command that is read, in bytes: a record with each byte of it escaped, and some more for names and flags.
+/// Without a limit a line without an end would take all memory.
+fn line_len_max(value_len_max: u64) -> u64 {
+    const ESCAPE_LEN: u64 = 4;
+    const KEY_LEN_MAX: u64 = 65_535;
+    const REST_LEN: u64 = 1 << 20;
+    value_len_max.saturating_add(KEY_LEN_MAX).saturating_mul(ESCAPE_LEN).saturating_add(REST_LEN)
 }
 
 /// Shows the lines of a command before its result; on a terminal without the bytes that would drive it.

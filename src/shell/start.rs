@@ -115,7 +115,7 @@ fn forgotten_batch(session: &mut Session) {
     if let Some(transaction) = session.transaction.take().filter(|transaction| transaction.len() > 0) {
         let changes = super::units::count(transaction.len() as u64, "change");
         let failure = Failure::command(format!("the batch was not committed; {changes} forgotten"));
-        session.fail(&failure, b"", &Place::Nowhere);
+        session.fail(&failure, b"", &transaction.begun.unwrap_or(Place::Nowhere));
     }
 }
 

@@ -5,11 +5,15 @@ use std::ops::Bound;
 
 use logkv::Batch;
 
+use super::report::Place;
+
 /// Puts and deletes that wait for `commit`; the last word on a key wins.
 #[derive(Debug, Default)]
 pub struct Transaction {
     /// `None` deletes the key.
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Where it was begun.
+    pub begun: Option<Place>,
 }
 
 impl Transaction {

@@ -145,3 +145,41 @@ fn bytes_that_are_no_text_go_in_and_out_by_every_way() {
     fs::write(transcript.path("script"), b"put \xff\0 \xfe\0\nget \xff\0\n").expect("a file can be written");
     assert_eq!(run(&[b"-m", b"raw", b"d", b"-f", b"script"]), b"\xfe\0");
 }
+
+#[test]
+fn a_forgotten_batch_is_named_by_the_line_that_began_it() {
+    let transcript = Transcript::new();
+    fs::write(transcript.path("script"), "count\nbegin\nput a 1\n").expect("a script");
+    let output = transcript.command(&["d", "-f", "script"]).output().expect("it runs");
+    let told = "script:2: error: the batch was not committed; 1 change forgotten\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), told);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_line_without_an_end_is_given_up_at_four_times_the_longest_record() {
+    let transcript = Transcript::new();
+    let zeros = fs::File::open("/dev/zero").expect("there are zeros");
+    let mut command = transcript.command(&["--value-limit", "1KiB", "d"]);
+    let output = command.stdin(zeros).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("-:1: error: a command of more than ") && said.len() < 100, "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    // A quote that is never closed goes on over all lines.
+    let text = [b"count\nput k 'x".as_slice(), &b"0123456789\n".repeat(200_000)].concat();
+    fs::write(transcript.path("script"), text).expect("a script");
+    let output = transcript.command(&["--value-limit", "1KiB", "d", "-f", "script"]).output();
+    let said = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();
+    assert!(said.contains("error: a command of more than "), "{said}");
+}
+
+#[test]
+fn the_segments_of_a_fresh_store_are_none_and_that_is_said_to_people_alone() {
+    let transcript = Transcript::new();
+    for (mode, said) in
+        [("table", "no segments yet: the first write makes one\n"), ("plain", ""), ("json", "")]
+    {
+        let output = transcript.command(&["-m", mode, "d", "-c", "segments"]).output().expect("it runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), said);
+    }
+}

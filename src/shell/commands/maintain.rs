@@ -35,7 +35,7 @@ pub const COMPACT: Command = Command {
         Example { line: "compact 3 4 --step", does: "goes step by step, each with what a crash would leave" },
     ],
     flags: compact::FLAGS,
-    args: &[ArgKind::Segment],
+    args: &[ArgKind::Sealed],
     arity: Arity::at_least(0),
     needs: Needs::Store,
     run: compact::run,

@@ -25,7 +25,9 @@ pub const SEGMENTS: Command = Command {
            Due is what compact would take, and why: its dead share or bytes, that it is small and has \
            such neighbours, or that it goes along with a neighbour. A sealed segment has a hint, which \
            makes opening fast; one that is missing is made again. \
-           Modes plain and json say dead_share, dead_bytes, small or neighbour; all lengths are bytes.",
+           Mode plain has segment, state, bytes, base_seq, records, live, live_bytes, dead_bytes, tombstones, \
+           tombstone_bytes, created_ms, hint and due, separated by tabs; mode json the same names. There, due is \
+           dead_share, dead_bytes, small or neighbour.",
     examples: &[Example { line: "segments", does: "lists the segments" }],
     flags: &[],
     args: &[],
@@ -62,6 +64,9 @@ fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failur
         }
     }
     table.write(&mut session.out)?;
+    if segments.is_empty() && session.out.is_table() {
+        writeln!(session.out, "no segments yet: the first write makes one")?;
+    }
     Ok(Outcome::Done)
 }
 
@@ -174,6 +179,13 @@ fn cells(segment: &SegmentStats, due: Option<Due>, look: Look) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_help_names_all_fields_in_their_order() {
+        let segment = segment(1, 0, 0);
+        let names = fields(&segment).map(|(name, _)| name).join(", ");
+        assert!(SEGMENTS.help.contains(&format!("segment, state, {names}, hint and due")), "{names}");
+    }
 
     use logkv::{CompactionRun, SegmentId, Seqno};
 

@@ -7,14 +7,15 @@ use rustyline::completion::Candidate;
 
 use super::spot::{Role, Spot};
 use crate::shell::command::{self, ArgKind, Flag, Group, Takes};
+use crate::shell::style::Look;
 use crate::shell::words::{self, Style};
 
 /// Where live keys and segments come from.
 pub trait Source {
     /// Live keys that start with `prefix`, the first of them in key order, and how many more there are.
     fn keys(&self, prefix: &[u8]) -> (Vec<Vec<u8>>, More);
-    /// The numbers of the segments.
-    fn segments(&self) -> Vec<u64>;
+    /// The numbers of the segments, each with whether it is sealed.
+    fn segments(&self) -> Vec<(u64, bool)>;
 }
 
 /// How many candidates are not listed.
@@ -51,21 +52,23 @@ impl Choice {
 }
 
 /// What the word at the end of `line` can become, and where in the line that word starts.
-pub fn complete(line: &str, source: &dyn Source) -> (usize, Vec<Choice>) {
+pub fn complete(line: &str, source: &dyn Source, look: &Look) -> (usize, Vec<Choice>) {
     let spot = Spot::at_end(line);
     let choices = match spot.role {
         Role::Command => commands(&spot.bytes),
         Role::Flag => flags(&spot),
         Role::FlagValue(flag) => match flag.takes {
-            Takes::Key | Takes::Glob => keys(&spot, source),
+            Takes::Key | Takes::Glob => keys(&spot, source, look.ellipsis()),
             Takes::File => files(&spot),
             Takes::Enum(allowed) => one_of(&spot.bytes, allowed),
             Takes::Nothing | Takes::Number => Vec::new(),
         },
         Role::Argument(_, Some(kind)) => match kind {
-            ArgKind::Key | ArgKind::Glob => keys(&spot, source),
-            ArgKind::Segment => {
-                let numbers: Vec<_> = source.segments().iter().map(u64::to_string).collect();
+            ArgKind::Key | ArgKind::Glob => keys(&spot, source, look.ellipsis()),
+            ArgKind::Segment | ArgKind::Sealed => {
+                let segments = source.segments().into_iter();
+                let offered = segments.filter(|&(_, is_sealed)| is_sealed || kind == ArgKind::Segment);
+                let numbers: Vec<_> = offered.map(|(id, _)| id.to_string()).collect();
                 one_of(&spot.bytes, numbers.iter().map(String::as_str))
             }
             ArgKind::File => files(&spot),
@@ -117,13 +120,13 @@ fn one_of<'a>(typed: &[u8], allowed: impl IntoIterator<Item = impl AsRef<str> + 
     allowed.map(|word| Choice::word(word.as_ref())).collect()
 }
 
-fn keys(spot: &Spot, source: &dyn Source) -> Vec<Choice> {
+fn keys(spot: &Spot, source: &dyn Source, ellipsis: &str) -> Vec<Choice> {
     let (keys, more) = source.keys(&spot.bytes);
     let mut choices = quoted(spot, keys.into_iter().map(|key| (key, true)).collect());
     let note = match more {
         More::Exactly(0) => None,
-        More::Exactly(count) => Some(format!("… {count} more")),
-        More::Above(count) => Some(format!("… more than {count} more")),
+        More::Exactly(count) => Some(format!("{ellipsis} {count} more")),
+        More::Above(count) => Some(format!("{ellipsis} more than {count} more")),
     };
     if let (Some(shown), Some(first)) = (note, choices.first()) {
         // It stands for the first key, so that it changes nothing about what all have in common.
@@ -179,6 +182,8 @@ fn quoted(spot: &Spot, words: Vec<(Vec<u8>, bool)>) -> Vec<Choice> {
 mod tests {
     use super::*;
 
+    const LOOK: Look = Look { color: false, ascii: false, width: 80 };
+
     struct Keys(&'static [&'static str]);
 
     impl Source for Keys {
@@ -190,13 +195,13 @@ mod tests {
             (keys, More::Exactly(more))
         }
 
-        fn segments(&self) -> Vec<u64> {
-            vec![1, 2, 10]
+        fn segments(&self) -> Vec<(u64, bool)> {
+            vec![(1, true), (2, true), (10, false)]
         }
     }
 
     fn offered(line: &str, keys: &'static [&'static str]) -> (usize, Vec<String>) {
-        let (start, choices) = complete(line, &Keys(keys));
+        let (start, choices) = complete(line, &Keys(keys), &LOOK);
         (start, choices.into_iter().map(|choice| choice.inserted).collect())
     }
 
@@ -217,6 +222,12 @@ mod tests {
         assert!(!offered("dump-segment 1 --hex --", &[]).1.contains(&"--hex ".to_owned()));
         assert_eq!(offered("dump-segment 1 --only t", &[]), (22, vec!["tomb ".to_owned()]));
         assert_eq!(offered("dump-segment 1", &[]), (13, vec!["1 ".to_owned(), "10 ".to_owned()]));
+    }
+
+    #[test]
+    fn a_segment_that_is_written_to_is_not_offered_to_be_compacted() {
+        assert_eq!(offered("compact 1", &[]), (8, vec!["1 ".to_owned()]));
+        assert_eq!(offered("verify 1", &[]), (7, vec!["1 ".to_owned(), "10 ".to_owned()]));
     }
 
     #[test]
@@ -242,10 +253,13 @@ mod tests {
     #[test]
     fn a_list_that_is_cut_says_how_many_keys_are_missing() {
         let names: Vec<&'static str> = (0..205).map(|n| &*format!("key{n:03}").leak()).collect();
-        let (_, choices) = complete("get k", &Keys(names.leak()));
+        let names = names.leak();
+        let (_, choices) = complete("get k", &Keys(names), &LOOK);
         assert_eq!(choices.len(), CHOICES_MAX + 1);
         assert_eq!(choices[CHOICES_MAX].shown, "… 5 more");
         assert_eq!(choices[CHOICES_MAX].inserted, choices[0].inserted);
+        let (_, choices) = complete("get k", &Keys(names), &Look { ascii: true, ..LOOK });
+        assert_eq!(choices[CHOICES_MAX].shown, "... 5 more");
     }
 
     #[test]
@@ -254,7 +268,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("sub dir")).expect("a directory can be made");
         std::fs::write(dir.path().join("script"), b"").expect("a file can be made");
         let line = format!("read {}/s", dir.path().display());
-        let texts = complete(&line, &Keys(&[])).1;
+        let texts = complete(&line, &Keys(&[]), &LOOK).1;
         let base = dir.path().display();
         let inserted: Vec<_> = texts.iter().map(|choice| choice.inserted.as_str()).collect();
         assert_eq!(inserted, [format!("\"{base}/script\" "), format!("\"{base}/sub dir/")]);

@@ -87,7 +87,7 @@ fn placeholder(kind: ArgKind) -> String {
         ArgKind::Key => "KEY".to_owned(),
         ArgKind::Value => "VALUE".to_owned(),
         ArgKind::Glob => "PATTERN".to_owned(),
-        ArgKind::Segment => "SEG".to_owned(),
+        ArgKind::Segment | ArgKind::Sealed => "SEG".to_owned(),
         ArgKind::File => "FILE".to_owned(),
         ArgKind::Command => "COMMAND".to_owned(),
         ArgKind::Number => "N".to_owned(),

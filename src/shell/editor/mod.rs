@@ -11,7 +11,7 @@ mod spot;
 
 use std::borrow::Cow;
 
-use logkv::{Store, Visible};
+use logkv::{SegmentState, SegmentStats, Store, Visible};
 use rustyline::completion::Completer;
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -47,7 +47,7 @@ impl Completer for Assistant {
             // The word began in a line that can no longer be changed.
             return Ok((pos, Vec::new()));
         }
-        Ok(complete::complete(&line[..pos], &self.keys))
+        Ok(complete::complete(&line[..pos], &self.keys, &self.look))
     }
 }
 
@@ -110,8 +110,9 @@ impl Source for StoreKeys {
         (listed, more)
     }
 
-    fn segments(&self) -> Vec<u64> {
+    fn segments(&self) -> Vec<(u64, bool)> {
         let segments = self.0.as_ref().and_then(|store| store.segments().ok()).unwrap_or_default();
-        segments.iter().map(|segment| segment.id.0).collect()
+        let is_sealed = |segment: &SegmentStats| segment.state == SegmentState::Sealed;
+        segments.iter().map(|segment| (segment.id.0, is_sealed(segment))).collect()
     }
 }
