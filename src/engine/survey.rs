@@ -1,5 +1,6 @@
 //! Layer 6: the segments of a store in log order, as far as the files tell; no index, no lock, nothing written.
 
+use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,11 +8,12 @@ use std::sync::Arc;
 use super::catalog;
 use super::format::keydir_file::Covered;
 use super::format::manifest::{Extent, Manifest, SegmentLine};
-use super::format::segment_header::{Layout, SegmentHeader};
+use super::format::segment_header::{HeaderError, Layout, SegmentHeader};
 use super::fs::{Access, Directory, File, PathKind};
 use super::judge::Verdict;
 use super::location::{SegmentId, Seqno};
 use super::options::{Options, ReadWith};
+use super::segment::unsalted::{self, Told};
 use super::segment::{Home, Identity, Segment, file};
 use crate::error::{Error, Result};
 
@@ -22,6 +24,8 @@ pub(crate) struct Survey {
     manifest: Result<Manifest>,
     /// In log order.
     known: Vec<Known>,
+    /// Where each stands in that order.
+    places: HashMap<SegmentId, usize>,
     /// Whose the files are; `None` when MANIFEST cannot be read: then the segments' headers say the order, and hints nothing.
     home: Option<Home>,
     /// Those of the log whose files are not there.
@@ -36,6 +40,9 @@ pub(crate) struct Known {
     pub(crate) layout: Layout,
     /// What MANIFEST says of its length; `None` when it does not list it.
     pub(crate) extent: Option<Extent>,
+    /// A number that is greater than that of any of its records. `None` where nobody says: a segment that MANIFEST does not
+    /// list, such as a compaction's input or output, holds numbers that others hold, too.
+    pub(crate) seq_end: Option<Seqno>,
 }
 
 /// The directory at `path`, if it is there and may be trusted.
@@ -76,11 +83,18 @@ impl Survey {
         });
         let present = file::present(&*directory)?;
         let known: Vec<Known> = match &manifest {
-            Ok(manifest) => manifest.segments.iter().map(Known::listed).collect(),
+            Ok(manifest) => listed(manifest),
             Err(_) => by_headers(&*directory, &present),
         };
+        let present: HashSet<SegmentId> = present.into_iter().collect();
         let missing = known.iter().map(|known| known.id).filter(|id| !present.contains(id)).collect();
-        Ok(Self { directory, manifest, known, home, missing })
+        let mut survey = Self { directory, manifest, known, places: HashMap::new(), home, missing };
+        survey.note_places();
+        Ok(survey)
+    }
+
+    fn note_places(&mut self) {
+        self.places = self.known.iter().enumerate().map(|(at, known)| (known.id, at)).collect();
     }
 
     /// Takes in segment `id`, which MANIFEST may not list: then it stands where its numbers say. Whether it is known now.
@@ -90,8 +104,15 @@ impl Survey {
         {
             let at = self.known.partition_point(|known| known.base_seq <= orphan.base_seq);
             self.known.insert(at, orphan);
+            self.note_places();
         }
         self.get(id).is_some()
+    }
+
+    /// Takes those out for which `is_ours` is false.
+    pub(crate) fn retain(&mut self, is_ours: impl Fn(&Known) -> bool) {
+        self.known.retain(is_ours);
+        self.note_places();
     }
 
     /// Where the files are.
@@ -120,12 +141,12 @@ impl Survey {
 
     /// What is known of segment `id`.
     pub(crate) fn get(&self, id: SegmentId) -> Option<&Known> {
-        self.known.iter().find(|known| known.id == id)
+        self.places.get(&id).map(|&at| &self.known[at])
     }
 
     /// The segment after `id`.
     pub(crate) fn next(&self, id: SegmentId) -> Option<&Known> {
-        self.known.iter().skip_while(|known| known.id != id).nth(1)
+        self.known.get(self.places.get(&id)? + 1)
     }
 
     /// The segments of the log whose files are not there.
@@ -140,13 +161,13 @@ impl Survey {
 
     /// The segments after `id`, nearest first, without what is missing.
     pub(crate) fn later(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
-        let at = self.known.iter().position(|known| known.id == id).map_or(self.known.len(), |at| at + 1);
+        let at = self.places.get(&id).map_or(self.known.len(), |at| at + 1);
         self.known[at..].iter().filter_map(|known| self.open_known(known))
     }
 
     /// The segments before `id`, nearest first, without what is missing.
     pub(crate) fn earlier(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
-        let at = self.known.iter().position(|known| known.id == id).unwrap_or(0);
+        let at = self.places.get(&id).copied().unwrap_or(0);
         self.known[..at].iter().rev().filter_map(|known| self.open_known(known))
     }
 
@@ -188,7 +209,7 @@ impl Survey {
     pub(crate) fn open(&self, id: SegmentId, layout: Layout, limit: u64) -> Result<Segment> {
         let file = file::open(&*self.directory, id, Access::Read)?;
         let len = file::len(&*self.directory, id, &*file)?.min(limit);
-        self.segment(id, layout, &file, (len, 0))
+        self.segment(&Known { layout, ..self.known_or_not(id) }, &file, (len, 0))
     }
 
     /// What KEYDIR covers of a segment, at its place in the address space.
@@ -197,33 +218,41 @@ impl Survey {
     /// As [`Survey::open`].
     pub(crate) fn open_covered(&self, covered: &Covered) -> Result<Segment> {
         let file = file::open(&*self.directory, covered.id, Access::Read)?;
-        let layout = self.get(covered.id).map_or(Layout::current(0), |known| known.layout);
-        self.segment(covered.id, layout, &file, (covered.len, covered.first_page))
+        self.segment(&self.known_or_not(covered.id), &file, (covered.len, covered.first_page))
     }
 
-    /// The first `len` bytes of `file`, which is that of segment `id`.
+    /// What is known of segment `id`, even if that is nothing.
+    fn known_or_not(&self, id: SegmentId) -> Known {
+        let (base_seq, layout) = (Seqno(0), Layout::current(0));
+        let nothing = Known { id, base_seq, layout, extent: None, seq_end: None };
+        self.get(id).copied().unwrap_or(nothing)
+    }
+
+    /// The first `len` bytes of `file`, which is that of the segment that is `known`.
     ///
     /// # Errors
     /// What the operating system says.
     pub(crate) fn segment(
         &self,
-        id: SegmentId,
-        layout: Layout,
+        known: &Known,
         file: &Arc<dyn File>,
         (len, first_page): (u64, u32),
     ) -> Result<Segment> {
-        let base_seq = self.get(id).map_or(Seqno(0), |known| known.base_seq);
-        let seq_end = self.next(id).map_or(Seqno(u64::MAX), |next| next.base_seq);
+        let Known { id, base_seq, layout, .. } = *known;
+        let seq_end = known.seq_end.unwrap_or(Seqno(u64::MAX));
         let identity = Identity { id, base_seq, layout, created_ms: 0, seq_end, first_page };
         Segment::new(identity, &*self.directory, file, ReadWith::Pread, (len, len))
     }
 }
 
-impl Known {
-    fn listed(line: &SegmentLine) -> Self {
+/// The segments that MANIFEST lists.
+fn listed(manifest: &Manifest) -> Vec<Known> {
+    let ends = manifest.segments.iter().skip(1).map(|next| Some(next.base_seq)).chain([None]);
+    let known = |(line, seq_end): (&SegmentLine, _)| {
         let SegmentLine { id, base_seq, layout, extent } = *line;
-        Self { id, base_seq, layout, extent: Some(extent) }
-    }
+        Known { id, base_seq, layout, extent: Some(extent), seq_end }
+    };
+    manifest.segments.iter().zip(ends).map(known).collect()
 }
 
 /// The segments that say where they stand, in the order of their numbers, which grow along the log.
@@ -233,9 +262,19 @@ fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Vec<Known> {
     known
 }
 
+/// What a segment that no MANIFEST lists says of itself: in its header, or, where that is damaged, by its records.
 fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Option<Known> {
-    let header = SegmentHeader::decode(&header_bytes(directory, id).ok()?).ok()?;
-    Some(Known { id, base_seq: header.base_seq, layout: header.layout, extent: None })
+    let (base_seq, layout) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
+        Ok(header) => (header.base_seq, header.layout),
+        Err(HeaderError::Unsupported(_)) => return None,
+        Err(HeaderError::Damaged(_)) => {
+            let told = unsalted::told_by_records(directory, id);
+            let told = told.inspect_err(|error| tracing::warn!(segment = id.0, %error, "it cannot be read"));
+            let Told { salt, base_seq } = told.ok()??;
+            (base_seq, Layout::current(salt))
+        }
+    };
+    Some(Known { id, base_seq, layout, extent: None, seq_end: None })
 }
 
 fn header_bytes(directory: &dyn Directory, id: SegmentId) -> Result<Vec<u8>> {

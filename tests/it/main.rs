@@ -26,6 +26,7 @@ mod readers;
 mod readme;
 mod recovery;
 mod repair;
+mod salvage;
 mod shell;
 mod shell_compact;
 mod shell_dump;

@@ -15,7 +15,7 @@ use crate::common::{
 };
 
 /// All that a verification of the store at `dir` says.
-fn verified(dir: &Path) -> (VerifyReport, Vec<Finding>) {
+pub(crate) fn verified(dir: &Path) -> (VerifyReport, Vec<Finding>) {
     verified_some(dir, &[]).expect("it can be looked at")
 }
 

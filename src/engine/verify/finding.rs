@@ -132,6 +132,12 @@ pub enum Fault {
     /// A segment that MANIFEST does not list.
     #[error("MANIFEST does not list it: the next open for writing removes it, if it is this store's")]
     Orphan,
+    /// A segment that was just begun, in a log without MANIFEST.
+    #[error("it holds no record")]
+    Empty,
+    /// A segment of a log without MANIFEST that tells nothing of itself.
+    #[error("neither its header nor two records of it tell how it is to be read: all of it is lost")]
+    Unknown,
     /// Left by an interrupted replacement of a file.
     #[error("an interrupted replacement left it; the next one removes it")]
     Leftover,
@@ -145,9 +151,13 @@ impl Fault {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Stale | Self::Torn | Self::Surplus | Self::Orphan | Self::Leftover | Self::NotCompared => {
-                Severity::Note
-            }
+            Self::Stale
+            | Self::Torn
+            | Self::Surplus
+            | Self::Orphan
+            | Self::Empty
+            | Self::Leftover
+            | Self::NotCompared => Severity::Note,
             Self::DerivedDamaged
             | Self::HintRow(_)
             | Self::HintFilter(_)
@@ -157,6 +167,7 @@ impl Fault {
             Self::Manifest(_)
             | Self::Missing
             | Self::Unreadable(_)
+            | Self::Unknown
             | Self::Header(_)
             | Self::Disagree { .. }
             | Self::Unsupported(_)

@@ -38,9 +38,8 @@ fn is_about(described: &Described, home: &Home, segment: &Segment, len: u64) -> 
 
 /// Where the hint says something else than the records. What it says of damaged ones cannot be checked.
 fn differs(bytes: &[u8], checked: &Checked, scanned: &Scanned) -> Option<Fault> {
-    let is_damaged = |row: &Row| scanned.damaged.iter().any(|range| range.contains(&row.at));
     let said = bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode).enumerate();
-    let mut said = said.filter(|(_, row)| !is_damaged(row));
+    let mut said = said.filter(|(_, row)| !scanned.is_damaged(row.at));
     let mut held = scanned.sorted.rows.iter();
     let filter = &bytes[checked.filter.clone()];
     loop {
