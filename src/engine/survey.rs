@@ -14,7 +14,7 @@ use super::judge::Verdict;
 use super::location::{SegmentId, Seqno};
 use super::options::{Options, ReadWith};
 use super::segment::unsalted::{self, Told};
-use super::segment::{Home, Identity, Segment, file};
+use super::segment::{Bodies, Home, Identity, Scanner, Segment, Step, file};
 use crate::error::{Error, Result};
 
 /// The log's segments, and what is known of each.
@@ -37,6 +37,8 @@ pub(crate) struct Survey {
 pub(crate) struct Known {
     pub(crate) id: SegmentId,
     pub(crate) base_seq: Seqno,
+    /// Whether that is where its numbers begin, and not that of a record which others may have stood before.
+    pub(crate) has_base_seq: bool,
     pub(crate) layout: Layout,
     /// What MANIFEST says of its length; `None` when it does not list it.
     pub(crate) extent: Option<Extent>,
@@ -118,6 +120,15 @@ impl Survey {
     /// Where the files are.
     pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
         &self.directory
+    }
+
+    /// The segments that MANIFEST does not list because it is an old one.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn newer(&self) -> Result<Vec<SegmentId>> {
+        let Ok(manifest) = &self.manifest else { return Ok(Vec::new()) };
+        newer(&*self.directory, manifest, &file::present(&*self.directory)?)
     }
 
     /// What MANIFEST says, or why it cannot be read.
@@ -224,7 +235,7 @@ impl Survey {
     /// What is known of segment `id`, even if that is nothing.
     fn known_or_not(&self, id: SegmentId) -> Known {
         let (base_seq, layout) = (Seqno(0), Layout::current(0));
-        let nothing = Known { id, base_seq, layout, extent: None, seq_end: None };
+        let nothing = Known { id, base_seq, has_base_seq: false, layout, extent: None, seq_end: None };
         self.get(id).copied().unwrap_or(nothing)
     }
 
@@ -239,10 +250,54 @@ impl Survey {
         (len, first_page): (u64, u32),
     ) -> Result<Segment> {
         let Known { id, base_seq, layout, .. } = *known;
+        let base_seq = if known.has_base_seq { base_seq } else { Seqno(1) };
         let seq_end = known.seq_end.unwrap_or(Seqno(u64::MAX));
         let identity = Identity { id, base_seq, layout, created_ms: 0, seq_end, first_page };
         Segment::new(identity, &*self.directory, file, ReadWith::Pread, (len, len))
     }
+}
+
+/// The segments that are `present`, that this store's MANIFEST does not list, and that hold numbers which it has not given out
+/// yet: then it is an old one, put back. An interrupted roll leaves a segment without a record, and a compaction one with old
+/// numbers.
+pub(crate) fn newer(
+    directory: &dyn Directory,
+    manifest: &Manifest,
+    present: &[SegmentId],
+) -> Result<Vec<SegmentId>> {
+    let listed: HashSet<SegmentId> = manifest.segments.iter().map(|line| line.id).collect();
+    let mut newer = Vec::new();
+    for &id in present.iter().filter(|id| !listed.contains(id)) {
+        let Ok(header) = header_bytes(directory, id).map(|bytes| SegmentHeader::decode(&bytes)) else {
+            continue;
+        };
+        let is_ours = |header: &SegmentHeader| header.store == manifest.store && header.segment == id;
+        if let Some(header) =
+            header.ok().filter(is_ours).filter(|header| header.base_seq >= manifest.next_seq)
+            && holds_a_record(directory, &header)?
+        {
+            newer.push(id);
+        }
+    }
+    newer.sort_unstable();
+    Ok(newer)
+}
+
+fn holds_a_record(directory: &dyn Directory, header: &SegmentHeader) -> Result<bool> {
+    let SegmentHeader { segment: id, base_seq, layout, created_ms, .. } = *header;
+    let file = file::open(directory, id, Access::Read)?;
+    let len = file::len(directory, id, &*file)?;
+    let identity = Identity { id, base_seq, layout, created_ms, seq_end: Seqno(u64::MAX), first_page: 0 };
+    let segment = Segment::new(identity, directory, &file, ReadWith::Pread, (len, len))?;
+    let mut scanner = Scanner::new(&segment, Bodies::Checked);
+    while let Some(step) = scanner.next()? {
+        match step {
+            Step::Record(record) if record.damage.is_none() => return Ok(true),
+            Step::Record(_) => {}
+            Step::Bad { .. } => drop(scanner.resync()?),
+        }
+    }
+    Ok(false)
 }
 
 /// The segments that MANIFEST lists.
@@ -250,7 +305,7 @@ fn listed(manifest: &Manifest) -> Vec<Known> {
     let ends = manifest.segments.iter().skip(1).map(|next| Some(next.base_seq)).chain([None]);
     let known = |(line, seq_end): (&SegmentLine, _)| {
         let SegmentLine { id, base_seq, layout, extent } = *line;
-        Known { id, base_seq, layout, extent: Some(extent), seq_end }
+        Known { id, base_seq, has_base_seq: true, layout, extent: Some(extent), seq_end }
     };
     manifest.segments.iter().zip(ends).map(known).collect()
 }
@@ -264,17 +319,17 @@ fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Vec<Known> {
 
 /// What a segment that no MANIFEST lists says of itself: in its header, or, where that is damaged, by its records.
 fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Option<Known> {
-    let (base_seq, layout) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
-        Ok(header) => (header.base_seq, header.layout),
+    let (base_seq, layout, has_header) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
+        Ok(header) => (header.base_seq, header.layout, true),
         Err(HeaderError::Unsupported(_)) => return None,
         Err(HeaderError::Damaged(_)) => {
             let told = unsalted::told_by_records(directory, id);
             let told = told.inspect_err(|error| tracing::warn!(segment = id.0, %error, "it cannot be read"));
-            let Told { salt, base_seq } = told.ok()??;
-            (base_seq, Layout::current(salt))
+            let Told { salt, first_seq } = told.ok()??;
+            (first_seq, Layout::current(salt), false)
         }
     };
-    Some(Known { id, base_seq, layout, extent: None, seq_end: None })
+    Some(Known { id, base_seq, has_base_seq: has_header, layout, extent: None, seq_end: None })
 }
 
 fn header_bytes(directory: &dyn Directory, id: SegmentId) -> Result<Vec<u8>> {

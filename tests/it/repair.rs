@@ -6,7 +6,6 @@ use std::path::Path;
 
 use logkv::inspect::{self, Item, Range};
 use logkv::repair::{self, Now, Reason, RepairReport};
-use logkv::verify;
 use logkv::{Compact, Error, SegmentId, Store, Sync};
 use tempfile::TempDir;
 
@@ -15,6 +14,7 @@ use crate::common::{
     small_store,
 };
 use crate::salvage::{map_of, survivors, written};
+use crate::verify::verified;
 
 /// Repairs the store at `dir` into a new directory; what was made verifies.
 pub(crate) fn repaired(dir: &Path) -> (TempDir, RepairReport) {
@@ -25,8 +25,8 @@ pub(crate) fn repaired(dir: &Path) -> (TempDir, RepairReport) {
     let mut after = files(dir);
     after.retain(|file| before.contains(file) || file.0 != "LOCK");
     assert!(after == before, "the old store stays as it is");
-    let verified = verify::store(to.path(), &quick(), &[], &mut |_| ControlFlow::Continue(()));
-    assert!(verified.expect("it is a store").is_intact());
+    let (verdict, findings) = verified(to.path());
+    assert!(verdict.is_intact(), "{findings:?} {report:?}");
     (to, report)
 }
 

@@ -9,11 +9,12 @@ use logkv::fs::StoreFile;
 use logkv::inspect::{self, Item, Kind, Range};
 use logkv::repair::RepairReport;
 use logkv::verify::Fault;
-use logkv::{Batch, Compact, Options, SegmentId, Store};
+use logkv::{Batch, Compact, Error, Options, SegmentId, Store};
 use tempfile::TempDir;
 
 use crate::common::{
-    Map, Random, contents, copy_of, files, open, quick, remove_derived, scratch, segment_path, small_store,
+    Map, Random, contents, copy_of, files, hint_path, open, quick, remove_derived, scratch, segment_path,
+    small_store,
 };
 use crate::repair::repaired;
 use crate::verify::verified;
@@ -301,7 +302,7 @@ fn whatever_is_damaged_the_repaired_store_holds_what_is_left_and_all_else_is_tol
         let (to, report) = repaired(wreck.dir.path());
         assert_eq!(contents(&open(to.path())), expected, "{:?} {report:?}", wreck.segments);
         let numbers: BTreeSet<u64> = left.iter().map(|(_, record)| record.seq).collect();
-        assert_eq!(report.record_count, numbers.len() as u64, "{report:?}");
+        assert_eq!(report.record_count, numbers.len() as u64, "{numbers:?} {report:?}");
         wreck.check_given_up(&whole, &report);
     }
 }
@@ -381,4 +382,59 @@ fn a_listed_segment_that_another_store_has_taken_the_place_of_is_given_up() {
     let (to, report) = repaired(dir.path());
     assert!(report.given_up.iter().any(|part| part.segment == SegmentId(1)), "{report:?}");
     assert_eq!(contents(&open(to.path())).len(), 2, "two and four");
+}
+
+#[test]
+fn an_old_manifest_is_found_out_and_what_it_does_not_know_is_kept_by_a_repair() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("old", "1").expect("a put");
+    store.close().expect("closes");
+    let manifest = fs::read(dir.path().join("MANIFEST")).expect("MANIFEST");
+    let store = open(dir.path());
+    for n in 0..3 {
+        store.put(format!("new {n}"), "2").expect("a put");
+        store.rotate().expect("rotates");
+    }
+    store.put("newest", "3").expect("a put");
+    let expected = contents(&store);
+    store.close().expect("closes");
+    fs::write(dir.path().join("MANIFEST"), manifest).expect("the old one");
+    let before = files(dir.path());
+    let opened = Store::open_with(dir.path(), quick());
+    assert!(matches!(opened, Err(Error::ManifestDamaged { .. })), "{opened:?}");
+    let (report, findings) = verified(dir.path());
+    let newer = findings.iter().filter(|found| found.fault == Fault::Newer).count();
+    assert!(!report.is_intact() && newer == 3, "{findings:?}");
+    let (to, report) = repaired(dir.path());
+    assert_eq!((contents(&open(to.path())), report.given_up.len()), (expected, 0), "{report:?}");
+    let mut after = files(dir.path());
+    after.retain(|file| before.contains(file) || file.0 != "LOCK");
+    assert!(after == before, "nothing of it was removed");
+}
+
+#[test]
+fn a_hint_that_its_writer_died_with_is_a_note() {
+    let dir = small_store();
+    open(dir.path()).close().expect("closes");
+    let hint = hint_path(dir.path(), 1);
+    let mut bytes = fs::read(&hint).expect("a hint");
+    bytes[..80].fill(0);
+    fs::write(&hint, &bytes[..bytes.len() - 3]).expect("what was written by then");
+    let (report, findings) = verified(dir.path());
+    assert!(report.is_intact() && findings.len() == 1, "{findings:?}");
+    assert_eq!(findings[0].fault, Fault::Unfinished);
+}
+
+#[test]
+fn options_that_cannot_be_read_and_files_of_others_are_left_out_by_name() {
+    let dir = small_store();
+    std::os::unix::fs::symlink("elsewhere", dir.path().join("logkv.toml")).expect("a link");
+    fs::write(dir.path().join("notes.txt"), "mine").expect("a file");
+    let go_on = &mut |_| std::ops::ControlFlow::Continue(());
+    let to = scratch();
+    let report = logkv::repair::copy(dir.path(), to.path(), &quick(), go_on).expect("repairs");
+    assert!(report.options_lost.is_some());
+    assert_eq!(report.strangers, ["notes.txt"]);
+    assert_eq!(report.record_count, 6);
 }

@@ -138,6 +138,9 @@ impl<'a> Repair<'a> {
         let mut repair =
             Self { survey, store, hash_seed, options, observe, done_len: 0, total_len: 0, report };
         repair.take_in_unlisted()?;
+        let names = repair.survey.directory().names().map_err(Error::io("read", path))?;
+        repair.report.strangers = names.into_iter().filter(|name| StoreFile::parse(name).is_none()).collect();
+        repair.report.strangers.sort_unstable();
         let known = repair.survey.known().iter();
         let total_len: u64 = known.filter_map(|known| repair.survey.file_len(known.id).ok()).sum();
         // Read to be looked through, and then to be copied.
@@ -146,13 +149,14 @@ impl<'a> Repair<'a> {
     }
 
     /// What is missing may be in a segment that MANIFEST does not list: one that compaction was about to put in its place, or had
-    /// put aside, or one whose file was given another name. Without a MANIFEST all are such.
+    /// put aside, one whose file was given another name, or one that is younger than MANIFEST. Without a MANIFEST all are such.
     fn take_in_unlisted(&mut self) -> Result<()> {
         let is_lost = self.report.manifest_lost.is_some();
-        if !is_lost && self.survey.missing().is_empty() {
-            return Ok(());
-        }
-        let mut unlisted = file::present(&**self.survey.directory())?;
+        // Of an old MANIFEST that still finds all that it lists, what came after it is enough.
+        let mut unlisted = match is_lost || !self.survey.missing().is_empty() {
+            true => file::present(&**self.survey.directory())?,
+            false => self.survey.newer()?,
+        };
         unlisted.retain(|id| is_lost || self.survey.get(*id).is_none());
         unlisted.sort_unstable();
         let mut found_again = HashSet::new();

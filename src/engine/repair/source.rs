@@ -11,7 +11,7 @@ use super::walk::{Intact, Part, walk};
 use crate::engine::format::hint::{self as hint_format, ROW_LEN, Row};
 use crate::engine::format::key_hash;
 use crate::engine::format::manifest::{Extent, SegmentLine};
-use crate::engine::format::record::{KEY_LEN_MAX, Kind, encoded_len};
+use crate::engine::format::record::{KEY_LEN_MAX, Kind, LEN_MIN, encoded_len};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
 use crate::engine::fs::{Access, File};
 use crate::engine::location::{SegmentId, Seqno};
@@ -38,6 +38,8 @@ pub(super) struct Source {
 struct Look {
     first: Option<Seqno>,
     last: Option<Seqno>,
+    /// Where the last one ends.
+    behind: u64,
     record_count: u64,
     given_up: Vec<GivenUp>,
     /// Whether the batch of the last intact record goes on.
@@ -105,6 +107,8 @@ impl Repair<'_> {
         let first = look.first.unwrap_or(known.base_seq);
         let seqs = first..look.last.map_or(first, |last| last.plus(1));
         let record_count = look.record_count;
+        // The numbers of what a compaction kept have gaps: how many records fit says nothing of the last one's.
+        let seq_end = seq_end.max(seqs.end.plus((file_len - look.behind) / LEN_MIN));
         Ok(Some(Source { known, end, seqs, record_count, is_whole, seq_end }))
     }
 
@@ -191,7 +195,7 @@ impl Repair<'_> {
             return;
         }
         let mut by_part: Vec<Vec<Row>> = vec![Vec::new(); given_up.len()];
-        for row in bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode) {
+        for row in bytes[checked.rows].chunks_exact(ROW_LEN).map(Row::decode) {
             // They come by key, and the parts in file order.
             let part = given_up.partition_point(|part| part.range.end <= row.at);
             if given_up.get(part).is_some_and(|part| part.range.contains(&row.at)) {
@@ -219,7 +223,7 @@ impl Repair<'_> {
         let Some(SegmentHeader { segment, base_seq, layout, .. }) = header else { return known };
         let listed = self.survey.get(segment).filter(|listed| listed.layout == layout);
         let (extent, seq_end) = listed.map_or((None, None), |listed| (listed.extent, listed.seq_end));
-        Known { id: known.id, base_seq, layout, extent, seq_end }
+        Known { id: known.id, base_seq, has_base_seq: true, layout, extent, seq_end }
     }
 
     /// Where the last whole batch ends, whatever stands before it: opening would cut the log at the first hole that nothing
@@ -243,7 +247,8 @@ impl Repair<'_> {
 }
 
 impl Look {
-    fn take(&mut self, Intact { seq, goes_on, is_mended, .. }: Intact) {
+    fn take(&mut self, Intact { seq, at, len, goes_on, is_mended }: Intact) {
+        self.behind = at + len;
         self.first.get_or_insert(seq);
         self.last = Some(seq);
         self.record_count += 1;

@@ -1,5 +1,6 @@
 //! The repaired store, while it is made.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::Repair;
@@ -154,7 +155,7 @@ impl Repair<'_> {
     }
 
     /// Makes a store of the new directory: until then it is none.
-    pub(super) fn commit(&self, target: &Target, next_seq: Seqno) -> Result<()> {
+    pub(super) fn commit(&mut self, target: &Target, next_seq: Seqno) -> Result<()> {
         let directory = &*target.directory;
         self.take_options(directory)?;
         let path = || directory.path(StoreFile::Manifest);
@@ -171,11 +172,18 @@ impl Repair<'_> {
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
     }
 
-    /// The user's options go along.
-    fn take_options(&self, to: &dyn Directory) -> Result<()> {
+    /// The user's options go along; that they cannot be read is no reason to repair nothing.
+    fn take_options(&mut self, to: &dyn Directory) -> Result<()> {
         let name = StoreFile::Config;
-        let Ok(file) = self.survey.directory().open(name, Access::Read) else { return Ok(()) };
-        let bytes = catalog::text(&*file).map_err(Error::io("read", self.survey.directory().path(name)))?;
+        let bytes =
+            match self.survey.directory().open(name, Access::Read).and_then(|file| catalog::text(&*file)) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => {
+                    self.report.options_lost = Some(error.to_string());
+                    return Ok(());
+                }
+            };
         let path = || to.path(name);
         let file = to.open(name, Access::Create).map_err(Error::io("create", path()))?;
         write_all_at(&*file, &bytes, 0).map_err(Error::io("write", path()))?;

@@ -19,15 +19,15 @@ const LEN_READ_MAX: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) salt: u32,
-    /// Not more than the number of any of them.
-    pub(crate) base_seq: Seqno,
+    /// The number of the first one that is intact; there may have been others before it.
+    pub(crate) first_seq: Seqno,
 }
 
 /// Those that were written with one salt.
 #[derive(Clone, Copy)]
 struct Alike {
     count: u64,
-    base_seq: Seqno,
+    first_seq: Seqno,
 }
 
 /// What the records of segment `id` tell. Two of them have to agree about the salt, or one with the salt that the header
@@ -47,7 +47,7 @@ pub(crate) fn told_by_records(directory: &dyn Directory, id: SegmentId) -> Resul
     let counted = by_salt.into_iter().filter(|(salt, alike)| alike.count > 1 || Some(*salt) == shown);
     // A value may hold a whole segment: where the record around it is damaged its records are seen, too.
     let most = counted.max_by_key(|(_, alike)| alike.count);
-    Ok(most.map(|(salt, Alike { base_seq, .. })| Told { salt, base_seq }))
+    Ok(most.map(|(salt, Alike { first_seq, .. })| Told { salt, first_seq }))
 }
 
 /// The records, by the salt that makes their checksums right.
@@ -60,10 +60,7 @@ fn by_salt(segment: &Segment) -> Result<HashMap<u32, Alike>> {
             at += STEP;
             continue;
         };
-        // As many as fit may have stood before the first one, and be lost.
-        let before = (at - HEADER_LEN as u64) / record::LEN_MIN;
-        let base_seq = Seqno(seq.0.saturating_sub(before).max(1));
-        by_salt.entry(salt).or_insert(Alike { count: 0, base_seq }).count += 1;
+        by_salt.entry(salt).or_insert(Alike { count: 0, first_seq: seq }).count += 1;
         at += len;
     }
     Ok(by_salt)

@@ -98,6 +98,9 @@ pub enum Fault {
     /// A hint or KEYDIR whose checksum is wrong, or that no known version writes.
     #[error("it is not as it was written; the next open makes it anew")]
     DerivedDamaged,
+    /// A hint that a writer is at work on, or died with.
+    #[error("its writing was not finished; the next open makes it anew, unless a writer is at it")]
+    Unfinished,
     /// A hint that says something else than its segment.
     #[error("its row {0} is not what the segment holds")]
     HintRow(u64),
@@ -132,6 +135,11 @@ pub enum Fault {
     /// A segment that MANIFEST does not list.
     #[error("MANIFEST does not list it: the next open for writing removes it, if it is this store's")]
     Orphan,
+    /// A segment that MANIFEST would list, were it not an older one.
+    #[error(
+        "it holds newer records than MANIFEST knows of, which is an old one: the store does not open for writing"
+    )]
+    Newer,
     /// A segment that was just begun, in a log without MANIFEST.
     #[error("it holds no record")]
     Empty,
@@ -156,6 +164,7 @@ impl Fault {
             | Self::Surplus
             | Self::Orphan
             | Self::Empty
+            | Self::Unfinished
             | Self::Leftover
             | Self::NotCompared => Severity::Note,
             Self::DerivedDamaged
@@ -168,6 +177,7 @@ impl Fault {
             | Self::Missing
             | Self::Unreadable(_)
             | Self::Unknown
+            | Self::Newer
             | Self::Header(_)
             | Self::Disagree { .. }
             | Self::Unsupported(_)

@@ -140,11 +140,20 @@ impl Verifier<'_> {
 
     /// Files that are no part of the store as it is.
     fn strangers(&mut self) -> Result<(), Stop> {
+        let mut newer = self.survey.newer()?;
+        // A writer may have begun one since MANIFEST was read: then the next one lists it.
+        while !newer.is_empty() && self.has_moved_on()? {
+            newer = self.survey.newer()?;
+        }
         let mut orphans = file::present(&*self.directory)?;
         orphans.retain(|id| self.survey.get(*id).is_none());
         orphans.sort_unstable();
         for id in orphans {
-            let fault = if self.survey.manifest().is_ok() { Fault::Orphan } else { self.unknown(id) };
+            let fault = match self.survey.manifest() {
+                Ok(_) if newer.contains(&id) => Fault::Newer,
+                Ok(_) => Fault::Orphan,
+                Err(_) => self.unknown(id),
+            };
             self.found(StoreFile::Segment(id), None, fault)?;
         }
         let path = self.directory.path(StoreFile::Manifest);
