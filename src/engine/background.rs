@@ -3,8 +3,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpointer, Occasion};
@@ -12,6 +11,7 @@ use super::compaction::{CompactionEvent, Compactor};
 use super::segment::hint::Hint;
 use super::segment::{Segment, file};
 use super::state::State;
+use super::sync::{Mutex, thread};
 use super::wake::Wake;
 use crate::error::{Error, Result};
 
@@ -25,7 +25,7 @@ pub(crate) struct Background {
     /// A forked child has this, and not the thread.
     process: u32,
     /// Taken by who stops it; held for that alone.
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 /// What the thread works with.
@@ -55,7 +55,7 @@ impl Background {
         if !work.without_hint().is_ok_and(|segments| segments.is_empty()) {
             wake.ring();
         }
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("logkv-background".to_owned())
             .spawn(move || {
                 while work.state.home.wake.wait() {

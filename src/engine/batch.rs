@@ -3,6 +3,9 @@
 /// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies all at once or not at
 /// all, also across a crash. The last operation on a key wins.
 ///
+/// Whoever reads sees all of it or nothing: a scan, a snapshot, and one get after the other. A get that meets it while it
+/// becomes visible waits for the rest, about 100 ns an operation.
+///
 /// ```
 /// let mut batch = logkv::Batch::new();
 /// batch.put("account:1", "90").put("account:2", "110").delete("transfer:7");

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use super::format::keydir_file::{self, Covered, Covering, KeydirHead};
 use super::format::manifest::{Extent, Manifest, SegmentLine};
@@ -18,6 +18,7 @@ use super::options::{Options, ReadWith};
 use super::plant::{Plant, planted};
 use super::segment::Home;
 use super::state::{SegmentSet, State};
+use super::sync::Mutex;
 use crate::error::{Error, Result};
 
 /// The file is written on closing when it would spare the next open this share of the keys, or as many records as

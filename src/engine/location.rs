@@ -23,6 +23,9 @@ impl fmt::Display for SegmentId {
 pub struct Seqno(pub u64);
 
 impl Seqno {
+    /// The largest number that is believed of a file: no store ever counts so far.
+    pub(crate) const BELIEVED_MAX: Self = Self(1 << 62);
+
     /// The number `count` places later.
     #[must_use]
     pub fn plus(self, count: u64) -> Self {

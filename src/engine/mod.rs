@@ -5,8 +5,8 @@
 //!
 //! | layer | modules | what they know |
 //! |---|---|---|
-//! | 0 | `location`, `clock`, `batch`, `wake`, `plant` | numbers, time, operations; how a thread is woken; mistakes made for tests |
-//! | 1 | `crate::error` | what can go wrong, in sentences |
+//! | 0 | `location`, `clock`, `batch`, `sync`, `plant` | numbers, time, operations; where threads meet; mistakes made for tests |
+//! | 1 | `crate::error`, `wake` | what can go wrong, in sentences; how a thread is woken |
 //! | 2 | `format`, `fs` | bytes and values; the operating system |
 //! | 3 | `options`, `value`, `keydir`, `filter` | choices; bytes and what keeps them alive; the index; what cannot be there |
 //! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
@@ -74,6 +74,7 @@ pub(crate) mod state;
 pub(crate) mod stats;
 pub(crate) mod store;
 pub(crate) mod survey;
+pub(crate) mod sync;
 pub(crate) mod syncer;
 pub(crate) mod value;
 pub(crate) mod verify;

@@ -39,6 +39,8 @@ plants! {
     LossNotTold,
     /// A conditional write looks at what readers see, and not at what is on its way.
     ConditionIgnoresPending,
+    /// A get beside a batch sees some of its keys changed and others not.
+    BatchSeenHalf,
     /// The last record of a batch says that the batch goes on, when deletes of missing keys followed it.
     BatchEndForgotten,
     /// A record claims that all before it had been durable when it was written.

@@ -77,7 +77,8 @@ pub struct SegmentStats {
 impl Stats {
     /// What the segments come to; the rest is zero.
     pub(crate) fn sum(segments: &[SegmentStats]) -> Self {
-        let sum = |what: fn(&SegmentStats) -> u64| segments.iter().map(what).sum();
+        // A KEYDIR or a hint that lies under a right checksum may count anything.
+        let sum = |what: fn(&SegmentStats) -> u64| segments.iter().map(what).fold(0, u64::saturating_add);
         Self {
             live_len: sum(|segment| segment.live_len),
             dead_len: sum(|segment| segment.dead_len),
@@ -105,7 +106,7 @@ impl SegmentStats {
             record_count: usage.record_count.load(Ordering::Relaxed),
             live_count: usage.live_count.load(Ordering::Relaxed),
             live_len,
-            dead_len: len.saturating_sub(u64::from(segment.layout.header_len) + live_len),
+            dead_len: len.saturating_sub(u64::from(segment.layout.header_len)).saturating_sub(live_len),
             tombstone_count: usage.tombstone_count.load(Ordering::Relaxed),
             tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
             created_ms: segment.created_ms,

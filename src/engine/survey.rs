@@ -84,6 +84,11 @@ impl Survey {
             wake: Arc::default(),
         });
         let present = file::present(&*directory)?;
+        let manifest = match manifest {
+            // Nothing says what is there, and that is not the same as nothing being there.
+            Err(error) if present.is_empty() && is_unreadable(&error) => return Err(error),
+            manifest => manifest,
+        };
         let known: Vec<Known> = match &manifest {
             Ok(manifest) => listed(manifest),
             Err(_) => by_headers(&*directory, &present),
@@ -308,6 +313,11 @@ fn listed(manifest: &Manifest) -> Vec<Known> {
         Known { id, base_seq, has_base_seq: true, layout, extent: Some(extent), seq_end }
     };
     manifest.segments.iter().zip(ends).map(known).collect()
+}
+
+/// Whether a file is there and could not be read.
+fn is_unreadable(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound)
 }
 
 /// The segments that say where they stand, in the order of their numbers, which grow along the log.

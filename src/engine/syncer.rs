@@ -1,10 +1,10 @@
 //! Layer 7: the thread that syncs in the background, for [`Sync::Every`](super::options::Sync::Every).
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::log::Log;
+use super::sync::thread;
 use super::wake::Wake;
 use crate::error::{Error, Result};
 
@@ -14,7 +14,7 @@ pub(crate) struct Syncer {
     wake: Arc<Wake>,
     /// A forked child has this, and not the thread.
     process: u32,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Syncer {
@@ -25,7 +25,7 @@ impl Syncer {
     pub(crate) fn start(log: Arc<Log>, interval: Duration) -> Result<Self> {
         let wake = Arc::new(Wake::default());
         let theirs = Arc::clone(&wake);
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("logkv-sync".to_owned())
             .spawn(move || {
                 while theirs.pause(interval) {

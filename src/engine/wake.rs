@@ -1,7 +1,9 @@
-//! Layer 0: how a thread in the background is woken and stopped.
+//! Layer 1: how a thread in the background is woken and stopped.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
+
+use super::sync::{Condvar, Mutex};
 
 /// What a thread in the background waits for.
 #[derive(Debug, Default)]

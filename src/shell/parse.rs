@@ -154,6 +154,8 @@ fn unknown_flag(command: &Command, name: &str, word: &Word) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parsed(line: &str) -> Invocation {
@@ -225,6 +227,53 @@ mod tests {
             };
             assert_eq!((failure.message.as_str(), failure.span), (message, Some(span)), "{line}");
             assert_eq!(failure.hint.as_deref(), hint, "{line}");
+        }
+    }
+
+    /// Lines that start with a command, whose words are flags, keys in and out of quotes, or anything.
+    fn any_line() -> impl Strategy<Value = Vec<u8>> {
+        let names: Vec<_> = command::all().iter().flat_map(Command::names).collect();
+        let flags: Vec<_> = command::all().iter().flat_map(|command| command.flags).collect();
+        let word = prop_oneof![
+            4 => prop::sample::select(flags).prop_map(|flag| format!("--{}", flag.name).into_bytes()),
+            4 => any::<Vec<u8>>().prop_map(|bytes| quote(&bytes).into_bytes()),
+            2 => r"-{0,2}[a-z0-9=]{0,6}".prop_map(String::into_bytes),
+            1 => any::<Vec<u8>>(),
+        ];
+        let words = prop::collection::vec(word, 0..6);
+        (prop::sample::select(names), words).prop_map(|(name, words)| {
+            words.into_iter().fold(name.as_bytes().to_vec(), |line, word| [line, word].join(&b' '))
+        })
+    }
+
+    /// The line that makes this call, without short flags and with its arguments last.
+    fn printed(invocation: &Invocation) -> String {
+        let flags = invocation.flags.iter().map(|given| match &given.value {
+            Some(value) => format!("--{} {}", given.flag.name, quote(&value.bytes)),
+            None => format!("--{}", given.flag.name),
+        });
+        let json = invocation.json.then(|| "--json".to_owned());
+        let args = invocation.args.iter().map(|word| quote(&word.bytes));
+        let words = [invocation.command.name.to_owned()].into_iter().chain(flags).chain(json);
+        words.chain(["--".to_owned()]).chain(args).collect::<Vec<_>>().join(" ")
+    }
+
+    proptest! {
+        #[test]
+        fn a_call_that_is_printed_is_the_same_call_and_a_failure_points_into_the_line(line in any_line()) {
+            match parse_line(&line) {
+                Ok(Some(call)) => {
+                    let again = parsed(&printed(&call));
+                    prop_assert_eq!(printed(&again), printed(&call));
+                    prop_assert_eq!(again.args.len(), call.args.len());
+                    prop_assert_eq!(again.flags.len(), call.flags.len());
+                }
+                Ok(None) => prop_assert!(false, "the line starts with a command"),
+                Err(failure) => {
+                    prop_assert!(failure.span.is_some_and(|span| span.end <= line.len()));
+                    prop_assert!(failure.message.chars().all(words::is_visible));
+                }
+            }
         }
     }
 }

@@ -86,6 +86,9 @@ impl Script {
             return Ok(Some(Outcome::Done));
         }
         self.finish_quote(session)?;
+        if !settle(session) {
+            return Ok(Some(Outcome::Done));
+        }
         // A failure was told and counted; the script goes on.
         Ok(Some(session.interpret(self.input.line(), &self.place()).unwrap_or(Outcome::Done)))
     }
@@ -186,7 +189,9 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
             if !read_keys(words.clone(), |_| keys += 1) || keys == 0 {
                 return false;
             }
-            session.drain();
+            if !settle(session) {
+                return true;
+            }
             words.try_for_each(|key| get::get(session, &key.bytes).map(drop))
         }
         _ => return false,
@@ -197,6 +202,14 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
         session.fail(&failure, b"", &place());
     }
     true
+}
+
+/// Waits for the writes that are on their way, which the next command is to see; whether it may be run: where a script ends
+/// at the first error, one of them may have been that.
+fn settle(session: &mut Session) -> bool {
+    let failures_before = session.failures;
+    session.drain();
+    !session.settings.bail || session.failures == failures_before
 }
 
 fn submit(
@@ -245,6 +258,10 @@ fn all_plain<'a>(mut words: Lexer<'a>, mut take: impl FnMut(std::borrow::Cow<'a,
 
 #[cfg(test)]
 mod tests {
+    use logkv::Op;
+    use proptest::prelude::*;
+
+    use super::super::parse::parse_line;
     use super::*;
 
     fn pairs(line: &str) -> Option<usize> {
@@ -259,5 +276,29 @@ mod tests {
             assert_eq!(pairs(line), None, "{line}");
         }
         assert_eq!(pairs("a '-'"), Some(1));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_quickly_is_what_the_parser_makes_of_it(line in r#"([-a-c"'\\x0=]{0,4} {0,2}){0,6}"#) {
+            let mut batch = Batch::new();
+            if read_pairs(Lexer::new(line.as_bytes()), &mut batch) {
+                let call = parse_line(format!("put {line}").as_bytes()).expect("it is understood");
+                let call = call.expect("there are words");
+                let pairs = batch.iter().flat_map(|op| match op {
+                    Op::Put { key, value } => [key, value],
+                    Op::Delete { .. } => unreachable!("pairs are put"),
+                });
+                prop_assert!(pairs.eq(call.args.iter().map(|word| word.bytes.as_slice())));
+                prop_assert!(call.flags.is_empty() && !call.json);
+            }
+            let mut keys = Vec::new();
+            if read_keys(Lexer::new(line.as_bytes()), |key| keys.push(key.to_vec())) && !keys.is_empty() {
+                let call = parse_line(format!("get {line}").as_bytes()).expect("it is understood");
+                let call = call.expect("there are words");
+                prop_assert!(keys.iter().eq(call.args.iter().map(|word| &word.bytes)));
+                prop_assert!(call.flags.is_empty() && !call.json);
+            }
+        }
     }
 }

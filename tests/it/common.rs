@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -165,9 +165,15 @@ pub(crate) fn wait_until(condition: impl Fn() -> bool) {
     assert!(holds_within(Duration::from_secs(60), condition), "waited for a minute");
 }
 
+/// The program: that in `LOGKV_BIN`, or the one that was built with the tests.
+pub(crate) fn binary() -> PathBuf {
+    let named = std::env::var_os("LOGKV_BIN").map(PathBuf::from);
+    named.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_logkv")), |path| absolute(path).expect("a path"))
+}
+
 /// The program, in `dir`, in a world without settings of its user.
 pub(crate) fn program(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_logkv"));
+    let mut command = Command::new(binary());
     command.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
     command
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-use crate::common::{files, open, program, scratch, segment_path, skipped, value};
+use crate::common::{binary, files, open, program, scratch, segment_path, skipped, value};
 
 /// What a program said, and its exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,12 +46,12 @@ fn logkv(dir: &Path, args: &[&str], input: &[u8]) -> Said {
 fn limited(dir: &Path, limit: &str, args: &[&str], input: &[u8]) -> Said {
     let mut command = Command::new("sh");
     let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_logkv")]).args(args).current_dir(dir);
+    command.args(["-c", &script]).arg(binary()).args(args).current_dir(dir);
     run(command, input)
 }
 
 /// Whether a command of the system, which may want root or a package, did its work.
-fn works(name: &str, args: &[&str]) -> bool {
+pub(crate) fn works(name: &str, args: &[&str]) -> bool {
     let status = Command::new(name).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
@@ -64,6 +64,11 @@ impl Mount {
     pub(crate) fn new(dir: &Path, name: &str, args: &[&str]) -> Option<Self> {
         let at = dir.join(name);
         fs::create_dir(&at).expect("a directory can be made");
+        Self::at(at, args)
+    }
+
+    /// Mounts at the directory `at`; `None` without the right to.
+    pub(crate) fn at(at: PathBuf, args: &[&str]) -> Option<Self> {
         works("mount", &[args, &[&at.to_string_lossy()]].concat()).then_some(Self(at))
     }
 }
@@ -120,6 +125,17 @@ fn a_file_that_may_not_grow_is_cut_back_to_its_last_record_and_the_script_goes_o
 }
 
 #[test]
+fn with_bail_nothing_is_done_after_a_write_that_failed() {
+    for next in ["rotate\n", "get a\n"] {
+        let dir = with_store();
+        let script = [b"put big ".to_vec(), vec![b'b'; 100_000], b"\n".to_vec(), next.into()].concat();
+        let seen = limited(dir.path(), "-f 64", &["--bail", "store"], &script);
+        let failed = "-:1: error: cannot write store/000001.seg: File too large\n";
+        assert_eq!(seen, said(1, "", failed), "{next}");
+    }
+}
+
+#[test]
 fn a_header_that_claims_4_gib_is_damage_also_where_so_much_memory_is_not_to_be_had() {
     let dir = with_store();
     for command in ["rotate", "sync"] {
@@ -171,7 +187,7 @@ fn a_directory_that_may_not_be_written_to_is_read_only() {
     chown(&path, Some(SOMEBODY), None).expect("root may");
     // The test's own directories let nobody in; where the program was built may be just as private.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
-    fs::copy(env!("CARGO_BIN_EXE_logkv"), dir.path().join("logkv")).expect("a copy");
+    fs::copy(binary(), dir.path().join("logkv")).expect("a copy");
     for (name, _) in files(&path) {
         fs::set_permissions(path.join(&name), fs::Permissions::from_mode(0o444)).expect("permissions");
         chown(path.join(name), Some(SOMEBODY), None).expect("root may");

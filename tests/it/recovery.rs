@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::common::{copy_of, files, killed, open, quick, scratch, segment_path, value};
+use crate::common::{copy_of, files, killed, open, quick, record_crc, scratch, segment_path, value};
 use logkv::{Error, Options, SegmentId, Seqno, Store, Sync};
+use tempfile::TempDir;
 
 #[test]
 fn an_active_segment_cut_at_every_byte_opens_with_every_record_before_the_cut() {
@@ -266,4 +267,55 @@ fn readers_that_come_while_a_writer_rolls_always_see_a_whole_prefix() {
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+/// A closed store with one record, of this number under right checksums.
+fn with_number(number: u64) -> TempDir {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("far", "ahead").expect("a put");
+    store.close().expect("closes");
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    let salt = bytes[56..60].to_vec();
+    let (at, end) = (64, bytes.len());
+    bytes[at + 8..at + 16].copy_from_slice(&number.to_le_bytes());
+    let hcrc = record_crc(&salt, at, &bytes[at + 8..at + 32]);
+    let rcrc = record_crc(&salt, at, &bytes[at + 8..end]);
+    bytes[at..at + 4].copy_from_slice(&hcrc);
+    bytes[at + 4..at + 8].copy_from_slice(&rcrc);
+    fs::write(&path, bytes).expect("the number");
+    dir
+}
+
+#[test]
+fn what_is_written_after_a_number_far_ahead_of_the_manifest_is_there_when_it_is_reopened() {
+    for number in [1000, u64::MAX >> 4] {
+        let dir = with_number(number);
+        let store = open(dir.path());
+        assert_eq!(store.put("new", "value").expect("a put").last, Seqno(number + 1));
+        store.close().expect("closes");
+        let store = open(dir.path());
+        assert_eq!(store.open_report().damage, [], "{number}");
+        assert_eq!(value(&store, "new").as_deref(), Some("value"), "{number}");
+        assert_eq!(value(&store, "far").as_deref(), Some("ahead"), "{number}");
+    }
+}
+
+#[test]
+fn a_number_that_no_store_counts_to_is_damage_or_stops_a_writer_and_never_a_lost_write() {
+    let dir = with_number(1 << 62);
+    let refused = Store::open_with(dir.path(), quick());
+    assert!(matches!(refused, Err(Error::ManifestDamaged { .. })), "{refused:?}");
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("a reader opens");
+    assert_eq!(value(&reader, "far").as_deref(), Some("ahead"));
+    for number in [(1 << 62) + 1, u64::MAX] {
+        let dir = with_number(number);
+        let store = open(dir.path());
+        assert_eq!(value(&store, "far"), None, "{number}");
+        assert_eq!(store.open_report().damage.len(), 1, "{number}");
+        store.put("new", "value").expect("a put");
+        store.close().expect("closes");
+        assert_eq!(value(&open(dir.path()), "new").as_deref(), Some("value"), "{number}");
+    }
 }

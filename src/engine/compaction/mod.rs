@@ -11,9 +11,8 @@ mod report;
 mod rewrite;
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread::{self, ThreadId};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Instant;
 
 use self::decide::Judge;
@@ -29,6 +28,10 @@ use super::log::Log;
 use super::options::{CompactionPolicy, Options};
 use super::segment::Segment;
 use super::state::State;
+use super::sync::{
+    AtomicBool, AtomicUsize, Mutex, MutexGuard,
+    thread::{self, ThreadId},
+};
 use crate::error::{Error, Result};
 
 /// Who is told how a compaction goes, and may break it off.

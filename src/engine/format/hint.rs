@@ -204,7 +204,12 @@ pub(crate) fn parts(bytes: &[u8]) -> Option<Checked> {
     if crc_at.checked_add(TRAILER_LEN)? != bytes.len() {
         return None;
     }
-    Some(Checked { described: described(bytes), rows: HEADER_LEN..rows_end, filter: rows_end..filter_end })
+    let described = described(bytes);
+    (described.last_seq <= Seqno::BELIEVED_MAX).then_some(Checked {
+        described,
+        rows: HEADER_LEN..rows_end,
+        filter: rows_end..filter_end,
+    })
 }
 
 fn described(header: &[u8]) -> Described {
@@ -361,6 +366,7 @@ mod tests {
             (store, numbers, record_count) in any::<([u8; 16], [u64; 4], u32)>(),
         ) {
             let [segment, segment_len, last_seq, hash_seed] = numbers;
+            let last_seq = last_seq % (Seqno::BELIEVED_MAX.0 + 1);
             let (segment, last_seq) = (SegmentId(segment), Seqno(last_seq));
             let described = Described { store: StoreId(store), hash_seed, segment, segment_len, last_seq, record_count };
             let bytes = encode(&described, &bytes_of(&rows), &filter);

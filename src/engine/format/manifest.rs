@@ -29,7 +29,9 @@ use crate::engine::plant::{Plant, planted};
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
 /// The largest number that is believed: those that follow it must not overflow, and no store ever counts so far.
-const NUMBER_MAX: u64 = 1 << 62;
+const NUMBER_MAX: u64 = Seqno::BELIEVED_MAX.0;
+/// The largest number that a writer goes on from: what it writes has to be believed, too, however long it goes on.
+const NUMBER_TO_GO_ON_FROM_MAX: u64 = NUMBER_MAX / 2;
 /// The name of the hash that the keydir is built with.
 const HASH: &str = "xxh3-64";
 
@@ -156,6 +158,16 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// The counter that has come so far that what is counted next would not be believed, and where it stands.
+    pub(crate) fn spent(&self) -> Option<(&'static str, u64)> {
+        let Self { generation, next_segment, next_seq, .. } = self;
+        let counters =
+            [("generation", *generation), ("next_segment", next_segment.0), ("next_seq", next_seq.0)];
+        counters.into_iter().find(|(_, number)| *number > NUMBER_TO_GO_ON_FROM_MAX)
+    }
+}
+
 fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.write_fmt(what).expect("a String takes all that is written to it");
 }
@@ -247,6 +259,11 @@ impl Fields {
             || ids.iter().any(|&id| self.next_segment.is_some_and(|next| id >= next))
         {
             return damaged("a segment is listed twice, or has a number that is still to be given out");
+        }
+        if let (Some(last), Some(next_seq)) = (self.segments.last(), self.next_seq)
+            && last.base_seq.0 > next_seq
+        {
+            return damaged("next_seq is less than what its last segment starts with");
         }
         match self {
             Self {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
+use rustix::io::retry_on_intr;
 
 use super::file::OsFile;
 use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
@@ -79,7 +80,8 @@ impl OsDirectory {
     fn open_regular(&self, file: StoreFile, flags: OFlags) -> io::Result<std::fs::File> {
         // NONBLOCK: opening a FIFO would wait for its other end for ever.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&self.handle, file.to_string(), flags, Mode::RUSR | Mode::WUSR)?;
+        let (name, mode) = (file.to_string(), Mode::RUSR | Mode::WUSR);
+        let opened = retry_on_intr(|| rustix::fs::openat(&self.handle, &name, flags, mode))?;
         let opened = std::fs::File::from(opened);
         if !opened.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));

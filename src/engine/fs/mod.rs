@@ -2,7 +2,8 @@
 //!
 //! Everything the engine does to a directory or a file goes through the traits of this module, so that a test can put
 //! its own file system below a store and make any call fail, or cut the power after it. The real one is
-//! [`OsFileSystem`]. `mmap` alone goes past what the compiler checks.
+//! [`OsFileSystem`]. A signal may interrupt [`File::read_at`] and [`File::write_at`], which are then called again; all
+//! other calls are to go on by themselves. `mmap` alone goes past what the compiler checks.
 
 mod dir;
 mod file;
@@ -197,20 +198,35 @@ pub trait File: Send + Sync + fmt::Debug {
     fn map(&self, len: u64) -> io::Result<Option<Mapping>>;
 }
 
-/// Reads exactly `buffer.len()` bytes at `at`.
+/// How often in a row a read or a write is tried again that a signal interrupted. A system that interrupts each of them would
+/// be waited for for ever.
+const INTERRUPTIONS_MAX: u32 = 1000;
+
+/// Does what a signal may interrupt, again if one does.
+fn uninterrupted(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    let mut interruptions = 0;
+    loop {
+        match act() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && interruptions < INTERRUPTIONS_MAX => {
+                interruptions += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Reads exactly `buffer.len()` bytes at `at`. A short read is carried on with; an interrupted one is tried again.
 ///
 /// # Errors
 /// `UnexpectedEof` where the file ends before; what the operating system says.
 pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
     while !buffer.is_empty() {
-        match file.read_at(buffer, at) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
+        match uninterrupted(|| file.read_at(buffer, at))? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
                 buffer = &mut buffer[count..];
                 at += count as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -222,15 +238,35 @@ pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut at: u64)
 /// What the operating system says; some of the bytes may have been written then.
 pub(crate) fn write_all_at(file: &dyn File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
-        match file.write_at(bytes, at) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
+        match uninterrupted(|| file.write_at(bytes, at))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => {
                 bytes = &bytes[count..];
                 at += count as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_done_again_when_it_is_interrupted_and_given_up_when_it_always_is() {
+        let interrupted_for = |times: u32| {
+            let mut left = times;
+            uninterrupted(|| match left.checked_sub(1) {
+                Some(less) => {
+                    left = less;
+                    Err(io::ErrorKind::Interrupted.into())
+                }
+                None => Ok(7),
+            })
+        };
+        assert_eq!(interrupted_for(INTERRUPTIONS_MAX).expect("it went through at last"), 7);
+        let error = interrupted_for(u32::MAX).expect_err("nobody waits for ever");
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
 }

@@ -1,7 +1,6 @@
 //! The keydir as the file KEYDIR: written from a snapshot, and mapped.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use super::shard::{MappedFile, MappedShard, Shard};
 use super::table::Table;
@@ -9,6 +8,7 @@ use super::{Keydir, SHARD_COUNT, Snapshot, read};
 use crate::engine::format::keydir_file::{Covering, KeydirHead, ShardRow, encode_head, head_len};
 use crate::engine::format::u64_at;
 use crate::engine::fs::Mapping;
+use crate::engine::sync::{AtomicU64, RwLock};
 use crate::error::Result;
 
 /// Makes a damaged shard anew: given its number, a keydir of its own in which that shard holds what it held when the

@@ -16,12 +16,13 @@ mod shard;
 mod table;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use shard::Shard;
 use table::{OwnedTable, Table, slot};
 
+use super::sync::{AtomicU64, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) use crate::engine::format::keydir_file::SHARD_COUNT;
 use crate::error::Result;
 

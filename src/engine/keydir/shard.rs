@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::file::Rebuild;
 use super::table::{OwnedTable, Table};
 use crate::engine::format::keydir_file::ShardRow;
 use crate::engine::fs::Mapping;
 use crate::engine::plant::{Plant, planted};
+use crate::engine::sync::{AtomicU64, Mutex};
 use crate::error::Result;
 
 /// A shard; shared by the keydir and the snapshots that have seen it like this.

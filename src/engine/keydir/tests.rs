@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -14,6 +13,7 @@ use crate::engine::format::keydir_file::{Covering, decode, head_len};
 use crate::engine::format::segment_header::StoreId;
 use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile, read_exact_at, write_all_at};
 use crate::engine::location::Seqno;
+use crate::engine::sync::AtomicUsize;
 use crate::error::Error;
 
 type Model = BTreeMap<u16, Address>;

@@ -1,14 +1,15 @@
 //! From staged records to durable and visible ones: written, synced by one for all, published.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
 
 use super::Log;
 use super::writer::{Active, Writer};
 use crate::engine::location::Seqno;
 use crate::engine::options::Sync;
 use crate::engine::plant::{Plant, planted, unless};
+use crate::engine::sync::MutexGuard;
 use crate::error::{Error, Failure, Result};
 
 impl Log {
@@ -17,7 +18,7 @@ impl Log {
     pub(super) fn hand_over(&self, writer: &mut Writer) -> Result<()> {
         let Some(active) = &mut writer.active else { return Ok(()) };
         // Records acknowledged while they were held back are lost with a failed flush: that poisons the log.
-        let held_back = self.holds_back.swap(false, Ordering::AcqRel);
+        let held_back = self.holds_back.load(Ordering::Acquire);
         if let Err(Failure { error, is_undone }) = active.segment.flush() {
             if held_back || !is_undone {
                 return Err(writer.fail(&error));
@@ -30,13 +31,25 @@ impl Log {
         if self.settings.sync != Sync::Always || planted(Plant::SeenBeforeDurable) {
             self.publish(writer, writer.appended);
         }
+        if held_back {
+            // Not before it was published: a read that meets this between the two would look past the lock, and miss what
+            // had been acknowledged before it began.
+            self.holds_back.store(false, Ordering::Release);
+        }
         Ok(())
     }
 
     /// Lets readers see the records up to number `last`.
     fn publish(&self, writer: &mut Writer, last: Seqno) {
+        let mut batch = None;
         while let Some(record) = writer.pending.pop(last) {
+            if record.more {
+                batch.get_or_insert_with(|| self.state.begin_batch());
+            }
             self.state.publish(&record);
+            if !record.more {
+                batch = None;
+            }
         }
     }
 

@@ -11,8 +11,8 @@ mod roll;
 mod stage;
 mod writer;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::batch::Op;
@@ -25,6 +25,7 @@ use super::options::{Options, Sync};
 use super::plant::{Plant, planted, unless};
 use super::segment::{Segment, SegmentWriter};
 use super::state::{Frozen, State};
+use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
 use crate::error::{Error, Result};
 use pending::Pending;
 pub(crate) use replace::{Replacement, Reserved};
@@ -222,6 +223,10 @@ impl Log {
             return unless(Plant::LossNotTold, || Err(lost));
         }
         if writer.written.seq < ticket.waits_for {
+            if let Some(cause) = &writer.poison {
+                // It had been staged: any of its bytes may be in the file.
+                return Err(Error::OutcomeUnknown { cause: cause.clone() });
+            }
             writer.usable()?;
             self.hand_over(&mut writer)?;
         }

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn record(hash: u64, address: u64) -> Unpublished {
-        Unpublished { hash, address: Address(address), len: 40, kind: Kind::Put, replaced: None }
+        Unpublished { hash, address: Address(address), len: 40, kind: Kind::Put, more: false, replaced: None }
     }
 
     fn addresses(pending: &Pending, hash: u64) -> Vec<u64> {

@@ -128,8 +128,14 @@ impl Log {
         let at = active.segment.stage(&NewRecord { seq, time_ms, lag, kind, more, key, value });
         let len = active.segment.len() - at;
         let segment = &active.segment.segment;
-        let record =
-            Unpublished { hash: self.state.hash(key), address: address_of(segment, at), len, kind, replaced };
+        let record = Unpublished {
+            hash: self.state.hash(key),
+            address: address_of(segment, at),
+            len,
+            kind,
+            more,
+            replaced,
+        };
         writer.pending.push(record, seq, at);
         writer.appended = seq;
         Ok((seq, segment.location(at)))

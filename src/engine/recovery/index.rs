@@ -2,8 +2,8 @@
 //! order. Large stores use every core: first a segment each, then a part of the index each.
 
 use std::num::NonZero;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::FoundDamage;
 use super::load::{Load, Loaded};
@@ -13,6 +13,7 @@ use crate::engine::options::OpenProgress;
 use crate::engine::segment::hint::Hint;
 use crate::engine::segment::{Bodies, Home, Rows, Scanner, Segment, Sorted, Sorter, Step};
 use crate::engine::state::Replay;
+use crate::engine::sync::{AtomicU64, AtomicUsize, Mutex, thread};
 use crate::error::Result;
 
 /// Below so many bytes of log one thread is done before a second has begun.
@@ -98,7 +99,7 @@ impl Load<'_> {
 
 /// Does `work` in so many threads, each given its number.
 fn share(threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let others: Vec<_> = (1..threads)
             .map(|thread| {
                 scope.spawn({
@@ -125,8 +126,10 @@ impl Loaded {
 fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared> {
     let Loaded { segment, is_sealed, covered, .. } = loaded;
     let from = covered.map_or(0, |covered| covered.len);
+    // Of a sealed segment that was cut short where KEYDIR ends, the hint still knows the rest.
+    let end = if *is_sealed { segment.limit() } else { segment.len() };
     if let Some(covered) = covered
-        && from >= segment.len()
+        && from >= end
     {
         return Ok(Prepared { record_count: covered.record_count, ..Prepared::default() });
     }

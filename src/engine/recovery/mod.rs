@@ -194,6 +194,7 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
             format!("it is an old one: segment {newer}, which it does not list, holds newer records");
         return Err(Error::ManifestDamaged { reason });
     }
+    refuse_spent(&manifest)?;
     if let Some(line) = load.unsettled(&manifest)? {
         // Nothing is cut before all the rest is known to be there.
         if let Some(missing) = manifest.segments.iter().find(|line| !present.contains(&line.id)) {
@@ -233,11 +234,23 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
             last.mark_sealed();
         }
     }
+    // A MANIFEST may know less than the log, whoever made it: numbers that are taken would be given out again, and the
+    // records that have them would be out of order when the log is next read.
+    manifest.next_seq = manifest.next_seq.max(last_seq.plus(1));
+    refuse_spent(&manifest)?;
     let end = LogEnd { manifest, active, lock, last_seq };
     let unsealed = unsealed(&end.manifest);
     let log = Log::new(Arc::clone(directory), Arc::clone(&state), options, end)?;
     let directory = Arc::clone(directory);
     Ok(Opened { directory, state, log: Some(log), report, last_seq, end: unsealed, covering })
+}
+
+/// Refuses to go on from a number that only a liar writes: what is counted from there could not be read back.
+fn refuse_spent(manifest: &Manifest) -> Result<()> {
+    manifest.spent().map_or(Ok(()), |(counter, number)| {
+        let reason = format!("{counter} would be {number}, and no store counts so far");
+        Err(Error::ManifestDamaged { reason })
+    })
 }
 
 fn unsealed(manifest: &Manifest) -> Option<SegmentId> {

@@ -14,7 +14,7 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 pub(crate) use home::Home;
 use order::Order;
@@ -29,6 +29,7 @@ use super::format::segment_header::Layout;
 use super::fs::{Access, Directory, File, Mapping, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::ReadWith;
+use super::sync::{AtomicBool, AtomicU64};
 use crate::error::{Damage, Error, Result};
 
 /// A segment that can be read. What is in it does not change; the active one only gets longer.

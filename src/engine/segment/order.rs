@@ -5,12 +5,13 @@
 //! that grows with the logarithm of their count. A store that never asks pays nothing.
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use super::hint::Hint;
 use super::rows::Rows;
 use super::sorter::{Sorted, Sorter};
 use super::{Bodies, Home, Scanner, Segment, Step};
+use crate::engine::sync::{Mutex, MutexGuard};
 use crate::error::Result;
 
 /// What is known of a segment's order.

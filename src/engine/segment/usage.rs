@@ -1,9 +1,10 @@
 //! What a segment's records come to.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::Segment;
 use crate::engine::format::keydir_file::Covered;
+use crate::engine::sync::AtomicU64;
 
 /// What a segment's records come to. Changed by the writer alone, under the log's lock; read by anyone.
 #[derive(Debug, Default)]

@@ -133,7 +133,7 @@ impl SegmentWriter {
     /// Puts what is staged into the file, where readers can see it.
     ///
     /// # Errors
-    /// What the operating system says; what was staged is dropped then, and the file is cut back to what it held.
+    /// What the operating system says; what was staged is dropped then, and the file is cut back to what it held, durably.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         if self.buffer.is_empty() {
             return Ok(());
@@ -152,7 +152,9 @@ impl SegmentWriter {
                 Ok(())
             }
             Err(error) => {
-                let is_undone = unless(Plant::FailedWriteNotCut, || self.file.truncate(self.written)).is_ok();
+                // Without the fsync a power cut could bring back records that their writer was told are not there.
+                let cut_off = || self.file.truncate(self.written).and_then(|()| self.file.sync());
+                let is_undone = unless(Plant::FailedWriteNotCut, cut_off).is_ok();
                 Err(Failure { error: Error::io("write", &self.segment.path)(error), is_undone })
             }
         }

@@ -7,9 +7,7 @@ mod set;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use arc_swap::ArcSwap;
+use std::sync::atomic::Ordering;
 
 use super::clock::Clock;
 use super::format::record::Kind;
@@ -17,6 +15,7 @@ use super::keydir::{Address, Keydir, shard_of};
 use super::location::SegmentId;
 use super::plant::{Plant, planted};
 use super::segment::{Home, Record, Segment};
+use super::sync::{ArcSwap, AtomicBool, AtomicU64, thread};
 use crate::error::Result;
 pub(crate) use frozen::Frozen;
 pub(crate) use replay::Replay;
@@ -37,6 +36,8 @@ pub(crate) struct Unpublished {
     pub(crate) address: Address,
     pub(crate) len: u64,
     pub(crate) kind: Kind,
+    /// Whether the batch goes on in the next one.
+    pub(crate) more: bool,
     /// What it replaces when it is published, everything before it having been published.
     pub(crate) replaced: Option<Replaced>,
 }
@@ -63,12 +64,24 @@ pub(crate) struct State {
     /// Swapped whole by the writer: a segment is in the set before a slot points into it, and leaves it after the last slot
     /// that did.
     set: ArcSwap<SegmentSet>,
+    /// Whether a batch is being published: who looks up a key meanwhile looks again when it is done.
+    is_within_batch: AtomicBool,
+}
+
+/// A batch on its way into the index, until this is dropped.
+pub(crate) struct BatchBegun<'a>(&'a AtomicBool);
+
+impl Drop for BatchBegun<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl State {
     pub(crate) fn new(home: Home, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
         let (latest_ms, compacted_len) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { home, clock, latest_ms, keydir, compacted_len, set: ArcSwap::default() }
+        let (set, is_within_batch) = (ArcSwap::default(), AtomicBool::new(false));
+        Self { home, clock, latest_ms, keydir, compacted_len, set, is_within_batch }
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
@@ -91,11 +104,33 @@ impl State {
         Ok(made)
     }
 
+    /// Keeps what is published next from being seen before the last of it is: until the result is dropped, readers that look
+    /// up a key wait for the rest. The caller is the only writer.
+    pub(crate) fn begin_batch(&self) -> BatchBegun<'_> {
+        self.is_within_batch.store(!planted(Plant::BatchSeenHalf), Ordering::Release);
+        BatchBegun(&self.is_within_batch)
+    }
+
     /// The newest record of `key`, checked; `None` when there is none or it has expired.
     ///
     /// # Errors
     /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    #[inline]
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
+        loop {
+            let found = self.find_now(key);
+            // After the lookup: who has seen a slot of a batch, under its shard's lock, sees that the batch had begun.
+            if !self.is_within_batch.load(Ordering::Acquire) {
+                return found;
+            }
+            while self.is_within_batch.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// As [`State::find`], and perhaps of a batch that is half published.
+    fn find_now(&self, key: &[u8]) -> Result<Option<Record>> {
         let hash = self.hash(key);
         // Before the lookup: while this set is held, no page of its segments is given to another one. So a slot's page is
         // its own segment's, or not in this set, which is then too old.
@@ -153,7 +188,7 @@ impl State {
     /// Lets readers see `record`. In log order, by the only writer; it cannot fail.
     pub(crate) fn publish(&self, record: &Unpublished) {
         let set = self.set.load();
-        let Unpublished { hash, address, len, kind, replaced } = *record;
+        let Unpublished { hash, address, len, kind, more: _, replaced } = *record;
         if let Some((segment, _)) = set.locate(address) {
             segment.usage.add_record();
             match kind {

@@ -98,7 +98,7 @@ impl Pending {
     /// Waits until the write is as durable as the sync policy says, and visible. `None` when nothing had to be written.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::NotWritten`], [`Error::Poisoned`] and [`Error::Closed`]: it is not there.
+    /// [`Error::Io`], [`Error::NotWritten`] and [`Error::Closed`]: it is not there.
     /// [`Error::OutcomeUnknown`]: it may be.
     pub fn wait(self) -> Result<Option<Commit>> {
         self.log.wait(&self.ticket)?;

@@ -109,7 +109,11 @@ impl Verifier<'_> {
                 at = 0;
             }
         }
-        keydir.map_or(Ok(()), |keydir| self.keydir(keydir))
+        match keydir.map_or(Ok(()), |keydir| self.keydir(keydir)) {
+            // What KEYDIR covers was compacted away meanwhile: it is not this log's any more.
+            Err(Stop::Failed(Error::SegmentMissing { .. })) if self.has_moved_on()? => Ok(()),
+            outcome => outcome,
+        }
     }
 
     fn is_unread(&self, id: SegmentId) -> bool {

@@ -20,7 +20,7 @@
 //! | 16 | `expiry` | `case_16_a_put_without_expiry_after_one_with_is_there_whatever_is_compacted` |
 //! | 17 | `expiry` | `case_17_an_expired_put_goes_on_hiding_the_one_before_it_whatever_is_compacted` |
 //! | 18 | `crash` | `case_18_a_batch_that_is_cut_anywhere_is_not_there_at_all`, `case_18_a_batch_that_ends_in_deletes_of_missing_keys_is_whole_without_them` |
-//! | 19 | `faults` | `case_19_a_call_that_fails_leaves_the_old_or_the_new_and_a_reopen_agrees` |
+//! | 19 | `faulty` | `case_19_a_call_that_fails_leaves_the_old_or_the_new_and_a_reopen_agrees` |
 //! | 20 | `beside` | `case_20_every_value_was_current_while_segments_are_sealed_and_compacted`, `case_20_a_snapshot_shows_its_moment_beside_a_writer_and_compactions` |
 //! | 21 | `directory` | `case_21_lengths_that_cannot_be_are_refused_before_anything_is_written` |
 //! | 22 | `rot` | `case_22_a_header_that_claims_4_gib_is_damage_and_nothing_of_that_size_is_allocated` |
@@ -46,8 +46,7 @@ mod steps;
 fn every_case_of_the_list_has_the_tests_that_the_table_names() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let text = |room: &str| {
-        let path =
-            tests.join(if room == "faults" { "faults.rs".to_owned() } else { format!("cases/{room}.rs") });
+        let path = tests.join(format!("{}/{room}.rs", if room == "faulty" { "simulated" } else { "cases" }));
         fs::read_to_string(path).expect("a room")
     };
     let mut cases = BTreeSet::new();
@@ -65,7 +64,7 @@ fn every_case_of_the_list_has_the_tests_that_the_table_names() {
     }
     assert_eq!(cases, (1..=24).collect(), "all cases");
     for room in
-        ["beside", "crash", "derived", "directory", "expiry", "faults", "midway", "order", "rot", "steps"]
+        ["beside", "crash", "derived", "directory", "expiry", "faulty", "midway", "order", "rot", "steps"]
     {
         for test in text(room).lines().filter_map(|line| line.strip_prefix("fn case_")) {
             let name = format!("case_{}", test.split('(').next().unwrap_or_default());

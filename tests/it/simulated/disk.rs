@@ -32,6 +32,10 @@ pub(crate) enum Event {
         len: usize,
     },
     Sync(InodeId),
+    /// A sync that failed: what was to be made durable never will be, and is shown until it is dropped.
+    SyncFailed(InodeId),
+    /// Shows what the disk has, but for what is still to be written.
+    DropCache(InodeId),
     SyncNames,
     Rename {
         from: StoreFile,
@@ -75,8 +79,22 @@ pub(crate) enum NameChange {
 pub(crate) struct Inode {
     pub(crate) now: Bytes,
     pub(crate) durable: Bytes,
-    /// What leads from the durable bytes to those of now.
+    /// What leads from the durable bytes to those of now, unless some was forgotten.
     pub(crate) unsynced: Vec<Change>,
+    /// Whether a sync failed: the system then takes what it has in memory for what the disk has.
+    pub(crate) has_forgotten: bool,
+}
+
+impl Inode {
+    /// What a sync makes durable.
+    pub(crate) fn synced(&self) -> Bytes {
+        if !self.has_forgotten {
+            return Arc::clone(&self.now);
+        }
+        let mut bytes = Vec::clone(&self.durable);
+        self.unsynced.iter().for_each(|change| change.apply(&mut bytes, usize::MAX));
+        Arc::new(bytes)
+    }
 }
 
 /// Names, and the inodes that they stand for.
@@ -126,11 +144,8 @@ pub(crate) struct Disk {
 impl Disk {
     /// A disk that holds these files, and has nothing left to write.
     pub(crate) fn of(image: &Image) -> Self {
-        let inode = |bytes: &Bytes| Inode {
-            now: Arc::clone(bytes),
-            durable: Arc::clone(bytes),
-            unsynced: Vec::new(),
-        };
+        let inode =
+            |bytes: &Bytes| Inode { now: Arc::clone(bytes), durable: Arc::clone(bytes), ..Inode::default() };
         let names = Names(image.iter().enumerate().map(|(inode, (name, _))| (*name, inode)).collect());
         Self {
             inodes: image.iter().map(|(_, bytes)| inode(bytes)).collect(),
@@ -138,6 +153,16 @@ impl Disk {
             names,
             unsynced_names: Vec::new(),
         }
+    }
+
+    /// Whether one file was put in the place of another, and that may be lost.
+    pub(crate) fn is_between_two(&self) -> bool {
+        self.unsynced_names.iter().any(|change| matches!(change, NameChange::Move { .. }))
+    }
+
+    /// Whether a file shows what the disk will never have.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.inodes.iter().any(|inode| inode.has_forgotten)
     }
 
     /// The files as the running system shows them, in an order of their names.
@@ -158,8 +183,18 @@ impl Disk {
             Event::Truncate { inode, len } => self.change(*inode, Change::Truncate(*len)),
             Event::Sync(inode) => {
                 let inode = &mut self.inodes[*inode];
-                inode.durable = Arc::clone(&inode.now);
+                inode.durable = inode.synced();
                 inode.unsynced.clear();
+            }
+            Event::SyncFailed(inode) => {
+                let inode = &mut self.inodes[*inode];
+                inode.has_forgotten |= !inode.unsynced.is_empty();
+                inode.unsynced.clear();
+            }
+            Event::DropCache(inode) => {
+                let inode = &mut self.inodes[*inode];
+                inode.now = inode.synced();
+                inode.has_forgotten = false;
             }
             Event::SyncNames => {
                 self.durable_names = self.names.clone();
@@ -224,6 +259,19 @@ mod tests {
         assert_eq!(disk.durable_names.get(StoreFile::ManifestNew), None);
         disk.apply(&Event::SyncNames);
         assert_eq!(disk.durable_names.get(StoreFile::ManifestNew), Some(0));
+    }
+
+    #[test]
+    fn what_a_failed_sync_forgot_is_shown_until_it_is_dropped_and_never_durable() {
+        let mut disk = Disk::of(&vec![(StoreFile::Manifest, Arc::new(b"old".to_vec()))]);
+        disk.apply(&write(0, 0, b"new"));
+        disk.apply(&Event::SyncFailed(0));
+        disk.apply(&write(0, 3, b"er"));
+        disk.apply(&Event::Sync(0));
+        let Inode { now, durable, .. } = &disk.inodes[0];
+        assert_eq!((&now[..], &durable[..]), (&b"newer"[..], &b"older"[..]));
+        disk.apply(&Event::DropCache(0));
+        assert_eq!(*disk.inodes[0].now, b"older");
     }
 
     #[test]

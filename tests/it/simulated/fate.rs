@@ -31,6 +31,8 @@ enum FileFate {
         whole: usize,
         bytes: usize,
     },
+    /// The changes whose bit is set, each by itself.
+    Any(u64),
     /// Each sector as it was or as it is, under a length of its own.
     Mixed {
         sector: usize,
@@ -50,7 +52,8 @@ enum Fill {
 }
 
 impl Fate {
-    /// The extremes at this moment: everything lost, everything kept, each alone, one file alone kept or lost.
+    /// The extremes at this moment: everything lost, everything kept, bytes without names and names without bytes; one
+    /// change of a name alone kept or lost, one file alone kept or lost.
     pub(crate) fn extremes(disk: &Disk) -> Vec<Self> {
         let open = unsynced(disk);
         let all = || open.iter().map(|&inode| (inode, FileFate::Kept)).collect::<Vec<_>>();
@@ -63,6 +66,11 @@ impl Fate {
         if !open.is_empty() {
             fates.push(fate(0, all()));
             fates.push(fate(last, Vec::new()));
+        }
+        // What was done last is what is under way.
+        for index in (0..last.min(64)).rev().take(3).filter(|_| last > 1) {
+            let one = 1 << index;
+            fates.extend([!one, one].map(|kept| Self { names: NamesFate::Any(kept), files: all() }));
         }
         if open.len() > 1 {
             // Derived files are never synced, so there are many of them: those that were touched last will do.
@@ -121,11 +129,12 @@ fn unsynced(disk: &Disk) -> Vec<InodeId> {
 impl FileFate {
     /// Some fate; `None` when everything un-synced is lost.
     fn random(disk: &Disk, inode: InodeId, random: &mut Random) -> Option<Self> {
-        let Inode { now, durable, unsynced } = &disk.inodes[inode];
-        match random.below(4) {
+        let Inode { now, durable, unsynced, .. } = &disk.inodes[inode];
+        match random.below(5) {
             0 => None,
             1 => Some(Self::Kept),
-            2 => {
+            2 => Some(Self::Any(random.next())),
+            3 => {
                 let whole = random.below(unsynced.len() as u64) as usize;
                 Some(Self::Torn { whole, bytes: random.below(now.len() as u64 + 1) as usize })
             }
@@ -148,13 +157,21 @@ impl FileFate {
 
     fn bytes(self, disk: &Disk, inode: &Inode) -> Bytes {
         match self {
-            Self::Kept => Arc::clone(&inode.now),
+            Self::Kept => inode.synced(),
             Self::Torn { whole, bytes } => {
                 let mut torn = Vec::clone(&inode.durable);
                 let (whole, torn_one) = inode.unsynced.split_at(whole);
                 whole.iter().for_each(|change| change.apply(&mut torn, usize::MAX));
                 torn_one.iter().take(1).for_each(|change| change.apply(&mut torn, bytes));
                 Arc::new(torn)
+            }
+            Self::Any(kept) => {
+                let mut some = Vec::clone(&inode.durable);
+                let changes = inode.unsynced.iter().enumerate();
+                // More changes than bits: the early ones share theirs with late ones.
+                let changes = changes.filter(|(index, _)| kept >> (index % 64) & 1 == 1);
+                changes.for_each(|(_, change)| change.apply(&mut some, usize::MAX));
+                Arc::new(some)
             }
             Self::Mixed { sector, seed, len, fill } => {
                 let mut random = Random::seeded(seed);
@@ -209,6 +226,16 @@ mod tests {
         let lens = |fate: &Fate| fate.image(&disk).iter().map(|(_, bytes)| bytes.len()).collect::<Vec<_>>();
         let found: Vec<_> = Fate::extremes(&disk).iter().map(lens).collect();
         assert_eq!(found, [vec![8], vec![16, 0], vec![16], vec![8, 0]]);
+    }
+
+    #[test]
+    fn the_extremes_lose_each_of_two_names_alone() {
+        let mut disk = half_synced();
+        disk.apply(&Event::Create(StoreFile::KeydirNew));
+        let names = |fate: &Fate| fate.image(&disk).iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        let found: Vec<_> = Fate::extremes(&disk).iter().map(names).collect();
+        assert!(found.contains(&vec![StoreFile::Manifest, StoreFile::Keydir]));
+        assert!(found.contains(&vec![StoreFile::Manifest, StoreFile::KeydirNew]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use logkv::fs::{
 use tempfile::TempDir;
 
 use super::disk::{Disk, Event, InodeId};
+use super::fault::{Call, DIRECTORY, Failing, Fault, Met};
 use crate::common::Random;
 
 /// Where mappings come from: a mapping is always one of a real file, so the bytes are put into one first.
@@ -31,8 +32,14 @@ struct Shared {
 struct Machine {
     disk: Disk,
     events: Vec<Event>,
+    /// Whether there is a directory: a disk without files may be without one.
+    has_directory: bool,
     is_locked: bool,
     random: Random,
+    /// How many calls there were, of whatever kind.
+    call_count: u64,
+    fault: Option<Fault>,
+    met: Option<Met>,
 }
 
 impl std::fmt::Debug for Machine {
@@ -43,8 +50,17 @@ impl std::fmt::Debug for Machine {
 
 impl SimulatedFileSystem {
     /// A system that finds `disk` when it starts; `seed` is what its random numbers come from.
-    pub(crate) fn on(disk: Disk, seed: u64, maps: MapDir) -> Self {
-        let machine = Machine { disk, events: Vec::new(), is_locked: false, random: Random::seeded(seed) };
+    pub(crate) fn on(disk: Disk, seed: u64, maps: MapDir, fault: Option<Fault>) -> Self {
+        let machine = Machine {
+            has_directory: !disk.inodes.is_empty(),
+            disk,
+            events: Vec::new(),
+            is_locked: false,
+            random: Random::seeded(seed),
+            call_count: 0,
+            fault,
+            met: None,
+        };
         Self(Arc::new(Shared { machine: Mutex::new(machine), maps }))
     }
 
@@ -56,6 +72,21 @@ impl SimulatedFileSystem {
     /// Those calls, in their order.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.0.machine().events.clone()
+    }
+
+    /// How many calls there were, of whatever kind.
+    pub(crate) fn call_count(&self) -> u64 {
+        self.0.machine().call_count
+    }
+
+    /// The first call that failed, if one did.
+    pub(crate) fn met(&self) -> Option<Met> {
+        self.0.machine().met
+    }
+
+    /// From now on nothing fails.
+    pub(crate) fn mend(&self) {
+        self.0.machine().fault = None;
     }
 
     /// The disk as it is now.
@@ -77,6 +108,20 @@ impl Machine {
         self.events.push(event);
     }
 
+    /// Counts `call`; how it fails, if it does.
+    fn meet(&mut self, call: Call) -> Option<Failing> {
+        let number = self.call_count;
+        self.call_count += 1;
+        let failing = self.fault.and_then(|fault| fault.meets(number, call))?;
+        self.met.get_or_insert(Met { call, event_count: self.events.len() });
+        Some(failing)
+    }
+
+    /// Counts `call`, and fails if it is to.
+    fn attempt(&mut self, call: Call) -> io::Result<()> {
+        self.meet(call).and_then(Failing::error).map_or(Ok(()), Err)
+    }
+
     fn find(&self, name: StoreFile) -> io::Result<InodeId> {
         self.disk.names.get(name).ok_or(io::ErrorKind::NotFound.into())
     }
@@ -84,35 +129,47 @@ impl Machine {
 
 impl FileSystem for SimulatedFileSystem {
     fn kind(&self, _path: &Path) -> io::Result<PathKind> {
-        Ok(PathKind::Directory)
+        let mut machine = self.0.machine();
+        machine.attempt(Call::Kind)?;
+        Ok(if machine.has_directory { PathKind::Directory } else { PathKind::Missing })
     }
 
     fn create_directory(&self, _path: &Path) -> io::Result<()> {
+        let mut machine = self.0.machine();
+        machine.attempt(Call::CreateDirectory)?;
+        machine.has_directory = true;
         Ok(())
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        let random = &mut self.0.machine().random;
+        let mut machine = self.0.machine();
+        machine.attempt(Call::Random)?;
+        let random = &mut machine.random;
         bytes.iter_mut().for_each(|byte| *byte = random.next() as u8);
         Ok(())
     }
 
     fn open_directory(&self, _path: &Path) -> io::Result<Arc<dyn Directory>> {
+        self.0.machine().attempt(Call::OpenDirectory)?;
         Ok(Arc::new(self.clone()))
     }
 }
 
 impl Directory for SimulatedFileSystem {
     fn distrust(&self) -> io::Result<Option<String>> {
+        self.0.machine().attempt(Call::Distrust)?;
         Ok(None)
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {
-        Ok(self.0.machine().disk.names.iter().map(|(name, _)| name.to_string().into()).collect())
+        let mut machine = self.0.machine();
+        machine.attempt(Call::Names)?;
+        Ok(machine.disk.names.iter().map(|(name, _)| name.to_string().into()).collect())
     }
 
     fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
         let mut machine = self.0.machine();
+        machine.attempt(if access == Access::Create { Call::Create(file) } else { Call::Open(file) })?;
         let inode = match (machine.find(file), access) {
             (Ok(_), Access::Create) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Err(_), Access::Create) => {
@@ -128,24 +185,31 @@ impl Directory for SimulatedFileSystem {
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
         let mut machine = self.0.machine();
         machine.find(from)?;
-        machine.change(Event::Rename { from, to });
-        Ok(())
+        let failing = machine.meet(Call::Rename(from));
+        if matches!(failing, None | Some(Failing::Broken)) {
+            machine.change(Event::Rename { from, to });
+        }
+        failing.and_then(Failing::error).map_or(Ok(()), Err)
     }
 
     fn remove(&self, file: StoreFile) -> io::Result<()> {
         let mut machine = self.0.machine();
         machine.find(file)?;
+        machine.attempt(Call::Remove(file))?;
         machine.change(Event::Remove(file));
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.machine().change(Event::SyncNames);
+        let mut machine = self.0.machine();
+        machine.attempt(Call::SyncNames)?;
+        machine.change(Event::SyncNames);
         Ok(())
     }
 
     fn lock(&self) -> io::Result<LockOutcome> {
         let mut machine = self.0.machine();
+        machine.attempt(Call::Lock)?;
         if std::mem::replace(&mut machine.is_locked, true) {
             return Ok(LockOutcome::HeldBy { pid: None });
         }
@@ -156,7 +220,7 @@ impl Directory for SimulatedFileSystem {
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {
-        Path::new("simulated").join(file.to_string())
+        Path::new(DIRECTORY).join(file.to_string())
     }
 }
 
@@ -181,36 +245,60 @@ struct SimulatedFile {
 
 impl File for SimulatedFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.shared.machine().disk.inodes[self.inode].now.len() as u64)
+        let mut machine = self.shared.machine();
+        machine.attempt(Call::Len(self.name))?;
+        Ok(machine.disk.inodes[self.inode].now.len() as u64)
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        let machine = self.shared.machine();
+        let mut machine = self.shared.machine();
+        let failing = machine.meet(Call::Read(self.name));
+        if let Some(error) = failing.and_then(Failing::error) {
+            return Err(error);
+        }
         let bytes = machine.disk.inodes[self.inode].now.get(at as usize..).unwrap_or_default();
         let count = bytes.len().min(buffer.len());
+        let count = failing.map_or(count, |failing| failing.moved(count));
         buffer[..count].copy_from_slice(&bytes[..count]);
         Ok(count)
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        let event = Event::Write { inode: self.inode, at: at as usize, bytes: bytes.into() };
-        self.shared.machine().change(event);
-        Ok(bytes.len())
+        let mut machine = self.shared.machine();
+        let failing = machine.meet(Call::Write(self.name));
+        let count = failing.map_or(bytes.len(), |failing| failing.moved(bytes.len()));
+        if count > 0 {
+            machine.change(Event::Write { inode: self.inode, at: at as usize, bytes: bytes[..count].into() });
+        }
+        failing.and_then(Failing::error).map_or(Ok(count), Err)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.shared.machine().change(Event::Truncate { inode: self.inode, len: len as usize });
+        let mut machine = self.shared.machine();
+        machine.attempt(Call::Truncate(self.name))?;
+        machine.change(Event::Truncate { inode: self.inode, len: len as usize });
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.shared.machine().change(Event::Sync(self.inode));
+        let mut machine = self.shared.machine();
+        if let Err(error) = machine.attempt(Call::Sync(self.name)) {
+            machine.change(Event::SyncFailed(self.inode));
+            return Err(error);
+        }
+        machine.change(Event::Sync(self.inode));
         Ok(())
     }
 
-    fn drop_cache(&self) {}
+    fn drop_cache(&self) {
+        let mut machine = self.shared.machine();
+        if machine.disk.inodes[self.inode].has_forgotten {
+            machine.change(Event::DropCache(self.inode));
+        }
+    }
 
     fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
+        self.shared.machine().attempt(Call::Map(self.name))?;
         let Some(dir) = self.shared.maps.as_ref().filter(|_| self.name == StoreFile::Keydir) else {
             return Ok(None);
         };

@@ -1,48 +1,83 @@
 //! What a store shows, looked at in every way there is, which must agree.
 
+use logkv::fs::StoreFile;
 use logkv::{Snapshot, Store};
 
 use super::disk::Image;
 use super::life::{Map, Moment};
 use super::plan::keys;
 
+/// Why something is not as it has to be.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The store would not do it.
+    Refused(logkv::Error),
+    /// It did it, and not right.
+    Wrong(String),
+}
+
+impl From<logkv::Error> for Trouble {
+    fn from(error: logkv::Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
+
+impl Trouble {
+    /// It in a sentence.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Refused(error) => error.sentence(),
+            Self::Wrong(why) => why.clone(),
+        }
+    }
+}
+
 /// Everything that is in the store: gets, scans in both directions and counts say the same.
 ///
 /// # Errors
-/// A sentence, when they do not, or something cannot be read.
-pub(crate) fn at(store: &Store) -> Result<Map, String> {
-    let snapshot = store.snapshot().map_err(|error| error.sentence())?;
+/// When they do not, or something cannot be read.
+pub(crate) fn at(store: &Store) -> Result<Map, Trouble> {
+    let snapshot = store.snapshot()?;
     let map = scan(&snapshot)?;
     for key in keys() {
-        let value = store.get(&key).map_err(|error| error.sentence())?;
+        let value = store.get(&key)?;
         if value.as_deref() != map.get(&key).map(Vec::as_slice) {
-            return Err(format!("a get of {} and the scan do not agree", show(&key)));
+            return Err(format!("a get of {} and the scan do not agree", show(&key)).into());
         }
     }
     let mut live_len = 0;
-    for (entry, expected) in snapshot.keys(..).map_err(|error| error.sentence())?.rev().zip(map.keys().rev())
-    {
-        let entry = entry.map_err(|error| error.sentence())?;
+    for (entry, expected) in snapshot.keys(..)?.rev().zip(map.keys().rev()) {
+        let entry = entry?;
         live_len += entry.len;
         if *entry.key != **expected {
-            return Err(format!("backwards {} comes where {} is next", show(&entry.key), show(expected)));
+            return Err(
+                format!("backwards {} comes where {} is next", show(&entry.key), show(expected)).into()
+            );
         }
     }
-    let segments = store.segments().map_err(|error| error.sentence())?;
+    let segments = store.segments()?;
     let counted_len: u64 = segments.iter().map(|segment| segment.live_len).sum();
     if store.len() != map.len() as u64 || counted_len != live_len {
         let (count, counted) = (map.len(), store.len());
-        return Err(format!("{count} keys in {live_len} bytes are counted as {counted} in {counted_len}"));
+        return Err(
+            format!("{count} keys in {live_len} bytes are counted as {counted} in {counted_len}").into()
+        );
     }
     Ok(map)
 }
 
-fn scan(snapshot: &Snapshot) -> Result<Map, String> {
+fn scan(snapshot: &Snapshot) -> Result<Map, Trouble> {
     let mut map = Map::new();
-    for entry in snapshot.scan(..).map_err(|error| error.sentence())? {
-        let entry = entry.map_err(|error| error.sentence())?;
+    for entry in snapshot.scan(..)? {
+        let entry = entry?;
         if map.last_key_value().is_some_and(|(last, _)| **last >= *entry.meta.key) {
-            return Err(format!("the scan gives {} out of order", show(&entry.meta.key)));
+            return Err(format!("the scan gives {} out of order", show(&entry.meta.key)).into());
         }
         map.insert(entry.meta.key.to_vec(), entry.value.to_vec());
     }
@@ -52,22 +87,46 @@ fn scan(snapshot: &Snapshot) -> Result<Map, String> {
 /// The snapshot still shows what it was taken of.
 ///
 /// # Errors
-/// A sentence, when it does not.
-pub(crate) fn at_snapshot(snapshot: &Snapshot, map: &Map) -> Result<(), String> {
-    if scan(snapshot)? == *map { Ok(()) } else { Err("a snapshot shows something else now".to_owned()) }
+/// When it does not, or cannot be read.
+pub(crate) fn at_snapshot(snapshot: &Snapshot, map: &Map) -> Result<(), Trouble> {
+    if scan(snapshot)? == *map {
+        Ok(())
+    } else {
+        Err("a snapshot shows something else now".to_owned().into())
+    }
 }
 
 /// The counters of every segment equal a recount from its file.
 ///
 /// # Errors
-/// A sentence, when they do not.
-pub(crate) fn at_figures(store: &Store) -> Result<(), String> {
-    for segment in store.segments().map_err(|error| error.sentence())? {
-        let totals = store.inspect(segment.id).map_err(|error| error.sentence())?.totals;
+/// When they do not, or cannot be read.
+pub(crate) fn at_figures(store: &Store) -> Result<(), Trouble> {
+    for segment in store.segments()? {
+        let totals = store.inspect(segment.id)?.totals;
         let counted = (totals.live_count, totals.live_len, totals.tombstone_count, totals.record_count);
         let kept = (segment.live_count, segment.live_len, segment.tombstone_count, segment.record_count);
         if kept != counted {
-            return Err(format!("segment {} counts {kept:?}, and its file has {counted:?}", segment.id));
+            return Err(
+                format!("segment {} counts {kept:?}, and its file has {counted:?}", segment.id).into()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The segments' files are as long as the store says, and there are no others.
+///
+/// # Errors
+/// When they are not.
+pub(crate) fn at_files(store: &Store, image: &Image) -> Result<(), Trouble> {
+    let segments = store.segments()?;
+    for (name, bytes) in image {
+        let StoreFile::Segment(id) = *name else { continue };
+        let known = segments.iter().find(|segment| segment.id == id).map(|segment| segment.len);
+        // A file that a power cut filled with noise does not look like one of the store's.
+        let is_stranger = store.open_report().strangers.contains(&id);
+        if known != Some(bytes.len() as u64) && !is_stranger {
+            return Err(format!("{name} has {} bytes, and the store knows of {known:?}", bytes.len()).into());
         }
     }
     Ok(())

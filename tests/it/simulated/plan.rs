@@ -5,10 +5,17 @@ use std::time::Duration;
 
 use logkv::{ManualClock, Options, ReadWith, Sync};
 
+use super::life::Birth;
 use crate::common::Random;
 
 /// Keys are few, so that they are written again and again.
 const KEY_COUNT: u64 = 9;
+
+/// Longer than any run: what is synced in the background is synced by steps then.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// How many random steps a plan has at most whose calls are all made to fail.
+const STEADY_STEPS: usize = 8;
 
 /// Key number `number`: most are short, one is long.
 pub(crate) fn key(number: u64) -> Vec<u8> {
@@ -43,6 +50,8 @@ pub(crate) enum Step {
     Snapshot,
     /// Looks at everything.
     Read,
+    /// Looks at the files, beside the writer.
+    Verify,
     Reopen,
     /// Closes and opens twice: the second time must change nothing.
     Idle,
@@ -58,7 +67,7 @@ impl Step {
             (random.below(KEY_COUNT), (random.below(4) > 0).then_some(len))
         };
         let changes = |random: &mut Random| (0..random.below(5)).map(|_| change(random)).collect();
-        match random.below(40) {
+        match random.below(41) {
             0..12 => Self::Put((random.below(KEY_COUNT), Some(random.below(60)))),
             12..17 => Self::Delete(random.below(KEY_COUNT)),
             17..22 => Self::Write(changes(random)),
@@ -72,6 +81,7 @@ impl Step {
             35 => Self::Snapshot,
             36 | 37 => Self::Read,
             38 => Self::Reopen,
+            39 => Self::Verify,
             _ => Self::Idle,
         }
     }
@@ -91,25 +101,39 @@ pub(crate) struct Setting {
     pub(crate) checkpoint_records: u64,
     /// Whether KEYDIR can be mapped.
     pub(crate) maps: bool,
+    /// Whether threads work unasked: then the same seed gives the same steps, at other moments.
+    pub(crate) background: bool,
 }
 
 impl Setting {
-    fn random(random: &mut Random) -> Self {
+    /// Some way to open a store.
+    pub(crate) fn random(random: &mut Random) -> Self {
         // KEYDIR takes 28 KiB for no key at all: most states do without.
         let has_keydir = random.below(16) == 0;
+        let background = random.below(8) == 0;
+        let interval = if background { Duration::from_micros(200) } else { NEVER };
         Self {
             sync: match random.below(8) {
                 0..3 => Sync::Always,
                 3..6 => Sync::Never,
-                // Longer than any run: what is synced in the background is synced by steps here.
-                6 => Sync::Every(Duration::from_secs(3600)),
+                6 => Sync::Every(interval),
                 _ => Sync::Buffered(random.below(1000) as usize),
             },
             read_with: if random.below(4) == 0 { ReadWith::Pread } else { ReadWith::Mmap },
             segment_len_max: 128 + random.below(700),
             checkpoint_records: if has_keydir { 1 } else { u64::MAX },
             maps: has_keydir && random.below(4) > 0,
+            background,
         }
+    }
+
+    /// The same without threads.
+    pub(crate) fn alone(self) -> Self {
+        let sync = match self.sync {
+            Sync::Every(_) => Sync::Every(NEVER),
+            sync => sync,
+        };
+        Self { sync, background: false, ..self }
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -118,7 +142,7 @@ impl Setting {
             .read_with(self.read_with)
             .segment_len_max(self.segment_len_max)
             .checkpoint_records(self.checkpoint_records)
-            .background(false)
+            .background(self.background)
             .clock(Arc::new(ManualClock::at(1_000)))
     }
 }
@@ -138,5 +162,30 @@ impl Plan {
         let setting = Setting::random(&mut random);
         let count = 5 + random.below(30);
         Self { seed, setting, steps: Step::some(&mut random, count) }
+    }
+
+    /// A short plan of `seed`, without threads: its calls come in the same order each time. At its end it opens what it
+    /// wrote, and in one of four it has a KEYDIR.
+    pub(crate) fn steady(seed: u64) -> Self {
+        let mut plan = Self::of(seed);
+        plan.setting = plan.setting.alone();
+        if seed.is_multiple_of(4) {
+            plan.setting =
+                Setting { checkpoint_records: 1, maps: true, read_with: ReadWith::Mmap, ..plan.setting };
+        }
+        plan.steps.truncate(STEADY_STEPS);
+        plan.steps.extend([
+            Step::Put((1, Some(30))),
+            Step::Rotate,
+            Step::CompactAll,
+            Step::Reopen,
+            Step::Read,
+        ]);
+        plan
+    }
+
+    /// Where its first life begins.
+    pub(crate) fn birth(&self) -> Birth {
+        Birth::first(self.seed & 0xffff)
     }
 }

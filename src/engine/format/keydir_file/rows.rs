@@ -1,6 +1,6 @@
 //! The rows of a keydir's head: a segment that it covers, a shard. The page above draws them.
 
-use super::super::{put, u32_at, u64_at};
+use super::super::{put, record, u32_at, u64_at};
 use crate::engine::location::SegmentId;
 
 const ID_AT: usize = 0;
@@ -53,6 +53,13 @@ impl Covered {
         set(TOMBSTONE_COUNT_AT, &self.tombstone_count.to_le_bytes());
         set(TOMBSTONE_LEN_AT, &self.tombstone_len.to_le_bytes());
         bytes
+    }
+
+    /// Whether so many records, and so many bytes of them, can be in that length.
+    pub(super) fn is_possible(&self) -> bool {
+        let counts = [self.record_count, self.live_count, self.tombstone_count];
+        counts.iter().all(|&count| count <= self.len / record::LEN_MIN)
+            && self.live_len.max(self.tombstone_len) <= self.len
     }
 
     /// The segment in `row`, whose length is right; unchecked.

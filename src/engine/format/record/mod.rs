@@ -160,6 +160,9 @@ impl RecordContext {
         if header.key_len == 0 {
             return Err(Damage::Field { what: "the key's length", value: 0 });
         }
+        if header.seq > Seqno::BELIEVED_MAX {
+            return Err(Damage::Field { what: "the record's number", value: header.seq.0 });
+        }
         Kind::decode(header.kind)?;
         Ok(header)
     }

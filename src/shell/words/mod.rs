@@ -10,6 +10,8 @@
 //!
 //! [`quote`] is the inverse of [`split`]: whatever it prints is read back as the same bytes.
 
+#[cfg(any(test, fuzzing))]
+pub mod any_line;
 mod quote;
 
 use std::borrow::Cow;
@@ -328,20 +330,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_can_be_typed_back(bytes in any_bytes()) {
-            let text = quote(&bytes);
-            prop_assert!(text.chars().all(quote::is_visible));
-            let words = split(text.as_bytes()).expect("what is printed is well formed");
-            prop_assert_eq!(words.len(), 1);
-            prop_assert_eq!(&words[0].bytes, &bytes);
-            prop_assert_eq!(&words[0].span, &(0..text.len()));
-        }
-
-        #[test]
         fn no_line_whatsoever_makes_the_lexer_stumble(line in any_bytes()) {
-            let (words, errors) = split_leniently(&line);
-            prop_assert_eq!(split(&line).is_ok(), errors.is_empty());
-            prop_assert!(words.windows(2).all(|pair| pair[0].span.end <= pair[1].span.start));
+            any_line::holds(&line);
         }
+    }
+
+    #[test]
+    fn no_line_that_the_fuzzer_found_makes_the_lexer_stumble() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/words");
+        let lines = std::fs::read_dir(dir).expect("a corpus").map(|entry| entry.expect("an entry").path());
+        let count = lines.map(|path| any_line::holds(&std::fs::read(path).expect("a line"))).count();
+        assert!(count > 0);
     }
 }

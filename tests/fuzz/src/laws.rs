@@ -1,0 +1,227 @@
+//! What holds for a directory, whatever bytes its files have.
+//!
+//! 1. Nothing panics, and (the fuzzer's allocator sees to it) no memory is taken that the files' lengths do not justify.
+//! 2. A value that is read, by key or in a scan, is one that a record of exactly this key holds under a right checksum.
+//! 3. Opening read-only changes nothing, and mapped or read the answers are the same.
+//! 4. Opening that fails leaves each segment as it was, but for a torn end.
+//! 5. What opening for writing recovers is what a reader saw (or the log is damaged: how far ahead of a damaged place a number
+//!    may lie depends on how much is still to be written), stays so through compaction and reopening, and takes writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use logkv::fs::StoreFile;
+use logkv::{Compact, Error, Options, ReadWith, Store};
+
+use super::memory::{Image, Memory, file};
+use super::sample::{self, KEYS, options};
+use super::seal;
+
+/// What a get says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The value.
+    Value(Vec<u8>),
+    /// There is no such key.
+    Missing,
+    /// The record is damaged.
+    Damaged,
+}
+
+type Answers = BTreeMap<Vec<u8>, Answer>;
+
+/// How much can be believed of the files that say where records are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Derived {
+    /// It is as it was written, or its checksum says that it is not.
+    Honest,
+    /// Something in it, or in MANIFEST, may say anything under a right checksum, as only a liar writes it. It may hide keys
+    /// or put them out of order; it makes no value up.
+    Lying,
+}
+
+/// Checks all of the laws for a directory with these files.
+///
+/// # Panics
+/// When one of them does not hold.
+pub fn hold(image: &Image, derived: Derived) {
+    let written = seal::ever_written(image);
+    let keys: BTreeSet<Vec<u8>> = written
+        .iter()
+        .map(|(key, _)| key.clone())
+        .chain(KEYS.iter().map(|key| key.as_bytes().to_vec()))
+        .filter(|key| !key.is_empty())
+        .collect();
+    let directory = Directory { image, written, keys, derived };
+    let read = directory.read(ReadWith::Pread);
+    assert_eq!(read, directory.read(ReadWith::Mmap), "mapped, and read");
+    directory.recover(read.as_ref());
+}
+
+struct Directory<'a> {
+    image: &'a Image,
+    written: BTreeSet<(Vec<u8>, Vec<u8>)>,
+    keys: BTreeSet<Vec<u8>>,
+    derived: Derived,
+}
+
+impl Directory<'_> {
+    /// What a reader sees, if it can open it.
+    fn read(&self, read_with: ReadWith) -> Option<Answers> {
+        let memory = Memory::of(self.image);
+        let options = options(&memory).read_only(true).read_with(read_with);
+        let store = open(options).ok()?;
+        let answers = self.answers(&store);
+        self.check_order(&store, &answers);
+        check_inspection(&store);
+        assert!(store.put("a", "").is_err(), "a reader takes no write");
+        drop(store);
+        assert_eq!(memory.change_count(), 0, "a reader changes nothing");
+        Some(answers)
+    }
+
+    /// Opens for writing, writes, compacts and opens again.
+    fn recover(&self, read: Option<&Answers>) {
+        let memory = Memory::of(self.image);
+        let Ok(store) = open(options(&memory)) else {
+            return self.check_untouched(&memory);
+        };
+        let mut answers = self.answers(&store);
+        if let Some(read) = read.filter(|_| store.open_report().damage.is_empty()) {
+            assert_eq!(&answers, read, "what is recovered is what a reader saw");
+        }
+        self.check_order(&store, &answers);
+        check_inspection(&store);
+        for key in ["a", "new"] {
+            // An old segment may end where no more can come; then nothing is written at all.
+            if store.put(key, "a new value").is_ok() {
+                answers.insert(key.into(), Answer::Value(b"a new value".to_vec()));
+            }
+        }
+        if store.delete("b").is_ok() {
+            answers.insert(b"b".to_vec(), Answer::Missing);
+        }
+        assert_eq!(self.answers_with(&store, &answers), answers, "what was written is there");
+        store.close().expect("closes");
+        let store = open(options(&memory)).expect("what was closed opens");
+        assert_eq!(self.answers_with(&store, &answers), answers, "reopened");
+        if self.derived == Derived::Honest {
+            self.compact(store, &memory, &answers);
+        }
+    }
+
+    /// Compacts all that can be. A segment with damage stays as it is.
+    fn compact(&self, store: Store, memory: &Memory, answers: &Answers) {
+        match store.compact(&Compact::All) {
+            Ok(_) | Err(Error::Damaged { .. }) => {}
+            Err(error) => panic!("compacting: {}", error.sentence()),
+        }
+        assert_eq!(&self.answers_with(&store, answers), answers, "compacted");
+        store.close().expect("closes");
+        let store = open(options(memory).read_only(true)).expect("what was closed opens");
+        assert_eq!(&self.answers_with(&store, answers), answers, "compacted and reopened");
+    }
+
+    /// What a get of each key says, which must be what some record said.
+    fn answers(&self, store: &Store) -> Answers {
+        let answers: Answers = self.keys.iter().map(|key| (key.clone(), answer(store, key))).collect();
+        for (key, answer) in &answers {
+            if let Answer::Value(value) = answer {
+                self.assert_was_written(key, value);
+            }
+        }
+        answers
+    }
+
+    /// The same for the keys of `known`, among which are new ones.
+    fn answers_with(&self, store: &Store, known: &Answers) -> Answers {
+        known.keys().map(|key| (key.clone(), answer(store, key))).collect()
+    }
+
+    fn assert_was_written(&self, key: &[u8], value: &[u8]) {
+        let pair = (key.to_vec(), value.to_vec());
+        assert!(self.written.contains(&pair), "{} was never {}", key.escape_ascii(), value.escape_ascii());
+    }
+
+    /// A scan shows keys in order, each once, with the values that gets give; and all of them, where nothing is damaged.
+    fn check_order(&self, store: &Store, answers: &Answers) {
+        let Ok(scan) = store.scan(..) else { return };
+        let (shown, errors): (Vec<_>, Vec<_>) = scan.partition(Result::is_ok);
+        let shown: Vec<_> = shown.into_iter().flatten().collect();
+        for entry in &shown {
+            self.assert_was_written(&entry.meta.key, &entry.value);
+        }
+        if self.derived == Derived::Lying {
+            return;
+        }
+        for entry in &shown {
+            let value = Answer::Value(entry.value.to_vec());
+            assert_eq!(answers.get(&*entry.meta.key), Some(&value), "a scan and a get");
+        }
+        assert!(shown.is_sorted_by(|one, next| one.meta.key < next.meta.key), "in order, and each once");
+        let backward = store.scan(..).expect("scans again").rev().flatten();
+        let backward: Vec<_> = backward.map(|entry| entry.meta.key.to_vec()).collect();
+        assert!(shown.iter().rev().map(|entry| &*entry.meta.key).eq(backward.iter().map(Vec::as_slice)));
+        let is_whole = errors.is_empty()
+            && store.open_report().damage.is_empty()
+            && !answers.values().any(|answer| *answer == Answer::Damaged);
+        if is_whole {
+            let values = answers.values().filter(|answer| matches!(answer, Answer::Value(_))).count();
+            assert_eq!((shown.len(), store.len()), (values, values as u64), "all that is there");
+        }
+    }
+
+    /// Nothing was taken away but the end of a torn segment.
+    fn check_untouched(&self, memory: &Memory) {
+        let now = memory.image();
+        for (name, before) in self.image {
+            if let StoreFile::Segment(_) = name {
+                let now = file(&now, *name).unwrap_or_else(|| panic!("{name} was removed"));
+                assert!(before.starts_with(now), "{name} was changed, and the store did not open");
+            }
+        }
+    }
+}
+
+/// Opens a store, which must not fail for reasons of the operating system: it does not.
+fn open(options: Options) -> Result<Store, Error> {
+    let opened = Store::open_with("memory", options);
+    if let Err(Error::Io { .. }) = &opened {
+        panic!("{opened:?}");
+    }
+    opened
+}
+
+fn answer(store: &Store, key: &[u8]) -> Answer {
+    match store.get(key) {
+        Ok(Some(value)) => Answer::Value(value.to_vec()),
+        Ok(None) => Answer::Missing,
+        Err(Error::Damaged { .. }) => Answer::Damaged,
+        Err(error) => panic!("get {}: {}", key.escape_ascii(), error.sentence()),
+    }
+}
+
+/// A segment taken apart accounts for each of its bytes once.
+fn check_inspection(store: &Store) {
+    for segment in store.segments().expect("segments") {
+        let Ok(inspection) = store.inspect(segment.id) else { continue };
+        let mut end = 0;
+        for extent in &inspection.extents {
+            assert_eq!(extent.at, end, "segment {}", segment.id);
+            end += extent.len;
+        }
+        assert_eq!(end, inspection.len, "segment {}", segment.id);
+    }
+}
+
+/// The laws for the samples as they are, which hold what they should.
+///
+/// # Panics
+/// When they do not: then nothing else here says much.
+pub fn hold_for_the_samples() {
+    for image in [sample::closed(), sample::unclosed()] {
+        hold(image, Derived::Honest);
+        let store = open(options(&Memory::of(image)).read_only(true)).expect("opens");
+        let values: Vec<_> = store.scan(..).expect("scans").flatten().collect();
+        assert_eq!(values.len(), KEYS.len() - 1, "{values:?}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The property `records`, fuzzed.
+#![no_main]
+
+mod allocator;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| logkv_fuzz::records(input));

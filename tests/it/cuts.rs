@@ -1,0 +1,164 @@
+//! Power cuts on real file systems: an ext4 and an xfs, each in a loop image, are shut down in the middle of a script's
+//! work, so that nothing reaches the image any more, and mounted again, so that they replay their journals.
+//!
+//! `LOGKV_DISK_CUTS` is the number of cuts a policy and file system, `LOGKV_SEED` repeats a script (the moment of a cut
+//! cannot be repeated).
+#![expect(unsafe_code, reason = "the system has no safe call to shut a file system down")]
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use logkv::{Options, Store};
+use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
+use tempfile::TempDir;
+
+use crate::common::{Random, quick, scratch, skipped};
+use crate::machine::{Mount, works};
+use crate::scripted::{Contents, Running, Steps, texts};
+
+/// `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN`: the same number.
+const SHUTDOWN: Opcode = opcode::read::<u32>(b'X', 125);
+/// Not even the journal is written to the disk any more.
+const NO_LOG_FLUSH: u32 = 2;
+
+/// The interval of a background sync.
+const INTERVAL: &str = "10ms";
+
+fn cuts() -> u64 {
+    std::env::var("LOGKV_DISK_CUTS").map_or(10, |text| text.parse().expect("LOGKV_DISK_CUTS is a number"))
+}
+
+/// A file system of its own, in a file.
+struct Disk {
+    dir: TempDir,
+    /// `None` while it is off.
+    mount: Option<Mount>,
+}
+
+impl Disk {
+    /// Makes a file system of `kind` with at most `len` bytes; `Err` says why that cannot be had here.
+    fn new(kind: &str, len: u64) -> Result<Self, String> {
+        let dir = scratch();
+        let image = dir.path().join("image");
+        File::create(&image).and_then(|file| file.set_len(len)).expect("a sparse file");
+        let made = Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image).output();
+        if !made.is_ok_and(|output| output.status.success()) {
+            return Err(format!("there is no mkfs.{kind}"));
+        }
+        fs::create_dir(dir.path().join("disk")).expect("a directory can be made");
+        let mut disk = Self { dir, mount: None };
+        disk.turn_on()?;
+        disk.cut().map_err(|error| format!("{kind} cannot be shut down here: {error}"))?;
+        disk.restart();
+        Ok(disk)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("disk")
+    }
+
+    fn turn_on(&mut self) -> Result<(), String> {
+        let image = self.dir.path().join("image");
+        self.mount = Mount::at(self.path(), &["-o", "loop", &image.to_string_lossy()]);
+        self.mount
+            .as_ref()
+            .map(drop)
+            .ok_or_else(|| "mounting an image needs root, and a loop device".to_owned())
+    }
+
+    /// From now on nothing reaches the image.
+    fn cut(&self) -> io::Result<()> {
+        let root = File::open(self.path())?;
+        // SAFETY: both file systems read one u32 through the pointer that they get with this number.
+        unsafe { ioctl(root, Setter::<SHUTDOWN, u32>::new(NO_LOG_FLUSH)) }.map_err(io::Error::from)
+    }
+
+    /// What was in memory is gone, and what the image has is there again.
+    fn restart(&mut self) {
+        drop(self.mount.take());
+        assert!(!works("mountpoint", &["-q", &self.path().to_string_lossy()]), "nobody uses it any more");
+        self.turn_on().expect("it was mounted before");
+    }
+}
+
+/// Opens what a cut left, looks at it, and, if it is to be repaired, writes to it.
+fn look(path: &Path, is_repaired: bool, what: &str) -> Option<Contents> {
+    let options = if is_repaired { Options::new().background(false) } else { quick().read_only(true) };
+    let store = match Store::open_with(path, options) {
+        Err(logkv::Error::Missing { .. }) => return None,
+        opened => opened.unwrap_or_else(|error| panic!("{what}: {}", error.sentence())),
+    };
+    assert_eq!(store.open_report().damage, [], "{what}");
+    if is_repaired {
+        store.put("after", "it writes on").expect("a put");
+    }
+    let found = texts(&store);
+    store.close().expect("closes");
+    Some(found)
+}
+
+/// Cuts the power of a program that writes, over and over on one store, and looks at what is left each time.
+fn cut_writers(kind: &str, len: u64, policy: &str) {
+    let mut disk = match Disk::new(kind, len) {
+        Ok(disk) => disk,
+        Err(reason) => return skipped(&format!("power cuts on {kind}"), &reason),
+    };
+    let path = disk.path().join("store");
+    let mut steps = Steps::new(Random::announced());
+    let mut before = Contents::new();
+    let mut is_written_to = false;
+    for round in 0..cuts() {
+        let what = format!("{kind}, {policy}, round {round}");
+        let mut running = Running::start(disk.dir.path(), &path, policy);
+        running.work(&mut steps);
+        let settled = if policy == INTERVAL && round % 5 == 4 { running.settle() } else { 0 };
+        let (after, last) = (Duration::from_micros(steps.random.below(30_000)), steps.take(200));
+        let cut = running.cut_off(after, last, || disk.cut().expect("it could be cut before"));
+        disk.restart();
+        // Every other time the next program finds the store as the cut left it, and may be cut off while it recovers.
+        let is_repaired = round % 2 == 1;
+        let least = if policy == "always" { cut.acknowledged } else { cut.synced().max(settled) };
+        let Some(mut found) = look(&path, is_repaired, &what) else {
+            assert!(least == 0 && before.is_empty(), "{what}: no store is left of {least} steps");
+            continue;
+        };
+        is_written_to |= is_repaired;
+        assert_eq!(found.remove("after").is_some(), is_written_to, "{what}");
+        let Some(taken) = cut.taken(&before, least, &found) else {
+            let all = cut.steps.len();
+            panic!("{what}: none of the first {least} to {all} steps leave {}", disk.dir.keep().display());
+        };
+        let (all, acknowledged) = (cut.steps.len(), cut.acknowledged);
+        println!("{what}: {all} steps, {acknowledged} acknowledged, {least} promised, {taken} there");
+        before = found;
+    }
+}
+
+/// The least that the makers of these file systems take.
+const EXT4_LEN: u64 = 64 << 20;
+const XFS_LEN: u64 = 300 << 20;
+
+#[test]
+fn a_power_cut_on_ext4_takes_nothing_that_was_acknowledged_under_always() {
+    cut_writers("ext4", EXT4_LEN, "always");
+}
+
+#[test]
+fn a_power_cut_on_ext4_leaves_no_hole_and_takes_nothing_that_a_sync_was_due_for() {
+    cut_writers("ext4", EXT4_LEN, "never");
+    cut_writers("ext4", EXT4_LEN, INTERVAL);
+}
+
+#[test]
+fn a_power_cut_on_xfs_takes_nothing_that_was_acknowledged_under_always() {
+    cut_writers("xfs", XFS_LEN, "always");
+}
+
+#[test]
+fn a_power_cut_on_xfs_leaves_no_hole_and_takes_nothing_that_a_sync_was_due_for() {
+    cut_writers("xfs", XFS_LEN, "never");
+    cut_writers("xfs", XFS_LEN, INTERVAL);
+}

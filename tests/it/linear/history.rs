@@ -1,0 +1,273 @@
+//! A history of calls, and whether one order of all of them explains it.
+//!
+//! A history is linearizable (Herlihy and Wing 1990) when each call can be given one moment between its invocation and its
+//! return so that every answer is right at that moment. To find such an order is hard in general; here the store hands
+//! one over: the numbers of the records that each write made. What is left to check is linear: that the numbers agree
+//! with time, and that each answer fits between two writes that it may stand between.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// How many keys a history is about.
+pub(crate) const KEYS: usize = 6;
+
+/// What each key is; all values ever written differ.
+pub(crate) type Keys = [Option<u64>; KEYS];
+
+/// What a key becomes.
+pub(crate) type Change = (usize, Option<u64>);
+
+/// A call, from invocation to return; the times are of one clock that never shows the same twice.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) invoked: u64,
+    pub(crate) returned: u64,
+    pub(crate) outcome: Outcome,
+}
+
+/// What a call did, or saw.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    Wrote(Write),
+    /// A key had this value, or was not there.
+    Read(usize, Option<u64>),
+    /// A key was there, or not, with whatever value.
+    Met(usize, bool),
+    /// All keys were like this at one moment.
+    Saw(Keys),
+}
+
+/// A write that took place.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) changes: Vec<Change>,
+    /// The number of its last record.
+    pub(crate) last: u64,
+    /// How many of its deletes met a key.
+    pub(crate) deleted: usize,
+    /// It was done because this key was there, or was not.
+    pub(crate) because: Option<(usize, bool)>,
+}
+
+impl Outcome {
+    /// Whether a call that changes nothing can have had this outcome in this state.
+    fn fits(&self, keys: &Keys) -> bool {
+        match self {
+            Self::Wrote(_) => false,
+            Self::Read(key, value) => keys[*key] == *value,
+            Self::Met(key, is_there) => keys[*key].is_some() == *is_there,
+            Self::Saw(seen) => seen == keys,
+        }
+    }
+}
+
+impl Write {
+    /// What the keys become.
+    fn apply(&self, mut keys: Keys) -> Result<Keys, String> {
+        if self.because.is_some_and(|(key, is_there)| keys[key].is_some() != is_there) {
+            return Err(format!("its condition did not hold: {self:?} onto {keys:?}"));
+        }
+        let mut deleted = 0;
+        for &(key, value) in &self.changes {
+            deleted += usize::from(value.is_none() && keys[key].is_some());
+            keys[key] = value;
+        }
+        if deleted == self.deleted { Ok(keys) } else { Err(format!("{deleted} deletes met a key: {self:?}")) }
+    }
+}
+
+/// The writes in the order of their numbers.
+struct Order {
+    /// What the keys were before the first write, and after each. A place is a number of writes.
+    states: Vec<Keys>,
+    /// When each write had returned, and the last place that one had led to until then; in the order of time.
+    returned: Vec<(u64, usize)>,
+    /// When each write was invoked, and the first place that one began at from then on; in the order of time.
+    invoked: Vec<(u64, usize)>,
+}
+
+impl Order {
+    fn new(calls: &[Call], start: Keys) -> Result<Self, String> {
+        let writes = calls.iter().filter_map(|call| match &call.outcome {
+            Outcome::Wrote(write) => Some((call, write)),
+            _ => None,
+        });
+        let mut writes: Vec<(&Call, &Write)> = writes.collect();
+        writes.sort_by_key(|(_, write)| write.last);
+        if let Some(pair) = writes.windows(2).find(|pair| pair[0].1.last == pair[1].1.last) {
+            return Err(format!("two writes have one number: {pair:?}"));
+        }
+        let mut order = Self { states: vec![start], returned: Vec::new(), invoked: Vec::new() };
+        for (call, write) in &writes {
+            order.invoked.push((call.invoked, order.last()));
+            order.states.push(write.apply(order.states[order.last()])?);
+            order.returned.push((call.returned, order.last()));
+        }
+        let begun = order.invoked.clone();
+        order.sort();
+        let late = begun.iter().position(|&(invoked, place)| order.earliest(invoked) > place);
+        late.map_or(Ok(order), |at| {
+            Err(format!("a write that had returned has a higher number than {:?}", writes[at].0))
+        })
+    }
+
+    /// The place after all writes.
+    fn last(&self) -> usize {
+        self.states.len() - 1
+    }
+
+    /// Puts the writes into the order of time.
+    fn sort(&mut self) {
+        self.returned.sort_unstable();
+        for at in 1..self.returned.len() {
+            self.returned[at].1 = self.returned[at].1.max(self.returned[at - 1].1);
+        }
+        self.invoked.sort_unstable();
+        for at in (1..self.invoked.len()).rev() {
+            self.invoked[at - 1].1 = self.invoked[at - 1].1.min(self.invoked[at].1);
+        }
+    }
+
+    /// The first place of whatever is invoked at `time`.
+    fn earliest(&self, time: u64) -> usize {
+        let count = self.returned.partition_point(|&(returned, _)| returned < time);
+        count.checked_sub(1).map_or(0, |last| self.returned[last].1)
+    }
+
+    /// The last place of whatever has returned at `time`.
+    fn latest(&self, time: u64) -> usize {
+        let at = self.invoked.partition_point(|&(invoked, _)| invoked < time);
+        self.invoked.get(at).map_or(self.last(), |&(_, place)| place)
+    }
+}
+
+/// What the keys are after all calls, if one order explains them; otherwise what it does not explain. Before them the keys
+/// were like `start`.
+pub(crate) fn check(mut calls: Vec<Call>, start: Keys) -> Result<Keys, String> {
+    calls.sort_by_key(|call| call.invoked);
+    let order = Order::new(&calls, start)?;
+    // Each call that only looks gets the earliest place that it can have. That leaves all others the most: what it
+    // demands of a later one is not to be before it.
+    let mut under_way = BinaryHeap::new();
+    let mut reached = 0;
+    for call in calls.iter().filter(|call| !matches!(call.outcome, Outcome::Wrote(_))) {
+        while let Some(&Reverse((returned, place))) = under_way.peek()
+            && returned < call.invoked
+        {
+            reached = reached.max(place);
+            under_way.pop();
+        }
+        let places = order.earliest(call.invoked).max(reached)..=order.latest(call.returned);
+        let place = places.clone().find(|&place| call.outcome.fits(&order.states[place]));
+        let place = place.ok_or_else(|| {
+            let states: Vec<_> = places.take(8).map(|place| order.states[place]).collect();
+            format!("{call:?} is not explained by any of {states:?}")
+        })?;
+        under_way.push(Reverse((call.returned, place)));
+    }
+    Ok(order.states[order.last()])
+}
+
+const NONE: Keys = [None; KEYS];
+
+fn call(invoked: u64, returned: u64, outcome: Outcome) -> Call {
+    Call { invoked, returned, outcome }
+}
+
+fn wrote(changes: &[Change], last: u64) -> Outcome {
+    Outcome::Wrote(Write { changes: changes.to_vec(), last, deleted: 0, because: None })
+}
+
+fn saw(changes: &[Change]) -> Outcome {
+    let mut keys = NONE;
+    changes.iter().for_each(|&(key, value)| keys[key] = value);
+    Outcome::Saw(keys)
+}
+
+#[test]
+fn calls_that_overlap_may_come_in_either_order() {
+    for seen in [None, Some(7)] {
+        let calls = vec![call(1, 4, wrote(&[(0, Some(7))], 1)), call(2, 3, Outcome::Read(0, seen))];
+        assert!(check(calls, NONE).is_ok(), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_value_that_was_replaced_before_a_read_began_explains_nothing() {
+    let calls = vec![
+        call(1, 2, wrote(&[(0, Some(7))], 1)),
+        call(3, 4, wrote(&[(0, Some(8))], 2)),
+        call(5, 6, Outcome::Read(0, Some(7))),
+    ];
+    assert!(check(calls, NONE).is_err());
+}
+
+#[test]
+fn a_value_that_is_written_after_a_read_ended_explains_nothing() {
+    let calls = vec![call(1, 2, Outcome::Read(0, Some(7))), call(3, 4, wrote(&[(0, Some(7))], 1))];
+    assert!(check(calls, NONE).is_err());
+}
+
+#[test]
+fn a_reader_that_saw_a_write_is_not_followed_by_one_that_does_not() {
+    let calls = |first, second| {
+        vec![
+            call(1, 9, wrote(&[(0, Some(7))], 1)),
+            call(2, 3, Outcome::Read(0, first)),
+            call(4, 5, Outcome::Read(0, second)),
+        ]
+    };
+    assert!(check(calls(None, Some(7)), NONE).is_ok());
+    assert!(check(calls(Some(7), None), NONE).is_err());
+    assert!(check(calls(Some(7), Some(7)), NONE).is_ok());
+}
+
+#[test]
+fn half_a_batch_is_no_moment_of_a_scan_nor_of_two_reads() {
+    let batch = || call(1, 6, wrote(&[(0, Some(7)), (1, Some(8))], 2));
+    let reads = |first, second| {
+        vec![batch(), call(2, 3, Outcome::Read(0, first)), call(4, 5, Outcome::Read(1, second))]
+    };
+    assert!(check(reads(Some(7), Some(8)), NONE).is_ok());
+    assert!(check(reads(None, Some(8)), NONE).is_ok());
+    assert!(check(reads(Some(7), None), NONE).is_err());
+    assert!(check(vec![batch(), call(2, 3, saw(&[]))], NONE).is_ok());
+    assert!(check(vec![batch(), call(2, 3, saw(&[(0, Some(7)), (1, Some(8))]))], NONE).is_ok());
+    assert!(check(vec![batch(), call(2, 3, saw(&[(0, Some(7))]))], NONE).is_err());
+}
+
+#[test]
+fn keys_that_two_readers_saw_change_in_different_orders_are_no_history() {
+    let calls = |second: &[Change]| {
+        vec![
+            call(1, 20, wrote(&[(0, Some(7))], 1)),
+            call(2, 21, wrote(&[(1, Some(8))], 2)),
+            call(3, 4, saw(&[(0, Some(7))])),
+            call(3, 5, saw(second)),
+        ]
+    };
+    assert!(check(calls(&[(0, Some(7)), (1, Some(8))]), NONE).is_ok());
+    assert!(check(calls(&[(1, Some(8))]), NONE).is_err());
+}
+
+#[test]
+fn numbers_that_go_against_time_or_twice_are_found() {
+    let calls = |first, second| {
+        vec![call(1, 2, wrote(&[(0, Some(7))], first)), call(3, 4, wrote(&[(1, Some(8))], second))]
+    };
+    assert!(check(calls(1, 2), NONE).is_ok());
+    assert!(check(calls(2, 1), NONE).is_err());
+    assert!(check(calls(1, 1), NONE).is_err());
+}
+
+#[test]
+fn a_condition_that_did_not_hold_and_a_delete_that_met_nothing_are_found() {
+    let mut start = NONE;
+    start[0] = Some(1);
+    let write =
+        |deleted, because| Outcome::Wrote(Write { changes: vec![(0, None)], last: 1, deleted, because });
+    assert!(check(vec![call(1, 2, write(1, Some((0, true))))], start).is_ok());
+    assert!(check(vec![call(1, 2, write(0, None))], start).is_err());
+    assert!(check(vec![call(1, 2, write(1, Some((0, false))))], start).is_err());
+    assert!(check(vec![call(1, 2, Outcome::Met(0, false))], start).is_err());
+}

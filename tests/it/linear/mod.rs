@@ -1,0 +1,84 @@
+//! Threads do whatever they like with one store at the same time, and one order of all that they did explains what each
+//! of them saw: the order in which the store numbered the writes.
+//!
+//! `LOGKV_CALLS` is the number of calls a thread, `LOGKV_SEED` repeats their choices (not how they met).
+
+pub(crate) mod history;
+pub(crate) mod worker;
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use logkv::{Compact, Options, Store, Sync};
+
+use self::history::{KEYS, check};
+use self::worker::{Clock, Worker, look};
+use crate::common::{Random, assert_counted, quick, scratch};
+
+const THREADS: usize = 4;
+
+fn calls() -> u64 {
+    std::env::var("LOGKV_CALLS").map_or(3000, |text| text.parse().expect("LOGKV_CALLS is a number"))
+}
+
+/// Seals and compacts until it is told to end.
+fn keep_up(store: &Store, done: &AtomicBool) -> u64 {
+    let mut runs = 0;
+    while !done.load(Relaxed) {
+        store.rotate().expect("rotates");
+        let report = store.compact(&Compact::All);
+        runs += report.expect("compacts").runs.len() as u64;
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    runs
+}
+
+fn run(options: &Options) {
+    let mut random = Random::announced();
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), options.clone()).expect("opens");
+    let (clock, done) = (Clock::default(), AtomicBool::new(false));
+    let calls = std::thread::scope(|scope| {
+        let upkeep = scope.spawn(|| keep_up(&store, &done));
+        let workers: Vec<_> = (0..THREADS)
+            .map(|_| Worker::new(&store, &clock, random.fork()))
+            .map(|worker| scope.spawn(|| worker.work(calls())))
+            .collect();
+        let calls = workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect();
+        done.store(true, Relaxed);
+        assert!(upkeep.join().expect("no panic") > 0, "segments were compacted meanwhile");
+        calls
+    });
+    let left = check(calls, [None; KEYS]).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!(look(store.scan(..).expect("scans")), left);
+    assert_counted(&store, "at the end");
+    store.close().expect("closes");
+    let store = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+    assert_eq!(look(store.scan(..).expect("scans")), left);
+}
+
+/// Segments so small that every few writes one is sealed, hinted, and compacted.
+fn busy(sync: Sync) -> Options {
+    quick().sync(sync).background(true).segment_len_max(4096).checkpoint_records(50)
+}
+
+#[test]
+fn one_order_of_all_calls_explains_what_each_saw_under_always() {
+    run(&busy(Sync::Always));
+}
+
+#[test]
+fn one_order_of_all_calls_explains_what_each_saw_under_never() {
+    run(&busy(Sync::Never));
+}
+
+#[test]
+fn one_order_of_all_calls_explains_what_each_saw_under_an_interval() {
+    run(&busy(Sync::Every(Duration::from_millis(1))));
+}
+
+#[test]
+fn one_order_of_all_calls_explains_what_each_saw_while_writes_are_held_back() {
+    run(&busy(Sync::Buffered(1000)));
+}

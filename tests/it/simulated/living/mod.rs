@@ -1,0 +1,392 @@
+//! A store at work on a simulated disk, which may refuse it something.
+
+mod refused;
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use logkv::{Batch, Commit, Compact, CompactionEvent, Error, SegmentState, Snapshot, Store, Sync, verify};
+
+use super::fault::DIRECTORY;
+use super::file_system::{MapDir, SimulatedFileSystem};
+use super::life::{Birth, Life, Map, Mark, Moment};
+use super::look::{self, Trouble};
+use super::plan::{Change, Setting, Step, key};
+
+/// Opens the store that was left at `birth`, looks at it, and takes `steps`, as far as it lets itself be opened and
+/// written to.
+///
+/// # Errors
+/// A sentence, when the store is not what it has to be.
+pub(crate) fn live(birth: &Birth, setting: &Setting, maps: &MapDir, steps: &[Step]) -> Result<Life, String> {
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        let maps = maps.clone().filter(|_| setting.maps);
+        let file_system = SimulatedFileSystem::on(birth.disk.clone(), birth.seed, maps, birth.fault);
+        let mut living = Living::new(birth, setting, file_system);
+        let mut left = steps.iter();
+        let mut goes_on = living.attempt(&"opening", Living::open)?;
+        while let Some(step) = left.next().filter(|_| goes_on) {
+            goes_on = living.attempt(step, |living| living.step(step))?;
+        }
+        living.end()
+    }));
+    lived.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        Err(format!("panic: {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?")))
+    })
+}
+
+struct Living {
+    file_system: SimulatedFileSystem,
+    /// `None` only while it is exchanged, and when it could not be opened or closed.
+    store: Option<Store>,
+    life: Life,
+    mark: Mark,
+    /// Writes that told where they stand, and the moments that they made.
+    commits: Vec<(usize, Commit)>,
+    snapshots: Vec<(Snapshot, Arc<Map>)>,
+    /// What the store said last that the system refused it.
+    told: Option<String>,
+}
+
+impl Living {
+    fn new(birth: &Birth, setting: &Setting, file_system: SimulatedFileSystem) -> Self {
+        // Until it is open any of the moments may turn out to be what is there.
+        let mark = Mark { issued: birth.moments.len() - 1, ..Mark::default() };
+        let life = Life {
+            birth: birth.clone(),
+            setting: *setting,
+            events: Vec::new(),
+            call_count: 0,
+            met: None,
+            moments: birth.moments.clone(),
+            marks: vec![mark],
+            steps: Vec::new(),
+            found: Arc::default(),
+        };
+        Self { file_system, store: None, life, mark, commits: Vec::new(), snapshots: Vec::new(), told: None }
+    }
+
+    fn open(&mut self) -> Result<(), Trouble> {
+        let Birth { seed, least, last_seq, .. } = self.life.birth;
+        if seed.is_multiple_of(8) {
+            self.read_only()?;
+        }
+        let store = self.open_store()?;
+        let found = look::at(&store)?;
+        let moments = &mut self.life.moments;
+        let Some(at) = moments.iter().rposition(|moment| *moment.map == found).filter(|at| *at >= least)
+        else {
+            return Err(look::difference(&found, &moments[least..]).into());
+        };
+        self.store = Some(store);
+        moments.truncate(at + 1);
+        moments[at].last_seq = last_seq;
+        // Nothing newer is on the disk, not even before it was open.
+        self.life.marks[0].issued = at;
+        // What an open has shown stays: it made durable whatever it found.
+        self.mark = Mark { at: 0, durable: at, written: at, acknowledged: at, issued: at };
+        self.take_mark();
+        self.life.found = Arc::clone(self.now());
+        Ok(())
+    }
+
+    /// Who only reads finds one of the moments, too, and leaves the disk alone.
+    fn read_only(&self) -> Result<(), Trouble> {
+        let before = self.file_system.event_count();
+        let options = self.life.setting.options().file_system(Arc::new(self.file_system.clone()));
+        let store = match Store::open_with(DIRECTORY, options.read_only(true)) {
+            Err(Error::Missing { .. }) if self.life.moments[0].map.is_empty() => return Ok(()),
+            opened => opened?,
+        };
+        let found = look::at(&store)?;
+        drop(store);
+        let changed = self.file_system.event_count() - before;
+        match self.life.moments.iter().any(|moment| *moment.map == found) {
+            _ if changed > 0 => Err(format!("a reader changed {changed} things").into()),
+            true => Ok(()),
+            false => Err(format!("to a reader {}", look::difference(&found, &self.life.moments)).into()),
+        }
+    }
+
+    fn open_store(&self) -> Result<Store, Trouble> {
+        let options = self.life.setting.options().file_system(Arc::new(self.file_system.clone()));
+        let store = Store::open_with(DIRECTORY, options)?;
+        match &store.open_report().damage[..] {
+            [] => Ok(store),
+            damage => Err(format!("it opens with damage: {damage:?}").into()),
+        }
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("open between steps")
+    }
+
+    fn now(&self) -> &Arc<Map> {
+        &self.life.moments[self.mark.issued].map
+    }
+
+    fn take_mark(&mut self) {
+        self.mark.at = self.file_system.event_count();
+        self.life.marks.push(self.mark);
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Trouble> {
+        self.life.steps.push((self.file_system.event_count(), step.clone()));
+        match step {
+            Step::Put(change) => self.write(std::slice::from_ref(change), |store, batch| {
+                let Some(logkv::Op::Put { key, value }) = batch.iter().next() else { return Ok(None) };
+                store.put(key, value).map(Some)
+            }),
+            Step::Delete(number) => self.delete(*number),
+            Step::Write(changes) => self.write(changes, Store::write),
+            Step::Submit(changes) => self.submit(changes),
+            Step::Sync => self.all_durable(|store| store.sync()),
+            Step::Rotate => self.all_durable(|store| store.rotate().map(drop)),
+            Step::Compact(first, count, until) => self.compact_some(*first, *count, *until),
+            Step::CompactDue => self.compact(&Compact::Due, None),
+            Step::CompactAll => self.compact(&Compact::All, None),
+            Step::Snapshot => {
+                let snapshot = self.store().snapshot()?;
+                self.snapshots.push((snapshot, Arc::clone(self.now())));
+                Ok(())
+            }
+            Step::Read => self.read(),
+            Step::Verify => self.verify(),
+            Step::Reopen => self.reopen().map(drop),
+            Step::Idle => self.idle(),
+        }
+    }
+
+    /// Notes that `change` is about to be asked for.
+    fn issue(&mut self, changes: &[Change]) -> Batch {
+        let Moment { map, last_seq } = self.life.moments[self.mark.issued].clone();
+        let (mut map, mut batch) = (Map::clone(&map), Batch::new());
+        for (place, (number, len)) in changes.iter().enumerate() {
+            let key = key(*number);
+            match len {
+                Some(len) => {
+                    // No two writes of a store's lives put the same value.
+                    let mut value =
+                        format!("{:x}.{}.{place}:", self.life.birth.seed, self.life.moments.len());
+                    value.extend(std::iter::repeat_n('v', *len as usize));
+                    batch.put(&key, &value);
+                    map.insert(key, value.into_bytes());
+                }
+                None => {
+                    batch.delete(&key);
+                    map.remove(&key);
+                }
+            }
+        }
+        self.life.moments.push(Moment { map: Arc::new(map), last_seq });
+        self.mark.issued = self.life.moments.len() - 1;
+        self.take_mark();
+        batch
+    }
+
+    /// Notes that the caller of moment `at` was told.
+    fn acknowledge(&mut self, at: usize, commit: Option<Commit>) -> Result<(), Trouble> {
+        self.mark.acknowledged = at;
+        match self.life.setting.sync {
+            Sync::Always => (self.mark.durable, self.mark.written) = (at, at),
+            Sync::Every(_) | Sync::Never => self.mark.written = at,
+            Sync::Buffered(_) => {}
+        }
+        if let Some(commit) = commit {
+            let before = self.life.moments[at - 1].last_seq;
+            if commit.first.0 <= before {
+                return Err(format!("number {} is given out after {before}", commit.first).into());
+            }
+            self.life.moments[at..].iter_mut().for_each(|moment| moment.last_seq = commit.last.0);
+            if let Some((before, last)) = self.commits.last()
+                && last.location.segment != commit.location.segment
+            {
+                // It is in a segment that is sealed, and sealing syncs.
+                self.mark.durable = self.mark.durable.max(*before);
+                self.mark.written = self.mark.written.max(*before);
+            }
+            self.commits.push((at, commit));
+        }
+        self.take_mark();
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        changes: &[Change],
+        write: impl FnOnce(&Store, &Batch) -> logkv::Result<Option<Commit>>,
+    ) -> Result<(), Trouble> {
+        let batch = self.issue(changes);
+        let commit = write(self.store(), &batch)?;
+        self.acknowledge(self.mark.issued, commit)
+    }
+
+    fn delete(&mut self, number: u64) -> Result<(), Trouble> {
+        let was_there = self.now().contains_key(&key(number));
+        self.issue(&[(number, None)]);
+        match self.store().delete(key(number))? {
+            told if told == was_there => self.acknowledge(self.mark.issued, None),
+            told => Err(format!("the key was there: {was_there}, and the delete says {told}").into()),
+        }
+    }
+
+    fn submit(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+        let mut waiting = Vec::new();
+        let mut refusal = None;
+        for change in changes {
+            let batch = self.issue(std::slice::from_ref(change));
+            match self.store().submit(&batch) {
+                Ok(pending) => waiting.push((self.mark.issued, pending)),
+                Err(error) => {
+                    refusal = Some(error);
+                    break;
+                }
+            }
+        }
+        if let (Sync::Always, Some((number, Some(_))), None) =
+            (self.life.setting.sync, changes.last(), &refusal)
+            && let Ok(seen) = self.store().get(key(*number))
+            // What anyone has seen survives.
+            && seen.as_deref() == self.now().get(&key(*number)).map(Vec::as_slice)
+        {
+            self.mark.durable = self.mark.issued;
+            self.take_mark();
+        }
+        let mut told: Vec<_> = waiting.into_iter().map(|(at, pending)| (at, pending.wait())).collect();
+        told.extend(refusal.map(|error| (self.mark.issued, Err(error))));
+        self.told_one_by_one(told)
+    }
+
+    /// Does what makes everything durable that was acknowledged.
+    fn all_durable(&mut self, act: impl FnOnce(&Store) -> logkv::Result<()>) -> Result<(), Trouble> {
+        act(self.store())?;
+        (self.mark.durable, self.mark.written) = (self.mark.issued, self.mark.issued);
+        self.take_mark();
+        Ok(())
+    }
+
+    fn compact_some(&mut self, first: u64, count: u64, until: Option<u64>) -> Result<(), Trouble> {
+        let segments = self.store().segments()?;
+        let sealed = segments.iter().filter(|segment| segment.state == SegmentState::Sealed);
+        let run: Vec<_> =
+            sealed.map(|segment| segment.id).skip(first as usize).take(count as usize).collect();
+        match self.compact(&Compact::Segments(run), until) {
+            // The background was there first.
+            Err(Trouble::Refused(Error::NotCompactable { .. } | Error::NoSuchSegment { .. }))
+                if self.life.setting.background =>
+            {
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Compacts; `until` counts the stages to go before it is broken off.
+    fn compact(&mut self, what: &Compact, until: Option<u64>) -> Result<(), Trouble> {
+        let mut left = until;
+        let mut observe = |event: CompactionEvent<'_>| {
+            if let (CompactionEvent::Reached(..), Some(left)) = (event, &mut left) {
+                match left.checked_sub(1) {
+                    Some(less) => *left = less,
+                    None => return ControlFlow::Break(()),
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        self.store().compact_with(what, &mut observe)?;
+        self.revealed();
+        Ok(())
+    }
+
+    /// Notes that what was held back in the process was handed over.
+    fn revealed(&mut self) {
+        self.mark.written = self.mark.issued;
+        self.take_mark();
+    }
+
+    fn read(&mut self) -> Result<(), Trouble> {
+        self.is_as_expected()?;
+        if !self.life.setting.background {
+            look::at_figures(self.store())?;
+        }
+        if !self.leaves_files() {
+            look::at_files(self.store(), &self.file_system.disk().image())?;
+        }
+        for (snapshot, map) in &self.snapshots {
+            look::at_snapshot(snapshot, map)?;
+        }
+        let durable = self.store().stats()?.durable_seq;
+        // What the store itself calls durable.
+        let claimed = self.commits.iter().rfind(|(_, commit)| Some(commit.last) <= durable);
+        self.mark.durable = self.mark.durable.max(claimed.map_or(0, |(at, _)| *at));
+        self.revealed();
+        Ok(())
+    }
+
+    /// There is no damage; a torn file that is derived may have been left by a crash.
+    fn verify(&self) -> Result<(), Trouble> {
+        let options = self.life.setting.options().file_system(Arc::new(self.file_system.clone()));
+        let report = verify::store(Path::new(DIRECTORY), &options, &[], &mut |_| ControlFlow::Continue(()))?;
+        // What cannot be read is told as a finding.
+        match report.damage_count {
+            1.. if self.file_system.met().is_none() => Err(format!("verified, it is {report:?}").into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_as_expected(&self) -> Result<(), Trouble> {
+        self.shows_one_since(self.mark.issued)
+    }
+
+    /// What is seen is what the store was at moment `first` or later.
+    fn shows_one_since(&self, first: usize) -> Result<(), Trouble> {
+        let found = look::at(self.store())?;
+        let expected = &self.life.moments[first..=self.mark.issued];
+        match expected.iter().any(|moment| *moment.map == found) {
+            true => Ok(()),
+            false => Err(look::difference(&found, expected).into()),
+        }
+    }
+
+    /// Whether there may be files that the store does not count: of work under way, or that could not be removed.
+    fn leaves_files(&self) -> bool {
+        self.life.setting.background || self.file_system.met().is_some()
+    }
+
+    fn close(&mut self) -> Result<(), Trouble> {
+        let store = self.store.take().expect("open between steps");
+        store.close()?;
+        (self.mark.durable, self.mark.written) = (self.mark.issued, self.mark.issued);
+        self.take_mark();
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), Trouble> {
+        self.close()?;
+        let store = self.open_store()?;
+        let report = store.open_report();
+        let has_orphans = !report.orphans_removed.is_empty() && self.file_system.met().is_none();
+        if report.unclean || report.torn.is_some() || has_orphans {
+            return Err(format!("it was closed, and opened with {report:?}").into());
+        }
+        self.store = Some(store);
+        self.is_as_expected()
+    }
+
+    fn idle(&mut self) -> Result<(), Trouble> {
+        self.reopen()?;
+        self.close()?;
+        let before = self.file_system.disk().image();
+        let store = self.open_store()?;
+        store.close()?;
+        let after = self.file_system.disk().image();
+        if before != after && !self.leaves_files() {
+            return Err(look::changed_files(&before, &after).into());
+        }
+        self.store = Some(self.open_store()?);
+        self.is_as_expected()
+    }
+}

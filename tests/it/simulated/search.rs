@@ -1,0 +1,137 @@
+//! Plans, tried one after another on all cores, until there were enough or one goes wrong; that one is made smaller.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::fault::Kind;
+use super::file_system::MapDir;
+use super::plan::Plan;
+use crate::common::{scratch, seed};
+
+/// How often it is told how far a long run has come.
+const TELLING: Duration = Duration::from_secs(60);
+/// How long a failure is made smaller.
+const SHRINKING: Duration = Duration::from_secs(20);
+
+/// How much was tried.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// States drawn and found to be right.
+    pub(super) states: u64,
+    /// Those among them that no other state of the same plan equals, each opened.
+    pub(super) different: u64,
+    /// Stores that were written to after a crash.
+    pub(super) afterlives: u64,
+    /// Calls that were made to fail.
+    pub(super) faults: u64,
+    /// Which calls those were, and how they failed.
+    pub(super) kinds: HashSet<Kind>,
+}
+
+/// What went wrong, and on which way: the innermost comes first.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) Vec<String>);
+
+/// What is tried with each plan.
+pub(super) type Try = fn(&Plan, &MapDir) -> Result<Tally, Failure>;
+
+/// Leaves out steps as long as it still goes wrong.
+fn shrink(mut plan: Plan, mut failure: Failure, maps: &MapDir, try_plan: Try) -> (Plan, Failure) {
+    let started = Instant::now();
+    let mut chunk = plan.steps.len().div_ceil(2);
+    while chunk > 0 {
+        let mut at = 0;
+        while at < plan.steps.len() && started.elapsed() < SHRINKING {
+            let mut smaller = plan.clone();
+            smaller.steps.drain(at..(at + chunk).min(plan.steps.len()));
+            match try_plan(&smaller, maps) {
+                Ok(_) => at += chunk,
+                Err(still) => (plan, failure) = (smaller, still),
+            }
+        }
+        chunk /= 2;
+    }
+    (plan, failure)
+}
+
+/// What was tried so far.
+#[derive(Default)]
+struct Progress {
+    tally: Tally,
+    plans: u64,
+    told: Option<Instant>,
+    failure: Option<(Plan, Failure)>,
+}
+
+impl Progress {
+    fn add(&mut self, tally: Tally) {
+        self.plans += 1;
+        self.tally.states += tally.states;
+        self.tally.different += tally.different;
+        self.tally.afterlives += tally.afterlives;
+        self.tally.faults += tally.faults;
+        self.tally.kinds.extend(tally.kinds);
+    }
+
+    fn tell(&mut self, started: Instant) {
+        let rate = self.tally.states as f64 / started.elapsed().as_secs_f64();
+        let Tally { states, different, afterlives, faults, .. } = self.tally;
+        println!(
+            "{} lives, {states} states ({different} different), {afterlives} lives after a crash, {faults} faults; \
+             {rate:.0} states a second",
+            self.plans
+        );
+        self.told = Some(Instant::now());
+    }
+}
+
+/// Tries plans, from the one that `plan_of` makes of the announced seed on, until `is_enough`.
+///
+/// # Panics
+/// At the first one that goes wrong, with as few steps as still do.
+pub(super) fn try_plans(
+    plan_of: fn(u64) -> Plan,
+    try_plan: Try,
+    is_enough: impl Fn(&Tally) -> bool + Sync,
+) -> Tally {
+    let (first, started) = (seed(), Instant::now());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(0);
+    let progress = Mutex::new(Progress::default());
+    let lock = || progress.lock().expect("no panic");
+    let goes_on = || {
+        let progress = lock();
+        progress.failure.is_none() && !is_enough(&progress.tally)
+    };
+    let work = || {
+        let maps: MapDir = Some(Arc::new(scratch()));
+        while goes_on() {
+            let plan = plan_of(first.wrapping_add(next.fetch_add(1, Ordering::Relaxed)));
+            let tried = try_plan(&plan, &maps);
+            let mut progress = lock();
+            match tried {
+                Ok(tally) => progress.add(tally),
+                Err(failure) => progress.failure = Some((plan, failure)),
+            }
+            if progress.told.unwrap_or(started).elapsed() > TELLING {
+                progress.tell(started);
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let mut progress = progress.into_inner().expect("no panic");
+    progress.tell(started);
+    if let Some((plan, failure)) = progress.failure {
+        panic!("{}", smallest(plan, failure, try_plan));
+    }
+    progress.tally
+}
+
+fn smallest(plan: Plan, failure: Failure, try_plan: Try) -> String {
+    let seed = plan.seed;
+    let (plan, Failure(way)) = shrink(plan, failure, &Some(Arc::new(scratch())), try_plan);
+    let way: Vec<_> = way.into_iter().rev().collect();
+    format!("LOGKV_SEED={seed} fails; with fewer steps it is\n{:?}\n{}", plan.steps, way.join("\nthen\n"))
+}
