@@ -43,7 +43,7 @@ const RECORD_COUNT_AT: usize = ROW_COUNT_AT + size_of::<u32>();
 const FILTER_LEN_AT: usize = RECORD_COUNT_AT + size_of::<u32>();
 const ZEROS_AT: usize = FILTER_LEN_AT + size_of::<u32>();
 const HASH_SEED_AT: usize = ZEROS_AT + size_of::<u32>();
-const HEADER_LEN: usize = HASH_SEED_AT + size_of::<u64>();
+pub(crate) const HEADER_LEN: usize = HASH_SEED_AT + size_of::<u64>();
 
 const HASH_AT: usize = 0;
 const OFFSET_AT: usize = HASH_AT + size_of::<u64>();
@@ -366,6 +366,7 @@ mod tests {
             (store, numbers, record_count) in any::<([u8; 16], [u64; 4], u32)>(),
         ) {
             let [segment, segment_len, last_seq, hash_seed] = numbers;
+            let last_seq = last_seq % (Seqno::BELIEVED_MAX.0 + 1);
             let (segment, last_seq) = (SegmentId(segment), Seqno(last_seq));
             let described = Described { store: StoreId(store), hash_seed, segment, segment_len, last_seq, record_count };
             let bytes = encode(&described, &bytes_of(&rows), &filter);

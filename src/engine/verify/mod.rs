@@ -17,11 +17,12 @@ pub use finding::{Fault, Finding, Severity, VerifyReport};
 
 use self::keydir::KeydirFile;
 use self::segment::Scanned;
+use super::format::segment_header::HEADER_LEN;
 use super::fs::{Directory, StoreFile};
 use super::location::SegmentId;
 use super::options::Options;
 use super::segment::file;
-use super::survey::{self, Known, Survey};
+use super::survey::{self, Survey};
 use crate::error::{Error, Result, Stop};
 
 /// What is told while a verification runs.
@@ -67,7 +68,6 @@ pub fn store(
         survey,
         wanted,
         done,
-        passed: 0,
         is_settled: false,
         observe,
         done_len: 0,
@@ -90,8 +90,6 @@ struct Verifier<'a> {
     /// The segments that were named; none: all.
     wanted: HashSet<SegmentId>,
     done: HashSet<SegmentId>,
-    /// How many of the known segments, from the first, are not to be looked at again.
-    passed: usize,
     /// Whether MANIFEST was found unchanged after segments had been found missing: then they are.
     is_settled: bool,
     observe: &'a mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
@@ -113,12 +111,14 @@ impl Verifier<'_> {
         if is_whole {
             self.strangers()?;
         }
-        self.total_len = self.unread().filter_map(|known| self.survey.file_len(known.id).ok()).sum();
-        while let Some(known) = self.survey.known().get(self.passed) {
-            let id = known.id;
-            self.passed += 1;
-            if self.is_wanted(id) && self.done.insert(id) {
-                self.next_segment(id)?;
+        let known = self.survey.known().iter().filter(|known| self.is_unread(known.id));
+        self.total_len = known.filter_map(|known| self.survey.file_len(known.id).ok()).sum();
+        let mut at = 0;
+        while let Some(id) = self.survey.known().get(at).map(|known| known.id) {
+            at += 1;
+            // A writer may have put others in the place of those to come: then it begins anew, and passes over what is done.
+            if self.is_unread(id) && self.done.insert(id) && !self.next_segment(id)? {
+                at = 0;
             }
         }
         match keydir.map_or(Ok(()), |keydir| self.keydir(keydir)) {
@@ -128,32 +128,29 @@ impl Verifier<'_> {
         }
     }
 
-    /// The segments that are still to be read, in log order.
-    fn unread(&self) -> impl Iterator<Item = &Known> {
-        let known = self.survey.known().iter();
-        known.filter(|known| self.is_wanted(known.id) && !self.done.contains(&known.id))
+    fn is_unread(&self, id: SegmentId) -> bool {
+        (self.wanted.is_empty() || self.wanted.contains(&id)) && !self.done.contains(&id)
     }
 
-    fn is_wanted(&self, id: SegmentId) -> bool {
-        self.wanted.is_empty() || self.wanted.contains(&id)
+    /// Verifies segment `id`; `false` when it is gone and the log another one.
+    fn next_segment(&mut self, id: SegmentId) -> Result<bool, Stop> {
+        let fault = match self.segment(id) {
+            Err(Stop::Failed(Error::SegmentMissing { .. }))
+                if !self.was_never_there(id) && self.has_moved_on()? =>
+            {
+                return Ok(false);
+            }
+            Err(Stop::Failed(Error::SegmentMissing { .. })) => Fault::Missing,
+            Err(Stop::Failed(Error::Io { source, .. })) => Fault::Unreadable(source.to_string()),
+            outcome => return outcome.map(|()| true),
+        };
+        self.found(StoreFile::Segment(id), None, fault).map(|()| true)
     }
 
-    fn next_segment(&mut self, id: SegmentId) -> Result<(), Stop> {
-        let file = StoreFile::Segment(id);
-        match self.segment(id) {
-            Err(Stop::Failed(Error::SegmentMissing { .. })) => {
-                // Reading MANIFEST again for each of thousands that it lists and that never were would take for ever.
-                let is_settled = self.is_settled && self.survey.missing().contains(&id);
-                match !is_settled && self.has_moved_on()? {
-                    true => Ok(()),
-                    false => self.found(file, None, Fault::Missing),
-                }
-            }
-            Err(Stop::Failed(Error::Io { source, .. })) => {
-                self.found(file, None, Fault::Unreadable(source.to_string()))
-            }
-            outcome => outcome,
-        }
+    /// Whether MANIFEST lists segment `id` although there was no such file when it was read, as is known already: reading it
+    /// again for each of thousands would take for ever.
+    fn was_never_there(&self, id: SegmentId) -> bool {
+        self.is_settled && self.survey.missing().contains(&id)
     }
 
     /// Whether a writer has replaced the MANIFEST that was looked at; then the new one is followed.
@@ -163,18 +160,28 @@ impl Verifier<'_> {
         let has_moved_on = generation(&now).is_some() && generation(&now) != generation(&self.survey);
         self.is_settled = !has_moved_on;
         if has_moved_on {
-            (self.survey, self.passed) = (now, 0);
+            self.survey = now;
         }
         Ok(has_moved_on)
     }
 
     /// Files that are no part of the store as it is.
     fn strangers(&mut self) -> Result<(), Stop> {
+        let mut newer = self.survey.newer()?;
+        // A writer may have begun one since MANIFEST was read: then the next one lists it.
+        while !newer.is_empty() && self.has_moved_on()? {
+            newer = self.survey.newer()?;
+        }
         let mut orphans = file::present(&*self.directory)?;
         orphans.retain(|id| self.survey.get(*id).is_none());
         orphans.sort_unstable();
         for id in orphans {
-            self.found(StoreFile::Segment(id), None, Fault::Orphan)?;
+            let fault = match self.survey.manifest() {
+                Ok(_) if newer.contains(&id) => Fault::Newer,
+                Ok(_) => Fault::Orphan,
+                Err(_) => self.unknown(id),
+            };
+            self.found(StoreFile::Segment(id), None, fault)?;
         }
         let path = self.directory.path(StoreFile::Manifest);
         let names = self.directory.names().map_err(Error::io("read the directory of", path))?;
@@ -184,6 +191,15 @@ impl Verifier<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What a segment is that neither a MANIFEST nor itself tells anything of.
+    fn unknown(&self, id: SegmentId) -> Fault {
+        match self.survey.file_len(id) {
+            Ok(len) if len <= HEADER_LEN as u64 => Fault::Empty,
+            Ok(_) => Fault::Unknown,
+            Err(error) => Fault::Unreadable(error.sentence()),
+        }
     }
 
     fn found(&mut self, file: StoreFile, range: Option<Range<u64>>, fault: Fault) -> Result<(), Stop> {

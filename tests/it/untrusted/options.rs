@@ -8,6 +8,9 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::common::{program, small_store};
 
+/// Puts something at a path.
+type Plant = fn(&Path);
+
 struct Said {
     out: String,
     err: String,
@@ -57,7 +60,7 @@ fn options_that_are_not_read_are_not_found_wrong_either() {
 #[test]
 fn options_that_are_no_small_regular_file_of_ones_own_are_refused_without_a_look_at_them() {
     let at = |dir: &Path| dir.join("logkv.toml");
-    let plants: [(&str, fn(&Path)); 5] = [
+    let plants: [(&str, Plant); 5] = [
         ("Too many levels of symbolic links", |at| symlink("/etc/passwd", at).expect("a link")),
         ("it is not a regular file", |at| {
             mknodat(CWD, at, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
