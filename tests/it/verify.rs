@@ -209,12 +209,7 @@ fn manifest_and_segments_that_contradict_each_other_are_found() {
 
 #[test]
 fn the_end_that_a_crash_leaves_is_a_note_and_rot_before_it_is_damage() {
-    let dir = scratch();
-    let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
-    for n in 0..5 {
-        store.put(format!("key {n}"), "value").expect("a put");
-    }
-    let dir = killed(store, dir.path());
+    let dir = unclosed_store();
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
     bytes.extend([1; 13]);
