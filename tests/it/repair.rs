@@ -6,12 +6,12 @@ use std::path::Path;
 
 use logkv::inspect::{self, Item, Range};
 use logkv::repair::{self, Now, Reason, RepairReport};
-use logkv::{Compact, Error, SegmentId, Store, Sync};
+use logkv::{Compact, Error, SegmentId, Store};
 use tempfile::TempDir;
 
 use crate::common::{
-    contents, copy_of, files, killed, log_files, open, quick, remove_derived, scratch, segment_path,
-    small_store,
+    contents, copy_of, files, log_files, open, quick, remove_derived, scratch, segment_path, small_store,
+    unclosed_store,
 };
 use crate::salvage::{map_of, survivors, written};
 use crate::verify::verified;

@@ -11,7 +11,8 @@ use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, Sync};
 use tempfile::TempDir;
 
 use crate::common::{
-    copy_of, files, hint_path, killed, open, quick, rewrite_manifest, scratch, segment_path, small_store,
+    copy_of, files, hint_path, open, quick, rewrite_manifest, scratch, segment_path, small_store,
+    unclosed_store,
 };
 
 /// All that a verification of the store at `dir` says.
