@@ -124,19 +124,24 @@ impl Verifier<'_> {
                             sorter.add_scanned(home, &record);
                         }
                     }
-                    let key = record.damage.as_ref().map(|_| record.key().to_vec());
+                    let key = record.damage.as_ref().map(|_| {
+                        damaged.push(range.clone());
+                        record.key().to_vec()
+                    });
                     let misplaced = || self.misplaced(known, record.header.seq);
-                    (range, key, record.damage.map(Fault::Record).or_else(misplaced))
+                    let unreadable = || record.header.flags.check_codec().err();
+                    let damage = record.damage.or_else(unreadable);
+                    (range, key, damage.map(Fault::Record).or_else(misplaced))
                 }
                 Step::Bad { at, damage } => {
                     goes_on = false;
                     let next = scanner.resync()?.unwrap_or(segment.len());
+                    damaged.push(at..next);
                     (at..next, None, Some(Fault::Record(damage)))
                 }
             };
             let at = range.end;
             if let Some(fault) = fault {
-                damaged.push(range.clone());
                 self.tell(&Finding { file, range: Some(range), key, fault })?;
             }
             if at - looked_at >= LEN_A_LOOK {
