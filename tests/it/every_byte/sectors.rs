@@ -106,7 +106,7 @@ impl Sample {
             None => {}
             // Its end has to be found: it is longer than it was, or its writer died.
             Some(Error::Damaged { segment, offset: 0, .. }) => {
-                assert!(segment == LAST_SEGMENT && other == segment, "{what}: nothing is cut off another's")
+                assert!(segment == LAST_SEGMENT && other == segment, "{what}: nothing is cut off another's");
             }
             Some(error) => panic!("{what}: {}", error.sentence()),
         }
