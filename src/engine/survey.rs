@@ -1,5 +1,6 @@
 //! Layer 6: the segments of a store in log order, as far as the files tell; no index, no lock, nothing written.
 
+use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,12 +8,13 @@ use std::sync::Arc;
 use super::catalog;
 use super::format::keydir_file::Covered;
 use super::format::manifest::{Extent, Manifest, SegmentLine};
-use super::format::segment_header::{Layout, SegmentHeader};
+use super::format::segment_header::{HeaderError, Layout, SegmentHeader};
 use super::fs::{Access, Directory, File, PathKind};
 use super::judge::Verdict;
 use super::location::{SegmentId, Seqno};
 use super::options::{Options, ReadWith};
-use super::segment::{Home, Identity, Segment, file};
+use super::segment::unsalted::{self, Told};
+use super::segment::{Bodies, Home, Identity, Scanner, Segment, Step, file};
 use crate::error::{Error, Result};
 
 /// The log's segments, and what is known of each.
@@ -22,6 +24,8 @@ pub(crate) struct Survey {
     manifest: Result<Manifest>,
     /// In log order.
     known: Vec<Known>,
+    /// Where each stands in that order.
+    places: HashMap<SegmentId, usize>,
     /// Whose the files are; `None` when MANIFEST cannot be read: then the segments' headers say the order, and hints nothing.
     home: Option<Home>,
     /// Those of the log whose files are not there.
@@ -33,9 +37,14 @@ pub(crate) struct Survey {
 pub(crate) struct Known {
     pub(crate) id: SegmentId,
     pub(crate) base_seq: Seqno,
+    /// Whether that is where its numbers begin, and not that of a record which others may have stood before.
+    pub(crate) has_base_seq: bool,
     pub(crate) layout: Layout,
     /// What MANIFEST says of its length; `None` when it does not list it.
     pub(crate) extent: Option<Extent>,
+    /// A number that is greater than that of any of its records. `None` where nobody says: a segment that MANIFEST does not
+    /// list, such as a compaction's input or output, holds numbers that others hold, too.
+    pub(crate) seq_end: Option<Seqno>,
 }
 
 /// The directory at `path`, if it is there and may be trusted.
@@ -81,11 +90,18 @@ impl Survey {
             manifest => manifest,
         };
         let known: Vec<Known> = match &manifest {
-            Ok(manifest) => manifest.segments.iter().map(Known::listed).collect(),
+            Ok(manifest) => listed(manifest),
             Err(_) => by_headers(&*directory, &present),
         };
+        let present: HashSet<SegmentId> = present.into_iter().collect();
         let missing = known.iter().map(|known| known.id).filter(|id| !present.contains(id)).collect();
-        Ok(Self { directory, manifest, known, home, missing })
+        let mut survey = Self { directory, manifest, known, places: HashMap::new(), home, missing };
+        survey.note_places();
+        Ok(survey)
+    }
+
+    fn note_places(&mut self) {
+        self.places = self.known.iter().enumerate().map(|(at, known)| (known.id, at)).collect();
     }
 
     /// Takes in segment `id`, which MANIFEST may not list: then it stands where its numbers say. Whether it is known now.
@@ -95,13 +111,29 @@ impl Survey {
         {
             let at = self.known.partition_point(|known| known.base_seq <= orphan.base_seq);
             self.known.insert(at, orphan);
+            self.note_places();
         }
         self.get(id).is_some()
+    }
+
+    /// Takes those out for which `is_ours` is false.
+    pub(crate) fn retain(&mut self, is_ours: impl Fn(&Known) -> bool) {
+        self.known.retain(is_ours);
+        self.note_places();
     }
 
     /// Where the files are.
     pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
         &self.directory
+    }
+
+    /// The segments that MANIFEST does not list because it is an old one.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn newer(&self) -> Result<Vec<SegmentId>> {
+        let Ok(manifest) = &self.manifest else { return Ok(Vec::new()) };
+        newer(&*self.directory, manifest, &file::present(&*self.directory)?)
     }
 
     /// What MANIFEST says, or why it cannot be read.
@@ -125,12 +157,12 @@ impl Survey {
 
     /// What is known of segment `id`.
     pub(crate) fn get(&self, id: SegmentId) -> Option<&Known> {
-        self.known.iter().find(|known| known.id == id)
+        self.places.get(&id).map(|&at| &self.known[at])
     }
 
     /// The segment after `id`.
     pub(crate) fn next(&self, id: SegmentId) -> Option<&Known> {
-        self.known.iter().skip_while(|known| known.id != id).nth(1)
+        self.known.get(self.places.get(&id)? + 1)
     }
 
     /// The segments of the log whose files are not there.
@@ -145,13 +177,13 @@ impl Survey {
 
     /// The segments after `id`, nearest first, without what is missing.
     pub(crate) fn later(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
-        let at = self.known.iter().position(|known| known.id == id).map_or(self.known.len(), |at| at + 1);
+        let at = self.places.get(&id).map_or(self.known.len(), |at| at + 1);
         self.known[at..].iter().filter_map(|known| self.open_known(known))
     }
 
     /// The segments before `id`, nearest first, without what is missing.
     pub(crate) fn earlier(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
-        let at = self.known.iter().position(|known| known.id == id).unwrap_or(0);
+        let at = self.places.get(&id).copied().unwrap_or(0);
         self.known[..at].iter().rev().filter_map(|known| self.open_known(known))
     }
 
@@ -193,7 +225,7 @@ impl Survey {
     pub(crate) fn open(&self, id: SegmentId, layout: Layout, limit: u64) -> Result<Segment> {
         let file = file::open(&*self.directory, id, Access::Read)?;
         let len = file::len(&*self.directory, id, &*file)?.min(limit);
-        self.segment(id, layout, &file, (len, 0))
+        self.segment(&Known { layout, ..self.known_or_not(id) }, &file, (len, 0))
     }
 
     /// What KEYDIR covers of a segment, at its place in the address space.
@@ -202,33 +234,85 @@ impl Survey {
     /// As [`Survey::open`].
     pub(crate) fn open_covered(&self, covered: &Covered) -> Result<Segment> {
         let file = file::open(&*self.directory, covered.id, Access::Read)?;
-        let layout = self.get(covered.id).map_or(Layout::current(0), |known| known.layout);
-        self.segment(covered.id, layout, &file, (covered.len, covered.first_page))
+        self.segment(&self.known_or_not(covered.id), &file, (covered.len, covered.first_page))
     }
 
-    /// The first `len` bytes of `file`, which is that of segment `id`.
+    /// What is known of segment `id`, even if that is nothing.
+    fn known_or_not(&self, id: SegmentId) -> Known {
+        let (base_seq, layout) = (Seqno(0), Layout::current(0));
+        let nothing = Known { id, base_seq, has_base_seq: false, layout, extent: None, seq_end: None };
+        self.get(id).copied().unwrap_or(nothing)
+    }
+
+    /// The first `len` bytes of `file`, which is that of the segment that is `known`.
     ///
     /// # Errors
     /// What the operating system says.
     pub(crate) fn segment(
         &self,
-        id: SegmentId,
-        layout: Layout,
+        known: &Known,
         file: &Arc<dyn File>,
         (len, first_page): (u64, u32),
     ) -> Result<Segment> {
-        let base_seq = self.get(id).map_or(Seqno(0), |known| known.base_seq);
-        let seq_end = self.next(id).map_or(Seqno(u64::MAX), |next| next.base_seq);
+        let Known { id, base_seq, layout, .. } = *known;
+        let base_seq = if known.has_base_seq { base_seq } else { Seqno(1) };
+        let seq_end = known.seq_end.unwrap_or(Seqno(u64::MAX));
         let identity = Identity { id, base_seq, layout, created_ms: 0, seq_end, first_page };
         Segment::new(identity, &*self.directory, file, ReadWith::Pread, (len, len))
     }
 }
 
-impl Known {
-    fn listed(line: &SegmentLine) -> Self {
-        let SegmentLine { id, base_seq, layout, extent } = *line;
-        Self { id, base_seq, layout, extent: Some(extent) }
+/// The segments that are `present`, that this store's MANIFEST does not list, and that hold numbers which it has not given out
+/// yet: then it is an old one, put back. An interrupted roll leaves a segment without a record, and a compaction one with old
+/// numbers.
+pub(crate) fn newer(
+    directory: &dyn Directory,
+    manifest: &Manifest,
+    present: &[SegmentId],
+) -> Result<Vec<SegmentId>> {
+    let listed: HashSet<SegmentId> = manifest.segments.iter().map(|line| line.id).collect();
+    let mut newer = Vec::new();
+    for &id in present.iter().filter(|id| !listed.contains(id)) {
+        let Ok(header) = header_bytes(directory, id).map(|bytes| SegmentHeader::decode(&bytes)) else {
+            continue;
+        };
+        let is_ours = |header: &SegmentHeader| header.store == manifest.store && header.segment == id;
+        if let Some(header) =
+            header.ok().filter(is_ours).filter(|header| header.base_seq >= manifest.next_seq)
+            && holds_a_record(directory, &header)?
+        {
+            newer.push(id);
+        }
     }
+    newer.sort_unstable();
+    Ok(newer)
+}
+
+fn holds_a_record(directory: &dyn Directory, header: &SegmentHeader) -> Result<bool> {
+    let SegmentHeader { segment: id, base_seq, layout, created_ms, .. } = *header;
+    let file = file::open(directory, id, Access::Read)?;
+    let len = file::len(directory, id, &*file)?;
+    let identity = Identity { id, base_seq, layout, created_ms, seq_end: Seqno(u64::MAX), first_page: 0 };
+    let segment = Segment::new(identity, directory, &file, ReadWith::Pread, (len, len))?;
+    let mut scanner = Scanner::new(&segment, Bodies::Checked);
+    while let Some(step) = scanner.next()? {
+        match step {
+            Step::Record(record) if record.damage.is_none() => return Ok(true),
+            Step::Record(_) => {}
+            Step::Bad { .. } => drop(scanner.resync()?),
+        }
+    }
+    Ok(false)
+}
+
+/// The segments that MANIFEST lists.
+fn listed(manifest: &Manifest) -> Vec<Known> {
+    let ends = manifest.segments.iter().skip(1).map(|next| Some(next.base_seq)).chain([None]);
+    let known = |(line, seq_end): (&SegmentLine, _)| {
+        let SegmentLine { id, base_seq, layout, extent } = *line;
+        Known { id, base_seq, has_base_seq: true, layout, extent: Some(extent), seq_end }
+    };
+    manifest.segments.iter().zip(ends).map(known).collect()
 }
 
 /// Whether a file is there and could not be read.
@@ -243,9 +327,19 @@ fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Vec<Known> {
     known
 }
 
+/// What a segment that no MANIFEST lists says of itself: in its header, or, where that is damaged, by its records.
 fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Option<Known> {
-    let header = SegmentHeader::decode(&header_bytes(directory, id).ok()?).ok()?;
-    Some(Known { id, base_seq: header.base_seq, layout: header.layout, extent: None })
+    let (base_seq, layout, has_header) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
+        Ok(header) => (header.base_seq, header.layout, true),
+        Err(HeaderError::Unsupported(_)) => return None,
+        Err(HeaderError::Damaged(_)) => {
+            let told = unsalted::told_by_records(directory, id);
+            let told = told.inspect_err(|error| tracing::warn!(segment = id.0, %error, "it cannot be read"));
+            let Told { salt, first_seq } = told.ok()??;
+            (first_seq, Layout::current(salt), false)
+        }
+    };
+    Some(Known { id, base_seq, has_base_seq: has_header, layout, extent: None, seq_end: None })
 }
 
 fn header_bytes(directory: &dyn Directory, id: SegmentId) -> Result<Vec<u8>> {

@@ -137,6 +137,9 @@ fn write(
             object.field("manifest_lost", report.manifest_lost.clone())?;
             object.field("copied", ids(&report.copied))?.field("salvaged", ids(&report.salvaged))?;
             object.field("unlisted", ids(&report.unlisted))?.field("left_out", ids(&report.left_out))?;
+            let strangers = report.strangers.iter().map(|name| shown(Path::new(name)));
+            object.field("strangers", strangers.collect::<Vec<_>>())?;
+            object.field("options_lost", report.options_lost.clone())?;
             object.field("given_up", report.given_up.iter().map(given_up_json).collect::<Vec<_>>())?.end()
         }
     }
@@ -222,6 +225,13 @@ fn sentences(report: &RepairReport, place: &Path, aside: Option<&PathBuf>) -> Ve
     let records = units::count(report.record_count, "record");
     let mut lines = vec![format!("{} holds {records}, each as it was written", shown(place))];
     lines.extend(aside.map(|aside| format!("what was there is in {}, as it was", shown(aside))));
+    if let Some(aside) = aside.filter(|_| !report.strangers.is_empty()) {
+        let names: Vec<String> = report.strangers.iter().map(|name| shown(Path::new(name))).collect();
+        lines.push(format!("not the store's, and only in {} now: {}", shown(aside), names.join(", ")));
+    }
+    if let Some(why) = &report.options_lost {
+        lines.push(format!("logkv.toml was left out: {why}"));
+    }
     if let Some(why) = &report.manifest_lost {
         lines.push(format!("MANIFEST was made anew from the segments' headers: {}", visible(why.as_bytes())));
     }
@@ -230,7 +240,7 @@ fn sentences(report: &RepairReport, place: &Path, aside: Option<&PathBuf>) -> Ve
     }
     if !report.unlisted.is_empty() && report.manifest_lost.is_none() {
         let names = segments::names(&report.unlisted);
-        lines.push(format!("{names}: taken in, although MANIFEST lists none of them, for what is missing"));
+        lines.push(format!("{names}: taken in, although MANIFEST does not list them"));
     }
     if report.duplicate_count > 0 {
         let records = units::count(report.duplicate_count, "record");

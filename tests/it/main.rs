@@ -32,6 +32,7 @@ mod readers;
 mod readme;
 mod recovery;
 mod repair;
+mod salvage;
 mod scripted;
 mod shell;
 mod shell_compact;

@@ -1,23 +1,23 @@
 //! `logkv::repair`: every intact record is kept, and what is not is told.
 
-use std::collections::HashMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use logkv::inspect::{self, Item, Kind, Range};
+use logkv::inspect::{self, Item, Range};
 use logkv::repair::{self, Now, Reason, RepairReport};
-use logkv::verify;
-use logkv::{Compact, Error, Options, SegmentId, Store, Sync};
+use logkv::{Compact, Error, SegmentId, Store, Sync};
 use tempfile::TempDir;
 
 use crate::common::{
-    Map, Random, contents, copy_of, files, killed, log_files, open, quick, remove_derived, scratch,
-    segment_path, small_store,
+    contents, copy_of, files, killed, log_files, open, quick, remove_derived, scratch, segment_path,
+    small_store,
 };
+use crate::salvage::{map_of, survivors, written};
+use crate::verify::verified;
 
 /// Repairs the store at `dir` into a new directory; what was made verifies.
-fn repaired(dir: &Path) -> (TempDir, RepairReport) {
+pub(crate) fn repaired(dir: &Path) -> (TempDir, RepairReport) {
     let to = scratch();
     let before = files(dir);
     let report = repair::copy(dir, to.path(), &quick(), &mut |_| ControlFlow::Continue(()))
@@ -25,30 +25,9 @@ fn repaired(dir: &Path) -> (TempDir, RepairReport) {
     let mut after = files(dir);
     after.retain(|file| before.contains(file) || file.0 != "LOCK");
     assert!(after == before, "the old store stays as it is");
-    let verified = verify::store(to.path(), &quick(), &[], &mut |_| ControlFlow::Continue(()));
-    assert!(verified.expect("it is a store").is_intact());
+    let (verdict, findings) = verified(to.path());
+    assert!(verdict.is_intact(), "{findings:?} {report:?}");
     (to, report)
-}
-
-/// What the intact records of the log in `dir` make, by their numbers alone.
-fn of_intact_records(dir: &Path) -> Map {
-    let mut newest: HashMap<Vec<u8>, (u64, Option<Vec<u8>>)> = HashMap::new();
-    for (name, _) in files(dir).iter().filter(|(name, _)| name.ends_with(".seg")) {
-        let id = SegmentId(name[..6].parse().expect("a number"));
-        let inspection = inspect::segment(dir, id).expect("it can be looked at");
-        for item in inspection.items(Range::default()) {
-            let Item::Record(record) = item.expect("reads") else { continue };
-            if record.damage.is_some() {
-                continue;
-            }
-            let value = (record.kind == Kind::Put).then(|| record.value.to_vec());
-            let newer = newest.get(&record.key[..]).is_none_or(|(seq, _)| *seq < record.seq.0);
-            if newer {
-                newest.insert(record.key.to_vec(), (record.seq.0, value));
-            }
-        }
-    }
-    newest.into_iter().filter_map(|(key, (_, value))| Some((key, value?))).collect()
 }
 
 #[test]
@@ -72,26 +51,35 @@ fn a_changed_byte_costs_the_record_that_it_is_in_and_no_other() {
     open(with_hints.path()).close().expect("closes");
     let without = copy_of(with_hints.path());
     remove_derived(without.path());
+    let records = written(with_hints.path());
     for (dir, has_hints) in [(with_hints, true), (without, false)] {
         for id in 1..=3 {
+            let others =
+                || records.iter().filter(|(other, _)| **other != id).flat_map(|(_, records)| records);
             let len = fs::read(segment_path(dir.path(), id)).expect("the segment").len();
             for at in 0..len {
                 let copy = copy_of(dir.path());
                 let path = segment_path(copy.path(), id);
                 let mut bytes = fs::read(&path).expect("the segment");
                 bytes[at] ^= 0x41;
-                fs::write(&path, bytes).expect("the damage");
+                let left = survivors(&records[&id], &bytes);
+                fs::write(&path, &bytes).expect("the damage");
                 let (to, report) = repaired(copy.path());
                 let what = format!("segment {id} byte {at}: {report:?}");
-                assert_eq!(contents(&open(to.path())), of_intact_records(copy.path()), "{what}");
-                assert_eq!(report.record_count, if at < 64 { 6 } else { 5 }, "{what}");
+                assert_eq!(
+                    contents(&open(to.path())),
+                    map_of(others().chain(left.iter().copied())),
+                    "{what}"
+                );
+                assert_eq!(report.record_count, (others().count() + left.len()) as u64, "{what}");
                 match &report.given_up[..] {
-                    [] => assert!(at < 64, "{what}"),
+                    // The header's checksum alone, or a segment's header.
+                    [] => assert_eq!(left.len(), records[&id].len(), "{what}"),
                     [one] => {
                         assert!(one.range.contains(&(at as u64)) && one.segment == SegmentId(id), "{what}");
                         assert_eq!(one.seqs.end.0 - one.seqs.start.0, 1, "{what}");
                         // Whose record it was is known from its hint, or where its header is intact.
-                        let is_header = matches!(at as u64 - one.range.start, 0..4 | 8..32);
+                        let is_header = matches!(at as u64 - one.range.start, 8..32);
                         let is_known = (has_hints && id < 3) || !is_header;
                         assert_eq!(one.lost.len(), usize::from(is_known), "{what}");
                     }
@@ -242,45 +230,4 @@ fn a_repair_that_cannot_be_done_or_is_broken_off_leaves_nothing() {
     let nothing = repair::copy(base.path(), &to, &quick(), go_on);
     assert!(matches!(nothing, Err(Error::Missing { .. })), "{nothing:?}");
     assert!(!to.exists());
-}
-
-#[test]
-fn whatever_is_damaged_the_repaired_store_holds_the_intact_records_and_nothing_else() {
-    let mut random = Random::announced();
-    for _ in 0..60 {
-        let dir = scratch();
-        let store = Store::open_with(dir.path(), Options::segment_len_max(quick(), 600)).expect("opens");
-        for n in 0..80 {
-            let key = format!("k{}", random.below(12));
-            match random.below(5) {
-                0 => drop(store.delete(&key).expect("a delete")),
-                1 => drop(store.compact(&Compact::Due).expect("compacts")),
-                _ => drop(store.put(&key, format!("{n}").repeat(random.below(30) as usize)).expect("a put")),
-            }
-        }
-        store.close().expect("closes");
-        if random.below(2) == 0 {
-            remove_derived(dir.path());
-        }
-        let names: Vec<_> = files(dir.path())
-            .into_iter()
-            .map(|(name, _)| name)
-            .filter(|name| name.ends_with(".seg"))
-            .collect();
-        for _ in 0..random.below(6) {
-            let path = dir.path().join(&names[random.below(names.len() as u64) as usize]);
-            let mut bytes = fs::read(&path).expect("a segment");
-            // Headers stay: what is in a segment whose salt nobody knows cannot be told.
-            let at = 64 + random.below(bytes.len() as u64 - 64) as usize;
-            let end = bytes.len().min(at + 1 + random.below(100) as usize);
-            bytes[at..end].fill(random.below(256) as u8);
-            fs::write(path, bytes).expect("the damage");
-        }
-        if random.below(3) == 0 {
-            fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
-        }
-        let expected = of_intact_records(dir.path());
-        let (to, report) = repaired(dir.path());
-        assert_eq!(contents(&open(to.path())), expected, "{report:?}");
-    }
 }

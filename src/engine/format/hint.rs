@@ -43,7 +43,7 @@ const RECORD_COUNT_AT: usize = ROW_COUNT_AT + size_of::<u32>();
 const FILTER_LEN_AT: usize = RECORD_COUNT_AT + size_of::<u32>();
 const ZEROS_AT: usize = FILTER_LEN_AT + size_of::<u32>();
 const HASH_SEED_AT: usize = ZEROS_AT + size_of::<u32>();
-const HEADER_LEN: usize = HASH_SEED_AT + size_of::<u64>();
+pub(crate) const HEADER_LEN: usize = HASH_SEED_AT + size_of::<u64>();
 
 const HASH_AT: usize = 0;
 const OFFSET_AT: usize = HASH_AT + size_of::<u64>();

@@ -188,6 +188,12 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     // A file that is not ours may have the next number.
     let highest = present.iter().max().map_or(0, |id| id.0);
     manifest.next_segment = manifest.next_segment.max(SegmentId(highest.saturating_add(1)));
+    if let Some(newer) = survey::newer(&**directory, &manifest, &present)?.first() {
+        // Taken for what an interrupted write left, it would be removed, and its numbers given out again.
+        let reason =
+            format!("it is an old one: segment {newer}, which it does not list, holds newer records");
+        return Err(Error::ManifestDamaged { reason });
+    }
     refuse_spent(&manifest)?;
     if let Some(line) = load.unsettled(&manifest)? {
         // Nothing is cut before all the rest is known to be there.

@@ -10,7 +10,9 @@ mod patient;
 mod report;
 mod source;
 mod target;
+mod walk;
 
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,14 +21,15 @@ pub use report::{GivenUp, Lost, Now, Reason, RepairReport};
 
 use self::source::Source;
 use self::target::Target;
-use super::format::segment_header::{SegmentHeader, StoreId};
+use super::format::segment_header::{HEADER_LEN, HeaderError, SegmentHeader, StoreId};
+use super::format::{array, u64_at};
 use super::fs::{Directory, Lock, LockOutcome, PathKind, StoreFile};
 use super::location::{SegmentId, Seqno};
 use super::options::Options;
 use super::recovery;
 use super::segment::file;
 use super::survey::{self, Survey};
-use crate::error::{Error, Result, Stop};
+use crate::error::{Damage, Error, Result, Stop};
 
 /// How far a repair has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +115,7 @@ impl<'a> Repair<'a> {
         options: &'a Options,
         observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
     ) -> Result<Self> {
-        let mut survey = Survey::of(Arc::clone(&directory))?;
+        let survey = Survey::of(directory)?;
         let mut report = RepairReport::default();
         let (store, hash_seed) = match survey.manifest() {
             Ok(manifest) => (manifest.store, manifest.hash_seed),
@@ -121,34 +124,71 @@ impl<'a> Repair<'a> {
                 let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
                 return Err(Error::Unsupported { what, found, supported });
             }
+            Err(_) if survey.known().is_empty() => return Err(Error::Missing { path: path.to_owned() }),
             Err(_) => {
                 report.manifest_lost = survey.why_no_manifest();
-                let Some(store) = commonest_store(&survey) else {
-                    return Err(Error::Missing { path: path.to_owned() });
-                };
-                let mut seed = [0; 8];
-                let random = options.file_system.random(&mut seed);
-                random.map_err(Error::io("read", "the system's random numbers"))?;
-                (store, u64::from_le_bytes(seed))
+                let mut random = [0; 24];
+                let filled = options.file_system.random(&mut random);
+                filled.map_err(Error::io("read", "the system's random numbers"))?;
+                // Where no header is left to say whose they are, it is a store like a new one.
+                let store = commonest_store(&survey).unwrap_or(StoreId(array(&random, 8)));
+                (store, u64_at(&random, 0))
             }
         };
-        // What is missing may be in a segment that compaction was about to put in its place, or had put aside.
-        if !survey.missing().is_empty() || report.manifest_lost.is_some() {
-            let present = file::present(&*directory)?;
-            for id in present {
-                let is_listed = survey.manifest().is_ok() && survey.get(id).is_some();
-                if !is_listed && store_of(&survey, id) == Some(store) && survey.admit(id) {
-                    report.unlisted.push(id);
-                } else if !is_listed {
-                    report.left_out.push(id);
-                }
-            }
-            report.unlisted.sort_unstable();
-            report.left_out.sort_unstable();
-        }
-        let total_len: u64 = survey.known().iter().filter_map(|known| survey.file_len(known.id).ok()).sum();
+        let mut repair =
+            Self { survey, store, hash_seed, options, observe, done_len: 0, total_len: 0, report };
+        repair.take_in_unlisted()?;
+        let names = repair.survey.directory().names().map_err(Error::io("read", path))?;
+        repair.report.strangers = names.into_iter().filter(|name| StoreFile::parse(name).is_none()).collect();
+        repair.report.strangers.sort_unstable();
+        let known = repair.survey.known().iter();
+        let total_len: u64 = known.filter_map(|known| repair.survey.file_len(known.id).ok()).sum();
         // Read to be looked through, and then to be copied.
-        Ok(Self { survey, store, hash_seed, options, observe, done_len: 0, total_len: 2 * total_len, report })
+        repair.total_len = 2 * total_len;
+        Ok(repair)
+    }
+
+    /// What is missing may be in a segment that MANIFEST does not list: one that compaction was about to put in its place, or had
+    /// put aside, one whose file was given another name, or one that is younger than MANIFEST. Without a MANIFEST all are such.
+    fn take_in_unlisted(&mut self) -> Result<()> {
+        let is_lost = self.report.manifest_lost.is_some();
+        // Of an old MANIFEST that still finds all that it lists, what came after it is enough.
+        let mut unlisted = match is_lost || !self.survey.missing().is_empty() {
+            true => file::present(&**self.survey.directory())?,
+            false => self.survey.newer()?,
+        };
+        unlisted.retain(|id| is_lost || self.survey.get(*id).is_none());
+        unlisted.sort_unstable();
+        let mut found_again = HashSet::new();
+        for id in unlisted {
+            let header = header_of(&self.survey, id);
+            if header.as_ref().is_ok_and(|header| header.store != self.store) {
+                self.report.left_out.push(id);
+            } else if self.survey.admit(id) {
+                self.report.unlisted.push(id);
+                found_again.extend(header.ok().map(|header| header.segment));
+            } else {
+                self.leave_out(id, header.err().flatten())?;
+            }
+        }
+        let left_out: HashSet<_> = self.report.left_out.iter().copied().collect();
+        let missing: HashSet<_> = self.survey.missing().iter().copied().collect();
+        self.survey.retain(|known| {
+            let is_under_another_name = missing.contains(&known.id) && found_again.contains(&known.id);
+            !left_out.contains(&known.id) && !is_under_another_name
+        });
+        Ok(())
+    }
+
+    /// A segment in which nothing can be made out is given up, unless it is one that was just begun.
+    fn leave_out(&mut self, segment: SegmentId, damage: Option<Damage>) -> Result<()> {
+        self.report.left_out.push(segment);
+        let len = self.survey.file_len(segment)?;
+        let Some(damage) = damage.filter(|_| len > HEADER_LEN as u64) else { return Ok(()) };
+        let (range, seqs) = (0..len, Seqno(1)..Seqno(u64::MAX));
+        let (reason, lost, splits_batch) = (Reason::Damaged(damage), Vec::new(), false);
+        self.report.given_up.push(GivenUp { segment, range, reason, seqs, lost, splits_batch });
+        Ok(())
     }
 
     fn into_directory(mut self, to: &Path) -> Result<RepairReport> {
@@ -194,10 +234,6 @@ impl<'a> Repair<'a> {
     fn fill(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<(), Stop> {
         let mut sources = Vec::new();
         for known in self.survey.known().to_vec() {
-            if store_of(&self.survey, known.id).is_some_and(|store| store != self.store) {
-                self.report.left_out.push(known.id);
-                continue;
-            }
             sources.extend(self.source(known)?);
         }
         let next_seq = self.survey.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
@@ -264,13 +300,21 @@ fn together(sources: &[Source]) -> usize {
     sources.iter().position(apart).unwrap_or(sources.len())
 }
 
-fn store_of(survey: &Survey, id: SegmentId) -> Option<StoreId> {
-    let bytes = survey.header_bytes(id).ok()?;
-    SegmentHeader::decode(&bytes).ok().map(|header| header.store)
+/// The header of segment `id`, or what is wrong with it; `None` when it cannot be read or is of another version.
+fn header_of(survey: &Survey, id: SegmentId) -> Result<SegmentHeader, Option<Damage>> {
+    let bytes = survey.header_bytes(id).map_err(|_| None)?;
+    SegmentHeader::decode(&bytes).map_err(|error| match error {
+        HeaderError::Damaged(damage) => Some(damage),
+        HeaderError::Unsupported(_) => None,
+    })
 }
 
 /// Whose most segments are.
 fn commonest_store(survey: &Survey) -> Option<StoreId> {
-    let stores: Vec<StoreId> = survey.known().iter().filter_map(|known| store_of(survey, known.id)).collect();
-    stores.iter().copied().max_by_key(|store| stores.iter().filter(|other| *other == store).count())
+    let headers = survey.known().iter().filter_map(|known| header_of(survey, known.id).ok());
+    let mut counts: HashMap<[u8; 16], u64> = HashMap::new();
+    for header in headers {
+        *counts.entry(header.store.0).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|&(store, count)| (count, store)).map(|(store, _)| StoreId(store))
 }

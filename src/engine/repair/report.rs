@@ -1,5 +1,6 @@
 //! What a repair did, and what it had to give up.
 
+use std::ffi::OsString;
 use std::ops::Range;
 
 use crate::engine::location::{SegmentId, Seqno};
@@ -19,6 +20,10 @@ pub struct RepairReport {
     pub unlisted: Vec<SegmentId>,
     /// Segment files that were left out: they are another store's, or nothing in them can be made out.
     pub left_out: Vec<SegmentId>,
+    /// Files beside the store's own: they are not in the new directory.
+    pub strangers: Vec<OsString>,
+    /// Why the file of options was left out; `None` when it was taken along, or there is none.
+    pub options_lost: Option<String>,
     /// Records in the repaired store.
     pub record_count: u64,
     /// Records that were in two segments, and are taken once.

@@ -7,22 +7,23 @@ use std::sync::Arc;
 use super::Repair;
 use super::patient::Patient;
 use super::report::{GivenUp, Lost, Now, Reason};
+use super::walk::{Intact, Part, walk};
 use crate::engine::format::hint::{self as hint_format, ROW_LEN, Row};
 use crate::engine::format::key_hash;
 use crate::engine::format::manifest::{Extent, SegmentLine};
-use crate::engine::format::record::Kind;
+use crate::engine::format::record::{KEY_LEN_MAX, Kind, LEN_MIN, encoded_len};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
 use crate::engine::fs::{Access, File};
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step, file, hint};
-use crate::engine::survey::Known;
+use crate::engine::segment::{Scanned, Segment, file, hint};
+use crate::engine::survey::{Known, Survey};
 use crate::error::{Damage, Error, Result, Stop};
 
-/// One segment, looked through.
+/// One segment, looked through. It is not kept open: there may be more of them than a process may have files.
 pub(super) struct Source {
     pub(super) known: Known,
-    /// As far as the log goes.
-    pub(super) segment: Segment,
+    /// Where what it has of the log ends.
+    pub(super) end: u64,
     /// The numbers of its intact records: the first's, and the one after the last's.
     pub(super) seqs: Range<Seqno>,
     pub(super) record_count: u64,
@@ -37,10 +38,23 @@ pub(super) struct Source {
 struct Look {
     first: Option<Seqno>,
     last: Option<Seqno>,
+    /// Where the last one ends.
+    behind: u64,
     record_count: u64,
     given_up: Vec<GivenUp>,
     /// Whether the batch of the last intact record goes on.
     goes_on: bool,
+    /// Whether a record has to be written anew.
+    is_mended: bool,
+}
+
+impl Source {
+    /// The segment, as far as the log goes.
+    pub(super) fn open(&self, survey: &Survey) -> Result<Segment> {
+        let file = file::open(&**survey.directory(), self.known.id, Access::Read)?;
+        let file = Arc::new(Patient(file)) as Arc<dyn File>;
+        survey.segment(&self.known, &file, (self.end, 0))
+    }
 }
 
 impl Repair<'_> {
@@ -55,11 +69,12 @@ impl Repair<'_> {
             opened => Arc::new(Patient(opened?)) as Arc<dyn File>,
         };
         let file_len = file::len(&*directory, known.id, &*file)?;
-        let whole = self.survey.segment(known.id, known.layout, &file, (file_len, 0))?;
+        let known = self.as_its_header_says(known, &*file);
+        let whole = self.survey.segment(&known, &file, (file_len, 0))?;
         let is_last = self.survey.next(known.id).is_none();
         let is_unsettled = known.extent.map_or(is_last, |extent| extent.is_unsettled(file_len));
         let wants = match known.extent {
-            _ if is_unsettled => whole_batches_end(&whole)?,
+            _ if is_unsettled => self.whole_batches_end(&whole)?,
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => file_len,
         };
@@ -67,7 +82,7 @@ impl Repair<'_> {
             self.report.torn_len += file_len - wants;
         }
         let end = wants.min(file_len);
-        let segment = self.survey.segment(known.id, known.layout, &file, (end, 0))?;
+        let segment = self.survey.segment(&known, &file, (end, 0))?;
         let line = SegmentLine {
             id: known.id,
             base_seq: known.base_seq,
@@ -75,9 +90,9 @@ impl Repair<'_> {
             extent: known.extent.unwrap_or(Extent::Sealed(file_len)),
         };
         let seq_end = line.seq_end(file_len);
-        let next_seq = match (self.survey.next(known.id), self.survey.manifest()) {
-            (Some(next), _) => next.base_seq,
-            (None, Ok(manifest)) if !is_unsettled => manifest.next_seq,
+        let next_seq = match (known.seq_end, self.survey.manifest()) {
+            (Some(next_seq), _) => next_seq,
+            (None, Ok(manifest)) if !is_unsettled && known.extent.is_some() => manifest.next_seq,
             (None, _) => seq_end,
         };
         let mut look = self.look_through(&segment, next_seq)?;
@@ -85,35 +100,43 @@ impl Repair<'_> {
             look.give_up(&segment, end..wants, Reason::CutShort, next_seq);
         }
         self.name_the_lost(&segment, &mut look.given_up);
-        let is_whole = look.given_up.is_empty() && !look.goes_on && self.has_its_header(&known, &*file);
+        let is_whole = look.given_up.is_empty()
+            && !(look.goes_on || look.is_mended)
+            && self.has_its_header(&known, &*file);
         self.report.given_up.append(&mut look.given_up);
         let first = look.first.unwrap_or(known.base_seq);
         let seqs = first..look.last.map_or(first, |last| last.plus(1));
         let record_count = look.record_count;
-        Ok(Some(Source { known, segment, seqs, record_count, is_whole, seq_end }))
+        // The numbers of what a compaction kept have gaps: how many records fit says nothing of the last one's.
+        let seq_end = seq_end.max(seqs.end.plus((file_len - look.behind) / LEN_MIN));
+        Ok(Some(Source { known, end, seqs, record_count, is_whole, seq_end }))
     }
 
     fn look_through(&mut self, segment: &Segment, next_seq: Seqno) -> Result<Look, Stop> {
         let mut look = Look::default();
-        let mut scanner = Scanner::new(segment, Bodies::Checked);
-        while let Some(step) = scanner.next()? {
-            match step {
-                Step::Record(record) if record.damage.is_none() => look.take(&record),
-                Step::Record(record) => {
+        walk(segment, self.len_max(), &mut |part| {
+            let at = match part {
+                Part::Intact(intact) => {
+                    look.take(intact);
+                    intact.at + intact.len
+                }
+                Part::Damaged(record) => {
                     let lost = self.lost(&record);
                     let goes_on = record.header.flags.has_more();
                     let range = record.at..record.at + record.frame.len;
-                    let damage = record.damage.unwrap_or(Damage::UnfinishedBatch);
+                    let (end, damage) = (range.end, record.damage.unwrap_or(Damage::UnfinishedBatch));
                     look.give_up(segment, range, Reason::Damaged(damage), record.header.seq.plus(1));
                     look.lose(lost, goes_on);
+                    end
                 }
-                Step::Bad { at, damage } => {
-                    let next = scanner.resync()?.unwrap_or(segment.len());
-                    look.give_up(segment, at..next, Reason::Damaged(damage), next_seq);
+                Part::Unknown(range, damage) => {
+                    let end = range.end;
+                    look.give_up(segment, range, Reason::Damaged(damage), next_seq);
+                    end
                 }
-            }
-            self.advance(scanner.at())?;
-        }
+            };
+            self.advance(at)
+        })?;
         self.done_len += segment.len();
         Ok(look)
     }
@@ -144,7 +167,7 @@ impl Repair<'_> {
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => known.layout.header_len.into(),
         };
-        let before = self.survey.next(known.id).map_or(Seqno(u64::MAX), |next| next.base_seq);
+        let before = known.seq_end.unwrap_or(Seqno(u64::MAX));
         let mut given_up = vec![GivenUp {
             segment: known.id,
             range: 0..len,
@@ -171,12 +194,15 @@ impl Repair<'_> {
         if checked.described.store != self.store || checked.described.segment != id {
             return;
         }
-        for part in given_up {
-            let rows = bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode);
-            let rows: Vec<Row> = rows.filter(|row| part.range.contains(&row.at)).collect();
-            if rows.is_empty() {
-                continue;
+        let mut by_part: Vec<Vec<Row>> = vec![Vec::new(); given_up.len()];
+        for row in bytes[checked.rows].chunks_exact(ROW_LEN).map(Row::decode) {
+            // They come by key, and the parts in file order.
+            let part = given_up.partition_point(|part| part.range.end <= row.at);
+            if given_up.get(part).is_some_and(|part| part.range.contains(&row.at)) {
+                by_part[part].push(row);
             }
+        }
+        for (part, rows) in given_up.iter_mut().zip(by_part).filter(|(_, rows)| !rows.is_empty()) {
             let read: HashSet<_> = part.lost.drain(..).filter_map(|lost| lost.key).collect();
             part.lost.extend(rows.iter().map(|row| Lost {
                 hash: row.hash,
@@ -187,15 +213,47 @@ impl Repair<'_> {
             }));
         }
     }
+
+    /// The segment in the file of `known` as its header has it, where that is intact and of another segment of this store: then
+    /// the file has another's name.
+    fn as_its_header_says(&self, known: Known, file: &dyn File) -> Known {
+        let bytes = file::first_bytes(&**self.survey.directory(), known.id, file);
+        let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
+        let header = header.filter(|header| header.store == self.store && header.layout != known.layout);
+        let Some(SegmentHeader { segment, base_seq, layout, .. }) = header else { return known };
+        let listed = self.survey.get(segment).filter(|listed| listed.layout == layout);
+        let (extent, seq_end) = listed.map_or((None, None), |listed| (listed.extent, listed.seq_end));
+        Known { id: known.id, base_seq, has_base_seq: true, layout, extent, seq_end }
+    }
+
+    /// Where the last whole batch ends, whatever stands before it: opening would cut the log at the first hole that nothing
+    /// proves to have been durable; who repairs wants what is behind it, too.
+    fn whole_batches_end(&self, segment: &Segment) -> Result<u64, Stop> {
+        let mut end = u64::from(segment.layout.header_len).min(segment.len());
+        walk(segment, self.len_max(), &mut |part| {
+            match part {
+                Part::Intact(intact) if !intact.goes_on => end = intact.at + intact.len,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(end)
+    }
+
+    /// The longest record that this version writes, in bytes.
+    pub(super) fn len_max(&self) -> u64 {
+        encoded_len(KEY_LEN_MAX, self.options.value_len_max as usize)
+    }
 }
 
 impl Look {
-    fn take(&mut self, record: &Scanned<'_>) {
-        let seq = record.header.seq;
+    fn take(&mut self, Intact { seq, at, len, goes_on, is_mended }: Intact) {
+        self.behind = at + len;
         self.first.get_or_insert(seq);
         self.last = Some(seq);
         self.record_count += 1;
-        self.goes_on = record.header.flags.has_more();
+        self.goes_on = goes_on;
+        self.is_mended |= is_mended;
         if let Some(last) = self.given_up.last_mut().filter(|last| last.seqs.end > seq) {
             last.seqs.end = seq;
         }
@@ -216,18 +274,6 @@ impl Look {
             last.splits_batch |= goes_on;
         }
     }
-}
-
-/// Where the last whole batch ends, whatever stands before it: opening would cut the log at the first hole that nothing
-/// proves to have been durable; who repairs wants what is behind it, too.
-fn whole_batches_end(segment: &Segment) -> Result<u64> {
-    let mut end = u64::from(segment.layout.header_len).min(segment.len());
-    segment.intact_records(&mut |record| {
-        if !record.header.flags.has_more() {
-            end = record.at + record.frame.len;
-        }
-    })?;
-    Ok(end)
 }
 
 /// Whether records of `layout` can be taken over by this version without a change.

@@ -1,9 +1,11 @@
 //! The repaired store, while it is made.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::Repair;
 use super::source::{Source, is_current};
+use super::walk::{Intact, Part, walk};
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
@@ -58,23 +60,22 @@ impl Repair<'_> {
             return Err(Error::Unsupported { what, found, supported }.into());
         }
         self.report.salvaged.extend(sources.iter().map(|source| source.known.id));
-        for place in self.places(sources)? {
-            let source = &sources[place.source];
-            let record = source.segment.bytes_unchecked(place.at..place.at + place.len)?;
-            let context = source.known.layout.records;
+        let segments = sources.iter().map(|source| source.open(&self.survey));
+        let segments = segments.collect::<Result<Vec<Segment>>>()?;
+        for place in self.places(&segments)? {
+            let segment = &segments[place.source];
+            let record = segment.bytes_unchecked(place.at..place.at + place.len)?;
+            let context = segment.layout.records;
             context
                 .check_record(place.at, &record)
-                .map_err(|damage| Error::damaged(source.segment.location(place.at), damage))?;
+                .map_err(|damage| Error::damaged(segment.location(place.at), damage))?;
             self.put(target, &record, place.seq)?;
         }
         self.finish_open(target)
     }
 
     fn copy(&mut self, target: &mut Target, source: &Source) -> Result<(), Stop> {
-        let Source { known, segment, .. } = source;
-        if source.record_count == 0 {
-            return Ok(());
-        }
+        let (known, segment) = (&source.known, source.open(&self.survey)?);
         let name = StoreFile::Segment(known.id);
         let path = || target.directory.path(name);
         let file = target.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
@@ -94,13 +95,15 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// The intact records of `sources`, by number, each once.
-    fn places(&mut self, sources: &[Source]) -> Result<Vec<Place>, Stop> {
+    /// The intact records of the sources, by number, each once.
+    fn places(&mut self, segments: &[Segment]) -> Result<Vec<Place>, Stop> {
         let mut places = Vec::new();
-        for (source, Source { segment, .. }) in sources.iter().enumerate() {
-            segment.intact_records(&mut |record| {
-                let (seq, at, len) = (record.header.seq, record.at, record.frame.len);
-                places.push(Place { seq, source, at, len });
+        for (source, segment) in segments.iter().enumerate() {
+            walk(segment, self.len_max(), &mut |part| {
+                if let Part::Intact(Intact { seq, at, len, .. }) = part {
+                    places.push(Place { seq, source, at, len });
+                }
+                Ok(())
             })?;
         }
         let count = places.len();
@@ -152,7 +155,7 @@ impl Repair<'_> {
     }
 
     /// Makes a store of the new directory: until then it is none.
-    pub(super) fn commit(&self, target: &Target, next_seq: Seqno) -> Result<()> {
+    pub(super) fn commit(&mut self, target: &Target, next_seq: Seqno) -> Result<()> {
         let directory = &*target.directory;
         self.take_options(directory)?;
         let path = || directory.path(StoreFile::Manifest);
@@ -169,11 +172,18 @@ impl Repair<'_> {
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
     }
 
-    /// The user's options go along.
-    fn take_options(&self, to: &dyn Directory) -> Result<()> {
+    /// The user's options go along; that they cannot be read is no reason to repair nothing.
+    fn take_options(&mut self, to: &dyn Directory) -> Result<()> {
         let name = StoreFile::Config;
-        let Ok(file) = self.survey.directory().open(name, Access::Read) else { return Ok(()) };
-        let bytes = catalog::text(&*file).map_err(Error::io("read", self.survey.directory().path(name)))?;
+        let bytes =
+            match self.survey.directory().open(name, Access::Read).and_then(|file| catalog::text(&*file)) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => {
+                    self.report.options_lost = Some(error.to_string());
+                    return Ok(());
+                }
+            };
         let path = || to.path(name);
         let file = to.open(name, Access::Create).map_err(Error::io("create", path()))?;
         write_all_at(&*file, &bytes, 0).map_err(Error::io("write", path()))?;

@@ -106,7 +106,7 @@ impl Hint {
         let written = home
             .directory
             .open(name, Access::Create)
-            .and_then(|file| write_parts(&*file, &[&header, rows, &behind]))
+            .and_then(|file| write_parts(&*file, [&header, rows, &behind]))
             .and_then(|()| bytes(home, segment.id, segment.limit()));
         match written.map(|bytes| hint::parts(&bytes).map(|checked| Self { bytes, checked })) {
             Ok(Some(hint)) => Ok(hint),
@@ -118,14 +118,12 @@ impl Hint {
     }
 }
 
-/// Writes `parts` one behind the other.
-fn write_parts(file: &dyn File, parts: &[&[u8]]) -> io::Result<()> {
-    let mut at = 0;
-    for part in parts {
-        write_all_at(file, part, at)?;
-        at += part.len() as u64;
-    }
-    Ok(())
+/// Writes the three one behind the other, the header last: who comes by meanwhile sees that there is none yet.
+fn write_parts(file: &dyn File, [header, rows, behind]: [&[u8]; 3]) -> io::Result<()> {
+    let rows_at = header.len() as u64;
+    write_all_at(file, rows, rows_at)?;
+    write_all_at(file, behind, rows_at + rows.len() as u64)?;
+    write_all_at(file, header, 0)
 }
 
 /// Removes the hint of segment `id`, if there is one. A file that is mapped stays readable until it is let go.

@@ -8,6 +8,7 @@ mod read;
 mod rows;
 mod scan;
 mod sorter;
+pub(crate) mod unsalted;
 mod usage;
 mod writer;
 

@@ -10,7 +10,7 @@ use crate::error::{Damage, Result};
 /// What is read ahead where nothing is mapped.
 const WINDOW_LEN: u64 = 256 << 10;
 /// Records start on multiples of this.
-const STEP: u64 = 8;
+pub(super) const STEP: u64 = 8;
 
 /// Whether the scan reads and checks whole records, or headers and keys alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl<'s> Scanner<'s> {
         Self {
             segment,
             bodies,
-            window: Window { segment, buffer: Vec::new(), at: 0 },
+            window: Window::new(segment),
             at: segment.layout.header_len.into(),
             end,
             last_seq: segment.base_seq.previous(),
@@ -79,11 +79,6 @@ impl<'s> Scanner<'s> {
     /// Where the walk ends.
     pub(crate) fn end(&self) -> u64 {
         self.end
-    }
-
-    /// Where the walk has come to.
-    pub(crate) fn at(&self) -> u64 {
-        self.at
     }
 
     /// The number of the last intact record so far.
@@ -163,37 +158,21 @@ impl<'s> Scanner<'s> {
     }
 }
 
-impl Segment {
-    /// Gives `take` each record that is as it was written.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub(crate) fn intact_records(&self, take: &mut dyn FnMut(&Scanned<'_>)) -> Result<()> {
-        let mut scanner = Scanner::new(self, Bodies::Checked);
-        while let Some(step) = scanner.next()? {
-            match step {
-                Step::Record(record) if record.damage.is_none() => take(&record),
-                Step::Record(_) => {}
-                Step::Bad { .. } => {
-                    scanner.resync()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Bytes of the segment: of the mapping, or of a part of the file read ahead.
-struct Window<'s> {
+pub(super) struct Window<'s> {
     segment: &'s Segment,
     buffer: Vec<u8>,
     /// Where in the file the buffer starts.
     at: u64,
 }
 
-impl Window<'_> {
+impl<'s> Window<'s> {
+    pub(super) fn new(segment: &'s Segment) -> Self {
+        Self { segment, buffer: Vec::new(), at: 0 }
+    }
+
     /// `len` bytes at `at`, which the caller knows to be there.
-    fn bytes(&mut self, at: u64, len: u64) -> Result<&[u8]> {
+    pub(super) fn bytes(&mut self, at: u64, len: u64) -> Result<&[u8]> {
         match &self.segment.source {
             Source::Mapped(mapping) => {
                 Ok(mapping.bytes(at as usize..(at + len) as usize).unwrap_or_default())

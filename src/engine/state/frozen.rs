@@ -82,21 +82,19 @@ impl Frozen {
     /// # Errors
     /// What the operating system says.
     pub(crate) fn unnamed(&self) -> Result<Vec<Error>> {
-        let is_damaged = |segment: &&Arc<Segment>| !segment.damaged_places().is_empty();
-        let damaged: HashMap<SegmentId, Vec<Range<u64>>> = self
-            .set
-            .iter()
-            .filter(is_damaged)
-            .map(|segment| (segment.id, segment.damaged_places()))
-            .collect();
+        let places = self.set.iter().map(|segment| (segment.id, segment.damaged_places()));
+        let damaged: HashMap<SegmentId, Vec<Range<u64>>> =
+            places.filter(|(_, places)| !places.is_empty()).collect();
         let mut errors = Vec::new();
         if damaged.is_empty() {
             return Ok(errors);
         }
         for address in self.index.addresses() {
             let Some((segment, at)) = self.set.locate(address?) else { continue };
-            let places = damaged.get(&segment.id).map_or(&[][..], Vec::as_slice);
-            if places.iter().any(|place| place.contains(&at)) && !self.is_named(segment, at)? {
+            let Some(places) = damaged.get(&segment.id) else { continue };
+            // In file order: they were found so.
+            let place = places.get(places.partition_point(|place| place.end <= at));
+            if place.is_some_and(|place| place.contains(&at)) && !self.is_named(segment, at)? {
                 errors.extend(segment.read(at).err());
             }
         }

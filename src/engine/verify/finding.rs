@@ -98,6 +98,9 @@ pub enum Fault {
     /// A hint or KEYDIR whose checksum is wrong, or that no known version writes.
     #[error("it is not as it was written; the next open makes it anew")]
     DerivedDamaged,
+    /// A hint that a writer is at work on, or died with.
+    #[error("its writing was not finished; the next open makes it anew, unless a writer is at it")]
+    Unfinished,
     /// A hint that says something else than its segment.
     #[error("its row {0} is not what the segment holds")]
     HintRow(u64),
@@ -132,6 +135,17 @@ pub enum Fault {
     /// A segment that MANIFEST does not list.
     #[error("MANIFEST does not list it: the next open for writing removes it, if it is this store's")]
     Orphan,
+    /// A segment that MANIFEST would list, were it not an older one.
+    #[error(
+        "it holds newer records than MANIFEST knows of, which is an old one: the store does not open for writing"
+    )]
+    Newer,
+    /// A segment that was just begun, in a log without MANIFEST.
+    #[error("it holds no record")]
+    Empty,
+    /// A segment of a log without MANIFEST that tells nothing of itself.
+    #[error("neither its header nor two records of it tell how it is to be read: all of it is lost")]
+    Unknown,
     /// Left by an interrupted replacement of a file.
     #[error("an interrupted replacement left it; the next one removes it")]
     Leftover,
@@ -145,9 +159,14 @@ impl Fault {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Stale | Self::Torn | Self::Surplus | Self::Orphan | Self::Leftover | Self::NotCompared => {
-                Severity::Note
-            }
+            Self::Stale
+            | Self::Torn
+            | Self::Surplus
+            | Self::Orphan
+            | Self::Empty
+            | Self::Unfinished
+            | Self::Leftover
+            | Self::NotCompared => Severity::Note,
             Self::DerivedDamaged
             | Self::HintRow(_)
             | Self::HintFilter(_)
@@ -157,6 +176,8 @@ impl Fault {
             Self::Manifest(_)
             | Self::Missing
             | Self::Unreadable(_)
+            | Self::Unknown
+            | Self::Newer
             | Self::Header(_)
             | Self::Disagree { .. }
             | Self::Unsupported(_)

@@ -5,7 +5,7 @@ use std::io;
 use super::segment::Scanned;
 use super::{Fault, Verifier};
 use crate::engine::filter;
-use crate::engine::format::hint::{Checked, Described, ROW_LEN, Row, check};
+use crate::engine::format::hint::{Checked, Described, HEADER_LEN, ROW_LEN, Row, check};
 use crate::engine::fs::StoreFile;
 use crate::engine::segment::{Home, Segment, hint};
 use crate::error::{Result, Stop};
@@ -14,11 +14,17 @@ impl Verifier<'_> {
     /// Verifies the hint of `segment`, which MANIFEST says to be `len` bytes long, if there is one.
     pub(super) fn hint(&mut self, segment: &Segment, len: u64, scanned: &Scanned) -> Result<(), Stop> {
         let Some(home) = self.survey.home() else { return Ok(()) };
-        let fault = match hint::bytes(home, segment.id, len.max(segment.len())) {
+        let mut bytes = hint::bytes(home, segment.id, len.max(segment.len()));
+        if bytes.as_ref().is_ok_and(|bytes| check(bytes).is_none() && !is_unfinished(bytes)) {
+            // Its header comes last, perhaps between the looks at its length and at its bytes: now the rest is there.
+            bytes = hint::bytes(home, segment.id, len.max(segment.len()));
+        }
+        let fault = match bytes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(Fault::DerivedDamaged),
             Err(error) => Some(Fault::Unreadable(error.to_string())),
             Ok(bytes) => match check(&bytes) {
+                None if is_unfinished(&bytes) => Some(Fault::Unfinished),
                 None => Some(Fault::DerivedDamaged),
                 Some(checked) if !is_about(&checked.described, home, segment, len) => Some(Fault::Stale),
                 Some(checked) => differs(&bytes, &checked, scanned),
@@ -27,6 +33,11 @@ impl Verifier<'_> {
         self.report.hint_count += 1;
         fault.map_or(Ok(()), |fault| self.found(StoreFile::Hint(segment.id), None, fault))
     }
+}
+
+/// Whether the header is still to be written.
+fn is_unfinished(bytes: &[u8]) -> bool {
+    bytes.iter().take(HEADER_LEN).all(|&byte| byte == 0)
 }
 
 fn is_about(described: &Described, home: &Home, segment: &Segment, len: u64) -> bool {
@@ -38,9 +49,8 @@ fn is_about(described: &Described, home: &Home, segment: &Segment, len: u64) -> 
 
 /// Where the hint says something else than the records. What it says of damaged ones cannot be checked.
 fn differs(bytes: &[u8], checked: &Checked, scanned: &Scanned) -> Option<Fault> {
-    let is_damaged = |row: &Row| scanned.damaged.iter().any(|range| range.contains(&row.at));
     let said = bytes[checked.rows.clone()].chunks_exact(ROW_LEN).map(Row::decode).enumerate();
-    let mut said = said.filter(|(_, row)| !is_damaged(row));
+    let mut said = said.filter(|(_, row)| !scanned.is_damaged(row.at));
     let mut held = scanned.sorted.rows.iter();
     let filter = &bytes[checked.filter.clone()];
     loop {

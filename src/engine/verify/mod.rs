@@ -17,11 +17,12 @@ pub use finding::{Fault, Finding, Severity, VerifyReport};
 
 use self::keydir::KeydirFile;
 use self::segment::Scanned;
+use super::format::segment_header::HEADER_LEN;
 use super::fs::{Directory, StoreFile};
 use super::location::SegmentId;
 use super::options::Options;
 use super::segment::file;
-use super::survey::{self, Known, Survey};
+use super::survey::{self, Survey};
 use crate::error::{Error, Result, Stop};
 
 /// What is told while a verification runs.
@@ -98,11 +99,15 @@ impl Verifier<'_> {
         if is_whole {
             self.strangers()?;
         }
-        self.total_len = self.unread().filter_map(|known| self.survey.file_len(known.id).ok()).sum();
-        loop {
-            let Some(id) = self.unread().next().map(|known| known.id) else { break };
-            self.done.insert(id);
-            self.next_segment(id)?;
+        let known = self.survey.known().iter().filter(|known| self.is_unread(known.id));
+        self.total_len = known.filter_map(|known| self.survey.file_len(known.id).ok()).sum();
+        let mut at = 0;
+        while let Some(id) = self.survey.known().get(at).map(|known| known.id) {
+            at += 1;
+            // A writer may have put others in the place of those to come: then it begins anew, and passes over what is done.
+            if self.is_unread(id) && self.done.insert(id) && !self.next_segment(id)? {
+                at = 0;
+            }
         }
         match keydir.map_or(Ok(()), |keydir| self.keydir(keydir)) {
             // What KEYDIR covers was compacted away meanwhile: it is not this log's any more.
@@ -111,24 +116,19 @@ impl Verifier<'_> {
         }
     }
 
-    /// The segments that are still to be read, in log order.
-    fn unread(&self) -> impl Iterator<Item = &Known> {
-        let is_wanted = |id| self.wanted.is_empty() || self.wanted.contains(id);
-        self.survey.known().iter().filter(move |known| is_wanted(&known.id) && !self.done.contains(&known.id))
+    fn is_unread(&self, id: SegmentId) -> bool {
+        (self.wanted.is_empty() || self.wanted.contains(&id)) && !self.done.contains(&id)
     }
 
-    fn next_segment(&mut self, id: SegmentId) -> Result<(), Stop> {
-        let file = StoreFile::Segment(id);
-        match self.segment(id) {
-            Err(Stop::Failed(Error::SegmentMissing { .. })) => match self.has_moved_on()? {
-                true => Ok(()),
-                false => self.found(file, None, Fault::Missing),
-            },
-            Err(Stop::Failed(Error::Io { source, .. })) => {
-                self.found(file, None, Fault::Unreadable(source.to_string()))
-            }
-            outcome => outcome,
-        }
+    /// Verifies segment `id`; `false` when it is gone and the log another one.
+    fn next_segment(&mut self, id: SegmentId) -> Result<bool, Stop> {
+        let fault = match self.segment(id) {
+            Err(Stop::Failed(Error::SegmentMissing { .. })) if self.has_moved_on()? => return Ok(false),
+            Err(Stop::Failed(Error::SegmentMissing { .. })) => Fault::Missing,
+            Err(Stop::Failed(Error::Io { source, .. })) => Fault::Unreadable(source.to_string()),
+            outcome => return outcome.map(|()| true),
+        };
+        self.found(StoreFile::Segment(id), None, fault).map(|()| true)
     }
 
     /// Whether a writer has replaced the MANIFEST that was looked at; then the new one is followed.
@@ -144,11 +144,21 @@ impl Verifier<'_> {
 
     /// Files that are no part of the store as it is.
     fn strangers(&mut self) -> Result<(), Stop> {
+        let mut newer = self.survey.newer()?;
+        // A writer may have begun one since MANIFEST was read: then the next one lists it.
+        while !newer.is_empty() && self.has_moved_on()? {
+            newer = self.survey.newer()?;
+        }
         let mut orphans = file::present(&*self.directory)?;
         orphans.retain(|id| self.survey.get(*id).is_none());
         orphans.sort_unstable();
         for id in orphans {
-            self.found(StoreFile::Segment(id), None, Fault::Orphan)?;
+            let fault = match self.survey.manifest() {
+                Ok(_) if newer.contains(&id) => Fault::Newer,
+                Ok(_) => Fault::Orphan,
+                Err(_) => self.unknown(id),
+            };
+            self.found(StoreFile::Segment(id), None, fault)?;
         }
         let path = self.directory.path(StoreFile::Manifest);
         let names = self.directory.names().map_err(Error::io("read the directory of", path))?;
@@ -158,6 +168,15 @@ impl Verifier<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What a segment is that neither a MANIFEST nor itself tells anything of.
+    fn unknown(&self, id: SegmentId) -> Fault {
+        match self.survey.file_len(id) {
+            Ok(len) if len <= HEADER_LEN as u64 => Fault::Empty,
+            Ok(_) => Fault::Unknown,
+            Err(error) => Fault::Unreadable(error.sentence()),
+        }
     }
 
     fn found(&mut self, file: StoreFile, range: Option<Range<u64>>, fault: Fault) -> Result<(), Stop> {

@@ -21,8 +21,16 @@ pub(super) struct Scanned {
     pub(super) end: u64,
     /// The intact records.
     pub(super) sorted: Sorted,
-    /// Where there are others.
+    /// Where there are others, in file order.
     pub(super) damaged: Vec<Range<u64>>,
+}
+
+impl Scanned {
+    /// Whether what stands at `at` is damaged.
+    pub(super) fn is_damaged(&self, at: u64) -> bool {
+        let place = self.damaged.partition_point(|range| range.end <= at);
+        self.damaged.get(place).is_some_and(|range| range.contains(&at))
+    }
 }
 
 impl Verifier<'_> {
@@ -111,7 +119,7 @@ impl Verifier<'_> {
     fn records(&mut self, known: &Known, segment: &Segment) -> Result<Scanned, Stop> {
         let file = StoreFile::Segment(known.id);
         let (mut sorter, mut damaged) = (Sorter::default(), Vec::new());
-        let (mut looked_at, mut goes_on) = (0, false);
+        let (mut looked_at, mut goes_on, mut is_misplaced) = (0, false, false);
         let mut scanner = Scanner::new(segment, Bodies::Checked);
         while let Some(step) = scanner.next()? {
             let (range, key, fault) = match step {
@@ -124,14 +132,22 @@ impl Verifier<'_> {
                             sorter.add_scanned(home, &record);
                         }
                     }
+                    let seq = record.header.seq;
+                    if record.damage.is_none()
+                        && !is_misplaced
+                        && let Some(fault) = self.misplaced(known, seq)
+                    {
+                        // The numbers grow: of those that follow the same is true.
+                        is_misplaced = true;
+                        let range = Some(range.clone());
+                        self.found(file, range, fault)?;
+                    }
                     let key = record.damage.as_ref().map(|_| {
                         damaged.push(range.clone());
                         record.key().to_vec()
                     });
-                    let misplaced = || self.misplaced(known, record.header.seq);
                     let unreadable = || record.header.flags.check_codec().err();
-                    let damage = record.damage.or_else(unreadable);
-                    (range, key, damage.map(Fault::Record).or_else(misplaced))
+                    (range, key, record.damage.or_else(unreadable).map(Fault::Record))
                 }
                 Step::Bad { at, damage } => {
                     goes_on = false;

@@ -11,6 +11,7 @@
 //! does not check out anywhere else.
 
 mod new;
+pub(crate) mod unsalted;
 
 pub(crate) use new::{NewRecord, clear_more, encoded_len};
 
