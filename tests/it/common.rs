@@ -242,6 +242,16 @@ pub(crate) fn small_store() -> TempDir {
     dir
 }
 
+/// Five keys, each synced, in a store whose writer was killed.
+pub(crate) fn unclosed_store() -> TempDir {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
+    for n in 0..5 {
+        store.put(format!("key {n}"), "value").expect("a put");
+    }
+    killed(store, dir.path())
+}
+
 /// The checksum of `bytes` of the record at `at` of a segment with `salt`.
 pub(crate) fn record_crc(salt: &[u8], at: usize, bytes: &[u8]) -> [u8; 4] {
     let place = [salt, &(at as u64).to_le_bytes()].concat();

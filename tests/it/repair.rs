@@ -6,12 +6,12 @@ use std::path::Path;
 
 use logkv::inspect::{self, Item, Range};
 use logkv::repair::{self, Now, Reason, RepairReport};
-use logkv::{Compact, Error, SegmentId, Store, Sync};
+use logkv::{Compact, Error, SegmentId, Store};
 use tempfile::TempDir;
 
 use crate::common::{
-    contents, copy_of, files, killed, log_files, open, quick, remove_derived, scratch, segment_path,
-    small_store,
+    contents, copy_of, files, log_files, open, quick, remove_derived, scratch, segment_path, small_store,
+    unclosed_store,
 };
 use crate::salvage::{map_of, survivors, written};
 use crate::verify::verified;
@@ -173,12 +173,7 @@ fn a_missing_segment_is_given_up_by_name_and_its_hint_tells_whose_records_it_had
 
 #[test]
 fn a_log_with_rot_that_does_not_open_for_writing_does_when_it_is_repaired() {
-    let dir = scratch();
-    let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
-    for n in 0..5 {
-        store.put(format!("key {n}"), "value").expect("a put");
-    }
-    let dir = killed(store, dir.path());
+    let dir = unclosed_store();
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
     bytes[70] ^= 1;

@@ -11,7 +11,8 @@ use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, Sync};
 use tempfile::TempDir;
 
 use crate::common::{
-    copy_of, files, hint_path, killed, open, quick, rewrite_manifest, scratch, segment_path, small_store,
+    copy_of, files, hint_path, open, quick, rewrite_manifest, scratch, segment_path, small_store,
+    unclosed_store,
 };
 
 /// All that a verification of the store at `dir` says.
@@ -209,12 +210,7 @@ fn manifest_and_segments_that_contradict_each_other_are_found() {
 
 #[test]
 fn the_end_that_a_crash_leaves_is_a_note_and_rot_before_it_is_damage() {
-    let dir = scratch();
-    let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
-    for n in 0..5 {
-        store.put(format!("key {n}"), "value").expect("a put");
-    }
-    let dir = killed(store, dir.path());
+    let dir = unclosed_store();
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
     bytes.extend([1; 13]);

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::file::Rebuild;
 use super::table::{OwnedTable, Table};
 use crate::engine::format::keydir_file::ShardRow;
 use crate::engine::fs::Mapping;
 use crate::engine::plant::{Plant, planted};
-use crate::engine::sync::{AtomicU64, Mutex};
+use crate::engine::sync::{AtomicU64, Mutex, OnceLock};
 use crate::error::Result;
 
 /// A shard; shared by the keydir and the snapshots that have seen it like this.

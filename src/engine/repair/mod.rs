@@ -237,7 +237,9 @@ impl<'a> Repair<'a> {
             sources.extend(self.source(known)?);
         }
         let next_seq = self.survey.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
-        let next_seq = sources.iter().map(|source| source.seq_end).fold(next_seq, Seqno::max);
+        // A record may have a number that MANIFEST never gave out; it is taken all the same.
+        let taken = sources.iter().map(|source| source.seq_end.max(source.seqs.end));
+        let next_seq = taken.fold(next_seq, Seqno::max);
         sources.retain(|source| source.record_count > 0);
         sources.sort_by_key(|source| source.seqs.start);
         let mut target = Target::new(Arc::clone(directory), self.next_segment()?);

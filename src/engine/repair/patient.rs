@@ -56,3 +56,61 @@ impl File for Patient {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fs::read_exact_at;
+
+    /// Two pages and a half of ones, the second of which the disk does not give.
+    #[derive(Debug)]
+    struct Failing;
+
+    const LEN: u64 = 2 * BLOCK_LEN + BLOCK_LEN / 2;
+
+    impl File for Failing {
+        fn len(&self) -> io::Result<u64> {
+            Ok(LEN)
+        }
+
+        fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+            let end = LEN.min(at + buffer.len() as u64);
+            if at < 2 * BLOCK_LEN && BLOCK_LEN < end {
+                return Err(io::ErrorKind::Other.into());
+            }
+            buffer[..(end - at) as usize].fill(1);
+            Ok((end - at) as usize)
+        }
+
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn truncate(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn drop_cache(&self) {}
+
+        fn map(&self, _: u64) -> io::Result<Option<Mapping>> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_zeros_and_all_around_it_is_read() {
+        let patient = Patient(Arc::new(Failing));
+        for (from, to) in [(0, LEN), (7, LEN - 1), (BLOCK_LEN - 1, BLOCK_LEN + 1), (2 * BLOCK_LEN - 8, LEN)] {
+            let mut bytes = vec![9; (to - from) as usize];
+            read_exact_at(&patient, &mut bytes, from).expect("it reads past");
+            for (at, byte) in (from..).zip(bytes) {
+                let is_lost = (BLOCK_LEN..2 * BLOCK_LEN).contains(&at);
+                assert_eq!(byte, u8::from(!is_lost), "byte {at} of {from}..{to}");
+            }
+        }
+    }
+}

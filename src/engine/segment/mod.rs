@@ -21,6 +21,7 @@ use order::Order;
 pub(crate) use read::{RawRecord, Record};
 pub(crate) use rows::Rows;
 pub(crate) use scan::{Bodies, Scanned, Scanner, Step};
+use scan::{STEP, Window};
 pub(crate) use sorter::{Sorted, Sorter};
 pub(crate) use usage::Usage;
 pub(crate) use writer::SegmentWriter;

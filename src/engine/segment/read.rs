@@ -209,17 +209,13 @@ impl Record {
     /// # Errors
     /// [`Error::Damaged`] when it is stored with a codec that this version does not have.
     pub(crate) fn into_value(self) -> Result<Value> {
-        match self.header.flags.codec() {
-            0 => {
-                let start = self.frame.value_at as usize;
-                let end = start + self.frame.value_len as usize;
-                Ok(match self.source {
-                    RecordBytes::Mapped(mapping, at) => Value::mapped(mapping, at + start..at + end),
-                    RecordBytes::Owned(buffer) => Value::owned(buffer, start..end),
-                })
-            }
-            codec => Err(Error::damaged(self.location, Damage::Codec(codec))),
-        }
+        self.header.flags.check_codec().map_err(|damage| Error::damaged(self.location, damage))?;
+        let start = self.frame.value_at as usize;
+        let end = start + self.frame.value_len as usize;
+        Ok(match self.source {
+            RecordBytes::Mapped(mapping, at) => Value::mapped(mapping, at + start..at + end),
+            RecordBytes::Owned(buffer) => Value::owned(buffer, start..end),
+        })
     }
 
     /// The key.

@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::scan::{STEP, Window};
-use super::{Identity, Segment, file};
+use super::{Identity, STEP, Segment, Window, file};
 use crate::engine::format::record::{self, unsalted};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory};

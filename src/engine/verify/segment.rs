@@ -142,18 +142,22 @@ impl Verifier<'_> {
                         let range = Some(range.clone());
                         self.found(file, range, fault)?;
                     }
-                    let key = record.damage.as_ref().map(|_| record.key().to_vec());
-                    (range, key, record.damage.map(Fault::Record))
+                    let key = record.damage.as_ref().map(|_| {
+                        damaged.push(range.clone());
+                        record.key().to_vec()
+                    });
+                    let unreadable = || record.header.flags.check_codec().err();
+                    (range, key, record.damage.or_else(unreadable).map(Fault::Record))
                 }
                 Step::Bad { at, damage } => {
                     goes_on = false;
                     let next = scanner.resync()?.unwrap_or(segment.len());
+                    damaged.push(at..next);
                     (at..next, None, Some(Fault::Record(damage)))
                 }
             };
             let at = range.end;
             if let Some(fault) = fault {
-                damaged.push(range.clone());
                 self.tell(&Finding { file, range: Some(range), key, fault })?;
             }
             if at - looked_at >= LEN_A_LOOK {

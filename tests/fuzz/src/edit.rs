@@ -115,12 +115,6 @@ impl Edits {
         Self { is_unclosed, sealed, edits }
     }
 
-    /// Whether a file that is derived from the log has a right checksum over what was edited.
-    #[must_use]
-    pub fn derived_lies(&self) -> bool {
-        self.sealed.hints || self.sealed.keydir
-    }
-
     /// Does the edits to the files of `image` that `are_meant`, and puts the checksums right.
     pub fn apply(&self, image: &mut Image, are_meant: fn(StoreFile) -> bool) {
         for edit in &self.edits {

@@ -2,10 +2,17 @@
 //!
 //! 1. Nothing panics, and (the fuzzer's allocator sees to it) no memory is taken that the files' lengths do not justify.
 //! 2. A value that is read, by key or in a scan, is one that a record of exactly this key holds under a right checksum.
-//! 3. Opening read-only changes nothing, and mapped or read the answers are the same.
+//! 3. Opening read-only changes nothing, and read or mapped the answers are the same.
 //! 4. Opening that fails leaves each segment as it was, but for a torn end.
 //! 5. What opening for writing recovers is what a reader saw (or the log is damaged: how far ahead of a damaged place a number
 //!    may lie depends on how much is still to be written), stays so through compaction and reopening, and takes writes.
+//! 6. Where hints and KEYDIR change what is read, `verify` finds fault; what it finds none in opens, and all of it reads.
+//! 7. `repair` changes nothing in the old store, and makes one that is intact, of records of the old one alone; of all, where
+//!    that has no fault.
+//!
+//! A hint or KEYDIR with a right checksum over what the log does not say is no accident: somebody made it. It may hide keys or
+//! put them out of order, for nothing short of reading the whole log, which a derived file is there to save, could tell; it
+//! makes no value up, since each is read under its own checksum and key. `verify` reads the whole log, and tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +20,7 @@ use logkv::fs::StoreFile;
 use logkv::{Compact, Error, Options, ReadWith, Store};
 
 use super::memory::{Image, Memory, file};
+use super::offline::{self, Verified};
 use super::sample::{self, KEYS, options};
 use super::seal;
 
@@ -29,42 +37,69 @@ pub enum Answer {
 
 type Answers = BTreeMap<Vec<u8>, Answer>;
 
-/// How much can be believed of the files that say where records are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Derived {
-    /// It is as it was written, or its checksum says that it is not.
-    Honest,
-    /// Something in it, or in MANIFEST, may say anything under a right checksum, as only a liar writes it. It may hide keys
-    /// or put them out of order; it makes no value up.
-    Lying,
-}
-
 /// Checks all of the laws for a directory with these files.
 ///
 /// # Panics
 /// When one of them does not hold.
-pub fn hold(image: &Image, derived: Derived) {
-    let written = seal::ever_written(image);
-    let keys: BTreeSet<Vec<u8>> = written
-        .iter()
-        .map(|(key, _)| key.clone())
-        .chain(KEYS.iter().map(|key| key.as_bytes().to_vec()))
-        .filter(|key| !key.is_empty())
-        .collect();
-    let directory = Directory { image, written, keys, derived };
-    let read = directory.read(ReadWith::Pread);
-    assert_eq!(read, directory.read(ReadWith::Mmap), "mapped, and read");
-    directory.recover(read.as_ref());
+pub fn hold(image: &Image) {
+    let directory = Directory::of(image);
+    let [read, mapped] = [ReadWith::Pread, ReadWith::Mmap].map(|read_with| directory.read(read_with));
+    // KEYDIR is used where it can be mapped: a reader who maps believes it, and the other one the hints.
+    if !directory.may_lie() {
+        assert_eq!(read, mapped, "read, and mapped");
+    }
+    directory.recover(mapped.as_ref());
+    directory.check_verified(read.as_ref());
+}
+
+/// Checks what holds for a repair of a directory with these files.
+///
+/// # Panics
+/// When it does not.
+pub fn hold_for_a_repair(image: &Image) {
+    let Some(made) = offline::repaired(image) else { return };
+    let old = Directory::of(image);
+    let new = Directory { image: &made, ..Directory::of(image) };
+    let answers = new.read(ReadWith::Pread).expect("what was repaired opens");
+    if old.verified.as_ref().is_some_and(Verified::is_spotless) {
+        assert_eq!(old.read(ReadWith::Pread).as_ref(), Some(&answers), "nothing had to be given up");
+    }
+    hold(&made);
 }
 
 struct Directory<'a> {
     image: &'a Image,
     written: BTreeSet<(Vec<u8>, Vec<u8>)>,
     keys: BTreeSet<Vec<u8>>,
-    derived: Derived,
+    /// What `verify` says of it; `None` when it sees no store.
+    verified: Option<Verified>,
 }
 
-impl Directory<'_> {
+impl<'a> Directory<'a> {
+    fn of(image: &'a Image) -> Self {
+        let written = seal::ever_written(image);
+        let keys = written.iter().map(|(key, _)| key.clone());
+        let keys = keys.chain(KEYS.iter().map(|key| key.as_bytes().to_vec())).collect();
+        Self { image, keys, written, verified: Verified::of(image) }
+    }
+
+    /// Whether a hint or KEYDIR may say under a right checksum what the log does not.
+    fn may_lie(&self) -> bool {
+        self.verified.as_ref().is_some_and(Verified::may_lie)
+    }
+
+    /// What `verify` finds no fault in has none that a reader sees, and hints and KEYDIR change nothing in it.
+    fn check_verified(&self, read: Option<&Answers>) {
+        if !self.verified.as_ref().is_some_and(|verified| verified.report.is_intact()) {
+            return;
+        }
+        let read = read.expect("what is intact opens");
+        assert!(!read.values().any(|answer| *answer == Answer::Damaged), "what is intact reads: {read:?}");
+        let is_log = |name: &StoreFile| !matches!(name, StoreFile::Hint(_) | StoreFile::Keydir);
+        let log: Image = self.image.iter().filter(|(name, _)| is_log(name)).cloned().collect();
+        let bare = Directory { image: &log, ..Directory::of(self.image) };
+        assert_eq!(bare.read(ReadWith::Pread).as_ref(), Some(read), "without hints and KEYDIR");
+    }
     /// What a reader sees, if it can open it.
     fn read(&self, read_with: ReadWith) -> Option<Answers> {
         let memory = Memory::of(self.image);
@@ -104,7 +139,7 @@ impl Directory<'_> {
         store.close().expect("closes");
         let store = open(options(&memory)).expect("what was closed opens");
         assert_eq!(self.answers_with(&store, &answers), answers, "reopened");
-        if self.derived == Derived::Honest {
+        if !self.may_lie() {
             self.compact(store, &memory, &answers);
         }
     }
@@ -150,7 +185,7 @@ impl Directory<'_> {
         for entry in &shown {
             self.assert_was_written(&entry.meta.key, &entry.value);
         }
-        if self.derived == Derived::Lying {
+        if self.may_lie() {
             return;
         }
         for entry in &shown {
@@ -165,8 +200,12 @@ impl Directory<'_> {
             && store.open_report().damage.is_empty()
             && !answers.values().any(|answer| *answer == Answer::Damaged);
         if is_whole {
-            let values = answers.values().filter(|answer| matches!(answer, Answer::Value(_))).count();
-            assert_eq!((shown.len(), store.len()), (values, values as u64), "all that is there");
+            let count = |is_it: fn(&Answer) -> bool| answers.values().filter(|answer| is_it(answer)).count();
+            let values = count(|answer| matches!(answer, Answer::Value(_)));
+            assert_eq!(shown.len(), values, "all that is there");
+            // What has expired is counted until it is compacted away, and reads as missing.
+            let may_count = values..=values + count(|answer| *answer == Answer::Missing);
+            assert!(may_count.contains(&(store.len() as usize)), "{} of {may_count:?} keys", store.len());
         }
     }
 
@@ -219,7 +258,8 @@ fn check_inspection(store: &Store) {
 /// When they do not: then nothing else here says much.
 pub fn hold_for_the_samples() {
     for image in [sample::closed(), sample::unclosed()] {
-        hold(image, Derived::Honest);
+        hold(image);
+        hold_for_a_repair(image);
         let store = open(options(&Memory::of(image)).read_only(true)).expect("opens");
         let values: Vec<_> = store.scan(..).expect("scans").flatten().collect();
         assert_eq!(values.len(), KEYS.len() - 1, "{values:?}");

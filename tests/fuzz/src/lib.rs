@@ -11,11 +11,11 @@
 pub mod edit;
 pub mod laws;
 pub mod memory;
+pub mod offline;
 pub mod sample;
 pub mod seal;
 
 use edit::Edits;
-use laws::Derived;
 use logkv::SegmentId;
 use logkv::fs::StoreFile;
 use memory::{Image, file_mut};
@@ -30,6 +30,7 @@ pub const PROPERTIES: &[(&str, Property)] = &[
     ("keydir", keydir),
     ("manifest", manifest),
     ("records", records),
+    ("repair", repair),
 ];
 
 fn sample(is_unclosed: bool) -> Image {
@@ -55,7 +56,7 @@ pub fn records(input: &[u8]) {
     if bit(2) {
         seal::all_records(&mut image);
     }
-    laws::hold(&image, Derived::Honest);
+    laws::hold(&image);
 }
 
 /// The input is the text of MANIFEST, with a right checksum or without.
@@ -67,7 +68,7 @@ pub fn manifest(input: &[u8]) {
     if bit(1) {
         seal::manifest(text);
     }
-    laws::hold(&image, Derived::Lying);
+    laws::hold(&image);
 }
 
 /// The input is the hint of a segment, with a right checksum or without.
@@ -79,26 +80,30 @@ pub fn hint(input: &[u8]) {
     }
     let hint = file_mut(&mut image, StoreFile::Hint(SegmentId(if bit(2) { 2 } else { 1 })));
     *hint = input.to_vec();
-    let derived = if bit(3) { Derived::Lying } else { Derived::Honest };
-    if derived == Derived::Lying {
+    if bit(3) {
         seal::hint(hint);
     }
-    laws::hold(&image, derived);
+    laws::hold(&image);
 }
 
 /// The input says how KEYDIR is edited: it is too long to be an input itself.
 pub fn keydir(input: &[u8]) {
-    edited(input, |name| name == StoreFile::Keydir);
+    laws::hold(&edited(input, |name| name == StoreFile::Keydir));
 }
 
 /// The input says how all files are edited.
 pub fn directory(input: &[u8]) {
-    edited(input, |_| true);
+    laws::hold(&edited(input, |_| true));
 }
 
-fn edited(input: &[u8], are_meant: fn(StoreFile) -> bool) {
+/// The input says how all files are edited before they are repaired.
+pub fn repair(input: &[u8]) {
+    laws::hold_for_a_repair(&edited(input, |_| true));
+}
+
+fn edited(input: &[u8], are_meant: fn(StoreFile) -> bool) -> Image {
     let edits = Edits::of(input);
     let mut image = sample(edits.is_unclosed);
     edits.apply(&mut image, are_meant);
-    laws::hold(&image, if edits.derived_lies() { Derived::Lying } else { Derived::Honest });
+    image
 }

@@ -222,6 +222,9 @@ impl File for MemoryFile {
     }
 }
 
+/// Where Linux has a file system in memory: files that live for a moment need no disk.
+const IN_MEMORY: &str = "/dev/shm";
+
 /// Where mappings are made: they are always ones of real files, which are unlinked at once.
 struct Mapped {
     directory: Arc<dyn Directory>,
@@ -231,7 +234,7 @@ struct Mapped {
 
 thread_local! {
     static MAPPED: Mapped = {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = tempfile::tempdir_in(IN_MEMORY).or_else(|_| tempfile::tempdir()).expect("a temporary directory");
         Mapped { directory: OsFileSystem.open_directory(dir.path()).expect("it was just made"), _dir: dir }
     };
 }

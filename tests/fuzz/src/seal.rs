@@ -91,7 +91,9 @@ pub fn ever_written(image: &Image) -> BTreeSet<(Vec<u8>, Vec<u8>)> {
             for at in (0..bytes.len()).step_by(8) {
                 let Some((key, value, len)) = context.frame(&bytes[at..]) else { continue };
                 let record = &bytes[at..at + len];
-                if record_field(record, "rcrc") == u64::from(context.crc(at, &record[BODY_AT..])) {
+                let crc = u64::from(context.crc(at, &record[BODY_AT..]));
+                // Nothing has an empty key, whatever a checksum says.
+                if record_field(record, "rcrc") == crc && !key.is_empty() {
                     written.insert((record[key].to_vec(), record[value].to_vec()));
                 }
             }

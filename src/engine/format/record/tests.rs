@@ -1,0 +1,132 @@
+//! Records there and back, cut, flipped, moved and made up.
+
+use super::*;
+use proptest::prelude::*;
+
+const SALT: u32 = 0x5a17_5a17;
+const AT: u64 = 4096;
+
+fn encoded(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    NewRecord { seq: Seqno(7), time_ms: 1_700_000_000_123, lag: 3, kind: Kind::Put, more: true, key, value }
+        .encode(SALT, AT, &mut out);
+    out
+}
+
+fn value<'a>(frame: &Frame, record: &'a [u8]) -> &'a [u8] {
+    let end = frame.value_at.saturating_add(frame.value_len);
+    record.get(frame.value_at as usize..end as usize).unwrap_or_default()
+}
+
+/// What a reader makes of `bytes` at `offset`: the key and the value, if both checksums hold.
+fn read(context: RecordContext, offset: u64, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Damage> {
+    let frame = context.check_header(offset, bytes)?.frame(context.header_len);
+    let record = bytes
+        .get(..frame.len as usize)
+        .ok_or(Damage::Truncated { wants: frame.len, has: bytes.len() as u64 })?;
+    context.check_record(offset, record)?;
+    Ok((frame.key(record).to_vec(), value(&frame, record).to_vec()))
+}
+
+#[test]
+fn the_fields_follow_each_other_without_a_gap() {
+    let mut at = 0;
+    for field in RECORD_FIELDS {
+        assert_eq!(field.at, at, "{}", field.name);
+        at += field.len;
+    }
+    assert_eq!(at, HEADER_LEN);
+}
+
+#[test]
+fn every_prefix_of_a_record_is_refused() {
+    let bytes = encoded(b"a key", b"and its value");
+    for len in 0..bytes.len() {
+        assert!(read(RecordContext::current(SALT), AT, &bytes[..len]).is_err(), "prefix of {len}");
+    }
+    assert!(read(RecordContext::current(SALT), AT, &bytes).is_ok());
+}
+
+#[test]
+fn every_flipped_bit_of_a_record_is_refused() {
+    let bytes = encoded(b"a key", b"and its value");
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        // A flip in rcrc leaves the header intact, one in the header is seen before a length is used.
+        assert!(read(RecordContext::current(SALT), AT, &damaged).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn fields_that_no_writer_writes_are_refused_by_either_check_under_right_checksums() {
+    let context = RecordContext::current(SALT);
+    for (at, field) in [(KLEN_AT, &[0; 2][..]), (SEQ_AT, &[0xff; 8]), (KIND_AT, &[0])] {
+        let mut bytes = encoded(b"a key", b"and its value");
+        bytes[at..at + field.len()].copy_from_slice(field);
+        let hcrc = context.crc(AT, &bytes[BODY_AT..HEADER_LEN]);
+        let rcrc = context.record_crc(AT, &bytes);
+        bytes[HCRC_AT..RCRC_AT].copy_from_slice(&hcrc.to_le_bytes());
+        bytes[RCRC_AT..SEQ_AT].copy_from_slice(&rcrc.to_le_bytes());
+        let [header, record] = [context.check_header(AT, &bytes).map(drop), context.check_record(AT, &bytes)];
+        assert!(matches!(header, Err(Damage::Field { .. })), "{header:?}");
+        assert_eq!(record, header);
+    }
+}
+
+#[test]
+fn a_record_that_was_moved_or_comes_from_another_segment_is_refused() {
+    let bytes = encoded(b"k", b"v");
+    assert!(read(RecordContext::current(SALT), AT + 8, &bytes).is_err());
+    assert!(read(RecordContext::current(SALT + 1), AT, &bytes).is_err());
+}
+
+#[test]
+fn clearing_more_gives_the_record_that_would_have_been_written_without_it() {
+    let mut bytes = encoded(b"key", b"value");
+    clear_more(RecordContext::current(SALT), AT, &mut bytes);
+    assert!(!RecordHeader::peek(&bytes).flags.has_more());
+    assert!(read(RecordContext::current(SALT), AT, &bytes).is_ok());
+}
+
+#[test]
+fn a_longer_header_is_skipped_over() {
+    // As a later version would write it: eight more bytes of header, covered by both checksums.
+    let mut bytes = encoded(b"key", b"value");
+    bytes.splice(HEADER_LEN..HEADER_LEN, *b"newfield");
+    let context = RecordContext { salt: SALT, header_len: HEADER_LEN as u16 + 8 };
+    let hcrc = context.crc(AT, &bytes[BODY_AT..HEADER_LEN + 8]);
+    let rcrc = context.record_crc(AT, &bytes);
+    bytes[HCRC_AT..RCRC_AT].copy_from_slice(&hcrc.to_le_bytes());
+    bytes[RCRC_AT..SEQ_AT].copy_from_slice(&rcrc.to_le_bytes());
+    assert_eq!(read(context, AT, &bytes), Ok((b"key".to_vec(), b"value".to_vec())));
+}
+
+#[test]
+fn kinds_below_128_that_are_not_known_are_refused_and_those_above_are_skipped() {
+    for byte in 0..=u8::MAX {
+        let expected = matches!(byte, 1 | 2 | 128..);
+        assert_eq!(Kind::decode(byte).is_ok(), expected, "kind {byte}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded(
+        key in prop::collection::vec(any::<u8>(), 1..300),
+        value in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let bytes = encoded(&key, &value);
+        prop_assert_eq!(bytes.len() as u64, encoded_len(key.len(), value.len()));
+        prop_assert_eq!(read(RecordContext::current(SALT), AT, &bytes), Ok((key, value)));
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), header_len in 0u16..200) {
+        let context = RecordContext { salt: SALT, header_len };
+        let _ = read(context, AT, &bytes);
+        let header = RecordHeader::peek(&bytes);
+        let frame = header.frame(header_len);
+        let _ = (header.kind(), frame.key(&bytes), value(&frame, &bytes), frame.expires_ms(&bytes));
+    }
+}

@@ -1,0 +1,133 @@
+//! What holds for `verify` and `repair`, which read files alone, of any directory: also of one that does not open.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use logkv::fs::{Directory, FileSystem, PathKind};
+use logkv::repair::{self, RepairReport};
+use logkv::verify::{self, Fault, Finding, VerifyEvent, VerifyReport};
+use logkv::{Damage, Error, Options};
+
+use super::memory::{Image, Memory};
+use super::sample;
+
+const OLD: &str = "memory";
+const NEW: &str = "memory, repaired";
+
+/// What a verification says.
+#[derive(Debug)]
+pub struct Verified {
+    /// The counts.
+    pub report: VerifyReport,
+    findings: Vec<Finding>,
+}
+
+impl Verified {
+    /// What `verify` says of these files, which it leaves alone; `None` when there is no store.
+    ///
+    /// # Panics
+    /// When it changes something, or fails for another reason.
+    #[must_use]
+    pub fn of(image: &Image) -> Option<Self> {
+        let memory = Memory::of(image);
+        let mut findings = Vec::new();
+        let outcome = verify::store(Path::new(OLD), &sample::options(&memory), &[], &mut |event| {
+            if let VerifyEvent::Found(finding) = event {
+                findings.push(finding.clone());
+            }
+            ControlFlow::Continue(())
+        });
+        assert_eq!(memory.change_count(), 0, "a verification changes nothing");
+        match outcome {
+            Ok(report) => Some(Self { report, findings }),
+            Err(Error::Missing { .. }) => None,
+            Err(error) => panic!("verifying: {}", error.sentence()),
+        }
+    }
+
+    /// Whether a hint or KEYDIR says under a right checksum what the log does not, or may.
+    #[must_use]
+    pub fn may_lie(&self) -> bool {
+        self.findings.iter().any(|finding| {
+            matches!(
+                finding.fault,
+                Fault::HintRow(_)
+                    | Fault::HintFilter(_)
+                    | Fault::Count { .. }
+                    | Fault::KeydirEntries(_)
+                    | Fault::NotCompared
+            )
+        })
+    }
+
+    /// Whether there is nothing to say, not even of what costs nothing.
+    #[must_use]
+    pub fn is_spotless(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// The files that `repair` makes of these, which stay as they are; `None` when there is nothing to make a store of.
+///
+/// # Panics
+/// When it changes the old files, leaves something behind without success, or makes a store that is not intact.
+#[must_use]
+pub fn repaired(image: &Image) -> Option<Image> {
+    let pair = Pair { old: Memory::of(image), new: Memory::default() };
+    let outcome = copy(&pair);
+    assert_eq!(&pair.old.image(), image, "a repair leaves the old store alone");
+    let made = pair.new.image();
+    match outcome {
+        Ok(report) => {
+            let verified = Verified::of(&made).expect("there is a store now");
+            // What a later version has compressed is taken along: it can read it.
+            let is_kept = |found: &Finding| matches!(found.fault, Fault::Record(Damage::Codec(_)));
+            assert!(verified.findings.iter().all(is_kept), "{:?} after {report:?}", verified.findings);
+            assert_eq!(verified.report.record_count, report.record_count, "{report:?}");
+            Some(made)
+        }
+        Err(Error::Missing { .. } | Error::Unsupported { .. }) => {
+            assert_eq!(made, [], "nothing is left of a repair that failed");
+            None
+        }
+        Err(error) => panic!("repairing: {}", error.sentence()),
+    }
+}
+
+fn copy(pair: &Pair) -> Result<RepairReport, Error> {
+    let options: Options = sample::options(&pair.old).file_system(Arc::new(pair.clone()));
+    repair::copy(Path::new(OLD), Path::new(NEW), &options, &mut |_| ControlFlow::Continue(()))
+}
+
+/// A store, and an empty directory beside it.
+#[derive(Clone, Debug)]
+struct Pair {
+    old: Memory,
+    new: Memory,
+}
+
+impl Pair {
+    fn at(&self, path: &Path) -> &Memory {
+        if path == Path::new(NEW) { &self.new } else { &self.old }
+    }
+}
+
+impl FileSystem for Pair {
+    fn kind(&self, path: &Path) -> io::Result<PathKind> {
+        self.at(path).kind(path)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.at(path).create_directory(path)
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.new.random(bytes)
+    }
+
+    fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        self.at(path).open_directory(path)
+    }
+}

@@ -1,0 +1,6 @@
+//! The property `repair`, fuzzed.
+#![no_main]
+
+mod allocator;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| logkv_fuzz::repair(input));
