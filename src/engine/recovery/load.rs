@@ -172,6 +172,10 @@ impl<'a> Load<'a> {
             tracing::warn!(%at, %damage, "damage in the log");
             segment.mark_unfit();
         }
+        if !found.is_empty() && self.end.as_ref().is_some_and(|(end, ..)| end.id == segment.id) {
+            // Nothing is appended behind damage: a length in it might reach over what comes next.
+            self.end = None;
+        }
         self.report.damage.extend(found);
     }
 

@@ -239,7 +239,8 @@ impl<'a> Repair<'a> {
         let next_seq = self.survey.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
         // A record may have a number that MANIFEST never gave out; it is taken all the same.
         let taken = sources.iter().map(|source| source.seq_end.max(source.seqs.end));
-        let next_seq = taken.fold(next_seq, Seqno::max);
+        // What nobody counts to is damage, and no number to go on from.
+        let next_seq = taken.fold(next_seq, Seqno::max).min(Seqno::BELIEVED_MAX);
         sources.retain(|source| source.record_count > 0);
         sources.sort_by_key(|source| source.seqs.start);
         let mut target = Target::new(Arc::clone(directory), self.next_segment()?);

@@ -45,7 +45,9 @@ impl Sample {
             let what = what(&format!("cut at {cut}"));
             read(&self.with_bytes(name, whole[..cut].to_vec()), &what, ReadWith::Mmap).is(&what, expected);
         }
-        for (sectors, how, bytes) in sector_faults(whole, 64).into_iter().filter(|_| is_short) {
+        // Pairs of sectors: of a long file there would be hundreds of thousands.
+        let faults = if is_short { sector_faults(whole, 64) } else { Vec::new() };
+        for (sectors, how, bytes) in faults {
             let what = what(&format!("{sectors:?} {how}"));
             read(&self.with_bytes(name, bytes), &what, ReadWith::Mmap).is(&what, expected);
         }
