@@ -37,7 +37,7 @@ impl Frozen {
     /// The record of `key`, checked; `None` when there was none or it has expired.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    /// [`Error::Damaged`], and what the operating system says.
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
         let hash = self.state.hash(key);
         let candidates = match planted(Plant::SnapshotFollowsIndex) {
