@@ -75,7 +75,14 @@ impl Survey {
     /// # Errors
     /// What the operating system says of the directory.
     pub(crate) fn of(directory: Arc<dyn Directory>) -> Result<Self> {
-        let manifest = catalog::read(&*directory);
+        let present = file::present(&*directory)?;
+        let manifest = catalog::read(&*directory).and_then(|manifest| {
+            if is_anothers(&*directory, &manifest, &present) {
+                let reason = "it is another store's: no segment that is there belongs to it".to_owned();
+                return Err(Error::ManifestDamaged { reason });
+            }
+            Ok(manifest)
+        });
         let home = manifest.as_ref().ok().map(|manifest| Home {
             directory: Arc::clone(&directory),
             store: manifest.store,
@@ -83,7 +90,6 @@ impl Survey {
             read_with: ReadWith::Pread,
             wake: Arc::default(),
         });
-        let present = file::present(&*directory)?;
         let manifest = match manifest {
             // Nothing says what is there, and that is not the same as nothing being there.
             Err(error) if present.is_empty() && is_unreadable(&error) => return Err(error),
@@ -318,6 +324,16 @@ fn listed(manifest: &Manifest) -> Vec<Known> {
 /// Whether a file is there and could not be read.
 fn is_unreadable(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound)
+}
+
+/// Whether segments are there, and each that says whose it is names another store than `manifest` does.
+fn is_anothers(directory: &dyn Directory, manifest: &Manifest, present: &[SegmentId]) -> bool {
+    let stores = present.iter().filter_map(|&id| {
+        let bytes = header_bytes(directory, id).ok()?;
+        SegmentHeader::decode(&bytes).ok().map(|header| header.store)
+    });
+    let mut stores = stores.peekable();
+    stores.peek().is_some() && stores.all(|store| store != manifest.store)
 }
 
 /// The segments that say where they stand, in the order of their numbers, which grow along the log.

@@ -87,7 +87,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     }
     let places = if is_in_place { (&from, Some(&to)) } else { (&to, None) };
     write(&mut session.out, &report, places)?;
-    Ok(if report.given_up.is_empty() { Outcome::Done } else { Outcome::Damaged })
+    Ok(if report.is_whole() { Outcome::Done } else { Outcome::Damaged })
 }
 
 /// The directory under a name that it can change: `.` has none, and a link is not it.
@@ -134,7 +134,8 @@ fn write(
                 object.field(name, number)?;
             }
             let ids = |ids: &[logkv::SegmentId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
-            object.field("manifest_lost", report.manifest_lost.clone())?;
+            let gaps = report.gaps.iter().map(|gap| vec![gap.start.0, gap.end.0]).collect::<Vec<_>>();
+            object.field("manifest_lost", report.manifest_lost.clone())?.field("gaps", gaps)?;
             object.field("copied", ids(&report.copied))?.field("salvaged", ids(&report.salvaged))?;
             object.field("unlisted", ids(&report.unlisted))?.field("left_out", ids(&report.left_out))?;
             let strangers = report.strangers.iter().map(|name| shown(Path::new(name)));
@@ -159,7 +160,8 @@ fn write_plain(out: &mut Output, given_up: &GivenUp) -> io::Result<()> {
     let GivenUp { segment, range, reason, .. } = given_up;
     writeln!(out, "given_up\t{segment}\t{}\t{}\t{reason}", range.start, range.end - range.start)?;
     for lost in &given_up.lost {
-        let key = lost.key.as_deref().map(quote).unwrap_or_default();
+        // No key prints like that.
+        let key = lost.key.as_deref().map_or_else(|| "-".to_owned(), quote);
         let kind = if lost.is_delete { "delete" } else { "put" };
         let certain = if lost.is_certain { "certain" } else { "perhaps" };
         let (now, seq) = now_name(lost.now);
@@ -250,12 +252,20 @@ fn sentences(report: &RepairReport, place: &Path, aside: Option<&PathBuf>) -> Ve
         let names = segments::names(&report.left_out);
         lines.push(format!("{names}: left out, of another store or past making out"));
     }
+    if report.manifest_lost.is_some() {
+        lines.push("whether segments are missing at the log's end only MANIFEST knew".to_owned());
+        lines.extend(report.gaps.iter().map(|gap| {
+            let (first, last) = (gap.start, gap.end.previous());
+            format!("numbers {first} to {last} are in no segment: compacted away, or lost with one")
+        }));
+    }
     if report.torn_len > 0 {
         let len = units::bytes(report.torn_len);
         lines.push(format!("{len} of an unfinished write at the log's end were left out"));
     }
     lines.push(match report.given_up.len() {
-        0 => "nothing had to be given up".to_owned(),
+        0 if report.is_whole() => "nothing had to be given up".to_owned(),
+        0 => "of the segments that were taken nothing had to be given up".to_owned(),
         count => {
             let (places, len) = (units::count(count as u64, "place"), units::bytes(report.given_up_len()));
             format!("given up: {places}, {len}")

@@ -1,6 +1,6 @@
 //! What commands share: the store, the open transaction, the output, the settings.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -328,7 +328,10 @@ impl Session {
         if self.settings.yes {
             return Ok(true);
         }
-        if !self.is_interactive() {
+        // One command at a terminal is given by a person, too.
+        let is_person =
+            self.origin == Origin::OneShot && io::stdin().is_terminal() && io::stderr().is_terminal();
+        if !(self.is_interactive() || is_person) {
             let failure = Failure::command(format!("will not {question}: nobody can be asked"));
             return Err(failure.hint("-y says yes"));
         }

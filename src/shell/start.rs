@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::args::{self, Args};
-use super::command::{Invocation, Needs};
+use super::command::{self, Invocation, Needs};
 use super::config::{self, DirFile, Engine, Said, Setting};
 use super::editor;
 use super::failure::{Failure, Kind, plain_words};
@@ -208,10 +208,25 @@ fn engine(args: &Args, dir: &Path) -> Result<Configured, Failure> {
         return Ok(Configured { engine, settings, unread: None });
     }
     let (engine, settings) = config::resolve(&said)?;
-    match config::read_dir_file(dir, engine.trusts())? {
+    let looks_at_files = args.command.first().is_some_and(|name| {
+        command::find(name.as_bytes()).is_some_and(|command| command.needs == Needs::Directory)
+    });
+    let read = match config::read_dir_file(dir, engine.trusts()) {
+        // What is wrong with the files is what the command is about.
+        Err(failure) if looks_at_files => DirFile::Distrusted(failure.message),
+        read => read?,
+    };
+    match read {
         DirFile::Read(path, table) => {
-            let (engine, settings) = resolve((path, table))?;
-            Ok(Configured { engine, settings, unread: None })
+            let resolved = match resolve((path, table)) {
+                Err(failure) if looks_at_files => (engine, settings, Some(failure.message)),
+                resolved => {
+                    let (engine, settings) = resolved?;
+                    (engine, settings, None)
+                }
+            };
+            let (engine, settings, unread) = resolved;
+            Ok(Configured { engine, settings, unread })
         }
         DirFile::Distrusted(why) => Ok(Configured { engine, settings, unread: Some(why) }),
         DirFile::None => Ok(Configured { engine, settings, unread: None }),

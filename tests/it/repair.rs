@@ -226,3 +226,39 @@ fn a_repair_that_cannot_be_done_or_is_broken_off_leaves_nothing() {
     assert!(matches!(nothing, Err(Error::Missing { .. })), "{nothing:?}");
     assert!(!to.exists());
 }
+
+#[test]
+fn a_manifest_of_another_store_is_none_and_the_segments_are_followed() {
+    let (dir, other) = (small_store(), small_store());
+    let expected = contents(&open(dir.path()));
+    fs::copy(other.path().join("MANIFEST"), dir.path().join("MANIFEST")).expect("a copy");
+    assert!(!verified(dir.path()).0.is_intact());
+    let (to, report) = repaired(dir.path());
+    assert!(report.manifest_lost.is_some() && report.given_up.is_empty() && !report.is_whole());
+    assert_eq!(contents(&open(to.path())), expected);
+}
+
+#[test]
+fn without_manifest_the_numbers_of_a_segment_that_is_gone_are_told() {
+    let dir = small_store();
+    for gone in [dir.path().join("MANIFEST"), segment_path(dir.path(), 2)] {
+        fs::remove_file(gone).expect("it is there");
+    }
+    let (_, report) = repaired(dir.path());
+    let gaps: Vec<_> = report.gaps.iter().map(|gap| gap.start.0..gap.end.0).collect();
+    assert_eq!((gaps, report.is_whole()), (vec![4..6], false));
+}
+
+#[test]
+fn a_segment_that_cannot_be_opened_costs_itself_alone() {
+    let dir = small_store();
+    let path = segment_path(dir.path(), 2);
+    fs::remove_file(&path).expect("it is there");
+    fs::create_dir(&path).expect("a directory");
+    let to = scratch();
+    let report = repair::copy(dir.path(), to.path(), &quick(), &mut |_| ControlFlow::Continue(()));
+    let report = report.unwrap_or_else(|error| panic!("{}", error.sentence()));
+    let [given_up] = &report.given_up[..] else { panic!("{report:?}") };
+    assert!(matches!(given_up.reason, Reason::Unreadable(_)), "{report:?}");
+    assert_eq!(open(to.path()).len(), 4, "one, two, three and four");
+}

@@ -113,3 +113,13 @@ fn what_cannot_be_repaired_or_not_like_that_is_refused_in_a_sentence() {
     assert!(!transcript.path("x").exists());
     transcript.compare("shell-repair-refusals");
 }
+
+#[test]
+fn options_that_cannot_be_read_keep_nobody_from_verifying_and_repairing() {
+    let mut transcript = with_stores();
+    fs::write(transcript.path("d").join("logkv.toml"), "garbage[").expect("a file");
+    transcript.run("d get user:1").run("d verify").run("d repair --to new");
+    fs::write(transcript.path("e").join("logkv.toml"), "no_such = 1\n").expect("a file");
+    transcript.run("e verify 3");
+    transcript.compare("shell-repair-options");
+}

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, Metadata, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,6 +55,7 @@ impl FileSystem for OsFileSystem {
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        give_to_owner_of(one, other)?;
         rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?;
         sync_parent(one)?;
         sync_parent(other)
@@ -84,6 +85,18 @@ fn less_trusted(file: &Metadata, directory: &Metadata) -> Option<String> {
 fn is_open_to_all(metadata: &Metadata) -> bool {
     const OTHERS_WRITE: u32 = 0o002;
     metadata.mode() & OTHERS_WRITE != 0
+}
+
+/// Gives the directory `new` and all in it the owner of `old`, and the directory its mode, too.
+fn give_to_owner_of(old: &Path, new: &Path) -> io::Result<()> {
+    let (old, was) = (old.metadata()?, new.metadata()?);
+    if (old.uid(), old.gid()) != (was.uid(), was.gid()) {
+        for entry in std::fs::read_dir(new)? {
+            lchown(entry?.path(), Some(old.uid()), Some(old.gid()))?;
+        }
+        lchown(new, Some(old.uid()), Some(old.gid()))?;
+    }
+    std::fs::set_permissions(new, old.permissions())
 }
 
 /// Makes the name of `path` durable.

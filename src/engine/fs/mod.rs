@@ -48,7 +48,8 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>>;
 
-    /// Gives each of two directories the other's name, in one step; durable when it returns.
+    /// Gives each of two directories the other's name, in one step; durable when it returns. Before, `other` and its files
+    /// are given the owner and the mode of `one`.
     ///
     /// # Errors
     /// What the operating system says; `Unsupported` where there is no such step.

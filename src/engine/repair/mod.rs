@@ -221,10 +221,12 @@ impl<'a> Repair<'a> {
             PathKind::Directory => {
                 let directory = file_system.open_directory(to).map_err(Error::io("open", to))?;
                 let names = directory.names().map_err(Error::io("read", to))?;
-                if names.is_empty() {
-                    Ok(false)
-                } else {
-                    Err(foreign("it is not empty, and nothing is put there"))
+                let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
+                let is_unfinished = files.iter().all(|file| matches!(file, Some(StoreFile::Segment(_))));
+                match (names.is_empty(), is_unfinished) {
+                    (true, _) => Ok(false),
+                    (_, true) => Err(foreign("an unfinished repair has left it; remove it first")),
+                    _ => Err(foreign("it is not empty, and nothing is put there")),
                 }
             }
             PathKind::Other(what) => Err(foreign(&format!("it is {what}"))),
@@ -243,6 +245,10 @@ impl<'a> Repair<'a> {
         let next_seq = taken.fold(next_seq, Seqno::max).min(Seqno::BELIEVED_MAX);
         sources.retain(|source| source.record_count > 0);
         sources.sort_by_key(|source| source.seqs.start);
+        if self.survey.manifest().is_err() {
+            let ends = sources.windows(2).map(|pair| pair[0].seqs.end..pair[1].known.base_seq);
+            self.report.gaps = ends.filter(|gap| gap.start < gap.end).collect();
+        }
         let mut target = Target::new(Arc::clone(directory), self.next_segment()?);
         let mut rest = sources.as_slice();
         while !rest.is_empty() {

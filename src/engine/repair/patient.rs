@@ -1,34 +1,55 @@
 //! A file whose unreadable places read as zeros: a failing disk costs what stands there, and not what follows.
 
 use std::io;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError};
 
 use crate::engine::fs::{File, Mapping};
+use crate::engine::sync::Mutex;
 
 /// What is given up at once: disks fail by sectors of 512 or 4,096 bytes, and the system reads pages.
 const BLOCK_LEN: u64 = 4096;
 
 /// Reads past what cannot be read. Zeros are no record, so what is missing is seen by its checksums.
 #[derive(Debug)]
-pub(super) struct Patient(pub(super) Arc<dyn File>);
+pub(super) struct Patient {
+    file: Arc<dyn File>,
+    /// What the system did not give, and why.
+    unreadable: Mutex<Vec<(Range<u64>, String)>>,
+}
+
+impl Patient {
+    pub(super) fn new(file: Arc<dyn File>) -> Self {
+        Self { file, unreadable: Mutex::default() }
+    }
+
+    /// Why bytes of `range` could not be read, if there are such.
+    pub(super) fn why_unreadable(&self, range: &Range<u64>) -> Option<String> {
+        let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        let hit = unreadable.iter().find(|(other, _)| other.start < range.end && range.start < other.end);
+        hit.map(|(_, why)| why.clone())
+    }
+}
 
 impl File for Patient {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        match self.0.read_at(buffer, at) {
+        match self.file.read_at(buffer, at) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {}
             outcome => return outcome,
         }
         // Block by block, for the next one may be readable.
-        let room = (BLOCK_LEN - at % BLOCK_LEN).min(self.0.len()?.saturating_sub(at)) as usize;
+        let room = (BLOCK_LEN - at % BLOCK_LEN).min(self.file.len()?.saturating_sub(at)) as usize;
         let len = room.min(buffer.len());
         let block = &mut buffer[..len];
-        match self.0.read_at(block, at) {
+        match self.file.read_at(block, at) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 block.fill(0);
+                let lost = (at..at + len as u64, error.to_string());
+                self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).push(lost);
                 Ok(len)
             }
             outcome => outcome,
@@ -48,7 +69,7 @@ impl File for Patient {
     }
 
     fn drop_cache(&self) {
-        self.0.drop_cache();
+        self.file.drop_cache();
     }
 
     fn map(&self, _: u64) -> io::Result<Option<Mapping>> {
@@ -103,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_zeros_and_all_around_it_is_read() {
-        let patient = Patient(Arc::new(Failing));
+        let patient = Patient::new(Arc::new(Failing));
         for (from, to) in [(0, LEN), (7, LEN - 1), (BLOCK_LEN - 1, BLOCK_LEN + 1), (2 * BLOCK_LEN - 8, LEN)] {
             let mut bytes = vec![9; (to - from) as usize];
             read_exact_at(&patient, &mut bytes, from).expect("it reads past");
@@ -112,5 +133,7 @@ mod tests {
                 assert_eq!(byte, u8::from(!is_lost), "byte {at} of {from}..{to}");
             }
         }
+        assert!(patient.why_unreadable(&(BLOCK_LEN - 8..BLOCK_LEN + 8)).is_some());
+        assert_eq!(patient.why_unreadable(&(0..BLOCK_LEN)), None);
     }
 }

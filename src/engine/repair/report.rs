@@ -28,6 +28,9 @@ pub struct RepairReport {
     pub record_count: u64,
     /// Records that were in two segments, and are taken once.
     pub duplicate_count: u64,
+    /// Without a MANIFEST, the numbers between segments that are in none: records of them were compacted away, or stood in
+    /// segments that are gone. Whether segments are missing at the log's end nobody knows.
+    pub gaps: Vec<Range<Seqno>>,
     /// What could not be kept, in log order.
     pub given_up: Vec<GivenUp>,
     /// Bytes of the unfinished end of the log, which was left out.
@@ -37,6 +40,12 @@ pub struct RepairReport {
 }
 
 impl RepairReport {
+    /// Whether the repaired store certainly holds all that the damaged one did.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.given_up.is_empty() && self.left_out.is_empty() && self.manifest_lost.is_none()
+    }
+
     /// Bytes that were given up.
     #[must_use]
     pub fn given_up_len(&self) -> u64 {
@@ -74,6 +83,9 @@ pub enum Reason {
     /// The file is gone.
     #[error("the file is missing")]
     Missing,
+    /// The system does not give them.
+    #[error("they cannot be read: {0}")]
+    Unreadable(String),
 }
 
 /// A record that was lost, and what became of its key.

@@ -52,7 +52,7 @@ impl Source {
     /// The segment, as far as the log goes.
     pub(super) fn open(&self, survey: &Survey) -> Result<Segment> {
         let file = file::open(&**survey.directory(), self.known.id, Access::Read)?;
-        let file = Arc::new(Patient(file)) as Arc<dyn File>;
+        let file = Arc::new(Patient::new(file)) as Arc<dyn File>;
         survey.segment(&self.known, &file, (self.end, 0))
     }
 }
@@ -63,11 +63,18 @@ impl Repair<'_> {
         let directory = Arc::clone(self.survey.directory());
         let file = match file::open(&*directory, known.id, Access::Read) {
             Err(Error::SegmentMissing { .. }) => {
-                self.missing(&known);
+                self.without_file(&known, Reason::Missing);
                 return Ok(None);
             }
-            opened => Arc::new(Patient(opened?)) as Arc<dyn File>,
+            // A FIFO, say, or one that somebody else may change: the other segments are there all the same.
+            Err(Error::Io { source, .. }) => {
+                self.without_file(&known, Reason::Unreadable(source.to_string()));
+                return Ok(None);
+            }
+            opened => Arc::new(Patient::new(opened?)),
         };
+        let patient = Arc::clone(&file);
+        let file = file as Arc<dyn File>;
         let file_len = file::len(&*directory, known.id, &*file)?;
         let known = self.as_its_header_says(known, &*file);
         let whole = self.survey.segment(&known, &file, (file_len, 0))?;
@@ -98,6 +105,11 @@ impl Repair<'_> {
         let mut look = self.look_through(&segment, next_seq)?;
         if end < wants {
             look.give_up(&segment, end..wants, Reason::CutShort, next_seq);
+        }
+        for given_up in &mut look.given_up {
+            if let Some(why) = patient.why_unreadable(&given_up.range) {
+                given_up.reason = Reason::Unreadable(why);
+            }
         }
         self.name_the_lost(&segment, &mut look.given_up);
         let is_whole = look.given_up.is_empty()
@@ -162,7 +174,7 @@ impl Repair<'_> {
     }
 
     /// A segment whose file is gone: all of it is given up, and its hint may know what that was.
-    fn missing(&mut self, known: &Known) {
+    fn without_file(&mut self, known: &Known, reason: Reason) {
         let len = match known.extent {
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => known.layout.header_len.into(),
@@ -171,7 +183,7 @@ impl Repair<'_> {
         let mut given_up = vec![GivenUp {
             segment: known.id,
             range: 0..len,
-            reason: Reason::Missing,
+            reason,
             seqs: known.base_seq..before,
             lost: Vec::new(),
             splits_batch: false,

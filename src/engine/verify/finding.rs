@@ -101,6 +101,9 @@ pub enum Fault {
     /// A hint that a writer is at work on, or died with.
     #[error("its writing was not finished; the next open makes it anew, unless a writer is at it")]
     Unfinished,
+    /// The system does not give a hint's or KEYDIR's bytes.
+    #[error("it cannot be read ({0}); nothing is lost with it")]
+    DerivedUnreadable(String),
     /// A hint that says something else than its segment.
     #[error("its row {0} is not what the segment holds")]
     HintRow(u64),
@@ -168,6 +171,7 @@ impl Fault {
             | Self::Leftover
             | Self::NotCompared => Severity::Note,
             Self::DerivedDamaged
+            | Self::DerivedUnreadable(_)
             | Self::HintRow(_)
             | Self::HintFilter(_)
             | Self::Count { .. }

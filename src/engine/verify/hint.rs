@@ -22,7 +22,7 @@ impl Verifier<'_> {
         let fault = match bytes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(Fault::DerivedDamaged),
-            Err(error) => Some(Fault::Unreadable(error.to_string())),
+            Err(error) => Some(Fault::DerivedUnreadable(error.to_string())),
             Ok(bytes) => match check(&bytes) {
                 None if is_unfinished(&bytes) => Some(Fault::Unfinished),
                 None => Some(Fault::DerivedDamaged),

@@ -49,7 +49,7 @@ impl Verifier<'_> {
     pub(super) fn keydir(&mut self, keydir: KeydirFile) -> Result<(), Stop> {
         let (file, head) = match keydir {
             KeydirFile::None => return Ok(()),
-            KeydirFile::Unreadable(error) => return self.wrong(Fault::Unreadable(error.to_string())),
+            KeydirFile::Unreadable(error) => return self.wrong(Fault::DerivedUnreadable(error.to_string())),
             KeydirFile::Damaged => return self.wrong(Fault::DerivedDamaged),
             KeydirFile::Read(file, head) => (file, head),
         };
@@ -118,7 +118,7 @@ impl Verifier<'_> {
         for (index, row) in head.shards.iter().enumerate() {
             let mut bytes = vec![0; row.slot_count as usize * size_of::<u64>()];
             let fault = match read_exact_at(file, &mut bytes, row.slots_at) {
-                Err(error) => Some(Fault::Unreadable(error.to_string())),
+                Err(error) => Some(Fault::DerivedUnreadable(error.to_string())),
                 Ok(()) => compare(row, &bytes, expected, index)?.map(|fault| match fault {
                     PartFault::Damaged => Fault::KeydirPart(index),
                     PartFault::Differs => Fault::KeydirEntries(index),
