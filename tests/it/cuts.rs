@@ -5,6 +5,7 @@
 //! cannot be repeated).
 #![expect(unsafe_code, reason = "the system has no safe call to shut a file system down")]
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use logkv::{Options, Store};
 use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
 use tempfile::TempDir;
 
-use crate::common::{Random, quick, scratch, skipped};
+use crate::common::{Random, quick, scratch, skipped, wait_until};
 use crate::machine::{Mount, works};
 use crate::scripted::{Contents, Running, Steps, texts};
 
@@ -79,8 +80,12 @@ impl Disk {
     /// What was in memory is gone, and what the image has is there again.
     fn restart(&mut self) {
         drop(self.mount.take());
-        assert!(!works("mountpoint", &["-q", &self.path().to_string_lossy()]), "nobody uses it any more");
-        self.turn_on().expect("it was mounted before");
+        let path = self.path().to_string_lossy().into_owned();
+        // A process that another test forks has, until it runs its program, all open that this one has: files of the image,
+        // and the image itself.
+        wait_until(|| !works("mountpoint", &["-q", &path]) || works("umount", &[&path]));
+        let disk = RefCell::new(self);
+        wait_until(|| disk.borrow_mut().turn_on().is_ok());
     }
 }
 
@@ -129,7 +134,9 @@ fn cut_writers(kind: &str, len: u64, policy: &str) {
         assert_eq!(found.remove("after").is_some(), is_written_to, "{what}");
         let Some(taken) = cut.taken(&before, least, &found) else {
             let all = cut.steps.len();
-            panic!("{what}: none of the first {least} to {all} steps leave {}", disk.dir.keep().display());
+            let nearest = cut.nearest(&before, &found);
+            let kept = disk.dir.keep();
+            panic!("{what}: none of the first {least} to {all} steps leave {}; {nearest}", kept.display());
         };
         let (all, acknowledged) = (cut.steps.len(), cut.acknowledged);
         println!("{what}: {all} steps, {acknowledged} acknowledged, {least} promised, {taken} there");

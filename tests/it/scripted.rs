@@ -4,7 +4,7 @@
 //! sequence, so what is found afterwards must be exactly what some number of the script's steps leave behind, in their
 //! order, and that number must not be below the number of steps that were promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -256,6 +256,22 @@ impl CutOff {
             changes.iter().for_each(|of_key| change(&mut expected, of_key));
         }
         None
+    }
+
+    /// After how many of the steps it would look most like `found`, and what differs then.
+    pub(crate) fn nearest(&self, before: &Contents, found: &Contents) -> String {
+        let differing = |expected: &Contents| -> Vec<String> {
+            let keys: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
+            keys.into_iter().filter(|key| expected.get(*key) != found.get(*key)).cloned().collect()
+        };
+        let mut expected = before.clone();
+        let mut states = vec![(0, differing(&expected))];
+        for (count, step) in (1..).zip(&self.steps) {
+            step.changes.iter().for_each(|of_key| change(&mut expected, of_key));
+            states.push((count, differing(&expected)));
+        }
+        let (count, keys) = states.into_iter().min_by_key(|(_, keys)| keys.len()).expect("no step is one");
+        format!("after {count} of them other values of {keys:?} were expected")
     }
 }
 

@@ -50,7 +50,7 @@ impl FileSystem for OsFileSystem {
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
         // DIRECTORY: a FIFO that took this name meanwhile would be waited for.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        let handle = std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
         Ok(Arc::new(OsDirectory { path: path.to_owned(), handle }))
     }
 

@@ -46,7 +46,7 @@ pub fn read_dir_file(dir: &Path, is_trusted: bool) -> Result<DirFile, Failure> {
         let [path, dir] = [path.as_path(), dir].map(Visible::path);
         return Ok(DirFile::Distrusted(format!("{path} was not read: {dir} {reason}")));
     }
-    let file = file.map_err(|error| Failure { kind: Kind::Usage, ..Failure::file("open", &path, &error) })?;
+    let file = file.map_err(|error| Failure { kind: Kind::Open, ..Failure::file("open", &path, &error) })?;
     parse_file(&path, Bytes { file: &*file, at: 0 }).map(|(path, table)| DirFile::Read(path, table))
 }
 
@@ -68,10 +68,12 @@ fn parse_file(path: &Path, file: impl Read) -> Result<(PathBuf, toml::Table), Fa
     const LEN_MAX: u64 = 64 << 10;
     let name = visible(path.as_os_str().as_encoded_bytes());
     let mut text = String::new();
-    let len = file
-        .take(LEN_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::usage(format!("cannot read {name}: {}", plain_words(&error))))?;
+    let len = file.take(LEN_MAX + 1).read_to_string(&mut text).map_err(|error| {
+        let failure = Failure::usage(format!("cannot read {name}: {}", plain_words(&error)));
+        // What is no text was written by a person; else it is the disk that says no.
+        let kind = if error.kind() == io::ErrorKind::InvalidData { Kind::Usage } else { Kind::Open };
+        Failure { kind, ..failure }
+    })?;
     if len as u64 > LEN_MAX {
         return Err(Failure::usage(format!("{name} is larger than {}", units::bytes(LEN_MAX))));
     }
