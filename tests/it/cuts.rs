@@ -125,7 +125,7 @@ fn cut_writers(kind: &str, len: u64, policy: &str) {
         disk.restart();
         // Every other time the next program finds the store as the cut left it, and may be cut off while it recovers.
         let is_repaired = round % 2 == 1;
-        let least = if policy == "always" { cut.acknowledged } else { cut.synced().max(settled) };
+        let least = if policy == "always" { cut.before_end } else { cut.synced().max(settled) };
         let Some(mut found) = look(&path, is_repaired, &what) else {
             assert!(least == 0 && before.is_empty(), "{what}: no store is left of {least} steps");
             continue;

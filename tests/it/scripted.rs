@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
+use rustix::io::ioctl_fionread;
+
 use logkv::Store;
 
 use crate::common::{Random, program};
@@ -18,6 +20,7 @@ use crate::common::{Random, program};
 pub(crate) type Contents = BTreeMap<String, String>;
 
 /// A stretch of a script that takes effect as a whole or not at all.
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) lines: String,
     /// Each key, and what it becomes.
@@ -137,6 +140,9 @@ pub(crate) struct CutOff {
     pub(crate) steps: Vec<Step>,
     /// How many of the steps were acknowledged.
     pub(crate) acknowledged: usize,
+    /// How many were before the end had begun: a sync that is under way when a file system is shut down may be told to have
+    /// been done, and was not.
+    pub(crate) before_end: usize,
     /// What the program said went wrong.
     pub(crate) errors: String,
 }
@@ -189,14 +195,14 @@ impl Running {
     /// Reads answers until no more than `ahead` are missing.
     pub(crate) fn listen(&mut self, ahead: usize) {
         while self.sent - self.answered > ahead {
-            let has_answered = self.hear();
+            let answer_len = self.hear();
             let errors = || fs::read_to_string(&self.errors).expect("text");
-            assert!(has_answered, "the program ended before it was made to: {}", errors());
+            assert!(answer_len > 0, "the program ended before it was made to: {}", errors());
         }
     }
 
-    /// Reads one answer. `false`: there are no more.
-    fn hear(&mut self) -> bool {
+    /// Reads one answer: its length, or 0 when there are no more.
+    fn hear(&mut self) -> usize {
         let mut answer = String::new();
         self.stdout.read_line(&mut answer).expect("text");
         let is_whole = answer.ends_with('\n');
@@ -204,25 +210,36 @@ impl Running {
             assert!(is_good(&answer), "{answer}");
             self.answered += 1;
         }
-        is_whole
+        if is_whole { answer.len() } else { 0 }
     }
 
     /// Has `end` done to it in the middle of `last`, kills it, and hears what it had said.
     pub(crate) fn cut_off(mut self, after: Duration, last: Vec<Step>, end: impl FnOnce()) -> CutOff {
         let lines: String = last.iter().map(|step| step.lines.as_str()).collect();
         self.steps.extend(last);
+        let mut said = 0;
         std::thread::scope(|scope| {
             // The kill closes the pipe at the other end.
             scope.spawn(|| drop(self.stdin.write_all(lines.as_bytes())));
             // No wait for something to happen: where the end falls is what is tried.
             std::thread::sleep(after);
+            let waiting = ioctl_fionread(self.stdout.get_ref()).expect("a pipe");
+            said = self.stdout.buffer().len() + waiting as usize;
             end();
             self.child.kill().expect("it is there");
         });
         self.child.wait().expect("it ends");
-        while self.hear() {}
+        let mut answered_before = self.answered;
+        loop {
+            match self.hear() {
+                0 => break,
+                len if len <= said => (said, answered_before) = (said - len, self.answered),
+                _ => said = 0,
+            }
+        }
         let errors = fs::read_to_string(&self.errors).expect("text");
-        CutOff::new(self.steps, self.answered, errors)
+        let before_end = CutOff::new(self.steps.clone(), answered_before, String::new()).acknowledged;
+        CutOff { before_end, ..CutOff::new(self.steps, self.answered, errors) }
     }
 }
 
@@ -236,12 +253,12 @@ impl CutOff {
             is_whole
         });
         let acknowledged = acknowledged.count();
-        Self { steps, acknowledged, errors }
+        Self { steps, acknowledged, before_end: acknowledged, errors }
     }
 
     /// How many of the steps a later one that syncs made durable.
     pub(crate) fn synced(&self) -> usize {
-        self.steps[..self.acknowledged].iter().rposition(|step| step.is_sync).map_or(0, |at| at + 1)
+        self.steps[..self.before_end].iter().rposition(|step| step.is_sync).map_or(0, |at| at + 1)
     }
 
     /// How many of the steps were taken, at least `least`: so many that they make `found` of what was there `before`,
