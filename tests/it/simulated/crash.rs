@@ -150,18 +150,18 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Where the next life begins after a kill halfway through an append of `life`, whichever.
-    pub(super) fn birth_after_torn_append(&mut self, life: &Life) -> Birth {
+    /// Where the next life begins after a kill halfway through an append of `life`, whichever; none where it has none.
+    pub(super) fn birth_after_torn_append(&mut self, life: &Life) -> Option<Birth> {
         let is_append = |index: &usize| matches!(life.events[*index], Event::Write { at: 1.., .. });
         let appends: Vec<_> = (0..life.events.len()).filter(is_append).collect();
-        let at = appends[self.random.below(appends.len() as u64) as usize];
+        let at = *appends.get(self.random.below(appends.len() as u64) as usize)?;
         let mut disk = life.birth.disk.clone();
         life.events[..at].iter().for_each(|event| disk.apply(event));
         if let Event::Write { inode, at, bytes } = &life.events[at] {
             disk.apply(&Event::Write { inode: *inode, at: *at, bytes: bytes[..bytes.len() / 2].into() });
         }
         let cut = Cut { life, at, disk: &disk, depth: 0 };
-        cut.birth(disk.clone(), cut.mark().written, &mut self.random)
+        Some(cut.birth(disk.clone(), cut.mark().written, &mut self.random))
     }
 
     /// The power goes, or the process dies, between two calls or in the one that is next.

@@ -19,8 +19,9 @@ const FAULTS: u64 = 20_000;
 fn fail_everywhere(plan: &Plan, maps: &MapDir) -> Result<Tally, Failure> {
     let mut trial = Trial::new(plan, maps);
     let life = fail_each_call(&mut trial, plan, &plan.birth(), &plan.steps)?;
-    let torn = trial.birth_after_torn_append(&life);
-    fail_each_call(&mut trial, plan, &torn, &[])?;
+    if let Some(torn) = trial.birth_after_torn_append(&life) {
+        fail_each_call(&mut trial, plan, &torn, &[])?;
+    }
     Ok(trial.tally)
 }
 
