@@ -143,6 +143,20 @@ pub enum Error {
         /// What failed.
         cause: String,
     },
+    /// A write was asked of the store by the thread whose transaction is open on it, and would have to wait for its end.
+    #[error("a transaction is open on this store in this thread: write through it")]
+    WithinTransaction,
+    /// A value that was to be added to is no number.
+    #[error("the value is not a whole number from -2^63 to 2^63-1")]
+    NotANumber,
+    /// A sum is no number of 64 bits any more.
+    #[error("{number} and {by} add up to more than 64 bits hold")]
+    NumberOverflow {
+        /// The value.
+        number: i64,
+        /// What was to be added.
+        by: i64,
+    },
     /// There is no such segment.
     #[error("there is no segment {segment}")]
     NoSuchSegment {
