@@ -333,6 +333,9 @@ mod tests {
             Error::Closed,
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
             Error::NotWritten { cause: text("cannot write 000003.seg") },
+            Error::WithinTransaction,
+            Error::NotANumber,
+            Error::NumberOverflow { number: 7, by: i64::MAX },
             Error::NoSuchSegment { segment },
             Error::NotCompactable { segment, reason: "it is the log's end; `rotate` seals it" },
             Error::OutcomeUnknown { cause: text("cannot fsync 000003.seg") },
@@ -356,14 +359,15 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 21,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 21,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 21,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 24,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 24,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 24,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                21
+                24
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 21,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 21,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 24,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 24,
+            Error::WithinTransaction | Error::NotANumber | Error::NumberOverflow { .. } => 24,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 9,

@@ -300,7 +300,7 @@ impl Store {
     /// As [`Store::put`].
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let commit = self.commit(std::iter::once(Op::Delete { key: key.as_ref() }), Condition::None)?;
-        Ok(commit.is_some())
+        Ok(commit.is_some_and(|commit| commit.deleted > 0))
     }
 
     /// Applies all of `batch` or nothing of it, also across a crash. `None` when nothing had to be written: it was

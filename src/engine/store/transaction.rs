@@ -277,8 +277,11 @@ fn crosses(bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
 pub struct TransactionScan<'a> {
     transaction: &'a Transaction<'a>,
     stored: Peekable<Scan>,
-    changes: Peekable<Flatten<option::IntoIter<btree_map::Range<'a, Vec<u8>, Change>>>>,
+    changes: Peekable<Changes<'a>>,
 }
+
+/// The changes between two bounds; none where there can be nothing between them.
+type Changes<'a> = Flatten<option::IntoIter<btree_map::Range<'a, Vec<u8>, Change>>>;
 
 impl Iterator for TransactionScan<'_> {
     /// The key and its value.

@@ -23,7 +23,8 @@ pub(crate) struct NewRecord<'a> {
 
 /// What a record of these lengths takes in a segment, in bytes.
 pub(crate) fn encoded_len(key_len: usize, value_len: usize, expires: bool) -> u64 {
-    let head_len = HEADER_LEN as u64 + if expires { EXPIRY_LEN } else { 0 };
+    let expiry_len = if expires { EXPIRY_LEN } else { 0 };
+    let head_len = (HEADER_LEN as u64).saturating_add(expiry_len);
     head_len.saturating_add(pad8(key_len as u64)).saturating_add(pad8(value_len as u64))
 }
 
