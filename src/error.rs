@@ -157,6 +157,12 @@ pub enum Error {
         /// What was to be added.
         by: i64,
     },
+    /// What was asked of the past cannot be told any more.
+    #[error("that has been compacted away: the log tells all of the past only from record {whole_from} on")]
+    CompactedAway {
+        /// From this number on the log knows what every key was.
+        whole_from: Seqno,
+    },
     /// There is no such segment.
     #[error("there is no segment {segment}")]
     NoSuchSegment {
@@ -333,6 +339,7 @@ mod tests {
             Error::Closed,
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
             Error::NotWritten { cause: text("cannot write 000003.seg") },
+            Error::CompactedAway { whole_from: Seqno(9) },
             Error::WithinTransaction,
             Error::NotANumber,
             Error::NumberOverflow { number: 7, by: i64::MAX },
@@ -359,15 +366,18 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 24,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 24,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 24,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 25,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 25,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 25,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                24
+                25
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 24,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 24,
-            Error::WithinTransaction | Error::NotANumber | Error::NumberOverflow { .. } => 24,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 25,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 25,
+            Error::CompactedAway { .. }
+            | Error::WithinTransaction
+            | Error::NotANumber
+            | Error::NumberOverflow { .. } => 25,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 9,

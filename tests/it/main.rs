@@ -15,6 +15,7 @@ mod every_byte;
 mod faults;
 mod fork;
 mod format;
+mod history;
 mod hooked;
 mod injected;
 mod inspection;

@@ -8,6 +8,7 @@ mod copy;
 mod decide;
 mod plan;
 mod report;
+mod retention;
 mod rewrite;
 
 use std::ops::ControlFlow;
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Instant;
 
-use self::decide::Judge;
+use self::decide::{Judge, Verdict};
 pub use self::plan::{Compact, CompactionPlan, CompactionReason, CompactionRun};
 use self::plan::{SegmentUse, pick, pick_all, pick_these};
 pub use self::report::{
@@ -23,7 +24,7 @@ pub use self::report::{
     Tally,
 };
 use self::rewrite::Rewrite;
-use super::location::SegmentId;
+use super::location::{SegmentId, Seqno};
 use super::log::Log;
 use super::options::{CompactionPolicy, Options};
 use super::segment::Segment;
@@ -103,7 +104,7 @@ impl Compactor {
     /// [`Error::NoSuchSegment`] and [`Error::NotCompactable`] for segments that were named.
     pub(crate) fn plan(&self, what: &Compact) -> Result<CompactionPlan> {
         let set = self.state.segments();
-        let uses: Vec<_> = set.iter().map(|segment| use_of(segment)).collect();
+        let uses: Vec<_> = set.iter().map(|segment| self.use_of(segment)).collect();
         Ok(match what {
             Compact::Due => pick(&uses, &self.policy, self.segment_len_max),
             Compact::All => pick_all(&uses, &self.policy, self.segment_len_max),
@@ -126,10 +127,10 @@ impl Compactor {
         run: &CompactionRun,
         tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
     ) -> Result<Tallies> {
-        let judge = Judge::new(&self.state, run, self.policy.expiry_grace)?;
+        let judge = Judge::new(&self.state, run, &self.policy)?;
         let mut tallies = Tallies::default();
         for segment in judge.run() {
-            let goes_on = judge.records(segment, |record, decision| {
+            let goes_on = judge.records(segment, |record, Verdict { decision, .. }| {
                 tallies.add(decision, record.frame.len);
                 Ok(tell(Decided {
                     at: segment.location(record.at),
@@ -242,18 +243,32 @@ impl Compactor {
     fn plan_from(&self, first: Option<SegmentId>) -> CompactionPlan {
         let set = self.state.segments();
         let segments = set.iter().skip_while(|segment| Some(segment.id) != first);
-        let uses: Vec<_> = segments.map(|segment| use_of(segment)).collect();
+        let uses: Vec<_> = segments.map(|segment| self.use_of(segment)).collect();
         pick_all(&uses, &self.policy, self.segment_len_max)
     }
 
     /// Seals the active segment if it holds anything dead.
     fn seal_dead(&self, log: &Log) -> Result<()> {
         let set = self.state.segments();
-        let active = set.iter().next_back().filter(|last| !last.is_sealed()).map(|last| use_of(last));
+        let active = set.iter().next_back().filter(|last| !last.is_sealed()).map(|last| self.use_of(last));
         if active.is_some_and(|active| active.body_len > active.live_len) {
             log.rotate()?;
         }
         Ok(())
+    }
+
+    /// The figures of one segment that the choice looks at.
+    fn use_of(&self, segment: &Segment) -> SegmentUse {
+        let usage = &segment.usage;
+        let appended = self.log.as_ref().map_or(Seqno(0), |log| log.appended());
+        SegmentUse {
+            id: segment.id,
+            body_len: segment.len().saturating_sub(segment.layout.header_len.into()),
+            live_len: usage.live_len.load(Ordering::Relaxed),
+            tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
+            needed_len: usage.needed_len(self.state.now_ms(), appended),
+            is_fit: check_fit(segment).is_ok(),
+        }
     }
 }
 
@@ -279,19 +294,6 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.runs_in(None);
-    }
-}
-
-/// The figures of one segment that the choice looks at.
-fn use_of(segment: &Segment) -> SegmentUse {
-    let usage = &segment.usage;
-    SegmentUse {
-        id: segment.id,
-        body_len: segment.len().saturating_sub(segment.layout.header_len.into()),
-        live_len: usage.live_len.load(Ordering::Relaxed),
-        tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
-        needed_len: usage.needed_len.load(Ordering::Relaxed),
-        is_fit: check_fit(segment).is_ok(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::Repair;
 use super::source::{Source, is_current};
 use super::walk::{Intact, Part, walk};
 use crate::engine::catalog;
-use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::{Access, Directory, StoreFile, write_all_at};
 use crate::engine::location::{SegmentId, Seqno};
@@ -167,6 +167,8 @@ impl Repair<'_> {
             generation: generation + 1,
             next_segment: target.next_segment,
             next_seq,
+            // What was given up may have been any version of any key.
+            history: History { dropped: next_seq.previous(), whole_from: next_seq },
             segments: target.lines.clone(),
         };
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)

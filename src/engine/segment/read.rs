@@ -199,6 +199,7 @@ pub(crate) struct RawRecord {
 }
 
 /// A record that was read and checked.
+#[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) location: Location,
     pub(crate) header: RecordHeader,
@@ -207,6 +208,7 @@ pub(crate) struct Record {
     source: RecordBytes,
 }
 
+#[derive(Clone)]
 enum RecordBytes {
     /// The mapping, and where in it the record starts.
     Mapped(Mapping, usize),
