@@ -135,14 +135,14 @@ impl Pair {
     }
 
     /// What was there after the records up to `seq`, as far as it had not expired at `at_ms`.
-    fn map(&self, seq: u64, at_ms: Option<u64>) -> Map {
+    fn map(&self, seq: u64, at_ms: u64) -> Map {
         let mut map = BTreeMap::new();
         for written in self.written.iter().filter(|written| written.seq <= seq) {
             map.insert(written.key.clone(), written);
         }
         let is_there = |written: &Written| {
-            let is_past = |at_ms| written.expires_ms.is_some_and(|expires_ms| expires_ms <= at_ms);
-            written.value.is_some() && !at_ms.is_some_and(is_past)
+            let is_past = written.expires_ms.is_some_and(|expires_ms| expires_ms <= at_ms);
+            written.value.is_some() && !is_past
         };
         let there = map.into_iter().filter(|(_, written)| is_there(written));
         there.map(|(key, written)| (key, written.value.clone().expect("it was put"))).collect()
@@ -154,7 +154,7 @@ impl Pair {
     }
 
     /// Everything that can be asked of one point of the log is right or not told; how much was told.
-    fn check(&self, at: At, seq: u64, at_ms: Option<u64>) -> u64 {
+    fn check(&self, at: At, seq: u64, at_ms: u64) -> u64 {
         let (expected, past) = (self.map(seq, at_ms), self.store().at(at).expect("a point"));
         let mut told = 0;
         for key in (0..6).map(name) {
@@ -189,7 +189,7 @@ impl Pair {
             Err(Error::CompactedAway { .. }) => return,
             Err(error) => panic!("{}", error.sentence()),
         };
-        let [before, after] = [self.map(from, None), self.map(to, None)];
+        let [before, after] = [from, to].map(|seq| self.map(seq, self.now_ms));
         let newest = |seq: u64, key: &str| {
             let written = self.written.iter().rev().find(|written| written.seq <= seq && written.key == key);
             written.map(|written| written.seq)
@@ -223,17 +223,16 @@ proptest! {
         steps.iter().for_each(|step| pair.step(step));
         let last = pair.written.last().map_or(0, |written| written.seq);
         let is_compacted = steps.iter().any(|step| matches!(step, Step::Compact(..) | Step::CompactAll));
-        let expires = steps.iter().any(|step| matches!(step, Step::Expiring(..)));
         for seq in 0..=last {
-            let told = pair.check(At::Seq(Seqno(seq)), seq, None);
+            let told = pair.check(At::Seq(Seqno(seq)), seq, pair.now_ms);
             if !is_compacted || keep_for_ms == u64::MAX || seq == last {
                 prop_assert_eq!(told, 6, "nothing of record {} is gone", seq);
             }
             pair.check_diff(seq / 2, seq);
         }
         for at_ms in (900..pair.now_ms + 50).step_by(25) {
-            let told = pair.check(At::Time(at_ms), pair.seq_at(at_ms), Some(at_ms));
-            if !expires && at_ms.saturating_add(keep_for_ms) > pair.now_ms {
+            let told = pair.check(At::Time(at_ms), pair.seq_at(at_ms), at_ms);
+            if at_ms.saturating_add(keep_for_ms) > pair.now_ms {
                 prop_assert_eq!(told, 6, "{} is not {} ms ago", at_ms, keep_for_ms);
             }
         }

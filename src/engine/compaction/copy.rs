@@ -95,7 +95,7 @@ impl<'a> Copy<'a> {
                 );
         let loses_its_value = was_live && matches!(kept, Some(Kept::Tombstone { .. }));
         if kept.is_none() || loses_its_value {
-            self.forget(record.header.seq, verdict.replaced_by);
+            self.forget(record, verdict);
         }
         if was_live {
             // An expired record that is dropped, or becomes a tombstone, takes its key out of the index.
@@ -105,11 +105,16 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// Takes note that record `seq` is not there any more for those who look back.
-    fn forget(&mut self, seq: Seqno, replaced_by: Option<Seqno>) {
-        let whole_from = replaced_by.unwrap_or_default();
-        self.forgotten = self.forgotten.with(History { dropped: seq, whole_from });
-        self.forgets_until_now |= replaced_by.is_none();
+    /// Takes note that `record` is not there any more for those who look back.
+    fn forget(&mut self, record: &Scanned<'_>, verdict: &Verdict) {
+        let has_expired = !matches!(verdict.decision, Decision::Drop(Dropped::Replaced | Dropped::Deleted));
+        let expires_ms = record.frame.expires_ms(record.bytes).filter(|_| has_expired);
+        self.forgotten = self.forgotten.with(History {
+            dropped: record.header.seq,
+            whole_from: verdict.replaced_by.unwrap_or_default(),
+            expired_to_ms: expires_ms.unwrap_or_default(),
+        });
+        self.forgets_until_now |= verdict.replaced_by.is_none();
     }
 
     /// What of the past is forgotten with what was dropped.

@@ -154,9 +154,8 @@ impl<'a> Judge<'a> {
             let kept = if is_last && !is_delete { Kept::Expired } else { Kept::Version };
             return Ok(Verdict::of(Decision::Keep(kept)));
         }
-        // Where a delete was the last word, nothing is what it was, and what is when it is gone.
-        let own = is_delete.then_some(record.header.seq);
-        let replaced_by = past.versions.get(at + 1).map(|next| next.seq).or(own);
+        // Where a delete or an end was the last word, there is nothing after it, with it or without.
+        let replaced_by = Some(past.versions.get(at + 1).map_or(record.header.seq, |next| next.seq));
         Ok(Verdict { decision, replaced_by })
     }
 

@@ -25,10 +25,10 @@ use crate::error::{Error, Result};
 /// A point of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
-    /// After this record. Expiry is not looked at: a record shows what it wrote.
+    /// After this record; what has expired since is not there.
     Seq(Seqno),
     /// After the last record that was written at or before this time, in milliseconds since 1970; what had expired then is not
-    /// there. Where a clock was set back, the last such record in the log's order counts.
+    /// there, and what has expired since is. Where a clock was set back, the last such record in the log's order counts.
     Time(u64),
 }
 
@@ -81,22 +81,17 @@ pub struct Past {
     frozen: Arc<Frozen>,
     seq: Seqno,
     /// The time at which expiry is looked at.
-    at_ms: Option<u64>,
+    at_ms: u64,
 }
 
 impl Past {
     /// The point `at` of what `frozen` holds, of which `last_seq` is the newest record.
     pub(crate) fn new(frozen: Arc<Frozen>, last_seq: Seqno, at: At) -> Result<Self> {
         let (seq, at_ms) = match at {
-            At::Seq(seq) => (seq.min(last_seq), None),
-            At::Time(at_ms) => (moment::last_before(frozen.segments(), at_ms, last_seq)?, Some(at_ms)),
+            At::Seq(seq) => (seq.min(last_seq), frozen.state.now_ms()),
+            At::Time(at_ms) => (moment::last_before(frozen.segments(), at_ms, last_seq)?, at_ms),
         };
         Ok(Self { frozen, seq, at_ms })
-    }
-
-    /// What `frozen` holds at `now_ms`.
-    pub(crate) fn now(frozen: Arc<Frozen>, last_seq: Seqno, now_ms: u64) -> Self {
-        Self { frozen, seq: last_seq, at_ms: Some(now_ms) }
     }
 
     /// The number of the newest record that counts: 0 before the first one.
@@ -141,13 +136,13 @@ impl Past {
 
     /// Whether `record` put something that was there.
     fn is_there(&self, record: &Record) -> bool {
-        let is_past = |at_ms| record.expires_ms.is_some_and(|expires_ms| expires_ms <= at_ms);
-        record.header.kind() == Kind::Put && !self.at_ms.is_some_and(is_past)
+        let is_past = record.expires_ms.is_some_and(|expires_ms| expires_ms <= self.at_ms);
+        record.header.kind() == Kind::Put && !is_past
     }
 
     fn is_whole(&self) -> bool {
-        let History { dropped, whole_from } = self.frozen.history();
-        dropped == Seqno(0) || self.seq >= whole_from
+        let History { dropped, whole_from, expired_to_ms } = self.frozen.history();
+        dropped == Seqno(0) || (self.seq >= whole_from && self.at_ms >= expired_to_ms)
     }
 
     fn check_whole(&self) -> Result<()> {

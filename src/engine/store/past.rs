@@ -69,11 +69,8 @@ impl Store {
     pub fn diff(&self, from: At, to: Option<At>) -> Result<Differences> {
         let (frozen, last_seq) = self.present()?;
         let frozen = Arc::new(frozen);
-        let after = match to {
-            Some(to) => Past::new(Arc::clone(&frozen), last_seq, to)?,
-            None => Past::now(Arc::clone(&frozen), last_seq, self.0.state.now_ms()),
-        };
-        Differences::new(Past::new(frozen, last_seq, from)?, after)
+        let past = |at| Past::new(Arc::clone(&frozen), last_seq, at);
+        Differences::new(past(from)?, past(to.unwrap_or(At::Seq(last_seq)))?)
     }
 
     /// What readers see now, and the number of its newest record.
