@@ -263,6 +263,7 @@ impl Session {
         match result {
             Ok(outcome) => {
                 self.tally.corrupt |= outcome == Outcome::Damaged;
+                self.tally.unopened |= outcome == Outcome::Refused;
                 self.tally.failed |= outcome == Outcome::Absent && self.origin == Origin::OneShot;
                 Some(outcome)
             }
