@@ -76,8 +76,7 @@ fn run(mut args: Args) -> u8 {
         session.options = engine.options();
         session.value_len_max = engine.value_len_max();
         session.compaction = engine.compaction().clone();
-        session.interrupt = Interrupt::install()
-            .map_err(|error| Failure::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error))))?;
+        session.interrupt = Interrupt::install().map_err(Failure::no_watch)?;
         start(&mut session, &args, &engine)
     });
     if let Err(failure) = started {
