@@ -45,5 +45,6 @@ mod store;
 mod structure;
 mod terminal;
 mod transcript;
+mod unreadable;
 mod untrusted;
 mod verify;

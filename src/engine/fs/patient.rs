@@ -145,10 +145,11 @@ mod tests {
                 assert_eq!(byte, u8::from(!is_lost), "byte {at} of {from}..{to}");
             }
         }
-        let places =
-            |range| patient.unreadable(&range).into_iter().map(|(place, _)| place).collect::<Vec<_>>();
-        assert_eq!(places(0..LEN), [BLOCK_LEN..2 * BLOCK_LEN]);
-        assert_eq!(places(BLOCK_LEN - 8..BLOCK_LEN + 8), [BLOCK_LEN..BLOCK_LEN + 8]);
+        let places = |range: Range<u64>| -> Vec<_> {
+            patient.unreadable(&range).into_iter().map(|(place, _)| (place.start, place.end)).collect()
+        };
+        assert_eq!(places(0..LEN), [(BLOCK_LEN, 2 * BLOCK_LEN)]);
+        assert_eq!(places(BLOCK_LEN - 8..BLOCK_LEN + 8), [(BLOCK_LEN, BLOCK_LEN + 8)]);
         assert_eq!(places(0..BLOCK_LEN), []);
     }
 }

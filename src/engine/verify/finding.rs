@@ -46,7 +46,7 @@ pub enum Fault {
     /// A record, or a stretch between two, of which the system gives a part.
     #[error("bytes of it cannot be read, and it cannot be checked")]
     PartlyUnreadable,
-    /// A file that this user may not read, or that is trusted less than its directory.
+    /// A file that this user may not read, that is trusted less than its directory, or that there is no memory for.
     #[error("it was not looked at: {0}")]
     Denied(String),
     /// The file of another segment, under the name of this one.

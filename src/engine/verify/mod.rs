@@ -257,19 +257,25 @@ impl Verifier<'_> {
 
 /// What it means for a segment that its file cannot be read.
 fn unreadable(error: &io::Error) -> Fault {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Fault::Denied(error.to_string()),
-        _ => Fault::Unreadable(error.to_string()),
-    }
+    let why = error.to_string();
+    if is_no_damage(error) { Fault::Denied(why) } else { Fault::Unreadable(why) }
 }
 
 /// What it means for a file that is made anew from the log that it cannot be read.
 fn derived_unreadable(error: &io::Error) -> Fault {
-    match error.kind() {
-        _ if is_no_file(error) => Fault::NotAFile(error.to_string()),
-        io::ErrorKind::PermissionDenied => Fault::Denied(error.to_string()),
-        _ => Fault::DerivedUnreadable(error.to_string()),
+    let why = error.to_string();
+    if is_no_file(error) {
+        Fault::NotAFile(why)
+    } else if is_no_damage(error) {
+        Fault::Denied(why)
+    } else {
+        Fault::DerivedUnreadable(why)
     }
+}
+
+/// Whether it says nothing of the bytes: somebody else, or with more memory, could read them.
+fn is_no_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory)
 }
 
 /// Whether something else than a regular file has the name.

@@ -157,15 +157,11 @@ impl Verifier<'_> {
                             sorter.add_scanned(home, &record);
                         }
                     }
-                    let seq = record.header.seq;
-                    if record.damage.is_none()
-                        && !is_misplaced
-                        && let Some(fault) = self.misplaced(known, seq)
-                    {
-                        // The numbers grow: of those that follow the same is true.
+                    // The numbers grow: of those behind a misplaced one the same is true.
+                    let is_looked_at = record.damage.is_none() && !is_misplaced;
+                    if let Some(fault) = self.misplaced(known, record.header.seq).filter(|_| is_looked_at) {
                         is_misplaced = true;
-                        let range = Some(range.clone());
-                        self.found(file, range, fault)?;
+                        self.found(file, Some(range.clone()), fault)?;
                     }
                     let key = record.damage.as_ref().map(|_| {
                         damaged.push(range.clone());
@@ -183,15 +179,8 @@ impl Verifier<'_> {
                 }
             };
             let at = range.end;
-            if let Some(fault) = fault {
-                let fault = match disk.unreadable(&range).as_slice() {
-                    [] => Some(fault),
-                    // What cannot be read at all is told by itself.
-                    [(lost, _)] if *lost == range => None,
-                    _ => Some(Fault::PartlyUnreadable),
-                };
-                let finding = fault.map(|fault| Finding { file, range: Some(range), key, fault });
-                finding.map_or(Ok(()), |finding| self.tell(&finding))?;
+            if let Some(fault) = fault.and_then(|fault| as_far_as_read(fault, &range, disk)) {
+                self.tell(&Finding { file, range: Some(range), key, fault })?;
             }
             if at - looked_at >= LEN_A_LOOK {
                 looked_at = at;
@@ -219,5 +208,15 @@ impl Verifier<'_> {
         let next_seq = self.survey.manifest().ok()?.next_seq;
         let is_settled = matches!(known.extent, Some(Extent::Sealed(_) | Extent::Closed(_)));
         (is_settled && seq >= next_seq).then_some(Fault::NumberTaken { seq, next_seq })
+    }
+}
+
+/// What `fault`, found in bytes `range` of the file on `disk`, comes to where some of them could not be read; `None` for all of
+/// them, which is told by itself.
+fn as_far_as_read(fault: Fault, range: &Range<u64>, disk: &Patient) -> Option<Fault> {
+    match disk.unreadable(range).as_slice() {
+        [] => Some(fault),
+        [(lost, _)] if lost == range => None,
+        _ => Some(Fault::PartlyUnreadable),
     }
 }
