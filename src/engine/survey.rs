@@ -94,16 +94,16 @@ impl Survey {
             read_with: ReadWith::Pread,
             wake: Arc::default(),
         });
+        let known: Vec<Known> = match &manifest {
+            Ok(manifest) => listed(manifest),
+            Err(_) => by_headers(&*directory, &present),
+        };
         let manifest = match manifest {
             // Who may not read it is not to go by what the segments say without it.
             Err(error) if is_denied(&error) => return Err(error),
             // Nothing says what is there, and that is not the same as nothing being there.
-            Err(error) if present.is_empty() && is_unreadable(&error) => return Err(error),
+            Err(error) if known.is_empty() && is_unreadable(&error) => return Err(error),
             manifest => manifest,
-        };
-        let known: Vec<Known> = match &manifest {
-            Ok(manifest) => listed(manifest),
-            Err(_) => by_headers(&*directory, &present),
         };
         let present: HashSet<SegmentId> = present.into_iter().collect();
         let missing = known.iter().map(|known| known.id).filter(|id| !present.contains(id)).collect();

@@ -10,6 +10,7 @@ use logkv::verify::{self, Fault, Finding, Severity, VerifyEvent, VerifyReport};
 use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, Sync};
 use tempfile::TempDir;
 
+use crate::any_bytes::properties::seal;
 use crate::common::{
     copy_of, files, hint_path, open, quick, rewrite_manifest, scratch, segment_path, small_store,
     unclosed_store,
@@ -287,4 +288,16 @@ fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
     store.close().expect("closes");
     open(dir.path()).close().expect("closes");
     assert!(verified(dir.path()).0.is_intact());
+}
+
+#[test]
+fn a_keydir_that_places_a_segment_outside_the_address_space_is_stale_and_takes_no_memory_for_it() {
+    /// Of the first row, behind the header: see the drawing of KEYDIR.
+    const FIRST_PAGE_AT: usize = 64 + 16;
+    let hurt = with(&indexed_store(), "KEYDIR", |bytes| {
+        bytes[FIRST_PAGE_AT..FIRST_PAGE_AT + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        seal::keydir(bytes);
+    });
+    let (_, findings) = verified(hurt.path());
+    assert!(matches!(findings[..], [Finding { fault: Fault::Stale, .. }]), "{findings:?}");
 }

@@ -11,7 +11,7 @@ use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{PartFault, compare};
 use crate::engine::segment::{Home, Segment};
-use crate::engine::state::{Replay, State};
+use crate::engine::state::{Replay, SegmentSet, State};
 use crate::error::{Result, Stop};
 
 /// The file KEYDIR as it was when the verification began.
@@ -87,7 +87,9 @@ impl Verifier<'_> {
         let known = self.survey.known();
         is_ours
             && head.about.segments.len() <= known.len()
-            && head.about.segments.iter().zip(known).all(|(covered, known)| covered.id == known.id)
+            && head.about.segments.iter().zip(known).all(|(covered, known)| {
+                covered.id == known.id && SegmentSet::may_place(covered.first_page, covered.len)
+            })
     }
 
     /// The index that the records make which it covers, and the segments with what was counted in them.
