@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Segment, Source};
 use crate::engine::format::record::{Frame, RecordHeader};
-use crate::engine::fs::{Mapping, read_exact_at};
+use crate::engine::fs::{Mapping, read_exact_at, zeros};
 use crate::engine::location::Location;
 use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::value::Value;
@@ -127,8 +127,9 @@ impl Segment {
                 Ok(Cow::Borrowed(mapping.bytes(at as usize..end as usize).unwrap_or_default()))
             }
             Source::File(file) => {
-                let mut buffer = vec![0; end.saturating_sub(at) as usize];
-                read_exact_at(&**file, &mut buffer, at).map_err(|error| self.read_error(error))?;
+                let read = zeros(end.saturating_sub(at))
+                    .and_then(|mut buffer| read_exact_at(&**file, &mut buffer, at).map(|()| buffer));
+                let buffer = read.map_err(|error| self.read_error(error))?;
                 Ok(Cow::Owned(buffer))
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Segment, Source};
 use crate::engine::format::record::{Frame, RecordHeader};
-use crate::engine::fs::read_exact_at;
+use crate::engine::fs::{read_exact_at, resize};
 use crate::engine::location::Seqno;
 use crate::engine::plant::{Plant, unless};
 use crate::error::{Damage, Result};
@@ -181,9 +181,10 @@ impl<'s> Window<'s> {
                 let held = self.at..self.at + self.buffer.len() as u64;
                 if !held.contains(&at) || at + len > held.end {
                     let wanted = len.max(WINDOW_LEN).min(self.segment.len() - at);
-                    self.buffer.resize(wanted as usize, 0);
                     self.at = at;
-                    read_exact_at(&**file, &mut self.buffer, at).map_err(|error| {
+                    let room = resize(&mut self.buffer, wanted);
+                    let read = room.and_then(|()| read_exact_at(&**file, &mut self.buffer, at));
+                    read.map_err(|error| {
                         // What is in the buffer now is neither the old part nor the new one.
                         self.buffer.clear();
                         self.segment.read_error(error)

@@ -10,9 +10,10 @@ use crate::engine::format::keydir_file::{self, Covered, KeydirHead};
 use crate::engine::fs::{Access, File, StoreFile, read_exact_at};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{PartFault, compare};
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Home, Segment};
 use crate::engine::state::{Replay, SegmentSet, State};
-use crate::error::{Result, Stop};
+use crate::error::{Result, Stop, words};
 
 /// The file KEYDIR as it was when the verification began.
 pub(super) enum KeydirFile {
@@ -49,7 +50,7 @@ impl Verifier<'_> {
     pub(super) fn keydir(&mut self, keydir: KeydirFile) -> Result<(), Stop> {
         let (file, head) = match keydir {
             KeydirFile::None => return Ok(()),
-            KeydirFile::Unreadable(error) => return self.wrong(Fault::DerivedUnreadable(error.to_string())),
+            KeydirFile::Unreadable(error) => return self.wrong(Fault::DerivedUnreadable(words(&error))),
             KeydirFile::Damaged => return self.wrong(Fault::DerivedDamaged),
             KeydirFile::Read(file, head) => (file, head),
         };
@@ -120,7 +121,7 @@ impl Verifier<'_> {
         for (index, row) in head.shards.iter().enumerate() {
             let mut bytes = vec![0; row.slot_count as usize * size_of::<u64>()];
             let fault = match read_exact_at(file, &mut bytes, row.slots_at) {
-                Err(error) => Some(Fault::DerivedUnreadable(error.to_string())),
+                Err(error) => Some(Fault::DerivedUnreadable(words(&error))),
                 Ok(()) => compare(row, &bytes, expected, index)?.map(|fault| match fault {
                     PartFault::Damaged => Fault::KeydirPart(index),
                     PartFault::Differs => Fault::KeydirEntries(index),
@@ -141,6 +142,7 @@ fn miscounted(said: &Covered, counted: &Covered) -> Vec<Fault> {
         ("tombstones", said.tombstone_count, counted.tombstone_count),
         ("bytes of tombstones", said.tombstone_len, counted.tombstone_len),
     ];
-    let wrong = counts.into_iter().filter(|(_, said, counted)| said != counted);
+    let is_wrong = |(_, said, counted): &(_, u64, u64)| said != counted && !planted(Plant::CountsNotVerified);
+    let wrong = counts.into_iter().filter(is_wrong);
     wrong.map(|(what, said, counted)| Fault::Count { what, said, counted }).collect()
 }

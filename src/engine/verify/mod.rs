@@ -23,7 +23,7 @@ use super::location::SegmentId;
 use super::options::Options;
 use super::segment::file;
 use super::survey::{self, Survey};
-use crate::error::{Error, Result, Stop};
+use crate::error::{Error, Result, Stop, words};
 
 /// What is told while a verification runs.
 #[derive(Clone, Copy, Debug)]
@@ -141,7 +141,7 @@ impl Verifier<'_> {
                 return Ok(false);
             }
             Err(Stop::Failed(Error::SegmentMissing { .. })) => Fault::Missing,
-            Err(Stop::Failed(Error::Io { source, .. })) => Fault::Unreadable(source.to_string()),
+            Err(Stop::Failed(Error::Io { source, .. })) => Fault::Unreadable(words(&source)),
             outcome => return outcome.map(|()| true),
         };
         self.found(StoreFile::Segment(id), None, fault).map(|()| true)
