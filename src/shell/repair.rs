@@ -12,7 +12,7 @@ use logkv::verify::{self, VerifyEvent};
 use logkv::{Error, Options};
 
 use super::command::{Flag, Invocation, Outcome, Takes};
-use super::failure::{Failure, Kind, plain_words};
+use super::failure::{Failure, plain_words};
 use super::session::Session;
 use super::words::{Word, visible};
 use report::{write, write_needless};
@@ -53,11 +53,10 @@ fn copy(session: &mut Session, word: &Word) -> Result<Outcome, Failure> {
     if let Some(why) = why_not(&from, &to) {
         return Err(Failure::usage(why).at(word.span.clone()));
     }
+    let had_room = !left_behind(&to);
     let made = repair(session, &from, |options, observe| repair::copy(&from, &to, options, observe));
     let report = made.map_err(|failure| match left_behind(&to) {
-        true if failure.kind == Kind::Command && failure.hint.is_none() => {
-            failure.hint(format!("look into {}: what is there was not made, or not removed", shown(&to)))
-        }
+        true if had_room => failure.hint(format!("what was begun could not be removed from {}", shown(&to))),
         _ => failure,
     })?;
     write(&mut session.out, &report, &to, None)?;

@@ -15,6 +15,7 @@ mod target;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use super::options::Options;
 use super::recovery;
 use super::segment::file;
 use super::survey::{self, Survey};
-use crate::error::{Damage, Error, Result, Stop};
+use crate::error::{Damage, Error, Result, Stop, words};
 
 /// How far a repair has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,12 @@ impl<'a> Repair<'a> {
             Err(Error::Unsupported { what, found, supported }) => {
                 let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
                 return Err(Error::Unsupported { what, found, supported });
+            }
+            // It is there: whether it is a store is for a system to say that reads.
+            Err(Error::Io { action, path, source })
+                if survey.known().is_empty() && source.kind() != ErrorKind::NotFound =>
+            {
+                return Err(Error::io(action, path)(io::Error::new(source.kind(), words(source))));
             }
             Err(_) if survey.known().is_empty() => return Err(Error::Missing { path: path.to_owned() }),
             Err(_) => {
