@@ -76,7 +76,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ScanShowsExpired", &["expiry::case_17"]),
     ("ClockGoesBack", &["expiry::a_key_that_was_seen"]),
     ("HintNotVerified", &["verify::a_hint_or_keydir_that_lies"]),
-    ("CountsNotVerified", &["verify::a_hint_or_keydir_that_lies"]),
+    ("CountsNotVerified", &["verify::a_keydir_that_counts"]),
     ("RepairedNotSynced", &["repairs::a_repair_in_place_that_is_cut"]),
     ("ExchangeNotSynced", &["repairs::a_repair_in_place_that_is_cut"]),
     ("SourceRemovedTooEarly", &["repair::an_intact_store_is_copied"]),

@@ -107,13 +107,7 @@ impl<'a> Repair<'a> {
                 let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
                 return Err(Error::Unsupported { what, found, supported });
             }
-            // It is there: whether it is a store is for a system to say that reads.
-            Err(Error::Io { action, path, source })
-                if survey.known().is_empty() && source.kind() != ErrorKind::NotFound =>
-            {
-                return Err(Error::io(action, path)(io::Error::new(source.kind(), words(source))));
-            }
-            Err(_) if survey.known().is_empty() => return Err(Error::Missing { path: path.to_owned() }),
+            Err(_) if survey.known().is_empty() => return Err(why_none(&survey, path)),
             Err(_) => {
                 report.manifest_lost = survey.why_no_manifest();
                 let mut random = [0; 24];
@@ -272,6 +266,18 @@ fn header_of(survey: &Survey, id: SegmentId) -> Result<SegmentHeader, Option<Dam
         HeaderError::Damaged(damage) => Some(damage),
         HeaderError::Unsupported(_) => None,
     })
+}
+
+/// Why nothing is known of a store at `path`: there is none, or the system does not say.
+fn why_none(survey: &Survey, path: &Path) -> Error {
+    if let Err(Error::Io { action, path, source }) = survey.manifest()
+        && source.kind() != ErrorKind::NotFound
+    {
+        return Error::io(action, path)(io::Error::new(source.kind(), words(source)));
+    }
+    let headers = file::present(&**survey.directory())
+        .and_then(|ids| ids.into_iter().try_for_each(|id| survey.header_bytes(id).map(drop)));
+    headers.err().unwrap_or_else(|| Error::Missing { path: path.to_owned() })
 }
 
 /// Whose most segments are.
