@@ -90,14 +90,14 @@ impl Survey {
             read_with: ReadWith::Pread,
             wake: Arc::default(),
         });
-        let manifest = match manifest {
-            // Nothing says what is there, and that is not the same as nothing being there.
-            Err(error) if present.is_empty() && is_unreadable(&error) => return Err(error),
-            manifest => manifest,
-        };
         let known: Vec<Known> = match &manifest {
             Ok(manifest) => listed(manifest),
             Err(_) => by_headers(&*directory, &present),
+        };
+        let manifest = match manifest {
+            // Nothing says what is there, and that is not the same as nothing being there.
+            Err(error) if known.is_empty() && is_unreadable(&error) => return Err(error),
+            manifest => manifest,
         };
         let present: HashSet<SegmentId> = present.into_iter().collect();
         let missing = known.iter().map(|known| known.id).filter(|id| !present.contains(id)).collect();

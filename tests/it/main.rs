@@ -44,6 +44,7 @@ mod simulated;
 mod store;
 mod structure;
 mod terminal;
+mod transactions;
 mod transcript;
 mod untrusted;
 mod verify;

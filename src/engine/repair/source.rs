@@ -255,7 +255,7 @@ impl Repair<'_> {
 
     /// The longest record that this version writes, in bytes.
     pub(super) fn len_max(&self) -> u64 {
-        encoded_len(KEY_LEN_MAX, self.options.value_len_max as usize)
+        encoded_len(KEY_LEN_MAX, self.options.value_len_max as usize, true)
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 
 pub(crate) use home::Home;
 use order::Order;
-pub(crate) use read::{RawRecord, Record};
+pub(crate) use read::{Outline, RawRecord, Record};
 pub(crate) use rows::Rows;
 pub(crate) use scan::{Bodies, Scanned, Scanner, Step};
 use scan::{STEP, Window};

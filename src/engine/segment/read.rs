@@ -53,13 +53,13 @@ impl Segment {
         }
     }
 
-    /// The length of the record at `at`, if it is one of `key`, which has its hash as far as the index knows: for the writer,
-    /// who need not look at the value. The record's key is compared, its body is not checked; but where the key is another
+    /// The outline of the record at `at`, if it is one of `key`, which has its hash as far as the index knows: for the
+    /// writer, who need not look at the value. The record's key is compared, its body is not checked; but where the key is another
     /// one because the record is damaged, it is one of `key`: nobody else will ever replace it.
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn len_if_key(&self, at: u64, key: &[u8]) -> Result<Option<u64>> {
+    pub(crate) fn outline_if_key(&self, at: u64, key: &[u8]) -> Result<Option<Outline>> {
         let context = self.layout.records;
         let wanted = u64::from(context.header_len).saturating_add(8).saturating_add(key.len() as u64);
         let bytes = self.bytes(at, wanted)?;
@@ -69,7 +69,8 @@ impl Segment {
             return Ok(None);
         }
         // With a damaged header the key is overwritten all the same; only how much died is not known.
-        Ok(Some(context.check_header(at, &bytes).map_or(0, |_| frame.len)))
+        let outline = |_| Outline { len: frame.len, expires_ms: frame.expires_ms(&bytes) };
+        Ok(Some(context.check_header(at, &bytes).map_or(Outline::default(), outline)))
     }
 
     /// The length of the record at `at`; 0 when its header is damaged.
@@ -173,6 +174,15 @@ impl Segment {
         };
         Record { location: self.location(at), header, frame, expires_ms, source }
     }
+}
+
+/// What a writer wants to know of a record that a new one replaces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outline {
+    /// Its length in bytes; 0 when its header is damaged.
+    pub(crate) len: u64,
+    /// When it expires, in milliseconds since 1970.
+    pub(crate) expires_ms: Option<u64>,
 }
 
 /// A record's bytes, found but not checked.

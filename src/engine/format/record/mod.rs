@@ -100,8 +100,10 @@ impl Flags {
     const CODEC: u8 = 0b0110;
     const MORE: u8 = 0b1000;
 
-    pub(crate) fn more(more: bool) -> Self {
-        Self(if more { Self::MORE } else { 0 })
+    /// Those of a record whose batch goes on in the next one, or whose key expires.
+    fn new(more: bool, expires: bool) -> Self {
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        Self(flag(more, Self::MORE) | flag(expires, Self::HAS_EXPIRY))
     }
 
     /// Whether eight bytes of expiry follow the header.
