@@ -15,6 +15,8 @@ pub enum Outcome {
     Absent,
     /// It worked, and showed damaged bytes: exit code 4.
     Damaged,
+    /// It worked, as far as it was let: exit code 3.
+    Refused,
     /// The shell is to be left.
     Quit,
 }
@@ -98,6 +100,8 @@ pub enum Takes {
     Glob,
     /// A path.
     File,
+    /// The path of a directory.
+    Directory,
     /// One of these words.
     Enum(&'static [&'static str]),
 }
@@ -111,6 +115,7 @@ impl Takes {
             Self::Key => Some("KEY".to_owned()),
             Self::Glob => Some("PATTERN".to_owned()),
             Self::File => Some("FILE".to_owned()),
+            Self::Directory => Some("DIR".to_owned()),
             Self::Enum(words) => Some(words.join("|")),
         }
     }

@@ -53,6 +53,11 @@ impl Failure {
         Self::new(Kind::Usage, message)
     }
 
+    /// Nobody would notice Ctrl-C.
+    pub fn no_watch(error: io::Error) -> Self {
+        Self::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error)))
+    }
+
     /// Ctrl-C, between two commands.
     pub fn interrupted() -> Self {
         Self::new(Kind::Interrupted, "interrupted")
@@ -105,7 +110,8 @@ impl Failure {
         self
     }
 
-    fn from_store(error: &logkv::Error) -> Self {
+    /// The store would not do it.
+    pub fn from_store(error: &logkv::Error) -> Self {
         let kind = if error.is_corruption() { Kind::Corruption } else { Kind::Command };
         let mut message = error.to_string();
         let mut source = std::error::Error::source(error);

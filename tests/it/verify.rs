@@ -22,8 +22,16 @@ pub(crate) fn verified(dir: &Path) -> (VerifyReport, Vec<Finding>) {
 }
 
 fn verified_some(dir: &Path, segments: &[SegmentId]) -> logkv::Result<(VerifyReport, Vec<Finding>)> {
+    verified_by(dir, &quick(), segments)
+}
+
+pub(crate) fn verified_by(
+    dir: &Path,
+    options: &Options,
+    segments: &[SegmentId],
+) -> logkv::Result<(VerifyReport, Vec<Finding>)> {
     let mut findings = Vec::new();
-    let report = verify::store(dir, &quick(), segments, &mut |event| {
+    let report = verify::store(dir, options, segments, &mut |event| {
         if let VerifyEvent::Found(finding) = event {
             findings.push(finding.clone());
         }
@@ -33,7 +41,7 @@ fn verified_some(dir: &Path, segments: &[SegmentId]) -> logkv::Result<(VerifyRep
 }
 
 /// A small store with hints and KEYDIR.
-fn indexed_store() -> TempDir {
+pub(crate) fn indexed_store() -> TempDir {
     let dir = small_store();
     let store = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
     store.close().expect("closes");
@@ -159,6 +167,27 @@ fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
 }
 
 #[test]
+fn a_keydir_that_counts_wrong_under_a_right_checksum_is_found() {
+    let dir = indexed_store();
+    let counts = ["records", "live records", "live bytes", "tombstones", "bytes of tombstones"];
+    for (index, name) in counts.into_iter().enumerate() {
+        let copy = with(&dir, "KEYDIR", |bytes| {
+            // In the row of the first segment, behind its id, length and page.
+            bytes[64 + 24 + index * 8] += 1;
+            let head_end = 64 + 3 * 64 + 24 * 1024;
+            let crc = u64::from(crc32c::crc32c(&bytes[..head_end]));
+            bytes[head_end..head_end + 8].copy_from_slice(&crc.to_le_bytes());
+        });
+        let (report, findings) = verified(copy.path());
+        let [Finding { fault: Fault::Count { what, said, counted }, .. }] = &findings[..] else {
+            panic!("{name}: {findings:?}")
+        };
+        assert_eq!((*what, *said), (name, counted + 1));
+        assert!(!report.is_intact());
+    }
+}
+
+#[test]
 fn files_of_another_time_or_place_are_told_and_cost_nothing() {
     let dir = indexed_store();
     fs::copy(hint_path(dir.path(), 1), hint_path(dir.path(), 2)).expect("a copy");
@@ -245,6 +274,15 @@ fn segments_can_be_verified_by_name_and_a_verification_broken_off() {
     assert!(report.expect("it can be looked at").is_cancelled);
 }
 
+/// Says at its end that it is over.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
     let dir = scratch();
@@ -259,13 +297,14 @@ fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
                 store.put((n % 50).to_be_bytes(), [7; 60]).expect("a put");
             }
         });
+        // Also when an assertion fails: the scope waits for the writer.
+        let _ending = Ending(&is_over);
         for _ in 0..100 {
             let (report, findings) = verified(dir.path());
             let wrong: Vec<_> =
                 findings.iter().filter(|found| found.fault.severity() > Severity::Note).collect();
             assert!(wrong.is_empty() && report.is_intact(), "{wrong:?}");
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     store.close().expect("closes");
     open(dir.path()).close().expect("closes");

@@ -3,10 +3,11 @@
 use std::io;
 
 use super::segment::Scanned;
-use super::{Fault, Verifier};
+use super::{Fault, Verifier, derived_unreadable};
 use crate::engine::filter;
 use crate::engine::format::hint::{Checked, Described, HEADER_LEN, ROW_LEN, Row, check};
 use crate::engine::fs::StoreFile;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Home, Segment, hint};
 use crate::error::{Result, Stop};
 
@@ -22,7 +23,7 @@ impl Verifier<'_> {
         let fault = match bytes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(Fault::DerivedDamaged),
-            Err(error) => Some(Fault::DerivedUnreadable(error.to_string())),
+            Err(error) => Some(derived_unreadable(&error)),
             Ok(bytes) => match check(&bytes) {
                 None if is_unfinished(&bytes) => Some(Fault::Unfinished),
                 None => Some(Fault::DerivedDamaged),
@@ -53,6 +54,9 @@ fn differs(bytes: &[u8], checked: &Checked, scanned: &Scanned) -> Option<Fault> 
     let mut said = said.filter(|(_, row)| !scanned.is_damaged(row.at));
     let mut held = scanned.sorted.rows.iter();
     let filter = &bytes[checked.filter.clone()];
+    if planted(Plant::HintNotVerified) {
+        return None;
+    }
     loop {
         match (said.next(), held.next()) {
             (None, None) => break,
