@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Compactor;
-use super::decide::{self, Verdict};
+use super::decide::{self, Ended, Verdict};
 use super::report::{Decision, Dropped, Kept, Tallies};
 use crate::engine::format::hint::Row;
 use crate::engine::format::manifest::{Extent, History, SegmentLine};
@@ -107,20 +107,19 @@ impl<'a> Copy<'a> {
 
     /// Takes note that `record` is not there any more for those who look back.
     fn forget(&mut self, record: &Scanned<'_>, verdict: &Verdict) {
-        let has_expired = !matches!(verdict.decision, Decision::Drop(Dropped::Replaced | Dropped::Deleted));
-        let expires_ms = record.frame.expires_ms(record.bytes).filter(|_| has_expired);
-        self.forgotten = self.forgotten.with(History {
-            dropped: record.header.seq,
-            whole_from: verdict.replaced_by.unwrap_or_default(),
-            expired_to_ms: expires_ms.unwrap_or_default(),
-        });
-        self.forgets_until_now |= verdict.replaced_by.is_none();
+        let Ended { seq: whole_from, time_ms: whole_from_ms } = verdict.ended.unwrap_or_default();
+        let dropped = record.header.seq;
+        self.forgotten = self.forgotten.with(History { dropped, whole_from, whole_from_ms });
+        self.forgets_until_now |= verdict.ended.is_none();
     }
 
     /// What of the past is forgotten with what was dropped.
     pub(super) fn forgotten(&self) -> History {
-        let now = if self.forgets_until_now { self.log.appended() } else { Seqno::default() };
-        self.forgotten.with(History { whole_from: now, ..History::default() })
+        if !self.forgets_until_now {
+            return self.forgotten;
+        }
+        let (whole_from, whole_from_ms) = (self.log.appended(), self.state.now_ms());
+        self.forgotten.with(History { whole_from, whole_from_ms, ..History::default() })
     }
 
     /// Puts a kept record into the output; its address there.

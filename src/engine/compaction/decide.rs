@@ -28,13 +28,22 @@ pub(super) struct Judge<'a> {
 /// What becomes of a record, and what the log can tell of its key when it is gone.
 pub(super) struct Verdict {
     pub(super) decision: Decision,
-    /// The number of the record that took its place; `None` where nobody has looked.
-    pub(super) replaced_by: Option<Seqno>,
+    /// When it ceased to be what its key is; `None` where nobody has looked.
+    pub(super) ended: Option<Ended>,
+}
+
+/// When a record ceased to be what its key is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ended {
+    /// At the record of this number, or at once.
+    pub(super) seq: Seqno,
+    /// In milliseconds since 1970.
+    pub(super) time_ms: u64,
 }
 
 impl Verdict {
     fn of(decision: Decision) -> Self {
-        Self { decision, replaced_by: None }
+        Self { decision, ended: None }
     }
 }
 
@@ -154,9 +163,9 @@ impl<'a> Judge<'a> {
             let kept = if is_last && !is_delete { Kept::Expired } else { Kept::Version };
             return Ok(Verdict::of(Decision::Keep(kept)));
         }
-        // Where a delete or an end was the last word, there is nothing after it, with it or without.
-        let replaced_by = Some(past.versions.get(at + 1).map_or(record.header.seq, |next| next.seq));
-        Ok(Verdict { decision, replaced_by })
+        // Where a delete or an expiry was the last word, there is nothing after it, with it or without.
+        let seq = past.versions.get(at + 1).map_or(record.header.seq, |next| next.seq);
+        Ok(Verdict { decision, ended: Some(Ended { seq, time_ms: past.ended_ms(at) }) })
     }
 
     /// A record that hides older puts stays while a segment outside the run may hold one.

@@ -238,7 +238,7 @@ impl Compactor {
     /// The segments that hold something dead and were known to be damaged.
     fn add_left_before(&self, left: &mut Vec<LeftAlone>) {
         for segment in self.state.segments().iter().filter(|segment| segment.is_unfit()) {
-            let usage = use_of(segment);
+            let usage = self.use_of(segment);
             let is_damaged = segment.layout == Layout::current(segment.layout.records.salt);
             let is_told = left.iter().any(|left| left.segment == segment.id);
             if is_damaged && !is_told && usage.body_len > usage.live_len {

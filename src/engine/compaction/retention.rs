@@ -61,12 +61,17 @@ impl Past {
     /// A key that is gone keeps no number of versions: else deleted keys would never give back their space.
     pub(super) fn keeps(&self, at: usize) -> bool {
         let newer_count = (self.versions.len() - at - 1) as u64;
-        let ended_ms = match (self.versions.get(at + 1), &self.versions[at]) {
+        let Retention { versions, for_ms } = self.retention;
+        let is_recent = self.now_ms.saturating_sub(self.ended_ms(at)) < for_ms;
+        (newer_count < versions && !self.is_gone()) || is_recent
+    }
+
+    /// When version number `at` ceased to be what the key is.
+    pub(super) fn ended_ms(&self, at: usize) -> u64 {
+        match (self.versions.get(at + 1), &self.versions[at]) {
             (Some(next), _) => next.time_ms,
             (None, last) => last.expires_ms.unwrap_or(last.time_ms),
-        };
-        let Retention { versions, for_ms } = self.retention;
-        (newer_count < versions && !self.is_gone()) || self.now_ms.saturating_sub(ended_ms) < for_ms
+        }
     }
 
     /// Whether the key is not there any more.

@@ -7,7 +7,7 @@
 //! generation 12
 //! next_segment 5
 //! next_seq 2051
-//! history dropped 640 whole_from 811 expired_to 1795342834652
+//! history dropped 640 whole_from 811 at 1795342834652
 //! segment 000001 base_seq 1 salt 5f3a9c01 headers 64+32 sealed 67108832
 //! segment 000004 base_seq 812 salt 0badf00d headers 64+32 active 67108864
 //! crc 1a2b3c4d
@@ -63,9 +63,8 @@ pub(crate) struct History {
     /// From this number on the log tells what every key was: whatever was dropped had been replaced, deleted or expired when
     /// this record was written.
     pub(crate) whole_from: Seqno,
-    /// When the last of the records expired that were dropped for that, in milliseconds since 1970: what was there before
-    /// cannot be told by its time.
-    pub(crate) expired_to_ms: u64,
+    /// The time of that: when the last of what was dropped was replaced, deleted, or expired, in milliseconds since 1970.
+    pub(crate) whole_from_ms: u64,
 }
 
 impl History {
@@ -74,7 +73,7 @@ impl History {
         Self {
             dropped: self.dropped.max(other.dropped),
             whole_from: self.whole_from.max(other.whole_from),
-            expired_to_ms: self.expired_to_ms.max(other.expired_to_ms),
+            whole_from_ms: self.whole_from_ms.max(other.whole_from_ms),
         }
     }
 }
@@ -149,12 +148,10 @@ impl Manifest {
             ),
         );
         if self.history != History::default() {
-            let History { dropped, whole_from, expired_to_ms } = self.history;
+            let History { dropped, whole_from, whole_from_ms } = self.history;
             push(
                 &mut text,
-                format_args!(
-                    "history dropped {dropped} whole_from {whole_from} expired_to {expired_to_ms}\n"
-                ),
+                format_args!("history dropped {dropped} whole_from {whole_from} at {whole_from_ms}\n"),
             );
         }
         for line in &self.segments {
@@ -287,9 +284,9 @@ impl Fields {
             ["generation", number] => self.generation = Some(line.number(number)?),
             ["next_segment", number] => self.next_segment = Some(line.number(number)?),
             ["next_seq", number] => self.next_seq = Some(line.number(number)?),
-            ["history", "dropped", dropped, "whole_from", whole_from, "expired_to", expired_to_ms] => {
+            ["history", "dropped", dropped, "whole_from", whole_from, "at", whole_from_ms] => {
                 let (dropped, whole_from) = (Seqno(line.number(dropped)?), Seqno(line.number(whole_from)?));
-                self.history = History { dropped, whole_from, expired_to_ms: line.number(expired_to_ms)? };
+                self.history = History { dropped, whole_from, whole_from_ms: line.number(whole_from_ms)? };
             }
             ["segment", id, "base_seq", base, "salt", salt, "headers", headers, state, len] => {
                 let segment = segment_line(line, id, base, salt, headers, (state, len))?;
@@ -396,7 +393,7 @@ mod tests {
             generation: 12,
             next_segment: SegmentId(5),
             next_seq: Seqno(2051),
-            history: History { dropped: Seqno(640), whole_from: Seqno(811), expired_to_ms: 77 },
+            history: History { dropped: Seqno(640), whole_from: Seqno(811), whole_from_ms: 77 },
             segments: vec![line(1, 1, Extent::Sealed(4096)), line(4, 812, Extent::Active(1 << 20))],
         }
     }

@@ -82,16 +82,25 @@ pub struct Past {
     seq: Seqno,
     /// The time at which expiry is looked at.
     at_ms: u64,
+    /// Whether the log tells all of it.
+    is_whole: bool,
 }
 
 impl Past {
     /// The point `at` of what `frozen` holds, of which `last_seq` is the newest record.
     pub(crate) fn new(frozen: Arc<Frozen>, last_seq: Seqno, at: At) -> Result<Self> {
-        let (seq, at_ms) = match at {
-            At::Seq(seq) => (seq.min(last_seq), frozen.state.now_ms()),
-            At::Time(at_ms) => (moment::last_before(frozen.segments(), at_ms, last_seq)?, at_ms),
+        let History { dropped, whole_from, whole_from_ms } = frozen.history();
+        let (seq, at_ms, is_whole) = match at {
+            At::Seq(seq) => {
+                let seq = seq.min(last_seq);
+                (seq, frozen.state.now_ms(), seq >= whole_from)
+            }
+            At::Time(at_ms) => {
+                let seq = moment::last_before(frozen.segments(), at_ms, last_seq)?;
+                (seq, at_ms, at_ms >= whole_from_ms)
+            }
         };
-        Ok(Self { frozen, seq, at_ms })
+        Ok(Self { frozen, seq, at_ms, is_whole: is_whole || dropped == Seqno(0) })
     }
 
     /// The number of the newest record that counts: 0 before the first one.
@@ -115,8 +124,8 @@ impl Past {
         let is_told = match &last {
             // Nothing has come after it, so nothing that did can be missing. A delete may stand for a put that has expired.
             Some(record) if later_count == 0 && record.header.kind() == Kind::Put => true,
-            Some(record) => record.header.seq > self.frozen.history().dropped || self.is_whole(),
-            None => self.is_whole(),
+            Some(record) => record.header.seq > self.frozen.history().dropped || self.is_whole,
+            None => self.is_whole,
         };
         if !is_told {
             return Err(self.compacted_away());
@@ -140,13 +149,8 @@ impl Past {
         record.header.kind() == Kind::Put && !is_past
     }
 
-    fn is_whole(&self) -> bool {
-        let History { dropped, whole_from, expired_to_ms } = self.frozen.history();
-        dropped == Seqno(0) || (self.seq >= whole_from && self.at_ms >= expired_to_ms)
-    }
-
     fn check_whole(&self) -> Result<()> {
-        if self.is_whole() { Ok(()) } else { Err(self.compacted_away()) }
+        if self.is_whole { Ok(()) } else { Err(self.compacted_away()) }
     }
 
     fn compacted_away(&self) -> Error {

@@ -184,7 +184,11 @@ impl Repair<'_> {
             next_segment: target.next_segment,
             next_seq,
             // What was given up may have been any version of any key.
-            history: History { dropped: next_seq.previous(), whole_from: next_seq, expired_to_ms: 0 },
+            history: History {
+                dropped: next_seq.previous(),
+                whole_from: next_seq,
+                whole_from_ms: u64::MAX >> 16,
+            },
             segments: target.lines.clone(),
         };
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
