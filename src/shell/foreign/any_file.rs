@@ -62,4 +62,11 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn no_file_that_the_fuzzer_found_makes_a_reader_stumble() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/import");
+        let files = std::fs::read_dir(dir).expect("a corpus").map(|entry| entry.expect("an entry").path());
+        assert!(files.map(|path| holds(&std::fs::read(path).expect("an input"))).count() > 0);
+    }
 }

@@ -53,17 +53,17 @@ fn tombstone(value: &[u8]) -> Option<Tombstone> {
     })
 }
 
-#[cfg(any(test, fuzzing))]
-pub fn write(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
-    let key_len = u16::try_from(key.len()).expect("a key that bitcask takes");
-    let value_len = u32::try_from(value.len()).expect("a value that bitcask takes");
-    let covered =
-        [&time_s.to_be_bytes()[..], &key_len.to_be_bytes(), &value_len.to_be_bytes(), key, value].concat();
-    [&crc32fast::hash(&covered).to_be_bytes()[..], &covered].concat()
+pub fn header_of(record: &Record<'_>) -> Vec<u8> {
+    let key_len = u16::try_from(record.key.len()).expect("a key that bitcask takes");
+    let value_len = u32::try_from(record.value.len()).expect("a value that bitcask takes");
+    let crc = record.checksum.map_or(0, |checksum| checksum.stored);
+    let (crc, time) = (crc.to_be_bytes(), record.time_s.to_be_bytes());
+    [&crc[..], &time, &key_len.to_be_bytes(), &value_len.to_be_bytes()].concat()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Format;
     use super::*;
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn any_byte_that_is_changed_is_seen() {
-        let bytes = write(7, b"key", b"value");
+        let bytes = Format::Bitcask.write(7, b"key", b"value");
         for at in 0..bytes.len() {
             let mut bytes = bytes.clone();
             *bytes.get_mut(at).expect("it is there") ^= 1;

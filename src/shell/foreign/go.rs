@@ -32,11 +32,12 @@ fn header(bytes: &[u8]) -> Option<(u32, u32, u32)> {
     Some((u32::from_le_bytes(*time), u32::from_le_bytes(*key_len), u32::from_le_bytes(*value_len)))
 }
 
-#[cfg(any(test, fuzzing))]
-pub fn write(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
-    let key_len = u32::try_from(key.len()).expect("a key that logkv-store takes");
-    let value_len = u32::try_from(value.len()).expect("a value that logkv-store takes");
-    [&time_s.to_le_bytes()[..], &key_len.to_le_bytes(), &value_len.to_le_bytes(), key, value].concat()
+pub fn header_of(record: &Record<'_>) -> Vec<u8> {
+    let key_len = u32::try_from(record.key.len()).expect("a key that logkv-store takes");
+    let value_len = u32::try_from(record.value.len()).expect("a value that logkv-store takes");
+    let (time, key_len, value_len) =
+        (record.time_s.to_le_bytes(), key_len.to_le_bytes(), value_len.to_le_bytes());
+    [time, key_len, value_len].concat()
 }
 
 #[cfg(test)]

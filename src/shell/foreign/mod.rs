@@ -73,10 +73,10 @@ impl fmt::Display for Tombstone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoValue => f.write_str("no value"),
-            Self::Plain => f.write_str("bitcask_tombstone"),
-            Self::Before(file) => write!(f, "bitcask_tombstone1: of a file before {file}"),
-            Self::At(file) => write!(f, "bitcask_tombstone2: of file {file}"),
-            Self::Unknown => f.write_str("bitcask_tombstone…"),
+            Self::Plain => f.write_str("tombstone"),
+            Self::Before(file) => write!(f, "tombstone1: before {file}"),
+            Self::At(file) => write!(f, "tombstone2: of file {file}"),
+            Self::Unknown => f.write_str("unknown tombstone"),
         }
     }
 }
@@ -123,6 +123,14 @@ impl Format {
         }
     }
 
+    /// The header of `record`, as its bytes are in the file.
+    pub fn header(self, record: &Record<'_>) -> Vec<u8> {
+        match self {
+            Self::Bitcask => bitcask::header_of(record),
+            Self::LogkvStore => go::header_of(record),
+        }
+    }
+
     /// The number that a data file of this name has in the log of its store; `None` for a name of no such file.
     pub fn number(self, name: &[u8]) -> Option<u64> {
         let (prefix, suffix) = match self {
@@ -150,10 +158,14 @@ impl Format {
     /// The record of these parts, as its store would write it.
     #[cfg(any(test, fuzzing))]
     pub fn write(self, time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Bitcask => bitcask::write(time_s, key, value),
-            Self::LogkvStore => go::write(time_s, key, value),
+        let mut record = Record { time_s, key, value, tombstone: None, len: 0, checksum: None };
+        if self.has_checksums() {
+            let covered =
+                [self.header(&record).get(size_of::<u32>()..).unwrap_or_default(), key, value].concat();
+            let crc = crc32fast::hash(&covered);
+            record.checksum = Some(Checksum { stored: crc, computed: crc });
         }
+        [&self.header(&record), key, value].concat()
     }
 }
 

@@ -32,6 +32,7 @@ fn returns(row: &Row<'_>) {
         let line = written.strip_suffix(b"\n").expect("a row is a line");
         let text = str::from_utf8(line).expect("a row is text");
         assert!(text.chars().all(|c| Visible::is(c) || c == '\t'), "nothing that would drive a terminal");
+        assert!(!format.is_blank(line), "no row is passed over");
         assert_eq!(format.read(line), Ok(vec![row.clone()]), "{}", format.name());
     }
 }
@@ -56,5 +57,14 @@ mod tests {
         fn no_line_whatsoever_makes_a_reader_stumble_and_every_row_comes_back(line in any_line()) {
             holds(&line);
         }
+    }
+
+    #[test]
+    fn no_line_that_the_fuzzer_found_makes_a_reader_stumble() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/import");
+        let files = std::fs::read_dir(dir).expect("a corpus").map(|entry| entry.expect("an entry").path());
+        let files: Vec<_> = files.map(|path| std::fs::read(path).expect("an input")).collect();
+        let lines = files.iter().flat_map(|file| file.split(|&byte| byte == b'\n'));
+        assert!(lines.map(holds).count() > files.len());
     }
 }

@@ -90,6 +90,14 @@ impl Format {
         }
     }
 
+    /// Whether a line has nothing on it. One of blanks alone may be a row with a tab.
+    pub fn is_blank(self, line: &[u8]) -> bool {
+        match self {
+            Self::Tsv => line.is_empty(),
+            Self::Jsonl | Self::Script | Self::Resp => line.iter().all(u8::is_ascii_whitespace),
+        }
+    }
+
     /// The rows of a line, which is not blank; or why it has none.
     pub fn read(self, line: &[u8]) -> Result<Vec<Row<'_>>, String> {
         match self {

@@ -153,3 +153,32 @@ fn write(out: &mut Output, run: &Run, word: &Word, len: u64) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::interrupt::Interrupt;
+    use crate::shell::style::Look;
+    use crate::shell::words::split;
+
+    #[test]
+    fn an_export_that_is_interrupted_leaves_the_file_as_it_was() {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let store = logkv::Store::open(dir.path().join("data")).expect("a store can be made");
+        store.put("a", "1").expect("it can be written to");
+        let path = dir.path().join("rows");
+        std::fs::write(&path, "before").expect("a file can be written");
+        let walk = Walk { glob: None, from: None, to: None, reverse: false, values: true };
+        let interrupt = Interrupt::default();
+        let snapshot = store.snapshot().expect("it can be read");
+        let rows = walk.rows(&snapshot, None, &interrupt).expect("it can be read");
+        let progress = Progress::new("exporting", Look { color: false, ascii: false, width: 80 }, false);
+        let mut run = Run { rows, format: Format::Jsonl, total_len: None, progress, count: 0, damage: None };
+        interrupt.press();
+        let words = split(path.as_os_str().as_encoded_bytes()).expect("a path without blanks");
+        let failure = run.to_file(&words[0]).expect_err("it was pressed");
+        assert!(failure.kind == Kind::Interrupted && failure.message.starts_with("interrupted: nothing was"));
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"before");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("it can be read").count(), 2, "no draft is left");
+    }
+}

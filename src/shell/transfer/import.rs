@@ -123,7 +123,13 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         count => {
             let was = if count == 1 { "was" } else { "were" };
             let rejected = units::count(count, noun(format));
-            Err(Failure::command(format!("{rejected} {was} rejected; the rest went in")))
+            let message = format!("{rejected} {was} rejected; {} went in", units::thousands(sum.count()));
+            let failure = Failure::command(message);
+            Err(if told == Told::Default {
+                failure.hint("--format says what else it may be")
+            } else {
+                failure
+            })
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::files::Files;
-use super::walk::{Found, Walk};
+use super::walk::{Found, Walk, record_len_max};
 use crate::shell::failure::{Failure, plain_words};
 use crate::shell::input::{Input, Readiness};
 use crate::shell::interrupt::Interrupt;
@@ -109,7 +109,7 @@ impl Source for Lines {
             if is_too_long {
                 return Ok(Some(Taken::Rejected(format!("it is longer than {} bytes", self.len_max))));
             }
-            if !self.input.line().iter().all(u8::is_ascii_whitespace) {
+            if !self.format.is_blank(self.input.line()) {
                 break;
             }
         }
@@ -152,10 +152,9 @@ pub struct Records {
 impl Records {
     /// The records of `files`, whose values have at most `value_len_max` bytes.
     pub fn new(files: Files, value_len_max: u64) -> Self {
-        const KEY_AND_HEADER_LEN_MAX: u64 = 65_535 + 64;
         let lens = files.files.iter().filter_map(|(path, _)| path.metadata().ok());
         let total_len = lens.map(|metadata| metadata.len()).sum();
-        let record_len_max = value_len_max.saturating_add(KEY_AND_HEADER_LEN_MAX);
+        let record_len_max = record_len_max(value_len_max);
         Self { files, begun: 0, walk: None, done_len: 0, total_len, record_len_max, at: 0 }
     }
 

@@ -57,9 +57,11 @@ impl Target {
     }
 }
 
-/// What the operating system said: whoever called knows the path, and not by the draft's name.
+/// What the operating system said, without the draft's name: whoever called knows the file by another.
 fn without_path(error: io::Error) -> io::Error {
-    io::Error::from(error.kind())
+    let text = error.to_string();
+    let said = text.split(" at path ").next().unwrap_or_default();
+    io::Error::new(error.kind(), said.to_owned())
 }
 
 impl Write for Target {

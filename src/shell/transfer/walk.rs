@@ -44,6 +44,13 @@ pub struct Bad {
     pub is_rest: bool,
 }
 
+impl Bad {
+    /// Whether it is the start of a record at the end of the file: a write that was cut off.
+    pub fn is_torn(&self) -> bool {
+        self.is_rest && matches!(self.why, Why::Torn(_))
+    }
+}
+
 /// What is wrong with bytes that should be a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -63,10 +70,13 @@ pub enum Why {
 impl fmt::Display for Bad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.why {
-            Why::Torn(needed) => write!(f, "a record here would take {needed} bytes; the file ends before")?,
-            Why::TooLong(needed) => write!(f, "a record of {needed} bytes is longer than one may be here")?,
+            Why::Torn(needed) if self.is_rest => {
+                return write!(f, "it takes {needed} bytes, and the file ends after {}", self.len);
+            }
+            Why::Torn(needed) => write!(f, "it would take {needed} bytes, more than the file has")?,
+            Why::TooLong(needed) => write!(f, "it takes {needed} bytes, more than a record may here")?,
             Why::Checksum { stored, computed } => {
-                write!(f, "the record's checksum is {stored:08x}, its bytes give {computed:08x}")?;
+                write!(f, "its checksum is {stored:08x}, its bytes give {computed:08x}")?;
             }
         }
         match (self.is_rest, self.len) {
@@ -80,6 +90,12 @@ impl fmt::Display for Bad {
 enum Look {
     Sound(usize),
     Bad(Why, u64),
+}
+
+/// The most that a record can take whose key and value can be taken in, in bytes.
+pub fn record_len_max(value_len_max: u64) -> u64 {
+    const KEY_AND_HEADER_LEN_MAX: u64 = 65_535 + 64;
+    value_len_max.saturating_add(KEY_AND_HEADER_LEN_MAX)
 }
 
 impl Walk {
@@ -301,7 +317,7 @@ mod tests {
             let (keys, bad) = walked(format, &file, 1000);
             assert_eq!(keys, [b"a", b"b", b"c", b"d"]);
             let told = format!(
-                "a record of {0} bytes is longer than one may be here; {0} bytes are passed over",
+                "it takes {0} bytes, more than a record may here; {0} bytes are passed over",
                 long.len()
             );
             assert_eq!(bad.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
