@@ -5,11 +5,15 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use logkv::Store;
+use logkv::{ManualClock, Store};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{Map, Random, contents, files, open, program, quick, scratch, segment_path, value};
+use crate::common::{
+    Map, Random, contents, files, open, program, quick, scratch, segment_path, value, wait_until,
+};
+use crate::hooked::{SteadyRandom, hooked};
 use crate::transcript::Transcript;
 
 /// 2026-01-31T05:56:40Z.
@@ -18,7 +22,9 @@ const NOON_S: u32 = 1_769_839_000;
 /// A store `d` with a few keys, some of which no text can hold.
 fn with_store() -> Transcript {
     let transcript = Transcript::new();
-    let store = open(&transcript.path("d"));
+    let clock = Arc::new(ManualClock::at(u64::from(NOON_S) * 1000));
+    let options = quick().clock(clock).file_system(hooked(SteadyRandom::default()));
+    let store = Store::open_with(transcript.path("d"), options).expect("opens");
     for (key, value) in [
         (&b"user:1"[..], &b"Alice Cooper"[..]),
         (b"user:2", b"b\to\nb \"quoted\" \\ "),
@@ -210,6 +216,17 @@ fn directories_of_bitcask_and_logkv_store_are_imported_and_their_damage_is_told(
 }
 
 #[test]
+fn what_bitcask_2_1_0_has_written_is_imported() {
+    let transcript = Transcript::new();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bitcask");
+    let output = transcript.command(&["d", "import", fixture]).output().expect("the program runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let store = open(&transcript.path("d"));
+    let values = ["user:1", "user:2", "user:3"].map(|key| value(&store, key));
+    assert_eq!(values, [Some("Alice Cooper"), None, Some("carol")].map(|value| value.map(str::to_owned)));
+}
+
+#[test]
 fn the_data_files_of_other_stores_are_dumped_in_their_own_terms() {
     let mut transcript = Transcript::new();
     write_bitcask(&transcript.path("riak"));
@@ -250,7 +267,7 @@ pub(crate) fn any_pairs(random: &mut Random, count: u64) -> Map {
         };
         (0..len).map(|_| byte(random)).collect()
     };
-    let mut pair = |random: &mut Random| {
+    let pair = |random: &mut Random| {
         let (key_len, value_len) = (random.below(20) + 1, random.below(60));
         (bytes(random, key_len), bytes(random, value_len))
     };
@@ -315,7 +332,7 @@ fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"a\t1\nb\t2\nno tab\n").expect("the program reads");
     // It waits for more, and before that makes sure of what it has.
-    crate::common::wait_until(|| {
+    wait_until(|| {
         let options = quick().read_only(true);
         Store::open_with(dir.path().join("store"), options).is_ok_and(|store| store.len() == 2)
     });

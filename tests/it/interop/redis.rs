@@ -93,9 +93,8 @@ fn a_redis_holds_every_key_that_was_exported_for_it() {
         store.put(key, value).expect("a put");
     }
     store.close().expect("closes");
-    let exported =
-        program(dir.path()).args(["store", "export", "rows.resp"]).status().expect("the program runs");
-    assert!(exported.success());
+    let exported = program(dir.path()).args(["store", "export", "rows.resp"]).output();
+    assert!(exported.expect("the program runs").status.success());
 
     let redis = Redis::start(dir.path());
     let rows = File::open(dir.path().join("rows.resp")).expect("it was exported");
