@@ -143,6 +143,20 @@ pub enum Error {
         /// What failed.
         cause: String,
     },
+    /// A write was asked of the store by the thread whose transaction is open on it, and would have to wait for its end.
+    #[error("a transaction is open on this store in this thread: write through it")]
+    WithinTransaction,
+    /// A value that was to be added to is no number.
+    #[error("the value is not a whole number from -2^63 to 2^63-1")]
+    NotANumber,
+    /// A sum is no number of 64 bits any more.
+    #[error("{number} and {by} add up to more than 64 bits hold")]
+    NumberOverflow {
+        /// The value.
+        number: i64,
+        /// What was to be added.
+        by: i64,
+    },
     /// There is no such segment.
     #[error("there is no segment {segment}")]
     NoSuchSegment {
@@ -319,6 +333,9 @@ mod tests {
             Error::Closed,
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
             Error::NotWritten { cause: text("cannot write 000003.seg") },
+            Error::WithinTransaction,
+            Error::NotANumber,
+            Error::NumberOverflow { number: 7, by: i64::MAX },
             Error::NoSuchSegment { segment },
             Error::NotCompactable { segment, reason: "it is the log's end; `rotate` seals it" },
             Error::OutcomeUnknown { cause: text("cannot fsync 000003.seg") },
@@ -342,14 +359,15 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 21,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 21,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 21,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 24,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 24,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 24,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                21
+                24
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 21,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 21,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 24,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 24,
+            Error::WithinTransaction | Error::NotANumber | Error::NumberOverflow { .. } => 24,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 9,

@@ -60,11 +60,11 @@
 mod engine;
 mod error;
 
-pub use engine::batch::{Batch, Op};
+pub use engine::batch::{Batch, Expiry, Op};
 pub use engine::clock::{Clock, ManualClock, SystemClock};
 pub use engine::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
-    CompactionStage, Decided, Decision, Dropped, Kept, RunReport, Tallies, Tally,
+    CompactionStage, Decided, Decision, Dropped, Kept, LeftAlone, RunReport, Tallies, Tally,
 };
 pub use engine::judge::TornTail;
 pub use engine::location::{Location, SegmentId, Seqno};
@@ -80,7 +80,8 @@ pub use engine::recovery::{FoundDamage, OpenReport};
 pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
 pub use engine::snapshot::Snapshot;
 pub use engine::stats::{SegmentState, SegmentStats, Stats};
-pub use engine::store::{Pending, Store};
+pub use engine::store::transaction::{Transaction, TransactionScan};
+pub use engine::store::{Pending, PutOptions, Store};
 pub use engine::value::Value;
 pub use engine::visible::Visible;
 pub use error::{Damage, Error, Result};

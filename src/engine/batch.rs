@@ -1,4 +1,6 @@
-//! Layer 1: writes that happen together.
+//! Layer 0: writes that happen together, and when what they put expires.
+
+use std::time::Duration;
 
 /// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies all at once or not at
 /// all, also across a crash. The last operation on a key wins.
@@ -23,7 +25,47 @@ struct Span {
     at: usize,
     key_len: usize,
     /// `None`: a delete.
-    value_len: Option<usize>,
+    put: Option<PutSpan>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PutSpan {
+    value_len: usize,
+    expiry: Option<Expiry>,
+}
+
+/// When a key expires: from then on it is not there.
+///
+/// ```
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = logkv::Store::open(dir.path())?;
+/// use logkv::{Batch, Expiry};
+/// let mut batch = Batch::new();
+/// batch.put_expiring("session:7", "alice", Expiry::In(Duration::from_secs(600)));
+/// batch.put_expiring("offer", "half price", Expiry::At(4_102_444_800_000));
+/// store.write(&batch)?;
+/// assert!(store.contains("offer")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// So long after the write, by the store's clock. Whole milliseconds count.
+    In(Duration),
+    /// At this time, in milliseconds since 1970.
+    At(u64),
+}
+
+impl Expiry {
+    /// The time it means to a write at `now_ms`, in milliseconds since 1970.
+    pub(crate) fn at_ms(self, now_ms: u64) -> u64 {
+        match self {
+            Self::In(duration) => {
+                now_ms.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+            }
+            Self::At(at_ms) => at_ms,
+        }
+    }
 }
 
 /// One operation of a batch.
@@ -35,6 +77,8 @@ pub enum Op<'a> {
         key: &'a [u8],
         /// The value.
         value: &'a [u8],
+        /// When it expires; `None` means never.
+        expiry: Option<Expiry>,
     },
     /// Removes `key`.
     Delete {
@@ -62,18 +106,30 @@ impl Batch {
 
     /// Adds "set `key` to `value`". Both are copied. Lengths are checked when the batch is written.
     pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
-        self.add(key.as_ref(), Some(value.as_ref()))
+        self.add(key.as_ref(), value.as_ref(), Some(None))
+    }
+
+    /// Adds "set `key` to `value`, until `expiry`".
+    pub fn put_expiring(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        expiry: Expiry,
+    ) -> &mut Self {
+        self.add(key.as_ref(), value.as_ref(), Some(Some(expiry)))
     }
 
     /// Adds "remove `key`". Removing a key that is not there is no error, and writes nothing.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
-        self.add(key.as_ref(), None)
+        self.add(key.as_ref(), &[], None)
     }
 
-    fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> &mut Self {
-        self.ops.push(Span { at: self.bytes.len(), key_len: key.len(), value_len: value.map(<[u8]>::len) });
+    /// `put`: `None` for a delete, else the put's expiry.
+    fn add(&mut self, key: &[u8], value: &[u8], put: Option<Option<Expiry>>) -> &mut Self {
+        let put = put.map(|expiry| PutSpan { value_len: value.len(), expiry });
+        self.ops.push(Span { at: self.bytes.len(), key_len: key.len(), put });
         self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.bytes.extend_from_slice(value);
         self
     }
 
@@ -99,7 +155,11 @@ impl Batch {
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Op<'_>> + ExactSizeIterator + Clone {
         self.ops.iter().map(|span| {
             let (key, rest) = self.bytes[span.at..].split_at(span.key_len);
-            span.value_len.map_or(Op::Delete { key }, |len| Op::Put { key, value: &rest[..len] })
+            span.put.map_or(Op::Delete { key }, |PutSpan { value_len, expiry }| Op::Put {
+                key,
+                value: &rest[..value_len],
+                expiry,
+            })
         })
     }
 }
@@ -111,11 +171,13 @@ mod tests {
     #[test]
     fn a_batch_gives_back_its_operations_in_order() {
         let mut batch = Batch::new();
-        batch.put("a", "1").delete("b").put("", "");
+        let expiry = Expiry::At(7);
+        batch.put("a", "1").delete("b").put_expiring("", "", expiry);
         let ops: Vec<_> = batch.iter().collect();
+        let put = |key, value, expiry| Op::Put { key, value, expiry };
         assert_eq!(
             ops,
-            [Op::Put { key: b"a", value: b"1" }, Op::Delete { key: b"b" }, Op::Put { key: b"", value: b"" }]
+            [put(&b"a"[..], &b"1"[..], None), Op::Delete { key: b"b" }, put(b"", b"", Some(expiry))]
         );
         batch.clear();
         assert!(batch.is_empty());

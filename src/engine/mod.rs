@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 0 | `location`, `clock`, `batch`, `sync`, `visible`, `plant` | numbers, time, operations; where threads meet; text for terminals; mistakes made for tests |
 //! | 1 | `crate::error`, `wake` | what can go wrong, in sentences; how a thread is woken |
-//! | 2 | `format`, `fs` | bytes and values; the operating system |
+//! | 2 | `format`, `fs`, `gate` | bytes and values; the operating system; who may write while a transaction lasts |
 //! | 3 | `options`, `value`, `keydir`, `filter` | choices; bytes and what keeps them alive; the index; what cannot be there |
 //! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
@@ -39,15 +39,16 @@
 //! `recovery::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
 //!
 //! # Lock order
-//! 1. `compaction::Compactor::busy` or `checkpoint::Checkpointer::last`: one compaction, one writer of KEYDIR;
-//! 2. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing, the new MANIFEST of a compaction and some
+//! 1. `gate::Gate`: shared while a write is appended, alone while a transaction lasts;
+//! 2. `compaction::Compactor::busy` or `checkpoint::Checkpointer::last`: one compaction, one writer of KEYDIR;
+//! 3. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing, the new MANIFEST of a compaction and some
 //!    slots at a time; not held during a shared sync;
-//! 3. a shard's place in KEYDIR (`keydir::shard`, `settling`): held while it is made anew from the segments;
-//! 4. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
-//! 5. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
+//! 4. a shard's place in KEYDIR (`keydir::shard`, `settling`): held while it is made anew from the segments;
+//! 5. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
+//! 6. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
 //!
-//! `wake`'s lock and `Compactor::runs_in` stand alone. Readers take rank 5 only (and 3, once, where KEYDIR is damaged), and
-//! scans rank 4.
+//! `wake`'s lock and `Compactor::runs_in` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
+//! scans rank 5. A compaction passes no gate: it changes where records are, not what they are.
 
 pub(crate) mod background;
 pub(crate) mod batch;
@@ -58,6 +59,7 @@ pub(crate) mod compaction;
 pub(crate) mod filter;
 pub(crate) mod format;
 pub(crate) mod fs;
+pub(crate) mod gate;
 pub(crate) mod inspect;
 pub(crate) mod judge;
 pub(crate) mod keydir;

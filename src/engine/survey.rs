@@ -61,7 +61,11 @@ pub(crate) fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>
         }
         PathKind::Directory => {}
     }
-    let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
+    let opened = match options.trust {
+        true => file_system.open_trusted_directory(path),
+        false => file_system.open_directory(path),
+    };
+    let directory = opened.map_err(Error::io("open", path))?;
     // Asked of the open directory: what has this name may have become another one meanwhile.
     match directory.distrust().map_err(Error::io("open", path))? {
         Some(reason) if !options.trust => Err(Error::Untrusted { path: path.to_owned(), reason }),
@@ -90,14 +94,16 @@ impl Survey {
             read_with: ReadWith::Pread,
             wake: Arc::default(),
         });
-        let manifest = match manifest {
-            // Nothing says what is there, and that is not the same as nothing being there.
-            Err(error) if present.is_empty() && is_unreadable(&error) => return Err(error),
-            manifest => manifest,
-        };
         let known: Vec<Known> = match &manifest {
             Ok(manifest) => listed(manifest),
             Err(_) => by_headers(&*directory, &present),
+        };
+        let manifest = match manifest {
+            // Who may not read it is not to go by what the segments say without it.
+            Err(error) if is_denied(&error) => return Err(error),
+            // Nothing says what is there, and that is not the same as nothing being there.
+            Err(error) if known.is_empty() && is_unreadable(&error) => return Err(error),
+            manifest => manifest,
         };
         let present: HashSet<SegmentId> = present.into_iter().collect();
         let missing = known.iter().map(|known| known.id).filter(|id| !present.contains(id)).collect();
@@ -324,6 +330,11 @@ fn listed(manifest: &Manifest) -> Vec<Known> {
 /// Whether a file is there and could not be read.
 fn is_unreadable(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound)
+}
+
+/// Whether a file is there and is not to be read.
+fn is_denied(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
 }
 
 /// Whether segments are there, and each that says whose it is names another store than `manifest` does.

@@ -110,6 +110,10 @@ mod instrumented {
             Ok(self.0.read())
         }
 
+        pub(crate) fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
+            self.0.try_read().ok_or(TryLockError::WouldBlock)
+        }
+
         pub(crate) fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
             Ok(self.0.write())
         }

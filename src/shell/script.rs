@@ -303,7 +303,7 @@ mod tests {
                 let call = parse_line(format!("put {line}").as_bytes()).expect("it is understood");
                 let call = call.expect("there are words");
                 let pairs = batch.iter().flat_map(|op| match op {
-                    Op::Put { key, value } => [key, value],
+                    Op::Put { key, value, .. } => [key, value],
                     Op::Delete { .. } => unreachable!("pairs are put"),
                 });
                 prop_assert!(pairs.eq(call.args.iter().map(|word| word.bytes.as_slice())));

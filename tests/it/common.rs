@@ -1,6 +1,7 @@
 //! What the rooms share: stores in temporary directories, and their files.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
@@ -173,7 +174,12 @@ pub(crate) fn binary() -> PathBuf {
 
 /// The program, in `dir`, in a world without settings of its user.
 pub(crate) fn program(dir: &Path) -> Command {
-    let mut command = Command::new(binary());
+    program_of_system(binary(), dir)
+}
+
+/// The program at `path`, which may run ours, in such a world.
+pub(crate) fn program_of_system(path: impl AsRef<OsStr>, dir: &Path) -> Command {
+    let mut command = Command::new(path);
     command.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
     command
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
-use crate::common::{binary, files, open, program, scratch, segment_path, skipped, value};
+use crate::common::{binary, files, open, program, program_of_system, scratch, segment_path, skipped, value};
 
 /// What a program said, and its exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,9 +44,9 @@ fn logkv(dir: &Path, args: &[&str], input: &[u8]) -> Said {
 
 /// `logkv` in `dir`, under a limit that the shell's `ulimit` sets.
 fn limited(dir: &Path, limit: &str, args: &[&str], input: &[u8]) -> Said {
-    let mut command = Command::new("sh");
+    let mut command = program_of_system("sh", dir);
     let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
-    command.args(["-c", &script]).arg(binary()).args(args).current_dir(dir);
+    command.args(["-c", &script]).arg(binary()).args(args);
     run(command, input)
 }
 
@@ -195,9 +195,9 @@ fn a_directory_that_may_not_be_written_to_is_read_only() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o555)).expect("permissions");
     let before = files(&path);
     let as_somebody = |args: &[&str]| {
-        let mut command = Command::new("setpriv");
+        let mut command = program_of_system("setpriv", dir.path());
         command.args(["--reuid", "12345", "--regid", "12345", "--clear-groups", "./logkv"]);
-        command.args(args).current_dir(dir.path());
+        command.args(args);
         run(command, b"")
     };
     let refused =

@@ -46,6 +46,8 @@ mod simulated;
 mod store;
 mod structure;
 mod terminal;
+mod transactions;
 mod transcript;
+mod unreadable;
 mod untrusted;
 mod verify;

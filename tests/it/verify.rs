@@ -10,6 +10,7 @@ use logkv::verify::{self, Fault, Finding, Severity, VerifyEvent, VerifyReport};
 use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, Sync};
 use tempfile::TempDir;
 
+use crate::any_bytes::properties::seal;
 use crate::common::{
     copy_of, files, hint_path, open, quick, rewrite_manifest, scratch, segment_path, small_store,
     unclosed_store,
@@ -21,8 +22,16 @@ pub(crate) fn verified(dir: &Path) -> (VerifyReport, Vec<Finding>) {
 }
 
 fn verified_some(dir: &Path, segments: &[SegmentId]) -> logkv::Result<(VerifyReport, Vec<Finding>)> {
+    verified_by(dir, &quick(), segments)
+}
+
+pub(crate) fn verified_by(
+    dir: &Path,
+    options: &Options,
+    segments: &[SegmentId],
+) -> logkv::Result<(VerifyReport, Vec<Finding>)> {
     let mut findings = Vec::new();
-    let report = verify::store(dir, &quick(), segments, &mut |event| {
+    let report = verify::store(dir, options, segments, &mut |event| {
         if let VerifyEvent::Found(finding) = event {
             findings.push(finding.clone());
         }
@@ -32,7 +41,7 @@ fn verified_some(dir: &Path, segments: &[SegmentId]) -> logkv::Result<(VerifyRep
 }
 
 /// A small store with hints and KEYDIR.
-fn indexed_store() -> TempDir {
+pub(crate) fn indexed_store() -> TempDir {
     let dir = small_store();
     let store = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
     store.close().expect("closes");
@@ -244,6 +253,15 @@ fn segments_can_be_verified_by_name_and_a_verification_broken_off() {
     assert!(report.expect("it can be looked at").is_cancelled);
 }
 
+/// Says at its end that it is over.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
     let dir = scratch();
@@ -258,15 +276,28 @@ fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
                 store.put((n % 50).to_be_bytes(), [7; 60]).expect("a put");
             }
         });
+        // Also when an assertion fails: the scope waits for the writer.
+        let _ending = Ending(&is_over);
         for _ in 0..100 {
             let (report, findings) = verified(dir.path());
             let wrong: Vec<_> =
                 findings.iter().filter(|found| found.fault.severity() > Severity::Note).collect();
             assert!(wrong.is_empty() && report.is_intact(), "{wrong:?}");
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     store.close().expect("closes");
     open(dir.path()).close().expect("closes");
     assert!(verified(dir.path()).0.is_intact());
+}
+
+#[test]
+fn a_keydir_that_places_a_segment_outside_the_address_space_is_stale_and_takes_no_memory_for_it() {
+    /// Of the first row, behind the header: see the drawing of KEYDIR.
+    const FIRST_PAGE_AT: usize = 64 + 16;
+    let hurt = with(&indexed_store(), "KEYDIR", |bytes| {
+        bytes[FIRST_PAGE_AT..FIRST_PAGE_AT + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        seal::keydir(bytes);
+    });
+    let (_, findings) = verified(hurt.path());
+    assert!(matches!(findings[..], [Finding { fault: Fault::Stale, .. }]), "{findings:?}");
 }

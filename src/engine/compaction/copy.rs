@@ -93,6 +93,7 @@ impl<'a> Copy<'a> {
                 lag: record.header.lag,
                 kind: Kind::Delete,
                 more: false,
+                expires_ms: None,
                 key: record.key(),
                 value: &[],
             }),

@@ -40,7 +40,7 @@ pub struct Commit {
     pub last: Seqno,
     /// Where the last one stands.
     pub location: Location,
-    /// How many of the batch's deletes met a key that was there.
+    /// How many of the batch's deletes met a key that was there, and had not expired.
     pub deleted: usize,
 }
 
@@ -78,8 +78,9 @@ pub(crate) struct Moment {
 }
 
 /// Under which condition a write of one key is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Condition {
+    #[default]
     None,
     Absent,
     Present,
@@ -232,6 +233,20 @@ impl Log {
         }
         match self.settings.sync {
             Sync::Always => self.make_durable(writer, ticket.waits_for),
+            Sync::Every(_) | Sync::Never | Sync::Buffered(_) => Ok(()),
+        }
+    }
+
+    /// Lets readers see everything appended so far, having made it as durable as the policy promises.
+    ///
+    /// # Errors
+    /// As [`Log::sync`].
+    pub(crate) fn catch_up(&self) -> Result<()> {
+        let mut writer = self.writable()?;
+        self.hand_over(&mut writer)?;
+        let target = writer.appended;
+        match self.settings.sync {
+            Sync::Always => self.make_durable(writer, target),
             Sync::Every(_) | Sync::Never | Sync::Buffered(_) => Ok(()),
         }
     }

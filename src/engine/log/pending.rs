@@ -22,8 +22,8 @@ pub(super) struct Appended {
 impl Appended {
     /// What a later record of the same key replaces: this one, if it is a put.
     pub(super) fn as_replaced(&self) -> Option<Replaced> {
-        let Unpublished { address, len, kind, .. } = self.record;
-        (kind == Kind::Put).then_some(Replaced { address, len })
+        let Unpublished { address, len, kind, expires_ms, .. } = self.record;
+        (kind == Kind::Put).then_some(Replaced { address, len, expires_ms })
     }
 }
 
@@ -76,7 +76,7 @@ impl Pending {
             if let Some(replaced) = &mut appended.record.replaced
                 && let Some(place) = places.get(&replaced.address)
             {
-                appended.record.replaced = place.map(|address| Replaced { address, len: replaced.len });
+                appended.record.replaced = place.map(|address| Replaced { address, ..*replaced });
             }
         }
     }
@@ -123,7 +123,8 @@ mod tests {
     use super::*;
 
     fn record(hash: u64, address: u64) -> Unpublished {
-        Unpublished { hash, address: Address(address), len: 40, kind: Kind::Put, more: false, replaced: None }
+        let (address, kind) = (Address(address), Kind::Put);
+        Unpublished { hash, address, len: 40, kind, expires_ms: None, more: false, replaced: None }
     }
 
     fn addresses(pending: &Pending, hash: u64) -> Vec<u64> {

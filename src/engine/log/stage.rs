@@ -20,14 +20,14 @@ impl Log {
             if key_len == 0 || key_len > KEY_LEN_MAX {
                 return Err(Error::KeyLength { len: key_len });
             }
-            let value_len = match op {
-                Op::Put { value, .. } => value.len(),
-                Op::Delete { .. } => 0,
+            let (value_len, expires) = match op {
+                Op::Put { value, expiry, .. } => (value.len(), expiry.is_some()),
+                Op::Delete { .. } => (0, false),
             };
             if value_len as u64 > self.settings.value_len_max {
                 return Err(Error::ValueLength { len: value_len, limit: self.settings.value_len_max });
             }
-            len = len.saturating_add(record::encoded_len(key_len, value_len));
+            len = len.saturating_add(record::encoded_len(key_len, value_len, expires));
         }
         let limit = SEGMENT_LEN_MAX_BOUNDS.1 - HEADER_LEN as u64;
         if len > limit { Err(Error::BatchLength { len, limit }) } else { Ok(len) }
@@ -48,7 +48,7 @@ impl Log {
         // What is pending goes first: it is newer than anything readers see.
         let pending = writer.pending_record(self.state.hash(op.key()), op.key())?;
         let is_there = match pending.filter(|_| !planted(Plant::ConditionIgnoresPending)) {
-            Some(pending) => pending.is_some(),
+            Some(pending) => pending.is_some_and(|put| !self.state.is_past(put.expires_ms)),
             None => self.state.find(op.key())?.is_some(),
         };
         Ok(is_there == wanted)
@@ -97,7 +97,9 @@ impl Log {
             ends_its_batch = index + 1 == op_count;
             let (last, location) = self.stage_op(writer, op, replaced, time_ms, !ends_its_batch)?;
             let (first, deleted) = commit.map_or((last, 0), |commit| (commit.first, commit.deleted));
-            commit = Some(Commit { first, last, location, deleted: deleted + usize::from(deletes) });
+            let was_there = replaced.is_some_and(|put| !self.state.is_past(put.expires_ms));
+            let deleted = deleted + usize::from(deletes && was_there);
+            commit = Some(Commit { first, last, location, deleted });
         }
         // Deletes of missing keys at the batch's end wrote nothing: its last record does not know that it is.
         if let (Some(commit), Some(active), false) =
@@ -117,15 +119,16 @@ impl Log {
         time_ms: u64,
         more: bool,
     ) -> Result<(Seqno, Location)> {
-        let (kind, key, value) = match op {
-            Op::Put { key, value } => (Kind::Put, key, value),
-            Op::Delete { key } => (Kind::Delete, key, &[][..]),
+        let (kind, key, value, expiry) = match op {
+            Op::Put { key, value, expiry } => (Kind::Put, key, value, expiry),
+            Op::Delete { key } => (Kind::Delete, key, &[][..], None),
         };
+        let expires_ms = expiry.map(|expiry| expiry.at_ms(self.state.now_ms()));
         let Some(active) = &mut writer.active else { return Err(Error::Closed) };
         let seq = writer.appended.plus(1);
         let durable = if planted(Plant::LagTooSmall) { writer.appended } else { writer.durable };
         let lag = seq.0.saturating_sub(durable.0).min(LAG_UNKNOWN.into()) as u16;
-        let at = active.segment.stage(&NewRecord { seq, time_ms, lag, kind, more, key, value });
+        let at = active.segment.stage(&NewRecord { seq, time_ms, lag, kind, more, expires_ms, key, value });
         let len = active.segment.len() - at;
         let segment = &active.segment.segment;
         let record = Unpublished {
@@ -133,6 +136,7 @@ impl Log {
             address: address_of(segment, at),
             len,
             kind,
+            expires_ms,
             more,
             replaced,
         };

@@ -137,7 +137,7 @@ impl Writer {
     pub(super) fn pending_record(&self, hash: u64, key: &[u8]) -> Result<Option<Option<Replaced>>> {
         let Some(active) = &self.active else { return Ok(None) };
         for appended in self.pending.with_hash(hash) {
-            if active.segment.len_if_key(appended.at, key)?.is_some() {
+            if active.segment.is_of_key(appended.at, key)? {
                 return Ok(Some(appended.as_replaced()));
             }
         }

@@ -106,7 +106,8 @@ impl Source {
             if let Some(row) = self.next_row(end) {
                 return Some(self.segment.read(row.at).map(|record| {
                     let key = record.key();
-                    let is_passed = frozen.state.has_expired(&record) && !planted(Plant::ScanShowsExpired);
+                    let is_passed =
+                        frozen.state.is_past(record.expires_ms) && !planted(Plant::ScanShowsExpired);
                     (key, if is_passed { Head::Passed } else { Head::Live(record) })
                 }));
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Segment, Source};
 use crate::engine::format::record::{Frame, RecordHeader};
-use crate::engine::fs::{Mapping, read_exact_at};
+use crate::engine::fs::{Mapping, read_vec_at};
 use crate::engine::location::Location;
 use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::value::Value;
@@ -53,13 +53,13 @@ impl Segment {
         }
     }
 
-    /// The length of the record at `at`, if it is one of `key`, which has its hash as far as the index knows: for the writer,
-    /// who need not look at the value. The record's key is compared, its body is not checked; but where the key is another
+    /// The outline of the record at `at`, if it is one of `key`, which has its hash as far as the index knows: for the
+    /// writer, who need not look at the value. The record's key is compared, its body is not checked; but where the key is another
     /// one because the record is damaged, it is one of `key`: nobody else will ever replace it.
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn len_if_key(&self, at: u64, key: &[u8]) -> Result<Option<u64>> {
+    pub(crate) fn outline_if_key(&self, at: u64, key: &[u8]) -> Result<Option<Outline>> {
         let context = self.layout.records;
         let wanted = u64::from(context.header_len).saturating_add(8).saturating_add(key.len() as u64);
         let bytes = self.bytes(at, wanted)?;
@@ -69,7 +69,8 @@ impl Segment {
             return Ok(None);
         }
         // With a damaged header the key is overwritten all the same; only how much died is not known.
-        Ok(Some(context.check_header(at, &bytes).map_or(0, |_| frame.len)))
+        let outline = |_| Outline { len: frame.len, expires_ms: frame.expires_ms(&bytes) };
+        Ok(Some(context.check_header(at, &bytes).map_or(Outline::default(), outline)))
     }
 
     /// The length of the record at `at`; 0 when its header is damaged.
@@ -127,26 +128,22 @@ impl Segment {
                 Ok(Cow::Borrowed(mapping.bytes(at as usize..end as usize).unwrap_or_default()))
             }
             Source::File(file) => {
-                let mut buffer = vec![0; end.saturating_sub(at) as usize];
-                read_exact_at(&**file, &mut buffer, at).map_err(|error| self.read_error(error))?;
-                Ok(Cow::Owned(buffer))
+                let read = read_vec_at(&**file, at, end.saturating_sub(at));
+                Ok(Cow::Owned(read.map_err(|error| self.read_error(error))?))
             }
         }
     }
 
-    /// The bytes of the record at `at`, as long as its header says, which is not checked where nothing has to be
-    /// allocated for it.
+    /// The bytes of the record at `at`, as long as its header says. That of a record of more than [`READ_LEN`] has to prove
+    /// itself first: its length decides what is allocated where nothing is mapped, and where it is mapped the same holds, so
+    /// that a record can be read with both or with neither.
     fn raw(&self, at: u64) -> Result<Raw<'_>> {
         let context = self.layout.records;
         let room = self.len().saturating_sub(at);
-        let mut bytes = match &self.source {
-            Source::Mapped(_) => self.bytes(at, room)?,
-            Source::File(_) => self.bytes(at, room.min(READ_LEN))?,
-        };
+        let mut bytes = self.bytes(at, room.min(READ_LEN))?;
         let header = RecordHeader::peek(&bytes);
         let frame = header.frame(context.header_len);
         if frame.len > bytes.len() as u64 {
-            // The length decides what is allocated, or is the damage: now the header has to prove itself.
             context.check_header(at, &bytes).map_err(|damage| self.damaged(at, damage))?;
             if frame.len > room {
                 return Err(self.damaged(at, Damage::Truncated { wants: frame.len, has: room }));
@@ -168,10 +165,19 @@ impl Segment {
         let expires_ms = frame.expires_ms(&bytes);
         let source = match (&self.source, bytes) {
             (Source::Mapped(mapping), Cow::Borrowed(_)) => RecordBytes::Mapped(mapping.clone(), at as usize),
-            (_, bytes) => RecordBytes::Owned(bytes.into()),
+            (_, bytes) => RecordBytes::Owned(Arc::new(bytes.into_owned())),
         };
         Record { location: self.location(at), header, frame, expires_ms, source }
     }
+}
+
+/// What a writer wants to know of a record that a new one replaces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outline {
+    /// Its length in bytes; 0 when its header is damaged.
+    pub(crate) len: u64,
+    /// When it expires, in milliseconds since 1970.
+    pub(crate) expires_ms: Option<u64>,
 }
 
 /// A record's bytes, found but not checked.
@@ -200,7 +206,7 @@ pub(crate) struct Record {
 enum RecordBytes {
     /// The mapping, and where in it the record starts.
     Mapped(Mapping, usize),
-    Owned(Arc<[u8]>),
+    Owned(Arc<Vec<u8>>),
 }
 
 impl Record {

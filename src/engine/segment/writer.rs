@@ -117,17 +117,17 @@ impl SegmentWriter {
         self.buffer.truncate(at.saturating_sub(self.written) as usize);
     }
 
-    /// The length of the record at `at`, in the file or staged, if it is one of `key`.
+    /// Whether the record at `at`, in the file or staged, is one of `key`.
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn len_if_key(&self, at: u64, key: &[u8]) -> Result<Option<u64>> {
+    pub(crate) fn is_of_key(&self, at: u64, key: &[u8]) -> Result<bool> {
         let Some(start) = at.checked_sub(self.written) else {
-            return self.segment.len_if_key(at, key);
+            return Ok(self.segment.outline_if_key(at, key)?.is_some());
         };
         let bytes = &self.buffer[start as usize..];
         let frame: Frame = RecordHeader::peek(bytes).frame(self.segment.layout.records.header_len);
-        Ok((frame.key(bytes) == key).then_some(frame.len))
+        Ok(frame.key(bytes) == key)
     }
 
     /// Puts what is staged into the file, where readers can see it.

@@ -45,7 +45,7 @@ impl Frozen {
             false => self.index.candidates(hash)?,
         };
         let found = self.set.find(&candidates, key).unwrap_or(Ok(None))?;
-        Ok(found.filter(|record| !self.state.has_expired(record)))
+        Ok(found.filter(|record| !self.state.is_past(record.expires_ms)))
     }
 
     /// Where the newest records of keys with this hash stood.

@@ -11,10 +11,10 @@ use std::sync::atomic::Ordering;
 
 use super::clock::Clock;
 use super::format::record::Kind;
-use super::keydir::{Address, Keydir, shard_of};
+use super::keydir::{Address, Candidates, Keydir, shard_of};
 use super::location::SegmentId;
 use super::plant::{Plant, planted};
-use super::segment::{Home, Record, Segment};
+use super::segment::{Home, Outline, Record, Segment};
 use super::sync::{ArcSwap, AtomicBool, AtomicU64, thread};
 use crate::error::Result;
 pub(crate) use frozen::Frozen;
@@ -27,6 +27,8 @@ pub(crate) struct Replaced {
     pub(crate) address: Address,
     /// Bytes that die with it.
     pub(crate) len: u64,
+    /// When it expires, if it has not already, in milliseconds since 1970.
+    pub(crate) expires_ms: Option<u64>,
 }
 
 /// A record in the log that readers do not see yet.
@@ -36,6 +38,7 @@ pub(crate) struct Unpublished {
     pub(crate) address: Address,
     pub(crate) len: u64,
     pub(crate) kind: Kind,
+    pub(crate) expires_ms: Option<u64>,
     /// Whether the batch goes on in the next one.
     pub(crate) more: bool,
     /// What it replaces when it is published, everything before it having been published.
@@ -129,6 +132,26 @@ impl State {
         }
     }
 
+    /// As [`State::find`] of each key. What the keys need is fetched step by step for many of them at once, so that the
+    /// processor waits for memory once a step and not once a key.
+    pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>]) -> Vec<Result<Option<Record>>> {
+        /// Enough to keep a processor's fetches busy, few enough that what they brought is still in its caches.
+        const AT_ONCE: usize = 64;
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(AT_ONCE) {
+            let set = self.set.load();
+            let hashes: Vec<_> = keys.iter().map(|key| self.hash(key.as_ref())).collect();
+            // What cannot be looked into here is an error below.
+            hashes.iter().for_each(|&hash| drop(self.keydir.warm(hash)));
+            let candidates: Vec<_> = hashes.iter().map(|&hash| self.keydir.candidates(hash)).collect();
+            for address in candidates.iter().flatten().flat_map(Candidates::iter) {
+                set.warm(address);
+            }
+            found.extend(keys.iter().map(|key| self.find(key.as_ref())));
+        }
+        found
+    }
+
     /// As [`State::find`], and perhaps of a batch that is half published.
     fn find_now(&self, key: &[u8]) -> Result<Option<Record>> {
         let hash = self.hash(key);
@@ -138,7 +161,7 @@ impl State {
         loop {
             let candidates = self.keydir.candidates(hash)?;
             if let Some(found) = set.find(&candidates, key) {
-                return found.map(|record| record.filter(|record| !self.has_expired(record)));
+                return found.map(|record| record.filter(|record| !self.is_past(record.expires_ms)));
             }
             let newer = self.set.load();
             if Arc::ptr_eq(&set, &newer) {
@@ -155,8 +178,9 @@ impl State {
         if planted(Plant::ClockGoesBack) { now_ms } else { now_ms.max(latest_ms) }
     }
 
-    pub(crate) fn has_expired(&self, record: &Record) -> bool {
-        record.expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms())
+    /// Whether the time that a record may have as its end has come.
+    pub(crate) fn is_past(&self, expires_ms: Option<u64>) -> bool {
+        expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms())
     }
 
     /// The record that the keydir points to for `key`, expired or not, for a writer to replace; its body is not
@@ -169,9 +193,9 @@ impl State {
         let set = self.set.load();
         for address in candidates.iter() {
             if let Some((segment, at)) = set.locate(address)
-                && let Some(len) = segment.len_if_key(at, key)?
+                && let Some(Outline { len, expires_ms }) = segment.outline_if_key(at, key)?
             {
-                return Ok(Some(Replaced { address, len }));
+                return Ok(Some(Replaced { address, len, expires_ms }));
             }
         }
         Ok(None)
@@ -188,7 +212,7 @@ impl State {
     /// Lets readers see `record`. In log order, by the only writer; it cannot fail.
     pub(crate) fn publish(&self, record: &Unpublished) {
         let set = self.set.load();
-        let Unpublished { hash, address, len, kind, more: _, replaced } = *record;
+        let Unpublished { hash, address, len, kind, replaced, .. } = *record;
         if let Some((segment, _)) = set.locate(address) {
             segment.usage.add_record();
             match kind {

@@ -165,6 +165,14 @@ impl SegmentSet {
         (at < segment.limit()).then_some((segment, at))
     }
 
+    /// Has the first bytes of the record at `address` fetched.
+    pub(crate) fn warm(&self, address: Address) {
+        if let Some((segment, at)) = self.locate(address) {
+            // How long it is stands in what is fetched.
+            segment.warm(at, u64::MAX);
+        }
+    }
+
     /// The record of `key` among `candidates`, checked, or the error of reading it; `None` when a candidate's segment is
     /// not in this set, and the record may be there.
     pub(crate) fn find(&self, candidates: &Candidates, key: &[u8]) -> Option<Result<Option<Record>>> {

@@ -1,22 +1,26 @@
 //! Layer 9: [`Store`], the front door: which parts a call goes through, in which order.
 
 mod ordered;
+pub(crate) mod transaction;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::background::Background;
-use super::batch::{Batch, Op};
+use super::batch::{Batch, Expiry, Op};
 use super::checkpoint::{Checkpointer, Occasion};
 use super::compaction::Compactor;
 use super::fs::Directory;
+use super::gate::Gate;
 use super::inspect::{self, Inspection};
 use super::location::{SegmentId, Seqno};
 use super::log::{Commit, Condition, Log, Ticket, Urgency};
 use super::options::{Options, Sync};
 use super::recovery::{self, OpenReport};
 use super::scan::Entry;
+use super::segment::Record;
 use super::state::State;
 use super::syncer::Syncer;
 use super::value::Value;
@@ -51,6 +55,8 @@ struct Shared {
     background: Option<Background>,
     compactor: Arc<Compactor>,
     checkpointer: Option<Arc<Checkpointer>>,
+    /// What every write passes on its way into the log.
+    gate: Gate,
     /// `None` when the store was opened read-only.
     log: Option<Arc<Log>>,
     report: OpenReport,
@@ -92,6 +98,48 @@ impl Drop for Shared {
 pub struct Pending {
     log: Arc<Log>,
     ticket: Ticket,
+}
+
+/// How a put is done: until when, and if what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    expiry: Option<Expiry>,
+    condition: Condition,
+}
+
+impl PutOptions {
+    /// For ever, and whatever there is.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The key expires then; `None`: never.
+    #[must_use]
+    pub fn expiry(mut self, expiry: Option<Expiry>) -> Self {
+        self.expiry = expiry;
+        self
+    }
+
+    /// The key expires so long after the write.
+    #[must_use]
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.expiry(Some(Expiry::In(ttl)))
+    }
+
+    /// Only if the key is not there.
+    #[must_use]
+    pub fn if_absent(mut self) -> Self {
+        self.condition = Condition::Absent;
+        self
+    }
+
+    /// Only if the key is there already.
+    #[must_use]
+    pub fn if_present(mut self) -> Self {
+        self.condition = Condition::Present;
+        self
+    }
 }
 
 impl Pending {
@@ -149,6 +197,7 @@ impl Store {
             background,
             checkpointer,
             compactor,
+            gate: Gate::default(),
             log,
             report: opened.report,
             opened_at: opened.last_seq,
@@ -163,7 +212,18 @@ impl Store {
     /// [`Error::Damaged`] when the key's record is not as it was written, and [`Error::Io`].
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         self.reveal()?;
-        self.0.state.find(key.as_ref())?.map(super::segment::Record::into_value).transpose()
+        self.0.state.find(key.as_ref())?.map(Record::into_value).transpose()
+    }
+
+    /// The value of each of `keys`, in their order, or the error of reading it: as a get of each, at a fraction of the cost
+    /// where there are many, since what they need is fetched from memory together and not one after another.
+    ///
+    /// # Errors
+    /// What the operating system says, when writes were held back.
+    pub fn get_many(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Result<Option<Value>>>> {
+        self.reveal()?;
+        let value = |found: Result<Option<Record>>| found?.map(Record::into_value).transpose();
+        Ok(self.0.state.find_many(keys).into_iter().map(value).collect())
     }
 
     /// The value of `key`, with the number, time and place of its record.
@@ -190,8 +250,7 @@ impl Store {
     /// [`Error::KeyLength`], [`Error::ValueLength`], [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`] and
     /// [`Error::Io`]: nothing was written. [`Error::OutcomeUnknown`]: it may have been.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Commit> {
-        let put = Op::Put { key: key.as_ref(), value: value.as_ref() };
-        let commit = self.commit(std::iter::once(put), Condition::None)?;
+        let commit = self.put_with(key, value, PutOptions::new())?;
         Ok(commit.expect("a put without a condition always writes"))
     }
 
@@ -200,8 +259,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub fn put_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Option<Commit>> {
-        let put = Op::Put { key: key.as_ref(), value: value.as_ref() };
-        self.commit(std::iter::once(put), Condition::Absent)
+        self.put_with(key, value, PutOptions::new().if_absent())
     }
 
     /// Sets `key` to `value` if it is there already; `None`, and nothing written, if it is not.
@@ -209,8 +267,31 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub fn put_if_present(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Option<Commit>> {
-        let put = Op::Put { key: key.as_ref(), value: value.as_ref() };
-        self.commit(std::iter::once(put), Condition::Present)
+        self.put_with(key, value, PutOptions::new().if_present())
+    }
+
+    /// Sets `key` to `value` as `options` say; `None`, and nothing written, when their condition does not hold.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// use std::time::Duration;
+    /// let for_a_minute = logkv::PutOptions::new().ttl(Duration::from_secs(60));
+    /// assert!(store.put_with("lock", "me", for_a_minute.if_absent())?.is_some());
+    /// assert!(store.put_with("lock", "you", for_a_minute.if_absent())?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn put_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        options: PutOptions,
+    ) -> Result<Option<Commit>> {
+        let put = Op::Put { key: key.as_ref(), value: value.as_ref(), expiry: options.expiry };
+        self.commit(std::iter::once(put), options.condition)
     }
 
     /// Removes `key`; whether it was there. Removing what is not there writes nothing.
@@ -219,7 +300,7 @@ impl Store {
     /// As [`Store::put`].
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let commit = self.commit(std::iter::once(Op::Delete { key: key.as_ref() }), Condition::None)?;
-        Ok(commit.is_some())
+        Ok(commit.is_some_and(|commit| commit.deleted > 0))
     }
 
     /// Applies all of `batch` or nothing of it, also across a crash. `None` when nothing had to be written: it was
@@ -238,6 +319,7 @@ impl Store {
     /// As [`Store::write`].
     pub fn submit(&self, batch: &Batch) -> Result<Pending> {
         let log = self.log()?;
+        let _way = self.0.gate.pass()?;
         let ticket = log.append(batch.iter(), Condition::None, Urgency::WhenWaitedFor)?;
         Ok(Pending { log: Arc::clone(log), ticket })
     }
@@ -321,7 +403,9 @@ impl Store {
         condition: Condition,
     ) -> Result<Option<Commit>> {
         let log = self.log()?;
+        let way = self.0.gate.pass()?;
         let ticket = log.append(ops, condition, Urgency::Now)?;
+        drop(way);
         log.wait(&ticket)?;
         Ok(ticket.commit)
     }

@@ -59,7 +59,9 @@ pub fn hold(image: &Image) {
 pub fn hold_for_a_repair(image: &Image) {
     let Some(made) = offline::repaired(image) else { return };
     let old = Directory::of(image);
-    let new = Directory { image: &made, ..Directory::of(image) };
+    let mut new = Directory { image: &made, ..Directory::of(image) };
+    // Records whose salt is told nowhere any more are found by their own checksums, which nobody here puts right.
+    new.written.extend([sample::closed(), sample::unclosed()].into_iter().flat_map(seal::ever_written));
     let answers = new.read(ReadWith::Pread).expect("what was repaired opens");
     if old.verified.as_ref().is_some_and(Verified::is_spotless) {
         assert_eq!(old.read(ReadWith::Pread).as_ref(), Some(&answers), "nothing had to be given up");

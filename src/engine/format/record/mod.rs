@@ -21,7 +21,8 @@ use crate::error::Damage;
 
 const HCRC_AT: usize = 0;
 const RCRC_AT: usize = HCRC_AT + size_of::<u32>();
-const SEQ_AT: usize = RCRC_AT + size_of::<u32>();
+/// Where its number stands, which is never 0.
+pub(crate) const SEQ_AT: usize = RCRC_AT + size_of::<u32>();
 const TIME_AT: usize = SEQ_AT + size_of::<u64>();
 const LAG_AT: usize = TIME_AT + 6;
 const VLEN_AT: usize = LAG_AT + size_of::<u16>();
@@ -100,8 +101,10 @@ impl Flags {
     const CODEC: u8 = 0b0110;
     const MORE: u8 = 0b1000;
 
-    pub(crate) fn more(more: bool) -> Self {
-        Self(if more { Self::MORE } else { 0 })
+    /// Those of a record whose batch goes on in the next one, or whose key expires.
+    fn new(more: bool, expires: bool) -> Self {
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        Self(flag(more, Self::MORE) | flag(expires, Self::HAS_EXPIRY))
     }
 
     /// Whether eight bytes of expiry follow the header.

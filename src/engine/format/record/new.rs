@@ -1,8 +1,8 @@
 //! A record on its way into a segment.
 
 use super::{
-    BODY_AT, FLAG_AT, Flags, HCRC_AT, HEADER_LEN, KIND_AT, KLEN_AT, Kind, LAG_AT, RCRC_AT, RecordContext,
-    RecordHeader, SEQ_AT, TIME_AT, VLEN_AT,
+    BODY_AT, EXPIRY_LEN, FLAG_AT, Flags, HCRC_AT, HEADER_LEN, KIND_AT, KLEN_AT, Kind, LAG_AT, RCRC_AT,
+    RecordContext, RecordHeader, SEQ_AT, TIME_AT, VLEN_AT,
 };
 use crate::engine::format::{pad8, put, u48_bytes};
 use crate::engine::location::Seqno;
@@ -15,13 +15,17 @@ pub(crate) struct NewRecord<'a> {
     pub(crate) lag: u16,
     pub(crate) kind: Kind,
     pub(crate) more: bool,
+    /// When it expires, in milliseconds since 1970.
+    pub(crate) expires_ms: Option<u64>,
     pub(crate) key: &'a [u8],
     pub(crate) value: &'a [u8],
 }
 
 /// What a record of these lengths takes in a segment, in bytes.
-pub(crate) fn encoded_len(key_len: usize, value_len: usize) -> u64 {
-    (HEADER_LEN as u64).saturating_add(pad8(key_len as u64)).saturating_add(pad8(value_len as u64))
+pub(crate) fn encoded_len(key_len: usize, value_len: usize, expires: bool) -> u64 {
+    let expiry_len = if expires { EXPIRY_LEN } else { 0 };
+    let head_len = (HEADER_LEN as u64).saturating_add(expiry_len);
+    head_len.saturating_add(pad8(key_len as u64)).saturating_add(pad8(value_len as u64))
 }
 
 impl NewRecord<'_> {
@@ -35,10 +39,12 @@ impl NewRecord<'_> {
         put(&mut header, LAG_AT, &self.lag.to_le_bytes());
         put(&mut header, VLEN_AT, &(self.value.len() as u32).to_le_bytes());
         put(&mut header, KLEN_AT, &(self.key.len() as u16).to_le_bytes());
-        put(&mut header, KIND_AT, &[self.kind.encode(), Flags::more(self.more).0]);
+        let flags = Flags::new(self.more, self.expires_ms.is_some());
+        put(&mut header, KIND_AT, &[self.kind.encode(), flags.0]);
         let context = RecordContext::current(salt);
         let hcrc = context.crc(offset, header.get(BODY_AT..).unwrap_or_default());
         out.extend_from_slice(&header);
+        out.extend(self.expires_ms.into_iter().flat_map(u64::to_le_bytes));
         for part in [self.key, self.value] {
             out.extend_from_slice(part);
             let padding = (pad8(part.len() as u64) as usize).saturating_sub(part.len());

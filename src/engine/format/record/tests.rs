@@ -7,8 +7,13 @@ const SALT: u32 = 0x5a17_5a17;
 const AT: u64 = 4096;
 
 fn encoded(key: &[u8], value: &[u8]) -> Vec<u8> {
+    encoded_until(None, key, value)
+}
+
+fn encoded_until(expires_ms: Option<u64>, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let (seq, time_ms) = (Seqno(7), 1_700_000_000_123);
     let mut out = Vec::new();
-    NewRecord { seq: Seqno(7), time_ms: 1_700_000_000_123, lag: 3, kind: Kind::Put, more: true, key, value }
+    NewRecord { seq, time_ms, lag: 3, kind: Kind::Put, more: true, expires_ms, key, value }
         .encode(SALT, AT, &mut out);
     out
 }
@@ -115,9 +120,12 @@ proptest! {
     fn what_is_encoded_is_decoded(
         key in prop::collection::vec(any::<u8>(), 1..300),
         value in prop::collection::vec(any::<u8>(), 0..300),
+        expires_ms: Option<u64>,
     ) {
-        let bytes = encoded(&key, &value);
-        prop_assert_eq!(bytes.len() as u64, encoded_len(key.len(), value.len()));
+        let bytes = encoded_until(expires_ms, &key, &value);
+        let frame = RecordHeader::peek(&bytes).frame(HEADER_LEN as u16);
+        prop_assert_eq!(frame.expires_ms(&bytes), expires_ms);
+        prop_assert_eq!(bytes.len() as u64, encoded_len(key.len(), value.len(), expires_ms.is_some()));
         prop_assert_eq!(read(RecordContext::current(SALT), AT, &bytes), Ok((key, value)));
     }
 

@@ -137,7 +137,7 @@ impl Living {
         self.life.steps.push((self.file_system.event_count(), step.clone()));
         match step {
             Step::Put(change) => self.write(std::slice::from_ref(change), |store, batch| {
-                let Some(logkv::Op::Put { key, value }) = batch.iter().next() else { return Ok(None) };
+                let Some(logkv::Op::Put { key, value, .. }) = batch.iter().next() else { return Ok(None) };
                 store.put(key, value).map(Some)
             }),
             Step::Delete(number) => self.delete(*number),

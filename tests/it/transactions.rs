@@ -1,0 +1,202 @@
+//! Transactions: one at a time, all or nothing, on what nobody else changes meanwhile; and many gets at once.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use logkv::{Error, Expiry, ManualClock, Options, Store, Sync, Transaction};
+
+use crate::common::{open, quick, scratch, value};
+
+const THREADS: usize = 4;
+
+/// The pairs that a transaction sees from `from` on.
+fn seen(transaction: &mut Transaction<'_>, from: &str) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    let pairs = transaction.scan((std::ops::Bound::Included(from.as_bytes()), std::ops::Bound::Unbounded));
+    let pairs = pairs.expect("scans").map(|pair| pair.expect("reads"));
+    pairs.map(|(key, value)| (text(&key), text(&value))).collect()
+}
+
+fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn a_transaction_reads_its_own_writes_before_the_stores_and_nobody_else_does() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for key in ["a", "b", "d"] {
+        store.put(key, "old").expect("a put");
+    }
+    let done = store.transact(|transaction| {
+        assert_eq!(seen(transaction, "a"), owned(&[("a", "old"), ("b", "old"), ("d", "old")]));
+        transaction.put("b", "new");
+        transaction.delete("a");
+        transaction.put("c", "new");
+        transaction.delete("missing");
+        assert_eq!(transaction.get("a")?, None);
+        assert_eq!(transaction.get("b")?.as_deref(), Some(&b"new"[..]));
+        assert_eq!(seen(transaction, "a"), owned(&[("b", "new"), ("c", "new"), ("d", "old")]));
+        assert_eq!(seen(transaction, "c"), owned(&[("c", "new"), ("d", "old")]));
+        assert_eq!(seen(transaction, "x"), []);
+        assert_eq!(value(&store, "b").as_deref(), Some("old"), "it is not written yet");
+        Ok::<_, Error>(7)
+    });
+    assert_eq!(done.expect("it is written"), 7);
+    store.close().expect("closes");
+    let store = open(dir.path());
+    let values = ["a", "b", "c", "d"].map(|key| value(&store, key));
+    assert_eq!(values.each_ref().map(Option::as_deref), [None, Some("new"), Some("new"), Some("old")]);
+}
+
+#[test]
+fn a_transaction_that_fails_or_panics_writes_nothing_and_the_next_one_runs() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let before = store.put("a", "old").expect("a put").last;
+    let failed = store.transact(|transaction| {
+        transaction.put("a", "new");
+        Err::<(), _>(Error::NotANumber)
+    });
+    assert!(matches!(failed, Err(Error::NotANumber)), "{failed:?}");
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        store.transact(|transaction| -> logkv::Result<()> {
+            transaction.delete("a");
+            panic!("on purpose");
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(value(&store, "a").as_deref(), Some("old"));
+    let commit = store.put("b", "1").expect("a put");
+    assert_eq!(commit.first.0, before.0 + 1, "no number was used");
+    store
+        .transact(|transaction| {
+            transaction.put("a", "new");
+            Ok::<_, Error>(())
+        })
+        .expect("it is written");
+    assert_eq!(value(&store, "a").as_deref(), Some("new"));
+}
+
+#[test]
+fn a_write_past_its_own_transaction_is_refused_and_one_of_another_thread_waits() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let other = store.clone();
+    let late = store.transact(|transaction| {
+        assert!(matches!(store.put("a", "1"), Err(Error::WithinTransaction)));
+        assert!(matches!(store.transact(|_| Ok::<_, Error>(())), Err(Error::WithinTransaction)));
+        transaction.put("a", "in it");
+        let late = std::thread::spawn(move || other.put("a", "after it").map(|commit| commit.last));
+        assert_eq!(transaction.get("a")?.as_deref(), Some(&b"in it"[..]));
+        Ok::<_, Error>(late)
+    });
+    let late = late.expect("it is written").join().expect("no panic").expect("a put");
+    assert_eq!((value(&store, "a").as_deref(), late.0), (Some("after it"), 2));
+}
+
+#[test]
+fn counters_that_many_threads_raise_miss_no_step_under_any_policy() {
+    const STEPS: usize = 50;
+    for sync in [Sync::Always, Sync::Every(Duration::from_millis(5)), Sync::Never, Sync::Buffered(200)] {
+        let dir = scratch();
+        let store = Store::open_with(dir.path(), quick().sync(sync)).expect("opens");
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for step in 0..STEPS {
+                        store.incr("sum", 1).expect("a number");
+                        // Somebody who asks no gate, and is not lost either.
+                        store.put(format!("other{step}"), "x").expect("a put");
+                    }
+                });
+            }
+        });
+        assert_eq!(value(&store, "sum"), Some((THREADS * STEPS).to_string()), "{sync:?}");
+    }
+}
+
+#[test]
+fn a_swap_is_done_only_where_the_value_is_the_expected_one() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let swap = |expected: Option<&str>, new: Option<&str>| {
+        let [expected, new] = [expected, new].map(|value| value.map(str::as_bytes));
+        store.compare_and_swap("k", expected, new).expect("it can be looked at")
+    };
+    assert!(!swap(Some("1"), Some("2")), "there is nothing");
+    assert!(swap(None, None), "nothing stays nothing");
+    assert!(swap(None, Some("1")));
+    assert!(!swap(None, Some("2")));
+    assert!(!swap(Some("11"), None));
+    assert!(swap(Some("1"), Some("2")));
+    assert_eq!(value(&store, "k").as_deref(), Some("2"));
+    assert!(swap(Some("2"), None));
+    assert_eq!(value(&store, "k"), None);
+}
+
+#[test]
+fn what_is_no_number_is_not_added_to_and_a_sum_that_has_no_room_is_not_written() {
+    let dir = scratch();
+    let store = open(dir.path());
+    assert_eq!(store.incr("n", -3).expect("a number"), -3);
+    assert_eq!(store.incr("n", 10).expect("a number"), 7);
+    for text in ["", "1.5", "seven", " 7", "9223372036854775808"] {
+        store.put("text", text).expect("a put");
+        assert!(matches!(store.incr("text", 1), Err(Error::NotANumber)), "{text}");
+        assert_eq!(value(&store, "text").as_deref(), Some(text));
+    }
+    store.put("n", i64::MAX.to_string()).expect("a put");
+    assert!(matches!(store.incr("n", 1), Err(Error::NumberOverflow { number: i64::MAX, by: 1 })));
+    assert_eq!(value(&store, "n"), Some(i64::MAX.to_string()));
+}
+
+#[test]
+fn expiries_are_set_and_taken_back_and_survive_a_sum() {
+    let (dir, clock) = (scratch(), Arc::new(ManualClock::at(1_000)));
+    let store = Store::open_with(dir.path(), Options::new().clock(clock.clone())).expect("opens");
+    let expires = |key: &str| store.get_entry(key).expect("reads").map(|entry| entry.meta.expires_ms);
+    store.put("n", "1").expect("a put");
+    assert_eq!(expires("n"), Some(None));
+    assert!(store.expire("n", Expiry::In(Duration::from_millis(500))).expect("a put"));
+    assert_eq!(expires("n"), Some(Some(1_500)));
+    assert_eq!(store.incr("n", 1).expect("a number"), 2);
+    assert_eq!(expires("n"), Some(Some(1_500)));
+    assert!(store.persist("n").expect("a put"));
+    assert!(!store.persist("n").expect("nothing to do"));
+    assert!(store.expire("n", Expiry::At(1_200)).expect("a put"));
+    clock.set(1_200);
+    assert_eq!(expires("n"), None);
+    assert!(!store.expire("n", Expiry::At(9_999)).expect("it is not there"));
+    assert!(!store.delete("n").expect("it is not there"));
+    assert_eq!(store.incr("n", 5).expect("a number"), 5);
+    store
+        .transact(|transaction| {
+            transaction.put_expiring("t", "1", Expiry::At(1_200));
+            assert_eq!(transaction.get("t")?, None, "it is past already");
+            transaction.put_expiring("t", "1", Expiry::In(Duration::from_millis(1)));
+            assert_eq!(transaction.get_with_expiry("t")?.map(|(_, at)| at), Some(Some(1_201)));
+            Ok::<_, Error>(())
+        })
+        .expect("it is written");
+    assert_eq!(expires("t"), Some(Some(1_201)));
+}
+
+#[test]
+fn many_gets_at_once_are_the_gets_of_each() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
+    let key = |n: u32| format!("key{n}");
+    for n in 0..500 {
+        store.put(key(n), n.to_string()).expect("a put");
+    }
+    (0..500).step_by(3).for_each(|n| drop(store.delete(key(n)).expect("a delete")));
+    let keys: Vec<_> = (0..600).rev().map(key).collect();
+    let many = store.get_many(&keys).expect("reads");
+    assert_eq!(many.len(), keys.len());
+    for (key, found) in keys.iter().zip(many) {
+        assert_eq!(found.expect("reads"), store.get(key).expect("reads"), "{key}");
+    }
+    assert!(store.get_many(&[""; 0]).expect("nothing").is_empty());
+}
