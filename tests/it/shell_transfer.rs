@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use logkv::{ManualClock, Store};
+use logkv::{Batch, Expiry, ManualClock, Store};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{
@@ -298,6 +298,33 @@ fn whatever_is_in_a_store_comes_back_from_every_format() {
     // A script is a script.
     run(&["--sync", "never", "run", "-f", "rows.script"]);
     assert!(contents(&open(&dir.path().join("run"))) == pairs);
+}
+
+#[test]
+fn a_key_that_expires_does_so_at_the_same_time_after_an_import() {
+    /// 2100-01-01.
+    const THEN: u64 = 4_102_444_800_000;
+    let transcript = with_store();
+    let store = open(&transcript.path("d"));
+    let mut batch = Batch::new();
+    batch.put_expiring("offer", "half price", Expiry::At(THEN));
+    store.write(&batch).expect("a put");
+    store.close().expect("closes");
+    let run = |args: &[&str]| {
+        let output = transcript.command(args).output().expect("the program runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).expect("text")
+    };
+    for (format, kept) in [("jsonl", Some(THEN)), ("tsv", Some(THEN)), ("script", None)] {
+        let file = format!("rows.{format}");
+        let note = "note: a script does not say when 1 key expires; jsonl and tsv do\n";
+        assert_eq!(run(&["d", "export", &file]), if kept.is_some() { "" } else { note });
+        run(&[format, "import", &file]);
+        let store = open(&transcript.path(format));
+        let entry = store.get_entry("offer").expect("reads").expect("it is there");
+        assert_eq!((&*entry.value, entry.meta.expires_ms), (&b"half price"[..], kept), "{format}");
+        assert_eq!(store.get_entry("user:1").expect("reads").expect("it is there").meta.expires_ms, None);
+    }
 }
 
 #[test]

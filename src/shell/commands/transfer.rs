@@ -11,8 +11,9 @@ pub const IMPORT: Command = Command {
     summary: "Takes in rows of a file, or another store's data files",
     help: "Sets the keys of a file, or in a one-shot command of the standard input (-), a line a row; blank lines are \
            passed over. jsonl has objects with key and value, or key_b64 and value_b64 for bytes that are no text; \
-           other fields are passed over. tsv has key, tab, value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's \
-           COPY writes it; script has lines of put and del. A name that ends in .jsonl, .tsv or .script says which; \
+           expires_ms says when the key expires, in milliseconds since 1970, and other fields are passed over. tsv has \
+           key, tab, value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and behind another tab \
+           when the key expires; script has lines of put and del. A name that ends in .jsonl, .tsv or .script says which; \
            else it is jsonl. \
            A directory is one of Riak's bitcask (N.bitcask.data) or of the Go program logkv-store (segment_N.log), \
            or FILE is one such file: its records go in from the oldest to the newest, deletes too, so that of each \
@@ -41,8 +42,8 @@ pub const EXPORT: Command = Command {
     summary: "Writes keys and values as rows, for import and other programs",
     help: "Writes all keys of this moment, or those asked for, with their values, in key order: to the standard output, \
            or to FILE, which is there when all of it is, or stays as it was. The format is that of the file's name \
-           (.jsonl, .tsv, .script, .resp), or jsonl; every byte comes back with import. resp is for \
-           redis-cli --pipe. \
+           (.jsonl, .tsv, .script, .resp), or jsonl; every byte comes back with import, and when a key expires, \
+           which a script alone does not say. resp is for redis-cli --pipe. \
            Of a store with damage all keys that can be read are written; exit code 4. \
            With FILE, mode plain has name, tab, value; mode json one object: exported, bytes, format, file.",
     examples: &[

@@ -1,4 +1,4 @@
-//! `{"key":"k","value":"v"}`, with `key_b64` and `value_b64` for bytes that are no text.
+//! `{"key":"k","value":"v"}`, with `key_b64` and `value_b64` for bytes that are no text, and `expires_ms` where the key expires.
 
 use std::io::{self, Write};
 
@@ -9,8 +9,13 @@ use serde_json::Value;
 use super::super::json::Object;
 use super::Row;
 
-pub fn write(out: &mut impl Write, key: &[u8], value: &[u8]) -> io::Result<()> {
-    Object::new(out).bytes("key", key)?.bytes("value", value)?.end()
+pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> io::Result<()> {
+    let mut object = Object::new(out);
+    object.bytes("key", key)?.bytes("value", value)?;
+    if let Some(expires_ms) = expires_ms {
+        object.field("expires_ms", expires_ms)?;
+    }
+    object.end()
 }
 
 /// Fields of other names, such as `get --json` and `keys --json --long` print, are passed over.
@@ -20,10 +25,11 @@ pub fn read(line: &[u8]) -> Result<Row<'static>, String> {
     let Value::Object(mut fields) = object else { return Err("it is no JSON object".to_owned()) };
     let mut take = |name: &str| bytes(&mut fields, name);
     let (key, value) = (take("key")?, take("value")?);
-    if fields.get("expires_ms").is_some_and(|expiry| !expiry.is_null()) {
-        return Err("expires_ms: this version has no expiry".to_owned());
-    }
-    Ok(Row::put(key, value))
+    let expires_ms = match fields.remove("expires_ms") {
+        None | Some(Value::Null) => None,
+        Some(expiry) => Some(expiry.as_u64().ok_or("expires_ms is no number of milliseconds")?),
+    };
+    Ok(Row::put(key, value).until(expires_ms))
 }
 
 /// The bytes in field `name`, or in base64 in `name_b64`.
@@ -67,6 +73,14 @@ mod tests {
     }
 
     #[test]
+    fn when_a_key_expires_is_said_where_it_does() {
+        let mut out = Vec::new();
+        write(&mut out, b"k", b"v", Some(7)).expect("memory takes it");
+        assert_eq!(out, b"{\"key\":\"k\",\"value\":\"v\",\"expires_ms\":7}\n");
+        assert_eq!(read(out.trim_ascii_end()), Ok(Row::put(&b"k"[..], &b"v"[..]).until(Some(7))));
+    }
+
+    #[test]
     fn what_is_no_row_says_why() {
         for (line, why) in [
             ("{", "it is no JSON at column 1: EOF while parsing an object"),
@@ -78,7 +92,7 @@ mod tests {
             (r#"{"key":"k","key_b64":"aw==","value":"v"}"#, "it has both key and key_b64"),
             (r#"{"key_b64":7,"value":"v"}"#, "key_b64 is no string"),
             (r#"{"key_b64":"a","value":"v"}"#, "key_b64 is no base64: Invalid input length: 1"),
-            (r#"{"key":"k","value":"v","expires_ms":7}"#, "expires_ms: this version has no expiry"),
+            (r#"{"key":"k","value":"v","expires_ms":-7}"#, "expires_ms is no number of milliseconds"),
         ] {
             assert_eq!(row(line), Err(why.to_owned()), "{line}");
         }

@@ -21,17 +21,24 @@ pub struct Row<'a> {
     pub key: Cow<'a, [u8]>,
     /// Its value; `None` deletes it.
     pub value: Option<Cow<'a, [u8]>>,
+    /// When it expires, in milliseconds since 1970; `None`: never.
+    pub expires_ms: Option<u64>,
 }
 
 impl<'a> Row<'a> {
     /// A row that sets `key` to `value`.
     pub fn put(key: impl Into<Cow<'a, [u8]>>, value: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { key: key.into(), value: Some(value.into()) }
+        Self { key: key.into(), value: Some(value.into()), expires_ms: None }
+    }
+
+    /// The same, expiring then.
+    pub fn until(self, expires_ms: Option<u64>) -> Self {
+        Self { expires_ms, ..self }
     }
 
     /// A row that deletes `key`.
     pub fn delete(key: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { key: key.into(), value: None }
+        Self { key: key.into(), value: None, expires_ms: None }
     }
 }
 
@@ -80,13 +87,24 @@ impl Format {
         self != Self::Resp
     }
 
-    /// Writes a row that sets `key` to `value`.
-    pub fn write(self, out: &mut impl Write, key: &[u8], value: &[u8]) -> io::Result<()> {
+    /// Whether it says when a key expires. Lines of `put` only say how long after they are run.
+    pub fn has_expiry(self) -> bool {
+        self != Self::Script
+    }
+
+    /// Writes a row that sets `key` to `value`, until `expires_ms`.
+    pub fn write(
+        self,
+        out: &mut impl Write,
+        key: &[u8],
+        value: &[u8],
+        expires_ms: Option<u64>,
+    ) -> io::Result<()> {
         match self {
-            Self::Jsonl => jsonl::write(out, key, value),
-            Self::Tsv => tsv::write(out, key, value),
+            Self::Jsonl => jsonl::write(out, key, value, expires_ms),
+            Self::Tsv => tsv::write(out, key, value, expires_ms),
             Self::Script => script::write(out, key, value),
-            Self::Resp => resp::write(out, key, value),
+            Self::Resp => resp::write(out, key, value, expires_ms),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Key, tab, value, with the escapes of PostgreSQL's COPY: `\t \n \r \\`, and `\xHH` for whatever would not be seen.
+//! Key, tab, value, with the escapes of PostgreSQL's COPY: `\t \n \r \\`, and `\xHH` for whatever would not be seen. Where the key
+//! expires, a third field says when, in milliseconds since 1970.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -7,10 +8,13 @@ use logkv::Visible;
 
 use super::Row;
 
-pub fn write(out: &mut impl Write, key: &[u8], value: &[u8]) -> io::Result<()> {
+pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> io::Result<()> {
     write_field(out, key)?;
     out.write_all(b"\t")?;
     write_field(out, value)?;
+    if let Some(expires_ms) = expires_ms {
+        write!(out, "\t{expires_ms}")?;
+    }
     out.write_all(b"\n")
 }
 
@@ -42,11 +46,23 @@ fn write_escape(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
 
 pub fn read(line: &[u8]) -> Result<Row<'_>, String> {
     let mut fields = line.split(|&byte| byte == b'\t');
-    match (fields.next(), fields.next(), fields.count()) {
-        (Some(key), Some(value), 0) => Ok(Row { key: field(key)?, value: Some(field(value)?) }),
-        (_, None, _) => Err("it has no tab between a key and a value".to_owned()),
-        (_, _, more) => Err(format!("it has {} fields, and not two; a tab in one is \\t", more + 2)),
+    let (Some(key), Some(value)) = (fields.next(), fields.next()) else {
+        return Err("it has no tab between a key and a value".to_owned());
+    };
+    let expires_ms = fields.next().map(expiry).transpose()?;
+    match fields.count() {
+        0 => Ok(Row { key: field(key)?, value: Some(field(value)?), expires_ms }),
+        more => Err(format!("it has {} fields, and not two or three; a tab in one is \\t", more + 3)),
     }
+}
+
+/// The number that says when a key expires.
+fn expiry(text: &[u8]) -> Result<u64, String> {
+    let number = str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    number.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        "its third field, when the key expires, is no number of milliseconds; a tab in a field is \\t"
+            .to_owned()
+    })
 }
 
 /// The bytes of a field, which are those of the line where there is no escape.
@@ -99,10 +115,10 @@ mod tests {
     #[test]
     fn what_would_break_a_line_or_not_be_seen_is_escaped() {
         let mut out = Vec::new();
-        write(&mut out, b"a\tb\\", "\n\rcafé\u{9b}\u{7f}".as_bytes()).expect("memory takes it");
-        write(&mut out, b"\xff", b"").expect("memory takes it");
+        write(&mut out, b"a\tb\\", "\n\rcafé\u{9b}\u{7f}".as_bytes(), None).expect("memory takes it");
+        write(&mut out, b"\xff", b"", Some(7)).expect("memory takes it");
         let text = String::from_utf8(out).expect("it is text");
-        assert_eq!(text, "a\\tb\\\\\t\\n\\rcafé\\xc2\\x9b\\x7f\n\\xff\t\n");
+        assert_eq!(text, "a\\tb\\\\\t\\n\\rcafé\\xc2\\x9b\\x7f\n\\xff\t\t7\n");
     }
 
     #[test]
@@ -112,13 +128,18 @@ mod tests {
             Ok(Row::put(&b"k"[..], &b"\x08\x0c\n\r\t\x0b\\\x7fz"[..]))
         );
         assert_eq!(read(b"\t"), Ok(Row::put(&b""[..], &b""[..])));
+        assert_eq!(read(b"k\tv\t7"), Ok(Row::put(&b"k"[..], &b"v"[..]).until(Some(7))));
     }
 
     #[test]
     fn what_is_no_row_says_why() {
         for (line, why) in [
             ("k", "it has no tab between a key and a value"),
-            ("k\tv\tw", r"it has 3 fields, and not two; a tab in one is \t"),
+            ("k\tv\t7\tx", r"it has 4 fields, and not two or three; a tab in one is \t"),
+            (
+                "k\tv\t+7",
+                r"its third field, when the key expires, is no number of milliseconds; a tab in a field is \t",
+            ),
             ("k\t\\N", r"\N stands for no value"),
             ("k\t\\", r"it ends in a backslash; one of its own is \\"),
             ("k\\q\tv", r"unknown escape; known are \t \n \r \b \f \v \\ \xHH"),

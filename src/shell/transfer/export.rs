@@ -43,8 +43,15 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let rows = walk.rows(&store.snapshot()?, session.transaction.as_ref(), &session.interrupt)?;
     // Of some of the keys nobody knows how much they are.
     let total_len = if walk.is_whole() { Some(store.stats()?.live_len) } else { None };
-    let mut run =
-        Run { rows, format, total_len, progress: session.progress("exporting"), count: 0, damage: None };
+    let mut run = Run {
+        rows,
+        format,
+        total_len,
+        progress: session.progress("exporting"),
+        count: 0,
+        expiring: 0,
+        damage: None,
+    };
     match file {
         None => run.to_output(&mut session.out, invocation)?,
         Some(word) => {
@@ -52,6 +59,12 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
             let len = run.to_file(word)?;
             write(&mut session.out, &run, word, len)?;
         }
+    }
+    if run.expiring > 0 && !format.has_expiry() {
+        let expire = if run.expiring == 1 { "expires" } else { "expire" };
+        let keys = units::count(run.expiring, "key");
+        session.flush();
+        session.note(&format!("note: a script does not say when {keys} {expire}; jsonl and tsv do"));
     }
     run.damage.take().map_or(Ok(Outcome::Done), |damage| Err(run.with_rest(damage)))
 }
@@ -78,6 +91,8 @@ struct Run {
     total_len: Option<u64>,
     progress: Progress,
     count: u64,
+    /// How many of them expire.
+    expiring: u64,
     /// The first record that could not be read.
     damage: Option<Failure>,
 }
@@ -113,8 +128,10 @@ impl Run {
         let mut done_len = 0;
         while let Some(row) = self.rows.next_sound(&mut self.damage)? {
             let value = row.value().expect("the walk is one with values");
-            self.format.write(out, row.key(), value).map_err(&failed)?;
+            let expires_ms = row.entry().and_then(|entry| entry.expires_ms);
+            self.format.write(out, row.key(), value, expires_ms).map_err(&failed)?;
             self.count += 1;
+            self.expiring += u64::from(expires_ms.is_some());
             done_len += row.entry().map_or(0, |entry| entry.len);
             match self.total_len {
                 Some(total) => self.progress.at(done_len, total),
@@ -173,7 +190,15 @@ mod tests {
         let snapshot = store.snapshot().expect("it can be read");
         let rows = walk.rows(&snapshot, None, &interrupt).expect("it can be read");
         let progress = Progress::new("exporting", Look { color: false, ascii: false, width: 80 }, false);
-        let mut run = Run { rows, format: Format::Jsonl, total_len: None, progress, count: 0, damage: None };
+        let mut run = Run {
+            rows,
+            format: Format::Jsonl,
+            total_len: None,
+            progress,
+            count: 0,
+            expiring: 0,
+            damage: None,
+        };
         interrupt.press();
         let words = split(path.as_os_str().as_encoded_bytes()).expect("a path without blanks");
         let failure = run.to_file(&words[0]).expect_err("it was pressed");

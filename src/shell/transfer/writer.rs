@@ -1,6 +1,6 @@
 //! Rows on their way into the store: appended one by one, acknowledged many at a time.
 
-use logkv::{Batch, Error, Pending, Store};
+use logkv::{Batch, Error, Expiry, Pending, Store};
 
 use crate::shell::rows::Row;
 
@@ -44,9 +44,12 @@ impl Writer {
     /// Appends `row`. What [`is_about_row`] says of an error is true of this row alone.
     pub fn add(&mut self, row: &Row<'_>) -> Result<(), Error> {
         self.batch.clear();
-        match &row.value {
-            Some(value) => self.batch.put(&row.key, value),
-            None => self.batch.delete(&row.key),
+        match (&row.value, row.expires_ms) {
+            (Some(value), None) => self.batch.put(&row.key, value),
+            (Some(value), Some(expires_ms)) => {
+                self.batch.put_expiring(&row.key, value, Expiry::At(expires_ms))
+            }
+            (None, _) => self.batch.delete(&row.key),
         };
         self.pending.push((self.store.submit(&self.batch)?, row.value.is_some()));
         self.pending_len += row.key.len() + row.value.as_ref().map_or(0, |value| value.len());

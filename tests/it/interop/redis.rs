@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use logkv::Store;
+use logkv::{Batch, Expiry, Store};
 
 use super::is_there;
 use crate::common::{Random, holds_within, program, quick, scratch};
@@ -83,6 +83,8 @@ impl Client {
 #[test]
 fn a_redis_holds_every_key_that_was_exported_for_it() {
     const TEST: &str = "a_redis_holds_every_key_that_was_exported_for_it";
+    /// 2100-01-01.
+    const THEN: u64 = 4_102_444_800_000;
     if !is_there(TEST, "redis-server") || !is_there(TEST, "redis-cli") {
         return;
     }
@@ -92,6 +94,9 @@ fn a_redis_holds_every_key_that_was_exported_for_it() {
     for (key, value) in &pairs {
         store.put(key, value).expect("a put");
     }
+    let mut batch = Batch::new();
+    batch.put_expiring("offer", "half price", Expiry::At(THEN));
+    store.write(&batch).expect("a put");
     store.close().expect("closes");
     let exported = program(dir.path()).args(["store", "export", "rows.resp"]).output();
     assert!(exported.expect("the program runs").status.success());
@@ -104,9 +109,10 @@ fn a_redis_holds_every_key_that_was_exported_for_it() {
         .output()
         .expect("it was there");
     let said = String::from_utf8_lossy(&piped.stdout);
-    assert!(said.contains(&format!("errors: 0, replies: {}", pairs.len())), "{said}");
+    assert!(said.contains(&format!("errors: 0, replies: {}", pairs.len() + 1)), "{said}");
     let mut client = redis.client().expect("it listens");
-    assert_eq!(client.ask(&[b"DBSIZE"]), Some(pairs.len().to_string().into_bytes()));
+    assert_eq!(client.ask(&[b"DBSIZE"]), Some((pairs.len() + 1).to_string().into_bytes()));
+    assert_eq!(client.ask(&[b"PEXPIRETIME", b"offer"]), Some(THEN.to_string().into_bytes()));
     for (key, value) in &pairs {
         assert!(client.ask(&[b"GET", key]).as_ref() == Some(value), "{}", key.escape_ascii());
     }
