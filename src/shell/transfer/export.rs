@@ -53,10 +53,10 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         damage: None,
     };
     match file {
-        None => run.to_output(&mut session.out, invocation)?,
+        None => run.print(&mut session.out, invocation)?,
         Some(word) => {
             refuse_own_file(session, word)?;
-            let len = run.to_file(word)?;
+            let len = run.save(word)?;
             write(&mut session.out, &run, word, len)?;
         }
     }
@@ -98,7 +98,7 @@ struct Run {
 }
 
 impl Run {
-    fn to_output(&mut self, out: &mut Output, invocation: &Invocation) -> Result<(), Failure> {
+    fn print(&mut self, out: &mut Output, invocation: &Invocation) -> Result<(), Failure> {
         if out.is_terminal && !self.format.is_text() {
             let failure = Failure::command(format!("{} is not for a terminal", self.format.name()));
             return Err(failure.at(invocation.name.clone()).hint("export FILE, or into a pipe"));
@@ -106,7 +106,7 @@ impl Run {
         self.copy(out, Failure::from)
     }
 
-    fn to_file(&mut self, word: &Word) -> Result<u64, Failure> {
+    fn save(&mut self, word: &Word) -> Result<u64, Failure> {
         let path = word.path();
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::from(error),
@@ -201,7 +201,7 @@ mod tests {
         };
         interrupt.press();
         let words = split(path.as_os_str().as_encoded_bytes()).expect("a path without blanks");
-        let failure = run.to_file(&words[0]).expect_err("it was pressed");
+        let failure = run.save(&words[0]).expect_err("it was pressed");
         assert!(failure.kind == Kind::Interrupted && failure.message.starts_with("interrupted: nothing was"));
         assert_eq!(std::fs::read(&path).expect("it is there"), b"before");
         assert_eq!(std::fs::read_dir(dir.path()).expect("it can be read").count(), 2, "no draft is left");
