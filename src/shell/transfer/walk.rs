@@ -1,7 +1,7 @@
 //! A data file of another store from its first record to its last, past what is damaged.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -161,8 +161,9 @@ impl Walk {
     /// Where to go on behind a bad record at `at` that says it takes `len` bytes: where that ends, if a record starts there;
     /// else, where checksums tell a record, at the next one. The end of the file when there is none.
     fn resumption(&mut self, at: u64, len: u64) -> io::Result<u64> {
-        /// How much is looked at for the next record. Damage is a sector or two; what is longer is given up.
-        const SEARCH_LEN_MAX: u64 = 256 << 20;
+        /// How many bytes are looked at for the next record, those of what turns out to be none counted each time: some
+        /// seconds. Then the rest is given up.
+        const SEARCH_LEN_MAX: u64 = 2 << 30;
         let end = self.window.len;
         let behind = at.saturating_add(len).min(end);
         if !self.format.has_checksums() {
@@ -204,12 +205,12 @@ impl Window {
     const LEN_LEAST: usize = 1 << 20;
 
     fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
+        // Opening a FIFO would wait for its writer, where no Ctrl-C ends it.
+        let metadata = fs::metadata(path)?;
         if !metadata.is_file() {
             return Err(io::Error::other("not a regular file"));
         }
-        Ok(Self { file, len: metadata.len(), start: 0, bytes: Vec::new() })
+        Ok(Self { file: File::open(path)?, len: metadata.len(), start: 0, bytes: Vec::new() })
     }
 
     /// The `len` bytes from `at` on, or those of them that are there.
@@ -252,8 +253,6 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     /// The keys of the file that has `bytes`, and the places of what is bad.

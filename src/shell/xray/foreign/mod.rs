@@ -113,25 +113,10 @@ impl Dump {
     fn show(&self, out: &mut Output) -> Result<Sums, Failure> {
         let is_table = out.mode == Mode::Table;
         let mut columns = Columns::new(self.format, self.request.values, out.look);
-        let mut sums = Sums::default();
-        let mut tail = VecDeque::new();
-        sums.len = self.each(&mut |item| {
-            sums.add(item);
-            if self.takes(item) {
-                columns.measure(item);
-                tail.push_back(item.at());
-                if tail.len() > self.request.tail.unwrap_or(0) {
-                    tail.pop_front();
-                }
-            }
-            Ok(())
-        })?;
-        self.check_record(sums.records)?;
-        columns.fit(sums.len);
+        let (sums, from) = self.survey(&mut columns)?;
         if is_table {
             columns.write_header(out, &self.name, &sums)?;
         }
-        let from = self.request.tail.map_or(0, |_| tail.front().copied().unwrap_or(sums.len));
         let limit = self.request.limit(is_table && out.is_terminal);
         let (mut shown, mut next) = (0, None);
         self.each(&mut |item| {
@@ -150,6 +135,27 @@ impl Dump {
         })?;
         self.write_end(out, &columns, &sums, shown, next)?;
         Ok(sums)
+    }
+
+    /// What the file adds up to, and where the first item stands that is to be shown; makes room for all of these.
+    fn survey(&self, columns: &mut Columns) -> Result<(Sums, u64), Failure> {
+        let mut sums = Sums::default();
+        let mut tail = VecDeque::new();
+        sums.len = self.each(&mut |item| {
+            sums.add(item);
+            if self.takes(item) {
+                columns.measure(item);
+                tail.push_back(item.at());
+                if tail.len() > self.request.tail.unwrap_or(0) {
+                    tail.pop_front();
+                }
+            }
+            Ok(())
+        })?;
+        self.check_record(sums.records)?;
+        columns.fit(sums.len);
+        let from = self.request.tail.map_or(0, |_| tail.front().copied().unwrap_or(sums.len));
+        Ok((sums, from))
     }
 
     fn write(&self, out: &mut Output, columns: &Columns, item: &Item<'_>) -> io::Result<()> {
