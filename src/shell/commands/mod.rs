@@ -9,12 +9,13 @@ mod maintain;
 pub mod put;
 mod segments;
 mod shell;
-mod words;
+mod transfer;
+pub mod words;
 
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 31] = [
+pub static TABLE: [Command; 33] = [
     get::GET,
     put::PUT,
     put::DEL,
@@ -32,6 +33,8 @@ pub static TABLE: [Command; 31] = [
     maintain::COMPACT,
     maintain::SYNC,
     maintain::ROTATE,
+    transfer::IMPORT,
+    transfer::EXPORT,
     maintain::REPAIR,
     maintain::CONFIG,
     help::HELP,
