@@ -187,7 +187,7 @@ impl Repair<'_> {
             history: History {
                 dropped: next_seq.previous(),
                 whole_from: next_seq,
-                whole_from_ms: u64::MAX >> 16,
+                whole_from_ms: self.options.clock.now_ms(),
             },
             segments: target.lines.clone(),
         };
