@@ -77,6 +77,13 @@ impl Store {
         self.0.compactor.compact(what, observe)
     }
 
+    /// The time by the store's clock, in milliseconds since 1970: what expires is gone when it comes to that. It never goes
+    /// back while the store is open.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.0.state.now_ms()
+    }
+
     /// Figures of the whole store. Costs a pass over the segments, not over the keys.
     ///
     /// # Errors

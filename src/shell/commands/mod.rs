@@ -1,8 +1,10 @@
 //! The rows of the command table, a file a group.
 
 mod batch;
+mod expiry;
 pub mod get;
 mod help;
+mod incr;
 mod inspect;
 mod keys;
 mod maintain;
@@ -14,11 +16,15 @@ mod words;
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 31] = [
+pub static TABLE: [Command; 35] = [
     get::GET,
     put::PUT,
     put::DEL,
     get::EXISTS,
+    incr::INCR,
+    expiry::TTL,
+    expiry::EXPIRE,
+    expiry::PERSIST,
     keys::KEYS,
     keys::SCAN,
     keys::COUNT,

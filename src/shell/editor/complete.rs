@@ -61,7 +61,7 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look) -> (usize, Vec<Cho
             Takes::Key | Takes::Glob => keys(&spot, source, look.ellipsis()),
             Takes::File => files(&spot),
             Takes::Enum(allowed) => one_of(&spot.bytes, allowed),
-            Takes::Nothing | Takes::Number => Vec::new(),
+            Takes::Nothing | Takes::Number | Takes::Duration | Takes::Time => Vec::new(),
         },
         Role::Argument(_, Some(kind)) => match kind {
             ArgKind::Key | ArgKind::Glob => keys(&spot, source, look.ellipsis()),
@@ -74,7 +74,7 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look) -> (usize, Vec<Cho
             ArgKind::File => files(&spot),
             ArgKind::Command => commands(&spot.bytes),
             ArgKind::Enum(allowed) => one_of(&spot.bytes, allowed),
-            ArgKind::Value | ArgKind::Number => Vec::new(),
+            ArgKind::Value | ArgKind::Number | ArgKind::Duration => Vec::new(),
         },
         Role::Argument(_, None) | Role::Unknown => Vec::new(),
     };
