@@ -14,7 +14,7 @@ use super::format::record::Kind;
 use super::keydir::{Address, Candidates, Keydir, shard_of};
 use super::location::SegmentId;
 use super::plant::{Plant, planted};
-use super::segment::{Home, Outline, Record, Segment};
+use super::segment::{Bodies, Expired, Home, Outline, Record, Scanner, Segment, Step};
 use super::sync::{ArcSwap, AtomicBool, AtomicU64, thread};
 use crate::error::Result;
 pub(crate) use frozen::Frozen;
@@ -258,6 +258,41 @@ impl State {
         if let Some((segment, _)) = moved.to.and_then(|to| set.locate(to)) {
             segment.usage.add_live(moved.len);
         }
+    }
+
+    /// The records of `segment` that have expired by then, and that the index points to. Reads the headers of its records,
+    /// unless it is known that none has.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn expired(&self, segment: &Segment, by_ms: u64) -> Result<Expired> {
+        let mut expired = Expired::default();
+        if !segment.lifetimes.may_end_by(by_ms) {
+            return Ok(expired);
+        }
+        let was_known = segment.lifetimes.is_known();
+        let mut scanner = Scanner::new(segment, Bodies::Skipped);
+        while let Some(step) = scanner.next()? {
+            let Step::Record(record) = step else {
+                scanner.resync()?;
+                continue;
+            };
+            let (at, len) = (record.at, record.frame.len);
+            let expires_ms = record.frame.expires_ms(record.bytes);
+            if record.header.kind() != Kind::Put {
+                continue;
+            }
+            if !was_known {
+                segment.lifetimes.note(len, expires_ms);
+            }
+            if expires_ms.is_some_and(|expires_ms| expires_ms <= by_ms)
+                && self.points_to(self.hash(record.key()), segment, at)?
+            {
+                expired = Expired { count: expired.count + 1, len: expired.len + len };
+            }
+        }
+        segment.lifetimes.set_known();
+        Ok(expired)
     }
 
     /// One shard of the index, made anew from the first bytes of segments: `covered` says how many of each. That is what it
