@@ -28,7 +28,7 @@ pub const PUT: Command = Command {
     summary: "Sets keys to values",
     help: "Sets each key to the value after it; several pairs are written all or not at all. \
            The value may come from a file, or in a one-shot command from the standard input \
-           (-), byte by byte. With --ttl the keys are gone after so long, 90s or 1h 30m or a number \
+           (-), byte by byte. With --ttl the keys are gone after so long, 90s or 1h30m or a number \
            of seconds; without it they stay, also where they were to expire before.",
     examples: &[
         Example { line: "put user:1 alice", does: "sets one key" },
