@@ -235,21 +235,22 @@ impl Compactor {
             total_len = done_len + plan.read_len();
         }
         if *what == Compact::All {
-            self.add_left_before(&mut report.left);
+            self.add_left_before(&mut report.left)?;
         }
         Ok(report)
     }
 
     /// The segments that hold something dead and were known to be damaged.
-    fn add_left_before(&self, left: &mut Vec<LeftAlone>) {
+    fn add_left_before(&self, left: &mut Vec<LeftAlone>) -> Result<()> {
         for segment in self.state.segments().iter().filter(|segment| segment.is_unfit()) {
-            let usage = use_of(segment);
+            let usage = self.use_of(segment, Known::WithoutLooking)?;
             let is_damaged = segment.layout == Layout::current(segment.layout.records.salt);
             let is_told = left.iter().any(|left| left.segment == segment.id);
             if is_damaged && !is_told && usage.body_len > usage.live_len {
                 left.push(LeftAlone { segment: segment.id, met: None });
             }
         }
+        Ok(())
     }
 
     /// The segment behind `run`.
