@@ -39,6 +39,7 @@ mod scripted;
 mod shell;
 mod shell_compact;
 mod shell_dump;
+mod shell_expiry;
 mod shell_refusals;
 mod shell_repair;
 mod shell_scripts;

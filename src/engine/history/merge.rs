@@ -1,8 +1,4 @@
 //! The merge of all segments' rows, the dead ones, too: what each key was at some points of the log.
-#![expect(
-    clippy::mutable_key_type,
-    reason = "what a value shows never changes, though its mapping's end moves"
-)]
 
 use std::collections::BTreeMap;
 use std::fmt;

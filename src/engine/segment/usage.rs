@@ -81,6 +81,7 @@ impl Segment {
             live_len: figure(&self.usage.live_len),
             tombstone_count: figure(&self.usage.tombstone_count),
             tombstone_len: figure(&self.usage.tombstone_len),
+            is_endless: self.lifetimes.are_endless(),
         }
     }
 
@@ -92,5 +93,10 @@ impl Segment {
         set(&self.usage.live_len, covered.live_len);
         set(&self.usage.tombstone_count, covered.tombstone_count);
         set(&self.usage.tombstone_len, covered.tombstone_len);
+        // What came after it may be anything.
+        if covered.is_endless && covered.len == self.len() {
+            self.lifetimes.note(covered.live_len, None);
+            self.lifetimes.set_known();
+        }
     }
 }

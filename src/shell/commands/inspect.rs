@@ -22,7 +22,8 @@ pub const STATS: Command = Command {
     signature: "",
     summary: "Figures of the whole store",
     help: "Prints how many keys there are, what their records take, how much of the log is \
-           dead, and what the index takes in memory. Mode plain has name, tab, value; mode \
+           dead, and what the index takes in memory. Keys that have expired count until a compaction \
+           gives back their room. Mode plain has name, tab, value; mode \
            json one object; all lengths are bytes.",
     examples: &[Example { line: "stats", does: "prints the figures" }],
     flags: &[],
@@ -124,6 +125,18 @@ const FIGURES: &[Figure] = &[
         name: "tombstone_bytes",
         title: "in tombstones",
         of: |stats| Some(stats.tombstone_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "expired",
+        title: "expired",
+        of: |stats| Some(stats.expired_count),
+        show: units::thousands,
+    },
+    Figure {
+        name: "expired_bytes",
+        title: "in expired",
+        of: |stats| Some(stats.expired_len),
         show: units::bytes,
     },
     Figure { name: "seq", title: "last record", of: |stats| Some(stats.last_seq.0), show: units::thousands },

@@ -1,8 +1,10 @@
 //! The rows of the command table, a file a group.
 
 mod batch;
+mod expiry;
 pub mod get;
 mod help;
+mod incr;
 mod inspect;
 mod keys;
 mod maintain;
@@ -15,11 +17,15 @@ pub mod words;
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 33] = [
+pub static TABLE: [Command; 37] = [
     get::GET,
     put::PUT,
     put::DEL,
     get::EXISTS,
+    incr::INCR,
+    expiry::TTL,
+    expiry::EXPIRE,
+    expiry::PERSIST,
     keys::KEYS,
     keys::SCAN,
     keys::COUNT,

@@ -128,7 +128,7 @@ impl Run {
         let mut done_len = 0;
         while let Some(row) = self.rows.next_sound(&mut self.damage)? {
             let value = row.value().expect("the walk is one with values");
-            let expires_ms = row.entry().and_then(|entry| entry.expires_ms);
+            let expires_ms = row.expires_ms();
             self.format.write(out, row.key(), value, expires_ms).map_err(&failed)?;
             self.count += 1;
             self.expiring += u64::from(expires_ms.is_some());
