@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::Bound;
 
-use logkv::{KeyEntry, Snapshot, Value};
+use logkv::{KeyEntry, Past, Snapshot, Value};
 
 use super::failure::{Failure, Kind};
 use super::glob::Glob;
@@ -103,7 +103,27 @@ impl Walk {
             let row = |entry: logkv::Result<KeyEntry>| entry.map(|entry| Row::Stored(entry, None));
             if self.reverse { Box::new(rows.rev().map(row)) } else { Box::new(rows.map(row)) }
         };
-        Ok(Rows {
+        Ok(self.rows_of(stored, changes, interrupt))
+    }
+
+    /// The keys that there were, forward.
+    pub fn rows_of_past(&self, past: &Past, interrupt: &Interrupt) -> logkv::Result<Rows> {
+        let (from, to) = self.bounds();
+        let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+        let values = self.values;
+        let row = move |entry: logkv::Result<logkv::Entry>| {
+            entry.map(|entry| Row::Stored(entry.meta, values.then_some(entry.value)))
+        };
+        let stored: Stored = if is_empty(bounds) {
+            Box::new(std::iter::empty())
+        } else {
+            Box::new(past.scan(bounds)?.map(row))
+        };
+        Ok(self.rows_of(stored, Vec::new(), interrupt))
+    }
+
+    fn rows_of(&self, stored: Stored, changes: Vec<(Vec<u8>, Change)>, interrupt: &Interrupt) -> Rows {
+        Rows {
             merged: Merged {
                 stored: stored.peekable(),
                 changes: changes.into_iter().peekable(),
@@ -113,7 +133,7 @@ impl Walk {
             glob: self.glob.clone(),
             interrupt: interrupt.clone(),
             seen: 0,
-        })
+        }
     }
 
     /// The bounds of the keys that can be on the walk: `from` and `to`, narrowed by what the pattern starts with.

@@ -40,6 +40,7 @@ mod shell;
 mod shell_compact;
 mod shell_dump;
 mod shell_expiry;
+mod shell_history;
 mod shell_refusals;
 mod shell_repair;
 mod shell_scripts;

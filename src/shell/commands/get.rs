@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use logkv::{Entry, Value};
+use logkv::{At, Entry, Value};
 
+use super::history::{AT, get_at, point_asked_for};
 use super::words::{HEX, arguments, create};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -20,7 +21,7 @@ pub const GET: Command = Command {
     name: "get",
     aliases: &[],
     group: Group::Data,
-    signature: "KEY… [-o|--output FILE] [--hex]",
+    signature: "KEY… [--at SEQ|TIME] [-o|--output FILE] [--hex]",
     summary: "The value of a key",
     help: "Prints the value of each key. A missing key is (nil) in mode table, a note on the \
            standard error in mode plain, and null in mode json; a one-shot get of a missing \
@@ -29,10 +30,12 @@ pub const GET: Command = Command {
            expires_ms where the key expires.",
     examples: &[
         Example { line: "get user:1", does: "prints the value" },
+        Example { line: "get user:1 --at 120", does: "prints what it was after record 120" },
         Example { line: "get photo -o photo.jpg", does: "writes the value into a file" },
         Example { line: "get --hex 00ff", does: "the key is the two bytes 00 and ff" },
     ],
     flags: &[
+        AT,
         Flag { name: "output", short: Some('o'), takes: Takes::File, doc: "Writes the value into this file" },
         HEX,
     ],
@@ -60,10 +63,14 @@ pub const EXISTS: Command = Command {
 
 fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let keys = arguments(invocation)?;
+    let at = point_asked_for(session, invocation)?;
     if let Some(file) = invocation.value("output") {
-        return get_into_file(session, &keys, file);
+        return get_into_file(session, &keys, file, at);
     }
-    get(session, &keys)
+    match at {
+        Some(at) => get_at(session, &keys, at),
+        None => get(session, &keys),
+    }
 }
 
 /// Prints the value of each key, as this shell sees it.
@@ -98,14 +105,17 @@ fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
         }
         Some(None) => missing(session, key),
         None => match session.store()?.get_entry(key)? {
-            Some(Entry { meta, value }) => {
-                let written = Some((meta.seq.0, meta.time_ms));
-                let told = Told { written, expires_ms: meta.expires_ms };
-                Ok(print_value(&mut session.out, key, &value, Some(told))?)
-            }
+            Some(entry) => Ok(print_entry(&mut session.out, key, &entry)?),
             None => missing(session, key),
         },
     }
+}
+
+/// Prints a value that the store has, with all that is told of it.
+pub fn print_entry(out: &mut Output, key: &[u8], entry: &Entry) -> io::Result<Outcome> {
+    let Entry { meta, value } = entry;
+    let told = Told { written: Some((meta.seq.0, meta.time_ms)), expires_ms: meta.expires_ms };
+    print_value(out, key, value, Some(told))
 }
 
 /// What is told of a value beside itself.
@@ -139,7 +149,7 @@ fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -
     Ok(Outcome::Done)
 }
 
-fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+pub fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     match session.out.mode {
         Mode::Table => {
             writeln!(session.out, "(nil)")?;
@@ -192,7 +202,12 @@ fn near_key(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
     Ok(nearest(text, keys.iter().map(String::as_str)).map(|near| quote(near.as_bytes())))
 }
 
-fn get_into_file(session: &mut Session, keys: &[Vec<u8>], file: &Word) -> Result<Outcome, Failure> {
+fn get_into_file(
+    session: &mut Session,
+    keys: &[Vec<u8>],
+    file: &Word,
+    at: Option<At>,
+) -> Result<Outcome, Failure> {
     let [key] = keys else {
         return Err(Failure::usage("--output takes one key").at(file.span.clone()));
     };
@@ -201,7 +216,11 @@ fn get_into_file(session: &mut Session, keys: &[Vec<u8>], file: &Word) -> Result
     let value = match pending {
         Some(pending) => pending.map(|put| put.value.as_slice()),
         None => {
-            stored = session.store()?.get(key)?;
+            let store = session.store()?;
+            stored = match at {
+                Some(at) => store.get_at(key, at)?.map(|entry| entry.value),
+                None => store.get(key)?,
+            };
             stored.as_deref()
         }
     };

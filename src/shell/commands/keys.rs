@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::history::{AT, point_asked_for};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -18,6 +19,7 @@ use crate::shell::view::{self, Row, Walk};
 use crate::shell::words::quote;
 
 const FLAGS: &[Flag] = &[
+    AT,
     Flag { name: "from", short: None, takes: Takes::Key, doc: "Starts at this key" },
     Flag { name: "to", short: None, takes: Takes::Key, doc: "Stops before this key" },
     Flag { name: "limit", short: None, takes: Takes::Number, doc: "Shows this many at most" },
@@ -31,7 +33,8 @@ const FLAGS: &[Flag] = &[
     Flag { name: "reverse", short: None, takes: Takes::Nothing, doc: "Goes from the last key to the first" },
 ];
 
-const SIGNATURE: &str = "[PATTERN] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse]";
+const SIGNATURE: &str =
+    "[PATTERN] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse] [--at SEQ|TIME]";
 
 pub const KEYS: Command = Command {
     name: "keys",
@@ -105,7 +108,12 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         limit => limit,
     };
     let long = invocation.has("long");
-    let mut rows = rows(session, &walk)?;
+    let at = point_asked_for(session, invocation)?;
+    let mut rows = match at {
+        Some(_) if walk.reverse => return Err(Failure::usage("--at goes forward only, not with --reverse")),
+        Some(at) => walk.rows_of_past(&session.store()?.at(at)?, &session.interrupt)?,
+        None => rows(session, &walk)?,
+    };
     let now_ms = session.store()?.now_ms();
     let columns = columns(values, long);
     let mut drawn = Rows::new(&columns, session.out.look, limit.unwrap_or(ROWS_SHOWN));
@@ -125,7 +133,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     }
     drawn.end(&mut session.out)?;
     if limit.is_none() && rows.next_sound(&mut damage)?.is_some() {
-        let shown = if walk.is_whole() && session.transaction.is_none() {
+        let shown = if walk.is_whole() && session.transaction.is_none() && at.is_none() {
             format!("{ROWS_SHOWN} of {}", units::count(session.store()?.len(), "key"))
         } else {
             format!("the first {ROWS_SHOWN}")

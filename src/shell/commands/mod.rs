@@ -4,6 +4,7 @@ mod batch;
 mod expiry;
 pub mod get;
 mod help;
+mod history;
 mod incr;
 mod inspect;
 mod keys;
@@ -17,7 +18,7 @@ pub mod words;
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 37] = [
+pub static TABLE: [Command; 39] = [
     get::GET,
     put::PUT,
     put::DEL,
@@ -35,6 +36,8 @@ pub static TABLE: [Command; 37] = [
     inspect::STATS,
     segments::SEGMENTS,
     inspect::DUMP_SEGMENT,
+    history::VERSIONS,
+    history::DIFF,
     inspect::VERIFY,
     maintain::COMPACT,
     maintain::SYNC,

@@ -26,6 +26,7 @@ use self::columns::Columns;
 use self::hex::RowLimit;
 use self::paint::{glyphs, hue};
 pub use self::request::{FLAGS, Request, Values};
+pub use self::text::Moment;
 use self::text::State;
 use super::command::{Invocation, Outcome};
 use super::compact;
