@@ -157,6 +157,12 @@ pub enum Error {
         /// What was to be added.
         by: i64,
     },
+    /// What was asked of the past cannot be told any more.
+    #[error("that has been compacted away: the log tells all of the past only from record {whole_from} on")]
+    CompactedAway {
+        /// From this number on the log knows what every key was.
+        whole_from: Seqno,
+    },
     /// There is no such segment.
     #[error("there is no segment {segment}")]
     NoSuchSegment {
@@ -196,7 +202,10 @@ impl Error {
     #[must_use]
     pub fn sentence(&self) -> String {
         let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
-        causes.fold(self.to_string(), |story, cause| format!("{story}: {cause}"))
+        causes.fold(self.to_string(), |story, cause| {
+            let cause = cause.downcast_ref().map_or_else(|| cause.to_string(), words);
+            format!("{story}: {cause}")
+        })
     }
 
     /// Makes an [`Error::Io`] of what the operating system said.
@@ -208,6 +217,15 @@ impl Error {
     /// The damage `damage` at `location`.
     pub(crate) fn damaged(location: Location, damage: Damage) -> Self {
         Self::Damaged { segment: location.segment, offset: location.offset, damage }
+    }
+}
+
+/// What the operating system said, without the number that Rust appends to it.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 
@@ -333,6 +351,7 @@ mod tests {
             Error::Closed,
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
             Error::NotWritten { cause: text("cannot write 000003.seg") },
+            Error::CompactedAway { whole_from: Seqno(9) },
             Error::WithinTransaction,
             Error::NotANumber,
             Error::NumberOverflow { number: 7, by: i64::MAX },
@@ -359,15 +378,18 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 24,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 24,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 24,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 25,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 25,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 25,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                24
+                25
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 24,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 24,
-            Error::WithinTransaction | Error::NotANumber | Error::NumberOverflow { .. } => 24,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 25,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 25,
+            Error::CompactedAway { .. }
+            | Error::WithinTransaction
+            | Error::NotANumber
+            | Error::NumberOverflow { .. } => 25,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 9,

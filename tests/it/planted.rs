@@ -79,6 +79,15 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ScanEndLost", &["store::a_range_has"]),
     ("ScanShowsExpired", &["expiry::case_17"]),
     ("ClockGoesBack", &["expiry::a_key_that_was_seen"]),
+    ("HintNotVerified", &["verify::a_hint_or_keydir_that_lies"]),
+    ("CountsNotVerified", &["verify::a_keydir_that_counts"]),
+    ("RepairedNotSynced", &["repairs::a_repair_in_place_that_is_cut"]),
+    ("ExchangeNotSynced", &["repairs::a_repair_in_place_that_is_cut"]),
+    ("SourceRemovedTooEarly", &["repair::an_intact_store_is_copied"]),
+    ("DeleteNotSalvaged", &["repair::a_changed_byte_costs"]),
+    ("SplitBatchNotTold", &["repair::a_batch_of_which"]),
+    ("SalvagedRenumbered", &["repair::records_that_are_salvaged"]),
+    ("StrangerTakenForUnfinished", &["repair::what_only_looks_like"]),
 ];
 
 /// What came of a run.

@@ -8,6 +8,7 @@ mod copy;
 mod decide;
 mod plan;
 mod report;
+mod retention;
 mod rewrite;
 
 use std::ops::ControlFlow;
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Instant;
 
-use self::decide::Judge;
+use self::decide::{Judge, Verdict};
 pub use self::plan::{Compact, CompactionPlan, CompactionReason, CompactionRun};
 use self::plan::{SegmentUse, pick, pick_all, pick_these};
 pub use self::report::{
@@ -24,7 +25,7 @@ pub use self::report::{
 };
 use self::rewrite::Rewrite;
 use super::format::segment_header::Layout;
-use super::location::SegmentId;
+use super::location::{SegmentId, Seqno};
 use super::log::Log;
 use super::options::{CompactionPolicy, Options};
 use super::segment::Segment;
@@ -127,10 +128,10 @@ impl Compactor {
         run: &CompactionRun,
         tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
     ) -> Result<Tallies> {
-        let judge = Judge::new(&self.state, run, self.policy.expiry_grace)?;
+        let judge = Judge::new(&self.state, run, &self.policy)?;
         let mut tallies = Tallies::default();
         for segment in judge.run() {
-            let goes_on = judge.records(segment, |record, decision| {
+            let goes_on = judge.records(segment, |record, Verdict { decision, .. }| {
                 tallies.add(decision, record.frame.len);
                 Ok(tell(Decided {
                     at: segment.location(record.at),
@@ -284,6 +285,7 @@ impl Compactor {
         let grace_ms = u64::try_from(self.policy.expiry_grace.as_millis()).unwrap_or(u64::MAX);
         let by_ms = self.state.now_ms().saturating_sub(grace_ms);
         let usage = &segment.usage;
+        let appended = self.log.as_ref().map_or(Seqno(0), |log| log.appended());
         Ok(SegmentUse {
             id: segment.id,
             body_len: segment.len().saturating_sub(segment.layout.header_len.into()),
@@ -293,7 +295,7 @@ impl Compactor {
                 Known::WithoutLooking => segment.expired_len_noted(by_ms),
             },
             tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
-            needed_len: usage.needed_len.load(Ordering::Relaxed),
+            needed_len: usage.needed_len(self.state.now_ms(), appended),
             is_fit: check_fit(segment).is_ok(),
         })
     }

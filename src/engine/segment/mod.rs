@@ -11,6 +11,7 @@ mod scan;
 mod sorter;
 pub(crate) mod unsalted;
 mod usage;
+mod versions;
 mod writer;
 
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! The end of the active segment: the one place that puts bytes into a segment's file.
 
+use std::io;
 use std::sync::Arc;
 
 use super::{Identity, Segment};
@@ -98,6 +99,15 @@ impl SegmentWriter {
             self.segment.lifetimes.note(self.len() - at, record.expires_ms);
         }
         at
+    }
+
+    /// Sees to it that so many bytes can be staged.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub(crate) fn make_room(&mut self, len: u64) -> Result<()> {
+        let room = usize::try_from(len).ok().and_then(|len| self.buffer.try_reserve(len).ok());
+        room.ok_or_else(|| Error::io("write", &self.segment.path)(io::ErrorKind::OutOfMemory.into()))
     }
 
     /// Stages a copy of `record`, which was checked and stands in a segment of the same layout, without the batch it

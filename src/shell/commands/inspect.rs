@@ -44,11 +44,14 @@ pub const DUMP_SEGMENT: Command = Command {
            and whether it is live; of a dead one, which record killed it. Then a map of the \
            segment's bytes and their sums. Works also on a store that does not open. \
            In mode table the first 40 are shown, and the command that goes on. \
-           --hex shows every byte, field by field.",
+           --hex shows every byte, field by field. \
+           SEG may also be a data file of another store, N.bitcask.data of Riak's bitcask or segment_N.log of the \
+           Go program logkv-store, which is shown in that format's own terms; DIR need not be a store then.",
     examples: &[
         Example { line: "dump-segment 3", does: "shows the records of 000003.seg" },
         Example { line: "dump-segment 3 --only dead --limit 10", does: "shows ten dead records" },
         Example { line: "dump-segment 3 --record 0 --hex", does: "shows every byte of the first record" },
+        Example { line: "dump-segment riak/7.bitcask.data", does: "shows a data file of Riak's bitcask" },
     ],
     flags: xray::FLAGS,
     args: &[ArgKind::Segment],

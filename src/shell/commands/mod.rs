@@ -11,12 +11,13 @@ mod maintain;
 pub mod put;
 mod segments;
 mod shell;
-mod words;
+mod transfer;
+pub mod words;
 
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 35] = [
+pub static TABLE: [Command; 37] = [
     get::GET,
     put::PUT,
     put::DEL,
@@ -38,6 +39,8 @@ pub static TABLE: [Command; 35] = [
     maintain::COMPACT,
     maintain::SYNC,
     maintain::ROTATE,
+    transfer::IMPORT,
+    transfer::EXPORT,
     maintain::REPAIR,
     maintain::CONFIG,
     help::HELP,

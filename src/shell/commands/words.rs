@@ -93,11 +93,17 @@ pub fn check_key(key: &[u8]) -> Result<(), Failure> {
 /// Makes the file that results are to go into. A file of the store itself is refused: it would be emptied under the
 /// engine's hands.
 pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
+    refuse_own_file(session, word)?;
     let path = word.path();
-    if is_of_store(session.dir(), path) {
+    File::create(path).map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
+}
+
+/// Fails when `word` names a file of the store itself.
+pub fn refuse_own_file(session: &Session, word: &Word) -> Result<(), Failure> {
+    if is_of_store(session.dir(), word.path()) {
         return Err(Failure::command("this is a file of the store itself").at(word.span.clone()));
     }
-    File::create(path).map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
+    Ok(())
 }
 
 /// Whether `path` leads to a file of the store in `dir`, or to where one may come to be.
