@@ -285,6 +285,7 @@ impl Compactor {
         let grace_ms = u64::try_from(self.policy.expiry_grace.as_millis()).unwrap_or(u64::MAX);
         let by_ms = self.state.now_ms().saturating_sub(grace_ms);
         let usage = &segment.usage;
+        let appended = self.log.as_ref().map_or(Seqno(0), |log| log.appended());
         Ok(SegmentUse {
             id: segment.id,
             body_len: segment.len().saturating_sub(segment.layout.header_len.into()),
@@ -294,8 +295,7 @@ impl Compactor {
                 Known::WithoutLooking => segment.expired_len_noted(by_ms),
             },
             tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
-            needed_len: usage
-                .needed_len(self.state.now_ms(), self.log.as_ref().map_or(Seqno(0), |log| log.appended())),
+            needed_len: usage.needed_len(self.state.now_ms(), appended),
             is_fit: check_fit(segment).is_ok(),
         })
     }

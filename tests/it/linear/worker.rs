@@ -68,16 +68,16 @@ impl<'a> Worker<'a> {
     }
 
     fn call(&mut self) {
-        match self.random.below(20) {
+        match self.random.below(21) {
             0..5 => self.read(),
             5..9 => self.put(),
             9..11 => self.delete(),
             11..13 => self.put_on_condition(),
             13..15 => self.write_batch(),
             15 => self.submit_two(),
-            16 => self.scan(),
-            17 => self.transact(),
-            _ => self.snapshot(),
+            16..18 => self.scan(),
+            18..20 => self.snapshot(),
+            _ => self.transact(),
         }
     }
 
