@@ -6,9 +6,9 @@
 //!  | 8 bytes        | u16 | u16 | u16       | u16 | 16 bytes    | u64       | u64         | u64       | u32           | u32         |
 //!
 //!  then a row a covered segment, in log order:
-//!  0    8     16           20    24             32           40         48                56              64
-//!  | id | len | first_page | pad | record_count | live_count | live_len | tombstone_count | tombstone_len |
-//!  |u64 | u64 | u32        | u32 | u64          | u64        | u64      | u64             | u64           |
+//!  0    8     16           20    24             32           40         48                56              64        72           80
+//!  | id | len | first_page | pad | record_count | live_count | live_len | tombstone_count | tombstone_len | raw_len | stored_len |
+//!  |u64 | u64 | u32        | u32 | u64          | u64        | u64      | u64             | u64           | u64     | u64        |
 //!
 //!  then a row a shard:
 //!  0          8            12         16      20    24
@@ -56,7 +56,8 @@ pub(crate) const HEAD_LEN_MAX: u64 =
 // The layout is stored on disk. If this fails, bump the format version.
 const _: () = assert!(HEADER_LEN == 64);
 
-const MAJOR: u16 = 1;
+/// What version 1 wrote has no `raw_len` and no `stored_len`.
+const MAJOR: u16 = 2;
 const MINOR: u16 = 0;
 /// Longest header that is believed: longer ones only come from damage.
 const HEADER_LEN_MAX: usize = 4096;
@@ -179,6 +180,7 @@ fn header_bytes(head: &KeydirHead) -> [u8; HEADER_LEN] {
 mod tests {
     use super::rows::{CAPACITY_AT, COUNT_AT, SLOT_COUNT_AT, SLOTS_AT_AT};
     use super::*;
+    use crate::engine::format::codec::Compressed;
     use crate::engine::location::SegmentId;
     use proptest::prelude::*;
 
@@ -192,6 +194,7 @@ mod tests {
             live_len: 400,
             tombstone_count: 2,
             tombstone_len: 80,
+            compressed: Compressed { raw_len: 1000, stored_len: 300 },
         }
     }
 
@@ -286,7 +289,7 @@ mod tests {
         let first_row = HEADER_LEN + 2 * SEGMENT_ROW_LEN;
         let second_row = first_row + SHARD_ROW_LEN;
         let cases: &[(&str, usize, &[u8])] = &[
-            ("an unknown major", MAJOR_AT, &[2]),
+            ("an unknown major", MAJOR_AT, &[3]),
             ("a short header", HEADER_LEN_AT, &[56]),
             ("a crooked header", HEADER_LEN_AT, &[65]),
             ("a huge segment count", SEGMENT_COUNT_AT, &[0xff; 4]),
