@@ -66,7 +66,7 @@ pub use engine::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
     CompactionStage, Decided, Decision, Dropped, Kept, RunReport, Tallies, Tally,
 };
-pub use engine::format::codec::Compression;
+pub use engine::format::codec::{Compression, ZSTD_LEVELS};
 pub use engine::judge::TornTail;
 pub use engine::location::{Location, SegmentId, Seqno};
 pub use engine::log::Commit;

@@ -33,8 +33,8 @@ const ROOM_MIN: usize = 1 << 20;
 const ROOM_A_BYTE: usize = 64;
 const ROOM_GROWTH: usize = 8;
 
-/// The levels of [`Compression::Zstd`].
-pub(crate) const ZSTD_LEVELS: (i32, i32) = (1, 22);
+/// The bounds of the levels of [`Compression::Zstd`].
+pub const ZSTD_LEVELS: (i32, i32) = (1, 22);
 
 /// How the values of new records are compressed. Each record says how its own is, so a store may hold all kinds, and can be
 /// opened with another setting at any time.
@@ -151,7 +151,7 @@ impl Codec {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",

@@ -59,8 +59,10 @@ const TRAILER_LEN: usize = size_of::<u64>();
 // The layout is stored on disk. If this fails, bump the format version.
 const _: () = assert!(HEADER_LEN == 96 && HEADER_LEN.is_multiple_of(ROW_LEN) && ROW_LEN == 16);
 
-/// The format version that this version of logkv writes. What version 1 wrote has no `raw_len` and no `stored_len`.
+/// The format version that this version of logkv writes.
 const MAJOR: u16 = 2;
+/// The version whose header ends before `raw_len`: no value was compressed then.
+const MAJOR_WITHOUT_SUMS: u16 = 1;
 const MINOR: u16 = 0;
 /// Records start at multiples of this, and so are their lengths.
 const UNIT: u64 = 8;
@@ -199,29 +201,34 @@ pub(crate) fn check(bytes: &[u8]) -> Option<Checked> {
 
 /// As [`check`], of bytes that were written just now: all but the header is left unread.
 pub(crate) fn parts(bytes: &[u8]) -> Option<Checked> {
+    let header_len = match u16_at(bytes, MAJOR_AT) {
+        MAJOR => HEADER_LEN,
+        MAJOR_WITHOUT_SUMS => RAW_LEN_AT,
+        _ => return None,
+    };
     let is_known = array(bytes, MAGIC_AT) == MAGIC
-        && u16_at(bytes, MAJOR_AT) == MAJOR
-        && usize::from(u16_at(bytes, HEADER_LEN_AT)) == HEADER_LEN
+        && usize::from(u16_at(bytes, HEADER_LEN_AT)) == header_len
         && usize::from(u16_at(bytes, ROW_LEN_AT)) == ROW_LEN;
     if !is_known {
         return None;
     }
     let number = |at: usize| usize::try_from(u32_at(bytes, at)).ok();
     let row_count = number(ROW_COUNT_AT)?;
-    let rows_end = row_count.checked_mul(ROW_LEN)?.checked_add(HEADER_LEN)?;
+    let rows_end = row_count.checked_mul(ROW_LEN)?.checked_add(header_len)?;
     let filter_end = rows_end.checked_add(number(FILTER_LEN_AT)?)?;
     let crc_at = filter_end.checked_next_multiple_of(UNIT as usize)?;
     if crc_at.checked_add(TRAILER_LEN)? != bytes.len() {
         return None;
     }
-    let described = described(bytes);
+    let described = described(bytes.get(..header_len)?);
     (described.last_seq <= Seqno::BELIEVED_MAX).then_some(Checked {
         described,
-        rows: HEADER_LEN..rows_end,
+        rows: header_len..rows_end,
         filter: rows_end..filter_end,
     })
 }
 
+/// What a header says; zero what stands behind its end.
 fn described(header: &[u8]) -> Described {
     Described {
         store: StoreId(array(header, STORE_AT)),
@@ -345,9 +352,11 @@ mod tests {
     #[test]
     fn an_unknown_minor_is_read_and_an_unknown_major_or_length_is_not() {
         assert!(check(&with(small(), MINOR_AT, &9_u16.to_le_bytes())).is_some());
-        for major in [1_u16, 3] {
+        for major in [0_u16, 3] {
             assert_eq!(check(&with(small(), MAJOR_AT, &major.to_le_bytes())), None, "{major}");
         }
+        let of_version_1 = with(small(), MAJOR_AT, &1_u16.to_le_bytes());
+        assert_eq!(check(&of_version_1), None, "its header is shorter");
         assert_eq!(check(&with(small(), HEADER_LEN_AT, &104_u16.to_le_bytes())), None);
         assert_eq!(check(&with(small(), ROW_LEN_AT, &24_u16.to_le_bytes())), None);
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Inspection, Piece};
+use crate::engine::format::codec::Codec;
 use crate::engine::format::record::Kind;
 use crate::engine::location::{Location, Seqno};
 use crate::engine::segment::RawRecord;
@@ -112,6 +113,20 @@ pub enum Fate {
     Damaged,
     /// It is of a kind that this version skips.
     Skipped,
+}
+
+impl RecordItem {
+    /// Whether [`RecordItem::value`] was decompressed.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.kind == Kind::Put && self.damage.is_none() && self.codec_name().is_some()
+    }
+
+    /// What compressed the value; `None`: nothing, or what this version does not know.
+    #[must_use]
+    pub fn codec_name(&self) -> Option<&'static str> {
+        Codec::decode(self.codec).ok().flatten().map(Codec::name)
+    }
 }
 
 impl Inspection {

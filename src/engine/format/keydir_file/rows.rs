@@ -14,6 +14,8 @@ const TOMBSTONE_COUNT_AT: usize = LIVE_LEN_AT + size_of::<u64>();
 const TOMBSTONE_LEN_AT: usize = TOMBSTONE_COUNT_AT + size_of::<u64>();
 const RAW_LEN_AT: usize = TOMBSTONE_LEN_AT + size_of::<u64>();
 const STORED_LEN_AT: usize = RAW_LEN_AT + size_of::<u64>();
+/// The length of a row that ends before `raw_len`.
+pub(super) const SEGMENT_ROW_LEN_WITHOUT_SUMS: usize = RAW_LEN_AT;
 pub(super) const SEGMENT_ROW_LEN: usize = STORED_LEN_AT + size_of::<u64>();
 
 pub(super) const SLOTS_AT_AT: usize = 0;
@@ -69,7 +71,7 @@ impl Covered {
             && self.live_len.max(self.tombstone_len).max(self.compressed.stored_len) <= self.len
     }
 
-    /// The segment in `row`, whose length is right; unchecked.
+    /// The segment in `row`, whose length is right; unchecked. Zero is what a shorter row does not tell.
     pub(super) fn decode(row: &[u8]) -> Self {
         Self {
             id: SegmentId(u64_at(row, ID_AT)),
