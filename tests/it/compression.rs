@@ -1,7 +1,7 @@
 //! Values that are compressed: they read as they were written, whatever else happens to their records.
 
 use std::fs;
-use std::ops::RangeBounds;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use logkv::inspect::{Item, Range};
@@ -13,8 +13,8 @@ use logkv::{
 use proptest::prelude::*;
 
 use crate::common::{
-    Map, assert_is, copy_of, killed, open, program, quick, record_crc, remove_derived, scratch, segment_path,
-    small_store,
+    Map, assert_is, binary, contents, copy_of, files, killed, open, program, program_of_system, quick,
+    record_crc, remove_derived, scratch, segment_path, small_store,
 };
 use crate::verify::verified;
 
@@ -105,7 +105,6 @@ fn a_value_that_is_not_compressed_is_no_copy_and_a_compressed_one_is() {
 
 #[test]
 fn a_value_is_compressed_only_where_its_record_gets_smaller() {
-    let dir = scratch();
     for compression in [Compression::Lz4, ZSTD, Compression::Zstd { level: 22 }] {
         let dir = scratch();
         let store = Store::open_with(dir.path(), compressing(compression)).expect("opens");
@@ -121,7 +120,6 @@ fn a_value_is_compressed_only_where_its_record_gets_smaller() {
         assert_eq!(&codecs(&store, 1)[..2], [0, 0], "{compression:?}");
         assert_ne!(codecs(&store, 1)[2], 0, "{compression:?}");
     }
-    drop(dir);
 }
 
 #[test]
@@ -213,7 +211,7 @@ fn the_ratio_is_exact_however_the_store_came_to_know_it() {
         }
         fs::remove_dir_all(path).expect("it can be removed");
         fs::create_dir(path).expect("it can be made");
-        for (name, bytes) in crate::common::files(copy.path()) {
+        for (name, bytes) in files(copy.path()) {
             fs::write(path.join(name), bytes).expect("a copy");
         }
     }
@@ -273,7 +271,7 @@ fn a_value_that_does_not_decompress_is_one_records_error_to_every_reader_and_los
         );
         let target = scratch();
         let to = target.path().join("repaired");
-        let report = repair::copy(dir.path(), &to, &quick(), &mut |_| std::ops::ControlFlow::Continue(()));
+        let report = repair::copy(dir.path(), &to, &quick(), &mut |_| ControlFlow::Continue(()));
         let report = report.expect("repairs");
         assert_eq!(report.given_up.len(), 1);
         let mut left = map.clone();
@@ -298,19 +296,17 @@ fn a_value_that_says_it_is_huge_takes_no_memory() {
         assert!(put.expect("the program runs").success());
         let path = segment_path(&dir.path().join("d"), 1);
         change_value(&path, 64, 0, &(2_u32 << 30).to_le_bytes());
-        let logkv = crate::common::binary();
+        let logkv = binary();
         let limited = format!("ulimit -v 524288; exec '{}' --read-with pread d get k", logkv.display());
-        let output = crate::common::program_of_system("sh", dir.path()).args(["-c", &limited]).output();
+        let mut command = program_of_system("sh", dir.path());
+        // A deliberate mistake is made by the program, too.
+        command.envs(std::env::var_os("LOGKV_PLANT").map(|plant| ("LOGKV_PLANT", plant)));
+        let output = command.args(["-c", &limited]).output();
         let output = output.expect("a shell");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(4), "{said}");
         assert!(said.contains("does not give the 2147483648 bytes that it should"), "{said}");
     }
-}
-
-/// All that a range of a store shows.
-fn shown(store: &Store, range: impl RangeBounds<[u8]>) -> Map {
-    crate::common::shown(store.scan(range).expect("scans"))
 }
 
 proptest! {
@@ -330,7 +326,7 @@ proptest! {
             if number % 4 == 3 {
                 store.rotate().expect("rotates");
             }
-            prop_assert_eq!(&shown(&store, ..), &map);
+            prop_assert_eq!(&contents(&store), &map);
             store.close().expect("closes");
         }
         let store = open(dir.path());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;
 
-use logkv::{Batch, Compact, Options, ReadWith, SegmentState, Snapshot, Store, Sync};
+use logkv::{Batch, Compact, Compression, Options, ReadWith, SegmentState, Snapshot, Store, Sync};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -23,6 +23,8 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => prop::collection::vec(any::<u8>(), 0..40),
         1 => prop::collection::vec(any::<u8>(), 300..700),
+        // What can be compressed.
+        2 => (any::<u8>(), 64_usize..700).prop_map(|(byte, len)| vec![byte; len]),
     ]
 }
 
@@ -271,10 +273,17 @@ fn options() -> impl Strategy<Value = Options> {
     ];
     let read_with = prop_oneof![Just(ReadWith::Mmap), Just(ReadWith::Pread)];
     let checkpoint = prop_oneof![Just(1), Just(20), Just(u64::MAX)];
-    (sync, read_with, 128_u64..2000, checkpoint).prop_map(|(sync, read_with, len, checkpoint)| {
-        let options = Options::new().sync(sync).read_with(read_with).segment_len_max(len);
-        options.background(false).checkpoint_records(checkpoint)
-    })
+    let compression = prop_oneof![
+        Just(Compression::None),
+        Just(Compression::Lz4),
+        (1..5).prop_map(|level| Compression::Zstd { level }),
+    ];
+    (sync, read_with, 128_u64..2000, checkpoint, compression).prop_map(
+        |(sync, read_with, len, checkpoint, compression)| {
+            let options = Options::new().sync(sync).read_with(read_with).segment_len_max(len);
+            options.background(false).checkpoint_records(checkpoint).compression(compression)
+        },
+    )
 }
 
 /// How many sequences of steps are tried; PROPTEST_CASES makes it a soak.
