@@ -41,7 +41,16 @@ pub const ZSTD_LEVELS: (i32, i32) = (1, 22);
 ///
 /// A value under 64 bytes, or one whose record would not become smaller, is stored as it is. What is not compressed is
 /// read without a copy ([`Value::is_zero_copy`](crate::Value::is_zero_copy)), what is compressed takes memory of its own.
-/// The calling thread compresses, before any lock is taken, and decompresses.
+/// The calling thread compresses, before the log's lock is taken, and decompresses.
+///
+/// Measured with values of 1 KiB that look like JSON (`cargo bench -- compression`, on two cores that were busy), against none:
+///
+/// | | bytes on disk | a put takes | a get takes |
+/// |---|---|---|---|
+/// | lz4 | 0.50 | 1.2 times as long | 2.6 times as long |
+/// | zstd, level 1 | 0.36 | 3.7 | 6.0 |
+/// | zstd, level 3 | 0.36 | 4.1 | 4.5 |
+/// | zstd, level 19 | 0.35 | 56 | 8.0 |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
@@ -51,8 +60,8 @@ pub enum Compression {
     Lz4,
     /// Zstandard: smaller, and slower to write.
     Zstd {
-        /// 1, quick, to 22, small; what is outside is taken as the nearest. From about 16 on writing takes hundreds of times as
-        /// long as reading, and for large values hundreds of megabytes of memory.
+        /// 1, quick, to 22, small; what is outside is taken as the nearest. The highest ones take hundreds of megabytes of memory
+        /// for a large value.
         level: i32,
     },
 }
