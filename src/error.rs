@@ -315,6 +315,14 @@ pub enum Damage {
     /// The value is compressed with a codec this version does not know.
     #[error("its value is compressed with codec {0}, which this version does not know")]
     Codec(u8),
+    /// The value does not decompress to as many bytes as it had.
+    #[error("its value is compressed with {codec} and does not give the {raw_len} bytes that it should")]
+    Compressed {
+        /// The codec's name.
+        codec: &'static str,
+        /// How many bytes the value is said to have.
+        raw_len: u32,
+    },
     /// Whole records, of a batch whose end is missing.
     #[error("its batch has no end")]
     UnfinishedBatch,
@@ -369,7 +377,8 @@ mod tests {
             Damage::Field { what: "the record's kind", value: 3 },
             Damage::Order { found: Seqno(3), previous: Seqno(7) },
             Damage::Foreign("another store".to_owned()),
-            Damage::Codec(1),
+            Damage::Codec(3),
+            Damage::Compressed { codec: "lz4", raw_len: 100 },
             Damage::UnfinishedBatch,
             Damage::Magic,
         ]
@@ -392,9 +401,9 @@ mod tests {
             | Error::NumberOverflow { .. } => 25,
         };
         let damages = match damage {
-            Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 9,
-            Damage::Field { .. } | Damage::Order { .. } | Damage::Foreign(_) | Damage::Codec(_) => 9,
-            Damage::UnfinishedBatch | Damage::Magic => 9,
+            Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 10,
+            Damage::Field { .. } | Damage::Order { .. } | Damage::Foreign(_) | Damage::Codec(_) => 10,
+            Damage::Compressed { .. } | Damage::UnfinishedBatch | Damage::Magic => 10,
         };
         (errors, damages)
     }

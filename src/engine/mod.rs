@@ -18,15 +18,15 @@
 //! | 10 | `store` | the front door |
 //!
 //! # The life of a write
-//! [`Store::put`](crate::Store::put) → `log::append` takes the log's lock, checks the lengths, makes room (sealing the
-//! active segment and starting the next if need be), finds the record that is replaced, stages the new one with its
-//! checksums, writes it to the file → `log::wait` makes it durable, if the policy says so, with one `fdatasync` for all
+//! [`Store::put`](crate::Store::put) → `log::append` checks the lengths, compresses the value, if the options say so, takes
+//! the log's lock, makes room (sealing the active segment and starting the next if need be), finds the record that is
+//! replaced, stages the new one with its checksums, writes it to the file → `log::wait` makes it durable, if the policy says so, with one `fdatasync` for all
 //! who wait → `state::publish` swaps the keydir's slot and counts what died.
 //!
 //! # The life of a read
 //! [`Store::get`](crate::Store::get) → `state::find` hashes the key, looks into one shard for candidates, finds each
 //! one's segment by the page table → `segment::lookup` compares the key in the record and checks its checksum → the
-//! [`Value`](crate::Value) points into the mapping.
+//! [`Value`](crate::Value) points into the mapping; what is compressed is decompressed into memory of its own.
 //!
 //! # The life of a segment
 //! Made by `log::roll` and appended to → sealed: final from then on → `background` reads it once and writes its hint →

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, SystemClock};
+use super::format::codec::Compression;
 use super::fs::{FileSystem, OsFileSystem};
 
 /// When a write is made durable: the choice between speed and what a power cut may take.
@@ -110,6 +111,7 @@ pub struct Options {
     pub(crate) segment_len_max: u64,
     pub(crate) segment_age_max: Option<Duration>,
     pub(crate) value_len_max: u64,
+    pub(crate) compression: Compression,
     pub(crate) read_with: ReadWith,
     pub(crate) read_only: bool,
     pub(crate) create: bool,
@@ -164,6 +166,7 @@ impl Default for Options {
             segment_len_max: SEGMENT_LEN_MAX_DEFAULT,
             segment_age_max: None,
             value_len_max: VALUE_LEN_MAX_DEFAULT,
+            compression: Compression::None,
             read_with: ReadWith::Mmap,
             read_only: false,
             create: true,
@@ -211,10 +214,18 @@ impl Options {
         self
     }
 
-    /// The largest value that may be written, in bytes. Default 64 MiB; at most what a 4 GiB segment holds.
+    /// The largest value that may be written, in bytes, before it is compressed. Default 64 MiB; at most what a 4 GiB segment
+    /// holds.
     #[must_use]
     pub fn value_len_max(mut self, bytes: u64) -> Self {
         self.value_len_max = bytes.min(SEGMENT_LEN_MAX_BOUNDS.1);
+        self
+    }
+
+    /// How values are compressed that are written from now on. Default: [`Compression::None`].
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression.within_bounds();
         self
     }
 

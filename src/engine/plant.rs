@@ -53,6 +53,8 @@ plants! {
     BatchEndForgotten,
     /// A record claims that all before it had been durable when it was written.
     LagTooSmall,
+    /// A compressed value is stored although it takes more than the value itself.
+    KeptThoughLarger,
 
     // Names and MANIFEST.
     /// The name of a new segment is not durable when MANIFEST lists it.
@@ -125,6 +127,10 @@ plants! {
     KeyNotCompared,
     /// The checksum of a record is not looked at when it is read.
     ReadUnchecked,
+    /// Room is made for as many bytes as a compressed value says that it has.
+    RoomForAnyLength,
+    /// A value is given out although it has not as many bytes as it says.
+    RawLengthBelieved,
     /// A pass over a segment checks the headers of records alone.
     BodiesUnchecked,
     /// A snapshot is made in the middle of a batch.

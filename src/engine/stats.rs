@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
+use super::format::codec::Compressed;
 use super::location::{SegmentId, Seqno};
 use super::segment::Segment;
 
@@ -30,6 +31,10 @@ pub struct Stats {
     pub tombstone_count: u64,
     /// Bytes that they take.
     pub tombstone_len: u64,
+    /// The length of all values in the log that are compressed, in bytes, before that.
+    pub raw_len: u64,
+    /// What those values take, in bytes: [`Stats::compression_ratio`] times fewer.
+    pub stored_len: u64,
     /// The number of the newest record.
     pub last_seq: Seqno,
     /// The number of the newest record that is known to be durable; `None` when the store was opened read-only, which
@@ -73,6 +78,10 @@ pub struct SegmentStats {
     pub tombstone_count: u64,
     /// Bytes of those.
     pub tombstone_len: u64,
+    /// The length of all values in it that are compressed, in bytes, before that.
+    pub raw_len: u64,
+    /// What those values take, in bytes.
+    pub stored_len: u64,
     /// When it was made, in milliseconds since 1970; 0 when its header is damaged.
     pub created_ms: u64,
     /// Whether its hint file is there.
@@ -80,6 +89,13 @@ pub struct SegmentStats {
 }
 
 impl Stats {
+    /// How many times longer the compressed values are than what they take; `None` when there are none. Exact over all records
+    /// in the log, live and dead, and costs nothing: it is counted when they are written, and kept in hints and KEYDIR.
+    #[must_use]
+    pub fn compression_ratio(&self) -> Option<f64> {
+        (self.stored_len > 0).then(|| self.raw_len as f64 / self.stored_len as f64)
+    }
+
     /// What the segments come to; the rest is zero.
     pub(crate) fn sum(segments: &[SegmentStats]) -> Self {
         // A KEYDIR or a hint that lies under a right checksum may count anything.
@@ -92,6 +108,8 @@ impl Stats {
             record_count: sum(|segment| segment.record_count),
             tombstone_count: sum(|segment| segment.tombstone_count),
             tombstone_len: sum(|segment| segment.tombstone_len),
+            raw_len: sum(|segment| segment.raw_len),
+            stored_len: sum(|segment| segment.stored_len),
             ..Self::default()
         }
     }
@@ -102,6 +120,7 @@ impl SegmentStats {
     pub(crate) fn of(segment: &Segment, active: Option<SegmentId>, hinted: &HashSet<SegmentId>) -> Self {
         let usage = &segment.usage;
         let live_len = usage.live_len.load(Ordering::Relaxed);
+        let Compressed { raw_len, stored_len } = usage.compressed();
         let len = segment.len();
         Self {
             id: segment.id,
@@ -114,6 +133,8 @@ impl SegmentStats {
             dead_len: len.saturating_sub(u64::from(segment.layout.header_len)).saturating_sub(live_len),
             tombstone_count: usage.tombstone_count.load(Ordering::Relaxed),
             tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
+            raw_len,
+            stored_len,
             created_ms: segment.created_ms,
             has_hint: hinted.contains(&segment.id),
         }

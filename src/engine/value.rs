@@ -12,7 +12,8 @@ use super::fs::Mapping;
 ///
 /// Read from a mapped segment it is those very bytes, not a copy, and it keeps the mapping alive: a segment
 /// that was compacted away is given back to the file system only when the last `Value` from it is dropped. Copy
-/// what is kept for long ([`Value::to_vec`](slice::to_vec)). Values from mapped segments start on 8-byte boundaries.
+/// what is kept for long ([`Value::to_vec`](slice::to_vec)). Values from mapped segments start on 8-byte boundaries. A
+/// value that was stored compressed ([`Compression`](crate::Compression)) is a copy.
 #[derive(Clone)]
 pub struct Value(Bytes);
 
@@ -31,6 +32,12 @@ impl Value {
     /// The bytes `range` of `buffer`.
     pub(crate) fn owned(buffer: Arc<Vec<u8>>, range: Range<usize>) -> Self {
         Self(Bytes::Owned { buffer, range })
+    }
+
+    /// All of `bytes`.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        let range = 0..bytes.len();
+        Self::owned(bytes.into(), range)
     }
 
     /// The bytes `range` of these, which must have them.

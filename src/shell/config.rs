@@ -13,7 +13,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logkv::{CompactionPolicy, Options, ReadWith, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT};
+use logkv::{
+    CompactionPolicy, Compression, Options, ReadWith, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT,
+};
 
 pub use self::file::{DirFile, read_dir_file, read_file};
 pub use self::rows::ROWS;
@@ -31,6 +33,7 @@ pub struct Engine {
     segment_len: u64,
     segment_age: Option<Duration>,
     value_len: u64,
+    compression: Compression,
     read_with: ReadWith,
     compaction: CompactionPolicy,
     trust: bool,
@@ -43,6 +46,7 @@ impl Default for Engine {
             segment_len: SEGMENT_LEN_MAX_DEFAULT,
             segment_age: None,
             value_len: VALUE_LEN_MAX_DEFAULT,
+            compression: Compression::None,
             read_with: ReadWith::Mmap,
             compaction: CompactionPolicy::default(),
             trust: false,
@@ -73,6 +77,7 @@ impl Engine {
             .segment_len_max(self.segment_len)
             .segment_age_max(self.segment_age)
             .value_len_max(self.value_len)
+            .compression(self.compression)
             .read_with(self.read_with)
             .compaction(self.compaction.clone())
             .trust(self.trust)

@@ -123,6 +123,8 @@ pub(crate) fn assert_counted(store: &Store, what: &str) {
         let counted = (totals.live_count, totals.live_len, totals.tombstone_count, totals.record_count);
         let kept = (segment.live_count, segment.live_len, segment.tombstone_count, segment.record_count);
         assert_eq!(kept, counted, "{what}: segment {}", segment.id);
+        let (kept, counted) = ((segment.raw_len, segment.stored_len), (totals.raw_len, totals.stored_len));
+        assert_eq!(kept, counted, "{what}: compressed values of segment {}", segment.id);
     }
 }
 

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::common::{
-    copy_of, files, hint_path, killed, log_files, open, quick, record_crc, remove_derived, rewrite_manifest,
-    scratch, seal_segment_header, segment_path, value,
+    Random, copy_of, files, hint_path, killed, log_files, open, quick, record_crc, remove_derived,
+    rewrite_manifest, scratch, seal_segment_header, segment_path, value,
 };
 use crate::hooked::{SteadyRandom, hooked};
 use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
-use logkv::{Batch, Error, ManualClock, Options, Store};
+use logkv::{Batch, Compact, Compression, Damage, Error, ManualClock, Options, Store};
 
 fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -120,33 +120,109 @@ fn this_version_writes_the_bytes_that_version_1_0_wrote() {
 }
 
 #[test]
-fn the_hint_that_version_1_0_wrote_is_used_for_ever() {
-    let dir = copy_of(&fixtures().join("v1-hints"));
-    assert!(hint_path(dir.path(), 1).exists(), "a sealed segment has one");
-    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
-    assert_v1(&reader);
-    // Where a segment has to be read when the store is opened, its damage is told then.
-    let path = segment_path(dir.path(), 1);
-    let mut bytes = fs::read(&path).expect("the segment");
-    bytes[64 + 40] ^= 1;
-    fs::write(&path, bytes).expect("the damage");
-    let damage_of = || {
+fn the_hint_that_any_version_wrote_is_used_for_ever() {
+    for name in ["v1-hints", "v2-hints"] {
+        let dir = copy_of(&fixtures().join(name));
+        assert!(hint_path(dir.path(), 1).exists(), "a sealed segment has one");
         let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
-        reader.open_report().damage.len()
-    };
-    assert_eq!(damage_of(), 0, "the hint was not used");
-    remove_derived(dir.path());
-    assert_eq!(damage_of(), 1, "the segment was not read");
+        assert_v1(&reader);
+        // Where a segment has to be read when the store is opened, its damage is told then.
+        let path = segment_path(dir.path(), 1);
+        let mut bytes = fs::read(&path).expect("the segment");
+        bytes[64 + 40] ^= 1;
+        fs::write(&path, bytes).expect("the damage");
+        let damage_of = || {
+            let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+            reader.open_report().damage.len()
+        };
+        assert_eq!(damage_of(), 0, "{name}: the hint was not used");
+        remove_derived(dir.path());
+        assert_eq!(damage_of(), 1, "{name}: the segment was not read");
+    }
 }
 
 #[test]
-fn the_keydir_that_version_1_0_wrote_is_used_for_ever() {
-    let dir = copy_of(&fixtures().join("v1-keydir"));
-    for read_only in [true, false] {
-        let store = Store::open_with(dir.path(), quick().read_only(read_only)).expect("opens");
-        assert_v1(&store);
-        assert_eq!(store.open_report().record_count, 0, "all of it was in KEYDIR");
+fn the_keydir_that_any_version_wrote_is_used_for_ever() {
+    for name in ["v1-keydir", "v2-keydir"] {
+        let dir = copy_of(&fixtures().join(name));
+        for read_only in [true, false] {
+            let store = Store::open_with(dir.path(), quick().read_only(read_only)).expect("opens");
+            assert_v1(&store);
+            assert_eq!(store.open_report().record_count, 0, "{name}: all of it was in KEYDIR");
+        }
     }
+}
+
+/// Values that are compressed, one that is too short and one that nothing compresses, in every codec and in one segment;
+/// the rest of the log has all of them again, in other codecs.
+fn write_compressed(dir: &Path) {
+    let codecs = [Compression::Lz4, Compression::Zstd { level: 3 }, Compression::None];
+    for (index, compression) in codecs.into_iter().enumerate() {
+        let options = steady().compression(compression).checkpoint_records(1);
+        let store = Store::open_with(dir, options).expect("opens");
+        for (key, value) in values() {
+            store.put(format!("{key}:{index}"), value).expect("a put");
+        }
+        if index == 1 {
+            store.rotate().expect("rotates");
+        }
+        store.close().expect("closes");
+    }
+}
+
+fn values() -> [(&'static str, Vec<u8>); 3] {
+    let mut random = Random::seeded(7);
+    let noise = std::iter::repeat_with(|| random.below(256) as u8).take(300).collect();
+    [("text", b"what is said again and again ".repeat(20)), ("short", b"short".to_vec()), ("noise", noise)]
+}
+
+#[test]
+fn the_store_with_compressed_values_that_version_1_0_wrote_reads_for_ever() {
+    for has_derived in [true, false] {
+        let dir = copy_of(&fixtures().join("v1-compressed"));
+        if !has_derived {
+            remove_derived(dir.path());
+        }
+        for options in [quick().read_only(true), quick()] {
+            let store = Store::open_with(dir.path(), options).expect("opens");
+            for (key, value) in values() {
+                for index in 0..3 {
+                    let key = format!("{key}:{index}");
+                    assert_eq!(store.get(&key).expect("reads").as_deref(), Some(&value[..]), "{key}");
+                }
+            }
+            let (report, stats) = (store.open_report(), store.stats().expect("figures"));
+            assert_eq!(report.damage, []);
+            assert_eq!(report.record_count, if has_derived { 0 } else { 9 });
+            // The text, 580 bytes, once with lz4 and once with zstd.
+            assert_eq!((stats.raw_len, stats.stored_len), (2 * 580, 42 + 45));
+        }
+    }
+}
+
+#[test]
+fn a_codec_that_is_not_known_is_one_records_error_and_its_bytes_stay() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let at = store.put("k", "v").expect("a put").location.offset as usize;
+    store.put("other", "value").expect("a put");
+    store.close().expect("closes");
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[at + 31] |= 3 << 1;
+    let salt = bytes[56..60].to_vec();
+    let hcrc = record_crc(&salt, at, &bytes[at + 8..at + 32]);
+    let rcrc = record_crc(&salt, at, &bytes[at + 8..at + 48]);
+    bytes[at..at + 4].copy_from_slice(&hcrc);
+    bytes[at + 4..at + 8].copy_from_slice(&rcrc);
+    fs::write(&path, &bytes).expect("the later version's record");
+    let store = open(dir.path());
+    let error = store.get("k").expect_err("nobody can read it");
+    assert!(matches!(error, Error::Damaged { damage: Damage::Codec(3), .. }), "{error}");
+    assert_eq!(value(&store, "other").as_deref(), Some("value"));
+    store.rotate().expect("rotates");
+    store.compact(&Compact::All).expect("compacts");
+    assert!(matches!(store.get("k"), Err(Error::Damaged { damage: Damage::Codec(3), .. })));
 }
 
 #[test]
@@ -264,12 +340,19 @@ mod later_versions {
     }
 }
 
+fn has_derived(name: &str) -> bool {
+    ["v1-hints", "v1-keydir", "v2-hints", "v2-keydir"].contains(&name)
+}
+
 /// What the fixtures are made by: the test below holds them to it.
 fn write_fixture(name: &str, dir: &Path) {
+    if name == "v1-compressed" {
+        return write_compressed(dir);
+    }
     write_v1(dir);
-    if let "v1-hints" | "v1-keydir" = name {
+    if has_derived(name) {
         // Opening makes the hints of sealed segments, and closing KEYDIR, where so few records are worth it.
-        let records = if name == "v1-keydir" { 1 } else { u64::MAX };
+        let records = if name.ends_with("keydir") { 1 } else { u64::MAX };
         let options = steady().checkpoint_records(records);
         Store::open_with(dir, options).expect("opens").close().expect("closes");
         return;
@@ -304,7 +387,17 @@ fn write_fixture(name: &str, dir: &Path) {
 
 #[test]
 fn the_fixtures_are_what_their_makers_make() {
-    for name in ["v1", "v1-hints", "v1-keydir", "v1-longer-record-header", "v1-unknown-minor"] {
+    let names = [
+        "v1",
+        "v1-hints",
+        "v1-keydir",
+        "v1-longer-record-header",
+        "v1-unknown-minor",
+        "v2-hints",
+        "v2-keydir",
+        "v1-compressed",
+    ];
+    for name in names {
         let dir = scratch();
         write_fixture(name, dir.path());
         let committed = fixtures().join(name);
@@ -314,8 +407,14 @@ fn the_fixtures_are_what_their_makers_make() {
                 fs::write(committed.join(file), bytes).expect("a file");
             }
         }
-        let has_derived = ["v1-hints", "v1-keydir"].contains(&name);
-        let made = if has_derived { files(dir.path()) } else { log_files(dir.path()) };
-        assert!(made == files(&committed), "{name} has other bytes");
+        match name {
+            // What a codec makes of a value may change with its version; what it can read does not.
+            "v1-compressed" => {}
+            "v2-hints" | "v2-keydir" => {
+                assert!(files(dir.path()) == files(&committed), "{name} has other bytes");
+            }
+            // What is derived in it was written by version 1, which nobody writes any more.
+            _ => assert!(log_files(dir.path()) == log_files(&committed), "{name} has other bytes"),
+        }
     }
 }

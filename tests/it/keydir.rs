@@ -17,7 +17,7 @@ use crate::common::{
 use crate::hooked::{Call, Gate, Hook, Hooked};
 
 /// The bytes before the slots of a KEYDIR that covers one segment: header, rows of segments and shards, checksum.
-const HEAD_LEN: usize = 64 + 64 + 1024 * 24 + 8;
+const HEAD_LEN: usize = 64 + 80 + 1024 * 24 + 8;
 
 fn eager() -> Options {
     quick().checkpoint_records(1)

@@ -5,6 +5,7 @@ mod cases;
 mod churn;
 mod common;
 mod compaction;
+mod compression;
 mod concurrency;
 mod cuts;
 mod damage;

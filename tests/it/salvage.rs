@@ -419,7 +419,7 @@ fn a_hint_that_its_writer_died_with_is_a_note() {
     open(dir.path()).close().expect("closes");
     let hint = hint_path(dir.path(), 1);
     let mut bytes = fs::read(&hint).expect("a hint");
-    bytes[..80].fill(0);
+    bytes[..96].fill(0);
     fs::write(&hint, &bytes[..bytes.len() - 3]).expect("what was written by then");
     let (report, findings) = verified(dir.path());
     assert!(report.is_intact() && findings.len() == 1, "{findings:?}");

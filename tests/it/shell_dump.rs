@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use logkv::{ManualClock, Options, Store};
+use logkv::{Compression, ManualClock, Options, Store};
 
 use crate::common::{files, quick, scratch, segment_path};
 use crate::hooked::{SteadyRandom, hooked};
@@ -64,6 +64,34 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(path).expect("the file is there");
     change(&mut bytes);
     fs::write(path, bytes).expect("it can be written");
+}
+
+#[test]
+fn a_compressed_value_is_shown_as_it_reads_with_what_it_takes() {
+    let mut transcript = Transcript::new();
+    let clock = Arc::new(ManualClock::at(NOON));
+    for (key, compression) in
+        [("a", Compression::None), ("b", Compression::Lz4), ("c", Compression::Zstd { level: 3 })]
+    {
+        let store = Store::open_with(transcript.path("d"), options(&clock).compression(compression));
+        let store = store.expect("it opens");
+        store.put(key, "again and ".repeat(20)).expect("it is written");
+        store.close().expect("it is closed");
+    }
+    transcript
+        .run("d get c")
+        .run("--width 100 -m table d dump-segment 1")
+        .run("--width 100 -m table d dump-segment 1 --hex")
+        .run("d dump-segment 1")
+        .run("--json d dump-segment 1")
+        .run("-m table d stats")
+        .run("d stats")
+        .run("--json d stats")
+        .run("d verify")
+        .run("--compression zstd:9 d put d x")
+        .run("--compression gzip d count")
+        .run("--compression zstd:23 d count");
+    transcript.compare("shell-compression");
 }
 
 #[test]

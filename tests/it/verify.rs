@@ -68,7 +68,16 @@ fn an_intact_store_has_no_finding_and_every_record_hint_and_key_of_it_was_looked
     let counts = (report.segment_count, report.record_count, report.hint_count, report.keydir_keys);
     assert_eq!((counts, report.is_intact()), ((3, 6, 2, Some(3)), true));
     assert_eq!(files(dir.path()), before, "nothing was written");
-    for fixture in ["v1", "v1-hints", "v1-keydir", "v1-longer-record-header", "v1-unknown-minor"] {
+    for fixture in [
+        "v1",
+        "v1-hints",
+        "v1-keydir",
+        "v1-longer-record-header",
+        "v1-unknown-minor",
+        "v1-compressed",
+        "v2-hints",
+        "v2-keydir",
+    ] {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
         let (report, findings) = verified(copy_of(&dir).path());
         assert!(report.is_intact() && report.record_count > 0, "{fixture}: {findings:?}");
@@ -133,11 +142,13 @@ fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
         assert_eq!((report.derived_count, report.damage_count), (1, 0), "{findings:?}");
         findings[0].fault.clone()
     };
-    assert_eq!(lie(80 + 16 + 8, &[0xee]), Fault::HintRow(1));
+    assert_eq!(lie(96 + 16 + 8, &[0xee]), Fault::HintRow(1));
     assert_eq!(lie(60, &[9]), Fault::Count { what: "records", said: 9, counted: 3 });
+    assert_eq!(lie(80, &[7]), Fault::Count { what: "bytes of those values themselves", said: 7, counted: 0 });
+    assert_eq!(lie(88, &[7]), Fault::Count { what: "bytes of compressed values", said: 7, counted: 0 });
     assert_eq!(lie(48, &[2]), Fault::Count { what: "last number", said: 2, counted: 3 });
     // The filter's last half: as many zeros as there are fingerprints there.
-    let (filter_at, end) = (80 + 3 * 16, fs::read(hint_path(dir.path(), 1)).expect("a hint").len() - 8);
+    let (filter_at, end) = (96 + 3 * 16, fs::read(hint_path(dir.path(), 1)).expect("a hint").len() - 8);
     let zeros = vec![0; (end - filter_at) / 2];
     assert!(matches!(lie(end - zeros.len(), &zeros), Fault::HintFilter(_)));
 
@@ -146,7 +157,7 @@ fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
         let number = |bytes: &[u8], at: usize| {
             u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes")) as usize
         };
-        let rows_at = 64 + 3 * 64;
+        let rows_at = 64 + 3 * 80;
         let row_at = (0..1024)
             .map(|index| rows_at + 24 * index)
             .find(|&at| number(bytes, at + 16) as u32 > 0)

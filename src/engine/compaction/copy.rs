@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Compactor;
 use super::decide::{self, Ended, Verdict};
 use super::report::{Decision, Dropped, Kept, Tallies};
+use crate::engine::format::codec::Compressed;
 use crate::engine::format::hint::Row;
 use crate::engine::format::manifest::{Extent, History, SegmentLine};
 use crate::engine::format::record::{Kind, NewRecord};
@@ -139,6 +140,7 @@ impl<'a> Copy<'a> {
                 expires_ms: None,
                 key: record.key(),
                 value: &[],
+                codec: None,
             }),
             _ => output.stage_copy(record.bytes),
         };
@@ -147,7 +149,10 @@ impl<'a> Copy<'a> {
             output.flush().map_err(|Failure { error, .. }| error)?;
         }
         let usage = &output.segment.usage;
-        usage.add_record();
+        // A tombstone has no value any more.
+        let compressed = if is_tombstone { Compressed::default() } else { record.compressed() };
+        usage.add_record(compressed);
+        self.sorter.count(compressed);
         if is_tombstone {
             usage.add_tombstone(len);
         }

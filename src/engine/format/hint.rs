@@ -1,9 +1,9 @@
 //! A sealed segment's hint: where its records are, in key order, and a filter over their hashes.
 //!
 //! ```text
-//!  0          8     10    12         14      16         32        40            48         56          60             64           68      72          80
-//!  | LOGKVHNT |major|minor|header_len|row_len| store id | segment | segment_len | last_seq | row_count | record_count | filter_len | zeros | hash_seed |
-//!  | 8 bytes  | u16 | u16 | u16      | u16   | 16 bytes | u64     | u64         | u64      | u32       | u32          | u32        | u32   | u64       |
+//!  0          8     10    12           14        16         32        40            48         56          60             64           68      72          80        88           96
+//!  | LOGKVHNT |major|minor|header_len | row_len | store id | segment | segment_len | last_seq | row_count | record_count | filter_len | zeros | hash_seed | raw_len | stored_len |
+//!  | 8 bytes  | u16 | u16 | u16       | u16     | 16 bytes | u64     | u64         | u64      | u32       | u32          | u32        | u32   | u64       | u64     | u64        |
 //!
 //!  then `row_count` rows, by key, of one key the newest first:
 //!  0        8            12                            16
@@ -16,13 +16,15 @@
 //!  | u32  | u32   |
 //! ```
 //!
-//! A row has no key: that is in the record which the row points at. `crc` is the CRC-32C of all before it.
+//! A row has no key: that is in the record which the row points at. `raw_len` and `stored_len` are what the values of all
+//! records come to that are compressed. `crc` is the CRC-32C of all before it.
 //!
 //! A hint is derived from its segment. One that is damaged, or of another major version, or whose header or rows have
 //! another length, is not read, but made anew; so there is one answer, [`check`], and no reason with it.
 
 use std::ops::Range;
 
+use super::codec::Compressed;
 use super::segment_header::StoreId;
 use super::{Field, array, put, u16_at, u32_at, u64_at};
 use crate::engine::location::{SegmentId, Seqno};
@@ -43,7 +45,9 @@ const RECORD_COUNT_AT: usize = ROW_COUNT_AT + size_of::<u32>();
 const FILTER_LEN_AT: usize = RECORD_COUNT_AT + size_of::<u32>();
 const ZEROS_AT: usize = FILTER_LEN_AT + size_of::<u32>();
 const HASH_SEED_AT: usize = ZEROS_AT + size_of::<u32>();
-pub(crate) const HEADER_LEN: usize = HASH_SEED_AT + size_of::<u64>();
+const RAW_LEN_AT: usize = HASH_SEED_AT + size_of::<u64>();
+const STORED_LEN_AT: usize = RAW_LEN_AT + size_of::<u64>();
+pub(crate) const HEADER_LEN: usize = STORED_LEN_AT + size_of::<u64>();
 
 const HASH_AT: usize = 0;
 const OFFSET_AT: usize = HASH_AT + size_of::<u64>();
@@ -53,10 +57,12 @@ pub(crate) const ROW_LEN: usize = LEN_AT + size_of::<u32>();
 
 const TRAILER_LEN: usize = size_of::<u64>();
 // The layout is stored on disk. If this fails, bump the format version.
-const _: () = assert!(HEADER_LEN == 80 && HEADER_LEN.is_multiple_of(ROW_LEN) && ROW_LEN == 16);
+const _: () = assert!(HEADER_LEN == 96 && HEADER_LEN.is_multiple_of(ROW_LEN) && ROW_LEN == 16);
 
 /// The format version that this version of logkv writes.
-const MAJOR: u16 = 1;
+const MAJOR: u16 = 2;
+/// The version whose header ends before `raw_len`: no value was compressed then.
+const MAJOR_WITHOUT_SUMS: u16 = 1;
 const MINOR: u16 = 0;
 /// Records start at multiples of this, and so are their lengths.
 const UNIT: u64 = 8;
@@ -79,6 +85,8 @@ pub const HINT_FIELDS: &[Field] = &[
     Field { name: "filter_len", at: FILTER_LEN_AT, len: 4 },
     Field { name: "zeros", at: ZEROS_AT, len: 4 },
     Field { name: "hash_seed", at: HASH_SEED_AT, len: 8 },
+    Field { name: "raw_len", at: RAW_LEN_AT, len: 8 },
+    Field { name: "stored_len", at: STORED_LEN_AT, len: 8 },
 ];
 
 /// What a hint describes: it is of use for exactly this segment, at exactly this length.
@@ -95,6 +103,8 @@ pub(crate) struct Described {
     pub(crate) last_seq: Seqno,
     /// How many records the segment has, those without a row counted too.
     pub(crate) record_count: u32,
+    /// What the values of its records come to that are compressed.
+    pub(crate) compressed: Compressed,
 }
 
 /// Where one record is.
@@ -164,6 +174,8 @@ fn header(described: &Described, row_count: usize, filter_len: usize) -> [u8; HE
     set(RECORD_COUNT_AT, &described.record_count.to_le_bytes());
     set(FILTER_LEN_AT, &count(filter_len));
     set(HASH_SEED_AT, &described.hash_seed.to_le_bytes());
+    set(RAW_LEN_AT, &described.compressed.raw_len.to_le_bytes());
+    set(STORED_LEN_AT, &described.compressed.stored_len.to_le_bytes());
     bytes
 }
 
@@ -189,29 +201,34 @@ pub(crate) fn check(bytes: &[u8]) -> Option<Checked> {
 
 /// As [`check`], of bytes that were written just now: all but the header is left unread.
 pub(crate) fn parts(bytes: &[u8]) -> Option<Checked> {
+    let header_len = match u16_at(bytes, MAJOR_AT) {
+        MAJOR => HEADER_LEN,
+        MAJOR_WITHOUT_SUMS => RAW_LEN_AT,
+        _ => return None,
+    };
     let is_known = array(bytes, MAGIC_AT) == MAGIC
-        && u16_at(bytes, MAJOR_AT) == MAJOR
-        && usize::from(u16_at(bytes, HEADER_LEN_AT)) == HEADER_LEN
+        && usize::from(u16_at(bytes, HEADER_LEN_AT)) == header_len
         && usize::from(u16_at(bytes, ROW_LEN_AT)) == ROW_LEN;
     if !is_known {
         return None;
     }
     let number = |at: usize| usize::try_from(u32_at(bytes, at)).ok();
     let row_count = number(ROW_COUNT_AT)?;
-    let rows_end = row_count.checked_mul(ROW_LEN)?.checked_add(HEADER_LEN)?;
+    let rows_end = row_count.checked_mul(ROW_LEN)?.checked_add(header_len)?;
     let filter_end = rows_end.checked_add(number(FILTER_LEN_AT)?)?;
     let crc_at = filter_end.checked_next_multiple_of(UNIT as usize)?;
     if crc_at.checked_add(TRAILER_LEN)? != bytes.len() {
         return None;
     }
-    let described = described(bytes);
+    let described = described(bytes.get(..header_len)?);
     (described.last_seq <= Seqno::BELIEVED_MAX).then_some(Checked {
         described,
-        rows: HEADER_LEN..rows_end,
+        rows: header_len..rows_end,
         filter: rows_end..filter_end,
     })
 }
 
+/// What a header says; zero what stands behind its end.
 fn described(header: &[u8]) -> Described {
     Described {
         store: StoreId(array(header, STORE_AT)),
@@ -220,6 +237,10 @@ fn described(header: &[u8]) -> Described {
         segment_len: u64_at(header, SEGMENT_LEN_AT),
         last_seq: Seqno(u64_at(header, LAST_SEQ_AT)),
         record_count: u32_at(header, RECORD_COUNT_AT),
+        compressed: Compressed {
+            raw_len: u64_at(header, RAW_LEN_AT),
+            stored_len: u64_at(header, STORED_LEN_AT),
+        },
     }
 }
 
@@ -238,6 +259,7 @@ mod tests {
         segment_len: 64 << 20,
         last_seq: Seqno(42),
         record_count: 4,
+        compressed: Compressed { raw_len: 10_000, stored_len: 4_000 },
     };
     const ROWS: [Row; 3] = [
         Row { hash: 0x0123_4567_89ab_cdef, at: 64, len: 48, is_tombstone: false },
@@ -330,8 +352,12 @@ mod tests {
     #[test]
     fn an_unknown_minor_is_read_and_an_unknown_major_or_length_is_not() {
         assert!(check(&with(small(), MINOR_AT, &9_u16.to_le_bytes())).is_some());
-        assert_eq!(check(&with(small(), MAJOR_AT, &2_u16.to_le_bytes())), None);
-        assert_eq!(check(&with(small(), HEADER_LEN_AT, &88_u16.to_le_bytes())), None);
+        for major in [0_u16, 3] {
+            assert_eq!(check(&with(small(), MAJOR_AT, &major.to_le_bytes())), None, "{major}");
+        }
+        let of_version_1 = with(small(), MAJOR_AT, &1_u16.to_le_bytes());
+        assert_eq!(check(&of_version_1), None, "its header is shorter");
+        assert_eq!(check(&with(small(), HEADER_LEN_AT, &104_u16.to_le_bytes())), None);
         assert_eq!(check(&with(small(), ROW_LEN_AT, &24_u16.to_le_bytes())), None);
     }
 
@@ -363,12 +389,13 @@ mod tests {
         fn what_is_encoded_is_checked_and_decoded(
             rows in prop::collection::vec(any_row(), 0..50),
             filter in prop::collection::vec(any::<u8>(), 0..50),
-            (store, numbers, record_count) in any::<([u8; 16], [u64; 4], u32)>(),
+            (store, numbers, record_count) in any::<([u8; 16], [u64; 6], u32)>(),
         ) {
-            let [segment, segment_len, last_seq, hash_seed] = numbers;
+            let [segment, segment_len, last_seq, hash_seed, raw_len, stored_len] = numbers;
             let last_seq = last_seq % (Seqno::BELIEVED_MAX.0 + 1);
             let (segment, last_seq) = (SegmentId(segment), Seqno(last_seq));
-            let described = Described { store: StoreId(store), hash_seed, segment, segment_len, last_seq, record_count };
+            let compressed = Compressed { raw_len, stored_len };
+            let described = Described { store: StoreId(store), hash_seed, segment, segment_len, last_seq, record_count, compressed };
             let bytes = encode(&described, &bytes_of(&rows), &filter);
             let checked = check(&bytes).expect("a hint just made");
             prop_assert_eq!(bytes.len() % 8, 0);

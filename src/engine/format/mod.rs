@@ -5,6 +5,7 @@
 //! every hash is XXH3 (64 bits, seeded).
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+pub(crate) mod codec;
 pub(crate) mod hint;
 pub(crate) mod keydir_file;
 pub(crate) mod manifest;

@@ -1,8 +1,10 @@
 //! What an inspection gives: records with all their fields, and what is no record.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Inspection, Piece};
+use crate::engine::format::codec::Codec;
 use crate::engine::format::record::Kind;
 use crate::engine::location::{Location, Seqno};
 use crate::engine::segment::RawRecord;
@@ -65,8 +67,10 @@ pub struct RecordItem {
     pub expires_ms: Option<u64>,
     /// The key.
     pub key: Value,
-    /// The value as stored.
+    /// The value; as stored, where it does not decompress.
     pub value: Value,
+    /// The value's bytes as they stand in the file.
+    pub stored: Value,
     /// The header's checksum, which is right.
     pub stored_hcrc: u32,
     /// The record's checksum as stored.
@@ -111,6 +115,20 @@ pub enum Fate {
     Skipped,
 }
 
+impl RecordItem {
+    /// Whether [`RecordItem::value`] was decompressed.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.kind == Kind::Put && self.damage.is_none() && self.codec_name().is_some()
+    }
+
+    /// What compressed the value; `None`: nothing, or what this version does not know.
+    #[must_use]
+    pub fn codec_name(&self) -> Option<&'static str> {
+        Codec::decode(self.codec).ok().flatten().map(Codec::name)
+    }
+}
+
 impl Inspection {
     /// The record that is piece number `piece` and record number `index`.
     pub(super) fn record_item(&self, piece: usize, index: u64) -> Result<RecordItem> {
@@ -125,6 +143,11 @@ impl Inspection {
         };
         let bytes = Arc::new(bytes);
         let part = |at: u64, len: u64| Value::owned(Arc::clone(&bytes), at as usize..(at + len) as usize);
+        let stored = part(frame.value_at, frame.value_len);
+        let value = match damage.is_none().then(|| header.value(&frame, &bytes)) {
+            Some(Ok(Cow::Owned(raw))) => Value::of(raw),
+            _ => stored.clone(),
+        };
         Ok(RecordItem {
             index,
             location: self.segment.location(*at),
@@ -132,13 +155,14 @@ impl Inspection {
             kind: *kind,
             flags: header.flags.0,
             more: header.flags.has_more(),
-            codec: header.flags.codec(),
+            codec: header.flags.codec_number(),
             seq: header.seq,
             lag: header.lag,
             time_ms: header.time_ms,
             expires_ms: frame.expires_ms(&bytes),
             key: part(frame.key_at, frame.key_len),
-            value: part(frame.value_at, frame.value_len),
+            value,
+            stored,
             stored_hcrc: header.hcrc,
             stored_rcrc: header.rcrc,
             computed_rcrc: self.segment.layout.records.record_crc(*at, &bytes),

@@ -14,6 +14,7 @@ pub use item::{Fate, Item, RecordItem};
 pub use summary::{Extent, ExtentKind, HeaderInfo, Role, Totals};
 
 use self::fates::Fates;
+use super::format::codec::Compressed;
 use super::format::manifest::Extent as FileExtent;
 use super::format::record::Kind;
 use super::format::segment_header::{HeaderError, Layout, SegmentHeader};
@@ -64,7 +65,15 @@ pub struct Inspection {
 #[derive(Clone, Debug)]
 enum Piece {
     /// A record with an intact header.
-    Record { at: u64, len: u64, hash: u64, kind: Kind, damage: Option<Damage>, is_expired: bool },
+    Record {
+        at: u64,
+        len: u64,
+        hash: u64,
+        kind: Kind,
+        damage: Option<Damage>,
+        is_expired: bool,
+        compressed: Compressed,
+    },
     /// Bytes in which no record can be made out.
     Damaged { at: u64, len: u64, damage: Damage, next: Option<u64> },
     /// The unfinished end.
@@ -211,8 +220,9 @@ fn pieces(segment: &Segment, is_unclean: bool, now_ms: u64) -> Result<Vec<Piece>
                     len: record.frame.len,
                     hash: fates::hash(record.key()),
                     kind: record.header.kind(),
-                    damage: record.damage,
+                    damage: record.damage_or_values(),
                     is_expired,
+                    compressed: record.compressed(),
                 });
             }
             Step::Bad { at, damage } if at < end => {
@@ -293,8 +303,12 @@ impl Inspection {
         for index in 0..self.pieces.len() {
             let kind = self.extent_kind(index);
             let (at, len) = match &self.pieces[index] {
-                Piece::Record { at, len, .. } => {
+                Piece::Record { at, len, damage, compressed, .. } => {
                     self.totals.record_count += 1;
+                    if damage.is_none() {
+                        self.totals.raw_len += compressed.raw_len;
+                        self.totals.stored_len += compressed.stored_len;
+                    }
                     (*at, *len)
                 }
                 Piece::Damaged { at, len, .. } | Piece::Torn { at, len, .. } => (*at, *len),

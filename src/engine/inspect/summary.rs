@@ -53,6 +53,10 @@ pub struct Totals {
     pub live_count: u64,
     /// Bytes of those.
     pub live_len: u64,
+    /// The values of intact records that are compressed: their own length, in bytes.
+    pub raw_len: u64,
+    /// What those values take, in bytes.
+    pub stored_len: u64,
     /// Puts that a later record replaced or deleted.
     pub dead_count: u64,
     /// Bytes of those.

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::batch::Op;
 use super::clock::Clock;
+use super::format::codec::Compression;
 use super::format::keydir_file::Covered;
 use super::format::manifest::Manifest;
 use super::fs::{Directory, FileSystem, ForkGuard, Lock, StoreFile};
@@ -29,6 +30,7 @@ use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
 use crate::error::{Error, Result};
 use pending::Pending;
 pub(crate) use replace::{Replacement, Reserved};
+use stage::Write;
 use writer::{Active, Mark, Writer};
 
 /// What a write came to.
@@ -110,6 +112,7 @@ struct Settings {
     segment_len_max: u64,
     segment_age_max: Option<Duration>,
     value_len_max: u64,
+    compression: Compression,
     clock: Arc<dyn Clock>,
     file_system: Arc<dyn FileSystem>,
 }
@@ -150,6 +153,7 @@ impl Log {
                 segment_len_max: options.segment_len_max,
                 segment_age_max: options.segment_age_max,
                 value_len_max: options.value_len_max,
+                compression: options.compression,
                 clock: Arc::clone(&options.clock),
                 file_system: Arc::clone(&options.file_system),
             },
@@ -185,17 +189,20 @@ impl Log {
         condition: Condition,
         urgency: Urgency,
     ) -> Result<Ticket> {
-        let len = self.check_lengths(ops.clone())?;
+        // Before anybody has to wait for it.
+        let packed = self.pack(ops.clone())?;
+        let writes = Write::all(ops.clone(), &packed);
+        let len = self.records_len(writes.clone())?;
         let mut guard = self.writable()?;
         if self.is_due(&guard, len) {
             guard = self.without_sync(guard)?;
         }
         let writer = &mut *guard;
-        if !self.condition_holds(writer, ops.clone(), condition)? || self.is_void(writer, ops.clone())? {
+        if !self.condition_holds(writer, ops.clone(), condition)? || self.is_void(writer, ops)? {
             return Ok(writer.ticket(None));
         }
         self.make_room(writer, len)?;
-        let commit = self.stage(writer, ops)?;
+        let commit = self.stage(writer, writes)?;
         let ticket = writer.ticket(commit);
         let gathers = match (self.settings.sync, urgency) {
             (Sync::Buffered(len), _) => writer.staged_len() < len,

@@ -121,10 +121,20 @@ impl Hasher for AsIs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::format::codec::Compressed;
 
     fn record(hash: u64, address: u64) -> Unpublished {
         let (address, kind) = (Address(address), Kind::Put);
-        Unpublished { hash, address, len: 40, kind, expires_ms: None, more: false, replaced: None }
+        Unpublished {
+            hash,
+            address,
+            len: 40,
+            kind,
+            expires_ms: None,
+            more: false,
+            compressed: Compressed::default(),
+            replaced: None,
+        }
     }
 
     fn addresses(pending: &Pending, hash: u64) -> Vec<u64> {

@@ -3,6 +3,7 @@
 use super::writer::Writer;
 use super::{Commit, Condition, Log};
 use crate::engine::batch::Op;
+use crate::engine::format::codec::{Compressed, Compression, Packed};
 use crate::engine::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRecord};
 use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::location::{Location, Seqno};
@@ -11,24 +12,61 @@ use crate::engine::plant::{Plant, planted};
 use crate::engine::state::{Replaced, Unpublished, address_of};
 use crate::error::{Error, Result};
 
+/// An operation, and what its value was compressed to, if that saves anything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Write<'a> {
+    op: Op<'a>,
+    packed: Option<&'a Packed>,
+}
+
+impl<'a> Write<'a> {
+    /// `ops`, each with what is in its place of `packed`.
+    pub(super) fn all<'b: 'a>(
+        ops: impl ExactSizeIterator<Item = Op<'b>> + Clone,
+        packed: &'a [Option<Packed>],
+    ) -> impl ExactSizeIterator<Item = Self> + Clone {
+        let packed_at = |index| packed.get(index).and_then(Option::as_ref);
+        ops.enumerate().map(move |(index, op)| Self { op, packed: packed_at(index) })
+    }
+
+    /// What its record takes, in bytes.
+    fn record_len(&self) -> u64 {
+        let (value, expires) = match self.op {
+            Op::Put { value, expiry, .. } => (value, expiry.is_some()),
+            Op::Delete { .. } => (&[][..], false),
+        };
+        let value_len = self.packed.map_or(value.len(), |packed| packed.bytes.len());
+        record::encoded_len(self.op.key().len(), value_len, expires)
+    }
+}
+
 impl Log {
-    /// What the records of `ops` take at most, in bytes.
-    pub(super) fn check_lengths<'a>(&self, ops: impl Iterator<Item = Op<'a>>) -> Result<u64> {
-        let mut len = 0_u64;
+    /// The values of `ops` compressed, in their order, where that saves anything; none at all where nothing is compressed.
+    pub(super) fn pack<'a>(&self, ops: impl Iterator<Item = Op<'a>>) -> Result<Vec<Option<Packed>>> {
+        let compression = self.settings.compression;
+        let mut packed = Vec::new();
         for op in ops {
             let key_len = op.key().len();
             if key_len == 0 || key_len > KEY_LEN_MAX {
                 return Err(Error::KeyLength { len: key_len });
             }
-            let (value_len, expires) = match op {
-                Op::Put { value, expiry, .. } => (value.len(), expiry.is_some()),
-                Op::Delete { .. } => (0, false),
+            let value = match op {
+                Op::Put { value, .. } => value,
+                Op::Delete { .. } => &[],
             };
-            if value_len as u64 > self.settings.value_len_max {
-                return Err(Error::ValueLength { len: value_len, limit: self.settings.value_len_max });
+            if value.len() as u64 > self.settings.value_len_max {
+                return Err(Error::ValueLength { len: value.len(), limit: self.settings.value_len_max });
             }
-            len = len.saturating_add(record::encoded_len(key_len, value_len, expires));
+            if compression != Compression::None {
+                packed.push(compression.pack(value));
+            }
         }
+        Ok(packed)
+    }
+
+    /// What the records of `writes` take at most, in bytes.
+    pub(super) fn records_len<'a>(&self, writes: impl Iterator<Item = Write<'a>>) -> Result<u64> {
+        let len = writes.fold(0, |len: u64, write| len.saturating_add(write.record_len()));
         let limit = SEGMENT_LEN_MAX_BOUNDS.1 - HEADER_LEN as u64;
         if len > limit { Err(Error::BatchLength { len, limit }) } else { Ok(len) }
     }
@@ -69,33 +107,34 @@ impl Log {
     pub(super) fn stage<'a>(
         &self,
         writer: &mut Writer,
-        ops: impl ExactSizeIterator<Item = Op<'a>>,
+        writes: impl ExactSizeIterator<Item = Write<'a>>,
     ) -> Result<Option<Commit>> {
         let (mark, at) = (writer.mark(), writer.active_len());
-        let staged = self.stage_ops(writer, ops);
+        let staged = self.stage_all(writer, writes);
         if staged.is_err() {
             writer.take_back(mark, at);
         }
         staged
     }
 
-    fn stage_ops<'a>(
+    fn stage_all<'a>(
         &self,
         writer: &mut Writer,
-        ops: impl ExactSizeIterator<Item = Op<'a>>,
+        writes: impl ExactSizeIterator<Item = Write<'a>>,
     ) -> Result<Option<Commit>> {
         let time_ms = self.settings.clock.now_ms();
-        let op_count = ops.len();
+        let op_count = writes.len();
         let mut commit: Option<Commit> = None;
         let mut ends_its_batch = true;
-        for (index, op) in ops.enumerate() {
+        for (index, write) in writes.enumerate() {
+            let op = write.op;
             let replaced = self.replaced(writer, self.state.hash(op.key()), op.key())?;
             let deletes = matches!(op, Op::Delete { .. });
             if deletes && replaced.is_none() {
                 continue;
             }
             ends_its_batch = index + 1 == op_count;
-            let (last, location) = self.stage_op(writer, op, replaced, time_ms, !ends_its_batch)?;
+            let (last, location) = self.stage_one(writer, write, replaced, time_ms, !ends_its_batch)?;
             let (first, deleted) = commit.map_or((last, 0), |commit| (commit.first, commit.deleted));
             let was_there = replaced
                 .is_some_and(|put| planted(Plant::DeleteMeetsExpired) || !self.state.is_past(put.expires_ms));
@@ -112,10 +151,10 @@ impl Log {
     }
 
     /// Stages the record of one operation; its number and place.
-    fn stage_op(
+    fn stage_one(
         &self,
         writer: &mut Writer,
-        op: Op<'_>,
+        Write { op, packed }: Write<'_>,
         replaced: Option<Replaced>,
         time_ms: u64,
         more: bool,
@@ -124,12 +163,14 @@ impl Log {
             Op::Put { key, value, expiry } => (Kind::Put, key, value, expiry),
             Op::Delete { key } => (Kind::Delete, key, &[][..], None),
         };
+        let (value, codec) = packed.map_or((value, None), |packed| (&packed.bytes, Some(packed.codec)));
         let expires_ms = expiry.map(|expiry| expiry.at_ms(self.state.now_ms()));
         let Some(active) = &mut writer.active else { return Err(Error::Closed) };
         let seq = writer.appended.plus(1);
         let durable = if planted(Plant::LagTooSmall) { writer.appended } else { writer.durable };
         let lag = seq.0.saturating_sub(durable.0).min(LAG_UNKNOWN.into()) as u16;
-        let at = active.segment.stage(&NewRecord { seq, time_ms, lag, kind, more, expires_ms, key, value });
+        let at =
+            active.segment.stage(&NewRecord { seq, time_ms, lag, kind, more, expires_ms, key, value, codec });
         let len = active.segment.len() - at;
         let segment = &active.segment.segment;
         let record = Unpublished {
@@ -139,6 +180,7 @@ impl Log {
             kind,
             expires_ms,
             more,
+            compressed: packed.map_or_else(Compressed::default, |packed| Compressed::of(&packed.bytes)),
             replaced,
         };
         writer.pending.push(record, seq, at);

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::FoundDamage;
 use super::load::{Load, Loaded};
+use crate::engine::format::codec::Compressed;
+use crate::engine::format::keydir_file::Covered;
 use crate::engine::keydir::shard_of;
 use crate::engine::location::Seqno;
 use crate::engine::options::OpenProgress;
@@ -27,6 +29,8 @@ struct Prepared {
     from: u64,
     /// Records of every kind in the whole segment.
     record_count: u64,
+    /// What those of their values come to that are compressed.
+    compressed: Compressed,
     last_seq: Seqno,
     damage: Vec<FoundDamage>,
 }
@@ -46,7 +50,7 @@ impl Load<'_> {
             if let Some(covered) = &loaded.covered {
                 loaded.segment.count(covered);
             }
-            loaded.segment.usage.record_count.store(prepared.record_count, Ordering::Relaxed);
+            loaded.segment.usage.set_records(prepared.record_count, prepared.compressed);
             self.report.record_count += prepared.record_count.saturating_sub(covered_count);
             self.last_seq = self.last_seq.max(prepared.last_seq);
             self.tell(loaded, &prepared.damage);
@@ -131,19 +135,24 @@ fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared>
     if let Some(covered) = covered
         && from >= end
     {
-        return Ok(Prepared { record_count: covered.record_count, ..Prepared::default() });
+        let Covered { record_count, compressed, .. } = *covered;
+        return Ok(Prepared { record_count, compressed, ..Prepared::default() });
     }
-    if *is_sealed && let Some(Sorted { rows, record_count, last_seq }) = segment.hinted(home) {
+    if *is_sealed && let Some(hinted) = segment.hinted(home) {
+        let Sorted { rows, record_count, compressed, last_seq } = hinted;
         let (runs, record_count) = (vec![rows], record_count.into());
-        return Ok(Prepared { runs, from, record_count, last_seq, damage: Vec::new() });
+        return Ok(Prepared { runs, from, record_count, compressed, last_seq, damage: Vec::new() });
     }
     let (sorted, damage) = sort(home, segment, from)?;
-    let record_count = covered.map_or(0, |covered| covered.record_count) + u64::from(sorted.record_count);
+    let known = covered.map_or_else(Default::default, |covered| (covered.record_count, covered.compressed));
+    let record_count = known.0 + u64::from(sorted.record_count);
+    let compressed = known.1.plus(sorted.compressed);
     if covered.is_none() {
         let is_whole = *is_sealed && damage.is_empty() && segment.len() == segment.limit();
         keep(home, segment, &sorted, writes_hints && is_whole);
     }
-    Ok(Prepared { runs: vec![sorted.rows], from, record_count, last_seq: sorted.last_seq, damage })
+    let Sorted { rows, last_seq, .. } = sorted;
+    Ok(Prepared { runs: vec![rows], from, record_count, compressed, last_seq, damage })
 }
 
 /// Keeps what was sorted for who asks later: in a hint, if that may be written, or in memory.

@@ -43,14 +43,14 @@ pub(super) fn walk(
     let mut scanner = Scanner::new(segment, Bodies::Checked);
     while let Some(step) = scanner.next()? {
         let (at, damage) = match step {
-            Step::Record(record) if record.damage.is_none() => {
+            Step::Record(mut record) => {
+                record.damage = record.damage_or_values();
                 let (seq, goes_on) = (record.header.seq, record.header.flags.has_more());
                 let (at, len) = (record.at, record.frame.len);
-                take(Part::Intact(Intact { seq, at, len, goes_on, is_mended: false }))?;
-                continue;
-            }
-            Step::Record(record) => {
-                take(Part::Damaged(record))?;
+                take(match record.damage {
+                    None => Part::Intact(Intact { seq, at, len, goes_on, is_mended: false }),
+                    Some(_) => Part::Damaged(record),
+                })?;
                 continue;
             }
             Step::Bad { at, damage } => (at, damage),
@@ -86,6 +86,11 @@ fn mended(segment: &Segment, at: u64, len_max: u64) -> Result<Option<Intact>> {
     }
     let record = segment.bytes_unchecked(at..at + len)?;
     let (seq, goes_on) = (header.seq, header.flags.has_more());
-    let is_intact = header.key_len > 0 && context.check_record(at, &record).is_ok();
+    let has_value = || match header.value(&header.frame(context.header_len), &record) {
+        // What a later version has compressed is taken along.
+        Ok(_) | Err(Damage::Codec(_)) => true,
+        Err(_) => false,
+    };
+    let is_intact = header.key_len > 0 && context.check_record(at, &record).is_ok() && has_value();
     Ok(is_intact.then_some(Intact { seq, at, len, goes_on, is_mended: true }))
 }

@@ -25,8 +25,10 @@ pub struct KeyEntry {
     pub location: Location,
     /// What that record takes, in bytes, padding included.
     pub len: u64,
-    /// The value's length in bytes, as stored.
+    /// The value's length in bytes; of one that is compressed, as its record says.
     pub value_len: u64,
+    /// What the value takes in the record, in bytes: fewer, where it is compressed.
+    pub stored_len: u64,
     /// The record's number.
     pub seq: Seqno,
     /// When it was written, in milliseconds since 1970.
@@ -50,7 +52,8 @@ impl KeyEntry {
             key: record.key(),
             location: record.location,
             len: record.frame.len,
-            value_len: record.frame.value_len,
+            value_len: record.raw_len(),
+            stored_len: record.frame.value_len,
             seq: record.header.seq,
             time_ms: record.header.time_ms,
             expires_ms: record.expires_ms,

@@ -50,8 +50,9 @@ impl Hint {
 
     /// What it says of the segment's records.
     pub(super) fn sorted(&self) -> Sorted {
-        let Described { record_count, last_seq, .. } = self.checked.described;
-        Sorted { rows: Rows::new(self.bytes.part(self.checked.rows.clone())), record_count, last_seq }
+        let Described { record_count, last_seq, compressed, .. } = self.checked.described;
+        let rows = Rows::new(self.bytes.part(self.checked.rows.clone()));
+        Sorted { rows, record_count, compressed, last_seq }
     }
 
     /// `false`: no record of a key with this hash is in the segment. `true` is wrong at most once in a hundred times.
@@ -93,6 +94,7 @@ impl Hint {
             segment_len: segment.limit(),
             last_seq: sorted.last_seq,
             record_count: sorted.record_count,
+            compressed: sorted.compressed,
         };
         let missed_count = usize::from(planted(Plant::FilterMissesAKey));
         let mut hashes = sorted.rows.iter().skip(missed_count).map(|row| row.hash).collect();

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Segment, Source};
+use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::{Frame, RecordHeader};
 use crate::engine::fs::{Mapping, read_vec_at};
 use crate::engine::location::Location;
@@ -212,18 +213,48 @@ enum RecordBytes {
 }
 
 impl Record {
-    /// The value.
+    /// The value: as it stands in the segment, or decompressed.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is stored with a codec that this version does not have.
+    /// [`Error::Damaged`] when it cannot be decompressed.
     pub(crate) fn into_value(self) -> Result<Value> {
-        self.header.flags.check_codec().map_err(|damage| Error::damaged(self.location, damage))?;
+        let (header, location) = (self.header, self.location);
+        let stored = self.into_stored();
+        let codec =
+            header.flags.codec().and_then(|codec| codec.map(|codec| codec.unpack(&stored)).transpose());
+        Ok(match codec.map_err(|damage| Error::damaged(location, damage))? {
+            Some(raw) => Value::of(raw),
+            None => stored,
+        })
+    }
+
+    /// The value as stored.
+    fn into_stored(self) -> Value {
         let start = self.frame.value_at as usize;
         let end = start + self.frame.value_len as usize;
-        Ok(match self.source {
+        match self.source {
             RecordBytes::Mapped(mapping, at) => Value::mapped(mapping, at + start..at + end),
             RecordBytes::Owned(buffer) => Value::owned(buffer, start..end),
-        })
+        }
+    }
+
+    /// The length of the value, in bytes, as the record says.
+    pub(crate) fn raw_len(&self) -> u64 {
+        match self.compressed() {
+            Compressed { stored_len: 0, .. } => self.frame.value_len,
+            Compressed { raw_len, .. } => raw_len,
+        }
+    }
+
+    /// What the value comes to, if it is compressed.
+    pub(crate) fn compressed(&self) -> Compressed {
+        match &self.source {
+            RecordBytes::Mapped(mapping, at) => {
+                let record = mapping.bytes(*at..at + self.frame.len as usize);
+                self.header.compressed(&self.frame, record.unwrap_or_default())
+            }
+            RecordBytes::Owned(buffer) => self.header.compressed(&self.frame, buffer),
+        }
     }
 
     /// The key.

@@ -1,6 +1,7 @@
 //! A walk over all records of a segment, in file order, that says what is damaged and goes on behind it.
 
 use super::{Segment, Source};
+use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::{Frame, LEN_MIN, RecordHeader, SEQ_AT};
 use crate::engine::fs::read_into;
 use crate::engine::location::Seqno;
@@ -57,6 +58,23 @@ pub(crate) struct Scanned<'a> {
 impl Scanned<'_> {
     pub(crate) fn key(&self) -> &[u8] {
         self.frame.key(self.bytes)
+    }
+
+    /// The value can be read, the bytes being as they were written: it decompresses.
+    pub(crate) fn check_value(&self) -> Result<(), Damage> {
+        self.header.value(&self.frame, self.bytes).map(drop)
+    }
+
+    /// What is wrong with the record, or with its value: that does not decompress. One that only a later version can read is
+    /// as it was written.
+    pub(crate) fn damage_or_values(&self) -> Option<Damage> {
+        let of_value = || self.check_value().err().filter(|damage| !matches!(damage, Damage::Codec(_)));
+        self.damage.clone().or_else(of_value)
+    }
+
+    /// What the value comes to, if it is compressed.
+    pub(crate) fn compressed(&self) -> Compressed {
+        self.header.compressed(&self.frame, self.bytes)
     }
 }
 

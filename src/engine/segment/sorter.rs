@@ -2,6 +2,7 @@
 
 use super::rows::Rows;
 use super::{Home, Record, Scanned};
+use crate::engine::format::codec::Compressed;
 use crate::engine::format::hint::{ROW_LEN, Row};
 use crate::engine::format::record::Kind;
 use crate::engine::location::Seqno;
@@ -18,6 +19,7 @@ pub(crate) struct Sorter {
     /// How many bytes all keys begin with alike: tenants and kinds of things often stand there.
     common_len: usize,
     record_count: u32,
+    compressed: Compressed,
     last_seq: Seqno,
 }
 
@@ -36,6 +38,8 @@ pub(crate) struct Sorted {
     pub(crate) rows: Rows,
     /// Records of every kind.
     pub(crate) record_count: u32,
+    /// What the values come to that are compressed.
+    pub(crate) compressed: Compressed,
     /// The number of the newest.
     pub(crate) last_seq: Seqno,
 }
@@ -57,6 +61,9 @@ impl Sorter {
             len: record.frame.len,
             is_tombstone: kind == Kind::Delete,
         };
+        if record.damage.is_none() {
+            self.count(record.compressed());
+        }
         match kind {
             Kind::Put | Kind::Delete => self.add(record.key(), row, record.header.seq),
             Kind::Other(_) => self.skip(record.header.seq),
@@ -67,6 +74,7 @@ impl Sorter {
     pub(crate) fn add_read(&mut self, home: &Home, record: &Record) {
         let (key, kind, seq) = (record.key(), record.header.kind(), record.header.seq);
         let (at, len, is_tombstone) = (record.location.offset, record.frame.len, kind == Kind::Delete);
+        self.count(record.compressed());
         match kind {
             Kind::Put | Kind::Delete => {
                 self.add(&key, Row { hash: home.hash(&key), at, len, is_tombstone }, seq);
@@ -79,6 +87,11 @@ impl Sorter {
     pub(crate) fn skip(&mut self, seq: Seqno) {
         self.record_count += 1;
         self.last_seq = self.last_seq.max(seq);
+    }
+
+    /// Counts a value that is compressed.
+    pub(crate) fn count(&mut self, compressed: Compressed) {
+        self.compressed = self.compressed.plus(compressed);
     }
 
     /// Adds the row of a record of `key`, behind those added before.
@@ -97,7 +110,7 @@ impl Sorter {
     /// The rows, by key and the newest of a key first.
     pub(crate) fn finish(self) -> Sorted {
         let order = self.order();
-        let Self { keys, ends, rows, record_count, last_seq, .. } = self;
+        let Self { keys, ends, rows, record_count, compressed, last_seq, .. } = self;
         // What is not needed any more goes before more is taken.
         drop((keys, ends));
         let mut bytes = Vec::with_capacity(rows.len());
@@ -105,7 +118,7 @@ impl Sorter {
             bytes.extend_from_slice(&rows[*index as usize * ROW_LEN..][..ROW_LEN]);
         }
         drop((order, rows));
-        Sorted { rows: Rows::of_bytes(bytes), record_count, last_seq }
+        Sorted { rows: Rows::of_bytes(bytes), record_count, compressed, last_seq }
     }
 
     fn order(&self) -> Vec<Entry> {

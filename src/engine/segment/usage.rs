@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Segment;
+use crate::engine::format::codec::Compressed;
 use crate::engine::format::keydir_file::Covered;
 use crate::engine::location::Seqno;
 use crate::engine::sync::AtomicU64;
@@ -15,6 +16,9 @@ pub(crate) struct Usage {
     pub(crate) live_len: AtomicU64,
     pub(crate) tombstone_count: AtomicU64,
     pub(crate) tombstone_len: AtomicU64,
+    /// The values of its records that are compressed, live or not: their length, and what they take.
+    pub(crate) raw_len: AtomicU64,
+    pub(crate) stored_len: AtomicU64,
     /// Bytes that are not live and that a compaction has found to be needed, nothing older having been compacted since.
     needed_len: AtomicU64,
     /// When what was kept of the past may be needed no more: in milliseconds since 1970, and at which record; 0: never.
@@ -48,8 +52,24 @@ impl Usage {
         self.needed_len.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add_record(&self) {
+    /// Counts a record, and what its value comes to if it is compressed.
+    pub(crate) fn add_record(&self, compressed: Compressed) {
         self.record_count.fetch_add(1, Ordering::Relaxed);
+        self.raw_len.fetch_add(compressed.raw_len, Ordering::Relaxed);
+        self.stored_len.fetch_add(compressed.stored_len, Ordering::Relaxed);
+    }
+
+    /// Takes note of all records that there are, and what those of their values come to that are compressed.
+    pub(crate) fn set_records(&self, count: u64, compressed: Compressed) {
+        self.record_count.store(count, Ordering::Relaxed);
+        self.raw_len.store(compressed.raw_len, Ordering::Relaxed);
+        self.stored_len.store(compressed.stored_len, Ordering::Relaxed);
+    }
+
+    /// What the values come to that are compressed.
+    pub(crate) fn compressed(&self) -> Compressed {
+        let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        Compressed { raw_len: figure(&self.raw_len), stored_len: figure(&self.stored_len) }
     }
 
     pub(crate) fn add_live(&self, len: u64) {
@@ -82,13 +102,14 @@ impl Segment {
             tombstone_count: figure(&self.usage.tombstone_count),
             tombstone_len: figure(&self.usage.tombstone_len),
             is_endless: self.lifetimes.are_endless(),
+            compressed: self.usage.compressed(),
         }
     }
 
     /// Takes over what `covered` says that the records come to.
     pub(crate) fn count(&self, covered: &Covered) {
         let set = |figure: &AtomicU64, value| figure.store(value, Ordering::Relaxed);
-        set(&self.usage.record_count, covered.record_count);
+        self.usage.set_records(covered.record_count, covered.compressed);
         set(&self.usage.live_count, covered.live_count);
         set(&self.usage.live_len, covered.live_len);
         set(&self.usage.tombstone_count, covered.tombstone_count);

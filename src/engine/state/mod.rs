@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::clock::Clock;
+use super::format::codec::Compressed;
 use super::format::record::Kind;
 use super::keydir::{Address, Candidates, Keydir, shard_of};
 use super::location::SegmentId;
@@ -41,6 +42,8 @@ pub(crate) struct Unpublished {
     pub(crate) expires_ms: Option<u64>,
     /// Whether the batch goes on in the next one.
     pub(crate) more: bool,
+    /// What its value comes to, if it is compressed.
+    pub(crate) compressed: Compressed,
     /// What it replaces when it is published, everything before it having been published.
     pub(crate) replaced: Option<Replaced>,
 }
@@ -233,9 +236,9 @@ impl State {
     /// Lets readers see `record`. In log order, by the only writer; it cannot fail.
     pub(crate) fn publish(&self, record: &Unpublished) {
         let set = self.set.load();
-        let Unpublished { hash, address, len, kind, replaced, .. } = *record;
+        let Unpublished { hash, address, len, kind, compressed, replaced, .. } = *record;
         if let Some((segment, _)) = set.locate(address) {
-            segment.usage.add_record();
+            segment.usage.add_record(compressed);
             match kind {
                 Kind::Put => segment.usage.add_live(len),
                 Kind::Delete => segment.usage.add_tombstone(len),

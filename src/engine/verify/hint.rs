@@ -71,10 +71,13 @@ fn differs(bytes: &[u8], checked: &Checked, scanned: &Scanned) -> Option<Fault> 
             }
         }
     }
-    let Described { record_count, last_seq, .. } = checked.described;
+    let Described { record_count, last_seq, compressed, .. } = checked.described;
+    let counted = scanned.sorted.compressed;
     let counts = [
         ("records", u64::from(record_count), u64::from(scanned.sorted.record_count)),
         ("last number", last_seq.0, scanned.sorted.last_seq.0),
+        ("bytes of compressed values", compressed.stored_len, counted.stored_len),
+        ("bytes of those values themselves", compressed.raw_len, counted.raw_len),
     ];
     let is_whole = scanned.damaged.is_empty();
     let wrong = counts.into_iter().find(|(_, said, counted)| is_whole && said != counted);

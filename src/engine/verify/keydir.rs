@@ -2,16 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Fault, Verifier, derived_unreadable, is_no_file};
 use crate::engine::clock::SystemClock;
+use crate::engine::format::codec::Compressed;
 use crate::engine::format::keydir_file::{self, Covered, KeydirHead};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{PartFault, compare};
 use crate::engine::plant::{Plant, planted};
-use crate::engine::segment::{Home, Segment};
+use crate::engine::segment::{Bodies, Home, Scanner, Segment, Step};
 use crate::engine::state::{Replay, SegmentSet, State};
 use crate::error::{Result, Stop, words};
 
@@ -113,7 +113,9 @@ impl Verifier<'_> {
             let rows = &scanned.sorted.rows;
             replay.rows(segment, rows, 0..segment.len(), |_| true)?;
             let count = rows.iter().filter(|row| row.at < segment.len()).count() as u64;
-            segment.usage.record_count.store(count, Ordering::Relaxed);
+            let is_whole = segment.len() == scanned.end;
+            let compressed = if is_whole { scanned.sorted.compressed } else { compressed(segment)? };
+            segment.usage.set_records(count, compressed);
         }
         Ok((state.keydir, segments))
     }
@@ -134,6 +136,16 @@ impl Verifier<'_> {
     }
 }
 
+/// What the compressed values of a segment come to, whose records are intact.
+fn compressed(segment: &Segment) -> Result<Compressed> {
+    let mut sum = Compressed::default();
+    let mut scanner = Scanner::new(segment, Bodies::Checked);
+    while let Some(Step::Record(record)) = scanner.next()? {
+        sum = sum.plus(record.compressed());
+    }
+    Ok(sum)
+}
+
 /// The counts of one segment that are wrong.
 fn miscounted(said: &Covered, counted: &Covered) -> Vec<Fault> {
     let counts = [
@@ -142,6 +154,8 @@ fn miscounted(said: &Covered, counted: &Covered) -> Vec<Fault> {
         ("live bytes", said.live_len, counted.live_len),
         ("tombstones", said.tombstone_count, counted.tombstone_count),
         ("bytes of tombstones", said.tombstone_len, counted.tombstone_len),
+        ("bytes of compressed values", said.compressed.stored_len, counted.compressed.stored_len),
+        ("bytes of those values themselves", said.compressed.raw_len, counted.compressed.raw_len),
     ];
     let is_wrong = |(_, said, counted): &(_, u64, u64)| said != counted && !planted(Plant::CountsNotVerified);
     let wrong = counts.into_iter().filter(is_wrong);

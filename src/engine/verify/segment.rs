@@ -167,8 +167,8 @@ impl Verifier<'_> {
                         damaged.push(range.clone());
                         record.key().to_vec()
                     });
-                    let unreadable = || record.header.flags.check_codec().err();
-                    (range, key, record.damage.or_else(unreadable).map(Fault::Record))
+                    let unreadable = record.damage.is_none().then(|| record.check_value().err()).flatten();
+                    (range, key, record.damage.or(unreadable).map(Fault::Record))
                 }
                 Step::Bad { at, damage } => {
                     goes_on = false;

@@ -83,7 +83,8 @@ pub const VERIFY: Command = Command {
     run: verify::run,
 };
 
-/// A figure of [`Stats`]: its name in modes plain and json, its name for people, and how these read it.
+/// A figure of [`Stats`]: its name in modes plain and json, its name for people, and how these read it. One without a name
+/// for people is told them in another way.
 struct Figure {
     name: &'static str,
     title: &'static str,
@@ -139,6 +140,8 @@ const FIGURES: &[Figure] = &[
         of: |stats| Some(stats.expired_len),
         show: units::bytes,
     },
+    Figure { name: "raw_bytes", title: "", of: |stats| Some(stats.raw_len), show: units::bytes },
+    Figure { name: "stored_bytes", title: "", of: |stats| Some(stats.stored_len), show: units::bytes },
     Figure { name: "seq", title: "last record", of: |stats| Some(stats.last_seq.0), show: units::thousands },
     Figure {
         name: "durable_seq",
@@ -168,9 +171,13 @@ fn run_stats(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> 
     match out.mode {
         Mode::Table => {
             let mut table = Table::new(FIGURE_COLUMNS, out.look).headless();
-            for figure in FIGURES {
+            for figure in FIGURES.iter().filter(|figure| !figure.title.is_empty()) {
                 let amount = (figure.of)(&stats).map_or_else(|| "unknown".to_owned(), figure.show);
                 table.row(vec![figure.title.to_owned(), amount]);
+            }
+            if let Some(ratio) = stats.compression_ratio() {
+                let [raw, stored] = [stats.raw_len, stats.stored_len].map(units::bytes);
+                table.row(vec!["compression".to_owned(), format!("{ratio:.2} : 1, {raw} in {stored}")]);
             }
             table.write(out)?;
             if stats.live_len + stats.dead_len > 0 {

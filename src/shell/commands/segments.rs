@@ -201,6 +201,8 @@ mod tests {
             dead_len,
             tombstone_count: 0,
             tombstone_len: 0,
+            raw_len: 0,
+            stored_len: 0,
             created_ms: 0,
             has_hint: true,
         }

@@ -4,8 +4,8 @@ use logkv::{ReadWith, SEGMENT_LEN_MAX_BOUNDS};
 
 use super::Row;
 use super::values::{
-    parse_any_duration, parse_duration, parse_len, parse_percent, parse_some_len, parse_sync, show_duration,
-    show_len, show_percent, show_sync,
+    parse_any_duration, parse_compression, parse_duration, parse_len, parse_percent, parse_some_len,
+    parse_sync, show_compression, show_duration, show_len, show_percent, show_sync,
 };
 
 /// One small segment has no neighbour to become one with.
@@ -68,6 +68,15 @@ pub const ROWS: &[Row] = &[
             parse_len(text).filter(|&len| len <= SEGMENT_LEN_MAX_BOUNDS.1).map(|len| engine.value_len = len)
         },
         show: |engine| show_len(engine.value_len),
+        ..PLAIN
+    },
+    Row {
+        name: "compression",
+        value_name: "none|lz4|zstd[:LEVEL]",
+        doc: "How values are compressed that are written from now on, where it saves space",
+        allowed: "none, lz4, zstd, or zstd:LEVEL with a level from 1 to 22",
+        set: |engine, text| parse_compression(text).map(|compression| engine.compression = compression),
+        show: |engine| show_compression(engine.compression),
         ..PLAIN
     },
     Row {
@@ -232,6 +241,8 @@ pub const ROWS: &[Row] = &[
 mod tests {
     use super::*;
 
+    use logkv::ZSTD_LEVELS;
+
     use crate::shell::config::Engine;
 
     #[test]
@@ -240,6 +251,8 @@ mod tests {
             (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.0),
             (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.1),
             (&ROWS[3], SEGMENT_LEN_MAX_BOUNDS.1),
+            (&ROWS[4], u64::from(ZSTD_LEVELS.0.unsigned_abs())),
+            (&ROWS[4], u64::from(ZSTD_LEVELS.1.unsigned_abs())),
         ] {
             assert!(row.allowed.contains(&number.to_string()), "{}", row.allowed);
         }
@@ -265,6 +278,11 @@ mod tests {
     fn values_out_of_bounds_are_refused() {
         for (name, good, bad) in [
             ("compaction", &["auto", "off"][..], &["on", ""][..]),
+            (
+                "compression",
+                &["none", "lz4", "zstd", "zstd:1", "zstd:22"],
+                &["", "gzip", "lz4:3", "zstd:0", "zstd:23", "zstd:", "zstd:-1", "zstd:x"],
+            ),
             ("compact-dead-percent", &["1", "100", "50%"], &["0", "101", "-1", "%", "50.5"]),
             ("compact-neighbour-percent", &["1"], &["0", "101"]),
             ("compact-small-percent", &["0", "100"], &["101"]),

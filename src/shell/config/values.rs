@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use logkv::Sync;
+use logkv::{Compression, Sync, ZSTD_LEVELS};
 use parse_size::Config as SizeParser;
 
 /// `always`, `never`, `100ms`, `buffered:8MiB`.
@@ -24,6 +24,31 @@ pub fn show_sync(sync: Sync) -> String {
         Sync::Never => "never".to_owned(),
         Sync::Every(interval) => show_duration(interval),
         Sync::Buffered(len) => format!("buffered:{}", show_len(len as u64)),
+    }
+}
+
+/// The level of `zstd` alone: what zstd itself takes where nobody says.
+const ZSTD_LEVEL_DEFAULT: i32 = 3;
+
+/// `none`, `lz4`, `zstd`, `zstd:19`.
+pub fn parse_compression(text: &str) -> Option<Compression> {
+    match text {
+        "none" => Some(Compression::None),
+        "lz4" => Some(Compression::Lz4),
+        "zstd" => Some(Compression::Zstd { level: ZSTD_LEVEL_DEFAULT }),
+        _ => {
+            let level = text.strip_prefix("zstd:")?.parse().ok()?;
+            (ZSTD_LEVELS.0..=ZSTD_LEVELS.1).contains(&level).then_some(Compression::Zstd { level })
+        }
+    }
+}
+
+/// The inverse of [`parse_compression`].
+pub fn show_compression(compression: Compression) -> String {
+    match compression {
+        Compression::None => "none".to_owned(),
+        Compression::Lz4 => "lz4".to_owned(),
+        Compression::Zstd { level } => format!("zstd:{level}"),
     }
 }
 
@@ -79,6 +104,10 @@ mod tests {
         for text in ["always", "never", "100ms", "1h 30m", "buffered:8MiB", "buffered:1000"] {
             let sync = parse_sync(text).expect("it is a policy");
             assert_eq!(parse_sync(&show_sync(sync)), Some(sync));
+        }
+        for text in ["none", "lz4", "zstd", "zstd:19"] {
+            let compression = parse_compression(text).expect("it is a way to compress");
+            assert_eq!(parse_compression(&show_compression(compression)), Some(compression));
         }
         for text in ["64MiB", "4k", "1000000", "0"] {
             let len = parse_len(text).expect("it is a size");

@@ -58,7 +58,12 @@ pub fn of_record(record: &RecordItem) -> Vec<Field<'_>> {
     let [key_len, value_len] = ["klen", "vlen"].map(|name| stored_len(record, name));
     parts.take("key", key_len, hue::KEY, words::quote(&record.key));
     parts.take_until("padding", offset(record.value_at), hue::DIM, PADDING);
-    parts.take("value", value_len, hue::VALUE, preview(record));
+    let value_end = parts.at.saturating_add(value_len);
+    if record.is_compressed() {
+        let codec = record.codec_name().unwrap_or_default();
+        parts.take("raw_len", size_of::<u32>(), hue::LEN, format!("{} B before {codec}", record.value.len()));
+    }
+    parts.take("value", value_end.saturating_sub(parts.at), hue::VALUE, preview(record));
     parts.take_until("padding", record.bytes.len(), hue::DIM, PADDING);
     parts.fields
 }
@@ -178,7 +183,8 @@ fn lag(record: &RecordItem) -> String {
 
 fn flags(record: &RecordItem) -> String {
     let expires = record.expires_ms.map(|_| "expires".to_owned());
-    let codec = (record.codec != 0).then(|| format!("codec {}", record.codec));
+    let unknown = || format!("codec {}", record.codec);
+    let codec = (record.codec != 0).then(|| record.codec_name().map_or_else(unknown, str::to_owned));
     let more = record.more.then(|| "the batch goes on".to_owned());
     let set: Vec<_> = [expires, codec, more].into_iter().flatten().collect();
     let told = if set.is_empty() { "none".to_owned() } else { set.join(", ") };
@@ -215,6 +221,7 @@ mod tests {
     use super::super::tests::{all_items, store_with_history};
     use super::*;
     use logkv::inspect::Item;
+    use logkv::{Compression, Options, SegmentId, Store};
 
     #[test]
     fn every_byte_of_a_segment_belongs_to_one_field() {
@@ -235,13 +242,34 @@ mod tests {
     }
 
     #[test]
+    fn of_a_compressed_value_its_length_and_its_block_are_two_fields() {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let options = Options::new().compression(Compression::Zstd { level: 3 });
+        let store = Store::open_with(dir.path(), options).expect("a store can be made");
+        store.put("k", [b'v'; 1000]).expect("it can be written to");
+        let inspection = store.inspect(SegmentId(1)).expect("its segment can be read");
+        let [Item::Record(record)] = &all_items(&inspection)[..] else { panic!("there is one record") };
+        let fields = of_record(record);
+        let field = |name| fields.iter().find(|field| field.name == name).expect("it is there");
+        assert_eq!(field("flag").meaning, "0x04 zstd");
+        assert_eq!(
+            (field("raw_len").meaning.as_str(), field("raw_len").bytes),
+            ("1000 B before zstd", &[0xe8, 3, 0, 0][..])
+        );
+        // A zstd frame's magic (RFC 8878, section 3.1.1).
+        assert!(field("value").bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+        assert!(field("value").meaning.starts_with("vvvv"));
+        assert_eq!(field("raw_len").bytes.len() + field("value").bytes.len(), record.stored.len());
+    }
+
+    #[test]
     fn every_field_of_the_layout_says_something_and_the_lengths_are_those_of_key_and_value() {
         let (_dir, inspection) = store_with_history();
         for item in all_items(&inspection) {
             let Item::Record(record) = item else { panic!("all is intact") };
             assert!(of_record(&record).iter().all(|field| !field.meaning.is_empty()));
             assert_eq!(stored_len(&record, "klen"), record.key.len());
-            assert_eq!(stored_len(&record, "vlen"), record.value.len());
+            assert_eq!(stored_len(&record, "vlen"), record.stored.len());
         }
     }
 }

@@ -61,6 +61,8 @@ pub fn write_summary(
         ("damaged", totals.damaged_count),
         ("damaged_bytes", totals.damaged_len),
         ("torn_bytes", totals.torn_len),
+        ("raw_bytes", totals.raw_len),
+        ("stored_bytes", totals.stored_len),
     ] {
         object.field(name, number)?;
     }
@@ -91,6 +93,10 @@ fn write_record<W: Write>(
     object.field("flags", record.flags)?;
     object.field("more", record.more)?;
     object.field("codec", record.codec)?;
+    if record.is_compressed() {
+        object.field("raw_bytes", record.value.len())?;
+        object.field("stored_bytes", record.stored.len())?;
+    }
     object.field("hcrc", checksum(record.stored_hcrc))?;
     object.field("rcrc", checksum(record.stored_rcrc))?;
     object.field("rcrc_computed", checksum(record.computed_rcrc))?;

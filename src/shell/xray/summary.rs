@@ -83,6 +83,8 @@ fn facts(totals: &Totals) -> Vec<String> {
         format!("{} damaged ({})", units::thousands(totals.damaged_count), bytes(totals.damaged_len)),
     );
     add(totals.torn_len, format!("torn tail {}", bytes(totals.torn_len)));
+    let (raw, stored) = (bytes(totals.raw_len), bytes(totals.stored_len));
+    add(totals.stored_len, format!("{raw} of values compressed to {stored}"));
     facts
 }
 
@@ -110,11 +112,14 @@ mod tests {
             damaged_count: 1,
             damaged_len: 48,
             torn_len: 23,
+            raw_len: 4000,
+            stored_len: 400,
             ..Totals::default()
         };
         assert_eq!(
             facts(&totals).join(" · "),
-            "6 records · 2 live · 2 dead · 1 tombstone (40 B) · 1 damaged (48 B) · torn tail 23 B"
+            "6 records · 2 live · 2 dead · 1 tombstone (40 B) · 1 damaged (48 B) · torn tail 23 B · \
+             3.9 KiB of values compressed to 400 B"
         );
     }
 }

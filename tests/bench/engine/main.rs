@@ -8,6 +8,7 @@
 mod basics;
 mod churn;
 mod compaction;
+mod compression;
 mod harness;
 mod index;
 mod scans;
@@ -24,6 +25,7 @@ const ROOMS: &[Room] = &[
     ("scans", scans::run),
     ("compaction", compaction::run),
     ("churn", churn::run),
+    ("compression", compression::run),
     ("index", index::run),
 ];
 

@@ -188,14 +188,16 @@ pub fn hint(bytes: &mut [u8]) {
 /// Puts the right checksums into KEYDIR's head and shards, and the right count of keys. Its layout is drawn in
 /// `engine/format/keydir_file`.
 pub fn keydir(bytes: &mut [u8]) {
+    const MAJOR_AT: Range<usize> = 8..10;
     const HEADER_LEN_AT: Range<usize> = 12..14;
     const KEY_COUNT_AT: Range<usize> = 48..56;
     const SEGMENT_COUNT_AT: Range<usize> = 56..60;
-    const SEGMENT_ROW_LEN: usize = 64;
     const SHARD_ROW_LEN: usize = 24;
     const SHARD_COUNT: usize = 1024;
     let Some(header) = bytes.get(..64) else { return };
-    let segments_len = number(&header[SEGMENT_COUNT_AT]) as usize * SEGMENT_ROW_LEN;
+    // Version 1 did not count compressed values.
+    let segment_row_len = if number(&header[MAJOR_AT]) == 1 { 64 } else { 80 };
+    let segments_len = number(&header[SEGMENT_COUNT_AT]) as usize * segment_row_len;
     let shards_at = number(&header[HEADER_LEN_AT]) as usize + segments_len;
     let crc_at = shards_at + SHARD_COUNT * SHARD_ROW_LEN;
     if crc_at + 8 > bytes.len() {

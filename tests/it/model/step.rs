@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{CompactionPolicy, ManualClock, Options, ReadWith, Sync};
+use logkv::{CompactionPolicy, Compression, ManualClock, Options, ReadWith, Sync};
 use proptest::prelude::*;
 
 /// Few keys, so that they are written again and again; some long, some binary.
@@ -21,6 +21,8 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         8 => prop::collection::vec(any::<u8>(), 0..40),
         4 => any::<i64>().prop_map(|number| number.to_string().into_bytes()),
         1 => prop::collection::vec(any::<u8>(), 300..700),
+        // What can be compressed.
+        2 => (any::<u8>(), 64_usize..700).prop_map(|(byte, len)| vec![byte; len]),
     ]
 }
 
@@ -126,13 +128,18 @@ pub(super) fn options(clock: &Arc<ManualClock>) -> impl Strategy<Value = Options
     let read_with = prop_oneof![Just(ReadWith::Mmap), Just(ReadWith::Pread)];
     let checkpoint = prop_oneof![Just(1), Just(20), Just(u64::MAX)];
     let grace = prop_oneof![Just(0), Just(500), Just(3_600_000)].prop_map(Duration::from_millis);
+    let compression = prop_oneof![
+        Just(Compression::None),
+        Just(Compression::Lz4),
+        (1..5).prop_map(|level| Compression::Zstd { level }),
+    ];
     let clock = Arc::clone(clock);
-    (sync, read_with, 128_u64..2000, checkpoint, grace).prop_map(
-        move |(sync, read_with, len, checkpoint, expiry_grace)| {
+    (sync, read_with, 128_u64..2000, checkpoint, grace, compression).prop_map(
+        move |(sync, read_with, len, checkpoint, expiry_grace, compression)| {
             let options = Options::new().sync(sync).read_with(read_with).segment_len_max(len);
             let policy = CompactionPolicy { expiry_grace, ..CompactionPolicy::default() };
             let options = options.compaction(policy).clock(Arc::<ManualClock>::clone(&clock));
-            options.background(false).checkpoint_records(checkpoint)
+            options.background(false).checkpoint_records(checkpoint).compression(compression)
         },
     )
 }

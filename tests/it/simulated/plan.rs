@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{ManualClock, Options, ReadWith, Sync};
+use logkv::{Compression, ManualClock, Options, ReadWith, Sync};
 
 use super::life::Birth;
 use crate::common::Random;
@@ -145,12 +145,22 @@ impl Setting {
         Self { sync, background: false, ..self }
     }
 
+    /// In half of all settings something is compressed. Not drawn: a seed stays the life that it was.
+    fn compression(&self) -> Compression {
+        match self.segment_len_max % 4 {
+            0 => Compression::Lz4,
+            1 => Compression::Zstd { level: 1 },
+            _ => Compression::None,
+        }
+    }
+
     pub(crate) fn options(&self) -> Options {
         Options::new()
             .sync(self.sync)
             .read_with(self.read_with)
             .segment_len_max(self.segment_len_max)
             .checkpoint_records(self.checkpoint_records)
+            .compression(self.compression())
             .background(self.background)
             .clock(Arc::new(ManualClock::at(1_000)))
     }

@@ -6,9 +6,9 @@
 //!  | 8 bytes        | u16 | u16 | u16       | u16 | 16 bytes    | u64       | u64         | u64       | u32           | u32         |
 //!
 //!  then a row a covered segment, in log order:
-//!  0    8     16           20       24             32           40         48                56              64
-//!  | id | len | first_page | expiry | record_count | live_count | live_len | tombstone_count | tombstone_len |
-//!  |u64 | u64 | u32        | u32    | u64          | u64        | u64      | u64             | u64           |
+//!  0    8     16           20       24             32           40         48                56              64        72           80
+//!  | id | len | first_page | expiry | record_count | live_count | live_len | tombstone_count | tombstone_len | raw_len | stored_len |
+//!  |u64 | u64 | u32        | u32    | u64          | u64        | u64      | u64             | u64           | u64     | u64        |
 //!
 //!  then a row a shard:
 //!  0          8            12         16      20    24
@@ -35,7 +35,7 @@ use super::segment_header::StoreId;
 use super::{array, put, u16_at, u32_at, u64_at};
 use crate::engine::location::Seqno;
 pub(crate) use rows::{Covered, ShardRow};
-use rows::{SEGMENT_ROW_LEN, SHARD_ROW_LEN};
+use rows::{SEGMENT_ROW_LEN, SEGMENT_ROW_LEN_WITHOUT_SUMS, SHARD_ROW_LEN};
 
 const MAGIC: [u8; 8] = *b"LOGKVKDR";
 const MAGIC_AT: usize = 0;
@@ -58,7 +58,9 @@ pub(crate) const HEAD_LEN_MAX: u64 =
 // The layout is stored on disk. If this fails, bump the format version.
 const _: () = assert!(HEADER_LEN == 64);
 
-const MAJOR: u16 = 1;
+const MAJOR: u16 = 2;
+/// The version whose rows of segments end before `raw_len`: no value was compressed then.
+const MAJOR_WITHOUT_SUMS: u16 = 1;
 const MINOR: u16 = 0;
 /// Longest header that is believed: longer ones only come from damage.
 const HEADER_LEN_MAX: usize = 4096;
@@ -117,15 +119,18 @@ pub(crate) fn encode_head(head: &KeydirHead) -> Vec<u8> {
 /// is not exactly as it was written, or of a version that is not known.
 pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
     let header = bytes.get(..HEADER_LEN)?;
-    let is_known = array(header, MAGIC_AT) == MAGIC
-        && u16_at(header, MAJOR_AT) == MAJOR
-        && u32_at(header, SHARD_COUNT_AT) == SHARD_COUNT as u32;
+    let segment_row_len = match u16_at(header, MAJOR_AT) {
+        MAJOR => SEGMENT_ROW_LEN,
+        MAJOR_WITHOUT_SUMS => SEGMENT_ROW_LEN_WITHOUT_SUMS,
+        _ => return None,
+    };
+    let is_known = array(header, MAGIC_AT) == MAGIC && u32_at(header, SHARD_COUNT_AT) == SHARD_COUNT as u32;
     let header_len = usize::from(u16_at(header, HEADER_LEN_AT));
     if !is_known || !(HEADER_LEN..=HEADER_LEN_MAX).contains(&header_len) || !header_len.is_multiple_of(8) {
         return None;
     }
     let segment_count = usize::try_from(u32_at(header, SEGMENT_COUNT_AT)).ok()?;
-    let shards_at = segment_count.checked_mul(SEGMENT_ROW_LEN)?.checked_add(header_len)?;
+    let shards_at = segment_count.checked_mul(segment_row_len)?.checked_add(header_len)?;
     let crc_at = shards_at.checked_add(SHARD_ROWS_LEN)?;
     let head_len = crc_at.checked_add(HEAD_CRC_LEN)?;
     // Nothing is allocated before the counts are known to be no larger than what is there.
@@ -137,7 +142,7 @@ pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
         store: StoreId(array(header, STORE_AT)),
         hash_seed: u64_at(header, HASH_SEED_AT),
         covered_seq: Seqno(u64_at(header, COVERED_SEQ_AT)),
-        segments: rows(checked.get(header_len..shards_at)?, SEGMENT_ROW_LEN, Covered::decode),
+        segments: rows(checked.get(header_len..shards_at)?, segment_row_len, Covered::decode),
     };
     let head = KeydirHead { about, shards: rows(checked.get(shards_at..)?, SHARD_ROW_LEN, ShardRow::decode) };
     let agrees = head.about.covered_seq <= Seqno::BELIEVED_MAX
@@ -181,6 +186,7 @@ fn header_bytes(head: &KeydirHead) -> [u8; HEADER_LEN] {
 mod tests {
     use super::rows::{CAPACITY_AT, COUNT_AT, SLOT_COUNT_AT, SLOTS_AT_AT};
     use super::*;
+    use crate::engine::format::codec::Compressed;
     use crate::engine::location::SegmentId;
     use proptest::prelude::*;
 
@@ -195,6 +201,7 @@ mod tests {
             tombstone_count: 2,
             tombstone_len: 80,
             is_endless: id.is_multiple_of(2),
+            compressed: Compressed { raw_len: 1000, stored_len: 300 },
         }
     }
 
@@ -289,7 +296,7 @@ mod tests {
         let first_row = HEADER_LEN + 2 * SEGMENT_ROW_LEN;
         let second_row = first_row + SHARD_ROW_LEN;
         let cases: &[(&str, usize, &[u8])] = &[
-            ("an unknown major", MAJOR_AT, &[2]),
+            ("an unknown major", MAJOR_AT, &[3]),
             ("a short header", HEADER_LEN_AT, &[56]),
             ("a crooked header", HEADER_LEN_AT, &[65]),
             ("a huge segment count", SEGMENT_COUNT_AT, &[0xff; 4]),

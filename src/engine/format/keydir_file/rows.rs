@@ -1,5 +1,6 @@
 //! The rows of a keydir's head: a segment that it covers, a shard. The page above draws them.
 
+use super::super::codec::Compressed;
 use super::super::{put, record, u32_at, u64_at};
 use crate::engine::location::SegmentId;
 
@@ -12,7 +13,11 @@ const LIVE_COUNT_AT: usize = RECORD_COUNT_AT + size_of::<u64>();
 const LIVE_LEN_AT: usize = LIVE_COUNT_AT + size_of::<u64>();
 const TOMBSTONE_COUNT_AT: usize = LIVE_LEN_AT + size_of::<u64>();
 const TOMBSTONE_LEN_AT: usize = TOMBSTONE_COUNT_AT + size_of::<u64>();
-pub(super) const SEGMENT_ROW_LEN: usize = TOMBSTONE_LEN_AT + size_of::<u64>();
+const RAW_LEN_AT: usize = TOMBSTONE_LEN_AT + size_of::<u64>();
+const STORED_LEN_AT: usize = RAW_LEN_AT + size_of::<u64>();
+/// The length of a row that ends before `raw_len`.
+pub(super) const SEGMENT_ROW_LEN_WITHOUT_SUMS: usize = RAW_LEN_AT;
+pub(super) const SEGMENT_ROW_LEN: usize = STORED_LEN_AT + size_of::<u64>();
 
 pub(super) const SLOTS_AT_AT: usize = 0;
 pub(super) const SLOT_COUNT_AT: usize = SLOTS_AT_AT + size_of::<u64>();
@@ -21,7 +26,7 @@ pub(super) const COUNT_AT: usize = CAPACITY_AT + size_of::<u32>();
 const CRC_AT: usize = COUNT_AT + size_of::<u32>();
 pub(super) const SHARD_ROW_LEN: usize = CRC_AT + size_of::<u32>();
 // The layout is stored on disk. If this fails, bump the format version.
-const _: () = assert!(SEGMENT_ROW_LEN == 64 && SHARD_ROW_LEN == 24);
+const _: () = assert!(SEGMENT_ROW_LEN == 80 && SHARD_ROW_LEN == 24);
 
 /// In place of the zero that says nothing: none of the segment's records expires.
 const ENDLESS: u32 = 1;
@@ -43,6 +48,8 @@ pub(crate) struct Covered {
     pub(crate) tombstone_len: u64,
     /// Whether it is known that none of its records expires.
     pub(crate) is_endless: bool,
+    /// What the values come to that are compressed.
+    pub(crate) compressed: Compressed,
 }
 
 impl Covered {
@@ -59,6 +66,8 @@ impl Covered {
         set(LIVE_LEN_AT, &self.live_len.to_le_bytes());
         set(TOMBSTONE_COUNT_AT, &self.tombstone_count.to_le_bytes());
         set(TOMBSTONE_LEN_AT, &self.tombstone_len.to_le_bytes());
+        set(RAW_LEN_AT, &self.compressed.raw_len.to_le_bytes());
+        set(STORED_LEN_AT, &self.compressed.stored_len.to_le_bytes());
         bytes
     }
 
@@ -66,10 +75,10 @@ impl Covered {
     pub(super) fn is_possible(&self) -> bool {
         let counts = [self.record_count, self.live_count, self.tombstone_count];
         counts.iter().all(|&count| count <= self.len / record::LEN_MIN)
-            && self.live_len.max(self.tombstone_len) <= self.len
+            && self.live_len.max(self.tombstone_len).max(self.compressed.stored_len) <= self.len
     }
 
-    /// The segment in `row`, whose length is right; unchecked.
+    /// The segment in `row`, whose length is right; unchecked. Zero is what a shorter row does not tell.
     pub(super) fn decode(row: &[u8]) -> Self {
         Self {
             id: SegmentId(u64_at(row, ID_AT)),
@@ -81,6 +90,10 @@ impl Covered {
             tombstone_count: u64_at(row, TOMBSTONE_COUNT_AT),
             tombstone_len: u64_at(row, TOMBSTONE_LEN_AT),
             is_endless: u32_at(row, EXPIRY_AT) == ENDLESS,
+            compressed: Compressed {
+                raw_len: u64_at(row, RAW_LEN_AT),
+                stored_len: u64_at(row, STORED_LEN_AT),
+            },
         }
     }
 }

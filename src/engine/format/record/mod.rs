@@ -9,12 +9,18 @@
 //! `hcrc` covers the header after the two checksums, `rcrc` the whole record after them. Both also cover the
 //! segment's salt and the record's offset in its file, so that a record that was moved, copied or stored as a value
 //! does not check out anywhere else.
+//!
+//! Where `flag` names a codec, the value is compressed: `vlen` counts the bytes that stand there, and those begin with the
+//! length of the value itself ([`codec`](super::codec)).
 
 mod new;
 pub(crate) mod unsalted;
 
 pub(crate) use new::{NewRecord, clear_more, encoded_len};
 
+use std::borrow::Cow;
+
+use super::codec::{Codec, Compressed};
 use super::{Field, pad8, u16_at, u32_at, u48_at, u64_at};
 use crate::engine::location::Seqno;
 use crate::error::Damage;
@@ -101,10 +107,11 @@ impl Flags {
     const CODEC: u8 = 0b0110;
     const MORE: u8 = 0b1000;
 
-    /// Those of a record whose batch goes on in the next one, or whose key expires.
-    fn new(more: bool, expires: bool) -> Self {
+    /// Those of a record whose batch goes on in the next one, whose key expires, or whose value is compressed.
+    fn new(more: bool, expires: bool, codec: Option<Codec>) -> Self {
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        Self(flag(more, Self::MORE) | flag(expires, Self::HAS_EXPIRY))
+        let codec = codec.map_or(0, Codec::encode) << Self::CODEC.trailing_zeros();
+        Self(flag(more, Self::MORE) | flag(expires, Self::HAS_EXPIRY) | codec)
     }
 
     /// Whether eight bytes of expiry follow the header.
@@ -117,17 +124,14 @@ impl Flags {
         self.0 & Self::MORE != 0
     }
 
-    /// How the value is compressed: 0 not at all, 1 lz4, 2 zstd.
-    pub(crate) fn codec(self) -> u8 {
-        (self.0 & Self::CODEC) >> 1
+    /// The number of the codec that compressed the value: 0 none, 1 lz4, 2 zstd.
+    pub(crate) fn codec_number(self) -> u8 {
+        (self.0 & Self::CODEC) >> Self::CODEC.trailing_zeros()
     }
 
-    /// The value is stored in a way that this version can read.
-    pub(crate) fn check_codec(self) -> Result<(), Damage> {
-        match self.codec() {
-            0 => Ok(()),
-            codec => Err(Damage::Codec(codec)),
-        }
+    /// What compressed the value; `None`: nothing.
+    pub(crate) fn codec(self) -> Result<Option<Codec>, Damage> {
+        Codec::decode(self.codec_number())
     }
 }
 
@@ -235,6 +239,23 @@ impl RecordHeader {
         Kind::decode(self.kind).unwrap_or(Kind::Other(self.kind))
     }
 
+    /// The value of the record in `record`, decompressed if need be. Only a put has one.
+    pub(crate) fn value<'a>(&self, frame: &Frame, record: &'a [u8]) -> Result<Cow<'a, [u8]>, Damage> {
+        let stored = frame.value(record);
+        Ok(match self.flags.codec()? {
+            Some(codec) if self.kind() == Kind::Put => Cow::Owned(codec.unpack(stored)?),
+            _ => Cow::Borrowed(stored),
+        })
+    }
+
+    /// What the value in `record` comes to, if it is compressed; nothing where it is not, or nobody knows how.
+    pub(crate) fn compressed(&self, frame: &Frame, record: &[u8]) -> Compressed {
+        match self.flags.codec() {
+            Ok(Some(_)) if self.kind() == Kind::Put => Compressed::of(frame.value(record)),
+            _ => Compressed::default(),
+        }
+    }
+
     /// Where the parts of the record stand, in a segment whose record headers have `header_len` bytes.
     pub(crate) fn frame(&self, header_len: u16) -> Frame {
         let expiry = if self.flags.has_expiry() { EXPIRY_LEN } else { 0 };
@@ -269,6 +290,12 @@ impl Frame {
     pub(crate) fn key<'a>(&self, record: &'a [u8]) -> &'a [u8] {
         let end = self.key_at.saturating_add(self.key_len);
         record.get(self.key_at as usize..end as usize).unwrap_or_default()
+    }
+
+    /// The value in the record's bytes, as stored; empty where they end before.
+    pub(crate) fn value<'a>(&self, record: &'a [u8]) -> &'a [u8] {
+        let end = self.value_at.saturating_add(self.value_len);
+        record.get(self.value_at as usize..end as usize).unwrap_or_default()
     }
 
     /// When the record expires, in milliseconds since 1970.

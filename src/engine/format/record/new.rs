@@ -4,6 +4,7 @@ use super::{
     BODY_AT, EXPIRY_LEN, FLAG_AT, Flags, HCRC_AT, HEADER_LEN, KIND_AT, KLEN_AT, Kind, LAG_AT, RCRC_AT,
     RecordContext, RecordHeader, SEQ_AT, TIME_AT, VLEN_AT,
 };
+use crate::engine::format::codec::Codec;
 use crate::engine::format::{pad8, put, u48_bytes};
 use crate::engine::location::Seqno;
 
@@ -18,7 +19,10 @@ pub(crate) struct NewRecord<'a> {
     /// When it expires, in milliseconds since 1970.
     pub(crate) expires_ms: Option<u64>,
     pub(crate) key: &'a [u8],
+    /// The value as it is stored.
     pub(crate) value: &'a [u8],
+    /// What compressed it.
+    pub(crate) codec: Option<Codec>,
 }
 
 /// What a record of these lengths takes in a segment, in bytes.
@@ -39,7 +43,7 @@ impl NewRecord<'_> {
         put(&mut header, LAG_AT, &self.lag.to_le_bytes());
         put(&mut header, VLEN_AT, &(self.value.len() as u32).to_le_bytes());
         put(&mut header, KLEN_AT, &(self.key.len() as u16).to_le_bytes());
-        let flags = Flags::new(self.more, self.expires_ms.is_some());
+        let flags = Flags::new(self.more, self.expires_ms.is_some(), self.codec);
         put(&mut header, KIND_AT, &[self.kind.encode(), flags.0]);
         let context = RecordContext::current(salt);
         let hcrc = context.crc(offset, header.get(BODY_AT..).unwrap_or_default());

@@ -13,14 +13,9 @@ fn encoded(key: &[u8], value: &[u8]) -> Vec<u8> {
 fn encoded_until(expires_ms: Option<u64>, key: &[u8], value: &[u8]) -> Vec<u8> {
     let (seq, time_ms) = (Seqno(7), 1_700_000_000_123);
     let mut out = Vec::new();
-    NewRecord { seq, time_ms, lag: 3, kind: Kind::Put, more: true, expires_ms, key, value }
+    NewRecord { seq, time_ms, lag: 3, kind: Kind::Put, more: true, expires_ms, key, value, codec: None }
         .encode(SALT, AT, &mut out);
     out
-}
-
-fn value<'a>(frame: &Frame, record: &'a [u8]) -> &'a [u8] {
-    let end = frame.value_at.saturating_add(frame.value_len);
-    record.get(frame.value_at as usize..end as usize).unwrap_or_default()
 }
 
 /// What a reader makes of `bytes` at `offset`: the key and the value, if both checksums hold.
@@ -30,7 +25,7 @@ fn read(context: RecordContext, offset: u64, bytes: &[u8]) -> Result<(Vec<u8>, V
         .get(..frame.len as usize)
         .ok_or(Damage::Truncated { wants: frame.len, has: bytes.len() as u64 })?;
     context.check_record(offset, record)?;
-    Ok((frame.key(record).to_vec(), value(&frame, record).to_vec()))
+    Ok((frame.key(record).to_vec(), frame.value(record).to_vec()))
 }
 
 #[test]
@@ -115,6 +110,18 @@ fn kinds_below_128_that_are_not_known_are_refused_and_those_above_are_skipped() 
     }
 }
 
+#[test]
+fn every_codec_has_its_bits_and_leaves_the_other_flags_alone() {
+    for (codec, number) in [(None, 0), (Some(Codec::Lz4), 1), (Some(Codec::Zstd), 2)] {
+        for (more, expires) in [(false, false), (true, false), (false, true), (true, true)] {
+            let flags = Flags::new(more, expires, codec);
+            assert_eq!((flags.has_more(), flags.has_expiry()), (more, expires));
+            assert_eq!((flags.codec(), flags.codec_number()), (Ok(codec), number));
+        }
+    }
+    assert_eq!(Flags(Flags::CODEC).codec(), Err(Damage::Codec(3)));
+}
+
 proptest! {
     #[test]
     fn what_is_encoded_is_decoded(
@@ -135,6 +142,7 @@ proptest! {
         let _ = read(context, AT, &bytes);
         let header = RecordHeader::peek(&bytes);
         let frame = header.frame(header_len);
-        let _ = (header.kind(), frame.key(&bytes), value(&frame, &bytes), frame.expires_ms(&bytes));
+        let _ = (header.kind(), frame.key(&bytes), frame.value(&bytes), frame.expires_ms(&bytes));
+        let _ = (header.value(&frame, &bytes), header.compressed(&frame, &bytes));
     }
 }

@@ -63,7 +63,7 @@ mod tests {
             bit in 0_u32..8,
         ) {
             let record =
-                NewRecord { seq: Seqno(seq), time_ms: seq >> 15, lag: 7, kind: Kind::Put, more, expires_ms: None, key: &key, value: &value };
+                NewRecord { seq: Seqno(seq), time_ms: seq >> 15, lag: 7, kind: Kind::Put, more, expires_ms: None, key: &key, value: &value, codec: None };
             let mut bytes = Vec::new();
             record.encode(salt, offset.into(), &mut bytes);
             prop_assert!(is_record(&bytes) && plausible_header(&bytes).is_some());
