@@ -69,7 +69,11 @@ impl Transcript {
         // Thirteen digits are a moment in milliseconds; no length or number gets there.
         settings.add_filter(r"\b\d{13}\b", "1767225600000");
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "2026-01-01T00:00:00.000Z");
-        settings.add_filter(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", "2026-01-01 00:00:00.000");
+        // A record's time, behind its number.
+        settings.add_filter(
+            r"(?m)^( *\d+  )\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}",
+            "${1}2026-01-01 00:00:00.000",
+        );
         // Keys fall into other shards in each store.
         settings.add_filter(r#"(index in memory +|keydir_bytes"?[\t:])[\d.]+"#, "${1}65000");
         settings.add_filter(r"pid \d+", "pid 4711");

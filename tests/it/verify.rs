@@ -185,7 +185,7 @@ fn a_keydir_that_counts_wrong_under_a_right_checksum_is_found() {
         let copy = with(&dir, "KEYDIR", |bytes| {
             // In the row of the first segment, behind its id, length and page.
             bytes[64 + 24 + index * 8] += 1;
-            let head_end = 64 + 3 * 64 + 24 * 1024;
+            let head_end = 64 + 3 * 80 + 24 * 1024;
             let crc = u64::from(crc32c::crc32c(&bytes[..head_end]));
             bytes[head_end..head_end + 8].copy_from_slice(&crc.to_le_bytes());
         });
