@@ -69,6 +69,8 @@ pub use engine::compaction::{
 pub use engine::judge::TornTail;
 pub use engine::location::{Location, SegmentId, Seqno};
 pub use engine::log::Commit;
+pub use engine::meter::Distribution;
+pub use engine::metrics::{Metrics, Prometheus};
 pub use engine::options::{
     CompactionPolicy, OpenProgress, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
     VALUE_LEN_MAX_DEFAULT,

@@ -66,6 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Rotate),
         2 => (0_usize..12, 1_usize..5).prop_map(|(first, count)| Step::Compact(first, count)),
         1 => Just(Step::CompactDue),
+        1 => Just(Step::Clear),
         1 => Just(Step::CompactAll),
         1 => Just(Step::Snapshot),
         1 => Just(Step::Sync),
@@ -166,6 +167,11 @@ impl Pair {
             Step::Scan(from, to) => self.check_scan(from, to),
             Step::Rotate => drop(self.store().rotate().expect("rotates")),
             Step::Compact(first, count) => self.compact(*first, *count),
+            Step::Clear => {
+                let count = self.map.len() as u64;
+                assert_eq!(self.store().clear().expect("clears"), count);
+                self.map.clear();
+            }
             Step::CompactDue => drop(self.store().compact(&Compact::Due).expect("compacts")),
             Step::CompactAll => drop(self.store().compact(&Compact::All).expect("compacts")),
             Step::Snapshot => {

@@ -13,6 +13,7 @@ use super::clock::Clock;
 use super::format::record::Kind;
 use super::keydir::{Address, Candidates, Keydir, shard_of};
 use super::location::SegmentId;
+use super::meter::Meter;
 use super::plant::{Plant, planted};
 use super::segment::{Home, Outline, Record, Segment};
 use super::sync::{ArcSwap, AtomicBool, AtomicU64, thread};
@@ -62,6 +63,8 @@ pub(crate) struct State {
     /// The latest time that was asked for: no expired key comes back because a clock stepped back.
     latest_ms: AtomicU64,
     pub(crate) keydir: Keydir,
+    /// What is counted and timed.
+    pub(crate) meter: Meter,
     /// Bytes of segments that gave way to others since this was made.
     pub(crate) compacted_len: AtomicU64,
     /// Swapped whole by the writer: a segment is in the set before a slot points into it, and leaves it after the last slot
@@ -84,7 +87,8 @@ impl State {
     pub(crate) fn new(home: Home, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
         let (latest_ms, compacted_len) = (AtomicU64::new(0), AtomicU64::new(0));
         let (set, is_within_batch) = (ArcSwap::default(), AtomicBool::new(false));
-        Self { home, clock, latest_ms, keydir, compacted_len, set, is_within_batch }
+        let meter = Meter::new();
+        Self { home, clock, latest_ms, keydir, meter, compacted_len, set, is_within_batch }
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
@@ -105,6 +109,19 @@ impl State {
         let made = change(&mut set)?;
         self.set.store(Arc::new(set));
         Ok(made)
+    }
+
+    /// Takes everything out: readers see all of it or nothing. The caller is the only writer, and has had the index settled.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) fn clear(&self, ids: &[SegmentId]) -> Result<()> {
+        let _begun = self.begin_batch();
+        self.keydir.clear();
+        self.change_segments(|set| {
+            set.remove(ids);
+            Ok(())
+        })
     }
 
     /// Keeps what is published next from being seen before the last of it is: until the result is dropped, readers that look

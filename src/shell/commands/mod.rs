@@ -11,6 +11,7 @@ mod segments;
 mod shell;
 mod words;
 
+pub use self::words::is_of_store;
 use super::command::Command;
 
 /// All commands, in the order of `help`.
