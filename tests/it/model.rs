@@ -45,6 +45,7 @@ enum Step {
     Rotate,
     /// Compacts so many segments from the one at this place on, as far as they are sealed.
     Compact(usize, usize),
+    Clear,
     CompactDue,
     CompactAll,
     /// Takes a snapshot, and drops the oldest when there are three.
