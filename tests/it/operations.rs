@@ -108,7 +108,9 @@ fn the_first_of_very_many_keys_are_there_at_once() {
     let store = Store::open_with(dir.path().join("d"), quick()).expect("opens");
     for thousand in 0..200 {
         let mut batch = Batch::new();
-        (0..1000).for_each(|n| drop(batch.put(format!("key:{:09}", thousand * 1000 + n), "v")));
+        for n in 0..1000 {
+            batch.put(format!("key:{:09}", thousand * 1000 + n), "v");
+        }
         store.write(&batch).expect("a batch");
     }
     store.close().expect("closes");

@@ -95,7 +95,8 @@ fn text() -> String {
         let _ = write!(text, "\n{doc}{allowed}#{} = {value}\n", row.name);
     }
     let others: Vec<_> = ROWS.iter().filter(|row| !row.from_dir).map(|row| row.name).collect();
-    text + "\n" + &comment(&format!("Not to be set here, about the directory itself: {}.", others.join(", ")))
+    text + "\n"
+        + &comment(&format!("Set by a flag, the environment or --config FILE alone: {}.", others.join(", ")))
 }
 
 fn comment(sentence: &str) -> String {
