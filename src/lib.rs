@@ -20,7 +20,7 @@
 //!
 //! # Where to look
 //! [`Store`] is the front door, [`Options`] what can be chosen, [`Sync`] what a power cut may take, [`Batch`] writes that
-//! happen together, [`inspect`] a segment taken apart, [`fs`] what is below (and where a test makes it fail), and the
+//! happen together, [`Metrics`] what it has done, [`inspect`] a segment taken apart, [`fs`] what is below (and where a test makes it fail), and the
 //! `engine` module's source the map of the rooms.
 //!
 //! # Guarantees

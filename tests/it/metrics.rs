@@ -36,7 +36,7 @@ fn what_a_store_did_is_what_its_metrics_say() {
     store.get_many(&["b", "c", "nothing"]).expect("reads");
     let seen = metrics(&store);
     assert_eq!((seen.put_count, seen.delete_count, seen.batch_count), (5, 1, 4));
-    assert_eq!((seen.get_count, seen.hit_count, seen.miss_count), (8, 5, 3));
+    assert_eq!((seen.get_count, seen.hit_count, seen.miss_count), (9, 6, 3));
     assert_eq!(seen.written_len, seen.stats.live_len + seen.stats.dead_len);
     assert_eq!((seen.get_ns.count(), seen.write_ns.count(), seen.sync_ns.count()), (1, 3, 4));
     assert_eq!((seen.synced_count.sum(), seen.synced_count.max()), (6, 3));

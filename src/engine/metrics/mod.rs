@@ -10,8 +10,8 @@ use super::stats::Stats;
 
 /// What a store has done since this process opened it, and what it is now.
 ///
-/// Gets are [`Store::get`](crate::Store::get) and its like, by key; scans, snapshots and transactions are not counted among
-/// them. Puts and deletes are records, counted when readers see them. Distributions of time are in nanoseconds.
+/// Gets are [`Store::get`](crate::Store::get) and its like, by key, and what transactions read of the store; scans and
+/// snapshots are not counted among them. Puts and deletes are records, counted when readers see them. Distributions of time are in nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// Keys that were asked for.
