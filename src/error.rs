@@ -160,6 +160,12 @@ pub enum Error {
         /// What was to be added.
         by: i64,
     },
+    /// What was asked of the past cannot be told any more.
+    #[error("that has been compacted away: the log tells all of the past only from record {whole_from} on")]
+    CompactedAway {
+        /// From this number on the log knows what every key was.
+        whole_from: Seqno,
+    },
     /// There is no such segment.
     #[error("there is no segment {segment}")]
     NoSuchSegment {
@@ -199,7 +205,10 @@ impl Error {
     #[must_use]
     pub fn sentence(&self) -> String {
         let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
-        causes.fold(self.to_string(), |story, cause| format!("{story}: {cause}"))
+        causes.fold(self.to_string(), |story, cause| {
+            let cause = cause.downcast_ref().map_or_else(|| cause.to_string(), words);
+            format!("{story}: {cause}")
+        })
     }
 
     /// Makes an [`Error::Io`] of what the operating system said.
@@ -211,6 +220,15 @@ impl Error {
     /// The damage `damage` at `location`.
     pub(crate) fn damaged(location: Location, damage: Damage) -> Self {
         Self::Damaged { segment: location.segment, offset: location.offset, damage }
+    }
+}
+
+/// What the operating system said, without the number that Rust appends to it.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 
@@ -336,6 +354,7 @@ mod tests {
             Error::Closed,
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
             Error::NotWritten { cause: text("cannot write 000003.seg") },
+            Error::CompactedAway { whole_from: Seqno(9) },
             Error::WithinTransaction,
             Error::WithinCompaction,
             Error::NotANumber,
@@ -363,18 +382,19 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 25,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 25,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 25,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 26,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 26,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 26,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                25
+                26
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 25,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 25,
-            Error::WithinTransaction
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 26,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 26,
+            Error::CompactedAway { .. }
+            | Error::WithinTransaction
             | Error::WithinCompaction
             | Error::NotANumber
-            | Error::NumberOverflow { .. } => 25,
+            | Error::NumberOverflow { .. } => 26,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 9,

@@ -66,6 +66,7 @@ pub use engine::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
     CompactionStage, Decided, Decision, Dropped, Kept, LeftAlone, RunReport, Tallies, Tally,
 };
+pub use engine::history::{At, Difference, Differences, Past, PastScan, Version, Versions};
 pub use engine::judge::TornTail;
 pub use engine::location::{Location, SegmentId, Seqno};
 pub use engine::log::Commit;
@@ -113,7 +114,7 @@ pub mod verify {
 /// A new store of every record of a damaged one that is intact.
 pub mod repair {
     pub use crate::engine::repair::{
-        GivenUp, Lost, Now, Reason, RepairProgress, RepairReport, copy, in_place,
+        GivenUp, Lost, Now, Reason, RepairProgress, RepairReport, copy, in_place, settle,
     };
 }
 

@@ -39,6 +39,14 @@ plants! {
     LossNotTold,
     /// A conditional write looks at what readers see, and not at what is on its way.
     ConditionIgnoresPending,
+    /// Others write while a transaction is open.
+    GateLeftOpen,
+    /// A transaction does not wait for what is on its way to be seen.
+    TransactionBeforePending,
+    /// A sum forgets when its key expires.
+    SumOutlivesKey,
+    /// A delete says that it met a key that had expired.
+    DeleteMeetsExpired,
     /// A get beside a batch sees some of its keys changed and others not.
     BatchSeenHalf,
     /// The last record of a batch says that the batch goes on, when deletes of missing keys followed it.
@@ -129,6 +137,26 @@ plants! {
     ScanShowsExpired,
     /// An expired key is back when the clock steps back.
     ClockGoesBack,
+
+    // Verifying and repairing.
+    /// A hint is not compared with its segment when it is verified.
+    HintNotVerified,
+    /// The counts in KEYDIR are not compared with the log when it is verified.
+    CountsNotVerified,
+    /// A repaired store takes the place of the damaged one before its segments are durable.
+    RepairedNotSynced,
+    /// Which directory has the store's name is not durable when a repair in place is done.
+    ExchangeNotSynced,
+    /// A repair removes what it has copied from the damaged store, before the new one is a store.
+    SourceRemovedTooEarly,
+    /// A repair leaves out deletes.
+    DeleteNotSalvaged,
+    /// A repair does not tell that it keeps a part of a batch.
+    SplitBatchNotTold,
+    /// A repair gives the records that it salvages numbers of its own.
+    SalvagedRenumbered,
+    /// A directory that looks like what a killed repair leaves is removed although nothing marks it.
+    StrangerTakenForUnfinished,
 }
 
 /// Whether this is the mistake that is to be made.

@@ -83,6 +83,8 @@ pub enum ArgKind {
     Command,
     /// A number.
     Number,
+    /// How long something is to last.
+    Duration,
     /// One of these words.
     Enum(&'static [&'static str]),
 }
@@ -94,12 +96,18 @@ pub enum Takes {
     Nothing,
     /// A number, decimal or `0x…`.
     Number,
+    /// How long something is to last.
+    Duration,
+    /// A moment.
+    Time,
     /// A key.
     Key,
     /// A pattern of keys.
     Glob,
     /// A path.
     File,
+    /// The path of a directory.
+    Directory,
     /// One of these words.
     Enum(&'static [&'static str]),
 }
@@ -110,9 +118,12 @@ impl Takes {
         match self {
             Self::Nothing => None,
             Self::Number => Some("N".to_owned()),
+            Self::Duration => Some("DURATION".to_owned()),
+            Self::Time => Some("TIME".to_owned()),
             Self::Key => Some("KEY".to_owned()),
             Self::Glob => Some("PATTERN".to_owned()),
             Self::File => Some("FILE".to_owned()),
+            Self::Directory => Some("DIR".to_owned()),
             Self::Enum(words) => Some(words.join("|")),
         }
     }

@@ -9,7 +9,7 @@ use logkv::{KeyEntry, Snapshot, Value};
 use super::failure::{Failure, Kind};
 use super::glob::Glob;
 use super::interrupt::Interrupt;
-use super::transaction::Transaction;
+use super::transaction::{Change, Put, Transaction};
 
 /// What to walk over.
 #[derive(Clone, Debug)]
@@ -31,8 +31,8 @@ pub struct Walk {
 pub enum Row {
     /// From the store; the value where values are walked.
     Stored(KeyEntry, Option<Value>),
-    /// From the transaction, likewise.
-    Pending(Vec<u8>, Option<Vec<u8>>),
+    /// From the transaction: the key, its value where values are walked, and when it expires.
+    Pending(Vec<u8>, Option<Vec<u8>>, Option<u64>),
 }
 
 impl Row {
@@ -40,7 +40,7 @@ impl Row {
     pub fn key(&self) -> &[u8] {
         match self {
             Self::Stored(entry, _) => &entry.key,
-            Self::Pending(key, _) => key,
+            Self::Pending(key, ..) => key,
         }
     }
 
@@ -48,7 +48,7 @@ impl Row {
     pub fn value(&self) -> Option<&[u8]> {
         match self {
             Self::Stored(_, value) => value.as_deref(),
-            Self::Pending(_, value) => value.as_deref(),
+            Self::Pending(_, value, _) => value.as_deref(),
         }
     }
 
@@ -59,10 +59,17 @@ impl Row {
             Self::Pending(..) => None,
         }
     }
+
+    /// When it expires, in milliseconds since 1970.
+    pub fn expires_ms(&self) -> Option<u64> {
+        match self {
+            Self::Stored(entry, _) => entry.expires_ms,
+            Self::Pending(_, _, expires_ms) => *expires_ms,
+        }
+    }
 }
 
 type Stored = Box<dyn Iterator<Item = logkv::Result<Row>>>;
-type Change = (Vec<u8>, Option<Vec<u8>>);
 
 impl Walk {
     /// Whether it goes over all keys.
@@ -190,7 +197,7 @@ impl Rows {
 /// The store's keys, with changes laid over them; both in the same order.
 struct Merged {
     stored: Peekable<Stored>,
-    changes: Peekable<std::vec::IntoIter<Change>>,
+    changes: Peekable<std::vec::IntoIter<(Vec<u8>, Change)>>,
     reverse: bool,
     values: bool,
 }
@@ -212,8 +219,8 @@ impl Iterator for Merged {
             if order == Ordering::Equal {
                 self.stored.next();
             }
-            if let (key, Some(value)) = self.changes.next()? {
-                return Some(Ok(Row::Pending(key, self.values.then_some(value))));
+            if let (key, Some(Put { value, expires_ms })) = self.changes.next()? {
+                return Some(Ok(Row::Pending(key, self.values.then_some(value), expires_ms)));
             }
         }
     }
@@ -283,11 +290,8 @@ mod tests {
 
     #[test]
     fn changes_are_walked_in_the_place_of_what_they_change() {
-        let changes = vec![
-            (b"a".to_vec(), Some(b"1".to_vec())),
-            (b"b".to_vec(), None),
-            (b"c".to_vec(), Some(b"3".to_vec())),
-        ];
+        let put = |value: &[u8]| Some(Put { value: value.into(), expires_ms: None });
+        let changes = vec![(b"a".to_vec(), put(b"1")), (b"b".to_vec(), None), (b"c".to_vec(), put(b"3"))];
         let merged = Merged {
             stored: (Box::new(std::iter::empty()) as Stored).peekable(),
             changes: changes.into_iter().peekable(),

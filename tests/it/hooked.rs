@@ -182,6 +182,14 @@ impl<H: Hook> FileSystem for Hooked<H> {
         OsFileSystem.exchange(one, other)
     }
 
+    fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsFileSystem.rename_directory(from, to)
+    }
+
+    fn sync_beside(&self, path: &Path) -> io::Result<()> {
+        OsFileSystem.sync_beside(path)
+    }
+
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         OsFileSystem.remove_directory(path)
     }
@@ -223,6 +231,10 @@ impl<H: Hook> Directory for HookedDirectory<H> {
 
     fn lock(&self) -> io::Result<LockOutcome> {
         self.inner.lock()
+    }
+
+    fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
+        self.inner.lock_if_there()
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {

@@ -35,6 +35,10 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("TornPadding", &["recovery::an_active_segment_cut"]),
     ("LossNotTold", &["faults::submitted_writes"]),
     ("ConditionIgnoresPending", &["store::a_submitted_write"]),
+    ("GateLeftOpen", &["transactions::counters"]),
+    ("TransactionBeforePending", &["transactions::counters"]),
+    ("SumOutlivesKey", &["transactions::expiries"]),
+    ("DeleteMeetsExpired", &["transactions::expiries"]),
     ("BatchSeenHalf", &["linear::one_order"]),
     ("BatchEndForgotten", &["crash::case_18"]),
     ("LagTooSmall", &["recovery::a_store_that_was_never_synced"]),
@@ -75,6 +79,15 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ScanEndLost", &["store::a_range_has"]),
     ("ScanShowsExpired", &["expiry::case_17"]),
     ("ClockGoesBack", &["expiry::a_key_that_was_seen"]),
+    ("HintNotVerified", &["verify::a_hint_or_keydir_that_lies"]),
+    ("CountsNotVerified", &["verify::a_keydir_that_counts"]),
+    ("RepairedNotSynced", &["repairs::a_repair_in_place_that_is_cut"]),
+    ("ExchangeNotSynced", &["repairs::a_repair_in_place_that_is_cut"]),
+    ("SourceRemovedTooEarly", &["repair::an_intact_store_is_copied"]),
+    ("DeleteNotSalvaged", &["repair::a_changed_byte_costs"]),
+    ("SplitBatchNotTold", &["repair::a_batch_of_which"]),
+    ("SalvagedRenumbered", &["repair::records_that_are_salvaged"]),
+    ("StrangerTakenForUnfinished", &["repair::what_only_looks_like"]),
 ];
 
 /// What came of a run.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Log;
+use crate::engine::format::manifest::History;
 use crate::engine::location::SegmentId;
 use crate::error::Result;
 
@@ -33,12 +34,19 @@ impl Log {
         if segments.is_empty() {
             return Ok(Cleared::default());
         }
+        // What was is not told any more: it would be shown as if it had never been.
+        manifest.history = manifest.history.with(History {
+            dropped: writer.appended,
+            whole_from: manifest.next_seq,
+            whole_from_ms: self.settings.clock.now_ms(),
+        });
+        let history = manifest.history;
         self.replace_manifest(writer, manifest)?;
         let key_count = self.state.keydir.count();
         self.leave_active(writer);
         let gone_len = self.state.segments().iter().map(|segment| segment.len()).sum();
         self.state.compacted_len.fetch_add(gone_len, Ordering::Relaxed);
-        self.state.clear(&segments)?;
+        self.state.clear(&segments, history)?;
         tracing::info!(keys = key_count, segments = segments.len(), "the store was cleared");
         Ok(Cleared { key_count, segments })
     }

@@ -341,13 +341,22 @@ impl Log {
         Ok(self.state.freeze())
     }
 
+    /// What readers see now, and the number of the newest record that they see.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] in a fork of the store's process.
+    pub(crate) fn present(&self) -> Result<(Frozen, Seqno)> {
+        let writer = self.lock()?;
+        Ok((self.state.freeze(), writer.published()))
+    }
+
     /// What readers see now, with what the segments come to.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Poisoned`].
     pub(crate) fn moment(&self) -> Result<Moment> {
         let writer = self.writable()?;
-        let last_seq = writer.pending.first().map_or(writer.appended, |first| first.seq.previous());
+        let last_seq = writer.published();
         let segments = self.state.segments();
         let covered = |segment: &Arc<Segment>| {
             // What is in the file and not yet published is no part of it.

@@ -1,6 +1,7 @@
 //! Layer 9: [`Store`], the front door: which parts a call goes through, in which order.
 
 mod ordered;
+mod past;
 pub(crate) mod transaction;
 mod upkeep;
 

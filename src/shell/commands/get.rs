@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use logkv::Value;
+use logkv::{Entry, Value};
 
 use super::words::{HEX, arguments, create};
 use crate::shell::command::{
@@ -25,7 +25,8 @@ pub const GET: Command = Command {
     help: "Prints the value of each key. A missing key is (nil) in mode table, a note on the \
            standard error in mode plain, and null in mode json; a one-shot get of a missing \
            key exits with 1. \
-           Mode plain prints the bytes and a newline, mode raw the bytes alone.",
+           Mode plain prints the bytes and a newline, mode raw the bytes alone; mode json has \
+           expires_ms where the key expires.",
     examples: &[
         Example { line: "get user:1", does: "prints the value" },
         Example { line: "get photo -o photo.jpg", does: "writes the value into a file" },
@@ -62,48 +63,71 @@ fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     if let Some(file) = invocation.value("output") {
         return get_into_file(session, &keys, file);
     }
+    get(session, &keys)
+}
+
+/// Prints the value of each key, as this shell sees it.
+pub fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, Failure> {
+    /// So many values are held at once: where segments are not mapped, each takes memory.
+    const AT_ONCE: usize = 64;
     let mut worst = Outcome::Done;
-    for key in &keys {
-        worst = worst.max(get(session, key)?);
+    if session.transaction.is_some() || session.out.mode == Mode::Json {
+        for key in keys {
+            worst = worst.max(get_told(session, key.as_ref())?);
+        }
+        return Ok(worst);
+    }
+    let store = session.store()?;
+    for keys in keys.chunks(AT_ONCE) {
+        for (key, found) in keys.iter().zip(store.get_many(keys)?) {
+            worst = worst.max(match found? {
+                Some(value) => print_value(&mut session.out, key.as_ref(), &value, None)?,
+                None => missing(session, key.as_ref())?,
+            });
+        }
     }
     Ok(worst)
 }
 
-/// Prints the value of one key.
-pub fn get(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
-    let pending = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
-    match pending {
-        Some(Some(value)) => {
-            print_value(&mut session.out, key, value, None)?;
-            Ok(Outcome::Done)
+/// Prints the value of one key, where there is more to tell of it, or a transaction may have it.
+fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+    match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
+        Some(Some(put)) => {
+            let told = Told { written: None, expires_ms: put.expires_ms };
+            Ok(print_value(&mut session.out, key, &put.value, Some(told))?)
         }
         Some(None) => missing(session, key),
-        None if session.out.mode == Mode::Json => match session.store()?.get_entry(key)? {
-            Some(entry) => {
-                let written = Some((entry.meta.seq.0, entry.meta.time_ms));
-                print_value(&mut session.out, key, &entry.value, written)?;
-                Ok(Outcome::Done)
-            }
-            None => missing(session, key),
-        },
-        None => match session.store()?.get(key)? {
-            Some(value) => {
-                print_value(&mut session.out, key, &value, None)?;
-                Ok(Outcome::Done)
+        None => match session.store()?.get_entry(key)? {
+            Some(Entry { meta, value }) => {
+                let written = Some((meta.seq.0, meta.time_ms));
+                let told = Told { written, expires_ms: meta.expires_ms };
+                Ok(print_value(&mut session.out, key, &value, Some(told))?)
             }
             None => missing(session, key),
         },
     }
 }
 
-fn print_value(out: &mut Output, key: &[u8], value: &[u8], written: Option<(u64, u64)>) -> io::Result<()> {
+/// What is told of a value beside itself.
+struct Told {
+    /// The number and the time of its record, if it has one already.
+    written: Option<(u64, u64)>,
+    expires_ms: Option<u64>,
+}
+
+fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -> io::Result<Outcome> {
     match out.mode {
         Mode::Raw => out.write_all(value),
         Mode::Json => {
             let mut object = Object::new(out);
             object.bytes("key", key)?.bytes("value", value)?;
+            let written = told.as_ref().and_then(|told| told.written);
             object.field("seq", written.map(|(seq, _)| seq))?;
-            object.field("time_ms", written.map(|(_, time)| time))?.end()
+            object.field("time_ms", written.map(|(_, time)| time))?;
+            if let Some(expires_ms) = told.and_then(|told| told.expires_ms) {
+                object.field("expires_ms", expires_ms)?;
+            }
+            object.end()
         }
         // Control bytes never reach a terminal.
         Mode::Plain if !out.is_terminal => {
@@ -111,7 +135,8 @@ fn print_value(out: &mut Output, key: &[u8], value: &[u8], written: Option<(u64,
             out.write_all(b"\n")
         }
         Mode::Plain | Mode::Table => writeln!(out, "{}", quote(value)),
-    }
+    }?;
+    Ok(Outcome::Done)
 }
 
 fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
@@ -136,7 +161,7 @@ fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
 
 /// What it means that a key is not there. Where the store has damage, nobody knows: the record that cannot be read may have
 /// been this key's.
-fn absent(session: &mut Session) -> Result<Outcome, Failure> {
+pub fn absent(session: &mut Session) -> Result<Outcome, Failure> {
     let damage_count = session.store()?.open_report().damage.len();
     if damage_count == 0 {
         return Ok(Outcome::Absent);
@@ -174,7 +199,7 @@ fn get_into_file(session: &mut Session, keys: &[Vec<u8>], file: &Word) -> Result
     let pending = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
     let stored: Option<Value>;
     let value = match pending {
-        Some(pending) => pending,
+        Some(pending) => pending.map(|put| put.value.as_slice()),
         None => {
             stored = session.store()?.get(key)?;
             stored.as_deref()
@@ -217,5 +242,20 @@ pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
     match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
         Some(pending) => Ok(pending.is_some()),
         None => Ok(session.store()?.contains(key)?),
+    }
+}
+
+/// What `look` makes of the value of a key and of when it expires, as this shell sees them; `None`: it is not there.
+pub fn seen<T>(
+    session: &Session,
+    key: &[u8],
+    look: impl FnOnce(&[u8], Option<u64>) -> T,
+) -> Result<Option<T>, Failure> {
+    match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
+        Some(pending) => Ok(pending.map(|put| look(&put.value, put.expires_ms))),
+        None => {
+            let entry = session.store()?.get_entry(key)?;
+            Ok(entry.map(|entry| look(&entry.value, entry.meta.expires_ms)))
+        }
     }
 }

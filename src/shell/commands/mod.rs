@@ -1,25 +1,32 @@
 //! The rows of the command table, a file a group.
 
 mod batch;
+mod expiry;
 pub mod get;
 mod help;
+mod incr;
 mod inspect;
 mod keys;
 mod maintain;
 pub mod put;
 mod segments;
 mod shell;
-mod words;
+mod transfer;
+pub mod words;
 
 pub use self::words::is_of_store;
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 31] = [
+pub static TABLE: [Command; 37] = [
     get::GET,
     put::PUT,
     put::DEL,
     get::EXISTS,
+    incr::INCR,
+    expiry::TTL,
+    expiry::EXPIRE,
+    expiry::PERSIST,
     keys::KEYS,
     keys::SCAN,
     keys::COUNT,
@@ -33,6 +40,8 @@ pub static TABLE: [Command; 31] = [
     maintain::COMPACT,
     maintain::SYNC,
     maintain::ROTATE,
+    transfer::IMPORT,
+    transfer::EXPORT,
     maintain::REPAIR,
     maintain::CONFIG,
     help::HELP,
