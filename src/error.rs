@@ -146,6 +146,9 @@ pub enum Error {
     /// A write was asked of the store by the thread whose transaction is open on it, and would have to wait for its end.
     #[error("a transaction is open on this store in this thread: write through it")]
     WithinTransaction,
+    /// The store was to be cleared by the thread that compacts it, before that is over.
+    #[error("a compaction goes on in this thread: the store can be cleared when it is over")]
+    WithinCompaction,
     /// A value that was to be added to is no number.
     #[error("the value is not a whole number from -2^63 to 2^63-1")]
     NotANumber,
@@ -361,6 +364,7 @@ mod tests {
             Error::NotWritten { cause: text("cannot write 000003.seg") },
             Error::CompactedAway { whole_from: Seqno(9) },
             Error::WithinTransaction,
+            Error::WithinCompaction,
             Error::NotANumber,
             Error::NumberOverflow { number: 7, by: i64::MAX },
             Error::NoSuchSegment { segment },
@@ -387,18 +391,19 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 25,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 25,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 25,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 26,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 26,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 26,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                25
+                26
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 25,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 25,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 26,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 26,
             Error::CompactedAway { .. }
             | Error::WithinTransaction
+            | Error::WithinCompaction
             | Error::NotANumber
-            | Error::NumberOverflow { .. } => 25,
+            | Error::NumberOverflow { .. } => 26,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 10,

@@ -20,7 +20,7 @@
 //!
 //! # Where to look
 //! [`Store`] is the front door, [`Options`] what can be chosen, [`Sync`] what a power cut may take, [`Batch`] writes that
-//! happen together, [`inspect`] a segment taken apart, [`fs`] what is below (and where a test makes it fail), and the
+//! happen together, [`Metrics`] what it has done, [`inspect`] a segment taken apart, [`fs`] what is below (and where a test makes it fail), and the
 //! `engine` module's source the map of the rooms.
 //!
 //! # Guarantees
@@ -71,6 +71,8 @@ pub use engine::history::{At, Difference, Differences, Past, PastScan, Version, 
 pub use engine::judge::TornTail;
 pub use engine::location::{Location, SegmentId, Seqno};
 pub use engine::log::Commit;
+pub use engine::meter::Distribution;
+pub use engine::metrics::{Metrics, Prometheus};
 pub use engine::options::{
     CompactionPolicy, OpenProgress, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
     VALUE_LEN_MAX_DEFAULT,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpointer, Occasion};
 use super::compaction::{CompactionEvent, Compactor, LeftAlone};
+use super::meter::Count;
 use super::segment::hint::Hint;
 use super::segment::{Segment, file};
 use super::state::State;
@@ -89,6 +90,12 @@ impl Drop for Background {
 }
 
 impl Work {
+    /// Counts a failure, and tells it: nobody waits for what is done here.
+    fn tell(&self, error: &Error, what: &str) {
+        self.state.meter.add(Count::BackgroundErrors, 1);
+        tracing::warn!(error = error.sentence(), "{what}");
+    }
+
     fn is_stopped(&self) -> bool {
         self.state.home.wake.is_stopped()
     }
@@ -107,7 +114,7 @@ impl Work {
     fn make_hints(&self) {
         let segments = match self.without_hint() {
             Ok(segments) => segments,
-            Err(error) => return tracing::warn!(error = error.sentence(), "no hints could be made"),
+            Err(error) => return self.tell(&error, "no hints could be made"),
         };
         for segment in segments {
             if self.is_stopped() {
@@ -115,7 +122,7 @@ impl Work {
             }
             if let Err(error) = self.make_hint(&segment) {
                 // A full disk, perhaps: it is derived, and made when there is something to do again.
-                tracing::warn!(segment = segment.id.0, error = error.sentence(), "no hint could be made");
+                self.tell(&error, &format!("no hint of segment {} could be made", segment.id));
             }
         }
     }
@@ -157,7 +164,7 @@ impl Work {
                 tracing::debug!(runs = report.runs.len(), "compacted");
             }
             Err(Error::Closed | Error::Poisoned { .. }) => {}
-            Err(error) => tracing::warn!(error = error.sentence(), "a background compaction failed"),
+            Err(error) => self.tell(&error, "a background compaction failed"),
         }
     }
 
@@ -176,7 +183,7 @@ impl Work {
             return;
         }
         if let Err(error) = self.checkpointer.write_if_due(Occasion::Open) {
-            tracing::warn!(error = error.sentence(), "KEYDIR could not be written");
+            self.tell(&error, "KEYDIR could not be written");
         }
     }
 }

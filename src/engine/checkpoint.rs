@@ -14,6 +14,7 @@ use super::keydir::Keydir;
 use super::keydir::file::{Rebuild, write_to};
 use super::location::Seqno;
 use super::log::{Log, Moment};
+use super::meter::Count;
 use super::options::{Options, ReadWith};
 use super::plant::{Plant, planted};
 use super::segment::Home;
@@ -165,7 +166,11 @@ impl Checkpointer {
         }
         let compacted_len = self.state.compacted_len.load(Ordering::Relaxed);
         match self.write() {
-            Ok(covering) => *last = Last { covering: Some(covering), compacted_len },
+            Ok(covering) => {
+                self.state.meter.add(Count::Checkpoints, 1);
+                tracing::debug!(seq = covering.covered_seq.0, "KEYDIR was written");
+                *last = Last { covering: Some(covering), compacted_len };
+            }
             // Through another handle: nothing is left to be done.
             Err(Error::Closed) => {}
             Err(error) => return Err(error),

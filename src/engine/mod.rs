@@ -6,12 +6,12 @@
 //! | layer | modules | what they know |
 //! |---|---|---|
 //! | 0 | `location`, `clock`, `batch`, `sync`, `visible`, `plant` | numbers, time, operations; where threads meet; text for terminals; mistakes made for tests |
-//! | 1 | `crate::error`, `wake` | what can go wrong, in sentences; how a thread is woken |
+//! | 1 | `crate::error`, `wake`, `meter` | what can go wrong, in sentences; how a thread is woken; what is counted and timed |
 //! | 2 | `format`, `fs`, `gate` | bytes and values; the operating system; who may write while a transaction lasts |
 //! | 3 | `options`, `value`, `keydir`, `filter` | choices; bytes and what keeps them alive; the index; what cannot be there |
 //! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
-//! | 6 | `log`, `survey` | the write end: append, make durable, publish, seal, replace; the log as far as its files tell |
+//! | 6 | `log`, `survey`, `metrics` | the write end: append, make durable, publish, seal, replace; the log as far as its files tell; what is told to who watches |
 //! | 7 | `checkpoint`, `syncer`, `compaction` | the file KEYDIR; the background sync; what is dead makes room |
 //! | 8 | `recovery`, `inspect`, `verify`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; everything checked; keys in order; what is done unasked |
 //! | 9 | `snapshot`, `history`, `repair` | the store as it was at one moment, now or in the past; a new store of what is intact in a damaged one |
@@ -47,7 +47,7 @@
 //! 5. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
 //! 6. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
 //!
-//! `wake`'s lock and `Compactor::runs_in` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
+//! `wake`'s lock, those of `meter` and `Compactor::runs_in` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
 //! scans rank 5. A compaction passes no gate: it changes where records are, not what they are.
 
 pub(crate) mod background;
@@ -66,6 +66,8 @@ pub(crate) mod judge;
 pub(crate) mod keydir;
 pub(crate) mod location;
 pub(crate) mod log;
+pub(crate) mod meter;
+pub(crate) mod metrics;
 pub(crate) mod options;
 pub(crate) mod plant;
 pub(crate) mod recovery;

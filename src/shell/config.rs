@@ -5,6 +5,7 @@
 //! data directory, the default.
 
 mod file;
+mod init;
 mod rows;
 mod values;
 
@@ -18,13 +19,21 @@ use logkv::{
 };
 
 pub use self::file::{DirFile, read_dir_file, read_file};
+pub use self::init::init;
 pub use self::rows::ROWS;
 use super::failure::Failure;
+use super::logging;
 use super::nearest::nearest;
 use super::words::{quote, visible};
 
 /// The name in the environment of the directory that is opened where none is given.
 pub const DIR_ENV_NAME: &str = "LOGKV_DIR";
+
+/// How often Prometheus looks, unless it is told otherwise, several times over.
+const METRICS_INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
+
+/// The name in the environment of the program that the project's tests are to try: one slip more, and it were the directory's.
+const PROGRAM_ENV_NAME: &str = "LOGKV_BIN";
 
 /// What the options of the engine are set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +46,9 @@ pub struct Engine {
     read_with: ReadWith,
     compaction: CompactionPolicy,
     trust: bool,
+    metrics_file: Option<PathBuf>,
+    metrics_interval: Duration,
+    log: String,
 }
 
 impl Default for Engine {
@@ -50,6 +62,9 @@ impl Default for Engine {
             read_with: ReadWith::Mmap,
             compaction: CompactionPolicy::default(),
             trust: false,
+            metrics_file: None,
+            metrics_interval: METRICS_INTERVAL_DEFAULT,
+            log: logging::OFF.to_owned(),
         }
     }
 }
@@ -68,6 +83,16 @@ impl Engine {
     /// Whether a directory is opened although somebody else owns it or may write to it.
     pub fn trusts(&self) -> bool {
         self.trust
+    }
+
+    /// The file that metrics are kept in, and how often it is written.
+    pub fn metrics_file(&self) -> Option<(PathBuf, Duration)> {
+        Some((self.metrics_file.clone()?, self.metrics_interval))
+    }
+
+    /// What is told of the engine's work.
+    pub fn log(&self) -> &str {
+        &self.log
     }
 
     /// As the engine takes them.
@@ -149,7 +174,8 @@ pub struct Setting {
 
 /// Names in the environment that are no option's, and look like a slip in the name of one, each with that.
 pub fn misspelt(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
-    let known: Vec<String> = ROWS.iter().map(Row::env_name).chain([DIR_ENV_NAME.to_owned()]).collect();
+    let others = [DIR_ENV_NAME, PROGRAM_ENV_NAME].map(str::to_owned);
+    let known: Vec<String> = ROWS.iter().map(Row::env_name).chain(others).collect();
     let ours = names.into_iter().filter(|name| name.starts_with("LOGKV_") && !known.contains(name));
     let meant = |name: String| {
         let meant = nearest(&name, known.iter().map(String::as_str))?.to_owned();
@@ -311,7 +337,10 @@ mod tests {
     fn a_slip_in_a_name_of_the_environment_is_seen_and_names_of_others_are_left_alone() {
         let names = |names: &[&str]| misspelt(names.iter().map(|&name| name.to_owned()));
         let pair = |name: &str, meant: &str| (name.to_owned(), meant.to_owned());
-        assert_eq!(names(&["LOGKV_SYNCC", "LOGKV_SYNC", "LOGKV_DIR"]), [pair("LOGKV_SYNCC", "LOGKV_SYNC")]);
+        assert_eq!(
+            names(&["LOGKV_SYNCC", "LOGKV_SYNC", "LOGKV_DIR", "LOGKV_BIN", "LOGKV_LOG"]),
+            [pair("LOGKV_SYNCC", "LOGKV_SYNC")]
+        );
         assert_eq!(names(&["LOGKV_SEGMENTSIZE"]), [pair("LOGKV_SEGMENTSIZE", "LOGKV_SEGMENT_SIZE")]);
         // What a cluster gives to its programs when a service is called logkv.
         assert_eq!(names(&["LOGKV_SERVICE_HOST", "LOGKV_PORT_80_TCP_ADDR", "LOGKV_PORT", "SYNC"]), []);

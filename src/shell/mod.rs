@@ -18,6 +18,8 @@ mod grid;
 mod input;
 mod interrupt;
 mod json;
+mod logging;
+mod metrics_file;
 mod nearest;
 mod output;
 mod pager;

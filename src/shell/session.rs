@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use logkv::{CompactionPolicy, Options, Store, VALUE_LEN_MAX_DEFAULT};
 
 use super::command::{Invocation, Outcome};
+use super::commands::is_of_store;
 use super::config::Setting;
 use super::failure::{Failure, Kind};
 use super::input::Input;
 use super::interrupt::Interrupt;
+use super::logging;
+use super::metrics_file::MetricsFile;
 use super::output::{Mode, Output};
 use super::parse;
 use super::pipeline::Pipeline;
@@ -108,6 +111,12 @@ pub struct Session {
     pub value_len_max: u64,
     /// Which segments are compacted.
     pub compaction: CompactionPolicy,
+    /// The file that metrics are kept in, and how often it is written.
+    pub metrics_file: Option<(PathBuf, Duration)>,
+    /// Whether a directory is used although somebody else owns it or may write to it.
+    pub trusts: bool,
+    /// Whether a store, or its options, may be made where there are none.
+    pub makes_files: bool,
     /// Ctrl-C.
     pub interrupt: Interrupt,
     /// Who gives the commands.
@@ -126,6 +135,8 @@ pub struct Session {
     pub depth: usize,
     /// How long the present command waited for a person's answer.
     asked: Duration,
+    /// Keeps the file of metrics while the store is open.
+    keeper: Option<MetricsFile>,
     dir: PathBuf,
     store: Option<Store>,
 }
@@ -142,6 +153,9 @@ impl Session {
             options: Options::new(),
             value_len_max: VALUE_LEN_MAX_DEFAULT,
             compaction: CompactionPolicy::default(),
+            metrics_file: None,
+            trusts: false,
+            makes_files: true,
             interrupt: Interrupt::default(),
             origin,
             transaction: None,
@@ -151,6 +165,7 @@ impl Session {
             failures: 0,
             depth: 0,
             asked: Duration::ZERO,
+            keeper: None,
             dir,
             store: None,
         }
@@ -172,7 +187,21 @@ impl Session {
                 self.note(&note);
             }
         }
+        self.keep_metrics(&store)?;
         self.store = Some(store);
+        Ok(())
+    }
+
+    /// Begins to keep the file of metrics, if there is to be one.
+    fn keep_metrics(&mut self, store: &Store) -> Result<(), Failure> {
+        let Some((path, interval)) = self.metrics_file.clone() else { return Ok(()) };
+        let named = path.clone();
+        if is_of_store(&self.dir, &path) {
+            return Err(Failure::usage("--metrics-file names a file of the store itself"));
+        }
+        let keeper = MetricsFile::keep(path, interval, store.clone());
+        let keeper = keeper.map_err(|error| Failure::file("keep", &named, &error))?;
+        self.keeper = Some(keeper);
         Ok(())
     }
 
@@ -189,6 +218,11 @@ impl Session {
     /// The store's directory, as it was given.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether what the engine does is told.
+    pub fn tells_events(&self) -> bool {
+        self.config.iter().any(|setting| setting.name == "log" && setting.value != logging::OFF)
     }
 
     /// Whether nothing may be written.
@@ -247,6 +281,9 @@ impl Session {
         }
         let outcome = self.settle(result, line, place);
         self.tell_time(started.elapsed().saturating_sub(self.asked));
+        if let Some(why) = self.keeper.as_ref().and_then(MetricsFile::trouble) {
+            self.note(&format!("warning: {why}"));
+        }
         outcome
     }
 
@@ -369,6 +406,9 @@ impl Session {
     pub fn close(&mut self) {
         self.drain();
         self.flush();
+        if let Some(why) = self.keeper.take().and_then(MetricsFile::finish) {
+            self.note(&format!("warning: {why}"));
+        }
         if let Some(store) = self.store.take()
             && let Err(error) = store.close()
         {

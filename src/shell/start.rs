@@ -13,6 +13,7 @@ use super::editor;
 use super::failure::{Failure, Kind, plain_words};
 use super::input::Input;
 use super::interrupt::Interrupt;
+use super::logging;
 use super::output::{Mode, Output};
 use super::parse;
 use super::report::Place;
@@ -65,10 +66,9 @@ fn run(mut args: Args) -> u8 {
         return tell_usage(&args::usage_error("the name of the directory is empty"));
     }
     let mut session = session(&args, dir);
-    if !args.quiet {
-        tell_misspelt(&session);
-    }
-    let started = engine(&args, session.dir()).and_then(|Configured { engine, settings, unread }| {
+    let configured = check_environment().and_then(|()| engine(&args, session.dir()));
+    let started = configured.and_then(|Configured { engine, settings, unread }| {
+        logging::install(engine.log());
         session.config = settings;
         if let Some(why) = unread.as_ref().filter(|_| !args.quiet && looks_at_files(&args)) {
             session.note(&format!("note: {why}; going on without its options"));
@@ -76,6 +76,9 @@ fn run(mut args: Args) -> u8 {
         session.unread_config = unread;
         session.options = engine.options();
         session.value_len_max = engine.value_len_max();
+        session.metrics_file = engine.metrics_file();
+        session.trusts = engine.trusts();
+        session.makes_files = !args.read_only && !args.no_create;
         session.compaction = engine.compaction().clone();
         session.interrupt = Interrupt::install().map_err(Failure::no_watch)?;
         start(&mut session, &args, &engine)
@@ -249,13 +252,17 @@ struct Configured {
     unread: Option<String>,
 }
 
-/// Tells of names in the environment that were probably meant for an option. They are no error: others may have names
-/// that start alike.
-fn tell_misspelt(session: &Session) {
+/// Refuses a name in the environment that was probably meant for an option. Others are left alone: a cluster gives its programs
+/// the addresses of its services, and one of these may be called logkv.
+fn check_environment() -> Result<(), Failure> {
     let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let names = names.filter_map(|(name, _)| name.into_string().ok());
-    for (name, meant) in config::misspelt(names) {
-        session.note(&format!("warning: {name} is set, and is no option; did you mean {meant}?"));
+    match config::misspelt(names).into_iter().next() {
+        Some((name, meant)) => {
+            let failure = Failure::usage(format!("{name} is set in the environment, and is no option"));
+            Err(failure.hint(format!("did you mean {meant}?")))
+        }
+        None => Ok(()),
     }
 }
 

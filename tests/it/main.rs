@@ -13,6 +13,7 @@ mod damaged_runs;
 mod directory;
 mod dozing;
 mod every_byte;
+mod examples;
 mod faults;
 mod fork;
 mod format;
@@ -25,9 +26,11 @@ mod keydir;
 mod killed;
 mod linear;
 mod machine;
+mod metrics;
 mod model;
 #[cfg(shuttle)]
 mod models;
+mod operations;
 mod person;
 #[cfg(feature = "planted")]
 mod planted;

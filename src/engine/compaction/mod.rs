@@ -4,6 +4,7 @@
 //! crash in between leaves: see [`CompactionStage`]. Nothing waits for it but writers, for the new MANIFEST and for some
 //! slots of the index at a time.
 
+mod clear;
 mod copy;
 mod decide;
 mod plan;
@@ -157,21 +158,31 @@ impl Compactor {
     pub(crate) fn compact(&self, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
         let started = Instant::now();
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
-        // In a fork the lock below may be held for ever, by a thread that is not there.
-        log.check()?;
-        if self.runs_in() == Some(thread::current().id()) {
+        let Some(_turn) = self.turn(log)? else {
             return Ok(CompactionReport { is_cancelled: true, ..CompactionReport::default() });
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        let _turn = Turn::begin(self, busy);
+        };
         if *what == Compact::All {
             self.seal_dead(log)?;
         }
         let mut report = self.runs(log, what, Known::ByLooking, observe)?;
         report.took = started.elapsed();
         Ok(report)
+    }
+
+    /// Has a compaction in the background give way, and waits for others; `None` inside one of this very thread.
+    ///
+    /// # Errors
+    /// A log that takes no more writes.
+    fn turn(&self, log: &Log) -> Result<Option<Turn<'_>>> {
+        // In a fork the lock below may be held for ever, by a thread that is not there.
+        log.check()?;
+        if self.runs_in() == Some(thread::current().id()) {
+            return Ok(None);
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Ok(Some(Turn::begin(self, busy)))
     }
 
     /// Compacts what is due, unless a compaction runs already.

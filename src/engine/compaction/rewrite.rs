@@ -8,9 +8,11 @@ use super::plan::CompactionRun;
 use super::report::{CompactionEvent, CompactionStage, RunReport};
 use super::{Compactor, Observer};
 use crate::engine::fs::StoreFile;
+use crate::engine::location::SegmentId;
 use crate::engine::log::{Log, Replacement};
+use crate::engine::meter::Count;
 use crate::engine::plant::{Plant, planted, unless};
-use crate::engine::segment::hint;
+use crate::engine::segment::{Home, hint};
 use crate::engine::state::State;
 use crate::error::{Error, Failure, Result};
 
@@ -58,6 +60,7 @@ impl<'a> Rewrite<'a> {
         // Nothing can be broken off any more.
         let _ = self.reach(CompactionStage::Committed, observe);
         let report = self.report();
+        self.count(&report);
         self.take_note();
         self.remove_inputs();
         let _ = self.reach(CompactionStage::Removed, observe);
@@ -125,6 +128,16 @@ impl<'a> Rewrite<'a> {
         }
     }
 
+    fn count(&self, report: &RunReport) {
+        let meter = &self.state.meter;
+        meter.add(Count::CompactionRuns, 1);
+        meter.add(Count::CompactionReadLen, report.before_len);
+        meter.add(Count::CompactionWrittenLen, report.after_len);
+        let (segments, into) = (report.inputs.len(), report.outputs.len());
+        let freed = report.before_len.saturating_sub(report.after_len);
+        tracing::info!(segments, into, freed, "segments were compacted");
+    }
+
     /// What newer segments hold back for the sake of older ones may not be needed any more.
     fn take_note(&self) {
         if self.copy.records().dropped().count == 0 {
@@ -138,23 +151,27 @@ impl<'a> Rewrite<'a> {
         }
     }
 
-    /// Removes the files that MANIFEST does not list any more. What stays is an orphan, which the next open removes.
     fn remove_inputs(&self) {
-        let directory = &self.state.home.directory;
-        for &id in &self.run.segments {
-            let removed = directory
-                .remove(StoreFile::Segment(id))
-                .map_err(Error::io("remove", directory.path(StoreFile::Segment(id))))
-                .and_then(|()| {
-                    hint::remove(&self.state.home, id)
-                        .map_err(Error::io("remove the hint of", directory.path(StoreFile::Segment(id))))
-                });
-            if let Err(error) = removed {
-                tracing::warn!(error = error.sentence(), "a compacted segment stays until the next open");
-            }
+        remove(&self.state.home, &self.run.segments);
+    }
+}
+
+/// Removes the files of segments that MANIFEST does not list any more. What stays is an orphan, which the next open removes.
+pub(super) fn remove(home: &Home, segments: &[SegmentId]) {
+    let directory = &home.directory;
+    for &id in segments {
+        let removed = directory
+            .remove(StoreFile::Segment(id))
+            .map_err(Error::io("remove", directory.path(StoreFile::Segment(id))))
+            .and_then(|()| {
+                hint::remove(home, id)
+                    .map_err(Error::io("remove the hint of", directory.path(StoreFile::Segment(id))))
+            });
+        if let Err(error) = removed {
+            tracing::warn!(error = error.sentence(), "a compacted segment stays until the next open");
         }
-        if let Err(error) = directory.sync() {
-            tracing::warn!(%error, "the directory could not be synced after a compaction");
-        }
+    }
+    if let Err(error) = directory.sync() {
+        tracing::warn!(%error, "the directory could not be synced after a compaction");
     }
 }

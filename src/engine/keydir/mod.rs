@@ -118,6 +118,24 @@ impl Keydir {
         removed
     }
 
+    /// Checks the shards that nobody has looked into: the count is right then.
+    ///
+    /// # Errors
+    /// As [`Keydir::candidates`].
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.shards.iter().try_for_each(|shard| check(read(shard)))
+    }
+
+    /// Takes all keys out. The index has been settled: a shard that was not would correct the count of one that it is no part
+    /// of any more.
+    pub(crate) fn clear(&self) {
+        let empty = Arc::<Shard>::default();
+        for shard in &self.shards {
+            *write(shard) = Arc::clone(&empty);
+        }
+        self.count.store(0, Ordering::Relaxed);
+    }
+
     /// The index as it is now, if no write is under way. Costs 1,024 reference counts; a shard is copied when it is
     /// next written to while the snapshot lives.
     pub(crate) fn snapshot(&self) -> Snapshot {

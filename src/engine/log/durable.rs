@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::Log;
 use super::writer::{Active, Writer};
+use crate::engine::format::record::Kind;
 use crate::engine::location::Seqno;
+use crate::engine::meter::Count;
 use crate::engine::options::Sync;
 use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::sync::MutexGuard;
@@ -42,7 +45,12 @@ impl Log {
     /// Lets readers see the records up to number `last`.
     fn publish(&self, writer: &mut Writer, last: Seqno) {
         let mut batch = None;
+        let [mut puts, mut deletes, mut batches, mut len] = [0; 4];
         while let Some(record) = writer.pending.pop(last) {
+            puts += u64::from(record.kind == Kind::Put);
+            deletes += u64::from(record.kind == Kind::Delete);
+            batches += u64::from(!record.more);
+            len += record.len;
             if record.more {
                 batch.get_or_insert_with(|| self.state.begin_batch());
             }
@@ -51,6 +59,14 @@ impl Log {
                 batch = None;
             }
         }
+        let meter = &self.state.meter;
+        let counts = [
+            (Count::Puts, puts),
+            (Count::Deletes, deletes),
+            (Count::Batches, batches),
+            (Count::WrittenLen, len),
+        ];
+        counts.into_iter().filter(|&(_, by)| by > 0).for_each(|(count, by)| meter.add(count, by));
     }
 
     /// Waits until record `target` is durable. The first thread that comes syncs for all that were appended before;
@@ -77,7 +93,7 @@ impl Log {
             let written = writer.written.seq;
             writer.is_syncing = true;
             drop(writer);
-            let outcome = unless(Plant::WriteNotSynced, || file.sync());
+            let outcome = self.timed(|| unless(Plant::WriteNotSynced, || file.sync()));
             writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             writer.is_syncing = false;
             let covered = if planted(Plant::SyncCoversLaterWrites) { writer.written.seq } else { written };
@@ -96,6 +112,9 @@ impl Log {
             // What went wrong meanwhile may have taken what this sync is said to have written.
             Ok(()) if writer.poison.is_some() => Ok(()),
             Ok(()) => {
+                let newly = written.0.saturating_sub(writer.durable.0);
+                self.state.meter.synced.record(newly);
+                tracing::trace!(records = newly, "synced");
                 writer.durable = writer.durable.max(written);
                 self.publish(writer, written);
                 Ok(())
@@ -105,8 +124,19 @@ impl Log {
             // attempt could succeed without having written them. So there is none.
             Err(source) => Err(writer.fail(&Error::io("fsync", path)(source))),
         };
+        if settled.is_err() {
+            self.state.meter.add(Count::SyncErrors, 1);
+        }
         self.progress.notify_all();
         settled
+    }
+
+    /// Takes the time of a sync, which `sync` is.
+    pub(super) fn timed<T>(&self, sync: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let synced = sync();
+        self.state.meter.syncs.record_since(started);
+        synced
     }
 
     /// The lock at a time when no sync is under way. The system tells of a failed write-back once for each open file: of

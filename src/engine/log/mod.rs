@@ -4,6 +4,7 @@
 //! sealed; not while a record is made durable. Under it the shards of the keydir are locked one at a time. Readers
 //! never take it (but for [`Sync::Buffered`], where a read first hands over what is held back).
 
+mod clear;
 mod durable;
 mod pending;
 mod replace;

@@ -47,6 +47,13 @@ impl Pending {
         self.queue.push_back(Appended { record, seq, at, shadows });
     }
 
+    /// Ends the batch of the newest record with it.
+    pub(super) fn end_batch(&mut self) {
+        if let Some(last) = self.queue.back_mut() {
+            last.record.more = false;
+        }
+    }
+
     /// The records with this hash, newest first.
     pub(super) fn with_hash(&self, hash: u64) -> impl Iterator<Item = &Appended> {
         let newest = self.newest.get(&hash).copied();

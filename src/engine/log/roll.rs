@@ -55,7 +55,7 @@ impl Log {
         self.hand_over(writer)?;
         let Some((file, segment)) = writer.active.as_ref().map(Active::for_sync) else { return Ok(()) };
         if writer.durable < writer.appended {
-            let outcome = unless(Plant::SealNotSynced, || file.sync());
+            let outcome = self.timed(|| unless(Plant::SealNotSynced, || file.sync()));
             self.settle(writer, writer.appended, (&segment.path, outcome))?;
         }
         Ok(())
@@ -109,6 +109,7 @@ impl Log {
             set.push(Arc::clone(&segment.segment));
             Ok(())
         })?;
+        tracing::debug!(segment = id.0, capacity, "a segment was started");
         writer.active = Some(Active { segment, capacity, is_marked: true });
         Ok(())
     }
@@ -116,6 +117,7 @@ impl Log {
     /// Takes note that the active segment, if there is one, is sealed.
     pub(super) fn leave_active(&self, writer: &mut Writer) {
         if let Some(active) = writer.active.take() {
+            tracing::debug!(segment = active.id().0, bytes = active.segment.len(), "a segment was sealed");
             active.segment.segment.seal();
             self.state.home.wake.ring();
         }

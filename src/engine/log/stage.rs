@@ -146,6 +146,7 @@ impl Log {
             (commit, &mut writer.active, ends_its_batch || planted(Plant::BatchEndForgotten))
         {
             active.segment.end_batch(commit.location.offset);
+            writer.pending.end_batch();
         }
         Ok(commit)
     }

@@ -87,11 +87,28 @@ pub(crate) struct Opened {
 /// torn tail that may have been cut off.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
     let started = Instant::now();
+    let _span =
+        tracing::info_span!("open", path = %Visible::path(path), read_only = options.read_only).entered();
     let directory = enter(path, options)?;
     let mut opened =
         if options.read_only { look(&directory, options) } else { recover(path, &directory, options) }?;
     opened.report.took = started.elapsed();
+    tell(&opened);
     Ok(opened)
+}
+
+/// What was found, for who listens.
+fn tell(opened: &Opened) {
+    let report = &opened.report;
+    if report.unclean {
+        tracing::info!("the store was not closed by its last writer, or is open in another process");
+    }
+    if let Some(torn) = &report.torn {
+        tracing::warn!(at = %torn.at, bytes = torn.len, "an unfinished end of the log");
+    }
+    let (segments, keys) = (opened.state.segments().iter().len(), opened.state.keydir.count());
+    let (indexed, damaged) = (report.record_count, report.damage.len());
+    tracing::info!(segments, keys, indexed, damaged, took = ?report.took, "opened");
 }
 
 /// The directory at `path`, made if need be, if it is one that may become or is a store.

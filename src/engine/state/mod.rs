@@ -11,9 +11,11 @@ use std::sync::atomic::Ordering;
 
 use super::clock::Clock;
 use super::format::codec::Compressed;
+use super::format::manifest::History;
 use super::format::record::Kind;
 use super::keydir::{Address, Candidates, Keydir, shard_of};
 use super::location::SegmentId;
+use super::meter::Meter;
 use super::plant::{Plant, planted};
 use super::segment::{Bodies, Expired, Home, Outline, Record, Scanner, Segment, Step};
 use super::sync::{ArcSwap, AtomicU64, thread};
@@ -65,6 +67,8 @@ pub(crate) struct State {
     /// The latest time that was asked for: no expired key comes back because a clock stepped back.
     latest_ms: AtomicU64,
     pub(crate) keydir: Keydir,
+    /// What is counted and timed.
+    pub(crate) meter: Meter,
     /// Bytes of segments that gave way to others since this was made.
     pub(crate) compacted_len: AtomicU64,
     /// Swapped whole by the writer: a segment is in the set before a slot points into it, and leaves it after the last slot
@@ -94,7 +98,8 @@ impl State {
     pub(crate) fn new(home: Home, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
         let (latest_ms, compacted_len) = (AtomicU64::new(0), AtomicU64::new(0));
         let (set, batches) = (ArcSwap::default(), AtomicU64::new(0));
-        Self { home, clock, latest_ms, keydir, compacted_len, set, batches }
+        let meter = Meter::new();
+        Self { home, clock, latest_ms, keydir, meter, compacted_len, set, batches }
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
@@ -115,6 +120,20 @@ impl State {
         let made = change(&mut set)?;
         self.set.store(Arc::new(set));
         Ok(made)
+    }
+
+    /// Takes everything out, after which `history` can be told: readers see all of it or nothing. The caller is the only writer, and has had the index settled.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) fn clear(&self, ids: &[SegmentId], history: History) -> Result<()> {
+        let _begun = self.begin_batch();
+        self.keydir.clear();
+        self.change_segments(|set| {
+            set.remove(ids);
+            set.history = history;
+            Ok(())
+        })
     }
 
     /// Keeps what is published next from being seen before the last of it is: until the result is dropped, readers that look

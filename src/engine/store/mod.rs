@@ -212,8 +212,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`] when the key's record is not as it was written, and [`Error::Io`].
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.reveal()?;
-        self.0.state.find(key.as_ref())?.map(Record::into_value).transpose()
+        self.find(key.as_ref())?.map(Record::into_value).transpose()
     }
 
     /// The value of each of `keys`, in their order, or the error of reading it: as a get of each. Their records are fetched
@@ -223,8 +222,13 @@ impl Store {
     /// What the operating system says, when writes were held back.
     pub fn get_many(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Result<Option<Value>>>> {
         self.reveal()?;
-        let value = |found: Result<Option<Record>>| found?.map(Record::into_value).transpose();
-        Ok(self.0.state.find_many(keys).into_iter().map(value).collect())
+        let found = self.0.state.find_many(keys).into_iter();
+        // Each is counted as a get; none is timed alone.
+        let value = |found: Result<Option<Record>>| {
+            let found = self.0.state.meter.count_get(found)?;
+            found.map(Record::into_value).transpose()
+        };
+        Ok(found.map(value).collect())
     }
 
     /// The value of `key`, with the number, time and place of its record.
@@ -232,8 +236,7 @@ impl Store {
     /// # Errors
     /// As [`Store::get`].
     pub fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
-        self.reveal()?;
-        self.0.state.find(key.as_ref())?.map(Entry::of).transpose()
+        self.find(key.as_ref())?.map(Entry::of).transpose()
     }
 
     /// Whether `key` is there.
@@ -241,8 +244,7 @@ impl Store {
     /// # Errors
     /// As [`Store::get`].
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.reveal()?;
-        Ok(self.0.state.find(key.as_ref())?.is_some())
+        Ok(self.find(key.as_ref())?.is_some())
     }
 
     /// Sets `key` to `value`. When this returns, the write is as durable as the sync policy says.
@@ -404,11 +406,22 @@ impl Store {
         condition: Condition,
     ) -> Result<Option<Commit>> {
         let log = self.log()?;
-        let way = self.0.gate.pass()?;
-        let ticket = log.append(ops, condition, Urgency::Now)?;
-        drop(way);
-        log.wait(&ticket)?;
-        Ok(ticket.commit)
+        self.0.state.meter.write(|| {
+            let way = self.0.gate.pass()?;
+            let ticket = log.append(ops, condition, Urgency::Now)?;
+            drop(way);
+            log.wait(&ticket)?;
+            Ok(ticket.commit)
+        })
+    }
+
+    /// The record of `key`, counted as a get.
+    #[inline]
+    fn find(&self, key: &[u8]) -> Result<Option<Record>> {
+        self.0.state.meter.get(|| {
+            self.reveal()?;
+            self.0.state.find(key)
+        })
     }
 
     fn reveal(&self) -> Result<()> {

@@ -6,6 +6,7 @@ use super::Store;
 use crate::engine::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, Known, Tallies,
 };
+use crate::engine::metrics::Metrics;
 use crate::engine::segment::{Expired, file};
 use crate::engine::stats::{SegmentStats, Stats};
 use crate::error::Result;
@@ -107,6 +108,36 @@ impl Store {
             expired_len: expired.len,
             ..Stats::sum(&segments)
         })
+    }
+
+    /// What the store has done since it was opened, and what it is now. Costs what [`Store::stats`] does.
+    ///
+    /// # Errors
+    /// As [`Store::stats`].
+    pub fn metrics(&self) -> Result<Metrics> {
+        Ok(Metrics::of(&self.0.state.meter, self.stats()?, self.0.report.took))
+    }
+
+    /// Removes every key; how many there were. All of them or, when it fails, none; a crash leaves all or none, too. Snapshots
+    /// and scans go on showing what they showed. It takes as long as removing the files: nothing is written for a key.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// store.put("a", "1")?;
+    /// store.put("b", "2")?;
+    /// assert_eq!(store.clear()?, 2);
+    /// assert!(store.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::rotate`], and [`Error::WithinTransaction`](crate::Error::WithinTransaction) and
+    /// [`Error::WithinCompaction`](crate::Error::WithinCompaction) in the thread of one:
+    /// nothing was changed. [`Error::NotWritten`](crate::Error::NotWritten): the next open finds everything, or nothing.
+    pub fn clear(&self) -> Result<u64> {
+        let _way = self.0.gate.pass()?;
+        self.0.compactor.clear()
     }
 
     /// What has expired by now and was not compacted away.

@@ -3,9 +3,12 @@
 use std::io::Write;
 
 use crate::shell::bar::bar;
-use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::command::{
+    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
+};
 use crate::shell::failure::Failure;
 use crate::shell::json::Object;
+use crate::shell::metrics_file;
 use crate::shell::output::Mode;
 use crate::shell::session::Session;
 use crate::shell::style::hue;
@@ -19,14 +22,24 @@ pub const STATS: Command = Command {
     name: "stats",
     aliases: &["info"],
     group: Group::Inspect,
-    signature: "",
+    signature: "[--prometheus]",
     summary: "Figures of the whole store",
     help: "Prints how many keys there are, what their records take, how much of the log is \
            dead, and what the index takes in memory. Keys that have expired count until a compaction \
            gives back their room. Mode plain has name, tab, value; mode \
-           json one object; all lengths are bytes.",
-    examples: &[Example { line: "stats", does: "prints the figures" }],
-    flags: &[],
+           json one object; all lengths are bytes. \
+           --prometheus prints them, and what this process has counted and timed since it opened the store, \
+           in the text format of Prometheus; --metrics-file keeps that in a file.",
+    examples: &[
+        Example { line: "stats", does: "prints the figures" },
+        Example { line: "stats --prometheus", does: "prints the metrics for Prometheus" },
+    ],
+    flags: &[Flag {
+        name: "prometheus",
+        short: None,
+        takes: Takes::Nothing,
+        doc: "Prints the metrics in the text format of Prometheus",
+    }],
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Store,
@@ -165,7 +178,10 @@ const FIGURES: &[Figure] = &[
 
 const FIGURE_COLUMNS: &[Column] = &[Column::text("figure", hue::DIM), Column::text("amount", hue::PLAIN)];
 
-fn run_stats(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+fn run_stats(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    if invocation.has("prometheus") {
+        return run_prometheus(session, invocation);
+    }
     let stats = session.store()?.stats()?;
     let out = &mut session.out;
     match out.mode {
@@ -206,4 +222,14 @@ fn run_stats(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> 
     }
     // What is damaged was told when the store was opened.
     Ok(if stats.damage_count > 0 { Outcome::Damaged } else { Outcome::Done })
+}
+
+fn run_prometheus(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    if invocation.json {
+        let failure = Failure::usage("--prometheus and --json are two forms of one result");
+        return Err(failure.at(invocation.name.clone()));
+    }
+    let text = metrics_file::text(&session.store()?)?;
+    session.out.write_all(text.as_bytes())?;
+    Ok(Outcome::Done)
 }

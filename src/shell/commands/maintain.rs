@@ -2,8 +2,11 @@
 
 use std::io::Write;
 
-use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::command::{
+    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
+};
 use crate::shell::compact;
+use crate::shell::config;
 use crate::shell::failure::Failure;
 use crate::shell::json::Object;
 use crate::shell::output::Mode;
@@ -11,6 +14,8 @@ use crate::shell::repair;
 use crate::shell::session::Session;
 use crate::shell::style::hue;
 use crate::shell::table::{Column, Squeeze, Table};
+use crate::shell::words::visible;
+use logkv::fs::StoreFile;
 
 pub const COMPACT: Command = Command {
     name: "compact",
@@ -100,14 +105,23 @@ pub const CONFIG: Command = Command {
     name: "config",
     aliases: &[],
     group: Group::Maintain,
-    signature: "",
+    signature: "[--init]",
     summary: "The engine's options, and where each comes from",
     help: "An option comes from the first that names it: a flag (--sync never), LOGKV_… in the \
            environment (LOGKV_SYNC=never), --config FILE or logkv.toml in the data directory \
            (sync = \"never\"), the default. The file in a directory that somebody else owns or may \
-           write to is read only with --trust.",
-    examples: &[Example { line: "config", does: "lists the options" }],
-    flags: &[],
+           write to is read only with --trust. --init writes a logkv.toml with each option, what it does and its \
+           default, all commented out; one that is there stays as it is.",
+    examples: &[
+        Example { line: "config", does: "lists the options" },
+        Example { line: "config --init", does: "writes a logkv.toml to begin with" },
+    ],
+    flags: &[Flag {
+        name: "init",
+        short: None,
+        takes: Takes::Nothing,
+        doc: "Writes a commented logkv.toml into the data directory",
+    }],
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Nothing,
@@ -138,13 +152,32 @@ fn run_rotate(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure>
     Ok(Outcome::Done)
 }
 
+fn init_config(session: &mut Session) -> Result<Outcome, Failure> {
+    if !session.makes_files {
+        return Err(Failure::command("nothing is made with --read-only or --no-create"));
+    }
+    config::init(session.dir(), session.trusts)?;
+    let path = session.dir().join(StoreFile::Config.to_string());
+    let path = visible(path.as_os_str().as_encoded_bytes());
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "{path} is there to be edited")?,
+        Mode::Plain | Mode::Raw => writeln!(out, "{path}")?,
+        Mode::Json => Object::new(out).field("file", path)?.end()?,
+    }
+    Ok(Outcome::Done)
+}
+
 const CONFIG_COLUMNS: &[Column] = &[
     Column::text("option", hue::PLAIN),
     Column::text("value", hue::VALUE),
     Column::text("source", hue::DIM).squeezed(Squeeze::Wraps),
 ];
 
-fn run_config(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
+fn run_config(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    if invocation.has("init") {
+        return init_config(session);
+    }
     if let Some(why) = &session.unread_config {
         session.note(&format!("note: {why}; --trust reads it"));
     }

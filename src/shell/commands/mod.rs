@@ -15,6 +15,7 @@ mod shell;
 mod transfer;
 pub mod words;
 
+pub use self::words::is_of_store;
 use super::command::Command;
 
 /// All commands, in the order of `help`.

@@ -55,13 +55,15 @@ pub const DEL: Command = Command {
     name: "del",
     aliases: &["delete", "rm"],
     group: Group::Data,
-    signature: "KEY… | --glob PATTERN  [-y|--yes] [--hex]",
+    signature: "KEY… | --glob PATTERN | --all  [-y|--yes] [--hex]",
     summary: "Removes keys",
-    help: "Removes the keys, all or none, and tells how many were there. With a pattern it \
-           asks first; where nobody can be asked it wants -y.",
+    help: "Removes the keys, all or none, and tells how many were there. With a pattern, and with --all, it \
+           asks first; where nobody can be asked it wants -y. --all empties the store in one step, whatever \
+           there is in it: a crash leaves all of it or nothing, and the space is free at once.",
     examples: &[
         Example { line: "del user:1 user:2", does: "removes two keys" },
         Example { line: "del --glob 'tmp:*'", does: "removes all keys that start with tmp:" },
+        Example { line: "del --all", does: "empties the store" },
     ],
     flags: &[
         Flag {
@@ -70,6 +72,7 @@ pub const DEL: Command = Command {
             takes: Takes::Glob,
             doc: "Removes the keys that match this pattern",
         },
+        Flag { name: "all", short: None, takes: Takes::Nothing, doc: "Removes every key" },
         Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Does not ask" },
         HEX,
     ],
@@ -215,10 +218,9 @@ pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Out
 fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let named = arguments(invocation)?;
     match (invocation.value("glob"), named.is_empty()) {
-        (None, true) | (Some(_), false) => {
-            let failure = Failure::usage("del takes either KEYs or --glob PATTERN");
-            Err(failure.at(invocation.name.clone()).hint(format!("usage: {}", DEL.usage())))
-        }
+        (None, true) if invocation.has("all") => delete_all(session, invocation.has("yes")),
+        (None, true) | (Some(_), false) => Err(misused_del(invocation)),
+        _ if invocation.has("all") => Err(misused_del(invocation)),
         (Some(pattern), true) => delete_matching(session, &pattern.bytes, invocation.has("yes")),
         (None, false) if session.transaction.is_some() => {
             let mut deleted = 0;
@@ -240,6 +242,28 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
             write(session, &batch, Reply::Delete { named: named.len() })
         }
     }
+}
+
+fn misused_del(invocation: &Invocation) -> Failure {
+    let failure = Failure::usage("del takes either KEYs, --glob PATTERN or --all");
+    failure.at(invocation.name.clone()).hint(format!("usage: {}", DEL.usage()))
+}
+
+/// Empties the store in one step; in a batch that is begun, key by key.
+fn delete_all(session: &mut Session, yes: bool) -> Result<Outcome, Failure> {
+    if session.transaction.is_some() {
+        return delete_matching(session, b"*", yes);
+    }
+    let store = session.store()?;
+    let count = store.len();
+    let question = format!("delete all {}", units::count(count, "key"));
+    if count > 0 && !yes && !session.confirm(&question)? {
+        session.note("nothing was deleted");
+        return Ok(Outcome::Done);
+    }
+    let deleted = usize::try_from(store.clear()?).unwrap_or(usize::MAX);
+    deletions(&mut session.out, deleted, deleted)?;
+    Ok(Outcome::Done)
 }
 
 fn delete_matching(session: &mut Session, pattern: &[u8], yes: bool) -> Result<Outcome, Failure> {

@@ -107,7 +107,7 @@ pub fn refuse_own_file(session: &Session, word: &Word) -> Result<(), Failure> {
 }
 
 /// Whether `path` leads to a file of the store in `dir`, or to where one may come to be.
-fn is_of_store(dir: &Path, path: &Path) -> bool {
+pub fn is_of_store(dir: &Path, path: &Path) -> bool {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let new = || folder.canonicalize().ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
     let Some(target) = path.canonicalize().ok().or_else(new) else { return false };

@@ -7,6 +7,7 @@ use super::values::{
     parse_any_duration, parse_compression, parse_duration, parse_len, parse_percent, parse_some_len,
     parse_sync, show_compression, show_duration, show_len, show_percent, show_sync,
 };
+use crate::shell::logging;
 
 /// One small segment has no neighbour to become one with.
 const SMALL_COUNT_LEAST: usize = 2;
@@ -235,6 +236,45 @@ pub const ROWS: &[Row] = &[
         },
         show: |engine| if engine.trust { "yes".to_owned() } else { "no".to_owned() },
     },
+    Row {
+        name: "metrics-file",
+        value_name: "FILE|none",
+        doc: "Keeps the store's metrics in this file while it is open, for Prometheus' node_exporter",
+        allowed: "none, or a path in UTF-8, such as /var/lib/node_exporter/logkv.prom",
+        // Else whoever made a directory could have a file of its user overwritten.
+        from_dir: false,
+        set: |engine, text| {
+            let is_path = !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER);
+            engine.metrics_file = (text != "none").then(|| text.into());
+            is_path.then_some(())
+        },
+        show: |engine| {
+            let path = engine.metrics_file.as_ref().map(|path| path.to_string_lossy().into_owned());
+            path.unwrap_or_else(|| "none".to_owned())
+        },
+        ..PLAIN
+    },
+    Row {
+        name: "metrics-interval",
+        value_name: "DURATION",
+        doc: "How often --metrics-file is written",
+        allowed: "a duration such as 15s",
+        set: |engine, text| parse_duration(text).map(|interval| engine.metrics_interval = interval),
+        show: |engine| show_duration(engine.metrics_interval),
+        ..PLAIN
+    },
+    Row {
+        name: "log",
+        value_name: "FILTER",
+        doc: "Tells on the standard error what the engine does: off, error, warn, info, debug or trace",
+        allowed: "off, error, warn, info, debug, trace, or filters such as warn,logkv::engine::log=debug",
+        set: |engine, text| {
+            engine.log = text.to_owned();
+            logging::is_filter(text).then_some(())
+        },
+        show: |engine| engine.log.clone(),
+        ..PLAIN
+    },
 ];
 
 #[cfg(test)]
@@ -293,6 +333,13 @@ mod tests {
             ("expiry-grace", &["0s", "1h"], &["1", "soon"]),
             ("keep-versions", &["1", "1000"], &["0", "all", "-1"]),
             ("keep-for", &["0s", "24h"], &["1", "ever"]),
+            ("metrics-file", &["none", "/m.prom"], &["", "\u{fffd}.prom"]),
+            ("metrics-interval", &["1s", "500ms"], &["0s", "1"]),
+            (
+                "log",
+                &["off", "WARN", "info", "warn,logkv::engine::log=trace"],
+                &["", "loud", "info,debgu", "logkv=loud"],
+            ),
         ] {
             for text in good {
                 assert!(taken(name, text).is_some(), "{name} {text}");

@@ -23,7 +23,7 @@ use crate::shell::session::Session;
 use crate::shell::style::hue;
 use crate::shell::tally::Tally;
 use crate::shell::words::visible;
-use crate::shell::{script, units};
+use crate::shell::{logging, script, units};
 
 /// Runs what a person types until they leave. `with_init`: the init file first.
 pub fn run(session: &mut Session, with_init: bool) -> Result<(), Failure> {
@@ -62,6 +62,9 @@ impl Repl {
             .color_mode(ColorMode::Forced)
             .build();
         let mut editor = Editor::with_config(config).map_err(|error| broken(&error))?;
+        if session.tells_events() {
+            logging::print_above(editor.create_external_printer().map_err(|error| broken(&error))?);
+        }
         let keys = StoreKeys(session.store().ok());
         editor.set_helper(Some(Assistant { look, keys, pending: String::new(), prompt_width: 0 }));
         let usable = |path: &PathBuf| history::make_dir(path).and_then(|()| history::is_there(path));

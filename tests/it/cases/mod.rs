@@ -32,6 +32,7 @@ use std::fs;
 use std::path::Path;
 
 mod beside;
+mod clear;
 mod crash;
 mod derived;
 mod directory;

@@ -114,10 +114,14 @@ fn who_looks_at_the_files_alone_is_told_in_a_line_that_options_were_passed_over(
 }
 
 #[test]
-fn a_slip_in_the_name_of_a_variable_is_told_and_changes_nothing() {
+fn a_slip_in_the_name_of_a_variable_is_refused_and_names_of_others_are_left_alone() {
     let dir = small_store();
-    let said = run(dir.path(), &[".", "get", "one"], &[("LOGKV_SYNCC", "never"), ("LOGKV_PORT", "1")]);
-    let warning = "warning: LOGKV_SYNCC is set, and is no option; did you mean LOGKV_SYNC?\n";
-    assert_eq!((said.err.as_str(), said.out.as_str(), said.code), (warning, "1\n", Some(0)));
-    assert_eq!(run(dir.path(), &["-q", ".", "get", "one"], &[("LOGKV_SYNCC", "never")]).err, "");
+    let slip = [("LOGKV_SYNCC", "never")];
+    for args in [&[".", "get", "one"][..], &["-q", ".", "get", "one"], &[".", "config"]] {
+        let said = run(dir.path(), args, &slip);
+        let error = "error: LOGKV_SYNCC is set in the environment, and is no option\nhint: did you mean LOGKV_SYNC?\n";
+        assert_eq!((said.err.as_str(), said.out.as_str(), said.code), (error, "", Some(2)));
+    }
+    let said = run(dir.path(), &[".", "get", "one"], &[("LOGKV_PORT", "1"), ("LOGKV_SYNCC", "")]);
+    assert_eq!((said.err.as_str(), said.out.as_str(), said.code), ("", "1\n", Some(0)));
 }

@@ -1,0 +1,53 @@
+//! Everything at once: a new MANIFEST that lists no segment.
+
+use std::sync::atomic::Ordering;
+
+use super::Log;
+use crate::engine::format::manifest::History;
+use crate::engine::location::SegmentId;
+use crate::error::Result;
+
+/// What was taken out.
+#[derive(Debug, Default)]
+pub(crate) struct Cleared {
+    /// How many keys there were.
+    pub(crate) key_count: u64,
+    /// The segments, whose files nobody needs any more.
+    pub(crate) segments: Vec<SegmentId>,
+}
+
+impl Log {
+    /// Takes every key out; records go on being numbered from where they were. Nothing is compacted meanwhile.
+    ///
+    /// # Errors
+    /// A log that takes no more writes, and what the operating system says: nothing was changed.
+    /// [`Error::NotWritten`](crate::Error::NotWritten): the next open finds everything, or nothing.
+    pub(crate) fn clear(&self) -> Result<Cleared> {
+        let mut guard = self.without_sync(self.writable()?)?;
+        let writer = &mut *guard;
+        // Who waits for a write that came before this is told that it was done.
+        self.finish_active(writer)?;
+        // It may read what is about to go.
+        self.state.keydir.settle()?;
+        let mut manifest = writer.sealed_manifest();
+        let segments: Vec<_> = manifest.segments.drain(..).map(|line| line.id).collect();
+        if segments.is_empty() {
+            return Ok(Cleared::default());
+        }
+        // What was is not told any more: it would be shown as if it had never been.
+        manifest.history = manifest.history.with(History {
+            dropped: writer.appended,
+            whole_from: manifest.next_seq,
+            whole_from_ms: self.settings.clock.now_ms(),
+        });
+        let history = manifest.history;
+        self.replace_manifest(writer, manifest)?;
+        let key_count = self.state.keydir.count();
+        self.leave_active(writer);
+        let gone_len = self.state.segments().iter().map(|segment| segment.len()).sum();
+        self.state.compacted_len.fetch_add(gone_len, Ordering::Relaxed);
+        self.state.clear(&segments, history)?;
+        tracing::info!(keys = key_count, segments = segments.len(), "the store was cleared");
+        Ok(Cleared { key_count, segments })
+    }
+}

@@ -1,0 +1,265 @@
+//! Metrics in the text format that [Prometheus](https://prometheus.io/docs/instrumenting/exposition_formats/) reads.
+
+use std::fmt;
+
+use super::Metrics;
+use crate::engine::meter::Distribution;
+
+const NANOS_A_SECOND: f64 = 1e9;
+
+/// Metrics in Prometheus' text format, which displaying this gives.
+#[derive(Clone, Debug)]
+pub struct Prometheus<'a> {
+    metrics: &'a Metrics,
+    labels: Vec<(String, String)>,
+}
+
+/// What a family of series is, and where its value comes from.
+enum Series {
+    Counter(fn(&Metrics) -> u64),
+    /// `None`: it is not known, and left out.
+    Gauge(fn(&Metrics) -> Option<u64>),
+    Seconds(fn(&Metrics) -> f64),
+    Times(fn(&Metrics) -> &Distribution),
+    Counts(fn(&Metrics) -> &Distribution),
+}
+
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    series: Series,
+}
+
+const fn family(name: &'static str, help: &'static str, series: Series) -> Family {
+    Family { name, help, series }
+}
+
+const FAMILIES: &[Family] = &[
+    family("logkv_gets_total", "Keys that were asked for.", Series::Counter(|m| m.get_count)),
+    family("logkv_get_hits_total", "Keys that were asked for and there.", Series::Counter(|m| m.hit_count)),
+    family(
+        "logkv_get_misses_total",
+        "Keys asked for that were not there.",
+        Series::Counter(|m| m.miss_count),
+    ),
+    family("logkv_puts_total", "Records of puts that were written.", Series::Counter(|m| m.put_count)),
+    family("logkv_deletes_total", "Tombstones that were written.", Series::Counter(|m| m.delete_count)),
+    family(
+        "logkv_batches_total",
+        "Batches that were written; a single write is one.",
+        Series::Counter(|m| m.batch_count),
+    ),
+    family(
+        "logkv_written_bytes_total",
+        "Bytes of records that were written.",
+        Series::Counter(|m| m.written_len),
+    ),
+    family(
+        "logkv_get_duration_seconds",
+        "How long gets took: one in 64 of a thread is timed.",
+        Series::Times(|m| &m.get_ns),
+    ),
+    family(
+        "logkv_write_duration_seconds",
+        "How long writes took, until they were as durable as the sync policy says.",
+        Series::Times(|m| &m.write_ns),
+    ),
+    family("logkv_fsync_duration_seconds", "How long syncs of the log took.", Series::Times(|m| &m.sync_ns)),
+    family(
+        "logkv_fsync_records",
+        "Records that a sync of the log made durable.",
+        Series::Counts(|m| &m.synced_count),
+    ),
+    family(
+        "logkv_compaction_runs_total",
+        "Runs of compaction that were done.",
+        Series::Counter(|m| m.compaction_run_count),
+    ),
+    family(
+        "logkv_compaction_read_bytes_total",
+        "Bytes of segments that gave way to others.",
+        Series::Counter(|m| m.compaction_read_len),
+    ),
+    family(
+        "logkv_compaction_written_bytes_total",
+        "Bytes of segments that took their place.",
+        Series::Counter(|m| m.compaction_written_len),
+    ),
+    family(
+        "logkv_compaction_freed_bytes_total",
+        "Bytes that compaction gave back.",
+        Series::Counter(Metrics::compaction_freed_len),
+    ),
+    family(
+        "logkv_checkpoints_total",
+        "How often the file KEYDIR was written.",
+        Series::Counter(|m| m.checkpoint_count),
+    ),
+    family("logkv_read_errors_total", "Reads that failed.", Series::Counter(|m| m.read_error_count)),
+    family("logkv_write_errors_total", "Writes that failed.", Series::Counter(|m| m.write_error_count)),
+    family(
+        "logkv_fsync_errors_total",
+        "Syncs of the log that failed.",
+        Series::Counter(|m| m.sync_error_count),
+    ),
+    family(
+        "logkv_background_errors_total",
+        "Failures of what is done in the background.",
+        Series::Counter(|m| m.background_error_count),
+    ),
+    family(
+        "logkv_open_duration_seconds",
+        "How long opening took.",
+        Series::Seconds(|m| m.open_took.as_secs_f64()),
+    ),
+    family("logkv_keys", "Keys that are there.", Series::Gauge(|m| Some(m.stats.key_count))),
+    family("logkv_records", "Records in the log.", Series::Gauge(|m| Some(m.stats.record_count))),
+    family("logkv_tombstones", "Tombstones among them.", Series::Gauge(|m| Some(m.stats.tombstone_count))),
+    family("logkv_segments", "Segments in the log.", Series::Gauge(|m| Some(m.stats.segment_count))),
+    family("logkv_live_bytes", "Bytes of live records.", Series::Gauge(|m| Some(m.stats.live_len))),
+    family(
+        "logkv_dead_bytes",
+        "Bytes of all other records, tombstones among them.",
+        Series::Gauge(|m| Some(m.stats.dead_len)),
+    ),
+    family("logkv_disk_bytes", "Bytes of all segments.", Series::Gauge(|m| Some(m.stats.disk_len))),
+    family(
+        "logkv_keydir_bytes",
+        "Memory that the keydir takes.",
+        Series::Gauge(|m| Some(m.stats.keydir_len)),
+    ),
+    family("logkv_last_seq", "The number of the newest record.", Series::Gauge(|m| Some(m.stats.last_seq.0))),
+    family(
+        "logkv_durable_seq",
+        "The number of the newest record that is durable.",
+        Series::Gauge(|m| m.stats.durable_seq.map(|seq| seq.0)),
+    ),
+    family(
+        "logkv_damaged_ranges",
+        "Damaged places that opening met.",
+        Series::Gauge(|m| Some(m.stats.damage_count)),
+    ),
+];
+
+impl<'a> Prometheus<'a> {
+    pub(super) fn new(metrics: &'a Metrics) -> Self {
+        Self { metrics, labels: Vec::new() }
+    }
+
+    /// Gives every series the label `name`: for who watches several stores.
+    #[must_use]
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.push((name.into(), value.into()));
+        self
+    }
+
+    /// A line: the series `name` with the labels and `more`, and its value.
+    fn line(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: fmt::Arguments<'_>,
+        more: Option<(&str, &dyn fmt::Display)>,
+        value: &dyn fmt::Display,
+    ) -> fmt::Result {
+        write!(f, "{name}")?;
+        let own = self.labels.iter().map(|(name, value)| (name.as_str(), value as &dyn fmt::Display));
+        let mut opening = '{';
+        for (name, value) in own.chain(more) {
+            write!(f, "{opening}{name}=\"{}\"", escaped(&value.to_string()))?;
+            opening = ',';
+        }
+        let closing = if opening == ',' { "}" } else { "" };
+        writeln!(f, "{closing} {value}")
+    }
+
+    /// The series of a histogram, whose values are `unit` times what is shown.
+    fn histogram(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        (seen, unit): (&Distribution, f64),
+        bounds: impl Iterator<Item = u64>,
+    ) -> fmt::Result {
+        for bound in bounds {
+            let (shown, count) = (bound as f64 / unit, seen.count_up_to(bound));
+            self.line(f, format_args!("{name}_bucket"), Some(("le", &shown)), &count)?;
+        }
+        self.line(f, format_args!("{name}_bucket"), Some(("le", &"+Inf")), &seen.count())?;
+        self.line(f, format_args!("{name}_sum"), None, &(seen.sum() as f64 / unit))?;
+        self.line(f, format_args!("{name}_count"), None, &seen.count())
+    }
+
+    fn family(&self, f: &mut fmt::Formatter<'_>, family: &Family) -> fmt::Result {
+        let Family { name, help, series } = family;
+        let kind = match series {
+            Series::Counter(_) => "counter",
+            Series::Gauge(_) | Series::Seconds(_) => "gauge",
+            Series::Times(_) | Series::Counts(_) => "histogram",
+        };
+        writeln!(f, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+        match series {
+            Series::Counter(of) => self.line(f, format_args!("{name}"), None, &of(self.metrics)),
+            Series::Gauge(of) => match of(self.metrics) {
+                Some(value) => self.line(f, format_args!("{name}"), None, &value),
+                None => Ok(()),
+            },
+            Series::Seconds(of) => self.line(f, format_args!("{name}"), None, &of(self.metrics)),
+            Series::Times(of) => self.histogram(f, name, (of(self.metrics), NANOS_A_SECOND), time_bounds()),
+            Series::Counts(of) => self.histogram(f, name, (of(self.metrics), 1.0), count_bounds()),
+        }
+    }
+}
+
+/// 100 ns to 10 s, in nanoseconds: three a decade.
+fn time_bounds() -> impl Iterator<Item = u64> {
+    const DECADES: std::ops::RangeInclusive<u32> = 2..=9;
+    DECADES.flat_map(|decade| [1, 2, 5].map(|step| step * 10_u64.pow(decade))).chain([10_u64.pow(10)])
+}
+
+/// 1 to 65,536: powers of four.
+fn count_bounds() -> impl Iterator<Item = u64> {
+    (0..=8).map(|power| 4_u64.pow(power))
+}
+
+/// A label's value as it stands between quotes.
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+impl fmt::Display for Prometheus<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        FAMILIES.iter().try_for_each(|family| self.family(f, family))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::meter::{Count, Meter};
+    use crate::engine::stats::Stats;
+
+    #[test]
+    fn buckets_are_cumulative_and_labels_are_escaped() {
+        let meter = Meter::new();
+        meter.add(Count::Puts, 7);
+        [1, 3, 70_000].into_iter().for_each(|count| meter.synced.record(count));
+        let metrics = Metrics::of(&meter, Stats::default(), Duration::from_millis(1500));
+        let text = metrics.prometheus().label("store", "a\"b\\\n").to_string();
+        for line in [
+            r#"logkv_puts_total{store="a\"b\\\n"} 7"#,
+            r#"logkv_open_duration_seconds{store="a\"b\\\n"} 1.5"#,
+            r#"logkv_fsync_records_bucket{store="a\"b\\\n",le="1"} 1"#,
+            r#"logkv_fsync_records_bucket{store="a\"b\\\n",le="4"} 2"#,
+            r#"logkv_fsync_records_bucket{store="a\"b\\\n",le="65536"} 2"#,
+            r#"logkv_fsync_records_bucket{store="a\"b\\\n",le="+Inf"} 3"#,
+            r#"logkv_fsync_records_sum{store="a\"b\\\n"} 70004"#,
+            r#"logkv_write_duration_seconds_bucket{store="a\"b\\\n",le="0.0000001"} 0"#,
+        ] {
+            assert!(text.lines().any(|seen| seen == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("logkv_durable_seq{"), "it is not known here");
+        assert!(metrics.prometheus().to_string().contains("\nlogkv_puts_total 7\n"));
+    }
+}

@@ -1,0 +1,159 @@
+//! A store that is cleared, and stopped at each of the calls that takes.
+
+use std::io;
+use std::sync::Arc;
+
+use logkv::fs::StoreFile;
+use logkv::{Compact, Options, ReadWith, Store, Sync};
+use tempfile::TempDir;
+
+use super::recorder::{Files, Recorder, write_down};
+use crate::common::{Map, assert_is, contents, copy_of, files, leftovers, quick, scratch};
+use crate::faults::{Fault, Plan};
+use crate::hooked::{Call, Hooked};
+
+fn options() -> Options {
+    quick().sync(Sync::Always).segment_len_max(400).checkpoint_records(1)
+}
+
+/// A store of several segments with hints and KEYDIR, closed; and what it holds.
+fn filled() -> (TempDir, Map) {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), options()).expect("opens");
+    for n in 0..20 {
+        store.put(format!("key{n}"), [b'v'; 60]).expect("a put");
+    }
+    store.delete("key3").expect("a delete");
+    let map = contents(&store);
+    store.close().expect("closes");
+    (dir, map)
+}
+
+/// What is left is all of `map` or nothing, as `commit` says; it stays so, and can be written to.
+fn assert_all_or_nothing(left: &Files, map: &Map, what: &str) -> bool {
+    let dir = write_down(left);
+    let store = Store::open_with(dir.path(), options())
+        .unwrap_or_else(|error| panic!("{what}: {}", error.sentence()));
+    assert!(store.open_report().damage.is_empty(), "{what}: {:?}", store.open_report());
+    let is_empty = store.is_empty();
+    assert_is(&store, if is_empty { const { &Map::new() } } else { map }, what);
+    store.close().expect("closes");
+    let mut left = leftovers(dir.path());
+    // The next new ones take their places.
+    left.retain(|name| name != "MANIFEST.new" && name != "KEYDIR.new");
+    assert_eq!(left, [""; 0], "{what}");
+    let store = Store::open_with(dir.path(), options()).expect("opens");
+    assert_eq!(store.is_empty(), is_empty, "{what}");
+    store.put("after", "1").expect("a put");
+    store.compact(&Compact::All).expect("compacts");
+    assert_eq!(store.len(), 1 + if is_empty { 0 } else { map.len() as u64 }, "{what}");
+    is_empty
+}
+
+#[test]
+fn a_store_that_is_stopped_while_it_is_cleared_has_all_or_nothing() {
+    let (dir, map) = filled();
+    let recorder = Arc::new(Recorder::new(dir.path()));
+    let hooked = options().file_system(Arc::new(Hooked(Arc::clone(&recorder))));
+    let store = Store::open_with(dir.path(), hooked).expect("opens");
+    store.put("last", "of the active segment").expect("a put");
+    let map = map.into_iter().chain([(b"last".to_vec(), b"of the active segment".to_vec())]).collect();
+    let first = recorder.count();
+    assert_eq!(store.clear().expect("clears"), 20);
+    let moments = recorder.moments_from(first);
+    let is_commit = |call| matches!(call, Some(Call::Rename(_, StoreFile::Manifest)));
+    let commit = moments.iter().position(|moment| is_commit(moment.call)).expect("there is a new MANIFEST");
+    for (number, moment) in moments.iter().enumerate() {
+        let what = format!("before call {number}, {:?}", moment.call);
+        let is_empty = assert_all_or_nothing(&moment.killed, &map, &format!("killed {what}"));
+        assert_eq!(is_empty, number > commit, "killed {what}");
+        assert_all_or_nothing(&moment.disk.durable, &map, &format!("power cut {what}"));
+    }
+    let done = moments.last().expect("there is an end");
+    assert!(assert_all_or_nothing(&done.disk.durable, &map, "what was cleared is so after a power cut"));
+}
+
+#[test]
+fn a_store_whose_calls_fail_while_it_is_cleared_has_all_or_nothing() {
+    let (dir, map) = filled();
+    let calls = |plan: &Arc<Plan>, dir: &TempDir| {
+        let options = options().file_system(Arc::new(Hooked(Arc::clone(plan))));
+        Store::open_with(dir.path(), options)
+    };
+    let plan = Arc::new(Plan::new(Fault::Error(io::ErrorKind::Other), u64::MAX, false));
+    let copy = copy_of(dir.path());
+    let store = calls(&plan, &copy).expect("opens");
+    let opened = plan.calls();
+    store.clear().expect("clears");
+    let total = plan.calls();
+    assert!(total > opened + 4, "{opened} and {total}");
+    for at in opened..total {
+        let copy = copy_of(dir.path());
+        let plan = Arc::new(Plan::new(Fault::Error(io::ErrorKind::Other), at, false));
+        let store = calls(&plan, &copy).expect("opens");
+        let what = format!("call {at}, {:?}", plan.met());
+        match store.clear() {
+            Ok(count) => {
+                assert_eq!(count, map.len() as u64, "{what}");
+                assert_is(&store, &Map::new(), &what);
+            }
+            Err(_) => assert_is(&store, &map, &what),
+        }
+        plan.end();
+        drop(store);
+        assert_all_or_nothing(&files(copy.path()).into_iter().collect(), &map, &what);
+    }
+}
+
+#[test]
+fn what_was_seen_before_a_clear_goes_on_being_seen_and_numbers_go_on() {
+    for read_with in [ReadWith::Mmap, ReadWith::Pread] {
+        let (dir, map) = filled();
+        let store = Store::open_with(dir.path(), options().read_with(read_with)).expect("opens");
+        let value = store.get("key1").expect("reads").expect("is there");
+        let (snapshot, scan) = (store.snapshot().expect("a snapshot"), store.scan(..).expect("scans"));
+        let last = store.stats().expect("figures").last_seq;
+        assert_eq!(store.clear().expect("clears"), map.len() as u64);
+        assert_is(&store, &Map::new(), "cleared");
+        assert_eq!(store.clear().expect("clears"), 0);
+        // In the place of what is gone, for whoever would look there.
+        for n in 0..20 {
+            assert!(store.put(format!("key{n}"), [b'n'; 60]).expect("a put").first > last);
+        }
+        assert_eq!(*value, [b'v'; 60]);
+        let seen = |scan: logkv::Scan| -> Map { crate::common::shown(scan) };
+        assert!(seen(scan) == map && seen(snapshot.scan(..).expect("scans")) == map);
+        assert_eq!(snapshot.get("key3").expect("reads").as_deref(), None);
+        assert_eq!(store.len(), 20);
+    }
+}
+
+#[test]
+fn what_waits_for_a_clear_and_what_it_waits_for_are_told_the_truth() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), options()).expect("opens");
+    let mut batch = logkv::Batch::new();
+    batch.put("submitted", "1");
+    let pending = store.submit(&batch).expect("submits");
+    store.clear().expect("clears");
+    assert!(pending.wait().expect("it was written, and cleared").is_some());
+    assert!(store.is_empty());
+    let refused = store.transact(|transaction| {
+        transaction.put("k", "v");
+        store.clear().map(drop)
+    });
+    assert!(matches!(refused, Err(logkv::Error::WithinTransaction)), "{refused:?}");
+    store.put("a", "1").expect("a put");
+    store.put("a", "2").expect("a put");
+    let mut refused = None;
+    let observed = store.compact_with(&Compact::All, &mut |_| {
+        refused = Some(store.clear());
+        std::ops::ControlFlow::Continue(())
+    });
+    observed.expect("compacts");
+    assert!(matches!(refused, Some(Err(logkv::Error::WithinCompaction))), "{refused:?}");
+    assert_eq!(store.len(), 1);
+    store.close().expect("closes");
+    let reader = Store::open_with(dir.path(), options().read_only(true)).expect("opens");
+    assert!(matches!(reader.clear(), Err(logkv::Error::ReadOnly)));
+}

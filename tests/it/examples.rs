@@ -1,0 +1,36 @@
+//! The examples, built and run as a reader would.
+
+use std::process::Command;
+
+use regex::Regex;
+
+/// The examples, and what each says.
+const EXAMPLES: [(&str, &str); 4] = [
+    ("embed", "user:1 is Alice\n"),
+    ("metrics", "logkv_get_hits_total{store=\"example\"} 1\nlogkv_get_misses_total{store=\"example\"} 1\n"),
+    ("snapshot", "the snapshot has 100 old values, the store Some(b\"new\") for item:00\n"),
+    ("transaction", "40 were moved\n70 were not moved: there are only 60\nalice has 60\nbob has 40\n"),
+];
+
+#[test]
+fn every_example_is_built_runs_and_is_named_in_readme() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let readme = std::fs::read_to_string(format!("{root}/README.md")).expect("README.md");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--examples", "--locked", "--message-format", "json"])
+        .current_dir(root)
+        .output()
+        .expect("cargo runs");
+    let messages = String::from_utf8(built.stdout).expect("text");
+    assert!(built.status.success(), "{messages}{}", String::from_utf8_lossy(&built.stderr));
+    let executable = Regex::new(r#""executable":"([^"]+/examples/(\w+))""#).expect("a pattern");
+    let mut found: Vec<_> = executable.captures_iter(&messages).map(|found| found.extract().1).collect();
+    found.sort_by_key(|[_, name]| *name);
+    assert_eq!(found.iter().map(|[_, name]| *name).collect::<Vec<_>>(), EXAMPLES.map(|(name, _)| name));
+    for ([path, name], (_, says)) in found.into_iter().zip(EXAMPLES) {
+        let output = Command::new(path).output().expect("it runs");
+        let said = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!((said.0.as_ref(), said.1.as_ref(), output.status.code()), (says, "", Some(0)), "{name}");
+        assert!(readme.contains(&format!("`tests/examples/{name}.rs`")), "{name} is in README");
+    }
+}

@@ -1,0 +1,271 @@
+//! What a store counts and times, how it is told to Prometheus, and what the engine tells of its work.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use logkv::fs::StoreFile;
+use logkv::{Batch, Compact, Error, Metrics, Options, Store, Sync};
+
+use crate::common::{open, program, quick, scratch, skipped, wait_until};
+use crate::hooked::{Call, Hook, Hooked};
+use crate::person::Person;
+
+fn metrics(store: &Store) -> Metrics {
+    store.metrics().expect("metrics")
+}
+
+#[test]
+fn what_a_store_did_is_what_its_metrics_say() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
+    store.put("a", "1").expect("a put");
+    store.put("a", "2").expect("a put");
+    let mut batch = Batch::new();
+    batch.put("b", "1").put("c", "1").delete("a").delete("never there");
+    store.write(&batch).expect("a batch");
+    store.transact(|transaction| transaction.incr("b", 1)).expect("a transaction");
+    for key in ["b", "c", "a"] {
+        store.get(key).expect("reads");
+    }
+    store.contains("b").expect("reads");
+    store.get_entry("nothing").expect("reads");
+    store.get_many(&["b", "c", "nothing"]).expect("reads");
+    let seen = metrics(&store);
+    assert_eq!((seen.put_count, seen.delete_count, seen.batch_count), (5, 1, 4));
+    assert_eq!((seen.get_count, seen.hit_count, seen.miss_count), (9, 6, 3));
+    assert_eq!(seen.written_len, seen.stats.live_len + seen.stats.dead_len);
+    assert_eq!((seen.get_ns.count(), seen.write_ns.count(), seen.sync_ns.count()), (1, 3, 4));
+    assert_eq!((seen.synced_count.sum(), seen.synced_count.max()), (6, 3));
+    assert_eq!((seen.compaction_run_count, seen.checkpoint_count, seen.write_error_count), (0, 0, 0));
+
+    let report = store.compact(&Compact::All).expect("compacts");
+    let [run] = report.runs.as_slice() else { panic!("{report:?}") };
+    let seen = metrics(&store);
+    assert_eq!(seen.compaction_run_count, 1);
+    assert_eq!((seen.compaction_read_len, seen.compaction_written_len), (run.before_len, run.after_len));
+    assert_eq!(seen.compaction_freed_len(), run.before_len - run.after_len);
+    assert_eq!(seen.stats, store.stats().expect("figures"));
+    assert_eq!(seen.open_took, store.open_report().took);
+}
+
+#[test]
+fn gets_of_all_threads_are_counted_and_one_in_64_of_each_is_timed() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("there", "1").expect("a put");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for n in 0..640 {
+                    store.get(if n % 2 == 0 { "there" } else { "missing" }).expect("reads");
+                }
+            });
+        }
+    });
+    let seen = metrics(&store);
+    assert_eq!((seen.get_count, seen.hit_count, seen.miss_count), (2560, 1280, 1280));
+    // A thread may go on where one that is gone has left off.
+    assert_eq!(seen.get_ns.count(), 40);
+}
+
+#[test]
+fn one_sync_of_many_writes_is_one_group() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
+    let submit = |n: u32| {
+        let mut batch = Batch::new();
+        batch.put(n.to_string(), "v");
+        store.submit(&batch).expect("submits")
+    };
+    let pending: Vec<_> = (0..10).map(submit).collect();
+    assert_eq!(metrics(&store).put_count, 0, "nobody sees them yet");
+    for pending in pending {
+        pending.wait().expect("waits");
+    }
+    let seen = metrics(&store);
+    assert_eq!((seen.put_count, seen.synced_count.count(), seen.synced_count.sum()), (10, 1, 10));
+}
+
+/// A disk whose syncs fail from some moment on.
+#[derive(Debug, Default)]
+struct SyncsFail(AtomicBool);
+
+impl Hook for SyncsFail {
+    fn before(&self, call: Call) -> io::Result<()> {
+        match call {
+            Call::Sync(StoreFile::Segment(_)) if self.0.load(Ordering::Relaxed) => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn what_fails_is_counted_where_it_failed() {
+    let (dir, disk) = (scratch(), Arc::new(SyncsFail::default()));
+    let options =
+        Options::new().background(false).value_len_max(2).file_system(Arc::new(Hooked(Arc::clone(&disk))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("a", "1").expect("a put");
+    disk.0.store(true, Ordering::Relaxed);
+    store.put("k", "too long").expect_err("it is too long");
+    assert!(matches!(store.put("k", "v"), Err(Error::OutcomeUnknown { .. })));
+    let seen = metrics(&store);
+    assert_eq!((seen.write_error_count, seen.sync_error_count, seen.put_count), (2, 1, 1));
+    assert_eq!((seen.write_ns.count(), seen.sync_ns.count(), seen.synced_count.count()), (3, 2, 1));
+
+    let dir = scratch();
+    let store = open(dir.path());
+    let location = store.put("k", "v").expect("a put").location;
+    let path = crate::common::segment_path(dir.path(), location.segment.0);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[location.offset as usize + 40] ^= 1;
+    fs::write(&path, bytes).expect("the damage");
+    store.get("k").expect_err("it is damaged");
+    let seen = metrics(&store);
+    assert_eq!((seen.get_count, seen.read_error_count, seen.hit_count, seen.miss_count), (1, 1, 0, 0));
+}
+
+fn run(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+    program(dir).args(args).envs(env.iter().copied()).output().expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).expect("text")
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() {
+    let dir = scratch();
+    run(dir.path(), &["d", "-c", "put a 1", "-c", "get a"], &[]);
+    let output = run(dir.path(), &["d", "-c", "put a 2", "-c", "stats --prometheus"], &[]);
+    let mut check = match Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+    {
+        Ok(check) => check,
+        Err(error) => return skipped("promtool_finds_nothing_wrong_with_the_metrics", &error.to_string()),
+    };
+    check.stdin.take().expect("it is piped").write_all(&output.stdout).expect("it reads");
+    let found = check.wait_with_output().expect("it ends");
+    assert!(found.status.success(), "{}{}", text(&found.stdout), text(&found.stderr));
+    assert_eq!((text(&found.stdout), text(&found.stderr)), ("", ""));
+}
+
+/// The value of the series `name` in the file at `path`, which is whole whenever it is there.
+fn in_file(path: &Path, name: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    assert!(text.ends_with('\n') && text.contains("\n# TYPE logkv_damaged_ranges gauge\n"), "{text}");
+    let lines = text.lines().map(str::to_owned);
+    lines.into_iter().find_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.starts_with('{').then(|| rest.rsplit(' ').next().unwrap_or_default().to_owned())
+    })
+}
+
+#[test]
+fn a_file_of_metrics_is_kept_while_the_program_runs_and_is_right_at_its_end() {
+    let dir = scratch();
+    let path = dir.path().join("m.prom");
+    let mut child = program(dir.path())
+        .args(["--metrics-file", "m.prom", "--metrics-interval", "10ms", "d"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    for n in ["1", "2"] {
+        stdin.write_all(b"put a 1\n").expect("it reads");
+        wait_until(|| in_file(&path, "logkv_puts_total").as_deref() == Some(n));
+    }
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
+
+    let args = ["--metrics-file", "m.prom", "--metrics-interval", "1h", "d", "put", "b", "1"];
+    assert!(run(dir.path(), &args, &[]).status.success());
+    assert_eq!(in_file(&path, "logkv_puts_total").as_deref(), Some("1"));
+    assert_eq!(in_file(&path, "logkv_keys").as_deref(), Some("2"));
+    let store = dir.path().join("d").canonicalize().expect("the store");
+    let text = fs::read_to_string(&path).expect("the file");
+    assert!(text.contains(&format!("logkv_keys{{store=\"{}\"}} 2", store.display())), "{text}");
+    let names: Vec<_> =
+        crate::common::files(dir.path().join("d").as_path()).into_iter().map(|f| f.0).collect();
+    assert!(names.iter().all(|name| !name.contains("prom")), "{names:?}");
+    assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 2, "nothing else is left");
+}
+
+#[test]
+fn a_file_of_metrics_that_cannot_be_written_is_told_once_and_nothing_else_fails() {
+    let dir = scratch();
+    let args = ["--metrics-file", "no/m.prom", "--metrics-interval", "1ms", "d"];
+    let lines = ["-c", "put a 1", "-c", "put b 2", "-c", "get a"];
+    let output = run(dir.path(), &[&args[..], &lines].concat(), &[]);
+    assert_eq!(text(&output.stderr), "warning: cannot write no/m.prom: No such file or directory\n");
+    assert_eq!((text(&output.stdout), output.status.code()), ("1\n", Some(0)));
+
+    for (path, env) in [("d/MANIFEST", None), ("d/000009.seg", Some(("LOGKV_METRICS_FILE", "d/000009.seg")))]
+    {
+        let flag = ["--metrics-file", path];
+        let args = if env.is_some() { &[][..] } else { &flag[..] };
+        let env: Vec<_> = env.into_iter().collect();
+        let output = run(dir.path(), &[args, &["d", "get", "a"]].concat(), &env);
+        let said = text(&output.stderr);
+        assert!(said.contains("--metrics-file names a file of the store itself"), "{said}");
+        assert_eq!(output.status.code(), Some(2));
+    }
+    fs::write(dir.path().join("d/logkv.toml"), "metrics-file = \"m.prom\"\n").expect("a file");
+    let output = run(dir.path(), &["d", "get", "a"], &[]);
+    assert!(text(&output.stderr).contains("cannot set metrics-file about its own directory"));
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn the_engine_tells_of_its_work_as_loudly_as_it_is_asked_to() {
+    let dir = scratch();
+    let said = |args: &[&str], env: &[(&str, &str)]| {
+        let output = run(dir.path(), &[args, &["d", "-c", "put a 1", "-c", "rotate"]].concat(), env);
+        assert_eq!(output.status.code(), Some(0));
+        text(&output.stderr).to_owned()
+    };
+    assert_eq!(said(&[], &[]), "");
+    assert_eq!(said(&["--log", "warn"], &[]), "");
+    let info = said(&[], &[("LOGKV_LOG", "info")]);
+    assert!(
+        info.contains(" INFO open{path=d read_only=false}: logkv::engine::recovery: opened segments="),
+        "{info}"
+    );
+    assert!(!info.contains("a segment was sealed"), "{info}");
+    let part = said(&["--log", "logkv::engine::log=debug"], &[("LOGKV_LOG", "trace")]);
+    assert!(part.contains("DEBUG logkv::engine::log") && part.contains("a segment was sealed"), "{part}");
+    assert!(!part.contains("opened"), "{part}");
+    for bad in ["loud", "info,debgu", "logkv=loud"] {
+        let output = run(dir.path(), &["d", "get", "a"], &[("LOGKV_LOG", bad)]);
+        let said = text(&output.stderr);
+        assert!(
+            said.starts_with(&format!("error: LOGKV_LOG cannot be {bad}; it takes off, error, ")),
+            "{said}"
+        );
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
+#[test]
+fn an_event_stands_above_the_line_that_is_typed() {
+    let dir = scratch();
+    let mut person = Person::at(dir.path(), &["--log", "trace", "--sync", "500ms", "d"], &[]);
+    person.sees("opened").sees_at_end("logkv d>");
+    person.enters("put a 1").sees("a segment was started").sees_at_end("logkv d>");
+    // The sync in the background comes while this is typed.
+    person.types("get").sees("synced records=1").sees("logkv d> get KEY");
+    let screen = person.screen();
+    assert!(screen.find("synced") < screen.find("logkv d> get"), "{screen}");
+    person.types(" a\r").sees("\n1\n").enters("quit");
+    assert_eq!(person.sees_it_end(), Some(0));
+}
