@@ -108,6 +108,11 @@ pub mod verify {
     pub use crate::engine::verify::{Fault, Finding, Severity, VerifyEvent, VerifyReport, store};
 }
 
+/// A copy of a store, made while it is written to, and a store made of it again. [`Store::backup`] makes one.
+pub mod backup {
+    pub use crate::engine::backup::{BackupProgress, BackupReport, RestoreReport, restore, restore_archive};
+}
+
 /// A new store of every record of a damaged one that is intact.
 pub mod repair {
     pub use crate::engine::repair::{

@@ -8,13 +8,13 @@
 //! | 0 | `location`, `clock`, `batch`, `sync`, `visible`, `plant` | numbers, time, operations; where threads meet; text for terminals; mistakes made for tests |
 //! | 1 | `crate::error`, `wake` | what can go wrong, in sentences; how a thread is woken |
 //! | 2 | `format`, `fs`, `gate` | bytes and values; the operating system; who may write while a transaction lasts |
-//! | 3 | `options`, `value`, `keydir`, `filter` | choices; bytes and what keeps them alive; the index; what cannot be there |
+//! | 3 | `options`, `value`, `keydir`, `filter`, `aside` | choices; bytes and what keeps them alive; the index; what cannot be there; a directory that takes its place when it is whole |
 //! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
 //! | 6 | `log`, `survey` | the write end: append, make durable, publish, seal, replace; the log as far as its files tell |
 //! | 7 | `checkpoint`, `syncer`, `compaction` | the file KEYDIR; the background sync; what is dead makes room |
 //! | 8 | `recovery`, `inspect`, `verify`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; everything checked; keys in order; what is done unasked |
-//! | 9 | `snapshot`, `repair` | the store as it was at one moment; a new store of what is intact in a damaged one |
+//! | 9 | `snapshot`, `repair`, `backup` | the store as it was at one moment; a new store of what is intact in a damaged one; a copy that a store can be made of again |
 //! | 10 | `store` | the front door |
 //!
 //! # The life of a write
@@ -50,7 +50,9 @@
 //! `wake`'s lock and `Compactor::runs_in` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
 //! scans rank 5. A compaction passes no gate: it changes where records are, not what they are.
 
+pub(crate) mod aside;
 pub(crate) mod background;
+pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod catalog;
 pub(crate) mod checkpoint;

@@ -17,6 +17,8 @@
 //! `sealed LEN` — final; `closed LEN` — the log's end, closed cleanly at that length, to be appended to; `active
 //! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
 //! every byte before its line, in hexadecimal. Lines of unknown names are skipped, so that a later minor version can add some.
+//! A line `backup` says that the directory is one that the store's next backup may be put into; the first write to it as to
+//! a store takes the line out.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -47,6 +49,8 @@ pub(crate) struct Manifest {
     pub(crate) generation: u64,
     pub(crate) next_segment: SegmentId,
     pub(crate) next_seq: Seqno,
+    /// Whether this is a backup, and not a store that is written to.
+    pub(crate) is_backup: bool,
     /// In log order.
     pub(crate) segments: Vec<SegmentLine>,
 }
@@ -120,6 +124,9 @@ impl Manifest {
                 self.hash_seed, self.generation, self.next_segment, self.next_seq
             ),
         );
+        if self.is_backup {
+            text.push_str("backup\n");
+        }
         for line in &self.segments {
             let SegmentLine { id, base_seq, layout, extent } = line;
             let RecordContext { salt, header_len } = layout.records;
@@ -231,6 +238,7 @@ struct Fields {
     generation: Option<u64>,
     next_segment: Option<u64>,
     next_seq: Option<u64>,
+    is_backup: bool,
     segments: Vec<SegmentLine>,
 }
 
@@ -249,6 +257,7 @@ impl Fields {
             ["generation", number] => self.generation = Some(line.number(number)?),
             ["next_segment", number] => self.next_segment = Some(line.number(number)?),
             ["next_seq", number] => self.next_seq = Some(line.number(number)?),
+            ["backup"] => self.is_backup = true,
             ["segment", id, "base_seq", base, "salt", salt, "headers", headers, state, len] => {
                 let segment = segment_line(line, id, base, salt, headers, (state, len))?;
                 if let Some(last) = self.segments.last()
@@ -288,6 +297,7 @@ impl Fields {
                 generation: Some(generation),
                 next_segment: Some(next_segment),
                 next_seq: Some(next_seq),
+                is_backup,
                 segments,
             } => Ok(Manifest {
                 store,
@@ -295,6 +305,7 @@ impl Fields {
                 generation,
                 next_segment: SegmentId(next_segment),
                 next_seq: Seqno(next_seq),
+                is_backup,
                 segments,
             }),
             _ => damaged("one of the lines store, hash, generation, next_segment, next_seq is missing"),
@@ -352,6 +363,7 @@ mod tests {
             generation: 12,
             next_segment: SegmentId(5),
             next_seq: Seqno(2051),
+            is_backup: false,
             segments: vec![line(1, 1, Extent::Sealed(4096)), line(4, 812, Extent::Active(1 << 20))],
         }
     }
@@ -362,7 +374,10 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        assert_eq!(Manifest::decode(manifest().encode().as_bytes()), Ok(manifest()));
+        for is_backup in [false, true] {
+            let manifest = Manifest { is_backup, ..manifest() };
+            assert_eq!(Manifest::decode(manifest.encode().as_bytes()), Ok(manifest));
+        }
     }
 
     #[test]

@@ -61,6 +61,29 @@ impl FileSystem for OsFileSystem {
         sync_parent(other)
     }
 
+    fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
+        // A directory that has the name is replaced when it is empty, and nothing else is.
+        rustix::fs::renameat(CWD, from, CWD, to)?;
+        sync_parent(from)?;
+        sync_parent(to)
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = std::path::absolute(path)?;
+        for there in path.ancestors() {
+            match there.canonicalize() {
+                Ok(real) => {
+                    let missing = path.strip_prefix(there).expect("an ancestor is a prefix");
+                    // An empty end would add a slash, and make a file a directory.
+                    return Ok(real.components().chain(missing.components()).collect());
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(path)
+    }
+
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_dir(path)
     }
@@ -173,6 +196,11 @@ impl Directory for OsDirectory {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         Ok(Arc::new(OsFile(opened)))
+    }
+
+    fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
+        // Without a flag a symbolic link is linked, and not what it leads to; opening it is refused then.
+        Ok(rustix::fs::linkat(CWD, from, &self.handle, to.to_string(), AtFlags::empty())?)
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {

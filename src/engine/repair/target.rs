@@ -167,6 +167,7 @@ impl Repair<'_> {
             generation: generation + 1,
             next_segment: target.next_segment,
             next_seq,
+            is_backup: false,
             segments: target.lines.clone(),
         };
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
