@@ -1,6 +1,7 @@
 //! The one integration test program of logkv; a room a topic.
 
 mod any_bytes;
+mod backup;
 mod cases;
 mod churn;
 mod common;

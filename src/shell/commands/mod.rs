@@ -14,7 +14,7 @@ mod words;
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 31] = [
+pub static TABLE: [Command; 33] = [
     get::GET,
     put::PUT,
     put::DEL,
@@ -32,6 +32,8 @@ pub static TABLE: [Command; 31] = [
     maintain::COMPACT,
     maintain::SYNC,
     maintain::ROTATE,
+    maintain::BACKUP,
+    maintain::RESTORE,
     maintain::REPAIR,
     maintain::CONFIG,
     help::HELP,

@@ -38,7 +38,7 @@ mod directory;
 mod expiry;
 mod midway;
 mod order;
-mod recorder;
+pub(crate) mod recorder;
 mod rot;
 mod steps;
 
