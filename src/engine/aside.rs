@@ -1,16 +1,17 @@
 //! Layer 3: a directory that is made beside the place it is to take, under a name of its own, and takes it when it is whole.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fs::{Directory, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
+use super::fs::{Access, Directory, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
 use crate::error::{Error, Result};
 
 /// What is added to the name of the place.
 const SUFFIX: &str = ".unfinished";
 
 /// A directory on its way. What is dropped before [`Aside::put_in_place`] leaves nothing behind; what is killed leaves the
-/// directory, which the next one to the same place clears and takes.
+/// directory, with a file in it that says what it is, and the next one to the same place clears and takes it.
 #[derive(Debug)]
 pub(crate) struct Aside {
     file_system: Arc<dyn FileSystem>,
@@ -53,8 +54,19 @@ impl Aside {
         };
         let file_system = Arc::clone(file_system);
         let aside = Self { file_system, path, place, directory, lock, is_in_place: false };
-        aside.clear(&[StoreFile::Lock])?;
+        aside.clear(&[StoreFile::Lock, StoreFile::Unfinished])?;
+        aside.mark()?;
         Ok(aside)
+    }
+
+    /// Makes the file that says what this is.
+    fn mark(&self) -> Result<()> {
+        match self.directory.open(StoreFile::Unfinished, Access::Create) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(Error::io("create", self.directory.path(StoreFile::Unfinished))(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where files are put.
@@ -72,6 +84,8 @@ impl Aside {
     /// # Errors
     /// What the operating system says; nothing is left behind, unless it is in place already.
     pub(crate) fn put_in_place(mut self) -> Result<()> {
+        let mark = StoreFile::Unfinished;
+        self.directory.remove(mark).map_err(Error::io("remove", self.directory.path(mark)))?;
         self.directory.sync().map_err(Error::io("fsync", &self.path))?;
         let renamed = self.file_system.rename_directory(&self.path, &self.place);
         // What failed after the rename must not be taken for what has still the other name.
@@ -96,8 +110,9 @@ impl Drop for Aside {
         if self.is_in_place {
             return;
         }
-        // LOCK goes last: until then nobody else begins here.
-        let cleared = self.clear(&[StoreFile::Lock]).and_then(|()| self.clear(&[]));
+        // What says what this is goes after all that needs it, and LOCK last: until then nobody else begins here.
+        let kept = [StoreFile::Lock, StoreFile::Unfinished];
+        let cleared = (0..=2).rev().try_for_each(|count| self.clear(&kept[..count]));
         let removed = cleared.and_then(|()| {
             self.file_system.remove_directory(&self.path).map_err(Error::io("remove", &self.path))
         });
@@ -125,12 +140,15 @@ pub(crate) fn is_free(place: &Path, file_system: &dyn FileSystem) -> Result<bool
 /// Refuses to clear what may be somebody's: anything but what is left where one of these was killed.
 fn check_leftover(path: &Path, directory: &dyn Directory) -> Result<()> {
     let names = directory.names().map_err(Error::io("read", path))?;
-    let is_ours = |name: &std::ffi::OsString| {
-        StoreFile::parse(name).is_some_and(|file| !matches!(file, StoreFile::Manifest | StoreFile::Keydir))
-    };
-    match names.iter().all(is_ours) {
+    let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
+    // A directory that is killed before it could be marked, or when all else was removed from it, holds LOCK alone.
+    let is_marked = files.contains(&Some(StoreFile::Unfinished));
+    let is_ours = |file: &Option<StoreFile>| file.is_some_and(|file| is_marked || file == StoreFile::Lock);
+    match files.iter().all(is_ours) {
         true => Ok(()),
-        false => Err(occupied(path, "it is not what an interrupted backup or restore leaves; remove it first")),
+        false => {
+            Err(occupied(path, "it is not what an interrupted backup or restore leaves; remove it first"))
+        }
     }
 }
 

@@ -75,14 +75,19 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         To::Directory(path) => store.backup(path, observe).map_err(refused),
         To::Archive(path) | To::PackedArchive(path) => {
             let level = matches!(to, To::PackedArchive(_)).then_some(level);
-            into_file(session, word, path, &mut |file| pack(file, level, &mut |out| store.backup_archive(out, observe)))
+            into_file(session, word, path, &mut |file| {
+                pack(file, level, &mut |out| store.backup_archive(out, observe))
+            })
         }
         To::Output => pack(&mut session.out, Some(level), &mut |out| store.backup_archive(out, observe)),
     };
     progress.clear();
     let report = made?;
     if report.is_cancelled {
-        return Err(Failure { message: "interrupted; no backup was made".to_owned(), ..Failure::interrupted() });
+        return Err(Failure {
+            message: "interrupted; no backup was made".to_owned(),
+            ..Failure::interrupted()
+        });
     }
     match to {
         // What else went there would be taken for a part of it.
@@ -103,7 +108,9 @@ fn level(invocation: &Invocation, to: &To<'_>) -> Result<i32, Failure> {
     match to {
         To::PackedArchive(_) | To::Output if LEVELS.contains(&level) => Ok(level as i32),
         To::PackedArchive(_) | To::Output => wrong("--level takes a number from 1 to 22"),
-        To::Directory(_) | To::Archive(_) => wrong("--level is for archives that are compressed: FILE.tar.zst and -"),
+        To::Directory(_) | To::Archive(_) => {
+            wrong("--level is for archives that are compressed: FILE.tar.zst and -")
+        }
     }
 }
 
@@ -225,11 +232,18 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
         Ok(report) if !report.is_cancelled => report,
         Err(error) if !interrupt.is_set() => {
             return Err(match error {
-                Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => Failure::open(&error),
+                Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => {
+                    Failure::open(&error)
+                }
                 error => error.into(),
             });
         }
-        _ => return Err(Failure { message: "interrupted; nothing was made".to_owned(), ..Failure::interrupted() }),
+        _ => {
+            return Err(Failure {
+                message: "interrupted; nothing was made".to_owned(),
+                ..Failure::interrupted()
+            });
+        }
     };
     write_restored(&mut session.out, &report, &shown(&to))?;
     Ok(Outcome::Done)
@@ -266,7 +280,9 @@ impl Read for Waiting {
 /// What is in an archive, compressed or not.
 fn unpack(source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
     let mut source = BufReader::with_capacity(256 << 10, source);
-    let unread = |error: io::Error| Failure::from(Error::BackupDamaged { reason: format!("it cannot be read ({error})") });
+    let unread = |error: io::Error| {
+        Failure::from(Error::BackupDamaged { reason: format!("it cannot be read ({error})") })
+    };
     // A pipe may give fewer bytes at first; an archive of tar never begins with one of these.
     let is_packed = source.fill_buf().map_err(unread)?.first() == ZSTD_MAGIC.first();
     match is_packed {
@@ -329,17 +345,21 @@ fn sentence(report: &BackupReport, place: &str) -> String {
 }
 
 fn write_restored(out: &mut Output, report: &RestoreReport, place: &str) -> io::Result<()> {
-    let figures = [("segments", report.segment_count), ("records", report.record_count), ("bytes", report.len)];
+    let figures =
+        [("segments", report.segment_count), ("records", report.record_count), ("bytes", report.len)];
     match out.mode {
         Mode::Table => {
             let (records, segments) =
                 (units::count(report.record_count, "record"), units::count(report.segment_count, "segment"));
             let (len, Look { width, .. }) = (units::bytes(report.len), out.look);
             let options = if report.has_options { ", and logkv.toml" } else { "" };
-            let text = format!("{place} holds {records} in {segments} ({len}), each as it was written{options}");
+            let text =
+                format!("{place} holds {records} in {segments} ({len}), each as it was written{options}");
             writeln!(out, "{}", wrap(&text, width))
         }
-        Mode::Plain | Mode::Raw => figures.iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}")),
+        Mode::Plain | Mode::Raw => {
+            figures.iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}"))
+        }
         Mode::Json => {
             let mut object = Object::new(out);
             object.field("type", "restore")?.field("store", place)?;

@@ -36,6 +36,7 @@ mod repair;
 mod salvage;
 mod scripted;
 mod shell;
+mod shell_backup;
 mod shell_compact;
 mod shell_dump;
 mod shell_refusals;

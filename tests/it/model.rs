@@ -1,6 +1,7 @@
 //! A store is a map, whatever happens to its files: random steps, with reopening and crashing among them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use logkv::{Batch, Compact, Options, ReadWith, SegmentState, Snapshot, Store, Sy
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use crate::backup;
 use crate::common::{killed, scratch};
 
 /// Few keys, so that they are written again and again; some long, some binary.
@@ -50,6 +52,8 @@ enum Step {
     /// Takes a snapshot, and drops the oldest when there are three.
     Snapshot,
     Sync,
+    /// Makes the next backup in the directory of the ones before, or else an archive, and restores it.
+    BackUp(bool),
     Reopen,
     Crash,
 }
@@ -69,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::CompactAll),
         1 => Just(Step::Snapshot),
         1 => Just(Step::Sync),
+        1 => any::<bool>().prop_map(Step::BackUp),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
     ]
@@ -103,6 +108,8 @@ struct Pair {
     map: Map,
     /// What the store was at some moments, and what it should have been.
     snapshots: VecDeque<(Snapshot, Map)>,
+    /// Where backups go.
+    backups: TempDir,
     /// The newest number handed out.
     last_seq: u64,
 }
@@ -111,7 +118,8 @@ impl Pair {
     fn new(options: Options) -> Self {
         let dir = scratch();
         let store = Store::open_with(dir.path(), options.clone()).expect("opens");
-        Self { dir, options, store: Some(store), map: Map::new(), snapshots: VecDeque::new(), last_seq: 0 }
+        let (map, snapshots, backups) = (Map::new(), VecDeque::new(), scratch());
+        Self { dir, options, store: Some(store), map, snapshots, backups, last_seq: 0 }
     }
 
     fn store(&self) -> &Store {
@@ -176,6 +184,7 @@ impl Pair {
                 self.snapshots.push_back((snapshot, self.map.clone()));
             }
             Step::Sync => self.store().sync().expect("syncs"),
+            Step::BackUp(is_directory) => self.back_up(*is_directory),
             Step::Reopen => {
                 self.store.take().expect("open").close().expect("closes");
                 self.open();
@@ -195,6 +204,21 @@ impl Pair {
         let sealed = segments.iter().filter(|segment| segment.state == SegmentState::Sealed);
         let run: Vec<_> = sealed.map(|segment| segment.id).skip(first).take(count).collect();
         self.store().compact(&Compact::Segments(run)).expect("compacts");
+    }
+
+    fn back_up(&self, is_directory: bool) {
+        let copy = self.backups.path().join("copy");
+        let map = if is_directory {
+            backup::back_up(self.store(), &copy);
+            backup::restored(&copy)
+        } else {
+            let new = self.backups.path().join("new");
+            backup::restore_archive(&backup::archived(self.store()), &new).expect("restores");
+            let map = backup::contents_of_new(&new);
+            fs::remove_dir_all(new).expect("it is ours");
+            map
+        };
+        assert_eq!(map, self.map, "what is restored is what was there");
     }
 
     fn open(&mut self) {

@@ -75,6 +75,9 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ScanEndLost", &["store::a_range_has"]),
     ("ScanShowsExpired", &["expiry::case_17"]),
     ("ClockGoesBack", &["expiry::a_key_that_was_seen"]),
+    ("BackupNotSynced", &["backup::steps::a_kill"]),
+    ("ActiveSegmentLinked", &["backup::sealed_segments"]),
+    ("RestoreUnverified", &["backup::archive::an_archive_with_a_changed"]),
 ];
 
 /// What came of a run.

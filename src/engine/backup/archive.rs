@@ -31,7 +31,10 @@ pub(crate) fn into_archive(
 ) -> Result<BackupReport> {
     let mut course = Course::new(observe, 2 * source.len());
     let mut writer = Writer { out, modified_s: clock.now_ms() / 1000 };
-    outcome(write(source, &mut writer, &mut course), BackupReport { is_cancelled: true, ..BackupReport::default() })
+    outcome(
+        write(source, &mut writer, &mut course),
+        BackupReport { is_cancelled: true, ..BackupReport::default() },
+    )
 }
 
 fn write(source: &Source, writer: &mut Writer<'_>, course: &mut Course<'_>) -> Result<BackupReport, Stop> {

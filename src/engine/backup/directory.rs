@@ -144,7 +144,9 @@ impl<'a> Target<'a> {
             error
         })?;
         self.made.clear();
-        self.sweep(&manifest);
+        if self.old.is_some() {
+            self.sweep(&manifest);
+        }
         Ok(self.report.clone())
     }
 
@@ -161,8 +163,7 @@ impl<'a> Target<'a> {
                 self.remove(StoreFile::Unfinished)?;
                 self.copy(part, StoreFile::Unfinished, course)?;
                 let renamed = self.directory.rename(StoreFile::Unfinished, part.name());
-                renamed.map_err(Error::io("rename", self.directory.path(StoreFile::Unfinished)))?;
-                Ok(self.take_hint(part))
+                Ok(renamed.map_err(Error::io("rename", self.directory.path(StoreFile::Unfinished)))?)
             }
             Had::Nothing => {
                 part.check(&self.source.home, course)?;
@@ -175,7 +176,8 @@ impl<'a> Target<'a> {
                 } else {
                     self.copy(part, part.name(), course)?;
                 }
-                Ok(self.take_hint(part))
+                self.take_hint(part);
+                Ok(())
             }
         }
     }
@@ -256,7 +258,7 @@ impl<'a> Target<'a> {
         let written = self
             .directory
             .open(name, Access::Create)
-            .and_then(|file| write_all_at(&*file, &bytes, 0));
+            .and_then(|file| write_all_at(&*file, &bytes, 0).and_then(|()| file.sync()));
         match written {
             Ok(()) => self.made.push(name),
             Err(error) => {
@@ -267,19 +269,24 @@ impl<'a> Target<'a> {
     }
 
     /// Takes the user's options along.
-    fn take_options(&mut self) -> Result<()> {
+    fn take_options(&self) -> Result<()> {
         let Some(options) = &self.source.options else { return self.remove(StoreFile::Config) };
-        let there = self.directory.open(StoreFile::Config, Access::Read).and_then(|file| catalog::text(&*file));
+        let there =
+            self.directory.open(StoreFile::Config, Access::Read).and_then(|file| catalog::text(&*file));
         if there.is_ok_and(|there| there == *options) {
             return Ok(());
         }
-        let path = || self.directory.path(StoreFile::Unfinished);
-        self.remove(StoreFile::Unfinished)?;
-        let file = self.directory.open(StoreFile::Unfinished, Access::Create);
-        let file = file.map_err(Error::io("create", path()))?;
+        // In a new directory there is nothing that they could take the place of.
+        let name = if self.old.is_some() { StoreFile::Unfinished } else { StoreFile::Config };
+        let path = || self.directory.path(name);
+        self.remove(name)?;
+        let file = self.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
         write_all_at(&*file, options, 0).map_err(Error::io("write", path()))?;
         file.sync().map_err(Error::io("fsync", path()))?;
-        self.directory.rename(StoreFile::Unfinished, StoreFile::Config).map_err(Error::io("rename", path()))
+        match name {
+            StoreFile::Config => Ok(()),
+            _ => self.directory.rename(name, StoreFile::Config).map_err(Error::io("rename", path())),
+        }
     }
 
     /// Removes what a killed backup may have left under the name `file`.

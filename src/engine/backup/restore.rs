@@ -153,7 +153,10 @@ impl New<'_> {
         let mut manifest = Manifest { is_backup: false, ..backup };
         for line in &mut manifest.segments {
             let (Extent::Sealed(len) | Extent::Closed(len)) = line.extent else {
-                return Err(damaged("it was written to, and not closed: `backup` makes one of a store that is open").into());
+                return Err(damaged(
+                    "it was written to, and not closed: `backup` makes one of a store that is open",
+                )
+                .into());
             };
             // Nothing is appended to what others may have a copy of.
             line.extent = Extent::Sealed(len);

@@ -20,7 +20,7 @@ pub enum StoreFile {
     Keydir,
     /// `KEYDIR.new`: the next KEYDIR, before it is renamed.
     KeydirNew,
-    /// `UNFINISHED`: a file of a backup, before it is renamed.
+    /// `UNFINISHED`: a file of a backup, before it is renamed; or what says that the directory is not done yet.
     Unfinished,
     /// `000001.seg`: a segment.
     Segment(SegmentId),

@@ -39,6 +39,9 @@ impl Log {
             unpublished.unwrap_or(len).min(len)
         };
         let segments = self.state.segments();
-        Cut { last_seq, segments: segments.iter().map(|segment| (Arc::clone(segment), len(segment))).collect() }
+        Cut {
+            last_seq,
+            segments: segments.iter().map(|segment| (Arc::clone(segment), len(segment))).collect(),
+        }
     }
 }

@@ -50,7 +50,10 @@ fn an_archive_with_a_changed_byte_is_refused_or_restores_to_the_same() {
         changed[at] ^= 0x10;
         match attempt(&changed) {
             Ok(made) => assert_eq!(made, map, "byte {at}"),
-            Err(error) => assert!(error.is_corruption() || matches!(error, Error::Unsupported { .. }), "byte {at}: {error}"),
+            Err(error) => assert!(
+                error.is_corruption() || matches!(error, Error::Unsupported { .. }),
+                "byte {at}: {error}"
+            ),
         }
     }
     let packed = packed(&archive);
@@ -173,7 +176,10 @@ fn an_archive_that_holds_what_no_backup_does_is_refused_in_a_sentence() {
     bad.push((followed, "something follows its end"));
     for (archive, told) in bad {
         let error = attempt(&archive).expect_err(told);
-        assert!(matches!(error, Error::BackupDamaged { .. }) && error.to_string().contains(told), "{told}: {error}");
+        assert!(
+            matches!(error, Error::BackupDamaged { .. }) && error.to_string().contains(told),
+            "{told}: {error}"
+        );
     }
 }
 

@@ -24,7 +24,13 @@ fn the_next_backup_takes_what_is_new_keeps_what_it_has_and_drops_what_was_compac
     let report = back_up(&store, &copy);
     // The third has grown since it was copied, and the fourth is new.
     let counts = |report: &logkv::backup::BackupReport| {
-        [report.segment_count, report.kept_count, report.linked_count, report.copied_count, report.removed_count]
+        [
+            report.segment_count,
+            report.kept_count,
+            report.linked_count,
+            report.copied_count,
+            report.removed_count,
+        ]
     };
     assert_eq!(counts(&report), [4, 2, 0, 2, 0]);
     assert_eq!([1, 2].map(|id| inode(&segment_path(&copy, id))), kept);
@@ -65,7 +71,10 @@ fn another_history_of_the_same_store_does_not_go_on_in_its_backup() {
     twin.put("k", "your").expect("a put");
     let before = files(&copy);
     let error = twin.backup(&copy, &mut on).expect_err("their third segments differ");
-    assert!(matches!(error, Error::Occupied { .. }) && error.to_string().contains("another history"), "{error}");
+    assert!(
+        matches!(error, Error::Occupied { .. }) && error.to_string().contains("another history"),
+        "{error}"
+    );
     assert!(files(&copy) == before);
     assert_eq!(restored(&copy), contents(&store));
 }

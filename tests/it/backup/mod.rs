@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use logkv::backup::{self, BackupReport, RestoreReport};
 use logkv::{Batch, Compact, Error, Store};
@@ -60,7 +61,7 @@ pub(crate) fn contents_of_new(dir: &Path) -> Map {
     map
 }
 
-/// A directory for backups and what is restored, and a path in it where nothing is.
+/// A directory for backups and what is restored, and a path in it that nothing has.
 pub(crate) fn place() -> (TempDir, PathBuf) {
     let dir = scratch();
     let path = dir.path().join("copy");
@@ -142,6 +143,8 @@ fn writes_that_were_acknowledged_before_are_in_it_and_batches_are_whole_while_th
     let (is_over, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
     let (place, copy) = place();
     std::thread::scope(|scope| {
+        // Also when an assertion fails: the scope waits for its threads.
+        let _end = EndsAll(&is_over);
         scope.spawn(|| {
             let mut n = 0_u64;
             while !is_over.load(Ordering::Relaxed) {
@@ -151,6 +154,8 @@ fn writes_that_were_acknowledged_before_are_in_it_and_batches_are_whole_while_th
                 batch.put("left", &value).put(format!("key {}", n % 50), &value).put("right", &value);
                 store.write(&batch).expect("a batch");
                 acknowledged.store(n, Ordering::SeqCst);
+                // As fast as it goes, the store would grow faster than it is copied.
+                std::thread::sleep(Duration::from_micros(200));
             }
         });
         scope.spawn(|| {
@@ -158,7 +163,7 @@ fn writes_that_were_acknowledged_before_are_in_it_and_batches_are_whole_while_th
                 store.compact(&Compact::All).expect("compacts");
             }
         });
-        for round in 0..12 {
+        for round in 0..9 {
             let before = acknowledged.load(Ordering::SeqCst);
             let map = if round % 3 == 2 {
                 let to = place.path().join(format!("new {round}"));
@@ -169,15 +174,24 @@ fn writes_that_were_acknowledged_before_are_in_it_and_batches_are_whole_while_th
                 restored(&copy)
             };
             let number = |key: &str| -> u64 {
-                map.get(key.as_bytes()).map_or(0, |value| String::from_utf8_lossy(value).parse().expect("a number"))
+                map.get(key.as_bytes())
+                    .map_or(0, |value| String::from_utf8_lossy(value).parse().expect("a number"))
             };
             assert_eq!(number("left"), number("right"), "half a batch");
             assert!(number("left") >= before, "an acknowledged write is missing");
             let newest = (0..50).map(|n| number(&format!("key {n}"))).max().expect("some");
             assert_eq!(newest, number("left"));
         }
-        is_over.store(true, Ordering::Relaxed);
     });
+}
+
+/// Has the threads that look at the flag end, when it is dropped.
+struct EndsAll<'a>(&'a AtomicBool);
+
+impl Drop for EndsAll<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
