@@ -64,7 +64,7 @@ pub use engine::batch::{Batch, Expiry, Op};
 pub use engine::clock::{Clock, ManualClock, SystemClock};
 pub use engine::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
-    CompactionStage, Decided, Decision, Dropped, Kept, RunReport, Tallies, Tally,
+    CompactionStage, Decided, Decision, Dropped, Kept, LeftAlone, RunReport, Tallies, Tally,
 };
 pub use engine::judge::TornTail;
 pub use engine::location::{Location, SegmentId, Seqno};

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpointer, Occasion};
-use super::compaction::{CompactionEvent, Compactor};
+use super::compaction::{CompactionEvent, Compactor, LeftAlone};
 use super::segment::hint::Hint;
 use super::segment::{Segment, file};
 use super::state::State;
@@ -149,18 +149,15 @@ impl Work {
                 ControlFlow::Continue(())
             }
         };
-        loop {
-            match self.compactor.compact_due(&mut observe) {
-                Ok(report) => return tracing::debug!(runs = report.runs.len(), "compacted"),
-                Err(Error::Closed | Error::Poisoned { .. }) => return,
-                // That segment is not compacted any more; the others are.
-                Err(error @ Error::Damaged { .. }) => {
-                    tracing::warn!(error = error.sentence(), "a damaged segment stays as it is");
+        match self.compactor.compact_due(&mut observe) {
+            Ok(report) => {
+                for LeftAlone { segment, .. } in report.left {
+                    tracing::warn!(segment = segment.0, "a damaged segment stays as it is");
                 }
-                Err(error) => {
-                    return tracing::warn!(error = error.sentence(), "a background compaction failed");
-                }
+                tracing::debug!(runs = report.runs.len(), "compacted");
             }
+            Err(Error::Closed | Error::Poisoned { .. }) => {}
+            Err(error) => tracing::warn!(error = error.sentence(), "a background compaction failed"),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::format::manifest::{Manifest, ManifestError};
-use super::fs::{Access, Directory, File, StoreFile, read_exact_at, write_all_at};
+use super::fs::{Access, Directory, File, StoreFile, read_vec_at, write_all_at};
 use super::plant::{Plant, unless};
 use crate::error::{Error, Failure, Result};
 
@@ -40,9 +40,7 @@ pub(crate) fn text(file: &dyn File) -> io::Result<Vec<u8>> {
     if len > LEN_MAX {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    let mut bytes = vec![0; len as usize];
-    read_exact_at(file, &mut bytes, 0)?;
-    Ok(bytes)
+    read_vec_at(file, 0, len)
 }
 
 /// Puts `manifest` in the place of what was there, durable when this returns: a crash leaves the one or the other.

@@ -3,8 +3,8 @@
 use super::format::record::LAG_UNKNOWN;
 use super::location::{Location, SegmentId, Seqno};
 use super::plant::{Plant, planted};
-use super::segment::{Bodies, Scanned, Scanner, Segment, Step};
-use crate::error::{Damage, Result};
+use super::segment::{Bodies, Scanned, Scanner, Segment, Step, paced};
+use crate::error::{Damage, Error, Result};
 
 /// The unfinished end of a log: what a crash leaves of writes that nobody was told were done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,15 @@ impl Verdict {
     /// Reads the whole segment. What follows the first bad place is a crash's leavings, unless a later record says
     /// that the log had been durable beyond that place when it was written.
     pub(crate) fn of(segment: &Segment) -> Result<Self> {
+        Self::asking(segment, |_| Ok(()))
+    }
+
+    /// As [`Verdict::of`]; asks `go_on` now and then, which is told how far it has come, and ends with its error.
+    pub(crate) fn asking<E: From<Error>>(
+        segment: &Segment,
+        go_on: impl FnMut(u64) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut go_on = paced(go_on);
         let mut scanner = Scanner::new(segment, Bodies::Checked);
         let mut end = u64::from(segment.layout.header_len).min(segment.len());
         // The first bad place, and the number of the last intact record before it.
@@ -42,6 +51,7 @@ impl Verdict {
             let bad_at = match scanner.next()? {
                 None => break,
                 Some(Step::Record(record)) if record.damage.is_none() => {
+                    go_on(record.at)?;
                     match hole {
                         Some((at, last)) if proves(&record, last) && !planted(Plant::RotCutOff) => {
                             rot.get_or_insert((at, record.header.seq));
@@ -60,7 +70,7 @@ impl Verdict {
                     if let (Damage::Field { .. }, None) = (&damage, &unknown) {
                         unknown = Some((at, damage.to_string()));
                     }
-                    scanner.resync()?;
+                    scanner.resync_asking(&mut go_on)?;
                     at
                 }
             };

@@ -61,7 +61,11 @@ pub(crate) fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>
         }
         PathKind::Directory => {}
     }
-    let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
+    let opened = match options.trust {
+        true => file_system.open_trusted_directory(path),
+        false => file_system.open_directory(path),
+    };
+    let directory = opened.map_err(Error::io("open", path))?;
     // Asked of the open directory: what has this name may have become another one meanwhile.
     match directory.distrust().map_err(Error::io("open", path))? {
         Some(reason) if !options.trust => Err(Error::Untrusted { path: path.to_owned(), reason }),
@@ -95,6 +99,8 @@ impl Survey {
             Err(_) => by_headers(&*directory, &present),
         };
         let manifest = match manifest {
+            // Who may not read it is not to go by what the segments say without it.
+            Err(error) if is_denied(&error) => return Err(error),
             // Nothing says what is there, and that is not the same as nothing being there.
             Err(error) if known.is_empty() && is_unreadable(&error) => return Err(error),
             manifest => manifest,
@@ -327,6 +333,11 @@ fn listed(manifest: &Manifest) -> Vec<Known> {
 /// Whether a file is there and could not be read.
 fn is_unreadable(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound)
+}
+
+/// Whether a file is there and is not to be read.
+fn is_denied(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
 }
 
 /// Whether segments are there, and each that says whose it is names another store than `manifest` does.

@@ -19,7 +19,7 @@ pub struct Value(Bytes);
 #[derive(Clone)]
 enum Bytes {
     Mapped { mapping: Mapping, range: Range<usize> },
-    Owned { buffer: Arc<[u8]>, range: Range<usize> },
+    Owned { buffer: Arc<Vec<u8>>, range: Range<usize> },
 }
 
 impl Value {
@@ -29,7 +29,7 @@ impl Value {
     }
 
     /// The bytes `range` of `buffer`.
-    pub(crate) fn owned(buffer: Arc<[u8]>, range: Range<usize>) -> Self {
+    pub(crate) fn owned(buffer: Arc<Vec<u8>>, range: Range<usize>) -> Self {
         Self(Bytes::Owned { buffer, range })
     }
 

@@ -15,6 +15,8 @@ pub enum Outcome {
     Absent,
     /// It worked, and showed damaged bytes: exit code 4.
     Damaged,
+    /// It worked, as far as it was let: exit code 3.
+    Refused,
     /// The shell is to be left.
     Quit,
 }

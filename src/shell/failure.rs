@@ -53,6 +53,11 @@ impl Failure {
         Self::new(Kind::Usage, message)
     }
 
+    /// Nobody would notice Ctrl-C.
+    pub fn no_watch(error: io::Error) -> Self {
+        Self::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error)))
+    }
+
     /// Ctrl-C, between two commands.
     pub fn interrupted() -> Self {
         Self::new(Kind::Interrupted, "interrupted")

@@ -9,7 +9,7 @@ use logkv::{CompactionPolicy, Options, Store, VALUE_LEN_MAX_DEFAULT};
 
 use super::command::{Invocation, Outcome};
 use super::config::Setting;
-use super::failure::{Failure, Kind, plain_words};
+use super::failure::{Failure, Kind};
 use super::input::Input;
 use super::interrupt::Interrupt;
 use super::output::{Mode, Output};
@@ -163,8 +163,7 @@ impl Session {
         let options = options.on_open_progress(Arc::new(move |at| seen.at(at.done_len, at.total_len)));
         // Opening looks at no flag; and a crash in it is an ordinary one.
         let opened = self.interrupt.ending(|| progress.clear(), || Store::open_with(&self.dir, options));
-        let opened = opened
-            .map_err(|error| Failure::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error))))?;
+        let opened = opened.map_err(Failure::no_watch)?;
         // The store keeps its options, and so the bar.
         progress.clear();
         let store = opened.map_err(|error| Failure::open(&error))?;
@@ -263,6 +262,7 @@ impl Session {
         match result {
             Ok(outcome) => {
                 self.tally.corrupt |= outcome == Outcome::Damaged;
+                self.tally.unopened |= outcome == Outcome::Refused;
                 self.tally.failed |= outcome == Outcome::Absent && self.origin == Origin::OneShot;
                 Some(outcome)
             }

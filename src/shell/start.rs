@@ -69,12 +69,14 @@ fn run(mut args: Args) -> u8 {
     }
     let started = engine(&args, session.dir()).and_then(|Configured { engine, settings, unread }| {
         session.config = settings;
+        if let Some(why) = unread.as_ref().filter(|_| !args.quiet && looks_at_files(&args)) {
+            session.note(&format!("note: {why}; going on without its options"));
+        }
         session.unread_config = unread;
         session.options = engine.options();
         session.value_len_max = engine.value_len_max();
         session.compaction = engine.compaction().clone();
-        session.interrupt = Interrupt::install()
-            .map_err(|error| Failure::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error))))?;
+        session.interrupt = Interrupt::install().map_err(Failure::no_watch)?;
         start(&mut session, &args, &engine)
     });
     if let Err(failure) = started {
@@ -208,9 +210,7 @@ fn engine(args: &Args, dir: &Path) -> Result<Configured, Failure> {
         return Ok(Configured { engine, settings, unread: None });
     }
     let (engine, settings) = config::resolve(&said)?;
-    let looks_at_files = args.command.first().is_some_and(|name| {
-        command::find(name.as_bytes()).is_some_and(|command| command.needs == Needs::Directory)
-    });
+    let looks_at_files = looks_at_files(args);
     let read = match config::read_dir_file(dir, engine.trusts()) {
         // What is wrong with the files is what the command is about.
         Err(failure) if looks_at_files => DirFile::Distrusted(failure.message),
@@ -231,6 +231,12 @@ fn engine(args: &Args, dir: &Path) -> Result<Configured, Failure> {
         DirFile::Distrusted(why) => Ok(Configured { engine, settings, unread: Some(why) }),
         DirFile::None => Ok(Configured { engine, settings, unread: None }),
     }
+}
+
+/// Whether the command is about the files, and opens no store.
+fn looks_at_files(args: &Args) -> bool {
+    let command = args.command.first().and_then(|name| command::find(name.as_bytes()));
+    command.is_some_and(|command| command.needs == Needs::Directory)
 }
 
 /// The options of the engine.

@@ -57,12 +57,17 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         return Err(Failure::interrupted_after(report.record_count));
     }
     write_report(&mut session.out, &report)?;
-    Ok(if report.is_intact() { Outcome::Done } else { Outcome::Damaged })
+    Ok(match (report.is_damaged(), report.is_intact()) {
+        (true, _) => Outcome::Damaged,
+        (false, true) => Outcome::Done,
+        (false, false) => Outcome::Refused,
+    })
 }
 
 fn severity(finding: &Finding) -> (&'static str, Hue) {
     match finding.fault.severity() {
         Severity::Note => ("note", hue::DIM),
+        Severity::Refused => ("refused", hue::VALUE),
         Severity::Derived => ("derived", hue::VALUE),
         Severity::Damage => ("damage", hue::BAD),
     }
@@ -130,6 +135,7 @@ fn write_report(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
                 ("hints", Some(report.hint_count)),
                 ("keydir_keys", report.keydir_keys),
                 ("notes", Some(report.note_count)),
+                ("refused", Some(report.refused_count)),
                 ("derived", Some(report.derived_count)),
                 ("damage", Some(report.damage_count)),
             ];
@@ -152,6 +158,7 @@ fn write_summary(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
     let look = out.look;
     writeln!(out, "{}", wrap(&format!("checked {}", parts.join(", ")), look.width))?;
     let verdict = match (report.damage_count, report.derived_count) {
+        (0, 0) if report.refused_count > 0 => "what was looked at is as it was written".to_owned(),
         (0, 0) => look.paint("everything is as it was written", hue::GOOD),
         (0, derived) => {
             let findings = count(derived, "finding");

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -35,6 +36,11 @@ pub(crate) trait Hook: Send + Sync + fmt::Debug + 'static {
 
     /// Called when the call has been done; an error is its outcome all the same.
     fn after(&self, _call: Call) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Called before bytes of `file` are read; an error is the read's outcome.
+    fn read(&self, _file: StoreFile, _range: Range<u64>) -> io::Result<()> {
         Ok(())
     }
 
@@ -73,6 +79,20 @@ pub(crate) struct FreeSyncs;
 impl Hook for FreeSyncs {
     fn syncs(&self) -> bool {
         false
+    }
+}
+
+/// A disk that does not give some bytes of a file.
+#[derive(Debug)]
+pub(crate) struct BadSectors {
+    pub(crate) file: StoreFile,
+    pub(crate) range: Range<u64>,
+}
+
+impl Hook for BadSectors {
+    fn read(&self, file: StoreFile, range: Range<u64>) -> io::Result<()> {
+        let is_hit = file == self.file && range.start < self.range.end && self.range.start < range.end;
+        if is_hit { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
     }
 }
 
@@ -156,6 +176,11 @@ impl<H: Hook> FileSystem for Hooked<H> {
         Ok(Arc::new(HookedDirectory { inner: OsFileSystem.open_directory(path)?, hook: Arc::clone(&self.0) }))
     }
 
+    fn open_trusted_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        let inner = OsFileSystem.open_trusted_directory(path)?;
+        Ok(Arc::new(HookedDirectory { inner, hook: Arc::clone(&self.0) }))
+    }
+
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         OsFileSystem.exchange(one, other)
     }
@@ -233,6 +258,7 @@ impl<H: Hook> File for HookedFile<H> {
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.hook.read(self.name, at..at + buffer.len() as u64)?;
         self.inner.read_at(buffer, at)
     }
 

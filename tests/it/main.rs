@@ -48,5 +48,6 @@ mod structure;
 mod terminal;
 mod transactions;
 mod transcript;
+mod unreadable;
 mod untrusted;
 mod verify;

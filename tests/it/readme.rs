@@ -215,3 +215,50 @@ fn every_path_that_readme_names_is_there() {
     }
     assert!(count > 0, "README says where things are");
 }
+
+/// The number that `pattern` finds first in the file `path`.
+fn number_in(path: &str, pattern: &str) -> usize {
+    let text = fs::read_to_string(root().join(path)).expect("it is there");
+    let found = Regex::new(pattern).expect("a pattern").captures(&text);
+    let number = found.unwrap_or_else(|| panic!("{pattern} in {path}"))[1].replace('_', "");
+    number.parse().expect("a number")
+}
+
+/// How often `pattern` is found in the file `path`.
+fn count_in(path: &str, pattern: &str) -> usize {
+    let text = fs::read_to_string(root().join(path)).expect("it is there");
+    Regex::new(pattern).expect("a pattern").find_iter(&text).count()
+}
+
+/// `1,000,000`.
+fn with_commas(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+#[test]
+fn the_counts_of_the_table_of_promises_are_those_of_the_tests_and_of_the_one_run() {
+    let in_run = |name: &str| number_in(".ci/run", &format!("{name}=([0-9]+)"));
+    let plants = count_in("src/engine/plant.rs", r"(?m)^    [A-Z]\w+,$");
+    let kills = in_run("LOGKV_KILLS") * count_in("tests/it/killed.rs", r#"kill_writers\(""#);
+    let cuts = in_run("LOGKV_DISK_CUTS") * count_in("tests/it/cuts.rs", r#"cut_writers\(""#);
+    let faults = number_in("tests/it/simulated/faulty.rs", r"const FAULTS: u64 = ([0-9_]+);");
+    let schedules = number_in("tests/it/models.rs", r#""LOGKV_SCHEDULES"\).map_or\(([0-9]+)"#)
+        * count_in("tests/it/models.rs", r"#\[test\]");
+    let expected = [
+        ("`killed`", format!("{} kills", with_commas(kills))),
+        ("`simulated`", format!("{} states", with_commas(in_run("LOGKV_CRASH_STATES")))),
+        ("`cuts`", format!("{} cuts", with_commas(cuts))),
+        ("`faulty`", format!("{} failing calls", with_commas(faults))),
+        ("`models`", format!("{} schedules, by itself", with_commas(schedules))),
+        ("`planted`", format!("{plants} of {plants} seen")),
+    ];
+    let readme = readme();
+    let rows = table(&readme, "promise");
+    for (room, count) in expected {
+        let row = rows.iter().find(|row| row[1].contains(room));
+        assert_eq!(row.map(|row| row[2].as_str()), Some(count.as_str()), "{room}");
+    }
+    assert!(readme.contains(&format!("makes {plants} deliberate mistakes")), "{plants} mistakes");
+}

@@ -1,10 +1,12 @@
 //! The library's front door: what a store does when nothing goes wrong.
 
-use crate::common::{open, quick, scratch, value};
+use crate::common::{open, quick, scratch, segment_path, value};
 use crate::hooked::{FreeSyncs, hooked};
 use logkv::{Batch, Error, ManualClock, Options, ReadWith, Store, Sync};
 use std::collections::BTreeSet;
+use std::fs;
 use std::ops::Bound;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -343,4 +345,26 @@ fn a_closed_store_opens_again_although_other_threads_are_starting_programs() {
         is_done.store(true, std::sync::atomic::Ordering::Relaxed);
         opens.expect("nobody holds the lock");
     });
+}
+
+#[test]
+fn a_record_with_a_damaged_header_is_read_from_a_mapping_and_from_a_file_or_from_neither() {
+    for len in [1, 4000, 4096, 5000, 100_000] {
+        let read = |read_with| {
+            let dir = scratch();
+            let store = Store::open_with(dir.path(), quick().read_with(read_with)).expect("opens");
+            store.put("key", vec![7; len]).expect("a put");
+            store.rotate().expect("seals");
+            let segment = fs::OpenOptions::new().write(true).open(segment_path(dir.path(), 1));
+            segment.expect("the segment").write_all_at(&[0xaa; 4], 64).expect("another header checksum");
+            store.get("key").map(|value| value.expect("it is there").to_vec())
+        };
+        let [mapped, from_file] = [ReadWith::Mmap, ReadWith::Pread].map(read);
+        for outcome in [mapped, from_file] {
+            match outcome {
+                Ok(value) => assert!(value == vec![7; len] && len < 4096, "{len}"),
+                Err(error) => assert!(error.is_corruption() && len >= 4096, "{len}: {error}"),
+            }
+        }
+    }
 }

@@ -22,8 +22,16 @@ pub(crate) fn verified(dir: &Path) -> (VerifyReport, Vec<Finding>) {
 }
 
 fn verified_some(dir: &Path, segments: &[SegmentId]) -> logkv::Result<(VerifyReport, Vec<Finding>)> {
+    verified_by(dir, &quick(), segments)
+}
+
+pub(crate) fn verified_by(
+    dir: &Path,
+    options: &Options,
+    segments: &[SegmentId],
+) -> logkv::Result<(VerifyReport, Vec<Finding>)> {
     let mut findings = Vec::new();
-    let report = verify::store(dir, &quick(), segments, &mut |event| {
+    let report = verify::store(dir, options, segments, &mut |event| {
         if let VerifyEvent::Found(finding) = event {
             findings.push(finding.clone());
         }
@@ -33,7 +41,7 @@ fn verified_some(dir: &Path, segments: &[SegmentId]) -> logkv::Result<(VerifyRep
 }
 
 /// A small store with hints and KEYDIR.
-fn indexed_store() -> TempDir {
+pub(crate) fn indexed_store() -> TempDir {
     let dir = small_store();
     let store = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
     store.close().expect("closes");
@@ -245,6 +253,15 @@ fn segments_can_be_verified_by_name_and_a_verification_broken_off() {
     assert!(report.expect("it can be looked at").is_cancelled);
 }
 
+/// Says at its end that it is over.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
     let dir = scratch();
@@ -259,13 +276,14 @@ fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
                 store.put((n % 50).to_be_bytes(), [7; 60]).expect("a put");
             }
         });
+        // Also when an assertion fails: the scope waits for the writer.
+        let _ending = Ending(&is_over);
         for _ in 0..100 {
             let (report, findings) = verified(dir.path());
             let wrong: Vec<_> =
                 findings.iter().filter(|found| found.fault.severity() > Severity::Note).collect();
             assert!(wrong.is_empty() && report.is_intact(), "{wrong:?}");
         }
-        is_over.store(true, Ordering::Relaxed);
     });
     store.close().expect("closes");
     open(dir.path()).close().expect("closes");

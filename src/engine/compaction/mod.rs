@@ -19,10 +19,11 @@ use self::decide::Judge;
 pub use self::plan::{Compact, CompactionPlan, CompactionReason, CompactionRun};
 use self::plan::{SegmentUse, pick, pick_all, pick_these};
 pub use self::report::{
-    CompactionEvent, CompactionReport, CompactionStage, Decided, Decision, Dropped, Kept, RunReport, Tallies,
-    Tally,
+    CompactionEvent, CompactionReport, CompactionStage, Decided, Decision, Dropped, Kept, LeftAlone,
+    RunReport, Tallies, Tally,
 };
 use self::rewrite::Rewrite;
+use super::format::segment_header::Layout;
 use super::location::SegmentId;
 use super::log::Log;
 use super::options::{CompactionPolicy, Options};
@@ -150,9 +151,8 @@ impl Compactor {
     /// Compacts; waits for a compaction that runs already, but for one that asks for this one, which is cancelled.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Damaged`] (its segment stays as it is; unless it was named, all the others were
-    /// compacted), a log that takes no more writes, and what
-    /// the operating system says. Runs that were done before stay done.
+    /// [`Error::ReadOnly`], [`Error::Damaged`] in a segment that was named, a log that takes no more writes, and what the
+    /// operating system says. Runs that were done before stay done.
     pub(crate) fn compact(&self, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
         let started = Instant::now();
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
@@ -193,7 +193,6 @@ impl Compactor {
         let mut report = CompactionReport::default();
         let mut plan = self.plan(what)?;
         let (mut done_len, mut total_len) = (0, plan.read_len());
-        let mut damage = None;
         while !plan.runs.is_empty() {
             let run = plan.runs.remove(0);
             let behind = self.behind(&run);
@@ -214,8 +213,8 @@ impl Compactor {
                     break;
                 }
                 // Its segment is not taken again, and must not stand in the way of the others.
-                Err(error @ Error::Damaged { .. }) if !matches!(what, Compact::Segments(_)) => {
-                    damage.get_or_insert(error);
+                Err(Error::Damaged { segment, offset, damage }) if !matches!(what, Compact::Segments(_)) => {
+                    report.left.push(LeftAlone { segment, met: Some((offset, damage)) });
                     run.segments.first().copied()
                 }
                 Err(error) => return Err(error),
@@ -229,7 +228,22 @@ impl Compactor {
             done_len += run.read_len;
             total_len = done_len + plan.read_len();
         }
-        damage.map_or(Ok(report), Err)
+        if *what == Compact::All {
+            self.add_left_before(&mut report.left);
+        }
+        Ok(report)
+    }
+
+    /// The segments that hold something dead and were known to be damaged.
+    fn add_left_before(&self, left: &mut Vec<LeftAlone>) {
+        for segment in self.state.segments().iter().filter(|segment| segment.is_unfit()) {
+            let usage = use_of(segment);
+            let is_damaged = segment.layout == Layout::current(segment.layout.records.salt);
+            let is_told = left.iter().any(|left| left.segment == segment.id);
+            if is_damaged && !is_told && usage.body_len > usage.live_len {
+                left.push(LeftAlone { segment: segment.id, met: None });
+            }
+        }
     }
 
     /// The segment behind `run`.

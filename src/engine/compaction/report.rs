@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::plan::CompactionRun;
 use crate::engine::location::{Location, SegmentId, Seqno};
 use crate::engine::value::Value;
+use crate::error::Damage;
 
 /// Why a compaction keeps a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,10 +182,21 @@ pub enum CompactionEvent<'a> {
 pub struct CompactionReport {
     /// The runs that were done, in log order.
     pub runs: Vec<RunReport>,
+    /// The segments that stay as they are for damage in them, unless they were named: that is an error.
+    pub left: Vec<LeftAlone>,
     /// Whether it was cancelled: the runs above are done, of the others there is no trace.
     pub is_cancelled: bool,
     /// How long it took.
     pub took: Duration,
+}
+
+/// A segment that a compaction goes around.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftAlone {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Where the first damage is that this compaction met, and what it is; `None` when it was known before.
+    pub met: Option<(u64, Damage)>,
 }
 
 /// What one run came to.

@@ -8,8 +8,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, RenameFlags};
-use rustix::io::retry_on_intr;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::file::OsFile;
 use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
@@ -48,10 +48,11 @@ impl FileSystem for OsFileSystem {
     }
 
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        // DIRECTORY: a FIFO that took this name meanwhile would be waited for.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
-        Ok(Arc::new(OsDirectory { path: path.to_owned(), handle }))
+        Ok(Arc::new(OsDirectory::open(path, false)?))
+    }
+
+    fn open_trusted_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        Ok(Arc::new(OsDirectory::open(path, true)?))
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
@@ -133,25 +134,47 @@ fn has_other_names(file: &std::fs::File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() > 1)
 }
 
+/// Something has the name of a file of the store, and is none.
+fn no_file(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
 /// Everything goes through the handle: the path is for messages alone.
 #[derive(Debug)]
 struct OsDirectory {
     path: PathBuf,
     handle: std::fs::File,
+    /// Whether files are opened that are trusted less than the directory.
+    trusts_all: bool,
 }
 
 impl OsDirectory {
+    fn open(path: &Path, trusts_all: bool) -> io::Result<Self> {
+        // DIRECTORY: a FIFO that took this name meanwhile would be waited for.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+        Ok(Self { path: path.to_owned(), handle, trusts_all })
+    }
+
     fn open_regular(&self, file: StoreFile, flags: OFlags) -> io::Result<std::fs::File> {
         // NONBLOCK: opening a FIFO would wait for its other end for ever.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let (name, mode) = (file.to_string(), Mode::RUSR | Mode::WUSR);
-        let opened = retry_on_intr(|| rustix::fs::openat(&self.handle, &name, flags, mode))?;
-        let opened = std::fs::File::from(opened);
+        let opened = retry_on_intr(|| rustix::fs::openat(&self.handle, &name, flags, mode));
+        let opened = std::fs::File::from(opened.map_err(|error| match error {
+            Errno::LOOP => no_file("it is a symbolic link"),
+            Errno::NXIO => no_file("it is a socket"),
+            Errno::ISDIR => no_file("it is a directory"),
+            error => error.into(),
+        })?);
         let metadata = opened.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        match FileType::from_raw_mode(metadata.mode()) {
+            FileType::RegularFile => {}
+            FileType::Directory => return Err(no_file("it is a directory")),
+            FileType::Fifo => return Err(no_file("it is a FIFO")),
+            _ => return Err(no_file("it is a device")),
         }
-        match less_trusted(&metadata, &self.handle.metadata()?) {
+        match less_trusted(&metadata, &self.handle.metadata()?).filter(|_| !self.trusts_all) {
             Some(reason) => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
             None => Ok(opened),
         }

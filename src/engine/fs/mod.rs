@@ -9,6 +9,7 @@ mod dir;
 mod file;
 mod mmap;
 mod names;
+mod patient;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -20,6 +21,7 @@ pub use dir::OsFileSystem;
 pub(crate) use mmap::ForkGuard;
 pub use mmap::Mapping;
 pub use names::StoreFile;
+pub(crate) use patient::Patient;
 
 /// Makes and opens directories.
 pub trait FileSystem: Send + Sync + fmt::Debug {
@@ -47,6 +49,15 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the operating system says.
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>>;
+
+    /// As [`FileSystem::open_directory`], for who trusts it with all it holds: its files are opened whoever owns them or may
+    /// write to them.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn open_trusted_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        self.open_directory(path)
+    }
 
     /// Gives each of two directories the other's name, in one step; durable when it returns. Before, `other` and its files
     /// are given the owner and the mode of `one`.
@@ -114,7 +125,7 @@ pub trait Directory: Send + Sync + fmt::Debug {
     fn names(&self) -> io::Result<Vec<OsString>>;
 
     /// Opens a regular file; symbolic links, FIFOs and devices are refused, to write also files that have another name
-    /// (hard links), and files that are trusted less than the directory: of another owner than the directory's, this
+    /// (hard links), and, unless all is trusted, files that are trusted less than the directory: of another owner than the directory's, this
     /// process's user or root, or open to everybody's writes when the directory is not.
     ///
     /// # Errors
@@ -263,6 +274,28 @@ pub(crate) fn read_exact_at(file: &dyn File, mut buffer: &mut [u8], mut at: u64)
         }
     }
     Ok(())
+}
+
+/// Makes `bytes` the `len` bytes at `at`. How many that are may come from a file: that there is no memory for them is an error,
+/// and does not end the process.
+///
+/// # Errors
+/// `OutOfMemory`, and as [`read_exact_at`]; `bytes` then are anything.
+pub(crate) fn read_into(bytes: &mut Vec<u8>, file: &dyn File, at: u64, len: u64) -> io::Result<()> {
+    let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    bytes.try_reserve_exact(len.saturating_sub(bytes.len()))?;
+    bytes.resize(len, 0);
+    read_exact_at(file, bytes, at)
+}
+
+/// The `len` bytes at `at`, as [`read_into`] reads them.
+///
+/// # Errors
+/// As [`read_into`].
+pub(crate) fn read_vec_at(file: &dyn File, at: u64, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_into(&mut bytes, file, at, len)?;
+    Ok(bytes)
 }
 
 /// Writes all of `bytes` at `at`. A short write is carried on with; an interrupted one is tried again.

@@ -123,7 +123,7 @@ impl Inspection {
             (None, Kind::Other(_)) => Fate::Skipped,
             (None, Kind::Put | Kind::Delete) => self.fates.of(piece, *kind, *is_expired),
         };
-        let bytes: Arc<[u8]> = bytes.into();
+        let bytes = Arc::new(bytes);
         let part = |at: u64, len: u64| Value::owned(Arc::clone(&bytes), at as usize..(at + len) as usize);
         Ok(RecordItem {
             index,

@@ -6,7 +6,6 @@
 //! of it, before it is said to be one.
 
 mod loss;
-mod patient;
 mod report;
 mod source;
 mod target;

@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Repair;
-use super::patient::Patient;
 use super::report::{GivenUp, Lost, Now, Reason};
 use super::walk::{Intact, Part, walk};
 use crate::engine::format::hint::{self as hint_format, ROW_LEN, Row};
@@ -13,7 +12,7 @@ use crate::engine::format::key_hash;
 use crate::engine::format::manifest::{Extent, SegmentLine};
 use crate::engine::format::record::{KEY_LEN_MAX, Kind, LEN_MIN, encoded_len};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
-use crate::engine::fs::{Access, File};
+use crate::engine::fs::{Access, File, Patient};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::segment::{Scanned, Segment, file, hint};
 use crate::engine::survey::{Known, Survey};
@@ -107,7 +106,7 @@ impl Repair<'_> {
             look.give_up(&segment, end..wants, Reason::CutShort, next_seq);
         }
         for given_up in &mut look.given_up {
-            if let Some(why) = patient.why_unreadable(&given_up.range) {
+            if let Some((_, why)) = patient.unreadable(&given_up.range).into_iter().next() {
                 given_up.reason = Reason::Unreadable(why);
             }
         }
@@ -146,6 +145,7 @@ impl Repair<'_> {
                     look.give_up(segment, range, Reason::Damaged(damage), next_seq);
                     end
                 }
+                Part::Sought(at) => at,
             };
             self.advance(at)
         })?;
@@ -240,11 +240,13 @@ impl Repair<'_> {
 
     /// Where the last whole batch ends, whatever stands before it: opening would cut the log at the first hole that nothing
     /// proves to have been durable; who repairs wants what is behind it, too.
-    fn whole_batches_end(&self, segment: &Segment) -> Result<u64, Stop> {
+    fn whole_batches_end(&mut self, segment: &Segment) -> Result<u64, Stop> {
         let mut end = u64::from(segment.layout.header_len).min(segment.len());
         walk(segment, self.len_max(), &mut |part| {
             match part {
                 Part::Intact(intact) if !intact.goes_on => end = intact.at + intact.len,
+                // What is read here is read again: it does not count.
+                Part::Sought(_) => self.advance(0)?,
                 _ => {}
             }
             Ok(())

@@ -100,8 +100,11 @@ impl Repair<'_> {
         let mut places = Vec::new();
         for (source, segment) in segments.iter().enumerate() {
             walk(segment, self.len_max(), &mut |part| {
-                if let Part::Intact(Intact { seq, at, len, .. }) = part {
-                    places.push(Place { seq, source, at, len });
+                match part {
+                    Part::Intact(Intact { seq, at, len, .. }) => places.push(Place { seq, source, at, len }),
+                    // What is read here is read again: it does not count.
+                    Part::Sought(_) => self.advance(0)?,
+                    Part::Damaged(_) | Part::Unknown(..) => {}
                 }
                 Ok(())
             })?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::engine::format::record::RecordHeader;
 use crate::engine::location::Seqno;
-use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
+use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step, paced};
 use crate::error::{Damage, Result, Stop};
 
 /// What stands at a place.
@@ -14,6 +14,8 @@ pub(super) enum Part<'a> {
     Damaged(Scanned<'a>),
     /// Bytes in which no record can be made out.
     Unknown(Range<u64>, Damage),
+    /// Nothing yet, as far as this: the next record is being looked for.
+    Sought(u64),
 }
 
 /// A record that is as it was written.
@@ -54,7 +56,8 @@ pub(super) fn walk(
             Step::Bad { at, damage } => (at, damage),
         };
         let (mut at, mut after) = (at, scanner.last_seq());
-        let next = scanner.resync()?.unwrap_or(segment.len());
+        let found = scanner.resync_asking(&mut paced(|at| take(Part::Sought(at))))?;
+        let next = found.unwrap_or(segment.len());
         while let Some(mended) = mended(segment, at, len_max)?
             && (after.plus(1)..segment.seq_end).contains(&mended.seq)
             && at + mended.len <= next

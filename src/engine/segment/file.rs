@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use crate::engine::fs::{Access, Directory, File, StoreFile, read_exact_at};
+use crate::engine::fs::{Access, Directory, File, StoreFile, read_vec_at};
 use crate::engine::location::SegmentId;
 use crate::error::{Error, Result};
 
@@ -34,9 +34,8 @@ pub(crate) fn len(directory: &dyn Directory, id: SegmentId, file: &dyn File) -> 
 /// # Errors
 /// What the operating system says.
 pub(crate) fn first_bytes(directory: &dyn Directory, id: SegmentId, file: &dyn File) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; len(directory, id, file)?.min(HEADER_LEN_MAX) as usize];
-    read_exact_at(file, &mut bytes, 0).map_err(Error::io("read", directory.path(StoreFile::Segment(id))))?;
-    Ok(bytes)
+    let len = len(directory, id, file)?.min(HEADER_LEN_MAX);
+    read_vec_at(file, 0, len).map_err(Error::io("read", directory.path(StoreFile::Segment(id))))
 }
 
 /// The segments whose files are in the directory, in no order.

@@ -10,7 +10,7 @@ use super::sorter::{Sorted, Sorter};
 use super::{Bodies, Home, Scanner, Segment, Step};
 use crate::engine::filter;
 use crate::engine::format::hint::{self, Checked, Described};
-use crate::engine::fs::{Access, File, StoreFile, read_exact_at, write_all_at};
+use crate::engine::fs::{Access, File, StoreFile, read_vec_at, write_all_at};
 use crate::engine::location::SegmentId;
 use crate::engine::options::ReadWith;
 use crate::engine::plant::{Plant, planted};
@@ -153,7 +153,5 @@ pub(crate) fn bytes(home: &Home, id: SegmentId, segment_len: u64) -> io::Result<
         mapping.expose(len);
         return Ok(Value::mapped(mapping, 0..len as usize));
     }
-    let mut bytes = vec![0; len as usize];
-    read_exact_at(&*file, &mut bytes, 0)?;
-    Ok(Value::owned(Arc::from(bytes), 0..len as usize))
+    Ok(Value::owned(Arc::new(read_vec_at(&*file, 0, len)?), 0..len as usize))
 }

@@ -20,7 +20,7 @@ pub(crate) use home::Home;
 use order::Order;
 pub(crate) use read::{Outline, RawRecord, Record};
 pub(crate) use rows::Rows;
-pub(crate) use scan::{Bodies, Scanned, Scanner, Step};
+pub(crate) use scan::{Bodies, LEN_A_LOOK, Scanned, Scanner, Step, paced};
 use scan::{STEP, Window};
 pub(crate) use sorter::{Sorted, Sorter};
 pub(crate) use usage::Usage;

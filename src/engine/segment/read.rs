@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Segment, Source};
 use crate::engine::format::record::{Frame, RecordHeader};
-use crate::engine::fs::{Mapping, read_exact_at};
+use crate::engine::fs::{Mapping, read_vec_at};
 use crate::engine::location::Location;
 use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::value::Value;
@@ -128,26 +128,22 @@ impl Segment {
                 Ok(Cow::Borrowed(mapping.bytes(at as usize..end as usize).unwrap_or_default()))
             }
             Source::File(file) => {
-                let mut buffer = vec![0; end.saturating_sub(at) as usize];
-                read_exact_at(&**file, &mut buffer, at).map_err(|error| self.read_error(error))?;
-                Ok(Cow::Owned(buffer))
+                let read = read_vec_at(&**file, at, end.saturating_sub(at));
+                Ok(Cow::Owned(read.map_err(|error| self.read_error(error))?))
             }
         }
     }
 
-    /// The bytes of the record at `at`, as long as its header says, which is not checked where nothing has to be
-    /// allocated for it.
+    /// The bytes of the record at `at`, as long as its header says. That of a record of more than [`READ_LEN`] has to prove
+    /// itself first: its length decides what is allocated where nothing is mapped, and where it is mapped the same holds, so
+    /// that a record can be read with both or with neither.
     fn raw(&self, at: u64) -> Result<Raw<'_>> {
         let context = self.layout.records;
         let room = self.len().saturating_sub(at);
-        let mut bytes = match &self.source {
-            Source::Mapped(_) => self.bytes(at, room)?,
-            Source::File(_) => self.bytes(at, room.min(READ_LEN))?,
-        };
+        let mut bytes = self.bytes(at, room.min(READ_LEN))?;
         let header = RecordHeader::peek(&bytes);
         let frame = header.frame(context.header_len);
         if frame.len > bytes.len() as u64 {
-            // The length decides what is allocated, or is the damage: now the header has to prove itself.
             context.check_header(at, &bytes).map_err(|damage| self.damaged(at, damage))?;
             if frame.len > room {
                 return Err(self.damaged(at, Damage::Truncated { wants: frame.len, has: room }));
@@ -169,7 +165,7 @@ impl Segment {
         let expires_ms = frame.expires_ms(&bytes);
         let source = match (&self.source, bytes) {
             (Source::Mapped(mapping), Cow::Borrowed(_)) => RecordBytes::Mapped(mapping.clone(), at as usize),
-            (_, bytes) => RecordBytes::Owned(bytes.into()),
+            (_, bytes) => RecordBytes::Owned(Arc::new(bytes.into_owned())),
         };
         Record { location: self.location(at), header, frame, expires_ms, source }
     }
@@ -210,7 +206,7 @@ pub(crate) struct Record {
 enum RecordBytes {
     /// The mapping, and where in it the record starts.
     Mapped(Mapping, usize),
-    Owned(Arc<[u8]>),
+    Owned(Arc<Vec<u8>>),
 }
 
 impl Record {

@@ -6,6 +6,7 @@ use super::Segment;
 use crate::engine::format::hint::{ROW_LEN, Row};
 use crate::engine::value::Value;
 use crate::error::{Error, Result};
+use std::sync::Arc;
 
 /// Rows of one segment in (key, newest first) order.
 #[derive(Clone, Debug)]
@@ -102,6 +103,6 @@ impl Rows {
     /// The rows in `bytes`, which become the rows' own.
     pub(super) fn of_bytes(bytes: Vec<u8>) -> Self {
         let len = bytes.len();
-        Self(Value::owned(bytes.into(), 0..len))
+        Self(Value::owned(Arc::new(bytes), 0..len))
     }
 }

@@ -1,16 +1,30 @@
 //! A walk over all records of a segment, in file order, that says what is damaged and goes on behind it.
 
 use super::{Segment, Source};
-use crate::engine::format::record::{Frame, RecordHeader};
-use crate::engine::fs::read_exact_at;
+use crate::engine::format::record::{Frame, LEN_MIN, RecordHeader, SEQ_AT};
+use crate::engine::fs::read_into;
 use crate::engine::location::Seqno;
 use crate::engine::plant::{Plant, unless};
-use crate::error::{Damage, Result};
+use crate::error::{Damage, Error, Result};
 
 /// What is read ahead where nothing is mapped.
 const WINDOW_LEN: u64 = 256 << 10;
 /// Records start on multiples of this.
 pub(super) const STEP: u64 = 8;
+/// How many bytes are read between two questions whether to go on.
+pub(crate) const LEN_A_LOOK: u64 = 1 << 20;
+
+/// `go_on`, asked once in [`LEN_A_LOOK`] bytes: for who goes through them in small steps, and says how far it has come.
+pub(crate) fn paced<E>(mut go_on: impl FnMut(u64) -> Result<(), E>) -> impl FnMut(u64) -> Result<(), E> {
+    let mut asked_at = 0;
+    move |at: u64| {
+        if at.saturating_sub(asked_at) < LEN_A_LOOK {
+            return Ok(());
+        }
+        asked_at = at;
+        go_on(at)
+    }
+}
 
 /// Whether the scan reads and checks whole records, or headers and keys alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,21 +139,45 @@ impl<'s> Scanner<'s> {
     /// # Errors
     /// What the operating system says.
     pub(crate) fn resync(&mut self) -> Result<Option<u64>> {
+        self.resync_asking(&mut |_| Ok(()))
+    }
+
+    /// As [`Scanner::resync`]; tells `go_on` of each place that it looks at, and ends with its error.
+    ///
+    /// # Errors
+    /// What the operating system says, and what `go_on` does.
+    pub(crate) fn resync_asking<E: From<Error>>(
+        &mut self,
+        go_on: &mut dyn FnMut(u64) -> Result<(), E>,
+    ) -> Result<Option<u64>, E> {
         // A header's checksum is right by chance once in 2^32 places, and a large hole has millions: the number
         // has to be one that this segment can hold, too.
         let seqs = self.last_seq.plus(1)..self.segment.seq_end;
-        let mut at = self.at + STEP;
+        let mut at = self.place_behind(self.at)?;
         while at < self.end {
+            go_on(at)?;
             if let Ok((header, _)) = self.header_at(at)?
                 && seqs.contains(&header.seq)
             {
                 self.at = at;
                 return Ok(Some(at));
             }
-            at += STEP;
+            at = self.place_behind(at)?;
         }
         self.at = self.end;
         Ok(None)
+    }
+
+    /// The next place behind `at` where a record may start: none does where its number would be 0, so that a hole of many
+    /// zeros is passed over as fast as it is read.
+    fn place_behind(&mut self, at: u64) -> Result<u64> {
+        let next = at + STEP;
+        if next >= self.end {
+            return Ok(next);
+        }
+        let bytes = self.window.some_bytes(next, self.end - next)?;
+        let words = bytes.get(SEQ_AT..).unwrap_or_default().chunks_exact(STEP as usize);
+        Ok(next + words.take_while(|word| **word == [0; STEP as usize]).count() as u64 * STEP)
     }
 
     /// The intact header at `at`, of a record that ends before the segment does.
@@ -171,6 +209,16 @@ impl<'s> Window<'s> {
         Self { segment, buffer: Vec::new(), at: 0 }
     }
 
+    /// Bytes at `at`, `len_max` at most, which the caller knows to be there: as many as are at hand.
+    fn some_bytes(&mut self, at: u64, len_max: u64) -> Result<&[u8]> {
+        let held = match &self.segment.source {
+            Source::Mapped(_) => WINDOW_LEN,
+            Source::File(_) => (self.at + self.buffer.len() as u64).saturating_sub(at),
+        };
+        let len = if at >= self.at && held >= LEN_MIN { held } else { WINDOW_LEN };
+        self.bytes(at, len.min(len_max))
+    }
+
     /// `len` bytes at `at`, which the caller knows to be there.
     pub(super) fn bytes(&mut self, at: u64, len: u64) -> Result<&[u8]> {
         match &self.segment.source {
@@ -181,9 +229,8 @@ impl<'s> Window<'s> {
                 let held = self.at..self.at + self.buffer.len() as u64;
                 if !held.contains(&at) || at + len > held.end {
                     let wanted = len.max(WINDOW_LEN).min(self.segment.len() - at);
-                    self.buffer.resize(wanted as usize, 0);
                     self.at = at;
-                    read_exact_at(&**file, &mut self.buffer, at).map_err(|error| {
+                    read_into(&mut self.buffer, &**file, at, wanted).map_err(|error| {
                         // What is in the buffer now is neither the old part nor the new one.
                         self.buffer.clear();
                         self.segment.read_error(error)

@@ -228,7 +228,7 @@ impl Transaction<'_> {
     }
 
     fn change(&mut self, key: &[u8], value: &[u8], expires_ms: Option<u64>) {
-        let value = Value::owned(value.into(), 0..value.len());
+        let value = Value::owned(value.to_vec().into(), 0..value.len());
         self.changes.insert(key.to_vec(), Change::Put { value, expires_ms });
     }
 
@@ -302,7 +302,7 @@ impl Iterator for TransactionScan<'_> {
             }
             let (key, change) = self.changes.next()?;
             if let Some((value, _)) = self.transaction.put_of(change) {
-                return Some(Ok((Value::owned(key.as_slice().into(), 0..key.len()), value)));
+                return Some(Ok((Value::owned(key.to_vec().into(), 0..key.len()), value)));
             }
         }
     }

@@ -52,8 +52,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged): a record is not as it was written, and its segment stays as it is;
-    /// unless segments were named, the others were compacted. [`Error::ReadOnly`](crate::Error::ReadOnly),
+    /// [`Error::Damaged`](crate::Error::Damaged): a record of a segment that was named is not as it was written. Of others
+    /// that is no error: [`CompactionReport::left`] tells of them. [`Error::ReadOnly`](crate::Error::ReadOnly),
     /// [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned),
     /// [`Error::Full`](crate::Error::Full) and [`Error::Io`](crate::Error::Io): nothing of the run was changed, and
     /// runs that were done before stay done. [`Error::NotWritten`](crate::Error::NotWritten): the outcome is unknown,

@@ -22,6 +22,8 @@ pub struct Finding {
 pub enum Severity {
     /// Nothing: it is how a crash, or a writer at work, leaves things.
     Note,
+    /// Somebody says no: what is not to be read is neither intact nor damaged.
+    Refused,
     /// Bytes are not as they were written, of a file that is made anew from the log: no record is lost.
     Derived,
     /// The log is not as it was written.
@@ -41,6 +43,24 @@ pub enum Fault {
     /// The system does not give the bytes.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
+    /// A record, or a stretch between two, of which the system gives a part.
+    #[error("bytes of it cannot be read, and it cannot be checked")]
+    PartlyUnreadable,
+    /// A file that this user may not read, that is trusted less than its directory, or that there is no memory for.
+    #[error("it was not looked at: {0}")]
+    Denied(String),
+    /// The file of another segment, under the name of this one.
+    #[error("it holds segment {0} of this store, and its records were not checked: give it that name again")]
+    AnotherSegment(SegmentId),
+    /// The file of another store's segment.
+    #[error("it is a segment of another store, and its records were not checked")]
+    AnotherStores,
+    /// Something that is no file of a store, under the name of one.
+    #[error("{0}, and no file of the store")]
+    NotAFile(String),
+    /// Something that is no file, where the store needs one to be opened.
+    #[error("{0}, and in the way of opening the store")]
+    InTheWay(String),
     /// A segment's header.
     #[error("its header is damaged: {0}")]
     Header(Damage),
@@ -169,7 +189,9 @@ impl Fault {
             | Self::Empty
             | Self::Unfinished
             | Self::Leftover
+            | Self::NotAFile(_)
             | Self::NotCompared => Severity::Note,
+            Self::Denied(_) | Self::InTheWay(_) => Severity::Refused,
             Self::DerivedDamaged
             | Self::DerivedUnreadable(_)
             | Self::HintRow(_)
@@ -180,6 +202,9 @@ impl Fault {
             Self::Manifest(_)
             | Self::Missing
             | Self::Unreadable(_)
+            | Self::PartlyUnreadable
+            | Self::AnotherSegment(_)
+            | Self::AnotherStores
             | Self::Unknown
             | Self::Newer
             | Self::Header(_)
@@ -210,6 +235,8 @@ pub struct VerifyReport {
     pub keydir_keys: Option<u64>,
     /// Findings that cost nothing.
     pub note_count: u64,
+    /// What was not looked at, because somebody says no.
+    pub refused_count: u64,
     /// Findings in files that are made anew.
     pub derived_count: u64,
     /// Findings in the log.
@@ -219,9 +246,15 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// Whether all bytes that were looked at are as they were written.
+    /// Whether all bytes were looked at and are as they were written.
     #[must_use]
     pub fn is_intact(&self) -> bool {
-        self.derived_count == 0 && self.damage_count == 0
+        !self.is_damaged() && self.refused_count == 0
+    }
+
+    /// Whether bytes that were looked at are not as they were written.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.derived_count > 0 || self.damage_count > 0
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::segment::Scanned;
-use super::{Fault, Verifier};
+use super::{Fault, Verifier, derived_unreadable};
 use crate::engine::filter;
 use crate::engine::format::hint::{Checked, Described, HEADER_LEN, ROW_LEN, Row, check};
 use crate::engine::fs::StoreFile;
@@ -22,7 +22,7 @@ impl Verifier<'_> {
         let fault = match bytes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(Fault::DerivedDamaged),
-            Err(error) => Some(Fault::DerivedUnreadable(error.to_string())),
+            Err(error) => Some(derived_unreadable(&error)),
             Ok(bytes) => match check(&bytes) {
                 None if is_unfinished(&bytes) => Some(Fault::Unfinished),
                 None => Some(Fault::DerivedDamaged),

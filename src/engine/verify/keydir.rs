@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Fault, Verifier};
+use super::{Fault, Verifier, derived_unreadable, is_no_file};
 use crate::engine::clock::SystemClock;
 use crate::engine::format::keydir_file::{self, Covered, KeydirHead};
-use crate::engine::fs::{Access, File, StoreFile, read_exact_at};
+use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{PartFault, compare};
 use crate::engine::segment::{Home, Segment};
@@ -29,8 +29,7 @@ impl KeydirFile {
         let read = || -> io::Result<Self> {
             let file = home.directory.open(StoreFile::Keydir, Access::Read)?;
             let len = file.len()?;
-            let mut bytes = vec![0; len.min(keydir_file::HEAD_LEN_MAX) as usize];
-            read_exact_at(&*file, &mut bytes, 0)?;
+            let bytes = read_vec_at(&*file, 0, len.min(keydir_file::HEAD_LEN_MAX))?;
             Ok(match keydir_file::decode(&bytes, len) {
                 Some(head) => Self::Read(file, Box::new(head)),
                 None => Self::Damaged,
@@ -49,7 +48,9 @@ impl Verifier<'_> {
     pub(super) fn keydir(&mut self, keydir: KeydirFile) -> Result<(), Stop> {
         let (file, head) = match keydir {
             KeydirFile::None => return Ok(()),
-            KeydirFile::Unreadable(error) => return self.wrong(Fault::DerivedUnreadable(error.to_string())),
+            // Told of before the segments.
+            KeydirFile::Unreadable(error) if is_no_file(&error) => return Ok(()),
+            KeydirFile::Unreadable(error) => return self.wrong(derived_unreadable(&error)),
             KeydirFile::Damaged => return self.wrong(Fault::DerivedDamaged),
             KeydirFile::Read(file, head) => (file, head),
         };
@@ -118,10 +119,10 @@ impl Verifier<'_> {
 
     fn parts(&mut self, file: &dyn File, head: &KeydirHead, expected: &Keydir) -> Result<(), Stop> {
         for (index, row) in head.shards.iter().enumerate() {
-            let mut bytes = vec![0; row.slot_count as usize * size_of::<u64>()];
-            let fault = match read_exact_at(file, &mut bytes, row.slots_at) {
+            let len = u64::from(row.slot_count) * size_of::<u64>() as u64;
+            let fault = match read_vec_at(file, row.slots_at, len) {
                 Err(error) => Some(Fault::DerivedUnreadable(error.to_string())),
-                Ok(()) => compare(row, &bytes, expected, index)?.map(|fault| match fault {
+                Ok(bytes) => compare(row, &bytes, expected, index)?.map(|fault| match fault {
                     PartFault::Damaged => Fault::KeydirPart(index),
                     PartFault::Differs => Fault::KeydirEntries(index),
                 }),

@@ -9,6 +9,8 @@ mod keydir;
 mod segment;
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +19,9 @@ pub use finding::{Fault, Finding, Severity, VerifyReport};
 
 use self::keydir::KeydirFile;
 use self::segment::Scanned;
+use super::format::manifest::Extent;
 use super::format::segment_header::HEADER_LEN;
-use super::fs::{Directory, StoreFile};
+use super::fs::{Access, Directory, StoreFile};
 use super::location::SegmentId;
 use super::options::Options;
 use super::segment::file;
@@ -141,7 +144,7 @@ impl Verifier<'_> {
                 return Ok(false);
             }
             Err(Stop::Failed(Error::SegmentMissing { .. })) => Fault::Missing,
-            Err(Stop::Failed(Error::Io { source, .. })) => Fault::Unreadable(source.to_string()),
+            Err(Stop::Failed(Error::Io { source, .. })) => unreadable(&source),
             outcome => return outcome.map(|()| true),
         };
         self.found(StoreFile::Segment(id), None, fault).map(|()| true)
@@ -185,6 +188,7 @@ impl Verifier<'_> {
         }
         let path = self.directory.path(StoreFile::Manifest);
         let names = self.directory.names().map_err(Error::io("read the directory of", path))?;
+        self.obstacles(&names)?;
         for left in [StoreFile::ManifestNew, StoreFile::KeydirNew, StoreFile::Unfinished] {
             if names.iter().any(|name| StoreFile::parse(name) == Some(left)) {
                 self.found(left, None, Fault::Leftover)?;
@@ -193,11 +197,39 @@ impl Verifier<'_> {
         Ok(())
     }
 
+    /// Links, FIFOs, sockets and directories where none of the files that are read belongs.
+    fn obstacles(&mut self, names: &[OsString]) -> Result<(), Stop> {
+        let mut files: Vec<_> = names.iter().filter_map(|name| StoreFile::parse(name)).collect();
+        files.sort_unstable_by_key(StoreFile::to_string);
+        for file in files {
+            let fault = match file {
+                StoreFile::Lock | StoreFile::Config => Fault::InTheWay,
+                StoreFile::Keydir => Fault::NotAFile,
+                // The hints of sealed segments are told of with those.
+                StoreFile::Hint(id) if !self.has_hint(id) => Fault::NotAFile,
+                _ => continue,
+            };
+            if let Err(error) = self.directory.open(file, Access::Read)
+                && is_no_file(&error)
+            {
+                self.found(file, None, fault(error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the hint of segment `id` is looked at.
+    fn has_hint(&self, id: SegmentId) -> bool {
+        let known = self.survey.home().and_then(|_| self.survey.get(id));
+        known.is_some_and(|known| matches!(known.extent, Some(Extent::Sealed(_))))
+    }
+
     /// What a segment is that neither a MANIFEST nor itself tells anything of.
     fn unknown(&self, id: SegmentId) -> Fault {
         match self.survey.file_len(id) {
             Ok(len) if len <= HEADER_LEN as u64 => Fault::Empty,
             Ok(_) => Fault::Unknown,
+            Err(Error::Io { source, .. }) => unreadable(&source),
             Err(error) => Fault::Unreadable(error.sentence()),
         }
     }
@@ -210,6 +242,7 @@ impl Verifier<'_> {
     fn tell(&mut self, finding: &Finding) -> Result<(), Stop> {
         let count = match finding.fault.severity() {
             Severity::Note => &mut self.report.note_count,
+            Severity::Refused => &mut self.report.refused_count,
             Severity::Derived => &mut self.report.derived_count,
             Severity::Damage => &mut self.report.damage_count,
         };
@@ -220,4 +253,32 @@ impl Verifier<'_> {
     fn event(&mut self, event: VerifyEvent<'_>) -> Result<(), Stop> {
         Stop::unless((self.observe)(event))
     }
+}
+
+/// What it means for a segment that its file cannot be read.
+fn unreadable(error: &io::Error) -> Fault {
+    let why = error.to_string();
+    if is_no_damage(error) { Fault::Denied(why) } else { Fault::Unreadable(why) }
+}
+
+/// What it means for a file that is made anew from the log that it cannot be read.
+fn derived_unreadable(error: &io::Error) -> Fault {
+    let why = error.to_string();
+    if is_no_file(error) {
+        Fault::NotAFile(why)
+    } else if is_no_damage(error) {
+        Fault::Denied(why)
+    } else {
+        Fault::DerivedUnreadable(why)
+    }
+}
+
+/// Whether it says nothing of the bytes: somebody else, or with more memory, could read them.
+fn is_no_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory)
+}
+
+/// Whether something else than a regular file has the name.
+fn is_no_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
 }

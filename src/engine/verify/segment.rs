@@ -1,19 +1,18 @@
 //! One segment: its header, its length, each record, and their order.
 
+use std::iter;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Fault, Finding, Verifier, VerifyEvent};
 use crate::engine::format::manifest::Extent;
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
-use crate::engine::fs::StoreFile;
+use crate::engine::fs::{Access, File, Patient, StoreFile};
 use crate::engine::judge::Verdict;
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::segment::{Bodies, Scanner, Segment, Sorted, Sorter, Step};
+use crate::engine::segment::{Bodies, LEN_A_LOOK, Scanner, Segment, Sorted, Sorter, Step, file, paced};
 use crate::engine::survey::Known;
 use crate::error::{Result, Stop};
-
-/// How many bytes are read between two looks at whether to go on.
-const LEN_A_LOOK: u64 = 1 << 20;
 
 /// What a segment was found to hold.
 pub(super) struct Scanned {
@@ -37,40 +36,65 @@ impl Verifier<'_> {
     /// Verifies segment `id` and its hint.
     pub(super) fn segment(&mut self, id: SegmentId) -> Result<(), Stop> {
         let Some(known) = self.survey.get(id).copied() else { return Ok(()) };
-        let bytes = self.survey.header_bytes(id)?;
-        match SegmentHeader::decode(&bytes) {
-            Ok(header) => self.header(&known, &header)?,
-            Err(error) => {
-                let fault = match error {
-                    HeaderError::Damaged(damage) => Fault::Header(damage),
-                    HeaderError::Unsupported(found) => Fault::Unsupported(found),
-                };
-                let range = 0..known.layout.header_len.into();
-                self.found(StoreFile::Segment(id), Some(range), fault)?;
-            }
+        let patient = Arc::new(Patient::new(file::open(&*self.directory, id, Access::Read)?));
+        let file = Arc::clone(&patient) as Arc<dyn File>;
+        let len = file::len(&*self.directory, id, &*file)?;
+        let is_itself = self.header(&known, &patient)?;
+        let whole = self.survey.segment(&known, &file, (len, 0))?;
+        let scanned = if is_itself {
+            let end = self.end(&known, &whole)?;
+            self.records(&known, &self.survey.segment(&known, &file, (end, 0))?, &patient)?
+        } else {
+            let (sorted, damaged) = (Sorter::default().finish(), iter::once(0..len).collect());
+            Scanned { end: len, sorted, damaged }
+        };
+        for (range, why) in patient.unreadable(&(0..len)) {
+            self.found(StoreFile::Segment(id), Some(range), Fault::Unreadable(why))?;
         }
-        let whole = self.survey.open(id, known.layout, u64::MAX)?;
-        let end = self.end(&known, &whole)?;
-        let scanned = self.records(&known, &self.survey.open(id, known.layout, end)?)?;
         self.report.segment_count += 1;
-        self.report.len += whole.len();
-        self.done_len += whole.len();
-        if let Some(Extent::Sealed(len)) = known.extent {
+        self.report.len += len;
+        self.done_len += len;
+        if let Some(Extent::Sealed(len)) = known.extent.filter(|_| is_itself) {
             self.hint(&whole, len, &scanned)?;
         }
         self.scanned.insert(id, scanned);
         Ok(())
     }
 
+    /// Tells what is wrong with the header. Whether the records can be read as those of the segment that is `known`.
+    fn header(&mut self, known: &Known, file: &Patient) -> Result<bool, Stop> {
+        let bytes = file::first_bytes(&*self.directory, known.id, file)?;
+        let range = 0..known.layout.header_len.into();
+        let fault = match SegmentHeader::decode(&bytes) {
+            Ok(header) => match self.misnamed(known, &header) {
+                Some(fault) => {
+                    self.found(StoreFile::Segment(known.id), Some(range), fault)?;
+                    // Without a MANIFEST it is read as itself says, whatever its name.
+                    return Ok(header.layout == known.layout);
+                }
+                None => return self.agreement(known, &header).map(|()| true),
+            },
+            // That it cannot be read is told with all the rest of that.
+            Err(HeaderError::Damaged(_)) if !file.unreadable(&range).is_empty() => return Ok(true),
+            Err(HeaderError::Damaged(damage)) => Fault::Header(damage),
+            Err(HeaderError::Unsupported(found)) => Fault::Unsupported(found),
+        };
+        self.found(StoreFile::Segment(known.id), Some(range), fault).map(|()| true)
+    }
+
+    /// Whose segment the file holds, if not the one that it is named after.
+    fn misnamed(&self, known: &Known, header: &SegmentHeader) -> Option<Fault> {
+        match self.survey.home() {
+            Some(home) if home.store != header.store => Some(Fault::AnotherStores),
+            _ => (header.segment != known.id).then_some(Fault::AnotherSegment(header.segment)),
+        }
+    }
+
     /// Whether the header says what MANIFEST does.
-    fn header(&mut self, known: &Known, header: &SegmentHeader) -> Result<(), Stop> {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    fn agreement(&mut self, known: &Known, header: &SegmentHeader) -> Result<(), Stop> {
         let salts = [header.layout, known.layout].map(|layout| format!("{:08x}", layout.records.salt));
         let [salt, known_salt] = salts;
-        let store = self.survey.home().map_or(header.store, |home| home.store);
         let fields = [
-            ("store", hex(&header.store.0), hex(&store.0)),
-            ("segment", header.segment.to_string(), known.id.to_string()),
             ("base_seq", header.base_seq.to_string(), known.base_seq.to_string()),
             ("salt", salt, known_salt),
         ];
@@ -93,7 +117,8 @@ impl Verifier<'_> {
             None => self.survey.next(known.id).is_none(),
         };
         if is_unsettled {
-            let Verdict { end, rot, .. } = Verdict::of(whole)?;
+            // What is read here is read again: it does not count.
+            let Verdict { end, rot, .. } = Verdict::asking(whole, |_| self.look(0))?;
             if let Some((at, witness)) = rot {
                 self.found(file, Some(at..at), Fault::Rot { witness })?;
             }
@@ -116,7 +141,7 @@ impl Verifier<'_> {
     }
 
     /// Each record.
-    fn records(&mut self, known: &Known, segment: &Segment) -> Result<Scanned, Stop> {
+    fn records(&mut self, known: &Known, segment: &Segment, disk: &Patient) -> Result<Scanned, Stop> {
         let file = StoreFile::Segment(known.id);
         let (mut sorter, mut damaged) = (Sorter::default(), Vec::new());
         let (mut looked_at, mut goes_on, mut is_misplaced) = (0, false, false);
@@ -132,15 +157,11 @@ impl Verifier<'_> {
                             sorter.add_scanned(home, &record);
                         }
                     }
-                    let seq = record.header.seq;
-                    if record.damage.is_none()
-                        && !is_misplaced
-                        && let Some(fault) = self.misplaced(known, seq)
-                    {
-                        // The numbers grow: of those that follow the same is true.
+                    // The numbers grow: of those behind a misplaced one the same is true.
+                    let is_looked_at = record.damage.is_none() && !is_misplaced;
+                    if let Some(fault) = self.misplaced(known, record.header.seq).filter(|_| is_looked_at) {
                         is_misplaced = true;
-                        let range = Some(range.clone());
-                        self.found(file, range, fault)?;
+                        self.found(file, Some(range.clone()), fault)?;
                     }
                     let key = record.damage.as_ref().map(|_| {
                         damaged.push(range.clone());
@@ -151,26 +172,32 @@ impl Verifier<'_> {
                 }
                 Step::Bad { at, damage } => {
                     goes_on = false;
-                    let next = scanner.resync()?.unwrap_or(segment.len());
+                    let found = scanner.resync_asking(&mut paced(|at| self.look(at)))?;
+                    let next = found.unwrap_or(segment.len());
                     damaged.push(at..next);
                     (at..next, None, Some(Fault::Record(damage)))
                 }
             };
             let at = range.end;
-            if let Some(fault) = fault {
+            if let Some(fault) = fault.and_then(|fault| as_far_as_read(fault, &range, disk)) {
                 self.tell(&Finding { file, range: Some(range), key, fault })?;
             }
             if at - looked_at >= LEN_A_LOOK {
                 looked_at = at;
-                let done_len = self.done_len + at;
-                let total_len = self.total_len.max(done_len);
-                self.event(VerifyEvent::Progress { done_len, total_len })?;
+                self.look(at)?;
             }
         }
         if goes_on {
             self.found(file, Some(segment.len()..segment.len()), Fault::UnfinishedBatch)?;
         }
         Ok(Scanned { end: segment.len(), sorted: sorter.finish(), damaged })
+    }
+
+    /// Says that `len` bytes of the segment at hand were read, and asks whether to go on.
+    fn look(&mut self, len: u64) -> Result<(), Stop> {
+        let done_len = self.done_len + len;
+        let total_len = self.total_len.max(done_len);
+        self.event(VerifyEvent::Progress { done_len, total_len })
     }
 
     /// Whether a number stands in the wrong segment, or will be given out again.
@@ -181,5 +208,15 @@ impl Verifier<'_> {
         let next_seq = self.survey.manifest().ok()?.next_seq;
         let is_settled = matches!(known.extent, Some(Extent::Sealed(_) | Extent::Closed(_)));
         (is_settled && seq >= next_seq).then_some(Fault::NumberTaken { seq, next_seq })
+    }
+}
+
+/// What `fault`, found in bytes `range` of the file on `disk`, comes to where some of them could not be read; `None` for all of
+/// them, which is told by itself.
+fn as_far_as_read(fault: Fault, range: &Range<u64>, disk: &Patient) -> Option<Fault> {
+    match disk.unreadable(range).as_slice() {
+        [] => Some(fault),
+        [(lost, _)] if lost == range => None,
+        _ => Some(Fault::PartlyUnreadable),
     }
 }

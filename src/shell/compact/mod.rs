@@ -112,7 +112,12 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         return Err(failure);
     }
     outcome::write(session, &request.what, &report)?;
+    session.flush();
+    for left in &report.left {
+        session.note(&text::left_alone(left));
+    }
     match (report.is_cancelled, watch.is_declined) {
+        (false, _) if !report.left.is_empty() => Ok(Outcome::Damaged),
         (false, _) => Ok(Outcome::Done),
         (true, true) => {
             session.note(&format!("cancelled: {}", text::done_before(&report)));

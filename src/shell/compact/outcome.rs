@@ -26,7 +26,7 @@ pub fn write(session: &mut Session, what: &Compact, report: &CompactionReport) -
     match out.mode {
         Mode::Table if !report.runs.is_empty() => write_table(out, report, &figures, &sums)?,
         // What was broken off before its first run is told by a failure or a note.
-        Mode::Table if report.is_cancelled => {}
+        Mode::Table if report.is_cancelled || !report.left.is_empty() => {}
         Mode::Table => write_nothing(session, what)?,
         Mode::Plain | Mode::Raw => {
             writeln!(out, "runs\t{}", report.runs.len())?;
@@ -34,6 +34,7 @@ pub fn write(session: &mut Session, what: &Compact, report: &CompactionReport) -
                 writeln!(out, "{name}\t{number}")?;
             }
             sums.write_plain(out, "")?;
+            writeln!(out, "left\t{}", report.left.len())?;
             writeln!(out, "cancelled\t{}", u8::from(report.is_cancelled))?;
         }
         Mode::Json => {
@@ -42,7 +43,9 @@ pub fn write(session: &mut Session, what: &Compact, report: &CompactionReport) -
                 object.field(name, number)?;
             }
             sums.write_json(&mut object)?;
-            object.field("runs", runs(report))?.field("cancelled", report.is_cancelled)?.end()?;
+            let left: Vec<_> = report.left.iter().map(|left| left.segment.0).collect();
+            object.field("runs", runs(report))?.field("left", left)?;
+            object.field("cancelled", report.is_cancelled)?.end()?;
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! What compaction does, in words: for people, and for programs.
 
 use logkv::{
-    CompactionReason, CompactionReport, CompactionRun, CompactionStage, Decision, Dropped, Kept, SegmentId,
-    SegmentStats, Tallies,
+    CompactionReason, CompactionReport, CompactionRun, CompactionStage, Decision, Dropped, Kept, LeftAlone,
+    Location, SegmentId, SegmentStats, Tallies,
 };
 
 use crate::shell::segments;
@@ -89,6 +89,18 @@ pub fn done_before(report: &CompactionReport) -> String {
         0 => "nothing was compacted".to_owned(),
         1 => "what is told above was done before, and nothing else was compacted".to_owned(),
         count => format!("these {count} runs were done before, and nothing else was compacted"),
+    }
+}
+
+/// Why a segment was left as it is.
+pub fn left_alone(left: &LeftAlone) -> String {
+    let segment = left.segment;
+    match &left.met {
+        Some((offset, damage)) => {
+            let at = Location { segment, offset: *offset };
+            format!("segment {segment} stays as it is: at {at} {damage}")
+        }
+        None => format!("segment {segment} stays as it is: there is damage in it; verify says what"),
     }
 }
 

@@ -35,7 +35,11 @@ pub fn read_dir_file(dir: &Path, is_trusted: bool) -> Result<DirFile, Failure> {
     let path = dir.join(StoreFile::Config.to_string());
     // Why it cannot be opened is told by opening it.
     let Ok(PathKind::Directory) = OsFileSystem.kind(dir) else { return Ok(DirFile::None) };
-    let Ok(directory) = OsFileSystem.open_directory(dir) else { return Ok(DirFile::None) };
+    let opened = match is_trusted {
+        true => OsFileSystem.open_trusted_directory(dir),
+        false => OsFileSystem.open_directory(dir),
+    };
+    let Ok(directory) = opened else { return Ok(DirFile::None) };
     let distrust = directory.distrust().map_err(|error| Failure::file("open", dir, &error))?;
     // No link is followed: an error message could show a line of a file that only the reader may read.
     let file = match directory.open(StoreFile::Config, Access::Read) {

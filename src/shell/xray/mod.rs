@@ -31,7 +31,7 @@ use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::{Mode, Output};
 use super::segments;
-use super::session::Session;
+use super::session::{Origin, Session};
 use super::units;
 
 /// Runs `dump-segment`.
@@ -39,9 +39,14 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let request = Request::of(invocation)?;
     // A store that does not open can still be looked at, and the tail that an open store leaves out.
     let store = session.store().ok().filter(|store| !has_torn_tail(store, request.segment));
-    let inspection = match &store {
+    let inspect = || match &store {
         Some(store) => store.inspect(request.segment),
         None => inspect::segment(session.dir(), &session.options, request.segment),
+    };
+    // All of it is read before anything is shown. Alone it has written nothing, and may be ended anywhere.
+    let inspection = match session.origin {
+        Origin::OneShot => session.interrupt.ending(|| {}, inspect).map_err(Failure::no_watch)?,
+        Origin::Person | Origin::Script => inspect(),
     };
     let inspection = inspection.map_err(|error| match error {
         Error::NoSuchSegment { .. } => segments::with_known(error.into(), session.dir()),

@@ -12,7 +12,7 @@ use logkv::{Error, Options, Result, SegmentId, Store, inspect, repair, verify};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use tempfile::TempDir;
 
-use crate::common::{copy_of, open, quick, scratch, segment_path, skipped, small_store, value};
+use crate::common::{copy_of, open, program, quick, scratch, segment_path, skipped, small_store, value};
 
 const STRANGER: u32 = 12_345;
 const VICTIM: &[u8] = b"not a word of this is to be changed";
@@ -195,6 +195,50 @@ fn a_store_of_somebody_else_is_refused_by_all_and_opens_as_a_whole_when_it_is_tr
         store.put("new", "value").expect("a put");
         assert_eq!(value(&store, "new").as_deref(), Some("value"));
     }
+}
+
+#[test]
+fn a_file_that_is_trusted_less_than_its_directory_is_opened_when_all_is_trusted() {
+    for name in ["MANIFEST", "000001.seg", "000003.seg", "LOCK"] {
+        let dir = small_store();
+        fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o666)).expect("it is ours");
+        let refused =
+            Store::open_with(dir.path(), quick()).expect_err("everybody may write to it").sentence();
+        assert!(refused.contains(name) && refused.contains("everybody may write to it"), "{refused}");
+        let store = Store::open_with(dir.path(), quick().trust(true)).expect("it is trusted");
+        reads_right(&store).expect("reads");
+        store.close().expect("closes");
+        // A link goes out of the directory, whoever is trusted in it.
+        let at = dir.path().join(name);
+        fs::rename(&at, dir.path().join("elsewhere")).expect("it is ours");
+        symlink("elsewhere", &at).expect("a link");
+        let refused = Store::open_with(dir.path(), quick().trust(true)).expect_err("a link").sentence();
+        assert!(refused.contains("it is a symbolic link"), "{refused}");
+    }
+}
+
+#[test]
+fn what_may_not_be_looked_at_is_no_damage_and_not_intact_either() {
+    let verified = |dir: &Path| {
+        let output = program(dir).args(["-m", "plain", ".", "verify"]).output().expect("it runs");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let dir = small_store();
+    let open_to_all = |name: &str| {
+        fs::set_permissions(dir.path().join(name), Permissions::from_mode(0o666)).expect("it is ours");
+    };
+    open_to_all("000001.seg");
+    let (code, out) = verified(dir.path());
+    assert_eq!(code, Some(3), "{out}");
+    let told = "refused\t000001.seg\t0\t0\t\tit was not looked at: everybody may write to it";
+    assert!(out.starts_with(told), "{out}");
+    let path = segment_path(dir.path(), 2);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[70] ^= 1;
+    fs::write(&path, bytes).expect("the damage");
+    assert_eq!(verified(dir.path()).0, Some(4), "there is damage, too");
+    open_to_all("MANIFEST");
+    assert_eq!(verified(dir.path()), (Some(3), String::new()), "nothing says what there is to look at");
 }
 
 #[test]

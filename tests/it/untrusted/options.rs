@@ -61,11 +61,11 @@ fn options_that_are_not_read_are_not_found_wrong_either() {
 fn options_that_are_no_small_regular_file_of_ones_own_are_refused_without_a_look_at_them() {
     let at = |dir: &Path| dir.join("logkv.toml");
     let plants: [(&str, i32, Plant); 5] = [
-        ("Too many levels of symbolic links", 3, |at| symlink("/etc/passwd", at).expect("a link")),
-        ("it is not a regular file", 3, |at| {
+        ("it is a symbolic link", 3, |at| symlink("/etc/passwd", at).expect("a link")),
+        ("it is a FIFO", 3, |at| {
             mknodat(CWD, at, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
         }),
-        ("it is not a regular file", 3, |at| fs::create_dir(at).expect("a directory")),
+        ("it is a directory", 3, |at| fs::create_dir(at).expect("a directory")),
         ("everybody may write to it", 3, |at| {
             fs::write(at, "sync = \"never\"").expect("options");
             fs::set_permissions(at, Permissions::from_mode(0o666)).expect("it is ours");
@@ -84,6 +84,32 @@ fn options_that_are_no_small_regular_file_of_ones_own_are_refused_without_a_look
             assert!(!said.err.contains("root:"), "{}", said.err);
             assert_eq!((said.code, said.out.as_str()), (Some(code), ""), "{reason}");
         }
+    }
+}
+
+#[test]
+fn who_looks_at_the_files_alone_is_told_in_a_line_that_options_were_passed_over() {
+    let plants: [(&str, Plant); 2] = [
+        ("./logkv.toml:1: ", |at| fs::write(at, "not toml").expect("options")),
+        ("cannot open ./logkv.toml: everybody may write to it", |at| {
+            fs::write(at, "sync = \"never\"").expect("options");
+            fs::set_permissions(at, Permissions::from_mode(0o666)).expect("it is ours");
+        }),
+    ];
+    for (reason, plant) in plants {
+        for command in [&["verify"][..], &["repair", "--to", "repaired"]] {
+            let dir = small_store();
+            plant(&dir.path().join("logkv.toml"));
+            let said = run(dir.path(), &[&["."], command].concat(), &[]);
+            let told: Vec<_> = said.err.lines().filter(|line| line.ends_with(" its options")).collect();
+            let [line] = told[..] else { panic!("{command:?}: {}", said.err) };
+            assert!(line.starts_with(&format!("note: {reason}")), "{line}");
+            assert!(line.ends_with("; going on without its options"), "{line}");
+            assert_eq!(run(dir.path(), &["-q", ".", "verify"], &[]).err, "");
+        }
+        let dir = small_store();
+        plant(&dir.path().join("logkv.toml"));
+        assert_eq!(run(dir.path(), &[".", "verify"], &[]).code, Some(0));
     }
 }
 

@@ -21,7 +21,8 @@ use crate::error::Damage;
 
 const HCRC_AT: usize = 0;
 const RCRC_AT: usize = HCRC_AT + size_of::<u32>();
-const SEQ_AT: usize = RCRC_AT + size_of::<u32>();
+/// Where its number stands, which is never 0.
+pub(crate) const SEQ_AT: usize = RCRC_AT + size_of::<u32>();
 const TIME_AT: usize = SEQ_AT + size_of::<u64>();
 const LAG_AT: usize = TIME_AT + 6;
 const VLEN_AT: usize = LAG_AT + size_of::<u16>();

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
-use crate::engine::fs::{File, Mapping};
+use super::{File, Mapping};
 use crate::engine::sync::Mutex;
 
 /// What is given up at once: disks fail by sectors of 512 or 4,096 bytes, and the system reads pages.
@@ -12,22 +12,34 @@ const BLOCK_LEN: u64 = 4096;
 
 /// Reads past what cannot be read. Zeros are no record, so what is missing is seen by its checksums.
 #[derive(Debug)]
-pub(super) struct Patient {
+pub(crate) struct Patient {
     file: Arc<dyn File>,
     /// What the system did not give, and why.
     unreadable: Mutex<Vec<(Range<u64>, String)>>,
 }
 
 impl Patient {
-    pub(super) fn new(file: Arc<dyn File>) -> Self {
+    pub(crate) fn new(file: Arc<dyn File>) -> Self {
         Self { file, unreadable: Mutex::default() }
     }
 
-    /// Why bytes of `range` could not be read, if there are such.
-    pub(super) fn why_unreadable(&self, range: &Range<u64>) -> Option<String> {
+    /// The places in `range` that could not be read, in order, each with the reason.
+    pub(crate) fn unreadable(&self, range: &Range<u64>) -> Vec<(Range<u64>, String)> {
         let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
-        let hit = unreadable.iter().find(|(other, _)| other.start < range.end && range.start < other.end);
-        hit.map(|(_, why)| why.clone())
+        let hit = |(place, why): &(Range<u64>, String)| {
+            let common = place.start.max(range.start)..place.end.min(range.end);
+            (!common.is_empty()).then(|| (common, why.clone()))
+        };
+        let mut places: Vec<_> = unreadable.iter().filter_map(hit).collect();
+        places.sort_by_key(|(place, _)| place.start);
+        places.dedup_by(|(next, next_why), (last, why)| {
+            let goes_on = next.start <= last.end && next_why == why;
+            if goes_on {
+                last.end = last.end.max(next.end);
+            }
+            goes_on
+        });
+        places
     }
 }
 
@@ -133,7 +145,11 @@ mod tests {
                 assert_eq!(byte, u8::from(!is_lost), "byte {at} of {from}..{to}");
             }
         }
-        assert!(patient.why_unreadable(&(BLOCK_LEN - 8..BLOCK_LEN + 8)).is_some());
-        assert_eq!(patient.why_unreadable(&(0..BLOCK_LEN)), None);
+        let places = |range: Range<u64>| -> Vec<_> {
+            patient.unreadable(&range).into_iter().map(|(place, _)| (place.start, place.end)).collect()
+        };
+        assert_eq!(places(0..LEN), [(BLOCK_LEN, 2 * BLOCK_LEN)]);
+        assert_eq!(places(BLOCK_LEN - 8..BLOCK_LEN + 8), [(BLOCK_LEN, BLOCK_LEN + 8)]);
+        assert_eq!(places(0..BLOCK_LEN), []);
     }
 }
