@@ -47,6 +47,10 @@ impl Aside {
             file_system.create_directory(&path).map_err(Error::io("create", &path))?;
         }
         let directory = file_system.open_directory(&path).map_err(Error::io("open", &path))?;
+        // Somebody may have put it there, to have what is made in it.
+        if let Some(reason) = directory.distrust().map_err(Error::io("open", &path))? {
+            return Err(occupied(&path, &format!("it {reason}")));
+        }
         check_leftover(&path, &*directory)?;
         let lock = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
             LockOutcome::Held(lock) => lock,

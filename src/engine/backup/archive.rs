@@ -11,6 +11,7 @@ use super::source::Source;
 use crate::engine::catalog;
 use crate::engine::clock::Clock;
 use crate::engine::fs::StoreFile;
+use crate::engine::visible::Visible;
 use crate::error::{Error, Result, Stop};
 
 /// What tar reads and writes at once: headers have this length, and files are padded to it.
@@ -119,7 +120,7 @@ pub(super) fn read(
         let file = StoreFile::parse(OsStr::from_bytes(&name)).filter(|file| is_of_backup(*file));
         let is_file = entry.header().entry_type().is_file();
         let Some(file) = file.filter(|_| is_file) else {
-            let name = crate::engine::visible::Visible(&name);
+            let name = Visible(&name);
             return Err(damaged(format!("it holds {name}, which no backup does")).into());
         };
         let len = entry.header().entry_size().map_err(unreadable)?;

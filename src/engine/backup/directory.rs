@@ -198,7 +198,9 @@ impl<'a> Target<'a> {
             return Ok(Had::Some);
         }
         let is_ours = base_seq == part.segment.base_seq && layout == part.segment.layout;
-        if !(is_ours && part.looks_like(&*file, len.min(part.len))?) {
+        let looks_like_ours =
+            part.looks_like(&*file, len.min(part.len))?.map_err(Error::io("read", path()))?;
+        if !(is_ours && looks_like_ours) {
             let id = part.segment.id;
             let reason = format!("its segment {id} is another one, of another history of this store");
             return Err(occupied(self.path, &reason));
@@ -222,12 +224,14 @@ impl<'a> Target<'a> {
             return Ok(false);
         }
         // What has that path by now may be anything.
-        let linked = self.directory.open(name, Access::Read).ok();
-        let is_it = linked.is_some_and(|file| {
-            let len = file.len().unwrap_or_default();
-            let is_long_enough = len == part.len || planted(Plant::ActiveSegmentLinked);
-            is_long_enough && part.looks_like(&*file, part.len).unwrap_or_default()
-        });
+        let is_it = match self.directory.open(name, Access::Read) {
+            Ok(file) => {
+                let is_as_long = file.len().is_ok_and(|len| len == part.len);
+                let is_as_long = is_as_long || planted(Plant::ActiveSegmentLinked);
+                is_as_long && part.looks_like(&*file, part.len)?.unwrap_or_default()
+            }
+            Err(_) => false,
+        };
         if !is_it {
             self.remove(name)?;
         }

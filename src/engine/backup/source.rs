@@ -1,13 +1,13 @@
 //! What goes into a backup: the log up to one moment, wherever its files are meanwhile.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::course::Course;
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
-use crate::engine::fs::{Access, File, StoreFile};
+use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::log::Cut;
 use crate::engine::segment::{Bodies, Home, Scanner, Segment, Step};
@@ -158,17 +158,19 @@ impl Part {
         Ok(())
     }
 
-    /// Whether `file` has the same bytes before `end`, as far as samples tell.
-    pub(super) fn looks_like(&self, file: &dyn File, end: u64) -> Result<bool> {
-        let error = |error| Error::io("read", &self.segment.path)(error);
+    /// Whether `file` has the same bytes before `end`, as far as samples tell, or why it cannot be read.
+    ///
+    /// # Errors
+    /// What the operating system says of the segment.
+    pub(super) fn looks_like(&self, file: &dyn File, end: u64) -> Result<io::Result<bool>> {
         for sample in self.samples(end) {
             let ours = self.segment.bytes_unchecked(sample.clone())?;
-            let mut theirs = vec![0; ours.len()];
-            crate::engine::fs::read_exact_at(file, &mut theirs, sample.start).map_err(error)?;
-            if ours != theirs {
-                return Ok(false);
+            match read_vec_at(file, sample.start, ours.len() as u64) {
+                Ok(theirs) if theirs == ours => {}
+                Ok(_) => return Ok(Ok(false)),
+                Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(true)
+        Ok(Ok(true))
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Store;
 use crate::engine::backup::{self, BackupProgress, BackupReport, Source};
 use crate::engine::log::Cut;
+use crate::engine::segment::Segment;
 use crate::error::Result;
 
 impl Store {
@@ -77,6 +78,6 @@ impl Store {
 }
 
 /// How long a segment of a store that nobody writes to should be.
-fn segment_len(segment: &crate::engine::segment::Segment) -> u64 {
+fn segment_len(segment: &Segment) -> u64 {
     if segment.is_sealed() { segment.limit() } else { segment.len() }
 }
