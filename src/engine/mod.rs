@@ -38,6 +38,12 @@
 //! `recovery::load` opens the segments that MANIFEST lists → `checkpoint` maps KEYDIR, if it belongs to that log →
 //! `recovery::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
 //!
+//! # A backup
+//! `log::cut` says, under the log's lock, how far each segment goes between two batches → `backup::source` holds those
+//! segments, whatever becomes of their names → `backup::directory` links or copies them beside an older MANIFEST, and replaces
+//! that last; `backup::archive` writes them one behind the other → `backup::restore` puts them into an `aside` directory,
+//! which `verify` reads before it takes its place.
+//!
 //! # Lock order
 //! 1. `gate::Gate`: shared while a write is appended, alone while a transaction lasts;
 //! 2. `compaction::Compactor::busy` or `checkpoint::Checkpointer::last`: one compaction, one writer of KEYDIR;
