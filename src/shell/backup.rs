@@ -235,6 +235,11 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
                 Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => {
                     Failure::open(&error)
                 }
+                Error::Locked { .. } => {
+                    let message = format!("another process has {} open", shown(word.path()));
+                    let failure = Failure { message, ..Failure::open(&error) };
+                    failure.hint("backup makes a copy of a store that is in use")
+                }
                 error => error.into(),
             });
         }

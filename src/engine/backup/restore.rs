@@ -27,7 +27,7 @@ use crate::error::{Error, Failure, Result, Stop};
 /// system and [`Options::trust`] count.
 ///
 /// # Errors
-/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`]; [`Error::Occupied`] when `to` is not empty;
+/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`]; [`Error::Occupied`] when `to` is not empty;
 /// [`Error::BackupDamaged`], [`Error::ManifestDamaged`] and [`Error::SegmentMissing`] when not every byte is as it was
 /// written; [`Error::Io`]. Nothing was made then.
 pub fn restore(
@@ -37,13 +37,10 @@ pub fn restore(
     observe: &mut dyn FnMut(BackupProgress) -> ControlFlow<()>,
 ) -> Result<RestoreReport> {
     let directory = survey::enter(from, options)?;
-    let _lock = hold(&*directory, from)?;
-    let manifest = catalog::read(&*directory).map_err(|error| match error {
-        Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
-            Error::Missing { path: from.to_owned() }
-        }
-        error => error,
-    })?;
+    // Looked at before anything is written, and again when nobody else can change it.
+    manifest_of(&*directory, from)?;
+    let _lock = hold(&*directory)?;
+    let manifest = manifest_of(&*directory, from)?;
     make(to, options, observe, |new| {
         new.begin(manifest)?;
         let name = StoreFile::Config;
@@ -104,14 +101,20 @@ fn decode(text: &[u8]) -> Result<Manifest> {
     })
 }
 
+fn manifest_of(directory: &dyn Directory, path: &Path) -> Result<Manifest> {
+    catalog::read(directory).map_err(|error| match error {
+        Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+            Error::Missing { path: path.to_owned() }
+        }
+        error => error,
+    })
+}
+
 /// Keeps backups and writers away from the directory, where anything can be written there.
-fn hold(directory: &dyn Directory, path: &Path) -> Result<Option<Box<dyn Lock>>> {
+fn hold(directory: &dyn Directory) -> Result<Option<Box<dyn Lock>>> {
     match directory.lock() {
         Ok(LockOutcome::Held(lock)) => Ok(Some(lock)),
-        Ok(LockOutcome::HeldBy { .. }) => Err(Error::Foreign {
-            path: path.to_owned(),
-            reason: "no backup that is at rest: another process has it open".to_owned(),
-        }),
+        Ok(LockOutcome::HeldBy { pid }) => Err(Error::Locked { pid }),
         Err(_) => Ok(None),
     }
 }

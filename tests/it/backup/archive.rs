@@ -246,7 +246,7 @@ fn what_is_no_backup_is_not_restored_and_nothing_is_put_where_something_is() {
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
     let refused = |from: &Path, to: &Path| restore(from, to).expect_err("it is refused");
-    assert!(matches!(refused(dir.path(), &to), Error::Foreign { .. }), "somebody writes to it");
+    assert!(matches!(refused(dir.path(), &to), Error::Locked { .. }), "somebody writes to it");
     drop(store);
     assert!(matches!(refused(&copy, &to), Error::Missing { .. }));
     fs::create_dir(&copy).expect("a directory");
