@@ -1,5 +1,6 @@
 //! How far the log goes at one moment, between two batches.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Log;
@@ -25,9 +26,15 @@ impl Log {
     /// [`Error::Closed`](crate::Error::Closed), [`Error::Poisoned`](crate::Error::Poisoned).
     pub(crate) fn cut(&self) -> Result<Cut> {
         let writer = self.writable()?;
-        Ok(self.cut_now(&writer))
+        let mut cut = self.cut_now(&writer);
+        // While a compaction commits, readers find records in what it read and in what it wrote: the log is what MANIFEST
+        // lists, and holds each once.
+        let listed: HashSet<_> = writer.manifest.segments.iter().map(|line| line.id).collect();
+        cut.segments.retain(|(segment, _)| listed.contains(&segment.id));
+        Ok(cut)
     }
 
+    /// As [`Log::cut`], with segments that a compaction is about to let go.
     pub(super) fn cut_now(&self, writer: &Writer) -> Cut {
         let first_pending = writer.pending.first();
         let last_seq = first_pending.map_or(writer.appended, |first| first.seq.previous());
