@@ -211,7 +211,10 @@ impl Error {
     #[must_use]
     pub fn sentence(&self) -> String {
         let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
-        causes.fold(self.to_string(), |story, cause| format!("{story}: {cause}"))
+        causes.fold(self.to_string(), |story, cause| {
+            let cause = cause.downcast_ref().map_or_else(|| cause.to_string(), words);
+            format!("{story}: {cause}")
+        })
     }
 
     /// Makes an [`Error::Io`] of what the operating system said.
@@ -223,6 +226,15 @@ impl Error {
     /// The damage `damage` at `location`.
     pub(crate) fn damaged(location: Location, damage: Damage) -> Self {
         Self::Damaged { segment: location.segment, offset: location.offset, damage }
+    }
+}
+
+/// What the operating system said, without the number that Rust appends to it.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 

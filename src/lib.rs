@@ -118,7 +118,7 @@ pub mod backup {
 /// A new store of every record of a damaged one that is intact.
 pub mod repair {
     pub use crate::engine::repair::{
-        GivenUp, Lost, Now, Reason, RepairProgress, RepairReport, copy, in_place,
+        GivenUp, Lost, Now, Reason, RepairProgress, RepairReport, copy, in_place, settle,
     };
 }
 

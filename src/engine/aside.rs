@@ -91,11 +91,10 @@ impl Aside {
         let mark = StoreFile::Unfinished;
         self.directory.remove(mark).map_err(Error::io("remove", self.directory.path(mark)))?;
         self.directory.sync().map_err(Error::io("fsync", &self.path))?;
-        let renamed = self.file_system.rename_directory(&self.path, &self.place);
-        // What failed after the rename must not be taken for what has still the other name.
-        let is_there = || self.file_system.kind(&self.path).is_ok_and(|kind| kind != PathKind::Missing);
-        self.is_in_place = renamed.is_ok() || !is_there();
-        renamed.map_err(Error::io("put what was made in its place,", &self.place))
+        let error = |error| Error::io("put what was made in its place,", &self.place)(error);
+        self.file_system.rename_directory(&self.path, &self.place).map_err(error)?;
+        self.is_in_place = true;
+        self.file_system.sync_beside(&self.place).map_err(error)
     }
 
     /// Removes all files but `kept`.

@@ -130,6 +130,26 @@ plants! {
     /// An expired key is back when the clock steps back.
     ClockGoesBack,
 
+    // Verifying and repairing.
+    /// A hint is not compared with its segment when it is verified.
+    HintNotVerified,
+    /// The counts in KEYDIR are not compared with the log when it is verified.
+    CountsNotVerified,
+    /// A repaired store takes the place of the damaged one before its segments are durable.
+    RepairedNotSynced,
+    /// Which directory has the store's name is not durable when a repair in place is done.
+    ExchangeNotSynced,
+    /// A repair removes what it has copied from the damaged store, before the new one is a store.
+    SourceRemovedTooEarly,
+    /// A repair leaves out deletes.
+    DeleteNotSalvaged,
+    /// A repair does not tell that it keeps a part of a batch.
+    SplitBatchNotTold,
+    /// A repair gives the records that it salvages numbers of its own.
+    SalvagedRenumbered,
+    /// A directory that looks like what a killed repair leaves is removed although nothing marks it.
+    StrangerTakenForUnfinished,
+
     // Backup and restore.
     /// MANIFEST of a backup is put in place before the segments are durable.
     BackupNotSynced,

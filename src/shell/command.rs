@@ -100,6 +100,8 @@ pub enum Takes {
     Glob,
     /// A path.
     File,
+    /// The path of a directory.
+    Directory,
     /// One of these words.
     Enum(&'static [&'static str]),
 }
@@ -113,6 +115,7 @@ impl Takes {
             Self::Key => Some("KEY".to_owned()),
             Self::Glob => Some("PATTERN".to_owned()),
             Self::File => Some("FILE".to_owned()),
+            Self::Directory => Some("DIR".to_owned()),
             Self::Enum(words) => Some(words.join("|")),
         }
     }

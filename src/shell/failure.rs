@@ -110,7 +110,8 @@ impl Failure {
         self
     }
 
-    fn from_store(error: &logkv::Error) -> Self {
+    /// The store would not do it.
+    pub fn from_store(error: &logkv::Error) -> Self {
         let kind = if error.is_corruption() { Kind::Corruption } else { Kind::Command };
         let mut message = error.to_string();
         let mut source = std::error::Error::source(error);

@@ -9,7 +9,7 @@ use logkv::{Error, SegmentId};
 
 use super::command::{Invocation, Outcome};
 use super::failure::Failure;
-use super::grid::wrap;
+use super::grid::hang;
 use super::json::Object;
 use super::output::{Mode, Output};
 use super::segments;
@@ -17,6 +17,9 @@ use super::session::Session;
 use super::style::{Hue, hue};
 use super::units;
 use super::words::{quote, visible};
+
+/// Before the second line of a long sentence.
+const INDENT: usize = 4;
 
 /// Runs `verify`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
@@ -96,7 +99,7 @@ fn write_finding(out: &mut Output, finding: &Finding) -> io::Result<()> {
         Mode::Table => {
             let key = finding.key.as_ref().map(|key| format!(", key {}", quote(key))).unwrap_or_default();
             let text = format!("{severity} {}{key}: {fault}", place(finding));
-            let lines = wrap(&text, out.look.width);
+            let lines = hang(out.look.width, "", INDENT, text.split_whitespace());
             let rest = lines.strip_prefix(severity).unwrap_or(&lines);
             writeln!(out, "{}{rest}", out.look.paint(severity, hue))
         }
@@ -156,20 +159,26 @@ fn write_summary(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
     ];
     parts.extend(report.keydir_keys.map(|keys| format!("KEYDIR with {}", count(keys, "key"))));
     let look = out.look;
-    writeln!(out, "{}", wrap(&format!("checked {}", parts.join(", ")), look.width))?;
-    let verdict = match (report.damage_count, report.derived_count) {
-        (0, 0) if report.refused_count > 0 => "what was looked at is as it was written".to_owned(),
-        (0, 0) => look.paint("everything is as it was written", hue::GOOD),
+    let checked = parts.join(", ");
+    writeln!(out, "{}", hang(look.width, "checked ", INDENT, checked.split_whitespace()))?;
+    let (verdict, hue) = match (report.damage_count, report.derived_count) {
+        (0, 0) if report.refused_count > 0 => {
+            ("what was looked at is as it was written".to_owned(), hue::PLAIN)
+        }
+        (0, 0) => ("everything is as it was written".to_owned(), hue::GOOD),
         (0, derived) => {
             let findings = count(derived, "finding");
-            format!("the log is as it was written; {findings} in files that are made anew from it")
+            let told =
+                format!("the log is as it was written; {findings} in files that are made anew from it");
+            (told, hue::PLAIN)
         }
-        (damage, _) => look.paint(format!("{} in the log", count(damage, "finding")), hue::BAD),
+        (damage, _) => (format!("{} in the log", count(damage, "finding")), hue::BAD),
     };
-    writeln!(out, "{}", wrap(&verdict, look.width))?;
+    let line = |text: &str| hang(look.width, "", INDENT, text.split_whitespace());
+    writeln!(out, "{}", look.paint(line(&verdict), hue))?;
     if report.damage_count > 0 {
         let advice = "repair --to DIR makes a store of all that is intact";
-        writeln!(out, "{}", look.paint(advice, hue::DIM))?;
+        writeln!(out, "{}", look.paint(line(advice), hue::DIM))?;
     }
     Ok(())
 }

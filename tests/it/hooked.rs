@@ -189,6 +189,10 @@ impl<H: Hook> FileSystem for Hooked<H> {
         around(&*self.0, Call::RenameDirectory, || OsFileSystem.rename_directory(from, to))
     }
 
+    fn sync_beside(&self, path: &Path) -> io::Result<()> {
+        OsFileSystem.sync_beside(path)
+    }
+
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         OsFileSystem.real_path(path)
     }
@@ -238,6 +242,10 @@ impl<H: Hook> Directory for HookedDirectory<H> {
 
     fn lock(&self) -> io::Result<LockOutcome> {
         self.inner.lock()
+    }
+
+    fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
+        self.inner.lock_if_there()
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {

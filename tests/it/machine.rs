@@ -115,6 +115,44 @@ fn a_full_disk_fails_the_write_that_does_not_fit_and_the_store_goes_on_when_ther
 }
 
 #[test]
+fn a_repair_for_which_the_disk_has_no_room_says_where_and_leaves_nothing() {
+    let dir = scratch();
+    let Some(disk) = Mount::new(dir.path(), "disk", &["-t", "tmpfs", "-o", "size=64k", "tmpfs"]) else {
+        return skipped("a repair onto a full disk", "mounting a small tmpfs needs root");
+    };
+    let put = logkv(dir.path(), &["store", "put", "b", "-"], &[b'b'; 100_000]);
+    assert_eq!(put, said(0, "", ""));
+    let before = files(&dir.path().join("store"));
+    let full = said(1, "", "error: cannot write disk/new/000001.seg: No space left on device\n");
+    assert_eq!(logkv(dir.path(), &["store", "repair", "--to", "disk/new"], b""), full);
+    assert!(files(&dir.path().join("store")) == before && !disk.0.join("new").exists());
+}
+
+#[test]
+fn a_repair_with_little_memory_does_its_work_or_says_that_there_is_none() {
+    let dir = scratch();
+    let large = vec![b'b'; 12 << 20];
+    for key in ["a", "b"] {
+        assert_eq!(logkv(dir.path(), &["store", "put", key, "-"], &large), said(0, "", ""));
+    }
+    let path = segment_path(&dir.path().join("store"), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    *bytes.last_mut().expect("it has bytes") ^= 1;
+    fs::write(path, bytes).expect("the damage");
+    for kib in [20_000, 30_000, 45_000, 60_000, 400_000] {
+        for args in [&["store", "repair", "--to", "new"][..], &["store", "verify"]] {
+            let seen = limited(dir.path(), &format!("-v {kib}"), args, b"");
+            let is_told = seen.err.starts_with("error: cannot ") && seen.err.contains("memory")
+                || seen.out.starts_with("refused\t000001.seg\t") && seen.out.contains("out of memory");
+            let is_done = seen.code == Some(4) && seen.err.is_empty();
+            assert!(is_done || ([Some(1), Some(3)].contains(&seen.code) && is_told), "{kib}: {seen:?}");
+            assert!(is_done || kib < 400_000, "{kib}: {seen:?}");
+            drop(fs::remove_dir_all(dir.path().join("new")));
+        }
+    }
+}
+
+#[test]
 fn a_file_that_may_not_grow_is_cut_back_to_its_last_record_and_the_script_goes_on() {
     let dir = with_store();
     let script = [b"put big ".to_vec(), vec![b'b'; 100_000], b"\nput b 2\n".to_vec()].concat();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use logkv::inspect::{self, Item, Range};
 use logkv::repair::{self, Now, Reason, RepairReport};
-use logkv::{Compact, Error, SegmentId, Store};
+use logkv::{Batch, Compact, Error, SegmentId, Store};
 use tempfile::TempDir;
 
 use crate::common::{
@@ -22,9 +22,7 @@ pub(crate) fn repaired(dir: &Path) -> (TempDir, RepairReport) {
     let before = files(dir);
     let report = repair::copy(dir, to.path(), &quick(), &mut |_| ControlFlow::Continue(()))
         .unwrap_or_else(|error| panic!("{}", error.sentence()));
-    let mut after = files(dir);
-    after.retain(|file| before.contains(file) || file.0 != "LOCK");
-    assert!(after == before, "the old store stays as it is");
+    assert!(files(dir) == before, "the old store stays as it is");
     let (verdict, findings) = verified(to.path());
     assert!(verdict.is_intact(), "{findings:?} {report:?}");
     (to, report)
@@ -205,7 +203,7 @@ fn a_repair_in_place_leaves_the_old_store_aside() {
     assert!(path.join("logkv.toml").exists());
     assert_eq!(open(&path).len(), 2, "two and four");
     let again = repair::in_place(&path, &aside, &quick(), go_on);
-    assert!(matches!(again, Err(Error::Foreign { .. })), "what is aside is not written over");
+    assert!(matches!(again, Err(Error::Io { .. })), "what is aside is not written over");
 }
 
 #[test]
@@ -221,7 +219,7 @@ fn a_repair_that_cannot_be_done_or_is_broken_off_leaves_nothing() {
     assert!(matches!(repair::copy(dir.path(), &to, &quick(), go_on), Err(Error::Locked { .. })));
     store.close().expect("closes");
     let onto_itself = repair::copy(dir.path(), dir.path(), &quick(), go_on);
-    assert!(matches!(onto_itself, Err(Error::Foreign { .. })), "{onto_itself:?}");
+    assert!(matches!(onto_itself, Err(Error::Io { .. })), "{onto_itself:?}");
     let nothing = repair::copy(base.path(), &to, &quick(), go_on);
     assert!(matches!(nothing, Err(Error::Missing { .. })), "{nothing:?}");
     assert!(!to.exists());
@@ -261,4 +259,116 @@ fn a_segment_that_cannot_be_opened_costs_itself_alone() {
     let [given_up] = &report.given_up[..] else { panic!("{report:?}") };
     assert!(matches!(given_up.reason, Reason::Unreadable(_)), "{report:?}");
     assert_eq!(open(to.path()).len(), 4, "one, two, three and four");
+}
+
+/// Changes a byte of segment `id` of the store in `dir`.
+fn change(dir: &Path, id: u64, at: usize) {
+    let path = segment_path(dir, id);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[at] ^= 1;
+    fs::write(path, bytes).expect("the damage");
+}
+
+/// The numbers and keys of the records in the store at `dir`, in the order of its log.
+fn numbered_keys(dir: &Path) -> Vec<(u64, Vec<u8>)> {
+    let store = open(dir);
+    let segments = store.segments().expect("segments");
+    let mut found = Vec::new();
+    for segment in segments {
+        let inspection = store.inspect(segment.id).expect("inspects");
+        for item in inspection.items(Range::default()) {
+            if let Item::Record(record) = item.expect("reads") {
+                found.push((record.seq.0, record.key.to_vec()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn records_that_are_salvaged_keep_their_numbers_and_their_order() {
+    let dir = small_store();
+    let mut expected = numbered_keys(copy_of(dir.path()).path());
+    change(dir.path(), 1, 64 + 32);
+    let (to, report) = repaired(dir.path());
+    assert_eq!(report.given_up.len(), 1, "{report:?}");
+    expected.remove(0);
+    assert_eq!(numbered_keys(to.path()), expected);
+}
+
+#[test]
+fn a_batch_of_which_a_part_is_kept_is_said_to_be_split_whichever_part_was_lost() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("alone", "0").expect("a put");
+    store.write(Batch::new().put("a", "1").put("b", "2").put("c", "3")).expect("a batch");
+    store.rotate().expect("rotates");
+    store.close().expect("closes");
+    // Each record takes 48 bytes. The first one is in no batch.
+    for (number, is_split) in [(0, false), (1, true), (2, true), (3, true)] {
+        let copy = copy_of(dir.path());
+        change(copy.path(), 1, 64 + number * 48 + 33);
+        let (_, report) = repaired(copy.path());
+        let splits: Vec<_> = report.given_up.iter().map(|part| part.splits_batch).collect();
+        assert_eq!(splits, [is_split], "record {number}: {report:?}");
+    }
+}
+
+/// A directory with a damaged store `store` in it.
+fn with_damaged() -> (TempDir, std::path::PathBuf) {
+    let dir = scratch();
+    let path = dir.path().join("store");
+    fs::rename(copy_of(small_store().path()).keep(), &path).expect("a store");
+    change(&path, 1, 80);
+    (dir, path)
+}
+
+#[test]
+fn what_only_looks_like_the_rest_of_a_killed_repair_is_left_alone() {
+    let go_on = &mut |_| ControlFlow::Continue(());
+    // Segments and MANIFEST, as somebody has copied them there; a file; and something of another kind.
+    let (dir, path) = with_damaged();
+    let (making, aside) = (dir.path().join("store.repairing"), dir.path().join("store.damaged"));
+    let plants: [&dyn Fn(); 3] = [
+        &|| {
+            fs::rename(copy_of(&path).keep(), &making).expect("a copy");
+            drop(fs::remove_file(making.join("LOCK")));
+        },
+        &|| fs::write(&making, "text").expect("a file"),
+        &|| {
+            fs::create_dir(&making).expect("a directory");
+            fs::write(making.join("LOCK"), "an unfinished repair\n").expect("a mark");
+            fs::write(making.join("holiday.jpg"), "a picture").expect("a stranger");
+        },
+    ];
+    for plant in plants {
+        plant();
+        let before = |path: &Path| if path.is_dir() { files(path) } else { Vec::new() };
+        let (old, other) = (log_files(&path), before(&making));
+        let refused = repair::in_place(&path, &aside, &quick(), go_on).expect_err("it is in the way");
+        assert!(refused.sentence().contains("store.repairing: it is there"), "{}", refused.sentence());
+        let mut now = log_files(&path);
+        now.retain(|file| old.contains(file) || file.0 != "LOCK");
+        assert!(now == old && before(&making) == other && !aside.exists());
+        if making.is_dir() {
+            fs::remove_dir_all(&making).expect("it is ours");
+        } else {
+            fs::remove_file(&making).expect("it is ours");
+        }
+    }
+}
+
+#[test]
+fn a_copy_changes_nothing_of_a_store_without_lock_and_asks_a_lock_that_is_there() {
+    let (dir, path) = with_damaged();
+    drop(fs::remove_file(path.join("LOCK")));
+    let before = files(&path);
+    let go_on = &mut |_| ControlFlow::Continue(());
+    repair::copy(&path, &dir.path().join("new"), &quick(), go_on).expect("repairs");
+    assert!(files(&path) == before && !path.join("LOCK").exists());
+    let lock = fs::File::create(path.join("LOCK")).expect("a lock");
+    lock.lock().expect("nobody has it");
+    let refused = repair::copy(&path, &dir.path().join("newer"), &quick(), go_on);
+    assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
+    assert!(!dir.path().join("newer").exists());
 }

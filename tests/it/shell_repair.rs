@@ -1,6 +1,7 @@
 //! `verify` and `repair`: in every form, on stores that are damaged alike in every run.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -96,7 +97,11 @@ fn a_repair_in_place_is_asked_for_twice_and_keeps_what_was_there() {
     transcript.run("e repair --in-place");
     assert!(files(&transcript.path("e")) == before);
     transcript.run("-y -m table e repair --in-place").run("e scan").run("-m table e.damaged verify 2");
-    transcript.run("-y -m plain e/ repair --in-place").run("e.damaged-2 scan");
+    let repaired = files(&transcript.path("e"));
+    for mode in MODES {
+        transcript.run(&format!("{mode} e/ repair --in-place"));
+    }
+    assert!(files(&transcript.path("e")) == repaired && !transcript.path("e.damaged-2").exists());
     transcript.run("-y -m plain link repair --in-place").run("m scan");
     assert!(transcript.path("link").is_symlink() && transcript.path("m.damaged").is_dir());
     transcript.compare("shell-repair-in-place");
@@ -105,7 +110,13 @@ fn a_repair_in_place_is_asked_for_twice_and_keeps_what_was_there() {
 #[test]
 fn what_cannot_be_repaired_or_not_like_that_is_refused_in_a_sentence() {
     let mut transcript = with_stores();
+    symlink("loop", transcript.path("loop")).expect("a link");
+    let before = files(&transcript.path("e"));
     transcript.run("e repair").run("e repair --to x --in-place").run("e repair x").run("e repair --to e");
+    for to in ["./e/", "d/../e", "e/new", "e/new/newer", ".", "no/../e", "loop"] {
+        transcript.run(&format!("e repair --to {to}"));
+    }
+    assert!(files(&transcript.path("e")) == before && !transcript.path("no").exists());
     transcript.run("e repair --to d").run("nowhere repair --to x").run_with("d", b"repair --to x\n");
     let store = open(&transcript.path("d"));
     transcript.run("d repair --to x").run("-r m get user:1");
@@ -122,4 +133,34 @@ fn options_that_cannot_be_read_keep_nobody_from_verifying_and_repairing() {
     fs::write(transcript.path("e").join("logkv.toml"), "no_such = 1\n").expect("a file");
     transcript.run("e verify 3");
     transcript.compare("shell-repair-options");
+}
+
+#[test]
+fn what_a_killed_repair_in_place_left_is_put_right_by_the_next_one() {
+    let mut transcript = with_stores();
+    let damaged = files(&transcript.path("e"));
+    // Killed while the new store was made, and after it had taken the place of the old one.
+    let making = transcript.path("e.repairing");
+    fs::create_dir(&making).expect("a directory");
+    fs::write(making.join("LOCK"), "an unfinished repair\n").expect("a mark");
+    fs::write(making.join("000001.seg"), "the beginning").expect("a segment");
+    transcript.run("-y -m plain e repair --in-place");
+    assert!(!making.exists() && files(&transcript.path("e.damaged")) == damaged);
+    fs::rename(transcript.path("e.damaged"), &making).expect("it is there");
+    fs::write(transcript.path("e").join("LOCK"), "an unfinished repair\n").expect("a mark");
+    transcript.run("-m table e repair --in-place").run("-m table e repair --in-place");
+    assert!(!making.exists() && files(&transcript.path("e.damaged")) == damaged);
+    transcript.compare("shell-repair-killed");
+}
+
+#[test]
+fn a_name_that_is_no_text_is_told_as_it_can_be_and_no_number_of_the_system() {
+    let mut transcript = with_stores();
+    symlink("elsewhere", transcript.path("e").join("logkv.toml")).expect("a link");
+    fs::remove_file(segment_path(&transcript.path("e"), 1)).expect("it is there");
+    symlink("elsewhere", segment_path(&transcript.path("e"), 1)).expect("a link");
+    let stranger = std::ffi::OsStr::from_bytes(b"no\xfftext");
+    fs::write(transcript.path("e").join(stranger), "").expect("a file");
+    transcript.run("-m table e repair --to new").run("-m json e repair --to newer").run("-m table e verify");
+    transcript.compare("shell-repair-names");
 }

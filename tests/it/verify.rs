@@ -167,6 +167,27 @@ fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
 }
 
 #[test]
+fn a_keydir_that_counts_wrong_under_a_right_checksum_is_found() {
+    let dir = indexed_store();
+    let counts = ["records", "live records", "live bytes", "tombstones", "bytes of tombstones"];
+    for (index, name) in counts.into_iter().enumerate() {
+        let copy = with(&dir, "KEYDIR", |bytes| {
+            // In the row of the first segment, behind its id, length and page.
+            bytes[64 + 24 + index * 8] += 1;
+            let head_end = 64 + 3 * 64 + 24 * 1024;
+            let crc = u64::from(crc32c::crc32c(&bytes[..head_end]));
+            bytes[head_end..head_end + 8].copy_from_slice(&crc.to_le_bytes());
+        });
+        let (report, findings) = verified(copy.path());
+        let [Finding { fault: Fault::Count { what, said, counted }, .. }] = &findings[..] else {
+            panic!("{name}: {findings:?}")
+        };
+        assert_eq!((*what, *said), (name, counted + 1));
+        assert!(!report.is_intact());
+    }
+}
+
+#[test]
 fn files_of_another_time_or_place_are_told_and_cost_nothing() {
     let dir = indexed_store();
     fs::copy(hint_path(dir.path(), 1), hint_path(dir.path(), 2)).expect("a copy");

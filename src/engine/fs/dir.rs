@@ -57,16 +57,16 @@ impl FileSystem for OsFileSystem {
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         give_to_owner_of(one, other)?;
-        rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?;
-        sync_parent(one)?;
-        sync_parent(other)
+        Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
     }
 
     fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
-        // A directory that has the name is replaced when it is empty, and nothing else is.
-        rustix::fs::renameat(CWD, from, CWD, to)?;
-        sync_parent(from)?;
-        sync_parent(to)
+        // A directory replaces nothing but an empty one.
+        Ok(rustix::fs::renameat(CWD, from, CWD, to)?)
+    }
+
+    fn sync_beside(&self, path: &Path) -> io::Result<()> {
+        sync_parent(path)
     }
 
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
@@ -252,11 +252,22 @@ impl Directory for OsDirectory {
                 }
                 Ok(LockOutcome::Held(Box::new(OsLock { file, process: std::process::id(), names_holder })))
             }
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = file.take(32).read_to_string(&mut text);
-                Ok(LockOutcome::HeldBy { pid: text.trim().parse().ok() })
+            Err(TryLockError::WouldBlock) => Ok(LockOutcome::HeldBy { pid: holder(file) }),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
+        let file = match self.open_regular(StoreFile::Lock, OFlags::RDONLY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        match file.try_lock() {
+            Ok(()) => {
+                let lock = OsLock { file, process: std::process::id(), names_holder: false };
+                Ok(Some(LockOutcome::Held(Box::new(lock))))
             }
+            Err(TryLockError::WouldBlock) => Ok(Some(LockOutcome::HeldBy { pid: holder(file) })),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
@@ -264,6 +275,13 @@ impl Directory for OsDirectory {
     fn path(&self, file: StoreFile) -> PathBuf {
         self.path.join(file.to_string())
     }
+}
+
+/// The process that has locked `lock`, as it says itself.
+fn holder(lock: std::fs::File) -> Option<u32> {
+    let mut text = String::new();
+    let _ = lock.take(32).read_to_string(&mut text);
+    text.trim().parse().ok()
 }
 
 /// The open LOCK file.

@@ -59,8 +59,8 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         self.open_directory(path)
     }
 
-    /// Gives each of two directories the other's name, in one step; durable when it returns. Before, `other` and its files
-    /// are given the owner and the mode of `one`.
+    /// Gives each of two directories the other's name, in one step. Before, `other` and its files are given the owner and the
+    /// mode of `one`.
     ///
     /// # Errors
     /// What the operating system says; `Unsupported` where there is no such step.
@@ -69,11 +69,10 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Gives the directory `from` the name `to`, which nothing has, or an empty directory, in one step; durable when it
-    /// returns.
+    /// Gives the directory `from` the name `to`, which nothing has, or an empty directory, in one step.
     ///
     /// # Errors
-    /// What the operating system says; `Unsupported` where there is no such step.
+    /// What the operating system says; `Unsupported` where that cannot be done.
     fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
         let _ = (from, to);
         Err(io::ErrorKind::Unsupported.into())
@@ -86,6 +85,15 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         Ok(path.to_owned())
+    }
+
+    /// Makes durable which directories have `path` and the names beside it.
+    ///
+    /// # Errors
+    /// What the operating system says; `Unsupported` where that cannot be done.
+    fn sync_beside(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Removes the directory `path`, which is empty.
@@ -166,6 +174,14 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// # Errors
     /// What the operating system says.
     fn lock(&self) -> io::Result<LockOutcome>;
+
+    /// The same, if there is a file LOCK, of which nothing is changed; `None` where there is none, and nobody writes.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
+        self.lock().map(Some)
+    }
 
     /// The file's path, for messages.
     fn path(&self, file: StoreFile) -> PathBuf;

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{File, Mapping};
 use crate::engine::sync::Mutex;
+use crate::error::words;
 
 /// What is given up at once: disks fail by sectors of 512 or 4,096 bytes, and the system reads pages.
 const BLOCK_LEN: u64 = 4096;
@@ -60,7 +61,7 @@ impl File for Patient {
         match self.file.read_at(block, at) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 block.fill(0);
-                let lost = (at..at + len as u64, error.to_string());
+                let lost = (at..at + len as u64, words(&error));
                 self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).push(lost);
                 Ok(len)
             }

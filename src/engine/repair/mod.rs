@@ -5,30 +5,35 @@
 //! one or, where that cannot be read, from the segments' headers. Then the new store is opened, which reads and checks all
 //! of it, before it is said to be one.
 
+mod in_place;
 mod loss;
 mod report;
+mod room;
 mod source;
 mod target;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use in_place::{in_place, settle};
 pub use report::{GivenUp, Lost, Now, Reason, RepairReport};
 
+use self::room::Room;
 use self::source::Source;
 use self::target::Target;
 use super::format::segment_header::{HEADER_LEN, HeaderError, SegmentHeader, StoreId};
 use super::format::{array, u64_at};
-use super::fs::{Directory, Lock, LockOutcome, PathKind, StoreFile};
+use super::fs::{Directory, Lock, LockOutcome, StoreFile};
 use super::location::{SegmentId, Seqno};
 use super::options::Options;
 use super::recovery;
 use super::segment::file;
 use super::survey::{self, Survey};
-use crate::error::{Damage, Error, Result, Stop};
+use crate::error::{Damage, Error, Result, Stop, words};
 
 /// How far a repair has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +44,14 @@ pub struct RepairProgress {
     pub total_len: u64,
 }
 
-/// Makes in `to`, which is missing or empty, a store of what is intact in the one in `from`, which stays as it is. `observe`
-/// is told how far it has come, and ends it when it breaks off: then nothing is left in `to`. Of `options` the segment
-/// size, the file system and [`Options::trust`] count.
+/// Makes in `to`, which is missing or empty, and not in `from`, a store of what is intact in the one in `from`. That stays
+/// as it is, to the last file. `observe` is told how far it has come, and ends it when it breaks off: then nothing is left
+/// in `to`. Of `options` the segment size, the file system and [`Options::trust`] count.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`] when a writer has the old store open,
-/// [`Error::Unsupported`] for what a later version wrote, and [`Error::Io`]; nothing is left in `to` then.
+/// [`Error::Unsupported`] for what a later version wrote, and [`Error::Io`], also when `to` is not empty. What was made in
+/// `to` is removed then, as far as the system lets it be.
 pub fn copy(
     from: &Path,
     to: &Path,
@@ -53,42 +59,19 @@ pub fn copy(
     observe: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
 ) -> Result<RepairReport> {
     let directory = survey::enter(from, options)?;
-    let _lock = match hold(&*directory) {
-        // Where nothing can be written nobody writes.
-        Err(Error::Io { .. }) => None,
-        held => Some(held?),
+    let _lock = match directory.lock_if_there() {
+        // Where LOCK cannot even be read, who writes there cannot be asked. The old store is read alone.
+        Err(_) => None,
+        Ok(outcome) => outcome.map(held).transpose()?,
     };
-    Repair::of(directory, from, options, observe)?.into_directory(to)
+    let mut repair = Repair::of(directory, from, options, observe)?;
+    repair.make_in(to, |made| room::unmark(&**made))?;
+    Ok(repair.report)
 }
 
-/// Repairs the store in `path` where it is: as [`copy`] to `aside`, which then changes places with it in one step. What was
-/// there is in `aside` afterwards, as it was.
-///
-/// # Errors
-/// As [`copy`]. [`Error::Io`] also when the two cannot change places, for `path` is a mount point, perhaps: the repaired
-/// store stays in `aside` then.
-pub fn in_place(
-    path: &Path,
-    aside: &Path,
-    options: &Options,
-    observe: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
-) -> Result<RepairReport> {
-    let directory = survey::enter(path, options)?;
-    let lock = hold(&*directory)?;
-    let report = Repair::of(directory, path, options, observe)?.into_directory(aside)?;
-    if !report.is_cancelled {
-        options
-            .file_system
-            .exchange(path, aside)
-            .map_err(Error::io("put the repaired store in the place of", path))?;
-    }
-    drop(lock);
-    Ok(report)
-}
-
-/// Keeps writers away.
-fn hold(directory: &dyn Directory) -> Result<Box<dyn Lock>> {
-    match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
+/// What keeps writers away.
+fn held(outcome: LockOutcome) -> Result<Box<dyn Lock>> {
+    match outcome {
         LockOutcome::Held(lock) => Ok(lock),
         LockOutcome::HeldBy { pid } => Err(Error::Locked { pid }),
     }
@@ -123,7 +106,7 @@ impl<'a> Repair<'a> {
                 let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
                 return Err(Error::Unsupported { what, found, supported });
             }
-            Err(_) if survey.known().is_empty() => return Err(Error::Missing { path: path.to_owned() }),
+            Err(_) if survey.known().is_empty() => return Err(why_none(&survey, path)),
             Err(_) => {
                 report.manifest_lost = survey.why_no_manifest();
                 let mut random = [0; 24];
@@ -190,45 +173,24 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    fn into_directory(mut self, to: &Path) -> Result<RepairReport> {
-        let is_made = self.make_room(to)?;
-        let directory = self.options.file_system.open_directory(to).map_err(Error::io("open", to))?;
-        match self.fill(&directory, to) {
-            Ok(()) => Ok(self.report),
+    /// Makes the store in `to`, and does `finish` when it is whole; nothing is left there when one of the two fails, or it
+    /// was broken off, as the report says then.
+    fn make_in(&mut self, to: &Path, finish: impl FnOnce(&Arc<dyn Directory>) -> Result<()>) -> Result<()> {
+        let file_system = &*self.options.file_system;
+        let room = Room::make(file_system, to)?;
+        let made = self.fill(&room.directory, to).and_then(|()| Ok(finish(&room.directory)?));
+        match made {
+            Ok(()) => Ok(()),
             Err(stop) => {
-                self.clear(&*directory);
-                if is_made {
-                    let _ = self.options.file_system.remove_directory(to);
-                }
+                room.clear(file_system);
                 match stop {
-                    Stop::Cancelled => Ok(RepairReport { is_cancelled: true, ..RepairReport::default() }),
+                    Stop::Cancelled => {
+                        self.report = RepairReport { is_cancelled: true, ..RepairReport::default() };
+                        Ok(())
+                    }
                     Stop::Failed(error) => Err(error),
                 }
             }
-        }
-    }
-
-    /// Makes the directory, unless there is an empty one; whether it did.
-    fn make_room(&self, to: &Path) -> Result<bool> {
-        let file_system = &self.options.file_system;
-        let foreign = |reason: &str| Error::Foreign { path: to.to_owned(), reason: reason.to_owned() };
-        match file_system.kind(to).map_err(Error::io("open", to))? {
-            PathKind::Missing => {
-                file_system.create_directory(to).map_err(Error::io("create", to))?;
-                Ok(true)
-            }
-            PathKind::Directory => {
-                let directory = file_system.open_directory(to).map_err(Error::io("open", to))?;
-                let names = directory.names().map_err(Error::io("read", to))?;
-                let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
-                let is_unfinished = files.iter().all(|file| matches!(file, Some(StoreFile::Segment(_))));
-                match (names.is_empty(), is_unfinished) {
-                    (true, _) => Ok(false),
-                    (_, true) => Err(foreign("an unfinished repair has left it; remove it first")),
-                    _ => Err(foreign("it is not empty, and nothing is put there")),
-                }
-            }
-            PathKind::Other(what) => Err(foreign(&format!("it is {what}"))),
         }
     }
 
@@ -277,16 +239,6 @@ impl<'a> Repair<'a> {
         loss::look_up(&opened.state, &mut self.report.given_up)
     }
 
-    /// Removes what was made.
-    fn clear(&self, directory: &dyn Directory) {
-        let names = directory.names().unwrap_or_default();
-        for file in names.iter().filter_map(|name| StoreFile::parse(name)) {
-            if let Err(error) = directory.remove(file) {
-                tracing::warn!(%file, %error, "what a repair began could not be removed");
-            }
-        }
-    }
-
     /// Tells that `len` bytes of the segment at hand are done.
     fn advance(&mut self, len: u64) -> Result<(), Stop> {
         let done_len = self.done_len + len;
@@ -313,6 +265,18 @@ fn header_of(survey: &Survey, id: SegmentId) -> Result<SegmentHeader, Option<Dam
         HeaderError::Damaged(damage) => Some(damage),
         HeaderError::Unsupported(_) => None,
     })
+}
+
+/// Why nothing is known of a store at `path`: there is none, or the system does not say.
+fn why_none(survey: &Survey, path: &Path) -> Error {
+    if let Err(Error::Io { action, path, source }) = survey.manifest()
+        && source.kind() != ErrorKind::NotFound
+    {
+        return Error::io(action, path)(io::Error::new(source.kind(), words(source)));
+    }
+    let headers = file::present(&**survey.directory())
+        .and_then(|ids| ids.into_iter().try_for_each(|id| survey.header_bytes(id).map(drop)));
+    headers.err().unwrap_or_else(|| Error::Missing { path: path.to_owned() })
 }
 
 /// Whose most segments are.

@@ -14,9 +14,10 @@ use crate::engine::format::record::{KEY_LEN_MAX, Kind, LEN_MIN, encoded_len};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
 use crate::engine::fs::{Access, File, Patient};
 use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Scanned, Segment, file, hint};
 use crate::engine::survey::{Known, Survey};
-use crate::error::{Damage, Error, Result, Stop};
+use crate::error::{Damage, Error, Result, Stop, words};
 
 /// One segment, looked through. It is not kept open: there may be more of them than a process may have files.
 pub(super) struct Source {
@@ -67,7 +68,7 @@ impl Repair<'_> {
             }
             // A FIFO, say, or one that somebody else may change: the other segments are there all the same.
             Err(Error::Io { source, .. }) => {
-                self.without_file(&known, Reason::Unreadable(source.to_string()));
+                self.without_file(&known, Reason::Unreadable(words(&source)));
                 return Ok(None);
             }
             opened => Arc::new(Patient::new(opened?)),
@@ -276,7 +277,7 @@ impl Look {
     fn give_up(&mut self, segment: &Segment, range: Range<u64>, reason: Reason, before: Seqno) {
         let after = self.last.map_or(segment.base_seq, |last| last.plus(1));
         let seqs = after..before.max(after);
-        let (lost, splits_batch) = (Vec::new(), self.goes_on);
+        let (lost, splits_batch) = (Vec::new(), self.goes_on && !planted(Plant::SplitBatchNotTold));
         self.goes_on = false;
         self.given_up.push(GivenUp { segment: segment.id, range, reason, seqs, lost, splits_batch });
     }
@@ -285,7 +286,7 @@ impl Look {
     fn lose(&mut self, lost: Lost, goes_on: bool) {
         if let Some(last) = self.given_up.last_mut() {
             last.lost.push(lost);
-            last.splits_batch |= goes_on;
+            last.splits_batch |= goes_on && !planted(Plant::SplitBatchNotTold);
         }
     }
 }

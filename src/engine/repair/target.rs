@@ -8,12 +8,15 @@ use super::source::{Source, is_current};
 use super::walk::{Intact, Part, walk};
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::put;
+use crate::engine::format::record::{Kind, RecordHeader, SEQ_AT};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::{Access, Directory, StoreFile, write_all_at};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::ReadWith;
+use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{Identity, Segment, SegmentWriter};
-use crate::error::{Error, Failure, Result, Stop};
+use crate::error::{Error, Failure, Result, Stop, words};
 
 /// What is copied at once.
 const CHUNK_LEN: u64 = 1 << 20;
@@ -64,11 +67,17 @@ impl Repair<'_> {
         let segments = segments.collect::<Result<Vec<Segment>>>()?;
         for place in self.places(&segments)? {
             let segment = &segments[place.source];
-            let record = segment.bytes_unchecked(place.at..place.at + place.len)?;
+            let mut record = segment.bytes_unchecked(place.at..place.at + place.len)?;
             let context = segment.layout.records;
             context
                 .check_record(place.at, &record)
                 .map_err(|damage| Error::damaged(segment.location(place.at), damage))?;
+            if planted(Plant::DeleteNotSalvaged) && RecordHeader::peek(&record).kind() == Kind::Delete {
+                continue;
+            }
+            if planted(Plant::SalvagedRenumbered) {
+                put(&mut record, SEQ_AT, &place.seq.plus(1).0.to_le_bytes());
+            }
             self.put(target, &record, place.seq)?;
         }
         self.finish_open(target)
@@ -87,7 +96,10 @@ impl Repair<'_> {
             self.advance(at)?;
         }
         self.done_len += at;
-        file.sync().map_err(Error::io("fsync", path()))?;
+        unless(Plant::RepairedNotSynced, || file.sync()).map_err(Error::io("fsync", path()))?;
+        if planted(Plant::SourceRemovedTooEarly) {
+            self.survey.directory().remove(name).map_err(Error::io("remove", path()))?;
+        }
         self.report.copied.push(known.id);
         let (id, base_seq, layout) = (known.id, known.base_seq, known.layout);
         target.lines.push(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(at) });
@@ -124,6 +136,7 @@ impl Repair<'_> {
             target.open = Some(self.create(target, seq, limit.max(HEADER_LEN as u64 + len))?);
         }
         let open = target.open.as_mut().expect("it was made just now");
+        open.make_room(len)?;
         open.stage_copy(record);
         target.end = seq.plus(1);
         if open.staged_len() as u64 >= CHUNK_LEN {
@@ -150,7 +163,7 @@ impl Repair<'_> {
     fn finish_open(&mut self, target: &mut Target) -> Result<(), Stop> {
         let Some(mut open) = target.open.take() else { return Ok(()) };
         open.flush().map_err(|Failure { error, .. }| error)?;
-        open.sync()?;
+        unless(Plant::RepairedNotSynced, || open.sync())?;
         let Segment { id, base_seq, layout, .. } = *open.segment;
         target.lines.push(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(open.len()) });
         self.done_len += open.len();
@@ -184,7 +197,7 @@ impl Repair<'_> {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(error) => {
-                    self.report.options_lost = Some(error.to_string());
+                    self.report.options_lost = Some(words(&error));
                     return Ok(());
                 }
             };

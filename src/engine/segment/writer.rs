@@ -1,5 +1,6 @@
 //! The end of the active segment: the one place that puts bytes into a segment's file.
 
+use std::io;
 use std::sync::Arc;
 
 use super::{Identity, Segment};
@@ -94,6 +95,15 @@ impl SegmentWriter {
         let at = self.len();
         record.encode(self.segment.layout.records.salt, at, &mut self.buffer);
         at
+    }
+
+    /// Sees to it that so many bytes can be staged.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub(crate) fn make_room(&mut self, len: u64) -> Result<()> {
+        let room = usize::try_from(len).ok().and_then(|len| self.buffer.try_reserve(len).ok());
+        room.ok_or_else(|| Error::io("write", &self.segment.path)(io::ErrorKind::OutOfMemory.into()))
     }
 
     /// Stages a copy of `record`, which was checked and stands in a segment of the same layout, without the batch it

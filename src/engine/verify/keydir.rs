@@ -10,9 +10,10 @@ use crate::engine::format::keydir_file::{self, Covered, KeydirHead};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{PartFault, compare};
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Home, Segment};
 use crate::engine::state::{Replay, SegmentSet, State};
-use crate::error::{Result, Stop};
+use crate::error::{Result, Stop, words};
 
 /// The file KEYDIR as it was when the verification began.
 pub(super) enum KeydirFile {
@@ -121,7 +122,7 @@ impl Verifier<'_> {
         for (index, row) in head.shards.iter().enumerate() {
             let len = u64::from(row.slot_count) * size_of::<u64>() as u64;
             let fault = match read_vec_at(file, row.slots_at, len) {
-                Err(error) => Some(Fault::DerivedUnreadable(error.to_string())),
+                Err(error) => Some(Fault::DerivedUnreadable(words(&error))),
                 Ok(bytes) => compare(row, &bytes, expected, index)?.map(|fault| match fault {
                     PartFault::Damaged => Fault::KeydirPart(index),
                     PartFault::Differs => Fault::KeydirEntries(index),
@@ -142,6 +143,7 @@ fn miscounted(said: &Covered, counted: &Covered) -> Vec<Fault> {
         ("tombstones", said.tombstone_count, counted.tombstone_count),
         ("bytes of tombstones", said.tombstone_len, counted.tombstone_len),
     ];
-    let wrong = counts.into_iter().filter(|(_, said, counted)| said != counted);
+    let is_wrong = |(_, said, counted): &(_, u64, u64)| said != counted && !planted(Plant::CountsNotVerified);
+    let wrong = counts.into_iter().filter(is_wrong);
     wrong.map(|(what, said, counted)| Fault::Count { what, said, counted }).collect()
 }

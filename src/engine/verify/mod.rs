@@ -26,7 +26,7 @@ use super::location::SegmentId;
 use super::options::Options;
 use super::segment::file;
 use super::survey::{self, Survey};
-use crate::error::{Error, Result, Stop};
+use crate::error::{Error, Result, Stop, words};
 
 /// What is told while a verification runs.
 #[derive(Clone, Copy, Debug)]
@@ -212,7 +212,7 @@ impl Verifier<'_> {
             if let Err(error) = self.directory.open(file, Access::Read)
                 && is_no_file(&error)
             {
-                self.found(file, None, fault(error.to_string()))?;
+                self.found(file, None, fault(words(&error)))?;
             }
         }
         Ok(())
@@ -257,13 +257,13 @@ impl Verifier<'_> {
 
 /// What it means for a segment that its file cannot be read.
 fn unreadable(error: &io::Error) -> Fault {
-    let why = error.to_string();
+    let why = words(error);
     if is_no_damage(error) { Fault::Denied(why) } else { Fault::Unreadable(why) }
 }
 
 /// What it means for a file that is made anew from the log that it cannot be read.
 fn derived_unreadable(error: &io::Error) -> Fault {
-    let why = error.to_string();
+    let why = words(error);
     if is_no_file(error) {
         Fault::NotAFile(why)
     } else if is_no_damage(error) {

@@ -59,7 +59,8 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look) -> (usize, Vec<Cho
         Role::Flag => flags(&spot),
         Role::FlagValue(flag) => match flag.takes {
             Takes::Key | Takes::Glob => keys(&spot, source, look.ellipsis()),
-            Takes::File => files(&spot),
+            Takes::File => files(&spot, |_| true),
+            Takes::Directory => files(&spot, |is_folder| is_folder),
             Takes::Enum(allowed) => one_of(&spot.bytes, allowed),
             Takes::Nothing | Takes::Number => Vec::new(),
         },
@@ -71,12 +72,14 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look) -> (usize, Vec<Cho
                 let numbers: Vec<_> = offered.map(|(id, _)| id.to_string()).collect();
                 one_of(&spot.bytes, numbers.iter().map(String::as_str))
             }
-            ArgKind::File => files(&spot),
+            ArgKind::File => files(&spot, |_| true),
             ArgKind::Command => commands(&spot.bytes),
             ArgKind::Enum(allowed) => one_of(&spot.bytes, allowed),
             ArgKind::Value | ArgKind::Number => Vec::new(),
         },
-        Role::Argument(_, None) | Role::Unknown => Vec::new(),
+        // Where no argument can stand, a flag can.
+        Role::Argument(_, None) => flags(&spot),
+        Role::Unknown => Vec::new(),
     };
     (spot.span.start, choices)
 }
@@ -136,8 +139,9 @@ fn keys(spot: &Spot, source: &dyn Source, ellipsis: &str) -> Vec<Choice> {
     choices
 }
 
-/// The files whose path starts with what was typed; of a directory a slash is added and no blank, to go on typing.
-fn files(spot: &Spot) -> Vec<Choice> {
+/// The files, or directories, whose path starts with what was typed, as far as they are `offered`; of a directory a slash is
+/// added and no blank, to go on typing.
+fn files(spot: &Spot, offered: impl Fn(bool) -> bool) -> Vec<Choice> {
     let typed = &spot.bytes;
     let (folder, name) = typed.split_at(typed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1));
     let place =
@@ -146,6 +150,7 @@ fn files(spot: &Spot) -> Vec<Choice> {
     let mut paths: Vec<_> = entries
         .flatten()
         .map(|entry| (entry.path().is_dir(), entry.file_name().into_vec()))
+        .filter(|&(is_folder, _)| offered(is_folder))
         .filter(|(_, file)| file.starts_with(name) && (name.starts_with(b".") || !file.starts_with(b".")))
         .map(|(is_folder, file)| {
             let end: &[u8] = if is_folder { b"/" } else { b"" };
@@ -225,6 +230,12 @@ mod tests {
     }
 
     #[test]
+    fn where_no_argument_can_stand_flags_are_offered() {
+        assert_eq!(offered("repair ", &[]), (7, vec!["--to ".to_owned(), "--in-place ".to_owned()]));
+        assert!(offered("repair x", &[]).1.is_empty());
+    }
+
+    #[test]
     fn a_segment_that_is_written_to_is_not_offered_to_be_compacted() {
         assert_eq!(offered("compact 1", &[]), (8, vec!["1 ".to_owned()]));
         assert_eq!(offered("verify 1", &[]), (7, vec!["1 ".to_owned(), "10 ".to_owned()]));
@@ -272,5 +283,9 @@ mod tests {
         let base = dir.path().display();
         let inserted: Vec<_> = texts.iter().map(|choice| choice.inserted.as_str()).collect();
         assert_eq!(inserted, [format!("\"{base}/script\" "), format!("\"{base}/sub dir/")]);
+        let line = format!("repair --to {base}/s");
+        let texts = complete(&line, &Keys(&[]), &LOOK).1;
+        let inserted: Vec<_> = texts.iter().map(|choice| choice.inserted.as_str()).collect();
+        assert_eq!(inserted, [format!("\"{base}/sub dir/")], "a file is no directory");
     }
 }

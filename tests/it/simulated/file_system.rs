@@ -219,6 +219,11 @@ impl Directory for SimulatedFileSystem {
         Ok(LockOutcome::Held(Box::new(SimulatedLock(Arc::clone(&self.0)))))
     }
 
+    fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
+        let is_there = self.0.machine().find(StoreFile::Lock).is_ok();
+        if is_there { self.lock().map(Some) } else { Ok(None) }
+    }
+
     fn path(&self, file: StoreFile) -> PathBuf {
         Path::new(DIRECTORY).join(file.to_string())
     }

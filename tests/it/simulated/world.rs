@@ -1,0 +1,395 @@
+//! Some directories beside each other, each on a simulated disk of its own, and the names that they have: these, too, are
+//! durable only when they were synced.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use logkv::fs::{Access, Directory, File, FileSystem, LockOutcome, Mapping, PathKind, StoreFile};
+
+use super::disk::{Disk, Event};
+use super::fate::Fate;
+use super::fault::{Call, Failing, Fault};
+use super::file_system::SimulatedFileSystem;
+use crate::common::Random;
+
+/// Which directory has a name.
+type Names = BTreeMap<PathBuf, usize>;
+
+/// A change of the directories' names.
+#[derive(Clone, Debug)]
+pub(super) enum NameChange {
+    Exchange(PathBuf, PathBuf),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+}
+
+impl NameChange {
+    /// Does it, as far as what it is about is there.
+    fn apply(&self, names: &mut Names) {
+        match self {
+            Self::Exchange(one, other) => {
+                if let (Some(&first), Some(&second)) = (names.get(one), names.get(other)) {
+                    names.extend([(one.clone(), second), (other.clone(), first)]);
+                }
+            }
+            Self::Rename(from, to) => names.remove(from).into_iter().for_each(|directory| {
+                names.insert(to.clone(), directory);
+            }),
+            Self::Remove(name) => drop(names.remove(name)),
+        }
+    }
+}
+
+/// A call that changed something.
+#[derive(Clone, Debug)]
+pub(super) enum WorldEvent {
+    /// In the directory of this number.
+    In(usize, Event),
+    /// Makes the next directory, durably.
+    Make(PathBuf),
+    Name(NameChange),
+    SyncNames,
+}
+
+/// The directories, and how much of them is durable.
+#[derive(Clone, Debug, Default)]
+pub(super) struct World {
+    pub(super) disks: Vec<Disk>,
+    pub(super) names: Names,
+    durable_names: Names,
+    unsynced_names: Vec<NameChange>,
+}
+
+impl World {
+    /// One directory.
+    pub(super) fn of(name: &Path, disk: Disk) -> Self {
+        let mut world = Self::default();
+        world.apply(&WorldEvent::Make(name.to_owned()));
+        world.disks[0] = disk;
+        world
+    }
+
+    /// The directory of this name.
+    pub(super) fn get(&self, name: &Path) -> Option<&Disk> {
+        self.names.get(name).map(|&directory| &self.disks[directory])
+    }
+
+    /// Does what was called.
+    pub(super) fn apply(&mut self, event: &WorldEvent) {
+        match event {
+            WorldEvent::In(directory, event) => self.disks[*directory].apply(event),
+            WorldEvent::Make(name) => {
+                self.disks.push(Disk::default());
+                for names in [&mut self.names, &mut self.durable_names] {
+                    names.insert(name.clone(), self.disks.len() - 1);
+                }
+            }
+            WorldEvent::Name(change) => {
+                change.apply(&mut self.names);
+                self.unsynced_names.push(change.clone());
+            }
+            WorldEvent::SyncNames => {
+                self.durable_names = self.names.clone();
+                self.unsynced_names.clear();
+            }
+        }
+    }
+
+    /// What the next process may find: all of it, for a kill, and what power cuts leave. Each change of a name is kept and
+    /// lost with each other one; of each directory there are the extremes and some more.
+    pub(super) fn ends(&self, random: &mut Random) -> Vec<Self> {
+        const RANDOM_FATES: usize = 3;
+        let images: Vec<Vec<_>> = self
+            .disks
+            .iter()
+            .map(|disk| {
+                let mut fates = Fate::extremes(disk);
+                fates.extend((0..RANDOM_FATES).map(|_| Fate::random(disk, random)));
+                fates.iter().map(|fate| fate.image(disk)).collect()
+            })
+            .collect();
+        let most = images.iter().map(Vec::len).max().unwrap_or(0);
+        let mut ends = vec![self.clone()];
+        for kept in 0..1_usize << self.unsynced_names.len() {
+            let mut names = self.durable_names.clone();
+            let changes = self.unsynced_names.iter().enumerate();
+            changes
+                .filter(|(index, _)| kept >> index & 1 == 1)
+                .for_each(|(_, change)| change.apply(&mut names));
+            ends.extend((0..most).map(|index| Self {
+                disks: images.iter().map(|images| Disk::of(&images[index % images.len()])).collect(),
+                names: names.clone(),
+                durable_names: names.clone(),
+                unsynced_names: Vec::new(),
+            }));
+        }
+        ends
+    }
+}
+
+/// Which calls a fault counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Those for the directories themselves.
+    Names,
+    /// Those in the directory of this number.
+    In(usize),
+}
+
+/// A file system on a [`World`]. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(super) struct WorldFileSystem(Arc<Mutex<Machine>>);
+
+#[derive(Debug)]
+struct Machine {
+    world: World,
+    events: Vec<WorldEvent>,
+    directories: Vec<SimulatedFileSystem>,
+    seed: u64,
+    call_count: u64,
+    fault: Option<(Place, Fault)>,
+    has_failed: bool,
+}
+
+impl Machine {
+    /// A running system on the disk of the directory of this number.
+    fn start(&mut self, directory: usize) {
+        let fault = self.fault.filter(|(place, _)| *place == Place::In(directory)).map(|(_, fault)| fault);
+        let disk = self.world.disks[directory].clone();
+        self.directories.push(SimulatedFileSystem::on(disk, self.seed + directory as u64, None, fault));
+    }
+
+    fn change(&mut self, event: WorldEvent) {
+        self.world.apply(&event);
+        self.events.push(event);
+    }
+
+    /// Counts a call, which moves no bytes; how it fails, if it does.
+    fn meet(&mut self) -> Option<Failing> {
+        let number = self.call_count;
+        self.call_count += 1;
+        let fault = self.fault.filter(|(place, _)| *place == Place::Names).map(|(_, fault)| fault);
+        let failing = fault.and_then(|fault| fault.meets(number, Call::Kind));
+        self.has_failed |= failing.is_some();
+        failing
+    }
+
+    fn attempt(&mut self) -> io::Result<()> {
+        self.meet().and_then(Failing::error).map_or(Ok(()), Err)
+    }
+
+    /// Changes names. Where that is broken it is done, and told to have failed.
+    fn rename(&mut self, change: NameChange) -> io::Result<()> {
+        let failing = self.meet();
+        if matches!(failing, None | Some(Failing::Broken)) {
+            self.change(WorldEvent::Name(change));
+        }
+        failing.and_then(Failing::error).map_or(Ok(()), Err)
+    }
+}
+
+impl WorldFileSystem {
+    /// A system that finds `world` when it starts, and in which a call may fail.
+    pub(super) fn on(world: World, seed: u64, fault: Option<(Place, Fault)>) -> Self {
+        let (events, directories) = (Vec::new(), Vec::new());
+        let mut machine =
+            Machine { world, events, directories, seed, call_count: 0, fault, has_failed: false };
+        (0..machine.world.disks.len()).for_each(|directory| machine.start(directory));
+        Self(Arc::new(Mutex::new(machine)))
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The calls that changed something.
+    pub(super) fn events(&self) -> Vec<WorldEvent> {
+        self.machine().events.clone()
+    }
+
+    /// What they made of the world.
+    pub(super) fn world(&self) -> World {
+        self.machine().world.clone()
+    }
+
+    /// How many calls there were at each place.
+    pub(super) fn call_counts(&self) -> Vec<(Place, u64)> {
+        let machine = self.machine();
+        let counts = machine.directories.iter().map(SimulatedFileSystem::call_count).enumerate();
+        let counts = counts.map(|(directory, count)| (Place::In(directory), count));
+        counts.chain([(Place::Names, machine.call_count)]).collect()
+    }
+
+    /// Whether a call has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        let machine = self.machine();
+        machine.has_failed || machine.directories.iter().any(|directory| directory.met().is_some())
+    }
+}
+
+impl FileSystem for WorldFileSystem {
+    fn kind(&self, path: &Path) -> io::Result<PathKind> {
+        let mut machine = self.machine();
+        machine.attempt()?;
+        Ok(if machine.world.get(path).is_some() { PathKind::Directory } else { PathKind::Missing })
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        let mut machine = self.machine();
+        machine.attempt()?;
+        machine.change(WorldEvent::Make(path.to_owned()));
+        let directory = machine.world.disks.len() - 1;
+        machine.start(directory);
+        Ok(())
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        let mut machine = self.machine();
+        machine.attempt()?;
+        let mut random = Random::seeded(machine.seed ^ machine.call_count);
+        bytes.iter_mut().for_each(|byte| *byte = random.next() as u8);
+        Ok(())
+    }
+
+    fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
+        let mut machine = self.machine();
+        machine.attempt()?;
+        let number = *machine.world.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let inner = machine.directories[number].clone();
+        let place = InDirectory { world: self.clone(), number, inner };
+        Ok(Arc::new(WorldDirectory { place, path: path.to_owned() }))
+    }
+
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.machine().rename(NameChange::Exchange(one.to_owned(), other.to_owned()))
+    }
+
+    fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut machine = self.machine();
+        if machine.world.get(to).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        machine.rename(NameChange::Rename(from.to_owned(), to.to_owned()))
+    }
+
+    fn sync_beside(&self, _path: &Path) -> io::Result<()> {
+        let mut machine = self.machine();
+        machine.attempt()?;
+        machine.change(WorldEvent::SyncNames);
+        Ok(())
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        let mut machine = self.machine();
+        if machine.world.get(path).is_some_and(|disk| disk.names.iter().next().is_some()) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        machine.rename(NameChange::Remove(path.to_owned()))
+    }
+}
+
+/// A directory whose calls are those of a system of its own.
+#[derive(Clone, Debug)]
+struct InDirectory {
+    world: WorldFileSystem,
+    number: usize,
+    inner: SimulatedFileSystem,
+}
+
+impl InDirectory {
+    /// What `act` comes to, and what it changed is noted.
+    fn noted<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let before = self.inner.event_count();
+        let done = act();
+        if self.inner.event_count() > before {
+            let events = self.inner.events().split_off(before);
+            let mut machine = self.world.machine();
+            events.into_iter().for_each(|event| machine.change(WorldEvent::In(self.number, event)));
+        }
+        done
+    }
+}
+
+#[derive(Debug)]
+struct WorldDirectory {
+    place: InDirectory,
+    path: PathBuf,
+}
+
+impl Directory for WorldDirectory {
+    fn distrust(&self) -> io::Result<Option<String>> {
+        self.place.inner.distrust()
+    }
+
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        self.place.inner.names()
+    }
+
+    fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
+        let inner = self.place.noted(|| self.place.inner.open(file, access))?;
+        Ok(Arc::new(WorldFile { place: self.place.clone(), inner }))
+    }
+
+    fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
+        self.place.noted(|| self.place.inner.rename(from, to))
+    }
+
+    fn remove(&self, file: StoreFile) -> io::Result<()> {
+        self.place.noted(|| self.place.inner.remove(file))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.place.noted(|| Directory::sync(&self.place.inner))
+    }
+
+    fn lock(&self) -> io::Result<LockOutcome> {
+        self.place.noted(|| self.place.inner.lock())
+    }
+
+    fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
+        self.place.noted(|| self.place.inner.lock_if_there())
+    }
+
+    fn path(&self, file: StoreFile) -> PathBuf {
+        self.path.join(file.to_string())
+    }
+}
+
+#[derive(Debug)]
+struct WorldFile {
+    place: InDirectory,
+    inner: Arc<dyn File>,
+}
+
+impl File for WorldFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.inner.read_at(buffer, at)
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        self.place.noted(|| self.inner.write_at(bytes, at))
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.place.noted(|| self.inner.truncate(len))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.place.noted(|| self.inner.sync())
+    }
+
+    fn drop_cache(&self) {
+        self.inner.drop_cache();
+    }
+
+    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
+        self.inner.map(len)
+    }
+}
