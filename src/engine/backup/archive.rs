@@ -103,15 +103,15 @@ impl Writer<'_> {
     }
 }
 
+/// Takes a file of an archive: its name, its length, and what gives its bytes.
+type Take<'a> = dyn FnMut(StoreFile, u64, &mut dyn Read) -> Result<(), Stop> + 'a;
+
 /// Hands each file of the archive `from` to `take`, with its length and its bytes, and reads on to the end: what follows
 /// would be checked by nobody.
 ///
 /// # Errors
 /// [`Error::BackupDamaged`] when it is no archive, or holds what no backup does; those of `take`.
-pub(super) fn read(
-    from: &mut dyn Read,
-    take: &mut dyn FnMut(StoreFile, u64, &mut dyn Read) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+pub(super) fn read(from: &mut dyn Read, take: &mut Take<'_>) -> Result<(), Stop> {
     let mut archive = tar::Archive::new(&mut *from);
     // Raw: what follows a header that makes names longer would be read into memory, however long it is.
     for entry in archive.entries().map_err(unreadable)?.raw(true) {

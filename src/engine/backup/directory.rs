@@ -41,8 +41,8 @@ pub(crate) fn into_directory(
         let mut target = Target::new(source, aside.directory(), to, None);
         target.fill(&mut course).and_then(|report| aside.put_in_place().map(|()| report).map_err(Stop::from))
     } else {
-        let (directory, old, _lock) = existing(source, to, options)?;
-        let mut target = Target::new(source, &directory, to, Some(old));
+        let Earlier { directory, manifest, lock: _lock } = Earlier::of(source, to, options)?;
+        let mut target = Target::new(source, &directory, to, Some(manifest));
         let done = target.fill(&mut course);
         if done.is_err() {
             target.take_back();
@@ -52,21 +52,26 @@ pub(crate) fn into_directory(
     outcome(done, BackupReport { is_cancelled: true, ..BackupReport::default() })
 }
 
-/// The earlier backup of the same store in `to`, kept from everybody else.
-fn existing(
-    source: &Source,
-    to: &Path,
-    options: &Options,
-) -> Result<(Arc<dyn Directory>, Manifest, Box<dyn Lock>)> {
-    let directory = survey::enter(to, options)?;
-    // Looked at before anything is written, and again when nobody else can change it.
-    manifest_of_backup(source, &*directory, to)?;
-    let lock = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
-        LockOutcome::Held(lock) => lock,
-        LockOutcome::HeldBy { .. } => return Err(occupied(to, "another process has it open")),
-    };
-    let old = manifest_of_backup(source, &*directory, to)?;
-    Ok((directory, old, lock))
+/// An earlier backup of the same store, kept from everybody else.
+struct Earlier {
+    directory: Arc<dyn Directory>,
+    manifest: Manifest,
+    lock: Box<dyn Lock>,
+}
+
+impl Earlier {
+    /// The one in `to`.
+    fn of(source: &Source, to: &Path, options: &Options) -> Result<Self> {
+        let directory = survey::enter(to, options)?;
+        // Looked at before anything is written, and again when nobody else can change it.
+        manifest_of_backup(source, &*directory, to)?;
+        let lock = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
+            LockOutcome::Held(lock) => lock,
+            LockOutcome::HeldBy { .. } => return Err(occupied(to, "another process has it open")),
+        };
+        let manifest = manifest_of_backup(source, &*directory, to)?;
+        Ok(Self { directory, manifest, lock })
+    }
 }
 
 fn manifest_of_backup(source: &Source, directory: &dyn Directory, to: &Path) -> Result<Manifest> {
