@@ -171,7 +171,7 @@ fn an_archive_that_holds_what_no_backup_does_is_refused_in_a_sentence() {
     ] {
         bad.push((archive_of(&with(name, b"x"), kind(entry_type)), "which no backup does"));
     }
-    let mut followed = archive.clone();
+    let mut followed = archive;
     followed.extend_from_slice(&[7; 512]);
     bad.push((followed, "something follows its end"));
     for (archive, told) in bad {

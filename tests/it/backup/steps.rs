@@ -102,10 +102,13 @@ fn a_call_that_fails_is_told_and_leaves_the_earlier_backup_or_the_new_one() {
     }
 }
 
+/// Makes something at a path; whether it did.
+type Make<'a> = &'a dyn Fn(&Options, &Path) -> bool;
+
 #[test]
 fn a_first_backup_or_a_restore_whose_call_fails_leaves_nothing_or_all_of_it() {
     let pair = Pair::new();
-    let make: [(&str, &dyn Fn(&Options, &Path) -> bool); 2] = [
+    let make: [(&str, Make<'_>); 2] = [
         ("backup", &|options, to| pair.reader(options.clone()).backup(to, &mut on).is_ok()),
         ("restore", &|options, to| {
             let from = pair.place.path().join("copy");
