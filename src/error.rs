@@ -171,6 +171,12 @@ pub enum Error {
         /// What was to be added.
         by: i64,
     },
+    /// What was asked of the past cannot be told any more.
+    #[error("that has been compacted away: the log tells all of the past only from record {whole_from} on")]
+    CompactedAway {
+        /// From this number on the log knows what every key was.
+        whole_from: Seqno,
+    },
     /// There is no such segment.
     #[error("there is no segment {segment}")]
     NoSuchSegment {
@@ -362,6 +368,7 @@ mod tests {
             Error::Closed,
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
             Error::NotWritten { cause: text("cannot write 000003.seg") },
+            Error::CompactedAway { whole_from: Seqno(9) },
             Error::WithinTransaction,
             Error::NotANumber,
             Error::NumberOverflow { number: 7, by: i64::MAX },
@@ -388,16 +395,19 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 26,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 26,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 26,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 27,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 27,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 27,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                26
+                27
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 26,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 26,
-            Error::Occupied { .. } | Error::BackupDamaged { .. } => 26,
-            Error::WithinTransaction | Error::NotANumber | Error::NumberOverflow { .. } => 26,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 27,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 27,
+            Error::Occupied { .. } | Error::BackupDamaged { .. } => 27,
+            Error::CompactedAway { .. }
+            | Error::WithinTransaction
+            | Error::NotANumber
+            | Error::NumberOverflow { .. } => 27,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 9,

@@ -68,6 +68,7 @@ pub use engine::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
     CompactionStage, Decided, Decision, Dropped, Kept, LeftAlone, RunReport, Tallies, Tally,
 };
+pub use engine::history::{At, Difference, Differences, Past, PastScan, Version, Versions};
 pub use engine::judge::TornTail;
 pub use engine::location::{Location, SegmentId, Seqno};
 pub use engine::log::Commit;

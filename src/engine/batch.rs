@@ -58,7 +58,8 @@ pub enum Expiry {
 
 impl Expiry {
     /// The time it means to a write at `now_ms`, in milliseconds since 1970.
-    pub(crate) fn at_ms(self, now_ms: u64) -> u64 {
+    #[must_use]
+    pub fn at_ms(self, now_ms: u64) -> u64 {
         match self {
             Self::In(duration) => {
                 now_ms.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))

@@ -14,7 +14,7 @@
 //! | 6 | `log`, `survey` | the write end: append, make durable, publish, seal, replace; the log as far as its files tell |
 //! | 7 | `checkpoint`, `syncer`, `compaction` | the file KEYDIR; the background sync; what is dead makes room |
 //! | 8 | `recovery`, `inspect`, `verify`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; everything checked; keys in order; what is done unasked |
-//! | 9 | `snapshot`, `repair`, `backup` | the store as it was at one moment; a new store of what is intact in a damaged one; a copy that a store can be made of again |
+//! | 9 | `snapshot`, `history`, `repair`, `backup` | the store as it was at one moment, now or in the past; a new store of what is intact in a damaged one; a copy that a store can be made of again |
 //! | 10 | `store` | the front door |
 //!
 //! # The life of a write
@@ -68,6 +68,7 @@ pub(crate) mod filter;
 pub(crate) mod format;
 pub(crate) mod fs;
 pub(crate) mod gate;
+pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod judge;
 pub(crate) mod keydir;

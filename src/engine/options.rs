@@ -68,6 +68,20 @@ pub struct CompactionPolicy {
     pub rate: Option<u64>,
     /// How long an expired record is kept: a clock may have stepped forward by mistake. Default: an hour.
     pub expiry_grace: Duration,
+    /// How many versions of a key are kept, the newest and its delete among them, for those who look back
+    /// ([`Store::versions`](crate::Store::versions), [`Store::get_at`](crate::Store::get_at)). 1: no more than the store needs.
+    /// Default: 1.
+    pub keep_versions: u64,
+    /// How long what was replaced, deleted or expired is kept, for those who look back. More takes disk space, and a
+    /// compaction that looks up what came after each dead record. Default: zero.
+    pub keep_for: Duration,
+}
+
+impl CompactionPolicy {
+    /// Whether anything is kept that the store itself does not need.
+    pub(crate) fn keeps_history(&self) -> bool {
+        self.keep_versions > 1 || !self.keep_for.is_zero()
+    }
 }
 
 impl Default for CompactionPolicy {
@@ -82,6 +96,8 @@ impl Default for CompactionPolicy {
             run_len_max: 64 << 20,
             rate: None,
             expiry_grace: Duration::from_secs(60 * 60),
+            keep_versions: 1,
+            keep_for: Duration::ZERO,
         }
     }
 }

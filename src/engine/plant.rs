@@ -39,6 +39,14 @@ plants! {
     LossNotTold,
     /// A conditional write looks at what readers see, and not at what is on its way.
     ConditionIgnoresPending,
+    /// Others write while a transaction is open.
+    GateLeftOpen,
+    /// A transaction does not wait for what is on its way to be seen.
+    TransactionBeforePending,
+    /// A sum forgets when its key expires.
+    SumOutlivesKey,
+    /// A delete says that it met a key that had expired.
+    DeleteMeetsExpired,
     /// A get beside a batch sees some of its keys changed and others not.
     BatchSeenHalf,
     /// The last record of a batch says that the batch goes on, when deletes of missing keys followed it.

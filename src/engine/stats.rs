@@ -9,10 +9,15 @@ use super::segment::Segment;
 /// Figures of a whole store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Keys that are there.
+    /// Keys that are there, or have expired and are still to be compacted away.
     pub key_count: u64,
     /// Bytes of the records that hold them.
     pub live_len: u64,
+    /// The keys among them that have expired. They are not seen any more; a compaction gives back their room, when
+    /// [`CompactionPolicy::expiry_grace`](crate::CompactionPolicy::expiry_grace) is over.
+    pub expired_count: u64,
+    /// Bytes of the records that hold those.
+    pub expired_len: u64,
     /// Bytes of everything else in the segments but their headers: replaced and deleted records, tombstones, damage.
     pub dead_len: u64,
     /// Bytes of all segments.

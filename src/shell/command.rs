@@ -83,6 +83,8 @@ pub enum ArgKind {
     Command,
     /// A number.
     Number,
+    /// How long something is to last.
+    Duration,
     /// One of these words.
     Enum(&'static [&'static str]),
 }
@@ -94,6 +96,10 @@ pub enum Takes {
     Nothing,
     /// A number, decimal or `0x…`.
     Number,
+    /// How long something is to last.
+    Duration,
+    /// A moment.
+    Time,
     /// A key.
     Key,
     /// A pattern of keys.
@@ -112,6 +118,8 @@ impl Takes {
         match self {
             Self::Nothing => None,
             Self::Number => Some("N".to_owned()),
+            Self::Duration => Some("DURATION".to_owned()),
+            Self::Time => Some("TIME".to_owned()),
             Self::Key => Some("KEY".to_owned()),
             Self::Glob => Some("PATTERN".to_owned()),
             Self::File => Some("FILE".to_owned()),

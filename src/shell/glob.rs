@@ -52,6 +52,12 @@ impl Glob {
         Self { tokens }
     }
 
+    /// The pattern of all keys that start with `prefix`.
+    pub fn starting_with(prefix: &[u8]) -> Self {
+        let literal = prefix.iter().map(|&byte| Token::Byte(byte));
+        Self { tokens: literal.chain([Token::Many]).collect() }
+    }
+
     /// The bytes that every key of the pattern starts with.
     pub fn literal_prefix(&self) -> Vec<u8> {
         self.tokens

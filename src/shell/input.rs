@@ -130,6 +130,13 @@ impl Input {
         (self.buffer.len() - self.start) as u64
     }
 
+    /// Lets go of what is held, which is of a line that has no end yet: what is read next goes on in the middle of it.
+    pub fn forget(&mut self) {
+        self.buffer.clear();
+        (self.start, self.end, self.searched) = (0, 0, 0);
+        self.is_begun = true;
+    }
+
     /// Whether all has been read.
     pub fn is_at_end(&self) -> bool {
         self.is_at_end
@@ -236,6 +243,24 @@ mod tests {
     fn a_rest_without_an_end_is_given_up() {
         let zeros = File::open("/dev/zero").and_then(Input::file).expect("there are zeros");
         assert_eq!(zeros.rest(1000, &Interrupt::default()).expect("they can be read"), None);
+    }
+
+    #[test]
+    fn what_is_let_go_of_takes_no_memory_and_the_next_line_is_whole() {
+        let long = vec![b'x'; Input::READ_LEN * 2];
+        let mut input = Input::text([&long, b"end\nnext".as_slice()].concat());
+        input.fill().expect("memory can be read");
+        assert!(!input.advance());
+        input.forget();
+        assert_eq!(input.unread_len(), 0);
+        let mut lines = Vec::new();
+        while !input.is_at_end() {
+            input.fill().expect("memory can be read");
+            while input.advance() {
+                lines.push(input.line().to_vec());
+            }
+        }
+        assert_eq!(lines, [&[&long[Input::READ_LEN..], b"end"].concat()[..], b"next"]);
     }
 
     #[test]

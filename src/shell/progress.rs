@@ -48,8 +48,19 @@ impl Progress {
         if elapsed < self.shown_from {
             return;
         }
-        let bar = self.bar.get_or_init(|| self.draw_on(screen(), elapsed, (done, total)));
+        let bar = self.bar.get_or_init(|| self.draw_on(screen(), elapsed, (done, Some(total))));
         bar.set_length(total);
+        bar.set_position(done);
+    }
+
+    /// `done` bytes are done, and nobody knows of how many.
+    pub fn so_far(&self, done: u64) {
+        let Some(screen) = self.screen else { return };
+        let elapsed = self.started.elapsed();
+        if elapsed < self.shown_from {
+            return;
+        }
+        let bar = self.bar.get_or_init(|| self.draw_on(screen(), elapsed, (done, None)));
         bar.set_position(done);
     }
 
@@ -64,15 +75,19 @@ impl Progress {
         &self,
         target: ProgressDrawTarget,
         elapsed: Duration,
-        (done, total): (u64, u64),
+        (done, total): (u64, Option<u64>),
     ) -> ProgressBar {
         let (what, look) = (self.what, self.look);
         let write = move |state: &ProgressState, out: &mut dyn fmt::Write| {
             // It goes into memory, which takes it.
-            out.write_str(&line(what, state.pos(), state.len().unwrap_or(total), state.eta(), look)).ok();
+            let text = match state.len() {
+                Some(total) => line(what, state.pos(), total, state.eta(), look),
+                None => format!("{what} {}", units::bytes(state.pos())),
+            };
+            out.write_str(&text).ok();
         };
         let style = ProgressStyle::with_template("{line}").expect("the template is well formed");
-        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let bar = ProgressBar::with_draw_target(total, target);
         bar.with_elapsed(elapsed).with_position(done).with_style(style.with_key("line", write))
     }
 }
@@ -135,6 +150,15 @@ mod tests {
         progress.at(1 << 20, 4 << 20);
         assert!(seen().starts_with("compacting ██████░"), "{}", seen());
         assert!(seen().contains(" 25% 1 MiB of 4 MiB"), "{}", seen());
+        drop(progress);
+        assert_eq!(seen(), "");
+    }
+
+    #[test]
+    fn of_what_nobody_knows_the_end_it_is_seen_how_much_is_done() {
+        let progress = Progress::on("importing", LOOK, Some(screen), Duration::ZERO);
+        progress.so_far(3 << 20);
+        assert_eq!(seen(), "importing 3 MiB");
         drop(progress);
         assert_eq!(seen(), "");
     }

@@ -209,7 +209,8 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
             if !settle(session) {
                 return true;
             }
-            words.try_for_each(|key| get::get(session, &key.bytes).map(drop))
+            let keys: Vec<_> = words.map(|key| key.bytes).collect();
+            get::get(session, &keys).map(drop)
         }
         _ => return false,
     };

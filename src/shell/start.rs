@@ -20,6 +20,7 @@ use super::script;
 use super::session::{Origin, Session, Settings, Timer};
 use super::style::{Look, terminal_width};
 use super::words::{Style, Word, quote, visible};
+use super::xray;
 
 /// Exit code of a call that was not understood.
 const USAGE: u8 = 2;
@@ -149,6 +150,7 @@ fn prepare(
         Needs::Nothing | Needs::Directory => Ok(()),
         Needs::Store => open(session, args, engine, false),
         Needs::NewStore => open(session, args, engine, true),
+        Needs::Files if xray::is_foreign(invocation) => Ok(()),
         // Looking changes nothing: what a writer would cut off is there to be seen.
         Needs::Files => match session.open(engine.options().read_only(true).create(false)) {
             Err(failure) if failure.is_about_contents => {

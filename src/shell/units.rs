@@ -45,6 +45,29 @@ pub fn time(ms: u64) -> String {
     timestamp.map_or_else(|| format!("{ms} ms"), |timestamp| format!("{timestamp:.3}"))
 }
 
+/// A length of time in its two largest units, rounded up: `10m`, `9m 58s`, `350ms`. It can be typed back.
+pub fn duration(ms: u64) -> String {
+    const UNITS: [(u64, &str); 5] =
+        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let first = UNITS.iter().position(|(unit, _)| ms >= *unit).unwrap_or(UNITS.len() - 1);
+    let shown = &UNITS[first..UNITS.len().min(first + 2)];
+    // Milliseconds beside seconds would say more than a person reads.
+    let shown = if shown[0].1 == "s" { &shown[..1] } else { shown };
+    let step = shown[shown.len() - 1].0;
+    let mut rest = ms.div_ceil(step).saturating_mul(step);
+    if first > 0 && rest >= UNITS[first - 1].0 {
+        return format!("1{}", UNITS[first - 1].1);
+    }
+    let mut parts = Vec::new();
+    for (unit, name) in shown {
+        if rest >= *unit {
+            parts.push(format!("{}{name}", rest / unit));
+        }
+        rest %= unit;
+    }
+    if parts.is_empty() { "0ms".to_owned() } else { parts.join(" ") }
+}
+
 /// `count` of things: `1 key`, `34,924 keys`.
 pub fn count(count: u64, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
@@ -77,6 +100,17 @@ mod tests {
             ["0%", "33%", "100%", "<1%"]
         );
         assert_eq!([count(1, "key"), count(2, "key")], ["1 key", "2 keys"]);
+    }
+
+    #[test]
+    fn a_length_of_time_is_told_in_two_units_rounded_up() {
+        let told =
+            [0, 1, 350, 999, 1000, 1001, 59_001, 59_999, 60_000, 597_001, 599_999, 600_000].map(duration);
+        let expected = ["0ms", "1ms", "350ms", "999ms", "1s", "2s", "1m", "1m", "1m", "9m 58s", "10m", "10m"];
+        assert_eq!(told, expected);
+        let told =
+            [3_599_001, 3_600_000, 3_600_001, 86_399_999, 86_400_000, 90_000_000, u64::MAX].map(duration);
+        assert_eq!(told, ["1h", "1h", "1h 1m", "1d", "1d", "1d 1h", "213503982334d 14h"]);
     }
 
     #[test]

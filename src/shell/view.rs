@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::ops::Bound;
 
-use logkv::{KeyEntry, Snapshot, Value};
+use logkv::{KeyEntry, Past, Snapshot, Value};
 
 use super::failure::{Failure, Kind};
 use super::glob::Glob;
 use super::interrupt::Interrupt;
-use super::transaction::Transaction;
+use super::transaction::{Change, Put, Transaction};
 
 /// What to walk over.
 #[derive(Clone, Debug)]
@@ -31,8 +31,8 @@ pub struct Walk {
 pub enum Row {
     /// From the store; the value where values are walked.
     Stored(KeyEntry, Option<Value>),
-    /// From the transaction, likewise.
-    Pending(Vec<u8>, Option<Vec<u8>>),
+    /// From the transaction: the key, its value where values are walked, and when it expires.
+    Pending(Vec<u8>, Option<Vec<u8>>, Option<u64>),
 }
 
 impl Row {
@@ -40,7 +40,7 @@ impl Row {
     pub fn key(&self) -> &[u8] {
         match self {
             Self::Stored(entry, _) => &entry.key,
-            Self::Pending(key, _) => key,
+            Self::Pending(key, ..) => key,
         }
     }
 
@@ -48,7 +48,7 @@ impl Row {
     pub fn value(&self) -> Option<&[u8]> {
         match self {
             Self::Stored(_, value) => value.as_deref(),
-            Self::Pending(_, value) => value.as_deref(),
+            Self::Pending(_, value, _) => value.as_deref(),
         }
     }
 
@@ -59,10 +59,17 @@ impl Row {
             Self::Pending(..) => None,
         }
     }
+
+    /// When it expires, in milliseconds since 1970.
+    pub fn expires_ms(&self) -> Option<u64> {
+        match self {
+            Self::Stored(entry, _) => entry.expires_ms,
+            Self::Pending(_, _, expires_ms) => *expires_ms,
+        }
+    }
 }
 
 type Stored = Box<dyn Iterator<Item = logkv::Result<Row>>>;
-type Change = (Vec<u8>, Option<Vec<u8>>);
 
 impl Walk {
     /// Whether it goes over all keys.
@@ -96,7 +103,27 @@ impl Walk {
             let row = |entry: logkv::Result<KeyEntry>| entry.map(|entry| Row::Stored(entry, None));
             if self.reverse { Box::new(rows.rev().map(row)) } else { Box::new(rows.map(row)) }
         };
-        Ok(Rows {
+        Ok(self.rows_of(stored, changes, interrupt))
+    }
+
+    /// The keys that there were, forward.
+    pub fn rows_of_past(&self, past: &Past, interrupt: &Interrupt) -> logkv::Result<Rows> {
+        let (from, to) = self.bounds();
+        let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+        let values = self.values;
+        let row = move |entry: logkv::Result<logkv::Entry>| {
+            entry.map(|entry| Row::Stored(entry.meta, values.then_some(entry.value)))
+        };
+        let stored: Stored = if is_empty(bounds) {
+            Box::new(std::iter::empty())
+        } else {
+            Box::new(past.scan(bounds)?.map(row))
+        };
+        Ok(self.rows_of(stored, Vec::new(), interrupt))
+    }
+
+    fn rows_of(&self, stored: Stored, changes: Vec<(Vec<u8>, Change)>, interrupt: &Interrupt) -> Rows {
+        Rows {
             merged: Merged {
                 stored: stored.peekable(),
                 changes: changes.into_iter().peekable(),
@@ -106,7 +133,7 @@ impl Walk {
             glob: self.glob.clone(),
             interrupt: interrupt.clone(),
             seen: 0,
-        })
+        }
     }
 
     /// The bounds of the keys that can be on the walk: `from` and `to`, narrowed by what the pattern starts with.
@@ -190,7 +217,7 @@ impl Rows {
 /// The store's keys, with changes laid over them; both in the same order.
 struct Merged {
     stored: Peekable<Stored>,
-    changes: Peekable<std::vec::IntoIter<Change>>,
+    changes: Peekable<std::vec::IntoIter<(Vec<u8>, Change)>>,
     reverse: bool,
     values: bool,
 }
@@ -212,8 +239,8 @@ impl Iterator for Merged {
             if order == Ordering::Equal {
                 self.stored.next();
             }
-            if let (key, Some(value)) = self.changes.next()? {
-                return Some(Ok(Row::Pending(key, self.values.then_some(value))));
+            if let (key, Some(Put { value, expires_ms })) = self.changes.next()? {
+                return Some(Ok(Row::Pending(key, self.values.then_some(value), expires_ms)));
             }
         }
     }
@@ -283,11 +310,8 @@ mod tests {
 
     #[test]
     fn changes_are_walked_in_the_place_of_what_they_change() {
-        let changes = vec![
-            (b"a".to_vec(), Some(b"1".to_vec())),
-            (b"b".to_vec(), None),
-            (b"c".to_vec(), Some(b"3".to_vec())),
-        ];
+        let put = |value: &[u8]| Some(Put { value: value.into(), expires_ms: None });
+        let changes = vec![(b"a".to_vec(), put(b"1")), (b"b".to_vec(), None), (b"c".to_vec(), put(b"3"))];
         let merged = Merged {
             stored: (Box::new(std::iter::empty()) as Stored).peekable(),
             changes: changes.into_iter().peekable(),

@@ -110,8 +110,8 @@ fn every_property_has_a_program_a_corpus_and_a_test_here() {
         PROPERTIES.iter().map(|(name, _)| *name).chain(others.iter().copied()).map(str::to_owned).collect()
     };
     // What the shell reads has its property and its tests there.
-    assert_eq!(names("targets"), with_others(&["allocator", "words"]));
-    assert_eq!(names("corpus"), with_others(&["words"]));
+    assert_eq!(names("targets"), with_others(&["allocator", "import", "words"]));
+    assert_eq!(names("corpus"), with_others(&["import", "words"]));
     let (here, manifest) = (include_str!("any_bytes.rs"), include_str!("../fuzz/Cargo.toml"));
     for (name, _) in PROPERTIES {
         assert!(here.contains(&format!("check(\"{name}\");")), "{name} has no test");

@@ -69,9 +69,13 @@ impl Transcript {
         // Thirteen digits are a moment in milliseconds; no length or number gets there.
         settings.add_filter(r"\b\d{13}\b", "1767225600000");
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "2026-01-01T00:00:00.000Z");
+        settings.add_filter(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", "2026-01-01 00:00:00.000");
         // Keys fall into other shards in each store.
         settings.add_filter(r#"(index in memory +|keydir_bytes"?[\t:])[\d.]+"#, "${1}65000");
         settings.add_filter(r"pid \d+", "pid 4711");
+        // What is left of a hundred days after some seconds, in seconds and in milliseconds.
+        settings.add_filter(r"\b86(?:40|39)\d{3}\b", "8640000");
+        settings.add_filter(r"\b86(?:40|39)\d{6}\b", "8640000000");
         settings.bind(|| insta::assert_snapshot!(name, self.seen));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::course::Course;
 use crate::engine::catalog;
-use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::location::{SegmentId, Seqno};
@@ -22,6 +22,7 @@ pub(crate) struct Source {
     pub(super) home: Home,
     pub(super) parts: Vec<Part>,
     pub(super) last_seq: Seqno,
+    history: History,
     /// The user's options, if there are any.
     pub(super) options: Option<Vec<u8>>,
 }
@@ -39,7 +40,7 @@ impl Source {
     /// # Errors
     /// [`Error::Damaged`] when the end of a segment is missing, and what the operating system says.
     pub(crate) fn of(home: &Home, cut: Cut) -> Result<Self> {
-        let Cut { last_seq, segments } = cut;
+        let Cut { last_seq, history, segments } = cut;
         let parts: Vec<Part> = segments
             .into_iter()
             .map(|(segment, len)| Part { segment, len })
@@ -55,7 +56,7 @@ impl Source {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(Error::io("read", home.directory.path(name))(error)),
         };
-        Ok(Self { home: home.clone(), parts, last_seq, options })
+        Ok(Self { home: home.clone(), parts, last_seq, history, options })
     }
 
     /// The MANIFEST of a backup of it, the one with this generation of those in its place.
@@ -69,6 +70,7 @@ impl Source {
             next_segment: SegmentId(ids.fold(1, u64::max)),
             next_seq: bases.fold(self.last_seq.plus(1), Seqno::max),
             is_backup: true,
+            history: self.history,
             segments: self.parts.iter().map(Part::line).collect(),
         }
     }

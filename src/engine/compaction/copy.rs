@@ -2,22 +2,27 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use super::Compactor;
+use super::decide::{self, Ended, Verdict};
 use super::report::{Decision, Dropped, Kept, Tallies};
 use crate::engine::format::hint::Row;
-use crate::engine::format::manifest::{Extent, SegmentLine};
+use crate::engine::format::manifest::{Extent, History, SegmentLine};
 use crate::engine::format::record::{Kind, NewRecord};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::StoreFile;
 use crate::engine::keydir::Address;
 use crate::engine::location::Seqno;
 use crate::engine::log::{Log, Reserved};
+use crate::engine::options::CompactionPolicy;
 use crate::engine::plant::{Plant, unless};
 use crate::engine::segment::hint::{self, Hint};
 use crate::engine::segment::{Home, Identity, Scanned, Segment, SegmentWriter, Sorter};
 use crate::engine::state::{Moved, State, address_of};
 use crate::error::{Error, Failure, Result};
+
+/// What is written at least before versions that were kept for their number are looked at again.
+const WRITES_MIN: u64 = 1024;
 
 /// What is staged before it is written.
 const FLUSH_LEN: usize = 1 << 20;
@@ -27,6 +32,7 @@ pub(super) struct Copy<'a> {
     state: &'a State,
     log: &'a Log,
     segment_len_max: u64,
+    policy: &'a CompactionPolicy,
     /// Those that are finished, in log order: their files are closed where they are mapped, for there may be many.
     outputs: Vec<Arc<Segment>>,
     /// The one that records go to.
@@ -37,28 +43,43 @@ pub(super) struct Copy<'a> {
     seqs: Range<Seqno>,
     moved: Vec<Moved>,
     records: Tallies,
+    /// What of the past goes with what was dropped.
+    forgotten: History,
+    /// Whether something was dropped of which nobody has looked up what came after.
+    forgets_until_now: bool,
+    /// Whether something dead is in the last output for those who look back.
+    keeps_versions: bool,
 }
 
 impl<'a> Copy<'a> {
-    pub(super) fn new(state: &'a State, log: &'a Log, run: &[Arc<Segment>], segment_len_max: u64) -> Self {
+    pub(super) fn new(
+        state: &'a State,
+        log: &'a Log,
+        run: &[Arc<Segment>],
+        compactor: &'a Compactor,
+    ) -> Self {
         let first = run.first().map_or(Seqno(0), |first| first.base_seq);
         let end = run.last().map_or(Seqno(0), |last| last.seq_end);
         Self {
             state,
             log,
-            segment_len_max,
+            segment_len_max: compactor.segment_len_max,
+            policy: compactor.policy(),
             outputs: Vec::new(),
             last: None,
             sorter: Sorter::default(),
             seqs: first..end,
             moved: Vec::new(),
             records: Tallies::default(),
+            forgotten: History::default(),
+            forgets_until_now: false,
+            keeps_versions: false,
         }
     }
 
     /// Copies `record` of `segment`, if it is kept.
-    pub(super) fn take(&mut self, segment: &Segment, record: &Scanned<'_>, decision: Decision) -> Result<()> {
-        let len = record.frame.len;
+    pub(super) fn take(&mut self, segment: &Segment, record: &Scanned<'_>, verdict: &Verdict) -> Result<()> {
+        let (decision, len) = (verdict.decision, record.frame.len);
         self.records.add(decision, len);
         let hash = self.state.hash(record.key());
         let kept = match decision {
@@ -72,6 +93,10 @@ impl<'a> Copy<'a> {
                     decision,
                     Decision::Keep(Kept::Tombstone { .. }) | Decision::Drop(Dropped::Expired)
                 );
+        let loses_its_value = was_live && matches!(kept, Some(Kept::Tombstone { .. }));
+        if kept.is_none() || loses_its_value {
+            self.forget(record, verdict);
+        }
         if was_live {
             // An expired record that is dropped, or becomes a tombstone, takes its key out of the index.
             let to = placed.filter(|_| matches!(kept, Some(Kept::Live | Kept::Expired)));
@@ -80,14 +105,32 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
+    /// Takes note that `record` is not there any more for those who look back.
+    fn forget(&mut self, record: &Scanned<'_>, verdict: &Verdict) {
+        let Ended { seq: whole_from, time_ms: whole_from_ms } = verdict.ended.unwrap_or_default();
+        let dropped = record.header.seq;
+        self.forgotten = self.forgotten.with(History { dropped, whole_from, whole_from_ms });
+        self.forgets_until_now |= verdict.ended.is_none();
+    }
+
+    /// What of the past is forgotten with what was dropped.
+    pub(super) fn forgotten(&self) -> History {
+        if !self.forgets_until_now {
+            return self.forgotten;
+        }
+        let (whole_from, whole_from_ms) = (self.log.appended(), self.state.now_ms());
+        self.forgotten.with(History { whole_from, whole_from_ms, ..History::default() })
+    }
+
     /// Puts a kept record into the output; its address there.
     fn put(&mut self, record: &Scanned<'_>, hash: u64, kept: Kept) -> Result<Address> {
         let seq = record.header.seq;
         self.make_room(record.frame.len, seq)?;
         let output = self.last.as_mut().expect("there is room in it");
-        let is_tombstone = matches!(kept, Kept::Tombstone { .. });
+        let becomes_tombstone = matches!(kept, Kept::Tombstone { .. });
+        let is_tombstone = becomes_tombstone || decide::is_tombstone(record);
         let at = match record.header.kind() {
-            Kind::Put if is_tombstone => output.stage(&NewRecord {
+            Kind::Put if becomes_tombstone => output.stage(&NewRecord {
                 seq,
                 time_ms: record.header.time_ms,
                 lag: record.header.lag,
@@ -108,9 +151,10 @@ impl<'a> Copy<'a> {
         if is_tombstone {
             usage.add_tombstone(len);
         }
-        if is_tombstone || kept == Kept::Unknown {
-            usage.needed_len.fetch_add(len, Ordering::Relaxed);
+        if is_tombstone || matches!(kept, Kept::Unknown | Kept::Version) {
+            usage.add_needed(len);
         }
+        self.keeps_versions |= kept == Kept::Version;
         match kept {
             Kept::Unknown => self.sorter.skip(seq),
             _ => self.sorter.add(record.key(), Row { hash, at, len, is_tombstone }, seq),
@@ -151,6 +195,15 @@ impl<'a> Copy<'a> {
         last.flush().map_err(|Failure { error, .. }| error)?;
         unless(Plant::OutputNotSynced, || last.sync())?;
         last.segment.seal();
+        if std::mem::take(&mut self.keeps_versions) {
+            let CompactionPolicy { keep_versions, keep_for, .. } = self.policy;
+            let keep_for_ms = u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX);
+            let until_ms = self.state.now_ms().saturating_add(keep_for_ms);
+            // By then each key has been written once more, on an average.
+            let until_seq = self.log.appended().plus(self.state.keydir.count().max(WRITES_MIN));
+            let until_ms = (!keep_for.is_zero()).then_some(until_ms);
+            last.segment.usage.need_until(until_ms, (*keep_versions > 1).then_some(until_seq));
+        }
         let sorted = std::mem::take(&mut self.sorter).finish();
         match Hint::write(&self.state.home, &last.segment, &sorted) {
             Ok(hint) => last.segment.take_hint(hint),

@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::plan::CompactionRun;
 use super::report::{Decision, Dropped, Kept};
+use super::retention::{Past, Retention, Version};
 use crate::engine::format::record::Kind;
-use crate::engine::location::SegmentId;
+use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::options::CompactionPolicy;
 use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
 use crate::engine::state::{State, address_of};
@@ -20,6 +21,30 @@ pub(super) struct Judge<'a> {
     /// The segments before the run, nearest first: tombstones are kept for their sake.
     older: Vec<Arc<Segment>>,
     grace_ms: u64,
+    /// How much of the past is kept; `None`: nothing.
+    retention: Option<Retention>,
+}
+
+/// What becomes of a record, and what the log can tell of its key when it is gone.
+pub(super) struct Verdict {
+    pub(super) decision: Decision,
+    /// When it ceased to be what its key is; `None` where nobody has looked.
+    pub(super) ended: Option<Ended>,
+}
+
+/// When a record ceased to be what its key is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ended {
+    /// At the record of this number, or at once.
+    pub(super) seq: Seqno,
+    /// In milliseconds since 1970.
+    pub(super) time_ms: u64,
+}
+
+impl Verdict {
+    fn of(decision: Decision) -> Self {
+        Self { decision, ended: None }
+    }
 }
 
 /// Whether a record is a delete.
@@ -28,7 +53,7 @@ pub(super) fn is_tombstone(record: &Scanned<'_>) -> bool {
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(state: &'a State, run: &CompactionRun, grace: Duration) -> Result<Self> {
+    pub(super) fn new(state: &'a State, run: &CompactionRun, policy: &CompactionPolicy) -> Result<Self> {
         let set = state.segments();
         let is_in_run = |segment: &&Arc<Segment>| run.segments.contains(&segment.id);
         let segments: Vec<_> = set.iter().filter(is_in_run).cloned().collect();
@@ -39,9 +64,9 @@ impl<'a> Judge<'a> {
         }
         let mut older: Vec<_> = set.iter().take_while(|segment| !is_in_run(segment)).cloned().collect();
         older.reverse();
-        let grace = if planted(Plant::GraceForgotten) { Duration::ZERO } else { grace };
-        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        Ok(Self { state, run: segments, older, grace_ms })
+        let grace_ms = u64::try_from(policy.expiry_grace.as_millis()).unwrap_or(u64::MAX);
+        let grace_ms = if planted(Plant::GraceForgotten) { 0 } else { grace_ms };
+        Ok(Self { state, run: segments, older, grace_ms, retention: Retention::of(policy) })
     }
 
     /// The segments of the run, in log order.
@@ -53,7 +78,7 @@ impl<'a> Judge<'a> {
     pub(super) fn records(
         &self,
         segment: &Segment,
-        mut take: impl FnMut(&Scanned<'_>, Decision) -> Result<ControlFlow<()>>,
+        mut take: impl FnMut(&Scanned<'_>, Verdict) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         // Through a window: a mapping would count as this process's memory, all of it.
         let windowed = segment.windowed(&self.state.home)?;
@@ -62,8 +87,8 @@ impl<'a> Judge<'a> {
             let (at, damage) = match step {
                 Step::Record(record) => match record.damage {
                     None => {
-                        let decision = self.decide(segment, &record)?;
-                        if take(&record, decision)?.is_break() {
+                        let verdict = self.retain(&record, self.decide(segment, &record)?)?;
+                        if take(&record, verdict)?.is_break() {
                             return Ok(ControlFlow::Break(()));
                         }
                         continue;
@@ -113,6 +138,34 @@ impl<'a> Judge<'a> {
             Some(expires_ms) if expires_ms <= self.state.now_ms() => Ok(Decision::Keep(Kept::Expired)),
             _ => Ok(Decision::Keep(Kept::Live)),
         }
+    }
+
+    /// What becomes of a record that the store does not need, or needs without its value, where some of the past is kept.
+    fn retain(&self, record: &Scanned<'_>, decision: Decision) -> Result<Verdict> {
+        let Some(retention) = self.retention else { return Ok(Verdict::of(decision)) };
+        match decision {
+            Decision::Keep(Kept::Tombstone { .. }) if record.header.kind() == Kind::Put => {}
+            Decision::Drop(_) => {}
+            Decision::Keep(_) => return Ok(Verdict::of(decision)),
+        }
+        let set = self.state.segments();
+        let first = self.run.first().map(|first| first.id);
+        // What is damaged tells nothing: its segment stays as it is.
+        let versions = set.versions(&self.state.home, record.key(), first)?;
+        let versions = versions.iter().flatten().map(Version::of).collect();
+        let past = Past { versions, now_ms: self.state.now_ms(), retention };
+        let Some(at) = past.position(record.header.seq) else { return Ok(Verdict::of(decision)) };
+        let is_delete = record.header.kind() == Kind::Delete;
+        let is_last = at + 1 == past.versions.len();
+        // What hides a put stays with it: else that would be back.
+        let hides_kept = (is_last || is_delete) && (0..at).any(|older| past.keeps(older));
+        if past.keeps(at) || hides_kept {
+            let kept = if is_last && !is_delete { Kept::Expired } else { Kept::Version };
+            return Ok(Verdict::of(Decision::Keep(kept)));
+        }
+        // Where a delete or an expiry was the last word, there is nothing after it, with it or without.
+        let seq = past.versions.get(at + 1).map_or(record.header.seq, |next| next.seq);
+        Ok(Verdict { decision, ended: Some(Ended { seq, time_ms: past.ended_ms(at) }) })
     }
 
     /// A record that hides older puts stays while a segment outside the run may hold one.

@@ -8,6 +8,7 @@ mod copy;
 mod decide;
 mod plan;
 mod report;
+mod retention;
 mod rewrite;
 
 use std::ops::ControlFlow;
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Instant;
 
-use self::decide::Judge;
+use self::decide::{Judge, Verdict};
 pub use self::plan::{Compact, CompactionPlan, CompactionReason, CompactionRun};
 use self::plan::{SegmentUse, pick, pick_all, pick_these};
 pub use self::report::{
@@ -24,7 +25,7 @@ pub use self::report::{
 };
 use self::rewrite::Rewrite;
 use super::format::segment_header::Layout;
-use super::location::SegmentId;
+use super::location::{SegmentId, Seqno};
 use super::log::Log;
 use super::options::{CompactionPolicy, Options};
 use super::segment::Segment;
@@ -102,9 +103,9 @@ impl Compactor {
     ///
     /// # Errors
     /// [`Error::NoSuchSegment`] and [`Error::NotCompactable`] for segments that were named.
-    pub(crate) fn plan(&self, what: &Compact) -> Result<CompactionPlan> {
+    pub(crate) fn plan(&self, what: &Compact, known: Known) -> Result<CompactionPlan> {
         let set = self.state.segments();
-        let uses: Vec<_> = set.iter().map(|segment| use_of(segment)).collect();
+        let uses = set.iter().map(|segment| self.use_of(segment, known)).collect::<Result<Vec<_>>>()?;
         Ok(match what {
             Compact::Due => pick(&uses, &self.policy, self.segment_len_max),
             Compact::All => pick_all(&uses, &self.policy, self.segment_len_max),
@@ -127,10 +128,10 @@ impl Compactor {
         run: &CompactionRun,
         tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
     ) -> Result<Tallies> {
-        let judge = Judge::new(&self.state, run, self.policy.expiry_grace)?;
+        let judge = Judge::new(&self.state, run, &self.policy)?;
         let mut tallies = Tallies::default();
         for segment in judge.run() {
-            let goes_on = judge.records(segment, |record, decision| {
+            let goes_on = judge.records(segment, |record, Verdict { decision, .. }| {
                 tallies.add(decision, record.frame.len);
                 Ok(tell(Decided {
                     at: segment.location(record.at),
@@ -168,7 +169,7 @@ impl Compactor {
         if *what == Compact::All {
             self.seal_dead(log)?;
         }
-        let mut report = self.runs(log, what, observe)?;
+        let mut report = self.runs(log, what, Known::ByLooking, observe)?;
         report.took = started.elapsed();
         Ok(report)
     }
@@ -186,12 +187,18 @@ impl Compactor {
             Err(TryLockError::WouldBlock) => return Ok(CompactionReport::default()),
         };
         let _turn = Turn::begin(self, busy);
-        self.runs(log, &Compact::Due, observe)
+        self.runs(log, &Compact::Due, Known::WithoutLooking, observe)
     }
 
-    fn runs(&self, log: &Arc<Log>, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
+    fn runs(
+        &self,
+        log: &Arc<Log>,
+        what: &Compact,
+        known: Known,
+        observe: Observer<'_>,
+    ) -> Result<CompactionReport> {
         let mut report = CompactionReport::default();
-        let mut plan = self.plan(what)?;
+        let mut plan = self.plan(what, known)?;
         let (mut done_len, mut total_len) = (0, plan.read_len());
         while !plan.runs.is_empty() {
             let run = plan.runs.remove(0);
@@ -221,29 +228,30 @@ impl Compactor {
             };
             // What an older run dropped may let a newer segment go without what it kept for its sake.
             plan = match what {
-                Compact::Due => self.plan(what)?,
-                Compact::All => self.plan_from(next),
+                Compact::Due => self.plan(what, known)?,
+                Compact::All => self.plan_from(next)?,
                 Compact::Segments(_) => plan,
             };
             done_len += run.read_len;
             total_len = done_len + plan.read_len();
         }
         if *what == Compact::All {
-            self.add_left_before(&mut report.left);
+            self.add_left_before(&mut report.left)?;
         }
         Ok(report)
     }
 
     /// The segments that hold something dead and were known to be damaged.
-    fn add_left_before(&self, left: &mut Vec<LeftAlone>) {
+    fn add_left_before(&self, left: &mut Vec<LeftAlone>) -> Result<()> {
         for segment in self.state.segments().iter().filter(|segment| segment.is_unfit()) {
-            let usage = use_of(segment);
+            let usage = self.use_of(segment, Known::WithoutLooking)?;
             let is_damaged = segment.layout == Layout::current(segment.layout.records.salt);
             let is_told = left.iter().any(|left| left.segment == segment.id);
             if is_damaged && !is_told && usage.body_len > usage.live_len {
                 left.push(LeftAlone { segment: segment.id, met: None });
             }
         }
+        Ok(())
     }
 
     /// The segment behind `run`.
@@ -253,21 +261,43 @@ impl Compactor {
     }
 
     /// What is still to be done of [`Compact::All`] from segment `first` on.
-    fn plan_from(&self, first: Option<SegmentId>) -> CompactionPlan {
+    fn plan_from(&self, first: Option<SegmentId>) -> Result<CompactionPlan> {
         let set = self.state.segments();
         let segments = set.iter().skip_while(|segment| Some(segment.id) != first);
-        let uses: Vec<_> = segments.map(|segment| use_of(segment)).collect();
-        pick_all(&uses, &self.policy, self.segment_len_max)
+        let uses =
+            segments.map(|segment| self.use_of(segment, Known::ByLooking)).collect::<Result<Vec<_>>>()?;
+        Ok(pick_all(&uses, &self.policy, self.segment_len_max))
     }
 
     /// Seals the active segment if it holds anything dead.
     fn seal_dead(&self, log: &Log) -> Result<()> {
         let set = self.state.segments();
-        let active = set.iter().next_back().filter(|last| !last.is_sealed()).map(|last| use_of(last));
-        if active.is_some_and(|active| active.body_len > active.live_len) {
+        let active = set.iter().next_back().filter(|last| !last.is_sealed());
+        let active = active.map(|last| self.use_of(last, Known::ByLooking)).transpose()?;
+        if active.is_some_and(|active| active.body_len + active.expired_len > active.live_len) {
             log.rotate()?;
         }
         Ok(())
+    }
+
+    /// The figures of one segment that the choice looks at.
+    fn use_of(&self, segment: &Segment, known: Known) -> Result<SegmentUse> {
+        let grace_ms = u64::try_from(self.policy.expiry_grace.as_millis()).unwrap_or(u64::MAX);
+        let by_ms = self.state.now_ms().saturating_sub(grace_ms);
+        let usage = &segment.usage;
+        let appended = self.log.as_ref().map_or(Seqno(0), |log| log.appended());
+        Ok(SegmentUse {
+            id: segment.id,
+            body_len: segment.len().saturating_sub(segment.layout.header_len.into()),
+            live_len: usage.live_len.load(Ordering::Relaxed),
+            expired_len: match known {
+                Known::ByLooking => self.state.expired(segment, by_ms)?.len,
+                Known::WithoutLooking => segment.expired_len_noted(by_ms),
+            },
+            tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
+            needed_len: usage.needed_len(self.state.now_ms(), appended),
+            is_fit: check_fit(segment).is_ok(),
+        })
     }
 }
 
@@ -296,17 +326,14 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// The figures of one segment that the choice looks at.
-fn use_of(segment: &Segment) -> SegmentUse {
-    let usage = &segment.usage;
-    SegmentUse {
-        id: segment.id,
-        body_len: segment.len().saturating_sub(segment.layout.header_len.into()),
-        live_len: usage.live_len.load(Ordering::Relaxed),
-        tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
-        needed_len: usage.needed_len.load(Ordering::Relaxed),
-        is_fit: check_fit(segment).is_ok(),
-    }
+/// How it is known what has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// The headers of records are read where one may have: for who asked for a compaction.
+    ByLooking,
+    /// By what was noted as records were written, which tells of segments in which all that expires has: the background
+    /// reads no segment to see whether it should.
+    WithoutLooking,
 }
 
 /// Whether a segment can be compacted.

@@ -23,6 +23,8 @@ pub(crate) struct SegmentUse {
     /// Bytes of records, live and dead: the file without its header.
     pub(crate) body_len: u64,
     pub(crate) live_len: u64,
+    /// Bytes of live records that have expired, and whose time of grace is over; at least.
+    pub(crate) expired_len: u64,
     pub(crate) tombstone_len: u64,
     /// Whether it is sealed, laid out as this version does, and without known damage.
     pub(crate) is_fit: bool,
@@ -31,9 +33,10 @@ pub(crate) struct SegmentUse {
 }
 
 impl SegmentUse {
-    /// What a compaction may free: everything that is neither live nor known to be needed.
+    /// What a compaction may free: everything that is neither live, unless it has expired, nor known to be needed.
     fn garbage_len(&self) -> u64 {
-        self.body_len.saturating_sub(self.live_len).saturating_sub(self.needed_len)
+        let lasting_len = self.live_len.saturating_sub(self.expired_len);
+        self.body_len.saturating_sub(lasting_len).saturating_sub(self.needed_len)
     }
 
     fn garbage_percent(&self) -> u64 {
@@ -203,6 +206,7 @@ mod tests {
             id: SegmentId(id),
             body_len: 1000,
             live_len,
+            expired_len: 0,
             tombstone_len: 0,
             is_fit: true,
             needed_len: 0,
@@ -274,6 +278,16 @@ mod tests {
         let graves = SegmentUse { tombstone_len: 900, ..full(7, 50) };
         assert_eq!(picked(&[graves]), [[7]]);
         assert!(picked(&[SegmentUse { needed_len: 900, ..graves }]).is_empty());
+    }
+
+    #[test]
+    fn what_has_expired_is_as_good_as_dead() {
+        let expired = SegmentUse { expired_len: 600, ..full(1, 1000) };
+        assert_eq!(picked(&[expired]), [[1]]);
+        assert!(picked(&[SegmentUse { expired_len: 400, ..expired }]).is_empty());
+        let all =
+            pick_all(&[SegmentUse { expired_len: 1, ..expired }], &CompactionPolicy::default(), SEGMENT_LEN);
+        assert_eq!(ids(&all), [[1]]);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub enum Kept {
     },
     /// It has expired less than [`CompactionPolicy::expiry_grace`](crate::CompactionPolicy::expiry_grace) ago.
     Expired,
+    /// It is dead, and kept for those who look back: see
+    /// [`CompactionPolicy::keep_versions`](crate::CompactionPolicy::keep_versions).
+    Version,
     /// It is of a kind that this version does not know.
     Unknown,
 }
@@ -89,6 +92,8 @@ pub struct Tallies {
     pub tombstones: Tally,
     /// Kept: expired a short time ago.
     pub expired_kept: Tally,
+    /// Kept: dead, for those who look back.
+    pub versions: Tally,
     /// Kept: of a kind that this version does not know.
     pub unknown: Tally,
     /// Dropped: a later put took their place.
@@ -118,6 +123,7 @@ impl Tallies {
                 &mut self.tombstones
             }
             Decision::Keep(Kept::Expired) => &mut self.expired_kept,
+            Decision::Keep(Kept::Version) => &mut self.versions,
             Decision::Keep(Kept::Unknown) => &mut self.unknown,
             Decision::Drop(Dropped::Replaced) => &mut self.replaced,
             Decision::Drop(Dropped::Deleted) => &mut self.deleted,
@@ -131,7 +137,7 @@ impl Tallies {
     /// All that was kept.
     #[must_use]
     pub fn kept(&self) -> Tally {
-        sum(&[self.live, self.tombstones, self.expired_kept, self.unknown])
+        sum(&[self.live, self.tombstones, self.expired_kept, self.versions, self.unknown])
     }
 
     /// All that was dropped.

@@ -1,7 +1,6 @@
 //! One run: copied, made durable, committed, and the old files removed.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
 
 use super::copy::Copy;
 use super::decide::Judge;
@@ -33,10 +32,10 @@ impl<'a> Rewrite<'a> {
         state: &'a State,
         log: &'a Log,
         run: &'a CompactionRun,
-        compactor: &Compactor,
+        compactor: &'a Compactor,
     ) -> Result<Self> {
-        let judge = Judge::new(state, run, compactor.policy.expiry_grace)?;
-        let copy = Copy::new(state, log, judge.run(), compactor.segment_len_max);
+        let judge = Judge::new(state, run, &compactor.policy)?;
+        let copy = Copy::new(state, log, judge.run(), compactor);
         Ok(Self { state, log, run, judge, copy })
     }
 
@@ -84,7 +83,9 @@ impl<'a> Rewrite<'a> {
         }
         let outputs = self.copy.segments();
         let moved = self.copy.moved();
-        self.log.replace_run(&Replacement { inputs: &self.run.segments, outputs: &outputs, moved })?;
+        let forgotten = self.copy.forgotten();
+        let inputs = &self.run.segments;
+        self.log.replace_run(&Replacement { inputs, outputs: &outputs, moved, forgotten })?;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -95,8 +96,8 @@ impl<'a> Rewrite<'a> {
     fn copy(&mut self, observe: Observer<'_>) -> Result<ControlFlow<()>> {
         let (mut done_len, mut looked_at_len, mut count) = (0, 0, 0);
         for segment in self.judge.run() {
-            let goes_on = self.judge.records(segment, |record, decision| {
-                self.copy.take(segment, record, decision)?;
+            let goes_on = self.judge.records(segment, |record, verdict| {
+                self.copy.take(segment, record, &verdict)?;
                 done_len += record.frame.len;
                 count += 1;
                 if count % RECORDS_A_LOOK != 0 && done_len - looked_at_len < LEN_A_LOOK {
@@ -133,7 +134,7 @@ impl<'a> Rewrite<'a> {
         let is_output = |id| outputs.iter().any(|(_, output)| output.id == id);
         let set = self.state.segments();
         for newer in set.iter().rev().take_while(|segment| !is_output(segment.id)) {
-            newer.usage.needed_len.store(0, Ordering::Relaxed);
+            newer.usage.forget_needed();
         }
     }
 

@@ -7,12 +7,14 @@
 //! generation 12
 //! next_segment 5
 //! next_seq 2051
+//! history dropped 640 whole_from 811 at 1795342834652
 //! segment 000001 base_seq 1 salt 5f3a9c01 headers 64+32 sealed 67108832
 //! segment 000004 base_seq 812 salt 0badf00d headers 64+32 active 67108864
 //! crc 1a2b3c4d
 //! ```
 //!
-//! `next_seq` is the least number that the next record may have. A segment's line repeats its base_seq, salt and
+//! `next_seq` is the least number that the next record may have. `history`, where compaction has dropped anything, says
+//! what can still be told of the past: see [`History`]. A segment's line repeats its base_seq, salt and
 //! header lengths, so that a damaged segment header costs nothing but itself. The last word says what the file is:
 //! `sealed LEN` — final; `closed LEN` — the log's end, closed cleanly at that length, to be appended to; `active
 //! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
@@ -51,8 +53,33 @@ pub(crate) struct Manifest {
     pub(crate) next_seq: Seqno,
     /// Whether this is a backup, and not a store that is written to.
     pub(crate) is_backup: bool,
+    pub(crate) history: History,
     /// In log order.
     pub(crate) segments: Vec<SegmentLine>,
+}
+
+/// What the log can still tell of the past: compaction drops what was replaced. Both numbers only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct History {
+    /// The greatest number of a record that was dropped; 0: none was. Of a key whose newest record before some moment has a
+    /// greater one, nothing between the two was dropped.
+    pub(crate) dropped: Seqno,
+    /// From this number on the log tells what every key was: whatever was dropped had been replaced, deleted or expired when
+    /// this record was written.
+    pub(crate) whole_from: Seqno,
+    /// The time of that: when the last of what was dropped was replaced, deleted, or expired, in milliseconds since 1970.
+    pub(crate) whole_from_ms: u64,
+}
+
+impl History {
+    /// What can be told when `other` was forgotten, too.
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self {
+            dropped: self.dropped.max(other.dropped),
+            whole_from: self.whole_from.max(other.whole_from),
+            whole_from_ms: self.whole_from_ms.max(other.whole_from_ms),
+        }
+    }
 }
 
 /// What MANIFEST says of one segment.
@@ -126,6 +153,13 @@ impl Manifest {
         );
         if self.is_backup {
             text.push_str("backup\n");
+        }
+        if self.history != History::default() {
+            let History { dropped, whole_from, whole_from_ms } = self.history;
+            push(
+                &mut text,
+                format_args!("history dropped {dropped} whole_from {whole_from} at {whole_from_ms}\n"),
+            );
         }
         for line in &self.segments {
             let SegmentLine { id, base_seq, layout, extent } = line;
@@ -239,6 +273,7 @@ struct Fields {
     next_segment: Option<u64>,
     next_seq: Option<u64>,
     is_backup: bool,
+    history: History,
     segments: Vec<SegmentLine>,
 }
 
@@ -258,6 +293,10 @@ impl Fields {
             ["next_segment", number] => self.next_segment = Some(line.number(number)?),
             ["next_seq", number] => self.next_seq = Some(line.number(number)?),
             ["backup"] => self.is_backup = true,
+            ["history", "dropped", dropped, "whole_from", whole_from, "at", whole_from_ms] => {
+                let (dropped, whole_from) = (Seqno(line.number(dropped)?), Seqno(line.number(whole_from)?));
+                self.history = History { dropped, whole_from, whole_from_ms: line.number(whole_from_ms)? };
+            }
             ["segment", id, "base_seq", base, "salt", salt, "headers", headers, state, len] => {
                 let segment = segment_line(line, id, base, salt, headers, (state, len))?;
                 if let Some(last) = self.segments.last()
@@ -270,7 +309,7 @@ impl Fields {
                 }
                 self.segments.push(segment);
             }
-            ["store" | "generation" | "next_segment" | "next_seq" | "segment" | "crc", ..] => {
+            ["store" | "generation" | "next_segment" | "next_seq" | "history" | "segment" | "crc", ..] => {
                 return line.wrong();
             }
             _ => {}
@@ -298,6 +337,7 @@ impl Fields {
                 next_segment: Some(next_segment),
                 next_seq: Some(next_seq),
                 is_backup,
+                history,
                 segments,
             } => Ok(Manifest {
                 store,
@@ -306,6 +346,7 @@ impl Fields {
                 next_segment: SegmentId(next_segment),
                 next_seq: Seqno(next_seq),
                 is_backup,
+                history,
                 segments,
             }),
             _ => damaged("one of the lines store, hash, generation, next_segment, next_seq is missing"),
@@ -364,6 +405,7 @@ mod tests {
             next_segment: SegmentId(5),
             next_seq: Seqno(2051),
             is_backup: false,
+            history: History { dropped: Seqno(640), whole_from: Seqno(811), whole_from_ms: 77 },
             segments: vec![line(1, 1, Extent::Sealed(4096)), line(4, 812, Extent::Active(1 << 20))],
         }
     }

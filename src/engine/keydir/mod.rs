@@ -69,14 +69,6 @@ impl Keydir {
         self.look(hash, |table| table.candidates(tag(hash)))
     }
 
-    /// Has the slot fetched at which a look for this hash begins.
-    ///
-    /// # Errors
-    /// As [`Keydir::candidates`].
-    pub(crate) fn warm(&self, hash: u64) -> Result<()> {
-        self.look(hash, |table| table.warm(tag(hash)))
-    }
-
     /// Whether a slot of this hash points at `address`.
     ///
     /// # Errors

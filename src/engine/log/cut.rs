@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Log;
 use super::writer::Writer;
+use crate::engine::format::manifest::History;
 use crate::engine::location::Seqno;
 use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::Segment;
@@ -15,6 +16,8 @@ use crate::error::Result;
 pub(crate) struct Cut {
     /// The number of the newest record that readers see.
     pub(crate) last_seq: Seqno,
+    /// What the log can still tell of the past.
+    pub(crate) history: History,
     /// The segments in log order, and how much of each belongs to it, in bytes.
     pub(crate) segments: Vec<(Arc<Segment>, u64)>,
 }
@@ -37,7 +40,6 @@ impl Log {
     /// As [`Log::cut`], with segments that a compaction is about to let go.
     pub(super) fn cut_now(&self, writer: &Writer) -> Cut {
         let first_pending = writer.pending.first();
-        let last_seq = first_pending.map_or(writer.appended, |first| first.seq.previous());
         let len = |segment: &Segment| {
             // What is in the file and not yet published is no part of it.
             let unpublished = first_pending.filter(|_| !segment.is_sealed()).map(|first| first.at);
@@ -46,9 +48,8 @@ impl Log {
             unpublished.unwrap_or(len).min(len)
         };
         let segments = self.state.segments();
-        Cut {
-            last_seq,
-            segments: segments.iter().map(|segment| (Arc::clone(segment), len(segment))).collect(),
-        }
+        let covered = |segment: &Arc<Segment>| (Arc::clone(segment), len(segment));
+        let (last_seq, history) = (writer.published(), writer.manifest.history);
+        Cut { last_seq, history, segments: segments.iter().map(covered).collect() }
     }
 }

@@ -342,13 +342,22 @@ impl Log {
         Ok(self.state.freeze())
     }
 
+    /// What readers see now, and the number of the newest record that they see.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] in a fork of the store's process.
+    pub(crate) fn present(&self) -> Result<(Frozen, Seqno)> {
+        let writer = self.lock()?;
+        Ok((self.state.freeze(), writer.published()))
+    }
+
     /// What readers see now, with what the segments come to.
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Poisoned`].
     pub(crate) fn moment(&self) -> Result<Moment> {
         let writer = self.writable()?;
-        let Cut { last_seq, segments } = self.cut_now(&writer);
+        let Cut { last_seq, segments, .. } = self.cut_now(&writer);
         let segments = segments.iter().map(|(segment, len)| segment.covered(*len)).collect();
         Ok(Moment { frozen: self.state.freeze(), last_seq, segments })
     }

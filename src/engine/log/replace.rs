@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::Log;
 use super::writer::Writer;
-use crate::engine::format::manifest::SegmentLine;
+use crate::engine::format::manifest::{History, SegmentLine};
 use crate::engine::location::SegmentId;
 use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::Segment;
@@ -34,6 +34,8 @@ pub(crate) struct Replacement<'a> {
     pub(crate) outputs: &'a [(SegmentLine, Arc<Segment>)],
     /// Where the records went that were live when they were copied.
     pub(crate) moved: &'a [Moved],
+    /// What of the past is forgotten with the records that were dropped.
+    pub(crate) forgotten: History,
 }
 
 impl Log {
@@ -96,6 +98,7 @@ impl Log {
         let committed = |error| Failure { error, is_undone: false };
         let grown = self.state.change_segments(|set| {
             set.insert_after(last, &outputs);
+            set.history = set.history.with(with.forgotten);
             Ok(())
         });
         grown.map_err(committed)?;
@@ -124,6 +127,7 @@ impl Log {
             let segment = with.inputs.first().copied().unwrap_or(SegmentId(0));
             return Err(Failure { error: Error::NoSuchSegment { segment }, is_undone: true });
         };
+        manifest.history = manifest.history.with(with.forgotten);
         manifest.segments.retain(|line| !is_input(line));
         manifest.segments.splice(first..first, with.outputs.iter().map(|(line, _)| *line));
         self.replace_manifest(writer, manifest)

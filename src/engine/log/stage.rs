@@ -97,7 +97,8 @@ impl Log {
             ends_its_batch = index + 1 == op_count;
             let (last, location) = self.stage_op(writer, op, replaced, time_ms, !ends_its_batch)?;
             let (first, deleted) = commit.map_or((last, 0), |commit| (commit.first, commit.deleted));
-            let was_there = replaced.is_some_and(|put| !self.state.is_past(put.expires_ms));
+            let was_there = replaced
+                .is_some_and(|put| planted(Plant::DeleteMeetsExpired) || !self.state.is_past(put.expires_ms));
             let deleted = deleted + usize::from(deletes && was_there);
             commit = Some(Commit { first, last, location, deleted });
         }

@@ -91,6 +91,11 @@ impl Writer {
         Error::OutcomeUnknown { cause }
     }
 
+    /// The number of the newest record that readers see.
+    pub(super) fn published(&self) -> Seqno {
+        self.pending.first().map_or(self.appended, |first| first.seq.previous())
+    }
+
     pub(super) fn active_len(&self) -> u64 {
         self.active.as_ref().map_or(0, |active| active.segment.len())
     }

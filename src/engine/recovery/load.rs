@@ -92,6 +92,10 @@ impl<'a> Load<'a> {
     }
 
     fn segments(&mut self, manifest: &Manifest) -> Result<Vec<Loaded>> {
+        self.state.change_segments(|set| {
+            set.history = manifest.history;
+            Ok(())
+        })?;
         let mut loaded = Vec::with_capacity(manifest.segments.len());
         for (index, line) in manifest.segments.iter().enumerate() {
             let next = manifest.segments.get(index.saturating_add(1));

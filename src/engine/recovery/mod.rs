@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use self::load::Load;
 use super::catalog;
 use super::format::keydir_file::Covering;
-use super::format::manifest::{Extent, Manifest};
+use super::format::manifest::{Extent, History, Manifest};
 use super::format::segment_header::StoreId;
 use super::fs::{Directory, File, FileSystem, Lock, LockOutcome, StoreFile};
 use super::judge::TornTail;
@@ -272,6 +272,7 @@ fn create(directory: &dyn Directory, file_system: &dyn FileSystem) -> Result<()>
         next_segment: SegmentId(1),
         next_seq: Seqno(1),
         is_backup: false,
+        history: History::default(),
         segments: Vec::new(),
     };
     catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)

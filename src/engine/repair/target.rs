@@ -7,7 +7,7 @@ use super::Repair;
 use super::source::{Source, is_current};
 use super::walk::{Intact, Part, walk};
 use crate::engine::catalog;
-use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::format::put;
 use crate::engine::format::record::{Kind, RecordHeader, SEQ_AT};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
@@ -184,6 +184,12 @@ impl Repair<'_> {
             next_segment: target.next_segment,
             next_seq,
             is_backup: false,
+            // What was given up may have been any version of any key.
+            history: History {
+                dropped: next_seq.previous(),
+                whole_from: next_seq,
+                whole_from_ms: self.options.clock.now_ms(),
+            },
             segments: target.lines.clone(),
         };
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)

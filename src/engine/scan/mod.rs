@@ -45,7 +45,7 @@ pub struct Entry {
 }
 
 impl KeyEntry {
-    fn of(record: &Record) -> Self {
+    pub(crate) fn of(record: &Record) -> Self {
         Self {
             key: record.key(),
             location: record.location,

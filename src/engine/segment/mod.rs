@@ -3,6 +3,7 @@
 pub(crate) mod file;
 pub(crate) mod hint;
 mod home;
+mod lifetimes;
 mod order;
 mod read;
 mod rows;
@@ -10,6 +11,7 @@ mod scan;
 mod sorter;
 pub(crate) mod unsalted;
 mod usage;
+mod versions;
 mod writer;
 
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub(crate) use home::Home;
+pub(crate) use lifetimes::{Expired, Lifetimes};
 use order::Order;
 pub(crate) use read::{Outline, RawRecord, Record};
 pub(crate) use rows::Rows;
@@ -45,6 +48,7 @@ pub(crate) struct Segment {
     /// The first of its pages in the log's address space.
     pub(crate) first_page: u32,
     pub(crate) usage: Usage,
+    pub(crate) lifetimes: Lifetimes,
     order: Order,
     /// Whether a compaction must leave it alone: another version laid it out, or damage was found in it.
     is_unfit: AtomicBool,
@@ -109,6 +113,7 @@ impl Segment {
             seq_end,
             first_page,
             usage: Usage::default(),
+            lifetimes: Lifetimes::default(),
             order: Order::default(),
             is_unfit: AtomicBool::new(layout != Layout::current(layout.records.salt)),
             is_sealed: AtomicBool::new(false),

@@ -195,6 +195,7 @@ pub(crate) struct RawRecord {
 }
 
 /// A record that was read and checked.
+#[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) location: Location,
     pub(crate) header: RecordHeader,
@@ -203,6 +204,7 @@ pub(crate) struct Record {
     source: RecordBytes,
 }
 
+#[derive(Clone)]
 enum RecordBytes {
     /// The mapping, and where in it the record starts.
     Mapped(Mapping, usize),

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Segment;
 use crate::engine::format::keydir_file::Covered;
+use crate::engine::location::Seqno;
 use crate::engine::sync::AtomicU64;
 
 /// What a segment's records come to. Changed by the writer alone, under the log's lock; read by anyone.
@@ -15,10 +16,38 @@ pub(crate) struct Usage {
     pub(crate) tombstone_count: AtomicU64,
     pub(crate) tombstone_len: AtomicU64,
     /// Bytes that are not live and that a compaction has found to be needed, nothing older having been compacted since.
-    pub(crate) needed_len: AtomicU64,
+    needed_len: AtomicU64,
+    /// When what was kept of the past may be needed no more: in milliseconds since 1970, and at which record; 0: never.
+    needed_until_ms: AtomicU64,
+    needed_until_seq: AtomicU64,
 }
 
 impl Usage {
+    /// Takes note of `len` bytes that are not live and needed.
+    pub(crate) fn add_needed(&self, len: u64) {
+        self.needed_len.fetch_add(len, Ordering::Relaxed);
+    }
+
+    /// What was found to be needed may not be from this time on, or from this record on, if they are given.
+    pub(crate) fn need_until(&self, time_ms: Option<u64>, seq: Option<Seqno>) {
+        self.needed_until_ms.store(time_ms.unwrap_or(0), Ordering::Relaxed);
+        self.needed_until_seq.store(seq.map_or(0, |seq| seq.0), Ordering::Relaxed);
+    }
+
+    /// Nothing older is there any more for whose sake something was needed.
+    pub(crate) fn forget_needed(&self) {
+        self.needed_len.store(0, Ordering::Relaxed);
+    }
+
+    /// Bytes that are not live and that a compaction has found to be needed, as far as that still holds.
+    pub(crate) fn needed_len(&self, now_ms: u64, appended: Seqno) -> u64 {
+        let is_past = |limit: &AtomicU64, now| (1..=now).contains(&limit.load(Ordering::Relaxed));
+        if is_past(&self.needed_until_ms, now_ms) || is_past(&self.needed_until_seq, appended.0) {
+            return 0;
+        }
+        self.needed_len.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn add_record(&self) {
         self.record_count.fetch_add(1, Ordering::Relaxed);
     }
@@ -52,6 +81,7 @@ impl Segment {
             live_len: figure(&self.usage.live_len),
             tombstone_count: figure(&self.usage.tombstone_count),
             tombstone_len: figure(&self.usage.tombstone_len),
+            is_endless: self.lifetimes.are_endless(),
         }
     }
 
@@ -63,5 +93,10 @@ impl Segment {
         set(&self.usage.live_len, covered.live_len);
         set(&self.usage.tombstone_count, covered.tombstone_count);
         set(&self.usage.tombstone_len, covered.tombstone_len);
+        // What came after it may be anything.
+        if covered.is_endless && covered.len == self.len() {
+            self.lifetimes.note(covered.live_len, None);
+            self.lifetimes.set_known();
+        }
     }
 }

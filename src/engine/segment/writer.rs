@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Identity, Segment};
-use crate::engine::format::record::{self, Frame, NewRecord, RecordHeader};
+use crate::engine::format::record::{self, Frame, Kind, NewRecord, RecordHeader};
 use crate::engine::format::segment_header::{SegmentHeader, StoreId};
 use crate::engine::fs::{Access, Directory, File, StoreFile, write_all_at};
 use crate::engine::options::ReadWith;
@@ -55,18 +55,19 @@ impl SegmentWriter {
                 Segment::new(identity, directory, &file, read_with, (header.len() as u64, capacity))
             });
         match made {
-            Ok(segment) => Ok(Self {
-                segment: Arc::new(segment),
-                file,
-                written: header.len() as u64,
-                buffer: Vec::new(),
-            }),
+            Ok(segment) => Ok(Self::first(segment, file, header.len() as u64)),
             Err(error) => {
                 // Left behind it would be an orphan, which the next open removes: nothing more is owed here.
                 let _ = directory.remove(name);
                 Err(error)
             }
         }
+    }
+
+    /// Begins to write to a new segment, of which a header is in the file.
+    fn first(segment: Segment, file: Arc<dyn File>, written: u64) -> Self {
+        segment.lifetimes.set_known();
+        Self { segment: Arc::new(segment), file, written, buffer: Vec::new() }
     }
 
     /// Goes on with a segment that was closed cleanly.
@@ -94,6 +95,9 @@ impl SegmentWriter {
     pub(crate) fn stage(&mut self, record: &NewRecord<'_>) -> u64 {
         let at = self.len();
         record.encode(self.segment.layout.records.salt, at, &mut self.buffer);
+        if record.kind == Kind::Put {
+            self.segment.lifetimes.note(self.len() - at, record.expires_ms);
+        }
         at
     }
 
@@ -112,6 +116,11 @@ impl SegmentWriter {
         let at = self.len();
         let start = self.buffer.len();
         self.buffer.extend_from_slice(record);
+        let header = RecordHeader::peek(record);
+        if header.kind() == Kind::Put {
+            let expires_ms = header.frame(self.segment.layout.records.header_len).expires_ms(record);
+            self.segment.lifetimes.note(record.len() as u64, expires_ms);
+        }
         record::clear_more(self.segment.layout.records, at, &mut self.buffer[start..]);
         at
     }

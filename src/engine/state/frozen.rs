@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{SegmentSet, State, address_of};
+use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Candidates, Snapshot};
 use crate::engine::location::SegmentId;
 use crate::engine::plant::{Plant, planted};
@@ -22,6 +23,24 @@ pub(crate) struct Frozen {
 impl Frozen {
     pub(super) fn new(state: Arc<State>, index: Snapshot, set: Arc<SegmentSet>) -> Self {
         Self { state, index, set }
+    }
+
+    /// What the segments can tell of the past.
+    pub(crate) fn history(&self) -> History {
+        self.set.history
+    }
+
+    /// Every record of `key`, the oldest first; in the place of one that is damaged, and may be of this key, its error.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn versions(&self, key: &[u8]) -> Result<Vec<Result<Record>>> {
+        self.set.versions(&self.state.home, key, None)
+    }
+
+    /// The segments, in log order.
+    pub(crate) fn segments(&self) -> &SegmentSet {
+        &self.set
     }
 
     /// The number of keys.

@@ -14,8 +14,8 @@ use super::format::record::Kind;
 use super::keydir::{Address, Candidates, Keydir, shard_of};
 use super::location::SegmentId;
 use super::plant::{Plant, planted};
-use super::segment::{Home, Outline, Record, Segment};
-use super::sync::{ArcSwap, AtomicBool, AtomicU64, thread};
+use super::segment::{Bodies, Expired, Home, Outline, Record, Scanner, Segment, Step};
+use super::sync::{ArcSwap, AtomicU64, thread};
 use crate::error::Result;
 pub(crate) use frozen::Frozen;
 pub(crate) use replay::Replay;
@@ -67,24 +67,31 @@ pub(crate) struct State {
     /// Swapped whole by the writer: a segment is in the set before a slot points into it, and leaves it after the last slot
     /// that did.
     set: ArcSwap<SegmentSet>,
-    /// Whether a batch is being published: who looks up a key meanwhile looks again when it is done.
-    is_within_batch: AtomicBool,
+    /// How often a batch began or ended to be published: who looks up a key meanwhile looks again when it is done.
+    batches: AtomicU64,
 }
 
 /// A batch on its way into the index, until this is dropped.
-pub(crate) struct BatchBegun<'a>(&'a AtomicBool);
+pub(crate) struct BatchBegun<'a>(Option<&'a AtomicU64>);
 
 impl Drop for BatchBegun<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        if let Some(batches) = self.0 {
+            batches.fetch_add(1, Ordering::Release);
+        }
     }
+}
+
+/// Whether a batch is being published, by what is counted of batches.
+fn is_within(batches: u64) -> bool {
+    !batches.is_multiple_of(2)
 }
 
 impl State {
     pub(crate) fn new(home: Home, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
         let (latest_ms, compacted_len) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (set, is_within_batch) = (ArcSwap::default(), AtomicBool::new(false));
-        Self { home, clock, latest_ms, keydir, compacted_len, set, is_within_batch }
+        let (set, batches) = (ArcSwap::default(), AtomicU64::new(0));
+        Self { home, clock, latest_ms, keydir, compacted_len, set, batches }
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
@@ -110,8 +117,11 @@ impl State {
     /// Keeps what is published next from being seen before the last of it is: until the result is dropped, readers that look
     /// up a key wait for the rest. The caller is the only writer.
     pub(crate) fn begin_batch(&self) -> BatchBegun<'_> {
-        self.is_within_batch.store(!planted(Plant::BatchSeenHalf), Ordering::Release);
-        BatchBegun(&self.is_within_batch)
+        let batches = (!planted(Plant::BatchSeenHalf)).then_some(&self.batches);
+        if let Some(batches) = batches {
+            batches.fetch_add(1, Ordering::Release);
+        }
+        BatchBegun(batches)
     }
 
     /// The newest record of `key`, checked; `None` when there is none or it has expired.
@@ -123,31 +133,37 @@ impl State {
         loop {
             let found = self.find_now(key);
             // After the lookup: who has seen a slot of a batch, under its shard's lock, sees that the batch had begun.
-            if !self.is_within_batch.load(Ordering::Acquire) {
+            if !is_within(self.batches.load(Ordering::Acquire)) {
                 return found;
             }
-            while self.is_within_batch.load(Ordering::Acquire) {
+            while is_within(self.batches.load(Ordering::Acquire)) {
                 thread::yield_now();
             }
         }
     }
 
-    /// As [`State::find`] of each key. What the keys need is fetched step by step for many of them at once, so that the
-    /// processor waits for memory once a step and not once a key.
+    /// As [`State::find`] of each key, many of them at once: when all places are known, all records are fetched, so that the
+    /// processor waits for memory once for many and not once for each; and each key is looked up once.
     pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>]) -> Vec<Result<Option<Record>>> {
         /// Enough to keep a processor's fetches busy, few enough that what they brought is still in its caches.
         const AT_ONCE: usize = 64;
         let mut found = Vec::with_capacity(keys.len());
         for keys in keys.chunks(AT_ONCE) {
+            let keys = keys.iter().map(AsRef::as_ref);
+            // As for one key, the set comes before the lookups.
             let set = self.set.load();
-            let hashes: Vec<_> = keys.iter().map(|key| self.hash(key.as_ref())).collect();
-            // What cannot be looked into here is an error below.
-            hashes.iter().for_each(|&hash| drop(self.keydir.warm(hash)));
-            let candidates: Vec<_> = hashes.iter().map(|&hash| self.keydir.candidates(hash)).collect();
-            for address in candidates.iter().flatten().flat_map(Candidates::iter) {
-                set.warm(address);
+            let batches = self.batches.load(Ordering::Acquire);
+            let candidates: Vec<_> = keys.clone().map(|key| self.keydir.candidates(self.hash(key))).collect();
+            // A batch that began and ended meanwhile may have been seen by one key and not by the next.
+            if is_within(batches) || batches != self.batches.load(Ordering::Acquire) {
+                found.extend(keys.map(|key| self.find(key)));
+                continue;
             }
-            found.extend(keys.iter().map(|key| self.find(key.as_ref())));
+            candidates.iter().flatten().flat_map(Candidates::iter).for_each(|address| set.warm(address));
+            found.extend(keys.zip(candidates).map(|(key, candidates)| match set.find(&candidates?, key) {
+                Some(found) => self.unexpired(found),
+                None => self.find(key),
+            }));
         }
         found
     }
@@ -161,7 +177,7 @@ impl State {
         loop {
             let candidates = self.keydir.candidates(hash)?;
             if let Some(found) = set.find(&candidates, key) {
-                return found.map(|record| record.filter(|record| !self.is_past(record.expires_ms)));
+                return self.unexpired(found);
             }
             let newer = self.set.load();
             if Arc::ptr_eq(&set, &newer) {
@@ -169,6 +185,11 @@ impl State {
             }
             set = newer;
         }
+    }
+
+    /// What was found, unless it has expired.
+    fn unexpired(&self, found: Result<Option<Record>>) -> Result<Option<Record>> {
+        found.map(|record| record.filter(|record| !self.is_past(record.expires_ms)))
     }
 
     /// The time, which never goes back.
@@ -258,6 +279,41 @@ impl State {
         if let Some((segment, _)) = moved.to.and_then(|to| set.locate(to)) {
             segment.usage.add_live(moved.len);
         }
+    }
+
+    /// The records of `segment` that have expired by then, and that the index points to. Reads the headers of its records,
+    /// unless it is known that none has.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn expired(&self, segment: &Segment, by_ms: u64) -> Result<Expired> {
+        let mut expired = Expired::default();
+        if !segment.lifetimes.may_end_by(by_ms) {
+            return Ok(expired);
+        }
+        let was_known = segment.lifetimes.is_known();
+        let mut scanner = Scanner::new(segment, Bodies::Skipped);
+        while let Some(step) = scanner.next()? {
+            let Step::Record(record) = step else {
+                scanner.resync()?;
+                continue;
+            };
+            let (at, len) = (record.at, record.frame.len);
+            let expires_ms = record.frame.expires_ms(record.bytes);
+            if record.header.kind() != Kind::Put {
+                continue;
+            }
+            if !was_known {
+                segment.lifetimes.note(len, expires_ms);
+            }
+            if expires_ms.is_some_and(|expires_ms| expires_ms <= by_ms)
+                && self.points_to(self.hash(record.key()), segment, at)?
+            {
+                expired = Expired { count: expired.count + 1, len: expired.len + len };
+            }
+        }
+        segment.lifetimes.set_known();
+        Ok(expired)
     }
 
     /// One shard of the index, made anew from the first bytes of segments: `covered` says how many of each. That is what it

@@ -70,7 +70,8 @@ impl Store {
             None => {
                 let segments = self.0.state.segments();
                 let whole = |segment: &Arc<_>| (Arc::clone(segment), segment_len(segment));
-                Cut { last_seq: self.0.opened_at, segments: segments.iter().map(whole).collect() }
+                let (last_seq, history) = (self.0.opened_at, segments.history);
+                Cut { last_seq, history, segments: segments.iter().map(whole).collect() }
             }
         };
         Source::of(&self.0.state.home, cut)

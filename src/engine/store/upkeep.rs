@@ -4,21 +4,22 @@ use std::ops::ControlFlow;
 
 use super::Store;
 use crate::engine::compaction::{
-    Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, Tallies,
+    Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, Known, Tallies,
 };
-use crate::engine::segment::file;
+use crate::engine::segment::{Expired, file};
 use crate::engine::stats::{SegmentStats, Stats};
 use crate::error::Result;
 
 impl Store {
-    /// What a compaction would take, and why. Looks at figures alone.
+    /// What a compaction would take, and why. Looks at figures, and at the headers of records where one may have expired.
     ///
     /// # Errors
+    /// What the operating system says,
     /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment) and
     /// [`Error::NotCompactable`](crate::Error::NotCompactable) for segments that were named.
     pub fn compaction_plan(&self, what: &Compact) -> Result<CompactionPlan> {
         self.reveal()?;
-        self.0.compactor.plan(what)
+        self.0.compactor.plan(what, Known::ByLooking)
     }
 
     /// Tells what a compaction would do with each record of `run`, in log order, until `tell` breaks off. Reads and checks
@@ -77,12 +78,21 @@ impl Store {
         self.0.compactor.compact(what, observe)
     }
 
-    /// Figures of the whole store. Costs a pass over the segments, not over the keys.
+    /// The time by the store's clock, in milliseconds since 1970: what expires is gone when it comes to that. It never goes
+    /// back while the store is open.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.0.state.now_ms()
+    }
+
+    /// Figures of the whole store. Costs a pass over the segments; and over the headers of the records of those in which
+    /// something has expired, or, the first time after the store was opened, may have.
     ///
     /// # Errors
     /// What the operating system says, when writes were held back.
     pub fn stats(&self) -> Result<Stats> {
         let segments = self.segments()?;
+        let expired = self.expired()?;
         let (last_seq, durable_seq) = match &self.0.log {
             Some(log) => log.progress().map(|(last, durable)| (last, Some(durable)))?,
             None => (self.0.opened_at, None),
@@ -93,7 +103,18 @@ impl Store {
             key_count: self.0.state.keydir.count(),
             keydir_len: self.0.state.keydir.memory_len(),
             damage_count: self.0.report.damage.len() as u64,
+            expired_count: expired.count,
+            expired_len: expired.len,
             ..Stats::sum(&segments)
+        })
+    }
+
+    /// What has expired by now and was not compacted away.
+    fn expired(&self) -> Result<Expired> {
+        let (state, now_ms) = (&self.0.state, self.now_ms());
+        state.segments().iter().try_fold(Expired::default(), |sum, segment| {
+            let Expired { count, len } = state.expired(segment, now_ms)?;
+            Ok(Expired { count: sum.count + count, len: sum.len + len })
         })
     }
 

@@ -16,8 +16,9 @@ pub const BEGIN: Command = Command {
     group: Group::Data,
     signature: "",
     summary: "Collects puts and dels until commit",
-    help: "From here on, puts and dels wait for commit, which writes them all or not at all. \
-           Meanwhile get, exists, keys, scan and count see them; nobody else does.",
+    help: "From here on, what put, del, incr, expire and persist do waits for commit, which writes it all \
+           or not at all. Meanwhile get, exists, ttl, keys, scan and count see it; nobody else does. \
+           A time to live counts from its put, not from commit.",
     examples: &[Example { line: "begin", does: "opens a batch" }],
     flags: &[],
     args: &[],
@@ -63,7 +64,7 @@ fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     if session.is_read_only() {
         return Err(logkv::Error::ReadOnly.into());
     }
-    session.transaction = Some(Transaction::default());
+    session.transaction = Some(Transaction::new(session.store()?));
     done(session, "OK", |object| object.field("ok", true).map(drop))
 }
 

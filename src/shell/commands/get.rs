@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use logkv::Value;
+use logkv::{At, Entry, Value};
 
+use super::history::{AT, get_at, point_asked_for};
 use super::words::{HEX, arguments, create};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -20,18 +21,21 @@ pub const GET: Command = Command {
     name: "get",
     aliases: &[],
     group: Group::Data,
-    signature: "KEY… [-o|--output FILE] [--hex]",
+    signature: "KEY… [--at SEQ|TIME] [-o|--output FILE] [--hex]",
     summary: "The value of a key",
     help: "Prints the value of each key. A missing key is (nil) in mode table, a note on the \
            standard error in mode plain, and null in mode json; a one-shot get of a missing \
            key exits with 1. \
-           Mode plain prints the bytes and a newline, mode raw the bytes alone.",
+           Mode plain prints the bytes and a newline, mode raw the bytes alone; mode json has \
+           expires_ms where the key expires.",
     examples: &[
         Example { line: "get user:1", does: "prints the value" },
+        Example { line: "get user:1 --at 120", does: "prints what it was after record 120" },
         Example { line: "get photo -o photo.jpg", does: "writes the value into a file" },
         Example { line: "get --hex 00ff", does: "the key is the two bytes 00 and ff" },
     ],
     flags: &[
+        AT,
         Flag { name: "output", short: Some('o'), takes: Takes::File, doc: "Writes the value into this file" },
         HEX,
     ],
@@ -59,51 +63,81 @@ pub const EXISTS: Command = Command {
 
 fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let keys = arguments(invocation)?;
+    let at = point_asked_for(session, invocation)?;
     if let Some(file) = invocation.value("output") {
-        return get_into_file(session, &keys, file);
+        return get_into_file(session, &keys, file, at);
     }
+    match at {
+        Some(at) => get_at(session, &keys, at),
+        None => get(session, &keys),
+    }
+}
+
+/// Prints the value of each key, as this shell sees it.
+pub fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, Failure> {
+    /// So many values are held at once: where segments are not mapped, each takes memory.
+    const AT_ONCE: usize = 64;
     let mut worst = Outcome::Done;
-    for key in &keys {
-        worst = worst.max(get(session, key)?);
+    if session.transaction.is_some() || session.out.mode == Mode::Json {
+        for key in keys {
+            worst = worst.max(get_told(session, key.as_ref())?);
+        }
+        return Ok(worst);
+    }
+    let store = session.store()?;
+    for keys in keys.chunks(AT_ONCE) {
+        for (key, found) in keys.iter().zip(store.get_many(keys)?) {
+            worst = worst.max(match found? {
+                Some(value) => print_value(&mut session.out, key.as_ref(), &value, None)?,
+                None => missing(session, key.as_ref())?,
+            });
+        }
     }
     Ok(worst)
 }
 
-/// Prints the value of one key.
-pub fn get(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
-    let pending = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
-    match pending {
-        Some(Some(value)) => {
-            print_value(&mut session.out, key, value, None)?;
-            Ok(Outcome::Done)
+/// Prints the value of one key, where there is more to tell of it, or a transaction may have it.
+fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+    match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
+        Some(Some(put)) => {
+            let told = Told { written: None, expires_ms: put.expires_ms };
+            Ok(print_value(&mut session.out, key, &put.value, Some(told))?)
         }
         Some(None) => missing(session, key),
-        None if session.out.mode == Mode::Json => match session.store()?.get_entry(key)? {
-            Some(entry) => {
-                let written = Some((entry.meta.seq.0, entry.meta.time_ms));
-                print_value(&mut session.out, key, &entry.value, written)?;
-                Ok(Outcome::Done)
-            }
-            None => missing(session, key),
-        },
-        None => match session.store()?.get(key)? {
-            Some(value) => {
-                print_value(&mut session.out, key, &value, None)?;
-                Ok(Outcome::Done)
-            }
+        None => match session.store()?.get_entry(key)? {
+            Some(entry) => Ok(print_entry(&mut session.out, key, &entry)?),
             None => missing(session, key),
         },
     }
 }
 
-fn print_value(out: &mut Output, key: &[u8], value: &[u8], written: Option<(u64, u64)>) -> io::Result<()> {
+/// Prints a value that the store has, with all that is told of it.
+pub fn print_entry(out: &mut Output, key: &[u8], entry: &Entry) -> io::Result<Outcome> {
+    let Entry { meta, value } = entry;
+    let told = Told { written: Some((meta.seq.0, meta.time_ms)), expires_ms: meta.expires_ms };
+    print_value(out, key, value, Some(told))
+}
+
+/// What is told of a value beside itself.
+struct Told {
+    /// The number and the time of its record, if it has one already.
+    written: Option<(u64, u64)>,
+    expires_ms: Option<u64>,
+}
+
+fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -> io::Result<Outcome> {
     match out.mode {
         Mode::Raw => out.write_all(value),
         Mode::Json => {
             let mut object = Object::new(out);
             object.bytes("key", key)?.bytes("value", value)?;
+            let written = told.as_ref().and_then(|told| told.written);
             object.field("seq", written.map(|(seq, _)| seq))?;
-            object.field("time_ms", written.map(|(_, time)| time))?.end()
+            object.field("time_ms", written.map(|(_, time)| time))?;
+            if let Some(expires_ms) = told.and_then(|told| told.expires_ms) {
+                object.field("expires_ms", expires_ms)?;
+            }
+            object.end()
         }
         // Control bytes never reach a terminal.
         Mode::Plain if !out.is_terminal => {
@@ -111,10 +145,11 @@ fn print_value(out: &mut Output, key: &[u8], value: &[u8], written: Option<(u64,
             out.write_all(b"\n")
         }
         Mode::Plain | Mode::Table => writeln!(out, "{}", quote(value)),
-    }
+    }?;
+    Ok(Outcome::Done)
 }
 
-fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+pub fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     match session.out.mode {
         Mode::Table => {
             writeln!(session.out, "(nil)")?;
@@ -136,7 +171,7 @@ fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
 
 /// What it means that a key is not there. Where the store has damage, nobody knows: the record that cannot be read may have
 /// been this key's.
-fn absent(session: &mut Session) -> Result<Outcome, Failure> {
+pub fn absent(session: &mut Session) -> Result<Outcome, Failure> {
     let damage_count = session.store()?.open_report().damage.len();
     if damage_count == 0 {
         return Ok(Outcome::Absent);
@@ -167,16 +202,25 @@ fn near_key(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
     Ok(nearest(text, keys.iter().map(String::as_str)).map(|near| quote(near.as_bytes())))
 }
 
-fn get_into_file(session: &mut Session, keys: &[Vec<u8>], file: &Word) -> Result<Outcome, Failure> {
+fn get_into_file(
+    session: &mut Session,
+    keys: &[Vec<u8>],
+    file: &Word,
+    at: Option<At>,
+) -> Result<Outcome, Failure> {
     let [key] = keys else {
         return Err(Failure::usage("--output takes one key").at(file.span.clone()));
     };
     let pending = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
     let stored: Option<Value>;
     let value = match pending {
-        Some(pending) => pending,
+        Some(pending) => pending.map(|put| put.value.as_slice()),
         None => {
-            stored = session.store()?.get(key)?;
+            let store = session.store()?;
+            stored = match at {
+                Some(at) => store.get_at(key, at)?.map(|entry| entry.value),
+                None => store.get(key)?,
+            };
             stored.as_deref()
         }
     };
@@ -217,5 +261,20 @@ pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
     match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
         Some(pending) => Ok(pending.is_some()),
         None => Ok(session.store()?.contains(key)?),
+    }
+}
+
+/// What `look` makes of the value of a key and of when it expires, as this shell sees them; `None`: it is not there.
+pub fn seen<T>(
+    session: &Session,
+    key: &[u8],
+    look: impl FnOnce(&[u8], Option<u64>) -> T,
+) -> Result<Option<T>, Failure> {
+    match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
+        Some(pending) => Ok(pending.map(|put| look(&put.value, put.expires_ms))),
+        None => {
+            let entry = session.store()?.get_entry(key)?;
+            Ok(entry.map(|entry| look(&entry.value, entry.meta.expires_ms)))
+        }
     }
 }

@@ -22,7 +22,8 @@ pub const STATS: Command = Command {
     signature: "",
     summary: "Figures of the whole store",
     help: "Prints how many keys there are, what their records take, how much of the log is \
-           dead, and what the index takes in memory. Mode plain has name, tab, value; mode \
+           dead, and what the index takes in memory. Keys that have expired count until a compaction \
+           gives back their room. Mode plain has name, tab, value; mode \
            json one object; all lengths are bytes.",
     examples: &[Example { line: "stats", does: "prints the figures" }],
     flags: &[],
@@ -43,11 +44,14 @@ pub const DUMP_SEGMENT: Command = Command {
            and whether it is live; of a dead one, which record killed it. Then a map of the \
            segment's bytes and their sums. Works also on a store that does not open. \
            In mode table the first 40 are shown, and the command that goes on. \
-           --hex shows every byte, field by field.",
+           --hex shows every byte, field by field. \
+           SEG may also be a data file of another store, N.bitcask.data of Riak's bitcask or segment_N.log of the \
+           Go program logkv-store, which is shown in that format's own terms; DIR need not be a store then.",
     examples: &[
         Example { line: "dump-segment 3", does: "shows the records of 000003.seg" },
         Example { line: "dump-segment 3 --only dead --limit 10", does: "shows ten dead records" },
         Example { line: "dump-segment 3 --record 0 --hex", does: "shows every byte of the first record" },
+        Example { line: "dump-segment riak/7.bitcask.data", does: "shows a data file of Riak's bitcask" },
     ],
     flags: xray::FLAGS,
     args: &[ArgKind::Segment],
@@ -121,6 +125,18 @@ const FIGURES: &[Figure] = &[
         name: "tombstone_bytes",
         title: "in tombstones",
         of: |stats| Some(stats.tombstone_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "expired",
+        title: "expired",
+        of: |stats| Some(stats.expired_count),
+        show: units::thousands,
+    },
+    Figure {
+        name: "expired_bytes",
+        title: "in expired",
+        of: |stats| Some(stats.expired_len),
         show: units::bytes,
     },
     Figure { name: "seq", title: "last record", of: |stats| Some(stats.last_seq.0), show: units::thousands },

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::history::{AT, point_asked_for};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -18,6 +19,7 @@ use crate::shell::view::{self, Row, Walk};
 use crate::shell::words::quote;
 
 const FLAGS: &[Flag] = &[
+    AT,
     Flag { name: "from", short: None, takes: Takes::Key, doc: "Starts at this key" },
     Flag { name: "to", short: None, takes: Takes::Key, doc: "Stops before this key" },
     Flag { name: "limit", short: None, takes: Takes::Number, doc: "Shows this many at most" },
@@ -26,12 +28,13 @@ const FLAGS: &[Flag] = &[
         name: "long",
         short: None,
         takes: Takes::Nothing,
-        doc: "Shows each key's record: where it is, its length, number and time",
+        doc: "Shows each key's record: where it is, its length, number and time, and when it expires",
     },
     Flag { name: "reverse", short: None, takes: Takes::Nothing, doc: "Goes from the last key to the first" },
 ];
 
-const SIGNATURE: &str = "[PATTERN] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse]";
+const SIGNATURE: &str =
+    "[PATTERN] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse] [--at SEQ|TIME]";
 
 pub const KEYS: Command = Command {
     name: "keys",
@@ -105,7 +108,13 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         limit => limit,
     };
     let long = invocation.has("long");
-    let mut rows = rows(session, &walk)?;
+    let at = point_asked_for(session, invocation)?;
+    let mut rows = match at {
+        Some(_) if walk.reverse => return Err(Failure::usage("--at goes forward only, not with --reverse")),
+        Some(at) => walk.rows_of_past(&session.store()?.at(at)?, &session.interrupt)?,
+        None => rows(session, &walk)?,
+    };
+    let now_ms = session.store()?.now_ms();
     let columns = columns(values, long);
     let mut drawn = Rows::new(&columns, session.out.look, limit.unwrap_or(ROWS_SHOWN));
     let mut damage = None;
@@ -116,7 +125,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         };
         count += 1;
         match session.out.mode {
-            Mode::Table => drawn.row(&mut session.out, cells(&row, long))?,
+            Mode::Table => drawn.row(&mut session.out, cells(&row, long.then_some(now_ms)))?,
             Mode::Plain => print_plain(&mut session.out, &row, long)?,
             Mode::Raw => print_raw(&mut session.out, &row)?,
             Mode::Json => print_json(&mut session.out, &row, long)?,
@@ -124,7 +133,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     }
     drawn.end(&mut session.out)?;
     if limit.is_none() && rows.next_sound(&mut damage)?.is_some() {
-        let shown = if walk.is_whole() && session.transaction.is_none() {
+        let shown = if walk.is_whole() && session.transaction.is_none() && at.is_none() {
             format!("{ROWS_SHOWN} of {}", units::count(session.store()?.len(), "key"))
         } else {
             format!("the first {ROWS_SHOWN}")
@@ -157,6 +166,7 @@ fn columns(values: bool, long: bool) -> Vec<Column> {
             Column::number("bytes", hue::PLAIN).squeezed(Squeeze::Leaves(3)),
             Column::number("seq", hue::PLAIN).squeezed(Squeeze::Leaves(4)),
             Column::text("time (UTC)", hue::DIM).squeezed(Squeeze::Leaves(5)),
+            Column::text("expires in", hue::PLAIN).squeezed(Squeeze::Leaves(6)),
         ]);
     }
     if values {
@@ -198,9 +208,10 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn cells(row: &Row, long: bool) -> Vec<String> {
+/// `long_at_ms`: all about the row's record, at that time.
+fn cells(row: &Row, long_at_ms: Option<u64>) -> Vec<String> {
     let mut cells = vec![quote(row.key())];
-    if long {
+    if let Some(now_ms) = long_at_ms {
         cells.extend(row.entry().map_or_else(
             || ["–", "–", "–", "–", "with commit"].map(str::to_owned),
             |entry| {
@@ -213,6 +224,8 @@ fn cells(row: &Row, long: bool) -> Vec<String> {
                 ]
             },
         ));
+        let left = row.expires_ms().map(|expires_ms| units::duration(expires_ms.saturating_sub(now_ms)));
+        cells.push(left.unwrap_or_else(|| "–".to_owned()));
     }
     if let Some(value) = row.value() {
         cells.push(quote_start(value));
@@ -237,6 +250,7 @@ fn print_plain(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
             }
             None => write!(out, "\t\t\t\t\t")?,
         }
+        write!(out, "\t{}", row.expires_ms().map_or_else(String::new, |ms| ms.to_string()))?;
     }
     if let Some(value) = row.value() {
         write!(out, "\t{}", quote(value))?;
@@ -266,7 +280,7 @@ fn print_json(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
         object.field("len", entry.map(|entry| entry.len))?;
         object.field("seq", entry.map(|entry| entry.seq.0))?;
         object.field("time_ms", entry.map(|entry| entry.time_ms))?;
-        object.field("expires_ms", entry.and_then(|entry| entry.expires_ms))?;
+        object.field("expires_ms", row.expires_ms())?;
     }
     Ok(object.end()?)
 }

@@ -1,24 +1,32 @@
 //! The rows of the command table, a file a group.
 
 mod batch;
+mod expiry;
 pub mod get;
 mod help;
+mod history;
+mod incr;
 mod inspect;
 mod keys;
 mod maintain;
 pub mod put;
 mod segments;
 mod shell;
-mod words;
+mod transfer;
+pub mod words;
 
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 33] = [
+pub static TABLE: [Command; 41] = [
     get::GET,
     put::PUT,
     put::DEL,
     get::EXISTS,
+    incr::INCR,
+    expiry::TTL,
+    expiry::EXPIRE,
+    expiry::PERSIST,
     keys::KEYS,
     keys::SCAN,
     keys::COUNT,
@@ -28,12 +36,16 @@ pub static TABLE: [Command; 33] = [
     inspect::STATS,
     segments::SEGMENTS,
     inspect::DUMP_SEGMENT,
+    history::VERSIONS,
+    history::DIFF,
     inspect::VERIFY,
     maintain::COMPACT,
     maintain::SYNC,
     maintain::ROTATE,
     maintain::BACKUP,
     maintain::RESTORE,
+    transfer::IMPORT,
+    transfer::EXPORT,
     maintain::REPAIR,
     maintain::CONFIG,
     help::HELP,

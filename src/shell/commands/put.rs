@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use logkv::{Batch, Commit};
+use logkv::{Batch, Commit, Expiry, PutOptions};
 
 use super::get::contains;
 use super::keys;
-use super::words::{HEX, arguments, bytes_of};
+use super::words::{HEX, arguments, bytes_of, check_key, ttl_of};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -24,20 +24,23 @@ pub const PUT: Command = Command {
     name: "put",
     aliases: &["set"],
     group: Group::Data,
-    signature: "KEY VALUE… | KEY - | KEY --file FILE [--nx|--xx] [--hex]",
+    signature: "KEY VALUE… | KEY - | KEY --file FILE [--ttl DURATION] [--nx|--xx] [--hex]",
     summary: "Sets keys to values",
     help: "Sets each key to the value after it; several pairs are written all or not at all. \
            The value may come from a file, or in a one-shot command from the standard input \
-           (-), byte by byte.",
+           (-), byte by byte. With --ttl the keys are gone after so long, 90s or 1h30m or a number \
+           of seconds; without it they stay, also where they were to expire before.",
     examples: &[
         Example { line: "put user:1 alice", does: "sets one key" },
         Example { line: "put a 1 b 2", does: "sets two keys, both or none" },
         Example { line: "put bin \"\\x00\\xff\"", does: "any byte can be written" },
         Example { line: "put photo --file photo.jpg", does: "takes the value from a file" },
         Example { line: "put lock me --nx", does: "sets the key only if it is not there" },
+        Example { line: "put session:7 alice --ttl 10m", does: "the key is gone after ten minutes" },
     ],
     flags: &[
         Flag { name: "file", short: None, takes: Takes::File, doc: "Takes the value from this file" },
+        Flag { name: "ttl", short: None, takes: Takes::Duration, doc: "The keys are gone after so long" },
         Flag { name: "nx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is not there" },
         Flag { name: "xx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is there" },
         HEX,
@@ -77,22 +80,27 @@ pub const DEL: Command = Command {
 };
 
 fn run_put(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    // Bad words first: no input is read for them.
+    let expiry = invocation.value("ttl").map(|word| ttl_of(word, "--ttl")).transpose()?.map(Expiry::In);
     let pairs = pairs(session, invocation)?;
     let if_absent = invocation.has("nx");
     if if_absent || invocation.has("xx") {
-        return put_if(session, invocation, &pairs, if_absent);
+        return put_if(session, invocation, &pairs, expiry);
     }
     if let Some(transaction) = &mut session.transaction {
         for (key, value) in &pairs {
             check_key(key)?;
-            transaction.put(key, value);
+            transaction.put(key, value, expiry);
         }
         queued(&mut session.out)?;
         return Ok(Outcome::Done);
     }
     let mut batch = Batch::new();
     for (key, value) in &pairs {
-        batch.put(key, value);
+        match expiry {
+            Some(expiry) => batch.put_expiring(key, value, expiry),
+            None => batch.put(key, value),
+        };
     }
     write(session, &batch, Reply::Put)
 }
@@ -160,8 +168,9 @@ fn put_if(
     session: &mut Session,
     invocation: &Invocation,
     pairs: &[Pair],
-    if_absent: bool,
+    expiry: Option<Expiry>,
 ) -> Result<Outcome, Failure> {
+    let if_absent = invocation.has("nx");
     let ([(key, value)], false) = (pairs, if_absent && invocation.has("xx")) else {
         let failure = Failure::usage("--nx and --xx take one KEY VALUE pair, and exclude each other");
         return Err(failure.at(invocation.name.clone()));
@@ -171,15 +180,15 @@ fn put_if(
         let refused = contains(session, key)? == if_absent;
         if !refused && let Some(transaction) = &mut session.transaction {
             check_key(key)?;
-            transaction.put(key, value);
+            transaction.put(key, value, expiry);
             queued(&mut session.out)?;
             return Ok(Outcome::Done);
         }
         return not_set(session, key, if_absent);
     }
-    let commit =
-        if if_absent { store.put_if_absent(key, value)? } else { store.put_if_present(key, value)? };
-    match commit {
+    let options = PutOptions::new().expiry(expiry);
+    let options = if if_absent { options.if_absent() } else { options.if_present() };
+    match store.put_with(key, value, options)? {
         Some(commit) => {
             acknowledge(&mut session.out, Reply::Put, Some(commit))?;
             Ok(Outcome::Done)
@@ -189,7 +198,7 @@ fn put_if(
 }
 
 /// Says that a condition was not met: a result, not an error.
-fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Outcome, Failure> {
+pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Outcome, Failure> {
     let why = if if_absent { "exists" } else { "does not exist" };
     let text = format!("not set: {} {why}", quote(key));
     match session.out.mode {
@@ -325,20 +334,11 @@ fn deletions(out: &mut Output, deleted: usize, named: usize) -> io::Result<()> {
     }
 }
 
-/// Says that a put waits for `commit`.
-fn queued(out: &mut Output) -> io::Result<()> {
+/// Says that a write waits for `commit`.
+pub fn queued(out: &mut Output) -> io::Result<()> {
     match out.mode {
         Mode::Table => writeln!(out, "OK, with commit"),
         Mode::Plain | Mode::Raw => Ok(()),
         Mode::Json => Object::new(out).field("ok", true)?.field("queued", true)?.end(),
-    }
-}
-
-/// What the store says of such a key, said when it is queued and not when it is committed.
-fn check_key(key: &[u8]) -> Result<(), Failure> {
-    if (1..=usize::from(u16::MAX)).contains(&key.len()) {
-        Ok(())
-    } else {
-        Err(logkv::Error::KeyLength { len: key.len() }.into())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 
 use logkv::fs::StoreFile;
 
@@ -42,14 +43,67 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
     }
 }
 
+/// How long a key is to live, as the words of `what` say it: `90s`, `1h 30m`, or a number of seconds, as in redis.
+pub fn ttl_of(word: &Word, what: &str) -> Result<Duration, Failure> {
+    let text = str::from_utf8(&word.bytes).unwrap_or_default();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let ttl = if is_number {
+        text.parse().ok().map(Duration::from_secs)
+    } else {
+        humantime::parse_duration(text).ok()
+    };
+    // Shorter than the clock's tick is nothing.
+    ttl.filter(|ttl| ttl.as_millis() > 0).ok_or_else(|| {
+        let given = quote(&word.bytes);
+        Failure::usage(format!("{what} takes a time such as 90s or 1h30m, or seconds, not {given}"))
+            .at(word.span.clone())
+    })
+}
+
+/// A moment, in milliseconds since 1970: given so, or as a date with a time or without one, in UTC where it does not say.
+pub fn moment_of(word: &Word, what: &str) -> Result<u64, Failure> {
+    let text = str::from_utf8(&word.bytes).unwrap_or_default();
+    let of_date = || {
+        let zoned = text.parse::<jiff::Timestamp>().ok();
+        let in_utc = || {
+            let local = text.parse::<jiff::civil::DateTime>().ok()?;
+            jiff::tz::TimeZone::UTC.to_timestamp(local).ok()
+        };
+        let moment = zoned.or_else(in_utc)?;
+        u64::try_from(moment.as_millisecond()).ok()
+    };
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let ms = if is_number { text.parse().ok() } else { of_date() };
+    ms.ok_or_else(|| {
+        let given = quote(&word.bytes);
+        let text = format!("{what} takes 2030-01-31T12:00Z or milliseconds since 1970, not {given}");
+        Failure::usage(text).at(word.span.clone())
+    })
+}
+
+/// What the store says of such a key, said when a write of it is queued and not when it is committed.
+pub fn check_key(key: &[u8]) -> Result<(), Failure> {
+    if (1..=usize::from(u16::MAX)).contains(&key.len()) {
+        Ok(())
+    } else {
+        Err(logkv::Error::KeyLength { len: key.len() }.into())
+    }
+}
+
 /// Makes the file that results are to go into. A file of the store itself is refused: it would be emptied under the
 /// engine's hands.
 pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
+    refuse_own_file(session, word)?;
     let path = word.path();
-    if is_of_store(session.dir(), path) {
+    File::create(path).map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
+}
+
+/// Fails when `word` names a file of the store itself.
+pub fn refuse_own_file(session: &Session, word: &Word) -> Result<(), Failure> {
+    if is_of_store(session.dir(), word.path()) {
         return Err(Failure::command("this is a file of the store itself").at(word.span.clone()));
     }
-    File::create(path).map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
+    Ok(())
 }
 
 /// Whether `path` leads to a file of the store in `dir`, or to where one may come to be.

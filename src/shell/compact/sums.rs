@@ -23,7 +23,8 @@ const KEPT: &[Reason] = &[
     Reason { name: "live", title: "live", of: |tallies| tallies.live },
     Reason { name: "tombstones", title: "tombstones", of: |tallies| tallies.tombstones },
     Reason { name: "expired", title: "expired a short time ago", of: |tallies| tallies.expired_kept },
-    Reason { name: "unknown", title: "of a newer version", of: |tallies| tallies.unknown },
+    Reason { name: "versions", title: "dead, for those who look back", of: |tallies| tallies.versions },
+    Reason { name: "unknown", title: "of a newer format", of: |tallies| tallies.unknown },
 ];
 
 const DROPPED: &[Reason] = &[
@@ -169,6 +170,7 @@ mod tests {
             live: tally(factor, 10),
             tombstones: tally(2 * factor, 20),
             expired_kept: tally(3 * factor, 30),
+            versions: tally(10 * factor, 100),
             unknown: tally(4 * factor, 40),
             replaced: tally(5 * factor, 50),
             deleted: tally(6 * factor, 60),
@@ -179,7 +181,7 @@ mod tests {
         };
         let sums = Sums::of([numbers(1), numbers(10)]);
         let told = |reasons| sums.reasons(reasons).map(|(_, tally)| tally.count).sum::<u64>();
-        assert_eq!((told(KEPT), sums.kept()), (110, tally(110, 200)));
+        assert_eq!((told(KEPT), sums.kept()), (220, tally(220, 400)));
         assert_eq!((told(DROPPED), sums.dropped()), (385, tally(385, 700)));
         assert_eq!(sums.needed_by(), [(SegmentId(2), 11), (SegmentId(9), 1), (SegmentId(18), 1)]);
     }

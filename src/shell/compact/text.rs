@@ -54,6 +54,7 @@ fn kept_name(kept: Kept) -> &'static str {
         Kept::Live => "live",
         Kept::Tombstone { .. } => "tombstone",
         Kept::Expired => "expired",
+        Kept::Version => "version",
         Kept::Unknown => "unknown",
     }
 }
@@ -74,7 +75,8 @@ pub fn why(decision: Decision) -> String {
         Decision::Keep(Kept::Live) => "live".to_owned(),
         Decision::Keep(Kept::Tombstone { needed_by }) => format!("segment {needed_by} may have a put of it"),
         Decision::Keep(Kept::Expired) => "expired a short time ago".to_owned(),
-        Decision::Keep(Kept::Unknown) => "of a newer version".to_owned(),
+        Decision::Keep(Kept::Version) => "dead, and kept for those who look back".to_owned(),
+        Decision::Keep(Kept::Unknown) => "of a newer format".to_owned(),
         Decision::Drop(Dropped::Replaced) => "replaced".to_owned(),
         Decision::Drop(Dropped::Deleted) => "deleted".to_owned(),
         Decision::Drop(Dropped::Expired) => "expired".to_owned(),

@@ -188,6 +188,27 @@ pub const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        name: "keep-versions",
+        value_name: "N",
+        doc: "How many versions of a key compaction keeps, for those who look back: versions, get --at, diff",
+        allowed: "a number from 1 up",
+        set: |engine, text| {
+            engine.compaction.keep_versions = text.parse().ok().filter(|&count| count > 0)?;
+            Some(())
+        },
+        show: |engine| engine.compaction.keep_versions.to_string(),
+        ..PLAIN
+    },
+    Row {
+        name: "keep-for",
+        value_name: "DURATION",
+        doc: "How long compaction keeps what was replaced, deleted or has expired, for those who look back",
+        allowed: "a duration such as 24h, or 0s",
+        set: |engine, text| parse_any_duration(text).map(|time| engine.compaction.keep_for = time),
+        show: |engine| show_duration(engine.compaction.keep_for),
+        ..PLAIN
+    },
+    Row {
         name: "trust",
         value_name: "yes|no",
         doc: "Opens a directory although somebody else owns it or may write to it",
@@ -252,6 +273,8 @@ mod tests {
             ("compact-run-size", &["1", "1GiB"], &["0"]),
             ("compact-rate", &["none", "1", "10MiB"], &["0", "fast"]),
             ("expiry-grace", &["0s", "1h"], &["1", "soon"]),
+            ("keep-versions", &["1", "1000"], &["0", "all", "-1"]),
+            ("keep-for", &["0s", "24h"], &["1", "ever"]),
         ] {
             for text in good {
                 assert!(taken(name, text).is_some(), "{name} {text}");

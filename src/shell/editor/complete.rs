@@ -62,7 +62,7 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look) -> (usize, Vec<Cho
             Takes::File => files(&spot, |_| true),
             Takes::Directory => files(&spot, |is_folder| is_folder),
             Takes::Enum(allowed) => one_of(&spot.bytes, allowed),
-            Takes::Nothing | Takes::Number => Vec::new(),
+            Takes::Nothing | Takes::Number | Takes::Duration | Takes::Time => Vec::new(),
         },
         Role::Argument(_, Some(kind)) => match kind {
             ArgKind::Key | ArgKind::Glob => keys(&spot, source, look.ellipsis()),
@@ -75,7 +75,7 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look) -> (usize, Vec<Cho
             ArgKind::File => files(&spot, |_| true),
             ArgKind::Command => commands(&spot.bytes),
             ArgKind::Enum(allowed) => one_of(&spot.bytes, allowed),
-            ArgKind::Value | ArgKind::Number => Vec::new(),
+            ArgKind::Value | ArgKind::Number | ArgKind::Duration => Vec::new(),
         },
         // Where no argument can stand, a flag can.
         Role::Argument(_, None) => flags(&spot),

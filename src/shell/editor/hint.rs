@@ -91,6 +91,7 @@ fn placeholder(kind: ArgKind) -> String {
         ArgKind::File => "FILE".to_owned(),
         ArgKind::Command => "COMMAND".to_owned(),
         ArgKind::Number => "N".to_owned(),
+        ArgKind::Duration => "DURATION".to_owned(),
         ArgKind::Enum(allowed) => allowed.join("|"),
     }
 }

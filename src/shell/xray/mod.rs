@@ -1,9 +1,11 @@
 //! `dump-segment`: a segment's records, why each is live or dead, and every byte of it.
 //!
-//! It reads the segment's file alone ([`logkv::inspect`]), so it works where the store does not open.
+//! It reads the segment's file alone ([`logkv::inspect`]), so it works where the store does not open. Data files of other
+//! stores are shown, too ([`foreign`]).
 
 mod columns;
 mod fields;
+mod foreign;
 mod hex;
 mod json;
 mod list;
@@ -24,6 +26,7 @@ use self::columns::Columns;
 use self::hex::RowLimit;
 use self::paint::{glyphs, hue};
 pub use self::request::{FLAGS, Request, Values};
+pub use self::text::Moment;
 use self::text::State;
 use super::command::{Invocation, Outcome};
 use super::compact;
@@ -36,7 +39,11 @@ use super::units;
 
 /// Runs `dump-segment`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let request = Request::of(invocation)?;
+    if let Some(format) = foreign::format(invocation) {
+        return foreign::run(session, invocation, format);
+    }
+    let segment = segments::parse(&invocation.args[0], "dump-segment")?;
+    let request = Request::of(invocation, segment)?;
     // A store that does not open can still be looked at, and the tail that an open store leaves out.
     let store = session.store().ok().filter(|store| !has_torn_tail(store, request.segment));
     let inspect = || match &store {
@@ -54,6 +61,11 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     })?;
     let interrupt = session.interrupt.clone();
     dump(&inspection, &request, store.as_ref(), &mut session.out, &interrupt)
+}
+
+/// Whether a call is about the data file of another store, and so wants no store to be open.
+pub fn is_foreign(invocation: &Invocation) -> bool {
+    foreign::format(invocation).is_some()
 }
 
 /// Whether `segment` ends in an unfinished write that opening the store left where it is.
@@ -161,12 +173,16 @@ impl Dump<'_> {
         if let Some(next) = next {
             let cut = glyphs(&look).cut;
             let shown = format!("  {cut} {} shown; to go on:", self.shown);
-            writeln!(out, "{} {}", look.paint(shown, hue::DIM), self.request.continuation(next))?;
+            writeln!(out, "{} {}", look.paint(shown, hue::DIM), self.continuation(next))?;
         }
         if self.request.record.is_none() {
             summary::write_footer(out, self.inspection, self.would_free()?, &look)?;
         }
         Ok(())
+    }
+
+    fn continuation(&self, next: u64) -> String {
+        self.request.continuation(&self.inspection.id.to_string(), next)
     }
 
     /// What compacting this segment alone would free, in bytes; `None` where nobody can say: it is active or damaged, or

@@ -9,7 +9,6 @@ use super::text;
 use crate::shell::command::{Flag, Invocation, Takes};
 use crate::shell::failure::Failure;
 use crate::shell::glob::Glob;
-use crate::shell::segments;
 use crate::shell::words;
 
 /// Which records are shown.
@@ -38,7 +37,8 @@ impl Only {
         Self::ALL.into_iter().find(|only| only.name() == name)
     }
 
-    fn name(self) -> &'static str {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
 
@@ -92,6 +92,13 @@ pub struct KeyPattern {
     glob: Glob,
 }
 
+impl KeyPattern {
+    /// Whether `key` is one of the pattern's.
+    pub fn takes(&self, key: &[u8]) -> bool {
+        self.glob.matches(key)
+    }
+}
+
 /// The flags of `dump-segment`.
 pub const FLAGS: &[Flag] = &[
     flag("from", Takes::Number, "Starts at the first record at or after this byte"),
@@ -135,14 +142,14 @@ impl Request {
     /// How many items are shown where the user did not say: a page for people.
     pub const PAGE_LEN: usize = 40;
 
-    /// What a call of `dump-segment` asks for.
-    pub fn of(invocation: &Invocation) -> Result<Self, Failure> {
+    /// What a call of `dump-segment` asks for of `segment`.
+    pub fn of(invocation: &Invocation, segment: SegmentId) -> Result<Self, Failure> {
         let word = |name| invocation.value(name).and_then(|word| str::from_utf8(&word.bytes).ok());
         let count = |name| -> Result<Option<usize>, Failure> {
             Ok(invocation.number(name)?.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
         };
         Ok(Self {
-            segment: segments::parse(&invocation.args[0], "dump-segment")?,
+            segment,
             from: invocation.number("from")?.unwrap_or(0),
             limit: count("limit")?,
             tail: count("tail")?,
@@ -188,9 +195,9 @@ impl Request {
         self.limit.unwrap_or(if is_paged && is_unasked { Self::PAGE_LEN } else { usize::MAX })
     }
 
-    /// The command that goes on at byte `from` of the segment.
-    pub fn continuation(&self, from: u64) -> String {
-        let mut line = format!("dump-segment {} --from {from:#08x}", self.segment);
+    /// The command that goes on at byte `from` of the segment, which is called `name` there.
+    pub fn continuation(&self, name: &str, from: u64) -> String {
+        let mut line = format!("dump-segment {name} --from {from:#08x}");
         let mut flag = |name: &str, value: String| line.extend([" --", name, " ", &value]);
         if let Some(limit) = self.limit {
             flag("limit", limit.to_string());
@@ -212,7 +219,7 @@ impl Request {
 
     fn takes(&self, item: &Item) -> bool {
         let has_key = |key: &KeyPattern| match item {
-            Item::Record(record) => key.glob.matches(&record.key),
+            Item::Record(record) => key.takes(&record.key),
             Item::Damaged { .. } | Item::Torn { .. } => false,
         };
         self.key.as_ref().is_none_or(has_key) && self.only.is_none_or(|only| only.takes(item))

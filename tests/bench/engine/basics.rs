@@ -40,6 +40,16 @@ fn writes(dir: &Path, count: u64) -> Outcome {
     let put = row("put, sync never", count, took);
     let ((), took) = timed(|| Ok(shuffled(count).try_for_each(|n| store.put(key(n), VALUE).map(|_| ()))?))?;
     row("put over an existing key, sync never", count, took);
+    let ((), took) = timed(|| {
+        Ok((0..count).try_for_each(|n| {
+            store.transact(|transaction| {
+                transaction.put(key(n), VALUE);
+                Ok::<_, logkv::Error>(())
+            })
+        })?)
+    })?;
+    let transacted = row("transaction of one put, sync never", count, took);
+    ratio("transaction against put", transacted / put);
     let ((), took) = timed(|| Ok(store.sync()?))?;
     row("sync of what was left", 1, took);
     store.close()?;
@@ -83,6 +93,7 @@ fn reads(dir: &Path, count: u64) -> Outcome {
     get_all(&mapped)?;
     let ((), took) = get_all(&mapped)?;
     let get = row("get, random order", count, took);
+    many_at_once(&mapped, count, get)?;
     let ((), took) = timed(|| {
         for n in shuffled(count) {
             black_box(mapped.get(key(n + count))?);
@@ -108,5 +119,23 @@ fn reads(dir: &Path, count: u64) -> Outcome {
     let ((), took) = get_all(&unmapped)?;
     let pread = row("get, random order, read with pread", count, took);
     ratio("mapped against pread", pread / get);
+    Ok(())
+}
+
+/// All keys, so many at once; `get` is what one takes by itself.
+fn many_at_once(store: &Store, count: u64, get: f64) -> Outcome {
+    for at_once in [10, 1000] {
+        let keys: Vec<_> = shuffled(count).map(key).collect();
+        let ((), took) = timed(|| {
+            for keys in keys.chunks(at_once) {
+                for value in store.get_many(keys)? {
+                    black_box(value?.ok_or("a key is missing")?[VALUE_LEN / 2]);
+                }
+            }
+            Ok(())
+        })?;
+        let many = row(&format!("get of {at_once} keys at once, random order"), count, took);
+        ratio("one get against it", get / many);
+    }
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! Records that expire. Nothing here writes them but the test, byte by byte, as another writer may have.
+//! Records that expire: as the store writes them, and byte by byte, as another writer may have.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{Compact, CompactionPolicy, ManualClock, Options, SegmentId, Store};
+use logkv::{Compact, CompactionPolicy, Expiry, ManualClock, Options, PutOptions, SegmentId, Store};
 use tempfile::TempDir;
 
 use crate::common::{
-    leftovers, open, quick, remove_derived, scratch, sealed, segment_path, set_expiry, value,
+    leftovers, open, quick, remove_derived, scratch, sealed, segment_path, set_expiry, value, wait_until,
 };
 
 const EXPIRES_MS: u64 = 1_000_000;
@@ -19,13 +19,28 @@ fn after(millis: u64) -> Options {
     quick().clock(Arc::new(ManualClock::at(EXPIRES_MS + millis)))
 }
 
+/// Who wrote the record that expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Store,
+    Another,
+}
+
+const WRITERS: [Writer; 2] = [Writer::Store, Writer::Another];
+
 /// A store where `k` was put twice, each time into a segment of its own, and put number `expiring` expires.
-fn put_twice(expiring: u64) -> TempDir {
+fn put_twice(expiring: u64, writer: Writer) -> TempDir {
     let dir = scratch();
     let store = open(dir.path());
     let mut at = 0;
     for n in 1..=2 {
-        let put = store.put("k", format!("12345678put {n}")).expect("a put");
+        let put = match writer {
+            Writer::Store if n == expiring => {
+                let ends = PutOptions::new().expiry(Some(Expiry::At(EXPIRES_MS)));
+                store.put_with("k", format!("put {n}"), ends).expect("a put").expect("no condition")
+            }
+            _ => store.put("k", format!("12345678put {n}")).expect("a put"),
+        };
         store.put(format!("other{n}"), "there").expect("a put");
         store.rotate().expect("rotates");
         if n == expiring {
@@ -33,7 +48,9 @@ fn put_twice(expiring: u64) -> TempDir {
         }
     }
     store.close().expect("closes");
-    set_expiry(&segment_path(dir.path(), expiring), at, EXPIRES_MS);
+    if writer == Writer::Another {
+        set_expiry(&segment_path(dir.path(), expiring), at, EXPIRES_MS);
+    }
     dir
 }
 
@@ -72,9 +89,9 @@ fn compact(dir: &Path, millis: u64, segment: u64) {
 #[test]
 fn case_16_a_put_without_expiry_after_one_with_is_there_whatever_is_compacted() {
     let grace_ms = GRACE.as_millis() as u64;
-    for order in ORDERS {
+    for (order, writer) in ORDERS.into_iter().flat_map(|order| WRITERS.map(|writer| (order, writer))) {
         for millis in [0, grace_ms + 1] {
-            let dir = put_twice(1);
+            let dir = put_twice(1, writer);
             for &segment in order {
                 compact(dir.path(), millis, segment);
                 assert_k(dir.path(), millis, Some("12345678put 2"), &format!("{segment} of {order:?}"));
@@ -86,14 +103,20 @@ fn case_16_a_put_without_expiry_after_one_with_is_there_whatever_is_compacted() 
 #[test]
 fn case_17_an_expired_put_goes_on_hiding_the_one_before_it_whatever_is_compacted() {
     assert_eq!(CompactionPolicy::default().expiry_grace, GRACE);
+    for writer in WRITERS {
+        hides_the_one_before_it(writer);
+    }
+}
+
+fn hides_the_one_before_it(writer: Writer) {
     let grace_ms = GRACE.as_millis() as u64;
-    let before = put_twice(2);
+    let before = put_twice(2, writer);
     let store = Store::open_with(before.path(), quick().clock(Arc::new(ManualClock::at(0)))).expect("opens");
     assert_eq!(value(&store, "k").as_deref(), Some("put 2"), "until it expires");
     for order in ORDERS {
         // Within the time of grace, behind it, and the one after the other.
         for times in [[0, 0], [grace_ms, grace_ms], [0, grace_ms]] {
-            let dir = put_twice(2);
+            let dir = put_twice(2, writer);
             for (&segment, millis) in order.iter().zip(times) {
                 compact(dir.path(), millis, segment);
                 assert_k(dir.path(), millis, None, &format!("{segment} of {order:?} at {times:?}"));
@@ -120,7 +143,7 @@ fn case_17_an_expired_put_goes_on_hiding_the_one_before_it_whatever_is_compacted
 
 #[test]
 fn a_key_that_was_seen_to_have_expired_does_not_come_back_when_the_clock_steps_back() {
-    let dir = put_twice(2);
+    let dir = put_twice(2, Writer::Store);
     let clock = Arc::new(ManualClock::at(EXPIRES_MS - 1));
     let store =
         Store::open_with(dir.path(), quick().clock(Arc::<ManualClock>::clone(&clock))).expect("opens");
@@ -134,4 +157,67 @@ fn a_key_that_was_seen_to_have_expired_does_not_come_back_when_the_clock_steps_b
     assert_eq!(seen(), (false, false, 2), "it has");
     clock.set(EXPIRES_MS - 1);
     assert_eq!(seen(), (false, false, 2), "the clock stepped back");
+}
+
+/// A store of so many keys, each third of which expires, and whether it knows so without looking: it was written just now,
+/// or read.
+fn every_third_expires(dir: &Path, clock: &Arc<ManualClock>, is_new: bool) -> Store {
+    let options = quick().clock(Arc::<ManualClock>::clone(clock));
+    let store = Store::open_with(dir, options.clone()).expect("opens");
+    for n in 0..30_u64 {
+        let expiry = (n % 3 == 0).then_some(Expiry::At(EXPIRES_MS + n));
+        store.put_with(format!("key{n}"), "value", PutOptions::new().expiry(expiry)).expect("a put");
+    }
+    if is_new {
+        return store;
+    }
+    store.close().expect("closes");
+    Store::open_with(dir, options).expect("opens")
+}
+
+#[test]
+fn what_has_expired_is_counted_to_the_record_until_it_is_compacted_away() {
+    for is_new in [true, false] {
+        let (dir, clock) = (scratch(), Arc::new(ManualClock::at(0)));
+        let store = every_third_expires(dir.path(), &clock, is_new);
+        let expired = || {
+            let stats = store.stats().expect("stats");
+            (stats.expired_count, stats.expired_len, stats.key_count)
+        };
+        assert_eq!(expired(), (0, 0, 30));
+        clock.set(EXPIRES_MS + 6);
+        assert_eq!(expired(), (3, 3 * 56, 30), "keys 0, 3 and 6");
+        store.put("key3", "is there again").expect("a put");
+        store.delete("key6").expect("a delete");
+        assert_eq!(expired(), (1, 56, 29), "key 0");
+        clock.set(EXPIRES_MS + GRACE.as_millis() as u64 + 27);
+        assert_eq!(expired(), (8, 8 * 56, 29));
+        let report = store.compact(&Compact::All).expect("compacts");
+        assert_eq!(report.runs.iter().map(|run| run.records.expired.count).sum::<u64>(), 8);
+        assert_eq!(expired(), (0, 0, 21));
+        assert_eq!(store.keys(..).expect("keys").count(), 21);
+    }
+}
+
+#[test]
+fn a_segment_in_which_only_expired_records_are_dead_is_compacted_when_asked_and_when_all_of_it_expired_unasked()
+ {
+    let (dir, clock) = (scratch(), Arc::new(ManualClock::at(0)));
+    let options = quick().clock(Arc::<ManualClock>::clone(&clock)).segment_len_max(1024);
+    let fill = |store: &Store, prefix: &str, expiry| {
+        for n in 0..40 {
+            let put = PutOptions::new().expiry(expiry);
+            store.put_with(format!("{prefix}{n}"), "value", put).expect("a put");
+        }
+    };
+    let store = Store::open_with(dir.path(), options.clone().background(true)).expect("opens");
+    fill(&store, "mortal", Some(Expiry::At(EXPIRES_MS)));
+    clock.set(EXPIRES_MS + GRACE.as_millis() as u64);
+    // What is sealed now has the background look at what is due.
+    fill(&store, "other", None);
+    wait_until(|| store.len() <= 60);
+    store.close().expect("closes");
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.compact(&Compact::All).expect("compacts");
+    assert_eq!(store.len(), 40, "only the other ones are left");
 }

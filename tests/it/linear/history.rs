@@ -47,6 +47,8 @@ pub(crate) struct Write {
     pub(crate) deleted: usize,
     /// It was done because this key was there, or was not.
     pub(crate) because: Option<(usize, bool)>,
+    /// It read these just before, and nothing came between.
+    pub(crate) read: Vec<Change>,
 }
 
 impl Outcome {
@@ -66,6 +68,9 @@ impl Write {
     fn apply(&self, mut keys: Keys) -> Result<Keys, String> {
         if self.because.is_some_and(|(key, is_there)| keys[key].is_some() != is_there) {
             return Err(format!("its condition did not hold: {self:?} onto {keys:?}"));
+        }
+        if let Some(read) = self.read.iter().find(|(key, value)| keys[*key] != *value) {
+            return Err(format!("it did not read {read:?}: {self:?} onto {keys:?}"));
         }
         let mut deleted = 0;
         for &(key, value) in &self.changes {
@@ -175,7 +180,7 @@ fn call(invoked: u64, returned: u64, outcome: Outcome) -> Call {
 }
 
 fn wrote(changes: &[Change], last: u64) -> Outcome {
-    Outcome::Wrote(Write { changes: changes.to_vec(), last, deleted: 0, because: None })
+    Outcome::Wrote(Write { changes: changes.to_vec(), last, deleted: 0, because: None, read: Vec::new() })
 }
 
 fn saw(changes: &[Change]) -> Outcome {
@@ -264,10 +269,22 @@ fn numbers_that_go_against_time_or_twice_are_found() {
 fn a_condition_that_did_not_hold_and_a_delete_that_met_nothing_are_found() {
     let mut start = NONE;
     start[0] = Some(1);
-    let write =
-        |deleted, because| Outcome::Wrote(Write { changes: vec![(0, None)], last: 1, deleted, because });
+    let write = |deleted, because| {
+        Outcome::Wrote(Write { changes: vec![(0, None)], last: 1, deleted, because, read: Vec::new() })
+    };
     assert!(check(vec![call(1, 2, write(1, Some((0, true))))], start).is_ok());
     assert!(check(vec![call(1, 2, write(0, None))], start).is_err());
     assert!(check(vec![call(1, 2, write(1, Some((0, false))))], start).is_err());
     assert!(check(vec![call(1, 2, Outcome::Met(0, false))], start).is_err());
+}
+
+#[test]
+fn a_transaction_between_whose_read_and_write_another_write_came_is_found() {
+    let raised = |read, last| {
+        let changes = vec![(0, Some(last))];
+        Outcome::Wrote(Write { changes, last, deleted: 0, because: None, read: vec![(0, read)] })
+    };
+    let calls = |second| vec![call(1, 5, raised(None, 1)), call(2, 6, raised(second, 2))];
+    assert!(check(calls(Some(1)), NONE).is_ok());
+    assert!(check(calls(None), NONE).is_err());
 }

@@ -32,7 +32,7 @@ fn name(key: usize) -> String {
 }
 
 /// The number that a value stands for.
-fn number(value: &[u8]) -> u64 {
+fn number_of(value: &[u8]) -> u64 {
     let digits = value.split(|&byte| byte == b':').next().expect("split gives one piece at least");
     std::str::from_utf8(digits).expect("digits").parse().expect("a number")
 }
@@ -43,7 +43,7 @@ pub(crate) fn look(scan: Scan) -> Keys {
     for entry in scan {
         let entry = entry.expect("reads");
         let key = (0..KEYS).find(|&key| name(key).as_bytes() == &*entry.meta.key);
-        keys[key.expect("nobody writes others")] = Some(number(&entry.value));
+        keys[key.expect("nobody writes others")] = Some(number_of(&entry.value));
     }
     keys
 }
@@ -68,7 +68,7 @@ impl<'a> Worker<'a> {
     }
 
     fn call(&mut self) {
-        match self.random.below(20) {
+        match self.random.below(21) {
             0..5 => self.read(),
             5..9 => self.put(),
             9..11 => self.delete(),
@@ -76,7 +76,8 @@ impl<'a> Worker<'a> {
             13..15 => self.write_batch(),
             15 => self.submit_two(),
             16..18 => self.scan(),
-            _ => self.snapshot(),
+            18..20 => self.snapshot(),
+            _ => self.transact(),
         }
     }
 
@@ -101,7 +102,7 @@ impl<'a> Worker<'a> {
         let invoked = self.clock.now();
         if is_value_read {
             let value = self.store.get(name(key)).expect("reads");
-            self.note(invoked, Outcome::Read(key, value.map(|value| number(&value))));
+            self.note(invoked, Outcome::Read(key, value.map(|value| number_of(&value))));
         } else {
             let is_there = self.store.contains(name(key)).expect("reads");
             self.note(invoked, Outcome::Met(key, is_there));
@@ -181,6 +182,31 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Reads two keys and writes one of them, or moves what is under the one to the other.
+    fn transact(&mut self) {
+        let ([from, to], (number, text)) = ([self.key(), self.key()], self.value());
+        let moves = self.random.below(2) == 0;
+        let invoked = self.clock.now();
+        let done = self.store.transact(|transaction| {
+            // Nobody else is given a number meanwhile.
+            let before = self.store.stats()?.last_seq.0;
+            let mut read = Vec::new();
+            for key in [from, to] {
+                let value = transaction.get(name(key))?;
+                read.push((key, value.map(|value| number_of(&value))));
+            }
+            transaction.put(name(to), text);
+            let mut changes = vec![(to, Some(number))];
+            if moves && from != to && read[0].1.is_some() {
+                transaction.delete(name(from));
+                changes.push((from, None));
+            }
+            let (last, deleted) = (before + changes.len() as u64, changes.len() - 1);
+            Ok::<_, logkv::Error>(Write { changes, last, deleted, because: None, read })
+        });
+        self.note(invoked, Outcome::Wrote(done.expect("a transaction")));
+    }
+
     fn scan(&mut self) {
         let invoked = self.clock.now();
         let scan = self.store.scan(..).expect("scans");
@@ -200,7 +226,7 @@ impl<'a> Worker<'a> {
         let index = self.random.below(self.kept.len() as u64) as usize;
         let (invoked, returned, snapshot) = self.kept.swap_remove(index);
         let seen = look(snapshot.scan(..).expect("scans"));
-        let read = |key| snapshot.get(name(key)).expect("reads").map(|value| number(&value));
+        let read = |key| snapshot.get(name(key)).expect("reads").map(|value| number_of(&value));
         assert_eq!(std::array::from_fn(read), seen);
         assert_eq!(snapshot.len(), seen.iter().flatten().count() as u64);
         self.calls.push(Call { invoked, returned, outcome: Outcome::Saw(seen) });
@@ -208,5 +234,5 @@ impl<'a> Worker<'a> {
 }
 
 fn wrote(changes: Vec<Change>, commit: Commit, because: Option<(usize, bool)>) -> Outcome {
-    Outcome::Wrote(Write { changes, last: commit.last.0, deleted: commit.deleted, because })
+    Outcome::Wrote(Write { changes, last: commit.last.0, deleted: commit.deleted, because, read: Vec::new() })
 }

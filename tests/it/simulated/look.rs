@@ -1,11 +1,11 @@
 //! What a store shows, looked at in every way there is, which must agree.
 
 use logkv::fs::StoreFile;
-use logkv::{Snapshot, Store};
+use logkv::{Entry, Snapshot, Store};
 
 use super::disk::Image;
 use super::life::{Map, Moment};
-use super::plan::keys;
+use super::plan::{end_of, keys};
 
 /// Why something is not as it has to be.
 #[derive(Debug)]
@@ -79,9 +79,21 @@ fn scan(snapshot: &Snapshot) -> Result<Map, Trouble> {
         if map.last_key_value().is_some_and(|(last, _)| **last >= *entry.meta.key) {
             return Err(format!("the scan gives {} out of order", show(&entry.meta.key)).into());
         }
+        is_well_timed(&entry)?;
         map.insert(entry.meta.key.to_vec(), entry.value.to_vec());
     }
     Ok(map)
+}
+
+/// A value says by its length when it expires, and so does its record.
+fn is_well_timed(entry: &Entry) -> Result<(), Trouble> {
+    let len = entry.value.rsplit(|&byte| byte == b':').next().map_or(0, <[u8]>::len);
+    let (found, expected) = (entry.meta.expires_ms, end_of(len as u64));
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{} expires at {found:?}, and was to at {expected:?}", show(&entry.meta.key)).into())
+    }
 }
 
 /// The snapshot still shows what it was taken of.

@@ -30,6 +30,12 @@ pub(crate) fn keys() -> impl Iterator<Item = Vec<u8>> {
     (0..KEY_COUNT).map(key)
 }
 
+/// When a value of so many bytes expires, in milliseconds since 1970: every fifth does, long after all lives are over.
+pub(crate) fn end_of(len: u64) -> Option<u64> {
+    const FAR_MS: u64 = 4_000_000_000_000;
+    len.is_multiple_of(5).then_some(FAR_MS + len)
+}
+
 /// A key's number, and how many bytes are put there; `None` is a delete.
 pub(crate) type Change = (u64, Option<u64>);
 
@@ -39,6 +45,8 @@ pub(crate) enum Step {
     Delete(u64),
     /// All at once.
     Write(Vec<Change>),
+    /// All in one transaction, which goes through or not.
+    Transact(Vec<Change>, bool),
     /// Each by itself, and then all are waited for.
     Submit(Vec<Change>),
     Sync,
@@ -67,7 +75,7 @@ impl Step {
             (random.below(KEY_COUNT), (random.below(4) > 0).then_some(len))
         };
         let changes = |random: &mut Random| (0..random.below(5)).map(|_| change(random)).collect();
-        match random.below(41) {
+        match random.below(43) {
             0..12 => Self::Put((random.below(KEY_COUNT), Some(random.below(60)))),
             12..17 => Self::Delete(random.below(KEY_COUNT)),
             17..22 => Self::Write(changes(random)),
@@ -82,6 +90,7 @@ impl Step {
             36 | 37 => Self::Read,
             38 => Self::Reopen,
             39 => Self::Verify,
+            40 | 41 => Self::Transact(changes(random), random.below(4) > 0),
             _ => Self::Idle,
         }
     }

@@ -6,9 +6,9 @@
 //!  | 8 bytes        | u16 | u16 | u16       | u16 | 16 bytes    | u64       | u64         | u64       | u32           | u32         |
 //!
 //!  then a row a covered segment, in log order:
-//!  0    8     16           20    24             32           40         48                56              64
-//!  | id | len | first_page | pad | record_count | live_count | live_len | tombstone_count | tombstone_len |
-//!  |u64 | u64 | u32        | u32 | u64          | u64        | u64      | u64             | u64           |
+//!  0    8     16           20       24             32           40         48                56              64
+//!  | id | len | first_page | expiry | record_count | live_count | live_len | tombstone_count | tombstone_len |
+//!  |u64 | u64 | u32        | u32    | u64          | u64        | u64      | u64             | u64           |
 //!
 //!  then a row a shard:
 //!  0          8            12         16      20    24
@@ -20,6 +20,8 @@
 //!  | crc | pad | slots, u64 each ...
 //!  | u32 | u32 |
 //! ```
+//!
+//! `expiry` is 1 where it is known that none of the segment's records expires, else 0.
 //!
 //! All of this but the slots is the head. Its `crc` is the CRC-32C of everything before it, a shard's that of the
 //! shard's slots: the head is believed at once, a shard when it is first looked into. The slots follow the head and
@@ -192,6 +194,7 @@ mod tests {
             live_len: 400,
             tombstone_count: 2,
             tombstone_len: 80,
+            is_endless: id.is_multiple_of(2),
         }
     }
 

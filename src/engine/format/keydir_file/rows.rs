@@ -6,7 +6,8 @@ use crate::engine::location::SegmentId;
 const ID_AT: usize = 0;
 const LEN_AT: usize = ID_AT + size_of::<u64>();
 const FIRST_PAGE_AT: usize = LEN_AT + size_of::<u64>();
-const RECORD_COUNT_AT: usize = FIRST_PAGE_AT + size_of::<u32>() + size_of::<u32>();
+const EXPIRY_AT: usize = FIRST_PAGE_AT + size_of::<u32>();
+const RECORD_COUNT_AT: usize = EXPIRY_AT + size_of::<u32>();
 const LIVE_COUNT_AT: usize = RECORD_COUNT_AT + size_of::<u64>();
 const LIVE_LEN_AT: usize = LIVE_COUNT_AT + size_of::<u64>();
 const TOMBSTONE_COUNT_AT: usize = LIVE_LEN_AT + size_of::<u64>();
@@ -21,6 +22,9 @@ const CRC_AT: usize = COUNT_AT + size_of::<u32>();
 pub(super) const SHARD_ROW_LEN: usize = CRC_AT + size_of::<u32>();
 // The layout is stored on disk. If this fails, bump the format version.
 const _: () = assert!(SEGMENT_ROW_LEN == 64 && SHARD_ROW_LEN == 24);
+
+/// In place of the zero that says nothing: none of the segment's records expires.
+const ENDLESS: u32 = 1;
 
 const SLOT_LEN: u64 = size_of::<u64>() as u64;
 
@@ -37,6 +41,8 @@ pub(crate) struct Covered {
     pub(crate) live_len: u64,
     pub(crate) tombstone_count: u64,
     pub(crate) tombstone_len: u64,
+    /// Whether it is known that none of its records expires.
+    pub(crate) is_endless: bool,
 }
 
 impl Covered {
@@ -47,6 +53,7 @@ impl Covered {
         set(ID_AT, &self.id.0.to_le_bytes());
         set(LEN_AT, &self.len.to_le_bytes());
         set(FIRST_PAGE_AT, &self.first_page.to_le_bytes());
+        set(EXPIRY_AT, &if self.is_endless { ENDLESS } else { 0 }.to_le_bytes());
         set(RECORD_COUNT_AT, &self.record_count.to_le_bytes());
         set(LIVE_COUNT_AT, &self.live_count.to_le_bytes());
         set(LIVE_LEN_AT, &self.live_len.to_le_bytes());
@@ -73,6 +80,7 @@ impl Covered {
             live_len: u64_at(row, LIVE_LEN_AT),
             tombstone_count: u64_at(row, TOMBSTONE_COUNT_AT),
             tombstone_len: u64_at(row, TOMBSTONE_LEN_AT),
+            is_endless: u32_at(row, EXPIRY_AT) == ENDLESS,
         }
     }
 }

@@ -7,13 +7,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use logkv::{Batch, Commit, Compact, CompactionEvent, Error, SegmentState, Snapshot, Store, Sync, verify};
+use logkv::{
+    Batch, Commit, Compact, CompactionEvent, Error, Expiry, Op, PutOptions, SegmentState, Snapshot, Store,
+    Sync, verify,
+};
 
 use super::fault::DIRECTORY;
 use super::file_system::{MapDir, SimulatedFileSystem};
 use super::life::{Birth, Life, Map, Mark, Moment};
 use super::look::{self, Trouble};
-use super::plan::{Change, Setting, Step, key};
+use super::plan::{Change, Setting, Step, end_of, key};
 
 /// Opens the store that was left at `birth`, looks at it, and takes `steps`, as far as it lets itself be opened and
 /// written to.
@@ -137,11 +140,13 @@ impl Living {
         self.life.steps.push((self.file_system.event_count(), step.clone()));
         match step {
             Step::Put(change) => self.write(std::slice::from_ref(change), |store, batch| {
-                let Some(logkv::Op::Put { key, value, .. }) = batch.iter().next() else { return Ok(None) };
-                store.put(key, value).map(Some)
+                let Some(Op::Put { key, value, expiry }) = batch.iter().next() else { return Ok(None) };
+                store.put_with(key, value, PutOptions::new().expiry(expiry))
             }),
             Step::Delete(number) => self.delete(*number),
             Step::Write(changes) => self.write(changes, Store::write),
+            Step::Transact(changes, true) => self.write(changes, |store, batch| transact(store, batch, true)),
+            Step::Transact(changes, false) => self.refrain(changes),
             Step::Submit(changes) => self.submit(changes),
             Step::Sync => self.all_durable(|store| store.sync()),
             Step::Rotate => self.all_durable(|store| store.rotate().map(drop)),
@@ -172,7 +177,10 @@ impl Living {
                     let mut value =
                         format!("{:x}.{}.{place}:", self.life.birth.seed, self.life.moments.len());
                     value.extend(std::iter::repeat_n('v', *len as usize));
-                    batch.put(&key, &value);
+                    match end_of(*len) {
+                        Some(at_ms) => batch.put_expiring(&key, &value, Expiry::At(at_ms)),
+                        None => batch.put(&key, &value),
+                    };
                     map.insert(key, value.into_bytes());
                 }
                 None => {
@@ -222,6 +230,18 @@ impl Living {
         let batch = self.issue(changes);
         let commit = write(self.store(), &batch)?;
         self.acknowledge(self.mark.issued, commit)
+    }
+
+    /// A transaction that is called off leaves nothing.
+    fn refrain(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+        let mut batch = Batch::new();
+        for (number, _) in changes {
+            batch.put(key(*number), "called off");
+        }
+        match transact(self.store(), &batch, false) {
+            Err(Error::WithinTransaction) => self.is_as_expected(),
+            outcome => outcome.map(drop).map_err(Trouble::from),
+        }
     }
 
     fn delete(&mut self, number: u64) -> Result<(), Trouble> {
@@ -389,4 +409,18 @@ impl Living {
         self.store = Some(self.open_store()?);
         self.is_as_expected()
     }
+}
+
+/// Does what is in `batch` in a transaction, which goes through or is called off in its own words.
+fn transact(store: &Store, batch: &Batch, goes_through: bool) -> logkv::Result<Option<Commit>> {
+    store.transact(|transaction| {
+        for op in batch.iter() {
+            match op {
+                Op::Put { key, value, expiry: Some(expiry) } => transaction.put_expiring(key, value, expiry),
+                Op::Put { key, value, expiry: None } => transaction.put(key, value),
+                Op::Delete { key } => transaction.delete(key),
+            }
+        }
+        if goes_through { Ok(None) } else { Err(Error::WithinTransaction) }
+    })
 }

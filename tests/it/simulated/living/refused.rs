@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use logkv::{Batch, Commit, Error, Sync};
 
-use super::Living;
+use super::{Living, transact};
 use crate::simulated::life::{Life, Moment};
 use crate::simulated::look::{self, Trouble};
 use crate::simulated::plan::key;
@@ -144,6 +144,7 @@ impl Living {
             store.delete(key(1)).map(drop),
             store.write(&batch).map(drop),
             store.submit(&batch).map(drop),
+            transact(&store, &batch, true).map(drop),
             store.rotate().map(drop),
             store.sync(),
         ] {

@@ -1,0 +1,182 @@
+//! Layer 9: the store as it was at some point of the log — what compaction has left of it.
+//!
+//! The log is its own history: a key was, at record *S*, what its newest record up to *S* says. Compaction drops records, and
+//! MANIFEST says which numbers that concerns ([`History`]): what cannot be told any more is an error, and never shown as
+//! absent.
+
+mod diff;
+mod merge;
+mod moment;
+
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+pub use self::diff::{Difference, Differences};
+use self::merge::Merge;
+use super::format::manifest::History;
+use super::format::record::Kind;
+use super::location::Seqno;
+use super::scan::{Entry, KeyEntry};
+use super::segment::Record;
+use super::state::Frozen;
+use super::value::Value;
+use crate::error::{Error, Result};
+
+/// A point of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// After this record; what has expired since is not there.
+    Seq(Seqno),
+    /// After the last record that was written at or before this time, in milliseconds since 1970; what had expired then is not
+    /// there, and what has expired since is. Where a clock was set back, the last such record in the log's order counts.
+    Time(u64),
+}
+
+/// One record of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The key, and what the record says of itself.
+    pub meta: KeyEntry,
+    /// The value; `None`: the key was deleted.
+    pub value: Option<Value>,
+}
+
+impl Version {
+    fn of(record: Record) -> Result<Self> {
+        if record.header.kind() == Kind::Delete {
+            return Ok(Self { meta: KeyEntry::of(&record), value: None });
+        }
+        let Entry { meta, value } = Entry::of(record)?;
+        Ok(Self { meta, value: Some(value) })
+    }
+}
+
+/// Every record of one key that is still in the log.
+#[derive(Debug)]
+pub struct Versions {
+    /// The oldest first; in the place of one that is damaged, and may be of this key, its error.
+    pub versions: Vec<Result<Version>>,
+    /// Others with numbers up to this one may have been compacted away; `None`: nothing ever was.
+    pub dropped_to: Option<Seqno>,
+}
+
+impl Versions {
+    pub(crate) fn of(frozen: &Frozen, last_seq: Seqno, key: &[u8]) -> Result<Self> {
+        let is_seen =
+            |version: &Result<Record>| version.as_ref().map_or(true, |record| record.header.seq <= last_seq);
+        let versions = frozen.versions(key)?.into_iter().filter(is_seen);
+        let dropped = frozen.history().dropped;
+        Ok(Self {
+            versions: versions.map(|version| version.and_then(Version::of)).collect(),
+            dropped_to: (dropped > Seqno(0)).then_some(dropped),
+        })
+    }
+}
+
+/// The store as it was at some point of the log.
+///
+/// It holds a snapshot: what is written, compacted or closed meanwhile changes nothing.
+#[derive(Clone, Debug)]
+pub struct Past {
+    frozen: Arc<Frozen>,
+    seq: Seqno,
+    /// The time at which expiry is looked at.
+    at_ms: u64,
+    /// Whether the log tells all of it.
+    is_whole: bool,
+}
+
+impl Past {
+    /// The point `at` of what `frozen` holds, of which `last_seq` is the newest record.
+    pub(crate) fn new(frozen: Arc<Frozen>, last_seq: Seqno, at: At) -> Result<Self> {
+        let History { dropped, whole_from, whole_from_ms } = frozen.history();
+        let (seq, at_ms, is_whole) = match at {
+            At::Seq(seq) => {
+                let seq = seq.min(last_seq);
+                (seq, frozen.state.now_ms(), seq >= whole_from)
+            }
+            At::Time(at_ms) => {
+                let seq = moment::last_before(frozen.segments(), at_ms, last_seq)?;
+                (seq, at_ms, at_ms >= whole_from_ms)
+            }
+        };
+        Ok(Self { frozen, seq, at_ms, is_whole: is_whole || dropped == Seqno(0) })
+    }
+
+    /// The number of the newest record that counts: 0 before the first one.
+    #[must_use]
+    pub fn seq(&self) -> Seqno {
+        self.seq
+    }
+
+    /// What `key` was; `None` when it was not there.
+    ///
+    /// # Errors
+    /// [`Error::CompactedAway`] when that cannot be told, [`Error::Damaged`] when the record that says it, or may, is not as
+    /// it was written, and what the operating system says.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
+        let mut versions = self.frozen.versions(key.as_ref())?;
+        let is_later =
+            |version: &Result<Record>| version.as_ref().is_ok_and(|record| record.header.seq > self.seq);
+        let later_count = versions.iter().rev().take_while(|version| is_later(version)).count();
+        versions.truncate(versions.len() - later_count);
+        let last = versions.pop().transpose()?;
+        let is_told = match &last {
+            // Nothing has come after it, so nothing that did can be missing. A delete may stand for a put that has expired.
+            Some(record) if later_count == 0 && record.header.kind() == Kind::Put => true,
+            Some(record) => record.header.seq > self.frozen.history().dropped || self.is_whole,
+            None => self.is_whole,
+        };
+        if !is_told {
+            return Err(self.compacted_away());
+        }
+        last.filter(|record| self.is_there(record)).map(Entry::of).transpose()
+    }
+
+    /// The keys of `range` and their values, in ascending byte order. Reads every record of the range that is still in the
+    /// log.
+    ///
+    /// # Errors
+    /// [`Error::CompactedAway`] when not all of it can be told, and what the operating system says.
+    pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<PastScan> {
+        self.check_whole()?;
+        Ok(PastScan { merge: Merge::new(&self.frozen, &range)?, past: self.clone() })
+    }
+
+    /// Whether `record` put something that was there.
+    fn is_there(&self, record: &Record) -> bool {
+        let is_past = record.expires_ms.is_some_and(|expires_ms| expires_ms <= self.at_ms);
+        record.header.kind() == Kind::Put && !is_past
+    }
+
+    fn check_whole(&self) -> Result<()> {
+        if self.is_whole { Ok(()) } else { Err(self.compacted_away()) }
+    }
+
+    fn compacted_away(&self) -> Error {
+        Error::CompactedAway { whole_from: self.frozen.history().whole_from }
+    }
+}
+
+/// The keys and values of a [`Past`], in ascending byte order. A record that cannot be read is an error in between.
+#[derive(Debug)]
+pub struct PastScan {
+    merge: Merge,
+    past: Past,
+}
+
+impl Iterator for PastScan {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let newest = match self.merge.next([self.past.seq])? {
+                Ok([newest]) => newest,
+                Err(error) => return Some(Err(error)),
+            };
+            if let Some(record) = newest.filter(|record| self.past.is_there(record)) {
+                return Some(Entry::of(record));
+            }
+        }
+    }
+}

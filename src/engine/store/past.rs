@@ -1,0 +1,84 @@
+//! A [`Store`] as it was.
+
+use std::sync::Arc;
+
+use super::Store;
+use crate::engine::history::{At, Differences, Past, Versions};
+use crate::engine::location::Seqno;
+use crate::engine::scan::Entry;
+use crate::engine::state::Frozen;
+use crate::error::Result;
+
+impl Store {
+    /// Every record of `key` that is still in the log, the oldest first.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// store.put("k", "first")?;
+    /// store.put("k", "second")?;
+    /// store.delete("k")?;
+    /// let values: Vec<_> = store.versions("k")?.versions.into_iter().map(|version| Ok(version?.value)).collect::<logkv::Result<_>>()?;
+    /// assert_eq!(values[0].as_deref(), Some(&b"first"[..]));
+    /// assert_eq!(values[2], None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn versions(&self, key: impl AsRef<[u8]>) -> Result<Versions> {
+        let (frozen, last_seq) = self.present()?;
+        Versions::of(&frozen, last_seq, key.as_ref())
+    }
+
+    /// The store as it was at `at`, to be read whatever happens meanwhile. A record's number costs nothing to find; a time
+    /// costs a look at the header of every record that was written since.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn at(&self, at: At) -> Result<Past> {
+        let (frozen, last_seq) = self.present()?;
+        Past::new(Arc::new(frozen), last_seq, at)
+    }
+
+    /// What `key` was at `at`; `None` when it was not there.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// use logkv::At;
+    /// let first = store.put("k", "first")?.last;
+    /// store.put("k", "second")?;
+    /// assert_eq!(store.get_at("k", At::Seq(first))?.expect("it was there").value, b"first");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) when that cannot be told any more,
+    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    pub fn get_at(&self, key: impl AsRef<[u8]>, at: At) -> Result<Option<Entry>> {
+        self.at(at)?.get(key)
+    }
+
+    /// What is different at `to` from what it was at `from`, by key. `None` means now. Reads every record that is still in
+    /// the log.
+    ///
+    /// # Errors
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) when that cannot be told any more, and what the operating
+    /// system says.
+    pub fn diff(&self, from: At, to: Option<At>) -> Result<Differences> {
+        let (frozen, last_seq) = self.present()?;
+        let frozen = Arc::new(frozen);
+        let past = |at| Past::new(Arc::clone(&frozen), last_seq, at);
+        Differences::new(past(from)?, past(to.unwrap_or(At::Seq(last_seq)))?)
+    }
+
+    /// What readers see now, and the number of its newest record.
+    fn present(&self) -> Result<(Frozen, Seqno)> {
+        self.reveal()?;
+        match &self.0.log {
+            Some(log) => log.present(),
+            None => Ok((self.0.state.freeze(), self.0.opened_at)),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `ttl`, `expire`, `persist`.
+
+use std::io::Write;
+
+use logkv::Expiry;
+
+use super::get::{absent, seen};
+use super::put::{not_set, queued};
+use super::words::{HEX, arguments, bytes_of, moment_of, ttl_of};
+use crate::shell::command::{
+    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
+};
+use crate::shell::failure::Failure;
+use crate::shell::json::Object;
+use crate::shell::output::Mode;
+use crate::shell::session::Session;
+use crate::shell::units;
+use crate::shell::words::quote;
+
+pub const TTL: Command = Command {
+    name: "ttl",
+    aliases: &[],
+    group: Group::Data,
+    signature: "KEY… [--hex]",
+    summary: "How long until a key expires",
+    help: "Prints how long each key is still there, or no expiry. Mode plain has seconds, rounded up, and -1 \
+           where there is no expiry; mode json ttl_ms and expires_ms. A missing key is (nil) in mode table and a \
+           note on the standard error in mode plain; a one-shot ttl of a missing key exits with 1.",
+    examples: &[Example { line: "ttl session:7", does: "prints 9m 58s" }],
+    flags: &[HEX],
+    args: &[ArgKind::Key],
+    arity: Arity::at_least(1),
+    needs: Needs::Store,
+    run: run_ttl,
+};
+
+pub const EXPIRE: Command = Command {
+    name: "expire",
+    aliases: &[],
+    group: Group::Data,
+    signature: "KEY DURATION | KEY --at TIME [--hex]",
+    summary: "Sets when a key expires",
+    help: "The key is gone after so long, 90s or 1h30m or a number of seconds; or from a time on, which is a \
+           date (UTC, unless it says otherwise) or a number of milliseconds since 1970. It replaces the expiry that \
+           the key had. The value is written anew. A key that is not there is not set.",
+    examples: &[
+        Example { line: "expire session:7 1h30m", does: "the key is gone in an hour and a half" },
+        Example { line: "expire session:7 90", does: "the key is gone in 90 seconds" },
+        Example { line: "expire offer --at 2030-01-31T12:00Z", does: "the key is gone from then on" },
+    ],
+    flags: &[
+        Flag { name: "at", short: None, takes: Takes::Time, doc: "The key is gone from this time on" },
+        HEX,
+    ],
+    args: &[ArgKind::Key, ArgKind::Duration],
+    arity: Arity::between(1, 2),
+    needs: Needs::Store,
+    run: run_expire,
+};
+
+pub const PERSIST: Command = Command {
+    name: "persist",
+    aliases: &[],
+    group: Group::Data,
+    signature: "KEY [--hex]",
+    summary: "Keeps a key from expiring",
+    help: "The key stays until it is deleted. Where it was to expire, its value is written anew. A key that is not \
+           there is not set.",
+    examples: &[Example { line: "persist session:7", does: "the key stays" }],
+    flags: &[HEX],
+    args: &[ArgKind::Key],
+    arity: Arity::exactly(1),
+    needs: Needs::Store,
+    run: run_persist,
+};
+
+fn run_ttl(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let mut worst = Outcome::Done;
+    for key in &arguments(invocation)? {
+        worst = worst.max(match seen(session, key, |_, expires_ms| expires_ms)? {
+            Some(expires_ms) => tell(session, key, expires_ms)?,
+            None => tell_missing(session, key)?,
+        });
+    }
+    Ok(worst)
+}
+
+/// Tells when a key that is there expires.
+fn tell(session: &mut Session, key: &[u8], expires_ms: Option<u64>) -> Result<Outcome, Failure> {
+    /// What a key without an expiry has in redis.
+    const NEVER: i64 = -1;
+    let now_ms = session.store()?.now_ms();
+    let left_ms = expires_ms.map(|expires_ms| expires_ms.saturating_sub(now_ms));
+    let out = &mut session.out;
+    match (out.mode, left_ms) {
+        (Mode::Table, Some(left_ms)) => writeln!(out, "{}", units::duration(left_ms))?,
+        (Mode::Table, None) => writeln!(out, "no expiry")?,
+        (Mode::Plain | Mode::Raw, Some(left_ms)) => writeln!(out, "{}", left_ms.div_ceil(1000))?,
+        (Mode::Plain | Mode::Raw, None) => writeln!(out, "{NEVER}")?,
+        (Mode::Json, left_ms) => {
+            let mut object = Object::new(out);
+            object.bytes("key", key)?.field("exists", true)?;
+            object.field("ttl_ms", left_ms)?.field("expires_ms", expires_ms)?.end()?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn tell_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+    match session.out.mode {
+        Mode::Table => writeln!(session.out, "(nil)")?,
+        Mode::Plain | Mode::Raw => {
+            session.flush();
+            session.note(&format!("not found: {}", quote(key)));
+        }
+        Mode::Json => Object::new(&mut session.out).bytes("key", key)?.field("exists", false)?.end()?,
+    }
+    absent(session)
+}
+
+fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let key = bytes_of(&invocation.args[0], invocation)?;
+    let expiry = match (invocation.args.get(1), invocation.value("at")) {
+        (Some(word), None) => Expiry::In(ttl_of(word, "expire")?),
+        (None, Some(word)) => {
+            let at_ms = moment_of(word, "--at")?;
+            // Most likely a number of seconds, or a slip: who wants the key gone says del.
+            if at_ms <= session.store()?.now_ms() {
+                let message = format!("{} is past already", units::time(at_ms));
+                return Err(Failure::usage(message).at(word.span.clone()).hint("del removes a key"));
+            }
+            Expiry::At(at_ms)
+        }
+        _ => {
+            let failure = Failure::usage("expire takes either a DURATION or --at TIME");
+            return Err(failure.at(invocation.name.clone()).hint(format!("usage: {}", EXPIRE.usage())));
+        }
+    };
+    if session.transaction.is_some() {
+        return set_queued(session, &key, Some(expiry));
+    }
+    let was_there = session.store()?.expire(&key, expiry)?;
+    if was_there { done(session) } else { not_set(session, &key, false) }
+}
+
+fn run_persist(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let key = bytes_of(&invocation.args[0], invocation)?;
+    if session.transaction.is_some() {
+        return set_queued(session, &key, None);
+    }
+    let store = session.store()?;
+    // Nobody else writes: what is there now was there before, or would have expired.
+    if store.persist(&key)? || store.contains(&key)? { done(session) } else { not_set(session, &key, false) }
+}
+
+/// Has `commit` write the key's value anew, with this expiry.
+fn set_queued(session: &mut Session, key: &[u8], expiry: Option<Expiry>) -> Result<Outcome, Failure> {
+    let found = seen(session, key, |value, expires_ms| (value.to_vec(), expires_ms))?;
+    let Some((value, expires_ms)) = found else { return not_set(session, key, false) };
+    if let Some(transaction) = &mut session.transaction
+        && (expiry.is_some() || expires_ms.is_some())
+    {
+        transaction.put(key, &value, expiry);
+    }
+    queued(&mut session.out)?;
+    Ok(Outcome::Done)
+}
+
+fn done(session: &mut Session) -> Result<Outcome, Failure> {
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "OK")?,
+        Mode::Plain | Mode::Raw => {}
+        Mode::Json => Object::new(out).field("ok", true)?.end()?,
+    }
+    Ok(Outcome::Done)
+}

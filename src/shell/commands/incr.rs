@@ -1,0 +1,82 @@
+//! `incr`.
+
+use std::io::Write;
+
+use logkv::{Error, Expiry};
+
+use super::get::seen;
+use super::words::{HEX, bytes_of, check_key};
+use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::failure::Failure;
+use crate::shell::json::Object;
+use crate::shell::output::Mode;
+use crate::shell::session::Session;
+use crate::shell::words::{Word, quote};
+
+pub const INCR: Command = Command {
+    name: "incr",
+    aliases: &[],
+    group: Group::Data,
+    signature: "KEY [BY] [--hex]",
+    summary: "Adds to a number",
+    help: "Adds 1, or BY, to the number that is the key's value, and prints the sum. BY may be negative; a key \
+           that is not there counts as 0. A key that expires goes on doing so at its time.",
+    examples: &[
+        Example { line: "incr hits", does: "adds 1" },
+        Example { line: "incr stock:7 -3", does: "takes 3 away" },
+    ],
+    flags: &[HEX],
+    args: &[ArgKind::Key, ArgKind::Number],
+    arity: Arity::between(1, 2),
+    needs: Needs::Store,
+    run: run_incr,
+};
+
+fn run_incr(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    // With --hex the key is hexadecimal; a number is one anyway.
+    let key = bytes_of(&invocation.args[0], invocation)?;
+    let by = invocation.args.get(1).map_or(Ok(1), addend)?;
+    let sum = if session.transaction.is_some() {
+        incr_queued(session, &key, by)?
+    } else {
+        session.store()?.incr(&key, by).map_err(|error| told(&key, error))?
+    };
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table | Mode::Plain | Mode::Raw => writeln!(out, "{sum}")?,
+        Mode::Json => Object::new(out).bytes("key", &key)?.field("sum", sum)?.end()?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// Has `commit` set the key to the sum, which is right by then: nobody else writes to the store.
+fn incr_queued(session: &mut Session, key: &[u8], by: i64) -> Result<i64, Failure> {
+    check_key(key)?;
+    let number = |value: &[u8]| str::from_utf8(value).ok()?.parse().ok();
+    let found = seen(session, key, |value, expires_ms| (number(value), expires_ms))?;
+    let (number, expires_ms) = found.unwrap_or((Some(0), None));
+    let number: i64 = number.ok_or_else(|| told(key, Error::NotANumber))?;
+    let sum = number.checked_add(by).ok_or_else(|| told(key, Error::NumberOverflow { number, by }))?;
+    if let Some(transaction) = &mut session.transaction {
+        transaction.put(key, sum.to_string().as_bytes(), expires_ms.map(Expiry::At));
+    }
+    Ok(sum)
+}
+
+fn addend(word: &Word) -> Result<i64, Failure> {
+    let number = str::from_utf8(&word.bytes).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| {
+        let given = quote(&word.bytes);
+        Failure::usage(format!("incr adds a whole number of 64 bits, not {given}")).at(word.span.clone())
+    })
+}
+
+/// What went wrong with the value of `key`.
+fn told(key: &[u8], error: Error) -> Failure {
+    match error {
+        Error::NotANumber | Error::NumberOverflow { .. } => {
+            Failure::command(format!("cannot add to {}: {error}", quote(key)))
+        }
+        error => error.into(),
+    }
+}

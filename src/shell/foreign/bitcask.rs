@@ -1,0 +1,108 @@
+//! A record of Riak's bitcask: numbers big-endian, CRC-32 (that of zlib) over all that follows it.
+//!
+//! ```text
+//!    0 crc       u32
+//!    4 tstamp    u32   seconds since 1970
+//!    8 ksz       u16
+//!   10 value_sz  u32
+//!   14 key, value
+//! ```
+//!
+//! A value that starts with `bitcask_tombstone` deletes: bare, or with `1` or `2` and a file's number behind it.
+
+use super::{Checksum, Record, Start, Tombstone, body};
+
+pub const FIELDS: &[(&str, usize)] = &[("crc", 4), ("tstamp", 4), ("ksz", 2), ("value_sz", 4)];
+pub const HEADER_LEN: usize = 14;
+
+const TOMBSTONE: &[u8] = b"bitcask_tombstone";
+
+pub fn read(bytes: &[u8]) -> Start<'_> {
+    let Some((stored, time_s, key_len, value_len)) = header(bytes) else {
+        return Start::Short(HEADER_LEN as u64);
+    };
+    match body(bytes, HEADER_LEN, key_len.into(), value_len.into()) {
+        Err(len) => Start::Short(len),
+        Ok((key, value, len)) => {
+            let computed = crc32fast::hash(bytes.get(size_of::<u32>()..len).unwrap_or_default());
+            let checksum = Some(Checksum { stored, computed });
+            Start::Record(Record { time_s, key, value, tombstone: tombstone(value), len, checksum })
+        }
+    }
+}
+
+fn header(bytes: &[u8]) -> Option<(u32, u32, u16, u32)> {
+    let (crc, rest) = bytes.split_first_chunk()?;
+    let (time, rest) = rest.split_first_chunk()?;
+    let (key_len, rest) = rest.split_first_chunk()?;
+    let (value_len, _) = rest.split_first_chunk()?;
+    Some((
+        u32::from_be_bytes(*crc),
+        u32::from_be_bytes(*time),
+        u16::from_be_bytes(*key_len),
+        u32::from_be_bytes(*value_len),
+    ))
+}
+
+fn tombstone(value: &[u8]) -> Option<Tombstone> {
+    Some(match value.strip_prefix(TOMBSTONE)? {
+        [] => Tombstone::Plain,
+        &[b'1', a, b, c, d] => Tombstone::Before(u32::from_be_bytes([a, b, c, d])),
+        &[b'2', a, b, c, d] => Tombstone::At(u32::from_be_bytes([a, b, c, d])),
+        _ => Tombstone::Unknown,
+    })
+}
+
+pub fn header_of(record: &Record<'_>) -> Vec<u8> {
+    let key_len = u16::try_from(record.key.len()).expect("a key that bitcask takes");
+    let value_len = u32::try_from(record.value.len()).expect("a value that bitcask takes");
+    let crc = record.checksum.map_or(0, |checksum| checksum.stored);
+    let (crc, time) = (crc.to_be_bytes(), record.time_s.to_be_bytes());
+    [&crc[..], &time, &key_len.to_be_bytes(), &value_len.to_be_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::*;
+
+    #[test]
+    fn a_record_is_what_bitcask_writes() {
+        // A file of bitcask 2.1.0 after a put of `k` and its delete.
+        let file = b"\x7a\x79\x30\x41\x6b\x03\x2a\x4f\0\x01\0\0\0\x01kv\
+            \xf2\x21\x35\x55\x6b\x03\x2a\x4f\0\x01\0\0\0\x16kbitcask_tombstone2\0\0\0\x01";
+        let Start::Record(put) = read(file) else { panic!("a whole record") };
+        assert_eq!((put.time_s, put.key, put.value), (0x6b03_2a4f, &b"k"[..], &b"v"[..]));
+        assert!(put.is_sound() && put.tombstone.is_none());
+        let rest = file.get(put.len..).expect("the delete");
+        let Start::Record(delete) = read(rest) else { panic!("a whole record") };
+        assert!(delete.is_sound() && delete.len == rest.len());
+        assert_eq!((delete.key, delete.tombstone), (&b"k"[..], Some(Tombstone::At(1))));
+    }
+
+    #[test]
+    fn each_kind_of_tombstone_is_told_from_the_others_and_from_values() {
+        for (value, expected) in [
+            (&b"bitcask_tombstone"[..], Some(Tombstone::Plain)),
+            (b"bitcask_tombstone1\0\0\0\x07", Some(Tombstone::Before(7))),
+            (b"bitcask_tombstone2\0\0\x01\0", Some(Tombstone::At(256))),
+            (b"bitcask_tombstone2\0\0\x01", Some(Tombstone::Unknown)),
+            (b"bitcask_tombstones", Some(Tombstone::Unknown)),
+            (b"bitcask_tomb", None),
+            (b"", None),
+        ] {
+            assert_eq!(tombstone(value), expected, "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn any_byte_that_is_changed_is_seen() {
+        let bytes = Format::Bitcask.write(7, b"key", b"value");
+        for at in 0..bytes.len() {
+            let mut bytes = bytes.clone();
+            *bytes.get_mut(at).expect("it is there") ^= 1;
+            let is_taken = matches!(read(&bytes), Start::Record(record) if record.is_sound());
+            assert!(!is_taken, "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A record of the Go program logkv-store: numbers little-endian, and no checksum.
+//!
+//! ```text
+//!    0 timestamp   u32   seconds since 1970
+//!    4 key_size    u32
+//!    8 value_size  u32   0: the record deletes its key
+//!   12 key, value
+//! ```
+
+use super::{Record, Start, Tombstone, body};
+
+pub const FIELDS: &[(&str, usize)] = &[("timestamp", 4), ("key_size", 4), ("value_size", 4)];
+pub const HEADER_LEN: usize = 12;
+
+pub fn read(bytes: &[u8]) -> Start<'_> {
+    let Some((time_s, key_len, value_len)) = header(bytes) else {
+        return Start::Short(HEADER_LEN as u64);
+    };
+    match body(bytes, HEADER_LEN, key_len.into(), value_len.into()) {
+        Err(len) => Start::Short(len),
+        Ok((key, value, len)) => {
+            let tombstone = value.is_empty().then_some(Tombstone::NoValue);
+            Start::Record(Record { time_s, key, value, tombstone, len, checksum: None })
+        }
+    }
+}
+
+fn header(bytes: &[u8]) -> Option<(u32, u32, u32)> {
+    let (time, rest) = bytes.split_first_chunk()?;
+    let (key_len, rest) = rest.split_first_chunk()?;
+    let (value_len, _) = rest.split_first_chunk()?;
+    Some((u32::from_le_bytes(*time), u32::from_le_bytes(*key_len), u32::from_le_bytes(*value_len)))
+}
+
+pub fn header_of(record: &Record<'_>) -> Vec<u8> {
+    let key_len = u32::try_from(record.key.len()).expect("a key that logkv-store takes");
+    let value_len = u32::try_from(record.value.len()).expect("a value that logkv-store takes");
+    let (time, key_len, value_len) =
+        (record.time_s.to_le_bytes(), key_len.to_le_bytes(), value_len.to_le_bytes());
+    [time, key_len, value_len].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_what_logkv_store_writes() {
+        let bytes = b"\x00\x8c\x5b\x6a\x01\0\0\0\x02\0\0\0kvw";
+        let Start::Record(record) = read(bytes) else { panic!("a whole record") };
+        assert_eq!((record.time_s, record.key, record.value), (0x6a5b_8c00, &b"k"[..], &b"vw"[..]));
+        assert_eq!((record.tombstone, record.len), (None, bytes.len()));
+        let Start::Record(delete) = read(b"\0\0\0\0\x01\0\0\0\0\0\0\0k") else { panic!("a whole record") };
+        assert_eq!(delete.tombstone, Some(Tombstone::NoValue));
+    }
+}

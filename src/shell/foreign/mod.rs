@@ -1,0 +1,208 @@
+//! Data files of other stores of this kind: what their bytes say, and nothing else.
+//!
+//! Two formats, each a sequence of records without a header, a mark or an end: Riak's [`bitcask`], and that of the Go
+//! program *logkv-store* ([`go`]). Which of them a file is, and which number it has in the log, its name says.
+
+#![deny(clippy::indexing_slicing)]
+
+#[cfg(any(test, fuzzing))]
+pub mod any_file;
+mod bitcask;
+mod go;
+
+use std::fmt;
+
+/// Whose file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Riak's bitcask: big-endian, with checksums.
+    Bitcask,
+    /// The Go program logkv-store: little-endian, without.
+    LogkvStore,
+}
+
+/// A record, right or wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// When it was written, in seconds since 1970.
+    pub time_s: u32,
+    /// The key, which may be empty.
+    pub key: &'a [u8],
+    /// The value; of a delete, the bytes that say so.
+    pub value: &'a [u8],
+    /// What says that it is a delete, if it is one.
+    pub tombstone: Option<Tombstone>,
+    /// What it takes in its file, in bytes.
+    pub len: usize,
+    /// The checksums, where the format has one.
+    pub checksum: Option<Checksum>,
+}
+
+impl Record<'_> {
+    /// Whether nothing says that it is not as it was written.
+    pub fn is_sound(&self) -> bool {
+        self.checksum.is_none_or(|checksum| checksum.stored == checksum.computed)
+    }
+}
+
+/// A record's checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checksum {
+    /// As stored.
+    pub stored: u32,
+    /// What the record's bytes give.
+    pub computed: u32,
+}
+
+/// How a record says that it deletes its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tombstone {
+    /// It has no value.
+    NoValue,
+    /// bitcask's first kind.
+    Plain,
+    /// bitcask's second kind, that a merge made of the first: of a record in a file before this one.
+    Before(u32),
+    /// bitcask's third kind: of a record in this file.
+    At(u32),
+    /// It starts like one of bitcask's, which takes it for one, too.
+    Unknown,
+}
+
+impl fmt::Display for Tombstone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoValue => f.write_str("no value"),
+            Self::Plain => f.write_str("tombstone"),
+            Self::Before(file) => write!(f, "tombstone1: before {file}"),
+            Self::At(file) => write!(f, "tombstone2: of file {file}"),
+            Self::Unknown => f.write_str("unknown tombstone"),
+        }
+    }
+}
+
+/// What the start of some bytes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// The start of one, which takes this many bytes; as far as these tell, of its header.
+    Short(u64),
+}
+
+impl Format {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Bitcask, Self::LogkvStore];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bitcask => "bitcask",
+            Self::LogkvStore => "logkv-store",
+        }
+    }
+
+    /// Whether its records have a checksum.
+    pub fn has_checksums(self) -> bool {
+        self == Self::Bitcask
+    }
+
+    /// The length of a record's header, in bytes.
+    pub fn header_len(self) -> usize {
+        match self {
+            Self::Bitcask => bitcask::HEADER_LEN,
+            Self::LogkvStore => go::HEADER_LEN,
+        }
+    }
+
+    /// The fields of a record's header: each name, and how many bytes it takes.
+    pub fn header_fields(self) -> &'static [(&'static str, usize)] {
+        match self {
+            Self::Bitcask => bitcask::FIELDS,
+            Self::LogkvStore => go::FIELDS,
+        }
+    }
+
+    /// The header of `record`, as its bytes are in the file.
+    pub fn header(self, record: &Record<'_>) -> Vec<u8> {
+        match self {
+            Self::Bitcask => bitcask::header_of(record),
+            Self::LogkvStore => go::header_of(record),
+        }
+    }
+
+    /// The number that a data file of this name has in the log of its store; `None` for a name of no such file.
+    pub fn number(self, name: &[u8]) -> Option<u64> {
+        let (prefix, suffix) = match self {
+            Self::Bitcask => (&b""[..], &b".bitcask.data"[..]),
+            Self::LogkvStore => (&b"segment_"[..], &b".log"[..]),
+        };
+        let digits = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
+        let are_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        are_digits.then(|| str::from_utf8(digits).ok()?.parse().ok()).flatten()
+    }
+
+    /// The format of a file of this name, if it has the name of one.
+    pub fn of(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.number(name).is_some())
+    }
+
+    /// What `bytes` start with.
+    pub fn read(self, bytes: &[u8]) -> Start<'_> {
+        match self {
+            Self::Bitcask => bitcask::read(bytes),
+            Self::LogkvStore => go::read(bytes),
+        }
+    }
+
+    /// The record of these parts, as its store would write it.
+    #[cfg(any(test, fuzzing))]
+    pub fn write(self, time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
+        let mut record = Record { time_s, key, value, tombstone: None, len: 0, checksum: None };
+        if self.has_checksums() {
+            let covered =
+                [self.header(&record).get(size_of::<u32>()..).unwrap_or_default(), key, value].concat();
+            let crc = crc32fast::hash(&covered);
+            record.checksum = Some(Checksum { stored: crc, computed: crc });
+        }
+        [&self.header(&record), key, value].concat()
+    }
+}
+
+/// The key and the value of a record whose header, of `header_len` bytes, has said how long they are; or how long it all is.
+fn body(bytes: &[u8], header_len: usize, key_len: u64, value_len: u64) -> Result<(&[u8], &[u8], usize), u64> {
+    let len = header_len as u64 + key_len + value_len;
+    let parts = || {
+        let rest = bytes.get(header_len..usize::try_from(len).ok()?)?;
+        let (key, value) = rest.split_at_checked(usize::try_from(key_len).ok()?)?;
+        Some((key, value, header_len + rest.len()))
+    };
+    parts().ok_or(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_file_is_known_by_its_name() {
+        assert_eq!(Format::Bitcask.number(b"17.bitcask.data"), Some(17));
+        assert_eq!(Format::LogkvStore.number(b"segment_17.log"), Some(17));
+        assert_eq!(Format::of(b"1.bitcask.data"), Some(Format::Bitcask));
+        assert_eq!(Format::of(b"segment_1.log"), Some(Format::LogkvStore));
+        for name in
+            ["1.bitcask.hint", ".bitcask.data", "+1.bitcask.data", "segment_.log", "segment_1.log.bak", "1"]
+        {
+            assert_eq!(Format::of(name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(Format::LogkvStore.number(b"segment_18446744073709551616.log"), None);
+    }
+
+    #[test]
+    fn the_fields_of_a_header_fill_it() {
+        for format in Format::ALL {
+            let len: usize = format.header_fields().iter().map(|(_, len)| len).sum();
+            assert_eq!(len, format.header_len());
+        }
+    }
+}

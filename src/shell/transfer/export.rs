@@ -1,0 +1,209 @@
+//! `export`: the keys and values of one moment, as rows.
+
+use std::io::{self, Write};
+
+use super::target::Target;
+use crate::shell::command::{Flag, Invocation, Outcome, Takes};
+use crate::shell::commands::words::refuse_own_file;
+use crate::shell::failure::{Failure, Kind};
+use crate::shell::glob::Glob;
+use crate::shell::json::Object;
+use crate::shell::output::{Mode, Output};
+use crate::shell::progress::Progress;
+use crate::shell::rows::Format;
+use crate::shell::session::Session;
+use crate::shell::units;
+use crate::shell::view::{Rows, Walk};
+use crate::shell::words::{Style, Word, visible};
+
+/// The flags of `export`.
+pub const FLAGS: &[Flag] = &[
+    flag(
+        "format",
+        Takes::Enum(Format::NAMES),
+        "What rows are written in, where the file's name does not say",
+    ),
+    flag("glob", Takes::Glob, "Exports the keys that match this pattern"),
+    flag("prefix", Takes::Key, "Exports the keys that start with this"),
+    flag("from", Takes::Key, "Starts at this key"),
+    flag("to", Takes::Key, "Stops before this key"),
+];
+
+const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
+    Flag { name, short: None, takes, doc }
+}
+
+/// Runs `export`.
+pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let file = invocation.args.first().filter(|word| !(word.style == Style::Bare && word.bytes == b"-"));
+    let format = invocation.value("format").and_then(|word| Format::parse(str::from_utf8(&word.bytes).ok()?));
+    let format = format.or_else(|| Format::of(file?.path())).unwrap_or(Format::Jsonl);
+    let walk = walk(invocation)?;
+    let store = session.store()?;
+    let rows = walk.rows(&store.snapshot()?, session.transaction.as_ref(), &session.interrupt)?;
+    // Of some of the keys nobody knows how much they are.
+    let total_len = if walk.is_whole() { Some(store.stats()?.live_len) } else { None };
+    let mut run = Run {
+        rows,
+        format,
+        total_len,
+        progress: session.progress("exporting"),
+        count: 0,
+        expiring: 0,
+        damage: None,
+    };
+    match file {
+        None => run.print(&mut session.out, invocation)?,
+        Some(word) => {
+            refuse_own_file(session, word)?;
+            let len = run.save(word)?;
+            write(&mut session.out, &run, word, len)?;
+        }
+    }
+    if run.expiring > 0 && !format.has_expiry() {
+        let expire = if run.expiring == 1 { "expires" } else { "expire" };
+        let keys = units::count(run.expiring, "key");
+        session.flush();
+        session.note(&format!("note: a script does not say when {keys} {expire}; jsonl and tsv do"));
+    }
+    run.damage.take().map_or(Ok(Outcome::Done), |damage| Err(run.with_rest(damage)))
+}
+
+/// The keys that are asked for.
+fn walk(invocation: &Invocation) -> Result<Walk, Failure> {
+    let glob = match (invocation.value("glob"), invocation.value("prefix")) {
+        (Some(_), Some(prefix)) => {
+            let failure = Failure::usage("export takes either --glob PATTERN or --prefix KEY");
+            return Err(failure.at(prefix.span.clone()));
+        }
+        (Some(pattern), None) => Some(Glob::new(&pattern.bytes)),
+        (None, Some(prefix)) => Some(Glob::starting_with(&prefix.bytes)),
+        (None, None) => None,
+    };
+    let key = |name| invocation.value(name).map(|word| word.bytes.clone());
+    Ok(Walk { glob, from: key("from"), to: key("to"), reverse: false, values: true })
+}
+
+/// An export that is going on.
+struct Run {
+    rows: Rows,
+    format: Format,
+    total_len: Option<u64>,
+    progress: Progress,
+    count: u64,
+    /// How many of them expire.
+    expiring: u64,
+    /// The first record that could not be read.
+    damage: Option<Failure>,
+}
+
+impl Run {
+    fn print(&mut self, out: &mut Output, invocation: &Invocation) -> Result<(), Failure> {
+        if out.is_terminal && !self.format.is_text() {
+            let failure = Failure::command(format!("{} is not for a terminal", self.format.name()));
+            return Err(failure.at(invocation.name.clone()).hint("export FILE, or into a pipe"));
+        }
+        self.copy(out, Failure::from)
+    }
+
+    fn save(&mut self, word: &Word) -> Result<u64, Failure> {
+        let path = word.path();
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::from(error),
+            _ => Failure::file("write", path, &error).at(word.span.clone()),
+        };
+        let mut target = Target::create(path).map_err(failed)?;
+        self.copy(&mut target, failed).map_err(|failure| match failure.kind {
+            Kind::Interrupted => {
+                let message = format!("interrupted: nothing was written to {}", visible(&word.bytes));
+                Failure { message, ..failure }
+            }
+            _ => failure,
+        })?;
+        target.finish().map_err(failed)
+    }
+
+    /// Writes all rows, until Ctrl-C.
+    fn copy(&mut self, out: &mut impl Write, failed: impl Fn(io::Error) -> Failure) -> Result<(), Failure> {
+        let mut done_len = 0;
+        while let Some(row) = self.rows.next_sound(&mut self.damage)? {
+            let value = row.value().expect("the walk is one with values");
+            let expires_ms = row.expires_ms();
+            self.format.write(out, row.key(), value, expires_ms).map_err(&failed)?;
+            self.count += 1;
+            self.expiring += u64::from(expires_ms.is_some());
+            done_len += row.entry().map_or(0, |entry| entry.len);
+            match self.total_len {
+                Some(total) => self.progress.at(done_len, total),
+                None => self.progress.so_far(done_len),
+            }
+        }
+        self.progress.clear();
+        Ok(())
+    }
+
+    /// `damage`, with what was exported all the same.
+    fn with_rest(&self, damage: Failure) -> Failure {
+        let rest = units::count(self.count, "key");
+        Failure { message: format!("{}; {rest} that can be read were exported", damage.message), ..damage }
+    }
+}
+
+fn write(out: &mut Output, run: &Run, word: &Word, len: u64) -> io::Result<()> {
+    let (count, format, file) = (run.count, run.format.name(), visible(&word.bytes));
+    match out.mode {
+        Mode::Table => {
+            writeln!(
+                out,
+                "exported {} to {file}: {format}, {}",
+                units::count(count, "key"),
+                units::bytes(len)
+            )
+        }
+        Mode::Plain | Mode::Raw => {
+            writeln!(out, "exported\t{count}\nbytes\t{len}\nformat\t{format}\nfile\t{file}")
+        }
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("exported", count)?.field("bytes", len)?;
+            object.field("format", format)?.field("file", file)?.end()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::interrupt::Interrupt;
+    use crate::shell::style::Look;
+    use crate::shell::words::split;
+
+    #[test]
+    fn an_export_that_is_interrupted_leaves_the_file_as_it_was() {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let store = logkv::Store::open(dir.path().join("data")).expect("a store can be made");
+        store.put("a", "1").expect("it can be written to");
+        let path = dir.path().join("rows");
+        std::fs::write(&path, "before").expect("a file can be written");
+        let walk = Walk { glob: None, from: None, to: None, reverse: false, values: true };
+        let interrupt = Interrupt::default();
+        let snapshot = store.snapshot().expect("it can be read");
+        let rows = walk.rows(&snapshot, None, &interrupt).expect("it can be read");
+        let progress = Progress::new("exporting", Look { color: false, ascii: false, width: 80 }, false);
+        let mut run = Run {
+            rows,
+            format: Format::Jsonl,
+            total_len: None,
+            progress,
+            count: 0,
+            expiring: 0,
+            damage: None,
+        };
+        interrupt.press();
+        let words = split(path.as_os_str().as_encoded_bytes()).expect("a path without blanks");
+        let failure = run.save(&words[0]).expect_err("it was pressed");
+        assert!(failure.kind == Kind::Interrupted && failure.message.starts_with("interrupted: nothing was"));
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"before");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("it can be read").count(), 2, "no draft is left");
+    }
+}

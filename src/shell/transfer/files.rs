@@ -1,0 +1,194 @@
+//! Which files of a directory hold another store's records, and in which order they are read.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use logkv::fs::StoreFile;
+
+use crate::shell::failure::Failure;
+use crate::shell::foreign::Format;
+use crate::shell::words::visible;
+
+/// The files of another store, oldest first: of a key the last record counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Whose they are.
+    pub format: Format,
+    /// Where they are, and how they are called in messages.
+    pub files: Vec<(PathBuf, String)>,
+    /// What the user should know of the directory, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// The directory in which logkv-store writes what a merge makes.
+const MERGE: &str = "merge_tmp";
+
+impl Files {
+    /// The one file at `path`.
+    pub fn one(path: &Path, format: Format) -> Self {
+        let name = visible(path.as_os_str().as_bytes());
+        Self { format, files: vec![(path.to_owned(), name)], notes: Vec::new() }
+    }
+
+    /// Those in directory `dir`, of `format` where that is known.
+    pub fn of(dir: &Path, format: Option<Format>) -> Result<Self, Failure> {
+        let names = names(dir).map_err(|error| Failure::file("read", dir, &error))?;
+        let shown = visible(dir.as_os_str().as_bytes());
+        let holds = |format: Format| {
+            names.iter().any(|(name, _)| format.number(name.as_bytes()).is_some())
+                || format == Format::LogkvStore && names.iter().any(|(name, _)| name == MERGE)
+        };
+        let format = match (format, Format::ALL.map(holds)) {
+            (Some(format), _) => format,
+            (None, [true, false]) => Format::Bitcask,
+            (None, [false, true]) => Format::LogkvStore,
+            (None, [true, true]) => {
+                let failure = Failure::command(format!("{shown} holds files of bitcask and of logkv-store"));
+                return Err(failure.hint("--format says which are meant"));
+            }
+            (None, [false, false])
+                if names.iter().any(|(name, _)| StoreFile::parse(name) == Some(StoreFile::Manifest)) =>
+            {
+                let failure = Failure::command(format!("{shown} is a store of logkv, and nothing to import"));
+                return Err(failure.hint("`logkv DIR export - | logkv NEW import -` copies its keys"));
+            }
+            (None, [false, false]) => {
+                return Err(Failure::command(format!(
+                    "{shown} holds no data files of bitcask or logkv-store"
+                )));
+            }
+        };
+        let mut found = Self { format, files: Vec::new(), notes: Vec::new() };
+        if format == Format::LogkvStore {
+            found.add_merge(dir)?;
+        }
+        found.add(dir, "", &names);
+        if found.files.is_empty() && found.notes.is_empty() {
+            return Err(Failure::command(format!("{shown} holds no data files of {}", format.name())));
+        }
+        Ok(found)
+    }
+
+    /// What an unfinished merge of logkv-store has left. It made it of segments that were full then: whatever is not merged
+    /// is newer. A finished merge leaves the directory empty.
+    fn add_merge(&mut self, dir: &Path) -> Result<(), Failure> {
+        let merge = dir.join(MERGE);
+        let failed = |error| Failure::file("read", &merge, &error);
+        match fs::metadata(&merge) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+            Ok(metadata) if metadata.is_dir() => {
+                self.add(&merge, &format!("{MERGE}/"), &names(&merge).map_err(failed)?);
+            }
+            Ok(_) => self.files.push((merge, MERGE.to_owned())),
+        }
+        if !self.files.is_empty() {
+            let note = format!(
+                "{MERGE} is of a merge that was not finished: its records are older, and go in first"
+            );
+            self.notes.push(note);
+        }
+        Ok(())
+    }
+
+    /// Adds the data files among `names`, by their numbers.
+    fn add(&mut self, dir: &Path, prefix: &str, names: &[(OsString, u32)]) {
+        let number = |name: &OsStr| self.format.number(name.as_bytes());
+        let mut numbered: Vec<_> =
+            names.iter().filter_map(|(name, mode)| Some((number(name)?, name, *mode))).collect();
+        numbered.sort_unstable();
+        for (_, name, mode) in numbered {
+            let shown = format!("{prefix}{}", visible(name.as_bytes()));
+            if self.format == Format::Bitcask && is_merged_away(mode) {
+                self.notes
+                    .push(format!("{shown} is left out: bitcask has merged it, and was about to remove it"));
+            } else {
+                self.files.push((dir.join(name), shown));
+            }
+        }
+    }
+}
+
+/// Whether bitcask has marked a file of this mode for removal: by its setuid bit up to version 1, by an executable bit since.
+/// The deletes of what is in it may be gone already.
+fn is_merged_away(mode: u32) -> bool {
+    mode & 0o4001 != 0
+}
+
+/// The names in `dir`, and the modes of what they name.
+fn names(dir: &Path) -> io::Result<Vec<(OsString, u32)>> {
+    fs::read_dir(dir)?
+        .map(|entry| {
+            let entry = entry?;
+            Ok((entry.file_name(), entry.metadata()?.permissions().mode()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir_of(names: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        for name in names {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().expect("it is in the directory"))
+                .expect("a directory can be made");
+            fs::write(path, "").expect("a file can be written");
+        }
+        dir
+    }
+
+    fn read_order(names: &[&str]) -> Vec<String> {
+        let found = Files::of(dir_of(names).path(), None).expect("there are data files");
+        found.files.into_iter().map(|(_, name)| name).collect()
+    }
+
+    #[test]
+    fn files_are_read_by_their_numbers_and_an_unfinished_merge_first() {
+        assert_eq!(
+            read_order(&["10.bitcask.data", "9.bitcask.data", "9.bitcask.hint", "bitcask.write.lock"]),
+            ["9.bitcask.data", "10.bitcask.data"]
+        );
+        assert_eq!(
+            read_order(&[
+                "segment_10.log",
+                "segment_9.log",
+                "merge_tmp/segment_11.log",
+                "merge_tmp/segment_2.log"
+            ]),
+            ["merge_tmp/segment_2.log", "merge_tmp/segment_11.log", "segment_9.log", "segment_10.log"]
+        );
+        assert_eq!(read_order(&["merge_tmp"]), ["merge_tmp"]);
+    }
+
+    #[test]
+    fn what_bitcask_has_merged_away_is_left_out_and_told() {
+        let dir = dir_of(&["1.bitcask.data", "2.bitcask.data", "3.bitcask.data"]);
+        for (name, mode) in [("1.bitcask.data", 0o645), ("2.bitcask.data", 0o4644)] {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).expect("it is ours");
+        }
+        let found = Files::of(dir.path(), None).expect("there are data files");
+        assert_eq!(found.files.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["3.bitcask.data"]);
+        assert_eq!(found.notes.len(), 2);
+    }
+
+    #[test]
+    fn a_directory_without_such_files_or_with_both_kinds_is_refused_in_a_sentence() {
+        let refused = |names: &[&str]| {
+            let message = Files::of(dir_of(names).path(), None).expect_err("it is refused").message;
+            message.split_once(" holds ").or(message.split_once(" is ")).expect("what it is").1.to_owned()
+        };
+        assert_eq!(refused(&["notes.txt"]), "no data files of bitcask or logkv-store");
+        assert_eq!(refused(&["1.bitcask.data", "segment_1.log"]), "files of bitcask and of logkv-store");
+        assert_eq!(refused(&["MANIFEST", "000001.seg"]), "a store of logkv, and nothing to import");
+        let dir = dir_of(&["1.bitcask.data"]);
+        let failure = Files::of(dir.path(), Some(Format::LogkvStore)).expect_err("it is refused");
+        assert!(failure.message.ends_with("holds no data files of logkv-store"), "{}", failure.message);
+    }
+}

@@ -1,0 +1,210 @@
+//! Where an import's rows come from: lines, or the data files of another store.
+
+use std::io;
+
+use super::files::Files;
+use super::walk::{Found, Walk, record_len_max};
+use crate::shell::failure::{Failure, plain_words};
+use crate::shell::input::{Input, Readiness};
+use crate::shell::interrupt::Interrupt;
+use crate::shell::rows::{Format, Row};
+
+/// What was found next.
+#[derive(Debug)]
+pub enum Taken<'a> {
+    /// Rows.
+    Rows(Vec<Row<'a>>),
+    /// Something that is none, and why.
+    Rejected(String),
+}
+
+/// What an import reads.
+pub trait Source {
+    /// What comes next; `None` at the end. Calls `before_wait` before it waits for somebody to write more.
+    fn next(
+        &mut self,
+        before_wait: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<Taken<'_>>, Failure>;
+
+    /// The place of what came last, as messages name it.
+    fn place(&self) -> String;
+
+    /// How many bytes were read, and of how many, where that is known.
+    fn progress(&self) -> (u64, Option<u64>);
+}
+
+/// Lines of one of our formats.
+pub struct Lines {
+    input: Input,
+    format: Format,
+    name: String,
+    interrupt: Interrupt,
+    /// The longest line that is read, in bytes.
+    len_max: u64,
+    number: u64,
+    done_len: u64,
+    total_len: Option<u64>,
+}
+
+impl Lines {
+    /// The lines of `input`, which messages call `name`; `total_len` is how many bytes it has, where that is known. Values have
+    /// at most `value_len_max` bytes.
+    pub fn new(
+        input: Input,
+        format: Format,
+        name: String,
+        interrupt: Interrupt,
+        total_len: Option<u64>,
+        value_len_max: u64,
+    ) -> Self {
+        let len_max = line_len_max(value_len_max);
+        Self { input, format, name, interrupt, len_max, number: 0, done_len: 0, total_len }
+    }
+
+    /// Goes on to the next line; whether there is one, and whether it is too long to be read.
+    fn advance(
+        &mut self,
+        before_wait: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<bool>, Failure> {
+        let mut is_too_long = false;
+        while !self.input.advance() {
+            if self.input.is_at_end() {
+                // A line that is too long may be the last, and have no end.
+                return Ok(is_too_long.then_some(true));
+            }
+            if self.input.unread_len() > self.len_max {
+                is_too_long = true;
+                self.done_len += self.input.unread_len();
+                self.input.forget();
+            }
+            self.fill(before_wait)?;
+        }
+        self.done_len += self.input.line().len() as u64 + 1;
+        Ok(Some(is_too_long))
+    }
+
+    fn fill(&mut self, before_wait: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::Interrupted => Failure::interrupted(),
+            _ => Failure::command(format!("cannot read {}: {}", self.name, plain_words(&error))),
+        };
+        if self.input.readiness().map_err(failed)? == Readiness::Waits {
+            before_wait()?;
+            self.input.wait(&self.interrupt).map_err(failed)?;
+        }
+        self.input
+            .fill()
+            .map_err(|error| Failure::command(format!("cannot read {}: {}", self.name, plain_words(&error))))
+    }
+}
+
+impl Source for Lines {
+    fn next(
+        &mut self,
+        before_wait: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<Taken<'_>>, Failure> {
+        loop {
+            let Some(is_too_long) = self.advance(before_wait)? else { return Ok(None) };
+            self.number += 1;
+            if is_too_long {
+                return Ok(Some(Taken::Rejected(format!("it is longer than {} bytes", self.len_max))));
+            }
+            if !self.format.is_blank(self.input.line()) {
+                break;
+            }
+        }
+        let rows = self.format.read(self.input.line());
+        Ok(Some(rows.map_or_else(Taken::Rejected, Taken::Rows)))
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}", self.name, self.number)
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        (self.done_len, self.total_len)
+    }
+}
+
+/// The longest line that is read, in bytes: a record with each byte of it escaped, and some more for what is around it.
+/// Without a limit a line without an end would take all memory.
+fn line_len_max(value_len_max: u64) -> u64 {
+    /// `\u0001`
+    const ESCAPE_LEN: u64 = 6;
+    const KEY_LEN_MAX: u64 = 65_535;
+    const REST_LEN: u64 = 1 << 20;
+    value_len_max.saturating_add(KEY_LEN_MAX).saturating_mul(ESCAPE_LEN).saturating_add(REST_LEN)
+}
+
+/// The records of another store's files.
+pub struct Records {
+    files: Files,
+    /// How many of the files were begun.
+    begun: usize,
+    walk: Option<Walk>,
+    /// The bytes of the files before this one.
+    done_len: u64,
+    total_len: u64,
+    record_len_max: u64,
+    at: u64,
+}
+
+impl Records {
+    /// The records of `files`, whose values have at most `value_len_max` bytes.
+    pub fn new(files: Files, value_len_max: u64) -> Self {
+        let lens = files.files.iter().filter_map(|(path, _)| path.metadata().ok());
+        let total_len = lens.map(|metadata| metadata.len()).sum();
+        let record_len_max = record_len_max(value_len_max);
+        Self { files, begun: 0, walk: None, done_len: 0, total_len, record_len_max, at: 0 }
+    }
+
+    /// Opens the file after the present one; `false` when there is none.
+    fn open_next(&mut self) -> Result<bool, Failure> {
+        self.done_len += self.walk.take().map_or(0, |walk| walk.len());
+        let Some((path, _)) = self.files.files.get(self.begun) else { return Ok(false) };
+        let walk = Walk::open(path, self.files.format, self.record_len_max);
+        self.walk = Some(walk.map_err(|error| Failure::file("read", path, &error))?);
+        self.begun += 1;
+        Ok(true)
+    }
+
+    fn name(&self) -> &str {
+        let (_, name) = self.files.files.get(self.begun.saturating_sub(1)).expect("a file was begun");
+        name
+    }
+}
+
+impl Source for Records {
+    fn next(
+        &mut self,
+        _before_wait: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Option<Taken<'_>>, Failure> {
+        while self.walk.as_ref().is_none_or(|walk| walk.at() >= walk.len()) {
+            if !self.open_next()? {
+                return Ok(None);
+            }
+        }
+        let name = self.files.files.get(self.begun - 1).map(|(_, name)| name.as_str()).unwrap_or_default();
+        let Some(walk) = &mut self.walk else { return Ok(None) };
+        self.at = walk.at();
+        let found = walk.next();
+        let failed =
+            |error: io::Error| Failure::command(format!("cannot read {name}: {}", plain_words(&error)));
+        Ok(found.map_err(failed)?.map(|found| match found {
+            Found::Record { record, .. } if record.tombstone.is_some() => {
+                Taken::Rows(vec![Row::delete(record.key)])
+            }
+            Found::Record { record, .. } => Taken::Rows(vec![Row::put(record.key, record.value)]),
+            Found::Bad(bad) => Taken::Rejected(bad.to_string()),
+        }))
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{:#08x}", self.name(), self.at)
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        let at = self.walk.as_ref().map_or(0, Walk::at);
+        (self.done_len + at, Some(self.total_len))
+    }
+}

@@ -1,0 +1,345 @@
+//! A data file of another store from its first record to its last, past what is damaged.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::shell::foreign::{Format, Record, Start};
+
+/// The records of a file, in their order. Of the file no more is in memory than a piece, or the record that is looked at.
+#[derive(Debug)]
+pub struct Walk {
+    format: Format,
+    window: Window,
+    at: u64,
+    record_len_max: u64,
+}
+
+/// What stands at a place of the file.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A record, as it was written as far as anything tells.
+    Record {
+        /// Where it starts.
+        at: u64,
+        /// What it says.
+        record: Record<'a>,
+    },
+    /// Bytes that are none.
+    Bad(Bad),
+}
+
+/// Bytes that are no record, and are passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// Where they start.
+    pub at: u64,
+    /// How many they are.
+    pub len: u64,
+    /// What is wrong.
+    pub why: Why,
+    /// Whether they reach to the end of the file.
+    pub is_rest: bool,
+}
+
+impl Bad {
+    /// Whether it is the start of a record at the end of the file: a write that was cut off.
+    pub fn is_torn(&self) -> bool {
+        self.is_rest && matches!(self.why, Why::Torn(_))
+    }
+}
+
+/// What is wrong with bytes that should be a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The file ends before a record of this length does.
+    Torn(u64),
+    /// The record would take this many bytes, more than is read.
+    TooLong(u64),
+    /// Its checksum.
+    Checksum {
+        /// As stored.
+        stored: u32,
+        /// What its bytes give.
+        computed: u32,
+    },
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            Why::Torn(needed) if self.is_rest => {
+                return write!(f, "it takes {needed} bytes, and the file ends after {}", self.len);
+            }
+            Why::Torn(needed) => write!(f, "it would take {needed} bytes, more than the file has")?,
+            Why::TooLong(needed) => write!(f, "it takes {needed} bytes, more than a record may here")?,
+            Why::Checksum { stored, computed } => {
+                write!(f, "its checksum is {stored:08x}, its bytes give {computed:08x}")?;
+            }
+        }
+        match (self.is_rest, self.len) {
+            (true, len) => write!(f, "; the rest of the file, {len} bytes, is given up"),
+            (false, len) => write!(f, "; {len} bytes are passed over"),
+        }
+    }
+}
+
+/// What was made out of the bytes at a place.
+enum Look {
+    Sound(usize),
+    Bad(Why, u64),
+}
+
+/// The most that a record can take whose key and value can be taken in, in bytes.
+pub fn record_len_max(value_len_max: u64) -> u64 {
+    const KEY_AND_HEADER_LEN_MAX: u64 = 65_535 + 64;
+    value_len_max.saturating_add(KEY_AND_HEADER_LEN_MAX)
+}
+
+impl Walk {
+    /// The records of the file at `path`, of which none takes more than `record_len_max` bytes.
+    pub fn open(path: &Path, format: Format, record_len_max: u64) -> io::Result<Self> {
+        Ok(Self { format, window: Window::open(path)?, at: 0, record_len_max })
+    }
+
+    /// How many bytes the file has.
+    pub fn len(&self) -> u64 {
+        self.window.len
+    }
+
+    /// How many of them were gone through.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The next record, or what stands in its place; `None` at the end of the file.
+    pub fn next(&mut self) -> io::Result<Option<Found<'_>>> {
+        let at = self.at;
+        if at >= self.window.len {
+            return Ok(None);
+        }
+        match self.look(at)? {
+            Look::Sound(len) => {
+                self.at += len as u64;
+                match self.format.read(self.window.bytes(at, len)?) {
+                    Start::Record(record) => Ok(Some(Found::Record { at, record })),
+                    Start::Short(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+                }
+            }
+            Look::Bad(why, needed) => {
+                self.at = self.resumption(at, needed)?;
+                let is_rest = self.at == self.window.len;
+                Ok(Some(Found::Bad(Bad { at, len: self.at - at, why, is_rest })))
+            }
+        }
+    }
+
+    fn look(&mut self, at: u64) -> io::Result<Look> {
+        let header = self.window.bytes(at, self.format.header_len())?;
+        let len = match self.format.read(header) {
+            Start::Record(record) => record.len as u64,
+            Start::Short(needed) => needed,
+        };
+        if len > self.window.len - at {
+            return Ok(Look::Bad(Why::Torn(len), len));
+        }
+        let loaded = usize::try_from(len).ok().filter(|_| len <= self.record_len_max);
+        let Some(loaded) = loaded else { return Ok(Look::Bad(Why::TooLong(len), len)) };
+        match self.format.read(self.window.bytes(at, loaded)?) {
+            Start::Record(record) if record.is_sound() => Ok(Look::Sound(record.len)),
+            Start::Record(Record { checksum: Some(checksum), .. }) => {
+                let why = Why::Checksum { stored: checksum.stored, computed: checksum.computed };
+                Ok(Look::Bad(why, len))
+            }
+            // The file has become shorter since its length was asked for.
+            Start::Record(_) | Start::Short(_) => Ok(Look::Bad(Why::Torn(len), len)),
+        }
+    }
+
+    /// Where to go on behind a bad record at `at` that says it takes `len` bytes: where that ends, if a record starts there;
+    /// else, where checksums tell a record, at the next one. The end of the file when there is none.
+    fn resumption(&mut self, at: u64, len: u64) -> io::Result<u64> {
+        /// How many bytes are looked at for the next record, those of what turns out to be none counted each time: some
+        /// seconds. Then the rest is given up.
+        const SEARCH_LEN_MAX: u64 = 2 << 30;
+        let end = self.window.len;
+        let behind = at.saturating_add(len).min(end);
+        if !self.format.has_checksums() {
+            return Ok(behind);
+        }
+        if behind < end && matches!(self.look(behind)?, Look::Sound(_)) {
+            return Ok(behind);
+        }
+        let mut left = SEARCH_LEN_MAX;
+        for at in at + 1..end {
+            let header = self.window.bytes(at, self.format.header_len())?;
+            let Start::Short(len) = self.format.read(header) else { continue };
+            left = left.saturating_sub(1);
+            if len <= self.format.header_len() as u64 || len > (end - at).min(self.record_len_max) {
+                continue;
+            }
+            left = left.saturating_sub(len);
+            if left == 0 {
+                break;
+            }
+            if matches!(self.look(at)?, Look::Sound(_)) {
+                return Ok(at);
+            }
+        }
+        Ok(end)
+    }
+}
+
+/// A piece of a file in memory, which moves along with what is asked for.
+#[derive(Debug)]
+struct Window {
+    file: File,
+    len: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    const LEN_LEAST: usize = 1 << 20;
+
+    fn open(path: &Path) -> io::Result<Self> {
+        // Opening a FIFO would wait for its writer, where no Ctrl-C ends it.
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        Ok(Self { file: File::open(path)?, len: metadata.len(), start: 0, bytes: Vec::new() })
+    }
+
+    /// The `len` bytes from `at` on, or those of them that are there.
+    fn bytes(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
+        let wanted = |window: &Self| {
+            let from = usize::try_from(at.checked_sub(window.start)?).ok()?;
+            let to = from.checked_add(len)?;
+            (to <= window.bytes.len()).then_some(from..to)
+        };
+        let range = match wanted(self) {
+            Some(range) => range,
+            None => {
+                self.load(at, len)?;
+                0..len.min(self.bytes.len())
+            }
+        };
+        Ok(self.bytes.get(range).unwrap_or_default())
+    }
+
+    fn load(&mut self, at: u64, len: usize) -> io::Result<()> {
+        let left = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
+        self.start = at;
+        self.bytes.resize(len.max(Self::LEN_LEAST).min(left), 0);
+        let mut filled = 0;
+        while filled < self.bytes.len() {
+            match self.file.read_at(&mut self.bytes[filled..], at + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.bytes.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.bytes.truncate(filled);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keys of the file that has `bytes`, and the places of what is bad.
+    fn walked(format: Format, bytes: &[u8], record_len_max: u64) -> (Vec<Vec<u8>>, Vec<Bad>) {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let path = dir.path().join("file");
+        fs::write(&path, bytes).expect("a file can be written");
+        let mut walk = Walk::open(&path, format, record_len_max).expect("it opens");
+        let (mut keys, mut bad) = (Vec::new(), Vec::new());
+        while let Some(found) = walk.next().expect("it can be read") {
+            match found {
+                Found::Record { record, .. } => keys.push(record.key.to_vec()),
+                Found::Bad(place) => bad.push(place),
+            }
+        }
+        assert_eq!(walk.at(), bytes.len() as u64);
+        (keys, bad)
+    }
+
+    fn three(format: Format) -> [Vec<u8>; 3] {
+        [b"a", b"b", b"c"].map(|key| format.write(7, key, &key.repeat(100)))
+    }
+
+    #[test]
+    fn whole_files_are_walked_and_torn_ones_up_to_the_tear() {
+        for format in Format::ALL {
+            let records = three(format);
+            let file = records.concat();
+            assert_eq!(walked(format, &file, 1000), (vec![b"a".into(), b"b".into(), b"c".into()], vec![]));
+            for cut in 1..records[2].len() {
+                let (keys, bad) = walked(format, &file[..file.len() - cut], 1000);
+                assert_eq!(keys, [b"a", b"b"]);
+                let [torn] = bad.as_slice() else { panic!("one place") };
+                assert!(matches!(torn.why, Why::Torn(_)) && torn.is_rest, "{torn}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_costs_itself_alone_whichever_byte_it_is() {
+        let records = three(Format::Bitcask);
+        let file = records.concat();
+        let second = records[0].len()..records[0].len() + records[1].len();
+        for at in second.clone() {
+            let mut file = file.clone();
+            file[at] ^= 0x40;
+            let (keys, bad) = walked(Format::Bitcask, &file, 1000);
+            assert_eq!(keys, [b"a", b"c"], "byte {at}");
+            assert_eq!(
+                (bad[0].at, bad[0].len),
+                (second.start as u64, second.end as u64 - second.start as u64)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_a_record_may_be_is_passed_over() {
+        for format in Format::ALL {
+            let long = format.write(7, b"long", &[b'x'; 5000]);
+            let file = [three(format).concat(), long.clone(), format.write(7, b"d", b"d")].concat();
+            let (keys, bad) = walked(format, &file, 1000);
+            assert_eq!(keys, [b"a", b"b", b"c", b"d"]);
+            let told = format!(
+                "it takes {0} bytes, more than a record may here; {0} bytes are passed over",
+                long.len()
+            );
+            assert_eq!(bad.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
+        }
+    }
+
+    #[test]
+    fn records_longer_than_the_window_and_at_its_edges_are_whole() {
+        let format = Format::Bitcask;
+        let long = vec![b'x'; Window::LEN_LEAST + 3];
+        let records =
+            [format.write(7, b"a", &long), format.write(7, b"b", &long), format.write(7, b"c", b"")];
+        let (keys, bad) = walked(format, &records.concat(), 4 << 20);
+        assert_eq!(
+            (keys.as_slice(), bad.as_slice()),
+            (&[b"a".to_vec(), b"b".to_vec(), b"c".to_vec()][..], &[][..])
+        );
+    }
+
+    #[test]
+    fn zeros_are_no_records_of_bitcask() {
+        let file = [three(Format::Bitcask)[0].clone(), vec![0; 5000]].concat();
+        let (keys, bad) = walked(Format::Bitcask, &file, 1000);
+        assert_eq!((keys, bad.len()), (vec![b"a".to_vec()], 1));
+    }
+}

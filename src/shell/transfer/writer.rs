@@ -1,0 +1,82 @@
+//! Rows on their way into the store: appended one by one, acknowledged many at a time.
+
+use logkv::{Batch, Error, Expiry, Pending, Store};
+
+use crate::shell::rows::Row;
+
+/// What writes rows.
+#[derive(Debug)]
+pub struct Writer {
+    store: Store,
+    /// Kept for its memory.
+    batch: Batch,
+    pending: Vec<(Pending, bool)>,
+    pending_len: usize,
+    sum: Sum,
+}
+
+/// What went in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Keys that were set.
+    pub puts: u64,
+    /// Deletes, of keys that were there or not.
+    pub deletes: u64,
+}
+
+impl Sum {
+    /// Both.
+    pub fn count(self) -> u64 {
+        self.puts + self.deletes
+    }
+}
+
+impl Writer {
+    /// As many rows share an fsync as are appended without waiting.
+    const COUNT_MAX: usize = 64 << 10;
+    const LEN_MAX: usize = 8 << 20;
+
+    /// A writer to `store`.
+    pub fn new(store: Store) -> Self {
+        Self { store, batch: Batch::new(), pending: Vec::new(), pending_len: 0, sum: Sum::default() }
+    }
+
+    /// Appends `row`. What [`is_about_row`] says of an error is true of this row alone.
+    pub fn add(&mut self, row: &Row<'_>) -> Result<(), Error> {
+        self.batch.clear();
+        match (&row.value, row.expires_ms) {
+            (Some(value), None) => self.batch.put(&row.key, value),
+            (Some(value), Some(expires_ms)) => {
+                self.batch.put_expiring(&row.key, value, Expiry::At(expires_ms))
+            }
+            (None, _) => self.batch.delete(&row.key),
+        };
+        self.pending.push((self.store.submit(&self.batch)?, row.value.is_some()));
+        self.pending_len += row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
+        if self.pending.len() >= Self::COUNT_MAX || self.pending_len >= Self::LEN_MAX {
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was appended is acknowledged.
+    pub fn drain(&mut self) -> Result<(), Error> {
+        self.pending_len = 0;
+        for (pending, is_put) in self.pending.drain(..) {
+            pending.wait()?;
+            self.sum.puts += u64::from(is_put);
+            self.sum.deletes += u64::from(!is_put);
+        }
+        Ok(())
+    }
+
+    /// What was acknowledged.
+    pub fn sum(&self) -> Sum {
+        self.sum
+    }
+}
+
+/// Whether an error says that a row cannot be written, and nothing of the next one.
+pub fn is_about_row(error: &Error) -> bool {
+    matches!(error, Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. })
+}

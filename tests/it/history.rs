@@ -1,0 +1,286 @@
+//! The store as it was: right, or said to be compacted away, and never anything else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logkv::{At, Batch, Compact, CompactionPolicy, Error, Expiry, ManualClock, Options, Seqno, Store};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::common::{quick, remove_derived, scratch, sealed};
+
+type Map = BTreeMap<String, String>;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8),
+    Expiring(u8, u64),
+    Delete(u8),
+    /// Keys that are put, in one batch.
+    Batch(Vec<u8>),
+    Rotate,
+    Compact(usize, usize),
+    CompactAll,
+    Wait(u64),
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..6_u8).prop_map(Step::Put),
+        1 => (0..6_u8, 0..300_u64).prop_map(|(key, ttl_ms)| Step::Expiring(key, ttl_ms)),
+        3 => (0..6_u8).prop_map(Step::Delete),
+        1 => prop::collection::vec(0..6_u8, 1..4).prop_map(Step::Batch),
+        2 => Just(Step::Rotate),
+        2 => (0..6_usize, 1..4_usize).prop_map(|(first, count)| Step::Compact(first, count)),
+        1 => Just(Step::CompactAll),
+        2 => (1..200_u64).prop_map(Step::Wait),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+fn name(key: u8) -> String {
+    format!("key{key}")
+}
+
+/// What was written under a number.
+#[derive(Clone, Debug)]
+struct Written {
+    seq: u64,
+    time_ms: u64,
+    key: String,
+    value: Option<String>,
+    expires_ms: Option<u64>,
+}
+
+/// A store, and all that was ever written to it.
+struct Pair {
+    dir: TempDir,
+    options: Options,
+    clock: Arc<ManualClock>,
+    store: Option<Store>,
+    written: Vec<Written>,
+    now_ms: u64,
+}
+
+impl Pair {
+    fn new(keep_versions: u64, keep_for_ms: u64) -> Self {
+        let (dir, clock) = (scratch(), Arc::new(ManualClock::at(1_000)));
+        let policy = CompactionPolicy {
+            automatic: false,
+            keep_versions,
+            keep_for: Duration::from_millis(keep_for_ms),
+            expiry_grace: Duration::ZERO,
+            ..CompactionPolicy::default()
+        };
+        let options = quick().segment_len_max(500).clock(clock.clone()).compaction(policy);
+        let store = Some(Store::open_with(dir.path(), options.clone()).expect("opens"));
+        Self { dir, options, clock, store, written: Vec::new(), now_ms: 1_000 }
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("open between steps")
+    }
+
+    fn note(&mut self, seq: Seqno, key: u8, value: Option<String>, expires_ms: Option<u64>) {
+        let (seq, time_ms, key) = (seq.0, self.now_ms, name(key));
+        self.written.push(Written { seq, time_ms, key, value, expires_ms });
+    }
+
+    fn put(&mut self, keys: &[u8], expires_ms: Option<u64>) {
+        let mut batch = Batch::new();
+        let value = |place: usize| format!("value {}", self.written.len() + place);
+        let values: Vec<_> = (0..keys.len()).map(value).collect();
+        for (&key, value) in keys.iter().zip(&values) {
+            match expires_ms {
+                Some(at_ms) => batch.put_expiring(name(key), value, Expiry::At(at_ms)),
+                None => batch.put(name(key), value),
+            };
+        }
+        let first = self.store().write(&batch).expect("a batch").expect("puts").first;
+        for ((&key, value), seq) in keys.iter().zip(values).zip(first.0..) {
+            self.note(Seqno(seq), key, Some(value), expires_ms);
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Put(key) => self.put(&[*key], None),
+            Step::Expiring(key, ttl_ms) => self.put(&[*key], Some(self.now_ms + ttl_ms)),
+            Step::Batch(keys) => self.put(keys, None),
+            Step::Delete(key) => {
+                let mut batch = Batch::new();
+                batch.delete(name(*key));
+                if let Some(commit) = self.store().write(&batch).expect("a delete") {
+                    self.note(commit.last, *key, None, None);
+                }
+            }
+            Step::Rotate => drop(self.store().rotate().expect("rotates")),
+            Step::Compact(first, count) => {
+                let ids = sealed(self.store()).into_iter().skip(*first).take(*count).collect();
+                self.store().compact(&Compact::Segments(ids)).expect("compacts");
+            }
+            Step::CompactAll => drop(self.store().compact(&Compact::All).expect("compacts")),
+            Step::Wait(ms) => {
+                self.now_ms += ms;
+                self.clock.set(self.now_ms);
+            }
+            Step::Reopen => {
+                self.store.take().expect("open").close().expect("closes");
+                remove_derived(self.dir.path());
+                self.store = Some(Store::open_with(self.dir.path(), self.options.clone()).expect("opens"));
+            }
+        }
+    }
+
+    /// What was there after the records up to `seq`, as far as it had not expired at `at_ms`.
+    fn map(&self, seq: u64, at_ms: u64) -> Map {
+        let mut map = BTreeMap::new();
+        for written in self.written.iter().filter(|written| written.seq <= seq) {
+            map.insert(written.key.clone(), written);
+        }
+        let is_there = |written: &Written| {
+            let is_past = written.expires_ms.is_some_and(|expires_ms| expires_ms <= at_ms);
+            written.value.is_some() && !is_past
+        };
+        let there = map.into_iter().filter(|(_, written)| is_there(written));
+        there.map(|(key, written)| (key, written.value.clone().expect("it was put"))).collect()
+    }
+
+    /// The last record that was written by then.
+    fn seq_at(&self, at_ms: u64) -> u64 {
+        self.written.iter().rev().find(|written| written.time_ms <= at_ms).map_or(0, |written| written.seq)
+    }
+
+    /// Everything that can be asked of one point of the log is right or not told; how much was told.
+    fn check(&self, at: At, seq: u64, at_ms: u64) -> u64 {
+        let (expected, past) = (self.map(seq, at_ms), self.store().at(at).expect("a point"));
+        let mut told = 0;
+        for key in (0..6).map(name) {
+            match past.get(&key) {
+                Ok(found) => {
+                    let value = found.map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
+                    assert_eq!(value.as_ref(), expected.get(&key), "{key} at {at:?}");
+                    told += 1;
+                }
+                Err(Error::CompactedAway { .. }) => {}
+                Err(error) => panic!("{key} at {at:?}: {}", error.sentence()),
+            }
+        }
+        match past.scan(..) {
+            Ok(scan) => {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let entries = scan.map(|entry| entry.expect("reads"));
+                let found: Map = entries.map(|entry| (text(&entry.meta.key), text(&entry.value))).collect();
+                assert_eq!(found, expected, "at {at:?}");
+                assert_eq!(told, 6, "what can be scanned can be got");
+            }
+            Err(Error::CompactedAway { .. }) => {}
+            Err(error) => panic!("at {at:?}: {}", error.sentence()),
+        }
+        told
+    }
+
+    /// What is different between two points is what the maps of both say.
+    fn check_diff(&self, from: u64, to: u64) {
+        let differences = match self.store().diff(At::Seq(Seqno(from)), Some(At::Seq(Seqno(to)))) {
+            Ok(differences) => differences,
+            Err(Error::CompactedAway { .. }) => return,
+            Err(error) => panic!("{}", error.sentence()),
+        };
+        let [before, after] = [from, to].map(|seq| self.map(seq, self.now_ms));
+        let newest = |seq: u64, key: &str| {
+            let written = self.written.iter().rev().find(|written| written.seq <= seq && written.key == key);
+            written.map(|written| written.seq)
+        };
+        let expected: Vec<_> = (0..6)
+            .map(name)
+            .filter(|key| newest(from, key) != newest(to, key))
+            .map(|key| (before.get(&key).cloned(), after.get(&key).cloned()))
+            .filter(|pair| *pair != (None, None))
+            .collect();
+        let text = |entry: Option<logkv::Entry>| {
+            entry.map(|entry| String::from_utf8_lossy(&entry.value).into_owned())
+        };
+        let differences = differences.map(|difference| difference.expect("reads"));
+        let found: Vec<_> =
+            differences.map(|difference| (text(difference.before), text(difference.after))).collect();
+        assert_eq!(found, expected, "from {from} to {to}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_past_is_as_it_was_or_said_to_be_compacted_away(
+        steps in prop::collection::vec(step(), 1..60),
+        keep_versions in 1..4_u64,
+        keep_for_ms in prop_oneof![Just(0), Just(150_u64), Just(u64::MAX)],
+    ) {
+        let mut pair = Pair::new(keep_versions, keep_for_ms);
+        steps.iter().for_each(|step| pair.step(step));
+        let last = pair.written.last().map_or(0, |written| written.seq);
+        let is_compacted = steps.iter().any(|step| matches!(step, Step::Compact(..) | Step::CompactAll));
+        for seq in 0..=last {
+            let told = pair.check(At::Seq(Seqno(seq)), seq, pair.now_ms);
+            if !is_compacted || keep_for_ms == u64::MAX || seq == last {
+                prop_assert_eq!(told, 6, "nothing of record {} is gone", seq);
+            }
+            pair.check_diff(seq / 2, seq);
+        }
+        for at_ms in (900..pair.now_ms + 50).step_by(25) {
+            let told = pair.check(At::Time(at_ms), pair.seq_at(at_ms), at_ms);
+            if at_ms.saturating_add(keep_for_ms) > pair.now_ms {
+                prop_assert_eq!(told, 6, "{} is not {} ms ago", at_ms, keep_for_ms);
+            }
+        }
+    }
+}
+
+/// A store that keeps three versions, with five of `k`, all compacted.
+fn compacted() -> (TempDir, Store) {
+    let pair = Pair::new(3, 0);
+    for n in 1..=5 {
+        pair.store().put("k", n.to_string()).expect("a put");
+    }
+    pair.store().compact(&Compact::All).expect("compacts");
+    let Pair { dir, store, .. } = pair;
+    (dir, store.expect("open"))
+}
+
+#[test]
+fn the_versions_that_were_kept_are_shown_and_that_others_are_gone() {
+    let (_dir, store) = compacted();
+    let versions = store.versions("k").expect("reads");
+    let values: Vec<_> =
+        versions.versions.iter().map(|version| version.as_ref().expect("reads").value.clone()).collect();
+    assert_eq!(values.iter().flatten().map(|value| value[0]).collect::<Vec<_>>(), b"345");
+    assert_eq!(versions.dropped_to, Some(Seqno(2)));
+    for (seq, expected) in [(3, b"3"), (4, b"4"), (5, b"5")] {
+        let found = store.get_at("k", At::Seq(Seqno(seq))).expect("told").expect("there");
+        assert_eq!(found.value, expected);
+    }
+    let gone = store.get_at("k", At::Seq(Seqno(2)));
+    assert!(matches!(gone, Err(Error::CompactedAway { whole_from: Seqno(3) })), "{gone:?}");
+    let other = store.get_at("other", At::Seq(Seqno(2)));
+    assert!(matches!(other, Err(Error::CompactedAway { .. })), "nobody knows: {other:?}");
+}
+
+#[test]
+fn what_is_kept_for_a_time_makes_room_when_it_is_over() {
+    let mut pair = Pair::new(1, 1_000);
+    for _ in 0..20 {
+        pair.step(&Step::Put(1));
+    }
+    pair.step(&Step::CompactAll);
+    let versions = |pair: &Pair| pair.store().versions("key1").expect("reads").versions.len();
+    assert_eq!(versions(&pair), 20);
+    let is_due = |pair: &Pair| !pair.store().compaction_plan(&Compact::Due).expect("a plan").runs.is_empty();
+    assert!(!is_due(&pair), "a compaction would free nothing");
+    pair.step(&Step::Wait(1_000));
+    assert!(is_due(&pair));
+    pair.store().compact(&Compact::Due).expect("compacts");
+    assert_eq!(versions(&pair), 1);
+}

@@ -1,0 +1,408 @@
+//! A store is a map, whatever happens to its files and as time goes by: random steps, with reopening and crashing among
+//! them.
+
+mod step;
+mod world;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logkv::{
+    Batch, Compact, Error, Expiry, ManualClock, Options, PutOptions, SegmentState, Snapshot, Store,
+    Transaction,
+};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use self::step::{Act, Change, Step, options, step};
+use self::world::{Map, World};
+use crate::backup;
+use crate::common::{killed, scratch};
+
+const START_MS: u64 = 1_000_000;
+
+fn batch_of(changes: &[Change], life: Option<u64>) -> Batch {
+    let mut batch = Batch::new();
+    for (key, value) in changes {
+        match (value, life) {
+            (Some(value), Some(life)) => batch.put_expiring(key, value, of_life(life)),
+            (Some(value), None) => batch.put(key, value),
+            (None, _) => batch.delete(key),
+        };
+    }
+    batch
+}
+
+fn of_life(life: u64) -> Expiry {
+    Expiry::In(Duration::from_millis(life))
+}
+
+/// Whether an outcome is the error that a value can be no part of a sum.
+fn is_no_sum(outcome: &logkv::Result<i64>) -> bool {
+    matches!(outcome, Err(Error::NotANumber | Error::NumberOverflow { .. }))
+}
+
+/// A store and what it should be.
+struct Pair {
+    dir: TempDir,
+    options: Options,
+    clock: Arc<ManualClock>,
+    /// `None` only while it is exchanged.
+    store: Option<Store>,
+    world: World,
+    /// What the store was at some moments, how many keys it counted, and what it should have been.
+    snapshots: VecDeque<(Snapshot, u64, World)>,
+    /// Where backups go.
+    backups: TempDir,
+    /// The newest number handed out.
+    last_seq: u64,
+}
+
+impl Pair {
+    fn new(options: Options, clock: Arc<ManualClock>) -> Self {
+        clock.set(START_MS);
+        let dir = scratch();
+        let store = Some(Store::open_with(dir.path(), options.clone()).expect("opens"));
+        let world = World::at(START_MS);
+        let (snapshots, backups) = (VecDeque::new(), scratch());
+        Self { dir, options, clock, store, world, snapshots, backups, last_seq: 0 }
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("open between steps")
+    }
+
+    fn commit(&mut self, commit: Option<logkv::Commit>) {
+        if let Some(commit) = commit {
+            assert!(commit.first.0 > self.last_seq, "numbers only grow");
+            self.last_seq = commit.last.0;
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Put(key, value) => {
+                let commit = self.store().put(key, value).expect("a put");
+                self.commit(Some(commit));
+                self.world.put(key, value, None);
+            }
+            Step::PutIfAbsent(key, value) => self.put_if(key, value, false),
+            Step::PutIfPresent(key, value) => self.put_if(key, value, true),
+            Step::Delete(key) => {
+                let was_there = self.store().delete(key).expect("a delete");
+                assert_eq!(was_there, self.world.delete(key));
+            }
+            Step::Act(act) => self.act(act),
+            Step::Transact(acts, goes_through) => self.transact(acts, *goes_through),
+            Step::Swap(key, is_right, new) => self.swap(key, *is_right, new.as_deref()),
+            Step::Batch(changes, life) => {
+                let commit = self.store().write(&batch_of(changes, *life)).expect("a batch");
+                self.commit(commit);
+                self.change(changes, *life);
+            }
+            Step::Submit(changes) => {
+                let submit = |change| {
+                    self.store().submit(&batch_of(std::slice::from_ref(change), None)).expect("submits")
+                };
+                let pending: Vec<_> = changes.iter().map(submit).collect();
+                for pending in pending {
+                    let commit = pending.wait().expect("waits");
+                    self.commit(commit);
+                }
+                self.change(changes, None);
+            }
+            Step::Scan(from, to) => self.check_scan(from, to),
+            Step::Wait(millis) => self.wait(*millis),
+            Step::Rotate => drop(self.store().rotate().expect("rotates")),
+            Step::Compact(first, count) => self.compact(*first, *count),
+            Step::CompactDue => drop(self.store().compact(&Compact::Due).expect("compacts")),
+            Step::CompactAll => drop(self.store().compact(&Compact::All).expect("compacts")),
+            Step::Snapshot => self.snapshot(),
+            Step::Sync => self.store().sync().expect("syncs"),
+            Step::BackUp(is_directory) => self.back_up(*is_directory),
+            Step::Reopen => {
+                self.store.take().expect("open").close().expect("closes");
+                self.open();
+            }
+            Step::Crash => {
+                let store = self.store.take().expect("open");
+                // What this policy holds back in the process dies with it.
+                store.sync().expect("syncs");
+                self.dir = killed(store, self.dir.path());
+                self.open();
+            }
+        }
+    }
+
+    fn put_if(&mut self, key: &[u8], value: &[u8], wants_it_there: bool) {
+        let commit = match wants_it_there {
+            true => self.store().put_if_present(key, value),
+            false => self.store().put_if_absent(key, value),
+        };
+        let commit = commit.expect("a put");
+        let holds = self.world.map.contains_key(key) == wants_it_there;
+        assert_eq!(commit.is_some(), holds);
+        self.commit(commit);
+        if holds {
+            self.world.put(key, value, None);
+        }
+    }
+
+    fn change(&mut self, changes: &[Change], life: Option<u64>) {
+        let expires_ms = life.map(|life| self.ends_after(life));
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.world.put(key, value, expires_ms),
+                None => drop(self.world.delete(key)),
+            }
+        }
+    }
+
+    fn ends_after(&self, life: u64) -> u64 {
+        self.world.now_ms.saturating_add(life)
+    }
+
+    fn act(&mut self, act: &Act) {
+        let store = self.store().clone();
+        match act {
+            Act::Put(key, value) => drop(store.put(key, value).expect("a put")),
+            Act::PutExpiring(key, value, life) => {
+                let options = PutOptions::new().ttl(Duration::from_millis(*life));
+                assert!(store.put_with(key, value, options).expect("a put").is_some());
+            }
+            Act::Delete(key) => {
+                assert_eq!(store.delete(key).expect("a delete"), self.world.map.contains_key(key));
+            }
+            Act::Incr(key, by) => {
+                let outcome = store.incr(key, *by);
+                let sum = self.world.clone().incr(key, *by);
+                assert!(outcome.as_ref().ok() == sum.as_ref() && (sum.is_some() || is_no_sum(&outcome)));
+            }
+            Act::Expire(key, life) => {
+                let was_there = store.expire(key, of_life(*life)).expect("a put");
+                assert_eq!(was_there, self.world.map.contains_key(key));
+            }
+            Act::Persist(key) => {
+                let would_have = store.persist(key).expect("a put");
+                assert_eq!(would_have, self.world.expires_ms(key).is_some());
+            }
+        }
+        self.done(act);
+    }
+
+    /// Does to the world what was done to the store.
+    fn done(&mut self, act: &Act) {
+        match act {
+            Act::Put(key, value) => self.world.put(key, value, None),
+            Act::PutExpiring(key, value, life) => {
+                let expires_ms = self.ends_after(*life);
+                self.world.put(key, value, Some(expires_ms));
+            }
+            Act::Delete(key) => drop(self.world.delete(key)),
+            Act::Incr(key, by) => drop(self.world.incr(key, *by)),
+            Act::Expire(key, life) => {
+                let expires_ms = self.ends_after(*life);
+                self.world.expire(key, expires_ms);
+            }
+            Act::Persist(key) => drop(self.world.persist(key)),
+        }
+    }
+
+    fn transact(&mut self, acts: &[Act], goes_through: bool) {
+        let store = self.store().clone();
+        let before = self.world.clone();
+        let outcome = store.transact(|transaction| {
+            for act in acts {
+                within(transaction, act);
+                self.done(act);
+                check_within(transaction, &self.world);
+            }
+            if goes_through { Ok(()) } else { Err(Error::NotANumber) }
+        });
+        assert_eq!(outcome.is_ok(), goes_through);
+        if !goes_through {
+            self.world = before;
+        }
+    }
+
+    fn swap(&mut self, key: &[u8], is_right: bool, new: Option<&[u8]>) {
+        let there = self.world.map.get(key).cloned();
+        let expected = match (is_right, &there) {
+            (true, there) => there.clone(),
+            (false, Some(value)) => Some([value.as_slice(), b"x"].concat()),
+            (false, None) => Some(Vec::new()),
+        };
+        let is_done = self.store().compare_and_swap(key, expected.as_deref(), new).expect("a swap");
+        assert_eq!(is_done, is_right);
+        match new {
+            Some(new) if is_done => self.world.put(key, new, None),
+            None if is_done => drop(self.world.delete(key)),
+            _ => {}
+        }
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.clock.advance(millis);
+        let now_ms = self.world.now_ms + millis;
+        self.world.advance_to(now_ms);
+        self.snapshots.iter_mut().for_each(|(_, _, world)| world.advance_to(now_ms));
+    }
+
+    fn snapshot(&mut self) {
+        if self.snapshots.len() == 3 {
+            self.snapshots.pop_front();
+        }
+        let snapshot = self.store().snapshot().expect("a snapshot");
+        self.snapshots.push_back((snapshot, self.store().len(), self.world.clone()));
+    }
+
+    fn compact(&self, first: usize, count: usize) {
+        let segments = self.store().segments().expect("segments");
+        let sealed = segments.iter().filter(|segment| segment.state == SegmentState::Sealed);
+        let run: Vec<_> = sealed.map(|segment| segment.id).skip(first).take(count).collect();
+        self.store().compact(&Compact::Segments(run)).expect("compacts");
+    }
+
+    /// What is restored is what was there.
+    fn back_up(&self, is_directory: bool) {
+        let (copy, new) = (self.backups.path().join("copy"), self.backups.path().join("new"));
+        let restored = if is_directory {
+            backup::back_up(self.store(), &copy);
+            backup::restore(&copy, &new)
+        } else {
+            backup::restore_archive(&backup::archived(self.store()), &new)
+        };
+        restored.expect("restores");
+        let store = Store::open_with(&new, self.options.clone().read_only(true)).expect("opens");
+        assert_eq!(store.len(), self.store().len());
+        check_scan(&store.snapshot().expect("a snapshot"), &self.world.map, &[], &[0xff; 301]);
+        drop(store);
+        fs::remove_dir_all(new).expect("it is ours");
+    }
+
+    fn open(&mut self) {
+        let store = Store::open_with(self.dir.path(), self.options.clone()).expect("opens");
+        assert_eq!(store.open_report().damage, []);
+        assert_eq!(store.open_report().torn, None);
+        self.store = Some(store);
+        self.check_all();
+    }
+
+    fn check_scan(&self, from: &[u8], to: &[u8]) {
+        check_scan(&self.store().snapshot().expect("a snapshot"), &self.world.map, from, to);
+    }
+
+    fn check_all(&self) {
+        for (snapshot, count, world) in &self.snapshots {
+            assert_eq!(snapshot.len(), *count);
+            for (key, value) in &world.map {
+                assert_eq!(snapshot.get(key).expect("reads").as_deref(), Some(value.as_slice()));
+            }
+            check_scan(snapshot, &world.map, &[], &[0xff; 301]);
+        }
+        self.check_gets();
+        self.check_scan(&[], &[0xff; 301]);
+        self.check_figures();
+    }
+
+    /// Each key by itself, and all at once.
+    fn check_gets(&self) {
+        let keys: Vec<_> = (0..12).map(|n| vec![b'k', n]).collect();
+        let many = self.store().get_many(&keys).expect("reads");
+        for (key, at_once) in keys.iter().zip(many) {
+            let entry = self.store().get_entry(key).expect("reads");
+            assert_eq!(at_once.expect("reads"), entry.as_ref().map(|entry| entry.value.clone()));
+            assert_eq!(entry.as_ref().map(|entry| &*entry.value), self.world.map.get(key).map(Vec::as_slice));
+            assert_eq!(entry.and_then(|entry| entry.meta.expires_ms), self.world.expires_ms(key), "{key:?}");
+        }
+    }
+
+    /// The figures equal a recount. What has expired counts as live until it is compacted away, and is told.
+    fn check_figures(&self) {
+        let stats = self.store().stats().expect("stats");
+        let live: u64 = self.store().keys(..).expect("keys").map(|key| key.expect("reads").len).sum();
+        assert_eq!(stats.live_len, live + stats.expired_len);
+        assert_eq!(self.store().len(), self.world.map.len() as u64 + stats.expired_count);
+        for segment in self.store().segments().expect("segments") {
+            let totals = self.store().inspect(segment.id).expect("inspects").totals;
+            let live = (totals.live_count + totals.expired_count, totals.live_len + totals.expired_len);
+            let counted = (live.0, live.1, totals.tombstone_count, totals.record_count);
+            let kept = (segment.live_count, segment.live_len, segment.tombstone_count, segment.record_count);
+            assert_eq!(kept, counted, "the counters equal a recount from the file");
+        }
+    }
+}
+
+/// Does within a transaction what [`Pair::act`] does by a call.
+fn within(transaction: &mut Transaction<'_>, act: &Act) {
+    match act {
+        Act::Put(key, value) => transaction.put(key, value),
+        Act::PutExpiring(key, value, life) => transaction.put_expiring(key, value, of_life(*life)),
+        Act::Delete(key) => transaction.delete(key),
+        Act::Incr(key, by) => {
+            let outcome = transaction.incr(key, *by);
+            assert!(outcome.is_ok() || is_no_sum(&outcome));
+        }
+        Act::Expire(key, life) => drop(transaction.expire(key, of_life(*life)).expect("reads")),
+        Act::Persist(key) => drop(transaction.persist(key).expect("reads")),
+    }
+}
+
+/// A transaction sees what it has done.
+fn check_within(transaction: &mut Transaction<'_>, world: &World) {
+    let pairs = transaction.scan(..).expect("scans").map(|pair| pair.expect("reads"));
+    let pairs: Map = pairs.map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+    assert!(pairs == world.map);
+    for key in world.map.keys() {
+        let found = transaction.get_with_expiry(key).expect("reads");
+        assert_eq!(found.map(|(_, expires_ms)| expires_ms), Some(world.expires_ms(key)));
+    }
+}
+
+/// The snapshot shows what `map` holds from `from` to `to`, in both directions and from both ends.
+fn check_scan(store: &Snapshot, map: &Map, from: &[u8], to: &[u8]) {
+    let (from, to) = if from <= to { (from, to) } else { (to, from) };
+    let range = (Bound::Included(from), Bound::Excluded(to));
+    let expected: Vec<_> =
+        map.iter().filter(|(key, _)| from <= key.as_slice() && key.as_slice() < to).collect();
+    let entry = |entry: logkv::Result<logkv::Entry>| entry.expect("reads");
+    let forward: Vec<_> = store.scan(range).expect("scans").map(entry).collect();
+    assert!(
+        forward
+            .iter()
+            .map(|entry| (&*entry.meta.key, &*entry.value))
+            .eq(expected.iter().map(|(k, v)| (&***k, &***v)))
+    );
+    let backward: Vec<_> =
+        store.keys(range).expect("keys").rev().map(|key| key.expect("reads").key.to_vec()).collect();
+    assert!(backward.iter().eq(expected.iter().rev().map(|(key, _)| *key)));
+    let mut keys = store.keys(range).expect("keys").map(|key| key.expect("reads").key.to_vec());
+    let mut left = expected.iter().map(|(key, _)| (*key).clone());
+    for step in 0..=expected.len() {
+        let is_front = (step * 7 + from.len()) % 3 != 0;
+        let pair = if is_front { (keys.next(), left.next()) } else { (keys.next_back(), left.next_back()) };
+        assert_eq!(pair.0, pair.1);
+    }
+}
+
+/// How many sequences of steps are tried; PROPTEST_CASES makes it a soak.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(60)
+}
+
+#[test]
+fn a_store_is_a_map_whatever_happens_to_its_files_as_time_goes_by() {
+    let clock = Arc::new(ManualClock::at(START_MS));
+    let plans = (options(&clock), prop::collection::vec(step(), 1..120));
+    let config = ProptestConfig { cases: cases(), source_file: Some(file!()), ..ProptestConfig::default() };
+    proptest!(config, |((options, steps) in plans)| {
+        let mut pair = Pair::new(options, Arc::clone(&clock));
+        for step in &steps {
+            pair.step(step);
+        }
+        pair.check_all();
+    });
+}

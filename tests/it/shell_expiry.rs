@@ -1,0 +1,105 @@
+//! Keys that expire, and numbers that are added to, from the shell.
+
+use crate::transcript::Transcript;
+
+const MODES: [&str; 3] = ["table", "plain", "json"];
+
+#[test]
+fn expiries_are_set_told_and_taken_back_in_every_mode() {
+    for mode in MODES {
+        let mut transcript = Transcript::new();
+        for command in [
+            "put a 1 b 2 --ttl 100d",
+            "put c 3 --ttl 8640000 --nx",
+            "put c 4 --ttl 100d --nx",
+            "put d 4 --ttl 100d --xx",
+            "put c 5 --xx",
+            "put gone 1 --ttl 1ms",
+            "put e 6",
+            "get a b gone",
+            "ttl a b c gone",
+            "exists gone",
+            "expire c 100d",
+            "expire gone 100d",
+            "ttl c",
+            "keys --long",
+            "scan --long --limit 1",
+            "expire e --at 2100-01-01",
+            "get c e",
+            "persist c",
+            "persist c",
+            "persist gone",
+            "ttl c",
+            "put a 1",
+            "ttl a",
+            "ttl --hex 62",
+            "stats",
+        ] {
+            transcript.run(&format!("-m {mode} --width 80 d {command}"));
+        }
+        transcript.compare(&format!("shell-expiry-{mode}"));
+    }
+}
+
+#[test]
+fn numbers_are_added_to_and_keep_their_expiry() {
+    let mut transcript = Transcript::new();
+    transcript.run("d incr n").run("d put n 9223372036854775800 --ttl 100d");
+    for mode in MODES {
+        transcript.run(&format!("-m {mode} d incr n")).run(&format!("-m {mode} d incr n -5"));
+    }
+    transcript.run("d ttl n").run("d incr n 100").run("d put text seven").run("d incr text");
+    transcript.run("d get n text").run("d incr --hex 6d 7").run("d get m");
+    transcript.compare("shell-incr");
+}
+
+#[test]
+fn a_batch_carries_expiries_and_sums_and_reads_them_before_they_are_written() {
+    let script = b"put old 1 --ttl 100d\nput n 5\nbegin\nput a 1 --ttl 100d\nput b 2 --ttl 1d\nincr n\n\
+        incr n 10\nincr new -1\nexpire n 100d\npersist old\npersist new\nexpire b 100d\nincr a text\n\
+        put t x\nincr t\nincr '' 1\nttl a b n old\nexists b\nget a n old\nkeys --long\ncommit\n\
+        ttl a b n old\nget a b n new old t\nbegin\nincr n\nexpire t 1h\nrollback\nget n\nttl t\n";
+    for mode in MODES {
+        let mut transcript = Transcript::new();
+        transcript.run_with(&format!("-m {mode} --width 80 d"), script);
+        transcript.compare(&format!("shell-expiry-batch-{mode}"));
+    }
+}
+
+#[test]
+fn what_is_no_time_is_refused_and_pointed_at() {
+    let mut transcript = Transcript::new();
+    transcript.run("d put k 1");
+    for line in [
+        "d put k 1 --ttl",
+        "d put k 1 --ttl soon",
+        "d put k 1 --ttl 0",
+        "d put k 1 --ttl -5",
+        "d put k 1 --ttl 99999999999999999999",
+        "d put k 1 --ttl 10us",
+        "d expire k",
+        "d expire k 10m --at 2100-01-01",
+        "d expire k never",
+        "d expire k --at noon",
+        "d expire k --at 1795342834",
+        "d expire k --at 2020-02-02T02:02:02Z",
+        "d expire k 10m 20m",
+        "d persist",
+        "d ttl",
+        "d incr k 1.5",
+        "d incr k 9223372036854775808",
+        "d incr k 1 2",
+        "-r d incr k",
+        "-r d expire k 10m",
+        "-r d persist k",
+        "-r d ttl k",
+        "nowhere incr k",
+        "d get k",
+        "d ttl k",
+    ] {
+        transcript.run(line);
+    }
+    // In a script the caret shows where.
+    transcript.run_with("d", b"put k 1 --ttl soon\nexpire k --at noon\nincr k 1.5\nexpire k 0\n");
+    transcript.compare("shell-expiry-refusals");
+}

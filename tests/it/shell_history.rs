@@ -1,0 +1,84 @@
+//! The shell looking back: `versions`, `--at`, `diff`.
+
+use crate::transcript::Transcript;
+
+const MODES: [&str; 3] = ["table", "plain", "json"];
+
+#[test]
+fn the_past_of_a_key_of_all_keys_and_what_changed_is_shown_in_every_mode() {
+    for mode in MODES {
+        let mut transcript = Transcript::new();
+        for command in [
+            "put user:1 alice user:2 bob",
+            "put user:1 'Alice Cooper'",
+            "del user:2",
+            "put user:3 carol",
+            "versions user:1",
+            "log user:2",
+            "versions --hex 757365723a33",
+            "versions nobody",
+            "get user:1 user:2 --at 2",
+            "get user:3 --at 2",
+            "get user:1 --at 2000-01-01",
+            "get user:1 --at 0s",
+            "keys --at 2",
+            "scan 'user:*' --at 2 --from user:2",
+            "diff 2",
+            "diff 0 3",
+            "diff 5",
+        ] {
+            transcript.run(&format!("-m {mode} --width 80 d {command}"));
+        }
+        transcript.compare(&format!("shell-history-{mode}"));
+    }
+}
+
+#[test]
+fn what_compaction_has_taken_is_said_to_be_gone_and_what_it_was_to_keep_is_there() {
+    let mut transcript = Transcript::new();
+    let script = b"put k 1\nput k 2\nput k 3\nput old 1\ndel old\n";
+    transcript.run_with("-m plain d", script).run("d compact --all");
+    for command in [
+        "get k --at 1",
+        "get k --at 3",
+        "get old --at 4",
+        "versions k",
+        "versions old",
+        "scan --at 2",
+        "diff 1",
+    ] {
+        transcript.run(&format!("-m plain d {command}"));
+    }
+    transcript
+        .run_with("-m plain --keep-versions 2 kept", script)
+        .run("--keep-versions 2 kept compact --all --dry-run");
+    transcript.run("--keep-versions 2 kept compact --all").run("-m plain kept versions k");
+    transcript.run("-m plain kept get k --at 2").run("-m plain kept get k --at 1");
+    transcript
+        .run_with("-m plain --keep-for 1h long", script)
+        .run("-m plain --keep-for 1h long compact --all");
+    transcript.run("-m plain long get k old --at 4").run("-m plain long versions old");
+    transcript.compare("shell-history-compacted");
+}
+
+#[test]
+fn a_point_that_is_none_is_refused_with_what_one_is() {
+    let mut transcript = Transcript::new();
+    transcript.run("d put a 1");
+    for command in [
+        "get a --at",
+        "get a --at yesterday",
+        "get a --at -1",
+        "keys --at 1 --reverse",
+        "diff",
+        "diff now",
+        "diff 1 2 3",
+        "versions",
+        "versions a b",
+    ] {
+        transcript.run(&format!("d {command}"));
+    }
+    transcript.run_with("d", b"begin\nput a 2\nget a --at 1\nscan --at 1\nrollback\n");
+    transcript.run("nowhere versions a").run("d get a --at 99");
+    transcript.compare("shell-history-refusals");
+}

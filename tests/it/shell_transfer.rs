@@ -1,0 +1,391 @@
+//! `export` and `import`: in every format and every form, what they refuse, and that whatever goes out comes back.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use logkv::{Batch, Expiry, ManualClock, Store};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::{
+    Map, Random, contents, files, open, program, quick, scratch, segment_path, value, wait_until,
+};
+use crate::hooked::{SteadyRandom, hooked};
+use crate::transcript::Transcript;
+
+/// 2026-01-31T05:56:40Z.
+const NOON_S: u32 = 1_769_839_000;
+
+/// A store `d` with a few keys, some of which no text can hold.
+fn with_store() -> Transcript {
+    let transcript = Transcript::new();
+    let clock = Arc::new(ManualClock::at(u64::from(NOON_S) * 1000));
+    let options = quick().clock(clock).file_system(hooked(SteadyRandom::default()));
+    let store = Store::open_with(transcript.path("d"), options).expect("opens");
+    for (key, value) in [
+        (&b"user:1"[..], &b"Alice Cooper"[..]),
+        (b"user:2", b"b\to\nb \"quoted\" \\ "),
+        (b"user:3", b""),
+        (b"\xff\x00 \x1b[2J", b"\x80\xe2\x80\xae"),
+        (b"-f", "caf\u{e9} \u{65e5}\u{672c}".as_bytes()),
+    ] {
+        store.put(key, value).expect("a put");
+    }
+    store.close().expect("closes");
+    transcript
+}
+
+/// A record of Riak's bitcask.
+fn bitcask_record(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let lens = [&(key.len() as u16).to_be_bytes()[..], &(value.len() as u32).to_be_bytes()].concat();
+    let covered = [&time_s.to_be_bytes(), &lens[..], key, value].concat();
+    [&crc32fast::hash(&covered).to_be_bytes(), &covered[..]].concat()
+}
+
+/// A record of the Go program logkv-store.
+fn go_record(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let lens = [(key.len() as u32).to_le_bytes(), (value.len() as u32).to_le_bytes()].concat();
+    [&time_s.to_le_bytes(), &lens[..], key, value].concat()
+}
+
+fn write(path: &Path, records: &[Vec<u8>]) {
+    fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a directory can be made");
+    fs::write(path, records.concat()).expect("a file can be written");
+}
+
+/// A directory as bitcask leaves it, with a tombstone of each kind, a file that it was about to remove, and a damaged record.
+fn write_bitcask(dir: &Path) {
+    let record = |key: &str, value: &[u8]| bitcask_record(NOON_S, key.as_bytes(), value);
+    let mut damaged = record("hurt", b"this value is not what it was");
+    damaged[30] ^= 1;
+    write(&dir.join("1.bitcask.data"), &[record("ghost", b"merged away")]);
+    let mode = fs::Permissions::from_mode(0o645);
+    fs::set_permissions(dir.join("1.bitcask.data"), mode).expect("it is ours");
+    let first =
+        [record("a", b"1"), record("b", b"1"), record("c", b"1"), record("a", b"2"), record("d", b"\xff")];
+    write(&dir.join("9.bitcask.data"), &first);
+    let second = [
+        record("a", b"bitcask_tombstone"),
+        damaged,
+        record("b", b"bitcask_tombstone2\0\0\0\x09"),
+        record("c", b"bitcask_tombstone1\0\0\0\x09"),
+        record("b", b"3"),
+        record("torn", b"it ends before")[..20].to_vec(),
+    ];
+    write(&dir.join("10.bitcask.data"), &second);
+}
+
+/// A directory as logkv-store leaves it when it is killed while it puts merged segments in the place of old ones.
+fn write_logkv_store(dir: &Path) {
+    let record = |key: &str, value: &str| go_record(NOON_S, key.as_bytes(), value.as_bytes());
+    write(&dir.join("merge_tmp/segment_2.log"), &[record("b", "merged"), record("c", "merged")]);
+    write(&dir.join("segment_1.log"), &[record("a", "merged")]);
+    let last = [record("c", "new"), record("b", ""), record("e", "5"), record("torn", "off")[..9].to_vec()];
+    write(&dir.join("segment_11.log"), &last);
+}
+
+const MODES: [&str; 4] = ["-m table --width 80", "-m table --width 40 --ascii", "-m plain", "-m json"];
+
+#[test]
+fn an_export_is_shown_in_every_format_and_told_in_every_form() {
+    let mut transcript = with_store();
+    for format in ["jsonl", "tsv", "script"] {
+        transcript.run(&format!("d export --format {format}"));
+    }
+    for mode in MODES {
+        transcript.run(&format!("{mode} d export rows.tsv"));
+    }
+    transcript.run("d export - --prefix user: --from user:2").run("d export --glob '*:[13]' --format tsv");
+    transcript
+        .run("d export --to user:")
+        .run_with("d", b"begin\nput user:2 mine\ndel user:3\nexport - --prefix user:\n");
+    transcript.run_with("-m table d", b"output rows\nexport --format script\noutput\nread rows\n");
+    for line in [
+        "d export nodir/rows",
+        "d export d/MANIFEST",
+        "d export --format xml",
+        "d export --glob 'a*' --prefix b",
+        "d export a b",
+        "nowhere export",
+    ] {
+        transcript.run(line);
+    }
+    transcript.compare("shell-export");
+}
+
+#[test]
+fn what_can_be_read_of_a_damaged_store_is_exported() {
+    let mut transcript = with_store();
+    let path = segment_path(&transcript.path("d"), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    // A byte of the value of user:1.
+    bytes[64 + 40] ^= 1;
+    fs::write(&path, bytes).expect("the segment");
+    transcript.run("-q -m table d export rows.tsv").run("-q d export --format tsv");
+    transcript.compare("shell-export-damaged");
+    assert_eq!(fs::read_to_string(transcript.path("rows.tsv")).expect("it was made").lines().count(), 4);
+}
+
+#[test]
+fn an_import_is_told_in_every_form_with_each_row_that_was_rejected() {
+    let mut transcript = Transcript::new();
+    let write =
+        |name: &str, text: &str| fs::write(transcript.path(name), text).expect("a file can be written");
+    write(
+        "good.jsonl",
+        "{\"key\":\"a\",\"value\":\"1\"}\n\n{\"key\":\"b\",\"value_b64\":\"/w==\",\"seq\":7}\n",
+    );
+    write(
+        "bad.jsonl",
+        "{\"key\":\"c\",\"value\":\"3\"}\n{\"key\":\"\",\"value\":\"x\"}\nnonsense\n{\"key\":\"d\"}\n",
+    );
+    write("rows.tsv", "k\\t1\tv\\x00\nno tab\nk2\tv2\r\n");
+    write("rows.script", "# comment\nput x 1 y 2\ndel a\nget x\nput z 'open\nput x 1 --nx\n");
+    write("rows.txt", "k3\tv3\n");
+    write("rows.resp", "*3\r\n");
+    write("long.tsv", &format!("short\t1\nlong\t{}\nlast\t2\n", "x".repeat(2_000_000)));
+    for (number, mode) in MODES.iter().enumerate() {
+        for name in ["good.jsonl", "bad.jsonl", "rows.tsv", "rows.script"] {
+            transcript.run(&format!("{mode} s{number} import {name}"));
+        }
+    }
+    transcript
+        .run("s0 scan")
+        .run("-m table s import rows.txt --format tsv")
+        .run("-m table s import rows.txt");
+    transcript.run_with("-m table s import -", b"{\"key\":\"in\",\"value\":\"stdin\"}\n");
+    transcript.run_with("-m table s import - --format tsv", b"in\tagain");
+    transcript.run("--value-limit 1KiB --segment-size 64KiB t import long.tsv").run("t scan");
+    for line in [
+        "s import rows.resp",
+        "s import nofile",
+        "s import",
+        "s import good.jsonl --format resp",
+        "s import - --format bitcask",
+        "s import s",
+        "s import s --format jsonl",
+        "-r s import good.jsonl",
+        "-r nowhere import good.jsonl",
+        "s -c 'import -'",
+        "s -c begin -c 'import good.jsonl'",
+    ] {
+        transcript.run(line);
+    }
+    transcript.compare("shell-import");
+}
+
+#[test]
+fn many_rejected_rows_are_told_as_so_many_more() {
+    let transcript = Transcript::new();
+    fs::write(transcript.path("rows.tsv"), "x\n".repeat(1020)).expect("a file can be written");
+    let output =
+        transcript.command(&["--json", "d", "import", "rows.tsv"]).output().expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.lines().count(), 22, "{said}");
+    assert!(said.contains("\n… and 1,000 more\nerror: 1,020 rows were rejected; 0 went in\n"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn directories_of_bitcask_and_logkv_store_are_imported_and_their_damage_is_told() {
+    let mut transcript = Transcript::new();
+    write_bitcask(&transcript.path("riak"));
+    write_logkv_store(&transcript.path("go"));
+    fs::create_dir(transcript.path("empty")).expect("a directory can be made");
+    for (number, mode) in MODES.iter().enumerate() {
+        transcript.run(&format!("{mode} b{number} import riak")).run(&format!("{mode} g{number} import go"));
+    }
+    transcript.run("b0 scan").run("g0 scan").run("-m table one import riak/9.bitcask.data").run("one scan");
+    transcript.run("-m table one import go/segment_11.log");
+    for line in
+        ["s import empty", "s import riak --format logkv-store", "-m json s import riak --format bitcask"]
+    {
+        transcript.run(line);
+    }
+    transcript.compare("shell-import-foreign");
+    let store = open(&transcript.path("b0"));
+    let values = ["a", "b", "c", "ghost", "hurt", "torn"].map(|key| value(&store, key));
+    assert_eq!(values, [None, Some("3".to_owned()), None, None, None, None]);
+    let store = open(&transcript.path("g0"));
+    let values = ["a", "b", "c", "e"].map(|key| value(&store, key));
+    let expected = [Some("merged"), None, Some("new"), Some("5")].map(|value| value.map(str::to_owned));
+    assert_eq!(values, expected, "what is not merged is newer");
+}
+
+#[test]
+fn what_bitcask_2_1_0_has_written_is_imported() {
+    let transcript = Transcript::new();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bitcask");
+    let output = transcript.command(&["d", "import", fixture]).output().expect("the program runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let store = open(&transcript.path("d"));
+    let values = ["user:1", "user:2", "user:3"].map(|key| value(&store, key));
+    assert_eq!(values, [Some("Alice Cooper"), None, Some("carol")].map(|value| value.map(str::to_owned)));
+}
+
+#[test]
+fn the_data_files_of_other_stores_are_dumped_in_their_own_terms() {
+    let mut transcript = Transcript::new();
+    write_bitcask(&transcript.path("riak"));
+    write_logkv_store(&transcript.path("go"));
+    let before = files(&transcript.path("riak"));
+    for mode in MODES {
+        transcript.run(&format!("{mode} riak dump-segment 10.bitcask.data"));
+        transcript.run(&format!("{mode} nowhere dump-segment go/segment_11.log"));
+    }
+    for flags in
+        ["--limit 1", "--tail 2", "--record 1", "--key [ab]", "--only tomb", "--only bad", "--from 0x10"]
+    {
+        transcript.run(&format!("-m table --width 100 riak dump-segment 9.bitcask.data {flags}"));
+        transcript.run(&format!("-m plain riak dump-segment 10.bitcask.data {flags}"));
+    }
+    transcript.run("-m table --width 80 riak dump-segment 10.bitcask.data --hex --record 0");
+    transcript.run("-m table --width 80 go dump-segment segment_11.log --hex --values full");
+    transcript.run("-m table --width 80 riak dump-segment 9.bitcask.data --values full --limit 2");
+    for line in [
+        "riak dump-segment 9.bitcask.data --only live",
+        "riak dump-segment 9.bitcask.data --record 5",
+        "riak dump-segment 7.bitcask.data",
+        "riak dump-segment 9",
+    ] {
+        transcript.run(line);
+    }
+    transcript.compare("shell-dump-foreign");
+    assert!(files(&transcript.path("riak")) == before, "looking changes nothing");
+}
+
+/// Keys and values of any bytes, many of which some format has to escape.
+pub(crate) fn any_pairs(random: &mut Random, count: u64) -> Map {
+    const AWKWARD: &[u8] = b"\t\n\r\\\"' {}:#-.\x00\x1b\x7f\xc2\x9b\xe2\x80\xae\xff";
+    let bytes = |random: &mut Random, len: u64| -> Vec<u8> {
+        let byte = |random: &mut Random| match random.below(2) {
+            0 => AWKWARD[random.below(AWKWARD.len() as u64) as usize],
+            _ => random.next() as u8,
+        };
+        (0..len).map(|_| byte(random)).collect()
+    };
+    let pair = |random: &mut Random| {
+        let (key_len, value_len) = (random.below(20) + 1, random.below(60));
+        (bytes(random, key_len), bytes(random, value_len))
+    };
+    let mut map: Map = (0..count).map(|_| pair(random)).collect();
+    map.extend((0..=u8::MAX).map(|byte| (vec![byte], vec![byte])));
+    map
+}
+
+#[test]
+fn whatever_is_in_a_store_comes_back_from_every_format() {
+    let dir = scratch();
+    let pairs = any_pairs(&mut Random::announced(), 3000);
+    let store = Store::open_with(dir.path().join("from"), quick()).expect("opens");
+    for (key, value) in &pairs {
+        store.put(key, value).expect("a put");
+    }
+    store.close().expect("closes");
+    let run = |args: &[&str]| {
+        let output = program(dir.path()).args(args).output().expect("the program runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    for format in ["jsonl", "tsv", "script"] {
+        let file = format!("rows.{format}");
+        run(&["from", "export", &file]);
+        run(&["--sync", "never", format, "import", &file]);
+        assert!(contents(&open(&dir.path().join(format))) == pairs, "{format}");
+    }
+    // A script is a script.
+    run(&["--sync", "never", "run", "-f", "rows.script"]);
+    assert!(contents(&open(&dir.path().join("run"))) == pairs);
+}
+
+#[test]
+fn a_key_that_expires_does_so_at_the_same_time_after_an_import() {
+    /// 2100-01-01.
+    const THEN: u64 = 4_102_444_800_000;
+    let transcript = with_store();
+    let store = open(&transcript.path("d"));
+    let mut batch = Batch::new();
+    batch.put_expiring("offer", "half price", Expiry::At(THEN));
+    store.write(&batch).expect("a put");
+    store.close().expect("closes");
+    let run = |args: &[&str]| {
+        let output = transcript.command(args).output().expect("the program runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).expect("text")
+    };
+    for (format, kept) in [("jsonl", Some(THEN)), ("tsv", Some(THEN)), ("script", None)] {
+        let file = format!("rows.{format}");
+        let note = "note: a script does not say when 1 key expires; jsonl and tsv do\n";
+        assert_eq!(run(&["d", "export", &file]), if kept.is_some() { "" } else { note });
+        run(&[format, "import", &file]);
+        let store = open(&transcript.path(format));
+        let entry = store.get_entry("offer").expect("reads").expect("it is there");
+        assert_eq!((&*entry.value, entry.meta.expires_ms), (&b"half price"[..], kept), "{format}");
+        assert_eq!(store.get_entry("user:1").expect("reads").expect("it is there").meta.expires_ms, None);
+    }
+}
+
+#[test]
+fn more_rows_than_share_an_fsync_all_go_in_from_a_pipe() {
+    const COUNT: u64 = 70_000;
+    let dir = scratch();
+    let mut child = program(dir.path())
+        .args(["--json", "store", "import", "-", "--format", "tsv"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let rows: String = (0..COUNT).map(|n| format!("key{n}\tvalue{n}\n")).collect();
+    child.stdin.take().expect("it is piped").write_all(rows.as_bytes()).expect("the program reads");
+    let output = child.wait_with_output().expect("it ends");
+    let said = "{\"imported\":70000,\"deleted\":0,\"rejected\":0,\"format\":\"tsv\",\"format_from\":\"flag\",\"files\":[\"-\"]}\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), said);
+    let store = open(&dir.path().join("store"));
+    assert_eq!((store.len(), value(&store, "key69999").as_deref()), (COUNT, Some("value69999")));
+}
+
+#[test]
+fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
+    let dir = scratch();
+    let mut child = program(dir.path())
+        .args(["store", "import", "-", "--format", "tsv"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(b"a\t1\nb\t2\nno tab\n").expect("the program reads");
+    // It waits for more, and before that makes sure of what it has.
+    wait_until(|| {
+        let options = quick().read_only(true);
+        Store::open_with(dir.path().join("store"), options).is_ok_and(|store| store.len() == 2)
+    });
+    let pid = Pid::from_raw(child.id() as i32).expect("a process");
+    kill_process(pid, Signal::INT).expect("it is there");
+    let mut said = Vec::new();
+    let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    said.extend(stderr.lines().map(|line| line.expect("text")));
+    let why = "-:3: rejected: it has no tab between a key and a value";
+    assert_eq!(said, [why, "error: interrupted: 2 rows went in"]);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    drop(stdin);
+    assert_eq!(open(&dir.path().join("store")).len(), 2);
+}
+
+#[test]
+fn rows_for_redis_are_not_written_to_a_terminal_and_a_broken_pipe_is_no_failure() {
+    let transcript = with_store();
+    let command = format!("{} d export --format resp | head -c 4", env!("CARGO_BIN_EXE_logkv"));
+    let output = Command::new("sh")
+        .args(["-c", &format!("set -e; {command}")])
+        .current_dir(transcript.dir.path())
+        .output()
+        .expect("a shell");
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"*3\r\n"[..], &b""[..]));
+    let mut person =
+        crate::person::Person::at(transcript.dir.path(), &["d", "export", "--format", "resp"], &[]);
+    person.sees("error: resp is not for a terminal");
+}
