@@ -46,6 +46,20 @@ pub enum Error {
         /// Whose it is, or who may write to it.
         reason: String,
     },
+    /// A place that something was to be made in is taken; what is there stays as it is.
+    #[error("nothing is put into {}: {reason}", Visible::path(path))]
+    Occupied {
+        /// The place.
+        path: PathBuf,
+        /// What is there.
+        reason: String,
+    },
+    /// What was to be restored is not as a backup was written, or is none. Nothing was made.
+    #[error("the backup cannot be restored: {reason}")]
+    BackupDamaged {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Another writer has the store open.
     #[error("{} has this store open; try --read-only", holder(*pid))]
     Locked {
@@ -198,6 +212,7 @@ impl Error {
                 | Self::Rot { .. }
                 | Self::ManifestDamaged { .. }
                 | Self::SegmentMissing { .. }
+                | Self::BackupDamaged { .. }
         )
     }
 
@@ -347,6 +362,8 @@ mod tests {
             Error::Missing { path: path() },
             Error::Foreign { path: path(), reason: text("it is a file") },
             Error::Untrusted { path: path(), reason: text("can be written to by everybody") },
+            Error::Occupied { path: path(), reason: text("it is not empty") },
+            Error::BackupDamaged { reason: text("it does not begin with MANIFEST") },
             Error::Locked { pid: Some(4711) },
             Error::Locked { pid: None },
             Error::Unsupported { what: text("segment 3"), found: text("2.0"), supported: text("1.x") },
@@ -391,19 +408,20 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 26,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 26,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 26,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 28,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 28,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 28,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                26
+                28
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 26,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 26,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 28,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 28,
+            Error::Occupied { .. } | Error::BackupDamaged { .. } => 28,
             Error::CompactedAway { .. }
             | Error::WithinTransaction
             | Error::WithinCompaction
             | Error::NotANumber
-            | Error::NumberOverflow { .. } => 26,
+            | Error::NumberOverflow { .. } => 28,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 10,

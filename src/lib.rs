@@ -20,8 +20,8 @@
 //!
 //! # Where to look
 //! [`Store`] is the front door, [`Options`] what can be chosen, [`Sync`] what a power cut may take, [`Batch`] writes that
-//! happen together, [`Metrics`] what it has done, [`inspect`] a segment taken apart, [`fs`] what is below (and where a test makes it fail), and the
-//! `engine` module's source the map of the rooms.
+//! happen together, [`Metrics`] what it has done, [`inspect`] a segment taken apart, [`backup`] what a store is made of
+//! again, [`fs`] what is below (and where a test makes it fail), and the `engine` module's source the map of the rooms.
 //!
 //! # Guarantees
 //! - A write that returned survives the death of the process, under every policy but [`Sync::Buffered`]; under
@@ -36,6 +36,8 @@
 //! - What is derived from the log, hints and the file KEYDIR, may be deleted or damaged: answers stay the same.
 //! - Compaction drops a record only when a newer one that is durable stands for its key, and a delete only when no older
 //!   segment can hold a put of it. A crash at any point of it leaves the store as it was before or after.
+//! - A backup holds every write that was acknowledged before it was called for, and each batch whole or not at all; what is
+//!   restored was read and checked to its last byte.
 //! - One writer: a second one is refused, in this process and in others. Read-only opens go beside it and write nothing.
 //!
 //! # Limits
@@ -110,6 +112,11 @@ pub mod inspect {
 /// Every checksum, every hint, every count and the order of the log, checked on the files alone.
 pub mod verify {
     pub use crate::engine::verify::{Fault, Finding, Severity, VerifyEvent, VerifyReport, store};
+}
+
+/// A copy of a store, made while it is written to, and a store made of it again. [`Store::backup`] makes one.
+pub mod backup {
+    pub use crate::engine::backup::{BackupProgress, BackupReport, RestoreReport, restore, restore_archive};
 }
 
 /// A new store of every record of a damaged one that is intact.

@@ -8,7 +8,7 @@ use super::plant::{Plant, unless};
 use crate::error::{Error, Failure, Result};
 
 /// The longest MANIFEST that is read, in bytes: a line for each of 131,072 segments takes less.
-const LEN_MAX: u64 = 32 << 20;
+pub(crate) const LEN_MAX: u64 = 32 << 20;
 
 /// What MANIFEST says.
 ///

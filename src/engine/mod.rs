@@ -8,13 +8,13 @@
 //! | 0 | `location`, `clock`, `batch`, `sync`, `visible`, `plant` | numbers, time, operations; where threads meet; text for terminals; mistakes made for tests |
 //! | 1 | `crate::error`, `wake`, `meter` | what can go wrong, in sentences; how a thread is woken; what is counted and timed |
 //! | 2 | `format`, `fs`, `gate` | bytes and values; the operating system; who may write while a transaction lasts |
-//! | 3 | `options`, `value`, `keydir`, `filter` | choices; bytes and what keeps them alive; the index; what cannot be there |
+//! | 3 | `options`, `value`, `keydir`, `filter`, `aside` | choices; bytes and what keeps them alive; the index; what cannot be there; a directory that takes its place when it is whole |
 //! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
 //! | 6 | `log`, `survey`, `metrics` | the write end: append, make durable, publish, seal, replace; the log as far as its files tell; what is told to who watches |
 //! | 7 | `checkpoint`, `syncer`, `compaction` | the file KEYDIR; the background sync; what is dead makes room |
 //! | 8 | `recovery`, `inspect`, `verify`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; everything checked; keys in order; what is done unasked |
-//! | 9 | `snapshot`, `history`, `repair` | the store as it was at one moment, now or in the past; a new store of what is intact in a damaged one |
+//! | 9 | `snapshot`, `history`, `repair`, `backup` | the store as it was at one moment, now or in the past; a new store of what is intact in a damaged one; a copy that a store can be made of again |
 //! | 10 | `store` | the front door |
 //!
 //! # The life of a write
@@ -38,6 +38,12 @@
 //! `recovery::load` opens the segments that MANIFEST lists → `checkpoint` maps KEYDIR, if it belongs to that log →
 //! `recovery::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
 //!
+//! # A backup
+//! `log::cut` says, under the log's lock, how far each segment goes between two batches → `backup::source` holds those
+//! segments, whatever becomes of their names → `backup::directory` links or copies them beside an older MANIFEST, and replaces
+//! that last; `backup::archive` writes them one behind the other → `backup::restore` puts them into an `aside` directory,
+//! which `verify` reads before it takes its place.
+//!
 //! # Lock order
 //! 1. `gate::Gate`: shared while a write is appended, alone while a transaction lasts;
 //! 2. `compaction::Compactor::busy` or `checkpoint::Checkpointer::last`: one compaction, one writer of KEYDIR;
@@ -50,7 +56,9 @@
 //! `wake`'s lock, those of `meter` and `Compactor::runs_in` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
 //! scans rank 5. A compaction passes no gate: it changes where records are, not what they are.
 
+pub(crate) mod aside;
 pub(crate) mod background;
+pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod catalog;
 pub(crate) mod checkpoint;

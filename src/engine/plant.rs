@@ -163,6 +163,14 @@ plants! {
     SalvagedRenumbered,
     /// A directory that looks like what a killed repair leaves is removed although nothing marks it.
     StrangerTakenForUnfinished,
+
+    // Backup and restore.
+    /// MANIFEST of a backup is put in place before the segments are durable.
+    BackupNotSynced,
+    /// The segment that is written to gets a second name in the backup, where it should be copied.
+    ActiveSegmentLinked,
+    /// A backup is made a store unread.
+    RestoreUnverified,
 }
 
 /// Whether this is the mistake that is to be made.

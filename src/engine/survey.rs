@@ -276,12 +276,15 @@ impl Survey {
 
 /// The segments that are `present`, that this store's MANIFEST does not list, and that hold numbers which it has not given out
 /// yet: then it is an old one, put back. An interrupted roll leaves a segment without a record, and a compaction one with old
-/// numbers.
+/// numbers. A backup's MANIFEST is put in place last: what it does not list, an interrupted backup has left.
 pub(crate) fn newer(
     directory: &dyn Directory,
     manifest: &Manifest,
     present: &[SegmentId],
 ) -> Result<Vec<SegmentId>> {
+    if manifest.is_backup {
+        return Ok(Vec::new());
+    }
     let listed: HashSet<SegmentId> = manifest.segments.iter().map(|line| line.id).collect();
     let mut newer = Vec::new();
     for &id in present.iter().filter(|id| !listed.contains(id)) {

@@ -5,6 +5,7 @@
 //! arguments, from a [`script`], or from the [`editor`].
 
 mod args;
+mod backup;
 mod bar;
 mod command;
 mod commands;

@@ -22,6 +22,9 @@ pub(crate) enum Call {
     SyncDirectory,
     Rename(StoreFile, StoreFile),
     Remove(StoreFile),
+    /// A second name for a file of another directory.
+    Link(StoreFile),
+    RenameDirectory,
 }
 
 /// What a test does to the calls.
@@ -183,11 +186,15 @@ impl<H: Hook> FileSystem for Hooked<H> {
     }
 
     fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsFileSystem.rename_directory(from, to)
+        around(&*self.0, Call::RenameDirectory, || OsFileSystem.rename_directory(from, to))
     }
 
     fn sync_beside(&self, path: &Path) -> io::Result<()> {
         OsFileSystem.sync_beside(path)
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        OsFileSystem.real_path(path)
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
@@ -215,6 +222,10 @@ impl<H: Hook> Directory for HookedDirectory<H> {
         let inner =
             if access == Access::Create { around(&*self.hook, Call::Create(name), open)? } else { open()? };
         Ok(Arc::new(HookedFile { inner, name, hook: Arc::clone(&self.hook) }))
+    }
+
+    fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
+        around(&*self.hook, Call::Link(to), || self.inner.link(from, to))
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! The one integration test program of logkv; a room a topic.
 
 mod any_bytes;
+mod backup;
 mod cases;
 mod churn;
 mod common;
@@ -41,6 +42,7 @@ mod repair;
 mod salvage;
 mod scripted;
 mod shell;
+mod shell_backup;
 mod shell_compact;
 mod shell_dump;
 mod shell_expiry;

@@ -91,6 +91,9 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("SplitBatchNotTold", &["repair::a_batch_of_which"]),
     ("SalvagedRenumbered", &["repair::records_that_are_salvaged"]),
     ("StrangerTakenForUnfinished", &["repair::what_only_looks_like"]),
+    ("BackupNotSynced", &["backup::steps::a_kill"]),
+    ("ActiveSegmentLinked", &["backup::sealed_segments"]),
+    ("RestoreUnverified", &["backup::archive::an_archive_with_a_changed"]),
 ];
 
 /// What came of a run.

@@ -16,7 +16,7 @@ use crate::transcript::Transcript;
 const NOON: u64 = 1_769_839_000_000;
 
 /// Two sealed segments with hints, and an active one.
-fn write_store(dir: &Path) {
+pub(crate) fn write_store(dir: &Path) {
     fs::create_dir(dir).expect("a directory can be made");
     let policy = CompactionPolicy { automatic: false, ..Default::default() };
     let options = quick().clock(Arc::new(ManualClock::at(NOON))).file_system(hooked(SteadyRandom::default()));

@@ -19,6 +19,8 @@
 //! `sealed LEN` — final; `closed LEN` — the log's end, closed cleanly at that length, to be appended to; `active
 //! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
 //! every byte before its line, in hexadecimal. Lines of unknown names are skipped, so that a later minor version can add some.
+//! A line `backup` says that the directory is one that the store's next backup may be put into; the first write to it as to
+//! a store takes the line out.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -49,6 +51,8 @@ pub(crate) struct Manifest {
     pub(crate) generation: u64,
     pub(crate) next_segment: SegmentId,
     pub(crate) next_seq: Seqno,
+    /// Whether this is a backup, and not a store that is written to.
+    pub(crate) is_backup: bool,
     pub(crate) history: History,
     /// In log order.
     pub(crate) segments: Vec<SegmentLine>,
@@ -147,6 +151,9 @@ impl Manifest {
                 self.hash_seed, self.generation, self.next_segment, self.next_seq
             ),
         );
+        if self.is_backup {
+            text.push_str("backup\n");
+        }
         if self.history != History::default() {
             let History { dropped, whole_from, whole_from_ms } = self.history;
             push(
@@ -265,6 +272,7 @@ struct Fields {
     generation: Option<u64>,
     next_segment: Option<u64>,
     next_seq: Option<u64>,
+    is_backup: bool,
     history: History,
     segments: Vec<SegmentLine>,
 }
@@ -284,6 +292,7 @@ impl Fields {
             ["generation", number] => self.generation = Some(line.number(number)?),
             ["next_segment", number] => self.next_segment = Some(line.number(number)?),
             ["next_seq", number] => self.next_seq = Some(line.number(number)?),
+            ["backup"] => self.is_backup = true,
             ["history", "dropped", dropped, "whole_from", whole_from, "at", whole_from_ms] => {
                 let (dropped, whole_from) = (Seqno(line.number(dropped)?), Seqno(line.number(whole_from)?));
                 self.history = History { dropped, whole_from, whole_from_ms: line.number(whole_from_ms)? };
@@ -327,6 +336,7 @@ impl Fields {
                 generation: Some(generation),
                 next_segment: Some(next_segment),
                 next_seq: Some(next_seq),
+                is_backup,
                 history,
                 segments,
             } => Ok(Manifest {
@@ -335,6 +345,7 @@ impl Fields {
                 generation,
                 next_segment: SegmentId(next_segment),
                 next_seq: Seqno(next_seq),
+                is_backup,
                 history,
                 segments,
             }),
@@ -393,6 +404,7 @@ mod tests {
             generation: 12,
             next_segment: SegmentId(5),
             next_seq: Seqno(2051),
+            is_backup: false,
             history: History { dropped: Seqno(640), whole_from: Seqno(811), whole_from_ms: 77 },
             segments: vec![line(1, 1, Extent::Sealed(4096)), line(4, 812, Extent::Active(1 << 20))],
         }
@@ -404,7 +416,10 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        assert_eq!(Manifest::decode(manifest().encode().as_bytes()), Ok(manifest()));
+        for is_backup in [false, true] {
+            let manifest = Manifest { is_backup, ..manifest() };
+            assert_eq!(Manifest::decode(manifest.encode().as_bytes()), Ok(manifest));
+        }
     }
 
     #[test]

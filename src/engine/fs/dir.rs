@@ -61,11 +61,28 @@ impl FileSystem for OsFileSystem {
     }
 
     fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Ok(rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+        // A directory replaces nothing but an empty one.
+        Ok(rustix::fs::renameat(CWD, from, CWD, to)?)
     }
 
     fn sync_beside(&self, path: &Path) -> io::Result<()> {
         sync_parent(path)
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = std::path::absolute(path)?;
+        for there in path.ancestors() {
+            match there.canonicalize() {
+                Ok(real) => {
+                    let missing = path.strip_prefix(there).expect("an ancestor is a prefix");
+                    // An empty end would add a slash, and make a file a directory.
+                    return Ok(real.components().chain(missing.components()).collect());
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(path)
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
@@ -202,6 +219,11 @@ impl Directory for OsDirectory {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         Ok(Arc::new(OsFile(opened)))
+    }
+
+    fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
+        // Without a flag a symbolic link is linked, and not what it leads to; opening it is refused then.
+        Ok(rustix::fs::linkat(CWD, from, &self.handle, to.to_string(), AtFlags::empty())?)
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {

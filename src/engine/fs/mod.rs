@@ -69,13 +69,22 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Gives the directory `from` the name `to`, which nothing has.
+    /// Gives the directory `from` the name `to`, which nothing has, or an empty directory, in one step.
     ///
     /// # Errors
     /// What the operating system says; `Unsupported` where that cannot be done.
     fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
         let _ = (from, to);
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The path by which all who name the same directory name it: absolute, without links. What is missing at its end stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
     }
 
     /// Makes durable which directories have `path` and the names beside it.
@@ -131,6 +140,16 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// What the operating system says; `InvalidInput` when it is no regular file, or is to be written and has another name;
     /// `PermissionDenied` when it is not trusted.
     fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>>;
+
+    /// Gives the file at the path `from`, in another directory of the same file system, the name `to` here, too: one file
+    /// with two names, so it must never be written to again. Nothing may have the name.
+    ///
+    /// # Errors
+    /// What the operating system says; `Unsupported` where a file has one name.
+    fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Gives `from` the name `to`, in place of what had it.
     ///

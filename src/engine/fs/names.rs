@@ -20,6 +20,8 @@ pub enum StoreFile {
     Keydir,
     /// `KEYDIR.new`: the next KEYDIR, before it is renamed.
     KeydirNew,
+    /// `UNFINISHED`: a file of a backup, before it is renamed; or what says that the directory is not done yet.
+    Unfinished,
     /// `000001.seg`: a segment.
     Segment(SegmentId),
     /// `000001.hint`: the hint of the segment with this id; derived, and may be deleted at any time.
@@ -40,6 +42,7 @@ impl fmt::Display for StoreFile {
             Self::Config => f.write_str("logkv.toml"),
             Self::Keydir => f.write_str("KEYDIR"),
             Self::KeydirNew => f.write_str("KEYDIR.new"),
+            Self::Unfinished => f.write_str("UNFINISHED"),
             Self::Segment(id) => write!(f, "{:0ID_DIGITS$}{SEGMENT_SUFFIX}", id.0),
             Self::Hint(id) => write!(f, "{:0ID_DIGITS$}{HINT_SUFFIX}", id.0),
         }
@@ -58,6 +61,7 @@ impl StoreFile {
             "logkv.toml" => Self::Config,
             "KEYDIR" => Self::Keydir,
             "KEYDIR.new" => Self::KeydirNew,
+            "UNFINISHED" => Self::Unfinished,
             _ => numbered(name, SEGMENT_SUFFIX)
                 .map(Self::Segment)
                 .or_else(|| numbered(name, HINT_SUFFIX).map(Self::Hint))?,
@@ -87,6 +91,7 @@ mod tests {
             StoreFile::Config,
             StoreFile::Keydir,
             StoreFile::KeydirNew,
+            StoreFile::Unfinished,
         ];
         for file in fixed.into_iter().chain(numbered) {
             assert_eq!(StoreFile::parse(OsStr::new(&file.to_string())), Some(file));

@@ -5,6 +5,7 @@
 //! never take it (but for [`Sync::Buffered`], where a read first hands over what is held back).
 
 mod clear;
+mod cut;
 mod durable;
 mod pending;
 mod replace;
@@ -25,10 +26,11 @@ use super::fs::{Directory, FileSystem, ForkGuard, Lock, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::{Options, Sync};
 use super::plant::{Plant, planted, unless};
-use super::segment::{Segment, SegmentWriter};
+use super::segment::SegmentWriter;
 use super::state::{Frozen, State};
 use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
 use crate::error::{Error, Result};
+pub(crate) use cut::Cut;
 use pending::Pending;
 pub(crate) use replace::{Replacement, Reserved};
 use stage::Write;
@@ -363,16 +365,9 @@ impl Log {
     /// [`Error::Closed`], [`Error::Poisoned`].
     pub(crate) fn moment(&self) -> Result<Moment> {
         let writer = self.writable()?;
-        let last_seq = writer.published();
-        let segments = self.state.segments();
-        let covered = |segment: &Arc<Segment>| {
-            // What is in the file and not yet published is no part of it.
-            let unpublished = writer.pending.first().filter(|_| !segment.is_sealed()).map(|first| first.at);
-            let unpublished = unpublished.filter(|_| !planted(Plant::KeydirCoversPending));
-            let len = if segment.is_sealed() { segment.limit() } else { segment.len() };
-            segment.covered(unpublished.unwrap_or(len).min(len))
-        };
-        Ok(Moment { frozen: self.state.freeze(), last_seq, segments: segments.iter().map(covered).collect() })
+        let Cut { last_seq, segments, .. } = self.cut_now(&writer);
+        let segments = segments.iter().map(|(segment, len)| segment.covered(*len)).collect();
+        Ok(Moment { frozen: self.state.freeze(), last_seq, segments })
     }
 
     /// That it may still be written to.

@@ -256,6 +256,8 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
     // records that have them would be out of order when the log is next read.
     manifest.next_seq = manifest.next_seq.max(last_seq.plus(1));
     refuse_spent(&manifest)?;
+    // What is written from here on is in no backup.
+    manifest.is_backup = false;
     let end = LogEnd { manifest, active, lock, last_seq };
     let unsealed = unsealed(&end.manifest);
     let log = Log::new(Arc::clone(directory), Arc::clone(&state), options, end)?;
@@ -286,6 +288,7 @@ fn create(directory: &dyn Directory, file_system: &dyn FileSystem) -> Result<()>
         generation: 1,
         next_segment: SegmentId(1),
         next_seq: Seqno(1),
+        is_backup: false,
         history: History::default(),
         segments: Vec::new(),
     };

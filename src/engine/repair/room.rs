@@ -94,7 +94,7 @@ pub(super) fn is_unfinished(directory: &dyn Directory) -> bool {
     let is_a_repairs = |file: &StoreFile| match file {
         StoreFile::Lock | StoreFile::Manifest | StoreFile::ManifestNew | StoreFile::Config => true,
         StoreFile::Segment(_) => true,
-        StoreFile::Hint(_) | StoreFile::Keydir | StoreFile::KeydirNew => false,
+        StoreFile::Hint(_) | StoreFile::Keydir | StoreFile::KeydirNew | StoreFile::Unfinished => false,
     };
     files.is_some_and(|files| {
         let has_nothing = files.iter().all(|file| *file == StoreFile::Lock);

@@ -183,6 +183,7 @@ impl Repair<'_> {
             generation: generation + 1,
             next_segment: target.next_segment,
             next_seq,
+            is_backup: false,
             // What was given up may have been any version of any key.
             history: History {
                 dropped: next_seq.previous(),

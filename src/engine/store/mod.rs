@@ -1,5 +1,6 @@
 //! Layer 9: [`Store`], the front door: which parts a call goes through, in which order.
 
+mod backup;
 mod ordered;
 mod past;
 pub(crate) mod transaction;

@@ -189,7 +189,7 @@ impl Verifier<'_> {
         let path = self.directory.path(StoreFile::Manifest);
         let names = self.directory.names().map_err(Error::io("read the directory of", path))?;
         self.obstacles(&names)?;
-        for left in [StoreFile::ManifestNew, StoreFile::KeydirNew] {
+        for left in [StoreFile::ManifestNew, StoreFile::KeydirNew, StoreFile::Unfinished] {
             if names.iter().any(|name| StoreFile::parse(name) == Some(left)) {
                 self.found(left, None, Fault::Leftover)?;
             }

@@ -1,7 +1,8 @@
-//! `compact`, `sync`, `rotate`, `repair`, `config`.
+//! `compact`, `sync`, `rotate`, `backup`, `restore`, `repair`, `config`.
 
 use std::io::Write;
 
+use crate::shell::backup;
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -75,6 +76,54 @@ pub const ROTATE: Command = Command {
     arity: Arity::exactly(0),
     needs: Needs::Store,
     run: run_rotate,
+};
+
+pub const BACKUP: Command = Command {
+    name: "backup",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "DIR | FILE.tar.zst | FILE.tar | - [--level N]",
+    summary: "Makes a copy of the store, while it is written to",
+    help: "Takes the store as it is now, every batch whole, and checks what it takes. \
+           In a directory, sealed segments get a second name (a hard link) where that is possible, and are \
+           copied elsewhere; the directory is missing, empty, or holds an earlier backup of this store, \
+           and then what is new is taken and what was compacted away goes. Until the end of it the earlier \
+           backup is as it was. A backup in a directory can be opened with -r; once it was written to, it is \
+           a store of its own. \
+           A name that ends in .tar.zst, .tzst or .tar makes an archive, which replaces a file of that \
+           name when a question is answered; - writes a compressed one to the standard output. \
+           Mode plain has name, tab, value; mode json one object, but for -.",
+    examples: &[
+        Example { line: "backup ./copy", does: "makes a backup in ./copy, or brings it up to date" },
+        Example { line: "backup today.tar.zst --level 19", does: "makes one file, as small as it gets" },
+    ],
+    flags: backup::FLAGS,
+    args: &[ArgKind::File],
+    arity: Arity::exactly(1),
+    needs: Needs::Store,
+    run: backup::run,
+};
+
+pub const RESTORE: Command = Command {
+    name: "restore",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "FROM",
+    summary: "Makes a store of a backup",
+    help: "Makes DIR, which is missing or empty, the store that was backed up in FROM: a directory, an \
+           archive, or - for an archive from the standard input. Every byte is read and checked \
+           before anything has the name DIR: what is damaged is refused, with exit code 4, and nothing is \
+           left behind. Killed before that, it leaves an unfinished directory of that name with .unfinished \
+           added, which the next one clears. A directory may also be a store that was closed.",
+    examples: &[
+        Example { line: "restore ./copy", does: "as in logkv ./new restore ./copy" },
+        Example { line: "restore -", does: "as in logkv ./new restore - < today.tar.zst" },
+    ],
+    flags: &[],
+    args: &[ArgKind::File],
+    arity: Arity::exactly(1),
+    needs: Needs::Directory,
+    run: backup::run_restore,
 };
 
 pub const REPAIR: Command = Command {

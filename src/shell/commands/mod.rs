@@ -19,7 +19,7 @@ pub use self::words::is_of_store;
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 39] = [
+pub static TABLE: [Command; 41] = [
     get::GET,
     put::PUT,
     put::DEL,
@@ -43,6 +43,8 @@ pub static TABLE: [Command; 39] = [
     maintain::COMPACT,
     maintain::SYNC,
     maintain::ROTATE,
+    maintain::BACKUP,
+    maintain::RESTORE,
     transfer::IMPORT,
     transfer::EXPORT,
     maintain::REPAIR,

@@ -39,7 +39,7 @@ mod directory;
 mod expiry;
 mod midway;
 mod order;
-mod recorder;
+pub(crate) mod recorder;
 mod rot;
 mod steps;
 

@@ -12,21 +12,21 @@ use crate::common::{files, scratch};
 use crate::hooked::{Call, Hook};
 
 /// The files of a directory, by their names.
-pub(super) type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// What a moment would leave behind.
-pub(super) struct Moment {
+pub(crate) struct Moment {
     /// The call that was next.
-    pub(super) call: Option<Call>,
+    pub(crate) call: Option<Call>,
     /// When the process is killed: what was done.
-    pub(super) killed: Files,
+    pub(crate) killed: Files,
     /// What of it had reached the disk.
-    pub(super) disk: Disk,
+    pub(crate) disk: Disk,
 }
 
 /// Notes what each moment would leave behind.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     dir: PathBuf,
     disk: Mutex<Disk>,
     moments: Mutex<Vec<(Call, Files, Disk)>>,
@@ -35,22 +35,22 @@ pub(super) struct Recorder {
 /// What has reached the disk: a file is gone from it as soon as it is removed, and what else is done to the directory is there
 /// when that is synced. No order of names is harder on a store.
 #[derive(Clone, Debug)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     /// Each file's bytes as of its last sync.
     synced: Files,
     /// What a power cut leaves: the directory as of its last sync, its files' bytes as of theirs.
-    pub(super) durable: Files,
+    pub(crate) durable: Files,
 }
 
 impl Recorder {
     /// Of a directory that is all on disk.
-    pub(super) fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         let all: Files = files(dir).into_iter().collect();
         Self::on(dir, Disk { synced: all.clone(), durable: all })
     }
 
     /// Of a directory of which that much is on disk.
-    pub(super) fn on(dir: &Path, disk: Disk) -> Self {
+    pub(crate) fn on(dir: &Path, disk: Disk) -> Self {
         Self { dir: dir.to_owned(), disk: Mutex::new(disk), moments: Mutex::default() }
     }
 
@@ -59,7 +59,7 @@ impl Recorder {
     }
 
     /// Every moment from the `first` call on.
-    pub(super) fn moments_from(&self, first: usize) -> Vec<Moment> {
+    pub(crate) fn moments_from(&self, first: usize) -> Vec<Moment> {
         let noted = self.moments.lock().expect("no panic").split_off(first);
         let mut moments: Vec<_> =
             noted.into_iter().map(|(call, killed, disk)| Moment { call: Some(call), killed, disk }).collect();
@@ -68,7 +68,7 @@ impl Recorder {
         moments
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.moments.lock().expect("no panic").len()
     }
 }
@@ -101,14 +101,19 @@ impl Hook for Recorder {
                 durable.entry(file.to_string()).and_modify(|durable| durable.clone_from(&bytes));
                 synced.insert(file.to_string(), bytes);
             }
+            // What is linked is on disk already.
+            Call::Link(file) => {
+                let bytes = fs::read(self.dir.join(file.to_string())).expect("the file");
+                synced.insert(file.to_string(), bytes);
+            }
             Call::SyncDirectory => durable.clone_from(synced),
-            Call::Write(_) | Call::Truncate => {}
+            Call::Write(_) | Call::Truncate | Call::RenameDirectory => {}
         }
         Ok(())
     }
 }
 
-pub(super) fn write_down(files: &Files) -> TempDir {
+pub(crate) fn write_down(files: &Files) -> TempDir {
     let dir = scratch();
     for (name, bytes) in files {
         fs::write(dir.path().join(name), bytes).expect("a file");

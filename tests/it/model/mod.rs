@@ -5,6 +5,7 @@ mod step;
 mod world;
 
 use std::collections::VecDeque;
+use std::fs;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 
 use self::step::{Act, Change, Step, options, step};
 use self::world::{Map, World};
+use crate::backup;
 use crate::common::{killed, scratch};
 
 const START_MS: u64 = 1_000_000;
@@ -53,6 +55,8 @@ struct Pair {
     world: World,
     /// What the store was at some moments, how many keys it counted, and what it should have been.
     snapshots: VecDeque<(Snapshot, u64, World)>,
+    /// Where backups go.
+    backups: TempDir,
     /// The newest number handed out.
     last_seq: u64,
 }
@@ -63,7 +67,8 @@ impl Pair {
         let dir = scratch();
         let store = Some(Store::open_with(dir.path(), options.clone()).expect("opens"));
         let world = World::at(START_MS);
-        Self { dir, options, clock, store, world, snapshots: VecDeque::new(), last_seq: 0 }
+        let (snapshots, backups) = (VecDeque::new(), scratch());
+        Self { dir, options, clock, store, world, snapshots, backups, last_seq: 0 }
     }
 
     fn store(&self) -> &Store {
@@ -117,6 +122,7 @@ impl Pair {
             Step::CompactAll => drop(self.store().compact(&Compact::All).expect("compacts")),
             Step::Snapshot => self.snapshot(),
             Step::Sync => self.store().sync().expect("syncs"),
+            Step::BackUp(is_directory) => self.back_up(*is_directory),
             Step::Reopen => {
                 self.store.take().expect("open").close().expect("closes");
                 self.open();
@@ -258,6 +264,23 @@ impl Pair {
         let sealed = segments.iter().filter(|segment| segment.state == SegmentState::Sealed);
         let run: Vec<_> = sealed.map(|segment| segment.id).skip(first).take(count).collect();
         self.store().compact(&Compact::Segments(run)).expect("compacts");
+    }
+
+    /// What is restored is what was there.
+    fn back_up(&self, is_directory: bool) {
+        let (copy, new) = (self.backups.path().join("copy"), self.backups.path().join("new"));
+        let restored = if is_directory {
+            backup::back_up(self.store(), &copy);
+            backup::restore(&copy, &new)
+        } else {
+            backup::restore_archive(&backup::archived(self.store()), &new)
+        };
+        restored.expect("restores");
+        let store = Store::open_with(&new, self.options.clone().read_only(true)).expect("opens");
+        assert_eq!(store.len(), self.store().len());
+        check_scan(&store.snapshot().expect("a snapshot"), &self.world.map, &[], &[0xff; 301]);
+        drop(store);
+        fs::remove_dir_all(new).expect("it is ours");
     }
 
     fn open(&mut self) {

@@ -86,6 +86,8 @@ pub(super) enum Step {
     /// Takes a snapshot, and drops the oldest when there are three.
     Snapshot,
     Sync,
+    /// Makes the next backup in the directory of the ones before, or else an archive, and restores it.
+    BackUp(bool),
     Reopen,
     Crash,
 }
@@ -112,6 +114,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::CompactAll),
         1 => Just(Step::Snapshot),
         1 => Just(Step::Sync),
+        1 => any::<bool>().prop_map(Step::BackUp),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
     ]

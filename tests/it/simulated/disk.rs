@@ -231,6 +231,7 @@ pub(crate) fn rank(name: StoreFile) -> (u64, u64) {
         StoreFile::KeydirNew => (5, 0),
         StoreFile::Segment(id) => (6, id.0),
         StoreFile::Hint(id) => (7, id.0),
+        StoreFile::Unfinished => (8, 0),
     }
 }
 

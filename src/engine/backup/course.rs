@@ -1,0 +1,43 @@
+//! How far a backup or a restore has come, and whether it goes on.
+
+use std::ops::ControlFlow;
+
+use super::report::BackupProgress;
+use crate::error::{Error, Result, Stop};
+
+/// Who is told of the progress, and can break it off.
+pub(super) type Observe<'a> = dyn FnMut(BackupProgress) -> ControlFlow<()> + 'a;
+
+/// The progress of one piece of work.
+pub(super) struct Course<'a> {
+    observe: &'a mut Observe<'a>,
+    done_len: u64,
+    total_len: u64,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(observe: &'a mut Observe<'a>, total_len: u64) -> Self {
+        Self { observe, done_len: 0, total_len }
+    }
+
+    /// Takes note of how much there is to do, which was not known at first.
+    pub(super) fn expect(&mut self, total_len: u64) {
+        self.total_len = total_len;
+    }
+
+    /// `len` more bytes are done.
+    pub(super) fn advance(&mut self, len: u64) -> Result<(), Stop> {
+        self.done_len += len;
+        let total_len = self.total_len.max(self.done_len);
+        Stop::unless((self.observe)(BackupProgress { done_len: self.done_len, total_len }))
+    }
+}
+
+/// What came of it; what was broken off is no error, but `cancelled`.
+pub(super) fn outcome<T>(done: Result<T, Stop>, cancelled: T) -> Result<T, Error> {
+    match done {
+        Ok(done) => Ok(done),
+        Err(Stop::Cancelled) => Ok(cancelled),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}

@@ -1,0 +1,377 @@
+//! `backup` and `restore`: a copy of the store in a directory or an archive, and a store made of one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use logkv::Error;
+use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
+
+use super::command::{self, Flag, Invocation, Outcome, Takes};
+use super::failure::{Failure, Kind};
+use super::grid::wrap;
+use super::input::Input;
+use super::interrupt::Interrupt;
+use super::json::Object;
+use super::output::{Mode, Output};
+use super::session::Session;
+use super::style::Look;
+use super::units;
+use super::words::{Word, visible};
+
+/// The flags of `backup`.
+pub const FLAGS: &[Flag] = &[Flag {
+    name: "level",
+    short: None,
+    takes: Takes::Number,
+    doc: "How hard an archive is compressed: 1, fast, to 22, small; 3 unless this says otherwise",
+}];
+
+const LEVELS: std::ops::RangeInclusive<u64> = 1..=22;
+const LEVEL_DEFAULT: u64 = 3;
+/// What a file that zstd packed begins with.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Where a backup goes, by its name.
+enum To<'a> {
+    Directory(&'a Path),
+    Archive(&'a Path),
+    PackedArchive(&'a Path),
+    /// The standard output, packed.
+    Output,
+}
+
+impl<'a> To<'a> {
+    fn of(word: &'a Word) -> Self {
+        let path = word.path();
+        let has_ending = |ending: &[u8]| word.bytes.len() > ending.len() && word.bytes.ends_with(ending);
+        match word.bytes.as_slice() {
+            b"-" => Self::Output,
+            _ if has_ending(b".tar.zst") || has_ending(b".tzst") => Self::PackedArchive(path),
+            _ if has_ending(b".tar") => Self::Archive(path),
+            _ => Self::Directory(path),
+        }
+    }
+}
+
+/// Runs `backup`.
+pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let word = &invocation.args[0];
+    let to = To::of(word);
+    let level = level(invocation, &to)?;
+    let store = session.store()?;
+    if matches!(to, To::Output) && session.out.is_terminal {
+        let failure = Failure::command("an archive is nothing for a terminal").at(word.span.clone());
+        return Err(failure.hint("name a file, or lead the output into one"));
+    }
+    let (progress, interrupt) = (session.progress("backing up"), session.interrupt.clone());
+    let observe = &mut |at: BackupProgress| {
+        progress.at(at.done_len, at.total_len);
+        go_on(&interrupt)
+    };
+    let made = match to {
+        To::Directory(path) => store.backup(path, observe).map_err(refused),
+        To::Archive(path) | To::PackedArchive(path) => {
+            let level = matches!(to, To::PackedArchive(_)).then_some(level);
+            into_file(session, word, path, &mut |file| {
+                pack(file, level, &mut |out| store.backup_archive(out, observe))
+            })
+        }
+        To::Output => pack(&mut session.out, Some(level), &mut |out| store.backup_archive(out, observe)),
+    };
+    progress.clear();
+    let report = made?;
+    if report.is_cancelled {
+        return Err(Failure {
+            message: "interrupted; no backup was made".to_owned(),
+            ..Failure::interrupted()
+        });
+    }
+    match to {
+        // What else went there would be taken for a part of it.
+        To::Output => session.note(&sentence(&report, "the archive")),
+        _ => write_report(&mut session.out, &report, &shown(word.path()))?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn go_on(interrupt: &Interrupt) -> ControlFlow<()> {
+    if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+fn level(invocation: &Invocation, to: &To<'_>) -> Result<i32, Failure> {
+    let Some(word) = invocation.value("level") else { return Ok(LEVEL_DEFAULT as i32) };
+    let level = command::number(word, "--level")?;
+    let wrong = |message: &str| Err(Failure::usage(message).at(word.span.clone()));
+    match to {
+        To::PackedArchive(_) | To::Output if LEVELS.contains(&level) => Ok(level as i32),
+        To::PackedArchive(_) | To::Output => wrong("--level takes a number from 1 to 22"),
+        To::Directory(_) | To::Archive(_) => {
+            wrong("--level is for archives that are compressed: FILE.tar.zst and -")
+        }
+    }
+}
+
+fn refused(error: Error) -> Failure {
+    let is_damaged = matches!(error, Error::Damaged { .. });
+    match Failure::from(error) {
+        failure if is_damaged => failure.hint("repair --to DIR makes a store of what is intact"),
+        failure => failure,
+    }
+}
+
+/// Writes an archive with `write` to `out`, compressed where there is a level.
+fn pack(
+    out: &mut dyn Write,
+    level: Option<i32>,
+    write: &mut dyn FnMut(&mut dyn Write) -> Result<BackupReport, Error>,
+) -> Result<BackupReport, Failure> {
+    let Some(level) = level else { return write(out).map_err(told) };
+    let mut encoder = zstd::Encoder::new(out, level)?;
+    // Else a changed byte of what is packed would come out as another one.
+    encoder.include_checksum(true)?;
+    let report = write(&mut encoder).map_err(told)?;
+    if !report.is_cancelled {
+        encoder.finish()?.flush()?;
+    }
+    Ok(report)
+}
+
+/// A reader that has left is no failure.
+fn told(error: Error) -> Failure {
+    match error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => source.into(),
+        error => refused(error),
+    }
+}
+
+/// Makes the file `path` of what `write` writes: under another name, and then, durable, in its place.
+fn into_file(
+    session: &mut Session,
+    word: &Word,
+    path: &Path,
+    write: &mut dyn FnMut(&mut dyn Write) -> Result<BackupReport, Failure>,
+) -> Result<BackupReport, Failure> {
+    let at = |failure: Failure| failure.at(word.span.clone());
+    let error = |error: &io::Error| at(Failure::file("write", path, error));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let real = folder.canonicalize().map_err(|source| error(&source))?;
+    if session.dir().canonicalize().is_ok_and(|dir| real.starts_with(dir)) {
+        return Err(at(Failure::command("this is in the directory of the store itself")));
+    }
+    if path.symlink_metadata().is_ok() && !session.confirm(&format!("replace {}", shown(path)))? {
+        return Ok(BackupReport { is_cancelled: true, ..BackupReport::default() });
+    }
+    let unfinished = Unfinished::beside(path).map_err(|source| error(&source))?;
+    let mut out = BufWriter::new(&unfinished.file);
+    let report = write(&mut out)?;
+    out.into_inner().map_err(|source| error(source.error()))?;
+    if !report.is_cancelled {
+        let placed = unfinished.put_in_place(path).and_then(|()| File::open(folder)?.sync_all());
+        placed.map_err(|source| error(&source))?;
+    }
+    Ok(report)
+}
+
+/// A file that is not yet what it is to be, and is removed unless it becomes that.
+struct Unfinished {
+    path: PathBuf,
+    file: File,
+}
+
+impl Unfinished {
+    fn beside(path: &Path) -> io::Result<Self> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".unfinished");
+        let path = PathBuf::from(name);
+        // Left by one that was killed: nobody else gives this name.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { path, file })
+    }
+
+    fn put_in_place(self, path: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.path, path)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // It is not there any more when it was put in its place.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Runs `restore`.
+pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let word = &invocation.args[0];
+    if session.store().is_ok() {
+        let failure = Failure::command("a store is open in this shell, and nothing is restored over one");
+        return Err(failure.hint("leave it, and call logkv NEWDIR restore FROM"));
+    }
+    let (to, options) = (session.dir().to_owned(), session.options.clone());
+    let (progress, interrupt) = (session.progress("restoring"), session.interrupt.clone());
+    let observe = &mut |at: BackupProgress| {
+        progress.at(at.done_len, at.total_len);
+        go_on(&interrupt)
+    };
+    let made = if word.bytes != b"-" && word.path().is_dir() {
+        backup::restore(word.path(), &to, &options, observe)
+    } else {
+        let mut archive = unpack(source(word, &interrupt)?)?;
+        backup::restore_archive(&mut archive, &to, &options, observe)
+    };
+    progress.clear();
+    let report = match made {
+        Ok(report) if !report.is_cancelled => report,
+        Err(error) if !interrupt.is_set() => {
+            return Err(match error {
+                Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => {
+                    Failure::open(&error)
+                }
+                Error::Locked { .. } => {
+                    let message = format!("another process has {} open", shown(word.path()));
+                    let failure = Failure { message, ..Failure::open(&error) };
+                    failure.hint("backup makes a copy of a store that is in use")
+                }
+                error => error.into(),
+            });
+        }
+        _ => {
+            return Err(Failure {
+                message: "interrupted; nothing was made".to_owned(),
+                ..Failure::interrupted()
+            });
+        }
+    };
+    write_restored(&mut session.out, &report, &shown(&to))?;
+    Ok(Outcome::Done)
+}
+
+/// The bytes of the archive that `word` names.
+fn source(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Failure> {
+    if word.bytes != b"-" {
+        let file = File::open(word.path());
+        let file = file.map_err(|error| Failure::file("read", word.path(), &error).at(word.span.clone()));
+        return Ok(Box::new(file.map_err(|failure| Failure { kind: Kind::Open, ..failure })?));
+    }
+    if io::stdin().is_terminal() {
+        return Err(Failure::command("no archive comes from a terminal").at(word.span.clone()));
+    }
+    let unread = |error: io::Error| Failure::file("read", Path::new("the standard input"), &error);
+    Ok(Box::new(Waiting { input: Input::stdin().map_err(unread)?, interrupt: interrupt.clone() }))
+}
+
+/// The standard input, read until Ctrl-C.
+struct Waiting {
+    input: Input,
+    interrupt: Interrupt,
+}
+
+impl Read for Waiting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // A read that is said to be interrupted would be tried again for ever.
+        self.input.wait(&self.interrupt).map_err(|error| io::Error::other(error.to_string()))?;
+        io::stdin().read(buffer)
+    }
+}
+
+/// What is in an archive, compressed or not.
+fn unpack(source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
+    let mut source = BufReader::with_capacity(256 << 10, source);
+    let unread = |error: io::Error| {
+        Failure::from(Error::BackupDamaged { reason: format!("it cannot be read ({error})") })
+    };
+    // A pipe may give fewer bytes at first; an archive of tar never begins with one of these.
+    let is_packed = source.fill_buf().map_err(unread)?.first() == ZSTD_MAGIC.first();
+    match is_packed {
+        true => Ok(Box::new(zstd::Decoder::with_buffer(source).map_err(unread)?)),
+        false => Ok(Box::new(source)),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    visible(path.as_os_str().as_encoded_bytes())
+}
+
+fn figures(report: &BackupReport) -> [(&'static str, u64); 8] {
+    [
+        ("segments", report.segment_count),
+        ("linked", report.linked_count),
+        ("copied", report.copied_count),
+        ("kept", report.kept_count),
+        ("removed", report.removed_count),
+        ("bytes", report.len),
+        ("copied_bytes", report.copied_len),
+        ("seq", report.last_seq.0),
+    ]
+}
+
+fn write_report(out: &mut Output, report: &BackupReport, place: &str) -> io::Result<()> {
+    match out.mode {
+        Mode::Table => {
+            let text = wrap(&sentence(report, place), out.look.width);
+            writeln!(out, "{text}")
+        }
+        Mode::Plain | Mode::Raw => {
+            figures(report).iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}"))
+        }
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("type", "backup")?.field("to", place)?;
+            for (name, number) in figures(report) {
+                object.field(name, number)?;
+            }
+            object.end()
+        }
+    }
+}
+
+/// What a backup came to.
+fn sentence(report: &BackupReport, place: &str) -> String {
+    let (segments, len) = (units::count(report.segment_count, "segment"), units::bytes(report.len));
+    let copied = format!("copied ({})", units::bytes(report.copied_len));
+    let parts = [
+        (report.kept_count, "kept"),
+        (report.linked_count, "linked"),
+        (report.copied_count, copied.as_str()),
+        (report.removed_count, "removed"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    let parts = if parts.is_empty() { "it is empty".to_owned() } else { parts };
+    format!("{place} holds the store up to record {}, in {segments} ({len}): {parts}", report.last_seq)
+}
+
+fn write_restored(out: &mut Output, report: &RestoreReport, place: &str) -> io::Result<()> {
+    let figures =
+        [("segments", report.segment_count), ("records", report.record_count), ("bytes", report.len)];
+    match out.mode {
+        Mode::Table => {
+            let (records, segments) =
+                (units::count(report.record_count, "record"), units::count(report.segment_count, "segment"));
+            let (len, Look { width, .. }) = (units::bytes(report.len), out.look);
+            let options = if report.has_options { ", and logkv.toml" } else { "" };
+            let text =
+                format!("{place} holds {records} in {segments} ({len}), each as it was written{options}");
+            writeln!(out, "{}", wrap(&text, width))
+        }
+        Mode::Plain | Mode::Raw => {
+            figures.iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}"))
+        }
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("type", "restore")?.field("store", place)?;
+            for (name, number) in figures {
+                object.field(name, number)?;
+            }
+            object.field("options", report.has_options)?.end()
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Archives: whatever is in one, the store that is made of it is the one that was backed up, or there is none.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use logkv::{Error, Store};
+use proptest::prelude::*;
+
+use super::{archived, back_up, contents_of_new, on, place, restore, restore_archive};
+use crate::common::{Map, contents, files, open, quick, scratch, segment_path, small_store};
+
+/// An archive of [`small_store`], and what it holds.
+fn small_archive() -> (Vec<u8>, Map) {
+    let dir = small_store();
+    let store = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+    (archived(&store), contents(&store))
+}
+
+/// What `archive` restores to: a store, or an error, and then there is nothing.
+fn attempt(archive: &[u8]) -> Result<Map, Error> {
+    let (place, to) = place();
+    let made = restore_archive(archive, &to);
+    if made.is_err() {
+        assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0, "something was left behind");
+    }
+    made.map(|_| contents_of_new(&to))
+}
+
+fn packed(archive: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("an encoder");
+    encoder.include_checksum(true).expect("it can");
+    encoder.write_all(archive).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
+}
+
+fn attempt_packed(packed: &[u8]) -> Result<Map, Error> {
+    let (place, to) = place();
+    let mut decoder = zstd::Decoder::new(packed).expect("a decoder");
+    let made = logkv::backup::restore_archive(&mut decoder, &to, &quick(), &mut on);
+    assert!(made.is_ok() || fs::read_dir(place.path()).expect("a directory").count() == 0);
+    made.map(|_| contents_of_new(&to))
+}
+
+#[test]
+fn an_archive_with_a_changed_byte_is_refused_or_restores_to_the_same() {
+    let (archive, map) = small_archive();
+    for at in 0..archive.len() {
+        let mut changed = archive.clone();
+        changed[at] ^= 0x10;
+        match attempt(&changed) {
+            Ok(made) => assert_eq!(made, map, "byte {at}"),
+            Err(error) => assert!(
+                error.is_corruption() || matches!(error, Error::Unsupported { .. }),
+                "byte {at}: {error}"
+            ),
+        }
+    }
+    let packed = packed(&archive);
+    for at in 0..packed.len() {
+        let mut changed = packed.clone();
+        changed[at] ^= 0x10;
+        let made = attempt_packed(&changed);
+        assert!(made.as_ref().map_or_else(Error::is_corruption, |made| *made == map), "byte {at}: {made:?}");
+    }
+}
+
+#[test]
+fn an_archive_cut_short_is_refused() {
+    let (archive, map) = small_archive();
+    assert_eq!(attempt(&archive).expect("restores"), map);
+    // The two blocks of zeros at its end say nothing that MANIFEST does not.
+    let end = archive.len() - 1024;
+    for len in (0..end).step_by(8).chain(end - 512..end) {
+        let is_in_padding = archive[len..end].iter().all(|&byte| byte == 0);
+        match attempt(&archive[..len]) {
+            Ok(made) => assert!(is_in_padding && made == map, "{len} bytes"),
+            Err(error) => assert!(error.is_corruption(), "{len} bytes: {error}"),
+        }
+    }
+    let packed = packed(&archive);
+    for len in 0..packed.len() {
+        let error = attempt_packed(&packed[..len]).expect_err("its end is missing");
+        assert!(error.is_corruption(), "{len} bytes: {error}");
+    }
+}
+
+/// The entries of an archive: their names and bytes.
+fn entries(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut entries = Vec::new();
+    for entry in tar::Archive::new(archive).entries().expect("an archive") {
+        let mut entry = entry.expect("an entry");
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).expect("its bytes");
+        entries.push((entry.path().expect("a path").to_string_lossy().into_owned(), bytes));
+    }
+    entries
+}
+
+/// An archive of `entries`; what `change` does to the last header.
+fn archive_of(entries: &[(String, Vec<u8>)], change: impl Fn(&mut tar::Header)) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (index, (name, bytes)) in entries.iter().enumerate() {
+        let mut header = tar::Header::new_gnu();
+        // Past what the library lets through: names that lead out.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        if index + 1 == entries.len() {
+            change(&mut header);
+        }
+        header.set_cksum();
+        builder.append(&header, bytes.as_slice()).expect("memory takes it");
+    }
+    builder.into_inner().expect("memory takes it")
+}
+
+#[test]
+fn an_archive_unpacked_by_tar_is_a_backup_in_a_directory_and_holds_nothing_else() {
+    let (archive, map) = small_archive();
+    let names: Vec<_> = entries(&archive).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["MANIFEST", "000001.seg", "000002.seg", "000003.seg"]);
+    let (place, to) = place();
+    fs::create_dir(&to).expect("a directory");
+    tar::Archive::new(&*archive).unpack(&to).expect("it unpacks");
+    let new = place.path().join("new");
+    restore(&to, &new).expect("restores");
+    assert_eq!(contents_of_new(&new), map);
+    let mut padded = archive_of(&entries(&archive), |_| {});
+    padded.resize(padded.len() + 10_240, 0);
+    assert_eq!(attempt(&padded).expect("as other programs make them"), map);
+}
+
+#[test]
+fn an_archive_that_holds_what_no_backup_does_is_refused_in_a_sentence() {
+    let (archive, _) = small_archive();
+    let good = entries(&archive);
+    let with = |name: &str, bytes: &[u8]| {
+        let mut entries = good.clone();
+        entries.push((name.to_owned(), bytes.to_vec()));
+        entries
+    };
+    let plain = |_: &mut tar::Header| {};
+    let kind = |kind| move |header: &mut tar::Header| header.set_entry_type(kind);
+    let mut late = good.clone();
+    late.rotate_left(1);
+    let mut bad = vec![
+        (archive_of(&with("../escaped", b"x"), plain), "../escaped"),
+        (archive_of(&with("/tmp/escaped", b"x"), plain), "/tmp/escaped"),
+        (archive_of(&with("a/000001.seg", b"x"), plain), "a/000001.seg"),
+        (archive_of(&with("LOCK", b""), plain), "LOCK"),
+        (archive_of(&with("KEYDIR", b"x"), plain), "KEYDIR"),
+        (archive_of(&with("\x1b]0;x\x07", b"x"), plain), "\\x1b]0;x\\x07"),
+        (archive_of(&with("000009.seg", b"x"), plain), "MANIFEST knows of no 000009.seg of 1 bytes"),
+        (archive_of(&with("000001.seg", &good[1].1), plain), "MANIFEST knows of no 000001.seg"),
+        (archive_of(&with("MANIFEST", &good[0].1), plain), "MANIFEST knows of no MANIFEST"),
+        (archive_of(&late, plain), "it does not begin with MANIFEST"),
+        (archive_of(&good[..3], plain), "it ends before segment 3"),
+        (archive_of(&[], plain), "it is empty"),
+        (b"not an archive".repeat(100), "it cannot be read"),
+        (Vec::new(), "it is empty"),
+    ];
+    for (entry_type, name) in [
+        (tar::EntryType::Symlink, "000009.seg"),
+        (tar::EntryType::Link, "000009.seg"),
+        (tar::EntryType::Fifo, "000009.seg"),
+        (tar::EntryType::Directory, "logkv.toml"),
+        (tar::EntryType::GNULongName, "logkv.toml"),
+        (tar::EntryType::XHeader, "logkv.toml"),
+        (tar::EntryType::GNUSparse, "logkv.toml"),
+    ] {
+        bad.push((archive_of(&with(name, b"x"), kind(entry_type)), "which no backup does"));
+    }
+    let mut followed = archive;
+    followed.extend_from_slice(&[7; 512]);
+    bad.push((followed, "something follows its end"));
+    for (archive, told) in bad {
+        let error = attempt(&archive).expect_err(told);
+        assert!(
+            matches!(error, Error::BackupDamaged { .. }) && error.to_string().contains(told),
+            "{told}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_huge_claim_is_refused_before_anything_is_made_of_it() {
+    let (archive, _) = small_archive();
+    let mut good = entries(&archive);
+    let huge = |header: &mut tar::Header| header.set_size(1 << 60);
+    // One that MANIFEST does not make, and one that it makes, too, of a file that ends.
+    let error = attempt(&archive_of(&good, huge)).expect_err("there is no such segment");
+    assert!(error.to_string().contains("MANIFEST knows of no"), "{error}");
+    let error = attempt(&archive_of(&good[..1], huge)).expect_err("no MANIFEST is that long");
+    assert!(error.to_string().contains("more than"), "{error}");
+    let text = String::from_utf8(good[0].1.clone()).expect("text");
+    let (body, _) = text.split_once("crc ").expect("a checksum");
+    let body: String = body
+        .lines()
+        .map(|line| match line.strip_prefix("segment 000003 ").and_then(|rest| rest.rsplit_once(' ')) {
+            Some((rest, _)) => format!("segment 000003 {rest} {}\n", 1_u64 << 40),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    good[0].1 = format!("{body}crc {:08x}\n", crc32c::crc32c(body.as_bytes())).into_bytes();
+    let mebibytes = |header: &mut tar::Header| header.set_size(1 << 40);
+    let error = attempt(&archive_of(&good, mebibytes)).expect_err("it ends long before");
+    assert!(matches!(error, Error::BackupDamaged { .. }), "{error}");
+}
+
+#[test]
+fn a_backup_in_a_directory_with_a_changed_byte_is_refused_or_restores_to_the_same() {
+    let dir = small_store();
+    let store = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+    let map = contents(&store);
+    let (place, copy) = place();
+    back_up(&store, &copy);
+    for (name, bytes) in files(&copy) {
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x10;
+            // The sealed ones are the store's own.
+            fs::remove_file(copy.join(&name)).expect("it is there");
+            fs::write(copy.join(&name), changed).expect("the damage");
+            let to = place.path().join("new");
+            match restore(&copy, &to) {
+                Ok(_) => {
+                    assert_eq!(contents_of_new(&to), map, "{name} byte {at}");
+                    fs::remove_dir_all(&to).expect("it is ours");
+                }
+                Err(error) => {
+                    assert!(!matches!(error, Error::Occupied { .. }), "{error}");
+                    assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 1);
+                }
+            }
+        }
+        fs::write(copy.join(&name), bytes).expect("as it was");
+    }
+}
+
+#[test]
+fn what_is_no_backup_is_not_restored_and_nothing_is_put_where_something_is() {
+    let dir = small_store();
+    let (place, copy) = place();
+    let to = place.path().join("to");
+    let store = open(dir.path());
+    store.put("k", "v").expect("a put");
+    let refused = |from: &Path, to: &Path| restore(from, to).expect_err("it is refused");
+    assert!(matches!(refused(dir.path(), &to), Error::Locked { .. }), "somebody writes to it");
+    drop(store);
+    assert!(matches!(refused(&copy, &to), Error::Missing { .. }));
+    fs::create_dir(&copy).expect("a directory");
+    assert!(matches!(refused(&copy, &to), Error::Missing { .. }));
+    restore(dir.path(), &to).expect("a store that was closed is a backup of itself");
+    assert!(matches!(refused(dir.path(), &to), Error::Occupied { .. }));
+    fs::remove_file(segment_path(&to, 2)).expect("it is there");
+    let empty = scratch();
+    assert!(matches!(refused(&to, empty.path()), Error::SegmentMissing { segment } if segment.0 == 2));
+    assert!(empty.path().exists(), "a directory that was there stays");
+    restore(dir.path(), empty.path()).expect("an empty directory is free");
+    assert_eq!(contents_of_new(empty.path()).len(), 4);
+    // Not closed.
+    let unclosed = crate::common::unclosed_store();
+    let error = refused(unclosed.path(), &place.path().join("x"));
+    assert!(matches!(error, Error::BackupDamaged { .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_restored_to_nothing_or_to_what_was_backed_up(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8, prop::collection::vec(any::<u8>(), 1..600)), 1..4),
+        is_packed in any::<bool>(),
+    ) {
+        let (archive, map) = small_archive();
+        let mut bytes = if is_packed { packed(&archive) } else { archive };
+        for (index, what, new) in changes {
+            let at = index.index(bytes.len() + 1);
+            let end = if what == 0 { at } else { (at + new.len()).min(bytes.len()) };
+            bytes.splice(at..end, if what == 1 { Vec::new() } else { new });
+        }
+        let made = if is_packed { attempt_packed(&bytes) } else { attempt(&bytes) };
+        prop_assert!(made.is_err() || made.is_ok_and(|made| made == map));
+    }
+}

@@ -1,0 +1,177 @@
+//! The second backup to the same place, and those after it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use logkv::{Compact, Error, Store};
+
+use super::{back_up, inode, on, place, restore, restored};
+use crate::common::{contents, copy_of, files, killed, open, quick, scratch, segment_path, small_store};
+use crate::hooked::{Call, Hook, Hooked};
+use crate::verify::verified;
+
+#[test]
+fn the_next_backup_takes_what_is_new_keeps_what_it_has_and_drops_what_was_compacted_away() {
+    let dir = small_store();
+    let store = open(dir.path());
+    let (_place, copy) = place();
+    back_up(&store, &copy);
+    let kept = [1, 2].map(|id| inode(&segment_path(&copy, id)));
+    store.put("five", "5").expect("a put");
+    store.rotate().expect("rotates");
+    store.put("six", "6").expect("a put");
+    let report = back_up(&store, &copy);
+    // The third has grown since it was copied, and the fourth is new.
+    let counts = |report: &logkv::backup::BackupReport| {
+        [
+            report.segment_count,
+            report.kept_count,
+            report.linked_count,
+            report.copied_count,
+            report.removed_count,
+        ]
+    };
+    assert_eq!(counts(&report), [4, 2, 0, 2, 0]);
+    assert_eq!([1, 2].map(|id| inode(&segment_path(&copy, id))), kept);
+    assert_eq!(restored(&copy), contents(&store));
+    store.compact(&Compact::All).expect("compacts");
+    let report = back_up(&store, &copy);
+    assert_eq!(counts(&report), [2, 1, 1, 0, 3]);
+    assert_eq!(restored(&copy), contents(&store));
+    assert!(verified(&copy).1.is_empty(), "nothing of the earlier ones is left");
+    assert_eq!(back_up(&store, &copy).kept_count, 2);
+}
+
+#[test]
+fn a_segment_of_the_backup_that_is_gone_or_cut_short_is_taken_again() {
+    let dir = small_store();
+    let store = open(dir.path());
+    let (_place, copy) = place();
+    back_up(&store, &copy);
+    fs::remove_file(segment_path(&copy, 1)).expect("it is there");
+    let cut = segment_path(&copy, 3);
+    let bytes = fs::read(&cut).expect("the segment");
+    fs::write(&cut, &bytes[..bytes.len() - 8]).expect("it is cut");
+    let report = back_up(&store, &copy);
+    assert_eq!((report.kept_count, report.copied_count), (1, 2));
+    assert_eq!(restored(&copy), contents(&store));
+}
+
+#[test]
+fn another_history_of_the_same_store_does_not_go_on_in_its_backup() {
+    let dir = small_store();
+    let twin = copy_of(dir.path());
+    let (_place, copy) = place();
+    let store = open(dir.path());
+    store.put("k", "mine").expect("a put");
+    back_up(&store, &copy);
+    let twin = open(twin.path());
+    // The same number of bytes, in the same segment.
+    twin.put("k", "your").expect("a put");
+    let before = files(&copy);
+    let error = twin.backup(&copy, &mut on).expect_err("their third segments differ");
+    assert!(
+        matches!(error, Error::Occupied { .. }) && error.to_string().contains("another history"),
+        "{error}"
+    );
+    assert!(files(&copy) == before);
+    assert_eq!(restored(&copy), contents(&store));
+}
+
+#[test]
+fn a_restored_store_goes_on_in_the_backup_that_it_was_made_of() {
+    let dir = small_store();
+    let (place, copy) = place();
+    back_up(&open(dir.path()), &copy);
+    let new = place.path().join("new");
+    restore(&copy, &new).expect("restores");
+    let store = open(&new);
+    store.put("after", "the restore").expect("a put");
+    let report = back_up(&store, &copy);
+    assert_eq!((report.kept_count, report.copied_count), (3, 1), "nothing was appended to the third");
+    assert_eq!(restored(&copy), contents(&store));
+}
+
+#[test]
+fn a_store_that_lost_its_end_to_a_crash_is_backed_up_where_more_of_it_was_kept() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("durable", "1").expect("a put");
+    let (_place, copy) = place();
+    let len = segment_path(dir.path(), 1).metadata().expect("the segment").len();
+    store.put("lost", "2").expect("a put");
+    back_up(&store, &copy);
+    let dir = killed(store, dir.path());
+    let segment = fs::OpenOptions::new().write(true).open(segment_path(dir.path(), 1)).expect("the segment");
+    segment.set_len(len).expect("the power goes");
+    let store = open(dir.path());
+    store.put("after", "3").expect("a put");
+    back_up(&store, &copy);
+    let map = restored(&copy);
+    assert_eq!(map, contents(&store));
+    assert!(!map.contains_key(&b"lost"[..]));
+}
+
+#[test]
+fn options_go_along_and_go_when_they_are_gone() {
+    let dir = small_store();
+    let store = open(dir.path());
+    let (_place, copy) = place();
+    let options = |dir: &Path| fs::read_to_string(dir.join("logkv.toml")).ok();
+    for text in [Some("sync = \"always\"\n"), Some("sync = \"never\"\n"), None] {
+        match text {
+            Some(text) => fs::write(dir.path().join("logkv.toml"), text).expect("options"),
+            None => fs::remove_file(dir.path().join("logkv.toml")).expect("options"),
+        }
+        back_up(&store, &copy);
+        assert_eq!(options(&copy).as_deref(), text);
+    }
+}
+
+#[test]
+fn a_backup_that_was_written_to_is_a_store_of_its_own_from_then_on() {
+    let dir = small_store();
+    let store = open(dir.path());
+    let (_place, copy) = place();
+    back_up(&store, &copy);
+    // Looking at it, and even opening it without a write, leaves it a backup.
+    drop(Store::open_with(&copy, quick().read_only(true)).expect("opens"));
+    open(&copy).close().expect("closes");
+    back_up(&store, &copy);
+    open(&copy).put("own", "1").expect("a put");
+    let before = files(&copy);
+    let error = store.backup(&copy, &mut on).expect_err("its write would be lost");
+    assert!(error.to_string().contains("a store that is written to"), "{error}");
+    assert!(files(&copy) == before);
+}
+
+/// A file system on which files have one name.
+#[derive(Debug)]
+struct NoLinks;
+
+impl Hook for NoLinks {
+    fn before(&self, call: Call) -> std::io::Result<()> {
+        match call {
+            Call::Link(_) => Err(std::io::ErrorKind::CrossesDevices.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn syncs(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn where_nothing_can_be_linked_everything_is_copied_once() {
+    let dir = small_store();
+    let options = quick().file_system(Arc::new(Hooked(Arc::new(NoLinks))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    let (_place, copy) = place();
+    let report = back_up(&store, &copy);
+    assert_eq!((report.linked_count, report.copied_count, report.copied_len), (0, 3, report.len));
+    assert_eq!(restored(&copy), contents(&store));
+    let report = back_up(&store, &copy);
+    assert_eq!((report.kept_count, report.copied_count, report.copied_len), (3, 0, 0));
+}

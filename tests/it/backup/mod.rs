@@ -1,0 +1,270 @@
+//! `Store::backup` and `logkv::backup`: what was acknowledged before is in it, and what is restored is what was there.
+
+mod archive;
+mod incremental;
+mod steps;
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use logkv::backup::{self, BackupReport, RestoreReport};
+use logkv::{Batch, Compact, Error, Store};
+use tempfile::TempDir;
+
+use crate::common::{Map, contents, files, leftovers, open, quick, scratch, segment_path, small_store};
+use crate::verify::verified;
+
+/// Goes on, whatever it is told.
+pub(crate) fn on(_: backup::BackupProgress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Makes a backup of `store` in `to`.
+pub(crate) fn back_up(store: &Store, to: &Path) -> BackupReport {
+    store.backup(to, &mut on).unwrap_or_else(|error| panic!("{}", error.sentence()))
+}
+
+/// The bytes of an archive of `store`.
+pub(crate) fn archived(store: &Store) -> Vec<u8> {
+    let mut archive = Vec::new();
+    store.backup_archive(&mut archive, &mut on).unwrap_or_else(|error| panic!("{}", error.sentence()));
+    archive
+}
+
+pub(crate) fn restore(from: &Path, to: &Path) -> Result<RestoreReport, Error> {
+    backup::restore(from, to, &quick(), &mut on)
+}
+
+pub(crate) fn restore_archive(mut archive: &[u8], to: &Path) -> Result<RestoreReport, Error> {
+    backup::restore_archive(&mut archive, to, &quick(), &mut on)
+}
+
+/// What a store that is restored from `from` holds; it verifies, and can be written to.
+pub(crate) fn restored(from: &Path) -> Map {
+    let dir = scratch();
+    let to = dir.path().join("new");
+    restore(from, &to).unwrap_or_else(|error| panic!("{}", error.sentence()));
+    contents_of_new(&to)
+}
+
+pub(crate) fn contents_of_new(dir: &Path) -> Map {
+    let (verdict, findings) = verified(dir);
+    assert!(verdict.is_intact() && findings.is_empty(), "{findings:?}");
+    assert_eq!(leftovers(dir), [""; 0]);
+    let store = open(dir);
+    let map = contents(&store);
+    store.put("written", "after the restore").expect("a put");
+    map
+}
+
+/// A directory for backups and what is restored, and a path in it that nothing has.
+pub(crate) fn place() -> (TempDir, PathBuf) {
+    let dir = scratch();
+    let path = dir.path().join("copy");
+    (dir, path)
+}
+
+fn inode(path: &Path) -> u64 {
+    path.metadata().expect("a file").ino()
+}
+
+#[test]
+fn a_backup_is_the_store_as_it_was_when_it_was_called_whatever_is_written_afterwards() {
+    let dir = small_store();
+    fs::write(dir.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
+    let store = open(dir.path());
+    store.put("five", "5").expect("a put");
+    let map = contents(&store);
+    let (place, copy) = place();
+    let report = back_up(&store, &copy);
+    let archive = archived(&store);
+    store.put("one", "later").expect("a put");
+    store.delete("five").expect("a delete");
+    store.compact(&Compact::All).expect("compacts");
+    assert_eq!(restored(&copy), map);
+    let new = place.path().join("new");
+    let restored = restore_archive(&archive, &new).expect("restores");
+    assert_eq!(contents_of_new(&new), map);
+    assert_eq!((report.segment_count, report.last_seq.0), (3, 7));
+    assert_eq!((restored.segment_count, restored.len, restored.record_count), (3, report.len, 7));
+    assert!(restored.has_options && new.join("logkv.toml").exists() && copy.join("logkv.toml").exists());
+    assert_eq!(files(&new).iter().filter(|(name, _)| name.contains("unfinished")).count(), 0);
+    assert!(!place.path().join("copy.unfinished").exists());
+}
+
+#[test]
+fn sealed_segments_are_links_and_the_one_that_is_written_to_never_is() {
+    let dir = small_store();
+    let store = open(dir.path());
+    let (_place, copy) = place();
+    let report = back_up(&store, &copy);
+    assert_eq!((report.linked_count, report.copied_count), (2, 1));
+    for id in 1..=3 {
+        let [ours, theirs] = [dir.path(), &copy].map(|dir| inode(&segment_path(dir, id)));
+        assert_eq!(ours == theirs, id < 3, "segment {id}");
+    }
+    store.put("six", "6").expect("the active segment has one name");
+    store.close().expect("closes");
+    open(dir.path()).put("seven", "7").expect("and can be opened to be written to");
+    let before = files(&copy);
+    fs::remove_dir_all(dir.path()).expect("the store is lost");
+    assert!(files(&copy) == before);
+    assert!(!restored(&copy).contains_key(&b"six"[..]));
+}
+
+#[test]
+fn a_read_only_store_is_backed_up_and_not_a_byte_of_it_changes() {
+    let dir = small_store();
+    let writer = open(dir.path());
+    writer.put("five", "5").expect("a put");
+    let map = contents(&writer);
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+    // What the reader has open is gone from the directory.
+    writer.compact(&Compact::All).expect("compacts");
+    let before = files(dir.path());
+    let (place, copy) = place();
+    let report = back_up(&reader, &copy);
+    assert_eq!((report.linked_count, report.copied_count), (0, 3), "they have no names any more");
+    let new = place.path().join("new");
+    restore_archive(&archived(&reader), &new).expect("restores");
+    assert!(files(dir.path()) == before);
+    assert_eq!(restored(&copy), map);
+    assert_eq!(contents_of_new(&new), map);
+}
+
+#[test]
+fn writes_that_were_acknowledged_before_are_in_it_and_batches_are_whole_while_threads_write_and_compact() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
+    let (is_over, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (place, copy) = place();
+    std::thread::scope(|scope| {
+        // Also when an assertion fails: the scope waits for its threads.
+        let _end = EndsAll(&is_over);
+        scope.spawn(|| {
+            let mut n = 0_u64;
+            while !is_over.load(Ordering::Relaxed) {
+                n += 1;
+                let value = n.to_string();
+                let mut batch = Batch::new();
+                batch.put("left", &value).put(format!("key {}", n % 50), &value).put("right", &value);
+                store.write(&batch).expect("a batch");
+                acknowledged.store(n, Ordering::SeqCst);
+                // As fast as it goes, the store would grow faster than it is copied.
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        });
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                store.compact(&Compact::All).expect("compacts");
+            }
+        });
+        for round in 0..9 {
+            let before = acknowledged.load(Ordering::SeqCst);
+            let map = if round % 3 == 2 {
+                let to = place.path().join(format!("new {round}"));
+                restore_archive(&archived(&store), &to).expect("restores");
+                contents_of_new(&to)
+            } else {
+                back_up(&store, &copy);
+                restored(&copy)
+            };
+            let number = |key: &str| -> u64 {
+                map.get(key.as_bytes())
+                    .map_or(0, |value| String::from_utf8_lossy(value).parse().expect("a number"))
+            };
+            assert_eq!(number("left"), number("right"), "half a batch");
+            assert!(number("left") >= before, "an acknowledged write is missing");
+            let newest = (0..50).map(|n| number(&format!("key {n}"))).max().expect("some");
+            assert_eq!(newest, number("left"));
+        }
+    });
+}
+
+/// Has the threads that look at the flag end, when it is dropped.
+struct EndsAll<'a>(&'a AtomicBool);
+
+impl Drop for EndsAll<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_is_held_back_in_the_process_is_in_a_backup_and_what_is_not_acknowledged_is_not() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().sync(logkv::Sync::Buffered(1 << 20))).expect("opens");
+    store.put("k", "acknowledged").expect("a put");
+    let (_place, copy) = place();
+    back_up(&store, &copy);
+    assert_eq!(restored(&copy)[&b"k"[..]], b"acknowledged");
+}
+
+#[test]
+fn no_backup_is_put_where_something_else_is() {
+    let (dir, other) = (small_store(), small_store());
+    let store = open(dir.path());
+    let (place, copy) = place();
+    fs::create_dir(place.path().join("full")).expect("a directory");
+    fs::write(place.path().join("full/notes"), "mine").expect("a file");
+    back_up(&open(other.path()), &place.path().join("theirs"));
+    symlink(dir.path(), place.path().join("link")).expect("a link");
+    back_up(&store, &place.path().join("written"));
+    open(&place.path().join("written")).put("k", "v").expect("a put");
+    let inside = dir.path().join("backups/today");
+    let places = ["full", "full/notes", "theirs", "link", "link/inside", "written"];
+    let before = files(&place.path().join("theirs"));
+    for to in places.map(|name| place.path().join(name)).iter().chain([&inside, &dir.path().to_owned()]) {
+        let error = store.backup(to, &mut on).expect_err("it is refused");
+        assert!(matches!(error, Error::Occupied { .. }), "{}: {error}", to.display());
+    }
+    assert!(!inside.exists() && files(&place.path().join("theirs")) == before);
+    back_up(&store, &copy);
+    let held = Store::open_with(&copy, quick()).expect("a backup can be opened");
+    assert!(matches!(store.backup(&copy, &mut on), Err(Error::Occupied { .. })), "somebody has it open");
+    drop(held);
+    back_up(&store, &copy);
+}
+
+#[test]
+fn a_damaged_record_is_in_no_backup() {
+    let dir = small_store();
+    let path = segment_path(dir.path(), 2);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[64 + 36] ^= 1;
+    fs::write(&path, bytes).expect("the damage");
+    let store = open(dir.path());
+    let (_place, copy) = place();
+    let error = store.backup(&copy, &mut on).expect_err("it could not be restored");
+    assert!(matches!(error, Error::Damaged { segment, .. } if segment.0 == 2), "{error}");
+    assert!(!copy.exists() && !copy.with_file_name("copy.unfinished").exists());
+    let error = store.backup_archive(&mut Vec::new(), &mut on).expect_err("nor this");
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_backup_that_is_broken_off_leaves_what_was_there() {
+    let dir = small_store();
+    let store = open(dir.path());
+    let (_place, copy) = place();
+    let stop = &mut |_| ControlFlow::Break(());
+    assert!(store.backup(&copy, stop).expect("no error").is_cancelled);
+    assert!(!copy.exists() && !copy.with_file_name("copy.unfinished").exists());
+    back_up(&store, &copy);
+    let map = contents(&store);
+    store.put("more", "1").expect("a put");
+    store.rotate().expect("rotates");
+    store.put("more", "2").expect("a put");
+    let before = files(&copy);
+    assert!(store.backup(&copy, stop).expect("no error").is_cancelled);
+    assert!(files(&copy) == before);
+    assert_eq!(restored(&copy), map);
+    let to = copy.with_file_name("new");
+    assert!(backup::restore(&copy, &to, &quick(), stop).expect("no error").is_cancelled);
+    assert!(!to.exists());
+    assert!(store.backup_archive(&mut Vec::new(), stop).expect("no error").is_cancelled);
+}

@@ -1,0 +1,131 @@
+//! `backup` and `restore`: in every form, to and from everything, and what is refused.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Output, Stdio};
+
+use crate::common::{contents, files, open, segment_path};
+use crate::shell_repair::write_store;
+use crate::transcript::Transcript;
+
+/// A store `d` with two sealed segments and an active one.
+fn with_store() -> Transcript {
+    let transcript = Transcript::new();
+    write_store(&transcript.path("d"));
+    transcript
+}
+
+const MODES: [&str; 4] = ["-m table --width 80", "-m table --width 40 --ascii", "-m plain", "-m json"];
+
+#[test]
+fn a_backup_and_a_restore_say_what_they_came_to() {
+    let mut transcript = with_store();
+    for (number, mode) in MODES.iter().enumerate() {
+        transcript
+            .run(&format!("{mode} d backup copy{number}"))
+            .run(&format!("{mode} d backup copy{number}"));
+        transcript.run(&format!("{mode} d backup copy{number}.tar.zst --level 19"));
+        transcript.run(&format!("{mode} new{number} restore copy{number}"));
+        transcript.run(&format!("{mode} packed{number}/ restore copy{number}.tar.zst"));
+        transcript.run(&format!("new{number} scan")).run(&format!("packed{number} verify"));
+    }
+    transcript.run("d put user:4 dave").run("d rotate").run("-y d compact --all --json");
+    transcript.run("-m table d backup copy0/").run("-r copy0 get user:4").run("d backup plain.tar");
+    transcript.run("again restore plain.tar").run("-r -m table d -c 'backup copy0' -c 'backup twice.tzst'");
+    transcript.compare("shell-backup");
+    let mode =
+        |name: &str| transcript.path(name).metadata().expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode("plain.tar"), mode("copy0"), mode("again")), (0o600, 0o700, 0o700));
+}
+
+#[test]
+fn what_cannot_be_backed_up_or_restored_is_refused_in_a_sentence() {
+    let mut transcript = with_store();
+    write_store(&transcript.path("e"));
+    transcript.run("e put other 1").run("d backup copy").run("e backup theirs").run("d backup d.tar.zst");
+    let archive = fs::read(transcript.path("d.tar.zst")).expect("the archive");
+    for (name, bytes) in [
+        ("cut.tar.zst", &archive[..archive.len() / 2]),
+        ("text.tar.zst", b"some text"),
+        ("empty.tar", b""),
+        ("mine.tar", b"mine"),
+    ] {
+        fs::write(transcript.path(name), bytes).expect("a file");
+    }
+    fs::create_dir(transcript.path("mine")).expect("a directory");
+    fs::write(transcript.path("mine/notes"), "mine").expect("a file");
+    for line in [
+        "backup",
+        "backup a b",
+        "backup --level",
+        "backup x.tar.zst --level 23",
+        "backup x.tar.zst --level one",
+    ] {
+        transcript.run(&format!("d {line}"));
+    }
+    for to in ["d", "d/inside", "d/x.tar", "mine", "mine.tar", "no/such/x.tar", "e", "x --level 3"] {
+        transcript.run(&format!("d backup {to}"));
+    }
+    transcript.run("nowhere backup x").run("copy put k v").run("d backup copy");
+    for from in ["cut.tar.zst", "text.tar.zst", "empty.tar", "mine", "nowhere", "mine.tar"] {
+        transcript.run(&format!("x restore {from}"));
+    }
+    transcript.run("x restore").run("mine restore theirs").run("mine.tar restore theirs");
+    transcript
+        .run("d restore theirs")
+        .run_with("d", b"restore theirs\n")
+        .run_with("x restore -", b"no archive");
+    let segment = segment_path(&transcript.path("theirs"), 3);
+    let mut bytes = fs::read(&segment).expect("the segment");
+    bytes[64 + 40] ^= 1;
+    fs::write(&segment, bytes).expect("the damage");
+    transcript.run("x restore theirs");
+    let store = open(&transcript.path("e"));
+    transcript.run("x restore e");
+    drop(store);
+    transcript.compare("shell-backup-refusals");
+    assert!(!transcript.path("x").exists() && !transcript.path("x.unfinished").exists());
+    assert_eq!(fs::read(transcript.path("mine.tar")).expect("a file"), b"mine");
+    assert_eq!(files(&transcript.path("mine")).len(), 1);
+}
+
+fn run(transcript: &Transcript, args: &[&str], input: Stdio) -> Output {
+    transcript.command(args).stdin(input).output().expect("it runs")
+}
+
+#[test]
+fn an_archive_goes_through_a_pipe_and_nothing_but_it() {
+    let transcript = with_store();
+    for mode in ["table", "plain", "json"] {
+        let packed = run(&transcript, &["-m", mode, "d", "backup", "-"], Stdio::null());
+        assert!(packed.status.success());
+        assert!(
+            String::from_utf8_lossy(&packed.stderr).starts_with("the archive holds the store up to record 7")
+        );
+        assert!(packed.stdout.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "it is what zstd writes");
+        let (file, new) = (transcript.path("piped"), format!("new-{mode}"));
+        for archive in [packed.stdout.clone(), zstd::decode_all(&*packed.stdout).expect("zstd")] {
+            fs::write(&file, archive).expect("a file");
+            let input = fs::File::open(&file).expect("a file");
+            let made = run(&transcript, &["-q", &new, "restore", "-"], input.into());
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            assert_eq!(contents(&open(&transcript.path(&new))), contents(&open(&transcript.path("d"))));
+            fs::remove_dir_all(transcript.path(&new)).expect("it is ours");
+        }
+    }
+}
+
+#[test]
+fn an_archive_takes_the_place_of_an_older_one_when_that_is_said() {
+    let transcript = with_store();
+    let archive = || fs::read(transcript.path("a.tar.zst")).expect("the archive");
+    let back_up = |yes: &[&str]| {
+        run(&transcript, &[yes, &["d", "backup", "a.tar.zst"]].concat(), Stdio::null()).status.success()
+    };
+    assert!(back_up(&[]));
+    let before = archive();
+    open(&transcript.path("d")).put("more", "1").expect("a put");
+    assert!(!back_up(&[]) && archive() == before, "nobody can be asked");
+    assert!(back_up(&["-y"]) && archive() != before);
+    assert!(!transcript.path("a.tar.zst.unfinished").exists());
+}
