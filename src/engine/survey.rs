@@ -340,14 +340,25 @@ fn is_denied(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
 }
 
-/// Whether segments are there, and each that says whose it is names another store than `manifest` does.
+/// Whether segments are there, and each that says whose it is names another store than `manifest` does; unless one whose header
+/// is damaged shows by its records that `manifest` knows it.
 fn is_anothers(directory: &dyn Directory, manifest: &Manifest, present: &[SegmentId]) -> bool {
-    let stores = present.iter().filter_map(|&id| {
-        let bytes = header_bytes(directory, id).ok()?;
-        SegmentHeader::decode(&bytes).ok().map(|header| header.store)
-    });
-    let mut stores = stores.peekable();
-    stores.peek().is_some() && stores.all(|store| store != manifest.store)
+    let (mut has_others, mut silent) = (false, HashSet::new());
+    for &id in present {
+        let Ok(bytes) = header_bytes(directory, id) else { continue };
+        match SegmentHeader::decode(&bytes) {
+            Ok(header) if header.store == manifest.store => return false,
+            Ok(_) => has_others = true,
+            Err(_) => {
+                silent.insert(id);
+            }
+        }
+    }
+    let is_known = |line: &SegmentLine| {
+        let told = unsalted::told_by_records(directory, line.id).ok().flatten();
+        told.is_some_and(|told| told.salt == line.layout.records.salt)
+    };
+    has_others && !manifest.segments.iter().filter(|line| silent.contains(&line.id)).any(is_known)
 }
 
 /// The segments that say where they stand, in the order of their numbers, which grow along the log.
