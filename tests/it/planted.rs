@@ -36,7 +36,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("LossNotTold", &["faults::submitted_writes"]),
     ("ConditionIgnoresPending", &["store::a_submitted_write"]),
     ("GateLeftOpen", &["transactions::counters"]),
-    ("TransactionBeforePending", &["transactions::counters"]),
+    ("TransactionBeforePending", &["transactions::a_transaction_sees_what_was_submitted"]),
     ("SumOutlivesKey", &["transactions::expiries"]),
     ("DeleteMeetsExpired", &["transactions::expiries"]),
     ("BatchSeenHalf", &["linear::one_order"]),

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{Error, Expiry, ManualClock, Options, Store, Sync, Transaction};
+use logkv::{Batch, Error, Expiry, ManualClock, Options, Store, Sync, Transaction};
 
 use crate::common::{open, quick, scratch, value};
 
@@ -48,6 +48,18 @@ fn a_transaction_reads_its_own_writes_before_the_stores_and_nobody_else_does() {
     let store = open(dir.path());
     let values = ["a", "b", "c", "d"].map(|key| value(&store, key));
     assert_eq!(values.each_ref().map(Option::as_deref), [None, Some("new"), Some("new"), Some("old")]);
+}
+
+#[test]
+fn a_transaction_sees_what_was_submitted_before_it_and_waited_for_by_nobody() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let mut batch = Batch::new();
+    batch.put("k", "submitted");
+    let pending = store.submit(&batch).expect("it is taken");
+    let seen = store.transact(|transaction| transaction.get("k")).expect("a transaction");
+    assert_eq!(seen.as_deref(), Some(&b"submitted"[..]));
+    pending.wait().expect("it is written");
 }
 
 #[test]

@@ -222,6 +222,10 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
         catalog::sync(&**directory)?;
         load.settle_active(&mut manifest, line)?;
         catalog::replace(&**directory, &manifest).map_err(|Failure { error, .. }| error)?;
+    } else if manifest.segments.is_empty() {
+        // Who made it may have died before its name was durable. The name of the first segment could outlive it then, and
+        // the directory would look like that of a store whose MANIFEST is lost.
+        catalog::sync(&**directory)?;
     }
     load.all(&manifest)?;
     load.remove_orphans(path, &manifest)?;

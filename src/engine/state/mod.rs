@@ -122,10 +122,11 @@ impl State {
         Ok(made)
     }
 
-    /// Takes everything out, after which `history` can be told: readers see all of it or nothing. The caller is the only writer, and has had the index settled.
+    /// Takes everything out, after which `history` can be told: readers see all of it or nothing. The caller is the only
+    /// writer, and has had the index settled.
     ///
     /// # Errors
-    /// None.
+    /// None that its own steps have.
     pub(crate) fn clear(&self, ids: &[SegmentId], history: History) -> Result<()> {
         let _begun = self.begin_batch();
         self.keydir.clear();

@@ -21,7 +21,7 @@ use super::living::live;
 use super::look;
 use super::plan::{Plan, Setting, Step};
 use super::search::{Failure, Tally, try_plans};
-use crate::common::Random;
+use crate::common::{Random, scratch};
 
 /// States that one run of the tests tries.
 const STATES: u64 = 200_000;
@@ -277,6 +277,20 @@ fn cut_everywhere(plan: &Plan, maps: &MapDir) -> Result<Tally, Failure> {
 
 fn state_count() -> u64 {
     std::env::var("LOGKV_CRASH_STATES").map_or(STATES, |text| text.parse().expect("it is a number"))
+}
+
+/// Seeds of lives that went wrong once.
+const WENT_WRONG: [u64; 1] = [
+    // A process that was killed before MANIFEST's name was durable, and the name of a first segment that was.
+    2_382_698_094_534_754_635,
+];
+
+#[test]
+fn lives_that_went_wrong_once_do_so_no_more() {
+    let maps: MapDir = Some(Arc::new(scratch()));
+    for seed in WENT_WRONG {
+        cut_everywhere(&Plan::of(seed), &maps).unwrap_or_else(|failure| panic!("seed {seed}: {failure:?}"));
+    }
 }
 
 #[test]
