@@ -117,3 +117,33 @@ fn a_scan_beside_a_writer_never_shows_half_a_batch() {
         assert_eq!(whole, 200, "all values of a scan are of one batch");
     });
 }
+
+#[test]
+fn who_has_seen_the_first_key_of_a_large_batch_sees_the_last_one_too() {
+    const ROUNDS: u32 = 100;
+    const KEYS: u32 = 1000;
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick()).expect("opens");
+    let round_of = |key: u32| {
+        let value = store.get(key.to_be_bytes()).expect("reads");
+        value.map_or(0, |value| u32::from_be_bytes(value[..].try_into().expect("four bytes")))
+    };
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=ROUNDS {
+                let mut batch = Batch::new();
+                for key in 0..KEYS {
+                    batch.put(key.to_be_bytes(), round.to_be_bytes());
+                }
+                store.write(&batch).expect("a batch");
+            }
+            is_done.store(true, Ordering::Release);
+        });
+        while !is_done.load(Ordering::Acquire) {
+            let first = round_of(0);
+            let last = round_of(KEYS - 1);
+            assert!(last >= first, "batch {first} was seen, and then {last}");
+        }
+    });
+}

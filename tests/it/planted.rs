@@ -39,7 +39,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("TransactionBeforePending", &["transactions::a_transaction_sees_what_was_submitted"]),
     ("SumOutlivesKey", &["transactions::expiries"]),
     ("DeleteMeetsExpired", &["transactions::expiries"]),
-    ("BatchSeenHalf", &["linear::one_order"]),
+    ("BatchSeenHalf", &["concurrency::who_has_seen_the_first_key"]),
     ("BatchEndForgotten", &["crash::case_18"]),
     ("LagTooSmall", &["recovery::a_store_that_was_never_synced"]),
     ("KeptThoughLarger", &["compression::a_value_is_compressed_only"]),
