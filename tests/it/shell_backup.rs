@@ -29,7 +29,9 @@ fn a_backup_and_a_restore_say_what_they_came_to() {
         transcript.run(&format!("{mode} packed{number}/ restore copy{number}.tar.zst"));
         transcript.run(&format!("new{number} scan")).run(&format!("packed{number} verify"));
     }
-    transcript.run("d put user:4 dave").run("d rotate").run("-y d compact --all --json");
+    // The background would take a number for a segment, or not.
+    transcript.run("d put user:4 dave").run("--compaction off d rotate");
+    transcript.run("--compaction off d compact --all --json");
     transcript.run("-m table d backup copy0/").run("-r copy0 get user:4").run("d backup plain.tar");
     transcript.run("again restore plain.tar").run("-r -m table d -c 'backup copy0' -c 'backup twice.tzst'");
     transcript.compare("shell-backup");
