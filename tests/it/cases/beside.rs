@@ -96,6 +96,8 @@ fn case_20_every_value_was_current_while_segments_are_sealed_and_compacted() {
             }
             is_done.store(true, Ordering::Relaxed);
         });
+        // What the last writes replaced is due now, and looked for when a segment is sealed.
+        store.rotate().expect("rotates");
         wait_until(|| store.compaction_plan(&Compact::Due).expect("a plan").runs.is_empty());
         let segments = store.segments().expect("segments");
         let newest = segments.iter().map(|segment| segment.id.0).max().expect("a segment");
