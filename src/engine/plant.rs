@@ -49,6 +49,8 @@ plants! {
     DeleteMeetsExpired,
     /// A get beside a batch sees some of its keys changed and others not.
     BatchSeenHalf,
+    /// A get sees what a batch has put and replaced itself.
+    BatchSeenMidway,
     /// The last record of a batch says that the batch goes on, when deletes of missing keys followed it.
     BatchEndForgotten,
     /// A record claims that all before it had been durable when it was written.

@@ -147,3 +147,26 @@ fn who_has_seen_the_first_key_of_a_large_batch_sees_the_last_one_too() {
         }
     });
 }
+
+#[test]
+fn no_get_sees_what_a_batch_has_put_and_replaced_itself() {
+    const ROUNDS: u32 = 2000;
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().segment_len_max(16 << 20)).expect("opens");
+    // So long to read that the batch ends meanwhile.
+    let (draft, last) = (vec![b'd'; 128 << 10], b"last");
+    store.put("key", last).expect("a put");
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                store.write(Batch::new().put("key", &draft).put("key", last)).expect("a batch");
+            }
+            is_done.store(true, Ordering::Release);
+        });
+        while !is_done.load(Ordering::Acquire) {
+            let value = store.get("key").expect("reads").expect("it was never deleted");
+            assert!(value == last, "a value that was never there at the end of a batch");
+        }
+    });
+}

@@ -40,6 +40,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("SumOutlivesKey", &["transactions::expiries"]),
     ("DeleteMeetsExpired", &["transactions::expiries"]),
     ("BatchSeenHalf", &["concurrency::who_has_seen_the_first_key"]),
+    ("BatchSeenMidway", &["concurrency::no_get_sees"]),
     ("BatchEndForgotten", &["crash::case_18"]),
     ("LagTooSmall", &["recovery::a_store_that_was_never_synced"]),
     ("KeptThoughLarger", &["compression::a_value_is_compressed_only"]),

@@ -154,9 +154,12 @@ impl State {
     #[inline]
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
         loop {
+            let batches = self.batches.load(Ordering::Acquire);
             let found = self.find_now(key);
-            // After the lookup: who has seen a slot of a batch, under its shard's lock, sees that the batch had begun.
-            if !is_within(self.batches.load(Ordering::Acquire)) {
+            // Who has seen a slot of a batch, under its shard's lock, sees that the batch had begun. One that has ended by
+            // now, too, may have put what was found and replaced it itself: nobody is to see that.
+            let by_now = self.batches.load(Ordering::Acquire);
+            if !is_within(by_now) && (by_now == batches || planted(Plant::BatchSeenMidway)) {
                 return found;
             }
             while is_within(self.batches.load(Ordering::Acquire)) {
