@@ -63,6 +63,7 @@ mod engine;
 mod error;
 
 pub use engine::batch::{Batch, Expiry, Op};
+pub use engine::changes::{Change, Changes};
 pub use engine::clock::{Clock, ManualClock, SystemClock};
 pub use engine::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
@@ -129,7 +130,8 @@ pub mod repair {
 /// What a store needs of the operating system, as traits: a test puts its own file system below a store.
 pub mod fs {
     pub use crate::engine::fs::{
-        Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, OsFileSystem, PathKind, StoreFile,
+        Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, OsFileSystem, PathKind, Stirred,
+        StoreFile, Watch,
     };
 }
 

@@ -14,7 +14,7 @@
 //! | 6 | `log`, `survey`, `metrics` | the write end: append, make durable, publish, seal, replace; the log as far as its files tell; what is told to who watches |
 //! | 7 | `checkpoint`, `syncer`, `compaction` | the file KEYDIR; the background sync; what is dead makes room |
 //! | 8 | `recovery`, `inspect`, `verify`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; everything checked; keys in order; what is done unasked |
-//! | 9 | `snapshot`, `history`, `repair`, `backup` | the store as it was at one moment, now or in the past; a new store of what is intact in a damaged one; a copy that a store can be made of again |
+//! | 9 | `snapshot`, `history`, `changes`, `repair`, `backup` | the store as it was at one moment, now or in the past; the log as it is written; a new store of what is intact in a damaged one; a copy that a store can be made of again |
 //! | 10 | `store` | the front door |
 //!
 //! # The life of a write
@@ -61,6 +61,7 @@ pub(crate) mod background;
 pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod catalog;
+pub(crate) mod changes;
 pub(crate) mod checkpoint;
 pub(crate) mod clock;
 pub(crate) mod compaction;

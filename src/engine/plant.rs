@@ -173,6 +173,12 @@ plants! {
     ActiveSegmentLinked,
     /// A backup is made a store unread.
     RestoreUnverified,
+
+    // The feed of changes.
+    /// A feed says nothing of records that were compacted away.
+    FeedPassesOverDropped,
+    /// A feed gives records of a batch that is not there as a whole yet.
+    FeedGivesHalfBatches,
 }
 
 /// Whether this is the mistake that is to be made.

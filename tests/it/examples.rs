@@ -5,8 +5,9 @@ use std::process::Command;
 use regex::Regex;
 
 /// The examples, and what each says.
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("embed", "user:1 is Alice\n"),
+    ("feed", "alice lives in Oslo\ncarol lives in Rome\n"),
     ("metrics", "logkv_get_hits_total{store=\"example\"} 1\nlogkv_get_misses_total{store=\"example\"} 1\n"),
     ("snapshot", "the snapshot has 100 old values, the store Some(b\"new\") for item:00\n"),
     ("transaction", "40 were moved\n70 were not moved: there are only 60\nalice has 60\nbob has 40\n"),

@@ -3,6 +3,7 @@
 mod any_bytes;
 mod backup;
 mod cases;
+mod changes;
 mod churn;
 mod common;
 mod compaction;
@@ -50,6 +51,7 @@ mod shell_history;
 mod shell_refusals;
 mod shell_repair;
 mod shell_scripts;
+mod shell_tail;
 mod shell_transfer;
 mod simulated;
 mod store;

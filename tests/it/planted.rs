@@ -95,6 +95,8 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("BackupNotSynced", &["backup::steps::a_kill"]),
     ("ActiveSegmentLinked", &["backup::sealed_segments"]),
     ("RestoreUnverified", &["backup::archive::an_archive_with_a_changed"]),
+    ("FeedPassesOverDropped", &["changes::what_was_compacted_away"]),
+    ("FeedGivesHalfBatches", &["changes::a_batch_is_given_to_nobody"]),
 ];
 
 /// What came of a run.

@@ -71,12 +71,17 @@ impl Transcript {
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "2026-01-01T00:00:00.000Z");
         // A record's time, behind its number.
         settings.add_filter(
-            r"(?m)^( *\d+  )\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}",
+            r"(?m)^( *\d+ [ ┌│└/|\\]? ?)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}",
             "${1}2026-01-01 00:00:00.000",
         );
         // Keys fall into other shards in each store.
         settings.add_filter(r#"(index in memory +|keydir_bytes"?[\t:])[\d.]+"#, "${1}65000");
         settings.add_filter(r"pid \d+", "pid 4711");
+        // Each segment has a salt of its own.
+        settings.add_filter(
+            r"checksum is [0-9a-f]{8}, its bytes give [0-9a-f]{8}",
+            "checksum is 5a175a17, its bytes give 0badf00d",
+        );
         // What is left of a hundred days after some seconds, in seconds and in milliseconds.
         settings.add_filter(r"\b86(?:40|39)\d{3}\b", "8640000");
         settings.add_filter(r"\b86(?:40|39)\d{6}\b", "8640000000");

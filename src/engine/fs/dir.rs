@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::file::OsFile;
+use super::watch::{Inotify, Unwatched, Watch};
 use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
 use crate::engine::plant::{Plant, unless};
 
@@ -270,6 +271,17 @@ impl Directory for OsDirectory {
             Err(TryLockError::WouldBlock) => Ok(Some(LockOutcome::HeldBy { pid: holder(file) })),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn watch(&self) -> io::Result<Box<dyn Watch>> {
+        Ok(match Inotify::of(&self.handle) {
+            Ok(inotify) => Box::new(inotify),
+            Err(error) => {
+                // There are only so many of them, and /proc may be missing.
+                tracing::debug!(%error, "nothing tells that files change");
+                Box::new(Unwatched)
+            }
+        })
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {

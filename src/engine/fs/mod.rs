@@ -10,6 +10,7 @@ mod file;
 mod mmap;
 mod names;
 mod patient;
+mod watch;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -22,6 +23,7 @@ pub(crate) use mmap::ForkGuard;
 pub use mmap::Mapping;
 pub use names::StoreFile;
 pub(crate) use patient::Patient;
+pub use watch::{Stirred, Watch};
 
 /// Makes and opens directories.
 pub trait FileSystem: Send + Sync + fmt::Debug {
@@ -181,6 +183,14 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
         self.lock().map(Some)
+    }
+
+    /// What tells when its files change. Where nothing does, one has to look again and again.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn watch(&self) -> io::Result<Box<dyn Watch>> {
+        Ok(Box::new(watch::Unwatched))
     }
 
     /// The file's path, for messages.

@@ -67,6 +67,10 @@ impl Log {
             (Count::WrittenLen, len),
         ];
         counts.into_iter().filter(|&(_, by)| by > 0).for_each(|(count, by)| meter.add(count, by));
+        // Telling nobody costs a system call, too.
+        if writer.followers > 0 {
+            self.progress.notify_all();
+        }
     }
 
     /// Waits until record `target` is durable. The first thread that comes syncs for all that were appended before;

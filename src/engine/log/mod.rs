@@ -100,7 +100,8 @@ pub(crate) struct Log {
     fork_guard: ForkGuard,
     /// The log's lock: rank 1, before the keydir's shards.
     writer: Mutex<Writer>,
-    /// Told whenever records became durable, or the log failed.
+    /// Told whenever records became durable, or the log failed or was closed; and, while somebody follows it, whenever
+    /// readers see more.
     progress: Condvar,
     /// Whether something acknowledged is still held in the process ([`Sync::Buffered`]).
     holds_back: AtomicBool,
@@ -171,6 +172,7 @@ impl Log {
                 losses: Vec::new(),
                 loss_count: 0,
                 is_syncing: false,
+                followers: 0,
                 poison: None,
                 lock: Some(end.lock),
             }),
@@ -324,6 +326,7 @@ impl Log {
         // The next writer may have the files from here on.
         writer.lock = None;
         self.holds_back.store(false, Ordering::Release);
+        self.progress.notify_all();
         closed
     }
 
@@ -357,6 +360,30 @@ impl Log {
     pub(crate) fn present(&self) -> Result<(Frozen, Seqno)> {
         let writer = self.lock()?;
         Ok((self.state.freeze(), writer.published()))
+    }
+
+    /// The number of the newest record that readers see.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] in a fork of the store's process.
+    pub(crate) fn published(&self) -> Result<Seqno> {
+        self.reveal()?;
+        Ok(self.lock()?.published())
+    }
+
+    /// Waits until readers see a record behind number `seq`; `false` when they do not within `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub(crate) fn wait_behind(&self, seq: Seqno, timeout: Duration) -> Result<bool> {
+        let mut writer = self.lock()?;
+        writer.followers += 1;
+        let nothing_new = |writer: &mut Writer| writer.lock.is_some() && writer.published() <= seq;
+        let waited = self.progress.wait_timeout_while(writer, timeout, nothing_new);
+        let mut writer = waited.unwrap_or_else(PoisonError::into_inner).0;
+        writer.followers -= 1;
+        let is_new = writer.published() > seq;
+        if is_new || writer.lock.is_some() { Ok(is_new) } else { Err(Error::Closed) }
     }
 
     /// What readers see now, with what the segments come to.

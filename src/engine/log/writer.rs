@@ -30,6 +30,8 @@ pub(super) struct Writer {
     pub(super) loss_count: u64,
     /// Whether a thread is syncing, outside the lock.
     pub(super) is_syncing: bool,
+    /// How many threads wait for readers to see more.
+    pub(super) followers: usize,
     /// The failure after which nothing is written any more.
     pub(super) poison: Option<String>,
     pub(super) lock: Option<Box<dyn Lock>>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Store;
+use crate::engine::changes::Changes;
 use crate::engine::history::{At, Differences, Past, Versions};
 use crate::engine::location::Seqno;
 use crate::engine::scan::Entry;
@@ -71,6 +72,45 @@ impl Store {
         let frozen = Arc::new(frozen);
         let past = |at| Past::new(Arc::clone(&frozen), last_seq, at);
         Differences::new(past(from)?, past(to.unwrap_or(At::Seq(last_seq)))?)
+    }
+
+    /// The records of the log with numbers from `from` on, in its order, and those that come: a change feed. It can go on
+    /// after a restart, from [`Changes::next_seq`]. Each is given as it is written, whether or not it has been replaced since.
+    ///
+    /// Of a store that is open for writing here, what its readers see is given, and the store is open until this is dropped,
+    /// too. Of one that is open read-only, whatever the writer, another process, puts into the files, within some
+    /// milliseconds: its reads show the store as it was opened, and this what has come since. A power cut may take what is
+    /// given so, until the writer has synced it; and should a write fail half-way on a full disk, what had been given of it may be
+    /// taken back, and its numbers given out again.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// # use std::time::Duration;
+    /// store.put("k", "first")?;
+    /// let mut changes = store.changes(logkv::Seqno(1));
+    /// assert_eq!(changes.next().expect("a record")?.meta.key, b"k");
+    /// assert!(changes.next().is_none());
+    /// store.delete("k")?;
+    /// assert!(changes.wait(Duration::from_secs(1))?);
+    /// assert_eq!(changes.next().expect("the next one")?.value, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn changes(&self, from: Seqno) -> Changes {
+        match &self.0.log {
+            Some(log) => Changes::of_log(Arc::clone(&self.0.state), Arc::clone(log), from),
+            None => Changes::of_files(Arc::clone(&self.0.directory), from),
+        }
+    }
+
+    /// As [`Store::changes`], from the last `count` records on that are in the log by now. Reads the headers of the segments
+    /// that it goes back through.
+    ///
+    /// # Errors
+    /// What the operating system says, and [`Error::ManifestDamaged`](crate::Error::ManifestDamaged).
+    pub fn recent_changes(&self, count: u64) -> Result<Changes> {
+        self.changes(Seqno(0)).recent(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
     /// What readers see now, and the number of its newest record.

@@ -12,6 +12,7 @@ mod maintain;
 pub mod put;
 mod segments;
 mod shell;
+mod tail;
 mod transfer;
 pub mod words;
 
@@ -19,7 +20,7 @@ pub use self::words::is_of_store;
 use super::command::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 41] = [
+pub static TABLE: [Command; 42] = [
     get::GET,
     put::PUT,
     put::DEL,
@@ -39,6 +40,7 @@ pub static TABLE: [Command; 41] = [
     inspect::DUMP_SEGMENT,
     history::VERSIONS,
     history::DIFF,
+    tail::TAIL,
     inspect::VERIFY,
     maintain::COMPACT,
     maintain::SYNC,

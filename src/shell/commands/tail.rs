@@ -1,0 +1,196 @@
+//! `tail`: the log's records as they are appended.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use logkv::{Change, Changes, Error, Seqno};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::shell::command::{Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes};
+use crate::shell::failure::Failure;
+use crate::shell::grid::clip;
+use crate::shell::json::Object;
+use crate::shell::output::{Mode, Output};
+use crate::shell::report::Place;
+use crate::shell::session::Session;
+use crate::shell::style::hue;
+use crate::shell::words::quote;
+use crate::shell::xray::Moment;
+
+/// How many records are shown when nothing else is said, as by tail(1).
+const LAST_COUNT: u64 = 10;
+/// How often a wait looks whether it is to end: records themselves end it at once.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+pub const TAIL: Command = Command {
+    name: "tail",
+    aliases: &[],
+    group: Group::Inspect,
+    signature: "[-f|--follow] [--from SEQ] [-n|--lines N]",
+    summary: "The last records of the log, and those that come",
+    help: "Shows the last 10 records in the order they were written. --follow goes on with what is appended, by this \
+           process or by another one, until Ctrl-C; a batch is shown when all of it is there. Beside a writer, \
+           with --read-only, records are shown when they are in the file, which may be before they are durable. --from \
+           starts at a record's number; where compaction has dropped records from there on, it says so and shows what is \
+           left. Mode plain has number, milliseconds since 1970, place, PUT or DEL, key and value, separated by \
+           tabs.",
+    examples: &[
+        Example { line: "tail", does: "shows the last ten records" },
+        Example { line: "tail -f", does: "goes on with what is written" },
+        Example { line: "tail -f --from 1 --json", does: "is a feed of all changes, for a program" },
+    ],
+    flags: &[
+        Flag {
+            name: "follow",
+            short: Some('f'),
+            takes: Takes::Nothing,
+            doc: "Goes on with what is appended, until Ctrl-C",
+        },
+        Flag {
+            name: "from",
+            short: None,
+            takes: Takes::Number,
+            doc: "Starts at the record of this number, or the next one there is",
+        },
+        Flag {
+            name: "lines",
+            short: Some('n'),
+            takes: Takes::Number,
+            doc: "Shows this many of the last records, or with --from this many at most",
+        },
+    ],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Store,
+    run,
+};
+
+fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let (from, lines) = (invocation.number("from")?, invocation.number("lines")?);
+    let follows = invocation.has("follow");
+    let store = session.store()?;
+    let (mut changes, mut left) = match from {
+        Some(from) => (store.changes(Seqno(from)), lines),
+        // How many of them there are is no reason to stop.
+        None => (store.recent_changes(lines.unwrap_or(LAST_COUNT))?, None),
+    };
+    let mut tail = Tail { count: 0, is_within: false, worst: Outcome::Done };
+    loop {
+        tail.show(session, &mut changes, &mut left)?;
+        if !follows || left == Some(0) {
+            return Ok(tail.worst);
+        }
+        session.flush();
+        while !changes.wait(LOOK_INTERVAL)? {
+            session.interrupt.check(tail.count)?;
+            if nobody_reads() {
+                return Err(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)));
+            }
+        }
+    }
+}
+
+/// What was shown.
+struct Tail {
+    count: u64,
+    /// Whether the next record belongs to the same batch as the last one.
+    is_within: bool,
+    worst: Outcome,
+}
+
+impl Tail {
+    /// Shows what there is by now, `left` at most.
+    fn show(
+        &mut self,
+        session: &mut Session,
+        changes: &mut Changes,
+        left: &mut Option<u64>,
+    ) -> Result<(), Failure> {
+        while *left != Some(0)
+            && let Some(change) = changes.next()
+        {
+            session.interrupt.check(self.count)?;
+            match change {
+                Ok(change) => {
+                    self.write(&mut session.out, &change)?;
+                    self.count += 1;
+                    *left = left.map(|left| left - 1);
+                }
+                Err(Error::CompactedAway { whole_from }) => {
+                    session.flush();
+                    let up_to = whole_from.previous();
+                    session.note(&format!(
+                        "note: compacted away up to record {up_to}; what is left of them follows"
+                    ));
+                }
+                // It costs itself alone: what comes behind it is shown.
+                Err(error @ Error::Damaged { .. }) => {
+                    session.fail(&Failure::from(error), b"", &Place::Nowhere);
+                    self.worst = Outcome::Damaged;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, out: &mut Output, change: &Change) -> io::Result<()> {
+        let Change { meta, value, goes_on } = change;
+        let was_within = std::mem::replace(&mut self.is_within, *goes_on);
+        let kind = if value.is_some() { "PUT" } else { "DEL" };
+        match out.mode {
+            Mode::Table => {
+                let look = out.look;
+                let bracket = bracket(was_within, *goes_on, look.ascii);
+                let time = Moment::of(meta.time_ms).full();
+                let head = format!("{:>8} {bracket} {time}  {kind}  ", meta.seq.0);
+                let room = look.width.saturating_sub(head.chars().count());
+                let key = clip(&quote(&meta.key), room, look.ellipsis());
+                let room = room.saturating_sub(unicode_width::UnicodeWidthStr::width(key.as_str()) + 2);
+                let value = value.as_ref().map(|value| clip(&quote(value), room, look.ellipsis()));
+                let (key, value) = (look.paint(key, hue::KEY), value.filter(|value| !value.is_empty()));
+                match value {
+                    Some(value) => writeln!(out, "{head}{key}  {}", look.paint(value, hue::VALUE)),
+                    None => writeln!(out, "{head}{key}"),
+                }
+            }
+            Mode::Plain | Mode::Raw => {
+                let shown = value.as_ref().map_or_else(|| "-".to_owned(), |value| quote(value));
+                let key = quote(&meta.key);
+                writeln!(out, "{}\t{}\t{}\t{kind}\t{key}\t{shown}", meta.seq, meta.time_ms, meta.location)
+            }
+            Mode::Json => {
+                let mut object = Object::new(out);
+                object.bytes("key", &meta.key)?;
+                match value {
+                    Some(value) => object.bytes("value", value)?,
+                    None => object.field("value", None::<u64>)?,
+                };
+                object.field("seq", meta.seq.0)?.field("time_ms", meta.time_ms)?;
+                object.field("segment", meta.location.segment.0)?.field("offset", meta.location.offset)?;
+                object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?;
+                object.field("batch_goes_on", *goes_on)?.end()
+            }
+        }
+    }
+}
+
+/// What binds the records of a batch together.
+fn bracket(was_within: bool, goes_on: bool, is_ascii: bool) -> char {
+    match (was_within, goes_on, is_ascii) {
+        (false, false, _) => ' ',
+        (false, true, false) => '┌',
+        (true, true, false) => '│',
+        (true, false, false) => '└',
+        (false, true, true) => '/',
+        (true, true, true) => '|',
+        (true, false, true) => '\\',
+    }
+}
+
+/// Whether the other end of the pipe that is the standard output was closed.
+fn nobody_reads() -> bool {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    poll(&mut fds, Some(&Timespec::default())).is_ok() && fds[0].revents().contains(PollFlags::ERR)
+}

@@ -1,0 +1,312 @@
+//! The feed of changes, from the store that is written to and from another open of its files: every record once, in its
+//! order, or told to be gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use logkv::{
+    Batch, Change, Changes, Commit, Compact, CompactionPolicy, Error, Expiry, Options, Seqno, Store, Sync,
+};
+
+use crate::common::{Map, Random, contents, killed, open, quick, scratch, segment_path};
+use crate::hooked::{Gate, Hooked};
+
+/// So long that it is only waited for where something is broken.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A record, as far as it is known to who wrote it.
+type Written = (u64, Vec<u8>, Option<Vec<u8>>);
+
+fn written(change: &Change) -> Written {
+    (change.meta.seq.0, change.meta.key.to_vec(), change.value.as_ref().map(|value| value.to_vec()))
+}
+
+/// What there is of `changes` now, which are neither damaged nor told to be gone.
+fn all(changes: &mut Changes) -> Vec<Written> {
+    changes.map(|change| written(&change.expect("a record"))).collect()
+}
+
+fn read_only(store: &Store) -> Store {
+    Store::open_with(store.dir(), quick().read_only(true)).expect("opens beside the writer")
+}
+
+/// The two feeds there are of `store`: its own, and that of somebody who has the files alone.
+fn both(store: &Store, from: u64) -> [Changes; 2] {
+    [store.changes(Seqno(from)), read_only(store).changes(Seqno(from))]
+}
+
+fn put(seq: u64, key: &str, value: &str) -> Written {
+    (seq, key.into(), Some(value.into()))
+}
+
+#[test]
+fn each_record_is_given_once_in_its_order_and_what_comes_later_when_it_comes() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("a", "1").expect("a put");
+    store.put("b", "2").expect("a put");
+    store.rotate().expect("rotates");
+    for mut feed in both(&store, 0) {
+        assert_eq!(all(&mut feed), [put(1, "a", "1"), put(2, "b", "2")]);
+        assert_eq!((all(&mut feed), feed.next_seq()), (vec![], Seqno(3)));
+    }
+    let mut feeds = both(&store, 2);
+    for feed in &mut feeds {
+        assert_eq!(all(feed), [put(2, "b", "2")]);
+    }
+    store.delete("a").expect("a delete");
+    store.write(Batch::new().put("c", "3").put("d", "4")).expect("a batch");
+    for feed in &mut feeds {
+        assert!(feed.wait(LONG).expect("waits"));
+        let changes: Vec<_> = feed.map(|change| change.expect("a record")).collect();
+        assert_eq!(
+            changes.iter().map(written).collect::<Vec<_>>(),
+            [(3, b"a".to_vec(), None), put(4, "c", "3"), put(5, "d", "4")]
+        );
+        assert_eq!(changes.iter().map(|change| change.goes_on).collect::<Vec<_>>(), [false, true, false]);
+        assert!(!feed.wait(Duration::ZERO).expect("waits") || feed.next().is_none());
+    }
+}
+
+#[test]
+fn the_last_records_are_those_at_the_end_of_the_log_however_many_segments_they_are_in() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for feed in [store.recent_changes(3), read_only(&store).recent_changes(3)] {
+        assert_eq!(all(&mut feed.expect("a feed")), []);
+    }
+    for key in ["a", "b", "c", "d"] {
+        store.put(key, "1").expect("a put");
+        store.rotate().expect("rotates");
+    }
+    for count in [0, 1, 3, 4, 5, u64::MAX] {
+        for store in [store.clone(), read_only(&store)] {
+            let mut feed = store.recent_changes(count).expect("a feed");
+            let first = 4_u64.saturating_sub(count) + 1;
+            assert_eq!(
+                all(&mut feed).iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(),
+                Vec::from_iter(first..=4)
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_compacted_away_is_told_once_and_what_is_left_follows() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for value in ["1", "2", "3"] {
+        store.put("k", value).expect("a put");
+    }
+    store.put("l", "1").expect("a put");
+    store.compact(&Compact::All).expect("compacts");
+    for mut feed in both(&store, 2) {
+        let gone = feed.next().expect("something").expect_err("the second put is gone");
+        assert!(matches!(gone, Error::CompactedAway { whole_from: Seqno(3) }), "{gone}");
+        assert_eq!(all(&mut feed), [put(3, "k", "3"), put(4, "l", "1")]);
+    }
+    for mut feed in both(&store, 3) {
+        assert_eq!(all(&mut feed), [put(3, "k", "3"), put(4, "l", "1")]);
+    }
+    let mut behind = both(&store, 4);
+    store.clear().expect("clears");
+    store.put("m", "1").expect("a put");
+    for feed in &mut behind {
+        assert!(matches!(feed.next(), Some(Err(Error::CompactedAway { whole_from: Seqno(5) }))));
+        assert_eq!(all(feed), [put(5, "m", "1")]);
+    }
+    let mut recent = store.recent_changes(2).expect("a feed");
+    assert_eq!(all(&mut recent), [put(5, "m", "1")], "who asks for what is left is told of nothing else");
+}
+
+#[test]
+fn what_is_put_with_an_end_is_given_with_it_also_when_it_has_come() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.write(Batch::new().put_expiring("k", "v", Expiry::At(7))).expect("a batch");
+    for mut feed in both(&store, 0) {
+        let change = feed.next().expect("something").expect("a record");
+        assert_eq!((change.meta.expires_ms, change.value.as_deref()), (Some(7), Some(&b"v"[..])));
+    }
+}
+
+#[test]
+fn a_damaged_record_is_an_error_in_between_and_costs_no_other() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for key in ["a", "b", "c"] {
+        store.put(key, "value").expect("a put");
+    }
+    store.close().expect("closes");
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = std::fs::read(&path).expect("the segment");
+    // The second of three records of 48 bytes, behind 64 of the header: its body, and then its header.
+    for at in [64 + 48 + 40, 64 + 48 + 8] {
+        bytes[at] ^= 1;
+        std::fs::write(&path, &bytes).expect("writes");
+        let store = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+        let mut feed = store.changes(Seqno(0));
+        assert_eq!(feed.next().map(|change| written(&change.expect("a record"))), Some(put(1, "a", "value")));
+        let error = feed.next().expect("something").expect_err("it is damaged");
+        assert!(matches!(error, Error::Damaged { offset: 112, .. }), "{error}");
+        assert_eq!(all(&mut feed), [put(3, "c", "value")]);
+        assert!(feed.next().is_none(), "the damage is told once");
+    }
+}
+
+#[test]
+fn a_feed_of_the_writer_gives_nothing_that_is_not_durable_yet() {
+    let dir = scratch();
+    let gate = Arc::new(Gate::default());
+    let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("before", "1").expect("a put");
+    let mut feed = store.changes(Seqno(2));
+    gate.set_shut(true);
+    let arrivals = gate.arrivals();
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.put("k", "v").expect("a put"));
+        crate::common::wait_until(|| gate.arrivals() > arrivals);
+        let (early, is_woken) = (feed.next(), feed.wait(Duration::from_millis(50)));
+        gate.set_shut(false);
+        assert!(early.is_none() && !is_woken.expect("waits"), "it was not durable");
+        assert!(feed.wait(LONG).expect("waits"));
+    });
+    assert_eq!(all(&mut feed), [put(2, "k", "v")]);
+}
+
+#[test]
+fn a_batch_is_given_to_nobody_before_all_of_it_is_in_the_file() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().sync(Sync::Never)).expect("opens");
+    store.put("a", "1").expect("a put");
+    store.write(Batch::new().put("b", "2").put("c", "3").put("d", "4")).expect("a batch");
+    let copy = killed(store, dir.path());
+    let path = segment_path(copy.path(), 1);
+    let whole = std::fs::read(&path).expect("the segment");
+    // A header of 64 bytes, and four records of 48.
+    for len in (112..64 + 4 * 48).step_by(8) {
+        std::fs::write(&path, &whole[..len]).expect("cuts");
+        let reader = Store::open_with(copy.path(), quick().read_only(true)).expect("opens");
+        let mut feed = reader.changes(Seqno(0));
+        assert_eq!(all(&mut feed), [put(1, "a", "1")], "{len} bytes");
+        std::fs::write(&path, &whole).expect("goes on");
+        assert_eq!(all(&mut feed), [put(2, "b", "2"), put(3, "c", "3"), put(4, "d", "4")], "{len} bytes");
+    }
+}
+
+#[test]
+fn who_waits_for_a_store_that_is_closed_is_told() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "v").expect("a put");
+    let mut feed = store.changes(Seqno(0));
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            assert_eq!(all(&mut feed), [put(1, "k", "v")]);
+            feed.wait(LONG)
+        });
+        store.clone().close().expect("closes");
+        let told = waits.join().expect("no panic");
+        assert!(matches!(told, Err(Error::Closed)), "{told:?}");
+    });
+}
+
+/// Follows until the last write was given; what it was given, and told to be gone.
+fn follow(mut feed: Changes) -> (Vec<Change>, u64) {
+    let (mut given, mut gone) = (Vec::<Change>::new(), 0);
+    loop {
+        for change in feed.by_ref() {
+            match change {
+                Ok(change) => given.push(change),
+                Err(Error::CompactedAway { whole_from }) => gone = whole_from.previous().0,
+                Err(error) => panic!("{}", error.sentence()),
+            }
+        }
+        if given.last().is_some_and(|change| *change.meta.key == *LAST) {
+            return (given, gone);
+        }
+        assert!(feed.wait(LONG).expect("waits"), "something comes");
+    }
+}
+
+/// The key of the last write.
+const LAST: &[u8] = b"last";
+
+/// Writes what is not to be foreseen, and tells what.
+fn write(store: &Store, random: &mut Random, count: u64) -> Vec<Written> {
+    let mut all = Vec::new();
+    let mut note = |commit: Commit, records: Vec<(String, Option<String>)>| {
+        assert_eq!(commit.last.0 - commit.first.0 + 1, records.len() as u64);
+        let records =
+            records.into_iter().map(|(key, value)| (key.into_bytes(), value.map(String::into_bytes)));
+        all.extend((commit.first.0..).zip(records).map(|(seq, (key, value))| (seq, key, value)));
+    };
+    for step in 0..count {
+        let key = format!("key{}", random.below(30));
+        let value = format!("{step}:{}", "v".repeat(random.below(200) as usize));
+        match random.below(10) {
+            0..3 => {
+                if let Some(commit) = store.write(Batch::new().delete(&key)).expect("a delete") {
+                    note(commit, vec![(key, None)]);
+                }
+            }
+            3..5 => {
+                let records: Vec<_> =
+                    (0..2 + random.below(20)).map(|n| (format!("batch{n}"), Some(value.clone()))).collect();
+                let mut batch = Batch::new();
+                for (key, value) in &records {
+                    batch.put(key, value.as_ref().expect("a put"));
+                }
+                note(store.write(&batch).expect("a batch").expect("it wrote"), records);
+            }
+            5 if step % 7 == 0 => drop(store.rotate().expect("rotates")),
+            _ => note(store.put(&key, &value).expect("a put"), vec![(key, Some(value))]),
+        }
+    }
+    note(store.put(LAST, "1").expect("a put"), vec![("last".to_owned(), Some("1".to_owned()))]);
+    all
+}
+
+/// What is given is what was written, but for what is told to be gone.
+fn assert_given(given: &[Change], gone: u64, all: &[Written], who: &str) {
+    let mut all = all.iter().peekable();
+    for change in given {
+        let record = written(change);
+        while let Some(passed_over) = all.next_if(|next| next.0 < record.0) {
+            assert!(passed_over.0 <= gone, "{who}: {passed_over:?} is missing, and {gone} are gone");
+        }
+        assert_eq!(Some(&record), all.next(), "{who}");
+    }
+    assert_eq!(all.next(), None, "{who}: all of it");
+}
+
+#[test]
+fn feeds_beside_a_writer_and_compactions_give_all_that_was_written_or_tell_that_it_is_gone() {
+    let mut random = Random::announced();
+    let policy = CompactionPolicy { dead_percent: 1, neighbour_dead_percent: 0, ..Default::default() };
+    for compacts in [false, true] {
+        let dir = scratch();
+        let options = quick().segment_len_max(8 << 10).background(compacts).compaction(policy.clone());
+        let store = Store::open_with(dir.path(), options).expect("opens");
+        let feeds = both(&store, 0);
+        let mut writer = random.fork();
+        std::thread::scope(|scope| {
+            let followers = feeds.map(|feed| scope.spawn(|| follow(feed)));
+            let all = write(&store, &mut writer, 6000);
+            for (follower, who) in followers.into_iter().zip(["its own", "of the files"]) {
+                let (given, gone) = follower.join().expect("no panic");
+                assert!(compacts || gone == 0, "{who}: nothing was compacted");
+                assert_given(&given, gone, &all, who);
+                let mut map = Map::new();
+                for change in &given {
+                    match &change.value {
+                        Some(value) => drop(map.insert(change.meta.key.to_vec(), value.to_vec())),
+                        None => drop(map.remove(&*change.meta.key)),
+                    }
+                }
+                assert!(gone > 0 || map == contents(&store), "{who}: it comes to the store");
+            }
+        });
+    }
+}

@@ -1,0 +1,106 @@
+//! The shell following the log: `tail`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use crate::person::{CTRL_C, Person};
+use crate::transcript::{Transcript, command};
+
+const MODES: [&str; 3] = ["table", "plain", "json"];
+
+#[test]
+fn the_last_records_are_shown_in_every_mode() {
+    for mode in MODES {
+        let mut transcript = Transcript::new();
+        let script = b"put user:1 alice user:2 bob\nbegin\nput user:1 'Alice Cooper'\ndel user:2\nput user:3 ''\ncommit\n\
+                       put \"tab\\there\" \"\\xff\" --ttl 100d\nput long 0123456789012345678901234567890123456789012345678901234567890123456789\n";
+        transcript.run_with("-m plain d", script);
+        for line in
+            ["tail", "tail -n 2", "tail --from 4", "tail --from 2 --lines 1", "tail --from 99", "tail -n 0"]
+        {
+            transcript.run(&format!("-m {mode} --width 80 d {line}"));
+        }
+        transcript.run(&format!("-m {mode} --width 80 --ascii d tail -n 5"));
+        transcript.run(&format!("-r -m {mode} --width 80 d tail -n 1"));
+        transcript.compare(&format!("shell-tail-{mode}"));
+    }
+}
+
+#[test]
+fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refused() {
+    let mut transcript = Transcript::new();
+    transcript.run_with("-m plain d", b"put k 1\nput k 2\nput l 1\ncompact --all\n");
+    transcript.run("d tail --from 1").run("d tail");
+    for line in ["tail k", "tail --from k", "tail -n -1", "tail --from", "tail --backwards"] {
+        transcript.run(&format!("d {line}"));
+    }
+    transcript.run("nowhere tail");
+    let path = transcript.path("d/000002.seg");
+    let mut bytes = std::fs::read(&path).expect("a segment");
+    // The body of the first record, behind 64 bytes of the segment's header.
+    bytes[64 + 40] ^= 1;
+    std::fs::write(&path, bytes).expect("writes");
+    transcript.run("-r d tail --from 1");
+    transcript.compare("shell-tail-refusals");
+}
+
+/// A program that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(mut command: Command) -> Running {
+    Running(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts"))
+}
+
+#[test]
+fn another_process_is_told_of_each_record_until_nobody_reads_what_it_tells() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut writer = start(command(dir.path(), &["d"]));
+    let mut input = writer.0.stdin.take().expect("it is piped");
+    let mut answers = BufReader::new(writer.0.stdout.take().expect("it is piped"));
+    let mut tell = |line: &str| {
+        // What `exists` answers is printed when what came before it was acknowledged.
+        writeln!(input, "{line}\nexists nothing").and_then(|()| input.flush()).expect("it listens");
+        answers.read_line(&mut String::new()).expect("it answers");
+    };
+    tell("put a 1");
+    let mut reader = start(command(dir.path(), &["-r", "-m", "plain", "d", "tail", "-f", "--from", "1"]));
+    let mut lines = BufReader::new(reader.0.stdout.take().expect("it is piped")).lines();
+    let mut next = || {
+        let line = lines.next().expect("a line").expect("text");
+        let (_, record) = line.rsplit_once(":0x").expect("a place");
+        record.split('\t').skip(1).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(next(), "PUT a 1");
+    for (line, records) in [
+        ("put b 2", &["PUT b 2"][..]),
+        ("rotate", &[]),
+        ("del a", &["DEL a -"]),
+        ("begin\nput c 3\ndel b\ncommit", &["DEL b -", "PUT c 3"]),
+        ("compact --all", &[]),
+        ("put d 4", &["PUT d 4"]),
+    ] {
+        tell(line);
+        records.iter().for_each(|record| assert_eq!(next(), *record, "{line}"));
+    }
+    drop(lines);
+    // Nothing more is written: it sees for itself that nobody reads.
+    assert_eq!(reader.0.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_person_follows_until_ctrl_c_and_goes_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut person = Person::at(dir.path(), &["d"], &[]);
+    person.sees_at_end("logkv d>").enters("put a 1").sees("OK").enters("tail -f").sees("PUT  a  1");
+    person.types(CTRL_C).sees("interrupted after 1 record").sees_at_end("logkv d>");
+    person.enters("quit");
+    assert_eq!(person.sees_it_end(), Some(0));
+}
