@@ -284,3 +284,22 @@ fn what_is_kept_for_a_time_makes_room_when_it_is_over() {
     pair.store().compact(&Compact::Due).expect("compacts");
     assert_eq!(versions(&pair), 1);
 }
+
+#[test]
+fn who_only_reads_a_store_whose_newest_records_are_gone_is_told_what_it_is_now() {
+    let clears: fn(&Store) = |store| drop(store.clear().expect("clears"));
+    let compacts: fn(&Store) = |store| drop(store.compact(&Compact::All).expect("compacts"));
+    for act in [compacts, clears] {
+        let dir = scratch();
+        let store = Store::open_with(dir.path(), quick()).expect("opens");
+        store.put("k", "1").expect("a put");
+        store.delete("k").expect("a delete");
+        act(&store);
+        let last_seq = store.stats().expect("figures").last_seq;
+        let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+        assert_eq!(reader.stats().expect("figures").last_seq, last_seq);
+        for at in [At::Seq(last_seq), At::Seq(Seqno(u64::MAX))] {
+            assert_eq!(reader.get_at("k", at).expect("told"), None);
+        }
+    }
+}
