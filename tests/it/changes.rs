@@ -108,15 +108,33 @@ fn what_was_compacted_away_is_told_once_and_what_is_left_follows() {
     for mut feed in both(&store, 3) {
         assert_eq!(all(&mut feed), [put(3, "k", "3"), put(4, "l", "1")]);
     }
-    let mut behind = both(&store, 4);
+}
+
+#[test]
+fn that_a_store_was_cleared_is_told_once_also_to_who_was_given_all_that_was_in_it() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for key in ["k", "l"] {
+        store.put(key, "1").expect("a put");
+    }
+    let [behind, mut followers] = [1, 2].map(|from| both(&store, from));
+    for follower in &mut followers {
+        assert_eq!(all(follower), [put(2, "l", "1")]);
+    }
     store.clear().expect("clears");
+    for mut feed in behind.into_iter().chain(followers) {
+        assert!(feed.wait(LONG).expect("waits"));
+        assert!(matches!(feed.next(), Some(Err(Error::CompactedAway { whole_from: Seqno(4) }))));
+        assert_eq!(all(&mut feed), []);
+    }
     store.put("m", "1").expect("a put");
-    for feed in &mut behind {
-        assert!(matches!(feed.next(), Some(Err(Error::CompactedAway { whole_from: Seqno(5) }))));
-        assert_eq!(all(feed), [put(5, "m", "1")]);
+    let later = store.changes(Seqno(3)).next().expect("something");
+    assert!(matches!(later, Err(Error::CompactedAway { .. })), "whenever they come back");
+    for mut feed in both(&store, 4) {
+        assert_eq!(all(&mut feed), [put(4, "m", "1")]);
     }
     let mut recent = store.recent_changes(2).expect("a feed");
-    assert_eq!(all(&mut recent), [put(5, "m", "1")], "who asks for what is left is told of nothing else");
+    assert_eq!(all(&mut recent), [put(4, "m", "1")], "who asks for what is left is told of nothing else");
 }
 
 #[test]

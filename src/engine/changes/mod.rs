@@ -53,7 +53,8 @@ impl Change {
 ///
 /// As an iterator it ends where there is nothing more for now, and goes on when there is: [`Changes::wait`] waits for that. A
 /// record that is damaged is an error in between. Where records were compacted away that it would have given,
-/// [`Error::CompactedAway`] comes first, once, and then what is left. That a key expires is no record, and not told:
+/// [`Error::CompactedAway`] comes first, once, and then what is left; and so it does where the store was cleared: nothing
+/// from before is left then. That a key expires is no record, and not told:
 /// [`KeyEntry::expires_ms`] says when it will.
 #[derive(Debug)]
 pub struct Changes {
