@@ -84,6 +84,10 @@ impl Living {
         else {
             return Err(look::difference(&found, &moments[least..]).into());
         };
+        // As dear as all the rest of the look.
+        if seed.is_multiple_of(4) && !self.life.setting.background {
+            look::at_log(&store, &found)?;
+        }
         self.store = Some(store);
         moments.truncate(at + 1);
         moments[at].last_seq = last_seq;
@@ -153,6 +157,7 @@ impl Living {
             Step::Compact(first, count, until) => self.compact_some(*first, *count, *until),
             Step::CompactDue => self.compact(&Compact::Due, None),
             Step::CompactAll => self.compact(&Compact::All, None),
+            Step::Clear => self.clear(),
             Step::Snapshot => {
                 let snapshot = self.store().snapshot()?;
                 self.snapshots.push((snapshot, Arc::clone(self.now())));
@@ -189,10 +194,15 @@ impl Living {
                 }
             }
         }
-        self.life.moments.push(Moment { map: Arc::new(map), last_seq });
+        self.expect(Moment { map: Arc::new(map), last_seq });
+        batch
+    }
+
+    /// Notes that `moment` is about to be asked for.
+    fn expect(&mut self, moment: Moment) {
+        self.life.moments.push(moment);
         self.mark.issued = self.life.moments.len() - 1;
         self.take_mark();
-        batch
     }
 
     /// Notes that the caller of moment `at` was told.
@@ -288,6 +298,28 @@ impl Living {
         Ok(())
     }
 
+    /// Everything goes, with all that was acknowledged before, or nothing.
+    fn clear(&mut self) -> Result<(), Trouble> {
+        let Moment { map, last_seq } = self.life.moments[self.mark.issued].clone();
+        self.expect(Moment { map: Arc::default(), last_seq });
+        match self.store().clear() {
+            Ok(count) if count != map.len() as u64 => {
+                Err(format!("{} keys were there, and {count} are cleared", map.len()).into())
+            }
+            Ok(_) => {
+                self.mark.acknowledged = self.mark.issued;
+                self.all_durable(|_| Ok(()))
+            }
+            // It shows what it did, and the next open finds that or nothing.
+            Err(error @ Error::NotWritten { .. }) => {
+                self.expect(Moment { map, last_seq });
+                self.writes_no_more()?;
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn compact_some(&mut self, first: u64, count: u64, until: Option<u64>) -> Result<(), Trouble> {
         let segments = self.store().segments()?;
         let sealed = segments.iter().filter(|segment| segment.state == SegmentState::Sealed);
@@ -331,6 +363,7 @@ impl Living {
         self.is_as_expected()?;
         if !self.life.setting.background {
             look::at_figures(self.store())?;
+            look::at_log(self.store(), self.now())?;
         }
         if !self.leaves_files() {
             look::at_files(self.store(), &self.file_system.disk().image())?;
