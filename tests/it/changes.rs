@@ -8,7 +8,7 @@ use logkv::{
     Batch, Change, Changes, Commit, Compact, CompactionPolicy, Error, Expiry, Options, Seqno, Store, Sync,
 };
 
-use crate::common::{Map, Random, contents, killed, open, quick, scratch, segment_path};
+use crate::common::{Map, Random, contents, killed, open, quick, scratch, sealed, segment_path};
 use crate::hooked::{Gate, Hooked};
 
 /// So long that it is only waited for where something is broken.
@@ -107,6 +107,26 @@ fn what_was_compacted_away_is_told_once_and_what_is_left_follows() {
     }
     for mut feed in both(&store, 3) {
         assert_eq!(all(&mut feed), [put(3, "k", "3"), put(4, "l", "1")]);
+    }
+}
+
+#[test]
+fn what_was_given_is_not_given_again_when_it_was_compacted_with_what_comes() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "1").expect("a put");
+    store.rotate().expect("rotates");
+    let mut feeds = both(&store, 0);
+    for feed in &mut feeds {
+        assert_eq!(all(feed), [put(1, "k", "1")]);
+    }
+    store.put("l", "2").expect("a put");
+    store.rotate().expect("rotates");
+    store.compact(&Compact::Segments(sealed(&store))).expect("compacts");
+    assert_eq!(sealed(&store).len(), 1, "both are in one segment");
+    for feed in &mut feeds {
+        assert!(feed.wait(LONG).expect("waits"));
+        assert_eq!(all(feed), [put(2, "l", "2")]);
     }
 }
 

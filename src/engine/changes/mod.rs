@@ -148,7 +148,9 @@ impl Changes {
                 }
             }
             let Some(reading) = &mut self.reading else { return Ok(false) };
-            let is_done = reading.gather(self.wanted.next, &mut self.found)?;
+            let gives_again = self.wanted.done.is_some() && planted(Plant::FeedRepeatsCompacted);
+            let next = if gives_again { Seqno(0) } else { self.wanted.next };
+            let is_done = reading.gather(next, &mut self.found)?;
             if is_done {
                 self.wanted.done = Some(reading.part.segment.id);
             }

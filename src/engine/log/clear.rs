@@ -6,6 +6,7 @@ use super::Log;
 use super::writer::Writer;
 use crate::engine::format::manifest::History;
 use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::plant::{Plant, planted};
 use crate::error::Result;
 
 /// What was taken out.
@@ -40,8 +41,10 @@ impl Log {
         let seq = manifest.next_seq;
         manifest.next_seq = seq.plus(1);
         let whole_from_ms = self.settings.clock.now_ms();
-        manifest.history = manifest.history.with(History { dropped: seq, whole_from: seq, whole_from_ms });
-        let history = manifest.history;
+        let history = manifest.history.with(History { dropped: seq, whole_from: seq, whole_from_ms });
+        if !planted(Plant::ClearedPastForgotten) {
+            manifest.history = history;
+        }
         self.replace_manifest(writer, manifest)?;
         let key_count = self.state.keydir.count();
         self.leave_active(writer);
