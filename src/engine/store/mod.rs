@@ -151,20 +151,21 @@ impl Store {
         self.find(key.as_ref())?.map(Record::into_value).transpose()
     }
 
-    /// The value of each of `keys`, in their order, or the error of reading it: as a get of each. Their records are fetched
-    /// from memory together, 64 at a time, and not one after another; `cargo bench -- basics` says what that is worth.
+    /// The value of each of `keys`, in their order, or the error of reading it: as a get of each. What the index and
+    /// the records take is fetched from memory together for 64 keys, and not one after another: of a million keys in random order
+    /// a thousand at once are read 1.5 to 1.9 times as fast as one by one (`cargo bench -- basics`).
     ///
     /// # Errors
     /// What the operating system says, when writes were held back.
     pub fn get_many(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Result<Option<Value>>>> {
         self.reveal()?;
-        let found = self.0.state.find_many(keys).into_iter();
-        // Each is counted as a get; none is timed alone.
-        let value = |found: Result<Option<Record>>| {
-            let found = self.0.state.meter.count_get(found)?;
-            found.map(Record::into_value).transpose()
-        };
-        Ok(found.map(value).collect())
+        let mut values = Vec::with_capacity(keys.len());
+        self.0.state.find_many(keys, |found| {
+            // Each is counted as a get; none is timed alone.
+            let found = self.0.state.meter.count_get(found);
+            values.push(found.and_then(|found| found.map(Record::into_value).transpose()));
+        });
+        Ok(values)
     }
 
     /// The value of `key`, with the number, time and place of its record.
