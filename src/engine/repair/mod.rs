@@ -7,6 +7,7 @@
 
 mod in_place;
 mod loss;
+mod memory;
 mod report;
 mod room;
 mod source;
@@ -231,7 +232,7 @@ impl<'a> Repair<'a> {
             return Err(Error::damaged(found.at, found.damage.clone()));
         }
         self.report.record_count = opened.report.record_count;
-        loss::look_up(&opened.state, &mut self.report.given_up)
+        loss::look_up(&opened.state, to, &mut self.report.given_up)
     }
 
     /// Tells that `len` bytes of the segment at hand are done.
