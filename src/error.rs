@@ -1,8 +1,13 @@
 //! Layer 1: what can go wrong, in sentences.
 
+mod damage;
+mod stop;
+
 use std::io;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
+
+pub use damage::Damage;
+pub(crate) use stop::{Failure, Stop};
 
 use crate::engine::location::{Location, SegmentId, Seqno};
 use crate::engine::visible::Visible;
@@ -247,106 +252,8 @@ pub(crate) fn words(error: &io::Error) -> String {
     }
 }
 
-/// A change of files that failed.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    /// Whether the files are as they were before; if not, nobody knows what a reopen will find.
-    pub(crate) is_undone: bool,
-}
-
-/// Why something that can be broken off ended early.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// Whoever was told of its progress broke it off.
-    Cancelled,
-    Failed(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl Stop {
-    /// Goes on, or not, as `said`.
-    pub(crate) fn unless(said: ControlFlow<()>) -> Result<(), Self> {
-        match said {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Self::Cancelled),
-        }
-    }
-}
-
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("another process (pid {pid})"))
-}
-
-/// What is wrong with the bytes of one record, or of a segment's header.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Damage {
-    /// The file ends inside.
-    #[error("it wants {wants} bytes, and the file ends after {has}")]
-    Truncated {
-        /// The bytes it takes.
-        wants: u64,
-        /// The bytes that are there.
-        has: u64,
-    },
-    /// The header's own checksum is wrong, so no length in it can be used.
-    #[error("the header's checksum is {stored:08x}, its bytes give {computed:08x}")]
-    HeaderChecksum {
-        /// As stored.
-        stored: u32,
-        /// As computed from the bytes.
-        computed: u32,
-    },
-    /// The header is intact; the key, the value or the padding is not.
-    #[error("the record's checksum is {stored:08x}, its bytes give {computed:08x}")]
-    RecordChecksum {
-        /// As stored.
-        stored: u32,
-        /// As computed from the bytes.
-        computed: u32,
-    },
-    /// A checksum that is right over a field that cannot be.
-    #[error("{what} cannot be {value}")]
-    Field {
-        /// The field.
-        what: &'static str,
-        /// What it holds.
-        value: u64,
-    },
-    /// The record's number does not come after the one before it.
-    #[error("its number is {found}, after {previous}")]
-    Order {
-        /// The record's number.
-        found: Seqno,
-        /// The number of the record before.
-        previous: Seqno,
-    },
-    /// The segment belongs to another store, or its file has another segment's name.
-    #[error("it belongs to {0}")]
-    Foreign(String),
-    /// The value is compressed with a codec this version does not know.
-    #[error("its value is compressed with codec {0}, which this version does not know")]
-    Codec(u8),
-    /// The value does not decompress to as many bytes as it had.
-    #[error("its value is compressed with {codec} and does not give the {raw_len} bytes that it should")]
-    Compressed {
-        /// The codec's name.
-        codec: &'static str,
-        /// How many bytes the value is said to have.
-        raw_len: u32,
-    },
-    /// Whole records, of a batch whose end is missing.
-    #[error("its batch has no end")]
-    UnfinishedBatch,
-    /// The file does not start with a segment's magic.
-    #[error("it does not start with LOGKVSEG")]
-    Magic,
 }
 
 #[cfg(test)]

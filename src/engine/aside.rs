@@ -1,6 +1,6 @@
-//! Layer 3: a directory that is made beside the place it is to take, under a name of its own, and takes it when it is whole.
+//! Layer 3: a directory in which something is made: of one that never becomes whole nothing stays, or what is known again.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,20 +10,102 @@ use crate::error::{Error, Result};
 /// What is added to the name of the place.
 const SUFFIX: &str = ".unfinished";
 
-/// A directory on its way. What is dropped before [`Aside::put_in_place`] leaves nothing behind; what is killed leaves the
-/// directory, with a file in it that says what it is, and the next one to the same place clears and takes it.
+/// A directory that is being filled. What is dropped before it is kept is emptied, and goes if it was made for that; what cannot
+/// be removed stays marked.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    file_system: Arc<dyn FileSystem>,
+    path: PathBuf,
+    directory: Arc<dyn Directory>,
+    /// The files that say what it is: they go last, in this order.
+    marks: &'static [StoreFile],
+    /// Whether the directory itself goes with what is in it.
+    is_made: bool,
+    is_kept: bool,
+}
+
+impl Unfinished {
+    /// `directory`, which is at `path`, has nothing in it but what may be removed, and is marked by `marks` or will be.
+    pub(crate) fn of(
+        directory: Arc<dyn Directory>,
+        path: &Path,
+        file_system: &Arc<dyn FileSystem>,
+        marks: &'static [StoreFile],
+        is_made: bool,
+    ) -> Self {
+        let (file_system, path) = (Arc::clone(file_system), path.to_owned());
+        Self { file_system, path, directory, marks, is_made, is_kept: false }
+    }
+
+    /// Where files are put.
+    pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
+    /// Lets it stay, and gives it away.
+    pub(crate) fn keep(mut self) -> Arc<dyn Directory> {
+        self.is_kept = true;
+        Arc::clone(&self.directory)
+    }
+
+    /// Removes what is there.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn remove(mut self) -> Result<()> {
+        self.is_kept = true;
+        self.take_away()
+    }
+
+    fn take_away(&self) -> Result<()> {
+        self.clear()?;
+        // What says what this is goes when all that needs it is gone for good.
+        self.directory.sync().map_err(Error::io("fsync", &self.path))?;
+        let files = self.files()?;
+        let marks = self.marks.iter().filter(|mark| files.contains(mark));
+        marks.copied().try_for_each(|mark| self.take(mark))?;
+        match self.is_made {
+            true => self.file_system.remove_directory(&self.path).map_err(Error::io("remove", &self.path)),
+            false => Ok(()),
+        }
+    }
+
+    /// Removes the store's files that are not its marks.
+    fn clear(&self) -> Result<()> {
+        let files = self.files()?;
+        files.into_iter().filter(|file| !self.marks.contains(file)).try_for_each(|file| self.take(file))
+    }
+
+    fn files(&self) -> Result<Vec<StoreFile>> {
+        let files = files(&*self.directory).map_err(Error::io("read", &self.path))?;
+        Ok(files.into_iter().flatten().collect())
+    }
+
+    fn take(&self, file: StoreFile) -> Result<()> {
+        self.directory.remove(file).map_err(Error::io("remove", self.directory.path(file)))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_kept
+            && let Err(error) = self.take_away()
+        {
+            tracing::warn!(error = error.sentence(), "an unfinished directory stays");
+        }
+    }
+}
+
+/// A directory that is made beside the place it is to take, under a name of its own, and takes it when it is whole. One that is
+/// killed leaves the directory, with a file in it that says what it is, and the next one to the same place clears and takes it.
 #[derive(Debug)]
 pub(crate) struct Aside {
-    file_system: Arc<dyn FileSystem>,
-    /// Where it is made.
-    path: PathBuf,
+    made: Unfinished,
     /// Where it is to be.
     place: PathBuf,
-    directory: Arc<dyn Directory>,
-    /// Keeps others from clearing what is at work. It stays with the directory when that is renamed.
+    /// Keeps others from clearing what is at work. It stays with the directory when that is renamed, and goes after it.
     #[expect(dead_code, reason = "it is held as long as this lives")]
     lock: Box<dyn Lock>,
-    is_in_place: bool,
 }
 
 impl Aside {
@@ -56,18 +138,20 @@ impl Aside {
             LockOutcome::Held(lock) => lock,
             LockOutcome::HeldBy { .. } => return Err(occupied(&path, "somebody is at work in it")),
         };
-        let file_system = Arc::clone(file_system);
-        let aside = Self { file_system, path, place, directory, lock, is_in_place: false };
-        aside.clear(&[StoreFile::Lock, StoreFile::Unfinished])?;
+        // LOCK last of all: until then nobody else begins here.
+        let marks = &[StoreFile::Unfinished, StoreFile::Lock];
+        let aside = Self { made: Unfinished::of(directory, &path, file_system, marks, true), place, lock };
+        aside.made.clear()?;
         aside.mark()?;
         Ok(aside)
     }
 
     /// Makes the file that says what this is.
     fn mark(&self) -> Result<()> {
-        match self.directory.open(StoreFile::Unfinished, Access::Create) {
+        let directory = self.directory();
+        match directory.open(StoreFile::Unfinished, Access::Create) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                Err(Error::io("create", self.directory.path(StoreFile::Unfinished))(error))
+                Err(Error::io("create", directory.path(StoreFile::Unfinished))(error))
             }
             _ => Ok(()),
         }
@@ -75,53 +159,26 @@ impl Aside {
 
     /// Where files are put.
     pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
-        &self.directory
+        self.made.directory()
     }
 
     /// Its path until it is in place.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.made.path
     }
 
     /// Gives the directory, whose files are durable, the name that it was made for.
     ///
     /// # Errors
     /// What the operating system says; nothing is left behind, unless it is in place already.
-    pub(crate) fn put_in_place(mut self) -> Result<()> {
-        let mark = StoreFile::Unfinished;
-        self.directory.remove(mark).map_err(Error::io("remove", self.directory.path(mark)))?;
-        self.directory.sync().map_err(Error::io("fsync", &self.path))?;
+    pub(crate) fn put_in_place(self) -> Result<()> {
+        self.made.take(StoreFile::Unfinished)?;
+        self.directory().sync().map_err(Error::io("fsync", self.path()))?;
         let error = |error| Error::io("put what was made in its place,", &self.place)(error);
-        self.file_system.rename_directory(&self.path, &self.place).map_err(error)?;
-        self.is_in_place = true;
-        self.file_system.sync_beside(&self.place).map_err(error)
-    }
-
-    /// Removes all files but `kept`.
-    fn clear(&self, kept: &[StoreFile]) -> Result<()> {
-        let names = self.directory.names().map_err(Error::io("read", &self.path))?;
-        let files = names.iter().filter_map(|name| StoreFile::parse(name));
-        for file in files.filter(|file| !kept.contains(file)) {
-            self.directory.remove(file).map_err(Error::io("remove", self.directory.path(file)))?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        if self.is_in_place {
-            return;
-        }
-        // What says what this is goes after all that needs it, and LOCK last: until then nobody else begins here.
-        let kept = [StoreFile::Lock, StoreFile::Unfinished];
-        let cleared = (0..=2).rev().try_for_each(|count| self.clear(&kept[..count]));
-        let removed = cleared.and_then(|()| {
-            self.file_system.remove_directory(&self.path).map_err(Error::io("remove", &self.path))
-        });
-        if let Err(error) = removed {
-            tracing::warn!(error = error.sentence(), "an unfinished directory stays");
-        }
+        let file_system = Arc::clone(&self.made.file_system);
+        file_system.rename_directory(self.path(), &self.place).map_err(error)?;
+        self.made.keep();
+        file_system.sync_beside(&self.place).map_err(error)
     }
 }
 
@@ -140,10 +197,17 @@ pub(crate) fn is_free(place: &Path, file_system: &dyn FileSystem) -> Result<bool
     }
 }
 
+/// What `directory` holds: `None` for each name that is none of a store's.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn files(directory: &dyn Directory) -> io::Result<Vec<Option<StoreFile>>> {
+    Ok(directory.names()?.iter().map(|name| StoreFile::parse(name)).collect())
+}
+
 /// Refuses to clear what may be somebody's: anything but what is left where one of these was killed.
 fn check_leftover(path: &Path, directory: &dyn Directory) -> Result<()> {
-    let names = directory.names().map_err(Error::io("read", path))?;
-    let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
+    let files = files(directory).map_err(Error::io("read", path))?;
     // A directory that is killed before it could be marked, or when all else was removed from it, holds LOCK alone.
     let is_marked = files.contains(&Some(StoreFile::Unfinished));
     let is_ours = |file: &Option<StoreFile>| file.is_some_and(|file| is_marked || file == StoreFile::Lock);

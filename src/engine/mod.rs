@@ -8,7 +8,7 @@
 //! | 0 | `location`, `clock`, `batch`, `sync`, `visible`, `plant` | numbers, time, operations; where threads meet; text for terminals; mistakes made for tests |
 //! | 1 | `crate::error`, `wake`, `meter` | what can go wrong, in sentences; how a thread is woken; what is counted and timed |
 //! | 2 | `format`, `fs`, `gate` | bytes and values; the operating system; who may write while a transaction lasts |
-//! | 3 | `options`, `value`, `keydir`, `filter`, `aside` | choices; bytes and what keeps them alive; the index; what cannot be there; a directory that takes its place when it is whole |
+//! | 3 | `options`, `value`, `keydir`, `filter`, `aside` | choices; bytes and what keeps them alive; the index; what cannot be there; a directory that something is made in |
 //! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
 //! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
 //! | 6 | `log`, `survey`, `metrics` | the write end: append, make durable, publish, seal, replace; the log as far as its files tell; what is told to who watches |

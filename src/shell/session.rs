@@ -1,11 +1,15 @@
 //! What commands share: the store, the open transaction, the output, the settings.
 
+mod settings;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use logkv::{CompactionPolicy, Options, Store, VALUE_LEN_MAX_DEFAULT};
+
+pub use settings::{Origin, Settings, Timer};
 
 use super::command::{Invocation, Outcome};
 use super::commands::is_of_store;
@@ -20,77 +24,9 @@ use super::parse;
 use super::pipeline::Pipeline;
 use super::progress::Progress;
 use super::report::{self, Place};
-use super::style::{self, ColorChoice, Look};
+use super::style::{self, Look};
 use super::tally::Tally;
 use super::transaction::Transaction;
-
-/// When to tell how long a command took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// Never.
-    Off,
-    /// After each command.
-    On,
-    /// After a command that took half a second or more.
-    Auto,
-}
-
-impl Timer {
-    /// The names that `timer` takes.
-    pub const NAMES: &'static [&'static str] = &["off", "on", "auto"];
-    const ALL: [Self; 3] = [Self::Off, Self::On, Self::Auto];
-    const AUTO_FROM: Duration = Duration::from_millis(500);
-
-    /// The timer called `name`.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|timer| timer.name() == name)
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    fn tells(self, took: Duration) -> bool {
-        match self {
-            Self::Off => false,
-            Self::On => true,
-            Self::Auto => took >= Self::AUTO_FROM,
-        }
-    }
-}
-
-/// What can be changed while the shell runs.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// When to tell how long a command took.
-    pub timer: Timer,
-    /// Whether each line of a script is shown before it runs.
-    pub echo: bool,
-    /// Whether a script ends at its first error.
-    pub bail: bool,
-    /// Whether notes about the store are left out.
-    pub quiet: bool,
-    /// Whether questions are answered with yes.
-    pub yes: bool,
-    /// When to use colours.
-    pub color: ColorChoice,
-    /// Whether long results of the REPL go through a pager.
-    pub pager: bool,
-    /// The columns that a line may take, where they are not those of the terminal.
-    pub width: Option<usize>,
-}
-
-/// Who gives the commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The arguments of the program: one command.
-    OneShot,
-    /// A script, from a file, a pipe or `-c`.
-    Script,
-    /// A person at a terminal.
-    Person,
-}
 
 /// The state of the shell.
 #[derive(Debug)]
@@ -414,20 +350,5 @@ impl Session {
         {
             self.fail(&error.into(), b"", &Place::Nowhere);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_automatic_timer_tells_only_what_took_long() {
-        for timer in Timer::ALL {
-            assert_eq!(Timer::parse(timer.name()), Some(timer));
-        }
-        assert!(!Timer::Auto.tells(Duration::from_millis(499)));
-        assert!(Timer::Auto.tells(Duration::from_millis(500)));
-        assert!(Timer::On.tells(Duration::ZERO) && !Timer::Off.tells(Duration::MAX));
     }
 }

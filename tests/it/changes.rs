@@ -69,6 +69,20 @@ fn each_record_is_given_once_in_its_order_and_what_comes_later_when_it_comes() {
 }
 
 #[test]
+fn who_never_waits_is_given_what_comes_too_when_it_looks_again() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let mut feeds = both(&store, 0);
+    for seq in 1..5 {
+        store.put("k", seq.to_string()).expect("a put");
+        store.rotate().expect("rotates");
+        for feed in &mut feeds {
+            assert_eq!(all(feed), [put(seq, "k", &seq.to_string())]);
+        }
+    }
+}
+
+#[test]
 fn the_last_records_are_those_at_the_end_of_the_log_however_many_segments_they_are_in() {
     let dir = scratch();
     let store = open(dir.path());

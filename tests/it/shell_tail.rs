@@ -2,7 +2,12 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
+use logkv::{ManualClock, Store};
+
+use crate::common::quick;
+use crate::hooked::{SteadyRandom, hooked};
 use crate::person::{CTRL_C, Person};
 use crate::transcript::{Transcript, command};
 
@@ -35,12 +40,19 @@ fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refu
         transcript.run(&format!("d {line}"));
     }
     transcript.run("nowhere tail");
-    let path = transcript.path("d/000002.seg");
+    // A record's checksum is another in each segment and at each time.
+    let steady = hooked(SteadyRandom::default());
+    let options = quick().clock(Arc::new(ManualClock::at(1_767_225_600_000))).file_system(steady);
+    let store = Store::open_with(transcript.path("e"), options).expect("opens");
+    store.put("k", "1").expect("a put");
+    store.put("l", "1").expect("a put");
+    store.close().expect("closes");
+    let path = transcript.path("e/000001.seg");
     let mut bytes = std::fs::read(&path).expect("a segment");
     // The body of the first record, behind 64 bytes of the segment's header.
     bytes[64 + 40] ^= 1;
     std::fs::write(&path, bytes).expect("writes");
-    transcript.run("-r d tail --from 1");
+    transcript.run("-r e tail --from 1");
     transcript.compare("shell-tail-refusals");
 }
 

@@ -58,7 +58,8 @@ fn no_module_of_the_engine_uses_its_own_layer_or_a_higher_one() {
     let engine = root().join("src/engine");
     let mut seen = std::collections::BTreeSet::new();
     let error = (root().join("src/error.rs"), fs::read_to_string(root().join("src/error.rs")).expect("text"));
-    for (path, text) in sources(&engine).into_iter().chain([error]) {
+    let rooms_of_error = sources(&root().join("src/error"));
+    for (path, text) in sources(&engine).into_iter().chain([error]).chain(rooms_of_error) {
         let relative = path.strip_prefix(&engine).unwrap_or(Path::new("error.rs")).to_owned();
         let own =
             relative.components().next().expect("a name").as_os_str().to_string_lossy().replace(".rs", "");

@@ -80,7 +80,7 @@ struct Reading {
 #[derive(Debug)]
 enum Found {
     Record(u64),
-    Damaged(u64, Damage),
+    Damaged(u64, Box<Damage>),
 }
 
 impl Changes {
@@ -181,7 +181,7 @@ impl Changes {
                 self.wanted.next = record.header.seq.plus(1);
                 Change::of(record)
             }
-            Found::Damaged(at, damage) => Err(Error::damaged(segment.location(at), damage)),
+            Found::Damaged(at, damage) => Err(Error::damaged(segment.location(at), *damage)),
         }
     }
 }
@@ -193,7 +193,10 @@ impl Iterator for Changes {
         if self.found.is_empty() {
             match self.find() {
                 Ok(true) => {}
-                Ok(false) => return None,
+                Ok(false) => {
+                    self.source.forget();
+                    return None;
+                }
                 Err(error) => return Some(Err(error)),
             }
         }
@@ -228,7 +231,7 @@ impl Reading {
                         _ if record.header.seq > *last_seq => return Ok(false),
                         // It is still being written.
                         Some(_) if is_at_end => return Ok(false),
-                        Some(damage) => Some(Found::Damaged(record.at, damage)),
+                        Some(damage) => Some(Found::Damaged(record.at, damage.into())),
                         // Of a later version, and said to be nothing that matters here.
                         None if matches!(record.header.kind(), Kind::Other(_)) => None,
                         None => (record.header.seq >= next).then_some(Found::Record(record.at)),
@@ -241,7 +244,7 @@ impl Reading {
                     if behind.is_none() && !is_final {
                         return Ok(false);
                     }
-                    (Some(Found::Damaged(at, damage)), false, behind.unwrap_or(end))
+                    (Some(Found::Damaged(at, damage.into())), false, behind.unwrap_or(end))
                 }
             };
             batch.extend(what);

@@ -149,6 +149,15 @@ impl Source {
         }
     }
 
+    /// Takes note that the next look is at another time.
+    pub(super) fn forget(&mut self) {
+        if let Self::Files(files) = self
+            && files.watch.is_none()
+        {
+            files.manifest = None;
+        }
+    }
+
     /// Waits until there may be more than when it was looked last; `false` after `timeout`.
     ///
     /// # Errors

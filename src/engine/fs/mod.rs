@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use dir::OsFileSystem;
-pub(crate) use mmap::ForkGuard;
 pub use mmap::Mapping;
+pub(crate) use mmap::{ForkGuard, prefetch};
 pub use names::StoreFile;
 pub(crate) use patient::Patient;
 pub use watch::{Stirred, Watch};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
 
 use crate::engine::location::Seqno;
@@ -20,17 +20,8 @@ struct Source {
 
 impl Source {
     fn new((segment, rows): (Arc<Segment>, Rows), range: &impl RangeBounds<[u8]>) -> Result<Self> {
-        let from = match range.start_bound() {
-            Bound::Included(from) => rows.partition_point(&segment, |key| key < from)?,
-            Bound::Excluded(from) => rows.partition_point(&segment, |key| key <= from)?,
-            Bound::Unbounded => 0,
-        };
-        let to = match range.end_bound() {
-            Bound::Included(to) => rows.partition_point(&segment, |key| key <= to)?,
-            Bound::Excluded(to) => rows.partition_point(&segment, |key| key < to)?,
-            Bound::Unbounded => rows.len(),
-        };
-        Ok(Self { segment, rows, left: from..to.max(from) })
+        let left = rows.range(&segment, range)?;
+        Ok(Self { segment, rows, left })
     }
 
     fn next(&mut self) -> Option<Result<Record>> {

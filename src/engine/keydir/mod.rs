@@ -22,6 +22,7 @@ use std::sync::{Arc, PoisonError};
 use shard::Shard;
 use table::{OwnedTable, Table, slot};
 
+use super::fs::prefetch;
 use super::sync::{AtomicU64, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) use crate::engine::format::keydir_file::SHARD_COUNT;
 use crate::error::Result;
@@ -67,6 +68,12 @@ impl Keydir {
     #[inline]
     pub(crate) fn candidates(&self, hash: u64) -> Result<Candidates> {
         self.look(hash, |table| table.candidates(tag(hash)))
+    }
+
+    /// Has the slot fetched at which a look for this hash begins: looks that follow each other closely then do not wait for
+    /// memory one by one.
+    pub(crate) fn warm(&self, hash: u64) {
+        warm(&read(&self.shards[shard_of(hash)]), hash);
     }
 
     /// Whether a slot of this hash points at `address`.
@@ -185,6 +192,12 @@ impl fmt::Debug for Keydir {
     }
 }
 
+fn warm(shard: &Shard, hash: u64) {
+    if let Some(table) = shard.ready() {
+        table.warm(tag(hash));
+    }
+}
+
 /// A shard is never left half changed, so a panic of another thread spoils nothing.
 fn read(lock: &RwLock<Arc<Shard>>) -> RwLockReadGuard<'_, Arc<Shard>> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
@@ -211,12 +224,9 @@ impl Snapshot {
         Ok(self.0[shard_of(hash)].table()?.candidates(tag(hash)))
     }
 
-    /// Has the slot fetched at which a look for this hash begins: looks that follow each other closely then do not wait
-    /// for memory one by one.
+    /// As [`Keydir::warm`].
     pub(crate) fn warm(&self, hash: u64) {
-        if let Some(table) = self.0[shard_of(hash)].ready() {
-            table.warm(tag(hash));
-        }
+        warm(&self.0[shard_of(hash)], hash);
     }
 
     /// Whether a slot of this hash points at `address`.

@@ -1,6 +1,7 @@
 //! One shard's table: open addressing in tag order, looked into as a [`Table`] wherever its slots lie, and changed as
 //! an [`OwnedTable`].
 
+use super::prefetch;
 use super::{ADDRESS_BITS, ADDRESS_MASK, Address, Candidates, TAG_BITS};
 
 /// A slot that holds nothing: no record has address 0, where a segment's header stands.
@@ -61,9 +62,11 @@ impl<'a> Table<'a> {
         candidates
     }
 
-    /// Reads the first slot that a look for `tag` reads.
+    /// Has the first slot fetched that a look for `tag` reads.
     pub(super) fn warm(self, tag: u64) {
-        std::hint::black_box(self.slots.get(home(tag, self.capacity)).copied());
+        if let Some(slot) = self.slots.get(home(tag, self.capacity)) {
+            prefetch(slot);
+        }
     }
 
     pub(super) fn has_candidate(self, tag: u64) -> bool {

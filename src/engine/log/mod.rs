@@ -10,6 +10,7 @@ mod durable;
 mod pending;
 mod replace;
 mod roll;
+mod seen;
 mod stage;
 mod writer;
 
@@ -20,19 +21,19 @@ use std::time::Duration;
 use super::batch::Op;
 use super::clock::Clock;
 use super::format::codec::Compression;
-use super::format::keydir_file::Covered;
 use super::format::manifest::Manifest;
 use super::fs::{Directory, FileSystem, ForkGuard, Lock, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::{Options, Sync};
 use super::plant::{Plant, planted, unless};
 use super::segment::SegmentWriter;
-use super::state::{Frozen, State};
+use super::state::State;
 use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
 use crate::error::{Error, Result};
 pub(crate) use cut::Cut;
 use pending::Pending;
 pub(crate) use replace::{Replacement, Reserved};
+pub(crate) use seen::Moment;
 use stage::Write;
 use writer::{Active, Mark, Writer};
 
@@ -71,16 +72,6 @@ pub(crate) enum Urgency {
 
 /// What comes together before it is written without anybody waiting: a system call for it costs next to nothing a byte.
 const GATHERED_LEN: usize = 64 << 10;
-
-/// What readers see between two batches.
-#[derive(Debug)]
-pub(crate) struct Moment {
-    pub(crate) frozen: Frozen,
-    /// The number of the newest record that they see.
-    pub(crate) last_seq: Seqno,
-    /// The segments and their figures, in log order.
-    pub(crate) segments: Vec<Covered>,
-}
 
 /// Under which condition a write of one key is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -328,73 +319,6 @@ impl Log {
         self.holds_back.store(false, Ordering::Release);
         self.progress.notify_all();
         closed
-    }
-
-    /// The newest record in the log, and the newest one known to be durable.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn progress(&self) -> Result<(Seqno, Seqno)> {
-        let writer = self.lock()?;
-        // Before the first write the numbering stands behind the last record, farther after a crash.
-        let of_record = |seq| if seq > self.floor { seq } else { self.last_at_open };
-        Ok((of_record(writer.written.seq), of_record(writer.durable)))
-    }
-
-    /// What readers see now: a moment between two batches, never one inside.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn freeze(&self) -> Result<Frozen> {
-        if planted(Plant::SnapshotInsideBatch) {
-            return Ok(self.state.freeze());
-        }
-        let _writer = self.lock()?;
-        Ok(self.state.freeze())
-    }
-
-    /// What readers see now, and the number of the newest record that they see.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn present(&self) -> Result<(Frozen, Seqno)> {
-        let writer = self.lock()?;
-        Ok((self.state.freeze(), writer.published()))
-    }
-
-    /// The number of the newest record that readers see.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn published(&self) -> Result<Seqno> {
-        self.reveal()?;
-        Ok(self.lock()?.published())
-    }
-
-    /// Waits until readers see a record behind number `seq`; `false` when they do not within `timeout`.
-    ///
-    /// # Errors
-    /// [`Error::Closed`].
-    pub(crate) fn wait_behind(&self, seq: Seqno, timeout: Duration) -> Result<bool> {
-        let mut writer = self.lock()?;
-        writer.followers += 1;
-        let nothing_new = |writer: &mut Writer| writer.lock.is_some() && writer.published() <= seq;
-        let waited = self.progress.wait_timeout_while(writer, timeout, nothing_new);
-        let mut writer = waited.unwrap_or_else(PoisonError::into_inner).0;
-        writer.followers -= 1;
-        let is_new = writer.published() > seq;
-        if is_new || writer.lock.is_some() { Ok(is_new) } else { Err(Error::Closed) }
-    }
-
-    /// What readers see now, with what the segments come to.
-    ///
-    /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`].
-    pub(crate) fn moment(&self) -> Result<Moment> {
-        let writer = self.writable()?;
-        let Cut { last_seq, segments, .. } = self.cut_now(&writer);
-        let segments = segments.iter().map(|(segment, len)| segment.covered(*len)).collect();
-        Ok(Moment { frozen: self.state.freeze(), last_seq, segments })
     }
 
     /// That it may still be written to.

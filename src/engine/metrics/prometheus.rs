@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use self::Series::{Counter, Counts, Gauge, Seconds, Times};
 use super::Metrics;
 use crate::engine::meter::Distribution;
 
@@ -24,121 +25,78 @@ enum Series {
     Counts(fn(&Metrics) -> &Distribution),
 }
 
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    series: Series,
-}
-
-const fn family(name: &'static str, help: &'static str, series: Series) -> Family {
-    Family { name, help, series }
-}
+/// A family's name, what it is to people, and its series.
+type Family = (&'static str, &'static str, Series);
 
 const FAMILIES: &[Family] = &[
-    family("logkv_gets_total", "Keys that were asked for.", Series::Counter(|m| m.get_count)),
-    family("logkv_get_hits_total", "Keys that were asked for and there.", Series::Counter(|m| m.hit_count)),
-    family(
-        "logkv_get_misses_total",
-        "Keys asked for that were not there.",
-        Series::Counter(|m| m.miss_count),
-    ),
-    family("logkv_puts_total", "Records of puts that were written.", Series::Counter(|m| m.put_count)),
-    family("logkv_deletes_total", "Tombstones that were written.", Series::Counter(|m| m.delete_count)),
-    family(
-        "logkv_batches_total",
-        "Batches that were written; a single write is one.",
-        Series::Counter(|m| m.batch_count),
-    ),
-    family(
-        "logkv_written_bytes_total",
-        "Bytes of records that were written.",
-        Series::Counter(|m| m.written_len),
-    ),
-    family(
+    ("logkv_gets_total", "Keys that were asked for.", Counter(|m| m.get_count)),
+    ("logkv_get_hits_total", "Keys that were asked for and there.", Counter(|m| m.hit_count)),
+    ("logkv_get_misses_total", "Keys asked for that were not there.", Counter(|m| m.miss_count)),
+    ("logkv_puts_total", "Records of puts that were written.", Counter(|m| m.put_count)),
+    ("logkv_deletes_total", "Tombstones that were written.", Counter(|m| m.delete_count)),
+    ("logkv_batches_total", "Batches that were written; a single write is one.", Counter(|m| m.batch_count)),
+    ("logkv_written_bytes_total", "Bytes of records that were written.", Counter(|m| m.written_len)),
+    (
         "logkv_get_duration_seconds",
         "How long gets took: one in 64 of a thread is timed.",
-        Series::Times(|m| &m.get_ns),
+        Times(|m| &m.get_ns),
     ),
-    family(
+    (
         "logkv_write_duration_seconds",
         "How long writes took, until they were as durable as the sync policy says.",
-        Series::Times(|m| &m.write_ns),
+        Times(|m| &m.write_ns),
     ),
-    family("logkv_fsync_duration_seconds", "How long syncs of the log took.", Series::Times(|m| &m.sync_ns)),
-    family(
-        "logkv_fsync_records",
-        "Records that a sync of the log made durable.",
-        Series::Counts(|m| &m.synced_count),
-    ),
-    family(
+    ("logkv_fsync_duration_seconds", "How long syncs of the log took.", Times(|m| &m.sync_ns)),
+    ("logkv_fsync_records", "Records that a sync of the log made durable.", Counts(|m| &m.synced_count)),
+    (
         "logkv_compaction_runs_total",
         "Runs of compaction that were done.",
-        Series::Counter(|m| m.compaction_run_count),
+        Counter(|m| m.compaction_run_count),
     ),
-    family(
+    (
         "logkv_compaction_read_bytes_total",
         "Bytes of segments that gave way to others.",
-        Series::Counter(|m| m.compaction_read_len),
+        Counter(|m| m.compaction_read_len),
     ),
-    family(
+    (
         "logkv_compaction_written_bytes_total",
         "Bytes of segments that took their place.",
-        Series::Counter(|m| m.compaction_written_len),
+        Counter(|m| m.compaction_written_len),
     ),
-    family(
+    (
         "logkv_compaction_freed_bytes_total",
         "Bytes that compaction gave back.",
-        Series::Counter(Metrics::compaction_freed_len),
+        Counter(Metrics::compaction_freed_len),
     ),
-    family(
-        "logkv_checkpoints_total",
-        "How often the file KEYDIR was written.",
-        Series::Counter(|m| m.checkpoint_count),
-    ),
-    family("logkv_read_errors_total", "Reads that failed.", Series::Counter(|m| m.read_error_count)),
-    family("logkv_write_errors_total", "Writes that failed.", Series::Counter(|m| m.write_error_count)),
-    family(
-        "logkv_fsync_errors_total",
-        "Syncs of the log that failed.",
-        Series::Counter(|m| m.sync_error_count),
-    ),
-    family(
+    ("logkv_checkpoints_total", "How often the file KEYDIR was written.", Counter(|m| m.checkpoint_count)),
+    ("logkv_read_errors_total", "Reads that failed.", Counter(|m| m.read_error_count)),
+    ("logkv_write_errors_total", "Writes that failed.", Counter(|m| m.write_error_count)),
+    ("logkv_fsync_errors_total", "Syncs of the log that failed.", Counter(|m| m.sync_error_count)),
+    (
         "logkv_background_errors_total",
         "Failures of what is done in the background.",
-        Series::Counter(|m| m.background_error_count),
+        Counter(|m| m.background_error_count),
     ),
-    family(
-        "logkv_open_duration_seconds",
-        "How long opening took.",
-        Series::Seconds(|m| m.open_took.as_secs_f64()),
-    ),
-    family("logkv_keys", "Keys that are there.", Series::Gauge(|m| Some(m.stats.key_count))),
-    family("logkv_records", "Records in the log.", Series::Gauge(|m| Some(m.stats.record_count))),
-    family("logkv_tombstones", "Tombstones among them.", Series::Gauge(|m| Some(m.stats.tombstone_count))),
-    family("logkv_segments", "Segments in the log.", Series::Gauge(|m| Some(m.stats.segment_count))),
-    family("logkv_live_bytes", "Bytes of live records.", Series::Gauge(|m| Some(m.stats.live_len))),
-    family(
+    ("logkv_open_duration_seconds", "How long opening took.", Seconds(|m| m.open_took.as_secs_f64())),
+    ("logkv_keys", "Keys that are there.", Gauge(|m| Some(m.stats.key_count))),
+    ("logkv_records", "Records in the log.", Gauge(|m| Some(m.stats.record_count))),
+    ("logkv_tombstones", "Tombstones among them.", Gauge(|m| Some(m.stats.tombstone_count))),
+    ("logkv_segments", "Segments in the log.", Gauge(|m| Some(m.stats.segment_count))),
+    ("logkv_live_bytes", "Bytes of live records.", Gauge(|m| Some(m.stats.live_len))),
+    (
         "logkv_dead_bytes",
         "Bytes of all other records, tombstones among them.",
-        Series::Gauge(|m| Some(m.stats.dead_len)),
+        Gauge(|m| Some(m.stats.dead_len)),
     ),
-    family("logkv_disk_bytes", "Bytes of all segments.", Series::Gauge(|m| Some(m.stats.disk_len))),
-    family(
-        "logkv_keydir_bytes",
-        "Memory that the keydir takes.",
-        Series::Gauge(|m| Some(m.stats.keydir_len)),
-    ),
-    family("logkv_last_seq", "The number of the newest record.", Series::Gauge(|m| Some(m.stats.last_seq.0))),
-    family(
+    ("logkv_disk_bytes", "Bytes of all segments.", Gauge(|m| Some(m.stats.disk_len))),
+    ("logkv_keydir_bytes", "Memory that the keydir takes.", Gauge(|m| Some(m.stats.keydir_len))),
+    ("logkv_last_seq", "The number of the newest record.", Gauge(|m| Some(m.stats.last_seq.0))),
+    (
         "logkv_durable_seq",
         "The number of the newest record that is durable.",
-        Series::Gauge(|m| m.stats.durable_seq.map(|seq| seq.0)),
+        Gauge(|m| m.stats.durable_seq.map(|seq| seq.0)),
     ),
-    family(
-        "logkv_damaged_ranges",
-        "Damaged places that opening met.",
-        Series::Gauge(|m| Some(m.stats.damage_count)),
-    ),
+    ("logkv_damaged_ranges", "Damaged places that opening met.", Gauge(|m| Some(m.stats.damage_count))),
 ];
 
 impl<'a> Prometheus<'a> {
@@ -189,23 +147,22 @@ impl<'a> Prometheus<'a> {
         self.line(f, format_args!("{name}_count"), None, &seen.count())
     }
 
-    fn family(&self, f: &mut fmt::Formatter<'_>, family: &Family) -> fmt::Result {
-        let Family { name, help, series } = family;
+    fn family(&self, f: &mut fmt::Formatter<'_>, (name, help, series): &Family) -> fmt::Result {
         let kind = match series {
-            Series::Counter(_) => "counter",
-            Series::Gauge(_) | Series::Seconds(_) => "gauge",
-            Series::Times(_) | Series::Counts(_) => "histogram",
+            Counter(_) => "counter",
+            Gauge(_) | Seconds(_) => "gauge",
+            Times(_) | Counts(_) => "histogram",
         };
         writeln!(f, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
         match series {
-            Series::Counter(of) => self.line(f, format_args!("{name}"), None, &of(self.metrics)),
-            Series::Gauge(of) => match of(self.metrics) {
+            Counter(of) => self.line(f, format_args!("{name}"), None, &of(self.metrics)),
+            Gauge(of) => match of(self.metrics) {
                 Some(value) => self.line(f, format_args!("{name}"), None, &value),
                 None => Ok(()),
             },
-            Series::Seconds(of) => self.line(f, format_args!("{name}"), None, &of(self.metrics)),
-            Series::Times(of) => self.histogram(f, name, (of(self.metrics), NANOS_A_SECOND), time_bounds()),
-            Series::Counts(of) => self.histogram(f, name, (of(self.metrics), 1.0), count_bounds()),
+            Seconds(of) => self.line(f, format_args!("{name}"), None, &of(self.metrics)),
+            Times(of) => self.histogram(f, name, (of(self.metrics), NANOS_A_SECOND), time_bounds()),
+            Counts(of) => self.histogram(f, name, (of(self.metrics), 1.0), count_bounds()),
         }
     }
 }

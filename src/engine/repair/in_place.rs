@@ -34,17 +34,14 @@ pub fn in_place(
 ) -> Result<RepairReport> {
     let (directory, _lock) = enter(path, aside, options)?;
     let (file_system, making) = (&*options.file_system, making(path));
-    room::clear_unfinished(file_system, &making)?;
+    room::clear_unfinished(&options.file_system, &making)?;
     if !matches!(file_system.kind(aside), Ok(PathKind::Missing)) {
         return Err(in_the_way(aside, "it is there, and the damaged store is to be kept under that name"));
     }
     let mut repair = Repair::of(directory, path, options, observe)?;
-    let mut made = None;
-    repair.make_in(&making, |directory| {
-        made = Some(directory.clone());
-        Ok(())
-    })?;
-    if let Some(made) = made {
+    if let Some(made) = repair.make_in(&making)? {
+        // Whichever of the two is under that name from here on: nothing removes it.
+        let made = made.keep();
         let refused = Error::io("give the store's name to", &making);
         file_system.exchange(path, &making).map_err(refused)?;
         sync_names(file_system, &making)?;

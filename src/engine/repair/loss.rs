@@ -1,12 +1,14 @@
 //! What became of the keys whose records were lost.
 
 use std::collections::HashMap;
+use std::path::Path;
 
+use super::memory;
 use super::report::{GivenUp, Now};
 use crate::engine::location::Seqno;
 use crate::engine::segment::Segment;
 use crate::engine::state::State;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The newest record of a key that was kept.
 struct Newest {
@@ -15,10 +17,12 @@ struct Newest {
     is_delete: bool,
 }
 
-/// Looks for newer and older records of the keys that lost one.
-pub(super) fn look_up(state: &State, given_up: &mut [GivenUp]) -> Result<()> {
-    let hashes = given_up.iter().flat_map(|part| &part.lost).map(|lost| (lost.hash, None));
-    let mut newest: HashMap<u64, Option<Newest>> = hashes.collect();
+/// Looks for newer and older records of the keys that lost one in `state`, which is of the store at `path`.
+pub(super) fn look_up(state: &State, path: &Path, given_up: &mut [GivenUp]) -> Result<()> {
+    let mut newest: HashMap<u64, Option<Newest>> = HashMap::new();
+    let lost_count = given_up.iter().map(|part| part.lost.len()).sum();
+    newest.try_reserve(lost_count).map_err(|error| Error::io("read", path)(error.into()))?;
+    newest.extend(given_up.iter().flat_map(|part| &part.lost).map(|lost| (lost.hash, None)));
     if newest.is_empty() {
         return Ok(());
     }
@@ -34,7 +38,9 @@ pub(super) fn look_up(state: &State, given_up: &mut [GivenUp]) -> Result<()> {
     for part in given_up {
         for lost in &mut part.lost {
             let Some(Some(newest)) = newest.get(&lost.hash) else { continue };
-            lost.key.get_or_insert_with(|| newest.key.clone());
+            if lost.key.is_none() {
+                lost.key = Some(memory::copy(&newest.key, path)?);
+            }
             lost.now = match newest {
                 // The lost one itself, perhaps, from another file.
                 Newest { seq, .. } if *seq >= part.seqs.start => Now::Newer(*seq),
@@ -50,7 +56,7 @@ fn take(newest: &mut Option<Newest>, segment: &Segment, at: u64, is_delete: bool
     let record = segment.read(at)?;
     let seq = record.header.seq;
     if newest.as_ref().is_none_or(|newest| newest.seq < seq) {
-        *newest = Some(Newest { seq, key: record.key().to_vec(), is_delete });
+        *newest = Some(Newest { seq, key: memory::copy(&record.key(), &segment.path)?, is_delete });
     }
     Ok(())
 }

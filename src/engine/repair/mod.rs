@@ -7,6 +7,7 @@
 
 mod in_place;
 mod loss;
+mod memory;
 mod report;
 mod room;
 mod source;
@@ -22,9 +23,9 @@ use std::sync::Arc;
 pub use in_place::{in_place, settle};
 pub use report::{GivenUp, Lost, Now, Reason, RepairReport};
 
-use self::room::Room;
 use self::source::Source;
 use self::target::Target;
+use super::aside::Unfinished;
 use super::format::segment_header::{HEADER_LEN, HeaderError, SegmentHeader, StoreId};
 use super::format::{array, u64_at};
 use super::fs::{Directory, Lock, LockOutcome, StoreFile};
@@ -65,7 +66,10 @@ pub fn copy(
         Ok(outcome) => outcome.map(held).transpose()?,
     };
     let mut repair = Repair::of(directory, from, options, observe)?;
-    repair.make_in(to, |made| room::unmark(&**made))?;
+    if let Some(made) = repair.make_in(to)? {
+        room::unmark(&**made.directory())?;
+        made.keep();
+    }
     Ok(repair.report)
 }
 
@@ -173,24 +177,16 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    /// Makes the store in `to`, and does `finish` when it is whole; nothing is left there when one of the two fails, or it
-    /// was broken off, as the report says then.
-    fn make_in(&mut self, to: &Path, finish: impl FnOnce(&Arc<dyn Directory>) -> Result<()>) -> Result<()> {
-        let file_system = &*self.options.file_system;
-        let room = Room::make(file_system, to)?;
-        let made = self.fill(&room.directory, to).and_then(|()| Ok(finish(&room.directory)?));
-        match made {
-            Ok(()) => Ok(()),
-            Err(stop) => {
-                room.clear(file_system);
-                match stop {
-                    Stop::Cancelled => {
-                        self.report = RepairReport { is_cancelled: true, ..RepairReport::default() };
-                        Ok(())
-                    }
-                    Stop::Failed(error) => Err(error),
-                }
+    /// The store, made in `to` and whole, but still marked; `None` when it was broken off, as the report says then.
+    fn make_in(&mut self, to: &Path) -> Result<Option<Unfinished>> {
+        let made = room::make(&self.options.file_system, to)?;
+        match self.fill(made.directory(), to) {
+            Ok(()) => Ok(Some(made)),
+            Err(Stop::Cancelled) => {
+                self.report = RepairReport { is_cancelled: true, ..RepairReport::default() };
+                Ok(None)
             }
+            Err(Stop::Failed(error)) => Err(error),
         }
     }
 
@@ -236,7 +232,7 @@ impl<'a> Repair<'a> {
             return Err(Error::damaged(found.at, found.damage.clone()));
         }
         self.report.record_count = opened.report.record_count;
-        loss::look_up(&opened.state, &mut self.report.given_up)
+        loss::look_up(&opened.state, to, &mut self.report.given_up)
     }
 
     /// Tells that `len` bytes of the segment at hand are done.

@@ -2,9 +2,10 @@
 //! known again for what it is, and nothing else is ever taken for that.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::engine::aside::{Unfinished, files};
 use crate::engine::fs::{Access, Directory, FileSystem, PathKind, StoreFile, read_exact_at, write_all_at};
 use crate::engine::plant::{Plant, planted, unless};
 use crate::error::{Error, Result};
@@ -12,54 +13,36 @@ use crate::error::{Error, Result};
 /// What LOCK holds while the store is not whole: it is no process that anybody could wait for.
 const MARK: &[u8] = b"an unfinished repair\n";
 
-/// A directory in which a store is being made.
-pub(super) struct Room {
-    pub(super) directory: Arc<dyn Directory>,
-    path: PathBuf,
-    /// Whether it was made for that.
-    is_made: bool,
-}
+/// LOCK is the mark.
+const MARKS: &[StoreFile] = &[StoreFile::Lock];
 
-impl Room {
-    /// The directory `path`, made unless it is there and empty, and marked.
-    ///
-    /// # Errors
-    /// [`Error::Foreign`], and [`Error::Io`], also when it is not empty.
-    pub(super) fn make(file_system: &dyn FileSystem, path: &Path) -> Result<Self> {
-        let is_made = match file_system.kind(path).map_err(Error::io("open", path))? {
-            PathKind::Missing => {
-                file_system.create_directory(path).map_err(Error::io("create", path))?;
-                true
-            }
-            PathKind::Directory => false,
-            PathKind::Other(what) => {
-                let reason = format!("it is {what}");
-                return Err(Error::Foreign { path: path.to_owned(), reason });
-            }
+/// The directory `path`, made unless it is there and empty, and marked.
+///
+/// # Errors
+/// [`Error::Foreign`], and [`Error::Io`], also when it is not empty.
+pub(super) fn make(file_system: &Arc<dyn FileSystem>, path: &Path) -> Result<Unfinished> {
+    let is_made = match file_system.kind(path).map_err(Error::io("open", path))? {
+        PathKind::Missing => {
+            file_system.create_directory(path).map_err(Error::io("create", path))?;
+            true
+        }
+        PathKind::Directory => false,
+        PathKind::Other(what) => {
+            let reason = format!("it is {what}");
+            return Err(Error::Foreign { path: path.to_owned(), reason });
+        }
+    };
+    let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
+    if !is_made && !directory.names().map_err(Error::io("read", path))?.is_empty() {
+        let reason = match is_unfinished(&*directory) {
+            true => "an unfinished repair has left it: remove it first",
+            false => "it is not empty, and nothing is put there",
         };
-        let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
-        let room = Self { directory, path: path.to_owned(), is_made };
-        if !is_made && !room.directory.names().map_err(Error::io("read", path))?.is_empty() {
-            let reason = match is_unfinished(&*room.directory) {
-                true => "an unfinished repair has left it: remove it first",
-                false => "it is not empty, and nothing is put there",
-            };
-            return Err(in_the_way(path, reason));
-        }
-        mark(&*room.directory).inspect_err(|_| room.clear(file_system))?;
-        Ok(room)
+        return Err(in_the_way(path, reason));
     }
-
-    /// Removes what was made. What cannot be removed stays marked.
-    pub(super) fn clear(&self, file_system: &dyn FileSystem) {
-        let cleared = empty(&*self.directory).and_then(|()| match self.is_made {
-            true => file_system.remove_directory(&self.path),
-            false => Ok(()),
-        });
-        if let Err(error) = cleared {
-            tracing::warn!(path = %self.path.display(), %error, "what a repair began could not be removed");
-        }
-    }
+    let made = Unfinished::of(directory, path, file_system, MARKS, is_made);
+    mark(&**made.directory())?;
+    Ok(made)
 }
 
 /// The error for a directory that cannot be used, for `reason`.
@@ -71,7 +54,7 @@ pub(super) fn in_the_way(path: &Path, reason: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(super) fn clear_unfinished(file_system: &dyn FileSystem, path: &Path) -> Result<()> {
+pub(super) fn clear_unfinished(file_system: &Arc<dyn FileSystem>, path: &Path) -> Result<()> {
     match file_system.kind(path).map_err(Error::io("open", path))? {
         PathKind::Missing => return Ok(()),
         PathKind::Directory => {}
@@ -81,16 +64,14 @@ pub(super) fn clear_unfinished(file_system: &dyn FileSystem, path: &Path) -> Res
     if !is_unfinished(&*directory) {
         return Err(in_the_way(path, "it is there, and not what an unfinished repair leaves"));
     }
-    empty(&*directory)
-        .and_then(|()| file_system.remove_directory(path))
-        .map_err(Error::io("remove what an unfinished repair has left in", path))
+    Unfinished::of(directory, path, file_system, MARKS, true).remove()
 }
 
 /// Whether a repair was killed in `directory`: it is marked, and holds nothing but what a repair writes. Before there is a
 /// mark there is nothing.
 pub(super) fn is_unfinished(directory: &dyn Directory) -> bool {
-    let Ok(names) = directory.names() else { return false };
-    let files: Option<Vec<_>> = names.iter().map(|name| StoreFile::parse(name)).collect();
+    let Ok(files) = files(directory) else { return false };
+    let files: Option<Vec<_>> = files.into_iter().collect();
     let is_a_repairs = |file: &StoreFile| match file {
         StoreFile::Lock | StoreFile::Manifest | StoreFile::ManifestNew | StoreFile::Config => true,
         StoreFile::Segment(_) => true,
@@ -134,16 +115,6 @@ pub(super) fn unmark(directory: &dyn Directory) -> Result<()> {
     let file = directory.open(StoreFile::Lock, Access::Write).map_err(Error::io("open", path()))?;
     file.truncate(0).map_err(Error::io("write", path()))?;
     file.sync().map_err(Error::io("fsync", path()))
-}
-
-/// Removes the store's files, the mark last and when the others are gone for good.
-fn empty(directory: &dyn Directory) -> io::Result<()> {
-    let names = directory.names()?;
-    let files = names.iter().filter_map(|name| StoreFile::parse(name));
-    let (mark, others): (Vec<_>, Vec<_>) = files.partition(|file| *file == StoreFile::Lock);
-    others.into_iter().try_for_each(|file| directory.remove(file))?;
-    directory.sync()?;
-    mark.into_iter().try_for_each(|file| directory.remove(file))
 }
 
 /// Makes durable what stands under the names beside `path`.

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Repair;
+use super::memory::{self, push};
 use super::report::{GivenUp, Lost, Now, Reason};
 use super::walk::{Intact, Part, walk};
 use crate::engine::format::hint::{self as hint_format, ROW_LEN, Row};
@@ -12,7 +14,7 @@ use crate::engine::format::key_hash;
 use crate::engine::format::manifest::{Extent, SegmentLine};
 use crate::engine::format::record::{KEY_LEN_MAX, Kind, LEN_MIN, encoded_len};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
-use crate::engine::fs::{Access, File, Patient};
+use crate::engine::fs::{Access, File, Patient, StoreFile};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Scanned, Segment, file, hint};
@@ -63,12 +65,12 @@ impl Repair<'_> {
         let directory = Arc::clone(self.survey.directory());
         let file = match file::open(&*directory, known.id, Access::Read) {
             Err(Error::SegmentMissing { .. }) => {
-                self.without_file(&known, Reason::Missing);
+                self.without_file(&known, Reason::Missing)?;
                 return Ok(None);
             }
             // A FIFO, say, or one that somebody else may change: the other segments are there all the same.
             Err(Error::Io { source, .. }) => {
-                self.without_file(&known, Reason::Unreadable(words(&source)));
+                self.without_file(&known, Reason::Unreadable(words(&source)))?;
                 return Ok(None);
             }
             opened => Arc::new(Patient::new(opened?)),
@@ -104,17 +106,18 @@ impl Repair<'_> {
         };
         let mut look = self.look_through(&segment, next_seq)?;
         if end < wants {
-            look.give_up(&segment, end..wants, Reason::CutShort, next_seq);
+            look.give_up(&segment, end..wants, Reason::CutShort, next_seq)?;
         }
         for given_up in &mut look.given_up {
             if let Some((_, why)) = patient.unreadable(&given_up.range).into_iter().next() {
                 given_up.reason = Reason::Unreadable(why);
             }
         }
-        self.name_the_lost(&segment, &mut look.given_up);
+        self.name_the_lost(&segment, &mut look.given_up)?;
         let is_whole = look.given_up.is_empty()
             && !(look.goes_on || look.is_mended)
             && self.has_its_header(&known, &*file);
+        memory::reserve(&mut self.report.given_up, look.given_up.len(), &segment.path)?;
         self.report.given_up.append(&mut look.given_up);
         let first = look.first.unwrap_or(known.base_seq);
         let seqs = first..look.last.map_or(first, |last| last.plus(1));
@@ -133,17 +136,17 @@ impl Repair<'_> {
                     intact.at + intact.len
                 }
                 Part::Damaged(record) => {
-                    let lost = self.lost(&record);
+                    let lost = self.lost(&record, &segment.path)?;
                     let goes_on = record.header.flags.has_more();
                     let range = record.at..record.at + record.frame.len;
                     let (end, damage) = (range.end, record.damage.unwrap_or(Damage::UnfinishedBatch));
-                    look.give_up(segment, range, Reason::Damaged(damage), record.header.seq.plus(1));
+                    look.give_up(segment, range, Reason::Damaged(damage), record.header.seq.plus(1))?;
                     look.lose(lost, goes_on);
                     end
                 }
                 Part::Unknown(range, damage) => {
                     let end = range.end;
-                    look.give_up(segment, range, Reason::Damaged(damage), next_seq);
+                    look.give_up(segment, range, Reason::Damaged(damage), next_seq)?;
                     end
                 }
                 Part::Sought(at) => at,
@@ -154,12 +157,12 @@ impl Repair<'_> {
         Ok(look)
     }
 
-    /// The record that was lost, whose header is intact.
-    fn lost(&self, record: &Scanned<'_>) -> Lost {
-        let key = record.key().to_vec();
+    /// The record of the segment at `path` that was lost, whose header is intact.
+    fn lost(&self, record: &Scanned<'_>, path: &Path) -> Result<Lost> {
+        let key = memory::copy(record.key(), path)?;
         let is_delete = record.header.kind() == Kind::Delete;
         let hash = key_hash(self.hash_seed, &key);
-        Lost { hash, key: Some(key), is_certain: false, is_delete, now: Now::Absent }
+        Ok(Lost { hash, key: Some(key), is_certain: false, is_delete, now: Now::Absent })
     }
 
     /// Whether the header says what is known of the segment.
@@ -175,7 +178,7 @@ impl Repair<'_> {
     }
 
     /// A segment whose file is gone: all of it is given up, and its hint may know what that was.
-    fn without_file(&mut self, known: &Known, reason: Reason) {
+    fn without_file(&mut self, known: &Known, reason: Reason) -> Result<()> {
         let len = match known.extent {
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => known.layout.header_len.into(),
@@ -189,34 +192,40 @@ impl Repair<'_> {
             lost: Vec::new(),
             splits_batch: false,
         }];
-        self.take_names(known.id, len, &mut given_up);
+        self.take_names(known.id, len, &mut given_up)?;
         self.report.given_up.append(&mut given_up);
+        Ok(())
     }
 
     /// What the hint knows of the records in the bytes that were given up is more certain than what is left of them.
-    fn name_the_lost(&self, segment: &Segment, given_up: &mut [GivenUp]) {
-        if !given_up.is_empty() {
-            self.take_names(segment.id, segment.limit(), given_up);
+    fn name_the_lost(&self, segment: &Segment, given_up: &mut [GivenUp]) -> Result<()> {
+        match given_up.is_empty() {
+            true => Ok(()),
+            false => self.take_names(segment.id, segment.limit(), given_up),
         }
     }
 
-    fn take_names(&self, id: SegmentId, limit: u64, given_up: &mut [GivenUp]) {
-        let Some(home) = self.survey.home() else { return };
-        let Ok(bytes) = hint::bytes(home, id, limit) else { return };
-        let Some(checked) = hint_format::check(&bytes) else { return };
+    fn take_names(&self, id: SegmentId, limit: u64, given_up: &mut [GivenUp]) -> Result<()> {
+        let Some(home) = self.survey.home() else { return Ok(()) };
+        let Ok(bytes) = hint::bytes(home, id, limit) else { return Ok(()) };
+        let Some(checked) = hint_format::check(&bytes) else { return Ok(()) };
         if checked.described.store != self.store || checked.described.segment != id {
-            return;
+            return Ok(());
         }
-        let mut by_part: Vec<Vec<Row>> = vec![Vec::new(); given_up.len()];
+        let path = &self.survey.directory().path(StoreFile::Hint(id));
+        let mut by_part: Vec<Vec<Row>> = Vec::new();
+        memory::reserve(&mut by_part, given_up.len(), path)?;
+        by_part.resize_with(given_up.len(), Vec::new);
         for row in bytes[checked.rows].chunks_exact(ROW_LEN).map(Row::decode) {
             // They come by key, and the parts in file order.
             let part = given_up.partition_point(|part| part.range.end <= row.at);
             if given_up.get(part).is_some_and(|part| part.range.contains(&row.at)) {
-                by_part[part].push(row);
+                push(&mut by_part[part], row, path)?;
             }
         }
         for (part, rows) in given_up.iter_mut().zip(by_part).filter(|(_, rows)| !rows.is_empty()) {
             let read: HashSet<_> = part.lost.drain(..).filter_map(|lost| lost.key).collect();
+            memory::reserve(&mut part.lost, rows.len(), path)?;
             part.lost.extend(rows.iter().map(|row| Lost {
                 hash: row.hash,
                 key: read.iter().find(|key| home.hash(key) == row.hash).cloned(),
@@ -225,6 +234,7 @@ impl Repair<'_> {
                 now: Now::Absent,
             }));
         }
+        Ok(())
     }
 
     /// The segment in the file of `known` as its header has it, where that is intact and of another segment of this store: then
@@ -274,12 +284,13 @@ impl Look {
         }
     }
 
-    fn give_up(&mut self, segment: &Segment, range: Range<u64>, reason: Reason, before: Seqno) {
+    fn give_up(&mut self, segment: &Segment, range: Range<u64>, reason: Reason, before: Seqno) -> Result<()> {
         let after = self.last.map_or(segment.base_seq, |last| last.plus(1));
         let seqs = after..before.max(after);
         let (lost, splits_batch) = (Vec::new(), self.goes_on && !planted(Plant::SplitBatchNotTold));
         self.goes_on = false;
-        self.given_up.push(GivenUp { segment: segment.id, range, reason, seqs, lost, splits_batch });
+        let given_up = GivenUp { segment: segment.id, range, reason, seqs, lost, splits_batch };
+        push(&mut self.given_up, given_up, &segment.path)
     }
 
     /// Names what was given up last.

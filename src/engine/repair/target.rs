@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use super::Repair;
 use super::source::{Source, is_current};
 use super::walk::{Intact, Part, walk};
+use super::{Repair, memory};
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::format::put;
@@ -113,7 +113,9 @@ impl Repair<'_> {
         for (source, segment) in segments.iter().enumerate() {
             walk(segment, self.len_max(), &mut |part| {
                 match part {
-                    Part::Intact(Intact { seq, at, len, .. }) => places.push(Place { seq, source, at, len }),
+                    Part::Intact(Intact { seq, at, len, .. }) => {
+                        memory::push(&mut places, Place { seq, source, at, len }, &segment.path)?;
+                    }
                     // What is read here is read again: it does not count.
                     Part::Sought(_) => self.advance(0)?,
                     Part::Damaged(_) | Part::Unknown(..) => {}
@@ -122,7 +124,8 @@ impl Repair<'_> {
             })?;
         }
         let count = places.len();
-        places.sort_by_key(|place| place.seq);
+        // In place: a sort that keeps the order of equals takes memory of its own.
+        places.sort_unstable_by_key(|place| (place.seq, place.source, place.at));
         places.dedup_by_key(|place| place.seq);
         self.report.duplicate_count += (count - places.len()) as u64;
         Ok(places)

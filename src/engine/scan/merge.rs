@@ -5,7 +5,7 @@
 )]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::{Range, RangeBounds};
 use std::sync::Arc;
 
 use crate::engine::format::hint::Row;
@@ -67,20 +67,7 @@ enum Head {
 
 impl Source {
     fn new((segment, rows): (Arc<Segment>, Rows), range: &impl RangeBounds<[u8]>) -> Result<Self> {
-        let from = match range.start_bound() {
-            Bound::Included(from) => rows.partition_point(&segment, |key| key < from)?,
-            Bound::Excluded(from) => rows.partition_point(&segment, |key| key <= from)?,
-            Bound::Unbounded => 0,
-        };
-        let to = match range.end_bound() {
-            Bound::Included(to) if planted(Plant::ScanEndLost) => {
-                rows.partition_point(&segment, |key| key < to)?
-            }
-            Bound::Included(to) => rows.partition_point(&segment, |key| key <= to)?,
-            Bound::Excluded(to) => rows.partition_point(&segment, |key| key < to)?,
-            Bound::Unbounded => rows.len(),
-        };
-        let left = from..to.max(from);
+        let left = rows.range(&segment, range)?;
         Ok(Self { segment, rows, left, ahead: Default::default(), stride: AHEAD.0, looked_up: None })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Segment, Source};
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::{Frame, RecordHeader};
-use crate::engine::fs::{Mapping, read_vec_at};
+use crate::engine::fs::{Mapping, prefetch, read_vec_at};
 use crate::engine::location::Location;
 use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::value::Value;
@@ -90,7 +90,7 @@ impl Segment {
         let Source::Mapped(mapping) = &self.source else { return };
         let range = at as usize..at.saturating_add(len.min(WARMED_LEN)).min(self.len()) as usize;
         let lines = mapping.bytes(range).unwrap_or_default().iter().step_by(CACHE_LINE_LEN);
-        std::hint::black_box(lines.fold(0, |sum: u8, byte| sum ^ byte));
+        lines.for_each(prefetch);
     }
 
     /// The bytes of the record at `at`, checked by nobody: for who wants to show them, damaged or not.

@@ -2,11 +2,14 @@
 //!
 //! A row holds no key: the record does. So a search reads records, and goes around those that are damaged.
 
+use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
+
 use super::Segment;
 use crate::engine::format::hint::{ROW_LEN, Row};
+use crate::engine::plant::{Plant, planted};
 use crate::engine::value::Value;
 use crate::error::{Error, Result};
-use std::sync::Arc;
 
 /// Rows of one segment in (key, newest first) order.
 #[derive(Clone, Debug)]
@@ -36,6 +39,26 @@ impl Rows {
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Row> + '_ {
         self.0.chunks_exact(ROW_LEN).map(Row::decode)
+    }
+
+    /// Which rows hold the keys of `range`, and damaged records that may have been such.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn range(&self, segment: &Segment, range: &impl RangeBounds<[u8]>) -> Result<Range<usize>> {
+        let before = |key: &[u8]| self.partition_point(segment, |other| other < key);
+        let through = |key: &[u8]| self.partition_point(segment, |other| other <= key);
+        let from = match range.start_bound() {
+            Bound::Included(from) => before(from)?,
+            Bound::Excluded(from) => through(from)?,
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(to) if !planted(Plant::ScanEndLost) => through(to)?,
+            Bound::Included(to) | Bound::Excluded(to) => before(to)?,
+            Bound::Unbounded => self.len(),
+        };
+        Ok(from..to.max(from))
     }
 
     /// The first row whose key is not one of the smaller ones that `is_before` knows. Damaged records have no key: they

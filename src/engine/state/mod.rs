@@ -168,30 +168,37 @@ impl State {
         }
     }
 
-    /// As [`State::find`] of each key, many of them at once: when all places are known, all records are fetched, so that the
-    /// processor waits for memory once for many and not once for each; and each key is looked up once.
-    pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>]) -> Vec<Result<Option<Record>>> {
+    /// As [`State::find`] of each key, many of them at once, told to `tell` in their order: first all slots are fetched, then,
+    /// when all places are known, all records, so that the processor waits for memory once for many and not once for each.
+    pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>], mut tell: impl FnMut(Result<Option<Record>>)) {
         /// Enough to keep a processor's fetches busy, few enough that what they brought is still in its caches.
         const AT_ONCE: usize = 64;
-        let mut found = Vec::with_capacity(keys.len());
+        let mut hashes = [0; AT_ONCE];
+        let mut candidates = Vec::with_capacity(AT_ONCE);
         for keys in keys.chunks(AT_ONCE) {
-            let keys = keys.iter().map(AsRef::as_ref);
+            let hashes = &mut hashes[..keys.len()];
+            for (hash, key) in hashes.iter_mut().zip(keys) {
+                *hash = self.hash(key.as_ref());
+                self.keydir.warm(*hash);
+            }
             // As for one key, the set comes before the lookups.
             let set = self.set.load();
             let batches = self.batches.load(Ordering::Acquire);
-            let candidates: Vec<_> = keys.clone().map(|key| self.keydir.candidates(self.hash(key))).collect();
-            // A batch that began and ended meanwhile may have been seen by one key and not by the next.
-            if is_within(batches) || batches != self.batches.load(Ordering::Acquire) {
-                found.extend(keys.map(|key| self.find(key)));
-                continue;
+            for &hash in &*hashes {
+                let found = self.keydir.candidates(hash);
+                found.iter().flat_map(Candidates::iter).for_each(|address| set.warm(address));
+                candidates.push(found);
             }
-            candidates.iter().flatten().flat_map(Candidates::iter).for_each(|address| set.warm(address));
-            found.extend(keys.zip(candidates).map(|(key, candidates)| match set.find(&candidates?, key) {
-                Some(found) => self.unexpired(found),
-                None => self.find(key),
-            }));
+            // A batch that began and ended meanwhile may have been seen by one key and not by the next.
+            let is_one_moment = !is_within(batches) && batches == self.batches.load(Ordering::Acquire);
+            for (key, candidates) in keys.iter().map(AsRef::as_ref).zip(candidates.drain(..)) {
+                tell(match candidates.map(|candidates| set.find(&candidates, key)) {
+                    Ok(Some(found)) if is_one_moment => self.unexpired(found),
+                    Err(error) if is_one_moment => Err(error),
+                    _ => self.find(key),
+                });
+            }
         }
-        found
     }
 
     /// As [`State::find`], and perhaps of a batch that is half published.

@@ -93,7 +93,7 @@ fn reads(dir: &Path, count: u64) -> Outcome {
     get_all(&mapped)?;
     let ((), took) = get_all(&mapped)?;
     let get = row("get, random order", count, took);
-    many_at_once(&mapped, count, get)?;
+    many_at_once(&mapped, count)?;
     let ((), took) = timed(|| {
         for n in shuffled(count) {
             black_box(mapped.get(key(n + count))?);
@@ -122,10 +122,17 @@ fn reads(dir: &Path, count: u64) -> Outcome {
     Ok(())
 }
 
-/// All keys, so many at once; `get` is what one takes by itself.
-fn many_at_once(store: &Store, count: u64, get: f64) -> Outcome {
+/// All keys, so many at once, against one by one; they are made beforehand.
+fn many_at_once(store: &Store, count: u64) -> Outcome {
+    let keys: Vec<_> = shuffled(count).map(key).collect();
+    let ((), took) = timed(|| {
+        for key in &keys {
+            black_box(store.get(key)?.ok_or("a key is missing")?[VALUE_LEN / 2]);
+        }
+        Ok(())
+    })?;
+    let get = row("get, random order, keys made beforehand", count, took);
     for at_once in [10, 1000] {
-        let keys: Vec<_> = shuffled(count).map(key).collect();
         let ((), took) = timed(|| {
             for keys in keys.chunks(at_once) {
                 for value in store.get_many(keys)? {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use logkv::{Batch, Commit, Error, Sync};
 
-use super::{Living, transact};
+use super::Living;
+use super::write::transact;
 use crate::simulated::life::{Life, Moment};
 use crate::simulated::look::{self, Trouble};
 use crate::simulated::plan::key;

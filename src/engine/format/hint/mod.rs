@@ -22,8 +22,13 @@
 //! A hint is derived from its segment. One that is damaged, or of another major version, or whose header or rows have
 //! another length, is not read, but made anew; so there is one answer, [`check`], and no reason with it.
 
+mod row;
+
 use std::ops::Range;
 
+pub(crate) use row::{ROW_LEN, Row};
+
+use self::row::UNIT;
 use super::codec::Compressed;
 use super::segment_header::StoreId;
 use super::{Field, array, put, u16_at, u32_at, u64_at};
@@ -49,12 +54,6 @@ const RAW_LEN_AT: usize = HASH_SEED_AT + size_of::<u64>();
 const STORED_LEN_AT: usize = RAW_LEN_AT + size_of::<u64>();
 pub(crate) const HEADER_LEN: usize = STORED_LEN_AT + size_of::<u64>();
 
-const HASH_AT: usize = 0;
-const OFFSET_AT: usize = HASH_AT + size_of::<u64>();
-const LEN_AT: usize = OFFSET_AT + size_of::<u32>();
-/// The length of a row, in bytes.
-pub(crate) const ROW_LEN: usize = LEN_AT + size_of::<u32>();
-
 const TRAILER_LEN: usize = size_of::<u64>();
 // The layout is stored on disk. If this fails, bump the format version.
 const _: () = assert!(HEADER_LEN == 96 && HEADER_LEN.is_multiple_of(ROW_LEN) && ROW_LEN == 16);
@@ -64,11 +63,6 @@ const MAJOR: u16 = 2;
 /// The version whose header ends before `raw_len`: no value was compressed then.
 const MAJOR_WITHOUT_SUMS: u16 = 1;
 const MINOR: u16 = 0;
-/// Records start at multiples of this, and so are their lengths.
-const UNIT: u64 = 8;
-/// The bit beside the length that says: a tombstone.
-const TOMBSTONE: u32 = 1 << 31;
-
 /// The hint header's fields, in the order they stand in the file.
 pub const HINT_FIELDS: &[Field] = &[
     Field { name: "magic", at: MAGIC_AT, len: 8 },
@@ -105,43 +99,6 @@ pub(crate) struct Described {
     pub(crate) record_count: u32,
     /// What the values of its records come to that are compressed.
     pub(crate) compressed: Compressed,
-}
-
-/// Where one record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// The hash of the record's key.
-    pub(crate) hash: u64,
-    /// The record's offset in the segment, in bytes: a multiple of 8, below 32 GiB.
-    pub(crate) at: u64,
-    /// The record's length, in bytes: a multiple of 8, below 16 GiB.
-    pub(crate) len: u64,
-    pub(crate) is_tombstone: bool,
-}
-
-impl Row {
-    /// The row's bytes. A place beyond what a row can tell becomes one that is in no segment.
-    pub(crate) fn encode(&self) -> [u8; ROW_LEN] {
-        let at = u32::try_from(self.at / UNIT).unwrap_or(u32::MAX);
-        let len = u32::try_from(self.len / UNIT).unwrap_or(u32::MAX).min(!TOMBSTONE);
-        let tombstone = if self.is_tombstone { TOMBSTONE } else { 0 };
-        let mut bytes = [0; ROW_LEN];
-        put(&mut bytes, HASH_AT, &self.hash.to_le_bytes());
-        put(&mut bytes, OFFSET_AT, &at.to_le_bytes());
-        put(&mut bytes, LEN_AT, &(len | tombstone).to_le_bytes());
-        bytes
-    }
-
-    /// The row at the start of `bytes`. Whether it leads to a record is to be seen there.
-    pub(crate) fn decode(bytes: &[u8]) -> Self {
-        let len = u32_at(bytes, LEN_AT);
-        Self {
-            hash: u64_at(bytes, HASH_AT),
-            at: u64::from(u32_at(bytes, OFFSET_AT)).saturating_mul(UNIT),
-            len: u64::from(len & !TOMBSTONE).saturating_mul(UNIT),
-            is_tombstone: len & TOMBSTONE != 0,
-        }
-    }
 }
 
 /// What stands before and behind `rows` in a hint: encoded [`Row`]s in the order of their keys, those of one key newest
@@ -250,6 +207,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::row::TOMBSTONE;
     use super::*;
 
     const DESCRIBED: Described = Described {
@@ -368,14 +326,6 @@ mod tests {
                 assert_eq!(check(&with(small(), at, &count.to_le_bytes())), None, "{count} at {at}");
             }
         }
-    }
-
-    #[test]
-    fn a_place_that_a_row_cannot_tell_is_beyond_every_segment() {
-        let row = Row { hash: 1, at: 1 << 40, len: 1 << 40, is_tombstone: false };
-        let told = Row::decode(&row.encode());
-        assert!(told.at > u64::from(u32::MAX) && told.len > u64::from(u32::MAX), "{told:?}");
-        assert!(!told.is_tombstone);
     }
 
     prop_compose! {

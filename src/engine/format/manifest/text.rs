@@ -1,137 +1,21 @@
-//! MANIFEST: the text file that says which segments are the log, in log order.
-//!
-//! ```text
-//! logkv manifest 1.0
-//! store 6b1f0c5e8d7a4b329c0d1e2f3a4b5c6d
-//! hash xxh3-64 seed 9e3779b97f4a7c15
-//! generation 12
-//! next_segment 5
-//! next_seq 2051
-//! history dropped 640 whole_from 811 at 1795342834652
-//! segment 000001 base_seq 1 salt 5f3a9c01 headers 64+32 sealed 67108832
-//! segment 000004 base_seq 812 salt 0badf00d headers 64+32 active 67108864
-//! crc 1a2b3c4d
-//! ```
-//!
-//! `next_seq` is the least number that the next record may have. `history`, where compaction has dropped anything, says
-//! what can still be told of the past: see [`History`]. A segment's line repeats its base_seq, salt and
-//! header lengths, so that a damaged segment header costs nothing but itself. The last word says what the file is:
-//! `sealed LEN` — final; `closed LEN` — the log's end, closed cleanly at that length, to be appended to; `active
-//! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
-//! every byte before its line, in hexadecimal. Lines of unknown names are skipped, so that a later minor version can add some.
-//! A line `backup` says that the directory is one that the store's next backup may be put into; the first write to it as to
-//! a store takes the line out.
+//! The text of MANIFEST, written and read.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use super::record::{self, RecordContext};
-use super::segment_header::{Layout, StoreId};
+use super::{Extent, History, Manifest, ManifestError, NUMBER_MAX, SegmentLine};
+use crate::engine::format::record::RecordContext;
+use crate::engine::format::segment_header::{Layout, StoreId};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
 use crate::engine::visible::Visible;
 
 const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
-/// The largest number that is believed: those that follow it must not overflow, and no store ever counts so far.
-const NUMBER_MAX: u64 = Seqno::BELIEVED_MAX.0;
-/// The largest number that a writer goes on from: what it writes has to be believed, too, however long it goes on.
-const NUMBER_TO_GO_ON_FROM_MAX: u64 = NUMBER_MAX / 2;
 /// The name of the hash that the keydir is built with.
 const HASH: &str = "xxh3-64";
 /// No store has more segments.
 const SEGMENT_COUNT_MAX: usize = 131_072;
-
-/// What MANIFEST says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Manifest {
-    pub(crate) store: StoreId,
-    pub(crate) hash_seed: u64,
-    /// Counts the versions of this file.
-    pub(crate) generation: u64,
-    pub(crate) next_segment: SegmentId,
-    pub(crate) next_seq: Seqno,
-    /// Whether this is a backup, and not a store that is written to.
-    pub(crate) is_backup: bool,
-    pub(crate) history: History,
-    /// In log order.
-    pub(crate) segments: Vec<SegmentLine>,
-}
-
-/// What the log can still tell of the past: compaction drops what was replaced. Both numbers only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct History {
-    /// The greatest number of a record that was dropped, or of a clear, which drops all before it; 0: nothing was. Of a key whose newest record before some moment has a
-    /// greater one, nothing between the two was dropped.
-    pub(crate) dropped: Seqno,
-    /// From this number on the log tells what every key was: whatever was dropped had been replaced, deleted or expired when
-    /// this record was written.
-    pub(crate) whole_from: Seqno,
-    /// The time of that: when the last of what was dropped was replaced, deleted, or expired, in milliseconds since 1970.
-    pub(crate) whole_from_ms: u64,
-}
-
-impl History {
-    /// What can be told when `other` was forgotten, too.
-    pub(crate) fn with(self, other: Self) -> Self {
-        Self {
-            dropped: self.dropped.max(other.dropped),
-            whole_from: self.whole_from.max(other.whole_from),
-            whole_from_ms: self.whole_from_ms.max(other.whole_from_ms),
-        }
-    }
-}
-
-/// What MANIFEST says of one segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SegmentLine {
-    pub(crate) id: SegmentId,
-    pub(crate) base_seq: Seqno,
-    pub(crate) layout: Layout,
-    pub(crate) extent: Extent,
-}
-
-/// How far a segment goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// It is final, and this long.
-    Sealed(u64),
-    /// The log's end, closed cleanly at this length.
-    Closed(u64),
-    /// Being appended to, up to this length at most.
-    Active(u64),
-}
-
-impl Extent {
-    /// Whether the segment's end has to be found, when its file is `file_len` bytes long: a writer has it open or died with
-    /// it, or, although it was closed, there is more of it than MANIFEST knows, as when an older MANIFEST was put back.
-    pub(crate) fn is_unsettled(&self, file_len: u64) -> bool {
-        match *self {
-            Self::Active(_) => true,
-            Self::Closed(len) => file_len > len,
-            Self::Sealed(_) => false,
-        }
-    }
-}
-
-impl SegmentLine {
-    /// The first number that no record of this segment has, however many of them a crash took: none is shorter than
-    /// [`record::LEN_MIN`]. `file_len` is what there is of it.
-    pub(crate) fn seq_end(&self, file_len: u64) -> Seqno {
-        let (Extent::Active(len) | Extent::Closed(len) | Extent::Sealed(len)) = self.extent;
-        let len = if planted(Plant::NumbersReused) { file_len } else { len.max(file_len) };
-        self.base_seq.plus(len / record::LEN_MIN).plus(1)
-    }
-}
-
-/// Why a text was not taken for a MANIFEST.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ManifestError {
-    /// Not as it was written: a sentence that names the line.
-    Damaged(String),
-    /// Intact, and of a format that this version must not read.
-    Unsupported(String),
-}
 
 fn damaged<T>(reason: impl Into<String>) -> Result<T, ManifestError> {
     Err(ManifestError::Damaged(reason.into()))
@@ -199,16 +83,6 @@ impl Manifest {
             fields.take(line)?;
         }
         fields.finish()
-    }
-}
-
-impl Manifest {
-    /// The counter that has come so far that what is counted next would not be believed, and where it stands.
-    pub(crate) fn spent(&self) -> Option<(&'static str, u64)> {
-        let Self { generation, next_segment, next_seq, .. } = self;
-        let counters =
-            [("generation", *generation), ("next_segment", next_segment.0), ("next_seq", next_seq.0)];
-        counters.into_iter().find(|(_, number)| *number > NUMBER_TO_GO_ON_FROM_MAX)
     }
 }
 

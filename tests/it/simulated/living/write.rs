@@ -1,0 +1,168 @@
+//! Writes, each noted before it is asked for and when it was acknowledged.
+
+use std::sync::Arc;
+
+use logkv::{Batch, Commit, Error, Expiry, Op, Store, Sync};
+
+use super::Living;
+use crate::simulated::life::{Map, Moment};
+use crate::simulated::look::Trouble;
+use crate::simulated::plan::{Change, end_of, key};
+
+impl Living {
+    /// Notes that `changes` are about to be asked for.
+    fn issue(&mut self, changes: &[Change]) -> Batch {
+        let Moment { map, last_seq } = self.life.moments[self.mark.issued].clone();
+        let (mut map, mut batch) = (Map::clone(&map), Batch::new());
+        for (place, (number, len)) in changes.iter().enumerate() {
+            let key = key(*number);
+            match len {
+                Some(len) => {
+                    // No two writes of a store's lives put the same value.
+                    let mut value =
+                        format!("{:x}.{}.{place}:", self.life.birth.seed, self.life.moments.len());
+                    value.extend(std::iter::repeat_n('v', *len as usize));
+                    match end_of(*len) {
+                        Some(at_ms) => batch.put_expiring(&key, &value, Expiry::At(at_ms)),
+                        None => batch.put(&key, &value),
+                    };
+                    map.insert(key, value.into_bytes());
+                }
+                None => {
+                    batch.delete(&key);
+                    map.remove(&key);
+                }
+            }
+        }
+        self.expect(Moment { map: Arc::new(map), last_seq });
+        batch
+    }
+
+    /// Notes that `moment` is about to be asked for.
+    fn expect(&mut self, moment: Moment) {
+        self.life.moments.push(moment);
+        self.mark.issued = self.life.moments.len() - 1;
+        self.take_mark();
+    }
+
+    /// Everything goes, with all that was acknowledged before, or nothing.
+    pub(super) fn clear(&mut self) -> Result<(), Trouble> {
+        let Moment { map, last_seq } = self.life.moments[self.mark.issued].clone();
+        self.expect(Moment { map: Arc::default(), last_seq });
+        match self.store().clear() {
+            Ok(count) if count != map.len() as u64 => {
+                Err(format!("{} keys were there, and {count} are cleared", map.len()).into())
+            }
+            Ok(_) => {
+                self.mark.acknowledged = self.mark.issued;
+                self.all_durable(|_| Ok(()))
+            }
+            // It shows what it did, and the next open finds that or nothing.
+            Err(error @ Error::NotWritten { .. }) => {
+                self.expect(Moment { map, last_seq });
+                self.writes_no_more()?;
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Notes that the caller of moment `at` was told.
+    pub(super) fn acknowledge(&mut self, at: usize, commit: Option<Commit>) -> Result<(), Trouble> {
+        self.mark.acknowledged = at;
+        match self.life.setting.sync {
+            Sync::Always => (self.mark.durable, self.mark.written) = (at, at),
+            Sync::Every(_) | Sync::Never => self.mark.written = at,
+            Sync::Buffered(_) => {}
+        }
+        if let Some(commit) = commit {
+            let before = self.life.moments[at - 1].last_seq;
+            if commit.first.0 <= before {
+                return Err(format!("number {} is given out after {before}", commit.first).into());
+            }
+            self.life.moments[at..].iter_mut().for_each(|moment| moment.last_seq = commit.last.0);
+            if let Some((before, last)) = self.commits.last()
+                && last.location.segment != commit.location.segment
+            {
+                // It is in a segment that is sealed, and sealing syncs.
+                self.mark.durable = self.mark.durable.max(*before);
+                self.mark.written = self.mark.written.max(*before);
+            }
+            self.commits.push((at, commit));
+        }
+        self.take_mark();
+        Ok(())
+    }
+
+    pub(super) fn write(
+        &mut self,
+        changes: &[Change],
+        write: impl FnOnce(&Store, &Batch) -> logkv::Result<Option<Commit>>,
+    ) -> Result<(), Trouble> {
+        let batch = self.issue(changes);
+        let commit = write(self.store(), &batch)?;
+        self.acknowledge(self.mark.issued, commit)
+    }
+
+    /// A transaction that is called off leaves nothing.
+    pub(super) fn refrain(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+        let mut batch = Batch::new();
+        for (number, _) in changes {
+            batch.put(key(*number), "called off");
+        }
+        match transact(self.store(), &batch, false) {
+            Err(Error::WithinTransaction) => self.is_as_expected(),
+            outcome => outcome.map(drop).map_err(Trouble::from),
+        }
+    }
+
+    pub(super) fn delete(&mut self, number: u64) -> Result<(), Trouble> {
+        let was_there = self.now().contains_key(&key(number));
+        self.issue(&[(number, None)]);
+        match self.store().delete(key(number))? {
+            told if told == was_there => self.acknowledge(self.mark.issued, None),
+            told => Err(format!("the key was there: {was_there}, and the delete says {told}").into()),
+        }
+    }
+
+    pub(super) fn submit(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+        let mut waiting = Vec::new();
+        let mut refusal = None;
+        for change in changes {
+            let batch = self.issue(std::slice::from_ref(change));
+            match self.store().submit(&batch) {
+                Ok(pending) => waiting.push((self.mark.issued, pending)),
+                Err(error) => {
+                    refusal = Some(error);
+                    break;
+                }
+            }
+        }
+        if let (Sync::Always, Some((number, Some(_))), None) =
+            (self.life.setting.sync, changes.last(), &refusal)
+            && let Ok(seen) = self.store().get(key(*number))
+            // What anyone has seen survives.
+            && seen.as_deref() == self.now().get(&key(*number)).map(Vec::as_slice)
+        {
+            self.mark.durable = self.mark.issued;
+            self.take_mark();
+        }
+        let mut told: Vec<_> = waiting.into_iter().map(|(at, pending)| (at, pending.wait())).collect();
+        told.extend(refusal.map(|error| (self.mark.issued, Err(error))));
+        self.told_one_by_one(told)
+    }
+}
+
+/// Does what is in `batch` in a transaction, which goes through or is called off in its own words.
+pub(super) fn transact(store: &Store, batch: &Batch, goes_through: bool) -> logkv::Result<Option<Commit>> {
+    store.transact(|transaction| {
+        for op in batch.iter() {
+            match op {
+                Op::Put { key, value, expiry: Some(expiry) } => transaction.put_expiring(key, value, expiry),
+                Op::Put { key, value, expiry: None } => transaction.put(key, value),
+                Op::Delete { key } => transaction.delete(key),
+            }
+        }
+        if goes_through { Ok(None) } else { Err(Error::WithinTransaction) }
+    })
+}
