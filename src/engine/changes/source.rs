@@ -29,6 +29,9 @@ pub(super) struct Part {
     pub(super) last_seq: Seqno,
 }
 
+/// A segment, with its line and its file.
+type Opened = (SegmentLine, Part, Arc<dyn File>);
+
 /// What is looked for: the next segment in log order that may hold what has not been given.
 #[derive(Debug)]
 pub(super) struct Wanted {
@@ -230,7 +233,7 @@ impl Files {
     fn part_of(
         &mut self,
         mut choose: impl FnMut(&Manifest) -> Option<SegmentLine>,
-    ) -> Result<Option<(SegmentLine, Part, Arc<dyn File>)>> {
+    ) -> Result<Option<Opened>> {
         for _ in 0..RETRIES {
             let Some(line) = choose(self.manifest()?) else { return Ok(None) };
             let opened = file::open(&*self.directory, line.id, Access::Read);
