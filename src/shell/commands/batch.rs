@@ -33,7 +33,8 @@ pub const COMMIT: Command = Command {
     group: Group::Data,
     signature: "",
     summary: "Writes what was collected since begin, all or nothing",
-    help: "Writes the batch as one: after a crash either all of it is there, or nothing.",
+    help: "Writes the batch as one: after a crash either all of it is there, or nothing. In a script it writes nothing \
+           when a line since begin has failed.",
     examples: &[Example { line: "commit", does: "writes the batch" }],
     flags: &[],
     args: &[],
@@ -70,6 +71,10 @@ fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
 
 fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.transaction.as_ref().ok_or_else(none_open)?;
+    if transaction.has_failed {
+        session.transaction = None;
+        return Err(Failure::command("nothing was written: a line of this batch has failed"));
+    }
     let (batch, count) = (transaction.to_batch(), transaction.len());
     // A batch that cannot be written stays open, to be written again or forgotten.
     let commit = session.store()?.write(&batch)?;
