@@ -59,7 +59,8 @@ pub const DEL: Command = Command {
     summary: "Removes keys",
     help: "Removes the keys, all or none, and tells how many were there. With a pattern, and with --all, it \
            asks first; where nobody can be asked it wants -y. --all empties the store in one step, whatever \
-           there is in it: a crash leaves all of it or nothing, and the space is free at once.",
+           there is in it: a crash leaves all of it or nothing, and the space is free at once: nothing of it is \
+           kept for those who look back.",
     examples: &[
         Example { line: "del user:1 user:2", does: "removes two keys" },
         Example { line: "del --glob 'tmp:*'", does: "removes all keys that start with tmp:" },
