@@ -2,9 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
+use std::process::Stdio;
 
-use crate::common::{open, segment_path};
+use logkv::{Batch, Store};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::{open, quick, segment_path};
 use crate::transcript::Transcript;
 
 /// A key and a value that no text can hold.
@@ -181,5 +186,36 @@ fn the_segments_of_a_fresh_store_are_none_and_that_is_said_to_people_alone() {
     {
         let output = transcript.command(&["-m", mode, "d", "-c", "segments"]).output().expect("it runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), said);
+    }
+}
+
+#[test]
+fn a_listing_that_is_interrupted_says_how_far_it_came_and_ends_with_130() {
+    const COUNT: u32 = 60_000;
+    let transcript = Transcript::new();
+    let store = Store::open_with(transcript.path("d"), quick()).expect("opens");
+    let mut batch = Batch::new();
+    (0..COUNT).for_each(|n| drop(batch.put(format!("key{n:05}"), "v")));
+    store.write(&batch).expect("a batch");
+    store.close().expect("closes");
+    for listing in ["keys", "scan", "export", "dump-segment 1", "tail --from 1", "diff 0"] {
+        let mut args = vec!["-m", "plain", "d"];
+        args.extend(listing.split(' '));
+        let mut command = transcript.command(&args);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+        lines.read_line(&mut String::new()).expect("it has begun, and waits for somebody to read on");
+        let pid = Pid::from_raw(child.id() as i32).expect("a process");
+        kill_process(pid, Signal::INT).expect("it is there");
+        let rest = lines.lines().count();
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            said.starts_with("error: interrupted after ") && said.ends_with(" records\n"),
+            "{listing}: {said}"
+        );
+        assert_eq!(output.status.code(), Some(130), "{listing}");
+        assert!(rest < COUNT as usize, "{listing}: it went on to its end");
     }
 }
