@@ -67,6 +67,9 @@ pub(super) struct Own {
     published: Seqno,
 }
 
+/// A segment's line in MANIFEST, what there is of it, and its file.
+type Opened = (SegmentLine, Part, Arc<dyn File>);
+
 #[derive(Debug)]
 pub(super) struct Files {
     directory: Arc<dyn Directory>,
@@ -230,7 +233,7 @@ impl Files {
     fn part_of(
         &mut self,
         mut choose: impl FnMut(&Manifest) -> Option<SegmentLine>,
-    ) -> Result<Option<(SegmentLine, Part, Arc<dyn File>)>> {
+    ) -> Result<Option<Opened>> {
         for _ in 0..RETRIES {
             let Some(line) = choose(self.manifest()?) else { return Ok(None) };
             let opened = file::open(&*self.directory, line.id, Access::Read);

@@ -1,11 +1,8 @@
 //! `begin`, `commit`, `rollback`.
 
-use std::io::Write;
-
+use super::put::done;
 use crate::shell::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
-use crate::shell::json::Object;
-use crate::shell::output::Mode;
 use crate::shell::session::Session;
 use crate::shell::transaction::Transaction;
 use crate::shell::units;
@@ -66,7 +63,7 @@ fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
         return Err(logkv::Error::ReadOnly.into());
     }
     session.transaction = Some(Transaction::new(session.store()?));
-    done(session, "OK", |object| object.field("ok", true).map(drop))
+    done(session, "OK", |_| Ok(()))
 }
 
 fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
@@ -81,8 +78,7 @@ fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     session.transaction = None;
     let text = format!("committed {}", units::count(count as u64, "change"));
     done(session, &text, |object| {
-        object.field("ok", true)?.field("changes", count)?;
-        object.field("seq", commit.map(|commit| commit.last.0)).map(drop)
+        object.field("changes", count)?.field("seq", commit.map(|commit| commit.last.0)).map(drop)
     })
 }
 
@@ -90,27 +86,9 @@ fn rollback(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.transaction.take().ok_or_else(none_open)?;
     let count = transaction.len();
     let text = format!("forgot {}", units::count(count as u64, "change"));
-    done(session, &text, |object| object.field("ok", true)?.field("changes", count).map(drop))
+    done(session, &text, |object| object.field("changes", count).map(drop))
 }
 
 fn none_open() -> Failure {
     Failure::command("no batch is open").hint("begin opens one")
-}
-
-fn done(
-    session: &mut Session,
-    text: &str,
-    fields: impl FnOnce(&mut Object<'_, crate::shell::output::Output>) -> std::io::Result<()>,
-) -> Result<Outcome, Failure> {
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "{text}")?,
-        Mode::Plain | Mode::Raw => {}
-        Mode::Json => {
-            let mut object = Object::new(out);
-            fields(&mut object)?;
-            object.end()?;
-        }
-    }
-    Ok(Outcome::Done)
 }

@@ -217,11 +217,7 @@ fn write_version(out: &mut Output, table: &mut Table<'_>, version: &Version, fat
         }
         Mode::Json => {
             let mut object = Object::new(out);
-            object.bytes("key", &meta.key)?;
-            match value {
-                Some(value) => object.bytes("value", value)?,
-                None => object.field("value", None::<u64>)?,
-            };
+            object.bytes("key", &meta.key)?.bytes_if_any("value", value.as_deref())?;
             object.field("seq", meta.seq.0)?.field("time_ms", meta.time_ms)?;
             object.field("segment", meta.location.segment.0)?.field("offset", meta.location.offset)?;
             object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?.field("state", fate.name)?;
@@ -284,10 +280,7 @@ fn write_difference(out: &mut Output, difference: &Difference) -> io::Result<()>
             let mut object = Object::new(out);
             object.bytes("key", key)?;
             for (name, entry) in [("before", before), ("after", after)] {
-                match entry {
-                    Some(entry) => object.bytes(name, &entry.value)?,
-                    None => object.field(name, None::<u64>)?,
-                };
+                object.bytes_if_any(name, entry.as_ref().map(|entry| &*entry.value))?;
             }
             let last = after.as_ref().map(|after| &after.meta).or(gone.as_ref().map(|gone| &gone.meta));
             object.field("seq", last.map(|meta| meta.seq.0))?;

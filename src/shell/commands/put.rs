@@ -359,6 +359,26 @@ fn deletions(out: &mut Output, deleted: usize, named: usize) -> io::Result<()> {
     }
 }
 
+/// Says that it is done: `text` to people, and in JSON `ok` and what `fields` add.
+pub fn done(
+    session: &mut Session,
+    text: &str,
+    fields: impl FnOnce(&mut Object<'_, Output>) -> io::Result<()>,
+) -> Result<Outcome, Failure> {
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "{text}")?,
+        Mode::Plain | Mode::Raw => {}
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("ok", true)?;
+            fields(&mut object)?;
+            object.end()?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
 /// Says that a write waits for `commit`.
 pub fn queued(out: &mut Output) -> io::Result<()> {
     match out.mode {

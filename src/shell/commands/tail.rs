@@ -170,11 +170,7 @@ impl Tail {
             }
             Mode::Json => {
                 let mut object = Object::new(out);
-                object.bytes("key", &meta.key)?;
-                match value {
-                    Some(value) => object.bytes("value", value)?,
-                    None => object.field("value", None::<u64>)?,
-                };
+                object.bytes("key", &meta.key)?.bytes_if_any("value", value.as_deref())?;
                 object.field("seq", meta.seq.0)?.field("time_ms", meta.time_ms)?;
                 object.field("segment", meta.location.segment.0)?.field("offset", meta.location.offset)?;
                 object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?;
