@@ -1,13 +1,14 @@
 //! `backup` and `restore`: a copy of the store in a directory or an archive, and a store made of one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use logkv::Error;
 use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
+use rustix::fs::OFlags;
 
 use super::command::{self, Flag, Invocation, Outcome, Takes};
 use super::failure::{Failure, Kind};
@@ -56,10 +57,25 @@ impl<'a> To<'a> {
     }
 }
 
+/// How `path` ends, where that is how archives end that are not made here, and no directory has this name.
+fn ending_of_others(path: &Path) -> Option<&'static str> {
+    const ENDINGS: [&str; 7] = [".gz", ".tgz", ".zst", ".zip", ".xz", ".bz2", ".7z"];
+    let name = path.file_name()?.to_str()?;
+    let ending = ENDINGS.into_iter().find(|ending| name.ends_with(ending));
+    ending.filter(|_| !path.is_dir())
+}
+
 /// Runs `backup`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let word = &invocation.args[0];
     let to = To::of(word);
+    if let To::Directory(path) = to
+        && let Some(ending) = ending_of_others(path)
+    {
+        let message =
+            format!("a backup is no {ending}: it is a directory, or an archive FILE.tar.zst or FILE.tar");
+        return Err(Failure::usage(message).at(word.span.clone()));
+    }
     let level = level(invocation, &to)?;
     let store = session.store()?;
     if matches!(to, To::Output) && session.out.is_terminal {
@@ -186,13 +202,30 @@ impl Unfinished {
         let mut name = path.as_os_str().to_owned();
         name.push(".unfinished");
         let path = PathBuf::from(name);
-        // Left by one that was killed: nobody else gives this name.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        let mut options = OpenOptions::new();
+        let no_link = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link.cast_signed());
+        loop {
+            let file = options.open(&path)?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    let message = "another backup is being made there";
+                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+                Ok(()) => {}
+            }
+            // Another one may have put it in its place before it let the lock go: then it is no draft any more.
+            let (ours, there) = (file.metadata()?, fs::symlink_metadata(&path));
+            if !ours.is_file() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "its draft is no regular file"));
+            }
+            if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+                // Left by one that was killed, it holds something.
+                file.set_len(0)?;
+                return Ok(Self { path, file });
+            }
         }
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self { path, file })
     }
 
     fn put_in_place(self, path: &Path) -> io::Result<()> {
@@ -214,6 +247,9 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
     if session.store().is_ok() {
         let failure = Failure::command("a store is open in this shell, and nothing is restored over one");
         return Err(failure.hint("leave it, and call logkv NEWDIR restore FROM"));
+    }
+    if !session.makes_files {
+        return Err(Failure::command("nothing is made with --read-only and --no-create"));
     }
     let (to, options) = (session.dir().to_owned(), session.options.clone());
     let (progress, interrupt) = (session.progress("restoring"), session.interrupt.clone());

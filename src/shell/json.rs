@@ -50,6 +50,14 @@ impl<'a, W: Write> Object<'a, W> {
         Ok(self)
     }
 
+    /// Writes bytes that may not be there: null then.
+    pub fn bytes_if_any(&mut self, name: &str, bytes: Option<&[u8]>) -> io::Result<&mut Self> {
+        match bytes {
+            Some(bytes) => self.bytes(name, bytes),
+            None => self.field(name, None::<u64>),
+        }
+    }
+
     /// Ends the object and its line.
     pub fn end(&mut self) -> io::Result<()> {
         self.out.write_all(if self.is_empty { b"{}\n" } else { b"}\n" })

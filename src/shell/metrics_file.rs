@@ -97,6 +97,11 @@ fn note(trouble: &Mutex<Trouble>, written: Result<(), Failure>) {
 
 /// Replaces the file: who reads it finds all of the old one or of the new one.
 fn write(path: &Path, store: &Store) -> Result<(), Failure> {
+    // A device, a pipe or a link would be gone.
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        let error = io::Error::new(ErrorKind::InvalidInput, "it is no regular file");
+        return Err(Failure::file("write", path, &error));
+    }
     let text = text(store)?;
     let new = beside(path);
     let written = put(&new, text.as_bytes()).and_then(|()| fs::rename(&new, path));

@@ -261,6 +261,10 @@ impl Session {
             Kind::Corruption => self.tally.corrupt = true,
             Kind::Interrupted => self.tally.interrupted |= self.origin != Origin::Person,
         }
+        if let Some(transaction) = &mut self.transaction {
+            // A person sees it at once, and decides.
+            transaction.has_failed |= self.origin != Origin::Person;
+        }
         // The error would stand before the results of earlier lines where both go to one terminal.
         self.flush();
         report::write_failure(failure, line, place, &self.err_look);

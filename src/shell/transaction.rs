@@ -15,6 +15,8 @@ pub struct Transaction {
     changes: BTreeMap<Vec<u8>, Change>,
     /// Where it was begun.
     pub begun: Option<Place>,
+    /// Whether a line of a script has failed in it: then all of it is not what was meant.
+    pub has_failed: bool,
 }
 
 /// What a key is to be; `None` deletes it.
@@ -32,7 +34,7 @@ pub struct Put {
 impl Transaction {
     /// One on `store`, that changes nothing yet.
     pub fn new(store: Store) -> Self {
-        Self { store, changes: BTreeMap::new(), begun: None }
+        Self { store, changes: BTreeMap::new(), begun: None, has_failed: false }
     }
 
     /// Sets `key`, until `expiry`: a time from now counts from here, not from `commit`.

@@ -131,3 +131,21 @@ fn an_archive_takes_the_place_of_an_older_one_when_that_is_said() {
     assert!(back_up(&["-y"]) && archive() != before);
     assert!(!transcript.path("a.tar.zst.unfinished").exists());
 }
+
+#[test]
+fn two_backups_to_one_file_at_a_time_are_one_and_what_a_killed_one_left_is_in_nobodys_way() {
+    let transcript = with_store();
+    let draft = transcript.path("a.tar.zst.unfinished");
+    let held = fs::File::create(&draft).expect("a draft");
+    held.lock().expect("nobody has it");
+    let back_up = || run(&transcript, &["d", "backup", "a.tar.zst"], Stdio::null());
+    let refused = back_up();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("another backup is being made there"), "{said}");
+    assert_eq!((refused.status.code(), draft.exists()), (Some(1), true));
+    // As if it had been killed.
+    drop(held);
+    fs::write(&draft, vec![b'x'; 1 << 20]).expect("the draft");
+    assert!(back_up().status.success());
+    assert!(run(&transcript, &["new", "restore", "a.tar.zst"], Stdio::null()).status.success());
+}

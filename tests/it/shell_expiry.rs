@@ -56,9 +56,10 @@ fn numbers_are_added_to_and_keep_their_expiry() {
 #[test]
 fn a_batch_carries_expiries_and_sums_and_reads_them_before_they_are_written() {
     let script = b"put old 1 --ttl 100d\nput n 5\nbegin\nput a 1 --ttl 100d\nput b 2 --ttl 1d\nincr n\n\
-        incr n 10\nincr new -1\nexpire n 100d\npersist old\npersist new\nexpire b 100d\nincr a text\n\
-        put t x\nincr t\nincr '' 1\nttl a b n old\nexists b\nget a n old\nkeys --long\ncommit\n\
-        ttl a b n old\nget a b n new old t\nbegin\nincr n\nexpire t 1h\nrollback\nget n\nttl t\n";
+        incr n 10\nincr new -1\nexpire n 100d\npersist old\npersist new\nexpire b 100d\n\
+        put t x\nttl a b n old\nexists b\nget a n old\nkeys --long\ncommit\n\
+        ttl a b n old\nget a b n new old t\nbegin\nincr n\nexpire t 1h\nrollback\nget n\nttl t\n\
+        begin\nput half 1\nincr t\nincr a text\nincr '' 1\ncommit\nexists half\nbegin\nput whole 1\ncommit\nexists whole\n";
     for mode in MODES {
         let mut transcript = Transcript::new();
         transcript.run_with(&format!("-m {mode} --width 80 d"), script);

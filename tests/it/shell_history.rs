@@ -75,10 +75,13 @@ fn a_point_that_is_none_is_refused_with_what_one_is() {
         "diff 1 2 3",
         "versions",
         "versions a b",
+        "get a --at 99",
+        "get a --at 3000-01-01",
+        "diff 1 99",
     ] {
         transcript.run(&format!("d {command}"));
     }
     transcript.run_with("d", b"begin\nput a 2\nget a --at 1\nscan --at 1\nrollback\n");
-    transcript.run("nowhere versions a").run("d get a --at 99");
+    transcript.run("nowhere versions a");
     transcript.compare("shell-history-refusals");
 }

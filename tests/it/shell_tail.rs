@@ -116,3 +116,19 @@ fn a_person_follows_until_ctrl_c_and_goes_on() {
     person.enters("quit");
     assert_eq!(person.sees_it_end(), Some(0));
 }
+
+#[test]
+fn who_follows_is_told_that_the_directory_has_gone_or_that_nothing_can_be_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = crate::common::open(&dir.path().join("d"));
+    store.put("a", "1").expect("a put");
+    let mut reader = start(command(dir.path(), &["-r", "d", "tail", "-f", "--from", "1"]));
+    let mut lines = BufReader::new(reader.0.stdout.take().expect("it is piped"));
+    lines.read_line(&mut String::new()).expect("it has begun");
+    std::fs::rename(dir.path().join("d"), dir.path().join("e")).expect("it is renamed");
+    assert_eq!(reader.0.wait().expect("it ends").code(), Some(1));
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+    let mut reader = command(dir.path(), &["-r", "e", "tail", "-f", "--from", "1"]);
+    let ended = reader.stdout(full).stderr(Stdio::null()).status().expect("it ends");
+    assert_eq!(ended.code(), Some(1));
+}

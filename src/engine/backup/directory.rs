@@ -79,6 +79,11 @@ fn manifest_of_backup(source: &Source, directory: &dyn Directory, to: &Path) -> 
         Ok(manifest) if manifest.store != source.home.store => {
             Err(occupied(to, "it holds a backup of another store, or that store"))
         }
+        // Put back from an older backup, say. What it does not know would be lost.
+        Ok(manifest) if manifest.is_backup && manifest.next_seq > source.next_seq => {
+            let last = manifest.next_seq.previous();
+            Err(occupied(to, &format!("it holds a later backup of this store, up to record {last}")))
+        }
         Ok(manifest) if !manifest.is_backup => {
             Err(occupied(to, "it holds a store that is written to, and no backup"))
         }

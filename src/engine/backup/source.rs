@@ -22,6 +22,8 @@ pub(crate) struct Source {
     pub(super) home: Home,
     pub(super) parts: Vec<Part>,
     pub(super) last_seq: Seqno,
+    /// A number that no record had when it was cut, and that none of an earlier cut of this log is greater than.
+    pub(super) next_seq: Seqno,
     history: History,
     /// The user's options, if there are any.
     pub(super) options: Option<Vec<u8>>,
@@ -56,19 +58,21 @@ impl Source {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(Error::io("read", home.directory.path(name))(error)),
         };
-        Ok(Self { home: home.clone(), parts, last_seq, history, options })
+        // The last records may have been compacted away since. Where MANIFEST cannot be read, those that are there say it.
+        let known = catalog::read(&*home.directory).map_or(Seqno(0), |manifest| manifest.next_seq);
+        let next_seq = last_seq.plus(1).max(known);
+        Ok(Self { home: home.clone(), parts, last_seq, next_seq, history, options })
     }
 
     /// The MANIFEST of a backup of it, the one with this generation of those in its place.
     pub(super) fn manifest(&self, generation: u64) -> Manifest {
         let ids = self.parts.iter().map(|part| part.segment.id.0 + 1);
-        let bases = self.parts.iter().map(|part| part.segment.base_seq);
         Manifest {
             store: self.home.store,
             hash_seed: self.home.hash_seed,
             generation,
             next_segment: SegmentId(ids.fold(1, u64::max)),
-            next_seq: bases.fold(self.last_seq.plus(1), Seqno::max),
+            next_seq: self.next_seq,
             is_backup: true,
             history: self.history,
             segments: self.parts.iter().map(Part::line).collect(),

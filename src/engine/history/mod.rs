@@ -123,7 +123,13 @@ impl Past {
         let last = versions.pop().transpose()?;
         let is_told = match &last {
             // Nothing has come after it, so nothing that did can be missing. A delete may stand for a put that has expired.
-            Some(record) if later_count == 0 && record.header.kind() == Kind::Put => true,
+            // Nor can anything between a record and this point, where the record is this very point.
+            Some(record)
+                if record.header.kind() == Kind::Put
+                    && (later_count == 0 || record.header.seq == self.seq) =>
+            {
+                true
+            }
             Some(record) => record.header.seq > self.frozen.history().dropped || self.is_whole,
             None => self.is_whole,
         };

@@ -1,11 +1,8 @@
 //! `begin`, `commit`, `rollback`.
 
-use std::io::Write;
-
+use super::put::done;
 use crate::shell::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
-use crate::shell::json::Object;
-use crate::shell::output::Mode;
 use crate::shell::session::Session;
 use crate::shell::transaction::Transaction;
 use crate::shell::units;
@@ -33,7 +30,8 @@ pub const COMMIT: Command = Command {
     group: Group::Data,
     signature: "",
     summary: "Writes what was collected since begin, all or nothing",
-    help: "Writes the batch as one: after a crash either all of it is there, or nothing.",
+    help: "Writes the batch as one: after a crash either all of it is there, or nothing. In a script it writes nothing \
+           when a line since begin has failed.",
     examples: &[Example { line: "commit", does: "writes the batch" }],
     flags: &[],
     args: &[],
@@ -65,19 +63,22 @@ fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
         return Err(logkv::Error::ReadOnly.into());
     }
     session.transaction = Some(Transaction::new(session.store()?));
-    done(session, "OK", |object| object.field("ok", true).map(drop))
+    done(session, "OK", |_| Ok(()))
 }
 
 fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.transaction.as_ref().ok_or_else(none_open)?;
+    if transaction.has_failed {
+        session.transaction = None;
+        return Err(Failure::command("nothing was written: a line of this batch has failed"));
+    }
     let (batch, count) = (transaction.to_batch(), transaction.len());
     // A batch that cannot be written stays open, to be written again or forgotten.
     let commit = session.store()?.write(&batch)?;
     session.transaction = None;
     let text = format!("committed {}", units::count(count as u64, "change"));
     done(session, &text, |object| {
-        object.field("ok", true)?.field("changes", count)?;
-        object.field("seq", commit.map(|commit| commit.last.0)).map(drop)
+        object.field("changes", count)?.field("seq", commit.map(|commit| commit.last.0)).map(drop)
     })
 }
 
@@ -85,27 +86,9 @@ fn rollback(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.transaction.take().ok_or_else(none_open)?;
     let count = transaction.len();
     let text = format!("forgot {}", units::count(count as u64, "change"));
-    done(session, &text, |object| object.field("ok", true)?.field("changes", count).map(drop))
+    done(session, &text, |object| object.field("changes", count).map(drop))
 }
 
 fn none_open() -> Failure {
     Failure::command("no batch is open").hint("begin opens one")
-}
-
-fn done(
-    session: &mut Session,
-    text: &str,
-    fields: impl FnOnce(&mut Object<'_, crate::shell::output::Output>) -> std::io::Result<()>,
-) -> Result<Outcome, Failure> {
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "{text}")?,
-        Mode::Plain | Mode::Raw => {}
-        Mode::Json => {
-            let mut object = Object::new(out);
-            fields(&mut object)?;
-            object.end()?;
-        }
-    }
-    Ok(Outcome::Done)
 }

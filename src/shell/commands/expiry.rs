@@ -5,7 +5,7 @@ use std::io::Write;
 use logkv::Expiry;
 
 use super::get::{absent, seen};
-use super::put::{not_set, queued};
+use super::put::{done, not_set, queued};
 use super::words::{HEX, arguments, bytes_of, moment_of, ttl_of};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -140,7 +140,7 @@ fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
         return set_queued(session, &key, Some(expiry));
     }
     let was_there = session.store()?.expire(&key, expiry)?;
-    if was_there { done(session) } else { not_set(session, &key, false) }
+    if was_there { done(session, "OK", |_| Ok(())) } else { not_set(session, &key, false) }
 }
 
 fn run_persist(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
@@ -150,7 +150,11 @@ fn run_persist(session: &mut Session, invocation: &Invocation) -> Result<Outcome
     }
     let store = session.store()?;
     // Nobody else writes: what is there now was there before, or would have expired.
-    if store.persist(&key)? || store.contains(&key)? { done(session) } else { not_set(session, &key, false) }
+    if store.persist(&key)? || store.contains(&key)? {
+        done(session, "OK", |_| Ok(()))
+    } else {
+        not_set(session, &key, false)
+    }
 }
 
 /// Has `commit` write the key's value anew, with this expiry.
@@ -163,15 +167,5 @@ fn set_queued(session: &mut Session, key: &[u8], expiry: Option<Expiry>) -> Resu
         transaction.put(key, &value, expiry);
     }
     queued(&mut session.out)?;
-    Ok(Outcome::Done)
-}
-
-fn done(session: &mut Session) -> Result<Outcome, Failure> {
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "OK")?,
-        Mode::Plain | Mode::Raw => {}
-        Mode::Json => Object::new(out).field("ok", true)?.end()?,
-    }
     Ok(Outcome::Done)
 }

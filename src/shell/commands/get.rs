@@ -149,15 +149,22 @@ fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -
     Ok(Outcome::Done)
 }
 
+/// Says that a key is not there, and which one may have been meant.
 pub fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+    let outcome = not_there(session, key)?;
+    if session.out.mode == Mode::Table
+        && let Some(near) = near_key(session, key)?
+    {
+        session.flush();
+        session.note(&format!("hint: did you mean {near}?"));
+    }
+    Ok(outcome)
+}
+
+/// Says that a key is not, or was not, there.
+pub fn not_there(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     match session.out.mode {
-        Mode::Table => {
-            writeln!(session.out, "(nil)")?;
-            if let Some(near) = near_key(session, key)? {
-                session.flush();
-                session.note(&format!("hint: did you mean {near}?"));
-            }
-        }
+        Mode::Table => writeln!(session.out, "(nil)")?,
         Mode::Plain | Mode::Raw => {
             session.flush();
             session.note(&format!("not found: {}", quote(key)));

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use logkv::{At, Difference, Entry, Error, Seqno, Version};
 
-use super::get::{missing, print_entry};
+use super::get::{missing, not_there, print_entry};
 use super::words::{HEX, arguments, moment_of};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -70,6 +70,12 @@ pub const DIFF: Command = Command {
 pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
     let text = str::from_utf8(&word.bytes).unwrap_or_default();
     if let Ok(number) = text.parse() {
+        let last = session.store()?.at(At::Seq(Seqno(u64::MAX)))?.seq();
+        if number > last.0 {
+            let text = format!("there is no record {number} yet: the log ends at record {last}");
+            let failure = Failure::command(text).at(word.span.clone());
+            return Err(failure.hint("a time is written 2030-01-31T12:00Z, or 10m ago"));
+        }
         return Ok(At::Seq(Seqno(number)));
     }
     if let Ok(ago) = humantime::parse_duration(text) {
@@ -103,7 +109,7 @@ pub fn get_at(session: &mut Session, keys: &[Vec<u8>], at: At) -> Result<Outcome
     for key in keys {
         worst = worst.max(match past.get(key).map_err(|error| gone(error, key))? {
             Some(entry) => print_entry(&mut session.out, key, &entry)?,
-            None => missing(session, key)?,
+            None => not_there(session, key)?,
         });
     }
     Ok(worst)
@@ -166,7 +172,10 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
     let mut table = Table::new(COLUMNS, session.out.look);
     let mut damage = None;
     let mut versions = found.versions.into_iter().peekable();
+    let mut count = 0;
     while let Some(version) = versions.next() {
+        session.interrupt.check(count)?;
+        count += 1;
         match version {
             Ok(version) => {
                 let next = versions.peek().and_then(|next| next.as_ref().ok());
@@ -208,11 +217,7 @@ fn write_version(out: &mut Output, table: &mut Table<'_>, version: &Version, fat
         }
         Mode::Json => {
             let mut object = Object::new(out);
-            object.bytes("key", &meta.key)?;
-            match value {
-                Some(value) => object.bytes("value", value)?,
-                None => object.field("value", None::<u64>)?,
-            };
+            object.bytes("key", &meta.key)?.bytes_if_any("value", value.as_deref())?;
             object.field("seq", meta.seq.0)?.field("time_ms", meta.time_ms)?;
             object.field("segment", meta.location.segment.0)?.field("offset", meta.location.offset)?;
             object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?.field("state", fate.name)?;
@@ -275,10 +280,7 @@ fn write_difference(out: &mut Output, difference: &Difference) -> io::Result<()>
             let mut object = Object::new(out);
             object.bytes("key", key)?;
             for (name, entry) in [("before", before), ("after", after)] {
-                match entry {
-                    Some(entry) => object.bytes(name, &entry.value)?,
-                    None => object.field(name, None::<u64>)?,
-                };
+                object.bytes_if_any(name, entry.as_ref().map(|entry| &*entry.value))?;
             }
             let last = after.as_ref().map(|after| &after.meta).or(gone.as_ref().map(|gone| &gone.meta));
             object.field("seq", last.map(|meta| meta.seq.0))?;

@@ -85,7 +85,8 @@ pub const COUNT: Command = Command {
     group: Group::Data,
     signature: "[PATTERN]",
     summary: "How many keys there are",
-    help: "Prints the number of keys, or of those that match a pattern.",
+    help: "Prints the number of keys, or of those that match a pattern. Without a pattern it costs nothing, and keys that \
+           have expired count until a compaction gives back their room; count '*' looks at each.",
     examples: &[
         Example { line: "count", does: "counts all keys, at once" },
         Example { line: "count 'user:*'", does: "counts the keys that start with user:" },

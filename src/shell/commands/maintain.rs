@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::put::done;
 use crate::shell::backup;
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -179,13 +180,7 @@ pub const CONFIG: Command = Command {
 
 fn run_sync(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     session.store()?.sync()?;
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "OK")?,
-        Mode::Plain | Mode::Raw => {}
-        Mode::Json => Object::new(out).field("ok", true)?.end()?,
-    }
-    Ok(Outcome::Done)
+    done(session, "OK", |_| Ok(()))
 }
 
 fn run_rotate(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {

@@ -59,7 +59,8 @@ pub const DEL: Command = Command {
     summary: "Removes keys",
     help: "Removes the keys, all or none, and tells how many were there. With a pattern, and with --all, it \
            asks first; where nobody can be asked it wants -y. --all empties the store in one step, whatever \
-           there is in it: a crash leaves all of it or nothing, and the space is free at once.",
+           there is in it: a crash leaves all of it or nothing, and the space is free at once: nothing of it is \
+           kept for those who look back.",
     examples: &[
         Example { line: "del user:1 user:2", does: "removes two keys" },
         Example { line: "del --glob 'tmp:*'", does: "removes all keys that start with tmp:" },
@@ -356,6 +357,26 @@ fn deletions(out: &mut Output, deleted: usize, named: usize) -> io::Result<()> {
         Mode::Plain | Mode::Raw => writeln!(out, "{deleted}"),
         Mode::Json => Object::new(out).field("deleted", deleted)?.end(),
     }
+}
+
+/// Says that it is done: `text` to people, and in JSON `ok` and what `fields` add.
+pub fn done(
+    session: &mut Session,
+    text: &str,
+    fields: impl FnOnce(&mut Object<'_, Output>) -> io::Result<()>,
+) -> Result<Outcome, Failure> {
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "{text}")?,
+        Mode::Plain | Mode::Raw => {}
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("ok", true)?;
+            fields(&mut object)?;
+            object.end()?;
+        }
+    }
+    Ok(Outcome::Done)
 }
 
 /// Says that a write waits for `commit`.

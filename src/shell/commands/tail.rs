@@ -1,6 +1,8 @@
 //! `tail`: the log's records as they are appended.
 
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use logkv::{Change, Changes, Error, Seqno};
@@ -14,7 +16,7 @@ use crate::shell::output::{Mode, Output};
 use crate::shell::report::Place;
 use crate::shell::session::Session;
 use crate::shell::style::hue;
-use crate::shell::words::quote;
+use crate::shell::words::{quote, visible};
 use crate::shell::xray::Moment;
 
 /// How many records are shown when nothing else is said, as by tail(1).
@@ -74,15 +76,22 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         // How many of them there are is no reason to stop.
         None => (store.recent_changes(lines.unwrap_or(LAST_COUNT))?, None),
     };
+    let followed = identity(session.dir());
     let mut tail = Tail { count: 0, is_within: false, worst: Outcome::Done };
     loop {
         tail.show(session, &mut changes, &mut left)?;
         if !follows || left == Some(0) {
             return Ok(tail.worst);
         }
-        session.flush();
+        session.out.flush()?;
         while !changes.wait(LOOK_INTERVAL)? {
             session.interrupt.check(tail.count)?;
+            if identity(session.dir()) != followed {
+                let dir = visible(session.dir().as_os_str().as_encoded_bytes());
+                return Err(Failure::command(format!(
+                    "{dir} is not the directory any more that was followed"
+                )));
+            }
             if nobody_reads() {
                 return Err(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)));
             }
@@ -161,11 +170,7 @@ impl Tail {
             }
             Mode::Json => {
                 let mut object = Object::new(out);
-                object.bytes("key", &meta.key)?;
-                match value {
-                    Some(value) => object.bytes("value", value)?,
-                    None => object.field("value", None::<u64>)?,
-                };
+                object.bytes("key", &meta.key)?.bytes_if_any("value", value.as_deref())?;
                 object.field("seq", meta.seq.0)?.field("time_ms", meta.time_ms)?;
                 object.field("segment", meta.location.segment.0)?.field("offset", meta.location.offset)?;
                 object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?;
@@ -186,6 +191,11 @@ fn bracket(was_within: bool, goes_on: bool, is_ascii: bool) -> char {
         (true, true, true) => '|',
         (true, false, true) => '\\',
     }
+}
+
+/// Which directory has the name `path`.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// Whether the other end of the pipe that is the standard output was closed.

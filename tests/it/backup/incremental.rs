@@ -175,3 +175,30 @@ fn where_nothing_can_be_linked_everything_is_copied_once() {
     let report = back_up(&store, &copy);
     assert_eq!((report.kept_count, report.copied_count, report.copied_len), (3, 0, 0));
 }
+
+#[test]
+fn a_store_that_an_older_backup_was_put_back_as_does_not_take_the_place_of_a_later_backup() {
+    let dir = small_store();
+    let store = open(dir.path());
+    let (_place, copy) = place();
+    let (_older_place, older) = place();
+    back_up(&store, &older);
+    store.put("precious", "1").expect("a put");
+    store.rotate().expect("rotates");
+    // What is behind the last record that is left counts, too.
+    store.delete("precious").expect("a delete");
+    store.compact(&Compact::All).expect("compacts");
+    back_up(&store, &copy);
+    let (_again_place, again) = place();
+    restore(&older, &again).expect("restores");
+    let before = files(&copy);
+    let refused = open(&again).backup(&copy, &mut on).expect_err("it is older");
+    assert!(
+        refused.to_string().contains("it holds a later backup of this store, up to record 8"),
+        "{refused}"
+    );
+    assert!(files(&copy) == before, "nothing was changed");
+    for store in [store.clone(), Store::open_with(dir.path(), quick().read_only(true)).expect("opens")] {
+        back_up(&store, &copy);
+    }
+}
