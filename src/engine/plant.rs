@@ -67,6 +67,8 @@ plants! {
     ManifestNameNotSynced,
     /// The checksum of MANIFEST is not looked at.
     ManifestUnchecked,
+    /// MANIFEST of a cleared store does not say that what was is not told any more.
+    ClearedPastForgotten,
     /// The lock on the directory is not taken.
     LockNotTaken,
 
@@ -113,6 +115,12 @@ plants! {
     TombstoneDroppedTooEarly,
     /// An expired record is dropped although it hides an older put.
     ExpiredDroppedTooEarly,
+    /// A record that is copied loses its expiry.
+    ExpiryLostInCopy,
+    /// A version that was to be kept for its number is dropped.
+    KeptVersionDropped,
+    /// A tombstone is dropped although an older version of its key is kept.
+    KeptVersionUncovered,
     /// An expired record goes at once, and not after the time of grace.
     GraceForgotten,
     /// A record that was copied takes the place of a newer one that was written meanwhile.
@@ -177,6 +185,8 @@ plants! {
     // The feed of changes.
     /// A feed says nothing of records that were compacted away.
     FeedPassesOverDropped,
+    /// A feed gives again what it has given of a segment that was compacted since.
+    FeedRepeatsCompacted,
     /// A feed gives records of a batch that is not there as a whole yet.
     FeedGivesHalfBatches,
 }

@@ -8,7 +8,7 @@ use logkv::{
     Batch, Change, Changes, Commit, Compact, CompactionPolicy, Error, Expiry, Options, Seqno, Store, Sync,
 };
 
-use crate::common::{Map, Random, contents, killed, open, quick, scratch, segment_path};
+use crate::common::{Map, Random, contents, killed, open, quick, scratch, sealed, segment_path};
 use crate::hooked::{Gate, Hooked};
 
 /// So long that it is only waited for where something is broken.
@@ -122,15 +122,53 @@ fn what_was_compacted_away_is_told_once_and_what_is_left_follows() {
     for mut feed in both(&store, 3) {
         assert_eq!(all(&mut feed), [put(3, "k", "3"), put(4, "l", "1")]);
     }
-    let mut behind = both(&store, 4);
+}
+
+#[test]
+fn what_was_given_is_not_given_again_when_it_was_compacted_with_what_comes() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "1").expect("a put");
+    store.rotate().expect("rotates");
+    let mut feeds = both(&store, 0);
+    for feed in &mut feeds {
+        assert_eq!(all(feed), [put(1, "k", "1")]);
+    }
+    store.put("l", "2").expect("a put");
+    store.rotate().expect("rotates");
+    store.compact(&Compact::Segments(sealed(&store))).expect("compacts");
+    assert_eq!(sealed(&store).len(), 1, "both are in one segment");
+    for feed in &mut feeds {
+        assert!(feed.wait(LONG).expect("waits"));
+        assert_eq!(all(feed), [put(2, "l", "2")]);
+    }
+}
+
+#[test]
+fn that_a_store_was_cleared_is_told_once_also_to_who_was_given_all_that_was_in_it() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for key in ["k", "l"] {
+        store.put(key, "1").expect("a put");
+    }
+    let [behind, mut followers] = [1, 2].map(|from| both(&store, from));
+    for follower in &mut followers {
+        assert_eq!(all(follower), [put(2, "l", "1")]);
+    }
     store.clear().expect("clears");
+    for mut feed in behind.into_iter().chain(followers) {
+        assert!(feed.wait(LONG).expect("waits"));
+        assert!(matches!(feed.next(), Some(Err(Error::CompactedAway { whole_from: Seqno(4) }))));
+        assert_eq!(all(&mut feed), []);
+    }
     store.put("m", "1").expect("a put");
-    for feed in &mut behind {
-        assert!(matches!(feed.next(), Some(Err(Error::CompactedAway { whole_from: Seqno(5) }))));
-        assert_eq!(all(feed), [put(5, "m", "1")]);
+    let later = store.changes(Seqno(3)).next().expect("something");
+    assert!(matches!(later, Err(Error::CompactedAway { .. })), "whenever they come back");
+    for mut feed in both(&store, 4) {
+        assert_eq!(all(&mut feed), [put(4, "m", "1")]);
     }
     let mut recent = store.recent_changes(2).expect("a feed");
-    assert_eq!(all(&mut recent), [put(5, "m", "1")], "who asks for what is left is told of nothing else");
+    assert_eq!(all(&mut recent), [put(4, "m", "1")], "who asks for what is left is told of nothing else");
 }
 
 #[test]

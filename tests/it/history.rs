@@ -284,3 +284,48 @@ fn what_is_kept_for_a_time_makes_room_when_it_is_over() {
     pair.store().compact(&Compact::Due).expect("compacts");
     assert_eq!(versions(&pair), 1);
 }
+
+#[test]
+fn who_only_reads_a_store_whose_newest_records_are_gone_is_told_what_it_is_now() {
+    let clears: fn(&Store) = |store| assert_eq!(store.clear().expect("clears"), 0);
+    let compacts: fn(&Store) = |store| drop(store.compact(&Compact::All).expect("compacts"));
+    for act in [compacts, clears] {
+        let dir = scratch();
+        let store = Store::open_with(dir.path(), quick()).expect("opens");
+        store.put("k", "1").expect("a put");
+        store.delete("k").expect("a delete");
+        act(&store);
+        let last_seq = store.stats().expect("figures").last_seq;
+        let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+        assert_eq!(reader.stats().expect("figures").last_seq, last_seq);
+        for at in [At::Seq(last_seq), At::Seq(Seqno(u64::MAX))] {
+            assert_eq!(reader.get_at("k", at).expect("told"), None);
+        }
+    }
+}
+
+#[test]
+fn a_delete_stays_as_long_as_a_version_that_it_hides() {
+    let mut pair = Pair::new(1, 1_000);
+    for step in [Step::Put(1), Step::Delete(1), Step::CompactAll, Step::Reopen, Step::Wait(10)] {
+        pair.step(&step);
+    }
+    assert_eq!(pair.store().get(name(1)).expect("reads"), None, "it does not come back");
+    assert_eq!(pair.store().versions(name(1)).expect("reads").versions.len(), 2);
+    assert_eq!(pair.check(At::Seq(Seqno(1)), 1, pair.now_ms), 6);
+}
+
+#[test]
+fn what_was_cleared_is_said_to_be_gone_also_by_who_opens_the_store_next() {
+    let mut pair = Pair::new(1, 0);
+    pair.step(&Step::Put(1));
+    pair.store().clear().expect("clears");
+    for _ in 0..2 {
+        let (past, now) = (At::Seq(Seqno(1)), At::Seq(Seqno(u64::MAX)));
+        let gone = pair.store().get_at(name(1), past);
+        assert!(matches!(gone, Err(Error::CompactedAway { whole_from: Seqno(2) })), "{gone:?}");
+        assert_eq!(pair.store().get_at(name(1), now).expect("told"), None);
+        assert_eq!(pair.store().versions(name(1)).expect("reads").dropped_to, Some(Seqno(2)));
+        pair.step(&Step::Reopen);
+    }
+}

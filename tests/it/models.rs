@@ -302,3 +302,57 @@ fn ring_while_at_work(dir: &Path) {
 fn the_thread_in_the_background_misses_no_call_to_work_and_none_to_stop() {
     explore(ring_while_at_work);
 }
+
+/// Puts two keys that always change together, and one by itself.
+fn write_beside_transactions(store: &Store, rounds: u64) {
+    for round in 1..=rounds {
+        let mut batch = Batch::new();
+        batch.put("left", round.to_string()).put("right", round.to_string());
+        store.write(&batch).expect("a batch");
+        store.put("alone", round.to_string()).expect("a put");
+    }
+}
+
+/// Reads, lets others go on, reads again, and counts: what it read is as it was, and its own writes past it are refused.
+fn count_in_transactions(store: &Store, rounds: u64) {
+    for _ in 0..rounds {
+        let counted = store.transact(|transaction| {
+            let read = || ["left", "right", "alone", "counter"].map(|key| transaction.get(key));
+            let first = read().map(|value| value.expect("reads"));
+            assert_eq!(first[0], first[1], "half a batch");
+            thread::yield_now();
+            let refused = store.put("alone", "past the transaction");
+            assert!(matches!(refused, Err(Error::WithinTransaction)), "{refused:?}");
+            assert_eq!(read().map(|value| value.expect("reads")), first, "somebody wrote meanwhile");
+            transaction.incr("counter", 1)
+        });
+        counted.expect("a transaction");
+    }
+}
+
+/// Transactions close the gate that puts, batches and other transactions go through, and open it again.
+fn close_the_gate(dir: &Path, sync: Sync) {
+    const ROUNDS: u64 = 2;
+    let store = Store::open_with(dir, quick().sync(sync)).expect("opens");
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| count_in_transactions(&store, ROUNDS));
+        }
+        scope.spawn(|| write_beside_transactions(&store, ROUNDS));
+        scope.spawn(|| (0..ROUNDS).for_each(|_| assert!(store.incr("counter", 1).expect("a number") > 0)));
+    });
+    let last = |key| value(&store, key).expect("is there");
+    assert_eq!(["left", "right", "alone"].map(last), ["2", "2", "2"], "every write goes through");
+    assert_eq!(last("counter"), (3 * ROUNDS).to_string(), "no count is lost");
+    store.close().expect("closes");
+}
+
+#[test]
+fn whoever_is_in_a_transaction_is_alone_with_what_it_reads_and_all_others_go_on_after_it() {
+    explore(|dir| close_the_gate(dir, Sync::Always));
+}
+
+#[test]
+fn whoever_is_in_a_transaction_is_alone_also_where_nobody_waits_for_the_disk() {
+    explore(|dir| close_the_gate(dir, Sync::Never));
+}

@@ -48,6 +48,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ManifestNotSynced", &["steps::case_06_a_power_cut_anywhere"]),
     ("ManifestNameNotSynced", &["simulated::crash"]),
     ("ManifestUnchecked", &["damage::a_damaged_or_cut_manifest"]),
+    ("ClearedPastForgotten", &["history::what_was_cleared"]),
     ("LockNotTaken", &["directory::case_14"]),
     ("TailNotSynced", &["steps::a_power_cut_in_or_after"]),
     ("BatchFlagIgnored", &["crash::case_18"]),
@@ -68,6 +69,9 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ReplacerNotSynced", &["steps::case_06_a_power_cut_takes_nothing"]),
     ("TombstoneDroppedTooEarly", &["churn::a_tombstone_outlives"]),
     ("ExpiredDroppedTooEarly", &["expiry::case_17"]),
+    ("ExpiryLostInCopy", &["expiry::what_is_copied"]),
+    ("KeptVersionDropped", &["history::the_versions_that_were_kept"]),
+    ("KeptVersionUncovered", &["history::a_delete_stays"]),
     ("GraceForgotten", &["expiry::case_17"]),
     ("CopyOverNewer", &["midway::case_04"]),
     ("PendingNotRepointed", &["midway::case_04"]),
@@ -96,6 +100,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ActiveSegmentLinked", &["backup::sealed_segments"]),
     ("RestoreUnverified", &["backup::archive::an_archive_with_a_changed"]),
     ("FeedPassesOverDropped", &["changes::what_was_compacted_away"]),
+    ("FeedRepeatsCompacted", &["changes::what_was_given_is_not_given_again"]),
     ("FeedGivesHalfBatches", &["changes::a_batch_is_given_to_nobody"]),
 ];
 

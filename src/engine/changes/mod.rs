@@ -53,7 +53,8 @@ impl Change {
 ///
 /// As an iterator it ends where there is nothing more for now, and goes on when there is: [`Changes::wait`] waits for that. A
 /// record that is damaged is an error in between. Where records were compacted away that it would have given,
-/// [`Error::CompactedAway`] comes first, once, and then what is left. That a key expires is no record, and not told:
+/// [`Error::CompactedAway`] comes first, once, and then what is left; and so it does where the store was cleared: nothing
+/// from before is left then. That a key expires is no record, and not told:
 /// [`KeyEntry::expires_ms`] says when it will.
 #[derive(Debug)]
 pub struct Changes {
@@ -147,7 +148,9 @@ impl Changes {
                 }
             }
             let Some(reading) = &mut self.reading else { return Ok(false) };
-            let is_done = reading.gather(self.wanted.next, &mut self.found)?;
+            let gives_again = self.wanted.done.is_some() && planted(Plant::FeedRepeatsCompacted);
+            let next = if gives_again { Seqno(0) } else { self.wanted.next };
+            let is_done = reading.gather(next, &mut self.found)?;
             if is_done {
                 self.wanted.done = Some(reading.part.segment.id);
             }

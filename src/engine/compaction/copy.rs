@@ -16,7 +16,7 @@ use crate::engine::keydir::Address;
 use crate::engine::location::Seqno;
 use crate::engine::log::{Log, Reserved};
 use crate::engine::options::CompactionPolicy;
-use crate::engine::plant::{Plant, unless};
+use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::hint::{self, Hint};
 use crate::engine::segment::{Home, Identity, Scanned, Segment, SegmentWriter, Sorter};
 use crate::engine::state::{Moved, State, address_of};
@@ -130,20 +130,7 @@ impl<'a> Copy<'a> {
         let output = self.last.as_mut().expect("there is room in it");
         let becomes_tombstone = matches!(kept, Kept::Tombstone { .. });
         let is_tombstone = becomes_tombstone || decide::is_tombstone(record);
-        let at = match record.header.kind() {
-            Kind::Put if becomes_tombstone => output.stage(&NewRecord {
-                seq,
-                time_ms: record.header.time_ms,
-                lag: record.header.lag,
-                kind: Kind::Delete,
-                more: false,
-                expires_ms: None,
-                key: record.key(),
-                value: &[],
-                codec: None,
-            }),
-            _ => output.stage_copy(record.bytes),
-        };
+        let at = stage(output, record, becomes_tombstone);
         let len = output.len() - at;
         if output.staged_len() >= FLUSH_LEN {
             output.flush().map_err(|Failure { error, .. }| error)?;
@@ -261,5 +248,29 @@ impl<'a> Copy<'a> {
                 tracing::warn!(segment = id.0, error, "what a compaction began stays until the next open");
             }
         }
+    }
+}
+
+/// Stages `record` as it is, or as a tombstone in its place; where it will stand.
+fn stage(output: &mut SegmentWriter, record: &Scanned<'_>, becomes_tombstone: bool) -> u64 {
+    let tombstone = NewRecord {
+        seq: record.header.seq,
+        time_ms: record.header.time_ms,
+        lag: record.header.lag,
+        kind: Kind::Delete,
+        more: false,
+        expires_ms: None,
+        key: record.key(),
+        value: &[],
+        codec: None,
+    };
+    match record.header.kind() {
+        Kind::Put if becomes_tombstone => output.stage(&tombstone),
+        Kind::Put if planted(Plant::ExpiryLostInCopy) => {
+            let (value, codec) = (record.frame.value(record.bytes), record.header.flags.codec());
+            let codec = codec.expect("it was written by this version");
+            output.stage(&NewRecord { kind: Kind::Put, value, codec, ..tombstone })
+        }
+        _ => output.stage_copy(record.bytes),
     }
 }

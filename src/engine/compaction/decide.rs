@@ -159,7 +159,8 @@ impl<'a> Judge<'a> {
         let is_last = at + 1 == past.versions.len();
         // What hides a put stays with it: else that would be back.
         let hides_kept = (is_last || is_delete) && (0..at).any(|older| past.keeps(older));
-        if past.keeps(at) || hides_kept {
+        let is_uncovered = is_delete && planted(Plant::KeptVersionUncovered);
+        if (past.keeps(at) || hides_kept) && !is_uncovered {
             let kept = if is_last && !is_delete { Kept::Expired } else { Kept::Version };
             return Ok(Verdict::of(Decision::Keep(kept)));
         }

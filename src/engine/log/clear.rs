@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::Log;
+use super::writer::Writer;
 use crate::engine::format::manifest::History;
-use crate::engine::location::SegmentId;
+use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::plant::{Plant, planted};
 use crate::error::Result;
 
 /// What was taken out.
@@ -17,7 +19,7 @@ pub(crate) struct Cleared {
 }
 
 impl Log {
-    /// Takes every key out; records go on being numbered from where they were. Nothing is compacted meanwhile.
+    /// Takes every key out, which gets the next number, as a record does. Nothing is compacted meanwhile.
     ///
     /// # Errors
     /// A log that takes no more writes, and what the operating system says: nothing was changed.
@@ -34,20 +36,29 @@ impl Log {
         if segments.is_empty() {
             return Ok(Cleared::default());
         }
-        // What was is not told any more: it would be shown as if it had never been.
-        manifest.history = manifest.history.with(History {
-            dropped: writer.appended,
-            whole_from: manifest.next_seq,
-            whole_from_ms: self.settings.clock.now_ms(),
-        });
-        let history = manifest.history;
+        // What was is not told any more: it would be shown as if it had never been. Without a number of its own it would be
+        // told to nobody who follows the log and has been given all of it.
+        let seq = manifest.next_seq;
+        manifest.next_seq = seq.plus(1);
+        let whole_from_ms = self.settings.clock.now_ms();
+        let history = manifest.history.with(History { dropped: seq, whole_from: seq, whole_from_ms });
+        if !planted(Plant::ClearedPastForgotten) {
+            manifest.history = history;
+        }
         self.replace_manifest(writer, manifest)?;
         let key_count = self.state.keydir.count();
         self.leave_active(writer);
         let gone_len = self.state.segments().iter().map(|segment| segment.len()).sum();
         self.state.compacted_len.fetch_add(gone_len, Ordering::Relaxed);
         self.state.clear(&segments, history)?;
+        self.number_clear(writer, seq);
         tracing::info!(keys = key_count, segments = segments.len(), "the store was cleared");
         Ok(Cleared { key_count, segments })
+    }
+    /// Goes on from number `seq`, which no record has, and wakes who follows the log.
+    fn number_clear(&self, writer: &mut Writer, seq: Seqno) {
+        (writer.appended, writer.durable) = (seq, seq);
+        writer.written = writer.mark();
+        self.progress.notify_all();
     }
 }

@@ -162,6 +162,8 @@ fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Opened> {
         match load.all(&manifest) {
             Ok(()) => {
                 let Load { state, report, last_seq, covering, .. } = load;
+                // The newest records may be compacted away, and to those who look back they are the last ones all the same.
+                let last_seq = last_seq.max(manifest.next_seq.previous());
                 let (directory, end) = (Arc::clone(directory), unsealed(&manifest));
                 return Ok(Opened { directory, state, log: None, report, last_seq, end, covering });
             }

@@ -119,7 +119,8 @@ impl Store {
     }
 
     /// Removes every key; how many there were. All of them or, when it fails, none; a crash leaves all or none, too. Snapshots
-    /// and scans go on showing what they showed. It takes as long as removing the files: nothing is written for a key.
+    /// and scans go on showing what they showed, and a feed of [`changes`](Store::changes) tells that everything up to here is
+    /// gone. It takes as long as removing the files: nothing is written for a key.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

@@ -221,3 +221,19 @@ fn a_segment_in_which_only_expired_records_are_dead_is_compacted_when_asked_and_
     store.compact(&Compact::All).expect("compacts");
     assert_eq!(store.len(), 40, "only the other ones are left");
 }
+
+#[test]
+fn what_is_copied_expires_when_it_was_to_however_often_it_is() {
+    let (dir, clock) = (scratch(), Arc::new(ManualClock::at(0)));
+    let store = Store::open_with(dir.path(), quick().clock(clock.clone())).expect("opens");
+    let ends = PutOptions::new().expiry(Some(Expiry::At(EXPIRES_MS)));
+    store.put_with("k", "v", ends).expect("a put");
+    for _ in 0..2 {
+        store.put("other", "replaced").expect("a put");
+        store.compact(&Compact::All).expect("compacts");
+        let entry = store.get_entry("k").expect("reads").expect("is there");
+        assert_eq!(entry.meta.expires_ms, Some(EXPIRES_MS));
+    }
+    clock.set(EXPIRES_MS);
+    assert_eq!(value(&store, "k"), None);
+}

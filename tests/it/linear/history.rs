@@ -25,6 +25,13 @@ pub(crate) struct Call {
     pub(crate) outcome: Outcome,
 }
 
+impl Call {
+    /// Whether it changed anything.
+    pub(crate) fn has_written(&self) -> bool {
+        matches!(self.outcome, Outcome::Wrote(_))
+    }
+}
+
 /// What a call did, or saw.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
@@ -41,7 +48,7 @@ pub(crate) enum Outcome {
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) changes: Vec<Change>,
-    /// The number of its last record.
+    /// The number of its last record, or its own, if it cleared the store.
     pub(crate) last: u64,
     /// How many of its deletes met a key.
     pub(crate) deleted: usize,
@@ -155,7 +162,7 @@ pub(crate) fn check(mut calls: Vec<Call>, start: Keys) -> Result<Keys, String> {
     // demands of a later one is not to be before it.
     let mut under_way = BinaryHeap::new();
     let mut reached = 0;
-    for call in calls.iter().filter(|call| !matches!(call.outcome, Outcome::Wrote(_))) {
+    for call in calls.iter().filter(|call| !call.has_written()) {
         while let Some(&Reverse((returned, place))) = under_way.peek()
             && returned < call.invoked
         {

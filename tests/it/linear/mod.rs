@@ -1,5 +1,5 @@
 //! Threads do whatever they like with one store at the same time, and one order of all that they did explains what each
-//! of them saw: the order in which the store numbered the writes.
+//! of them saw: the order in which the store numbered the writes. Clearing the store is one of them, of all its keys.
 //!
 //! `LOGKV_CALLS` is the number of calls a thread, `LOGKV_SEED` repeats their choices (not how they met).
 
@@ -10,9 +10,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use logkv::{Compact, Options, Store, Sync};
+use logkv::{Compact, CompactionPolicy, Options, Store, Sync};
 
-use self::history::{KEYS, check};
+use self::history::{Call, KEYS, check};
 use self::worker::{Clock, Worker, look};
 use crate::common::{Random, assert_counted, quick, scratch};
 
@@ -22,32 +22,45 @@ fn calls() -> u64 {
     std::env::var("LOGKV_CALLS").map_or(3000, |text| text.parse().expect("LOGKV_CALLS is a number"))
 }
 
-/// Seals and compacts until it is told to end.
-fn keep_up(store: &Store, done: &AtomicBool) -> u64 {
-    let mut runs = 0;
+/// Seals and compacts until it is told to end, and clears the store, if it is to, after so many times; how many runs there were,
+/// and what it did to the keys.
+fn keep_up(store: &Store, mut clears: Option<(u64, Worker<'_>)>, done: &AtomicBool) -> (u64, Vec<Call>) {
+    let (mut runs, mut times) = (0, 0);
     while !done.load(Relaxed) {
         store.rotate().expect("rotates");
         let report = store.compact(&Compact::All);
         runs += report.expect("compacts").runs.len() as u64;
+        times += 1;
+        if let Some((every, worker)) = &mut clears
+            && times % *every == 0
+        {
+            worker.clear();
+        }
         std::thread::sleep(Duration::from_micros(200));
     }
-    runs
+    (runs, clears.map_or_else(Vec::new, |(_, worker)| worker.calls()))
 }
 
-fn run(options: &Options) {
+/// `clears_every`: after how many compactions the store is cleared; nobody else may compact then.
+fn run(options: &Options, clears_every: Option<u64>) {
     let mut random = Random::announced();
     let dir = scratch();
     let store = Store::open_with(dir.path(), options.clone()).expect("opens");
     let (clock, done) = (Clock::default(), AtomicBool::new(false));
     let calls = std::thread::scope(|scope| {
-        let upkeep = scope.spawn(|| keep_up(&store, &done));
+        let clears = clears_every.map(|every| (every, Worker::new(&store, &clock, random.fork())));
+        let upkeep = scope.spawn(|| keep_up(&store, clears, &done));
         let workers: Vec<_> = (0..THREADS)
             .map(|_| Worker::new(&store, &clock, random.fork()))
             .map(|worker| scope.spawn(|| worker.work(calls())))
             .collect();
-        let calls = workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect();
+        let calls = workers.into_iter().flat_map(|worker| worker.join().expect("no panic"));
+        let mut calls: Vec<_> = calls.collect();
         done.store(true, Relaxed);
-        assert!(upkeep.join().expect("no panic") > 0, "segments were compacted meanwhile");
+        let (runs, cleared) = upkeep.join().expect("no panic");
+        assert!(runs > 0, "segments were compacted meanwhile");
+        assert_eq!(clears_every.is_some(), cleared.iter().any(Call::has_written), "it was cleared meanwhile");
+        calls.extend(cleared);
         calls
     });
     let left = check(calls, [None; KEYS]).unwrap_or_else(|why| panic!("{why}"));
@@ -65,20 +78,28 @@ fn busy(sync: Sync) -> Options {
 
 #[test]
 fn one_order_of_all_calls_explains_what_each_saw_under_always() {
-    run(&busy(Sync::Always));
+    run(&busy(Sync::Always), None);
 }
 
 #[test]
 fn one_order_of_all_calls_explains_what_each_saw_under_never() {
-    run(&busy(Sync::Never));
+    run(&busy(Sync::Never), None);
 }
 
 #[test]
 fn one_order_of_all_calls_explains_what_each_saw_under_an_interval() {
-    run(&busy(Sync::Every(Duration::from_millis(1))));
+    run(&busy(Sync::Every(Duration::from_millis(1))), None);
 }
 
 #[test]
 fn one_order_of_all_calls_explains_what_each_saw_while_writes_are_held_back() {
-    run(&busy(Sync::Buffered(1000)));
+    run(&busy(Sync::Buffered(1000)), None);
+}
+
+#[test]
+fn one_order_of_all_calls_explains_what_each_saw_while_the_store_is_cleared() {
+    let policy = CompactionPolicy { automatic: false, ..CompactionPolicy::default() };
+    for sync in [Sync::Always, Sync::Buffered(1000)] {
+        run(&busy(sync).compaction(policy.clone()), Some(3));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use logkv::{Batch, Commit, Scan, Snapshot, Store};
+use logkv::{At, Batch, Commit, Error, Scan, Seqno, Snapshot, Store};
 
 use super::history::{Call, Change, KEYS, Keys, Outcome, Write};
 use crate::common::Random;
@@ -89,6 +89,26 @@ impl<'a> Worker<'a> {
     fn value(&mut self) -> (u64, String) {
         let number = self.clock.now();
         (number, format!("{number}:{}", "v".repeat(self.random.below(100) as usize)))
+    }
+
+    /// Takes every key out. Nobody compacts meanwhile: what is gone for those who look back says which number that has.
+    pub(crate) fn clear(&mut self) {
+        let invoked = self.clock.now();
+        let count = self.store.clear().expect("clears");
+        if count == 0 {
+            return self.note(invoked, Outcome::Saw([None; KEYS]));
+        }
+        let returned = self.clock.now();
+        let past = self.store.get_at("never there", At::Seq(Seqno(0)));
+        let Err(Error::CompactedAway { whole_from }) = past else { panic!("{past:?} of a cleared store") };
+        let (changes, deleted) = ((0..KEYS).map(|key| (key, None)).collect(), count as usize);
+        let write = Write { changes, last: whole_from.0, deleted, because: None, read: Vec::new() };
+        self.calls.push(Call { invoked, returned, outcome: Outcome::Wrote(write) });
+    }
+
+    /// All that it did.
+    pub(crate) fn calls(self) -> Vec<Call> {
+        self.calls
     }
 
     fn note(&mut self, invoked: u64, outcome: Outcome) {

@@ -1,6 +1,7 @@
 //! A store is a map, whatever happens to its files and as time goes by: random steps, with reopening and crashing among
 //! them.
 
+mod book;
 mod step;
 mod world;
 
@@ -11,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logkv::{
-    Batch, Compact, Error, Expiry, ManualClock, Options, PutOptions, SegmentState, Snapshot, Store,
+    Batch, Changes, Compact, Error, Expiry, ManualClock, Options, PutOptions, SegmentState, Snapshot, Store,
     Transaction,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use self::step::{Act, Change, Step, options, step};
+use self::book::{Book, Retention};
+use self::step::{Act, Change, Step, ago, options, step};
 use self::world::{Map, World};
 use crate::backup;
 use crate::common::{killed, scratch};
@@ -53,6 +55,10 @@ struct Pair {
     /// `None` only while it is exchanged.
     store: Option<Store>,
     world: World,
+    /// All that was ever written.
+    book: Book,
+    /// Gives what is written; `None` only while the store is exchanged.
+    feed: Option<Changes>,
     /// What the store was at some moments, how many keys it counted, and what it should have been.
     snapshots: VecDeque<(Snapshot, u64, World)>,
     /// Where backups go.
@@ -62,13 +68,14 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(options: Options, clock: Arc<ManualClock>) -> Self {
+    fn new(options: Options, retention: Retention, clock: Arc<ManualClock>) -> Self {
         clock.set(START_MS);
         let dir = scratch();
-        let store = Some(Store::open_with(dir.path(), options.clone()).expect("opens"));
-        let world = World::at(START_MS);
+        let store = Store::open_with(dir.path(), options.clone()).expect("opens");
+        let (world, book) = (World::at(START_MS), Book::new(retention));
+        let (feed, store) = (Some(store.changes(book.next_seq())), Some(store));
         let (snapshots, backups) = (VecDeque::new(), scratch());
-        Self { dir, options, clock, store, world, snapshots, backups, last_seq: 0 }
+        Self { dir, options, clock, store, world, book, feed, snapshots, backups, last_seq: 0 }
     }
 
     fn store(&self) -> &Store {
@@ -82,7 +89,13 @@ impl Pair {
         }
     }
 
+    /// Takes a step, and writes down what the store says that it wrote.
     fn step(&mut self, step: &Step) {
+        self.take(step);
+        self.book.follow(self.feed.as_mut().expect("open between steps"), &self.world);
+    }
+
+    fn take(&mut self, step: &Step) {
         match step {
             Step::Put(key, value) => {
                 let commit = self.store().put(key, value).expect("a put");
@@ -122,19 +135,35 @@ impl Pair {
             Step::CompactAll => drop(self.store().compact(&Compact::All).expect("compacts")),
             Step::Snapshot => self.snapshot(),
             Step::Sync => self.store().sync().expect("syncs"),
+            Step::Clear => self.clear(),
+            Step::LookBack(seqs, ago_ms) => {
+                self.book.check_past(self.store(), self.world.now_ms, *seqs, *ago_ms);
+            }
             Step::BackUp(is_directory) => self.back_up(*is_directory),
             Step::Reopen => {
+                self.feed = None;
                 self.store.take().expect("open").close().expect("closes");
                 self.open();
             }
-            Step::Crash => {
-                let store = self.store.take().expect("open");
-                // What this policy holds back in the process dies with it.
-                store.sync().expect("syncs");
-                self.dir = killed(store, self.dir.path());
-                self.open();
-            }
+            Step::Crash => self.crash(),
         }
+    }
+
+    fn crash(&mut self) {
+        self.feed = None;
+        let store = self.store.take().expect("open");
+        // What this policy holds back in the process dies with it.
+        store.sync().expect("syncs");
+        self.dir = killed(store, self.dir.path());
+        self.open();
+    }
+
+    fn clear(&mut self) {
+        let counted = self.store().len();
+        assert_eq!(self.store().clear().expect("clears"), counted);
+        self.world.clear();
+        self.book.clear(self.feed.as_mut().expect("open between steps"), self.world.now_ms);
+        assert_eq!(self.store().len(), 0);
     }
 
     fn put_if(&mut self, key: &[u8], value: &[u8], wants_it_there: bool) {
@@ -266,7 +295,7 @@ impl Pair {
         self.store().compact(&Compact::Segments(run)).expect("compacts");
     }
 
-    /// What is restored is what was there.
+    /// What is restored is what was there, and its past what that was.
     fn back_up(&self, is_directory: bool) {
         let (copy, new) = (self.backups.path().join("copy"), self.backups.path().join("new"));
         let restored = if is_directory {
@@ -279,6 +308,8 @@ impl Pair {
         let store = Store::open_with(&new, self.options.clone().read_only(true)).expect("opens");
         assert_eq!(store.len(), self.store().len());
         check_scan(&store.snapshot().expect("a snapshot"), &self.world.map, &[], &[0xff; 301]);
+        self.book.check_log(&store, self.world.now_ms);
+        self.book.check_past(&store, self.world.now_ms, [u64::MAX / 2, u64::MAX], 1000);
         drop(store);
         fs::remove_dir_all(new).expect("it is ours");
     }
@@ -287,6 +318,7 @@ impl Pair {
         let store = Store::open_with(self.dir.path(), self.options.clone()).expect("opens");
         assert_eq!(store.open_report().damage, []);
         assert_eq!(store.open_report().torn, None);
+        self.feed = Some(store.changes(self.book.next_seq()));
         self.store = Some(store);
         self.check_all();
     }
@@ -306,6 +338,7 @@ impl Pair {
         self.check_gets();
         self.check_scan(&[], &[0xff; 301]);
         self.check_figures();
+        self.book.check_log(self.store(), self.world.now_ms);
     }
 
     /// Each key by itself, and all at once.
@@ -396,13 +429,17 @@ fn cases() -> u32 {
 #[test]
 fn a_store_is_a_map_whatever_happens_to_its_files_as_time_goes_by() {
     let clock = Arc::new(ManualClock::at(START_MS));
-    let plans = (options(&clock), prop::collection::vec(step(), 1..120));
+    let looks = prop::collection::vec((any::<[u64; 2]>(), ago()), 6);
+    let plans = (options(&clock), prop::collection::vec(step(), 1..120), looks);
     let config = ProptestConfig { cases: cases(), source_file: Some(file!()), ..ProptestConfig::default() };
-    proptest!(config, |((options, steps) in plans)| {
-        let mut pair = Pair::new(options, Arc::clone(&clock));
+    proptest!(config, |(((options, retention), steps, looks) in plans)| {
+        let mut pair = Pair::new(options, retention, Arc::clone(&clock));
         for step in &steps {
             pair.step(step);
         }
         pair.check_all();
+        for (seqs, ago_ms) in looks {
+            pair.step(&Step::LookBack(seqs, ago_ms));
+        }
     });
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use logkv::{CompactionPolicy, Compression, ManualClock, Options, ReadWith, Sync};
 use proptest::prelude::*;
 
+use super::book::Retention;
+
 /// Few keys, so that they are written again and again; some long, some binary.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -35,6 +37,11 @@ fn change() -> impl Strategy<Value = Change> {
 /// How long a key is to live, in milliseconds: about as long as the steps of the clock.
 fn life() -> impl Strategy<Value = u64> {
     prop_oneof![8 => 1_u64..3000, 1 => Just(4_000_000), 1 => Just(u64::MAX)]
+}
+
+/// How long ago something was, in milliseconds: about as long as the steps of the clock, or longer than all of them.
+pub(super) fn ago() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0_u64..3000, 1 => Just(u64::MAX)]
 }
 
 /// What a transaction does, or a call that is one.
@@ -86,6 +93,10 @@ pub(super) enum Step {
     /// Takes a snapshot, and drops the oldest when there are three.
     Snapshot,
     Sync,
+    /// Takes every key out.
+    Clear,
+    /// Looks back at two records, and at so many milliseconds ago.
+    LookBack([u64; 2], u64),
     /// Makes the next backup in the directory of the ones before, or else an archive, and restores it.
     BackUp(bool),
     Reopen,
@@ -114,14 +125,21 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::CompactAll),
         1 => Just(Step::Snapshot),
         1 => Just(Step::Sync),
+        1 => Just(Step::Clear),
+        2 => (any::<[u64; 2]>(), ago()).prop_map(|(seqs, ago_ms)| Step::LookBack(seqs, ago_ms)),
         1 => any::<bool>().prop_map(Step::BackUp),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
     ]
 }
 
-/// Some way to open a store whose time is that of `clock`.
-pub(super) fn options(clock: &Arc<ManualClock>) -> impl Strategy<Value = Options> + use<> {
+/// For ever, or for so long.
+fn keep(millis: u64) -> Duration {
+    if millis == u64::MAX { Duration::MAX } else { Duration::from_millis(millis) }
+}
+
+/// Some way to open a store whose time is that of `clock`, and how much of its past it keeps.
+pub(super) fn options(clock: &Arc<ManualClock>) -> impl Strategy<Value = (Options, Retention)> + use<> {
     let sync = prop_oneof![
         Just(Sync::Always),
         Just(Sync::Never),
@@ -130,6 +148,8 @@ pub(super) fn options(clock: &Arc<ManualClock>) -> impl Strategy<Value = Options
     ];
     let read_with = prop_oneof![Just(ReadWith::Mmap), Just(ReadWith::Pread)];
     let checkpoint = prop_oneof![Just(1), Just(20), Just(u64::MAX)];
+    let retention = (1_u64..4, prop_oneof![2 => Just(0), 1 => Just(1500), 1 => Just(u64::MAX)]);
+    let retention = retention.prop_map(|(versions, millis)| Retention { versions, time: keep(millis) });
     let grace = prop_oneof![Just(0), Just(500), Just(3_600_000)].prop_map(Duration::from_millis);
     let compression = prop_oneof![
         Just(Compression::None),
@@ -137,12 +157,15 @@ pub(super) fn options(clock: &Arc<ManualClock>) -> impl Strategy<Value = Options
         (1..5).prop_map(|level| Compression::Zstd { level }),
     ];
     let clock = Arc::clone(clock);
-    (sync, read_with, 128_u64..2000, checkpoint, grace, compression).prop_map(
-        move |(sync, read_with, len, checkpoint, expiry_grace, compression)| {
+    (sync, read_with, 128_u64..2000, checkpoint, grace, compression, retention).prop_map(
+        move |(sync, read_with, len, checkpoint, expiry_grace, compression, retention)| {
+            let Retention { versions: keep_versions, time: keep_for } = retention;
             let options = Options::new().sync(sync).read_with(read_with).segment_len_max(len);
-            let policy = CompactionPolicy { expiry_grace, ..CompactionPolicy::default() };
+            let policy =
+                CompactionPolicy { expiry_grace, keep_versions, keep_for, ..CompactionPolicy::default() };
             let options = options.compaction(policy).clock(Arc::<ManualClock>::clone(&clock));
-            options.background(false).checkpoint_records(checkpoint).compression(compression)
+            let options = options.background(false).checkpoint_records(checkpoint).compression(compression);
+            (options, retention)
         },
     )
 }

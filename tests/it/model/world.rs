@@ -34,6 +34,11 @@ impl World {
         self.map.remove(key).is_some()
     }
 
+    pub(super) fn clear(&mut self) {
+        self.ends.clear();
+        self.map.clear();
+    }
+
     pub(super) fn expires_ms(&self, key: &[u8]) -> Option<u64> {
         self.ends.get(key).copied()
     }

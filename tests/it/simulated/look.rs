@@ -1,7 +1,9 @@
 //! What a store shows, looked at in every way there is, which must agree.
 
+use std::collections::BTreeMap;
+
 use logkv::fs::StoreFile;
-use logkv::{Entry, Snapshot, Store};
+use logkv::{Change, Entry, Error, Seqno, Snapshot, Store, Version};
 
 use super::disk::Image;
 use super::life::{Map, Moment};
@@ -106,6 +108,54 @@ pub(crate) fn at_snapshot(snapshot: &Snapshot, map: &Map) -> Result<(), Trouble>
     } else {
         Err("a snapshot shows something else now".to_owned().into())
     }
+}
+
+/// A feed of everything gives each version of each key once, in the order of their numbers and whole batches, and comes to
+/// `map`; it says first whether any are gone. Nothing is compacted meanwhile.
+///
+/// # Errors
+/// When it does not, or something cannot be read.
+pub(crate) fn at_log(store: &Store, map: &Map) -> Result<(), Trouble> {
+    let mut left = BTreeMap::new();
+    let mut dropped_to = None;
+    for key in keys() {
+        let found = store.versions(&key)?;
+        dropped_to = found.dropped_to;
+        for version in found.versions {
+            let version = version?;
+            left.insert(version.meta.seq, version);
+        }
+    }
+    let mut feed = store.changes(Seqno(0)).peekable();
+    let is_gone = |change: &logkv::Result<Change>| matches!(change, Err(Error::CompactedAway { .. }));
+    let gone_to = feed.next_if(is_gone).and_then(|gone| match gone {
+        Err(Error::CompactedAway { whole_from }) => Some(whole_from.previous()),
+        _ => None,
+    });
+    if gone_to != dropped_to {
+        return Err(format!("{dropped_to:?} is gone, and the feed says that it is {gone_to:?}").into());
+    }
+    let (mut replayed, mut batch) = (Map::new(), None);
+    for change in feed {
+        let Change { meta, value, goes_on } = change?;
+        if batch.is_some_and(|last: Seqno| meta.seq != last.plus(1)) {
+            return Err(format!("the batch of record {batch:?} goes on with {}", meta.seq).into());
+        }
+        batch = goes_on.then_some(meta.seq);
+        match &value {
+            Some(value) => drop(replayed.insert(meta.key.to_vec(), value.to_vec())),
+            None => drop(replayed.remove(&*meta.key)),
+        }
+        let change = Version { meta, value };
+        match left.pop_first() {
+            Some((_, version)) if version == change => {}
+            next => return Err(format!("the feed gives {change:?}, and the next version is {next:?}").into()),
+        }
+    }
+    if replayed != *map || batch.is_some() || !left.is_empty() {
+        return Err(format!("the feed ends within {batch:?}, before {left:?}, at {replayed:?}").into());
+    }
+    Ok(())
 }
 
 /// The counters of every segment equal a recount from its file.

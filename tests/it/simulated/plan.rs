@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{Compression, ManualClock, Options, ReadWith, Sync};
+use logkv::{CompactionPolicy, Compression, ManualClock, Options, ReadWith, Sync};
 
 use super::life::Birth;
 use crate::common::Random;
@@ -16,6 +16,9 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 /// How many random steps a plan has at most whose calls are all made to fail.
 const STEADY_STEPS: usize = 8;
+
+/// One step in so many clears the store; none of a life that went wrong once.
+const CLEARS: u64 = 47;
 
 /// Key number `number`: most are short, one is long.
 pub(crate) fn key(number: u64) -> Vec<u8> {
@@ -55,6 +58,8 @@ pub(crate) enum Step {
     Compact(u64, u64, Option<u64>),
     CompactDue,
     CompactAll,
+    /// Takes every key out.
+    Clear,
     Snapshot,
     /// Looks at everything.
     Read,
@@ -75,7 +80,8 @@ impl Step {
             (random.below(KEY_COUNT), (random.below(4) > 0).then_some(len))
         };
         let changes = |random: &mut Random| (0..random.below(5)).map(|_| change(random)).collect();
-        match random.below(43) {
+        let drawn = random.next();
+        let step = match drawn % 43 {
             0..12 => Self::Put((random.below(KEY_COUNT), Some(random.below(60)))),
             12..17 => Self::Delete(random.below(KEY_COUNT)),
             17..22 => Self::Write(changes(random)),
@@ -92,7 +98,9 @@ impl Step {
             39 => Self::Verify,
             40 | 41 => Self::Transact(changes(random), random.below(4) > 0),
             _ => Self::Idle,
-        }
+        };
+        // In the place of another: all others of a seed stay what they were.
+        if (drawn >> 32).is_multiple_of(CLEARS) { Self::Clear } else { step }
     }
 
     /// Some steps.
@@ -154,6 +162,16 @@ impl Setting {
         }
     }
 
+    /// In some settings compaction keeps some of the past, or all of it: time stands still. Not drawn, either.
+    fn compaction(&self) -> CompactionPolicy {
+        let (keep_versions, keep_for) = match self.segment_len_max % 7 {
+            0 | 1 => (3, Duration::ZERO),
+            2 => (1, Duration::from_millis(1)),
+            _ => (1, Duration::ZERO),
+        };
+        CompactionPolicy { keep_versions, keep_for, ..CompactionPolicy::default() }
+    }
+
     pub(crate) fn options(&self) -> Options {
         Options::new()
             .sync(self.sync)
@@ -161,6 +179,7 @@ impl Setting {
             .segment_len_max(self.segment_len_max)
             .checkpoint_records(self.checkpoint_records)
             .compression(self.compression())
+            .compaction(self.compaction())
             .background(self.background)
             .clock(Arc::new(ManualClock::at(1_000)))
     }

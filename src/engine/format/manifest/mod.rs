@@ -53,8 +53,8 @@ pub(crate) struct Manifest {
 /// What the log can still tell of the past: compaction drops what was replaced. Both numbers only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
-    /// The greatest number of a record that was dropped; 0: none was. Of a key whose newest record before some moment has a
-    /// greater one, nothing between the two was dropped.
+    /// The greatest number of a record that was dropped, or of a clear, which drops all before it; 0: nothing was. Of a key
+    /// whose newest record before some moment has a greater one, nothing between the two was dropped.
     pub(crate) dropped: Seqno,
     /// From this number on the log tells what every key was: whatever was dropped had been replaced, deleted or expired when
     /// this record was written.

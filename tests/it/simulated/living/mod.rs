@@ -83,6 +83,10 @@ impl Living {
         else {
             return Err(look::difference(&found, &moments[least..]).into());
         };
+        // As dear as all the rest of the look.
+        if seed.is_multiple_of(4) && !self.life.setting.background {
+            look::at_log(&store, &found)?;
+        }
         self.store = Some(store);
         moments.truncate(at + 1);
         moments[at].last_seq = last_seq;
@@ -152,6 +156,7 @@ impl Living {
             Step::Compact(first, count, until) => self.compact_some(*first, *count, *until),
             Step::CompactDue => self.compact(&Compact::Due, None),
             Step::CompactAll => self.compact(&Compact::All, None),
+            Step::Clear => self.clear(),
             Step::Snapshot => {
                 let snapshot = self.store().snapshot()?;
                 self.snapshots.push((snapshot, Arc::clone(self.now())));
@@ -215,6 +220,7 @@ impl Living {
         self.is_as_expected()?;
         if !self.life.setting.background {
             look::at_figures(self.store())?;
+            look::at_log(self.store(), self.now())?;
         }
         if !self.leaves_files() {
             look::at_files(self.store(), &self.file_system.disk().image())?;

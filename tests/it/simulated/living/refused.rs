@@ -134,7 +134,7 @@ impl Living {
     }
 
     /// A log that failed takes no more writes, not even when the system is in order again, and shows what it showed.
-    fn writes_no_more(&mut self) -> Result<(), Trouble> {
+    pub(super) fn writes_no_more(&mut self) -> Result<(), Trouble> {
         let mut batch = Batch::new();
         batch.put(key(1), "too late").delete(key(2));
         self.file_system.mend();
@@ -147,6 +147,7 @@ impl Living {
             store.submit(&batch).map(drop),
             transact(&store, &batch, true).map(drop),
             store.rotate().map(drop),
+            store.clear().map(drop),
             store.sync(),
         ] {
             if !matches!(outcome, Err(Error::Poisoned { .. })) {

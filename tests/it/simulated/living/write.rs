@@ -34,10 +34,37 @@ impl Living {
                 }
             }
         }
-        self.life.moments.push(Moment { map: Arc::new(map), last_seq });
+        self.expect(Moment { map: Arc::new(map), last_seq });
+        batch
+    }
+
+    /// Notes that `moment` is about to be asked for.
+    fn expect(&mut self, moment: Moment) {
+        self.life.moments.push(moment);
         self.mark.issued = self.life.moments.len() - 1;
         self.take_mark();
-        batch
+    }
+
+    /// Everything goes, with all that was acknowledged before, or nothing.
+    pub(super) fn clear(&mut self) -> Result<(), Trouble> {
+        let Moment { map, last_seq } = self.life.moments[self.mark.issued].clone();
+        self.expect(Moment { map: Arc::default(), last_seq });
+        match self.store().clear() {
+            Ok(count) if count != map.len() as u64 => {
+                Err(format!("{} keys were there, and {count} are cleared", map.len()).into())
+            }
+            Ok(_) => {
+                self.mark.acknowledged = self.mark.issued;
+                self.all_durable(|_| Ok(()))
+            }
+            // It shows what it did, and the next open finds that or nothing.
+            Err(error @ Error::NotWritten { .. }) => {
+                self.expect(Moment { map, last_seq });
+                self.writes_no_more()?;
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Notes that the caller of moment `at` was told.
