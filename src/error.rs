@@ -139,8 +139,8 @@ pub enum Error {
         /// The largest segment, in bytes.
         limit: u64,
     },
-    /// The log has no room for another segment's pages.
-    #[error("the store is full: its log has reached 8 TiB or 131072 segments")]
+    /// The log has no room for another segment's pages, or no number for another record.
+    #[error("the store is full: its log has reached 8 TiB, 131072 segments or the last number")]
     Full,
     /// A write was asked of a store opened read-only.
     #[error("the store was opened read-only")]

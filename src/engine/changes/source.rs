@@ -67,9 +67,6 @@ pub(super) struct Own {
     published: Seqno,
 }
 
-/// A segment's line in MANIFEST, what there is of it, and its file.
-type Opened = (SegmentLine, Part, Arc<dyn File>);
-
 #[derive(Debug)]
 pub(super) struct Files {
     directory: Arc<dyn Directory>,

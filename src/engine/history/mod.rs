@@ -80,6 +80,8 @@ impl Versions {
 pub struct Past {
     frozen: Arc<Frozen>,
     seq: Seqno,
+    /// Whether that was asked for: behind a record that is found by its time others may have been dropped.
+    is_number: bool,
     /// The time at which expiry is looked at.
     at_ms: u64,
     /// Whether the log tells all of it.
@@ -100,7 +102,8 @@ impl Past {
                 (seq, at_ms, at_ms >= whole_from_ms)
             }
         };
-        Ok(Self { frozen, seq, at_ms, is_whole: is_whole || dropped == Seqno(0) })
+        let is_number = matches!(at, At::Seq(_));
+        Ok(Self { frozen, seq, is_number, at_ms, is_whole: is_whole || dropped == Seqno(0) })
     }
 
     /// The number of the newest record that counts: 0 before the first one.
@@ -123,13 +126,8 @@ impl Past {
         let last = versions.pop().transpose()?;
         let is_told = match &last {
             // Nothing has come after it, so nothing that did can be missing. A delete may stand for a put that has expired.
-            // Nor can anything between a record and this point, where the record is this very point.
-            Some(record)
-                if record.header.kind() == Kind::Put
-                    && (later_count == 0 || record.header.seq == self.seq) =>
-            {
-                true
-            }
+            // Nor can anything be missing between a record and the point that is its number.
+            Some(record) if self.tells(record, later_count) => true,
             Some(record) => record.header.seq > self.frozen.history().dropped || self.is_whole,
             None => self.is_whole,
         };
@@ -147,6 +145,13 @@ impl Past {
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<PastScan> {
         self.check_whole()?;
         Ok(PastScan { merge: Merge::new(&self.frozen, &range)?, past: self.clone() })
+    }
+
+    /// Whether `record`, the newest of its key up to this point, with `later_count` behind it, says what the key was, whatever
+    /// has been dropped.
+    fn tells(&self, record: &Record, later_count: usize) -> bool {
+        let is_this_point = self.is_number && record.header.seq == self.seq;
+        record.header.kind() == Kind::Put && (later_count == 0 || is_this_point)
     }
 
     /// Whether `record` put something that was there.

@@ -23,6 +23,10 @@ impl Log {
 
     /// Makes sure that there is an active segment that MANIFEST knows to be one, with room for `len` bytes.
     pub(super) fn make_room(&self, writer: &mut Writer, len: u64) -> Result<()> {
+        // Numbers that the next open would not believe are not given out; there are as many as records fit at most.
+        if !Manifest::can_go_on_from(writer.appended.plus(len / record::LEN_MIN).plus(1)) {
+            return Err(Error::Full);
+        }
         if self.is_due(writer, len) {
             self.finish_active(writer)?;
             return self.start_segment(writer, len);

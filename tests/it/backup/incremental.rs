@@ -198,7 +198,8 @@ fn a_store_that_an_older_backup_was_put_back_as_does_not_take_the_place_of_a_lat
         "{refused}"
     );
     assert!(files(&copy) == before, "nothing was changed");
-    for store in [store.clone(), Store::open_with(dir.path(), quick().read_only(true)).expect("opens")] {
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+    for store in [store, reader] {
         back_up(&store, &copy);
     }
 }

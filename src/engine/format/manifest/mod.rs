@@ -133,4 +133,9 @@ impl Manifest {
             [("generation", *generation), ("next_segment", next_segment.0), ("next_seq", next_seq.0)];
         counters.into_iter().find(|(_, number)| *number > NUMBER_TO_GO_ON_FROM_MAX)
     }
+
+    /// Whether a writer can go on from `next_seq`, and so leave it as the next record's number.
+    pub(crate) fn can_go_on_from(next_seq: Seqno) -> bool {
+        next_seq.0 <= NUMBER_TO_GO_ON_FROM_MAX
+    }
 }
