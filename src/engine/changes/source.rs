@@ -29,6 +29,9 @@ pub(super) struct Part {
     pub(super) last_seq: Seqno,
 }
 
+/// A segment, with its line and its file.
+type Opened = (SegmentLine, Part, Arc<dyn File>);
+
 /// What is looked for: the next segment in log order that may hold what has not been given.
 #[derive(Debug)]
 pub(super) struct Wanted {
