@@ -114,8 +114,11 @@ type Take<'a> = dyn FnMut(StoreFile, u64, &mut dyn Read) -> Result<(), Stop> + '
 pub(super) fn read(from: &mut dyn Read, take: &mut Take<'_>) -> Result<(), Stop> {
     let mut archive = tar::Archive::new(&mut *from);
     // Raw: what follows a header that makes names longer would be read into memory, however long it is.
-    for entry in archive.entries().map_err(unreadable)?.raw(true) {
-        let mut entry = entry.map_err(unreadable)?;
+    for (index, entry) in archive.entries().map_err(unreadable)?.raw(true).enumerate() {
+        let mut entry = entry.map_err(|error| match (index, error.raw_os_error()) {
+            (0, None) => damaged("it is no archive that a backup made, or is damaged where it begins"),
+            _ => unreadable(error),
+        })?;
         let name = entry.path_bytes().into_owned();
         let file = StoreFile::parse(OsStr::from_bytes(&name)).filter(|file| is_of_backup(*file));
         let is_file = entry.header().entry_type().is_file();

@@ -55,6 +55,7 @@ impl Log {
         tracing::info!(keys = key_count, segments = segments.len(), "the store was cleared");
         Ok(Cleared { key_count, segments })
     }
+
     /// Goes on from number `seq`, which no record has, and wakes who follows the log.
     fn number_clear(&self, writer: &mut Writer, seq: Seqno) {
         (writer.appended, writer.durable) = (seq, seq);

@@ -83,7 +83,8 @@ fn parse_file(path: &Path, file: impl Read) -> Result<(PathBuf, toml::Table), Fa
     }
     let table = text.parse::<toml::Table>().map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        Failure::usage(format!("{name}:{line}: {}", error.message()))
+        let failure = Failure::usage(format!("{name}:{line}: {}", error.message()));
+        failure.hint("a line is NAME = VALUE, with text in quotes: sync = \"never\"")
     })?;
     Ok((path.to_owned(), table))
 }

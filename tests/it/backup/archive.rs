@@ -157,7 +157,7 @@ fn an_archive_that_holds_what_no_backup_does_is_refused_in_a_sentence() {
         (archive_of(&late, plain), "it does not begin with MANIFEST"),
         (archive_of(&good[..3], plain), "it ends before segment 3"),
         (archive_of(&[], plain), "it is empty"),
-        (b"not an archive".repeat(100), "it cannot be read"),
+        (b"not an archive".repeat(100), "it is no archive that a backup made"),
         (Vec::new(), "it is empty"),
     ];
     for (entry_type, name) in [
