@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::{holds_within, quick, scratch, value, wait_until};
 use crate::hooked::{Gate, Hooked};
-use logkv::{Batch, Options, Store};
+use logkv::{Batch, Compact, Options, Store};
 
 #[test]
 fn readers_and_writers_go_on_during_a_sync_and_nothing_is_seen_before_it_is_durable() {
@@ -167,6 +167,31 @@ fn no_get_sees_what_a_batch_has_put_and_replaced_itself() {
         while !is_done.load(Ordering::Acquire) {
             let value = store.get("key").expect("reads").expect("it was never deleted");
             assert!(value == last, "a value that was never there at the end of a batch");
+        }
+    });
+}
+
+#[test]
+fn figures_that_are_taken_while_records_move_from_segment_to_segment_add_up() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick()).expect("opens");
+    for n in 0..200 {
+        store.put(format!("key{n:03}"), "value").expect("a put");
+    }
+    let live_len = || store.segments().expect("segments").iter().map(|segment| segment.live_len).sum::<u64>();
+    let expected = live_len();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            store.rotate().expect("rotates");
+            for _ in 0..200 {
+                let segments = store.segments().expect("segments").iter().map(|segment| segment.id).collect();
+                store.compact(&Compact::Segments(segments)).expect("compacts");
+            }
+            is_done.store(true, Ordering::Release);
+        });
+        while !is_done.load(Ordering::Acquire) {
+            assert_eq!(live_len(), expected);
         }
     });
 }

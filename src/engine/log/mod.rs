@@ -335,12 +335,14 @@ impl Log {
         self.lock().map_or(Seqno(0), |writer| writer.appended)
     }
 
-    /// The segment that records are appended to.
+    /// What `look` sees, told which segment records are appended to, while nothing is published and no record moves from one
+    /// segment to another.
     ///
     /// # Errors
     /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn active_id(&self) -> Result<Option<SegmentId>> {
-        Ok(self.lock()?.active.as_ref().map(Active::id))
+    pub(crate) fn at_rest<T>(&self, look: impl FnOnce(Option<SegmentId>) -> T) -> Result<T> {
+        let writer = self.lock()?;
+        Ok(look(writer.active.as_ref().map(Active::id)))
     }
 
     /// Whether this process is a fork of the one that opened it.

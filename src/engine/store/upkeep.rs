@@ -156,9 +156,14 @@ impl Store {
     /// What the operating system says.
     pub fn segments(&self) -> Result<Vec<SegmentStats>> {
         self.reveal()?;
-        let active = self.0.log.as_ref().map_or(Ok(self.0.end), |log| log.active_id())?;
         let hinted = file::hinted(&*self.0.directory)?.into_iter().collect();
-        let segments = self.0.state.segments();
-        Ok(segments.iter().map(|segment| SegmentStats::of(segment, active, &hinted)).collect())
+        let figures = |active| {
+            let segments = self.0.state.segments();
+            segments.iter().map(|segment| SegmentStats::of(segment, active, &hinted)).collect()
+        };
+        match &self.0.log {
+            Some(log) => log.at_rest(figures),
+            None => Ok(figures(self.0.end)),
+        }
     }
 }
