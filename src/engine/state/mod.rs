@@ -153,14 +153,34 @@ impl State {
     /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
     #[inline]
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
+        let hash = self.hash(key);
+        // Before the lookup: while this set is held, no page of its segments is given to another one. So a slot's page is
+        // its own segment's, or not in this set, which is then too old.
+        let mut set = self.set.load();
+        loop {
+            let candidates = self.candidates_between_batches(hash)?;
+            if let Some(found) = set.find(&candidates, key) {
+                return self.unexpired(found);
+            }
+            let newer = self.set.load();
+            if Arc::ptr_eq(&set, &newer) {
+                return Ok(None);
+            }
+            set = newer;
+        }
+    }
+
+    /// Where records with this hash may be, at a moment between two batches. Only the look at the index is done again when a
+    /// batch came between: what was found is read once, however long that takes and however many batches follow each other.
+    fn candidates_between_batches(&self, hash: u64) -> Result<Candidates> {
         loop {
             let batches = self.batches.load(Ordering::Acquire);
-            let found = self.find_now(key);
+            let candidates = self.keydir.candidates(hash);
             // Who has seen a slot of a batch, under its shard's lock, sees that the batch had begun. One that has ended by
             // now, too, may have put what was found and replaced it itself: nobody is to see that.
             let by_now = self.batches.load(Ordering::Acquire);
             if !is_within(by_now) && (by_now == batches || planted(Plant::BatchSeenMidway)) {
-                return found;
+                return candidates;
             }
             while is_within(self.batches.load(Ordering::Acquire)) {
                 thread::yield_now();
@@ -198,25 +218,6 @@ impl State {
                     _ => self.find(key),
                 });
             }
-        }
-    }
-
-    /// As [`State::find`], and perhaps of a batch that is half published.
-    fn find_now(&self, key: &[u8]) -> Result<Option<Record>> {
-        let hash = self.hash(key);
-        // Before the lookup: while this set is held, no page of its segments is given to another one. So a slot's page is
-        // its own segment's, or not in this set, which is then too old.
-        let mut set = self.set.load();
-        loop {
-            let candidates = self.keydir.candidates(hash)?;
-            if let Some(found) = set.find(&candidates, key) {
-                return self.unexpired(found);
-            }
-            let newer = self.set.load();
-            if Arc::ptr_eq(&set, &newer) {
-                return Ok(None);
-            }
-            set = newer;
         }
     }
 
