@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use logkv::Error;
@@ -195,6 +195,7 @@ fn into_file(
 struct Unfinished {
     path: PathBuf,
     file: File,
+    is_in_place: bool,
 }
 
 impl Unfinished {
@@ -217,27 +218,33 @@ impl Unfinished {
             }
             // Another one may have put it in its place before it let the lock go: then it is no draft any more.
             let (ours, there) = (file.metadata()?, fs::symlink_metadata(&path));
-            if !ours.is_file() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "its draft is no regular file"));
+            if !ours.is_file() || ours.nlink() > 1 || ours.uid() != rustix::process::geteuid().as_raw() {
+                let message = "what has the name of its draft is no draft of yours";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
             }
             if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
                 // Left by one that was killed, it holds something.
                 file.set_len(0)?;
-                return Ok(Self { path, file });
+                file.set_permissions(fs::Permissions::from_mode(0o600))?;
+                return Ok(Self { path, file, is_in_place: false });
             }
         }
     }
 
-    fn put_in_place(self, path: &Path) -> io::Result<()> {
+    fn put_in_place(mut self, path: &Path) -> io::Result<()> {
         self.file.sync_all()?;
-        fs::rename(&self.path, path)
+        fs::rename(&self.path, path)?;
+        self.is_in_place = true;
+        Ok(())
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // It is not there any more when it was put in its place.
-        let _ = fs::remove_file(&self.path);
+        // Its name may be another one's when it was put in its place.
+        if !self.is_in_place {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
