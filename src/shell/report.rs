@@ -111,7 +111,7 @@ pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
     if let Some(torn) = &report.torn {
         let what = if read_only { "is left out here" } else { "was cut off" };
         notes.push(format!(
-            "note: the last writer was interrupted: an unfinished write of {} at {} {what}; nothing acknowledged is lost",
+            "note: the last writer was interrupted: an unfinished write of {} at {} {what} (damage in the last writes that were synced together looks the same)",
             super::units::bytes(torn.len),
             torn.at
         ));
