@@ -82,7 +82,8 @@ impl Inotify {
 
 impl Watch for Inotify {
     fn wait(&mut self, timeout: Duration) -> io::Result<Stirred> {
-        let deadline = Instant::now() + timeout;
+        // So long that nobody lives to see its end is an hour at a time.
+        let deadline = Instant::now() + timeout.min(Duration::from_secs(3600));
         loop {
             let stirred = self.drain()?;
             let left = deadline.saturating_duration_since(Instant::now());

@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 
 use super::Log;
 use super::writer::Writer;
-use crate::engine::format::manifest::History;
+use crate::engine::format::manifest::{History, Manifest};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What was taken out.
 #[derive(Debug, Default)]
@@ -40,6 +40,9 @@ impl Log {
         // told to nobody who follows the log and has been given all of it.
         let seq = manifest.next_seq;
         manifest.next_seq = seq.plus(1);
+        if !Manifest::can_go_on_from(manifest.next_seq) {
+            return Err(Error::Full);
+        }
         let whole_from_ms = self.settings.clock.now_ms();
         let history = manifest.history.with(History { dropped: seq, whole_from: seq, whole_from_ms });
         if !planted(Plant::ClearedPastForgotten) {
