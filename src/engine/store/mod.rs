@@ -31,7 +31,7 @@ use crate::error::{Error, Result};
 
 /// A store, open in this process. Clones are handles to the same one and can be used from any thread.
 ///
-/// Reads wait for no write and no sync (but see [`Sync::Buffered`]). The store is closed cleanly when [`Store::close`] is
+/// Reads wait for no write and no sync, but for the moment in which a batch becomes visible (and see [`Sync::Buffered`]). The store is closed cleanly when [`Store::close`] is
 /// called, or the last handle and the last [`Pending`] are dropped; reads through other handles go on, writes do not.
 ///
 /// ```
