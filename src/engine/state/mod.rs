@@ -179,11 +179,14 @@ impl State {
             // Who has seen a slot of a batch, under its shard's lock, sees that the batch had begun. One that has ended by
             // now, too, may have put what was found and replaced it itself: nobody is to see that.
             let by_now = self.batches.load(Ordering::Acquire);
-            if !is_within(by_now) && (by_now == batches || planted(Plant::BatchSeenMidway)) {
+            if !is_within(by_now) && by_now == batches {
                 return candidates;
             }
             while is_within(self.batches.load(Ordering::Acquire)) {
                 thread::yield_now();
+            }
+            if planted(Plant::BatchSeenMidway) {
+                return candidates;
             }
         }
     }
