@@ -1,15 +1,16 @@
 //! `backup` and `restore`: a copy of the store in a directory or an archive, and a store made of one.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+mod draft;
+
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use logkv::Error;
 use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
-use rustix::fs::OFlags;
 
+use self::draft::Unfinished;
 use super::command::{self, Flag, Invocation, Outcome, Takes};
 use super::failure::{Failure, Kind};
 use super::grid::wrap;
@@ -181,7 +182,7 @@ fn into_file(
         return Ok(BackupReport { is_cancelled: true, ..BackupReport::default() });
     }
     let unfinished = Unfinished::beside(path).map_err(|source| error(&source))?;
-    let mut out = BufWriter::new(&unfinished.file);
+    let mut out = BufWriter::new(unfinished.file());
     let report = write(&mut out)?;
     out.into_inner().map_err(|source| error(source.error()))?;
     if !report.is_cancelled {
@@ -189,63 +190,6 @@ fn into_file(
         placed.map_err(|source| error(&source))?;
     }
     Ok(report)
-}
-
-/// A file that is not yet what it is to be, and is removed unless it becomes that.
-struct Unfinished {
-    path: PathBuf,
-    file: File,
-    is_in_place: bool,
-}
-
-impl Unfinished {
-    fn beside(path: &Path) -> io::Result<Self> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".unfinished");
-        let path = PathBuf::from(name);
-        let mut options = OpenOptions::new();
-        let no_link = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link.cast_signed());
-        loop {
-            let file = options.open(&path)?;
-            match file.try_lock() {
-                Err(TryLockError::WouldBlock) => {
-                    let message = "another backup is being made there";
-                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
-                Ok(()) => {}
-            }
-            // Another one may have put it in its place before it let the lock go: then it is no draft any more.
-            let (ours, there) = (file.metadata()?, fs::symlink_metadata(&path));
-            if !ours.is_file() || ours.nlink() > 1 || ours.uid() != rustix::process::geteuid().as_raw() {
-                let message = "what has the name of its draft is no draft of yours";
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-            }
-            if there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
-                // Left by one that was killed, it holds something.
-                file.set_len(0)?;
-                file.set_permissions(fs::Permissions::from_mode(0o600))?;
-                return Ok(Self { path, file, is_in_place: false });
-            }
-        }
-    }
-
-    fn put_in_place(mut self, path: &Path) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::rename(&self.path, path)?;
-        self.is_in_place = true;
-        Ok(())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Its name may be another one's when it was put in its place.
-        if !self.is_in_place {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 /// Runs `restore`.
