@@ -179,7 +179,11 @@ fn killer(plant: &str) -> Outcome {
     let (_, suspects) = SUSPECTS.iter().find(|(name, _)| *name == plant).expect("each has its suspects");
     let variables = [("LOGKV_PLANT", plant)];
     match outcome_of(&variables, suspects, SUSPECTS_MAX) {
-        Outcome::Survived => outcome_of(&variables, &[], ALL_MAX),
+        Outcome::Survived => match outcome_of(&variables, &[], ALL_MAX) {
+            // All of them may take that long where no mistake is made, too: it says nothing.
+            Outcome::Hung(_) => Outcome::Survived,
+            seen => seen,
+        },
         seen => seen,
     }
 }
