@@ -335,16 +335,6 @@ impl Log {
         self.lock().map_or(Seqno(0), |writer| writer.appended)
     }
 
-    /// What `look` sees, told which segment records are appended to, while nothing is published and no record moves from one
-    /// segment to another.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn at_rest<T>(&self, look: impl FnOnce(Option<SegmentId>) -> T) -> Result<T> {
-        let writer = self.lock()?;
-        Ok(look(writer.active.as_ref().map(Active::id)))
-    }
-
     /// Whether this process is a fork of the one that opened it.
     pub(crate) fn is_fork(&self) -> bool {
         self.fork_guard.is_fork()

@@ -3,10 +3,10 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::writer::Writer;
+use super::writer::{Active, Writer};
 use super::{Cut, Log};
 use crate::engine::format::keydir_file::Covered;
-use crate::engine::location::Seqno;
+use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
 use crate::engine::state::Frozen;
 use crate::error::{Error, Result};
@@ -76,6 +76,16 @@ impl Log {
         writer.followers -= 1;
         let is_new = writer.published() > seq;
         if is_new || writer.lock.is_some() { Ok(is_new) } else { Err(Error::Closed) }
+    }
+
+    /// What `look` sees, told which segment records are appended to, while nothing is published and no record moves from one
+    /// segment to another.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] in a fork of the store's process.
+    pub(crate) fn at_rest<T>(&self, look: impl FnOnce(Option<SegmentId>) -> T) -> Result<T> {
+        let writer = self.lock()?;
+        Ok(look(writer.active.as_ref().map(Active::id)))
     }
 
     /// What readers see now, with what the segments come to.
