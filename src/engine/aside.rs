@@ -97,7 +97,8 @@ impl Drop for Unfinished {
 }
 
 /// A directory that is made beside the place it is to take, under a name of its own, and takes it when it is whole. One that is
-/// killed leaves the directory, with a file in it that says what it is, and the next one to the same place clears and takes it.
+/// killed leaves the directory, with a file in it that says what it is, and the next one to the same place clears and takes it;
+/// between that file's end and the new name there is a whole store, which nobody takes for less.
 #[derive(Debug)]
 pub(crate) struct Aside {
     made: Unfinished,
