@@ -6,10 +6,11 @@ use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf, absolute};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use logkv::{Options, Scan, SegmentId, SegmentState, Store, Sync};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::hooked::{FreeSyncs, hooked};
@@ -227,6 +228,12 @@ impl Random {
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
+}
+
+/// Presses Ctrl-C for `child`.
+pub(crate) fn interrupt(child: &Child) {
+    let pid = Pid::from_raw(child.id() as i32).expect("a process");
+    kill_process(pid, Signal::INT).expect("it is there");
 }
 
 /// Says that a test could not run here, where it is seen: what tests print is kept from view when they pass.

@@ -5,12 +5,14 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use crate::common::{binary, files, open, program, program_of_system, scratch, segment_path, skipped, value};
+use crate::common::{
+    binary, files, interrupt, open, program, program_of_system, scratch, segment_path, skipped, value,
+};
 
 /// What a program said, and its exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -290,11 +292,6 @@ fn a_reader_that_leaves_after_a_line_ends_a_script_in_silence_and_the_store_is_c
     assert_eq!((output.status.code(), output.stderr.as_slice(), line.as_str()), (Some(0), &b""[..], "a\n"));
     assert!(is_closed(&dir.path().join("store")));
     assert_eq!(open(&dir.path().join("store")).len(), 20_001);
-}
-
-fn interrupt(child: &Child) {
-    let pid = Pid::from_raw(child.id() as i32).expect("a process");
-    kill_process(pid, Signal::INT).expect("it is there");
 }
 
 #[test]

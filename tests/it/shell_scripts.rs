@@ -7,9 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
 use logkv::{Batch, Store};
-use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{open, quick, segment_path};
+use crate::common::{interrupt, open, quick, segment_path};
 use crate::transcript::Transcript;
 
 /// A key and a value that no text can hold.
@@ -208,8 +207,7 @@ fn a_listing_that_is_interrupted_says_how_far_it_came_and_ends_with_130() {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
         lines.read_line(&mut String::new()).expect("it has begun, and waits for somebody to read on");
-        let pid = Pid::from_raw(child.id() as i32).expect("a process");
-        kill_process(pid, Signal::INT).expect("it is there");
+        interrupt(&child);
         let rest = lines.lines().count();
         let output = child.wait_with_output().expect("it ends");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

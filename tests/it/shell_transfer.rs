@@ -8,10 +8,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use logkv::{Batch, Expiry, ManualClock, Store};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{
-    Map, Random, contents, files, open, program, quick, scratch, segment_path, value, wait_until,
+    Map, Random, contents, files, interrupt, open, program, quick, scratch, segment_path, value, wait_until,
 };
 use crate::hooked::{SteadyRandom, hooked};
 use crate::transcript::Transcript;
@@ -363,8 +362,7 @@ fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
         let options = quick().read_only(true);
         Store::open_with(dir.path().join("store"), options).is_ok_and(|store| store.len() == 2)
     });
-    let pid = Pid::from_raw(child.id() as i32).expect("a process");
-    kill_process(pid, Signal::INT).expect("it is there");
+    interrupt(&child);
     let mut said = Vec::new();
     let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
     said.extend(stderr.lines().map(|line| line.expect("text")));
