@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -268,4 +269,20 @@ fn an_event_stands_above_the_line_that_is_typed() {
     assert!(screen.find("synced") < screen.find("logkv d> get"), "{screen}");
     person.types(" a\r").sees("\n1\n").enters("quit");
     assert_eq!(person.sees_it_end(), Some(0));
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_made_one_of_metrics() {
+    let dir = scratch();
+    fs::write(dir.path().join("notes"), "mine").expect("a file");
+    symlink("notes", dir.path().join("link.prom")).expect("a link");
+    symlink("/dev/null", dir.path().join("device.prom")).expect("a link");
+    for name in ["link.prom", "device.prom"] {
+        let mut program = program(dir.path());
+        let output = program.args(["--metrics-file", name, "d", "put", "a", "1"]).output().expect("it runs");
+        let said = text(&output.stderr);
+        assert!(said.contains(&format!("cannot write {name}: it is no regular file")), "{said}");
+        assert!(dir.path().join(name).is_symlink(), "{name}");
+    }
+    assert_eq!(fs::read(dir.path().join("notes")).expect("it is there"), b"mine");
 }

@@ -1,7 +1,7 @@
 //! `backup` and `restore`: in every form, to and from everything, and what is refused.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Output, Stdio};
 
 use crate::common::{contents, files, open, segment_path};
@@ -148,4 +148,38 @@ fn two_backups_to_one_file_at_a_time_are_one_and_what_a_killed_one_left_is_in_no
     fs::write(&draft, vec![b'x'; 1 << 20]).expect("the draft");
     assert!(back_up().status.success());
     assert!(run(&transcript, &["new", "restore", "a.tar.zst"], Stdio::null()).status.success());
+}
+
+#[test]
+fn an_archive_is_its_makers_alone_whatever_had_the_name_of_its_draft() {
+    let transcript = with_store();
+    let draft = transcript.path("a.tar.unfinished");
+    fs::write(&draft, "left").expect("a file");
+    fs::set_permissions(&draft, Permissions::from_mode(0o666)).expect("it is ours");
+    let back_up = |name: &str| run(&transcript, &["d", "backup", name], Stdio::null());
+    assert!(back_up("a.tar").status.success());
+    let mode = fs::metadata(transcript.path("a.tar")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    fs::write(transcript.path("precious"), "mine").expect("a file");
+    fs::hard_link(transcript.path("precious"), transcript.path("b.tar.unfinished")).expect("a second name");
+    symlink("precious", transcript.path("c.tar.unfinished")).expect("a link");
+    for name in ["b.tar", "c.tar"] {
+        assert_eq!(back_up(name).status.code(), Some(1), "{name}");
+        assert!(!transcript.path(name).exists(), "{name}");
+    }
+    assert_eq!(fs::read(transcript.path("precious")).expect("it is there"), b"mine");
+}
+
+#[test]
+fn nothing_is_restored_by_who_makes_nothing_and_no_backup_has_an_ending_of_another_kind() {
+    let transcript = with_store();
+    assert!(run(&transcript, &["d", "backup", "copy"], Stdio::null()).status.success());
+    for flag in ["--read-only", "--no-create"] {
+        let refused = run(&transcript, &[flag, "new", "restore", "copy"], Stdio::null());
+        assert_eq!((refused.status.code(), transcript.path("new").exists()), (Some(1), false), "{flag}");
+    }
+    for name in ["x.tar.gz", "x.zst", "x.zip"] {
+        let refused = run(&transcript, &["d", "backup", name], Stdio::null());
+        assert_eq!((refused.status.code(), transcript.path(name).exists()), (Some(2), false), "{name}");
+    }
 }

@@ -4,11 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use logkv::fs::StoreFile;
-use logkv::{Compact, Options, ReadWith, Store, Sync};
+use logkv::{Compact, Error, Options, ReadWith, Store, Sync};
 use tempfile::TempDir;
 
 use super::recorder::{Files, Recorder, write_down};
-use crate::common::{Map, assert_is, contents, copy_of, files, leftovers, quick, scratch};
+use crate::common::{Map, assert_is, contents, copy_of, files, leftovers, quick, rewrite_manifest, scratch};
 use crate::faults::{Fault, Plan};
 use crate::hooked::{Call, Hooked};
 
@@ -156,4 +156,20 @@ fn what_waits_for_a_clear_and_what_it_waits_for_are_told_the_truth() {
     store.close().expect("closes");
     let reader = Store::open_with(dir.path(), options().read_only(true)).expect("opens");
     assert!(matches!(reader.clear(), Err(logkv::Error::ReadOnly)));
+}
+
+#[test]
+fn at_the_last_number_nothing_is_written_or_cleared_and_the_store_opens_again() {
+    let (dir, map) = filled();
+    rewrite_manifest(dir.path(), |line| match line.starts_with("next_seq ") {
+        true => format!("next_seq {}", 1_u64 << 61),
+        false => line.to_owned(),
+    });
+    for _ in 0..2 {
+        let store = Store::open_with(dir.path(), options()).expect("opens");
+        assert!(matches!(store.put("more", "1"), Err(Error::Full)));
+        assert!(matches!(store.clear(), Err(Error::Full)));
+        assert_is(&store, &map, "at the last number");
+        store.close().expect("closes");
+    }
 }
