@@ -1,5 +1,7 @@
 //! Layer 5: torn tail or rot? The judgement on the end of a log whose writer did not close it.
 
+use std::mem;
+
 use super::format::record::LAG_UNKNOWN;
 use super::location::{Location, SegmentId, Seqno};
 use super::plant::{Plant, planted};
@@ -13,6 +15,9 @@ pub struct TornTail {
     pub at: Location,
     /// Its length in bytes.
     pub len: u64,
+    /// Intact records in it behind a hole: of writes that reached the disk before an earlier one did, or, where it is no crash
+    /// that made the hole, of writes that were done. Nothing on disk tells which; `repair` keeps them.
+    pub intact_count: u64,
 }
 
 /// What the active segment of a log that was not closed comes to.
@@ -23,6 +28,8 @@ pub(crate) struct Verdict {
     pub(crate) end: u64,
     /// The first damage that had been durable, and the number of a record that proves it.
     pub(crate) rot: Option<(u64, Seqno)>,
+    /// Intact records behind the end, with those that their batches go on with.
+    pub(crate) behind: u64,
     /// The first record whose checksum is right and whose content this version does not know: where, and what.
     pub(crate) unknown: Option<(u64, String)>,
 }
@@ -46,6 +53,8 @@ impl Verdict {
         let mut hole: Option<(u64, Seqno)> = None;
         let mut rot = None;
         let mut unknown = None;
+        // What stands behind the hole, and how much of it the last batch there has.
+        let (mut behind, mut begun) = (0, 0);
         loop {
             let before = scanner.last_seq();
             let bad_at = match scanner.next()? {
@@ -62,6 +71,9 @@ impl Verdict {
                     let follows = hole.is_none() || rot.is_some() || planted(Plant::ResyncedBehindHole);
                     if ends_a_batch && follows {
                         end = record.at + record.frame.len;
+                    } else if !follows {
+                        begun += 1;
+                        behind += if ends_a_batch { mem::take(&mut begun) } else { 0 };
                     }
                     continue;
                 }
@@ -75,14 +87,16 @@ impl Verdict {
                 }
             };
             hole.get_or_insert((bad_at, before));
+            begun = 0;
         }
-        Ok(Self { file_len: segment.len(), end, rot, unknown })
+        Ok(Self { file_len: segment.len(), end, rot, behind, unknown })
     }
 
     /// What comes after the end.
     pub(crate) fn torn(&self, id: SegmentId) -> Option<TornTail> {
         let at = Location { segment: id, offset: self.end };
-        (self.end < self.file_len).then(|| TornTail { at, len: self.file_len - self.end })
+        let (len, intact_count) = (self.file_len.saturating_sub(self.end), self.behind);
+        (len > 0).then_some(TornTail { at, len, intact_count })
     }
 }
 

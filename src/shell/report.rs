@@ -4,13 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
 use std::rc::Rc;
 
-use logkv::OpenReport;
 use logkv::fs::StoreFile;
+use logkv::{OpenReport, TornTail};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::failure::Failure;
 use super::grid::{clip, hang};
 use super::style::{Look, hue};
+use super::units::{bytes, count};
 use super::words::visible;
 
 /// Where a line came from, as an error names it.
@@ -105,21 +106,36 @@ fn clip_start(text: &str, width: usize, ellipsis: &str) -> String {
     format!("{ellipsis}{}", &text[start..])
 }
 
+/// What becomes of the log's unfinished end.
+fn torn_end(torn: &TornTail, read_only: bool) -> String {
+    let what = if read_only { "is left out here" } else { "was cut off" };
+    let (len, at, intact) = (bytes(torn.len), torn.at, count(torn.intact_count, "intact record"));
+    match (torn.intact_count, read_only) {
+        (0, _) => format!(
+            "note: the last writer was interrupted: an unfinished write of {len} at {at} {what} (damage in the last writes that \
+             were synced together looks the same)"
+        ),
+        (_, true) => format!(
+            "warning: the last writer was interrupted, or the last writes that were synced together are damaged: {len} at {at} \
+             are left out here, with {intact} behind the first bad place; opening for writing cuts them off, and repair keeps them"
+        ),
+        (_, false) => format!(
+            "warning: the last writer was interrupted, or the last writes that were synced together were damaged: {len} at {at} \
+             were cut off, with {intact} behind the first bad place"
+        ),
+    }
+}
+
 /// What opening found that its user should know, a sentence each.
 pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(torn) = &report.torn {
-        let what = if read_only { "is left out here" } else { "was cut off" };
-        notes.push(format!(
-            "note: the last writer was interrupted: an unfinished write of {} at {} {what} (damage in the last writes that were synced together looks the same)",
-            super::units::bytes(torn.len),
-            torn.at
-        ));
+        notes.push(torn_end(torn, read_only));
     }
     for found in &report.damage {
         notes.push(format!(
             "warning: {} at {} are damaged: {}; dump-segment {} shows them",
-            super::units::bytes(found.len),
+            bytes(found.len),
             found.at,
             found.damage,
             found.at.segment

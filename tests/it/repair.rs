@@ -6,12 +6,13 @@ use std::path::Path;
 
 use logkv::inspect::{self, Item, Range};
 use logkv::repair::{self, Now, Reason, RepairReport};
-use logkv::{Batch, Compact, Error, SegmentId, Store};
+use logkv::verify::Fault;
+use logkv::{Batch, Compact, Damage, Error, SegmentId, Store};
 use tempfile::TempDir;
 
 use crate::common::{
-    contents, copy_of, files, log_files, open, quick, remove_derived, scratch, segment_path, small_store,
-    unclosed_store,
+    contents, copy_of, files, killed, log_files, open, quick, remove_derived, scratch, segment_path,
+    small_store, unclosed_store,
 };
 use crate::salvage::{map_of, survivors, written};
 use crate::verify::verified;
@@ -181,6 +182,45 @@ fn a_log_with_rot_that_does_not_open_for_writing_does_when_it_is_repaired() {
     let (to, report) = repaired(dir.path());
     assert_eq!((report.given_up.len(), report.torn_len), (1, 13));
     assert_eq!(open(to.path()).len(), 4);
+}
+
+#[test]
+fn what_stands_intact_behind_a_hole_that_nothing_judges_is_told_by_all_and_kept_by_a_repair() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick()).expect("opens");
+    for n in 0..5 {
+        store.put(format!("key {n}"), "value").expect("a put");
+    }
+    store.write(Batch::new().put("begun", "1").put("half of it", "2")).expect("a batch");
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 1);
+    let items = || {
+        let segment = inspect::segment(dir.path(), &quick(), SegmentId(1)).expect("a segment");
+        segment.items(Range::default()).map(|item| item.expect("an item")).collect::<Vec<_>>()
+    };
+    let place = |item: &Item| match item {
+        Item::Record(record) => record.location.offset as usize,
+        other => panic!("{other:?}"),
+    };
+    let places: Vec<_> = items().iter().map(place).collect();
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[places[1] + 40] ^= 1;
+    bytes.truncate(places[6]);
+    fs::write(&path, bytes).expect("the damage");
+    let (report, findings) = verified(dir.path());
+    let faults: Vec<_> = findings.iter().map(|finding| &finding.fault).collect();
+    assert_eq!((faults, report.damage_count), (vec![&Fault::TornBefore { intact_count: 3 }], 1));
+    let last = items().pop().expect("an item");
+    let is_told =
+        matches!(last, Item::Torn { damage: Damage::RecordChecksum { .. }, records: 0, behind: 3, .. });
+    assert!(is_told, "{last:?}");
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+    assert_eq!(reader.open_report().torn.map(|torn| torn.intact_count), Some(3));
+    let (to, report) = repaired(dir.path());
+    assert_eq!((open(to.path()).len(), report.given_up.len()), (4, 1));
+    let store = Store::open_with(dir.path(), quick()).expect("opens");
+    let torn = store.open_report().torn.expect("it was cut off");
+    assert_eq!((store.len(), torn.at.offset, torn.intact_count), (1, places[1] as u64, 3));
 }
 
 #[test]

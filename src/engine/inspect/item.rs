@@ -35,8 +35,10 @@ pub enum Item {
         len: u64,
         /// Why they are no whole batch.
         damage: Damage,
-        /// Whole records of an unfinished batch among them.
+        /// Whole records of an unfinished batch that they begin with.
         records: u64,
+        /// Intact records behind the first bad place, which `repair` keeps.
+        behind: u64,
     },
 }
 

@@ -77,7 +77,7 @@ enum Piece {
     /// Bytes in which no record can be made out.
     Damaged { at: u64, len: u64, damage: Damage, next: Option<u64> },
     /// The unfinished end.
-    Torn { at: u64, len: u64, damage: Damage, records: u64 },
+    Torn { at: u64, len: u64, damage: Damage, records: u64, behind: u64 },
 }
 
 impl Piece {
@@ -230,8 +230,12 @@ fn pieces(segment: &Segment, is_unclean: bool, now_ms: u64) -> Result<Vec<Piece>
                 pieces.push(Piece::Damaged { at, len: next.unwrap_or(end) - at, damage, next });
             }
             Step::Record(record) => {
-                let (count, _) = torn.get_or_insert((0, None));
-                *count += u64::from(record.damage.is_none());
+                let (count, why) = torn.get_or_insert((0, None));
+                if record.damage.is_some() {
+                    *why = record.damage;
+                    break;
+                }
+                *count += 1;
             }
             Step::Bad { damage, .. } => {
                 torn.get_or_insert((0, None)).1.get_or_insert(damage);
@@ -243,7 +247,8 @@ fn pieces(segment: &Segment, is_unclean: bool, now_ms: u64) -> Result<Vec<Piece>
         let (records, damage) = torn.unwrap_or_default();
         let len = segment.len() - end;
         let damage = damage.unwrap_or(Damage::UnfinishedBatch);
-        pieces.push(Piece::Torn { at: end, len, damage, records });
+        let behind = verdict.map_or(0, |verdict| verdict.behind);
+        pieces.push(Piece::Torn { at: end, len, damage, records, behind });
     }
     Ok(pieces)
 }
@@ -366,8 +371,9 @@ impl Iterator for Items<'_> {
             Piece::Damaged { at, len, damage, next } => {
                 Ok(Item::Damaged { at: *at, len: *len, damage: damage.clone(), next: *next })
             }
-            Piece::Torn { at, len, damage, records } => {
-                Ok(Item::Torn { at: *at, len: *len, damage: damage.clone(), records: *records })
+            Piece::Torn { at, len, damage, records, behind } => {
+                let (at, len, damage) = (*at, *len, damage.clone());
+                Ok(Item::Torn { at, len, damage, records: *records, behind: *behind })
             }
         })
     }

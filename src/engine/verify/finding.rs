@@ -152,6 +152,15 @@ pub enum Fault {
     /// The unfinished end of the log.
     #[error("an unfinished write: the next open for writing cuts it off, unless a writer is at it")]
     Torn,
+    /// As [`Fault::Torn`], with intact records behind it: a crash may leave that, and so does damage in what was synced last.
+    #[error(
+        "an unfinished write, or damage in the last writes that were synced together: the next open for writing cuts it off, \
+         with the intact records in it ({intact_count}), which repair keeps"
+    )]
+    TornBefore {
+        /// How many.
+        intact_count: u64,
+    },
     /// Bytes that MANIFEST does not know of.
     #[error("MANIFEST does not tell of these bytes, and nothing reads them")]
     Surplus,
@@ -215,6 +224,7 @@ impl Fault {
             | Self::Overlap { .. }
             | Self::NumberTaken { .. }
             | Self::UnfinishedBatch
+            | Self::TornBefore { .. }
             | Self::Rot { .. } => Severity::Damage,
         }
     }

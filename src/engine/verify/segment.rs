@@ -118,12 +118,14 @@ impl Verifier<'_> {
         };
         if is_unsettled {
             // What is read here is read again: it does not count.
-            let Verdict { end, rot, .. } = Verdict::asking(whole, |_| self.look(0))?;
+            let Verdict { end, rot, behind, .. } = Verdict::asking(whole, |_| self.look(0))?;
             if let Some((at, witness)) = rot {
                 self.found(file, Some(at..at), Fault::Rot { witness })?;
             }
             if end < has {
-                self.found(file, Some(end..has), Fault::Torn)?;
+                let fault =
+                    if behind == 0 { Fault::Torn } else { Fault::TornBefore { intact_count: behind } };
+                self.found(file, Some(end..has), fault)?;
             }
             return Ok(end);
         }

@@ -21,9 +21,9 @@ pub fn write(out: &mut impl Write, item: &Item, request: &Request) -> io::Result
             write_damage(&mut object, "damaged", (*at, *len), damage)?;
             object.field("next", *next)?;
         }
-        Item::Torn { at, len, damage, records } => {
+        Item::Torn { at, len, damage, records, behind } => {
             write_damage(&mut object, "torn", (*at, *len), damage)?;
-            object.field("records", *records)?;
+            object.field("records", *records)?.field("intact_behind", *behind)?;
         }
     }
     object.end()

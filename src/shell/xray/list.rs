@@ -27,8 +27,8 @@ impl Columns {
                 };
                 self.write_bad(out, (*at, *len), "BAD", &format!("{}; {then}", told(damage)))
             }
-            Item::Torn { at, len, damage, records } => {
-                let end = torn_end(inspection.role, *records);
+            Item::Torn { at, len, damage, records, behind } => {
+                let end = torn_end(inspection.role, *records, *behind);
                 let dash = glyphs(&self.look).dash;
                 self.write_bad(out, (*at, *len), "torn", &format!("{} {dash} {end}", told(damage)))
             }
@@ -90,13 +90,17 @@ fn broken(record: &RecordItem, damage: &Damage) -> String {
 }
 
 /// What becomes of a torn tail.
-fn torn_end(role: Role, records: u64) -> String {
+fn torn_end(role: Role, records: u64, behind: u64) -> String {
     let what = match role {
         Role::Active => "the next open for writing truncates here",
         Role::Sealed | Role::Orphan | Role::Unknown => "nothing follows",
     };
-    match records {
-        0 => what.to_owned(),
-        _ => format!("{what}, with {} of a batch that has no end", units::count(records, "whole record")),
+    let batch = format!("{} of a batch that has no end", units::count(records, "whole record"));
+    let intact = format!("{} behind it, which repair keeps", units::count(behind, "intact record"));
+    match (records, behind) {
+        (0, 0) => what.to_owned(),
+        (_, 0) => format!("{what}, with {batch}"),
+        (0, _) => format!("{what}, with {intact}"),
+        (_, _) => format!("{what}, with {batch} and {intact}"),
     }
 }
