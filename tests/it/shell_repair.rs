@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use logkv::{CompactionPolicy, ManualClock, Store};
 
-use crate::common::{files, hint_path, open, quick, segment_path, value};
+use crate::common::{files, hint_path, killed, open, quick, scratch, segment_path, value};
 use crate::hooked::{SteadyRandom, hooked};
 use crate::transcript::Transcript;
 
@@ -85,7 +85,11 @@ fn repair_makes_a_store_of_what_is_intact_and_tells_the_rest() {
         assert_eq!(values, expected, "older values, and a delete undone");
     }
     assert!(files(&transcript.path("e")) == before, "the damaged store stays as it is");
-    transcript.run("-m table m repair --to whole").run("whole scan").run("-m table d repair --to same");
+    transcript
+        .run("-m table m repair --to whole")
+        .run("-m plain m repair --to plain")
+        .run("whole scan")
+        .run("-m table d repair --to same");
     transcript.compare("shell-repair");
 }
 
@@ -163,4 +167,23 @@ fn a_name_that_is_no_text_is_told_as_it_can_be_and_no_number_of_the_system() {
     fs::write(transcript.path("e").join(stranger), "").expect("a file");
     transcript.run("-m table e repair --to new").run("-m json e repair --to newer").run("-m table e verify");
     transcript.compare("shell-repair-names");
+}
+
+#[test]
+fn records_behind_a_hole_that_nothing_judges_are_told_wherever_they_are_met() {
+    let mut transcript = Transcript::new();
+    let made = scratch();
+    let options = quick().clock(Arc::new(ManualClock::at(NOON))).file_system(hooked(SteadyRandom::default()));
+    let store = Store::open_with(made.path(), options).expect("a new store opens");
+    for n in 1..=4 {
+        store.put(format!("key {n}"), "value").expect("a put");
+    }
+    let dir = transcript.path("h");
+    fs::rename(killed(store, made.path()).keep(), &dir).expect("it has a name");
+    change(&segment_path(&dir, 1), 64 + 48 + 40);
+    for mode in ["-m table", "-m json"] {
+        transcript.run(&format!("{mode} h verify")).run(&format!("{mode} h dump-segment 1"));
+    }
+    transcript.run("-r h count").run("-y -m table h repair --in-place").run("h keys").run("h.damaged keys");
+    transcript.compare("shell-repair-hole");
 }

@@ -25,9 +25,7 @@ pub fn write(out: &mut Output, report: &RepairReport, place: &Path, aside: Optio
     match out.mode {
         Mode::Table => write_table(out, report, place, aside),
         Mode::Plain | Mode::Raw => {
-            for (name, number) in figures(report) {
-                writeln!(out, "{name}\t{number}")?;
-            }
+            write_facts(out, report)?;
             report.given_up.iter().try_for_each(|given_up| write_plain(out, given_up))
         }
         Mode::Json => write_json(out, report, place, aside),
@@ -96,9 +94,30 @@ fn figures(report: &RepairReport) -> [(&'static str, u64); 5] {
     ]
 }
 
+/// A line a fact, each with its name before it.
+fn write_facts(out: &mut Output, report: &RepairReport) -> io::Result<()> {
+    for (name, number) in figures(report) {
+        writeln!(out, "{name}\t{number}")?;
+    }
+    let lost = [("manifest_lost", &report.manifest_lost), ("options_lost", &report.options_lost)];
+    for (name, why) in lost.iter().filter_map(|(name, why)| Some((name, why.as_ref()?))) {
+        writeln!(out, "{name}\t{}", visible(why.as_bytes()))?;
+    }
+    for gap in &report.gaps {
+        writeln!(out, "gap\t{}\t{}", gap.start, gap.end.previous())?;
+    }
+    let ids =
+        [("salvaged", &report.salvaged), ("unlisted", &report.unlisted), ("left_out", &report.left_out)];
+    for (name, id) in ids.iter().flat_map(|(name, ids)| ids.iter().map(move |id| (name, id))) {
+        writeln!(out, "{name}\t{id}")?;
+    }
+    report.strangers.iter().try_for_each(|name| writeln!(out, "stranger\t{}", quote(name.as_bytes())))
+}
+
 fn write_plain(out: &mut Output, given_up: &GivenUp) -> io::Result<()> {
     let GivenUp { segment, range, reason, .. } = given_up;
-    writeln!(out, "given_up\t{segment}\t{}\t{}\t{reason}", range.start, range.end - range.start)?;
+    let batch = if given_up.splits_batch { "splits_batch" } else { "" };
+    writeln!(out, "given_up\t{segment}\t{}\t{}\t{reason}\t{batch}", range.start, range.end - range.start)?;
     for lost in &given_up.lost {
         // No key prints like that.
         let key = lost.key.as_deref().map_or_else(|| "-".to_owned(), quote);
@@ -155,8 +174,7 @@ fn write_table(
         let place = place_of(given_up);
         let text = hang(look.width, "", INDENT, place.split_whitespace());
         writeln!(out, "{}", look.paint(text, hue::BAD))?;
-        for lost in &given_up.lost {
-            let fate = fate(lost);
+        for fate in fates(&given_up.lost) {
             writeln!(out, "{}", hang(look.width, "  ", INDENT, fate.split_whitespace()))?;
         }
     }
@@ -228,12 +246,24 @@ fn place_of(given_up: &GivenUp) -> String {
     format!("{at}, {len}: {}{batch}{unknown}", given_up.reason)
 }
 
-/// What the loss of a record means.
-fn fate(lost: &Lost) -> String {
+/// What the loss of each record means, and of how many nothing says whose they were.
+fn fates(lost: &[Lost]) -> impl Iterator<Item = String> {
+    let nameless = lost.iter().filter(|lost| lost.key.is_none());
+    let deletes = nameless.clone().filter(|lost| lost.is_delete).count() as u64;
+    let puts = nameless.count() as u64 - deletes;
+    let told = |count, fate| {
+        let keys = if count == 1 { "a key" } else { "keys" };
+        (count > 0).then(|| format!("{} of {keys} that nothing names: {fate}", units::count(count, "record")))
+    };
+    let counted = [told(puts, "gone"), told(deletes, "deleted as before")];
+    lost.iter().filter_map(|lost| Some(fate(lost.key.as_deref()?, lost))).chain(counted.into_iter().flatten())
+}
+
+/// What the loss of a record of `key` means.
+fn fate(key: &[u8], lost: &Lost) -> String {
     // Read in bytes that are damaged: the damage may be in the key.
     let doubt = if lost.is_certain { "" } else { ", unless the key itself is damaged" };
-    let key = lost.key.as_deref().map(|key| format!("{}{doubt}", quote(key)));
-    let key = key.unwrap_or_else(|| "a key that nothing names".to_owned());
+    let key = format!("{}{doubt}", quote(key));
     match (lost.now, lost.is_delete) {
         (Now::Newer(seq), _) => format!("{key}: none the worse, record {seq} is newer"),
         (Now::Older(seq), false) => format!("{key}: has an older value again, of record {seq}"),
