@@ -5,6 +5,8 @@
 //! then. `LOGKV_SCHEDULES` is how many orders are tried of each model; one that fails is printed, for
 //! `shuttle::replay`.
 
+mod feeds;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
