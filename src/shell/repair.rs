@@ -5,6 +5,7 @@ mod report;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use logkv::repair::{self, RepairProgress, RepairReport};
@@ -12,7 +13,7 @@ use logkv::verify::{self, VerifyEvent};
 use logkv::{Error, Options};
 
 use super::command::{Flag, Invocation, Outcome, Takes};
-use super::failure::{Failure, plain_words};
+use super::failure::{Failure, Kind, plain_words};
 use super::session::Session;
 use super::words::{Word, visible};
 use report::{write, write_needless};
@@ -40,6 +41,9 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         let failure = Failure::command("the store is open in this shell");
         return Err(failure.hint("leave it, and call logkv DIR repair"));
     }
+    if !session.makes_files {
+        return Err(Failure::command("nothing is made with --read-only or --no-create"));
+    }
     match (invocation.value("to"), invocation.has("in-place")) {
         (Some(word), false) => copy(session, word),
         (None, true) => in_place(session),
@@ -65,6 +69,11 @@ fn copy(session: &mut Session, word: &Word) -> Result<Outcome, Failure> {
 
 fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
     let dir = named(session.dir().to_owned())?;
+    if is_mount_point(&dir) {
+        let failure =
+            Failure::command(format!("{} is a mount point, whose name cannot be given away", shown(&dir)));
+        return Err(failure.hint("repair --to DIR makes the new store elsewhere"));
+    }
     let aside = aside(&dir);
     if is_intact(session, &dir)? {
         let settled =
@@ -94,7 +103,15 @@ fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
     });
     progress.clear();
     let report = verified.map_err(|error| refused(&error, dir))?;
-    if report.is_cancelled { Err(nothing_made()) } else { Ok(report.damage_count == 0) }
+    if report.is_cancelled {
+        return Err(nothing_made());
+    }
+    if report.damage_count == 0 && report.refused_count > 0 {
+        let message = "what could be looked at has no damage, and some could not be looked at".to_owned();
+        let hint = Some("verify says what was not, and why".to_owned());
+        return Err(Failure { kind: Kind::Open, hint, ..Failure::command(message) });
+    }
+    Ok(report.damage_count == 0)
 }
 
 /// Does `act`, a repair of the store in `from`, and shows how far it has come.
@@ -139,6 +156,13 @@ fn why_not(from: &Path, to: &Path) -> Option<String> {
         Ok(to) if from.starts_with(&to) => format!("the store that is to be repaired is inside {name}"),
         Ok(_) => return None,
     })
+}
+
+/// Whether another file system begins at `dir`.
+fn is_mount_point(dir: &Path) -> bool {
+    let device = |path: &Path| path.metadata().map(|found| found.dev()).ok();
+    let above = dir.canonicalize().ok().and_then(|dir| dir.parent().map(Path::to_owned));
+    above.is_some_and(|above| device(&above) != device(dir))
 }
 
 /// What `path` is without links and `..`; its end need not be there.

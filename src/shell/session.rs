@@ -146,6 +146,16 @@ impl Session {
         self.store.clone().ok_or_else(|| Failure::command("no store is open"))
     }
 
+    /// What becomes of a command that has shown all there is, but for `damage`: where the store has damaged places, nobody
+    /// knows whether keys are missing.
+    pub fn shown_all(&self, damage: Option<Failure>) -> Result<Outcome, Failure> {
+        match (damage, self.store()?.open_report().damage.is_empty()) {
+            (Some(damage), _) => Err(damage),
+            (None, true) => Ok(Outcome::Done),
+            (None, false) => Ok(Outcome::Damaged),
+        }
+    }
+
     /// A bar for what may take long, told what it is: `compacting`.
     pub fn progress(&self, what: &'static str) -> Progress {
         Progress::new(what, self.err_look, !self.settings.quiet)

@@ -135,6 +135,7 @@ fn write_report(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
                 ("segments", Some(report.segment_count)),
                 ("bytes", Some(report.len)),
                 ("records", Some(report.record_count)),
+                ("torn_bytes", Some(report.torn_len)),
                 ("hints", Some(report.hint_count)),
                 ("keydir_keys", report.keydir_keys),
                 ("notes", Some(report.note_count)),
@@ -164,6 +165,9 @@ fn write_summary(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
     let (verdict, hue) = match (report.damage_count, report.derived_count) {
         (0, 0) if report.refused_count > 0 => {
             ("what was looked at is as it was written".to_owned(), hue::PLAIN)
+        }
+        (0, 0) if report.torn_len > 0 => {
+            ("what comes before the unfinished end is as it was written".to_owned(), hue::GOOD)
         }
         (0, 0) => ("everything is as it was written".to_owned(), hue::GOOD),
         (0, derived) => {

@@ -171,6 +171,26 @@ fn a_missing_segment_is_given_up_by_name_and_its_hint_tells_whose_records_it_had
 }
 
 #[test]
+fn a_segment_whose_file_was_overwritten_with_another_is_given_up_and_one_under_another_name_is_not() {
+    let dir = small_store();
+    open(dir.path()).close().expect("closes");
+    let [first, second] = [1, 2].map(|id| segment_path(dir.path(), id));
+    let of_first = fs::read(&first).expect("a segment");
+    let of_second = fs::read(&second).expect("a segment");
+    fs::write(&second, &of_first).expect("it is overwritten");
+    let (_, report) = repaired(dir.path());
+    let [given_up] = &report.given_up[..] else { panic!("{report:?}") };
+    assert_eq!(
+        (given_up.segment, &given_up.reason, given_up.lost.len()),
+        (SegmentId(2), &Reason::Replaced, 2)
+    );
+    assert!(!report.is_whole());
+    fs::write(&first, &of_second).expect("they have changed places");
+    let (_, report) = repaired(dir.path());
+    assert_eq!(report.given_up, []);
+}
+
+#[test]
 fn a_log_with_rot_that_does_not_open_for_writing_does_when_it_is_repaired() {
     let dir = unclosed_store();
     let path = segment_path(dir.path(), 1);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,6 +68,7 @@ fn verify_says_what_is_wrong_and_what_that_costs() {
     }
     transcript.run("-m table e check 000001.seg 3").run("-m table m verify").run("-m table e verify 7");
     transcript.run("e verify x").run("nowhere verify").run_with("-m table d", b"put a 1\nverify\n");
+    transcript.run("-r e keys").run("-q -r e count").run("-r e export -");
     transcript.compare("shell-verify");
     assert!(files(&transcript.path("e")) == before, "verify writes nothing");
 }
@@ -186,4 +187,19 @@ fn records_behind_a_hole_that_nothing_judges_are_told_wherever_they_are_met() {
     }
     transcript.run("-r h count").run("-y -m table h repair --in-place").run("h keys").run("h.damaged keys");
     transcript.compare("shell-repair-hole");
+}
+
+#[test]
+fn a_repair_in_place_of_what_it_may_not_see_or_move_is_refused() {
+    let mut transcript = with_stores();
+    let open_to_all = transcript.path("d");
+    fs::set_permissions(segment_path(&open_to_all, 1), fs::Permissions::from_mode(0o666))
+        .expect("it is ours");
+    let before = files(&transcript.path("e"));
+    transcript
+        .run("-y d repair --in-place")
+        .run("-y -r e repair --in-place")
+        .run("--no-create e repair --to new");
+    transcript.compare("shell-repair-refused");
+    assert!(files(&transcript.path("e")) == before && !transcript.path("new").exists());
 }

@@ -83,6 +83,9 @@ pub enum Reason {
     /// The file is gone.
     #[error("the file is missing")]
     Missing,
+    /// Its file holds another segment.
+    #[error("the file holds another segment")]
+    Replaced,
     /// The system does not give them.
     #[error("they cannot be read: {0}")]
     Unreadable(String),

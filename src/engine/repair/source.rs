@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Repair;
 use super::memory::{self, push};
 use super::report::{GivenUp, Lost, Now, Reason};
 use super::walk::{Intact, Part, walk};
+use super::{Repair, header_of};
 use crate::engine::format::hint::{self as hint_format, ROW_LEN, Row};
 use crate::engine::format::key_hash;
 use crate::engine::format::manifest::{Extent, SegmentLine};
@@ -78,7 +78,11 @@ impl Repair<'_> {
         let patient = Arc::clone(&file);
         let file = file as Arc<dyn File>;
         let file_len = file::len(&*directory, known.id, &*file)?;
+        let listed = known;
         let known = self.as_its_header_says(known, &*file);
+        if known.layout != listed.layout && listed.extent.is_some() && !self.is_elsewhere(&listed) {
+            self.without_file(&listed, Reason::Replaced)?;
+        }
         let whole = self.survey.segment(&known, &file, (file_len, 0))?;
         let is_last = self.survey.next(known.id).is_none();
         let is_unsettled = known.extent.map_or(is_last, |extent| extent.is_unsettled(file_len));
@@ -249,6 +253,16 @@ impl Repair<'_> {
         let listed = self.survey.get(segment).filter(|listed| listed.layout == layout);
         let (extent, seq_end) = listed.map_or((None, None), |listed| (listed.extent, listed.seq_end));
         Known { id: known.id, base_seq, has_base_seq: true, layout, extent, seq_end }
+    }
+
+    /// Whether another file than its own holds the segment that is `listed`.
+    fn is_elsewhere(&self, listed: &Known) -> bool {
+        let holds_it = |other: &Known| {
+            header_of(&self.survey, other.id).is_ok_and(|header| {
+                header.store == self.store && header.segment == listed.id && header.layout == listed.layout
+            })
+        };
+        self.survey.known().iter().any(|other| other.id != listed.id && holds_it(other))
     }
 
     /// Where the last whole batch ends, whatever stands before it: opening would cut the log at the first hole that nothing

@@ -50,7 +50,7 @@ pub enum Fault {
     #[error("it was not looked at: {0}")]
     Denied(String),
     /// The file of another segment, under the name of this one.
-    #[error("it holds segment {0} of this store, and its records were not checked: give it that name again")]
+    #[error("it holds segment {0} of this store, and its records were not checked")]
     AnotherSegment(SegmentId),
     /// The file of another store's segment.
     #[error("it is a segment of another store, and its records were not checked")]
@@ -182,7 +182,7 @@ pub enum Fault {
     #[error("an interrupted replacement left it; the next one removes it")]
     Leftover,
     /// KEYDIR was left out.
-    #[error("it was not compared with the log, which is damaged")]
+    #[error("it was not compared with the log, which is damaged, or ends before what this knows of")]
     NotCompared,
 }
 
@@ -239,6 +239,8 @@ pub struct VerifyReport {
     pub len: u64,
     /// Records that are as they were written.
     pub record_count: u64,
+    /// Bytes of the unfinished end of the log.
+    pub torn_len: u64,
     /// Hints that were compared with their segments.
     pub hint_count: u64,
     /// Keys that KEYDIR was compared with; `None` where there is no KEYDIR of this log, or not all of it was read.

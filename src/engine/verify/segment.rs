@@ -124,6 +124,7 @@ impl Verifier<'_> {
                 self.found(file, Some(at..at), Fault::Rot { witness })?;
             }
             if end < has {
+                self.report.torn_len += has - end;
                 let fault =
                     if behind == 0 { Fault::Torn } else { Fault::TornBefore { intact_count: behind } };
                 self.found(file, Some(end..has), fault)?;

@@ -145,7 +145,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
             writeln!(session.out, "{}", look.paint(line, hue::DIM))?;
         }
     }
-    damage.map_or(Ok(Outcome::Done), Err)
+    session.shown_all(damage)
 }
 
 fn walk(invocation: &Invocation, values: bool) -> Walk {
@@ -306,7 +306,7 @@ fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, 
         Mode::Plain | Mode::Raw => writeln!(out, "{count}")?,
         Mode::Json => Object::new(out).field("count", count)?.end()?,
     }
-    damage.map_or(Ok(Outcome::Done), Err)
+    session.shown_all(damage)
 }
 
 /// How many rows are left.

@@ -66,7 +66,8 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         session.flush();
         session.note(&format!("note: a script does not say when {keys} {expire}; jsonl and tsv do"));
     }
-    run.damage.take().map_or(Ok(Outcome::Done), |damage| Err(run.with_rest(damage)))
+    let damage = run.damage.take().map(|damage| run.with_rest(damage));
+    session.shown_all(damage)
 }
 
 /// The keys that are asked for.
