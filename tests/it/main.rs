@@ -42,6 +42,7 @@ mod recovery;
 mod repair;
 mod salvage;
 mod scripted;
+mod searches;
 mod shell;
 mod shell_backup;
 mod shell_compact;
