@@ -46,6 +46,7 @@ mod searches;
 mod shell;
 mod shell_backup;
 mod shell_compact;
+mod shell_completions;
 mod shell_dump;
 mod shell_expiry;
 mod shell_history;
