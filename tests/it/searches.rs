@@ -11,6 +11,9 @@ use logkv::{At, ReadWith, Seqno, Store};
 use crate::common::{open, quick, scratch};
 use crate::hooked::{Hook, hooked};
 
+/// What is told of a search, and may break it off.
+type Observe<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
+
 #[test]
 fn a_search_for_a_point_of_the_log_ends_at_the_record_at_which_it_is_broken_off() {
     const SEGMENTS: u64 = 3;
@@ -27,7 +30,7 @@ fn a_search_for_a_point_of_the_log_ends_at_the_record_at_which_it_is_broken_off(
     let long_ago = At::Time(0);
     for store in [&store, &reader] {
         for last in 1..=SEGMENTS * RECORDS {
-            let stopped = |search: &dyn Fn(&mut dyn FnMut(u64) -> ControlFlow<()>) -> bool| {
+            let stopped = |search: &dyn Fn(Observe<'_>) -> bool| {
                 let mut seen = Vec::new();
                 let found = search(&mut |count| {
                     seen.push(count);

@@ -246,7 +246,7 @@ fn a_search_for_a_point_of_the_log_that_is_interrupted_says_how_far_it_came_and_
         let told = (0..TRIES).map(|n| interrupted_within(&transcript, search, LATER * n)).find(is_told);
         assert!(told.is_some(), "{search} goes on to its end");
     }
-    assert_eq!(open(&transcript.path("d")).len(), COUNT.into());
+    assert_eq!(open(&transcript.path("d")).len(), u64::from(COUNT));
 }
 
 /// What a script says on the standard error that does `command` over and over, and is interrupted `after` that begins.
