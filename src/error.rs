@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use damage::Damage;
-pub(crate) use stop::{Failure, Stop};
+pub(crate) use stop::{Failure, Search, Stop};
 
 use crate::engine::location::{Location, SegmentId, Seqno};
 use crate::engine::visible::Visible;

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::Error;
+use super::{Error, Result};
 
 /// A change of files that failed.
 #[derive(Debug)]
@@ -33,5 +33,33 @@ impl Stop {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Self::Cancelled),
         }
+    }
+
+    /// What came of it; `None` where it was broken off.
+    pub(crate) fn outcome<T>(done: Result<T, Self>) -> Result<Option<T>> {
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(Self::Cancelled) => Ok(None),
+            Err(Self::Failed(error)) => Err(error),
+        }
+    }
+}
+
+/// A look at records, one after another, for a place among them, which whoever is told of each may break off.
+pub(crate) struct Search<'a> {
+    seen_count: u64,
+    observe: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
+}
+
+impl<'a> Search<'a> {
+    /// One that tells `observe` how many records it has seen.
+    pub(crate) fn new(observe: &'a mut dyn FnMut(u64) -> ControlFlow<()>) -> Self {
+        Self { seen_count: 0, observe }
+    }
+
+    /// Comes to the next record.
+    pub(crate) fn step(&mut self) -> Result<(), Stop> {
+        self.seen_count += 1;
+        Stop::unless((self.observe)(self.seen_count))
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use super::command::{self, Group};
+use super::completions;
 use super::config;
 use super::output::Mode;
 use super::style::ColorChoice;
@@ -141,9 +142,7 @@ impl Args {
     /// Prints the completions or the manual page, where one was asked for.
     pub fn print_documents(&self, out: &mut dyn Write) -> io::Result<bool> {
         if let Some(shell) = self.completions {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut definition(), "logkv", &mut script);
-            out.write_all(&script)?;
+            completions::write(shell, &definition(), "command", out)?;
         }
         if self.man {
             man_page(out)?;

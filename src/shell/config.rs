@@ -4,6 +4,7 @@
 //! The first that says so wins: a flag, `LOGKV_…` in the environment, `--config FILE` or `logkv.toml` in the
 //! data directory, the default.
 
+mod environment;
 mod file;
 mod init;
 mod rows;
@@ -18,6 +19,7 @@ use logkv::{
     CompactionPolicy, Compression, Options, ReadWith, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT,
 };
 
+pub use self::environment::{DIR_ENV_NAME, check_names as check_environment};
 pub use self::file::{DirFile, read_dir_file, read_file};
 pub use self::init::init;
 pub use self::rows::ROWS;
@@ -26,14 +28,8 @@ use super::logging;
 use super::nearest::nearest;
 use super::words::{quote, visible};
 
-/// The name in the environment of the directory that is opened where none is given.
-pub const DIR_ENV_NAME: &str = "LOGKV_DIR";
-
 /// How often Prometheus looks, unless it is told otherwise, several times over.
 const METRICS_INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
-
-/// The name in the environment of the program that the project's tests are to try: one slip more, and it were the directory's.
-const PROGRAM_ENV_NAME: &str = "LOGKV_BIN";
 
 /// What the options of the engine are set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +129,7 @@ pub struct Row {
 impl Row {
     /// Its name in the environment.
     pub fn env_name(&self) -> String {
-        format!("LOGKV_{}", self.name.replace('-', "_").to_uppercase())
+        format!("{}{}", environment::PREFIX, self.name.replace('-', "_").to_uppercase())
     }
 }
 
@@ -170,18 +166,6 @@ pub struct Setting {
     pub value: String,
     /// Who said so.
     pub source: Source,
-}
-
-/// Names in the environment that are no option's, and look like a slip in the name of one, each with that.
-pub fn misspelt(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
-    let others = [DIR_ENV_NAME, PROGRAM_ENV_NAME].map(str::to_owned);
-    let known: Vec<String> = ROWS.iter().map(Row::env_name).chain(others).collect();
-    let ours = names.into_iter().filter(|name| name.starts_with("LOGKV_") && !known.contains(name));
-    let meant = |name: String| {
-        let meant = nearest(&name, known.iter().map(String::as_str))?.to_owned();
-        Some((name, meant))
-    };
-    ours.filter_map(meant).collect()
 }
 
 /// What was said of options before it was judged: the flags and the environment as functions, the files' text.
@@ -331,19 +315,6 @@ mod tests {
         let failure = resolved(&[], &[], "segmentsize = 1", true).expect_err("the name is unknown");
         assert_eq!(failure.message, "f.toml names an unknown option segmentsize");
         assert_eq!(failure.hint.as_deref(), Some("did you mean segment-size?"));
-    }
-
-    #[test]
-    fn a_slip_in_a_name_of_the_environment_is_seen_and_names_of_others_are_left_alone() {
-        let names = |names: &[&str]| misspelt(names.iter().map(|&name| name.to_owned()));
-        let pair = |name: &str, meant: &str| (name.to_owned(), meant.to_owned());
-        assert_eq!(
-            names(&["LOGKV_SYNCC", "LOGKV_SYNC", "LOGKV_DIR", "LOGKV_BIN", "LOGKV_LOG"]),
-            [pair("LOGKV_SYNCC", "LOGKV_SYNC")]
-        );
-        assert_eq!(names(&["LOGKV_SEGMENTSIZE"]), [pair("LOGKV_SEGMENTSIZE", "LOGKV_SEGMENT_SIZE")]);
-        // What a cluster gives to its programs when a service is called logkv.
-        assert_eq!(names(&["LOGKV_SERVICE_HOST", "LOGKV_PORT_80_TCP_ADDR", "LOGKV_PORT", "SYNC"]), []);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::style::{Hue, Look, hue};
-use super::table::{Align, Column, GAP, hidden};
+use super::table::{Align, Column, GAP, Squeeze, hidden};
 
 /// A table on its way out.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Grid<'a> {
     columns: &'a [Column],
     look: Look,
     widths: Vec<usize>,
+    /// What the widths come to at least, where there are more rows than are measured.
+    expected: Vec<usize>,
     /// The columns that are shown, once the widths are fixed.
     shown: Vec<usize>,
     waiting: Vec<Vec<String>>,
@@ -29,7 +31,21 @@ impl<'a> Grid<'a> {
     /// A table without rows.
     pub fn new(columns: &'a [Column], look: Look) -> Self {
         let widths = columns.iter().map(|column| column.name.width()).collect();
-        Self { columns, look, widths, shown: Vec::new(), waiting: Vec::new(), head_written: false }
+        Self {
+            columns,
+            look,
+            widths,
+            expected: Vec::new(),
+            shown: Vec::new(),
+            waiting: Vec::new(),
+            head_written: false,
+        }
+    }
+
+    /// The same, with room for cells as wide as `cells` where there are more rows than are measured: what grows from row to row
+    /// is not cut.
+    pub fn expecting(self, cells: &[String]) -> Self {
+        Self { expected: cells.iter().map(|cell| cell.width()).collect(), ..self }
     }
 
     /// Adds a row, whose cells hold no control bytes.
@@ -41,7 +57,13 @@ impl<'a> Grid<'a> {
             *width = cell.width().max(*width);
         }
         self.waiting.push(cells);
-        if self.waiting.len() < ROWS_MEASURED { Ok(()) } else { self.write_waiting(out) }
+        if self.waiting.len() < ROWS_MEASURED {
+            return Ok(());
+        }
+        for (width, &expected) in self.widths.iter_mut().zip(&self.expected) {
+            *width = expected.max(*width);
+        }
+        self.write_waiting(out)
     }
 
     /// Writes what is left.
@@ -63,16 +85,18 @@ impl<'a> Grid<'a> {
         Ok(())
     }
 
-    /// Leaves out the columns that may leave, then narrows the widest, until the line fits.
+    /// Leaves out the columns that may leave, then narrows the widest of those that may be cut, and of the others, until the
+    /// line fits.
     fn fit(&mut self) {
         const NARROWEST: usize = 4;
         let hidden = hidden(self.columns, &self.widths, self.look.width);
         self.shown = (0..self.columns.len()).filter(|index| !hidden.contains(index)).collect();
         while self.width() > self.look.width {
-            match self.shown.iter().copied().max_by_key(|&index| self.widths[index]) {
-                Some(widest) if self.widths[widest] > NARROWEST => self.widths[widest] -= 1,
-                _ => break,
-            }
+            let is_wide = |index: &usize| self.widths[*index] > NARROWEST;
+            let keeps = |index: usize| self.columns[index].squeeze == Squeeze::Keeps;
+            let wide = self.shown.iter().copied().filter(is_wide);
+            let Some(widest) = wide.max_by_key(|&index| (!keeps(index), self.widths[index])) else { break };
+            self.widths[widest] -= 1;
         }
     }
 
@@ -172,7 +196,6 @@ pub fn hang<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shell::table::Squeeze;
 
     const COLUMNS: &[Column] = &[
         Column::text("key", hue::PLAIN),
@@ -233,6 +256,38 @@ mod tests {
         let text = drawn(&rows, 80);
         assert_eq!(text.lines().last(), Some("k      1  vvvv…"));
         assert_eq!(text.lines().count(), ROWS_MEASURED + 3);
+    }
+
+    #[test]
+    fn a_column_for_which_wide_cells_are_expected_is_not_cut_later_and_is_no_wider_without_them() {
+        let look = Look { color: false, ascii: false, width: 80 };
+        let wide = ["", "1,000,000", ""].map(str::to_owned);
+        for (count, last) in [(1, "k      1  v"), (ROWS_MEASURED, "k            1  v")] {
+            let mut out = Vec::new();
+            let mut grid = Grid::new(COLUMNS, look).expecting(&wide);
+            for _ in 0..count {
+                grid.row(&mut out, ["k", "1", "v"].map(str::to_owned).to_vec()).expect("memory takes it");
+            }
+            grid.end(&mut out).expect("memory takes it");
+            let text = String::from_utf8(out).expect("cells are text");
+            assert_eq!(text.lines().last(), Some(last));
+        }
+    }
+
+    #[test]
+    fn text_that_may_be_cut_makes_room_for_what_is_read_whole() {
+        let columns = [
+            Column::text("time", hue::PLAIN),
+            Column::text("value", hue::PLAIN).squeezed(Squeeze::Cuts),
+            Column::text("state", hue::PLAIN),
+        ];
+        let mut out = Vec::new();
+        let mut grid = Grid::new(&columns, Look { color: false, ascii: false, width: 32 });
+        let cells = ["2026-01-01 00:00:00", "a long value", "LIVE"].map(str::to_owned);
+        grid.row(&mut out, cells.to_vec()).expect("memory takes it");
+        grid.end(&mut out).expect("memory takes it");
+        let text = String::from_utf8(out).expect("cells are text");
+        assert_eq!(text.lines().last(), Some("2026-01-01 00:00:00  a l…  LIVE"));
     }
 
     #[test]

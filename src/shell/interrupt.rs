@@ -1,6 +1,7 @@
 //! Ctrl-C: a flag that long commands look at between records, and a pipe that ends waits.
 
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -82,6 +83,20 @@ impl Interrupt {
         self.wake.as_ref().map(|wake| wake.as_fd())
     }
 
+    /// What `search` finds, which tells what it is given how many records it has looked at; that breaks it off when it is
+    /// pressed meanwhile.
+    pub fn searching<T>(
+        &self,
+        search: impl FnOnce(&mut dyn FnMut(u64) -> ControlFlow<()>) -> logkv::Result<Option<T>>,
+    ) -> Result<T, Failure> {
+        let mut count = 0;
+        let found = search(&mut |seen_count| {
+            count = seen_count;
+            if self.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        found.ok_or_else(|| Failure::interrupted_after(count))
+    }
+
     /// Fails when it was pressed; `count` records were done by then.
     pub fn check(&self, count: u64) -> Result<(), Failure> {
         if self.is_set() { Err(Failure::interrupted_after(count)) } else { Ok(()) }
@@ -106,6 +121,24 @@ mod tests {
         let interrupt = Interrupt { wake: Some(Arc::new(wake)), ..Interrupt::default() };
         let ended = interrupt.ending(|| panic!("nobody pressed it"), || 7);
         assert_eq!(ended.expect("there are sockets"), 7);
+    }
+
+    #[test]
+    fn a_search_ends_at_the_record_at_which_it_is_pressed_and_gives_what_it_finds_else() {
+        let interrupt = Interrupt::default();
+        let search = |observe: &mut dyn FnMut(u64) -> ControlFlow<()>| {
+            Ok((1..=9).all(|count| observe(count).is_continue()).then_some("found"))
+        };
+        assert_eq!(interrupt.searching(search).ok(), Some("found"));
+        let pressed = interrupt.searching(|observe| {
+            search(&mut |count| {
+                if count == 5 {
+                    interrupt.press();
+                }
+                observe(count)
+            })
+        });
+        assert_eq!(pressed.expect_err("it was pressed").message, "interrupted after 5 records");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod bar;
 mod command;
 mod commands;
 mod compact;
+mod completions;
 mod config;
 mod editor;
 mod failure;

@@ -252,18 +252,11 @@ struct Configured {
     unread: Option<String>,
 }
 
-/// Refuses a name in the environment that was probably meant for an option. Others are left alone: a cluster gives its programs
-/// the addresses of its services, and one of these may be called logkv.
+/// Refuses a name in the environment that begins as the program's do, and is none of them. An empty variable is one that
+/// was not set.
 fn check_environment() -> Result<(), Failure> {
-    let names = std::env::vars_os().filter(|(_, value)| !value.is_empty());
-    let names = names.filter_map(|(name, _)| name.into_string().ok());
-    match config::misspelt(names).into_iter().next() {
-        Some((name, meant)) => {
-            let failure = Failure::usage(format!("{name} is set in the environment, and is no option"));
-            Err(failure.hint(format!("did you mean {meant}?")))
-        }
-        None => Ok(()),
-    }
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    config::check_environment(set.map(|(name, _)| name.to_string_lossy().into_owned()))
 }
 
 fn session(args: &Args, dir: PathBuf) -> Session {

@@ -111,13 +111,14 @@ impl Walk {
         let (from, to) = self.bounds();
         let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
         let values = self.values;
-        let row = move |entry: logkv::Result<logkv::Entry>| {
-            entry.map(|entry| Row::Stored(entry.meta, values.then_some(entry.value)))
-        };
+        let row = move |entry: logkv::Entry| Row::Stored(entry.meta, values.then_some(entry.value));
         let stored: Stored = if is_empty(bounds) {
             Box::new(std::iter::empty())
         } else {
-            Box::new(past.scan(bounds)?.map(row))
+            let (mut scan, interrupt) = (past.scan(bounds)?, interrupt.clone());
+            // Many keys may come one after another that were not there then.
+            let keys = std::iter::from_fn(move || if interrupt.is_set() { None } else { scan.next_key() });
+            Box::new(keys.filter_map(move |entry| entry.map(|entry| entry.map(row)).transpose()))
         };
         Ok(self.rows_of(stored, Vec::new(), interrupt))
     }
@@ -187,9 +188,11 @@ impl Iterator for Rows {
             if let Err(failure) = self.interrupt.check(self.seen) {
                 return Some(Err(failure));
             }
-            let row = match self.merged.next()? {
-                Ok(row) => row,
-                Err(error) => return Some(Err(error.into())),
+            let row = match self.merged.next() {
+                Some(Ok(row)) => row,
+                Some(Err(error)) => return Some(Err(error.into())),
+                // The end of all keys, or of what was looked at before it was pressed.
+                None => return self.interrupt.check(self.seen).err().map(Err),
             };
             self.seen += 1;
             if self.glob.as_ref().is_none_or(|glob| glob.matches(row.key())) {

@@ -254,10 +254,9 @@ fn compacted() -> (TempDir, Store) {
 fn the_versions_that_were_kept_are_shown_and_that_others_are_gone() {
     let (_dir, store) = compacted();
     let versions = store.versions("k").expect("reads");
-    let values: Vec<_> =
-        versions.versions.iter().map(|version| version.as_ref().expect("reads").value.clone()).collect();
+    assert_eq!(versions.dropped_to(), Some(Seqno(2)));
+    let values: Vec<_> = versions.map(|version| version.expect("reads").value).collect();
     assert_eq!(values.iter().flatten().map(|value| value[0]).collect::<Vec<_>>(), b"345");
-    assert_eq!(versions.dropped_to, Some(Seqno(2)));
     for (seq, expected) in [(3, b"3"), (4, b"4"), (5, b"5")] {
         let found = store.get_at("k", At::Seq(Seqno(seq))).expect("told").expect("there");
         assert_eq!(found.value, expected);
@@ -275,7 +274,7 @@ fn what_is_kept_for_a_time_makes_room_when_it_is_over() {
         pair.step(&Step::Put(1));
     }
     pair.step(&Step::CompactAll);
-    let versions = |pair: &Pair| pair.store().versions("key1").expect("reads").versions.len();
+    let versions = |pair: &Pair| pair.store().versions("key1").expect("reads").count();
     assert_eq!(versions(&pair), 20);
     let is_due = |pair: &Pair| !pair.store().compaction_plan(&Compact::Due).expect("a plan").runs.is_empty();
     assert!(!is_due(&pair), "a compaction would free nothing");
@@ -311,7 +310,7 @@ fn a_delete_stays_as_long_as_a_version_that_it_hides() {
         pair.step(&step);
     }
     assert_eq!(pair.store().get(name(1)).expect("reads"), None, "it does not come back");
-    assert_eq!(pair.store().versions(name(1)).expect("reads").versions.len(), 2);
+    assert_eq!(pair.store().versions(name(1)).expect("reads").count(), 2);
     assert_eq!(pair.check(At::Seq(Seqno(1)), 1, pair.now_ms), 6);
 }
 
@@ -325,7 +324,7 @@ fn what_was_cleared_is_said_to_be_gone_also_by_who_opens_the_store_next() {
         let gone = pair.store().get_at(name(1), past);
         assert!(matches!(gone, Err(Error::CompactedAway { whole_from: Seqno(2) })), "{gone:?}");
         assert_eq!(pair.store().get_at(name(1), now).expect("told"), None);
-        assert_eq!(pair.store().versions(name(1)).expect("reads").dropped_to, Some(Seqno(2)));
+        assert_eq!(pair.store().versions(name(1)).expect("reads").dropped_to(), Some(Seqno(2)));
         pair.step(&Step::Reopen);
     }
 }

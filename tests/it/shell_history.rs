@@ -85,3 +85,33 @@ fn a_point_that_is_none_is_refused_with_what_one_is() {
     transcript.run("nowhere versions a");
     transcript.compare("shell-history-refusals");
 }
+
+#[test]
+fn the_time_of_a_version_and_what_became_of_it_stay_on_a_narrow_screen() {
+    let mut transcript = Transcript::new();
+    transcript
+        .run_with("-m plain d", b"put k first\nput k 'the second, which is a longer one'\ndel k\nput k 4\n");
+    for width in [120, 80, 60, 40] {
+        transcript.run(&format!("-m table --width {width} d versions k"));
+    }
+    transcript.compare("shell-history-width");
+}
+
+#[test]
+fn a_key_that_expires_at_another_time_is_a_difference_and_says_which() {
+    let mut transcript = Transcript::new();
+    transcript.run_with("-m plain d", b"put lasts v\nput ends v\nput both 1\nput gone v\n");
+    transcript.run("-m plain d -c 'expire ends 100d' -c 'put new v --ttl 100d' -c 'put both 2 --ttl 100d'");
+    transcript.run("-m plain d -c 'expire gone 100d' -c 'expire lasts 100d' -c 'persist lasts'");
+    for command in ["diff 4", "diff 9 10", "diff 8 9"] {
+        for mode in MODES {
+            transcript.run(&format!("-m {mode} --width 80 d {command}"));
+        }
+    }
+    transcript.run_with(
+        "-m plain d",
+        format!("put ends {}\nexpire ends 100d\ndel gone\n", "long".repeat(50)).as_bytes(),
+    );
+    transcript.run("-m table --width 80 d diff 10").run("-m plain d diff 10 11");
+    transcript.compare("shell-history-expiry");
+}

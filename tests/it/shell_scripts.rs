@@ -2,9 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use logkv::{Batch, Store};
 
@@ -197,9 +199,12 @@ fn a_listing_that_is_interrupted_says_how_far_it_came_and_ends_with_130() {
     for n in 0..COUNT {
         batch.put(format!("key{n:05}"), "v");
     }
+    for _ in 0..COUNT {
+        batch.put("again", "v");
+    }
     store.write(&batch).expect("a batch");
     store.close().expect("closes");
-    for listing in ["keys", "scan", "export", "dump-segment 1", "tail --from 1", "diff 0"] {
+    for listing in ["keys", "scan", "export", "dump-segment 1", "tail --from 1", "diff 0", "versions again"] {
         let mut args = vec!["-m", "plain", "d"];
         args.extend(listing.split(' '));
         let mut command = transcript.command(&args);
@@ -218,4 +223,51 @@ fn a_listing_that_is_interrupted_says_how_far_it_came_and_ends_with_130() {
         assert_eq!(output.status.code(), Some(130), "{listing}");
         assert!(rest < COUNT as usize, "{listing}: it went on to its end");
     }
+}
+
+#[test]
+fn a_search_for_a_point_of_the_log_that_is_interrupted_says_how_far_it_came_and_ends_with_130() {
+    const COUNT: u32 = 60_000;
+    /// An interrupt may come before the first search, or between two; of so many, each later than the last, not all do.
+    const TRIES: u32 = 20;
+    const LATER: Duration = Duration::from_millis(20);
+    let transcript = Transcript::new();
+    let store = Store::open_with(transcript.path("d"), quick()).expect("opens");
+    let mut batch = Batch::new();
+    for n in 0..COUNT {
+        batch.put(format!("key{n:05}"), "v");
+    }
+    store.write(&batch).expect("a batch");
+    store.close().expect("closes");
+    // Each of these looks at every record, and shows one at most.
+    for search in ["get nobody --at 1d", "keys --at 1d", "tail -n 1", "diff 1d 1d"] {
+        let is_told =
+            |said: &String| said.contains("error: interrupted after ") && said.ends_with(" records\n");
+        let told = (0..TRIES).map(|n| interrupted_within(&transcript, search, LATER * n)).find(is_told);
+        assert!(told.is_some(), "{search} goes on to its end");
+    }
+    assert_eq!(open(&transcript.path("d")).len(), u64::from(COUNT));
+}
+
+/// What a script says on the standard error that does `command` over and over, and is interrupted `after` that begins.
+fn interrupted_within(transcript: &Transcript, command: &str, after: Duration) -> String {
+    const REPEATS: usize = 1000;
+    let mut child = transcript
+        .command(&["-m", "plain", "d"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    stdin.write_all(b"exists nobody\n").expect("the program reads");
+    stdout.read_line(&mut String::new()).expect("it is open, and answers");
+    stdin.write_all(format!("{command}\n").repeat(REPEATS).as_bytes()).expect("the program reads");
+    thread::sleep(after);
+    interrupt(&child);
+    io::copy(&mut stdout, &mut io::sink()).expect("it ends");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{command}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -74,6 +74,11 @@ impl Transcript {
             r"(?m)^( *\d+ [ ┌│└/|\\]? ?)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}",
             "${1}2026-01-01 00:00:00.000",
         );
+        // The same to the second, and when something expires.
+        settings.add_filter(
+            r"(?m)(^ *\d+  |  expires |→ )\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b",
+            "${1}2026-01-01 00:00:00",
+        );
         // Keys fall into other shards in each store.
         settings.add_filter(r#"(index in memory +|keydir_bytes"?[\t:])[\d.]+"#, "${1}65000");
         settings.add_filter(r"pid \d+", "pid 4711");

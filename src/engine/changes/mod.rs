@@ -19,7 +19,7 @@ use super::scan::{Entry, KeyEntry};
 use super::segment::{Bodies, Record, Scanner, Step};
 use super::state::State;
 use super::value::Value;
-use crate::error::{Damage, Error, Result};
+use crate::error::{Damage, Error, Result, Search, Stop};
 
 /// How many records are found at a time, if no batch has more.
 const GATHERED_COUNT: usize = 1024;
@@ -95,8 +95,8 @@ impl Changes {
     }
 
     /// From the last `count` records on, and not from the first.
-    pub(crate) fn recent(mut self, count: usize) -> Result<Self> {
-        let first = self.source.seq_from_end(count.max(1))?;
+    pub(crate) fn recent(mut self, count: usize, search: &mut Search<'_>) -> Result<Self, Stop> {
+        let first = self.source.seq_from_end(count.max(1), search)?;
         let behind = |seq: Seqno| if count > 0 { seq } else { seq.plus(1) };
         self.wanted.next = first.map_or(Seqno(0), behind);
         // What is not in the log is none of its last records.

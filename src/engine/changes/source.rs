@@ -14,7 +14,7 @@ use crate::engine::log::Log;
 use crate::engine::options::ReadWith;
 use crate::engine::segment::{Bodies, Identity, Scanner, Segment, Step, file};
 use crate::engine::state::State;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Search, Stop};
 
 /// How often MANIFEST is read again because a segment that it listed is gone: a compaction commits many times slower.
 const RETRIES: u32 = 100;
@@ -102,11 +102,15 @@ impl Source {
     }
 
     /// The number of the record that is the last but `count - 1`, or of the first; `None` where there is none. Reads the headers
-    /// of the segments that it goes back through.
+    /// of the segments that it goes back through, unless `search` is broken off.
     ///
     /// # Errors
     /// As [`Source::next_part`].
-    pub(super) fn seq_from_end(&mut self, count: usize) -> Result<Option<Seqno>> {
+    pub(super) fn seq_from_end(
+        &mut self,
+        count: usize,
+        search: &mut Search<'_>,
+    ) -> Result<Option<Seqno>, Stop> {
         let mut seqs = VecDeque::new();
         let mut first = None;
         let mut left = count;
@@ -116,6 +120,7 @@ impl Source {
             seqs.clear();
             let mut scanner = Scanner::new(&part.segment, Bodies::Skipped);
             while let Some(step) = scanner.next()? {
+                search.step()?;
                 match step {
                     Step::Record(record) if record.header.seq <= part.last_seq => {
                         seqs.push_back(record.header.seq);

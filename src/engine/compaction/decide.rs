@@ -11,7 +11,7 @@ use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::CompactionPolicy;
 use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
-use crate::engine::state::{State, address_of};
+use crate::engine::state::{State, Versions, address_of};
 use crate::error::{Error, Result};
 
 /// Decides over the records of one run.
@@ -148,11 +148,11 @@ impl<'a> Judge<'a> {
             Decision::Drop(_) => {}
             Decision::Keep(_) => return Ok(Verdict::of(decision)),
         }
-        let set = self.state.segments();
         let first = self.run.first().map(|first| first.id);
+        let versions = Versions::of(&self.state.home, self.state.segments(), record.key(), first);
         // What is damaged tells nothing: its segment stays as it is.
-        let versions = set.versions(&self.state.home, record.key(), first)?;
-        let versions = versions.iter().flatten().map(Version::of).collect();
+        let told = versions.filter(|version| !matches!(version, Err(Error::Damaged { .. })));
+        let versions = told.map(|version| Ok(Version::of(&version?))).collect::<Result<_>>()?;
         let past = Past { versions, now_ms: self.state.now_ms(), retention };
         let Some(at) = past.position(record.header.seq) else { return Ok(Verdict::of(decision)) };
         let is_delete = record.header.kind() == Kind::Delete;

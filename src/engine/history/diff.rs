@@ -59,21 +59,22 @@ impl Differences {
         let entry = |record: Option<Record>| record.map(Entry::of).transpose();
         Ok(Difference { before: entry(before)?, after: entry(after)?, gone })
     }
+
+    /// Looks at the next key: its difference, if it has one; `None` behind the last key. Who takes them so can stop also where
+    /// there is no difference for long.
+    pub fn next_key(&mut self) -> Option<Result<Option<Difference>>> {
+        let records = match self.merge.next([self.before.seq, self.after.seq])? {
+            Ok(records) => records,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(self.between(records).transpose())
+    }
 }
 
 impl Iterator for Differences {
     type Item = Result<Difference>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.merge.next([self.before.seq, self.after.seq])? {
-                Ok(records) => {
-                    if let Some(difference) = self.between(records) {
-                        return Some(difference);
-                    }
-                }
-                Err(error) => return Some(Err(error)),
-            }
-        }
+        std::iter::from_fn(|| self.next_key()).find_map(Result::transpose)
     }
 }

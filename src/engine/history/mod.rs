@@ -8,6 +8,7 @@ mod diff;
 mod merge;
 mod moment;
 
+use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
@@ -18,9 +19,9 @@ use super::format::record::Kind;
 use super::location::Seqno;
 use super::scan::{Entry, KeyEntry};
 use super::segment::Record;
-use super::state::Frozen;
+use super::state::{self, Frozen};
 use super::value::Value;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Search, Stop};
 
 /// A point of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,25 +52,42 @@ impl Version {
     }
 }
 
-/// Every record of one key that is still in the log.
-#[derive(Debug)]
+/// Every record of one key that is still in the log, the oldest first, each read when it is asked for. In the place of one that
+/// is damaged, and may be of this key, comes its error.
+///
+/// It holds a snapshot: what is written, compacted or closed meanwhile changes nothing.
 pub struct Versions {
-    /// The oldest first; in the place of one that is damaged, and may be of this key, its error.
-    pub versions: Vec<Result<Version>>,
-    /// Others with numbers up to this one may have been compacted away; `None`: nothing ever was.
-    pub dropped_to: Option<Seqno>,
+    records: state::Versions,
+    last_seq: Seqno,
+    dropped: Seqno,
 }
 
 impl Versions {
-    pub(crate) fn of(frozen: &Frozen, last_seq: Seqno, key: &[u8]) -> Result<Self> {
+    pub(crate) fn of(frozen: &Frozen, last_seq: Seqno, key: &[u8]) -> Self {
+        Self { records: frozen.versions(key), last_seq, dropped: frozen.history().dropped }
+    }
+
+    /// Others with numbers up to this one may have been compacted away; `None`: nothing ever was.
+    #[must_use]
+    pub fn dropped_to(&self) -> Option<Seqno> {
+        (self.dropped > Seqno(0)).then_some(self.dropped)
+    }
+}
+
+impl Iterator for Versions {
+    type Item = Result<Version>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let last_seq = self.last_seq;
         let is_seen =
             |version: &Result<Record>| version.as_ref().map_or(true, |record| record.header.seq <= last_seq);
-        let versions = frozen.versions(key)?.into_iter().filter(is_seen);
-        let dropped = frozen.history().dropped;
-        Ok(Self {
-            versions: versions.map(|version| version.and_then(Version::of)).collect(),
-            dropped_to: (dropped > Seqno(0)).then_some(dropped),
-        })
+        Some(self.records.find(is_seen)?.and_then(Version::of))
+    }
+}
+
+impl fmt::Debug for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Versions").field("dropped_to", &self.dropped_to()).finish_non_exhaustive()
     }
 }
 
@@ -90,7 +108,12 @@ pub struct Past {
 
 impl Past {
     /// The point `at` of what `frozen` holds, of which `last_seq` is the newest record.
-    pub(crate) fn new(frozen: Arc<Frozen>, last_seq: Seqno, at: At) -> Result<Self> {
+    pub(crate) fn new(
+        frozen: Arc<Frozen>,
+        last_seq: Seqno,
+        at: At,
+        search: &mut Search<'_>,
+    ) -> Result<Self, Stop> {
         let History { dropped, whole_from, whole_from_ms } = frozen.history();
         let (seq, at_ms, is_whole) = match at {
             At::Seq(seq) => {
@@ -98,7 +121,7 @@ impl Past {
                 (seq, frozen.state.now_ms(), seq >= whole_from)
             }
             At::Time(at_ms) => {
-                let seq = moment::last_before(frozen.segments(), at_ms, last_seq)?;
+                let seq = moment::last_before(frozen.segments(), at_ms, last_seq, search)?;
                 (seq, at_ms, at_ms >= whole_from_ms)
             }
         };
@@ -118,12 +141,15 @@ impl Past {
     /// [`Error::CompactedAway`] when that cannot be told, [`Error::Damaged`] when the record that says it, or may, is not as
     /// it was written, and what the operating system says.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
-        let mut versions = self.frozen.versions(key.as_ref())?;
-        let is_later =
-            |version: &Result<Record>| version.as_ref().is_ok_and(|record| record.header.seq > self.seq);
-        let later_count = versions.iter().rev().take_while(|version| is_later(version)).count();
-        versions.truncate(versions.len() - later_count);
-        let last = versions.pop().transpose()?;
+        let (mut last, mut later_count) = (None, 0);
+        for version in self.frozen.versions(key.as_ref()) {
+            match version {
+                Ok(record) if record.header.seq > self.seq => later_count += 1,
+                // Damage may be any version's: what comes before it is no answer.
+                version => (last, later_count) = (Some(version), 0),
+            }
+        }
+        let last = last.transpose()?;
         let is_told = match &last {
             // Nothing has come after it, so nothing that did can be missing. A delete may stand for a put that has expired.
             // Nor can anything be missing between a record and the point that is its number.
@@ -176,18 +202,22 @@ pub struct PastScan {
     past: Past,
 }
 
+impl PastScan {
+    /// Looks at the next key: what it was, if it was there; `None` behind the last key. Who takes them so can stop also where
+    /// no key was there for long.
+    pub fn next_key(&mut self) -> Option<Result<Option<Entry>>> {
+        let newest = match self.merge.next([self.past.seq])? {
+            Ok([newest]) => newest,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(newest.filter(|record| self.past.is_there(record)).map(Entry::of).transpose())
+    }
+}
+
 impl Iterator for PastScan {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let newest = match self.merge.next([self.past.seq])? {
-                Ok([newest]) => newest,
-                Err(error) => return Some(Err(error)),
-            };
-            if let Some(record) = newest.filter(|record| self.past.is_there(record)) {
-                return Some(Entry::of(record));
-            }
-        }
+        std::iter::from_fn(|| self.next_key()).find_map(Result::transpose)
     }
 }

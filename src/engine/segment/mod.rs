@@ -27,6 +27,7 @@ pub(crate) use scan::{Bodies, LEN_A_LOOK, Scanned, Scanner, Step, paced};
 use scan::{STEP, Window};
 pub(crate) use sorter::{Sorted, Sorter};
 pub(crate) use usage::Usage;
+pub(crate) use versions::Versions;
 pub(crate) use writer::SegmentWriter;
 
 use super::format::segment_header::Layout;

@@ -1,32 +1,67 @@
-//! All records of one key in a segment.
+//! All records of one key in a segment, one after another.
 
-use super::{Home, Record, Segment};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Home, Record, Rows, Segment};
 use crate::error::{Error, Result};
 
-impl Segment {
-    /// The records of `key`, the newest first; in the place of one that is damaged, and by its hash may be one of them, its
-    /// error. A filter answers for nearly all segments that have none.
+/// The records of a key in a segment, the oldest first, each read when it is asked for; in the place of one that is damaged,
+/// and by its hash may be one of them, its error.
+pub(crate) struct Versions {
+    segment: Arc<Segment>,
+    hash: u64,
+    /// The rows that are still to come, of each run from its end on: what was sorted last was written last.
+    runs: std::vec::IntoIter<(Rows, Range<usize>)>,
+    reading: Option<(Rows, Range<usize>)>,
+}
+
+impl Versions {
+    /// Those of `key`, whose hash is `hash`. A filter answers for nearly all segments that have none.
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn versions(&self, home: &Home, hash: u64, key: &[u8]) -> Result<Vec<Result<Record>>> {
-        let mut versions = Vec::new();
-        if self.surely_holds_none(home, std::iter::once(key)) {
-            return Ok(versions);
-        }
-        // What was sorted last was written last.
-        for rows in self.order(home)?.iter().rev() {
-            for index in rows.partition_point(self, |other| other < key)?..rows.len() {
-                let row = rows.get(index);
-                match self.read(row.at) {
-                    Ok(record) if *record.key() == *key => versions.push(Ok(record)),
-                    Ok(_) => break,
-                    Err(error @ Error::Damaged { .. }) if row.hash == hash => versions.push(Err(error)),
-                    Err(Error::Damaged { .. }) => {}
-                    Err(error) => return Err(error),
-                }
+    pub(crate) fn of(segment: &Arc<Segment>, home: &Home, hash: u64, key: &[u8]) -> Result<Self> {
+        let mut runs = Vec::new();
+        if !segment.surely_holds_none(home, std::iter::once(key)) {
+            for rows in segment.order(home)? {
+                let range = range(&rows, segment, key)?;
+                runs.push((rows, range));
             }
         }
-        Ok(versions)
+        Ok(Self { segment: Arc::clone(segment), hash, runs: runs.into_iter(), reading: None })
+    }
+}
+
+/// The rows of `key`, and of damaged records before and behind them, which may be others.
+fn range(rows: &Rows, segment: &Segment, key: &[u8]) -> Result<Range<usize>> {
+    let from = rows.partition_point(segment, |other| other < key)?;
+    let mut to = rows.partition_point(segment, |other| other <= key)?;
+    // The search may have ended before damage, which has no key.
+    while to < rows.len() && segment.read_intact(rows.get(to).at)?.is_none() {
+        to += 1;
+    }
+    Ok(from..to)
+}
+
+impl Iterator for Versions {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((rows, left)) = &mut self.reading else {
+                self.reading = Some(self.runs.next()?);
+                continue;
+            };
+            let Some(index) = left.next_back() else {
+                self.reading = None;
+                continue;
+            };
+            let row = rows.get(index);
+            match self.segment.read(row.at) {
+                Err(Error::Damaged { .. }) if row.hash != self.hash => {}
+                found => return Some(found),
+            }
+        }
     }
 }

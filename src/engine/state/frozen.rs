@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{SegmentSet, State, address_of};
+use super::{SegmentSet, State, Versions, address_of};
 use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Candidates, Snapshot};
 use crate::engine::location::SegmentId;
@@ -31,11 +31,8 @@ impl Frozen {
     }
 
     /// Every record of `key`, the oldest first; in the place of one that is damaged, and may be of this key, its error.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub(crate) fn versions(&self, key: &[u8]) -> Result<Vec<Result<Record>>> {
-        self.set.versions(&self.state.home, key, None)
+    pub(crate) fn versions(&self, key: &[u8]) -> Versions {
+        Versions::of(&self.state.home, Arc::clone(&self.set), key, None)
     }
 
     /// The segments, in log order.

@@ -3,6 +3,7 @@
 mod frozen;
 mod replay;
 mod set;
+mod versions;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::error::Result;
 pub(crate) use frozen::Frozen;
 pub(crate) use replay::Replay;
 pub(crate) use set::{SegmentSet, address_of};
+pub(crate) use versions::Versions;
 
 /// An older put that a new record of the same key replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,12 @@
 //! The segments of a log, and which page of the address space belongs to which.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Address, Candidates};
 use crate::engine::location::SegmentId;
 use crate::engine::plant::{Plant, planted};
-use crate::engine::segment::{Home, Record, Segment};
+use crate::engine::segment::{Record, Segment};
 use crate::error::{Error, Result};
 
 /// The log's address space is dealt out in pages of 64 MiB; a segment takes whole ones.
@@ -167,29 +166,6 @@ impl SegmentSet {
         let Page::Of(segment) = self.pages.get((address.0 / PAGE_UNITS) as usize)? else { return None };
         let at = (address.0 - u64::from(segment.first_page) * PAGE_UNITS) * UNIT_LEN;
         (at < segment.limit()).then_some((segment, at))
-    }
-
-    /// Every record of `key` in segments from `first` on (all, where that is `None`), the oldest first; in the place of one
-    /// that is damaged, and may be of this key, its error.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub(crate) fn versions(
-        &self,
-        home: &Home,
-        key: &[u8],
-        first: Option<SegmentId>,
-    ) -> Result<Vec<Result<Record>>> {
-        let hash = home.hash(key);
-        let mut versions = Vec::new();
-        for segment in self.segments.iter().skip_while(|segment| first.is_some_and(|id| id != segment.id)) {
-            versions.extend(segment.versions(home, hash, key)?.into_iter().rev());
-        }
-        // While a compaction ends its input and its output are both there. Errors have no number, and stay where they are.
-        let number = |version: &Result<Record>| version.as_ref().map(|record| record.header.seq).ok();
-        let mut known = HashSet::new();
-        versions.retain(|version| number(version).is_none_or(|seq| known.insert(seq)));
-        Ok(versions)
     }
 
     /// Has the first bytes of the record at `address` fetched.

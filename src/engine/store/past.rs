@@ -1,5 +1,6 @@
 //! A [`Store`] as it was.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Store;
@@ -8,10 +9,10 @@ use crate::engine::history::{At, Differences, Past, Versions};
 use crate::engine::location::Seqno;
 use crate::engine::scan::Entry;
 use crate::engine::state::Frozen;
-use crate::error::Result;
+use crate::error::{Result, Search, Stop};
 
 impl Store {
-    /// Every record of `key` that is still in the log, the oldest first.
+    /// Every record of `key` that is still in the log, the oldest first, each read when it is asked for.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -19,7 +20,7 @@ impl Store {
     /// store.put("k", "first")?;
     /// store.put("k", "second")?;
     /// store.delete("k")?;
-    /// let values: Vec<_> = store.versions("k")?.versions.into_iter().map(|version| Ok(version?.value)).collect::<logkv::Result<_>>()?;
+    /// let values: Vec<_> = store.versions("k")?.map(|version| Ok(version?.value)).collect::<logkv::Result<_>>()?;
     /// assert_eq!(values[0].as_deref(), Some(&b"first"[..]));
     /// assert_eq!(values[2], None);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -29,7 +30,7 @@ impl Store {
     /// What the operating system says.
     pub fn versions(&self, key: impl AsRef<[u8]>) -> Result<Versions> {
         let (frozen, last_seq) = self.present()?;
-        Versions::of(&frozen, last_seq, key.as_ref())
+        Ok(Versions::of(&frozen, last_seq, key.as_ref()))
     }
 
     /// The store as it was at `at`, to be read whatever happens meanwhile. A record's number costs nothing to find; a time
@@ -38,8 +39,17 @@ impl Store {
     /// # Errors
     /// What the operating system says.
     pub fn at(&self, at: At) -> Result<Past> {
+        let found = self.at_with(at, &mut |_| ControlFlow::Continue(()))?;
+        Ok(found.expect("nobody breaks it off"))
+    }
+
+    /// As [`Store::at`]; tells `observe` how many records it has looked at, and is `None` when that breaks off.
+    ///
+    /// # Errors
+    /// As [`Store::at`].
+    pub fn at_with(&self, at: At, observe: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Option<Past>> {
         let (frozen, last_seq) = self.present()?;
-        Past::new(Arc::new(frozen), last_seq, at)
+        Stop::outcome(Past::new(Arc::new(frozen), last_seq, at, &mut Search::new(observe)))
     }
 
     /// What `key` was at `at`; `None` when it was not there.
@@ -68,10 +78,26 @@ impl Store {
     /// [`Error::CompactedAway`](crate::Error::CompactedAway) when that cannot be told any more, and what the operating
     /// system says.
     pub fn diff(&self, from: At, to: Option<At>) -> Result<Differences> {
+        let found = self.diff_with(from, to, &mut |_| ControlFlow::Continue(()))?;
+        Ok(found.expect("nobody breaks it off"))
+    }
+
+    /// As [`Store::diff`]; while it looks for the two points, it tells `observe` how many records it has looked at, and is
+    /// `None` when that breaks off.
+    ///
+    /// # Errors
+    /// As [`Store::diff`].
+    pub fn diff_with(
+        &self,
+        from: At,
+        to: Option<At>,
+        observe: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Option<Differences>> {
         let (frozen, last_seq) = self.present()?;
-        let frozen = Arc::new(frozen);
-        let past = |at| Past::new(Arc::clone(&frozen), last_seq, at);
-        Differences::new(past(from)?, past(to.unwrap_or(At::Seq(last_seq)))?)
+        let (frozen, mut search) = (Arc::new(frozen), Search::new(observe));
+        let mut past = |at| Past::new(Arc::clone(&frozen), last_seq, at, &mut search);
+        let points = past(from).and_then(|from| Ok((from, past(to.unwrap_or(At::Seq(last_seq)))?)));
+        Stop::outcome(points)?.map(|(from, to)| Differences::new(from, to)).transpose()
     }
 
     /// The records of the log with numbers from `from` on, in its order, and those that come: a change feed. It can go on
@@ -110,7 +136,21 @@ impl Store {
     /// # Errors
     /// What the operating system says, and [`Error::ManifestDamaged`](crate::Error::ManifestDamaged).
     pub fn recent_changes(&self, count: u64) -> Result<Changes> {
-        self.changes(Seqno(0)).recent(usize::try_from(count).unwrap_or(usize::MAX))
+        let found = self.recent_changes_with(count, &mut |_| ControlFlow::Continue(()))?;
+        Ok(found.expect("nobody breaks it off"))
+    }
+
+    /// As [`Store::recent_changes`]; tells `observe` how many records it has looked at, and is `None` when that breaks off.
+    ///
+    /// # Errors
+    /// As [`Store::recent_changes`].
+    pub fn recent_changes_with(
+        &self,
+        count: u64,
+        observe: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Option<Changes>> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        Stop::outcome(self.changes(Seqno(0)).recent(count, &mut Search::new(observe)))
     }
 
     /// What readers see now, and the number of its newest record.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use logkv::{At, Entry, Value};
 
-use super::history::{AT, get_at, point_asked_for};
+use super::history::{AT, get_at, gone, past, point_asked_for};
 use super::words::{HEX, arguments, create};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -223,10 +223,11 @@ fn get_into_file(
     let value = match pending {
         Some(pending) => pending.map(|put| put.value.as_slice()),
         None => {
-            let store = session.store()?;
             stored = match at {
-                Some(at) => store.get_at(key, at)?.map(|entry| entry.value),
-                None => store.get(key)?,
+                Some(at) => {
+                    past(session, at)?.get(key).map_err(|error| gone(error, key))?.map(|entry| entry.value)
+                }
+                None => session.store()?.get(key)?,
             };
             stored.as_deref()
         }

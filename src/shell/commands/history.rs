@@ -1,21 +1,22 @@
-//! `versions` and `diff`, and the point of the log that `--at` names.
+//! `versions`, and the point of the log that `--at` names.
 
 use std::io::{self, Write};
 
-use logkv::{At, Difference, Entry, Error, Seqno, Version};
+use logkv::{At, Error, Location, Past, Seqno, Version};
 
 use super::get::{missing, not_there, print_entry};
+use super::keys::quote_start;
 use super::words::{HEX, arguments, moment_of};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
 use crate::shell::failure::Failure;
-use crate::shell::grid::clip;
+use crate::shell::grid::Grid;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
-use crate::shell::style::hue;
-use crate::shell::table::{Column, Squeeze, Table};
+use crate::shell::style::{Look, hue};
+use crate::shell::table::{Column, Squeeze};
 use crate::shell::units;
 use crate::shell::words::{Word, quote};
 use crate::shell::xray::Moment;
@@ -43,27 +44,6 @@ pub const VERSIONS: Command = Command {
     arity: Arity::exactly(1),
     needs: Needs::Store,
     run: run_versions,
-};
-
-pub const DIFF: Command = Command {
-    name: "diff",
-    aliases: &[],
-    group: Group::Inspect,
-    signature: "FROM [TO]",
-    summary: "What changed between two points of the log",
-    help: "Shows the keys that are something else at TO (now, unless it is given) than they were at FROM: + was set, \
-           - is gone, ~ has another value. Points are as for --at: the number of a record, a time, or so long ago. \
-           What compaction has dropped cannot be compared: then it says so.",
-    examples: &[
-        Example { line: "diff 120", does: "shows what changed since record 120" },
-        Example { line: "diff 10m", does: "shows what changed in the last ten minutes" },
-        Example { line: "diff 2026-11-22T10:00Z 2026-11-22T11:00Z", does: "shows what changed in that hour" },
-    ],
-    flags: &[],
-    args: &[ArgKind::Number],
-    arity: Arity::between(1, 2),
-    needs: Needs::Store,
-    run: run_diff,
 };
 
 /// The point of the log that `word` names.
@@ -102,9 +82,15 @@ pub fn point_asked_for(session: &Session, invocation: &Invocation) -> Result<Opt
     point(session, word).map(Some)
 }
 
+/// The store as it was at `at`, unless Ctrl-C ends the search for that point.
+pub fn past(session: &Session, at: At) -> Result<Past, Failure> {
+    let store = session.store()?;
+    session.interrupt.searching(|observe| store.at_with(at, observe))
+}
+
 /// Prints what each key was at `at`.
 pub fn get_at(session: &mut Session, keys: &[Vec<u8>], at: At) -> Result<Outcome, Failure> {
-    let past = session.store()?.at(at)?;
+    let past = past(session, at)?;
     let mut worst = Outcome::Done;
     for key in keys {
         worst = worst.max(match past.get(key).map_err(|error| gone(error, key))? {
@@ -116,7 +102,7 @@ pub fn get_at(session: &mut Session, keys: &[Vec<u8>], at: At) -> Result<Outcome
 }
 
 /// The failure of a get of `key` in the past.
-fn gone(error: Error, key: &[u8]) -> Failure {
+pub fn gone(error: Error, key: &[u8]) -> Failure {
     match error {
         Error::CompactedAway { .. } => {
             let hint = format!("versions {} shows what is left", quote(key));
@@ -126,38 +112,47 @@ fn gone(error: Error, key: &[u8]) -> Failure {
     }
 }
 
+/// The order in which they leave: what a person looks for stays, when something was written and what became of it.
 const COLUMNS: &[Column] = &[
     Column::number("seq", hue::PLAIN),
-    Column::text("time (UTC)", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
-    Column::text("record", hue::PLAIN),
+    Column::text("time (UTC)", hue::PLAIN),
+    Column::text("record", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
     Column::number("size", hue::PLAIN).squeezed(Squeeze::Leaves(2)),
-    Column::text("kind", hue::PLAIN),
+    Column::text("kind", hue::PLAIN).squeezed(Squeeze::Leaves(3)),
     Column::text("value", hue::VALUE).squeezed(Squeeze::Cuts),
     Column::text("state", hue::PLAIN),
 ];
 
+/// On a screen of fewer columns times have no milliseconds, and a state no reason: the next line's record is that.
+const WIDTH_OF_REASONS: usize = 72;
+
 /// What became of a version.
 struct Fate {
-    /// For people: `dead  replaced by 3:0x00003a`.
-    text: String,
+    /// For people: `dead`.
+    mark: &'static str,
     /// For programs.
     name: &'static str,
     /// The record that ended it.
-    by: Option<logkv::Location>,
+    by: Option<Location>,
 }
 
 impl Fate {
     fn of(version: &Version, next: Option<&Version>, now_ms: u64) -> Self {
         let is_past = version.meta.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms);
-        let by = next.map(|next| next.meta.location);
-        let (name, text) = match (next, by) {
-            (Some(next), Some(by)) if next.value.is_some() => ("replaced", format!("dead  replaced by {by}")),
-            (Some(_), Some(by)) => ("deleted", format!("dead  deleted by {by}")),
-            _ if version.value.is_none() => ("tombstone", "tomb".to_owned()),
-            _ if is_past => ("expired", "exp".to_owned()),
-            _ => ("live", "LIVE".to_owned()),
+        let (name, mark) = match next {
+            Some(next) if next.value.is_some() => ("replaced", "dead"),
+            Some(_) => ("deleted", "dead"),
+            None if version.value.is_none() => ("tombstone", "tomb"),
+            None if is_past => ("expired", "exp"),
+            None => ("live", "LIVE"),
         };
-        Self { text, name, by }
+        Self { mark, name, by: next.map(|next| next.meta.location) }
+    }
+
+    /// For people, with the reason: `dead  replaced by 3:0x00003a`.
+    fn text(&self) -> String {
+        let Self { mark, name, by } = self;
+        by.map_or_else(|| (*mark).to_owned(), |by| format!("{mark}  {name} by {by}"))
     }
 }
 
@@ -165,14 +160,11 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
     let [key] = arguments(invocation)?.try_into().expect("the table asks for one");
     let store = session.store()?;
     let (found, now_ms) = (store.versions(&key)?, store.now_ms());
-    if found.versions.is_empty() {
-        tell_dropped(session, found.dropped_to)?;
-        return missing(session, &key);
-    }
-    let mut table = Table::new(COLUMNS, session.out.look);
+    let dropped_to = found.dropped_to();
+    let mut table = table(session)?;
     let mut damage = None;
-    let mut versions = found.versions.into_iter().peekable();
     let mut count = 0;
+    let mut versions = found.peekable();
     while let Some(version) = versions.next() {
         session.interrupt.check(count)?;
         count += 1;
@@ -186,30 +178,50 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
             Err(error) => drop(damage.get_or_insert(Failure::from(error))),
         }
     }
-    table.write(&mut session.out)?;
-    tell_dropped(session, found.dropped_to)?;
-    damage.map_or(Ok(Outcome::Done), Err)
+    table.end(&mut session.out)?;
+    tell_dropped(session, dropped_to)?;
+    match damage {
+        Some(damage) => Err(damage),
+        None if count == 0 => missing(session, &key),
+        None => Ok(Outcome::Done),
+    }
 }
 
-fn write_version(out: &mut Output, table: &mut Table<'_>, version: &Version, fate: &Fate) -> io::Result<()> {
+/// A table with room for the longest number and reason, should there be more rows than it measures.
+fn table(session: &Session) -> Result<Grid<'static>, Failure> {
+    let look = session.out.look;
+    let grid = Grid::new(COLUMNS, look);
+    if !session.out.is_table() {
+        return Ok(grid);
+    }
+    let store = session.store()?;
+    let last_seq = store.at(At::Seq(Seqno(u64::MAX)))?.seq();
+    let segments = store.segments()?;
+    let ends = segments.iter().map(|segment| Location { segment: segment.id, offset: segment.len });
+    let longest = ends.max_by_key(|end| end.to_string().len());
+    let fate = Fate { mark: "dead", name: "replaced", by: longest.filter(|_| gives_reasons(look)) };
+    let mut cells = vec![String::new(); COLUMNS.len()];
+    (cells[0], cells[COLUMNS.len() - 1]) = (last_seq.to_string(), fate.text());
+    Ok(grid.expecting(&cells))
+}
+
+fn gives_reasons(look: Look) -> bool {
+    look.width >= WIDTH_OF_REASONS
+}
+
+fn write_version(out: &mut Output, table: &mut Grid<'_>, version: &Version, fate: &Fate) -> io::Result<()> {
     let Version { meta, value } = version;
     let kind = if value.is_some() { "PUT" } else { "DEL" };
     match out.mode {
         Mode::Table => {
-            let shown = value.as_ref().map_or_else(|| "–".to_owned(), |value| quote(value));
-            let time = Moment::of(meta.time_ms).full();
-            let size = units::bytes(meta.len);
-            let record = meta.location.to_string();
-            table.row(vec![
-                meta.seq.to_string(),
-                time,
-                record,
-                size,
-                kind.to_owned(),
-                shown,
-                fate.text.clone(),
-            ]);
-            Ok(())
+            let shown = value.as_ref().map_or_else(|| "–".to_owned(), |value| quote_start(value));
+            let time = Moment::of(meta.time_ms);
+            let (time, state) = match gives_reasons(out.look) {
+                true => (time.full(), fate.text()),
+                false => (time.seconds_full(), fate.mark.to_owned()),
+            };
+            let (seq, record) = (meta.seq.to_string(), meta.location.to_string());
+            table.row(out, vec![seq, time, record, units::bytes(meta.len), kind.to_owned(), shown, state])
         }
         Mode::Plain | Mode::Raw => {
             let shown = value.as_ref().map_or_else(|| "-".to_owned(), |value| quote(value));
@@ -236,55 +248,4 @@ fn tell_dropped(session: &mut Session, dropped_to: Option<Seqno>) -> Result<(), 
         ));
     }
     Ok(())
-}
-
-fn run_diff(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let points = invocation.args.iter().map(|word| point(session, word)).collect::<Result<Vec<_>, _>>()?;
-    let store = session.store()?;
-    let (mut damage, mut count) = (None, 0);
-    for difference in store.diff(points[0], points.get(1).copied())? {
-        session.interrupt.check(count)?;
-        match difference {
-            Ok(difference) => {
-                count += 1;
-                write_difference(&mut session.out, &difference)?;
-            }
-            Err(error) => drop(damage.get_or_insert(Failure::from(error))),
-        }
-    }
-    if session.out.is_table() {
-        writeln!(session.out, "{}", units::count(count, "difference"))?;
-    }
-    damage.map_or(Ok(Outcome::Done), Err)
-}
-
-fn write_difference(out: &mut Output, difference: &Difference) -> io::Result<()> {
-    let Difference { before, after, gone } = difference;
-    let key = before.iter().chain(after).map(|entry| &*entry.meta.key).next().unwrap_or_default();
-    let value = |entry: &Entry| quote(&entry.value);
-    let (sign, values) = match (before, after) {
-        (None, Some(after)) => ('+', vec![value(after)]),
-        (Some(before), Some(after)) => ('~', vec![value(before), value(after)]),
-        (Some(before), None) => ('-', vec![value(before)]),
-        (None, None) => ('-', Vec::new()),
-    };
-    match out.mode {
-        Mode::Table => {
-            let look = out.look;
-            let arrow = if look.ascii { " -> " } else { " → " };
-            let line = format!("{sign} {}  {}", quote(key), values.join(arrow));
-            writeln!(out, "{}", clip(&line, look.width, look.ellipsis()))
-        }
-        Mode::Plain | Mode::Raw => writeln!(out, "{sign}\t{}\t{}", quote(key), values.join("\t")),
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.bytes("key", key)?;
-            for (name, entry) in [("before", before), ("after", after)] {
-                object.bytes_if_any(name, entry.as_ref().map(|entry| &*entry.value))?;
-            }
-            let last = after.as_ref().map(|after| &after.meta).or(gone.as_ref().map(|gone| &gone.meta));
-            object.field("seq", last.map(|meta| meta.seq.0))?;
-            object.field("time_ms", last.map(|meta| meta.time_ms))?.end()
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::history::{AT, point_asked_for};
+use super::history::{AT, past, point_asked_for};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -112,7 +112,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     let at = point_asked_for(session, invocation)?;
     let mut rows = match at {
         Some(_) if walk.reverse => return Err(Failure::usage("--at goes forward only, not with --reverse")),
-        Some(at) => walk.rows_of_past(&session.store()?.at(at)?, &session.interrupt)?,
+        Some(at) => walk.rows_of_past(&past(session, at)?, &session.interrupt)?,
         None => rows(session, &walk)?,
     };
     let now_ms = session.store()?.now_ms();
@@ -235,7 +235,7 @@ fn cells(row: &Row, long_at_ms: Option<u64>) -> Vec<String> {
 }
 
 /// The start of a value, quoted: what a cell has no room for is not even looked at.
-fn quote_start(value: &[u8]) -> String {
+pub fn quote_start(value: &[u8]) -> String {
     const CELL_LEN_MAX: usize = 1024;
     quote(&value[..value.len().min(CELL_LEN_MAX)])
 }

@@ -1,6 +1,7 @@
 //! The rows of the command table, a file a group.
 
 mod batch;
+mod diff;
 mod expiry;
 pub mod get;
 mod help;
@@ -40,7 +41,7 @@ pub static TABLE: [Command; 42] = [
     segments::SEGMENTS,
     inspect::DUMP_SEGMENT,
     history::VERSIONS,
-    history::DIFF,
+    diff::DIFF,
     tail::TAIL,
     inspect::VERIFY,
     maintain::COMPACT,

@@ -74,7 +74,11 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let (mut changes, mut left) = match from {
         Some(from) => (store.changes(Seqno(from)), lines),
         // How many of them there are is no reason to stop.
-        None => (store.recent_changes(lines.unwrap_or(LAST_COUNT))?, None),
+        None => {
+            let count = lines.unwrap_or(LAST_COUNT);
+            let changes = session.interrupt.searching(|observe| store.recent_changes_with(count, observe))?;
+            (changes, None)
+        }
     };
     let followed = identity(session.dir());
     let mut tail = Tail { count: 0, is_within: false, worst: Outcome::Done };

@@ -235,9 +235,8 @@ impl Book {
         let mut dropped = 0;
         for key in self.keys() {
             let found = store.versions(key).expect("reads");
-            dropped = found.dropped_to.map_or(0, |dropped_to| dropped_to.0);
-            let versions: Vec<_> =
-                found.versions.into_iter().map(|version| version.expect("reads")).collect();
+            dropped = found.dropped_to().map_or(0, |dropped_to| dropped_to.0);
+            let versions: Vec<_> = found.map(|version| version.expect("reads")).collect();
             self.check_versions(key, &versions, now_ms, dropped);
             left.extend(versions.into_iter().map(|version| (version.meta.seq, version)));
         }

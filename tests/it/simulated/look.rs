@@ -120,8 +120,8 @@ pub(crate) fn at_log(store: &Store, map: &Map) -> Result<(), Trouble> {
     let mut dropped_to = None;
     for key in keys() {
         let found = store.versions(&key)?;
-        dropped_to = found.dropped_to;
-        for version in found.versions {
+        dropped_to = found.dropped_to();
+        for version in found {
             let version = version?;
             left.insert(version.meta.seq, version);
         }

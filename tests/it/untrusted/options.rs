@@ -114,14 +114,20 @@ fn who_looks_at_the_files_alone_is_told_in_a_line_that_options_were_passed_over(
 }
 
 #[test]
-fn a_slip_in_the_name_of_a_variable_is_refused_and_names_of_others_are_left_alone() {
+fn a_name_in_the_environment_that_is_no_options_is_refused_and_an_address_is_left_alone() {
     let dir = small_store();
-    let slip = [("LOGKV_SYNCC", "never")];
-    for args in [&[".", "get", "one"][..], &["-q", ".", "get", "one"], &[".", "config"]] {
-        let said = run(dir.path(), args, &slip);
-        let error = "error: LOGKV_SYNCC is set in the environment, and is no option\nhint: did you mean LOGKV_SYNC?\n";
-        assert_eq!((said.err.as_str(), said.out.as_str(), said.code), (error, "", Some(2)));
+    for (name, hint) in [
+        ("LOGKV_SYNCC", "did you mean LOGKV_SYNC?"),
+        ("LOGKV_XYZZY", "logkv --help lists the options: --sync is LOGKV_SYNC here"),
+    ] {
+        for args in [&[".", "get", "one"][..], &["-q", ".", "get", "one"], &[".", "config"]] {
+            let said = run(dir.path(), args, &[(name, "never")]);
+            let error = format!("error: {name} is set in the environment, and is no option\nhint: {hint}\n");
+            assert_eq!((said.err, said.out.as_str(), said.code), (error, "", Some(2)));
+        }
     }
+    let help = run(dir.path(), &["--help"], &[("LOGKV_XYZZY", "1")]);
+    assert_eq!((help.err.as_str(), help.code), ("", Some(0)));
     let said = run(dir.path(), &[".", "get", "one"], &[("LOGKV_PORT", "1"), ("LOGKV_SYNCC", "")]);
     assert_eq!((said.err.as_str(), said.out.as_str(), said.code), ("", "1\n", Some(0)));
 }

@@ -1,0 +1,131 @@
+//! `diff`: what changed between two points of the log.
+
+use std::io::{self, Write};
+
+use logkv::{Difference, Entry};
+use unicode_width::UnicodeWidthStr;
+
+use super::history::point;
+use super::keys::quote_start;
+use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::failure::Failure;
+use crate::shell::grid::clip;
+use crate::shell::json::Object;
+use crate::shell::output::{Mode, Output};
+use crate::shell::session::Session;
+use crate::shell::units;
+use crate::shell::words::quote;
+use crate::shell::xray::Moment;
+
+pub const DIFF: Command = Command {
+    name: "diff",
+    aliases: &[],
+    group: Group::Inspect,
+    signature: "FROM [TO]",
+    summary: "What changed between two points of the log",
+    help: "Shows the keys that are something else at TO (now, unless it is given) than they were at FROM: + was set, \
+           - is gone, ~ has another value or expires at another time, which is told behind the values. Points are as for --at: the number of a record, a time, or so long ago. \
+           What compaction has dropped cannot be compared: then it says so. Mode plain has the sign, the key and the \
+           values, separated by tabs, and where one of them expires as many more: milliseconds since 1970, - for \
+           never.",
+    examples: &[
+        Example { line: "diff 120", does: "shows what changed since record 120" },
+        Example { line: "diff 10m", does: "shows what changed in the last ten minutes" },
+        Example { line: "diff 2026-11-22T10:00Z 2026-11-22T11:00Z", does: "shows what changed in that hour" },
+    ],
+    flags: &[],
+    args: &[ArgKind::Number],
+    arity: Arity::between(1, 2),
+    needs: Needs::Store,
+    run: run_diff,
+};
+
+fn run_diff(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let points = invocation.args.iter().map(|word| point(session, word)).collect::<Result<Vec<_>, _>>()?;
+    let (from, to) = (points[0], points.get(1).copied());
+    let store = session.store()?;
+    let mut differences = session.interrupt.searching(|observe| store.diff_with(from, to, observe))?;
+    let (mut damage, mut count, mut seen_count) = (None, 0, 0);
+    while let Some(seen) = differences.next_key() {
+        session.interrupt.check(seen_count)?;
+        seen_count += 1;
+        match seen {
+            Ok(Some(difference)) => {
+                count += 1;
+                write_difference(&mut session.out, &difference)?;
+            }
+            Ok(None) => {}
+            Err(error) => drop(damage.get_or_insert(Failure::from(error))),
+        }
+    }
+    if session.out.is_table() {
+        writeln!(session.out, "{}", units::count(count, "difference"))?;
+    }
+    damage.map_or(Ok(Outcome::Done), Err)
+}
+
+fn write_difference(out: &mut Output, difference: &Difference) -> io::Result<()> {
+    let Difference { before, after, gone } = difference;
+    let sides: Vec<&Entry> = before.iter().chain(after).collect();
+    let key = sides.first().map(|entry| &*entry.meta.key).unwrap_or_default();
+    let sign = match (before, after) {
+        (None, Some(_)) => '+',
+        (Some(_), Some(_)) => '~',
+        (_, None) => '-',
+    };
+    match out.mode {
+        Mode::Table => write_row(out, sign, key, &sides),
+        Mode::Plain | Mode::Raw => {
+            write!(out, "{sign}\t{}", quote(key))?;
+            for side in &sides {
+                write!(out, "\t{}", quote(&side.value))?;
+            }
+            if sides.iter().any(|side| side.meta.expires_ms.is_some()) {
+                for side in &sides {
+                    write!(
+                        out,
+                        "\t{}",
+                        side.meta.expires_ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string())
+                    )?;
+                }
+            }
+            writeln!(out)
+        }
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.bytes("key", key)?;
+            for (name, entry) in [("before", before), ("after", after)] {
+                object.bytes_if_any(name, entry.as_ref().map(|entry| &*entry.value))?;
+            }
+            for (name, entry) in [("before_expires_ms", before), ("after_expires_ms", after)] {
+                object.field(name, entry.as_ref().and_then(|entry| entry.meta.expires_ms))?;
+            }
+            let last = after.as_ref().map(|after| &after.meta).or(gone.as_ref().map(|gone| &gone.meta));
+            object.field("seq", last.map(|meta| meta.seq.0))?;
+            object.field("time_ms", last.map(|meta| meta.time_ms))?.end()
+        }
+    }
+}
+
+/// A line for people: `~ key  old → new  expires never → 2030-01-31 12:00:00`. A value that did not change stands once, where
+/// the time at which it expires did.
+fn write_row(out: &mut Output, sign: char, key: &[u8], sides: &[&Entry]) -> io::Result<()> {
+    let look = out.look;
+    let arrow = if look.ascii { " -> " } else { " → " };
+    let mut values: Vec<_> = sides.iter().map(|side| quote_start(&side.value)).collect();
+    let mut expiry = String::new();
+    if let [before, after] = sides
+        && before.meta.expires_ms != after.meta.expires_ms
+    {
+        let ends = [before, after].map(|side| side.meta.expires_ms.map(|ms| Moment::of(ms).seconds_full()));
+        let [before_end, after_end] = ends.map(|end| end.unwrap_or_else(|| "never".to_owned()));
+        expiry = format!("  expires {before_end}{arrow}{after_end}");
+        if before.value == after.value {
+            values.pop();
+        }
+    }
+    // The expiry is not cut off with the value before it.
+    let room = look.width.saturating_sub(expiry.width());
+    let line = clip(&format!("{sign} {}  {}", quote(key), values.join(arrow)), room, look.ellipsis());
+    writeln!(out, "{}", clip(&format!("{line}{expiry}"), look.width, look.ellipsis()))
+}

@@ -1,0 +1,102 @@
+//! Searches of the past: they end where they are broken off, and read no more than is asked for.
+
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use logkv::fs::StoreFile;
+use logkv::{At, ReadWith, Seqno, Store};
+
+use crate::common::{open, quick, scratch};
+use crate::hooked::{Hook, hooked};
+
+/// What is told of a search, and may break it off.
+type Observe<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
+
+#[test]
+fn a_search_for_a_point_of_the_log_ends_at_the_record_at_which_it_is_broken_off() {
+    const SEGMENTS: u64 = 3;
+    const RECORDS: u64 = 10;
+    let dir = scratch();
+    let store = open(dir.path());
+    for _ in 0..SEGMENTS {
+        for n in 0..RECORDS {
+            store.put(format!("key{n}"), "v").expect("a put");
+        }
+        store.rotate().expect("rotates");
+    }
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
+    let long_ago = At::Time(0);
+    for store in [&store, &reader] {
+        for last in 1..=SEGMENTS * RECORDS {
+            let stopped = |search: &dyn Fn(Observe<'_>) -> bool| {
+                let mut seen = Vec::new();
+                let found = search(&mut |count| {
+                    seen.push(count);
+                    if count < last { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
+                assert!(!found, "it was broken off");
+                assert_eq!(seen, (1..=last).collect::<Vec<_>>());
+            };
+            stopped(&|observe| store.at_with(long_ago, observe).expect("reads").is_some());
+            stopped(&|observe| store.diff_with(long_ago, None, observe).expect("reads").is_some());
+            stopped(&|observe| store.recent_changes_with(u64::MAX, observe).expect("reads").is_some());
+        }
+        assert_eq!(store.at(long_ago).expect("reads").seq(), Seqno(0));
+        assert_eq!(store.recent_changes(2).expect("reads").count(), 2);
+    }
+}
+
+#[test]
+fn who_looks_key_by_key_comes_by_those_too_of_which_there_is_nothing_to_tell() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for key in ["a", "b", "c"] {
+        store.put(key, "1").expect("a put");
+    }
+    store.delete("a").expect("a delete");
+    store.put("c", "2").expect("a put");
+    let (middle, now) = (At::Seq(Seqno(4)), At::Seq(Seqno(5)));
+    let mut differences = store.diff(middle, Some(now)).expect("told");
+    let steps = std::iter::from_fn(|| differences.next_key()).map(|step| step.expect("reads").is_some());
+    assert_eq!(steps.collect::<Vec<_>>(), [false, false, true]);
+    let mut keys = store.at(now).expect("told").scan(..).expect("told");
+    let steps = std::iter::from_fn(|| keys.next_key()).map(|step| step.expect("reads").is_some());
+    assert_eq!(steps.collect::<Vec<_>>(), [false, true, true]);
+}
+
+/// A disk that counts what is read of segments.
+#[derive(Debug, Default)]
+struct Counting(Arc<AtomicU64>);
+
+impl Hook for Counting {
+    fn read(&self, file: StoreFile, range: Range<u64>) -> io::Result<()> {
+        if let StoreFile::Segment(_) = file {
+            self.0.fetch_add(range.end - range.start, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn the_first_version_is_there_before_the_others_are_read() {
+    const COUNT: u64 = 1000;
+    const LEN: u64 = 1000;
+    let read_len = Arc::default();
+    let dir = scratch();
+    let options = quick().read_with(ReadWith::Pread).file_system(hooked(Counting(Arc::clone(&read_len))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    for _ in 0..COUNT {
+        store.put("k", vec![b'v'; LEN as usize]).expect("a put");
+    }
+    // This sorts the records.
+    assert_eq!(store.versions("k").expect("reads").count() as u64, COUNT);
+    let before = read_len.load(Ordering::Relaxed);
+    let mut versions = store.versions("k").expect("reads");
+    let first = versions.next().expect("there are some").expect("reads");
+    assert_eq!(first.meta.seq, Seqno(1));
+    let for_first = read_len.load(Ordering::Relaxed) - before;
+    assert!(for_first < COUNT * LEN / 10, "{for_first} bytes were read");
+    assert_eq!(versions.count() as u64, COUNT - 1);
+}
