@@ -87,6 +87,7 @@ fn run_put(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     // Bad words first: no input is read for them.
     let expiry = invocation.value("ttl").map(|word| ttl_of(word, "--ttl")).transpose()?.map(Expiry::In);
     let pairs = pairs(session, invocation)?;
+    session.make_store()?;
     let if_absent = invocation.has("nx");
     if if_absent || invocation.has("xx") {
         return put_if(session, invocation, &pairs, expiry);
