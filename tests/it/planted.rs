@@ -35,6 +35,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("TornPadding", &["recovery::an_active_segment_cut"]),
     ("LossNotTold", &["faults::submitted_writes"]),
     ("ConditionIgnoresPending", &["store::a_submitted_write"]),
+    ("ChangeIgnoresPending", &["transactions::what_is_submitted"]),
     ("GateLeftOpen", &["transactions::counters"]),
     ("TransactionBeforePending", &["transactions::a_transaction_sees_what_was_submitted"]),
     ("SumOutlivesKey", &["transactions::expiries"]),
