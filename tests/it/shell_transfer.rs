@@ -142,7 +142,10 @@ fn an_import_is_told_in_every_form_with_each_row_that_was_rejected() {
         "{\"key\":\"c\",\"value\":\"3\"}\n{\"key\":\"\",\"value\":\"x\"}\nnonsense\n{\"key\":\"d\"}\n",
     );
     write("rows.tsv", "k\\t1\tv\\x00\nno tab\nk2\tv2\r\n");
-    write("rows.script", "# comment\nput x 1 y 2\ndel a\nget x\nput z 'open\nput x 1 --nx\n");
+    write(
+        "rows.script",
+        "# comment\nput x 1 y 2\ndel a\nget x\nput z 'open\nput x 1 --nx\nput t 1 --ttl 100d\nput t 1 --ttl soon\n",
+    );
     write("rows.txt", "k3\tv3\n");
     write("rows.resp", "*3\r\n");
     write("long.tsv", &format!("short\t1\nlong\t{}\nlast\t2\n", "x".repeat(2_000_000)));
@@ -153,6 +156,7 @@ fn an_import_is_told_in_every_form_with_each_row_that_was_rejected() {
     }
     transcript
         .run("s0 scan")
+        .run("s0 ttl t x")
         .run("-m table s import rows.txt --format tsv")
         .run("-m table s import rows.txt");
     transcript.run_with("-m table s import -", b"{\"key\":\"in\",\"value\":\"stdin\"}\n");

@@ -13,7 +13,8 @@ pub const IMPORT: Command = Command {
            passed over. jsonl has objects with key and value, or key_b64 and value_b64 for bytes that are no text; \
            expires_ms says when the key expires, in milliseconds since 1970, and other fields are passed over. tsv has \
            key, tab, value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and behind another tab \
-           when the key expires; script has lines of put and del. A name that ends in .jsonl, .tsv or .script says which; \
+           when the key expires; script has lines of put, with --ttl, which counts from the import, or without, and of del: read FILE runs \
+           other commands and flags. A name that ends in .jsonl, .tsv or .script says which; \
            else it is jsonl. \
            A directory is one of Riak's bitcask (N.bitcask.data) or of the Go program logkv-store (segment_N.log), \
            or FILE is one such file: its records go in from the oldest to the newest, deletes too, so that of each \

@@ -37,7 +37,7 @@ impl Sum {
     /// What `row` comes to at `now_ms`.
     fn of(row: &Row<'_>, now_ms: impl FnOnce() -> u64) -> Self {
         let is_put = row.value.is_some();
-        let is_expired = row.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms());
+        let is_expired = matches!(row.expiry, Some(Expiry::At(expires_ms)) if expires_ms <= now_ms());
         Self { puts: is_put.into(), expired: is_expired.into(), deletes: (!is_put).into() }
     }
 }
@@ -63,11 +63,9 @@ impl Writer {
     /// Appends `row`. What [`is_about_row`] says of an error is true of this row alone.
     pub fn add(&mut self, row: &Row<'_>) -> Result<(), Error> {
         self.batch.clear();
-        match (&row.value, row.expires_ms) {
+        match (&row.value, row.expiry) {
             (Some(value), None) => self.batch.put(&row.key, value),
-            (Some(value), Some(expires_ms)) => {
-                self.batch.put_expiring(&row.key, value, Expiry::At(expires_ms))
-            }
+            (Some(value), Some(expiry)) => self.batch.put_expiring(&row.key, value, expiry),
             (None, _) => self.batch.delete(&row.key),
         };
         let sum = Sum::of(row, || self.store.now_ms());
