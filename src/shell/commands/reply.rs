@@ -66,21 +66,17 @@ pub fn submit_of(command: &Command) -> Option<Submit> {
 impl Reply {
     /// Says what came of a write that is acknowledged. `commit` is `None` when nothing had to be written.
     pub fn tell(&self, session: &mut Session, commit: Option<Commit>) -> Result<Outcome, Failure> {
+        let (out, fate) = (&mut session.out, Fate::Done(commit));
         match (self, commit) {
-            (Self::Put, _) => ok(&mut session.out, None, commit)?,
-            (Self::Delete { named }, _) => {
-                deletions(&mut session.out, commit.map_or(0, |commit| commit.deleted), *named)?;
-            }
-            (Self::PutIf { .. }, Some(_)) => ok(&mut session.out, None, commit)?,
-            (Self::PutIf { key, if_absent }, None) => return not_set(session, key, *if_absent),
+            (Self::Put, _) | (Self::PutIf { .. }, Some(_)) => ok(out, None, fate)?,
+            (Self::Delete { named }, _) => deletions(out, commit.map_or(0, |commit| commit.deleted), *named)?,
             (Self::Expire { key }, Some(_)) | (Self::Persist { key, is_there: true }, _) => {
-                ok(&mut session.out, Some(key), commit)?;
+                ok(out, Some(key), fate)?;
             }
+            (Self::Sum { key, sum }, _) => summed(out, key, *sum, fate)?,
+            (Self::PutIf { key, if_absent }, None) => return not_set(session, key, *if_absent),
             (Self::Expire { key }, None) | (Self::Persist { key, is_there: false }, _) => {
                 return not_set(session, key, false);
-            }
-            (Self::Sum { key, sum }, _) => {
-                summed(&mut session.out, key, *sum, |object| place(object, commit))?
             }
         }
         Ok(Outcome::Done)
@@ -97,43 +93,53 @@ pub fn waited(
     reply.tell(session, commit)
 }
 
-/// Says that a write is done; in JSON of which key, where it is of one, and where its record is.
-fn ok(out: &mut Output, key: Option<&[u8]>, commit: Option<Commit>) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => writeln!(out, "OK"),
-        Mode::Plain | Mode::Raw => Ok(()),
-        Mode::Json => {
+/// What became of a write.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// It is acknowledged; nothing had to be written where there is no commit.
+    Done(Option<Commit>),
+    /// It waits for `commit`.
+    Queued,
+}
+
+impl Fate {
+    /// Ends an object that tells of a write: with the number and the place of its record, null where none had to be
+    /// written.
+    fn end(self, object: &mut Object<'_, Output>) -> io::Result<()> {
+        match self {
+            Self::Done(commit) => {
+                object.field("seq", commit.map(|commit| commit.last.0))?;
+                object.field("segment", commit.map(|commit| commit.location.segment.0))?;
+                object.field("offset", commit.map(|commit| commit.location.offset))?
+            }
+            Self::Queued => object.field("queued", true)?,
+        }
+        .end()
+    }
+}
+
+/// Says what became of a write; in JSON of which key, where it is of one.
+fn ok(out: &mut Output, key: Option<&[u8]>, fate: Fate) -> io::Result<()> {
+    match (out.mode, fate) {
+        (Mode::Table, Fate::Done(_)) => writeln!(out, "OK"),
+        (Mode::Table, Fate::Queued) => writeln!(out, "OK, with commit"),
+        (Mode::Plain | Mode::Raw, _) => Ok(()),
+        (Mode::Json, _) => {
             let mut object = Object::new(out);
             if let Some(key) = key {
                 object.bytes("key", key)?;
             }
-            place(object.field("ok", true)?, commit)?.end()
+            fate.end(object.field("ok", true)?)
         }
     }
 }
 
-/// Writes the number and the place of the record; null where none had to be written.
-fn place<'a, 'b>(
-    object: &'a mut Object<'b, Output>,
-    commit: Option<Commit>,
-) -> io::Result<&'a mut Object<'b, Output>> {
-    object.field("seq", commit.map(|commit| commit.last.0))?;
-    object.field("segment", commit.map(|commit| commit.location.segment.0))?;
-    object.field("offset", commit.map(|commit| commit.location.offset))
-}
-
-fn summed(
-    out: &mut Output,
-    key: &[u8],
-    sum: i64,
-    fields: impl for<'a, 'b> FnOnce(&'a mut Object<'b, Output>) -> io::Result<&'a mut Object<'b, Output>>,
-) -> io::Result<()> {
+fn summed(out: &mut Output, key: &[u8], sum: i64, fate: Fate) -> io::Result<()> {
     match out.mode {
         Mode::Table | Mode::Plain | Mode::Raw => writeln!(out, "{sum}"),
         Mode::Json => {
             let mut object = Object::new(out);
-            object.bytes("key", key)?.field("ok", true)?.field("sum", sum)?;
-            fields(&mut object)?.end()
+            fate.end(object.bytes("key", key)?.field("ok", true)?.field("sum", sum)?)
         }
     }
 }
@@ -184,20 +190,10 @@ pub fn done(
 
 /// Says that a write waits for `commit`; in JSON of which key, where it is of one.
 pub fn queued(out: &mut Output, key: Option<&[u8]>) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => writeln!(out, "OK, with commit"),
-        Mode::Plain | Mode::Raw => Ok(()),
-        Mode::Json => {
-            let mut object = Object::new(out);
-            if let Some(key) = key {
-                object.bytes("key", key)?;
-            }
-            object.field("ok", true)?.field("queued", true)?.end()
-        }
-    }
+    ok(out, key, Fate::Queued)
 }
 
 /// Says what a key's number will be with `commit`.
 pub fn sum_queued(out: &mut Output, key: &[u8], sum: i64) -> io::Result<()> {
-    summed(out, key, sum, |object| object.field("queued", true))
+    summed(out, key, sum, Fate::Queued)
 }

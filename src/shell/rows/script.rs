@@ -34,10 +34,13 @@ pub fn read(line: &[u8]) -> Result<Vec<Row<'_>>, String> {
     }
 }
 
+/// Keys and values.
+type Words<'a> = Vec<Cow<'a, [u8]>>;
+
 /// The words without `--ttl` and what follows it, and what that says.
-fn told_apart<'a>(mut words: Lexer<'a>) -> Result<(Vec<Cow<'a, [u8]>>, Option<Expiry>), String> {
+fn told_apart<'a>(mut words: Lexer<'a>) -> Result<(Words<'a>, Option<Expiry>), String> {
     const TTL: &[u8] = b"--ttl";
-    let (mut plain, mut expiry) = (Vec::new(), None);
+    let (mut plain, mut expiry) = (Words::new(), None);
     while let Some(word) = words.next() {
         let inline = word.bytes.strip_prefix(TTL).filter(|_| word.style == Style::Bare);
         let text = match inline {
@@ -55,7 +58,7 @@ fn told_apart<'a>(mut words: Lexer<'a>) -> Result<(Vec<Cow<'a, [u8]>>, Option<Ex
     Ok((plain, expiry))
 }
 
-fn pairs<'a>(words: Vec<Cow<'a, [u8]>>, expiry: Option<Expiry>) -> Vec<Row<'a>> {
+fn pairs(words: Words<'_>, expiry: Option<Expiry>) -> Vec<Row<'_>> {
     let mut words = words.into_iter();
     let mut rows = Vec::new();
     while let (Some(key), Some(value)) = (words.next(), words.next()) {
