@@ -86,7 +86,7 @@ pub use engine::plant::PLANTS;
 pub use engine::recovery::{FoundDamage, OpenReport};
 pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
 pub use engine::snapshot::Snapshot;
-pub use engine::stats::{SegmentState, SegmentStats, Stats};
+pub use engine::stats::{MemoryStats, SegmentState, SegmentStats, Stats};
 pub use engine::store::transaction::{Transaction, TransactionScan};
 pub use engine::store::{Pending, PutOptions, Store};
 pub use engine::value::Value;

@@ -46,6 +46,22 @@ pub struct Stats {
     pub damage_count: u64,
 }
 
+/// What an open store takes of memory, in bytes: of the process's own, and of files that are mapped, whose pages are the
+/// operating system's, and go when it needs them. Snapshots, scans and values that are held are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// The keydir's tables, of the process's own.
+    pub keydir_len: u64,
+    /// The parts of the file KEYDIR that nobody has written to since it was mapped.
+    pub keydir_mapped_len: u64,
+    /// The order of segments without a hint, kept since a scan asked for it, of the process's own: 16 bytes a record.
+    pub order_len: u64,
+    /// The hints that scans and compactions have asked, mapped.
+    pub hint_mapped_len: u64,
+    /// The segments, as far as they are written, where they are mapped.
+    pub segment_mapped_len: u64,
+}
+
 /// Whether a segment is still written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentState {

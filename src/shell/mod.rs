@@ -26,6 +26,7 @@ mod output;
 mod pager;
 mod parse;
 mod pipeline;
+mod process;
 mod progress;
 mod repair;
 mod report;

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::common::{killed, open, quick, scratch, segment_path, small_store, value};
 use logkv::inspect::{self, ExtentKind, Fate, Inspection, Item, Range};
-use logkv::{Batch, Error, Location, SegmentId, Store};
+use logkv::{Batch, Damage, Error, Location, SegmentId, Store};
 
 /// The fates of a segment's records, in log order.
 fn fates(inspection: &Inspection) -> Vec<Fate> {
@@ -141,4 +141,20 @@ fn a_segment_can_be_taken_apart_although_a_later_one_is_missing() {
     assert!(matches!(Store::open_with(dir.path(), quick()), Err(Error::SegmentMissing { .. })));
     let outcome = inspect::segment(dir.path(), &quick(), SegmentId(1));
     assert!(outcome.is_ok(), "it works on a store that does not open: {:?}", outcome.map(drop));
+}
+
+#[test]
+fn the_segment_of_another_store_is_said_to_be_that_where_manifest_lists_its_name() {
+    let (dir, other) = (small_store(), scratch());
+    let store = open(other.path());
+    store.put("key", "value").expect("a put");
+    store.rotate().expect("rotates");
+    store.close().expect("closes");
+    for (name, is_listed) in [(1, true), (77, false)] {
+        fs::copy(segment_path(other.path(), 1), segment_path(dir.path(), name)).expect("copies");
+        let inspection = inspect::segment(dir.path(), &quick(), SegmentId(name)).expect("a segment");
+        let is_foreign =
+            matches!(&inspection.header, Err(Damage::Foreign(whose)) if whose == "another store");
+        assert_eq!((is_foreign, inspection.header.is_ok()), (is_listed, !is_listed), "{name}");
+    }
 }

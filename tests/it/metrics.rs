@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use logkv::fs::StoreFile;
 use logkv::{Batch, Compact, Error, Metrics, Options, Store, Sync};
 
-use crate::common::{open, program, quick, scratch, skipped, wait_until};
+use crate::common::{hint_path, open, program, quick, scratch, skipped, wait_until};
 use crate::hooked::{Call, Hook, Hooked};
 use crate::person::Person;
 
@@ -285,4 +285,45 @@ fn what_is_no_regular_file_is_not_made_one_of_metrics() {
         assert!(dir.path().join(name).is_symlink(), "{name}");
     }
     assert_eq!(fs::read(dir.path().join("notes")).expect("it is there"), b"mine");
+}
+
+#[test]
+fn what_is_in_memory_is_told_as_the_processs_own_or_mapped_from_files() {
+    const KEYS: u64 = 20_000;
+    let dir = scratch();
+    let path = dir.path().join("d");
+    let store = Store::open_with(&path, quick().checkpoint_records(1)).expect("opens");
+    let empty = store.memory();
+    assert_eq!((empty.keydir_mapped_len, empty.order_len, empty.segment_mapped_len), (0, 0, 0));
+    for n in 0..KEYS {
+        store.put(format!("key{n}"), "value").expect("a put");
+    }
+    let grown = store.memory().keydir_len - empty.keydir_len;
+    assert!((8 * KEYS..24 * KEYS).contains(&grown), "{grown} bytes for {KEYS} keys");
+    assert_eq!(store.scan(..).expect("scans").count() as u64, KEYS);
+    assert_eq!(store.memory().order_len, 16 * KEYS);
+    store.rotate().expect("rotates");
+    store.close().expect("closes");
+    let store = Store::open_with(&path, quick().background(true)).expect("opens");
+    // Who asks for an order that no hint has, has one made.
+    assert_eq!(store.keys(..).expect("keys").count() as u64, KEYS);
+    wait_until(|| hint_path(&path, 1).exists());
+    store.close().expect("closes");
+    let store = Store::open_with(&path, quick()).expect("opens");
+    assert_eq!(store.scan(..).expect("scans").count() as u64, KEYS);
+    let memory = store.memory();
+    assert_eq!((memory.keydir_len, memory.order_len), (empty.keydir_len, 0));
+    let len = |name: &str| fs::metadata(path.join(name)).expect("it is there").len();
+    assert!((8 * KEYS..len("KEYDIR")).contains(&memory.keydir_mapped_len), "{memory:?}");
+    let files = (len("000001.hint"), store.stats().expect("figures").disk_len);
+    assert_eq!((memory.hint_mapped_len, memory.segment_mapped_len), files);
+    store.close().expect("closes");
+    let output = run(dir.path(), &["-m", "json", "d", "stats", "--memory"], &[]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("an object");
+    assert_eq!(told["segment_mapped_bytes"], files.1);
+    assert!(told["process_peak_bytes"].as_u64() >= told["process_bytes"].as_u64(), "{told}");
+    assert!(told["process_bytes"].as_u64() > Some(100_000), "{told}");
+    let refused =
+        program(dir.path()).args(["d", "stats", "--memory", "--prometheus"]).output().expect("it runs");
+    assert_eq!(refused.status.code(), Some(2));
 }

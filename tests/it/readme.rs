@@ -245,7 +245,10 @@ fn the_counts_of_the_table_of_promises_are_those_of_the_tests_and_of_the_one_run
     let cuts = in_run("LOGKV_DISK_CUTS") * count_in("tests/it/cuts.rs", r#"cut_writers\(""#);
     let faults = number_in("tests/it/simulated/faulty.rs", r"const FAULTS: u64 = ([0-9_]+);");
     let schedules = number_in("tests/it/models.rs", r#""LOGKV_SCHEDULES"\).map_or\(([0-9]+)"#)
-        * count_in("tests/it/models.rs", r"#\[test\]");
+        * ["tests/it/models.rs", "tests/it/models/feeds.rs"]
+            .map(|room| count_in(room, r"#\[test\]"))
+            .iter()
+            .sum::<usize>();
     let expected = [
         ("`killed`", format!("{} kills", with_commas(kills))),
         ("`simulated`", format!("{} states", with_commas(in_run("LOGKV_CRASH_STATES")))),

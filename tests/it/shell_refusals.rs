@@ -223,3 +223,26 @@ fn results_are_never_put_into_a_file_of_the_store() {
     assert_eq!(fs::read(transcript.path("d-elsewhere")).expect("it was written"), b"1");
     transcript.compare("shell-output-into-store");
 }
+
+#[test]
+fn no_command_takes_what_it_does_not_know_or_goes_without_what_it_needs() {
+    let mut transcript = with_store();
+    let before = files(&transcript.path("d"));
+    let help = transcript.command(&["-m", "json", "d", "help"]).output().expect("it runs").stdout;
+    let commands: Vec<serde_json::Value> =
+        help.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert!(commands.len() > 40, "{} commands", commands.len());
+    for command in &commands {
+        let [name, usage] = ["command", "usage"].map(|field| command[field].as_str().expect("a text"));
+        transcript.run(&format!("d {name} --nonsense"));
+        let mut words = usage.split(' ').skip(1).take_while(|word| *word != "|");
+        if words.next().is_some_and(|word| word.starts_with(char::is_uppercase)) {
+            transcript.run(&format!("d {name}"));
+        }
+        if usage == name {
+            transcript.run(&format!("-m json d {name} more"));
+        }
+    }
+    assert_eq!(files(&transcript.path("d")), before);
+    transcript.compare("shell-misuse");
+}

@@ -134,11 +134,11 @@ impl Part {
         let Segment { id, base_seq, layout, .. } = *self.segment;
         let bytes = self.segment.bytes_unchecked(0..layout.header_len.into())?;
         let damage = match SegmentHeader::decode(&bytes) {
-            Ok(header) if header.store != home.store => Damage::Foreign("another store".to_owned()),
-            Ok(header) if (header.segment, header.base_seq, header.layout) != (id, base_seq, layout) => {
-                Damage::Foreign(format!("segment {}", header.segment))
-            }
-            Ok(_) => return Ok(()),
+            Ok(header) => match header.unlike(home.store, id) {
+                Some(damage) => damage,
+                None if (header.base_seq, header.layout) == (base_seq, layout) => return Ok(()),
+                None => Damage::Foreign("another history of this store".to_owned()),
+            },
             Err(HeaderError::Damaged(damage)) => damage,
             Err(HeaderError::Unsupported(found)) => {
                 let (what, supported) = (format!("segment {id}"), "1.x".to_owned());

@@ -117,6 +117,15 @@ impl SegmentHeader {
         Self { major: MAJOR, minor: MINOR, layout, store, segment, base_seq, created_ms, incompat: 0, crc: 0 }
     }
 
+    /// Whose it is, if not of segment `segment` of `store`.
+    pub(crate) fn unlike(&self, store: StoreId, segment: SegmentId) -> Option<Damage> {
+        match (self.store == store, self.segment == segment) {
+            (true, true) => None,
+            (true, false) => Some(Damage::Foreign(format!("segment {}", self.segment))),
+            (false, _) => Some(Damage::Foreign("another store".to_owned())),
+        }
+    }
+
     /// The header's bytes, checksum included.
     pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];

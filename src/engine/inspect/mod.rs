@@ -17,7 +17,7 @@ use self::fates::Fates;
 use super::format::codec::Compressed;
 use super::format::manifest::Extent as FileExtent;
 use super::format::record::Kind;
-use super::format::segment_header::{HeaderError, Layout, SegmentHeader};
+use super::format::segment_header::{HeaderError, Layout, SegmentHeader, StoreId};
 use super::fs::Directory;
 use super::judge::Verdict;
 use super::location::SegmentId;
@@ -124,7 +124,9 @@ fn take_apart(survey: Survey, id: SegmentId, now_ms: u64, state: Option<&State>)
         }
         error => error,
     })?;
-    let header = header(id, &bytes)?;
+    // What MANIFEST lists has to be this store's.
+    let store = extent(&survey, id).and(survey.home()).map(|home| home.store);
+    let header = header(id, store, &bytes)?;
     let known =
         state.map(State::segments).and_then(|set| set.iter().find(|segment| segment.id == id).cloned());
     // Behind what this process has acknowledged there may be a write under way.
@@ -178,8 +180,13 @@ fn layout_of(header: &HeaderInfo) -> Layout {
     layout
 }
 
-fn header(id: SegmentId, bytes: &[u8]) -> Result<Result<HeaderInfo, Damage>> {
-    Ok(match SegmentHeader::decode(bytes) {
+fn header(id: SegmentId, store: Option<StoreId>, bytes: &[u8]) -> Result<Result<HeaderInfo, Damage>> {
+    let decoded = SegmentHeader::decode(bytes);
+    let whose = decoded.as_ref().ok().zip(store).and_then(|(header, store)| header.unlike(store, id));
+    if let Some(damage) = whose {
+        return Ok(Err(damage));
+    }
+    Ok(match decoded {
         Ok(header) => Ok(HeaderInfo {
             major: header.major,
             minor: header.minor,

@@ -156,6 +156,11 @@ impl Keydir {
         (tables + SHARD_COUNT * (size_of::<RwLock<Arc<Shard>>>() + size_of::<Shard>())) as u64
     }
 
+    /// The bytes of the shards that still lie in the file.
+    pub(crate) fn mapped_len(&self) -> u64 {
+        self.shards.iter().map(|shard| read(shard).mapped_len() as u64).sum()
+    }
+
     /// Its shard number `index` alone.
     fn into_table(self, index: usize) -> Result<OwnedTable> {
         Ok(read(&self.shards[index]).table()?.to_owned())

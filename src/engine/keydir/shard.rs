@@ -85,6 +85,17 @@ impl Shard {
         }
     }
 
+    /// The bytes of its table in the file, if that is what is used.
+    pub(super) fn mapped_len(&self) -> usize {
+        match self {
+            Self::Owned(_) => 0,
+            Self::Mapped(mapped) => match mapped.content.get() {
+                Some(Content::Rebuilt(_)) => 0,
+                Some(Content::AsWritten) | None => mapped.range.len(),
+            },
+        }
+    }
+
     fn checked(&self) -> Table<'_> {
         self.ready().expect("a shard has been looked into, and so checked, before it is written to")
     }

@@ -7,7 +7,7 @@ use super::{FoundDamage, OpenReport};
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::format::keydir_file::{Covered, Covering};
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
-use crate::engine::format::segment_header::{self, HeaderError, Layout, SegmentHeader, StoreId};
+use crate::engine::format::segment_header::{self, HeaderError, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory, File, StoreFile};
 use crate::engine::judge::Verdict;
 use crate::engine::keydir::Keydir;
@@ -214,10 +214,10 @@ impl<'a> Load<'a> {
     fn header(&self, line: &SegmentLine, file: &dyn File) -> Result<Result<SegmentHeader, FoundDamage>> {
         let bytes = file::first_bytes(&*self.home.directory, line.id, file)?;
         let damage = match SegmentHeader::decode(&bytes) {
-            Ok(header) if header.store == self.home.store && header.segment == line.id => {
-                return Ok(Ok(header));
-            }
-            Ok(header) => other(&header, self.home.store),
+            Ok(header) => match header.unlike(self.home.store, line.id) {
+                Some(damage) => damage,
+                None => return Ok(Ok(header)),
+            },
             Err(HeaderError::Damaged(damage)) => damage,
             Err(HeaderError::Unsupported(found)) => return Err(unsupported(line, found)),
         };
@@ -281,11 +281,10 @@ impl<'a> Load<'a> {
     fn refuse_other(&self, line: &SegmentLine, file: &dyn File) -> Result<()> {
         let bytes = file::first_bytes(&*self.home.directory, line.id, file)?;
         match SegmentHeader::decode(&bytes) {
-            Ok(header) if header.store == self.home.store && header.segment == line.id => Ok(()),
-            Ok(header) => {
-                let damage = other(&header, self.home.store);
-                Err(Error::Damaged { segment: line.id, offset: 0, damage })
-            }
+            Ok(header) => match header.unlike(self.home.store, line.id) {
+                Some(damage) => Err(Error::Damaged { segment: line.id, offset: 0, damage }),
+                None => Ok(()),
+            },
             Err(HeaderError::Unsupported(found)) => Err(unsupported(line, found)),
             // Only the header is lost: its line says how the records are read.
             Err(HeaderError::Damaged(_)) => Ok(()),
@@ -327,15 +326,6 @@ struct Place {
     seq_end: Seqno,
     created_ms: u64,
     first_page: u32,
-}
-
-/// Whose segment this is, if it is not the one that was looked for.
-fn other(header: &SegmentHeader, store: StoreId) -> Damage {
-    Damage::Foreign(if header.store == store {
-        format!("segment {}", header.segment)
-    } else {
-        "another store".to_owned()
-    })
 }
 
 fn unsupported(line: &SegmentLine, found: String) -> Error {

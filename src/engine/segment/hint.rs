@@ -48,6 +48,11 @@ impl Hint {
         is_ours && id == segment.id && segment_len == segment.limit() && last_seq < segment.seq_end
     }
 
+    /// The length of its file.
+    pub(super) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// What it says of the segment's records.
     pub(super) fn sorted(&self) -> Sorted {
         let Described { record_count, last_seq, compressed, .. } = self.checked.described;

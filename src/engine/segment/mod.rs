@@ -187,6 +187,11 @@ impl Segment {
         self.len.fetch_max(len, Ordering::Release);
     }
 
+    /// How much of it is mapped, as far as it is written.
+    pub(crate) fn mapped_len(&self) -> u64 {
+        if matches!(self.source, Source::Mapped(_)) { self.len() } else { 0 }
+    }
+
     /// The place of the record at `at`.
     pub(crate) fn location(&self, at: u64) -> Location {
         Location { segment: self.id, offset: at }

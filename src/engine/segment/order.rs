@@ -151,6 +151,15 @@ impl Segment {
         }
     }
 
+    /// What is kept of its order, in bytes: in its hint, and in rows that were sorted in memory.
+    pub(crate) fn order_len(&self) -> (u64, u64) {
+        match &*self.order.lock() {
+            Known::Nothing => (0, 0),
+            Known::Hinted(hint) => (hint.len(), 0),
+            Known::Sorted { runs, .. } => (0, runs.iter().map(|rows| rows.bytes().len() as u64).sum()),
+        }
+    }
+
     /// Whether somebody has looked for a hint that can be used, and found none.
     pub(crate) fn lacks_hint(&self) -> bool {
         matches!(*self.order.lock(), Known::Sorted { .. })

@@ -8,7 +8,7 @@ use crate::engine::compaction::{
 };
 use crate::engine::metrics::Metrics;
 use crate::engine::segment::{Expired, file};
-use crate::engine::stats::{SegmentStats, Stats};
+use crate::engine::stats::{MemoryStats, SegmentStats, Stats};
 use crate::error::Result;
 
 impl Store {
@@ -108,6 +108,21 @@ impl Store {
             expired_len: expired.len,
             ..Stats::sum(&segments)
         })
+    }
+
+    /// What the store takes of memory now. Looks at figures alone.
+    #[must_use]
+    pub fn memory(&self) -> MemoryStats {
+        let keydir = &self.0.state.keydir;
+        let (keydir_len, keydir_mapped_len) = (keydir.memory_len(), keydir.mapped_len());
+        let mut memory = MemoryStats { keydir_len, keydir_mapped_len, ..MemoryStats::default() };
+        for segment in self.0.state.segments().iter() {
+            let (hint_len, order_len) = segment.order_len();
+            memory.hint_mapped_len += hint_len;
+            memory.order_len += order_len;
+            memory.segment_mapped_len += segment.mapped_len();
+        }
+        memory
     }
 
     /// What the store has done since it was opened, and what it is now. Costs what [`Store::stats`] does.

@@ -13,6 +13,7 @@ pub mod put;
 pub mod reply;
 mod segments;
 mod shell;
+mod stats;
 mod tail;
 mod transfer;
 pub mod words;
@@ -36,7 +37,7 @@ pub static TABLE: [Command; 42] = [
     batch::BEGIN,
     batch::COMMIT,
     batch::ROLLBACK,
-    inspect::STATS,
+    stats::STATS,
     segments::SEGMENTS,
     inspect::DUMP_SEGMENT,
     history::VERSIONS,

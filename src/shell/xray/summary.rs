@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use logkv::Damage;
 use logkv::fs::StoreFile;
 use logkv::inspect::{Inspection, Totals};
 
@@ -25,7 +26,11 @@ pub fn write_header(out: &mut dyn Write, inspection: &Inspection, look: &Look) -
     let text = joined(std::iter::once(file).chain(facts).collect(), "", look);
     writeln!(out, "{}", look.paint(&text, hue::HEAD))?;
     if let Err(damage) = &inspection.header {
-        let text = hang(look.width, "  ! ", 4, format!("its header is damaged: {damage}").split(' '));
+        let told = match damage {
+            Damage::Foreign(_) => format!("its header is another segment's: {damage}"),
+            damage => format!("its header is damaged: {damage}"),
+        };
+        let text = hang(look.width, "  ! ", 4, told.split(' '));
         writeln!(out, "{}", look.paint(&text, hue::BAD))?;
     }
     Ok(())

@@ -1,0 +1,276 @@
+//! `stats`: figures of the store, and what it takes of memory.
+
+use std::io::{self, Write};
+
+use logkv::{MemoryStats, Stats};
+
+use crate::shell::bar::bar;
+use crate::shell::command::{Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes};
+use crate::shell::failure::Failure;
+use crate::shell::json::Object;
+use crate::shell::metrics_file;
+use crate::shell::output::{Mode, Output};
+use crate::shell::process::{self, Resident};
+use crate::shell::session::Session;
+use crate::shell::style::hue;
+use crate::shell::table::{Column, Table};
+use crate::shell::units;
+
+pub const STATS: Command = Command {
+    name: "stats",
+    aliases: &["info"],
+    group: Group::Inspect,
+    signature: "[--memory] [--prometheus]",
+    summary: "Figures of the whole store",
+    help: "Prints how many keys there are, what their records take, how much of the log is \
+           dead, and what the index takes in memory. Keys that have expired count until a compaction \
+           gives back their room. Mode plain has name, tab, value; mode \
+           json one object; all lengths are bytes. \
+           --memory prints what the store takes of memory, and what the operating system says of the whole process: \
+           what is mapped from files goes when the memory is needed for something else. \
+           --prometheus prints them, and what this process has counted and timed since it opened the store, \
+           in the text format of Prometheus; --metrics-file keeps that in a file.",
+    examples: &[
+        Example { line: "stats", does: "prints the figures" },
+        Example { line: "stats --memory", does: "prints what the store takes of memory" },
+        Example { line: "stats --prometheus", does: "prints the metrics for Prometheus" },
+    ],
+    flags: &[
+        Flag {
+            name: "memory",
+            short: None,
+            takes: Takes::Nothing,
+            doc: "Prints what the store takes of memory",
+        },
+        Flag {
+            name: "prometheus",
+            short: None,
+            takes: Takes::Nothing,
+            doc: "Prints the metrics in the text format of Prometheus",
+        },
+    ],
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Store,
+    run: run_stats,
+};
+
+/// A figure of `T`: its name in modes plain and json, its name for people, and how these read it. One without a name for
+/// people is told them in another way.
+struct Figure<T> {
+    name: &'static str,
+    title: &'static str,
+    /// `None` when it is not known.
+    of: fn(&T) -> Option<u64>,
+    show: fn(u64) -> String,
+}
+
+const FIGURES: &[Figure<Stats>] = &[
+    Figure { name: "keys", title: "keys", of: |stats| Some(stats.key_count), show: units::thousands },
+    Figure { name: "live_bytes", title: "live", of: |stats| Some(stats.live_len), show: units::bytes },
+    // Tombstones are told apart, here and wherever bytes are added up for a person.
+    Figure {
+        name: "dead_bytes",
+        title: "dead",
+        of: |stats| Some(stats.dead_len.saturating_sub(stats.tombstone_len)),
+        show: units::bytes,
+    },
+    Figure { name: "disk_bytes", title: "on disk", of: |stats| Some(stats.disk_len), show: units::bytes },
+    Figure {
+        name: "segments",
+        title: "segments",
+        of: |stats| Some(stats.segment_count),
+        show: units::thousands,
+    },
+    Figure {
+        name: "records",
+        title: "records",
+        of: |stats| Some(stats.record_count),
+        show: units::thousands,
+    },
+    Figure {
+        name: "tombstones",
+        title: "tombstones",
+        of: |stats| Some(stats.tombstone_count),
+        show: units::thousands,
+    },
+    Figure {
+        name: "tombstone_bytes",
+        title: "in tombstones",
+        of: |stats| Some(stats.tombstone_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "expired",
+        title: "expired",
+        of: |stats| Some(stats.expired_count),
+        show: units::thousands,
+    },
+    Figure {
+        name: "expired_bytes",
+        title: "in expired",
+        of: |stats| Some(stats.expired_len),
+        show: units::bytes,
+    },
+    Figure { name: "raw_bytes", title: "", of: |stats| Some(stats.raw_len), show: units::bytes },
+    Figure { name: "stored_bytes", title: "", of: |stats| Some(stats.stored_len), show: units::bytes },
+    Figure { name: "seq", title: "last record", of: |stats| Some(stats.last_seq.0), show: units::thousands },
+    Figure {
+        name: "durable_seq",
+        title: "durable up to",
+        of: |stats| stats.durable_seq.map(|seq| seq.0),
+        show: units::thousands,
+    },
+    Figure {
+        name: "keydir_bytes",
+        title: "index in memory",
+        of: |stats| Some(stats.keydir_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "damaged_ranges",
+        title: "damaged ranges",
+        of: |stats| Some(stats.damage_count),
+        show: units::thousands,
+    },
+];
+
+/// What is in memory: of the store, and of the process that has it open.
+struct InMemory {
+    store: MemoryStats,
+    process: Option<Resident>,
+}
+
+const MEMORY_FIGURES: &[Figure<InMemory>] = &[
+    Figure {
+        name: "keydir_bytes",
+        title: "index",
+        of: |memory| Some(memory.store.keydir_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "keydir_mapped_bytes",
+        title: "index, mapped from KEYDIR",
+        of: |memory| Some(memory.store.keydir_mapped_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "order_bytes",
+        title: "order of records without a hint",
+        of: |memory| Some(memory.store.order_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "hint_mapped_bytes",
+        title: "hints, mapped",
+        of: |memory| Some(memory.store.hint_mapped_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "segment_mapped_bytes",
+        title: "segments, mapped",
+        of: |memory| Some(memory.store.segment_mapped_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "process_bytes",
+        title: "process",
+        of: |memory| memory.process.map(|process| process.own_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "process_mapped_bytes",
+        title: "process, of mapped files",
+        of: |memory| memory.process.map(|process| process.mapped_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "process_peak_bytes",
+        title: "process, when it was most",
+        of: |memory| memory.process.map(|process| process.peak_len),
+        show: units::bytes,
+    },
+];
+
+const FIGURE_COLUMNS: &[Column] = &[Column::text("figure", hue::DIM), Column::text("amount", hue::PLAIN)];
+
+fn run_stats(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    match (invocation.has("prometheus"), invocation.has("memory")) {
+        (true, true) => {
+            let failure = Failure::usage("--memory and --prometheus are two results");
+            Err(failure.at(invocation.name.clone()))
+        }
+        (true, false) => run_prometheus(session, invocation),
+        (false, true) => run_memory(session),
+        (false, false) => run_figures(session),
+    }
+}
+
+fn run_figures(session: &mut Session) -> Result<Outcome, Failure> {
+    let stats = session.store()?.stats()?;
+    let ratio = stats.compression_ratio().map(|ratio| {
+        let [raw, stored] = [stats.raw_len, stats.stored_len].map(units::bytes);
+        ("compression", format!("{ratio:.2} : 1, {raw} in {stored}"))
+    });
+    write_figures(&mut session.out, FIGURES, &stats, ratio)?;
+    let out = &mut session.out;
+    if out.mode == Mode::Table && stats.live_len + stats.dead_len > 0 {
+        let look = out.look;
+        let bar = bar(stats.live_len, stats.dead_len, look.width.saturating_sub(16).min(60), look);
+        writeln!(out, "{bar} {} live", units::percent(stats.live_len, stats.live_len + stats.dead_len))?;
+    }
+    // What is damaged was told when the store was opened.
+    Ok(if stats.damage_count > 0 { Outcome::Damaged } else { Outcome::Done })
+}
+
+fn run_memory(session: &mut Session) -> Result<Outcome, Failure> {
+    let store = session.store()?;
+    let (memory, keys) = (InMemory { store: store.memory(), process: process::resident() }, store.len());
+    let index_len = memory.store.keydir_len + memory.store.keydir_mapped_len;
+    let of_a_key = || ("index, of a key", format!("{:.1} B", index_len as f64 / keys as f64));
+    write_figures(&mut session.out, MEMORY_FIGURES, &memory, (keys > 0).then(of_a_key))?;
+    Ok(Outcome::Done)
+}
+
+/// Writes `figures` of `of`, and for people one more.
+fn write_figures<T>(
+    out: &mut Output,
+    figures: &[Figure<T>],
+    of: &T,
+    more: Option<(&str, String)>,
+) -> io::Result<()> {
+    match out.mode {
+        Mode::Table => {
+            let mut table = Table::new(FIGURE_COLUMNS, out.look).headless();
+            for figure in figures.iter().filter(|figure| !figure.title.is_empty()) {
+                let amount = (figure.of)(of).map_or_else(|| "unknown".to_owned(), figure.show);
+                table.row(vec![figure.title.to_owned(), amount]);
+            }
+            if let Some((title, amount)) = more {
+                table.row(vec![title.to_owned(), amount]);
+            }
+            table.write(out)
+        }
+        Mode::Plain | Mode::Raw => figures.iter().try_for_each(|figure| {
+            let amount = (figure.of)(of).map_or_else(String::new, |amount| amount.to_string());
+            writeln!(out, "{}\t{amount}", figure.name)
+        }),
+        Mode::Json => {
+            let mut object = Object::new(out);
+            for figure in figures {
+                object.field(figure.name, (figure.of)(of))?;
+            }
+            object.end()
+        }
+    }
+}
+
+fn run_prometheus(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    if invocation.json {
+        let failure = Failure::usage("--prometheus and --json are two forms of one result");
+        return Err(failure.at(invocation.name.clone()));
+    }
+    let text = metrics_file::text(&session.store()?)?;
+    session.out.write_all(text.as_bytes())?;
+    Ok(Outcome::Done)
+}
