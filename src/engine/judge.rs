@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use super::format::manifest::Extent;
 use super::format::record::LAG_UNKNOWN;
 use super::location::{Location, SegmentId, Seqno};
 use super::plant::{Plant, planted};
@@ -20,6 +21,31 @@ pub struct TornTail {
     pub intact_count: u64,
 }
 
+/// What MANIFEST knows to be durable of a segment whose end has to be found: what is damaged before that is no torn end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settled {
+    to: u64,
+    /// Numbers up to here stand before it.
+    last: Seqno,
+}
+
+impl Settled {
+    /// What a MANIFEST knows that has `extent` for the segment, and gives `next_seq` to the next record.
+    pub(crate) fn by(extent: Option<Extent>, next_seq: Seqno) -> Self {
+        match extent {
+            Some(Extent::Closed(len) | Extent::Sealed(len)) if !planted(Plant::ClosedEndForgotten) => {
+                Self { to: len, last: next_seq.previous() }
+            }
+            _ => Self { to: 0, last: Seqno(0) },
+        }
+    }
+
+    /// How many bytes of a segment of `len` that are.
+    pub(crate) fn len(self, len: u64) -> u64 {
+        self.to.min(len)
+    }
+}
+
 /// What the active segment of a log that was not closed comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
@@ -35,20 +61,21 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Reads the whole segment. What follows the first bad place is a crash's leavings, unless a later record says
+    /// Reads what is not `settled`. What follows the first bad place is a crash's leavings, unless a later record says
     /// that the log had been durable beyond that place when it was written.
-    pub(crate) fn of(segment: &Segment) -> Result<Self> {
-        Self::asking(segment, |_| Ok(()))
+    pub(crate) fn of(segment: &Segment, settled: Settled) -> Result<Self> {
+        Self::asking(segment, settled, |_| Ok(()))
     }
 
     /// As [`Verdict::of`]; asks `go_on` now and then, which is told how far it has come, and ends with its error.
     pub(crate) fn asking<E: From<Error>>(
         segment: &Segment,
+        settled: Settled,
         go_on: impl FnMut(u64) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut go_on = paced(go_on);
-        let mut scanner = Scanner::new(segment, Bodies::Checked);
-        let mut end = u64::from(segment.layout.header_len).min(segment.len());
+        let mut end = u64::from(segment.layout.header_len).min(segment.len()).max(settled.len(segment.len()));
+        let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(end);
         // The first bad place, and the number of the last intact record before it.
         let mut hole: Option<(u64, Seqno)> = None;
         let mut rot = None;
@@ -56,7 +83,7 @@ impl Verdict {
         // What stands behind the hole, and how much of it the last batch there has.
         let (mut behind, mut begun) = (0, 0);
         loop {
-            let before = scanner.last_seq();
+            let before = scanner.last_seq().max(settled.last);
             let bad_at = match scanner.next()? {
                 None => break,
                 Some(Step::Record(record)) if record.damage.is_none() => {

@@ -55,6 +55,8 @@ plants! {
     BatchSeenMidway,
     /// The last record of a batch says that the batch goes on, when deletes of missing keys followed it.
     BatchEndForgotten,
+    /// What a log was when it was closed is taken for what a crash leaves, if there is more of its file.
+    ClosedEndForgotten,
     /// A record claims that all before it had been durable when it was written.
     LagTooSmall,
     /// A compressed value is stored although it takes more than the value itself.

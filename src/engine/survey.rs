@@ -10,7 +10,7 @@ use super::format::keydir_file::Covered;
 use super::format::manifest::{Extent, Manifest, SegmentLine};
 use super::format::segment_header::{HeaderError, Layout, SegmentHeader};
 use super::fs::{Access, Directory, File, PathKind};
-use super::judge::Verdict;
+use super::judge::{Settled, Verdict};
 use super::location::{SegmentId, Seqno};
 use super::options::{Options, ReadWith};
 use super::segment::unsalted::{self, Told};
@@ -207,13 +207,19 @@ impl Survey {
         let whole = self.open(known.id, known.layout, u64::MAX);
         Some(whole.and_then(|segment| match known.extent {
             Some(extent) if extent.is_unsettled(segment.len()) => {
-                self.open(known.id, known.layout, Verdict::of(&segment)?.end)
+                let verdict = Verdict::of(&segment, self.settled(known))?;
+                self.open(known.id, known.layout, verdict.end)
             }
             Some(Extent::Sealed(len) | Extent::Closed(len)) if len < segment.len() => {
                 self.open(known.id, known.layout, len)
             }
             _ => Ok(segment),
         }))
+    }
+
+    /// What MANIFEST knows to be durable of the segment that is `known`.
+    pub(crate) fn settled(&self, known: &Known) -> Settled {
+        Settled::by(known.extent, self.manifest().map_or(Seqno(0), |manifest| manifest.next_seq))
     }
 
     /// The length of the file of segment `id`, in bytes.

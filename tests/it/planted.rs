@@ -34,6 +34,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("FailedWriteNotCut", &["faults::a_write_that_is_said"]),
     ("TornPadding", &["recovery::an_active_segment_cut"]),
     ("LossNotTold", &["faults::submitted_writes"]),
+    ("ClosedEndForgotten", &["recovery::what_was_closed"]),
     ("ConditionIgnoresPending", &["store::a_submitted_write"]),
     ("ChangeIgnoresPending", &["transactions::what_is_submitted"]),
     ("GateLeftOpen", &["transactions::counters"]),

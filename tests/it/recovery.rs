@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use crate::common::{copy_of, files, killed, open, quick, record_crc, scratch, segment_path, value};
+use crate::common::{
+    copy_of, files, killed, open, quick, record_crc, remove_derived, scratch, segment_path, value,
+};
+use crate::repair::repaired;
+use crate::verify::verified;
 use logkv::{Error, Options, SegmentId, Seqno, Store, Sync};
 use tempfile::TempDir;
 
@@ -317,5 +321,37 @@ fn a_number_that_no_store_counts_to_is_damage_or_stops_a_writer_and_never_a_lost
         store.put("new", "value").expect("a put");
         store.close().expect("closes");
         assert_eq!(value(&open(dir.path()), "new").as_deref(), Some("value"), "{number}");
+    }
+}
+
+#[test]
+fn what_was_closed_is_damaged_and_no_torn_end_however_long_its_file_is() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for n in 0..5 {
+        store.put(format!("key {n}"), "value").expect("a put");
+    }
+    store.close().expect("closes");
+    let path = segment_path(dir.path(), 1);
+    let whole = fs::read(&path).expect("the segment");
+    let zeros = [&whole[..64], &[0; 4032][..]].concat();
+    let mut longer = [&whole[..], &[1; 13][..]].concat();
+    longer[64 + 48 + 40] ^= 1;
+    for (bytes, lost) in [(longer, 1), (zeros, 5)] {
+        let copy = copy_of(dir.path());
+        remove_derived(copy.path());
+        fs::write(segment_path(copy.path(), 1), &bytes).expect("the damage");
+        let (report, findings) = verified(copy.path());
+        assert!(report.damage_count > 0, "{findings:?}");
+        let (to, report) = repaired(copy.path());
+        assert_eq!((open(to.path()).len(), report.given_up.len()), (5 - lost, 1), "{report:?}");
+        for _ in 0..2 {
+            let store = open(copy.path());
+            assert_eq!(store.open_report().damage.len(), 1, "{:?}", store.open_report());
+            assert_eq!(store.get("key 1").is_err(), lost == 1);
+            store.put("more", "1").expect("a put");
+            store.close().expect("closes");
+        }
+        assert!(segment_path(copy.path(), 1).exists());
     }
 }

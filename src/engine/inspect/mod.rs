@@ -19,7 +19,7 @@ use super::format::manifest::Extent as FileExtent;
 use super::format::record::Kind;
 use super::format::segment_header::{HeaderError, Layout, SegmentHeader, StoreId};
 use super::fs::Directory;
-use super::judge::Verdict;
+use super::judge::{Settled, Verdict};
 use super::location::SegmentId;
 use super::options::Options;
 use super::segment::{Bodies, Scanner, Segment, Step};
@@ -137,8 +137,10 @@ fn take_apart(survey: Survey, id: SegmentId, now_ms: u64, state: Option<&State>)
         .or(header.as_ref().ok().map(layout_of))
         .unwrap_or(Layout::current(0));
     let segment = survey.open(id, layout, limit)?;
-    let is_unclean = known.is_none() && matches!(extent(&survey, id), Some(FileExtent::Active(_)));
-    let pieces = pieces(&segment, is_unclean, now_ms)?;
+    let unsettled = survey.get(id).filter(|listed| {
+        known.is_none() && listed.extent.is_some_and(|extent| extent.is_unsettled(segment.len()))
+    });
+    let pieces = pieces(&segment, unsettled.map(|listed| survey.settled(listed)), now_ms)?;
     let mut inspection = Inspection {
         id,
         role: role(&survey, id),
@@ -210,9 +212,9 @@ fn header(id: SegmentId, store: Option<StoreId>, bytes: &[u8]) -> Result<Result<
 }
 
 /// The stretches of a segment, in file order.
-fn pieces(segment: &Segment, is_unclean: bool, now_ms: u64) -> Result<Vec<Piece>> {
+fn pieces(segment: &Segment, settled: Option<Settled>, now_ms: u64) -> Result<Vec<Piece>> {
     // Only the end that a writer did not close can be torn; elsewhere what is not a record is damage.
-    let verdict = if is_unclean { Some(Verdict::of(segment)?) } else { None };
+    let verdict = settled.map(|settled| Verdict::of(segment, settled)).transpose()?;
     let end = verdict.as_ref().map_or(segment.len(), |verdict| verdict.end);
     let mut pieces = Vec::new();
     let mut torn: Option<(u64, Option<Damage>)> = None;

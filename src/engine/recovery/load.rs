@@ -9,7 +9,7 @@ use crate::engine::format::keydir_file::{Covered, Covering};
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{self, HeaderError, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory, File, StoreFile};
-use crate::engine::judge::Verdict;
+use crate::engine::judge::{Settled, Verdict};
 use crate::engine::keydir::Keydir;
 use crate::engine::location::{Location, SegmentId, Seqno};
 use crate::engine::options::{OpenProgress, Options, ReadWith};
@@ -122,7 +122,7 @@ impl<'a> Load<'a> {
         let read_with = if is_unsettled { ReadWith::Pread } else { self.options.read_with };
         let (Extent::Sealed(wants) | Extent::Closed(wants) | Extent::Active(wants)) = line.extent;
         let (len, wants) = if is_unsettled {
-            let len = self.readable_len(line, &file)?;
+            let len = self.readable_len(line, seq_end, &file)?;
             (len, len)
         } else {
             (wants.min(file_len), wants)
@@ -226,8 +226,8 @@ impl<'a> Load<'a> {
     }
 
     /// How much of a segment that a writer has open, or died with, a reader can use.
-    fn readable_len(&mut self, line: &SegmentLine, file: &Arc<dyn File>) -> Result<u64> {
-        let verdict = self.judge(line, file)?;
+    fn readable_len(&mut self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<u64> {
+        let verdict = self.judge(line, next_seq, file)?;
         self.report.unclean = true;
         self.report.torn = verdict.torn(line.id);
         Ok(if planted(Plant::ReaderTakesAllBytes) { verdict.file_len } else { verdict.end })
@@ -249,7 +249,7 @@ impl<'a> Load<'a> {
         // What the dead writer wrote may be in memory alone: what is judged must be what the disk has.
         unless(Plant::TailNotSynced, || file.sync()).map_err(Error::io("fsync", path.clone()))?;
         file.drop_cache();
-        let verdict = self.judge(&line, &file)?;
+        let verdict = self.judge(&line, manifest.next_seq, &file)?;
         if let Some((offset, witness)) = verdict.rot {
             return Err(Error::Rot { segment: line.id, offset, witness });
         }
@@ -292,11 +292,11 @@ impl<'a> Load<'a> {
     }
 
     /// Torn tail or rot? Reads what a crash may have left, without a mapping, since it may be cut.
-    fn judge(&self, line: &SegmentLine, file: &Arc<dyn File>) -> Result<Verdict> {
+    fn judge(&self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<Verdict> {
         let file_len = file::len(&*self.home.directory, line.id, &**file)?;
         let place = Place { seq_end: line.seq_end(file_len), created_ms: 0, first_page: 0 };
         let segment = self.map(line, file, place, ReadWith::Pread, (file_len, file_len))?;
-        Verdict::of(&segment)
+        Verdict::of(&segment, Settled::by(Some(line.extent), next_seq))
     }
 
     pub(super) fn path(&self, id: SegmentId) -> PathBuf {

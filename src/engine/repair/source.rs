@@ -83,7 +83,9 @@ impl Repair<'_> {
         let is_last = self.survey.next(known.id).is_none();
         let is_unsettled = known.extent.map_or(is_last, |extent| extent.is_unsettled(file_len));
         let wants = match known.extent {
-            _ if is_unsettled => self.whole_batches_end(&whole)?,
+            _ if is_unsettled => {
+                self.whole_batches_end(&whole)?.max(self.survey.settled(&known).len(file_len))
+            }
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => file_len,
         };

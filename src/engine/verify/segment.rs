@@ -118,7 +118,8 @@ impl Verifier<'_> {
         };
         if is_unsettled {
             // What is read here is read again: it does not count.
-            let Verdict { end, rot, behind, .. } = Verdict::asking(whole, |_| self.look(0))?;
+            let Verdict { end, rot, behind, .. } =
+                Verdict::asking(whole, self.survey.settled(known), |_| self.look(0))?;
             if let Some((at, witness)) = rot {
                 self.found(file, Some(at..at), Fault::Rot { witness })?;
             }
