@@ -39,6 +39,8 @@ plants! {
     LossNotTold,
     /// A conditional write looks at what readers see, and not at what is on its way.
     ConditionIgnoresPending,
+    /// A sum is made of what readers see, and not of what is on its way.
+    ChangeIgnoresPending,
     /// Others write while a transaction is open.
     GateLeftOpen,
     /// A transaction does not wait for what is on its way to be seen.

@@ -58,7 +58,7 @@ pub enum Needs {
     Directory,
     /// A store that exists.
     Store,
-    /// A store, made when there is none.
+    /// A store, made when there is none: by the command itself, with `Session::make_store`, once it has what it writes.
     NewStore,
     /// The files of a store, even of one that does not open.
     Files,

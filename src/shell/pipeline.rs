@@ -3,29 +3,20 @@
 //! Under `--sync always` an acknowledgement costs an fsync. A script's writes are submitted one after another
 //! and waited for together, so that many share one. Nothing is said of a write before its wait returned.
 
-use logkv::{Batch, Pending, Store};
+use logkv::{Batch, Pending};
 
-use super::commands::put;
+use super::commands::reply::Reply;
 use super::failure::Failure;
+use super::output::Mode;
 use super::report::Place;
 use super::session::Session;
-
-/// What is to be said of a write once it is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// That it is done.
-    Put,
-    /// How many keys there were, of the number that was named.
-    Delete {
-        /// The keys that were named.
-        named: usize,
-    },
-}
 
 #[derive(Debug)]
 struct Submitted {
     pending: Pending,
     reply: Reply,
+    /// How that is said.
+    mode: Mode,
     place: Place,
 }
 
@@ -42,19 +33,10 @@ impl Pipeline {
     const COUNT_MAX: usize = 64 << 10;
     const LEN_MAX: usize = 8 << 20;
 
-    /// Appends `batch`, of about `len` bytes, to the log.
-    pub fn submit(
-        &mut self,
-        store: &Store,
-        batch: &Batch,
-        len: usize,
-        reply: Reply,
-        place: Place,
-    ) -> Result<(), Failure> {
-        let pending = store.submit(batch)?;
-        self.submitted.push(Submitted { pending, reply, place });
+    /// Adds a write of about `len` bytes, given at `place`, of which `reply` is said in `mode`.
+    pub fn push(&mut self, (pending, reply): (Pending, Reply), mode: Mode, len: usize, place: Place) {
+        self.submitted.push(Submitted { pending, reply, mode, place });
         self.len += len;
-        Ok(())
     }
 
     /// An empty batch, with the memory of an earlier one.
@@ -76,11 +58,13 @@ impl Pipeline {
     /// Waits for all, in order, and says what became of each.
     pub fn drain(&mut self, session: &mut Session) {
         self.len = 0;
-        for Submitted { pending, reply, place } in self.submitted.drain(..) {
-            let told = pending
-                .wait()
-                .map_err(Failure::from)
-                .and_then(|commit| Ok(put::acknowledge(&mut session.out, reply, commit)?));
+        for Submitted { pending, reply, mode, place } in self.submitted.drain(..) {
+            let told = pending.wait().map_err(Failure::from).and_then(|commit| {
+                let mode = std::mem::replace(&mut session.out.mode, mode);
+                let told = reply.tell(session, commit);
+                session.out.mode = mode;
+                told
+            });
             if let Err(failure) = told {
                 session.fail(&failure, b"", &place);
             }

@@ -3,14 +3,15 @@
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use logkv::Batch;
+use logkv::{Batch, Pending};
 
 use super::command::{self, Outcome};
 use super::commands::get;
+use super::commands::reply::{Reply, submit_of};
 use super::failure::{Failure, plain_words};
 use super::input::{Input, Readiness};
-use super::output::Output;
-use super::pipeline::Reply;
+use super::output::{Mode, Output};
+use super::parse::parse_line;
 use super::report::Place;
 use super::session::{Origin, Session, Timer};
 use super::units;
@@ -87,6 +88,9 @@ impl Script {
             return Ok(Some(Outcome::Done));
         }
         self.finish_quote(session)?;
+        if later(session, self.input.line(), || self.place()) {
+            return Ok(Some(Outcome::Done));
+        }
         if !settle(session) {
             return Ok(Some(Outcome::Done));
         }
@@ -172,7 +176,7 @@ fn echo(out: &mut Output, lines: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a `put`, `del` or `get` without flags, which is what long scripts are made of; its words are taken from the
+/// Runs a `put`, `del` or `get` without flags, which is what long scripts are made of: its words are taken from the
 /// line without a copy, and writes are waited for later. `false`: it is something else, and nothing was done.
 fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool {
     if session.transaction.is_some() || session.settings.timer == Timer::On {
@@ -237,13 +241,38 @@ fn submit(
     reply: Reply,
     place: Place,
 ) -> Result<(), Failure> {
-    let store = session.store()?;
-    let submitted = session.pipeline.submit(&store, &batch, len, reply, place);
+    let submitted = session.store().and_then(|store| Ok(store.submit(&batch)?));
     session.pipeline.give_batch(batch);
+    send((submitted?, reply), session.out.mode, len, place, session);
+    Ok(())
+}
+
+/// Has a write waited for with those before it and after it.
+fn send(submitted: (Pending, Reply), mode: Mode, len: usize, place: Place, session: &mut Session) {
+    session.pipeline.push(submitted, mode, len, place);
     if session.pipeline.is_full() {
         session.drain();
     }
-    submitted
+}
+
+/// Runs a write that has flags, or depends on what is there, and waits for it later: it goes by what is on its way, and what it
+/// says is said after that. `false`: it is something else, or wrong, and nothing was done.
+fn later(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool {
+    if session.transaction.is_some() || session.settings.timer == Timer::On {
+        return false;
+    }
+    let command = Lexer::new(line).next().and_then(|name| command::find(&name.bytes));
+    let Some(submit) = command.and_then(submit_of) else { return false };
+    let Ok(Some(invocation)) = parse_line(line) else { return false };
+    let mode = if invocation.json { Mode::Json } else { session.out.mode };
+    match submit(session, &invocation) {
+        Ok(submitted) => send(submitted, mode, line.len(), place(), session),
+        Err(failure) => {
+            session.drain();
+            session.fail(&failure, line, &place());
+        }
+    }
+    true
 }
 
 /// Whether the words are KEY VALUE pairs and nothing else, which are then in `batch`.
@@ -279,7 +308,6 @@ mod tests {
     use logkv::Op;
     use proptest::prelude::*;
 
-    use super::super::parse::parse_line;
     use super::*;
 
     fn pairs(line: &str) -> Option<usize> {

@@ -75,6 +75,8 @@ pub struct Session {
     keeper: Option<MetricsFile>,
     dir: PathBuf,
     store: Option<Store>,
+    /// How the store is opened, where that waits until there is something to write.
+    unopened: Option<Options>,
 }
 
 impl Session {
@@ -104,6 +106,7 @@ impl Session {
             keeper: None,
             dir,
             store: None,
+            unopened: None,
         }
     }
 
@@ -126,6 +129,19 @@ impl Session {
         self.keep_metrics(&store)?;
         self.store = Some(store);
         Ok(())
+    }
+
+    /// Leaves the opening to the command, which may have nothing to write: then no store is made.
+    pub fn open_later(&mut self, options: Options) {
+        self.unopened = Some(options);
+    }
+
+    /// The store, opened now if that was left to the command.
+    pub fn make_store(&mut self) -> Result<Store, Failure> {
+        if let Some(options) = self.unopened.take() {
+            self.open(options)?;
+        }
+        self.store()
     }
 
     /// Begins to keep the file of metrics, if there is to be one.

@@ -6,6 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use logkv::Options;
+
 use super::args::{self, Args};
 use super::command::{self, Invocation, Needs};
 use super::config::{self, DirFile, Engine, Said, Setting};
@@ -105,7 +107,7 @@ fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Fail
         (None, [_, ..]) => Some((Input::text(joined(&args.lines)), "-c".into())),
         _ => Some((stdin()?, "-".into())),
     };
-    open(session, args, engine, true)?;
+    session.open(opening(args, engine, true))?;
     match input {
         Some((input, name)) => {
             script::run(session, input, &name);
@@ -151,8 +153,11 @@ fn prepare(
 ) -> Result<(), Failure> {
     match invocation.command.needs {
         Needs::Nothing | Needs::Directory => Ok(()),
-        Needs::Store => open(session, args, engine, false),
-        Needs::NewStore => open(session, args, engine, true),
+        Needs::Store => session.open(opening(args, engine, false)),
+        Needs::NewStore => {
+            session.open_later(opening(args, engine, true));
+            Ok(())
+        }
         Needs::Files if xray::is_foreign(invocation) => Ok(()),
         // Looking changes nothing: what a writer would cut off is there to be seen.
         Needs::Files => match session.open(engine.options().read_only(true).create(false)) {
@@ -168,9 +173,10 @@ fn prepare(
     }
 }
 
-fn open(session: &mut Session, args: &Args, engine: &Engine, create: bool) -> Result<(), Failure> {
+/// How the store is opened; made only if `create` says so.
+fn opening(args: &Args, engine: &Engine, create: bool) -> Options {
     let create = create && !args.read_only && !args.no_create;
-    session.open(engine.options().read_only(args.read_only).create(create))
+    engine.options().read_only(args.read_only).create(create)
 }
 
 /// Arguments as the line that they would be, for carets, and as its words. They come from the operating system

@@ -1,4 +1,6 @@
-//! Numbers for people.
+//! Numbers for people, and from them.
+
+use std::time::Duration;
 
 /// `n` with a comma between each three digits.
 pub fn thousands(n: u64) -> String {
@@ -82,6 +84,18 @@ pub fn ranges(numbers: &[u64]) -> String {
         run => run.iter().map(u64::to_string).collect(),
     });
     told.collect::<Vec<_>>().join(", ")
+}
+
+/// How long `text` says: `90s`, `1h 30m`, or a number of seconds, as in redis. Shorter than the clock's tick is nothing.
+pub fn time_to_live(text: &[u8]) -> Option<Duration> {
+    let text = str::from_utf8(text).ok()?;
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let ttl = if is_number {
+        text.parse().ok().map(Duration::from_secs)
+    } else {
+        humantime::parse_duration(text).ok()
+    };
+    ttl.filter(|ttl| ttl.as_millis() > 0)
 }
 
 #[cfg(test)]

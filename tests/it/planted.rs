@@ -36,6 +36,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("LossNotTold", &["faults::submitted_writes"]),
     ("ClosedEndForgotten", &["recovery::what_was_closed"]),
     ("ConditionIgnoresPending", &["store::a_submitted_write"]),
+    ("ChangeIgnoresPending", &["transactions::what_is_submitted"]),
     ("GateLeftOpen", &["transactions::counters"]),
     ("TransactionBeforePending", &["transactions::a_transaction_sees_what_was_submitted"]),
     ("SumOutlivesKey", &["transactions::expiries"]),

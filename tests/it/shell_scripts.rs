@@ -271,3 +271,59 @@ fn interrupted_within(transcript: &Transcript, command: &str, after: Duration) -
     assert_eq!(output.status.code(), Some(130), "{command}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
+
+/// How many syncs a script of `line`s takes, after `before`; and what the whole script says, up to its figures.
+fn syncs_of(before: &str, line: impl Fn(u32) -> String, count: u32) -> (u32, String) {
+    let transcript = Transcript::new();
+    let lines: String = (0..count).map(|n| line(n) + "\n").collect();
+    fs::write(transcript.path("script"), format!("{before}{lines}stats --prometheus\n")).expect("a file");
+    let args = ["--json", "--sync", "always", "d", "-f", "script"];
+    let output = transcript.command(&args).output().expect("the program runs");
+    let (out, err) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
+    let (out, err) = (out.expect("text"), err.expect("text"));
+    assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{line}", line = line(0));
+    let (said, metrics) = out.split_once("# HELP").expect("figures");
+    let syncs = metrics.lines().find(|line| line.starts_with("logkv_fsync_records_count")).expect("a count");
+    let syncs = syncs.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a number");
+    (syncs, said.to_owned())
+}
+
+#[test]
+fn the_writes_of_a_script_share_a_sync_whichever_they_are() {
+    const COUNT: u32 = 300;
+    let lines: [fn(u32) -> String; 8] = [
+        |n| format!("put k{n} v"),
+        |n| format!("put k{n} v --ttl 1h"),
+        |n| format!("put k{n} v --nx"),
+        |_| "put k v --nx".to_owned(),
+        |_| "put there v --xx --json".to_owned(),
+        |_| "expire there 1h".to_owned(),
+        |n| format!("persist {}", if n % 2 == 0 { "there" } else { "k" }),
+        |_| "incr n 2".to_owned(),
+    ];
+    for line in lines {
+        let (syncs, said) = syncs_of("put there v --ttl 1h\n", line, COUNT);
+        assert_eq!(said.lines().count() as u32, COUNT + 1, "{}", line(0));
+        // Where the reader would wait for more, at the end, and at most a few times in between.
+        assert!(syncs <= 5, "{syncs} syncs for {}", line(0));
+    }
+    let (_, said) = syncs_of("", lines[7], COUNT);
+    let last = said.lines().last().expect("a sum");
+    assert!(last.starts_with(r#"{"key":"n","ok":true,"sum":600,"seq":300,"segment":1,"#), "{last}");
+}
+
+#[test]
+fn writes_that_share_a_sync_see_each_other_and_are_told_in_their_order() {
+    let mut transcript = Transcript::new();
+    let script =
+        b"put lock me --nx\nput lock you --nx\nput lock you --xx --json\nget lock\nincr n\nincr n 5\n\
+        incr lock\nexpire n 100d\nincr n\nttl n\npersist n\npersist n\nttl n\ndel n\nincr n\npersist gone\n\
+        expire gone 1h\nput n 1 --nx\nput a 1 b 2 --ttl 100d\nput a 1 b 2 --nx\nput a\ndel a\nput a 3 --xx\n\
+        expire n soon\nget n a b\n";
+    for mode in ["table", "plain", "json"] {
+        transcript.run_with(&format!("--sync always -m {mode} {mode}"), script);
+    }
+    transcript.run_with("--sync always --bail b", b"incr n\nput n x --ttl 1h\nincr n\nput after 1\n");
+    transcript.run("b keys");
+    transcript.compare("shell-script-writes");
+}

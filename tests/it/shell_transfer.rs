@@ -142,7 +142,10 @@ fn an_import_is_told_in_every_form_with_each_row_that_was_rejected() {
         "{\"key\":\"c\",\"value\":\"3\"}\n{\"key\":\"\",\"value\":\"x\"}\nnonsense\n{\"key\":\"d\"}\n",
     );
     write("rows.tsv", "k\\t1\tv\\x00\nno tab\nk2\tv2\r\n");
-    write("rows.script", "# comment\nput x 1 y 2\ndel a\nget x\nput z 'open\nput x 1 --nx\n");
+    write(
+        "rows.script",
+        "# comment\nput x 1 y 2\ndel a\nget x\nput z 'open\nput x 1 --nx\nput t 1 --ttl 100d\nput t 1 --ttl soon\n",
+    );
     write("rows.txt", "k3\tv3\n");
     write("rows.resp", "*3\r\n");
     write("long.tsv", &format!("short\t1\nlong\t{}\nlast\t2\n", "x".repeat(2_000_000)));
@@ -153,6 +156,7 @@ fn an_import_is_told_in_every_form_with_each_row_that_was_rejected() {
     }
     transcript
         .run("s0 scan")
+        .run("s0 ttl t x")
         .run("-m table s import rows.txt --format tsv")
         .run("-m table s import rows.txt");
     transcript.run_with("-m table s import -", b"{\"key\":\"in\",\"value\":\"stdin\"}\n");
@@ -176,16 +180,109 @@ fn an_import_is_told_in_every_form_with_each_row_that_was_rejected() {
     transcript.compare("shell-import");
 }
 
-#[test]
-fn many_rejected_rows_are_told_as_so_many_more() {
+/// 1,020 rows, every second of which has no tab, in a file `rows.tsv`.
+fn half_bad() -> Transcript {
     let transcript = Transcript::new();
-    fs::write(transcript.path("rows.tsv"), "x\n".repeat(1020)).expect("a file can be written");
-    let output =
-        transcript.command(&["--json", "d", "import", "rows.tsv"]).output().expect("the program runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(said.lines().count(), 22, "{said}");
-    assert!(said.contains("\n… and 1,000 more\nerror: 1,020 rows were rejected; 0 went in\n"), "{said}");
-    assert_eq!(output.status.code(), Some(1));
+    let rows: String = (0..1020).map(|n| format!("good {n}\t1\nbad {n}\n")).collect();
+    fs::write(transcript.path("rows.tsv"), rows).expect("a file can be written");
+    transcript
+}
+
+#[test]
+fn every_rejected_row_is_told_where_no_person_looks_on() {
+    let transcript = half_bad();
+    for mode in ["table", "plain", "json"] {
+        let args = ["-m", mode, mode, "import", "rows.tsv"];
+        let output = transcript.command(&args).output().expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = (0..1020)
+            .map(|n| format!("rows.tsv:{}: rejected: it has no tab between a key and a value\n", 2 * n + 2));
+        let expected = expected.chain(["error: 1,020 rows were rejected; 1,020 went in\n".to_owned()]);
+        assert_eq!(said, expected.collect::<String>());
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn a_person_is_told_the_first_rejected_rows_and_how_to_have_them_all() {
+    let transcript = half_bad();
+    let mut person = crate::person::Person::at(transcript.dir.path(), &["d", "import", "rows.tsv"], &[]);
+    person.sees("rows.tsv:40: rejected: it has no tab between a key and a value");
+    person.sees("1,000 more; --rejects FILE keeps them all");
+}
+
+#[test]
+fn rejected_rows_are_kept_in_a_file_with_their_place_and_why_and_come_back_from_it_as_they_were() {
+    let transcript = half_bad();
+    let import = |args: &[&str]| {
+        let output = transcript.command(args).output().expect("the program runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let (code, said) = import(&["d", "import", "rows.tsv", "--rejects", "bad"]);
+    assert_eq!((code, said.lines().count()), (Some(1), 22), "{said}");
+    assert!(said.contains("\n… and 1,000 more; bad has them all\nerror: 1,020 rows were "), "{said}");
+    let kept = fs::read_to_string(transcript.path("bad")).expect("it was made");
+    let expected = (0..1020)
+        .map(|n| format!("rows.tsv:{}\tit has no tab between a key and a value\tbad {n}\n", 2 * n + 2));
+    assert_eq!(kept, expected.collect::<String>());
+    // Where all of it goes in, the file says that there is nothing.
+    fs::write(transcript.path("rows.tsv"), "k\tv\n").expect("a file can be written");
+    assert_eq!(import(&["d", "import", "rows.tsv", "--rejects", "bad"]), (Some(0), String::new()));
+    assert_eq!(fs::read(transcript.path("bad")).expect("it was made"), b"");
+}
+
+#[test]
+fn an_import_that_cannot_be_read_or_told_makes_nothing() {
+    let mut transcript = Transcript::new();
+    fs::write(transcript.path("rows.tsv"), "k\tv\nno tab\n").expect("a file can be written");
+    fs::create_dir(transcript.path("empty")).expect("a directory can be made");
+    write_bitcask(&transcript.path("riak"));
+    fs::remove_file(transcript.path("riak/10.bitcask.data")).expect("it is there");
+    fs::create_dir(transcript.path("riak/10.bitcask.data")).expect("a directory can be made");
+    let before = fs::read_dir(transcript.dir.path()).expect("it can be read").count();
+    for line in [
+        "new import nofile",
+        "new import empty",
+        "new import riak",
+        "new import .",
+        "new import rows.tsv --rejects rows.tsv",
+        "new import rows.tsv --rejects nodir/bad",
+        "new put k --file nofile",
+        "new put k 1 --ttl soon",
+        "new read nofile",
+    ] {
+        transcript.run(line);
+    }
+    std::os::unix::fs::symlink("rows.tsv", transcript.path("link")).expect("a link can be made");
+    transcript.run("new import rows.tsv --rejects link");
+    let after = fs::read_dir(transcript.dir.path()).expect("it can be read").count();
+    assert_eq!(after, before + 1, "the link alone was made");
+    transcript.compare("shell-import-nothing");
+}
+
+#[test]
+fn rows_that_had_expired_are_told_and_hide_what_was_there() {
+    let mut transcript = Transcript::new();
+    let rows = "{\"key\":\"a\",\"value\":\"new\",\"expires_ms\":1}\n\
+        {\"key\":\"b\",\"value\":\"new\",\"expires_ms\":4102444800000}\n";
+    fs::write(transcript.path("rows.jsonl"), rows).expect("a file can be written");
+    fs::write(transcript.path("one.tsv"), "c\tnew\t1\n").expect("a file can be written");
+    for (number, mode) in MODES.iter().enumerate() {
+        transcript.run(&format!("s{number} put a old"));
+        transcript.run(&format!("{mode} s{number} import rows.jsonl"));
+        transcript.run(&format!("{mode} s{number} import one.tsv")).run(&format!("s{number} keys"));
+    }
+    transcript.compare("shell-import-expired");
+}
+
+#[test]
+fn a_bitcask_of_which_all_is_left_out_is_refused_with_the_way_out() {
+    let mut transcript = Transcript::new();
+    write(&transcript.path("riak/1.bitcask.data"), &[bitcask_record(NOON_S, b"k", b"v")]);
+    let mode = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(transcript.path("riak/1.bitcask.data"), mode).expect("it is ours");
+    transcript.run("d import riak").run("d import riak/1.bitcask.data").run("d scan");
+    transcript.compare("shell-import-merged-away");
 }
 
 #[test]
@@ -339,7 +436,7 @@ fn more_rows_than_share_an_fsync_all_go_in_from_a_pipe() {
     let rows: String = (0..COUNT).map(|n| format!("key{n}\tvalue{n}\n")).collect();
     child.stdin.take().expect("it is piped").write_all(rows.as_bytes()).expect("the program reads");
     let output = child.wait_with_output().expect("it ends");
-    let said = "{\"imported\":70000,\"deleted\":0,\"rejected\":0,\"format\":\"tsv\",\"format_from\":\"flag\",\"files\":[\"-\"]}\n";
+    let said = "{\"imported\":70000,\"deleted\":0,\"expired\":0,\"rejected\":0,\"format\":\"tsv\",\"format_from\":\"flag\",\"files\":[\"-\"]}\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), said);
     let store = open(&dir.path().join("store"));
     assert_eq!((store.len(), value(&store, "key69999").as_deref()), (COUNT, Some("value69999")));

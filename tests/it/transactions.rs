@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{Batch, Error, Expiry, ManualClock, Options, Store, Sync, Transaction};
+use logkv::{Batch, Error, Expiry, ManualClock, Options, PutOptions, Store, Sync, Transaction};
 
 use crate::common::{open, quick, scratch, value};
 
@@ -193,6 +193,53 @@ fn expiries_are_set_and_taken_back_and_survive_a_sum() {
         })
         .expect("it is written");
     assert_eq!(expires("t"), Some(Some(1_201)));
+}
+
+#[test]
+fn what_is_submitted_is_added_to_and_has_its_expiry_set_before_anybody_sees_it() {
+    let after = |ms| Expiry::In(Duration::from_millis(ms));
+    for sync in [Sync::Always, Sync::Never, Sync::Buffered(1 << 20)] {
+        let (dir, clock) = (scratch(), Arc::new(ManualClock::at(1_000)));
+        let options = quick().clock(clock.clone()).sync(sync);
+        let store = Store::open_with(dir.path(), options).expect("opens");
+        let submitted = |pending: logkv::Pending| pending.wait().expect("waits").map(|commit| commit.last.0);
+        let ttl = PutOptions::new().expiry(Some(after(500)));
+        let put = store.submit_put("n", "40", ttl).expect("a put");
+        let (sum, incr) = store.submit_incr("n", 2).expect("a number");
+        assert_eq!(sum, 42, "{sync:?}");
+        let absent = store.submit_put("n", "7", PutOptions::new().if_absent()).expect("looks");
+        let (was_there, persist) = store.submit_persist("n").expect("looks");
+        let (is_there, again) = store.submit_persist("n").expect("looks");
+        assert!(was_there && is_there);
+        let expire = store.submit_expire("n", after(700)).expect("looks");
+        let none = store.submit_expire("nothing", after(700)).expect("looks");
+        let mut batch = Batch::new();
+        batch.delete("n");
+        let delete = store.submit(&batch).expect("a delete");
+        let (is_there, nothing) = store.submit_persist("n").expect("looks");
+        assert!(!is_there);
+        let (sum, anew) = store.submit_incr("n", 1).expect("a number");
+        assert_eq!(sum, 1, "it was deleted");
+        if sync == Sync::Always {
+            assert_eq!(value(&store, "n"), None, "what is not durable is not seen");
+        }
+        let pending = [put, incr, absent, persist, again, expire, none, delete, nothing, anew];
+        let numbers = [Some(1), Some(2), None, Some(3), None, Some(4), None, Some(5), None, Some(6)];
+        assert_eq!(pending.map(submitted), numbers, "{sync:?}");
+        assert_eq!(value(&store, "n").as_deref(), Some("1"));
+        store.close().expect("closes");
+        assert_eq!(value(&open(dir.path()), "n").as_deref(), Some("1"));
+    }
+}
+
+#[test]
+fn what_decided_that_nothing_is_written_is_durable_when_it_is_told() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
+    let forever = store.submit_put("k", "v", PutOptions::new()).expect("a put");
+    assert!(!store.persist("k").expect("looks"), "it never expires");
+    assert_eq!(value(&store, "k").as_deref(), Some("v"), "which nobody may know before it is durable");
+    assert!(forever.wait().expect("waits").is_some());
 }
 
 #[test]

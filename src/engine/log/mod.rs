@@ -7,6 +7,7 @@
 mod clear;
 mod cut;
 mod durable;
+mod newest;
 mod pending;
 mod replace;
 mod roll;

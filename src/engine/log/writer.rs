@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pending::Pending;
+use super::pending::{Appended, Pending};
 use super::{Commit, Ticket};
 use crate::engine::format::manifest::{Extent, Manifest};
 use crate::engine::fs::{File, Lock};
@@ -142,10 +142,15 @@ impl Writer {
 
     /// What is pending for `key`: `None` nothing, `Some(None)` a delete.
     pub(super) fn pending_record(&self, hash: u64, key: &[u8]) -> Result<Option<Option<Replaced>>> {
+        Ok(self.pending_of(hash, key)?.map(|appended| appended.as_replaced()))
+    }
+
+    /// The newest record of `key` that is pending.
+    pub(super) fn pending_of(&self, hash: u64, key: &[u8]) -> Result<Option<Appended>> {
         let Some(active) = &self.active else { return Ok(None) };
         for appended in self.pending.with_hash(hash) {
             if active.segment.is_of_key(appended.at, key)? {
-                return Ok(Some(appended.as_replaced()));
+                return Ok(Some(*appended));
             }
         }
         Ok(None)

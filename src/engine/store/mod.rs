@@ -4,6 +4,7 @@ mod backup;
 mod ordered;
 mod past;
 pub(crate) mod transaction;
+mod update;
 mod upkeep;
 mod write;
 

@@ -7,10 +7,10 @@ use std::iter::{Flatten, Peekable};
 use std::ops::{Bound, RangeBounds};
 use std::option;
 
-use super::Store;
+use super::{Store, update};
 use crate::engine::batch::{Batch, Expiry};
 use crate::engine::log::{Condition, Urgency};
-use crate::engine::plant::{Plant, planted, unless};
+use crate::engine::plant::{Plant, unless};
 use crate::engine::scan::Scan;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::value::Value;
@@ -112,31 +112,6 @@ impl Store {
             Ok(is_expected)
         })
     }
-
-    /// Adds `by` to the number that is `key`'s value, as decimal text, and gives the sum; a missing key counts as 0. What
-    /// expires goes on doing so at its time.
-    ///
-    /// # Errors
-    /// [`Error::NotANumber`], [`Error::NumberOverflow`]: nothing was written. And as [`Store::put`] and [`Store::get`].
-    pub fn incr(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
-        self.transact(|transaction| transaction.incr(key, by))
-    }
-
-    /// Has `key` expire, whether it did before or not; whether it was there. Writes its value anew.
-    ///
-    /// # Errors
-    /// As [`Store::put`] and [`Store::get`].
-    pub fn expire(&self, key: impl AsRef<[u8]>, expiry: Expiry) -> Result<bool> {
-        self.transact(|transaction| transaction.expire(key, expiry))
-    }
-
-    /// Keeps `key` from expiring; whether it would have. Writes its value anew if so.
-    ///
-    /// # Errors
-    /// As [`Store::put`] and [`Store::get`].
-    pub fn persist(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.transact(|transaction| transaction.persist(key))
-    }
 }
 
 impl Transaction<'_> {
@@ -182,12 +157,7 @@ impl Transaction<'_> {
     /// As [`Store::incr`].
     pub fn incr(&mut self, key: impl AsRef<[u8]>, by: i64) -> Result<i64> {
         let key = key.as_ref();
-        let (number, expires_ms) = match self.get_with_expiry(key)? {
-            Some((value, expires_ms)) => (number(&value).ok_or(Error::NotANumber)?, expires_ms),
-            None => (0, None),
-        };
-        let sum = number.checked_add(by).ok_or(Error::NumberOverflow { number, by })?;
-        let expires_ms = expires_ms.filter(|_| !planted(Plant::SumOutlivesKey));
+        let (sum, expires_ms) = update::sum(self.get_with_expiry(key)?, by)?;
         self.change(key, sum.to_string().as_bytes(), expires_ms);
         Ok(sum)
     }
@@ -257,11 +227,6 @@ impl Transaction<'_> {
         }
         batch
     }
-}
-
-/// The number that decimal text means.
-fn number(text: &[u8]) -> Option<i64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// Whether there can be nothing between two bounds: a tree's range panics then.

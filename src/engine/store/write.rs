@@ -60,12 +60,13 @@ impl PutOptions {
 #[derive(Debug)]
 #[must_use = "the write is acknowledged when `wait` returns"]
 pub struct Pending {
-    log: Arc<Log>,
-    ticket: Ticket,
+    pub(super) log: Arc<Log>,
+    pub(super) ticket: Ticket,
 }
 
 impl Pending {
-    /// Waits until the write is as durable as the sync policy says, and visible. `None` when nothing had to be written.
+    /// Waits until the write is as durable as the sync policy says, and visible. `None` when nothing had to be written; what
+    /// decided that is durable then.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::NotWritten`] and [`Error::Closed`]: it is not there.
@@ -151,9 +152,32 @@ impl Store {
     /// # Errors
     /// As [`Store::write`].
     pub fn submit(&self, batch: &Batch) -> Result<Pending> {
+        self.take(batch.iter(), Condition::None)
+    }
+
+    /// As [`Store::put_with`], and does not wait: [`Pending::wait`] gives `None` when the condition did not hold at the end of
+    /// what was submitted before.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub fn submit_put(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        options: PutOptions,
+    ) -> Result<Pending> {
+        let put = Op::Put { key: key.as_ref(), value: value.as_ref(), expiry: options.expiry };
+        self.take(std::iter::once(put), options.condition)
+    }
+
+    fn take<'a>(
+        &self,
+        ops: impl ExactSizeIterator<Item = Op<'a>> + Clone,
+        condition: Condition,
+    ) -> Result<Pending> {
         let log = self.log()?;
         let _way = self.0.gate.pass()?;
-        let ticket = log.append(batch.iter(), Condition::None, Urgency::WhenWaitedFor)?;
+        let ticket = log.append(ops, condition, Urgency::WhenWaitedFor)?;
         Ok(Pending { log: Arc::clone(log), ticket })
     }
 

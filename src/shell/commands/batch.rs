@@ -1,6 +1,6 @@
 //! `begin`, `commit`, `rollback`.
 
-use super::put::done;
+use super::reply::done;
 use crate::shell::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
 use crate::shell::session::Session;

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use logkv::Expiry;
+use logkv::{Expiry, Pending};
 
 use super::get::{absent, seen};
-use super::put::{done, not_set, queued};
+use super::reply::{Reply, not_set, queued, waited};
 use super::words::{HEX, arguments, bytes_of, moment_of, ttl_of};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -42,7 +42,8 @@ pub const EXPIRE: Command = Command {
     summary: "Sets when a key expires",
     help: "The key is gone after so long, 90s or 1h30m or a number of seconds; or from a time on, which is a \
            date (UTC, unless it says otherwise) or a number of milliseconds since 1970. It replaces the expiry that \
-           the key had. The value is written anew. A key that is not there is not set.",
+           the key had. The value is written anew. A key that is not there is not set. Mode json has one object: key, ok, and \
+           the seq, segment and offset of what was written.",
     examples: &[
         Example { line: "expire session:7 1h30m", does: "the key is gone in an hour and a half" },
         Example { line: "expire session:7 90", does: "the key is gone in 90 seconds" },
@@ -65,7 +66,8 @@ pub const PERSIST: Command = Command {
     signature: "KEY [--hex]",
     summary: "Keeps a key from expiring",
     help: "The key stays until it is deleted. Where it was to expire, its value is written anew. A key that is not \
-           there is not set.",
+           there is not set. Mode json has what expire has there; seq, segment and offset are null where nothing had to be \
+           written.",
     examples: &[Example { line: "persist session:7", does: "the key stays" }],
     flags: &[HEX],
     args: &[ArgKind::Key],
@@ -119,9 +121,24 @@ fn tell_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
 }
 
 fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let key = bytes_of(&invocation.args[0], invocation)?;
-    let expiry = match (invocation.args.get(1), invocation.value("at")) {
-        (Some(word), None) => Expiry::In(ttl_of(word, "expire")?),
+    if session.transaction.is_some() {
+        let (key, expiry) = (bytes_of(&invocation.args[0], invocation)?, expiry(session, invocation)?);
+        return set_queued(session, &key, Some(expiry));
+    }
+    let submitted = submit_expire(session, invocation);
+    waited(session, submitted)
+}
+
+/// Submits what an `expire` outside a batch writes.
+pub fn submit_expire(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
+    let (key, expiry) = (bytes_of(&invocation.args[0], invocation)?, expiry(session, invocation)?);
+    Ok((session.store()?.submit_expire(&key, expiry)?, Reply::Expire { key }))
+}
+
+/// When an `expire` has its key expire.
+fn expiry(session: &Session, invocation: &Invocation) -> Result<Expiry, Failure> {
+    match (invocation.args.get(1), invocation.value("at")) {
+        (Some(word), None) => Ok(Expiry::In(ttl_of(word, "expire")?)),
         (None, Some(word)) => {
             let at_ms = moment_of(word, "--at")?;
             // Most likely a number of seconds, or a slip: who wants the key gone says del.
@@ -129,32 +146,29 @@ fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
                 let message = format!("{} is past already", units::time(at_ms));
                 return Err(Failure::usage(message).at(word.span.clone()).hint("del removes a key"));
             }
-            Expiry::At(at_ms)
+            Ok(Expiry::At(at_ms))
         }
         _ => {
             let failure = Failure::usage("expire takes either a DURATION or --at TIME");
-            return Err(failure.at(invocation.name.clone()).hint(format!("usage: {}", EXPIRE.usage())));
+            Err(failure.at(invocation.name.clone()).hint(format!("usage: {}", EXPIRE.usage())))
         }
-    };
-    if session.transaction.is_some() {
-        return set_queued(session, &key, Some(expiry));
     }
-    let was_there = session.store()?.expire(&key, expiry)?;
-    if was_there { done(session, "OK", |_| Ok(())) } else { not_set(session, &key, false) }
 }
 
 fn run_persist(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let key = bytes_of(&invocation.args[0], invocation)?;
     if session.transaction.is_some() {
+        let key = bytes_of(&invocation.args[0], invocation)?;
         return set_queued(session, &key, None);
     }
-    let store = session.store()?;
-    // Nobody else writes: what is there now was there before, or would have expired.
-    if store.persist(&key)? || store.contains(&key)? {
-        done(session, "OK", |_| Ok(()))
-    } else {
-        not_set(session, &key, false)
-    }
+    let submitted = submit_persist(session, invocation);
+    waited(session, submitted)
+}
+
+/// Submits what a `persist` outside a batch writes.
+pub fn submit_persist(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
+    let key = bytes_of(&invocation.args[0], invocation)?;
+    let (is_there, pending) = session.store()?.submit_persist(&key)?;
+    Ok((pending, Reply::Persist { key, is_there }))
 }
 
 /// Has `commit` write the key's value anew, with this expiry.
@@ -166,6 +180,6 @@ fn set_queued(session: &mut Session, key: &[u8], expiry: Option<Expiry>) -> Resu
     {
         transaction.put(key, &value, expiry);
     }
-    queued(&mut session.out)?;
+    queued(&mut session.out, Some(key))?;
     Ok(Outcome::Done)
 }

@@ -1,15 +1,12 @@
 //! `incr`.
 
-use std::io::Write;
-
-use logkv::{Error, Expiry};
+use logkv::{Error, Expiry, Pending};
 
 use super::get::seen;
+use super::reply::{Reply, sum_queued, waited};
 use super::words::{HEX, bytes_of, check_key};
 use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
-use crate::shell::json::Object;
-use crate::shell::output::Mode;
 use crate::shell::session::Session;
 use crate::shell::words::{Word, quote};
 
@@ -20,7 +17,8 @@ pub const INCR: Command = Command {
     signature: "KEY [BY] [--hex]",
     summary: "Adds to a number",
     help: "Adds 1, or BY, to the number that is the key's value, and prints the sum. BY may be negative; a key \
-           that is not there counts as 0. A key that expires goes on doing so at its time.",
+           that is not there counts as 0. A key that expires goes on doing so at its time. Mode json has one object: key, ok, \
+           sum, and the seq, segment and offset of what was written.",
     examples: &[
         Example { line: "incr hits", does: "adds 1" },
         Example { line: "incr stock:7 -3", does: "takes 3 away" },
@@ -33,20 +31,28 @@ pub const INCR: Command = Command {
 };
 
 fn run_incr(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    if session.transaction.is_some() {
+        let (key, by) = asked(invocation)?;
+        let sum = incr_queued(session, &key, by)?;
+        sum_queued(&mut session.out, &key, sum)?;
+        return Ok(Outcome::Done);
+    }
+    let submitted = submit(session, invocation);
+    waited(session, submitted)
+}
+
+/// Submits what an `incr` outside a batch writes.
+pub fn submit(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
+    let (key, by) = asked(invocation)?;
+    let (sum, pending) = session.store()?.submit_incr(&key, by).map_err(|error| told(&key, error))?;
+    Ok((pending, Reply::Sum { key, sum }))
+}
+
+/// The key, and what is added.
+fn asked(invocation: &Invocation) -> Result<(Vec<u8>, i64), Failure> {
     // With --hex the key is hexadecimal; a number is one anyway.
     let key = bytes_of(&invocation.args[0], invocation)?;
-    let by = invocation.args.get(1).map_or(Ok(1), addend)?;
-    let sum = if session.transaction.is_some() {
-        incr_queued(session, &key, by)?
-    } else {
-        session.store()?.incr(&key, by).map_err(|error| told(&key, error))?
-    };
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table | Mode::Plain | Mode::Raw => writeln!(out, "{sum}")?,
-        Mode::Json => Object::new(out).bytes("key", &key)?.field("sum", sum)?.end()?,
-    }
-    Ok(Outcome::Done)
+    Ok((key, invocation.args.get(1).map_or(Ok(1), addend)?))
 }
 
 /// Has `commit` set the key to the sum, which is right by then: nobody else writes to the store.

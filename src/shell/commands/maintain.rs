@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::put::done;
+use super::reply::done;
 use crate::shell::backup;
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,

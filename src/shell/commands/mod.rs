@@ -11,6 +11,7 @@ mod inspect;
 mod keys;
 mod maintain;
 pub mod put;
+pub mod reply;
 mod segments;
 mod shell;
 mod stats;

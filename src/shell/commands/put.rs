@@ -1,20 +1,18 @@
 //! `put` and `del`.
 
-use std::io::{self, Write};
+use std::io;
 
-use logkv::{Batch, Commit, Expiry, PutOptions};
+use logkv::{Batch, Expiry, Pending, PutOptions};
 
 use super::get::contains;
 use super::keys;
+use super::reply::{Reply, deletions, not_set, queued};
 use super::words::{HEX, arguments, bytes_of, check_key, ttl_of};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
 use crate::shell::failure::{Failure, Kind, plain_words};
 use crate::shell::input::Input;
-use crate::shell::json::Object;
-use crate::shell::output::{Mode, Output};
-use crate::shell::pipeline::Reply;
 use crate::shell::session::{Origin, Session};
 use crate::shell::units;
 use crate::shell::view::Rows;
@@ -84,29 +82,97 @@ pub const DEL: Command = Command {
 };
 
 fn run_put(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    // Bad words first: no input is read for them.
-    let expiry = invocation.value("ttl").map(|word| ttl_of(word, "--ttl")).transpose()?.map(Expiry::In);
-    let pairs = pairs(session, invocation)?;
-    let if_absent = invocation.has("nx");
-    if if_absent || invocation.has("xx") {
-        return put_if(session, invocation, &pairs, expiry);
+    let put = Put::asked(session, invocation)?;
+    let store = session.make_store()?;
+    if session.transaction.is_some() {
+        return put.queue(session);
     }
-    if let Some(transaction) = &mut session.transaction {
-        for (key, value) in &pairs {
-            check_key(key)?;
-            transaction.put(key, value, expiry);
-        }
-        queued(&mut session.out)?;
-        return Ok(Outcome::Done);
-    }
-    let mut batch = Batch::new();
-    for (key, value) in &pairs {
-        match expiry {
-            Some(expiry) => batch.put_expiring(key, value, expiry),
-            None => batch.put(key, value),
+    let commit = match put.condition() {
+        Some((key, value, options)) => store.put_with(key, value, options)?,
+        None => store.write(&put.batch())?,
+    };
+    put.reply().tell(session, commit)
+}
+
+/// Submits what a `put` outside a batch writes.
+pub fn submit(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
+    let put = Put::asked(session, invocation)?;
+    let store = session.store()?;
+    let pending = match put.condition() {
+        Some((key, value, options)) => store.submit_put(key, value, options)?,
+        None => store.submit(&put.batch())?,
+    };
+    Ok((pending, put.reply()))
+}
+
+/// What a `put` is to do.
+struct Put {
+    pairs: Vec<Pair>,
+    expiry: Option<Expiry>,
+    /// Whether the one key is not to be there, or is to be.
+    if_absent: Option<bool>,
+}
+
+impl Put {
+    fn asked(session: &Session, invocation: &Invocation) -> Result<Self, Failure> {
+        // Bad words first: no input is read for them.
+        let expiry = invocation.value("ttl").map(|word| ttl_of(word, "--ttl")).transpose()?.map(Expiry::In);
+        let pairs = pairs(session, invocation)?;
+        let if_absent = match (invocation.has("nx"), invocation.has("xx")) {
+            (false, false) => None,
+            (true, true) => return Err(misused_condition(invocation)),
+            _ if pairs.len() != 1 => return Err(misused_condition(invocation)),
+            (if_absent, _) => Some(if_absent),
         };
+        Ok(Self { pairs, expiry, if_absent })
     }
-    write(session, &batch, Reply::Put)
+
+    /// The one pair and how it is put, where that depends on what is there.
+    fn condition(&self) -> Option<(&[u8], &[u8], PutOptions)> {
+        let (if_absent, (key, value)) = (self.if_absent?, self.pairs.first()?);
+        let options = PutOptions::new().expiry(self.expiry);
+        Some((key, value, if if_absent { options.if_absent() } else { options.if_present() }))
+    }
+
+    fn batch(&self) -> Batch {
+        let mut batch = Batch::new();
+        for (key, value) in &self.pairs {
+            match self.expiry {
+                Some(expiry) => batch.put_expiring(key, value, expiry),
+                None => batch.put(key, value),
+            };
+        }
+        batch
+    }
+
+    fn reply(self) -> Reply {
+        match (self.if_absent, self.pairs.into_iter().next()) {
+            (Some(if_absent), Some((key, _))) => Reply::PutIf { key, if_absent },
+            _ => Reply::Put,
+        }
+    }
+
+    /// Has `commit` do it.
+    fn queue(&self, session: &mut Session) -> Result<Outcome, Failure> {
+        for (key, _) in &self.pairs {
+            check_key(key)?;
+            if let Some(if_absent) = self.if_absent
+                && contains(session, key)? == if_absent
+            {
+                return not_set(session, key, if_absent);
+            }
+        }
+        if let Some(transaction) = &mut session.transaction {
+            self.pairs.iter().for_each(|(key, value)| transaction.put(key, value, self.expiry));
+        }
+        queued(&mut session.out, None)?;
+        Ok(Outcome::Done)
+    }
+}
+
+fn misused_condition(invocation: &Invocation) -> Failure {
+    let failure = Failure::usage("--nx and --xx take one KEY VALUE pair, and exclude each other");
+    failure.at(invocation.name.clone())
 }
 
 /// A key, and the value that it is to have.
@@ -168,54 +234,6 @@ fn read_value(
     }
 }
 
-fn put_if(
-    session: &mut Session,
-    invocation: &Invocation,
-    pairs: &[Pair],
-    expiry: Option<Expiry>,
-) -> Result<Outcome, Failure> {
-    let if_absent = invocation.has("nx");
-    let ([(key, value)], false) = (pairs, if_absent && invocation.has("xx")) else {
-        let failure = Failure::usage("--nx and --xx take one KEY VALUE pair, and exclude each other");
-        return Err(failure.at(invocation.name.clone()));
-    };
-    let store = session.store()?;
-    if session.transaction.is_some() {
-        let refused = contains(session, key)? == if_absent;
-        if !refused && let Some(transaction) = &mut session.transaction {
-            check_key(key)?;
-            transaction.put(key, value, expiry);
-            queued(&mut session.out)?;
-            return Ok(Outcome::Done);
-        }
-        return not_set(session, key, if_absent);
-    }
-    let options = PutOptions::new().expiry(expiry);
-    let options = if if_absent { options.if_absent() } else { options.if_present() };
-    match store.put_with(key, value, options)? {
-        Some(commit) => {
-            acknowledge(&mut session.out, Reply::Put, Some(commit))?;
-            Ok(Outcome::Done)
-        }
-        None => not_set(session, key, if_absent),
-    }
-}
-
-/// Says that a condition was not met: a result, not an error.
-pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Outcome, Failure> {
-    let why = if if_absent { "exists" } else { "does not exist" };
-    let text = format!("not set: {} {why}", quote(key));
-    match session.out.mode {
-        Mode::Table => writeln!(session.out, "{text}")?,
-        Mode::Plain | Mode::Raw => {
-            session.flush();
-            session.note(&text);
-        }
-        Mode::Json => Object::new(&mut session.out).field("ok", false)?.bytes("key", key)?.end()?,
-    }
-    Ok(Outcome::Absent)
-}
-
 fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let named = arguments(invocation)?;
     match (invocation.value("glob"), named.is_empty()) {
@@ -240,7 +258,8 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
             for key in &named {
                 batch.delete(key);
             }
-            write(session, &batch, Reply::Delete { named: named.len() })
+            let commit = session.store()?.write(&batch)?;
+            Reply::Delete { named: named.len() }.tell(session, commit)
         }
     }
 }
@@ -322,68 +341,4 @@ fn next_keys(rows: &mut Rows, damage: &mut Option<Failure>) -> Result<Vec<Vec<u8
         keys.push(row.key().to_vec());
     }
     Ok(keys)
-}
-
-/// Writes `batch`, and says so once it is acknowledged.
-pub fn write(session: &mut Session, batch: &Batch, reply: Reply) -> Result<Outcome, Failure> {
-    let commit = session.store()?.write(batch)?;
-    acknowledge(&mut session.out, reply, commit)?;
-    Ok(Outcome::Done)
-}
-
-/// Says what came of a write that is acknowledged. `commit` is `None` when nothing had to be written.
-pub fn acknowledge(out: &mut Output, reply: Reply, commit: Option<Commit>) -> io::Result<()> {
-    match reply {
-        Reply::Delete { named } => deletions(out, commit.map_or(0, |commit| commit.deleted), named),
-        Reply::Put => match (out.mode, commit) {
-            (Mode::Table, _) => writeln!(out, "OK"),
-            (Mode::Plain | Mode::Raw, _) => Ok(()),
-            (Mode::Json, Some(commit)) => {
-                let mut object = Object::new(out);
-                object.field("ok", true)?.field("seq", commit.last.0)?;
-                object
-                    .field("segment", commit.location.segment.0)?
-                    .field("offset", commit.location.offset)?
-                    .end()
-            }
-            (Mode::Json, None) => Object::new(out).field("ok", true)?.end(),
-        },
-    }
-}
-
-fn deletions(out: &mut Output, deleted: usize, named: usize) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => writeln!(out, "deleted {deleted} of {named}"),
-        Mode::Plain | Mode::Raw => writeln!(out, "{deleted}"),
-        Mode::Json => Object::new(out).field("deleted", deleted)?.end(),
-    }
-}
-
-/// Says that it is done: `text` to people, and in JSON `ok` and what `fields` add.
-pub fn done(
-    session: &mut Session,
-    text: &str,
-    fields: impl FnOnce(&mut Object<'_, Output>) -> io::Result<()>,
-) -> Result<Outcome, Failure> {
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "{text}")?,
-        Mode::Plain | Mode::Raw => {}
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.field("ok", true)?;
-            fields(&mut object)?;
-            object.end()?;
-        }
-    }
-    Ok(Outcome::Done)
-}
-
-/// Says that a write waits for `commit`.
-pub fn queued(out: &mut Output) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => writeln!(out, "OK, with commit"),
-        Mode::Plain | Mode::Raw => Ok(()),
-        Mode::Json => Object::new(out).field("ok", true)?.field("queued", true)?.end(),
-    }
 }

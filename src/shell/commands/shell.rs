@@ -261,6 +261,7 @@ fn run_read(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     }
     let path = word.path();
     let input = open_script(word)?;
+    session.make_store()?;
     session.depth += 1;
     let outcome = script::run(session, input, &path.to_string_lossy());
     session.depth -= 1;

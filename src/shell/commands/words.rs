@@ -9,6 +9,7 @@ use logkv::fs::StoreFile;
 use crate::shell::command::{Flag, Invocation, Takes};
 use crate::shell::failure::Failure;
 use crate::shell::session::Session;
+use crate::shell::units;
 use crate::shell::words::{Word, quote};
 
 /// The flag that makes arguments hexadecimal.
@@ -43,17 +44,9 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
     }
 }
 
-/// How long a key is to live, as the words of `what` say it: `90s`, `1h 30m`, or a number of seconds, as in redis.
+/// How long a key is to live, as the words of `what` say it.
 pub fn ttl_of(word: &Word, what: &str) -> Result<Duration, Failure> {
-    let text = str::from_utf8(&word.bytes).unwrap_or_default();
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let ttl = if is_number {
-        text.parse().ok().map(Duration::from_secs)
-    } else {
-        humantime::parse_duration(text).ok()
-    };
-    // Shorter than the clock's tick is nothing.
-    ttl.filter(|ttl| ttl.as_millis() > 0).ok_or_else(|| {
+    units::time_to_live(&word.bytes).ok_or_else(|| {
         let given = quote(&word.bytes);
         Failure::usage(format!("{what} takes a time such as 90s or 1h30m, or seconds, not {given}"))
             .at(word.span.clone())

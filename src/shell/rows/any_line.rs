@@ -1,6 +1,6 @@
 //! What must hold for any line of any format, and for any row: driven by the tests at random, and by the fuzzer.
 
-use logkv::Visible;
+use logkv::{Expiry, Visible};
 
 use super::{Format, Row};
 
@@ -28,7 +28,11 @@ fn returns(row: &Row<'_>) {
     let Some(value) = &row.value else { return };
     for format in READ {
         let mut written = Vec::new();
-        let expires_ms = row.expires_ms.filter(|_| format.has_expiry());
+        // How long after it is read, no format says of what is there.
+        let expires_ms = match row.expiry {
+            Some(Expiry::At(expires_ms)) if format.has_expiry() => Some(expires_ms),
+            _ => None,
+        };
         format.write(&mut written, &row.key, value, expires_ms).expect("memory takes it");
         let line = written.strip_suffix(b"\n").expect("a row is a line");
         let text = str::from_utf8(line).expect("a row is text");
@@ -48,7 +52,8 @@ mod tests {
         prop_oneof![
             any::<Vec<u8>>(),
             r#"[\\\t a-fxnN0-9]*"#.prop_map(String::into_bytes),
-            r#"(put|del|#)[ \\"'x0-9a-]*"#.prop_map(String::into_bytes),
+            r#"(put|del|#)( --ttl| [0-9]*[smh])?[ \\"'x0-9a-]*( --ttl [0-9]*[smh]?)?"#
+                .prop_map(String::into_bytes),
             r#"\{("(key|value)(_b64)?":("[a-zA-Z0-9+/=\\]*"|7|null),?)*\}"#.prop_map(String::into_bytes),
         ]
     }

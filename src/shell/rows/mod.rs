@@ -14,6 +14,8 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
 
+use logkv::Expiry;
+
 /// A key, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row<'a> {
@@ -21,24 +23,24 @@ pub struct Row<'a> {
     pub key: Cow<'a, [u8]>,
     /// Its value; `None` deletes it.
     pub value: Option<Cow<'a, [u8]>>,
-    /// When it expires, in milliseconds since 1970; `None`: never.
-    pub expires_ms: Option<u64>,
+    /// When it expires; `None`: never.
+    pub expiry: Option<Expiry>,
 }
 
 impl<'a> Row<'a> {
     /// A row that sets `key` to `value`.
     pub fn put(key: impl Into<Cow<'a, [u8]>>, value: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { key: key.into(), value: Some(value.into()), expires_ms: None }
+        Self { key: key.into(), value: Some(value.into()), expiry: None }
     }
 
-    /// The same, expiring then.
+    /// The same, expiring then, in milliseconds since 1970.
     pub fn until(self, expires_ms: Option<u64>) -> Self {
-        Self { expires_ms, ..self }
+        Self { expiry: expires_ms.map(Expiry::At), ..self }
     }
 
     /// A row that deletes `key`.
     pub fn delete(key: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { key: key.into(), value: None, expires_ms: None }
+        Self { key: key.into(), value: None, expiry: None }
     }
 }
 

@@ -51,7 +51,7 @@ pub fn read(line: &[u8]) -> Result<Row<'_>, String> {
     };
     let expires_ms = fields.next().map(expiry).transpose()?;
     match fields.count() {
-        0 => Ok(Row { key: field(key)?, value: Some(field(value)?), expires_ms }),
+        0 => Ok(Row::put(field(key)?, field(value)?).until(expires_ms)),
         more => Err(format!("it has {} fields, and not two or three; a tab in one is \\t", more + 3)),
     }
 }

@@ -11,6 +11,7 @@ use logkv::fs::StoreFile;
 
 use crate::shell::failure::Failure;
 use crate::shell::foreign::Format;
+use crate::shell::units;
 use crate::shell::words::visible;
 
 /// The files of another store, oldest first: of a key the last record counts.
@@ -67,10 +68,24 @@ impl Files {
             found.add_merge(dir)?;
         }
         found.add(dir, "", &names);
-        if found.files.is_empty() && found.notes.is_empty() {
+        if found.files.is_empty() && !found.notes.is_empty() {
+            return Err(found.all_merged_away(&shown));
+        }
+        if found.files.is_empty() {
             return Err(Failure::command(format!("{shown} holds no data files of {}", format.name())));
         }
         Ok(found)
+    }
+
+    /// That nothing is left of the directory called `shown`. bitcask itself would read nothing there, and remove the files.
+    fn all_merged_away(&self, shown: &str) -> Failure {
+        let files = units::count(self.notes.len() as u64, "data file");
+        let message = format!(
+            "nothing of {shown} is read: {files}, with the mode of what bitcask has merged and is about to remove"
+        );
+        Failure::command(message).hint(
+            "where a copy has set that mode, chmod u-s,o-x takes it off; import FILE takes in one file whatever its mode",
+        )
     }
 
     /// What an unfinished merge of logkv-store has left. It made it of segments that were full then: whatever is not merged
@@ -119,12 +134,14 @@ fn is_merged_away(mode: u32) -> bool {
     mode & 0o4001 != 0
 }
 
-/// The names in `dir`, and the modes of what they name.
+/// The names in `dir`, and the modes of the files that they lead to.
 fn names(dir: &Path) -> io::Result<Vec<(OsString, u32)>> {
     fs::read_dir(dir)?
         .map(|entry| {
             let entry = entry?;
-            Ok((entry.file_name(), entry.metadata()?.permissions().mode()))
+            // A link's own mode says nothing, nor does a directory's; what leads nowhere is told when it is opened.
+            let file = fs::metadata(entry.path()).ok().filter(fs::Metadata::is_file);
+            Ok((entry.file_name(), file.map_or(0, |metadata| metadata.permissions().mode())))
         })
         .collect()
 }
@@ -176,6 +193,29 @@ mod tests {
         let found = Files::of(dir.path(), None).expect("there are data files");
         assert_eq!(found.files.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["3.bitcask.data"]);
         assert_eq!(found.notes.len(), 2);
+    }
+
+    #[test]
+    fn a_bitcask_of_which_every_file_is_left_out_is_an_error() {
+        let dir = dir_of(&["1.bitcask.data", "2.bitcask.data"]);
+        let set_mode = |name: &str, mode| {
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).expect("it is ours");
+        };
+        set_mode("1.bitcask.data", 0o777);
+        set_mode("2.bitcask.data", 0o777);
+        let failure = Files::of(dir.path(), None).expect_err("it is refused");
+        assert!(failure.message.contains(" is read: 2 data files, with the mode of "), "{}", failure.message);
+        // bitcask's mark is the execute bit for others.
+        set_mode("2.bitcask.data", 0o700);
+        assert_eq!(Files::of(dir.path(), None).expect("there is one").files.len(), 1);
+    }
+
+    #[test]
+    fn a_link_to_a_data_file_is_one() {
+        let (dir, links) = (dir_of(&["1.bitcask.data"]), dir_of(&[]));
+        let link = links.path().join("1.bitcask.data");
+        std::os::unix::fs::symlink(dir.path().join("1.bitcask.data"), link).expect("a link can be made");
+        assert_eq!(Files::of(links.path(), None).expect("there is one").files.len(), 1);
     }
 
     #[test]

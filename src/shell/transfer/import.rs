@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use logkv::Error;
 
 use super::files::Files;
+use super::rejects::Rejects;
 use super::source::{Lines, Records, Source, Taken};
 use super::writer::{Sum, Writer, is_about_row};
 use crate::shell::command::{Flag, Invocation, Outcome, Takes};
@@ -25,12 +27,20 @@ use crate::shell::words::{Style, Word, visible};
 const FORMATS: &[&str] = &["jsonl", "tsv", "script", "bitcask", "logkv-store"];
 
 /// The flags of `import`.
-pub const FLAGS: &[Flag] = &[Flag {
-    name: "format",
-    short: None,
-    takes: Takes::Enum(FORMATS),
-    doc: "What it is written in, where its name or what it holds does not say",
-}];
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        name: "format",
+        short: None,
+        takes: Takes::Enum(FORMATS),
+        doc: "What it is written in, where its name or what it holds does not say",
+    },
+    Flag {
+        name: "rejects",
+        short: None,
+        takes: Takes::File,
+        doc: "Keeps each row that was rejected, with its place and why",
+    },
+];
 
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +97,11 @@ struct Opened {
     source: Box<dyn Source>,
     format: Format,
     told: Told,
-    /// The files that are read, in that order.
+    /// The files that are read, in that order, as they are called in messages.
     names: Vec<String>,
+    paths: Vec<PathBuf>,
+    /// What the user should know of them, a sentence each.
+    notes: Vec<String>,
 }
 
 /// Runs `import`.
@@ -97,41 +110,41 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         let failure = Failure::command("an import is not part of a batch");
         return Err(failure.at(invocation.name.clone()).hint("commit or rollback comes first"));
     }
-    let store = session.store()?;
+    // Nothing is made for what cannot be read.
+    let Opened { mut source, format, told, names, paths, notes } = open(session, invocation)?;
+    let rejects = Rejects::new(session, invocation.value("rejects"), &paths)?;
+    let store = session.make_store()?;
     if store.is_read_only() {
         return Err(Error::ReadOnly.into());
     }
-    let Opened { mut source, format, told, names } = open(session, invocation)?;
-    let mut run = Run {
-        writer: Writer::new(store),
-        rejected: Rejected::default(),
-        progress: session.progress("importing"),
-    };
+    notes.iter().for_each(|note| session.note(&format!("note: {note}")));
+    // Rows may be rejected before anything else is said.
+    session.flush();
+    let mut run = Run { writer: Writer::new(store), rejects, progress: session.progress("importing") };
     let ended = run.copy(&mut *source, session);
     run.progress.clear();
     // What was appended is acknowledged, whatever ended the import.
     let ended = ended.and(run.writer.drain().map_err(Failure::from));
-    let sum = run.writer.sum();
+    let (sum, rejected) = (run.writer.sum(), run.rejects.count());
     if ended.is_ok() {
-        write(&mut session.out, &Report { sum, rejected: run.rejected.count, format, told, names })?;
+        write(&mut session.out, &Report { sum, rejected, format, told, names })?;
     }
     session.flush();
-    run.rejected.tell(session);
-    ended.map_err(|failure| stopped(failure, sum))?;
-    match run.rejected.count {
-        0 => Ok(Outcome::Done),
-        count => {
-            let was = if count == 1 { "was" } else { "were" };
-            let rejected = units::count(count, noun(format));
-            let message = format!("{rejected} {was} rejected; {} went in", units::thousands(sum.count()));
-            let failure = Failure::command(message);
-            Err(if told == Told::Default {
-                failure.hint("--format says what else it may be")
-            } else {
-                failure
-            })
-        }
+    run.rejects.tell(session);
+    if let Err(failure) = ended {
+        return Err(run.rejects.given_up(stopped(failure, sum)));
     }
+    run.rejects.finish()?;
+    if rejected == 0 { Ok(Outcome::Done) } else { Err(incomplete(rejected, sum, format, told)) }
+}
+
+/// That some rows were rejected.
+fn incomplete(rejected: u64, sum: Sum, format: Format, told: Told) -> Failure {
+    let was = if rejected == 1 { "was" } else { "were" };
+    let count = units::count(rejected, noun(format));
+    let message = format!("{count} {was} rejected; {} went in", units::thousands(sum.count()));
+    let failure = Failure::command(message);
+    if told == Told::Default { failure.hint("--format says what else it may be") } else { failure }
 }
 
 /// What a format has many of.
@@ -175,13 +188,13 @@ fn open(session: &Session, invocation: &Invocation) -> Result<Opened, Failure> {
             None => None,
         };
         let files = Files::of(path, foreign).map_err(|failure| failure.at(word.span.clone()))?;
-        return Ok(records(session, files, told(Told::Contents)));
+        return records(session, files, told(Told::Contents));
     }
     let name = path.file_name().unwrap_or_default().as_bytes();
     let named = foreign::Format::of(name).map(Format::Files).or(rows::Format::of(path).map(Format::Lines));
     let told = told(if named.is_some() { Told::Name } else { Told::Default });
     match flag.or(named).unwrap_or(Format::Lines(rows::Format::Jsonl)) {
-        Format::Files(format) => Ok(records(session, Files::one(path, format), told)),
+        Format::Files(format) => records(session, Files::one(path, format), told),
         Format::Lines(rows::Format::Resp) => {
             let failure = Failure::command("resp is written, and not read").at(word.span.clone());
             Err(failure.hint("--format says what it is, where its name is wrong"))
@@ -189,7 +202,8 @@ fn open(session: &Session, invocation: &Invocation) -> Result<Opened, Failure> {
         Format::Lines(format) => {
             let len = fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len());
             let input = Input::path(path).map_err(failed)?;
-            Ok(lines(session, input, visible(&word.bytes), format, told, len))
+            let opened = lines(session, input, visible(&word.bytes), format, told, len);
+            Ok(Opened { paths: vec![path.to_owned()], ..opened })
         }
     }
 }
@@ -207,7 +221,8 @@ fn stdin(session: &Session, word: &Word, format: Format, told: Told) -> Result<O
     let input = Input::stdin().map_err(|error| {
         Failure::command(format!("cannot read the standard input: {}", plain_words(&error)))
     })?;
-    Ok(lines(session, input, "-".to_owned(), format, told, None))
+    let opened = lines(session, input, "-".to_owned(), format, told, None);
+    Ok(Opened { paths: vec![PathBuf::from("/dev/stdin")], ..opened })
 }
 
 fn lines(
@@ -220,22 +235,28 @@ fn lines(
 ) -> Opened {
     let interrupt = session.interrupt.clone();
     let source = Lines::new(input, format, name.clone(), interrupt, len, session.value_len_max);
-    Opened { source: Box::new(source), format: Format::Lines(format), told, names: vec![name] }
+    Opened {
+        source: Box::new(source),
+        format: Format::Lines(format),
+        told,
+        names: vec![name],
+        paths: Vec::new(),
+        notes: Vec::new(),
+    }
 }
 
-fn records(session: &Session, files: Files, told: Told) -> Opened {
-    for note in &files.notes {
-        session.note(&format!("note: {note}"));
-    }
-    let names = files.files.iter().map(|(_, name)| name.clone()).collect();
+fn records(session: &Session, mut files: Files, told: Told) -> Result<Opened, Failure> {
+    let notes = std::mem::take(&mut files.notes);
+    let (paths, names) = files.files.iter().cloned().unzip();
     let format = Format::Files(files.format);
-    Opened { source: Box::new(Records::new(files, session.value_len_max)), format, told, names }
+    let source = Box::new(Records::open(files, session.value_len_max)?);
+    Ok(Opened { source, format, told, names, paths, notes })
 }
 
 /// An import that is going on.
 struct Run {
     writer: Writer,
-    rejected: Rejected,
+    rejects: Rejects,
     progress: Progress,
 }
 
@@ -260,40 +281,12 @@ impl Run {
                 }
             };
             for why in reasons {
-                self.rejected.add(|| format!("{}: rejected: {why}", source.place()));
+                self.rejects.add(&source.place(), source.line(), &why, |text| session.note(text))?;
             }
             match source.progress() {
                 (done, Some(total)) => self.progress.at(done, total),
                 (done, None) => self.progress.so_far(done),
             }
-        }
-    }
-}
-
-/// The rows that did not go in: the first of them, and how many.
-#[derive(Debug, Default)]
-struct Rejected {
-    count: u64,
-    told: Vec<String>,
-}
-
-impl Rejected {
-    const TOLD_MAX: usize = 20;
-
-    fn add(&mut self, told: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.told.len() < Self::TOLD_MAX {
-            self.told.push(told());
-        }
-    }
-
-    fn tell(&self, session: &Session) {
-        for text in &self.told {
-            session.note(text);
-        }
-        let more = self.count - self.told.len() as u64;
-        if more > 0 {
-            session.note(&format!("… and {} more", units::thousands(more)));
         }
     }
 }
@@ -311,12 +304,7 @@ fn write(out: &mut Output, report: &Report) -> io::Result<()> {
     let Report { sum, rejected, format, told, names } = report;
     match out.mode {
         Mode::Table => {
-            let what = match (format, sum.deletes) {
-                (Format::Lines(_), 0) => units::count(sum.puts, "row"),
-                (_, deletes) => {
-                    format!("{} and {}", units::count(sum.puts, "put"), units::count(deletes, "delete"))
-                }
-            };
+            let what = in_words(*format, *sum);
             let of = match format {
                 Format::Lines(_) => String::new(),
                 Format::Files(_) => format!(" of {}", units::count(names.len() as u64, "file")),
@@ -324,7 +312,8 @@ fn write(out: &mut Output, report: &Report) -> io::Result<()> {
             writeln!(out, "imported {what}{of}: {}, {}", format.name(), told.in_words())
         }
         Mode::Plain | Mode::Raw => {
-            writeln!(out, "imported\t{}\ndeleted\t{}\nrejected\t{rejected}", sum.puts, sum.deletes)?;
+            writeln!(out, "imported\t{}\ndeleted\t{}", sum.puts, sum.deletes)?;
+            writeln!(out, "expired\t{}\nrejected\t{rejected}", sum.expired)?;
             writeln!(out, "format\t{}\nformat_from\t{}", format.name(), told.name())?;
             names.iter().try_for_each(|name| writeln!(out, "file\t{name}"))
         }
@@ -333,9 +322,27 @@ fn write(out: &mut Output, report: &Report) -> io::Result<()> {
             object
                 .field("imported", sum.puts)?
                 .field("deleted", sum.deletes)?
+                .field("expired", sum.expired)?
                 .field("rejected", *rejected)?;
             object.field("format", format.name())?.field("format_from", told.name())?;
             object.field("files", names.clone())?.end()
+        }
+    }
+}
+
+/// What went in, for people.
+fn in_words(format: Format, sum: Sum) -> String {
+    let expired = match (sum.expired, sum.puts) {
+        (0, _) => String::new(),
+        (1, 1) => ", which had expired already".to_owned(),
+        (expired, _) => format!(", {} of which had expired already", units::thousands(expired)),
+    };
+    match (format, sum.deletes) {
+        (Format::Lines(_), 0) => format!("{}{expired}", units::count(sum.puts, "row")),
+        (_, deletes) => {
+            let comma = if sum.expired == 0 { "" } else { "," };
+            let (puts, deletes) = (units::count(sum.puts, "put"), units::count(deletes, "delete"));
+            format!("{puts}{expired}{comma} and {deletes}")
         }
     }
 }
@@ -350,14 +357,5 @@ mod tests {
             assert_eq!(Format::parse(name).map(Format::name), Some(*name));
         }
         assert!(!FORMATS.contains(&rows::Format::Resp.name()));
-    }
-
-    #[test]
-    fn of_rows_that_are_rejected_no_more_are_kept_than_are_told() {
-        let mut rejected = Rejected::default();
-        for n in 0..1000 {
-            rejected.add(|| format!("{n}"));
-        }
-        assert_eq!((rejected.count, rejected.told.len()), (1000, Rejected::TOLD_MAX));
     }
 }

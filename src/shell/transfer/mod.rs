@@ -2,11 +2,12 @@
 //!
 //! What rows look like is in [`super::rows`], what other stores' records look like in [`super::foreign`]. Here is what reads
 //! and writes them: an export goes from a snapshot into a [`target`]; an import from a [`source`], lines or the
-//! [`files`] of another store, into the store.
+//! [`files`] of another store, into the store, and what is none into the [`rejects`].
 
 pub mod export;
 mod files;
 pub mod import;
+mod rejects;
 mod source;
 mod target;
 pub mod walk;

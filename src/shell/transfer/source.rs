@@ -1,6 +1,7 @@
 //! Where an import's rows come from: lines, or the data files of another store.
 
 use std::io;
+use std::path::Path;
 
 use super::files::Files;
 use super::walk::{Found, Walk, record_len_max};
@@ -29,6 +30,9 @@ pub trait Source {
     /// The place of what came last, as messages name it.
     fn place(&self) -> String;
 
+    /// The bytes of the line that came last; none where no line did, or more than is read.
+    fn line(&self) -> &[u8];
+
     /// How many bytes were read, and of how many, where that is known.
     fn progress(&self) -> (u64, Option<u64>);
 }
@@ -42,6 +46,7 @@ pub struct Lines {
     /// The longest line that is read, in bytes.
     len_max: u64,
     number: u64,
+    is_too_long: bool,
     done_len: u64,
     total_len: Option<u64>,
 }
@@ -58,29 +63,36 @@ impl Lines {
         value_len_max: u64,
     ) -> Self {
         let len_max = line_len_max(value_len_max);
-        Self { input, format, name, interrupt, len_max, number: 0, done_len: 0, total_len }
+        Self {
+            input,
+            format,
+            name,
+            interrupt,
+            len_max,
+            number: 0,
+            is_too_long: false,
+            done_len: 0,
+            total_len,
+        }
     }
 
-    /// Goes on to the next line; whether there is one, and whether it is too long to be read.
-    fn advance(
-        &mut self,
-        before_wait: &mut dyn FnMut() -> Result<(), Failure>,
-    ) -> Result<Option<bool>, Failure> {
-        let mut is_too_long = false;
+    /// Goes on to the next line; whether there is one.
+    fn advance(&mut self, before_wait: &mut dyn FnMut() -> Result<(), Failure>) -> Result<bool, Failure> {
+        self.is_too_long = false;
         while !self.input.advance() {
             if self.input.is_at_end() {
                 // A line that is too long may be the last, and have no end.
-                return Ok(is_too_long.then_some(true));
+                return Ok(self.is_too_long);
             }
             if self.input.unread_len() > self.len_max {
-                is_too_long = true;
+                self.is_too_long = true;
                 self.done_len += self.input.unread_len();
                 self.input.forget();
             }
             self.fill(before_wait)?;
         }
         self.done_len += self.input.line().len() as u64 + 1;
-        Ok(Some(is_too_long))
+        Ok(true)
     }
 
     fn fill(&mut self, before_wait: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
@@ -104,9 +116,11 @@ impl Source for Lines {
         before_wait: &mut dyn FnMut() -> Result<(), Failure>,
     ) -> Result<Option<Taken<'_>>, Failure> {
         loop {
-            let Some(is_too_long) = self.advance(before_wait)? else { return Ok(None) };
+            if !self.advance(before_wait)? {
+                return Ok(None);
+            }
             self.number += 1;
-            if is_too_long {
+            if self.is_too_long {
                 return Ok(Some(Taken::Rejected(format!("it is longer than {} bytes", self.len_max))));
             }
             if !self.format.is_blank(self.input.line()) {
@@ -119,6 +133,10 @@ impl Source for Lines {
 
     fn place(&self) -> String {
         format!("{}:{}", self.name, self.number)
+    }
+
+    fn line(&self) -> &[u8] {
+        if self.is_too_long { &[] } else { self.input.line() }
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
@@ -150,20 +168,27 @@ pub struct Records {
 }
 
 impl Records {
-    /// The records of `files`, whose values have at most `value_len_max` bytes.
-    pub fn new(files: Files, value_len_max: u64) -> Self {
-        let lens = files.files.iter().filter_map(|(path, _)| path.metadata().ok());
-        let total_len = lens.map(|metadata| metadata.len()).sum();
+    /// The records of `files`, each of which can be opened; their values have at most `value_len_max` bytes.
+    pub fn open(files: Files, value_len_max: u64) -> Result<Self, Failure> {
         let record_len_max = record_len_max(value_len_max);
-        Self { files, begun: 0, walk: None, done_len: 0, total_len, record_len_max, at: 0 }
+        let total_len = 0;
+        let mut records = Self { files, begun: 0, walk: None, done_len: 0, total_len, record_len_max, at: 0 };
+        for (path, _) in &records.files.files {
+            records.total_len += records.walk(path)?.len();
+        }
+        Ok(records)
+    }
+
+    fn walk(&self, path: &Path) -> Result<Walk, Failure> {
+        let walk = Walk::open(path, self.files.format, self.record_len_max);
+        walk.map_err(|error| Failure::file("read", path, &error))
     }
 
     /// Opens the file after the present one; `false` when there is none.
     fn open_next(&mut self) -> Result<bool, Failure> {
         self.done_len += self.walk.take().map_or(0, |walk| walk.len());
         let Some((path, _)) = self.files.files.get(self.begun) else { return Ok(false) };
-        let walk = Walk::open(path, self.files.format, self.record_len_max);
-        self.walk = Some(walk.map_err(|error| Failure::file("read", path, &error))?);
+        self.walk = Some(self.walk(path)?);
         self.begun += 1;
         Ok(true)
     }
@@ -201,6 +226,10 @@ impl Source for Records {
 
     fn place(&self) -> String {
         format!("{}:{:#08x}", self.name(), self.at)
+    }
+
+    fn line(&self) -> &[u8] {
+        &[]
     }
 
     fn progress(&self) -> (u64, Option<u64>) {

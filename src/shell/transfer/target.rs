@@ -1,4 +1,4 @@
-//! The file that an export goes into: under its name it is there as a whole, or not at all.
+//! A file that is written as a whole: under its name it is there as a whole, or not at all.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -34,7 +34,7 @@ impl Target {
         let path = if there.is_some() { path.canonicalize()? } else { path.to_owned() };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".export-").permissions(Permissions::from_mode(0o666));
+        builder.prefix(".logkv-").permissions(Permissions::from_mode(0o666));
         let draft = builder.tempfile_in(folder).map_err(without_path)?;
         if let Some(metadata) = there {
             draft.as_file().set_permissions(metadata.permissions())?;

@@ -1,5 +1,7 @@
 //! Rows on their way into the store: appended one by one, acknowledged many at a time.
 
+use std::ops::AddAssign;
+
 use logkv::{Batch, Error, Expiry, Pending, Store};
 
 use crate::shell::rows::Row;
@@ -10,7 +12,7 @@ pub struct Writer {
     store: Store,
     /// Kept for its memory.
     batch: Batch,
-    pending: Vec<(Pending, bool)>,
+    pending: Vec<(Pending, Sum)>,
     pending_len: usize,
     sum: Sum,
 }
@@ -20,6 +22,8 @@ pub struct Writer {
 pub struct Sum {
     /// Keys that were set.
     pub puts: u64,
+    /// How many of them had expired already: they hide what was there before, and nobody sees them.
+    pub expired: u64,
     /// Deletes, of keys that were there or not.
     pub deletes: u64,
 }
@@ -28,6 +32,21 @@ impl Sum {
     /// Both.
     pub fn count(self) -> u64 {
         self.puts + self.deletes
+    }
+
+    /// What `row` comes to at `now_ms`.
+    fn of(row: &Row<'_>, now_ms: impl FnOnce() -> u64) -> Self {
+        let is_put = row.value.is_some();
+        let is_expired = matches!(row.expiry, Some(Expiry::At(expires_ms)) if expires_ms <= now_ms());
+        Self { puts: is_put.into(), expired: is_expired.into(), deletes: (!is_put).into() }
+    }
+}
+
+impl AddAssign for Sum {
+    fn add_assign(&mut self, other: Self) {
+        self.puts += other.puts;
+        self.expired += other.expired;
+        self.deletes += other.deletes;
     }
 }
 
@@ -44,14 +63,13 @@ impl Writer {
     /// Appends `row`. What [`is_about_row`] says of an error is true of this row alone.
     pub fn add(&mut self, row: &Row<'_>) -> Result<(), Error> {
         self.batch.clear();
-        match (&row.value, row.expires_ms) {
+        match (&row.value, row.expiry) {
             (Some(value), None) => self.batch.put(&row.key, value),
-            (Some(value), Some(expires_ms)) => {
-                self.batch.put_expiring(&row.key, value, Expiry::At(expires_ms))
-            }
+            (Some(value), Some(expiry)) => self.batch.put_expiring(&row.key, value, expiry),
             (None, _) => self.batch.delete(&row.key),
         };
-        self.pending.push((self.store.submit(&self.batch)?, row.value.is_some()));
+        let sum = Sum::of(row, || self.store.now_ms());
+        self.pending.push((self.store.submit(&self.batch)?, sum));
         self.pending_len += row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
         if self.pending.len() >= Self::COUNT_MAX || self.pending_len >= Self::LEN_MAX {
             self.drain()?;
@@ -62,10 +80,9 @@ impl Writer {
     /// Waits until all that was appended is acknowledged.
     pub fn drain(&mut self) -> Result<(), Error> {
         self.pending_len = 0;
-        for (pending, is_put) in self.pending.drain(..) {
+        for (pending, sum) in self.pending.drain(..) {
             pending.wait()?;
-            self.sum.puts += u64::from(is_put);
-            self.sum.deletes += u64::from(!is_put);
+            self.sum += sum;
         }
         Ok(())
     }

@@ -1,0 +1,199 @@
+//! What is said of a write: once it is acknowledged, or that it waits for `commit`.
+
+use std::io::{self, Write};
+
+use logkv::{Commit, Pending};
+
+use crate::shell::command::{Command, Invocation, Outcome};
+use crate::shell::failure::Failure;
+use crate::shell::json::Object;
+use crate::shell::output::{Mode, Output};
+use crate::shell::session::Session;
+use crate::shell::words::quote;
+
+/// What is to be said of a write once it is acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// That it is done.
+    Put,
+    /// How many keys there were, of the number that was named.
+    Delete {
+        /// The keys that were named.
+        named: usize,
+    },
+    /// That it is done; or that the key was there, which it was not to be, or was not.
+    PutIf {
+        /// The key.
+        key: Vec<u8>,
+        /// Whether it was not to be there.
+        if_absent: bool,
+    },
+    /// That the key expires; or that it is not there.
+    Expire {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// That the key stays; or that it is not there.
+    Persist {
+        /// The key.
+        key: Vec<u8>,
+        /// Whether it is.
+        is_there: bool,
+    },
+    /// The number that the key's value is now.
+    Sum {
+        /// The key.
+        key: Vec<u8>,
+        /// The number.
+        sum: i64,
+    },
+}
+
+/// Does what a command does to the store, but does not wait until that is acknowledged.
+pub type Submit = fn(&mut Session, &Invocation) -> Result<(Pending, Reply), Failure>;
+
+/// How `command` writes without waiting, if it can.
+pub fn submit_of(command: &Command) -> Option<Submit> {
+    match command.name {
+        "put" => Some(super::put::submit),
+        "expire" => Some(super::expiry::submit_expire),
+        "persist" => Some(super::expiry::submit_persist),
+        "incr" => Some(super::incr::submit),
+        _ => None,
+    }
+}
+
+impl Reply {
+    /// Says what came of a write that is acknowledged. `commit` is `None` when nothing had to be written.
+    pub fn tell(&self, session: &mut Session, commit: Option<Commit>) -> Result<Outcome, Failure> {
+        let (out, fate) = (&mut session.out, Fate::Done(commit));
+        match (self, commit) {
+            (Self::Put, _) | (Self::PutIf { .. }, Some(_)) => ok(out, None, fate)?,
+            (Self::Delete { named }, _) => deletions(out, commit.map_or(0, |commit| commit.deleted), *named)?,
+            (Self::Expire { key }, Some(_)) | (Self::Persist { key, is_there: true }, _) => {
+                ok(out, Some(key), fate)?;
+            }
+            (Self::Sum { key, sum }, _) => summed(out, key, *sum, fate)?,
+            (Self::PutIf { key, if_absent }, None) => return not_set(session, key, *if_absent),
+            (Self::Expire { key }, None) | (Self::Persist { key, is_there: false }, _) => {
+                return not_set(session, key, false);
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// Waits for what a command has submitted, and says what came of it.
+pub fn waited(
+    session: &mut Session,
+    submitted: Result<(Pending, Reply), Failure>,
+) -> Result<Outcome, Failure> {
+    let (pending, reply) = submitted?;
+    let commit = pending.wait()?;
+    reply.tell(session, commit)
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// It is acknowledged; nothing had to be written where there is no commit.
+    Done(Option<Commit>),
+    /// It waits for `commit`.
+    Queued,
+}
+
+impl Fate {
+    /// Ends an object that tells of a write: with the number and the place of its record, null where none had to be
+    /// written.
+    fn end(self, object: &mut Object<'_, Output>) -> io::Result<()> {
+        match self {
+            Self::Done(commit) => {
+                object.field("seq", commit.map(|commit| commit.last.0))?;
+                object.field("segment", commit.map(|commit| commit.location.segment.0))?;
+                object.field("offset", commit.map(|commit| commit.location.offset))?
+            }
+            Self::Queued => object.field("queued", true)?,
+        }
+        .end()
+    }
+}
+
+/// Says what became of a write; in JSON of which key, where it is of one.
+fn ok(out: &mut Output, key: Option<&[u8]>, fate: Fate) -> io::Result<()> {
+    match (out.mode, fate) {
+        (Mode::Table, Fate::Done(_)) => writeln!(out, "OK"),
+        (Mode::Table, Fate::Queued) => writeln!(out, "OK, with commit"),
+        (Mode::Plain | Mode::Raw, _) => Ok(()),
+        (Mode::Json, _) => {
+            let mut object = Object::new(out);
+            if let Some(key) = key {
+                object.bytes("key", key)?;
+            }
+            fate.end(object.field("ok", true)?)
+        }
+    }
+}
+
+fn summed(out: &mut Output, key: &[u8], sum: i64, fate: Fate) -> io::Result<()> {
+    match out.mode {
+        Mode::Table | Mode::Plain | Mode::Raw => writeln!(out, "{sum}"),
+        Mode::Json => {
+            let mut object = Object::new(out);
+            fate.end(object.bytes("key", key)?.field("ok", true)?.field("sum", sum)?)
+        }
+    }
+}
+
+/// Says how many keys were deleted.
+pub fn deletions(out: &mut Output, deleted: usize, named: usize) -> io::Result<()> {
+    match out.mode {
+        Mode::Table => writeln!(out, "deleted {deleted} of {named}"),
+        Mode::Plain | Mode::Raw => writeln!(out, "{deleted}"),
+        Mode::Json => Object::new(out).field("deleted", deleted)?.end(),
+    }
+}
+
+/// Says that a condition was not met: a result, not an error.
+pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Outcome, Failure> {
+    let why = if if_absent { "exists" } else { "does not exist" };
+    let text = format!("not set: {} {why}", quote(key));
+    match session.out.mode {
+        Mode::Table => writeln!(session.out, "{text}")?,
+        Mode::Plain | Mode::Raw => {
+            session.flush();
+            session.note(&text);
+        }
+        Mode::Json => Object::new(&mut session.out).bytes("key", key)?.field("ok", false)?.end()?,
+    }
+    Ok(Outcome::Absent)
+}
+
+/// Says that it is done: `text` to people, and in JSON `ok` and what `fields` add.
+pub fn done(
+    session: &mut Session,
+    text: &str,
+    fields: impl FnOnce(&mut Object<'_, Output>) -> io::Result<()>,
+) -> Result<Outcome, Failure> {
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "{text}")?,
+        Mode::Plain | Mode::Raw => {}
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("ok", true)?;
+            fields(&mut object)?;
+            object.end()?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Says that a write waits for `commit`; in JSON of which key, where it is of one.
+pub fn queued(out: &mut Output, key: Option<&[u8]>) -> io::Result<()> {
+    ok(out, key, Fate::Queued)
+}
+
+/// Says what a key's number will be with `commit`.
+pub fn sum_queued(out: &mut Output, key: &[u8], sum: i64) -> io::Result<()> {
+    summed(out, key, sum, Fate::Queued)
+}
