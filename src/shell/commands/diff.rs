@@ -61,7 +61,7 @@ fn run_diff(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     if session.out.is_table() {
         writeln!(session.out, "{}", units::count(count, "difference"))?;
     }
-    damage.map_or(Ok(Outcome::Done), Err)
+    session.shown_all(damage)
 }
 
 fn write_difference(out: &mut Output, difference: &Difference) -> io::Result<()> {

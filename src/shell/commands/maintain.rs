@@ -139,8 +139,9 @@ pub const REPAIR: Command = Command {
            they are known: a key whose newest record is lost has its older value again, or is gone. The \
            damaged store stays as it is: with --in-place it changes places with the new one, and is kept \
            under its name with .damaged added. Until then the new one has the name with .repairing added; \
-           what a repair that was killed leaves there the next --in-place removes. Where nothing is damaged \
-           --in-place changes nothing. The store is not opened, and nobody else may have it open. Exit code 4 when something was given up.",
+           what a repair that was killed leaves there the next --in-place removes, unless the store was opened for \
+           writing in between. Where nothing is damaged --in-place changes nothing. The store is not opened, and nobody \
+           else may have it open. Exit code 4 when something was given up.",
     examples: &[
         Example { line: "repair --to ./data-2", does: "makes a store in ./data-2" },
         Example { line: "repair --in-place", does: "the same, in place, when a question is answered" },
