@@ -35,7 +35,7 @@ fn the_last_records_are_shown_in_every_mode() {
 fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refused() {
     let mut transcript = Transcript::new();
     transcript.run_with("-m plain d", b"put k 1\nput k 2\nput l 1\ncompact --all\n");
-    transcript.run("d tail --from 1").run("d tail");
+    transcript.run("d tail --from 1").run("--json d tail --from 1").run("d tail");
     for line in ["tail k", "tail --from k", "tail -n -1", "tail --from", "tail --backwards"] {
         transcript.run(&format!("d {line}"));
     }

@@ -35,7 +35,7 @@ pub const TAIL: Command = Command {
            with --read-only, records are shown when they are in the file, which may be before they are durable. --from \
            starts at a record's number; where compaction has dropped records from there on, it says so and shows what is \
            left. Mode plain has number, milliseconds since 1970, place, PUT or DEL, key and value, separated by \
-           tabs.",
+           tabs; mode json has an object with compacted_to alone where records up to that number are gone.",
     examples: &[
         Example { line: "tail", does: "shows the last ten records" },
         Example { line: "tail -f", does: "goes on with what is written" },
@@ -130,11 +130,7 @@ impl Tail {
                     *left = left.map(|left| left - 1);
                 }
                 Err(Error::CompactedAway { whole_from }) => {
-                    session.flush();
-                    let up_to = whole_from.previous();
-                    session.note(&format!(
-                        "note: compacted away up to record {up_to}; what is left of them follows"
-                    ));
+                    tell_compacted(session, whole_from.previous())?;
                 }
                 // It costs itself alone: what comes behind it is shown.
                 Err(error @ Error::Damaged { .. }) => {
@@ -182,6 +178,16 @@ impl Tail {
             }
         }
     }
+}
+
+/// Says that records up to number `up_to` are gone: in JSON in its place among the others, for programs that follow.
+fn tell_compacted(session: &mut Session, up_to: Seqno) -> io::Result<()> {
+    if session.out.mode == Mode::Json {
+        return Object::new(&mut session.out).field("compacted_to", up_to.0)?.end();
+    }
+    session.flush();
+    session.note(&format!("note: compacted away up to record {up_to}; what is left of them follows"));
+    Ok(())
 }
 
 /// What binds the records of a batch together.
