@@ -113,5 +113,8 @@ fn a_key_that_expires_at_another_time_is_a_difference_and_says_which() {
         format!("put ends {}\nexpire ends 100d\ndel gone\n", "long".repeat(50)).as_bytes(),
     );
     transcript.run("-m table --width 80 d diff 10").run("-m plain d diff 10 11");
+    let put = |key: &str, value: &str| format!("put {} {}\n", key.repeat(50), value.repeat(50));
+    let lines = [put("k", "old"), put("k", "new"), put("m", "old"), "put ends short --ttl 9d\n".to_owned()];
+    transcript.run_with("-m plain d", lines.concat().as_bytes()).run("-m table --width 80 d diff 14 17");
     transcript.compare("shell-history-expiry");
 }

@@ -124,8 +124,20 @@ fn write_row(out: &mut Output, sign: char, key: &[u8], sides: &[&Entry]) -> io::
             values.pop();
         }
     }
-    // The expiry is not cut off with the value before it.
-    let room = look.width.saturating_sub(expiry.width());
-    let line = clip(&format!("{sign} {}  {}", quote(key), values.join(arrow)), room, look.ellipsis());
-    writeln!(out, "{}", clip(&format!("{line}{expiry}"), look.width, look.ellipsis()))
+    // Each part is cut off by itself, so that none hides those behind it.
+    let clipped = |text: &str, room: usize| clip(text, room, look.ellipsis());
+    let room = look.width.saturating_sub(expiry.width() + 4);
+    let value_room = values.iter().map(|value| value.width()).sum::<usize>() + arrow.width();
+    let key = clipped(&quote_start(key), (room / 3).max(room.saturating_sub(value_room)));
+    let room = room.saturating_sub(key.width());
+    let shown = match &values[..] {
+        [before, after] => {
+            let room = room.saturating_sub(arrow.width());
+            let before = clipped(before, (room / 2).max(room.saturating_sub(after.width())));
+            let after = clipped(after, room.saturating_sub(before.width()));
+            format!("{before}{arrow}{after}")
+        }
+        values => clipped(&values.concat(), room),
+    };
+    writeln!(out, "{}", clipped(&format!("{sign} {key}  {shown}{expiry}"), look.width))
 }
