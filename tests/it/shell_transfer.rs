@@ -446,7 +446,7 @@ fn more_rows_than_share_an_fsync_all_go_in_from_a_pipe() {
 fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
     let dir = scratch();
     let mut child = program(dir.path())
-        .args(["store", "import", "-", "--format", "tsv"])
+        .args(["store", "import", "-", "--format", "tsv", "--rejects", "bad"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -464,7 +464,9 @@ fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
     let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
     said.extend(stderr.lines().map(|line| line.expect("text")));
     let why = "-:3: rejected: it has no tab between a key and a value";
-    assert_eq!(said, [why, "error: interrupted: 2 rows went in"]);
+    let ended = "error: interrupted: 2 rows went in; bad has the rows that were rejected until then";
+    assert_eq!(said, [why, ended]);
+    assert!(fs::read_to_string(dir.path().join("bad")).is_ok_and(|kept| kept.ends_with("\tno tab\n")));
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
     drop(stdin);
     assert_eq!(open(&dir.path().join("store")).len(), 2);

@@ -130,7 +130,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         write(&mut session.out, &Report { sum, rejected, format, told, names })?;
     }
     session.flush();
-    run.rejects.tell(session);
+    run.rejects.tell(session, ended.is_err());
     if let Err(failure) = ended {
         return Err(run.rejects.given_up(stopped(failure, sum)));
     }

@@ -69,17 +69,18 @@ impl Rejects {
         Ok(())
     }
 
-    /// Tells those that were not told as they came.
-    pub fn tell(&self, session: &Session) {
+    /// Tells those that were not told as they came, at the end of an import, or when it was broken off.
+    pub fn tell(&self, session: &Session, is_broken_off: bool) {
         let Some(first) = &self.first else { return };
         first.iter().for_each(|told| session.note(told));
         let more = self.count - first.len() as u64;
         if more > 0 {
             let where_all = match &self.file {
-                Some(file) => format!("{} has them all", visible(&file.word.bytes)),
-                None => "--rejects FILE keeps them all".to_owned(),
+                Some(_) if is_broken_off => String::new(),
+                Some(file) => format!("; {} has them all", visible(&file.word.bytes)),
+                None => "; --rejects FILE keeps them all".to_owned(),
             };
-            session.note(&format!("… and {} more; {where_all}", units::thousands(more)));
+            session.note(&format!("… and {} more{where_all}", units::thousands(more)));
         }
     }
 
@@ -91,13 +92,13 @@ impl Rejects {
 
     /// `failure`, which ended the import, with what that means for the file.
     pub fn given_up(self, failure: Failure) -> Failure {
-        match self.file {
-            Some(file) => {
-                let name = visible(&file.word.bytes);
-                Failure { message: format!("{}; nothing was written to {name}", failure.message), ..failure }
-            }
-            None => failure,
-        }
+        let Some(name) = self.file.as_ref().map(|file| visible(&file.word.bytes)) else { return failure };
+        // What went in stays, and so does what is known of what did not.
+        let what = match self.finish() {
+            Ok(()) => format!("{name} has the rows that were rejected until then"),
+            Err(_) => format!("nothing was written to {name}"),
+        };
+        Failure { message: format!("{}; {what}", failure.message), ..failure }
     }
 }
 
