@@ -336,7 +336,7 @@ impl Session {
             self.origin == Origin::OneShot && io::stdin().is_terminal() && io::stderr().is_terminal();
         if !(self.is_interactive() || is_person) {
             let failure = Failure::command(format!("will not {question}: nobody can be asked"));
-            return Err(failure.hint("-y says yes"));
+            return Err(failure.hint("-y before DIR says yes"));
         }
         let answer = self.ask(&format!("{question}? [y/N] "))?;
         Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))

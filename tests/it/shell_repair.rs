@@ -203,3 +203,14 @@ fn a_repair_in_place_of_what_it_may_not_see_or_move_is_refused() {
     transcript.compare("shell-repair-refused");
     assert!(files(&transcript.path("e")) == before && !transcript.path("new").exists());
 }
+
+#[test]
+fn what_goes_by_a_missing_key_is_said_to_be_uncertain_in_a_damaged_store() {
+    let mut transcript = with_stores();
+    for command in
+        ["put no y --xx", "expire no 1h", "persist no", "del no", "put new y --nx", "put new y --nx"]
+    {
+        transcript.run(&format!("-q -m plain e {command}"));
+    }
+    transcript.compare("shell-uncertain");
+}

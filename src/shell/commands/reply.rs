@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use logkv::{Commit, Pending};
 
+use super::get;
 use crate::shell::command::{Command, Invocation, Outcome};
 use crate::shell::failure::Failure;
 use crate::shell::json::Object;
@@ -68,8 +69,16 @@ impl Reply {
     pub fn tell(&self, session: &mut Session, commit: Option<Commit>) -> Result<Outcome, Failure> {
         let (out, fate) = (&mut session.out, Fate::Done(commit));
         match (self, commit) {
-            (Self::Put, _) | (Self::PutIf { .. }, Some(_)) => ok(out, None, fate)?,
-            (Self::Delete { named }, _) => deletions(out, commit.map_or(0, |commit| commit.deleted), *named)?,
+            (Self::Put, _) => ok(out, None, fate)?,
+            (Self::PutIf { if_absent, .. }, Some(_)) => {
+                ok(out, None, fate)?;
+                return if *if_absent { unless_uncertain(session) } else { Ok(Outcome::Done) };
+            }
+            (Self::Delete { named }, _) => {
+                let deleted = commit.map_or(0, |commit| commit.deleted);
+                deletions(out, deleted, *named)?;
+                return if deleted < *named { unless_uncertain(session) } else { Ok(Outcome::Done) };
+            }
             (Self::Expire { key }, Some(_)) | (Self::Persist { key, is_there: true }, _) => {
                 ok(out, Some(key), fate)?;
             }
@@ -165,7 +174,15 @@ pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Out
         }
         Mode::Json => Object::new(&mut session.out).bytes("key", key)?.field("ok", false)?.end()?,
     }
-    Ok(Outcome::Absent)
+    if if_absent { Ok(Outcome::Absent) } else { get::absent(session) }
+}
+
+/// What becomes of a command that went by a key's not being there: in a store with damage it may have been.
+fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
+    match get::absent(session)? {
+        Outcome::Absent => Ok(Outcome::Done),
+        uncertain => Ok(uncertain),
+    }
 }
 
 /// Says that it is done: `text` to people, and in JSON `ok` and what `fields` add.

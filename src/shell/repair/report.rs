@@ -26,6 +26,10 @@ pub fn write(out: &mut Output, report: &RepairReport, place: &Path, aside: Optio
         Mode::Table => write_table(out, report, place, aside),
         Mode::Plain | Mode::Raw => {
             write_facts(out, report)?;
+            // It stands beside the store.
+            if let Some(aside) = aside.and_then(Path::file_name) {
+                writeln!(out, "aside\t{}", quote(aside.as_bytes()))?;
+            }
             report.given_up.iter().try_for_each(|given_up| write_plain(out, given_up))
         }
         Mode::Json => write_json(out, report, place, aside),
