@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use logkv::{Batch, Expiry, ManualClock, Store};
 
 use crate::common::{
-    Map, Random, contents, files, interrupt, open, program, quick, scratch, segment_path, value, wait_until,
+    Map, Random, contents, files, interrupt, open, program, program_of_system, quick, scratch, segment_path,
+    value, wait_until,
 };
 use crate::hooked::{SteadyRandom, hooked};
 use crate::transcript::Transcript;
@@ -476,11 +477,8 @@ fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
 fn rows_for_redis_are_not_written_to_a_terminal_and_a_broken_pipe_is_no_failure() {
     let transcript = with_store();
     let command = format!("{} d export --format resp | head -c 4", env!("CARGO_BIN_EXE_logkv"));
-    let output = Command::new("sh")
-        .args(["-c", &format!("set -e; {command}")])
-        .current_dir(transcript.dir.path())
-        .output()
-        .expect("a shell");
+    let mut shell = program_of_system("sh", transcript.dir.path());
+    let output = shell.args(["-c", &format!("set -e; {command}")]).output().expect("a shell");
     assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"*3\r\n"[..], &b""[..]));
     let mut person =
         crate::person::Person::at(transcript.dir.path(), &["d", "export", "--format", "resp"], &[]);

@@ -12,7 +12,8 @@ use logkv::{SegmentId, repair};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::common::{
-    files, hint_path, open, program, quick, scratch, segment_path, small_store, unclosed_store,
+    binary, files, hint_path, open, program_of_system, quick, scratch, segment_path, small_store,
+    unclosed_store,
 };
 use crate::hooked::{BadSectors, hooked};
 use crate::verify::{indexed_store, verified, verified_by};
@@ -157,10 +158,9 @@ fn a_hint_that_there_is_no_memory_for_is_told_and_ends_nothing() {
     for path in [segment_path(dir.path(), 1), hint_path(dir.path(), 1)] {
         fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(HUGE)).expect("a hole");
     }
-    let mut command = std::process::Command::new("sh");
-    let logkv = program(dir.path()).get_program().to_owned();
+    let mut command = program_of_system("sh", dir.path());
     let limited = r#"ulimit -v 1000000; exec "$0" -m plain . verify"#;
-    let output = command.current_dir(dir.path()).args(["-c", limited]).arg(logkv).output().expect("a shell");
+    let output = command.args(["-c", limited]).arg(binary()).output().expect("a shell");
     let told = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(told.contains("refused\t000001.hint\t0\t0\t\tit was not looked at: out of memory"), "{told}");
