@@ -54,7 +54,7 @@ pub(crate) struct Verdict {
     pub(crate) end: u64,
     /// The first damage that had been durable, and the number of a record that proves it.
     pub(crate) rot: Option<(u64, Seqno)>,
-    /// Intact records behind the end, with those that their batches go on with.
+    /// Intact records of whole batches behind the end, which nothing tells from what a crash leaves.
     pub(crate) behind: u64,
     /// The first record whose checksum is right and whose content this version does not know: where, and what.
     pub(crate) unknown: Option<(u64, String)>,
@@ -98,6 +98,7 @@ impl Verdict {
                     let follows = hole.is_none() || rot.is_some() || planted(Plant::ResyncedBehindHole);
                     if ends_a_batch && follows {
                         end = record.at + record.frame.len;
+                        behind = 0;
                     } else if !follows {
                         begun += 1;
                         behind += if ends_a_batch { mem::take(&mut begun) } else { 0 };

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::any_bytes::properties::seal;
 use crate::common::{
-    copy_of, files, hint_path, open, quick, rewrite_manifest, scratch, segment_path, small_store,
+    copy_of, files, hint_path, killed, open, quick, rewrite_manifest, scratch, segment_path, small_store,
     unclosed_store,
 };
 
@@ -268,6 +268,26 @@ fn the_end_that_a_crash_leaves_is_a_note_and_rot_before_it_is_damage() {
     fs::write(&path, &bytes).expect("the damage");
     let (_, findings) = verified(dir.path());
     assert!(findings.iter().any(|finding| matches!(finding.fault, Fault::Rot { .. })), "{findings:?}");
+}
+
+#[test]
+fn what_stands_between_rot_and_the_record_that_proves_it_is_not_behind_the_end() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick()).expect("opens");
+    for n in 0..3 {
+        store.put(format!("key {n}"), "value").expect("a put");
+    }
+    store.sync().expect("syncs");
+    store.put("the proof", "value").expect("a put");
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes.extend([1; 13]);
+    bytes[64 + 40] ^= 1;
+    fs::write(&path, &bytes).expect("the damage");
+    let (_, findings) = verified(dir.path());
+    let faults: Vec<_> = findings.iter().map(|finding| &finding.fault).collect();
+    assert!(matches!(faults[..], [Fault::Rot { .. }, Fault::Torn, Fault::Record(_)]), "{faults:?}");
 }
 
 #[test]
