@@ -17,6 +17,8 @@ impl Log {
         let mut writer = self.writable()?;
         let pending = writer.pending_of(self.state.hash(key), key)?;
         let Some(pending) = pending.filter(|_| !planted(Plant::ChangeIgnoresPending)) else {
+            // Nobody appends meanwhile: those who publish and compact need not wait for the disk.
+            drop(writer);
             return self.state.find(key);
         };
         if pending.record.kind != Kind::Put || self.state.is_past(pending.record.expires_ms) {
