@@ -6,7 +6,7 @@ use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf, absolute};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use logkv::{Options, Scan, SegmentId, SegmentState, Store, Sync};
@@ -228,6 +228,12 @@ impl Random {
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
+}
+
+/// Starts `command`, with a pipe to each of its standard streams.
+pub(crate) fn piped(command: &mut Command) -> Child {
+    let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    streams.spawn().expect("the program starts")
 }
 
 /// Presses Ctrl-C for `child`.

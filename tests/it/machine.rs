@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use crate::common::{
-    binary, files, interrupt, open, program, program_of_system, scratch, segment_path, skipped, value,
+    binary, files, interrupt, open, piped, program, program_of_system, scratch, segment_path, skipped, value,
 };
 
 /// What a program said, and its exit code.
@@ -299,13 +299,7 @@ fn an_interrupt_ends_a_script_with_130_and_keeps_every_acknowledged_write() {
     // Once while it waits for a line, and once while it works on an endless script.
     for is_endless in [false, true] {
         let dir = with_store();
-        let mut child = program(dir.path())
-            .args(["--json", "store"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let mut child = piped(program(dir.path()).args(["--json", "store"]));
         let mut stdin = child.stdin.take().expect("it is piped");
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut answer = String::new();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use logkv::{Batch, Store};
 
-use crate::common::{interrupt, open, quick, segment_path};
+use crate::common::{interrupt, open, piped, quick, segment_path};
 use crate::transcript::Transcript;
 
 /// A key and a value that no text can hold.
@@ -252,13 +252,7 @@ fn a_search_for_a_point_of_the_log_that_is_interrupted_says_how_far_it_came_and_
 /// What a script says on the standard error that does `command` over and over, and is interrupted `after` that begins.
 fn interrupted_within(transcript: &Transcript, command: &str, after: Duration) -> String {
     const REPEATS: usize = 1000;
-    let mut child = transcript
-        .command(&["-m", "plain", "d"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    let mut child = piped(&mut transcript.command(&["-m", "plain", "d"]));
     let mut stdin = child.stdin.take().expect("it is piped");
     let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
     stdin.write_all(b"exists nobody\n").expect("the program reads");

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use logkv::{Batch, Expiry, ManualClock, Store};
 
 use crate::common::{
-    Map, Random, contents, files, interrupt, open, program, program_of_system, quick, scratch, segment_path,
-    value, wait_until,
+    Map, Random, contents, files, interrupt, open, piped, program, program_of_system, quick, scratch,
+    segment_path, value, wait_until,
 };
 use crate::hooked::{SteadyRandom, hooked};
 use crate::transcript::Transcript;
@@ -446,13 +446,8 @@ fn more_rows_than_share_an_fsync_all_go_in_from_a_pipe() {
 #[test]
 fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
     let dir = scratch();
-    let mut child = program(dir.path())
-        .args(["store", "import", "-", "--format", "tsv", "--rejects", "bad"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    let mut child =
+        piped(program(dir.path()).args(["store", "import", "-", "--format", "tsv", "--rejects", "bad"]));
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"a\t1\nb\t2\nno tab\n").expect("the program reads");
     // It waits for more, and before that makes sure of what it has.

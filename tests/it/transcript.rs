@@ -3,9 +3,11 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use tempfile::TempDir;
+
+use crate::common::piped;
 
 /// A directory to run the program in, and what was seen there.
 pub(crate) struct Transcript {
@@ -34,13 +36,7 @@ impl Transcript {
     /// The same with something on the standard input.
     pub(crate) fn run_with(&mut self, line: &str, input: &[u8]) -> &mut Self {
         let words = split(line);
-        let mut child = self
-            .command(&words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let mut child = piped(&mut self.command(&words));
         let mut stdin = child.stdin.take().expect("it is piped");
         // A program that refuses its arguments leaves without reading.
         drop(stdin.write_all(input));
