@@ -212,5 +212,6 @@ fn what_goes_by_a_missing_key_is_said_to_be_uncertain_in_a_damaged_store() {
     {
         transcript.run(&format!("-q -m plain e {command}"));
     }
+    transcript.run("-q -r e versions user:3 --json").run("-q -r e diff 5");
     transcript.compare("shell-uncertain");
 }

@@ -181,9 +181,8 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
     table.end(&mut session.out)?;
     tell_dropped(session, dropped_to)?;
     match damage {
-        Some(damage) => Err(damage),
         None if count == 0 => missing(session, &key),
-        None => Ok(Outcome::Done),
+        damage => session.shown_all(damage),
     }
 }
 
