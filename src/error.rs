@@ -185,6 +185,15 @@ pub enum Error {
         /// From this number on the log knows what every key was.
         whole_from: Seqno,
     },
+    /// What was asked of the past cannot be told any more: a repair may have given up records of it.
+    #[error(
+        "records of that may have been given up by a repair: the log tells all of the past only from record \
+         {whole_from} on"
+    )]
+    GivenUp {
+        /// From this number on the log knows what every key was.
+        whole_from: Seqno,
+    },
     /// There is no such segment.
     #[error("there is no segment {segment}")]
     NoSuchSegment {
@@ -208,6 +217,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What of the past is gone: [`Error::GivenUp`] if `by_repair`, else [`Error::CompactedAway`].
+    pub(crate) fn gone(whole_from: Seqno, by_repair: bool) -> Self {
+        if by_repair { Self::GivenUp { whole_from } } else { Self::CompactedAway { whole_from } }
+    }
+
     /// Whether the bytes on disk are not what was written (the shell's exit code 4).
     #[must_use]
     pub fn is_corruption(&self) -> bool {
@@ -287,6 +301,7 @@ mod tests {
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
             Error::NotWritten { cause: text("cannot write 000003.seg") },
             Error::CompactedAway { whole_from: Seqno(9) },
+            Error::GivenUp { whole_from: Seqno(9) },
             Error::WithinTransaction,
             Error::WithinCompaction,
             Error::NotANumber,
@@ -315,20 +330,21 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 28,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 28,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 28,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 29,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 29,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 29,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                28
+                29
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 28,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 28,
-            Error::Occupied { .. } | Error::BackupDamaged { .. } => 28,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 29,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 29,
+            Error::Occupied { .. } | Error::BackupDamaged { .. } => 29,
             Error::CompactedAway { .. }
+            | Error::GivenUp { .. }
             | Error::WithinTransaction
             | Error::WithinCompaction
             | Error::NotANumber
-            | Error::NumberOverflow { .. } => 28,
+            | Error::NumberOverflow { .. } => 29,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 10,

@@ -52,6 +52,9 @@ pub(crate) struct Verdict {
     pub(crate) file_len: u64,
     /// Where the last whole batch ends.
     pub(crate) end: u64,
+    /// How many records stand before it that were read, and the number of the last one, read or settled.
+    pub(crate) record_count: u64,
+    pub(crate) last: Seqno,
     /// The first damage that had been durable, and the number of a record that proves it.
     pub(crate) rot: Option<(u64, Seqno)>,
     /// Intact records of whole batches behind the end, which nothing tells from what a crash leaves.
@@ -78,6 +81,8 @@ impl Verdict {
         let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(end);
         // The first bad place, and the number of the last intact record before it.
         let mut hole: Option<(u64, Seqno)> = None;
+        // Records up to the last whole batch, and those read since.
+        let (mut record_count, mut read_count, mut last) = (0, 0, settled.last);
         let mut rot = None;
         let mut unknown = None;
         // What stands behind the hole, and how much of it the last batch there has.
@@ -95,10 +100,12 @@ impl Verdict {
                         _ => {}
                     }
                     let ends_a_batch = !record.header.flags.has_more() || planted(Plant::BatchFlagIgnored);
+                    read_count += 1;
                     let follows = hole.is_none() || rot.is_some() || planted(Plant::ResyncedBehindHole);
                     if ends_a_batch && follows {
                         end = record.at + record.frame.len;
                         behind = 0;
+                        (record_count, last) = (read_count, last.max(record.header.seq));
                     } else if !follows {
                         begun += 1;
                         behind += if ends_a_batch { mem::take(&mut begun) } else { 0 };
@@ -117,7 +124,8 @@ impl Verdict {
             hole.get_or_insert((bad_at, before));
             begun = 0;
         }
-        Ok(Self { file_len: segment.len(), end, rot, behind, unknown })
+        let file_len = segment.len();
+        Ok(Self { file_len, end, record_count, last, rot, behind, unknown })
     }
 
     /// What comes after the end.

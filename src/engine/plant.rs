@@ -33,6 +33,8 @@ plants! {
     SealNotSynced,
     /// A failed write is not cut off the file.
     FailedWriteNotCut,
+    /// Closing leaves the log as a kill would.
+    CloseForgotten,
     /// The padding behind the last record is left to the next write.
     TornPadding,
     /// Who waits for a write that did not fit on the disk is not told.
@@ -169,6 +171,8 @@ plants! {
     ExchangeNotSynced,
     /// A repair removes what it has copied from the damaged store, before the new one is a store.
     SourceRemovedTooEarly,
+    /// A repair that keeps all says that records were given up.
+    GivenUpUnlessLost,
     /// A repair leaves out deletes.
     DeleteNotSalvaged,
     /// A repair does not tell that it keeps a part of a batch.

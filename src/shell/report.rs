@@ -106,31 +106,63 @@ fn clip_start(text: &str, width: usize, ellipsis: &str) -> String {
     format!("{ellipsis}{}", &text[start..])
 }
 
-/// What becomes of the log's unfinished end.
-fn torn_end(torn: &TornTail, read_only: bool) -> String {
-    let what = if read_only { "is left out here" } else { "was cut off" };
+/// What a reader leaves out of the log's unfinished end.
+fn torn_end(torn: &TornTail) -> String {
     let (len, at, intact) = (bytes(torn.len), torn.at, count(torn.intact_count, "intact record"));
-    match (torn.intact_count, read_only) {
-        (0, _) => format!(
-            "note: the last writer was interrupted: an unfinished write of {len} at {at} {what} (damage in the last writes that \
-             were synced together looks the same)"
+    match torn.intact_count {
+        0 => format!(
+            "note: the last writer was interrupted: an unfinished write of {len} at {at} is left out here (damage in the last \
+             writes that were synced together looks the same)"
         ),
-        (_, true) => format!(
+        _ => format!(
             "warning: the last writer was interrupted, or the last writes that were synced together are damaged: {len} at {at} \
              are left out here, with {intact} behind the first bad place; opening for writing cuts them off, and repair keeps them"
         ),
-        (_, false) => format!(
-            "warning: the last writer was interrupted, or the last writes that were synced together were damaged: {len} at {at} \
-             were cut off, with {intact} behind the first bad place"
-        ),
     }
+}
+
+/// What opening for writing did with a log that its last writer did not close.
+fn unclean_end(report: &OpenReport) -> String {
+    let read = count(report.end_count, "record");
+    let was = if report.end_count == 1 { "was" } else { "were" };
+    let (kind, cut) = match &report.torn {
+        None => ("note", "nothing was cut off".to_owned()),
+        Some(TornTail { at, len, intact_count: 0 }) => {
+            let len = bytes(*len);
+            let cut = format!(
+                "an unfinished write of {len} at {at} was cut off (damage in the last writes that were synced together looks \
+                 the same)"
+            );
+            ("note", cut)
+        }
+        Some(TornTail { at, len, intact_count }) => {
+            let (len, intact) = (bytes(*len), count(*intact_count, "intact record"));
+            let cut = format!(
+                "{len} at {at} were cut off, with {intact} behind the first bad place: a write was interrupted, or the last \
+                 writes that were synced together were damaged"
+            );
+            ("warning", cut)
+        }
+    };
+    let mut text = format!(
+        "{kind}: the last writer did not close the store: {read} {was} read from the log's end, and {cut}"
+    );
+    if !report.skipped.is_empty() {
+        let next = report.skipped.end;
+        text +=
+            &format!("; the next record is number {next}, since lost writes may have had those before it");
+    }
+    text
 }
 
 /// What opening found that its user should know, a sentence each.
 pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(torn) = &report.torn {
-        notes.push(torn_end(torn, read_only));
+    match &report.torn {
+        // A reader may be beside a writer, which is no news.
+        Some(torn) if read_only => notes.push(torn_end(torn)),
+        _ if report.unclean && !read_only => notes.push(unclean_end(report)),
+        _ => {}
     }
     for found in &report.damage {
         notes.push(format!(

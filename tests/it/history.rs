@@ -1,6 +1,7 @@
 //! The store as it was: right, or said to be compacted away, and never anything else.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,10 @@ use logkv::{At, Batch, Compact, CompactionPolicy, Error, Expiry, ManualClock, Op
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::common::{quick, remove_derived, scratch, sealed};
+use crate::common::{
+    open, quick, remove_derived, scratch, sealed, segment_path, small_store, unclosed_store,
+};
+use crate::repair::repaired;
 
 type Map = BTreeMap<String, String>;
 
@@ -327,4 +331,48 @@ fn what_was_cleared_is_said_to_be_gone_also_by_who_opens_the_store_next() {
         assert_eq!(pair.store().versions(name(1)).expect("reads").dropped_to(), Some(Seqno(2)));
         pair.step(&Step::Reopen);
     }
+}
+
+#[test]
+fn the_past_of_a_store_whose_repair_kept_all_is_what_it_was_and_no_number_is_said_to_be_gone() {
+    let dir = unclosed_store();
+    let (to, report) = repaired(dir.path());
+    assert!(report.is_whole() && report.torn_len == 0, "{report:?}");
+    let store = open(to.path());
+    let versions = store.versions("key 0").expect("reads");
+    assert_eq!((versions.dropped_to(), versions.given_up_to()), (None, None));
+    assert_eq!(versions.map(|version| version.expect("intact").meta.seq.0).collect::<Vec<_>>(), [1]);
+    assert_eq!(store.get_at("key 4", At::Seq(Seqno(3))).expect("it is told"), None);
+    let told: Vec<_> =
+        store.changes(Seqno(0)).map(|change| change.expect("all is there").meta.seq.0).collect();
+    let last = *told.last().expect("there are records");
+    assert_eq!(told, (1..=last).collect::<Vec<_>>());
+    // Writes that the crash took may have had the numbers up to there.
+    let skipped_to = store.put("after", "the repair").expect("a put").last;
+    assert!(skipped_to.0 > last + 1, "{skipped_to}");
+    let between = Seqno(skipped_to.0 - 1);
+    assert!(store.get_at("key 4", At::Seq(between)).expect("it is told").is_some());
+    assert_eq!(store.changes(between).map(|change| change.expect("told").meta.seq).next(), Some(skipped_to));
+}
+
+#[test]
+fn what_a_repair_gave_up_is_told_by_the_numbers_that_it_had_and_is_not_called_compacted() {
+    let dir = small_store();
+    open(dir.path()).close().expect("closes");
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[64 + 33] ^= 1;
+    fs::write(path, bytes).expect("the damage");
+    let (to, report) = repaired(dir.path());
+    let [given_up] = &report.given_up[..] else { panic!("{report:?}") };
+    assert_eq!((given_up.seqs.start, given_up.seqs.end), (Seqno(1), Seqno(2)));
+    let store = open(to.path());
+    let versions = store.versions("two").expect("reads");
+    assert_eq!((versions.dropped_to(), versions.given_up_to()), (None, Some(Seqno(1))));
+    let gone = store.get_at("one", At::Seq(Seqno(2)));
+    assert!(matches!(gone, Err(Error::GivenUp { whole_from: Seqno(7) })), "{gone:?}");
+    let mut feed = store.changes(Seqno(1));
+    assert!(matches!(feed.next(), Some(Err(Error::GivenUp { whole_from: Seqno(2) }))));
+    assert_eq!(feed.map(|change| change.expect("told").meta.seq.0).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
+    assert_eq!(store.changes(Seqno(2)).filter(Result::is_err).count(), 0, "what it was not to give");
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::source::{Part, Source, Wanted};
+use super::format::manifest::History;
 use super::format::record::Kind;
 use super::fs::Directory;
 use super::location::Seqno;
@@ -54,13 +55,13 @@ impl Change {
 /// As an iterator it ends where there is nothing more for now, and goes on when there is: [`Changes::wait`] waits for that. A
 /// record that is damaged is an error in between. Where records were compacted away that it would have given,
 /// [`Error::CompactedAway`] comes first, once, and then what is left; and so it does where the store was cleared: nothing
-/// from before is left then. That a key expires is no record, and not told:
+/// from before is left then. Where a repair may have given them up, it is [`Error::GivenUp`]. That a key expires is no record, and not told:
 /// [`KeyEntry::expires_ms`] says when it will.
 #[derive(Debug)]
 pub struct Changes {
     source: Source,
     wanted: Wanted,
-    /// Up to which number it was told that records were compacted away.
+    /// Up to which number it was told that records are missing.
     told: Seqno,
     reading: Option<Reading>,
     /// What was found of the segment that is read, and not given yet: whole batches.
@@ -101,7 +102,7 @@ impl Changes {
         self.wanted.next = first.map_or(Seqno(0), behind);
         // What is not in the log is none of its last records.
         let (_, history) = self.source.next_part(&mut self.wanted)?;
-        self.told = history.dropped;
+        self.told = history.missing();
         Ok(self)
     }
 
@@ -144,7 +145,7 @@ impl Changes {
                     let (part, history) = self.source.next_part(&mut self.wanted)?;
                     self.reading =
                         part.map(|part| Reading { at: part.segment.layout.header_len.into(), part });
-                    self.tell_dropped(next, history.dropped)?;
+                    self.tell_missing(next, history)?;
                 }
             }
             let Some(reading) = &mut self.reading else { return Ok(false) };
@@ -164,13 +165,14 @@ impl Changes {
         }
     }
 
-    /// Fails, once, when a record with a number from `next` to `dropped` was compacted away.
-    fn tell_dropped(&mut self, next: Seqno, dropped: Seqno) -> Result<()> {
-        if dropped < next || dropped <= self.told || planted(Plant::FeedPassesOverDropped) {
+    /// Fails, once, when a record with a number from `next` on was compacted away, or given up by a repair.
+    fn tell_missing(&mut self, next: Seqno, history: History) -> Result<()> {
+        let missing = history.missing();
+        if missing < next || missing <= self.told || planted(Plant::FeedPassesOverDropped) {
             return Ok(());
         }
-        self.told = dropped;
-        Err(Error::CompactedAway { whole_from: dropped.plus(1) })
+        self.told = missing;
+        Err(Error::gone(missing.plus(1), history.given_up > history.dropped))
     }
 
     fn give(&mut self, found: Found) -> Result<Change> {

@@ -110,7 +110,8 @@ impl<'a> Copy<'a> {
     fn forget(&mut self, record: &Scanned<'_>, verdict: &Verdict) {
         let Ended { seq: whole_from, time_ms: whole_from_ms } = verdict.ended.unwrap_or_default();
         let dropped = record.header.seq;
-        self.forgotten = self.forgotten.with(History { dropped, whole_from, whole_from_ms });
+        let forgotten = History { dropped, whole_from, whole_from_ms, ..History::default() };
+        self.forgotten = self.forgotten.with(forgotten);
         self.forgets_until_now |= verdict.ended.is_none();
     }
 

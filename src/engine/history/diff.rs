@@ -30,8 +30,8 @@ impl Differences {
     /// What is different at `after` from what it was `before`, both being of one snapshot.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`](crate::Error::CompactedAway) when not all of it can be told, and what the operating system
-    /// says.
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp) when not all of it
+    /// can be told, and what the operating system says.
     pub(crate) fn new(before: Past, after: Past) -> Result<Self> {
         before.check_whole()?;
         after.check_whole()?;

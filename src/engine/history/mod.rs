@@ -59,18 +59,24 @@ impl Version {
 pub struct Versions {
     records: state::Versions,
     last_seq: Seqno,
-    dropped: Seqno,
+    history: History,
 }
 
 impl Versions {
     pub(crate) fn of(frozen: &Frozen, last_seq: Seqno, key: &[u8]) -> Self {
-        Self { records: frozen.versions(key), last_seq, dropped: frozen.history().dropped }
+        Self { records: frozen.versions(key), last_seq, history: frozen.history() }
     }
 
     /// Others with numbers up to this one may have been compacted away; `None`: nothing ever was.
     #[must_use]
     pub fn dropped_to(&self) -> Option<Seqno> {
-        (self.dropped > Seqno(0)).then_some(self.dropped)
+        Some(self.history.dropped).filter(|seq| *seq > Seqno(0))
+    }
+
+    /// Others with numbers up to this one may have been given up by a repair; `None`: nothing ever was.
+    #[must_use]
+    pub fn given_up_to(&self) -> Option<Seqno> {
+        Some(self.history.given_up).filter(|seq| *seq > Seqno(0))
     }
 }
 
@@ -87,7 +93,7 @@ impl Iterator for Versions {
 
 impl fmt::Debug for Versions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Versions").field("dropped_to", &self.dropped_to()).finish_non_exhaustive()
+        f.debug_struct("Versions").field("history", &self.history).finish_non_exhaustive()
     }
 }
 
@@ -114,19 +120,19 @@ impl Past {
         at: At,
         search: &mut Search<'_>,
     ) -> Result<Self, Stop> {
-        let History { dropped, whole_from, whole_from_ms } = frozen.history();
+        let history = frozen.history();
         let (seq, at_ms, is_whole) = match at {
             At::Seq(seq) => {
                 let seq = seq.min(last_seq);
-                (seq, frozen.state.now_ms(), seq >= whole_from)
+                (seq, frozen.state.now_ms(), seq >= history.whole_from)
             }
             At::Time(at_ms) => {
                 let seq = moment::last_before(frozen.segments(), at_ms, last_seq, search)?;
-                (seq, at_ms, at_ms >= whole_from_ms)
+                (seq, at_ms, at_ms >= history.whole_from_ms)
             }
         };
         let is_number = matches!(at, At::Seq(_));
-        Ok(Self { frozen, seq, is_number, at_ms, is_whole: is_whole || dropped == Seqno(0) })
+        Ok(Self { frozen, seq, is_number, at_ms, is_whole: is_whole || history.missing() == Seqno(0) })
     }
 
     /// The number of the newest record that counts: 0 before the first one.
@@ -138,7 +144,7 @@ impl Past {
     /// What `key` was; `None` when it was not there.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`] when that cannot be told, [`Error::Damaged`] when the record that says it, or may, is not as
+    /// [`Error::CompactedAway`] or [`Error::GivenUp`] when that cannot be told, [`Error::Damaged`] when the record that says it, or may, is not as
     /// it was written, and what the operating system says.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
         let (mut last, mut later_count) = (None, 0);
@@ -154,11 +160,11 @@ impl Past {
             // Nothing has come after it, so nothing that did can be missing. A delete may stand for a put that has expired.
             // Nor can anything be missing between a record and the point that is its number.
             Some(record) if self.tells(record, later_count) => true,
-            Some(record) => record.header.seq > self.frozen.history().dropped || self.is_whole,
+            Some(record) => record.header.seq > self.frozen.history().missing() || self.is_whole,
             None => self.is_whole,
         };
         if !is_told {
-            return Err(self.compacted_away());
+            return Err(self.gone());
         }
         last.filter(|record| self.is_there(record)).map(Entry::of).transpose()
     }
@@ -167,7 +173,7 @@ impl Past {
     /// log.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`] when not all of it can be told, and what the operating system says.
+    /// [`Error::CompactedAway`] or [`Error::GivenUp`] when not all of it can be told, and what the operating system says.
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<PastScan> {
         self.check_whole()?;
         Ok(PastScan { merge: Merge::new(&self.frozen, &range)?, past: self.clone() })
@@ -187,11 +193,12 @@ impl Past {
     }
 
     fn check_whole(&self) -> Result<()> {
-        if self.is_whole { Ok(()) } else { Err(self.compacted_away()) }
+        if self.is_whole { Ok(()) } else { Err(self.gone()) }
     }
 
-    fn compacted_away(&self) -> Error {
-        Error::CompactedAway { whole_from: self.frozen.history().whole_from }
+    fn gone(&self) -> Error {
+        let History { dropped, given_up, whole_from, .. } = self.frozen.history();
+        Error::gone(whole_from, given_up > dropped)
     }
 }
 

@@ -44,7 +44,8 @@ impl Log {
             return Err(Error::Full);
         }
         let whole_from_ms = self.settings.clock.now_ms();
-        let history = manifest.history.with(History { dropped: seq, whole_from: seq, whole_from_ms });
+        let cleared = History { dropped: seq, whole_from: seq, whole_from_ms, ..History::default() };
+        let history = manifest.history.with(cleared);
         if !planted(Plant::ClearedPastForgotten) {
             manifest.history = history;
         }

@@ -263,8 +263,11 @@ impl<'a> Load<'a> {
             file.sync().map_err(Error::io("fsync", path))?;
             self.report.torn = verdict.torn(line.id);
         }
+        self.report.end_count = verdict.record_count;
         // Numbers that the lost writes could have had are not given out again.
+        let first = manifest.next_seq.max(line.base_seq).max(verdict.last.plus(1));
         manifest.next_seq = manifest.next_seq.max(line.seq_end(verdict.file_len));
+        self.report.skipped = first..first.max(manifest.next_seq);
         manifest.generation += 1;
         if verdict.end > line.layout.header_len.into() {
             if let Some(last) = manifest.segments.last_mut() {

@@ -8,6 +8,7 @@ mod index;
 mod load;
 mod orphans;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +41,12 @@ pub struct OpenReport {
     pub unclean: bool,
     /// The unfinished end of the log, which an open for writing cuts off and a read-only one passes over.
     pub torn: Option<TornTail>,
+    /// Records of the log's end that were read and are intact, where an open for writing found that the last writer did not
+    /// close the store.
+    pub end_count: u64,
+    /// Numbers that no record has and none will have: of the writes that a crash may have lost. The next record's is the one
+    /// behind them. Empty where the last writer closed the store, and read-only.
+    pub skipped: Range<Seqno>,
     /// Damage in the rest of the log, in log order: each record that is not as it was written.
     pub damage: Vec<FoundDamage>,
     /// Segments that no MANIFEST lists, left by interrupted work: removed.

@@ -187,15 +187,28 @@ impl Repair<'_> {
             next_segment: target.next_segment,
             next_seq,
             is_backup: false,
-            // What was given up may have been any version of any key.
-            history: History {
-                dropped: next_seq.previous(),
-                whole_from: next_seq,
-                whole_from_ms: self.options.clock.now_ms(),
-            },
+            history: self.history(target.end, next_seq),
             segments: target.lines.clone(),
         };
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
+    }
+
+    /// What the repaired log, whose records have numbers below `end`, can tell of the past: all that the damaged one could,
+    /// if every record was kept. What was given up may have been any version of any key; numbers between `end` and
+    /// `next_seq` that nothing was given up of are those of no record.
+    fn history(&self, end: Seqno, next_seq: Seqno) -> History {
+        let report = &self.report;
+        let before = self.survey.manifest().map(|manifest| manifest.history).unwrap_or_default();
+        if report.is_whole() && report.unlisted.is_empty() && !planted(Plant::GivenUpUnlessLost) {
+            return before;
+        }
+        let are_known = report.left_out.is_empty() && report.manifest_lost.is_none();
+        let least = if are_known && report.unlisted.is_empty() { Seqno(0) } else { end.previous() };
+        let given_up = report.given_up.iter().map(|part| part.seqs.end.previous()).fold(least, Seqno::max);
+        let given_up = given_up.min(next_seq.previous());
+        let whole_from = end.max(given_up.plus(1));
+        let whole_from_ms = self.options.clock.now_ms();
+        before.with(History { given_up, whole_from, whole_from_ms, ..History::default() })
     }
 
     /// The user's options go along; that they cannot be read is no reason to repair nothing.

@@ -65,8 +65,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::CompactedAway`](crate::Error::CompactedAway) when that cannot be told any more,
-    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp) when that cannot
+    /// be told any more, [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
     pub fn get_at(&self, key: impl AsRef<[u8]>, at: At) -> Result<Option<Entry>> {
         self.at(at)?.get(key)
     }
@@ -75,8 +75,8 @@ impl Store {
     /// the log.
     ///
     /// # Errors
-    /// [`Error::CompactedAway`](crate::Error::CompactedAway) when that cannot be told any more, and what the operating
-    /// system says.
+    /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp) when that cannot
+    /// be told any more, and what the operating system says.
     pub fn diff(&self, from: At, to: Option<At>) -> Result<Differences> {
         let found = self.diff_with(from, to, &mut |_| ControlFlow::Continue(()))?;
         Ok(found.expect("nobody breaks it off"))

@@ -52,7 +52,8 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
     if let Ok(number) = text.parse() {
         let last = session.store()?.at(At::Seq(Seqno(u64::MAX)))?.seq();
         if number > last.0 {
-            let text = format!("there is no record {number} yet: the log ends at record {last}");
+            // The number before it may be no record's, either: some are skipped after a crash.
+            let text = format!("there is no record {number} yet: the next one is {}", last.plus(1));
             let failure = Failure::command(text).at(word.span.clone());
             return Err(failure.hint("a time is written 2030-01-31T12:00Z, or 10m ago"));
         }
@@ -104,7 +105,7 @@ pub fn get_at(session: &mut Session, keys: &[Vec<u8>], at: At) -> Result<Outcome
 /// The failure of a get of `key` in the past.
 pub fn gone(error: Error, key: &[u8]) -> Failure {
     match error {
-        Error::CompactedAway { .. } => {
+        Error::CompactedAway { .. } | Error::GivenUp { .. } => {
             let hint = format!("versions {} shows what is left", quote(key));
             Failure::from(error).hint(hint)
         }
@@ -160,7 +161,7 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
     let [key] = arguments(invocation)?.try_into().expect("the table asks for one");
     let store = session.store()?;
     let (found, now_ms) = (store.versions(&key)?, store.now_ms());
-    let dropped_to = found.dropped_to();
+    let (dropped_to, given_up_to) = (found.dropped_to(), found.given_up_to());
     let mut table = table(session)?;
     let mut damage = None;
     let mut count = 0;
@@ -179,7 +180,7 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
         }
     }
     table.end(&mut session.out)?;
-    tell_dropped(session, dropped_to)?;
+    tell_missing(session, dropped_to, given_up_to);
     match damage {
         None if count == 0 => missing(session, &key),
         damage => session.shown_all(damage),
@@ -239,12 +240,16 @@ fn write_version(out: &mut Output, table: &mut Grid<'_>, version: &Version, fate
 }
 
 /// Says that there may have been other versions.
-fn tell_dropped(session: &mut Session, dropped_to: Option<Seqno>) -> Result<(), Failure> {
+fn tell_missing(session: &mut Session, dropped_to: Option<Seqno>, given_up_to: Option<Seqno>) {
+    session.flush();
     if let Some(seq) = dropped_to {
-        session.flush();
         session.note(&format!(
             "note: records up to number {seq} were compacted away; others of this key may have been"
         ));
     }
-    Ok(())
+    if let Some(seq) = given_up_to {
+        session.note(&format!(
+            "note: a repair gave up records with numbers up to {seq}; others of this key may have been among them"
+        ));
+    }
 }

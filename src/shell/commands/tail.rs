@@ -35,7 +35,8 @@ pub const TAIL: Command = Command {
            with --read-only, records are shown when they are in the file, which may be before they are durable. --from \
            starts at a record's number; where compaction has dropped records from there on, it says so and shows what is \
            left. Mode plain has number, milliseconds since 1970, place, PUT or DEL, key and value, separated by \
-           tabs; mode json has an object with compacted_to alone where records up to that number are gone.",
+           tabs; mode json has an object with compacted_to alone where records up to that number are gone, or given_up_to where a \
+           repair may have given them up.",
     examples: &[
         Example { line: "tail", does: "shows the last ten records" },
         Example { line: "tail -f", does: "goes on with what is written" },
@@ -130,7 +131,11 @@ impl Tail {
                     *left = left.map(|left| left - 1);
                 }
                 Err(Error::CompactedAway { whole_from }) => {
-                    tell_compacted(session, whole_from.previous())?;
+                    tell_missing(session, "compacted_to", "compacted away", whole_from.previous())?;
+                }
+                Err(Error::GivenUp { whole_from }) => {
+                    let what = "given up by a repair, or compacted away,";
+                    tell_missing(session, "given_up_to", what, whole_from.previous())?;
                 }
                 // It costs itself alone: what comes behind it is shown.
                 Err(error @ Error::Damaged { .. }) => {
@@ -180,13 +185,14 @@ impl Tail {
     }
 }
 
-/// Says that records up to number `up_to` are gone: in JSON in its place among the others, for programs that follow.
-fn tell_compacted(session: &mut Session, up_to: Seqno) -> io::Result<()> {
+/// Says what became of records up to number `up_to`: in JSON under `field`, in its place among the others, for programs that
+/// follow.
+fn tell_missing(session: &mut Session, field: &str, what: &str, up_to: Seqno) -> io::Result<()> {
     if session.out.mode == Mode::Json {
-        return Object::new(&mut session.out).field("compacted_to", up_to.0)?.end();
+        return Object::new(&mut session.out).field(field, up_to.0)?.end();
     }
     session.flush();
-    session.note(&format!("note: compacted away up to record {up_to}; what is left of them follows"));
+    session.note(&format!("note: {what} up to record {up_to}; what is left of them follows"));
     Ok(())
 }
 

@@ -8,13 +8,15 @@
 //! next_segment 5
 //! next_seq 2051
 //! history dropped 640 whole_from 811 at 1795342834652
+//! given_up 702
 //! segment 000001 base_seq 1 salt 5f3a9c01 headers 64+32 sealed 67108832
 //! segment 000004 base_seq 812 salt 0badf00d headers 64+32 active 67108864
 //! crc 1a2b3c4d
 //! ```
 //!
-//! `next_seq` is the least number that the next record may have. `history`, where compaction has dropped anything, says
-//! what can still be told of the past: see [`History`]. A segment's line repeats its base_seq, salt and
+//! `next_seq` is the least number that the next record may have. `history`, where compaction has dropped anything or a
+//! repair has given anything up, says what can still be told of the past, and `given_up` up to which number a repair may
+//! have given records up: see [`History`]. A segment's line repeats its base_seq, salt and
 //! header lengths, so that a damaged segment header costs nothing but itself. The last word says what the file is:
 //! `sealed LEN` — final; `closed LEN` — the log's end, closed cleanly at that length, to be appended to; `active
 //! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
@@ -50,12 +52,15 @@ pub(crate) struct Manifest {
     pub(crate) segments: Vec<SegmentLine>,
 }
 
-/// What the log can still tell of the past: compaction drops what was replaced. Both numbers only grow.
+/// What the log can still tell of the past: compaction drops what was replaced, and a repair gives up what is damaged. All
+/// numbers only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     /// The greatest number of a record that was dropped, or of a clear, which drops all before it; 0: nothing was. Of a key
     /// whose newest record before some moment has a greater one, nothing between the two was dropped.
     pub(crate) dropped: Seqno,
+    /// The greatest number of a record that a repair may have given up; 0: none was.
+    pub(crate) given_up: Seqno,
     /// From this number on the log tells what every key was: whatever was dropped had been replaced, deleted or expired when
     /// this record was written.
     pub(crate) whole_from: Seqno,
@@ -68,9 +73,15 @@ impl History {
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
             dropped: self.dropped.max(other.dropped),
+            given_up: self.given_up.max(other.given_up),
             whole_from: self.whole_from.max(other.whole_from),
             whole_from_ms: self.whole_from_ms.max(other.whole_from_ms),
         }
+    }
+
+    /// The greatest number of a record that is missing, whatever became of it; 0: none is.
+    pub(crate) fn missing(self) -> Seqno {
+        self.dropped.max(self.given_up)
     }
 }
 

@@ -39,11 +39,14 @@ impl Manifest {
             text.push_str("backup\n");
         }
         if self.history != History::default() {
-            let History { dropped, whole_from, whole_from_ms } = self.history;
+            let History { dropped, given_up, whole_from, whole_from_ms } = self.history;
             push(
                 &mut text,
                 format_args!("history dropped {dropped} whole_from {whole_from} at {whole_from_ms}\n"),
             );
+            if given_up > Seqno(0) {
+                push(&mut text, format_args!("given_up {given_up}\n"));
+            }
         }
         for line in &self.segments {
             let SegmentLine { id, base_seq, layout, extent } = line;
@@ -169,8 +172,10 @@ impl Fields {
             ["backup"] => self.is_backup = true,
             ["history", "dropped", dropped, "whole_from", whole_from, "at", whole_from_ms] => {
                 let (dropped, whole_from) = (Seqno(line.number(dropped)?), Seqno(line.number(whole_from)?));
-                self.history = History { dropped, whole_from, whole_from_ms: line.number(whole_from_ms)? };
+                let whole_from_ms = line.number(whole_from_ms)?;
+                self.history = History { dropped, whole_from, whole_from_ms, ..self.history };
             }
+            ["given_up", number] => self.history.given_up = Seqno(line.number(number)?),
             ["segment", id, "base_seq", base, "salt", salt, "headers", headers, state, len] => {
                 let segment = segment_line(line, id, base, salt, headers, (state, len))?;
                 if let Some(last) = self.segments.last()
@@ -183,9 +188,11 @@ impl Fields {
                 }
                 self.segments.push(segment);
             }
-            ["store" | "generation" | "next_segment" | "next_seq" | "history" | "segment" | "crc", ..] => {
-                return line.wrong();
-            }
+            [
+                "store" | "generation" | "next_segment" | "next_seq" | "history" | "given_up" | "segment"
+                | "crc",
+                ..,
+            ] => return line.wrong(),
             _ => {}
         }
         Ok(())
@@ -279,7 +286,12 @@ mod tests {
             next_segment: SegmentId(5),
             next_seq: Seqno(2051),
             is_backup: false,
-            history: History { dropped: Seqno(640), whole_from: Seqno(811), whole_from_ms: 77 },
+            history: History {
+                dropped: Seqno(640),
+                given_up: Seqno(702),
+                whole_from: Seqno(811),
+                whole_from_ms: 77,
+            },
             segments: vec![line(1, 1, Extent::Sealed(4096)), line(4, 812, Extent::Active(1 << 20))],
         }
     }
