@@ -1,86 +1,159 @@
-//! Ctrl-C: a flag that long commands look at between records, and a pipe that ends waits.
+//! Ctrl-C, and the signals that end a session: a flag that long commands look at between records, and a pipe that ends
+//! waits.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 use std::{process, thread};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use logkv::Store;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::{Signal, getpid, kill_process};
 
-use signal_hook::consts::{SIGINT, SIGXFSZ};
-use signal_hook::flag::register;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag::{register, register_usize};
+use signal_hook::low_level::pipe;
 
+use self::guard::Guard;
 use super::failure::Failure;
+use super::process::is_ignored;
 use super::tally::INTERRUPTED;
 
-/// Whether Ctrl-C was pressed since the command began.
+mod guard;
+
+/// Whether Ctrl-C was pressed since the command began, and whether a signal came that ends the session.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     is_set: Arc<AtomicBool>,
-    /// Readable once it was pressed: a signal between a look at the flag and the wait after it would else be lost.
-    wake: Option<Arc<UnixStream>>,
+    /// The number of the signal that ends the session: SIGTERM or SIGHUP; 0: none came.
+    ending: Arc<AtomicUsize>,
+    pipes: Option<Arc<Pipes>>,
+    guard: Guard,
+}
+
+/// What becomes readable with a signal: one between a look at a flag and the wait after it would else be lost.
+#[derive(Debug)]
+struct Pipes {
+    /// Of any signal.
+    wake: UnixStream,
+    waker: UnixStream,
+    /// Of one that ends the session. Nobody reads it: it stays readable.
+    ending: UnixStream,
 }
 
 impl Interrupt {
-    /// A flag that SIGINT sets from now on, in place of ending the process in the middle of a write.
+    /// Flags that SIGINT, SIGTERM and SIGHUP set from now on, in place of ending the process in the middle of a write. A signal
+    /// that was ignored when the process started, as nohup(1) has it for SIGHUP, stays ignored.
     pub fn install() -> io::Result<Self> {
-        let is_set = Arc::default();
-        register(SIGINT, Arc::clone(&is_set))?;
         let (wake, waker) = UnixStream::pair()?;
+        let (ending, ender) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        signal_hook::low_level::pipe::register(SIGINT, waker)?;
+        waker.set_nonblocking(true)?;
+        let (is_set, signal) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        for (number, code) in [(SIGTERM, 15), (SIGHUP, 1)] {
+            if !is_ignored(number) {
+                // The flags are set before anybody is woken.
+                register_usize(number, Arc::clone(&signal), code)?;
+                register(number, Arc::clone(&is_set))?;
+                pipe::register(number, waker.try_clone()?)?;
+                pipe::register(number, ender.try_clone()?)?;
+            }
+        }
+        register(SIGINT, Arc::clone(&is_set))?;
+        pipe::register(SIGINT, waker.try_clone()?)?;
         // A file that reaches the limit of `ulimit -f` would end the process; now it is an error of the write.
         register(SIGXFSZ, Arc::default())?;
-        Ok(Self { is_set, wake: Some(Arc::new(wake)) })
+        let pipes = Some(Arc::new(Pipes { wake, waker, ending }));
+        let interrupt = Self { is_set, ending: signal, pipes, guard: Guard::default() };
+        interrupt.guard.watch(&interrupt);
+        Ok(interrupt)
     }
 
-    /// Forgets a Ctrl-C that came before the command that starts now.
+    /// Forgets a Ctrl-C that came before the command that starts now. A signal that ends the session stays.
     pub fn clear(&self) {
-        if let Some(wake) = &self.wake {
+        if let Some(pipes) = &self.pipes {
             let mut pressed = [0; 64];
-            while matches!(wake.as_ref().read(&mut pressed), Ok(1..)) {}
+            while matches!((&pipes.wake).read(&mut pressed), Ok(1..)) {}
         }
-        self.is_set.store(false, Ordering::Relaxed);
+        self.is_set.store(false, Ordering::SeqCst);
+        if self.is_ending() {
+            self.is_set.store(true, Ordering::SeqCst);
+            if let Some(pipes) = &self.pipes {
+                // A pipe that is full wakes as well.
+                let _ = (&pipes.waker).write(&[0]);
+            }
+        }
     }
 
-    /// What `run` returns, unless it is pressed meanwhile: that ends the process, once `leave` has put the screen in order.
+    /// Whether a signal came that ends the session, as Ctrl-D does.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst) != 0
+    }
+
+    /// The exit code of what a signal has ended: 128 and the signal's number.
+    pub fn code(&self) -> u8 {
+        match self.ending.load(Ordering::SeqCst) {
+            0 => INTERRUPTED,
+            signal => 128 | u8::try_from(signal).unwrap_or_default(),
+        }
+    }
+
+    /// Has `store` closed when a signal ends the session and the command that runs does not come to its end: it may wait for
+    /// who reads its output.
+    pub fn guard(&self, store: Store) {
+        self.guard.hold(store);
+    }
+
+    /// The session closes its store by itself. From here on a signal changes nothing.
+    pub fn release(&self) {
+        self.guard.release();
+    }
+
+    /// What `run` returns, unless a signal comes meanwhile: that ends the process, once `leave` has put the screen in order.
     pub fn ending<T>(&self, leave: impl FnOnce() + Send, run: impl FnOnce() -> T) -> io::Result<T> {
-        let (running, ended) = UnixStream::pair()?;
-        let run = move || {
-            // Closed at the end of this, also when `run` panics: nobody waits for a key any more.
-            let _running = running;
-            run()
+        let Some(pipes) = self.pipes.as_deref() else { return Ok(run()) };
+        let watch = |ended: &UnixStream| {
+            if is_first(&pipes.wake, ended) {
+                leave();
+                process::exit(self.code().into());
+            }
         };
-        let Some(wake) = self.wake.as_deref() else { return Ok(run()) };
-        Ok(thread::scope(|scope| {
-            scope.spawn(move || {
-                if is_first(wake, &ended) {
-                    leave();
-                    process::exit(INTERRUPTED.into());
-                }
-            });
-            run()
-        }))
+        beside(watch, run)
     }
 
-    /// Whether it was pressed.
+    /// What `read` returns, which waits for a key, and which SIGINT ends: it is sent one when a signal ends the session.
+    pub fn breaking<T>(&self, read: impl FnOnce() -> T) -> io::Result<T> {
+        let Some(pipes) = self.pipes.as_deref() else { return Ok(read()) };
+        let watch = |ended: &UnixStream| {
+            let mut is_waiting = is_first(&pipes.ending, ended);
+            while is_waiting {
+                // The one before may have come just before the wait began.
+                let _ = kill_process(getpid(), Signal::INT);
+                is_waiting = !is_readable_within(ended, Duration::from_millis(20));
+            }
+        };
+        beside(watch, read)
+    }
+
+    /// Whether it was pressed, or the session is to end.
     pub fn is_set(&self) -> bool {
-        self.is_set.load(Ordering::Relaxed)
+        self.is_set.load(Ordering::SeqCst)
     }
 
     /// Presses it, as the signal would.
     #[cfg(test)]
     pub fn press(&self) {
-        self.is_set.store(true, Ordering::Relaxed);
+        self.is_set.store(true, Ordering::SeqCst);
     }
 
     /// What becomes readable when it is pressed.
     pub fn wake(&self) -> Option<BorrowedFd<'_>> {
-        self.wake.as_ref().map(|wake| wake.as_fd())
+        self.pipes.as_ref().map(|pipes| pipes.wake.as_fd())
     }
 
     /// What `search` finds, which tells what it is given how many records it has looked at; that breaks it off when it is
@@ -103,6 +176,21 @@ impl Interrupt {
     }
 }
 
+/// What `run` returns; beside it runs `watch`, where there may be another thread, until what it is given is readable.
+fn beside<T>(watch: impl FnOnce(&UnixStream) + Send, run: impl FnOnce() -> T) -> io::Result<T> {
+    let (running, ended) = UnixStream::pair()?;
+    let run = move || {
+        // Closed at the end of this, also when `run` panics: nobody waits for a key any more.
+        let _running = running;
+        run()
+    };
+    Ok(thread::scope(|scope| {
+        // Without one the signal is noticed later.
+        let _ = thread::Builder::new().spawn_scoped(scope, move || watch(&ended));
+        run()
+    }))
+}
+
 /// Whether `one` is readable, or closed, before `other` is.
 fn is_first(one: &UnixStream, other: &UnixStream) -> bool {
     let mut fds = [PollFd::new(one, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
@@ -111,16 +199,31 @@ fn is_first(one: &UnixStream, other: &UnixStream) -> bool {
     !fds[0].revents().is_empty()
 }
 
+/// Waits until `stream` is readable, or closed.
+fn wait_for(stream: &UnixStream) {
+    while matches!(poll(&mut [PollFd::new(stream, PollFlags::IN)], None), Err(Errno::INTR)) {}
+}
+
+/// Whether `stream` is readable, or closed, within about `limit`.
+fn is_readable_within(stream: &UnixStream, limit: Duration) -> bool {
+    let limit = Timespec::try_from(limit).unwrap_or_default();
+    let mut fds = [PollFd::new(stream, PollFlags::IN)];
+    poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_nobody_interrupts_comes_to_its_end_and_leaves_the_screen_alone() {
-        let (wake, _waker) = UnixStream::pair().expect("there are sockets");
-        let interrupt = Interrupt { wake: Some(Arc::new(wake)), ..Interrupt::default() };
+        let (wake, waker) = UnixStream::pair().expect("there are sockets");
+        let (ending, _ender) = UnixStream::pair().expect("there are sockets");
+        let interrupt =
+            Interrupt { pipes: Some(Arc::new(Pipes { wake, waker, ending })), ..Interrupt::default() };
         let ended = interrupt.ending(|| panic!("nobody pressed it"), || 7);
         assert_eq!(ended.expect("there are sockets"), 7);
+        assert_eq!(interrupt.breaking(|| 8).expect("there are sockets"), 8);
     }
 
     #[test]
@@ -150,5 +253,15 @@ mod tests {
         assert_eq!(failure.message, "interrupted after 7 records");
         interrupt.clear();
         assert!(!interrupt.is_set());
+    }
+
+    #[test]
+    fn a_signal_that_ends_the_session_is_not_forgotten_before_the_next_command() {
+        let interrupt = Interrupt::default();
+        assert_eq!(interrupt.code(), 130);
+        interrupt.ending.store(15, Ordering::SeqCst);
+        interrupt.clear();
+        assert!(interrupt.is_set() && interrupt.is_ending());
+        assert_eq!(interrupt.code(), 143);
     }
 }

@@ -1,4 +1,4 @@
-//! What the operating system says that this process takes of memory.
+//! What the operating system says of this process: the memory it takes, and the signals it ignores.
 
 use std::fs;
 
@@ -16,6 +16,17 @@ pub struct Resident {
 /// What this process takes, by proc(5); `None` where that does not say.
 pub fn resident() -> Option<Resident> {
     parse(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// Whether this process was started to ignore the signal of this number, by proc(5); `false` where that does not say.
+pub fn is_ignored(signal: i32) -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
+}
+
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    u32::try_from(signal - 1).is_ok_and(|bit| mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
 }
 
 fn parse(status: &str) -> Option<Resident> {
@@ -37,5 +48,12 @@ mod tests {
         let told = Resident { own_len: 100 << 10, mapped_len: 2000 << 10, peak_len: 3000 << 10 };
         assert_eq!(parse(status), Some(told));
         assert_eq!(parse("VmHWM:\t3000 kB\nRssAnon:\t100 kB\n"), None);
+    }
+
+    #[test]
+    fn a_signal_is_ignored_whose_bit_is_set() {
+        let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+        assert!(ignores(status, 1) && ignores(status, 13) && !ignores(status, 15));
+        assert!(!ignores("", 1));
     }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use logkv::{CompactionPolicy, Options, Store, VALUE_LEN_MAX_DEFAULT};
 
 pub use settings::{Origin, Settings, Timer};
@@ -127,6 +129,7 @@ impl Session {
             }
         }
         self.keep_metrics(&store)?;
+        self.interrupt.guard(store.clone());
         self.store = Some(store);
         Ok(())
     }
@@ -285,7 +288,8 @@ impl Session {
             Kind::Usage => self.tally.failed = true,
             Kind::Open => self.tally.unopened = true,
             Kind::Corruption => self.tally.corrupt = true,
-            Kind::Interrupted => self.tally.interrupted |= self.origin != Origin::Person,
+            Kind::Interrupted if self.origin == Origin::Person => {}
+            Kind::Interrupted => self.tally.interrupted = Some(self.interrupt.code()),
         }
         if let Some(transaction) = &mut self.transaction {
             // A person sees it at once, and decides.
@@ -304,8 +308,12 @@ impl Session {
     /// Hands the results over to whoever reads them.
     pub fn flush(&mut self) {
         if let Err(error) = self.out.flush() {
+            // A terminal that was closed sends a signal, and takes nothing any more.
+            let is_gone =
+                self.interrupt.is_ending() && error.raw_os_error() == Some(Errno::IO.raw_os_error());
             match Failure::from(error) {
                 failure if failure.kind == Kind::BrokenPipe => self.tally.broken_pipe = true,
+                _ if is_gone => {}
                 failure => {
                     self.tally.failed = true;
                     report::write_failure(&failure, b"", &Place::Nowhere, &self.err_look);
@@ -316,7 +324,7 @@ impl Session {
 
     /// Whether there is no point in running more lines.
     pub fn is_over(&self) -> bool {
-        self.tally.broken_pipe || self.tally.interrupted
+        self.tally.broken_pipe || self.tally.interrupted.is_some()
     }
 
     fn tell_time(&mut self, took: Duration) {
@@ -375,6 +383,7 @@ impl Session {
         if let Some(why) = self.keeper.take().and_then(MetricsFile::finish) {
             self.note(&format!("warning: {why}"));
         }
+        self.interrupt.release();
         if let Some(store) = self.store.take()
             && let Err(error) = store.close()
         {

@@ -14,8 +14,8 @@ pub struct Tally {
     pub corrupt: bool,
     /// The store could not be opened.
     pub unopened: bool,
-    /// Ctrl-C ended it.
-    pub interrupted: bool,
+    /// A signal ended it: its exit code.
+    pub interrupted: Option<u8>,
     /// Nobody reads the output any more.
     pub broken_pipe: bool,
 }
@@ -25,7 +25,7 @@ impl Tally {
     pub fn code(self) -> u8 {
         match self {
             Self { broken_pipe: true, .. } => 0,
-            Self { interrupted: true, .. } => INTERRUPTED,
+            Self { interrupted: Some(code), .. } => code,
             Self { corrupt: true, .. } => 4,
             Self { unopened: true, .. } => 3,
             Self { misused: true, .. } => 2,
@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(tally.code(), 3);
         tally.corrupt = true;
         assert_eq!(tally.code(), 4);
-        tally.interrupted = true;
+        tally.interrupted = Some(INTERRUPTED);
         assert_eq!(tally.code(), 130);
         tally.broken_pipe = true;
         assert_eq!(tally.code(), 0);

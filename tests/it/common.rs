@@ -238,8 +238,13 @@ pub(crate) fn piped(command: &mut Command) -> Child {
 
 /// Presses Ctrl-C for `child`.
 pub(crate) fn interrupt(child: &Child) {
+    send(child, Signal::INT);
+}
+
+/// Sends `signal` to `child`, which has not ended.
+pub(crate) fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(child.id() as i32).expect("a process");
-    kill_process(pid, Signal::INT).expect("it is there");
+    kill_process(pid, signal).expect("it is there");
 }
 
 /// Says that a test could not run here, where it is seen: what tests print is kept from view when they pass.

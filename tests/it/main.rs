@@ -55,6 +55,7 @@ mod shell_repair;
 mod shell_scripts;
 mod shell_tail;
 mod shell_transfer;
+mod signals;
 mod simulated;
 mod store;
 mod structure;

@@ -8,8 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+
+use crate::common::send;
 
 /// A person in front of `logkv` on a terminal of its own.
 pub(crate) struct Person {
@@ -137,6 +140,12 @@ impl Person {
     pub(crate) fn resizes(&mut self, size: (u16, u16)) -> &mut Self {
         self.screen.lock().parser.screen_mut().set_size(size.0, size.1);
         tcsetwinsize(&self.keyboard, winsize(size)).expect("it has a size");
+        self
+    }
+
+    /// Sends `signal` to the program.
+    pub(crate) fn sends(&mut self, signal: Signal) -> &mut Self {
+        send(&self.child, signal);
         self
     }
 

@@ -87,6 +87,8 @@ impl Repl {
                 let lines = self.lines.add(&text);
                 Ok(lines.iter().all(|line| self.run_line(session, line)))
             }
+            // What is typed and not run is nothing, as with Ctrl-D; and the terminal may be gone.
+            Err(_) if session.interrupt.is_ending() => Ok(false),
             Err(ReadlineError::Interrupted) => {
                 self.lines.clear();
                 Ok(true)
@@ -109,7 +111,7 @@ impl Repl {
             assistant.pending = pending;
             assistant.prompt_width = text.0.width();
         }
-        self.editor.readline(&text)
+        session.interrupt.breaking(|| self.editor.readline(&text))?
     }
 
     /// Runs one line. `false`: it says to leave, or there is no one to talk to.
@@ -133,7 +135,7 @@ impl Repl {
         if is_paged && self.pager.was_left() {
             session.tally.broken_pipe = false;
         }
-        outcome != Some(Outcome::Quit) && !session.tally.broken_pipe
+        outcome != Some(Outcome::Quit) && !session.tally.broken_pipe && !session.interrupt.is_ending()
     }
 
     fn load_history(&mut self, session: &mut Session) {

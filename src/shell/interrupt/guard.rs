@@ -1,0 +1,69 @@
+//! The store of a session that a signal ends while its command waits for somebody: a pipe that nobody reads, a pager.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+use std::{process, thread};
+
+use logkv::Store;
+
+use super::{Interrupt, wait_for};
+
+/// How long a command has to come to its end by itself.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What is closed when the session does not do it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Guard(Arc<(Mutex<Held>, Condvar)>);
+
+#[derive(Debug, Default)]
+enum Held {
+    /// Nothing that has to be closed.
+    #[default]
+    Nothing,
+    Store(Store),
+    /// The session closes its store: it is not disturbed.
+    Released,
+}
+
+impl Guard {
+    pub(super) fn hold(&self, store: Store) {
+        self.set(Held::Store(store));
+    }
+
+    pub(super) fn release(&self) {
+        self.set(Held::Released);
+    }
+
+    fn set(&self, held: Held) {
+        let (mutex, changed) = &*self.0;
+        *mutex.lock().unwrap_or_else(PoisonError::into_inner) = held;
+        changed.notify_all();
+    }
+
+    /// Waits, in a thread of its own, for the signal that ends the session, and ends the process where that does not.
+    pub(super) fn watch(&self, interrupt: &Interrupt) {
+        let (guard, interrupt) = (self.clone(), interrupt.clone());
+        let watch = move || {
+            if let Some(pipes) = &interrupt.pipes {
+                wait_for(&pipes.ending);
+                guard.end(&interrupt);
+            }
+        };
+        // Without it a command that waits for somebody ends when they are done.
+        let _ = thread::Builder::new().name("logkv-signals".to_owned()).spawn(watch);
+    }
+
+    fn end(&self, interrupt: &Interrupt) {
+        let (mutex, changed) = &*self.0;
+        let held = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_busy = |held: &mut Held| !matches!(held, Held::Released);
+        let waited = changed.wait_timeout_while(held, GRACE, is_busy);
+        let (mut held, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let code = match std::mem::replace(&mut *held, Held::Released) {
+            Held::Released => return,
+            Held::Nothing => interrupt.code(),
+            Held::Store(store) => store.close().map_or(1, |()| interrupt.code()),
+        };
+        process::exit(code.into());
+    }
+}

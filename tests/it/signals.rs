@@ -1,0 +1,255 @@
+//! SIGTERM, and SIGHUP of a terminal that is closed, end a session as Ctrl-D does: the store is closed.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use logkv::{Batch, Store};
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::common::{
+    binary, open, piped, program, program_of_system, quick, scratch, send, unclosed_store, wait_until,
+};
+use crate::person::Person;
+
+const PROMPT: &str = "logkv d>";
+/// The signals, and the exit code of what each has ended.
+const ENDING: [(Signal, i32); 2] = [(Signal::TERM, 143), (Signal::HUP, 129)];
+
+/// The program on `args` with a pipe to each stream; no signal is ignored, whatever the tests were started with.
+fn started(dir: &Path, args: &[&str]) -> Child {
+    let mut command = program_of_system("env", dir);
+    piped(command.arg("--default-signal=HUP,TERM,INT").arg(binary()).args(args))
+}
+
+fn lines(child: &mut Child) -> BufReader<ChildStdout> {
+    BufReader::new(child.stdout.take().expect("it is piped"))
+}
+
+fn next(lines: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    lines.read_line(&mut line).expect("it can be read");
+    line
+}
+
+/// The store, which was closed by its last writer.
+fn closed(dir: &Path) -> Store {
+    let store = Store::open_with(dir.join("d"), quick()).expect("it opens");
+    let report = store.open_report();
+    assert!(!report.unclean && report.skipped.is_empty(), "it was not closed: {report:?}");
+    store
+}
+
+fn with_many_keys(dir: &Path) {
+    let store = open(&dir.join("d"));
+    let mut batch = Batch::new();
+    for number in 0..50_000 {
+        batch.put(format!("key{number:05}"), "value");
+    }
+    store.write(&batch).expect("it is written");
+    store.close().expect("it is closed");
+}
+
+#[test]
+fn a_script_that_waits_for_its_next_line_ends_with_its_store_closed() {
+    for (signal, code) in ENDING {
+        let dir = scratch();
+        let mut child = started(dir.path(), &["d"]);
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut lines = lines(&mut child);
+        stdin.write_all(b"put a 1\nget a\n").expect("it reads");
+        assert_eq!(next(&mut lines), "1\n");
+        // What is still to be read when the signal comes, and what comes after it, is not run.
+        send(&child, signal);
+        assert_eq!(child.wait().expect("it ends").code(), Some(code));
+        drop(stdin);
+        assert_eq!(closed(dir.path()).len(), 1);
+    }
+}
+
+#[test]
+fn a_command_that_waits_ends_with_its_store_closed() {
+    for (signal, code) in ENDING {
+        for args in [&["d", "tail", "-f"][..], &["d", "-c", "tail -f", "-c", "put b 2"]] {
+            let dir = scratch();
+            open(&dir.path().join("d")).put("a", "1").expect("it is written");
+            let mut child = started(dir.path(), args);
+            assert!(next(&mut lines(&mut child)).contains('a'), "{args:?}");
+            send(&child, signal);
+            assert_eq!(child.wait().expect("it ends").code(), Some(code), "{args:?}");
+            assert_eq!(closed(dir.path()).len(), 1, "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn an_import_that_waits_for_rows_keeps_those_that_came_and_closes_the_store() {
+    for (signal, code) in ENDING {
+        let dir = scratch();
+        let mut child = started(dir.path(), &["d", "import", "-"]);
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(b"{\"key\":\"a\",\"value\":\"1\"}\n").expect("it reads");
+        let reading = || Store::open_with(dir.path().join("d"), quick().read_only(true));
+        wait_until(|| reading().is_ok_and(|store| store.len() == 1));
+        send(&child, signal);
+        assert_eq!(child.wait().expect("it ends").code(), Some(code));
+        drop(stdin);
+        assert_eq!(closed(dir.path()).len(), 1);
+    }
+}
+
+#[test]
+fn a_command_whose_output_nobody_reads_ends_with_the_store_closed() {
+    let dir = scratch();
+    with_many_keys(dir.path());
+    let mut child = started(dir.path(), &["d", "-c", "put a 1", "-c", "scan --all"]);
+    // It writes; and then it is held up, as there is more than the pipe takes.
+    let mut stdout = child.stdout.take().expect("it is piped");
+    stdout.read_exact(&mut [0; 16]).expect("it writes");
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait().expect("it ends").code(), Some(143));
+    assert_eq!(closed(dir.path()).len(), 50_001);
+}
+
+#[test]
+fn a_second_signal_while_the_store_is_closed_takes_nothing() {
+    let dir = scratch();
+    with_many_keys(dir.path());
+    let mut child = started(dir.path(), &["d"]);
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut lines = lines(&mut child);
+    stdin.write_all(b"put a 1\nget a\n").expect("it reads");
+    assert_eq!(next(&mut lines), "1\n");
+    while child.try_wait().expect("it is ours").is_none() {
+        send(&child, Signal::TERM);
+        send(&child, Signal::HUP);
+    }
+    let code = child.wait().expect("it ended").code();
+    assert!(matches!(code, Some(143 | 129)), "{code:?}");
+    assert_eq!(closed(dir.path()).len(), 50_001);
+}
+
+#[test]
+fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
+    let dir = scratch();
+    let mut command = program_of_system("env", dir.path());
+    let mut child = piped(command.arg("--ignore-signal=HUP").arg(binary()).arg("d"));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut lines = lines(&mut child);
+    stdin.write_all(b"put a 1\nget a\n").expect("it reads");
+    assert_eq!(next(&mut lines), "1\n");
+    send(&child, Signal::HUP);
+    stdin.write_all(b"put a 2\nget a\n").expect("it reads");
+    assert_eq!(next(&mut lines), "2\n");
+    drop(stdin);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_person_at_the_prompt_finds_the_store_closed_and_what_was_typed_is_not_run() {
+    for (signal, _) in ENDING {
+        let dir = scratch();
+        let mut person = Person::at(dir.path(), &["d"], &[]);
+        person.sees_at_end(PROMPT).enters("put a 1").sees("OK").sees_at_end(PROMPT);
+        person.types("put b 2").sees("put b 2").sends(signal);
+        assert_eq!(person.sees_it_end(), Some(0));
+        assert_eq!(closed(dir.path()).len(), 1);
+    }
+}
+
+#[test]
+fn a_command_of_a_person_is_ended_and_the_session_with_it() {
+    for (signal, _) in ENDING {
+        let dir = scratch();
+        let mut person = Person::at(dir.path(), &["d"], &[]);
+        person.sees_at_end(PROMPT).enters("put a 1").sees("OK").sees_at_end(PROMPT);
+        person.enters("tail -f").sees("PUT  a  1").sends(signal);
+        assert_eq!(person.sees_it_end(), Some(0));
+        assert_eq!(closed(dir.path()).len(), 1);
+    }
+}
+
+#[test]
+fn a_terminal_window_that_is_closed_closes_the_store() {
+    let dir = scratch();
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let mut window = File::from(openpt(flags).expect("a terminal can be opened"));
+    grantpt(&window).and_then(|()| unlockpt(&window)).expect("it can be unlocked");
+    let name = ptsname(&window, Vec::new()).expect("it has a name");
+    let terminal =
+        File::options().read(true).write(true).open(name.to_str().expect("text")).expect("it opens");
+    let side = || Stdio::from(terminal.try_clone().expect("it can be opened again"));
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "env", "--default-signal=HUP"]).arg(binary()).arg("d");
+    command.current_dir(dir.path()).env_clear().envs([
+        ("PATH", "/usr/bin:/bin"),
+        ("TERM", "xterm"),
+        ("NO_COLOR", "1"),
+    ]);
+    let mut child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("it starts");
+    drop(command);
+    drop(terminal);
+    let mut seen = String::new();
+    let mut wait_for = |window: &mut File, text: &str| {
+        let mut buffer = [0; 1024];
+        while !seen.contains(text) {
+            let len = window.read(&mut buffer).expect("the terminal is open");
+            seen.push_str(&String::from_utf8_lossy(&buffer[..len]));
+        }
+    };
+    wait_for(&mut window, PROMPT);
+    window.write_all(b"put a 1\r").expect("it takes keys");
+    wait_for(&mut window, "OK");
+    drop(window);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(closed(dir.path()).len(), 1);
+}
+
+#[test]
+fn what_opening_did_after_an_unclean_end_is_told_in_one_line_unless_it_is_to_be_quiet() {
+    const TOLD: &str = "note: the last writer did not close the store: 5 records were read from the log's end, and \
+                        nothing was cut off; the next record is number 1677723, since lost writes may have had those \
+                        before it\n";
+    let dir = scratch();
+    for (args, told) in [
+        (&["d", "--json", "put", "a", "1"][..], TOLD),
+        (&["-q", "d", "--json", "put", "a", "1"], ""),
+        (&["d", "--json", "-c", "put a 1"], TOLD),
+    ] {
+        let store = dir.path().join("d");
+        fs::rename(unclosed_store().keep(), &store).expect("it is put there");
+        let output = program(dir.path()).args(args).output().expect("it runs");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), told, "{args:?}");
+        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(answer.contains("\"seq\":1677723,"), "{answer}");
+        // What was skipped is told once.
+        let again = program(dir.path()).args(["d", "count"]).output().expect("it runs");
+        assert_eq!((again.stdout, again.stderr), (b"6\n".to_vec(), Vec::new()));
+        fs::remove_dir_all(store).expect("it is removed");
+    }
+    fs::rename(unclosed_store().keep(), dir.path().join("d")).expect("it is put there");
+    let mut person = Person::at_terminal(dir.path(), &["d"], &[], (24, 200));
+    person.sees("the last writer did not close the store: 5 records were read").sees_at_end(PROMPT);
+}
+
+#[test]
+fn after_a_repair_that_kept_all_no_number_that_never_was_is_called_compacted_away() {
+    let dir = scratch();
+    fs::rename(unclosed_store().keep(), dir.path().join("d")).expect("it is put there");
+    let run = |args: &[&str]| {
+        let output = program(dir.path()).args(args).output().expect("it runs");
+        (
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    assert_eq!(run(&["d", "repair", "--to", "e"]).1, "");
+    let (versions, told) = run(&["-m", "plain", "e", "versions", "key 0"]);
+    assert_eq!((versions.lines().count(), told.as_str()), (1, ""));
+    assert_eq!(run(&["e", "get", "key 4", "--at", "1000"]), ("value\n".to_owned(), String::new()));
+    let (records, told) = run(&["e", "tail", "--from", "1"]);
+    assert_eq!((records.lines().count(), told.as_str()), (5, ""));
+    assert_eq!(run(&["e", "tail", "--from", "1000"]), (String::new(), String::new()));
+}
