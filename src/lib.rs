@@ -38,7 +38,10 @@
 //!   segment can hold a put of it. A crash at any point of it leaves the store as it was before or after.
 //! - A backup holds every write that was acknowledged before it was called for, and each batch whole or not at all; what is
 //!   restored was read and checked to its last byte.
-//! - One writer: a second one is refused, in this process and in others. Read-only opens go beside it and write nothing.
+//! - One writer: a second one is refused, in this process and in others, also when the file LOCK was deleted. A writer that
+//!   finds LOCK gone or replaced, or another directory at the store's path, changes no file and takes no more writes; a
+//!   directory that was only renamed stays its own. Read-only opens go beside a writer and write nothing.
+//! - A sync of a file that was removed, or whose directory was, is a failed sync: nothing is acknowledged after it.
 //!
 //! # Limits
 //! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB and 131,072 segments a

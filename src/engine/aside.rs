@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fs::{Access, Directory, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
+use super::fs::{Access, Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile};
 use crate::error::{Error, Result};
 
 /// What is added to the name of the place.
@@ -101,12 +101,10 @@ impl Drop for Unfinished {
 /// between that file's end and the new name there is a whole store, which nobody takes for less.
 #[derive(Debug)]
 pub(crate) struct Aside {
+    /// Locked, which keeps others from clearing what is at work. The lock stays with the directory when that is renamed.
     made: Unfinished,
     /// Where it is to be.
     place: PathBuf,
-    /// Keeps others from clearing what is at work. It stays with the directory when that is renamed, and goes after it.
-    #[expect(dead_code, reason = "it is held as long as this lives")]
-    lock: Box<dyn Lock>,
 }
 
 impl Aside {
@@ -135,13 +133,14 @@ impl Aside {
             return Err(occupied(&path, &format!("it {reason}")));
         }
         check_leftover(&path, &*directory)?;
-        let lock = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
-            LockOutcome::Held(lock) => lock,
+        let exclusion = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
+            LockOutcome::Held(lock) => Exclusion::new(lock),
             LockOutcome::HeldBy { .. } => return Err(occupied(&path, "somebody is at work in it")),
         };
         // LOCK last of all: until then nobody else begins here.
         let marks = &[StoreFile::Unfinished, StoreFile::Lock];
-        let aside = Self { made: Unfinished::of(directory, &path, file_system, marks, true), place, lock };
+        let directory = Guarded::of(&directory, &exclusion);
+        let aside = Self { made: Unfinished::of(directory, &path, file_system, marks, true), place };
         aside.made.clear()?;
         aside.mark()?;
         Ok(aside)

@@ -77,6 +77,12 @@ plants! {
     ClearedPastForgotten,
     /// The lock on the directory is not taken.
     LockNotTaken,
+    /// LOCK alone is locked, and the directory itself is not.
+    DirectoryNotLocked,
+    /// The directory is changed although its lock was lost.
+    LostLockTrusted,
+    /// A sync of a file that was removed is believed.
+    NamelessSyncBelieved,
 
     // Recovery.
     /// What a killed writer wrote is judged before it is durable.

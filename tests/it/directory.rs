@@ -2,29 +2,8 @@
 
 use std::fs;
 
-use crate::common::{files, hint_path, open, quick, scratch, segment_path, value};
+use crate::common::{hint_path, open, quick, scratch, segment_path, value};
 use logkv::{Compact, Error, SegmentId, Store};
-
-/// A daemon that changes its own directory sees the same: a path that the store was opened by names something else.
-#[test]
-fn a_store_stays_in_its_directory_when_that_is_moved_and_another_store_takes_its_name() {
-    let dir = scratch();
-    let (name, moved) = (dir.path().join("data"), dir.path().join("moved"));
-    let store = open(&name);
-    store.put("k", "v").expect("a put");
-    fs::rename(&name, &moved).expect("a move");
-    let bystander = open(&name);
-    bystander.put("theirs", "1").expect("a put");
-    bystander.close().expect("closes");
-    let before = files(&name);
-    let rotated = store.rotate();
-    assert!(files(&name) == before, "a bystander was overwritten");
-    rotated.expect("rotates");
-    store.put("k", "v2").expect("a put");
-    store.close().expect("closes");
-    assert!(files(&name) == before, "a bystander was overwritten");
-    assert_eq!(value(&open(&moved), "k").as_deref(), Some("v2"));
-}
 
 #[test]
 fn a_short_file_that_no_store_made_is_not_removed() {

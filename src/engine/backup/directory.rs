@@ -11,7 +11,7 @@ use crate::engine::aside::{self, Aside};
 use crate::engine::catalog;
 use crate::engine::format::hint as hint_format;
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
-use crate::engine::fs::{Access, Directory, Lock, LockOutcome, StoreFile, write_all_at};
+use crate::engine::fs::{Access, Directory, Exclusion, Guarded, LockOutcome, StoreFile, write_all_at};
 use crate::engine::location::SegmentId;
 use crate::engine::options::Options;
 use crate::engine::plant::{Plant, planted, unless};
@@ -41,7 +41,7 @@ pub(crate) fn into_directory(
         let mut target = Target::new(source, aside.directory(), to, None);
         target.fill(&mut course).and_then(|report| aside.put_in_place().map(|()| report).map_err(Stop::from))
     } else {
-        let Earlier { directory, manifest, lock: _lock } = Earlier::of(source, to, options)?;
+        let Earlier { directory, manifest } = Earlier::of(source, to, options)?;
         let mut target = Target::new(source, &directory, to, Some(manifest));
         let done = target.fill(&mut course);
         if done.is_err() {
@@ -54,9 +54,9 @@ pub(crate) fn into_directory(
 
 /// An earlier backup of the same store, kept from everybody else.
 struct Earlier {
+    /// Locked as long as this lives.
     directory: Arc<dyn Directory>,
     manifest: Manifest,
-    lock: Box<dyn Lock>,
 }
 
 impl Earlier {
@@ -65,12 +65,13 @@ impl Earlier {
         let directory = survey::enter(to, options)?;
         // Looked at before anything is written, and again when nobody else can change it.
         manifest_of_backup(source, &*directory, to)?;
-        let lock = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
-            LockOutcome::Held(lock) => lock,
+        let exclusion = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
+            LockOutcome::Held(lock) => Exclusion::new(lock),
             LockOutcome::HeldBy { .. } => return Err(occupied(to, "another process has it open")),
         };
+        let directory = Guarded::of(&directory, &exclusion);
         let manifest = manifest_of_backup(source, &*directory, to)?;
-        Ok(Self { directory, manifest, lock })
+        Ok(Self { directory, manifest })
     }
 }
 

@@ -1,8 +1,8 @@
-//! A directory of the operating system, and its lock.
+//! A directory of the operating system.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, Metadata, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::{DirBuilder, Metadata};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::file::OsFile;
+use super::lock::{Flock, OsLock, holder};
 use super::watch::{Inotify, Unwatched, Watch};
 use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
-use crate::engine::plant::{Plant, unless};
 
 /// The file system of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,11 +140,13 @@ fn no_file(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-/// Everything goes through the handle: the path is for messages alone.
+/// Everything goes through the handle. The path is for messages, and for the lock, which ends when it leads elsewhere.
 #[derive(Debug)]
 struct OsDirectory {
     path: PathBuf,
-    handle: std::fs::File,
+    /// The path when it was opened: a process may change its own directory.
+    absolute_path: PathBuf,
+    handle: Arc<std::fs::File>,
     /// Whether files are opened that are trusted less than the directory.
     trusts_all: bool,
 }
@@ -153,15 +155,28 @@ impl OsDirectory {
     fn open(path: &Path, trusts_all: bool) -> io::Result<Self> {
         // DIRECTORY: a FIFO that took this name meanwhile would be waited for.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
-        Ok(Self { path: path.to_owned(), handle, trusts_all })
+        let handle = Arc::new(std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?));
+        let absolute_path = std::path::absolute(path)?;
+        Ok(Self { path: path.to_owned(), absolute_path, handle, trusts_all })
+    }
+
+    /// The directory, opened once more: a lock belongs to one open.
+    fn reopened(&self) -> io::Result<std::fs::File> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&*self.handle, ".", flags, Mode::empty())?.into())
+    }
+
+    /// Another has the lock, whose pid is in LOCK if anywhere.
+    fn held(&self) -> LockOutcome {
+        let file = self.open_regular(StoreFile::Lock, OFlags::RDONLY);
+        LockOutcome::HeldBy { pid: file.ok().and_then(holder) }
     }
 
     fn open_regular(&self, file: StoreFile, flags: OFlags) -> io::Result<std::fs::File> {
         // NONBLOCK: opening a FIFO would wait for its other end for ever.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let (name, mode) = (file.to_string(), Mode::RUSR | Mode::WUSR);
-        let opened = retry_on_intr(|| rustix::fs::openat(&self.handle, &name, flags, mode));
+        let opened = retry_on_intr(|| rustix::fs::openat(&*self.handle, &name, flags, mode));
         let opened = std::fs::File::from(opened.map_err(|error| match error {
             Errno::LOOP => no_file("it is a symbolic link"),
             Errno::NXIO => no_file("it is a socket"),
@@ -198,7 +213,7 @@ impl Directory for OsDirectory {
 
     fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.handle)? {
+        for entry in Dir::read_from(&*self.handle)? {
             let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
             if name != "." && name != ".." {
                 names.push(name);
@@ -219,58 +234,70 @@ impl Directory for OsDirectory {
                 "it has another name elsewhere (a hard link), whose bytes would change with it: copy it";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
-        Ok(Arc::new(OsFile(opened)))
+        Ok(Arc::new(OsFile { file: opened, directory: Arc::clone(&self.handle), name: file }))
     }
 
     fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
         // Without a flag a symbolic link is linked, and not what it leads to; opening it is refused then.
-        Ok(rustix::fs::linkat(CWD, from, &self.handle, to.to_string(), AtFlags::empty())?)
+        Ok(rustix::fs::linkat(CWD, from, &*self.handle, to.to_string(), AtFlags::empty())?)
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
-        Ok(rustix::fs::renameat(&self.handle, from.to_string(), &self.handle, to.to_string())?)
+        Ok(rustix::fs::renameat(&*self.handle, from.to_string(), &*self.handle, to.to_string())?)
     }
 
     fn remove(&self, file: StoreFile) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.handle, file.to_string(), AtFlags::empty())?)
+        Ok(rustix::fs::unlinkat(&*self.handle, file.to_string(), AtFlags::empty())?)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.handle.sync_all()
-    }
-
-    fn lock(&self) -> io::Result<LockOutcome> {
-        let mut file = self.open_regular(StoreFile::Lock, OFlags::RDWR | OFlags::CREATE)?;
-        // flock, not a POSIX lock: it refuses a second open in this very process, and is let go when the process
-        // dies. The file is never unlinked: two processes could each hold a lock on a file of that name.
-        match unless(Plant::LockNotTaken, || file.try_lock()) {
-            Ok(()) => {
-                // The pid is a courtesy for the message of the next one, and not worth failing for on a full disk; nor
-                // is it worth the bytes of a file that somebody else knows under another name.
-                let names_holder = !has_other_names(&file)?;
-                if names_holder {
-                    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-                }
-                Ok(LockOutcome::Held(Box::new(OsLock { file, process: std::process::id(), names_holder })))
-            }
-            Err(TryLockError::WouldBlock) => Ok(LockOutcome::HeldBy { pid: holder(file) }),
-            Err(TryLockError::Error(error)) => Err(error),
+        self.handle.sync_all()?;
+        // Names in a directory that was removed are durable nowhere.
+        match self.handle.metadata()?.nlink() {
+            0 => Err(io::Error::new(io::ErrorKind::NotFound, "it was removed")),
+            _ => Ok(()),
         }
     }
 
+    fn lock(&self) -> io::Result<LockOutcome> {
+        let directory = self.reopened()?;
+        if let Flock::HeldByAnother = Flock::take_directory(&directory) {
+            return Ok(self.held());
+        }
+        // It is never unlinked: two processes could each hold a lock on a file of that name.
+        let file = self.open_regular(StoreFile::Lock, OFlags::RDWR | OFlags::CREATE)?;
+        if let Flock::HeldByAnother = Flock::take(&file)? {
+            return Ok(self.held());
+        }
+        // Its bytes stay as they are where somebody else knows them under another name.
+        let has_other_names = has_other_names(&file)?;
+        let mut lock = OsLock::new(directory, self.absolute_path.clone(), file);
+        // Whoever had the lock may have replaced the directory, or somebody LOCK, since they were opened.
+        if let Some(reason) = lock.lost()? {
+            return Err(io::Error::other(reason));
+        }
+        if !has_other_names {
+            lock.name_holder();
+        }
+        Ok(LockOutcome::Held(Box::new(lock)))
+    }
+
     fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
+        let directory = self.reopened()?;
+        if let Flock::HeldByAnother = Flock::take_directory(&directory) {
+            return Ok(Some(self.held()));
+        }
         let file = match self.open_regular(StoreFile::Lock, OFlags::RDONLY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        match file.try_lock() {
-            Ok(()) => {
-                let lock = OsLock { file, process: std::process::id(), names_holder: false };
-                Ok(Some(LockOutcome::Held(Box::new(lock))))
+        Ok(Some(match Flock::take(&file)? {
+            Flock::HeldByAnother => self.held(),
+            Flock::Held => {
+                let lock = OsLock::new(directory, self.absolute_path.clone(), file);
+                LockOutcome::Held(Box::new(lock))
             }
-            Err(TryLockError::WouldBlock) => Ok(Some(LockOutcome::HeldBy { pid: holder(file) })),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        }))
     }
 
     fn watch(&self) -> io::Result<Box<dyn Watch>> {
@@ -286,39 +313,5 @@ impl Directory for OsDirectory {
 
     fn path(&self, file: StoreFile) -> PathBuf {
         self.path.join(file.to_string())
-    }
-}
-
-/// The process that has locked `lock`, as it says itself.
-fn holder(lock: std::fs::File) -> Option<u32> {
-    let mut text = String::new();
-    let _ = lock.take(32).read_to_string(&mut text);
-    text.trim().parse().ok()
-}
-
-/// The open LOCK file.
-#[derive(Debug)]
-struct OsLock {
-    file: std::fs::File,
-    /// A forked child shares the lock, and must not let it go.
-    process: u32,
-    /// Whether it holds the pid.
-    names_holder: bool,
-}
-
-impl Lock for OsLock {}
-
-impl Drop for OsLock {
-    fn drop(&mut self) {
-        if std::process::id() != self.process {
-            return;
-        }
-        // A closed store looks the same whoever had it open. Failing to clear the pid harms nobody.
-        if self.names_holder {
-            let _ = self.file.set_len(0);
-        }
-        // A child forked a moment ago, and not yet at its `exec`, has this file open too: closing alone would leave
-        // the lock with it.
-        let _ = self.file.unlock();
     }
 }

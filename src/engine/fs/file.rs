@@ -2,40 +2,73 @@
 
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
-use super::{File, Mapping};
+use rustix::fs::{AtFlags, fstat, statat};
+use rustix::io::Errno;
 
+use super::{File, Mapping, StoreFile};
+use crate::engine::plant::{Plant, unless};
+
+/// An open file, and the directory and name under which it was opened.
 #[derive(Debug)]
-pub(super) struct OsFile(pub(super) std::fs::File);
+pub(super) struct OsFile {
+    pub(super) file: std::fs::File,
+    pub(super) directory: Arc<std::fs::File>,
+    pub(super) name: StoreFile,
+}
+
+impl OsFile {
+    /// Checks that the file still has its name.
+    fn check_name(&self) -> io::Result<()> {
+        if has_name(&self.directory, self.name, &self.file)? {
+            return Ok(());
+        }
+        let reason = "it was removed or replaced, and what is written to it is lost";
+        Err(io::Error::new(io::ErrorKind::NotFound, reason))
+    }
+}
+
+/// Whether `name` in `directory` is the open file `file`. It is not when the directory was removed.
+pub(super) fn has_name(directory: &std::fs::File, name: StoreFile, file: &std::fs::File) -> io::Result<bool> {
+    let opened = fstat(file)?;
+    match statat(directory, name.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok((named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
 
 impl File for OsFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, at)
+        self.file.read_at(buffer, at)
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        self.0.write_at(bytes, at)
+        self.file.write_at(bytes, at)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()?;
+        // Bytes of a file without a name are on the disk, and nobody finds them there.
+        unless(Plant::NamelessSyncBelieved, || self.check_name())
     }
 
     fn drop_cache(&self) {
         // Only advice: where it is not followed, recovery reads what the kernel has, which is all there is.
-        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
     }
 
     fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        Mapping::new(&self.0, len).map(Some)
+        Mapping::new(&self.file, len).map(Some)
     }
 }

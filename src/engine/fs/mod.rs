@@ -7,6 +7,8 @@
 
 mod dir;
 mod file;
+mod guarded;
+mod lock;
 mod mmap;
 mod names;
 mod patient;
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use dir::OsFileSystem;
+pub(crate) use guarded::{Exclusion, Guarded};
 pub use mmap::Mapping;
 pub(crate) use mmap::{ForkGuard, prefetch};
 pub use names::StoreFile;
@@ -120,7 +123,7 @@ pub enum PathKind {
 }
 
 /// A directory that holds a store. Files are named by [`StoreFile`] alone, never by text found on disk. It stays the same
-/// directory when it is renamed, or the process changes its own.
+/// directory when it is renamed, or the process changes its own; when another one takes its place, its lock is lost.
 pub trait Directory: Send + Sync + fmt::Debug {
     /// Why what it holds should not be trusted, if it should not: another user owns it, or everybody may write to it.
     ///
@@ -168,16 +171,17 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// Makes names made, changed and removed so far durable.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// What the operating system says; `NotFound` when the directory itself was removed.
     fn sync(&self) -> io::Result<()>;
 
-    /// Takes the writer's lock, for as long as the result lives; also refused when this very process holds it.
+    /// Takes the writer's lock, on the directory itself and on LOCK, for as long as the result lives. It is also refused
+    /// when this very process holds it.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// What the operating system says; that another directory, or another LOCK, has taken the place of what was opened.
     fn lock(&self) -> io::Result<LockOutcome>;
 
-    /// The same, if there is a file LOCK, of which nothing is changed; `None` where there is none, and nobody writes.
+    /// Takes the lock without changing anything; `None` where there is no file LOCK, and nobody writes.
     ///
     /// # Errors
     /// What the operating system says.
@@ -210,7 +214,14 @@ pub enum LockOutcome {
 }
 
 /// A lock that is let go when it is dropped.
-pub trait Lock: Send + Sync + fmt::Debug {}
+pub trait Lock: Send + Sync + fmt::Debug {
+    /// Why the lock does not keep other writers out any more, if it does not: another directory is at the store's path, or
+    /// LOCK in it is another file, or none.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn lost(&self) -> io::Result<Option<String>>;
+}
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,7 +264,8 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Makes the file's bytes and length durable (`fdatasync`).
     ///
     /// # Errors
-    /// What the operating system says. After an error the bytes may be lost although a second call succeeds.
+    /// What the operating system says; `NotFound` when the file has lost its name, for then nobody finds its bytes again.
+    /// After an error the bytes may be lost although a second call succeeds.
     fn sync(&self) -> io::Result<()>;
 
     /// Asks the system to forget its cached copy, so that the next read comes from the disk. Advice only.

@@ -23,7 +23,7 @@ use super::batch::Op;
 use super::clock::Clock;
 use super::format::codec::Compression;
 use super::format::manifest::Manifest;
-use super::fs::{Directory, FileSystem, ForkGuard, Lock, StoreFile};
+use super::fs::{Directory, Exclusion, FileSystem, ForkGuard, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::{Options, Sync};
 use super::plant::{Plant, planted, unless};
@@ -119,7 +119,7 @@ pub(crate) struct LogEnd {
     pub(crate) manifest: Manifest,
     /// The segment that was closed cleanly, to be gone on with, and how long it may become.
     pub(crate) active: Option<(SegmentWriter, u64)>,
-    pub(crate) lock: Box<dyn Lock>,
+    pub(crate) exclusion: Arc<Exclusion>,
     /// The number of the log's last record.
     pub(crate) last_seq: Seqno,
 }
@@ -166,7 +166,7 @@ impl Log {
                 is_syncing: false,
                 followers: 0,
                 poison: None,
-                lock: Some(end.lock),
+                exclusion: Some(end.exclusion),
             }),
             progress: Condvar::new(),
             holds_back: AtomicBool::new(false),
@@ -261,6 +261,7 @@ impl Log {
     /// [`Error::OutcomeUnknown`], [`Error::Poisoned`], and what the operating system says.
     pub(crate) fn sync(&self) -> Result<()> {
         let mut writer = self.writable()?;
+        self.check_exclusion(&mut writer)?;
         self.hand_over(&mut writer)?;
         let target = writer.appended;
         self.make_durable(writer, target)
@@ -311,12 +312,14 @@ impl Log {
         while writer.is_syncing {
             writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
-        if writer.lock.is_none() {
+        if writer.exclusion.is_none() {
             return Ok(());
         }
         let closed = writer.usable().and_then(|()| self.close_active(&mut writer));
         // The next writer may have the files from here on.
-        writer.lock = None;
+        if let Some(exclusion) = writer.exclusion.take() {
+            exclusion.release();
+        }
         self.holds_back.store(false, Ordering::Release);
         self.progress.notify_all();
         closed
@@ -339,6 +342,13 @@ impl Log {
     /// Whether this process is a fork of the one that opened it.
     pub(crate) fn is_fork(&self) -> bool {
         self.fork_guard.is_fork()
+    }
+
+    /// Checks that the directory is still this log's alone, and poisons the log if it is not.
+    fn check_exclusion(&self, writer: &mut Writer) -> Result<()> {
+        let Some(exclusion) = &writer.exclusion else { return Err(Error::Closed) };
+        let path = self.directory.path(StoreFile::Manifest);
+        exclusion.check().map_err(Error::io("write to", path)).map_err(|error| writer.fail(&error))
     }
 
     /// The lock. In a fork another thread may have held it for ever, and the files are not ours.

@@ -57,8 +57,10 @@ impl Log {
     /// sync is under way: of two at a time one alone is told of a failure.
     pub(super) fn finish_active(&self, writer: &mut Writer) -> Result<()> {
         self.hand_over(writer)?;
-        let Some((file, segment)) = writer.active.as_ref().map(Active::for_sync) else { return Ok(()) };
-        if writer.durable < writer.appended {
+        let Some(active) = &writer.active else { return Ok(()) };
+        let (file, segment) = active.for_sync();
+        // One that was written to is synced once more, though all of it be durable: it may have lost its name since.
+        if writer.durable < writer.appended || active.is_marked {
             let outcome = self.timed(|| unless(Plant::SealNotSynced, || file.sync()));
             self.settle(writer, writer.appended, (&segment.path, outcome))?;
         }

@@ -70,12 +70,12 @@ impl Log {
     pub(crate) fn wait_behind(&self, seq: Seqno, timeout: Duration) -> Result<bool> {
         let mut writer = self.lock()?;
         writer.followers += 1;
-        let nothing_new = |writer: &mut Writer| writer.lock.is_some() && writer.published() <= seq;
+        let nothing_new = |writer: &mut Writer| writer.exclusion.is_some() && writer.published() <= seq;
         let waited = self.progress.wait_timeout_while(writer, timeout, nothing_new);
         let mut writer = waited.unwrap_or_else(PoisonError::into_inner).0;
         writer.followers -= 1;
         let is_new = writer.published() > seq;
-        if is_new || writer.lock.is_some() { Ok(is_new) } else { Err(Error::Closed) }
+        if is_new || writer.exclusion.is_some() { Ok(is_new) } else { Err(Error::Closed) }
     }
 
     /// What `look` sees, told which segment records are appended to, while nothing is published and no record moves from one

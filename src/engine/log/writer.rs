@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::pending::{Appended, Pending};
 use super::{Commit, Ticket};
 use crate::engine::format::manifest::{Extent, Manifest};
-use crate::engine::fs::{File, Lock};
+use crate::engine::fs::{Exclusion, File};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::segment::{Segment, SegmentWriter};
 use crate::engine::state::Replaced;
@@ -34,7 +34,8 @@ pub(super) struct Writer {
     pub(super) followers: usize,
     /// The failure after which nothing is written any more.
     pub(super) poison: Option<String>,
-    pub(super) lock: Option<Box<dyn Lock>>,
+    /// The right to change the directory, until the log is closed.
+    pub(super) exclusion: Option<Arc<Exclusion>>,
 }
 
 /// A moment of the log.
@@ -78,10 +79,10 @@ impl Active {
 
 impl Writer {
     pub(super) fn usable(&self) -> Result<()> {
-        match (&self.lock, &self.poison) {
-            (None, _) => Err(Error::Closed),
-            (_, Some(cause)) => Err(Error::Poisoned { cause: cause.clone() }),
-            _ => Ok(()),
+        let Some(exclusion) = &self.exclusion else { return Err(Error::Closed) };
+        match self.poison.as_deref().or_else(|| exclusion.lost()) {
+            Some(cause) => Err(Error::Poisoned { cause: cause.to_owned() }),
+            None => Ok(()),
         }
     }
 

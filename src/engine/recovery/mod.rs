@@ -18,7 +18,7 @@ use super::catalog;
 use super::format::keydir_file::Covering;
 use super::format::manifest::{Extent, History, Manifest};
 use super::format::segment_header::StoreId;
-use super::fs::{Directory, File, FileSystem, Lock, LockOutcome, StoreFile};
+use super::fs::{Directory, Exclusion, File, FileSystem, Guarded, LockOutcome, StoreFile};
 use super::judge::TornTail;
 use super::location::{Location, SegmentId, Seqno};
 use super::log::{Log, LogEnd};
@@ -199,10 +199,11 @@ fn is_of_change(error: &Error) -> bool {
 
 /// Opens for writing.
 fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Result<Opened> {
-    let lock = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
-        LockOutcome::Held(lock) => lock,
+    let exclusion = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
+        LockOutcome::Held(lock) => Exclusion::new(lock),
         LockOutcome::HeldBy { pid } => return Err(Error::Locked { pid }),
     };
+    let directory = &Guarded::of(directory, &exclusion);
     // Looked at again under the lock: another process may have made the store meanwhile.
     let is_new = matches!(contents(path, &**directory)?, Contents::Empty);
     if is_new {
@@ -239,13 +240,13 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     load.all(&manifest)?;
     load.remove_orphans(path, &manifest)?;
     let Load { state, report, end, last_seq, covering, .. } = load;
-    log_of(directory, options, LogStart { manifest, end, lock, state, report, last_seq, covering })
+    log_of(directory, options, LogStart { manifest, end, exclusion, state, report, last_seq, covering })
 }
 
 struct LogStart {
     manifest: Manifest,
     end: Option<(Arc<Segment>, Arc<dyn File>, u64)>,
-    lock: Box<dyn Lock>,
+    exclusion: Arc<Exclusion>,
     state: Arc<State>,
     report: OpenReport,
     last_seq: Seqno,
@@ -253,7 +254,7 @@ struct LogStart {
 }
 
 fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) -> Result<Opened> {
-    let LogStart { mut manifest, end, lock, state, report, last_seq, covering } = start;
+    let LogStart { mut manifest, end, exclusion, state, report, last_seq, covering } = start;
     let active = end.map(|(segment, file, capacity)| (SegmentWriter::resume(segment, file), capacity));
     if active.is_none()
         && let Some(line) = manifest.segments.last_mut()
@@ -271,7 +272,7 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
     refuse_spent(&manifest)?;
     // What is written from here on is in no backup.
     manifest.is_backup = false;
-    let end = LogEnd { manifest, active, lock, last_seq };
+    let end = LogEnd { manifest, active, exclusion, last_seq };
     let unsealed = unsealed(&end.manifest);
     let log = Log::new(Arc::clone(directory), Arc::clone(&state), options, end)?;
     let directory = Arc::clone(directory);

@@ -4,6 +4,7 @@
 //! has changed places, in a directory that is marked as unfinished; the old one as it was. Who comes next removes the first
 //! and gives the second the name that it was to have.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub fn in_place(
     options: &Options,
     observe: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
 ) -> Result<RepairReport> {
-    let (directory, _lock) = enter(path, aside, options)?;
+    let (directory, lock) = enter(path, aside, options)?;
     let (file_system, making) = (&*options.file_system, making(path));
     room::clear_unfinished(&options.file_system, &making)?;
     if !matches!(file_system.kind(aside), Ok(PathKind::Missing)) {
@@ -40,9 +41,13 @@ pub fn in_place(
     }
     let mut repair = Repair::of(directory, path, options, observe)?;
     if let Some(made) = repair.make_in(&making)? {
+        let refused = |error| Error::io("give the store's name to", &making)(error);
+        // Another directory may have taken the place of the damaged one, which was read through its handle.
+        if let Some(reason) = lock.lost().map_err(refused)? {
+            return Err(refused(io::Error::other(reason)));
+        }
         // Whichever of the two is under that name from here on: nothing removes it.
         let made = made.keep();
-        let refused = Error::io("give the store's name to", &making);
         file_system.exchange(path, &making).map_err(refused)?;
         sync_names(file_system, &making)?;
         put_aside(file_system, &making, aside)?;

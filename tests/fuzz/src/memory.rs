@@ -164,7 +164,12 @@ impl Directory for Memory {
 #[derive(Debug)]
 struct MemoryLock(Memory);
 
-impl Lock for MemoryLock {}
+impl Lock for MemoryLock {
+    fn lost(&self) -> io::Result<Option<String>> {
+        // There is no file LOCK here, and no other directory.
+        Ok(None)
+    }
+}
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
@@ -211,7 +216,8 @@ impl File for MemoryFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(())
+        let has_name = self.memory.files().values().any(|bytes| Arc::ptr_eq(bytes, &self.bytes));
+        if has_name { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
     fn drop_cache(&self) {}

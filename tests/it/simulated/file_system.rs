@@ -216,7 +216,8 @@ impl Directory for SimulatedFileSystem {
         if machine.find(StoreFile::Lock).is_err() {
             machine.change(Event::Create(StoreFile::Lock));
         }
-        Ok(LockOutcome::Held(Box::new(SimulatedLock(Arc::clone(&self.0)))))
+        let file = machine.find(StoreFile::Lock)?;
+        Ok(LockOutcome::Held(Box::new(SimulatedLock { shared: Arc::clone(&self.0), file })))
     }
 
     fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
@@ -230,13 +231,22 @@ impl Directory for SimulatedFileSystem {
 }
 
 #[derive(Debug)]
-struct SimulatedLock(Arc<Shared>);
+struct SimulatedLock {
+    shared: Arc<Shared>,
+    /// LOCK, as it was when it was locked.
+    file: InodeId,
+}
 
-impl Lock for SimulatedLock {}
+impl Lock for SimulatedLock {
+    fn lost(&self) -> io::Result<Option<String>> {
+        let is_there = self.shared.machine().disk.names.get(StoreFile::Lock) == Some(self.file);
+        Ok((!is_there).then(|| "LOCK was removed or replaced".to_owned()))
+    }
+}
 
 impl Drop for SimulatedLock {
     fn drop(&mut self) {
-        self.0.machine().is_locked = false;
+        self.shared.machine().is_locked = false;
     }
 }
 
@@ -292,7 +302,10 @@ impl File for SimulatedFile {
             return Err(error);
         }
         machine.change(Event::Sync(self.inode));
-        Ok(())
+        match machine.disk.names.get(self.name) {
+            Some(inode) if inode == self.inode => Ok(()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     fn drop_cache(&self) {

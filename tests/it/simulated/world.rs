@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use logkv::fs::{Access, Directory, File, FileSystem, LockOutcome, Mapping, PathKind, StoreFile};
+use logkv::fs::{Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, PathKind, StoreFile};
 
 use super::disk::{Disk, Event};
 use super::fate::Fate;
@@ -319,6 +319,40 @@ struct WorldDirectory {
     path: PathBuf,
 }
 
+impl WorldDirectory {
+    /// `outcome`, whose lock is lost when another directory takes the place of this one.
+    fn at_path(&self, outcome: LockOutcome) -> LockOutcome {
+        match outcome {
+            LockOutcome::Held(inner) => {
+                let (place, path) = (self.place.clone(), self.path.clone());
+                LockOutcome::Held(Box::new(WorldLock { place, path, inner }))
+            }
+            held => held,
+        }
+    }
+}
+
+/// The lock of a directory that has a path.
+#[derive(Debug)]
+struct WorldLock {
+    place: InDirectory,
+    path: PathBuf,
+    inner: Box<dyn Lock>,
+}
+
+impl Lock for WorldLock {
+    fn lost(&self) -> io::Result<Option<String>> {
+        let is_replaced = {
+            let machine = self.place.world.machine();
+            machine.world.names.get(&self.path).is_some_and(|number| *number != self.place.number)
+        };
+        if is_replaced {
+            return Ok(Some("another directory has its place".to_owned()));
+        }
+        self.inner.lost()
+    }
+}
+
 impl Directory for WorldDirectory {
     fn distrust(&self) -> io::Result<Option<String>> {
         self.place.inner.distrust()
@@ -346,11 +380,12 @@ impl Directory for WorldDirectory {
     }
 
     fn lock(&self) -> io::Result<LockOutcome> {
-        self.place.noted(|| self.place.inner.lock())
+        Ok(self.at_path(self.place.noted(|| self.place.inner.lock())?))
     }
 
     fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
-        self.place.noted(|| self.place.inner.lock_if_there())
+        let outcome = self.place.noted(|| self.place.inner.lock_if_there())?;
+        Ok(outcome.map(|outcome| self.at_path(outcome)))
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {

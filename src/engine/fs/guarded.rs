@@ -1,0 +1,123 @@
+//! A directory that is changed only while its lock holds.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use super::{Access, Directory, File, Lock, LockOutcome, StoreFile, Watch};
+use crate::engine::plant::{Plant, planted};
+use crate::engine::sync::{Mutex, OnceLock};
+
+/// The right to change a directory: its lock, until that is released or lost.
+#[derive(Debug)]
+pub(crate) struct Exclusion {
+    /// `None` once it is released. Held while the lock is examined; nothing else is locked under it.
+    lock: Mutex<Option<Box<dyn Lock>>>,
+    /// Why the lock was lost. A lock that was lost once is never trusted again: another writer may have come and gone.
+    lost: OnceLock<String>,
+}
+
+impl Exclusion {
+    /// The right that `lock` gives.
+    pub(crate) fn new(lock: Box<dyn Lock>) -> Arc<Self> {
+        Arc::new(Self { lock: Mutex::new(Some(lock)), lost: OnceLock::new() })
+    }
+
+    /// Checks that the directory may be changed.
+    ///
+    /// # Errors
+    /// When the lock was released or lost, and what the operating system says.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*lock {
+            None if planted(Plant::UndoneAfterClose) => return Ok(()),
+            None => return Err(io::Error::other("the store is closed")),
+            Some(_) if self.lost.get().is_some() || planted(Plant::LostLockTrusted) => {}
+            Some(lock) => {
+                if let Some(reason) = lock.lost()? {
+                    tracing::error!(%reason, "the store takes no more writes");
+                    self.lost.get_or_init(|| reason);
+                }
+            }
+        }
+        let advice = |reason| io::Error::other(format!("{reason}; close the store, and open it again"));
+        self.lost.get().map_or(Ok(()), |reason| Err(advice(reason)))
+    }
+
+    /// Why the lock was lost, if a check has found that it was.
+    pub(crate) fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
+    /// Releases the lock. The directory is not changed any more.
+    pub(crate) fn release(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// A directory whose files are created, opened for writing, renamed and removed only after a check of its lock.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    inner: Arc<dyn Directory>,
+    exclusion: Arc<Exclusion>,
+}
+
+impl Guarded {
+    /// `inner`, which `exclusion` gives the right to change.
+    pub(crate) fn of(inner: &Arc<dyn Directory>, exclusion: &Arc<Exclusion>) -> Arc<dyn Directory> {
+        Arc::new(Self { inner: Arc::clone(inner), exclusion: Arc::clone(exclusion) })
+    }
+}
+
+impl Directory for Guarded {
+    fn distrust(&self) -> io::Result<Option<String>> {
+        self.inner.distrust()
+    }
+
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        self.inner.names()
+    }
+
+    fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
+        if access != Access::Read {
+            self.exclusion.check()?;
+        }
+        self.inner.open(file, access)
+    }
+
+    fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
+        self.exclusion.check()?;
+        self.inner.link(from, to)
+    }
+
+    fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
+        self.exclusion.check()?;
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, file: StoreFile) -> io::Result<()> {
+        self.exclusion.check()?;
+        self.inner.remove(file)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+
+    fn lock(&self) -> io::Result<LockOutcome> {
+        self.inner.lock()
+    }
+
+    fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
+        self.inner.lock_if_there()
+    }
+
+    fn watch(&self) -> io::Result<Box<dyn Watch>> {
+        self.inner.watch()
+    }
+
+    fn path(&self, file: StoreFile) -> PathBuf {
+        self.inner.path(file)
+    }
+}

@@ -1,0 +1,293 @@
+//! One writer, whatever becomes of the names by which its directory and LOCK are found.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use logkv::fs::{FileSystem, LockOutcome, OsFileSystem};
+use logkv::{Compact, Error, Store, repair};
+use tempfile::TempDir;
+
+use crate::common::{contents, copy_of, open, quick, scratch, segment_path, value};
+
+/// What happens to the names while a store is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meddling {
+    LockRemoved,
+    LockReplaced,
+    DirectoryReplaced,
+}
+
+const KINDS: [Meddling; 3] = [Meddling::LockRemoved, Meddling::LockReplaced, Meddling::DirectoryReplaced];
+
+impl Meddling {
+    /// Does it to the store at `dir`; where the store's files are then.
+    fn apply(self, dir: &Path) -> PathBuf {
+        let lock = dir.join("LOCK");
+        match self {
+            Self::LockRemoved => fs::remove_file(lock).expect("LOCK is removed"),
+            Self::LockReplaced => {
+                fs::write(dir.join("other"), "").expect("another file");
+                fs::rename(dir.join("other"), lock).expect("LOCK is replaced");
+            }
+            Self::DirectoryReplaced => return replace(dir),
+        }
+        dir.to_owned()
+    }
+}
+
+/// The files in `dir` but LOCK, which whoever lets it go empties.
+fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = crate::common::files(dir);
+    files.retain(|(name, _)| name != "LOCK");
+    files
+}
+
+/// Renames the directory `dir` and puts a copy in its place; its new path.
+fn replace(dir: &Path) -> PathBuf {
+    let copy = copy_of(dir);
+    let moved = dir.with_extension("moved");
+    fs::rename(dir, &moved).expect("the directory is renamed");
+    fs::rename(copy.keep(), dir).expect("another takes its place");
+    moved
+}
+
+/// A closed store of three segments, two of which hold something dead, in a directory that can be renamed.
+fn closed_store() -> (TempDir, PathBuf) {
+    let place = scratch();
+    let dir = place.path().join("store");
+    let store = open(&dir);
+    for round in ["1", "2", "3"] {
+        store.put("k", round).expect("a put");
+        store.put(round, "own").expect("a put");
+        if round != "3" {
+            store.rotate().expect("rotates");
+        }
+    }
+    store.close().expect("closes");
+    (place, dir)
+}
+
+/// A change of files, and what came of it.
+type Change = fn(&Store) -> logkv::Result<()>;
+
+const CHANGES: [(&str, Change); 5] = [
+    ("the first put", |store| store.put("new", "value").map(drop)),
+    ("rotate", |store| store.rotate().map(drop)),
+    ("compact", |store| store.compact(&Compact::All).map(drop)),
+    ("clear", |store| store.clear().map(drop)),
+    ("sync", Store::sync),
+];
+
+#[test]
+fn a_writer_whose_lock_was_lost_changes_no_file_and_says_why() {
+    for kind in KINDS {
+        for (name, change) in CHANGES {
+            let (_place, dir) = closed_store();
+            let store = Store::open_with(&dir, quick().checkpoint_records(1)).expect("opens");
+            let beside = Store::open_with(&dir, quick().read_only(true)).expect("a reader goes beside it");
+            let map = contents(&store);
+            let kept = kind.apply(&dir);
+            let (before, before_at_path) = (files(&kept), files(&dir));
+            let error = change(&store).expect_err("the lock was lost").sentence();
+            let reason = match kind {
+                Meddling::DirectoryReplaced => "another directory has taken the place",
+                _ => "LOCK was removed or replaced",
+            };
+            assert!(error.contains(reason), "{kind:?}, {name}: {error}");
+            let next = store.put("after", "it");
+            assert!(matches!(next, Err(Error::Poisoned { .. })), "{kind:?}, {name}: {next:?}");
+            assert_eq!(contents(&store), map, "{kind:?}, {name}: reads go on");
+            assert_eq!(contents(&beside), map, "{kind:?}, {name}: and those of a reader beside it");
+            let closed = store.close();
+            assert!(matches!(closed, Err(Error::Poisoned { .. })), "{kind:?}, {name}: {closed:?}");
+            assert!(files(&kept) == before && files(&dir) == before_at_path, "{kind:?}, {name}");
+            assert_eq!(contents(&open(&dir)), map, "{kind:?}, {name}");
+        }
+    }
+}
+
+#[test]
+fn a_store_without_its_lock_file_is_refused_to_a_second_writer_and_to_a_repair() {
+    for kind in [Meddling::LockRemoved, Meddling::LockReplaced] {
+        let (place, dir) = closed_store();
+        let store = open(&dir);
+        store.put("acknowledged", "1").expect("a put");
+        kind.apply(&dir);
+        let second = Store::open_with(&dir, quick());
+        assert!(matches!(second, Err(Error::Locked { pid: None })), "{kind:?}: {second:?}");
+        let to = place.path().join("repaired");
+        let repaired = repair::copy(&dir, &to, &quick(), &mut |_| ControlFlow::Continue(()));
+        assert!(matches!(repaired, Err(Error::Locked { .. })), "{kind:?}: {repaired:?}");
+        let (from, aside) = (dir.as_path(), place.path().join("aside"));
+        let repaired = repair::in_place(from, &aside, &quick(), &mut |_| ControlFlow::Continue(()));
+        assert!(matches!(repaired, Err(Error::Locked { .. })), "{kind:?}: {repaired:?}");
+        // Appending needs no name. What is acknowledged so is there for the next writer.
+        store.put("acknowledged", "2").expect("a put");
+        drop(store);
+        assert_eq!(value(&open(&dir), "acknowledged").as_deref(), Some("2"), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_renamed_goes_on_until_another_directory_takes_its_place() {
+    let (place, dir) = closed_store();
+    let store = open(&dir);
+    let moved = place.path().join("moved");
+    fs::rename(&dir, &moved).expect("the directory is renamed");
+    store.put("renamed", "1").expect("a put");
+    store.rotate().expect("rotates");
+    store.compact(&Compact::All).expect("compacts");
+    store.put("renamed", "2").expect("a put");
+    let second = Store::open_with(&moved, quick());
+    assert!(matches!(second, Err(Error::Locked { .. })), "{second:?}");
+    let other = open(&dir);
+    other.put("other", "store").expect("a put");
+    let before = files(&dir);
+    let error = store.rotate().expect_err("there are two directories now").sentence();
+    assert!(error.contains("another directory has taken the place"), "{error}");
+    assert!(store.put("renamed", "3").is_err());
+    assert!(files(&dir) == before, "a bystander was overwritten");
+    other.put("other", "store still").expect("a put");
+    drop((store, other));
+    assert_eq!(value(&open(&moved), "renamed").as_deref(), Some("2"));
+    assert_eq!(value(&open(&dir), "other").as_deref(), Some("store still"));
+}
+
+#[test]
+fn a_relative_path_is_still_the_stores_when_the_process_changes_its_directory() {
+    const CHILD: &str = "LOGKV_TEST_RELATIVE";
+    if std::env::var_os(CHILD).is_some() {
+        let store = open(Path::new("store"));
+        fs::create_dir_all("elsewhere/store").expect("another directory of that name");
+        std::env::set_current_dir("elsewhere").expect("the directory is changed");
+        store.put("k", "v").expect("a put");
+        store.rotate().expect("rotates");
+        return store.close().expect("closes");
+    }
+    // The directory belongs to the whole process: it is changed in one of its own.
+    let place = scratch();
+    let name = "exclusion::a_relative_path_is_still_the_stores_when_the_process_changes_its_directory";
+    let program = std::env::current_exe().expect("this program has a name");
+    let output = Command::new(program).args(["--exact", name]).env(CHILD, "1").current_dir(&place).output();
+    let output = output.expect("this program can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(value(&open(&place.path().join("store")), "k").as_deref(), Some("v"));
+}
+
+#[test]
+fn a_directory_that_was_replaced_between_its_opening_and_its_locking_is_not_locked() {
+    let (_place, dir) = closed_store();
+    let directory = OsFileSystem.open_directory(&dir).expect("opens");
+    replace(&dir);
+    let error = directory.lock().expect_err("its path leads elsewhere");
+    assert!(error.to_string().contains("another directory has taken the place"), "{error}");
+    let outcome = OsFileSystem.open_directory(&dir).expect("opens").lock().expect("locks");
+    assert!(matches!(outcome, LockOutcome::Held(_)));
+}
+
+#[test]
+fn a_directory_is_locked_once_whatever_handle_asks() {
+    let (_place, dir) = closed_store();
+    let directory = OsFileSystem.open_directory(&dir).expect("opens");
+    let held = directory.lock().expect("locks");
+    assert!(matches!(held, LockOutcome::Held(_)));
+    assert!(matches!(directory.lock(), Ok(LockOutcome::HeldBy { .. })), "the same handle");
+    let other = OsFileSystem.open_directory(&dir).expect("opens");
+    assert!(matches!(other.lock_if_there(), Ok(Some(LockOutcome::HeldBy { .. }))), "another one");
+    drop(held);
+    assert!(matches!(other.lock(), Ok(LockOutcome::Held(_))));
+}
+
+/// A file system mounted over a directory, until it is dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn over(dir: &Path) -> Option<Self> {
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "mode=0700", "none"]).arg(dir).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(dir.to_owned()))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
+    }
+}
+
+#[test]
+fn a_writer_over_whose_directory_another_file_system_is_mounted_changes_no_file() {
+    let (_place, dir) = closed_store();
+    let store = open(&dir);
+    store.put("before", "1").expect("a put");
+    let beside = Store::open_with(&dir, quick().read_only(true)).expect("a reader goes beside it");
+    let map = contents(&store);
+    let Some(mount) = Mount::over(&dir) else {
+        eprintln!("SKIPPED: mounting a file system needs root");
+        return;
+    };
+    let other = open(&dir);
+    other.put("other", "store").expect("a put");
+    let error = store.rotate().expect_err("its path leads elsewhere").sentence();
+    assert!(error.contains("another directory has taken the place"), "{error}");
+    assert!(matches!(store.put("after", "it"), Err(Error::Poisoned { .. })));
+    assert_eq!((contents(&store), contents(&beside)), (map.clone(), map.clone()));
+    drop(other);
+    drop((store, mount));
+    assert_eq!(contents(&open(&dir)), map);
+}
+
+#[test]
+fn a_repair_in_place_leaves_a_directory_alone_that_took_the_place_of_the_damaged_one() {
+    let (place, dir) = closed_store();
+    let mut bytes = fs::read(segment_path(&dir, 1)).expect("a segment");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    fs::write(segment_path(&dir, 1), bytes).expect("damage");
+    let (aside, moved) = (place.path().join("aside"), place.path().join("moved"));
+    let mut is_replaced = false;
+    let repaired = repair::in_place(&dir, &aside, &quick(), &mut |_| {
+        if !std::mem::replace(&mut is_replaced, true) {
+            fs::rename(&dir, &moved).expect("the directory is renamed");
+            fs::create_dir(&dir).expect("another takes its place");
+            fs::write(dir.join("somebody's"), "own").expect("a file");
+        }
+        ControlFlow::Continue(())
+    });
+    let error = repaired.expect_err("another directory has that name").sentence();
+    assert!(error.contains("another directory has taken the place"), "{error}");
+    assert_eq!(files(&dir), [("somebody's".to_owned(), b"own".to_vec())]);
+    assert!(!aside.exists() && !place.path().join("store.repairing").exists());
+}
+
+#[test]
+fn a_backup_writes_to_no_directory_but_the_one_that_it_locked() {
+    for kind in KINDS {
+        let (place, dir) = closed_store();
+        let store = open(&dir);
+        let to = place.path().join("backup");
+        store.backup(&to, &mut |_| ControlFlow::Continue(())).expect("a backup");
+        store.put("more", "1").expect("a put");
+        let mut kept = None;
+        let error = store.backup(&to, &mut |_| {
+            kept.get_or_insert_with(|| {
+                let kept = kind.apply(&to);
+                (files(&kept), files(&to), kept)
+            });
+            ControlFlow::Continue(())
+        });
+        let error = error.expect_err("the lock was lost").sentence();
+        let (before, before_at_path, kept) = kept.expect("it made progress");
+        assert!(files(&to) == before_at_path, "{kind:?}: {error}");
+        let names =
+            |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let manifest = |files: &[(String, Vec<u8>)]| {
+            files.iter().find(|(name, _)| name == "MANIFEST").map(|(_, bytes)| bytes.clone())
+        };
+        let after = files(&kept);
+        assert_eq!(manifest(&after), manifest(&before), "{kind:?}: {error}");
+        assert!(names(&before).iter().all(|name| names(&after).contains(name)), "{kind:?}: {error}");
+    }
+}
