@@ -1,7 +1,6 @@
 //! The file of a store's metrics, as node_exporter's textfile collector reads it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +10,7 @@ use std::time::Duration;
 use logkv::Store;
 
 use super::failure::Failure;
+use super::folder::{Draft, Folder, NewMode};
 use super::words::visible;
 
 /// The metrics of `store` in Prometheus' format, each with the store's directory.
@@ -95,34 +95,16 @@ fn note(trouble: &Mutex<Trouble>, written: Result<(), Failure>) {
     }
 }
 
-/// Replaces the file: who reads it finds all of the old one or of the new one.
+/// Replaces the file: who reads it finds all of the old one or of the new one. A device, a pipe or a link would be gone, and is
+/// refused.
 fn write(path: &Path, store: &Store) -> Result<(), Failure> {
-    // A device, a pipe or a link would be gone.
-    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-        let error = io::Error::new(ErrorKind::InvalidInput, "it is no regular file");
-        return Err(Failure::file("write", path, &error));
-    }
     let text = text(store)?;
-    let new = beside(path);
-    let written = put(&new, text.as_bytes()).and_then(|()| fs::rename(&new, path));
-    written.map_err(|error| {
-        // What was begun is of no use to anybody.
-        let _ = fs::remove_file(&new);
-        Failure::file("write", path, &error)
-    })
-}
-
-/// A name that the collector does not look at, which takes what ends in `.prom`; another one for each process.
-fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.new", std::process::id()))
-}
-
-/// Makes a file of these bytes. Not through a link that somebody has put there.
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
+    let write = || {
+        let (folder, name) = Folder::of(path)?;
+        // Its name does not end in `.prom`: the collector does not look at it.
+        let draft = Draft::new(folder, name, NewMode::Readable)?;
+        draft.file().write_all(text.as_bytes())?;
+        draft.publish()
+    };
+    write().map_err(|error: io::Error| Failure::file("write", path, &error))
 }

@@ -14,6 +14,7 @@ mod completions;
 mod config;
 mod editor;
 mod failure;
+mod folder;
 mod foreign;
 mod glob;
 mod grid;

@@ -33,6 +33,7 @@ mod metrics;
 mod model;
 #[cfg(shuttle)]
 mod models;
+mod neighbours;
 mod operations;
 mod person;
 #[cfg(feature = "planted")]

@@ -281,7 +281,7 @@ fn what_is_no_regular_file_is_not_made_one_of_metrics() {
         let mut program = program(dir.path());
         let output = program.args(["--metrics-file", name, "d", "put", "a", "1"]).output().expect("it runs");
         let said = text(&output.stderr);
-        assert!(said.contains(&format!("cannot write {name}: it is no regular file")), "{said}");
+        assert!(said.contains(&format!("cannot write {name}: it is not a regular file")), "{said}");
         assert!(dir.path().join(name).is_symlink(), "{name}");
     }
     assert_eq!(fs::read(dir.path().join("notes")).expect("it is there"), b"mine");

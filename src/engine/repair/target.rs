@@ -199,10 +199,11 @@ impl Repair<'_> {
     fn history(&self, end: Seqno, next_seq: Seqno) -> History {
         let report = &self.report;
         let before = self.survey.manifest().map(|manifest| manifest.history).unwrap_or_default();
-        if report.is_whole() && report.unlisted.is_empty() && !planted(Plant::GivenUpUnlessLost) {
+        let says_all = planted(Plant::GivenUpUnlessLost);
+        if report.is_whole() && report.unlisted.is_empty() && !says_all {
             return before;
         }
-        let are_known = report.left_out.is_empty() && report.manifest_lost.is_none();
+        let are_known = report.left_out.is_empty() && report.manifest_lost.is_none() && !says_all;
         let least = if are_known && report.unlisted.is_empty() { Seqno(0) } else { end.previous() };
         let given_up = report.given_up.iter().map(|part| part.seqs.end.previous()).fold(least, Seqno::max);
         let given_up = given_up.min(next_seq.previous());

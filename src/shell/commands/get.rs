@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use logkv::{At, Entry, Value};
 
 use super::history::{AT, get_at, gone, past, point_asked_for};
-use super::words::{HEX, arguments, create};
+use super::words::{HEX, arguments, refuse_own_file};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
 use crate::shell::failure::Failure;
+use crate::shell::folder::Target;
 use crate::shell::json::Object;
 use crate::shell::nearest::nearest;
 use crate::shell::output::{Mode, Output};
@@ -235,8 +236,13 @@ fn get_into_file(
     let Some(value) = value else {
         return missing(session, key);
     };
-    let written = create(session, file)?.write_all(value);
-    written.map_err(|error| Failure::file("write", file.path(), &error).at(file.span.clone()))?;
+    refuse_own_file(session, file)?;
+    let write = || {
+        let mut target = Target::create(file.path())?;
+        target.write_all(value)?;
+        target.finish()
+    };
+    write().map_err(|error| Failure::file("write", file.path(), &error).at(file.span.clone()))?;
     let len = value.len() as u64;
     let out = &mut session.out;
     match out.mode {

@@ -8,6 +8,7 @@ use logkv::fs::StoreFile;
 
 use crate::shell::command::{Flag, Invocation, Takes};
 use crate::shell::failure::Failure;
+use crate::shell::folder::{Folder, Place};
 use crate::shell::session::Session;
 use crate::shell::units;
 use crate::shell::words::{Word, quote};
@@ -88,7 +89,11 @@ pub fn check_key(key: &[u8]) -> Result<(), Failure> {
 pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
     refuse_own_file(session, word)?;
     let path = word.path();
-    File::create(path).map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
+    let create = || match Folder::place(path)? {
+        Place::File(folder, name) => folder.rewrite(&name),
+        Place::Special(special) => special.open(),
+    };
+    create().map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
 }
 
 /// Fails when `word` names a file of the store itself.

@@ -1,10 +1,12 @@
 //! Where the lines that were typed are kept.
 
 use std::env;
-use std::fs::{DirBuilder, Metadata};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use crate::shell::folder::{Access, trusted};
 
 /// How many lines are kept.
 pub const LINES_MAX: usize = 10_000;
@@ -25,83 +27,125 @@ fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
     absolute(variable).or_else(|| Some(absolute("HOME")?.join(below_home)))
 }
 
-/// Makes the directory that `file` is to be in, for its owner alone: lines hold values.
-pub fn make_dir(file: &Path) -> io::Result<()> {
-    const OWNER_ONLY: u32 = 0o700;
-    let dir = file.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(dir)
+/// The lines that were typed, in a file of rustyline's own form: one a line, `\\` and line breaks escaped, behind a first line
+/// `#V2`.
+#[derive(Debug)]
+pub struct History {
+    /// Where it was found, for messages alone.
+    pub path: PathBuf,
+    file: File,
 }
 
-/// Whether `file` is there to be read. Only what nobody else but root could have put there is: with another user's home,
-/// as `sudo` may leave it, its commands would run, and its links be written through, with this user's rights.
-pub fn is_there(file: &Path) -> io::Result<bool> {
-    let dir = file.parent().unwrap_or(Path::new("/"));
-    match dir.metadata() {
-        Ok(metadata) => trusted(&metadata)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
+const VERSION: &str = "#V2";
+
+impl History {
+    /// The file at `path`, made for its owner alone where it is missing, and the last lines of it.
+    pub fn open(path: PathBuf) -> io::Result<(Self, Vec<String>)> {
+        // More than so many long lines; the rest is not looked at.
+        const LEN_MAX: u64 = 64 << 20;
+        let file = trusted(&path, Access::Write)?.ok_or(io::ErrorKind::NotFound)?;
+        file.lock()?;
+        let mut bytes = Vec::new();
+        (&file).take(LEN_MAX).read_to_end(&mut bytes)?;
+        let (lines, is_current) = parse(&bytes);
+        let history = Self { path, file };
+        let lines = lines[lines.len().saturating_sub(LINES_MAX)..].to_vec();
+        if !is_current || lines.len() == LINES_MAX {
+            history.rewrite(&lines)?;
+        }
+        history.file.unlock()?;
+        Ok((history, lines))
     }
-    match file.metadata() {
-        // Opening a FIFO would wait for its other end.
-        Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is not a regular file")),
-        Ok(metadata) => trusted(&metadata).map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+
+    /// Appends a line.
+    pub fn append(&self, line: &str) -> io::Result<()> {
+        self.file.lock()?;
+        let appended = (&self.file).seek(SeekFrom::End(0)).and_then(|_| {
+            let line = escaped(line) + "\n";
+            (&self.file).write_all(line.as_bytes())
+        });
+        self.file.unlock()?;
+        appended
+    }
+
+    /// Leaves no more than `lines`. One that is killed meanwhile leaves some of the older ones behind them.
+    fn rewrite(&self, lines: &[String]) -> io::Result<()> {
+        let mut text = format!("{VERSION}\n");
+        for line in lines {
+            text += &escaped(line);
+            text.push('\n');
+        }
+        self.file.write_all_at(text.as_bytes(), 0)?;
+        self.file.set_len(text.len() as u64)
     }
 }
 
-fn trusted(metadata: &Metadata) -> io::Result<()> {
-    const ROOT: u32 = 0;
-    const OTHERS_WRITE: u32 = 0o002;
-    let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    if ![me, ROOT].contains(&owner) {
-        Err(io::Error::other(format!("it belongs to another user (uid {owner}, yours is {me})")))
-    } else if metadata.mode() & OTHERS_WRITE != 0 {
-        Err(io::Error::other("everybody may write to it"))
-    } else {
-        Ok(())
+/// The lines of a file, and whether it has the present form. What is no text is left out.
+fn parse(bytes: &[u8]) -> (Vec<String>, bool) {
+    let mut lines = bytes.split(|&byte| byte == b'\n').peekable();
+    let is_current = lines.next_if(|line| *line == VERSION.as_bytes()).is_some();
+    let text = lines.filter_map(|line| str::from_utf8(line).ok()).filter(|line| !line.is_empty());
+    let lines = text.map(|line| if is_current { unescaped(line) } else { line.to_owned() }).collect();
+    (lines, is_current)
+}
+
+fn escaped(line: &str) -> String {
+    line.replace('\\', r"\\").replace('\n', r"\n")
+}
+
+fn unescaped(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (c, chars.clone().next()) {
+            ('\\', Some(escape @ ('n' | '\\'))) => {
+                text.push(if escape == 'n' { '\n' } else { '\\' });
+                chars.next();
+            }
+            _ => text.push(c),
+        }
     }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
 
     #[test]
-    fn what_somebody_else_could_have_put_there_is_not_read_and_a_link_of_ones_own_is() {
+    fn lines_come_back_as_they_were_and_only_the_last_are_kept() {
         let dir = tempfile::tempdir().expect("a directory can be made");
-        let file = dir.path().join("logkv/init");
-        assert!(!is_there(&file).expect("nothing is there"));
-        make_dir(&file).expect("the directory can be made");
-        assert!(!is_there(&file).expect("nothing is there"));
-        fs::write(dir.path().join("mine"), "count").expect("it is written");
-        symlink(dir.path().join("mine"), &file).expect("a link can be made");
-        assert!(is_there(&file).expect("one's own"));
-        let open = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("ours");
-        open(&dir.path().join("mine"), 0o666);
-        assert!(is_there(&file).expect_err("open to all").to_string().contains("everybody may write to it"));
-        open(&dir.path().join("mine"), 0o600);
-        open(&dir.path().join("logkv"), 0o777);
-        assert!(is_there(&file).is_err());
-        open(&dir.path().join("logkv"), 0o700);
-        if rustix::process::geteuid().is_root() {
-            std::os::unix::fs::chown(dir.path().join("mine"), Some(12_345), None).expect("root may");
-            assert!(is_there(&file).expect_err("another's").to_string().contains("uid 12345"));
-        }
-        fs::remove_file(&file).expect("it is removed");
-        fs::create_dir(&file).expect("a directory can be made");
-        assert!(is_there(&file).expect_err("no file").to_string().contains("not a regular file"));
+        let path = dir.path().join("state/logkv/history");
+        let (history, lines) = History::open(path.clone()).expect("it is made");
+        assert!(lines.is_empty());
+        let typed = ["put a 1", "put b \"one\ntwo\"", r"get '\n' \", "#V2"];
+        typed.iter().for_each(|line| history.append(line).expect("it is kept"));
+        // Another session appends to the same file.
+        let (other, lines) = History::open(path.clone()).expect("it is there");
+        assert_eq!(lines, typed);
+        (0..LINES_MAX).for_each(|n| other.append(&n.to_string()).expect("it is kept"));
+        history.append("last").expect("it is kept");
+        let (_, lines) = History::open(path.clone()).expect("it is there");
+        assert_eq!((lines.len(), lines[0].as_str(), lines[LINES_MAX - 1].as_str()), (LINES_MAX, "1", "last"));
+        let kept = fs::read_to_string(&path).expect("it is text");
+        assert_eq!(kept.lines().count(), LINES_MAX + 1);
+        history.append("after it was cut").expect("it is kept");
+        let (_, lines) = History::open(path).expect("it is there");
+        assert_eq!(lines.last().map(String::as_str), Some("after it was cut"));
     }
 
     #[test]
-    fn the_history_is_for_its_owner_alone() {
+    fn a_file_of_the_older_form_gets_the_present_one_and_keeps_its_mode() {
         let dir = tempfile::tempdir().expect("a directory can be made");
-        let file = dir.path().join("state/logkv/history");
-        make_dir(&file).expect("the directory can be made");
-        let made = file.parent().expect("it has a parent").metadata().expect("it was made");
-        assert_eq!(made.permissions().mode() & 0o777, 0o700);
-        make_dir(&file).expect("it may be there already");
+        let path = dir.path().join("history");
+        fs::write(&path, b"get '\\n'\n\xff\ncount\n").expect("it is written");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("it is ours");
+        let (_, lines) = History::open(path.clone()).expect("it is there");
+        assert_eq!(lines, [r"get '\n'", "count"]);
+        assert_eq!(fs::read(&path).expect("it is there"), b"#V2\nget '\\\\n'\ncount\n");
+        assert_eq!(path.metadata().expect("it is there").permissions().mode() & 0o777, 0o640);
     }
 }

@@ -1,7 +1,6 @@
 //! Reads a line, runs it, and begins anew.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
 
 use logkv::Visible;
 use rustyline::config::{ColorMode, CompletionType};
@@ -10,12 +9,13 @@ use rustyline::history::DefaultHistory;
 use rustyline::{Config, Editor};
 use unicode_width::UnicodeWidthStr;
 
-use super::history::{self, LINES_MAX};
+use super::history::{self, History, LINES_MAX};
 use super::lines::Lines;
 use super::prompt::{CONTINUED, prompt};
 use super::{Assistant, StoreKeys};
 use crate::shell::command::Outcome;
-use crate::shell::failure::Failure;
+use crate::shell::failure::{Failure, plain_words};
+use crate::shell::folder::{Access, trusted};
 use crate::shell::input::Input;
 use crate::shell::pager::Pager;
 use crate::shell::report::Place;
@@ -43,7 +43,7 @@ pub fn run(session: &mut Session, with_init: bool) -> Result<(), Failure> {
 struct Repl {
     editor: Editor<Assistant, DefaultHistory>,
     /// `None` where lines are not kept.
-    history: Option<PathBuf>,
+    history: Option<History>,
     lines: Lines,
     pager: Pager,
 }
@@ -67,15 +67,7 @@ impl Repl {
         }
         let keys = StoreKeys(session.store().ok());
         editor.set_helper(Some(Assistant { look, keys, pending: String::new(), prompt_width: 0 }));
-        let usable = |path: &PathBuf| history::make_dir(path).and_then(|()| history::is_there(path));
-        let history = history::path().filter(|path| match usable(path) {
-            Ok(_) => true,
-            Err(error) => {
-                session.note(&Failure::file("keep the history in", path, &error).message);
-                false
-            }
-        });
-        let mut repl = Self { editor, history, lines: Lines::default(), pager: Pager::new() };
+        let mut repl = Self { editor, history: None, lines: Lines::default(), pager: Pager::new() };
         repl.load_history(session);
         Ok(repl)
     }
@@ -138,24 +130,20 @@ impl Repl {
         outcome != Some(Outcome::Quit) && !session.tally.broken_pipe && !session.interrupt.is_ending()
     }
 
+    /// Takes the lines of earlier sessions, but for those that would drive the terminal when they are recalled.
     fn load_history(&mut self, session: &mut Session) {
-        let Some(path) = self.history.clone().filter(|path| path.exists()) else { return };
-        match self.editor.load_history(&path) {
-            Ok(()) => self.drop_unseen(session),
-            Err(error) => self.forget(session, &error),
-        }
-    }
-
-    /// Forgets lines that would drive the terminal when they are recalled.
-    fn drop_unseen(&mut self, session: &mut Session) {
-        let (seen, unseen): (Vec<String>, Vec<String>) =
-            self.editor.history().iter().cloned().partition(|line| line.chars().all(is_shown));
-        if !unseen.is_empty() && self.editor.clear_history().is_ok() {
-            for line in &seen {
-                let Ok(_) = self.editor.add_history_entry(line) else { break };
+        let Some(path) = history::path() else { return };
+        match History::open(path.clone()) {
+            Ok((history, mut lines)) => {
+                lines.retain(|line| line.chars().all(is_shown));
+                for line in &lines {
+                    let Ok(_) = self.editor.add_history_entry(line) else { break };
+                }
+                session.history = lines;
+                self.history = Some(history);
             }
+            Err(error) => session.note(&Failure::file("keep the history in", &path, &error).message),
         }
-        session.history = seen;
     }
 
     /// Keeps a line at once: a shell that is killed must not lose the others.
@@ -165,17 +153,17 @@ impl Repl {
         }
         let Ok(true) = self.editor.add_history_entry(line) else { return };
         session.history.push(line.to_owned());
-        if let Some(path) = &self.history
-            && let Err(error) = self.editor.append_history(path)
+        if let Some(history) = &self.history
+            && let Err(error) = history.append(line)
         {
             self.forget(session, &error);
         }
     }
 
     /// Goes on without a history file, and says so once.
-    fn forget(&mut self, session: &Session, error: &ReadlineError) {
-        if let Some(path) = self.history.take() {
-            let path = visible(path.as_os_str().as_encoded_bytes());
+    fn forget(&mut self, session: &Session, error: &io::Error) {
+        if let Some(History { path, .. }) = self.history.take() {
+            let (path, error) = (visible(path.as_os_str().as_encoded_bytes()), plain_words(error));
             session.note(&format!("note: the history in {path} cannot be used: {error}; lines are not kept"));
         }
     }
@@ -212,9 +200,9 @@ fn welcome(session: &mut Session) -> Result<(), Failure> {
 fn run_init(session: &mut Session) -> Outcome {
     let Some(path) = history::init_path() else { return Outcome::Done };
     let name = path.to_string_lossy();
-    let input = match history::is_there(&path) {
-        Ok(false) => return Outcome::Done,
-        Ok(true) => Input::path(&path),
+    let input = match trusted(&path, Access::Read) {
+        Ok(None) => return Outcome::Done,
+        Ok(Some(file)) => Input::file(file),
         Err(error) => Err(error),
     };
     let outcome = match input {

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::target::Target;
 use crate::shell::command::{Flag, Invocation, Outcome, Takes};
 use crate::shell::commands::words::refuse_own_file;
 use crate::shell::failure::{Failure, Kind};
+use crate::shell::folder::Target;
 use crate::shell::glob::Glob;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};

@@ -1,28 +1,52 @@
 //! Which files of a directory hold another store's records, and in which order they are read.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use logkv::fs::StoreFile;
+use rustix::fs::FileType;
 
 use crate::shell::failure::Failure;
+use crate::shell::folder::Folder;
 use crate::shell::foreign::Format;
 use crate::shell::units;
 use crate::shell::words::visible;
 
 /// The files of another store, oldest first: of a key the last record counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Files {
     /// Whose they are.
     pub format: Format,
-    /// Where they are, and how they are called in messages.
-    pub files: Vec<(PathBuf, String)>,
+    /// The files themselves.
+    pub files: Vec<DataFile>,
     /// What the user should know of the directory, a sentence each.
     pub notes: Vec<String>,
+}
+
+/// A file of another store.
+#[derive(Clone, Debug)]
+pub struct DataFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How it is called in messages.
+    pub name: String,
+    /// The directory that it was found in; `None` for one that the user has named.
+    folder: Option<Arc<Folder>>,
+}
+
+impl DataFile {
+    /// The file, opened. Of what lies in a directory no link is followed: whoever made the directory would say which file of
+    /// this machine is read.
+    pub fn open(&self) -> io::Result<File> {
+        match (&self.folder, self.path.file_name()) {
+            (Some(folder), Some(name)) => folder.read(name),
+            _ => Folder::read_path(&self.path),
+        }
+    }
 }
 
 /// The directory in which logkv-store writes what a merge makes.
@@ -32,12 +56,15 @@ impl Files {
     /// The one file at `path`.
     pub fn one(path: &Path, format: Format) -> Self {
         let name = visible(path.as_os_str().as_bytes());
-        Self { format, files: vec![(path.to_owned(), name)], notes: Vec::new() }
+        let file = DataFile { path: path.to_owned(), name, folder: None };
+        Self { format, files: vec![file], notes: Vec::new() }
     }
 
     /// Those in directory `dir`, of `format` where that is known.
     pub fn of(dir: &Path, format: Option<Format>) -> Result<Self, Failure> {
-        let names = names(dir).map_err(|error| Failure::file("read", dir, &error))?;
+        let failed = |error: io::Error| Failure::file("read", dir, &error);
+        let folder = Arc::new(Folder::open(dir).map_err(failed)?);
+        let names = names(&folder).map_err(failed)?;
         let shown = visible(dir.as_os_str().as_bytes());
         let holds = |format: Format| {
             names.iter().any(|(name, _)| format.number(name.as_bytes()).is_some())
@@ -65,9 +92,9 @@ impl Files {
         };
         let mut found = Self { format, files: Vec::new(), notes: Vec::new() };
         if format == Format::LogkvStore {
-            found.add_merge(dir)?;
+            found.add_merge(&folder, dir)?;
         }
-        found.add(dir, "", &names);
+        found.add(&folder, dir, "", &names);
         if found.files.is_empty() && !found.notes.is_empty() {
             return Err(found.all_merged_away(&shown));
         }
@@ -90,16 +117,17 @@ impl Files {
 
     /// What an unfinished merge of logkv-store has left. It made it of segments that were full then: whatever is not merged
     /// is newer. A finished merge leaves the directory empty.
-    fn add_merge(&mut self, dir: &Path) -> Result<(), Failure> {
-        let merge = dir.join(MERGE);
-        let failed = |error| Failure::file("read", &merge, &error);
-        match fs::metadata(&merge) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(failed(error)),
-            Ok(metadata) if metadata.is_dir() => {
-                self.add(&merge, &format!("{MERGE}/"), &names(&merge).map_err(failed)?);
-            }
-            Ok(_) => self.files.push((merge, MERGE.to_owned())),
+    fn add_merge(&mut self, folder: &Arc<Folder>, dir: &Path) -> Result<(), Failure> {
+        let path = dir.join(MERGE);
+        let failed = |error| Failure::file("read", &path, &error);
+        let Some(stat) = folder.stat(OsStr::new(MERGE)).map_err(failed)? else { return Ok(()) };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let merge = Arc::new(folder.directory(OsStr::new(MERGE)).map_err(failed)?);
+            let names = names(&merge).map_err(failed)?;
+            self.add(&merge, &path, &format!("{MERGE}/"), &names);
+        } else {
+            let folder = Some(Arc::clone(folder));
+            self.files.push(DataFile { path: path.clone(), name: MERGE.to_owned(), folder });
         }
         if !self.files.is_empty() {
             let note = format!(
@@ -111,7 +139,7 @@ impl Files {
     }
 
     /// Adds the data files among `names`, by their numbers.
-    fn add(&mut self, dir: &Path, prefix: &str, names: &[(OsString, u32)]) {
+    fn add(&mut self, folder: &Arc<Folder>, dir: &Path, prefix: &str, names: &[(OsString, u32)]) {
         let number = |name: &OsStr| self.format.number(name.as_bytes());
         let mut numbered: Vec<_> =
             names.iter().filter_map(|(name, mode)| Some((number(name)?, name, *mode))).collect();
@@ -122,7 +150,8 @@ impl Files {
                 self.notes
                     .push(format!("{shown} is left out: bitcask has merged it, and was about to remove it"));
             } else {
-                self.files.push((dir.join(name), shown));
+                let folder = Some(Arc::clone(folder));
+                self.files.push(DataFile { path: dir.join(name), name: shown, folder });
             }
         }
     }
@@ -134,20 +163,22 @@ fn is_merged_away(mode: u32) -> bool {
     mode & 0o4001 != 0
 }
 
-/// The names in `dir`, and the modes of the files that they lead to.
-fn names(dir: &Path) -> io::Result<Vec<(OsString, u32)>> {
-    fs::read_dir(dir)?
-        .map(|entry| {
-            let entry = entry?;
-            // A link's own mode says nothing, nor does a directory's; what leads nowhere is told when it is opened.
-            let file = fs::metadata(entry.path()).ok().filter(fs::Metadata::is_file);
-            Ok((entry.file_name(), file.map_or(0, |metadata| metadata.permissions().mode())))
-        })
-        .collect()
+/// The names in `folder`, and the modes of the files that have them.
+fn names(folder: &Folder) -> io::Result<Vec<(OsString, u32)>> {
+    let mode = |name: &OsString| {
+        let stat = folder.stat(name).ok().flatten()?;
+        // A directory's mode says nothing; what is no file is told when it is opened.
+        (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then_some(stat.st_mode)
+    };
+    let names = folder.names()?.into_iter();
+    Ok(names.map(|name| (mode(&name).unwrap_or(0), name)).map(|(mode, name)| (name, mode)).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn dir_of(names: &[&str]) -> tempfile::TempDir {
@@ -163,7 +194,7 @@ mod tests {
 
     fn read_order(names: &[&str]) -> Vec<String> {
         let found = Files::of(dir_of(names).path(), None).expect("there are data files");
-        found.files.into_iter().map(|(_, name)| name).collect()
+        found.files.into_iter().map(|file| file.name).collect()
     }
 
     #[test]
@@ -191,7 +222,7 @@ mod tests {
             fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).expect("it is ours");
         }
         let found = Files::of(dir.path(), None).expect("there are data files");
-        assert_eq!(found.files.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["3.bitcask.data"]);
+        assert_eq!(found.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["3.bitcask.data"]);
         assert_eq!(found.notes.len(), 2);
     }
 
@@ -211,11 +242,32 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_a_data_file_is_one() {
-        let (dir, links) = (dir_of(&["1.bitcask.data"]), dir_of(&[]));
-        let link = links.path().join("1.bitcask.data");
-        std::os::unix::fs::symlink(dir.path().join("1.bitcask.data"), link).expect("a link can be made");
-        assert_eq!(Files::of(links.path(), None).expect("there is one").files.len(), 1);
+    fn a_link_in_a_directory_is_not_followed_whoever_put_it_there_and_when() {
+        let link = |dir: &Path, name: &str, to: &Path| {
+            std::os::unix::fs::symlink(to, dir.join(name)).expect("a link can be made");
+        };
+        let refused = |file: &DataFile| file.open().expect_err("it is refused").to_string();
+        let (secret, dir) = (dir_of(&["shadow", "merged/segment_1.log"]), dir_of(&["2.bitcask.data"]));
+        link(dir.path(), "1.bitcask.data", &secret.path().join("shadow"));
+        let found = Files::of(dir.path(), None).expect("there are data files");
+        assert_eq!(found.files.len(), 2);
+        assert_eq!(refused(&found.files[0]), "it is a link, which is not followed");
+        assert!(found.files[1].open().is_ok());
+        // One that takes the place of a file that was found, and one that takes the place of the directory.
+        fs::remove_file(dir.path().join("2.bitcask.data")).expect("it is there");
+        link(dir.path(), "2.bitcask.data", &secret.path().join("shadow"));
+        assert_eq!(refused(&found.files[1]), "it is a link, which is not followed");
+        let dir = dir_of(&["its/1.bitcask.data"]);
+        let its = dir.path().join("its");
+        let found = Files::of(&its, None).expect("there are data files");
+        fs::rename(&its, dir.path().join("away")).expect("it is renamed");
+        fs::create_dir(&its).expect("a directory can be made");
+        fs::write(its.join("1.bitcask.data"), "another").expect("a file can be written");
+        assert_eq!(found.files[0].open().expect("it is there").metadata().expect("it is open").len(), 0);
+        let dir = dir_of(&["segment_1.log"]);
+        link(dir.path(), MERGE, &secret.path().join("merged"));
+        let found = Files::of(dir.path(), None).expect("there are data files");
+        assert_eq!(refused(&found.files[0]), "it is a link, which is not followed");
     }
 
     #[test]

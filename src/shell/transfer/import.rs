@@ -247,7 +247,7 @@ fn lines(
 
 fn records(session: &Session, mut files: Files, told: Told) -> Result<Opened, Failure> {
     let notes = std::mem::take(&mut files.notes);
-    let (paths, names) = files.files.iter().cloned().unzip();
+    let (paths, names) = files.files.iter().map(|file| (file.path.clone(), file.name.clone())).unzip();
     let format = Format::Files(files.format);
     let source = Box::new(Records::open(files, session.value_len_max)?);
     Ok(Opened { source, format, told, names, paths, notes })

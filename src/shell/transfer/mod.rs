@@ -9,6 +9,5 @@ mod files;
 pub mod import;
 mod rejects;
 mod source;
-mod target;
 pub mod walk;
 mod writer;

@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::target::Target;
 use crate::shell::commands::words::refuse_own_file;
 use crate::shell::failure::Failure;
+use crate::shell::folder::Target;
 use crate::shell::session::Session;
 use crate::shell::units;
 use crate::shell::words::{Word, visible};

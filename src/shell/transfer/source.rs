@@ -1,9 +1,8 @@
 //! Where an import's rows come from: lines, or the data files of another store.
 
 use std::io;
-use std::path::Path;
 
-use super::files::Files;
+use super::files::{DataFile, Files};
 use super::walk::{Found, Walk, record_len_max};
 use crate::shell::failure::{Failure, plain_words};
 use crate::shell::input::{Input, Readiness};
@@ -173,29 +172,28 @@ impl Records {
         let record_len_max = record_len_max(value_len_max);
         let total_len = 0;
         let mut records = Self { files, begun: 0, walk: None, done_len: 0, total_len, record_len_max, at: 0 };
-        for (path, _) in &records.files.files {
-            records.total_len += records.walk(path)?.len();
+        for file in &records.files.files {
+            records.total_len += records.walk(file)?.len();
         }
         Ok(records)
     }
 
-    fn walk(&self, path: &Path) -> Result<Walk, Failure> {
-        let walk = Walk::open(path, self.files.format, self.record_len_max);
-        walk.map_err(|error| Failure::file("read", path, &error))
+    fn walk(&self, file: &DataFile) -> Result<Walk, Failure> {
+        let walk = file.open().and_then(|file| Walk::of(file, self.files.format, self.record_len_max));
+        walk.map_err(|error| Failure::file("read", &file.path, &error))
     }
 
     /// Opens the file after the present one; `false` when there is none.
     fn open_next(&mut self) -> Result<bool, Failure> {
         self.done_len += self.walk.take().map_or(0, |walk| walk.len());
-        let Some((path, _)) = self.files.files.get(self.begun) else { return Ok(false) };
-        self.walk = Some(self.walk(path)?);
+        let Some(file) = self.files.files.get(self.begun) else { return Ok(false) };
+        self.walk = Some(self.walk(file)?);
         self.begun += 1;
         Ok(true)
     }
 
     fn name(&self) -> &str {
-        let (_, name) = self.files.files.get(self.begun.saturating_sub(1)).expect("a file was begun");
-        name
+        &self.files.files.get(self.begun.saturating_sub(1)).expect("a file was begun").name
     }
 }
 
@@ -209,7 +207,7 @@ impl Source for Records {
                 return Ok(None);
             }
         }
-        let name = self.files.files.get(self.begun - 1).map(|(_, name)| name.as_str()).unwrap_or_default();
+        let name = self.files.files.get(self.begun - 1).map(|file| file.name.as_str()).unwrap_or_default();
         let Some(walk) = &mut self.walk else { return Ok(None) };
         self.at = walk.at();
         let found = walk.next();

@@ -1,10 +1,9 @@
 //! A data file of another store from its first record to its last, past what is damaged.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use crate::shell::foreign::{Format, Record, Start};
 
@@ -99,9 +98,9 @@ pub fn record_len_max(value_len_max: u64) -> u64 {
 }
 
 impl Walk {
-    /// The records of the file at `path`, of which none takes more than `record_len_max` bytes.
-    pub fn open(path: &Path, format: Format, record_len_max: u64) -> io::Result<Self> {
-        Ok(Self { format, window: Window::open(path)?, at: 0, record_len_max })
+    /// The records of `file`, of which none takes more than `record_len_max` bytes.
+    pub fn of(file: File, format: Format, record_len_max: u64) -> io::Result<Self> {
+        Ok(Self { format, window: Window::of(file)?, at: 0, record_len_max })
     }
 
     /// How many bytes the file has.
@@ -204,13 +203,8 @@ struct Window {
 impl Window {
     const LEN_LEAST: usize = 1 << 20;
 
-    fn open(path: &Path) -> io::Result<Self> {
-        // Opening a FIFO would wait for its writer, where no Ctrl-C ends it.
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        Ok(Self { file: File::open(path)?, len: metadata.len(), start: 0, bytes: Vec::new() })
+    fn of(file: File) -> io::Result<Self> {
+        Ok(Self { len: file.metadata()?.len(), file, start: 0, bytes: Vec::new() })
     }
 
     /// The `len` bytes from `at` on, or those of them that are there.
@@ -259,8 +253,9 @@ mod tests {
     fn walked(format: Format, bytes: &[u8], record_len_max: u64) -> (Vec<Vec<u8>>, Vec<Bad>) {
         let dir = tempfile::tempdir().expect("a directory can be made");
         let path = dir.path().join("file");
-        fs::write(&path, bytes).expect("a file can be written");
-        let mut walk = Walk::open(&path, format, record_len_max).expect("it opens");
+        std::fs::write(&path, bytes).expect("a file can be written");
+        let file = File::open(path).expect("it is there");
+        let mut walk = Walk::of(file, format, record_len_max).expect("it is read");
         let (mut keys, mut bad) = (Vec::new(), Vec::new());
         while let Some(found) = walk.next().expect("it can be read") {
             match found {

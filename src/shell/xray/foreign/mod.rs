@@ -17,6 +17,7 @@ use super::request::{Only, Request};
 use super::text::Moment;
 use crate::shell::command::{Invocation, Outcome};
 use crate::shell::failure::Failure;
+use crate::shell::folder::Folder;
 use crate::shell::foreign::{Format, Record};
 use crate::shell::interrupt::Interrupt;
 use crate::shell::output::{Mode, Output};
@@ -188,7 +189,8 @@ impl Dump {
     /// Hands all that the file holds to `take`, until Ctrl-C; how many bytes it has.
     fn each(&self, take: &mut dyn FnMut(&Item<'_>) -> Result<(), Failure>) -> Result<u64, Failure> {
         let failed = |error: io::Error| Failure::file("read", &self.path, &error);
-        let mut walk = Walk::open(&self.path, self.format, self.record_len_max).map_err(failed)?;
+        let file = Folder::read_path(&self.path).map_err(failed)?;
+        let mut walk = Walk::of(file, self.format, self.record_len_max).map_err(failed)?;
         let mut index = 0;
         while let Some(found) = walk.next().map_err(failed)? {
             self.interrupt.check(index)?;

@@ -1,67 +1,44 @@
-//! A file that is written as a whole: under its name it is there as a whole, or not at all.
+//! A file that a command writes: a draft until it is whole, or a pipe or device as it is.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tempfile::NamedTempFile;
+use super::{Draft, Folder, NewMode, Place};
 
 /// A file that is being written.
 #[derive(Debug)]
 pub struct Target {
     out: BufWriter<File>,
-    /// The file beside it that is written first, and the name that it gets; `None` for what is no regular file.
-    draft: Option<(NamedTempFile, PathBuf)>,
+    /// What it gets its name from when it is whole; `None` for what is no regular file.
+    draft: Option<Draft>,
     len: u64,
 }
 
 impl Target {
     const BUFFER_LEN: usize = 256 << 10;
 
-    /// A file that will be at `path`. A pipe or a device that is there is written to as it is.
+    /// A file that will be at `path`. A pipe or a device that is there is written to as it is. Through a link of one's own goes
+    /// what it leads to, and the link stays.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let there = match fs::metadata(path) {
-            Ok(metadata) => Some(metadata),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+        let (file, draft) = match Folder::place(path)? {
+            Place::Special(special) => (special.open()?, None),
+            Place::File(folder, name) => {
+                let draft = Draft::new(folder, name, NewMode::Umask)?;
+                (draft.file().try_clone()?, Some(draft))
+            }
         };
-        if there.as_ref().is_some_and(|metadata| !metadata.is_file()) {
-            let file = OpenOptions::new().write(true).open(path)?;
-            return Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft: None, len: 0 });
-        }
-        // Through a link goes what it leads to; the link stays.
-        let path = if there.is_some() { path.canonicalize()? } else { path.to_owned() };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".logkv-").permissions(Permissions::from_mode(0o666));
-        let draft = builder.tempfile_in(folder).map_err(without_path)?;
-        if let Some(metadata) = there {
-            draft.as_file().set_permissions(metadata.permissions())?;
-        }
-        let out = BufWriter::with_capacity(Self::BUFFER_LEN, draft.as_file().try_clone()?);
-        Ok(Self { out, draft: Some((draft, path)), len: 0 })
+        Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft, len: 0 })
     }
 
     /// Gives it its name; how many bytes it has. Before that, nothing of it outlives a failure.
     pub fn finish(mut self) -> io::Result<u64> {
         self.out.flush()?;
-        if let Some((draft, path)) = self.draft {
-            draft.as_file().sync_all()?;
-            let folder = draft.path().parent().map(Path::to_owned).unwrap_or_default();
-            draft.persist(path).map_err(|error| error.error)?;
-            // Else a power cut could take the name.
-            File::open(folder)?.sync_all()?;
+        if let Some(draft) = self.draft {
+            draft.put_in_place()?;
         }
         Ok(self.len)
     }
-}
-
-/// What the operating system said, without the draft's name: whoever called knows the file by another.
-fn without_path(error: io::Error) -> io::Error {
-    let text = error.to_string();
-    let said = text.split(" at path ").next().unwrap_or_default();
-    io::Error::new(error.kind(), said.to_owned())
 }
 
 impl Write for Target {
@@ -78,7 +55,8 @@ impl Write for Target {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 

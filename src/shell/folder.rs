@@ -1,0 +1,239 @@
+//! Files of the user's, reached through directories that are held open: what was opened is what is checked, read and replaced,
+//! whoever gives a name to something else meanwhile.
+
+mod draft;
+mod target;
+mod trusted;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::draft::{Draft, NewMode};
+pub use self::target::Target;
+pub use self::trusted::{Access, trusted};
+
+/// Enough to look names up in a directory: reading its list may not be allowed.
+#[cfg(target_os = "linux")]
+const LOOK_UP: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const LOOK_UP: OFlags = OFlags::RDONLY;
+
+/// So many links are followed one after the other, as the system does it.
+const LINKS_MAX: usize = 40;
+
+/// A directory that is held open.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+/// What a path leads to that is to be written.
+#[derive(Debug)]
+pub enum Place {
+    /// A regular file of this name, or none yet.
+    File(Folder, OsString),
+    /// A pipe, a terminal or a device.
+    Special(Special),
+}
+
+/// What is no regular file, and is written to as it is.
+#[derive(Debug)]
+pub struct Special {
+    folder: Folder,
+    name: OsString,
+    /// Whether the name is a link of one's own, as those in `/dev/fd` are.
+    is_link: bool,
+}
+
+impl Special {
+    /// Opens it for writing. A named pipe waits for its reader.
+    pub fn open(&self) -> io::Result<File> {
+        let no_link = if self.is_link { OFlags::empty() } else { OFlags::NOFOLLOW };
+        let file = self.folder.open_file(&self.name, OFlags::WRONLY | no_link, Mode::empty())?;
+        // It was none when it was looked at.
+        if is_regular(&rustix::fs::fstat(&file)?) { Err(changed()) } else { Ok(file) }
+    }
+}
+
+impl Folder {
+    /// The directory at `path`.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = LOOK_UP | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
+    }
+
+    /// The directory that the file at `path` is in, and its name there.
+    pub fn of(path: &Path) -> io::Result<(Self, OsString)> {
+        Ok((Self::open(parent(path))?, name_of(path)?))
+    }
+
+    /// What `path` leads to. A link at its end is followed where it is one's own, or root's: whoever else put it there does not
+    /// say what is written.
+    pub fn place(path: &Path) -> io::Result<Place> {
+        let (mut folder, mut name) = Self::of(path)?;
+        for _ in 0..LINKS_MAX {
+            let Some(stat) = folder.stat(&name)? else { return Ok(Place::File(folder, name)) };
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => return Ok(Place::File(folder, name)),
+                FileType::Directory => return Err(Errno::ISDIR.into()),
+                FileType::Symlink => {
+                    own(&stat).map_err(|why| io::Error::other(format!("it is a link, and {why}")))?;
+                    // What it leads to may have no name, as a pipe in /dev/fd.
+                    let there = found(rustix::fs::statat(&folder.0, &name, AtFlags::empty()))?;
+                    if there.is_some_and(|there| !is_regular(&there)) {
+                        return Ok(Place::Special(Special { folder, name, is_link: true }));
+                    }
+                    let target = folder.link(&name)?;
+                    (folder, name) = (folder.enter(parent(&target))?, name_of(&target)?);
+                }
+                _ => return Ok(Place::Special(Special { folder, name, is_link: false })),
+            }
+        }
+        Err(Errno::LOOP.into())
+    }
+
+    /// The directory at `path`, from this one on.
+    fn enter(&self, path: &Path) -> io::Result<Self> {
+        let flags = LOOK_UP | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::openat(&self.0, path, flags, Mode::empty())?))
+    }
+
+    /// What has this name; a link is not followed.
+    pub fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+        found(rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW))
+    }
+
+    /// Where the link of this name leads.
+    fn link(&self, name: &OsStr) -> io::Result<PathBuf> {
+        let target = rustix::fs::readlinkat(&self.0, name, Vec::new())?;
+        Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+    }
+
+    /// The regular file of this name, to be read; a link is refused, and a pipe is not waited for.
+    pub fn read(&self, name: &OsStr) -> io::Result<File> {
+        self.regular(name, OFlags::RDONLY, Mode::empty())
+    }
+
+    /// The regular file at `path`, which the user has named: where it leads is theirs to know.
+    pub fn read_path(path: &Path) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        checked(File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
+    }
+
+    /// The regular file of this name, to be written from its start: made if there is none, else emptied.
+    pub fn rewrite(&self, name: &OsStr) -> io::Result<File> {
+        const NEW: u32 = 0o666;
+        let file = self.regular(name, OFlags::WRONLY | OFlags::CREATE, Mode::from_raw_mode(NEW))?;
+        file.set_len(0)?;
+        Ok(file)
+    }
+
+    /// The regular file of this name.
+    fn regular(&self, name: &OsStr, flags: OFlags, mode: Mode) -> io::Result<File> {
+        // Opening a pipe would else wait for its other end.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = self.open_file(name, flags, mode).map_err(|error| match error.raw_os_error() {
+            Some(number) if number == Errno::LOOP.raw_os_error() => {
+                io::Error::other("it is a link, which is not followed")
+            }
+            _ => error,
+        })?;
+        checked(file)
+    }
+
+    fn open_file(&self, name: &OsStr, flags: OFlags, mode: Mode) -> io::Result<File> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+        Ok(File::from(rustix::fs::openat(&self.0, name, flags, mode)?))
+    }
+
+    /// The directory of this name; a link is refused.
+    pub fn directory(&self, name: &OsStr) -> io::Result<Self> {
+        let flags = LOOK_UP | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
+    }
+
+    /// The names in it, in no order.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let file = self.open_file(OsStr::new("."), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        let names = Dir::new(file)?.map(|entry| {
+            let entry = entry?;
+            Ok(OsStr::from_bytes(entry.file_name().to_bytes()).to_owned())
+        });
+        names.filter(|name| !name.as_ref().is_ok_and(|name| name == "." || name == "..")).collect()
+    }
+
+    /// Makes the names in it durable.
+    fn sync(&self) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        self.open_file(OsStr::new("."), flags, Mode::empty())?.sync_all()
+    }
+}
+
+/// `file`, which was opened without waiting, if it is a regular one.
+fn checked(file: File) -> io::Result<File> {
+    match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
+        FileType::RegularFile => {
+            rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+            Ok(file)
+        }
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        _ => Err(io::Error::other("it is not a regular file")),
+    }
+}
+
+/// What was found, if there is something.
+fn found(stat: rustix::io::Result<Stat>) -> io::Result<Option<Stat>> {
+    match stat {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+/// Whether both are of one file.
+fn is_same(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+/// That something else has the name by now.
+fn changed() -> io::Error {
+    io::Error::other("something else was given its name meanwhile")
+}
+
+/// Why what has `stat` is neither this user's nor root's.
+fn own(stat: &Stat) -> Result<(), String> {
+    const ROOT: u32 = 0;
+    let (owner, me) = (stat.st_uid, rustix::process::geteuid().as_raw());
+    if [me, ROOT].contains(&owner) {
+        Ok(())
+    } else {
+        Err(format!("it belongs to another user (uid {owner}, yours is {me})"))
+    }
+}
+
+/// The directory that the last name of `path` is looked up in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The last name of `path`, which is no directory's.
+fn name_of(path: &Path) -> io::Result<OsString> {
+    let is_directory = path.as_os_str().as_bytes().ends_with(b"/");
+    match path.file_name().filter(|_| !is_directory) {
+        Some(name) => Ok(name.to_owned()),
+        None if path.as_os_str().is_empty() => Err(Errno::NOENT.into()),
+        None => Err(Errno::ISDIR.into()),
+    }
+}

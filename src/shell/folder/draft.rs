@@ -1,0 +1,144 @@
+//! A file that is written as a whole: under its name it is there as a whole, or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid};
+use rustix::io::Errno;
+
+use super::{Folder, changed, is_same};
+
+/// Who may do what with a file that replaces none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewMode {
+    /// What the umask leaves of read and write for all.
+    Umask,
+    /// Read for all, write for its owner, whatever the umask says: it is there to be read by others.
+    Readable,
+}
+
+/// A file that is being written, under a name that nobody knows, and is removed unless it gets its own.
+///
+/// Of a file that it replaces it keeps read, write and execute for owner, group and others where that belongs to this user. Of
+/// somebody else's it has no more than a new one would have; root gives it to them where the directory is theirs, too.
+#[derive(Debug)]
+pub struct Draft {
+    folder: Folder,
+    name: OsString,
+    draft: OsString,
+    file: File,
+    is_in_place: bool,
+}
+
+impl Draft {
+    /// One that is to be called `name` in `folder`, where a regular file has that name, or nothing.
+    pub fn new(folder: Folder, name: OsString, new: NewMode) -> io::Result<Self> {
+        let replaced = folder.stat(&name)?;
+        if replaced.as_ref().is_some_and(|replaced| !super::is_regular(replaced)) {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let (draft, file) = create(&folder, replaced.as_ref())?;
+        let made = Self { folder, name, draft, file, is_in_place: false };
+        made.take_over(replaced.as_ref(), new)?;
+        Ok(made)
+    }
+
+    /// What is written to.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it, durable, its name.
+    pub fn put_in_place(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        self.rename()?;
+        // Else a power cut could take the name.
+        self.folder.sync()
+    }
+
+    /// Gives it its name; a power cut may take it.
+    pub fn publish(mut self) -> io::Result<()> {
+        self.rename()
+    }
+
+    fn rename(&mut self) -> io::Result<()> {
+        if !self.has_its_name()? {
+            return Err(changed());
+        }
+        rustix::fs::renameat(&self.folder.0, &self.draft, &self.folder.0, &self.name)?;
+        self.is_in_place = true;
+        Ok(())
+    }
+
+    fn has_its_name(&self) -> io::Result<bool> {
+        let ours = rustix::fs::fstat(&self.file)?;
+        Ok(self.folder.stat(&self.draft)?.is_some_and(|there| is_same(&there, &ours)))
+    }
+
+    /// Takes over whose the file is that it replaces, and who may read and write it.
+    fn take_over(&self, replaced: Option<&Stat>, new: NewMode) -> io::Result<()> {
+        let made = rustix::fs::fstat(&self.file)?;
+        let default = if new == NewMode::Readable { READABLE } else { made.st_mode & PERMISSIONS };
+        let Some(replaced) = replaced else { return self.set_mode(&made, default) };
+        let me = rustix::process::geteuid();
+        let is_own = replaced.st_uid == me.as_raw();
+        let is_theirs = me.is_root() && rustix::fs::fstat(&self.folder.0)?.st_uid == replaced.st_uid;
+        let owner = (is_theirs && !is_own).then(|| Uid::from_raw(replaced.st_uid));
+        let kept = replaced.st_mode & PERMISSIONS;
+        let mut mode = if is_own { kept } else { kept & default };
+        let group = Gid::from_raw(replaced.st_gid);
+        if owner.is_some() || is_own && made.st_gid != replaced.st_gid {
+            // Where it may not be given to that group, its own gets no more than all others.
+            if rustix::fs::fchown(&self.file, owner, Some(group)).is_err() {
+                mode &= !GROUP | (mode & OTHERS) << 3;
+            }
+        }
+        self.set_mode(&made, mode)
+    }
+
+    fn set_mode(&self, made: &Stat, mode: u32) -> io::Result<()> {
+        if made.st_mode & PERMISSIONS != mode {
+            rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))?;
+        }
+        Ok(())
+    }
+}
+
+const PERMISSIONS: u32 = 0o777;
+const GROUP: u32 = 0o070;
+const OTHERS: u32 = 0o007;
+const READABLE: u32 = 0o644;
+
+/// A new file under a name that nothing has. Nobody may open it yet whom its own mode will not let.
+fn create(folder: &Folder, replaced: Option<&Stat>) -> io::Result<(OsString, File)> {
+    const ATTEMPTS: u32 = 1000;
+    const NEW: u32 = 0o666;
+    let is_own = |stat: &Stat| stat.st_uid == rustix::process::geteuid().as_raw();
+    let mode = match replaced {
+        None => NEW,
+        Some(replaced) if is_own(replaced) => replaced.st_mode & 0o600,
+        Some(replaced) => replaced.st_mode & NEW,
+    };
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    for attempt in 0..ATTEMPTS {
+        let name = OsString::from(format!(".logkv-{:016x}", RandomState::new().hash_one(attempt)));
+        match folder.open_file(&name, flags, Mode::from_raw_mode(mode)) {
+            Ok(file) => return Ok((name, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::EXIST.into())
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Its name may be another's by now.
+        if !self.is_in_place && self.has_its_name().unwrap_or(false) {
+            let name: &OsStr = &self.draft;
+            let _ = rustix::fs::unlinkat(&self.folder.0, name, AtFlags::empty());
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Files that only this user or root can have put there, looked up name by name.
+//!
+//! With another user's home, as `sudo` may leave it, commands of theirs would else run, and files be written where their links
+//! lead, with this user's rights.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::{Folder, LINKS_MAX, own};
+
+/// Whether a file is there to be read alone, or made where it is missing, with its directories, for this user alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To be read.
+    Read,
+    /// To be read and written.
+    Write,
+}
+
+/// The file at the absolute `path`; `None` where it is missing and is to be read. An error where somebody else could have put
+/// it, or a directory or link on the way, there.
+pub fn trusted(path: &Path, access: Access) -> io::Result<Option<File>> {
+    let mut walk = Walk::new(path)?;
+    let name = match walk.go(access == Access::Write) {
+        Ok(name) => name,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && access == Access::Read => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    const OWNER_ONLY: u32 = 0o600;
+    let flags = match access {
+        Access::Read => OFlags::RDONLY,
+        Access::Write => OFlags::RDWR | OFlags::CREATE,
+    };
+    match walk.folder.regular(&name, flags, Mode::from_raw_mode(OWNER_ONLY)) {
+        Ok(file) => {
+            check(&rustix::fs::fstat(&file)?).map_err(io::Error::other)?;
+            Ok(Some(file))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && access == Access::Read => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// On the way along a path.
+struct Walk {
+    folder: Folder,
+    /// Where that is, for messages.
+    at: PathBuf,
+    /// The names that are still to come.
+    names: VecDeque<OsString>,
+    links: usize,
+}
+
+impl Walk {
+    fn new(path: &Path) -> io::Result<Self> {
+        let root = PathBuf::from("/");
+        Ok(Self { folder: Folder::open(&root)?, at: root, names: names(path), links: 0 })
+    }
+
+    /// Goes to the directory of the last name, which is given back; with `makes`, directories that are missing are made.
+    fn go(&mut self, makes: bool) -> io::Result<OsString> {
+        self.check_folder()?;
+        loop {
+            let name = self.names.pop_front().ok_or(Errno::ISDIR)?;
+            match self.folder.stat(&name)? {
+                Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                    self.follow(&name, &stat)?;
+                }
+                _ if self.names.is_empty() => return Ok(name),
+                Some(_) => self.enter(name)?,
+                None if makes => {
+                    const OWNER_ONLY: u32 = 0o700;
+                    match rustix::fs::mkdirat(&self.folder.0, &name, Mode::from_raw_mode(OWNER_ONLY)) {
+                        Ok(()) | Err(Errno::EXIST) => self.enter(name)?,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                None => return Err(Errno::NOENT.into()),
+            }
+        }
+    }
+
+    fn enter(&mut self, name: OsString) -> io::Result<()> {
+        self.folder = self.folder.directory(&name)?;
+        self.at.push(name);
+        self.check_folder()
+    }
+
+    fn follow(&mut self, name: &OsString, link: &Stat) -> io::Result<()> {
+        let at = self.at.join(name);
+        own(link).map_err(|why| io::Error::other(format!("{} is a link, and {why}", at.display())))?;
+        self.links += 1;
+        if self.links > LINKS_MAX {
+            return Err(Errno::LOOP.into());
+        }
+        let target = self.folder.link(name)?;
+        if target.is_absolute() {
+            (self.at, self.folder) = (PathBuf::from("/"), Folder::open(Path::new("/"))?);
+        }
+        for name in names(&target).into_iter().rev() {
+            self.names.push_front(name);
+        }
+        Ok(())
+    }
+
+    /// Whoever owns a directory, or may write to it, says what is in it.
+    fn check_folder(&self) -> io::Result<()> {
+        let stat = rustix::fs::fstat(&self.folder.0)?;
+        // In one as /tmp names are their owners'.
+        const STICKY: u32 = 0o1000;
+        let checked = if stat.st_mode & STICKY == 0 { check(&stat) } else { owned(&stat) };
+        checked.map_err(|why| io::Error::other(format!("of its directory {}, {why}", self.at.display())))
+    }
+}
+
+/// The names of a path, one after the other.
+fn names(path: &Path) -> VecDeque<OsString> {
+    let name = |component: Component<'_>| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        _ => None,
+    };
+    path.components().filter_map(name).collect()
+}
+
+/// Why what has `stat` could have been put there, or changed, by somebody else.
+fn check(stat: &Stat) -> Result<(), String> {
+    const OTHERS_WRITE: u32 = 0o002;
+    owned(stat)?;
+    if stat.st_mode & OTHERS_WRITE != 0 { Err("everybody may write to it".to_owned()) } else { Ok(()) }
+}
+
+/// Why what has `stat` is another user's. In a user namespace all who are not in it are one user, root among them.
+fn owned(stat: &Stat) -> Result<(), String> {
+    let number = |file| fs::read_to_string(file).ok()?.trim().parse::<u32>().ok();
+    let is_all = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
+    own(stat).or_else(|why| {
+        let is_outside = number("/proc/sys/fs/overflowuid") == Some(stat.st_uid)
+            && fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !is_all(map));
+        if is_outside { Ok(()) } else { Err(why) }
+    })
+}
