@@ -131,6 +131,21 @@ pub enum Error {
         /// The limit in force, in bytes (see [`Options::value_len_max`](crate::Options::value_len_max)).
         limit: u64,
     },
+    /// A compressed value is larger than what is read. Nothing is wrong with it as far as is known.
+    #[error(
+        "the value at byte {offset} ({offset:#x}) of segment {segment} takes {len} bytes once it is decompressed; \
+         at most {limit} are read here"
+    )]
+    ValueTooLarge {
+        /// The segment.
+        segment: SegmentId,
+        /// The first byte of its record.
+        offset: u64,
+        /// How many bytes the value is said to have.
+        len: u64,
+        /// The limit in force, in bytes (see [`Options::value_read_max`](crate::Options::value_read_max)).
+        limit: u64,
+    },
     /// A batch is larger than a segment can be.
     #[error("a batch takes at most {limit} bytes; this one takes {len}")]
     BatchLength {
@@ -251,6 +266,15 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// What `damage`, found in the value of the record at `location`, means for who reads it.
+    pub(crate) fn of_value(location: Location, damage: Damage) -> Self {
+        let Location { segment, offset } = location;
+        match damage {
+            Damage::TooLarge { len, limit } => Self::ValueTooLarge { segment, offset, len, limit },
+            damage => Self::Damaged { segment, offset, damage },
+        }
+    }
+
     /// The damage `damage` at `location`.
     pub(crate) fn damaged(location: Location, damage: Damage) -> Self {
         Self::Damaged { segment: location.segment, offset: location.offset, damage }
@@ -294,6 +318,7 @@ mod tests {
             Error::Rot { segment, offset: 64, witness: Seqno(9) },
             Error::KeyLength { len: 0 },
             Error::ValueLength { len: 11, limit: 10 },
+            Error::ValueTooLarge { segment, offset: 64, len: 11, limit: 10 },
             Error::BatchLength { len: 11, limit: 10 },
             Error::Full,
             Error::ReadOnly,
@@ -322,6 +347,7 @@ mod tests {
             Damage::Foreign("another store".to_owned()),
             Damage::Codec(3),
             Damage::Compressed { codec: "lz4", raw_len: 100 },
+            Damage::TooLarge { len: 11, limit: 10 },
             Damage::UnfinishedBatch,
             Damage::Magic,
         ]
@@ -330,26 +356,28 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 29,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 29,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 29,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 30,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 30,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 30,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                29
+                30
             }
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 29,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 29,
-            Error::Occupied { .. } | Error::BackupDamaged { .. } => 29,
+            Error::ValueTooLarge { .. } => 30,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 30,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 30,
+            Error::Occupied { .. } | Error::BackupDamaged { .. } => 30,
             Error::CompactedAway { .. }
             | Error::GivenUp { .. }
             | Error::WithinTransaction
             | Error::WithinCompaction
             | Error::NotANumber
-            | Error::NumberOverflow { .. } => 29,
+            | Error::NumberOverflow { .. } => 30,
         };
         let damages = match damage {
-            Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 10,
-            Damage::Field { .. } | Damage::Order { .. } | Damage::Foreign(_) | Damage::Codec(_) => 10,
-            Damage::Compressed { .. } | Damage::UnfinishedBatch | Damage::Magic => 10,
+            Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 11,
+            Damage::Field { .. } | Damage::Order { .. } | Damage::Foreign(_) | Damage::Codec(_) => 11,
+            Damage::Compressed { .. } | Damage::UnfinishedBatch | Damage::Magic => 11,
+            Damage::TooLarge { .. } => 11,
         };
         (errors, damages)
     }

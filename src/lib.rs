@@ -46,7 +46,10 @@
 //! # Limits
 //! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB and 131,072 segments a
 //! store. Each segment takes a memory mapping, and each hint that was looked at another, of which Linux gives a process
-//! 65,530 (`vm.max_map_count`), or with [`ReadWith::Pread`] a file descriptor (`ulimit -n`). The keydir takes 9.4 to 11.8
+//! 65,530 (`vm.max_map_count`); a segment that finds no room for one is read instead, as with [`ReadWith::Pread`]. That
+//! takes a bounded number of file descriptors ([`Options::open_files_max`], [`fs::raise_open_files_limit`]).
+//! Without a thread for the background work (`ulimit -u`) the store does without it, and says so to `tracing`; without
+//! one for [`Sync::Every`] it does not open. The keydir takes 9.4 to 11.8
 //! bytes a key, whatever the key's length, and 64 KiB: of memory what was written since the store was opened, the rest of the
 //! file KEYDIR, mapped. Sorting a segment for its hint takes its keys and about 40 bytes a record for a moment. Linux; the
 //! directory must be on a file system with `flock` and coherent mappings, so not on NFS.
@@ -81,7 +84,7 @@ pub use engine::meter::Distribution;
 pub use engine::metrics::{Metrics, Prometheus};
 pub use engine::options::{
     CompactionPolicy, OpenProgress, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
-    VALUE_LEN_MAX_DEFAULT,
+    VALUE_LEN_MAX_DEFAULT, VALUE_READ_MAX_DEFAULT,
 };
 #[cfg(feature = "planted")]
 #[doc(hidden)]
@@ -134,7 +137,7 @@ pub mod repair {
 pub mod fs {
     pub use crate::engine::fs::{
         Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, OsFileSystem, PathKind, Stirred,
-        StoreFile, Watch,
+        StoreFile, Watch, exit_on_bus_error, next_data, raise_open_files_limit,
     };
 }
 

@@ -37,15 +37,12 @@ struct Work {
 }
 
 impl Background {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
+    /// Starts the thread; `None` when the system gives none: reads and writes do without it, and a later open does the work.
     pub(crate) fn start(
         state: &Arc<State>,
         compactor: &Arc<Compactor>,
         checkpointer: &Arc<Checkpointer>,
-    ) -> Result<Self> {
+    ) -> Option<Self> {
         let wake = Arc::clone(&state.home.wake);
         let work = Work {
             state: Arc::clone(state),
@@ -56,17 +53,21 @@ impl Background {
         if !work.without_hint().is_ok_and(|segments| segments.is_empty()) {
             wake.ring();
         }
-        let thread = thread::Builder::new()
-            .name("logkv-background".to_owned())
-            .spawn(move || {
-                while work.state.home.wake.wait() {
-                    work.make_hints();
-                    work.compact();
-                    work.checkpoint();
-                }
-            })
-            .map_err(Error::io("start a thread for", "the background work"))?;
-        Ok(Self { wake, process: std::process::id(), thread: Mutex::new(Some(thread)) })
+        let thread = thread::Builder::new().name("logkv-background".to_owned()).spawn(move || {
+            while work.state.home.wake.wait() {
+                work.make_hints();
+                work.compact();
+                work.checkpoint();
+            }
+        });
+        match thread {
+            Ok(thread) => Some(Self { wake, process: std::process::id(), thread: Mutex::new(Some(thread)) }),
+            Err(error) => {
+                state.meter.add(Count::BackgroundErrors, 1);
+                tracing::warn!(%error, "no thread can be started for the background work; going on without");
+                None
+            }
+        }
     }
 
     /// Ends the thread: what it is at is broken off, without a trace.

@@ -43,7 +43,7 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// The file, if there is one that can be used for the log that `manifest` lists.
     pub(crate) fn open(home: &Home, manifest: &Manifest) -> Option<Self> {
-        if home.read_with == ReadWith::Pread {
+        if home.reading.with == ReadWith::Pread {
             return None;
         }
         let file = match home.directory.open(StoreFile::Keydir, Access::Read) {
@@ -149,7 +149,7 @@ impl Checkpointer {
     /// # Errors
     /// What the operating system says; there is no file then, or the one there was.
     pub(crate) fn write_if_due(&self, occasion: Occasion) -> Result<()> {
-        if self.state.home.read_with == ReadWith::Pread || self.log.check().is_err() {
+        if self.state.home.reading.with == ReadWith::Pread || self.log.check().is_err() {
             return Ok(());
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

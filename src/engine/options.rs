@@ -111,6 +111,8 @@ pub struct Options {
     pub(crate) segment_len_max: u64,
     pub(crate) segment_age_max: Option<Duration>,
     pub(crate) value_len_max: u64,
+    pub(crate) value_read_max: u64,
+    pub(crate) open_files_max: Option<usize>,
     pub(crate) compression: Compression,
     pub(crate) read_with: ReadWith,
     pub(crate) read_only: bool,
@@ -156,6 +158,8 @@ pub const SEGMENT_LEN_MAX_BOUNDS: (u64, u64) = (128, (4 << 30) - 8);
 /// The default of [`Options::checkpoint_records`]: opening reads them in about 3 ms.
 const CHECKPOINT_RECORDS_DEFAULT: u64 = 4096;
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// The default of [`Options::value_read_max`]: 64 MiB, as that of what is written.
+pub const VALUE_READ_MAX_DEFAULT: u64 = VALUE_LEN_MAX_DEFAULT;
 /// The default of [`Options::value_len_max`]: 64 MiB.
 pub const VALUE_LEN_MAX_DEFAULT: u64 = 64 << 20;
 
@@ -166,6 +170,8 @@ impl Default for Options {
             segment_len_max: SEGMENT_LEN_MAX_DEFAULT,
             segment_age_max: None,
             value_len_max: VALUE_LEN_MAX_DEFAULT,
+            value_read_max: VALUE_READ_MAX_DEFAULT,
+            open_files_max: None,
             compression: Compression::None,
             read_with: ReadWith::Mmap,
             read_only: false,
@@ -219,6 +225,26 @@ impl Options {
     #[must_use]
     pub fn value_len_max(mut self, bytes: u64) -> Self {
         self.value_len_max = bytes.min(SEGMENT_LEN_MAX_BOUNDS.1);
+        self
+    }
+
+    /// The largest compressed value that is read, in bytes of the value itself: a few kilobytes on disk can claim gigabytes of
+    /// memory, whoever wrote them. A larger one is [`Error::ValueTooLarge`](crate::Error::ValueTooLarge). Read are, whatever
+    /// is set here, values of at most [`Options::value_len_max`], values that are 64 times as long as what is stored, or
+    /// less, and all that are not compressed. Default: 64 MiB.
+    #[must_use]
+    pub fn value_read_max(mut self, bytes: u64) -> Self {
+        self.value_read_max = bytes;
+        self
+    }
+
+    /// How many segments are held open at most where they are not mapped ([`ReadWith::Pread`]); the others are opened again when
+    /// they are read, which takes some microseconds. A value under 4 counts as 4. Opened read-only beside a writer, a store
+    /// cannot open a segment again that the writer has compacted away: reading it then is an error. Default: half the process's
+    /// soft limit of open files (`ulimit -n`) when the store is opened.
+    #[must_use]
+    pub fn open_files_max(mut self, count: usize) -> Self {
+        self.open_files_max = Some(count);
         self
     }
 

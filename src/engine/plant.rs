@@ -141,6 +141,8 @@ plants! {
     PendingNotRepointed,
     /// A removed segment's addresses are dealt out again while a reader has them.
     PagesReusedTooEarly,
+    /// The file of a segment that a compaction removes is closed although a reader still needs it.
+    ClosedFileUnlinked,
     /// A compaction that was called off removes files when the directory has another writer already.
     UndoneAfterClose,
 
@@ -151,8 +153,12 @@ plants! {
     ReadUnchecked,
     /// Room is made for as many bytes as a compressed value says that it has.
     RoomForAnyLength,
+    /// A value of any size is decompressed, whatever the limit is.
+    ReadLimitIgnored,
     /// A value is given out although it has not as many bytes as it says.
     RawLengthBelieved,
+    /// The holes of a sparse file are read as if they were on disk.
+    HolesRead,
     /// A pass over a segment checks the headers of records alone.
     BodiesUnchecked,
     /// A snapshot is made in the middle of a batch.
@@ -193,6 +199,8 @@ plants! {
     BackupNotSynced,
     /// The segment that is written to gets a second name in the backup, where it should be copied.
     ActiveSegmentLinked,
+    /// A restore writes all of a backup before it looks at any of it.
+    RestoreChecksLast,
     /// A backup is made a store unread.
     RestoreUnverified,
 

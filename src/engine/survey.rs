@@ -12,15 +12,16 @@ use super::format::segment_header::{HeaderError, Layout, SegmentHeader};
 use super::fs::{Access, Directory, File, PathKind};
 use super::judge::{Settled, Verdict};
 use super::location::{SegmentId, Seqno};
-use super::options::{Options, ReadWith};
+use super::options::Options;
 use super::segment::unsalted::{self, Told};
-use super::segment::{Bodies, Home, Identity, Scanner, Segment, Step, file};
+use super::segment::{Bodies, Home, Identity, ReadMode, Scanner, Segment, Step, file};
 use crate::error::{Error, Result};
 
 /// The log's segments, and what is known of each.
 #[derive(Debug)]
 pub(crate) struct Survey {
     directory: Arc<dyn Directory>,
+    reading: ReadMode,
     manifest: Result<Manifest>,
     /// In log order.
     known: Vec<Known>,
@@ -78,7 +79,8 @@ impl Survey {
     ///
     /// # Errors
     /// What the operating system says of the directory.
-    pub(crate) fn of(directory: Arc<dyn Directory>) -> Result<Self> {
+    pub(crate) fn of(directory: Arc<dyn Directory>, reading: &ReadMode) -> Result<Self> {
+        let reading = reading.unmapped();
         let present = file::present(&*directory)?;
         let manifest = catalog::read(&*directory).and_then(|manifest| {
             if is_anothers(&*directory, &manifest, &present) {
@@ -91,7 +93,7 @@ impl Survey {
             directory: Arc::clone(&directory),
             store: manifest.store,
             hash_seed: manifest.hash_seed,
-            read_with: ReadWith::Pread,
+            reading: reading.clone(),
             wake: Arc::default(),
         });
         let known: Vec<Known> = match &manifest {
@@ -107,7 +109,7 @@ impl Survey {
         };
         let present: HashSet<SegmentId> = present.into_iter().collect();
         let missing = known.iter().map(|known| known.id).filter(|id| !present.contains(id)).collect();
-        let mut survey = Self { directory, manifest, known, places: HashMap::new(), home, missing };
+        let mut survey = Self { directory, reading, manifest, known, places: HashMap::new(), home, missing };
         survey.note_places();
         Ok(survey)
     }
@@ -146,6 +148,11 @@ impl Survey {
     pub(crate) fn newer(&self) -> Result<Vec<SegmentId>> {
         let Ok(manifest) = &self.manifest else { return Ok(Vec::new()) };
         newer(&*self.directory, manifest, &file::present(&*self.directory)?)
+    }
+
+    /// How its segments are read.
+    pub(crate) fn reading(&self) -> &ReadMode {
+        &self.reading
     }
 
     /// What MANIFEST says, or why it cannot be read.
@@ -252,7 +259,8 @@ impl Survey {
     /// As [`Survey::open`].
     pub(crate) fn open_covered(&self, covered: &Covered) -> Result<Segment> {
         let file = file::open(&*self.directory, covered.id, Access::Read)?;
-        self.segment(&self.known_or_not(covered.id), &file, (covered.len, covered.first_page))
+        let lens = (covered.len, covered.first_page);
+        self.segment_by(&self.reading, &self.known_or_not(covered.id), &file, lens)
     }
 
     /// What is known of segment `id`, even if that is nothing.
@@ -266,8 +274,13 @@ impl Survey {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn segment(
+    pub(crate) fn segment(&self, known: &Known, file: &Arc<dyn File>, lens: (u64, u32)) -> Result<Segment> {
+        self.segment_by(&self.reading.passing(), known, file, lens)
+    }
+
+    fn segment_by(
         &self,
+        reading: &ReadMode,
         known: &Known,
         file: &Arc<dyn File>,
         (len, first_page): (u64, u32),
@@ -276,7 +289,7 @@ impl Survey {
         let base_seq = if known.has_base_seq { base_seq } else { Seqno(1) };
         let seq_end = known.seq_end.unwrap_or(Seqno(u64::MAX));
         let identity = Identity { id, base_seq, layout, created_ms: 0, seq_end, first_page };
-        Segment::new(identity, &*self.directory, file, ReadWith::Pread, (len, len))
+        Segment::new(identity, &*self.directory, file, reading, (len, len))
     }
 }
 
@@ -314,7 +327,7 @@ fn holds_a_record(directory: &dyn Directory, header: &SegmentHeader) -> Result<b
     let file = file::open(directory, id, Access::Read)?;
     let len = file::len(directory, id, &*file)?;
     let identity = Identity { id, base_seq, layout, created_ms, seq_end: Seqno(u64::MAX), first_page: 0 };
-    let segment = Segment::new(identity, directory, &file, ReadWith::Pread, (len, len))?;
+    let segment = Segment::new(identity, directory, &file, &ReadMode::stored(), (len, len))?;
     let mut scanner = Scanner::new(&segment, Bodies::Checked);
     while let Some(step) = scanner.next()? {
         match step {

@@ -15,6 +15,27 @@ pub(crate) use self::real::*;
 #[cfg(shuttle)]
 pub(crate) use self::scheduled::*;
 
+/// Starts a thread of `scope`. `Scope::spawn` panics where the system gives no thread; this does not.
+///
+/// # Errors
+/// What the operating system says.
+#[cfg(not(shuttle))]
+pub(crate) fn start_scoped<'scope, T: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> std::io::Result<thread::ScopedJoinHandle<'scope, T>> {
+    thread::Builder::new().spawn_scoped(scope, work)
+}
+
+/// Starts a thread of `scope`: shuttle has always one more.
+#[cfg(shuttle)]
+pub(crate) fn start_scoped<'scope, T: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> std::io::Result<thread::ScopedJoinHandle<'scope, T>> {
+    Ok(scope.spawn(work))
+}
+
 #[cfg(not(any(shuttle, tsan)))]
 mod real {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};

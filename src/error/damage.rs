@@ -60,6 +60,15 @@ pub enum Damage {
         /// How many bytes the value is said to have.
         raw_len: u32,
     },
+    /// The value is compressed, and larger than what is decompressed
+    /// ([`Options::value_read_max`](crate::Options::value_read_max)): whether it is intact is not known.
+    #[error("its value takes {len} bytes once it is decompressed; at most {limit} are read here")]
+    TooLarge {
+        /// How many bytes the value is said to have.
+        len: u64,
+        /// How many are read.
+        limit: u64,
+    },
     /// Whole records, of a batch whose end is missing.
     #[error("its batch has no end")]
     UnfinishedBatch,

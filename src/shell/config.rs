@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use logkv::{
     CompactionPolicy, Compression, Options, ReadWith, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT,
+    VALUE_READ_MAX_DEFAULT,
 };
 
 pub use self::environment::{DIR_ENV_NAME, check_names as check_environment};
@@ -38,6 +39,7 @@ pub struct Engine {
     segment_len: u64,
     segment_age: Option<Duration>,
     value_len: u64,
+    value_read: u64,
     compression: Compression,
     read_with: ReadWith,
     compaction: CompactionPolicy,
@@ -54,6 +56,7 @@ impl Default for Engine {
             segment_len: SEGMENT_LEN_MAX_DEFAULT,
             segment_age: None,
             value_len: VALUE_LEN_MAX_DEFAULT,
+            value_read: VALUE_READ_MAX_DEFAULT,
             compression: Compression::None,
             read_with: ReadWith::Mmap,
             compaction: CompactionPolicy::default(),
@@ -98,6 +101,7 @@ impl Engine {
             .segment_len_max(self.segment_len)
             .segment_age_max(self.segment_age)
             .value_len_max(self.value_len)
+            .value_read_max(self.value_read)
             .compression(self.compression)
             .read_with(self.read_with)
             .compaction(self.compaction.clone())

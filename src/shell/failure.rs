@@ -36,11 +36,20 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Whether a store is there, and what it holds keeps it from opening: its files can still be looked at.
     pub is_about_contents: bool,
+    /// Whether it costs one record, and who goes through many goes on behind it.
+    pub is_of_one_record: bool,
 }
 
 impl Failure {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), span: None, hint: None, is_about_contents: false }
+        Self {
+            kind,
+            message: message.into(),
+            span: None,
+            hint: None,
+            is_about_contents: false,
+            is_of_one_record: false,
+        }
     }
 
     /// The command failed.
@@ -121,7 +130,13 @@ impl Failure {
             message.push_str(&text);
             source = cause.source();
         }
-        Self::new(kind, message)
+        let mut failure = Self::new(kind, message);
+        failure.is_of_one_record = kind == Kind::Corruption;
+        if let logkv::Error::ValueTooLarge { len, .. } = error {
+            failure.is_of_one_record = true;
+            failure.hint = Some(format!("--read-limit {len} reads it, and takes so much memory"));
+        }
+        failure
     }
 }
 

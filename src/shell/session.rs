@@ -155,7 +155,10 @@ impl Session {
             return Err(Failure::usage("--metrics-file names a file of the store itself"));
         }
         let keeper = MetricsFile::keep(path, interval, store.clone());
-        let keeper = keeper.map_err(|error| Failure::file("keep", &named, &error))?;
+        let keeper = keeper.map_err(|error| Failure {
+            kind: Kind::Open,
+            ..Failure::file("start a thread for", &named, &error)
+        })?;
         self.keeper = Some(keeper);
         Ok(())
     }

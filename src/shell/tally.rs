@@ -3,6 +3,9 @@
 /// The exit code after Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
+/// The exit code when bytes on disk are not what was written.
+pub const CORRUPT: u8 = 4;
+
 /// What has gone wrong so far, for the exit code.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
@@ -26,7 +29,7 @@ impl Tally {
         match self {
             Self { broken_pipe: true, .. } => 0,
             Self { interrupted: Some(code), .. } => code,
-            Self { corrupt: true, .. } => 4,
+            Self { corrupt: true, .. } => CORRUPT,
             Self { unopened: true, .. } => 3,
             Self { misused: true, .. } => 2,
             Self { failed: true, .. } => 1,

@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use logkv::{KeyEntry, Past, Snapshot, Value};
 
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::glob::Glob;
 use super::interrupt::Interrupt;
 use super::transaction::{Change, Put, Transaction};
@@ -208,7 +208,7 @@ impl Rows {
     pub fn next_sound(&mut self, damage: &mut Option<Failure>) -> Result<Option<Row>, Failure> {
         loop {
             match self.next() {
-                Some(Err(failure)) if failure.kind == Kind::Corruption => {
+                Some(Err(failure)) if failure.is_of_one_record => {
                     damage.get_or_insert(failure);
                 }
                 row => return row.transpose(),

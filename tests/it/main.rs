@@ -27,6 +27,7 @@ mod inspection;
 mod interop;
 mod keydir;
 mod killed;
+mod limits;
 mod linear;
 mod machine;
 mod metrics;

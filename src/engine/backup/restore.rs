@@ -12,15 +12,15 @@ use super::report::{BackupProgress, RestoreReport};
 use super::source::CHUNK_LEN;
 use crate::engine::aside::Aside;
 use crate::engine::catalog;
-use crate::engine::format::manifest::{Extent, Manifest, ManifestError};
-use crate::engine::fs::{Access, Directory, Lock, LockOutcome, StoreFile, read_exact_at, write_all_at};
-use crate::engine::location::SegmentId;
+use crate::engine::format::manifest::{Extent, Manifest, ManifestError, SegmentLine};
+use crate::engine::fs::{Access, Directory, File, Lock, LockOutcome, StoreFile, read_exact_at, write_all_at};
+use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::Options;
 use crate::engine::plant::{Plant, planted};
-use crate::engine::segment::file;
+use crate::engine::segment::{Bodies, Identity, ReadMode, Scanned, Scanner, Segment, Step, file};
 use crate::engine::survey;
 use crate::engine::verify::{self, Severity, VerifyEvent};
-use crate::error::{Error, Failure, Result, Stop};
+use crate::error::{Damage, Error, Failure, Result, Stop};
 
 /// Makes in `to`, which is missing or empty, a store of the backup in the directory `from`, or of a store that was closed.
 /// `observe` is told how far it has come, and ends it when it breaks off: then nothing was made. Of `options` the file
@@ -49,7 +49,7 @@ pub fn restore(
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io("read", directory.path(name))(error).into()),
         }
-        for (id, len) in new.lens.clone() {
+        for (id, (len, _)) in new.lens.clone() {
             let source = file::open(&*directory, id, Access::Read)?;
             let mut at = 0;
             new.put_segment(id, len, &mut |bytes| {
@@ -125,8 +125,8 @@ struct New<'a> {
     course: Course<'a>,
     /// What is to be its MANIFEST, once it is known.
     manifest: Option<Manifest>,
-    /// Its segments that are still to come, and their lengths.
-    lens: HashMap<SegmentId, u64>,
+    /// Its segments that are still to come, with their lengths and what MANIFEST says of them.
+    lens: HashMap<SegmentId, (u64, SegmentLine)>,
     report: RestoreReport,
 }
 
@@ -150,6 +150,48 @@ fn make(
     outcome(made, RestoreReport { is_cancelled: true, ..RestoreReport::default() })
 }
 
+/// A segment that is written, as far as its records were checked.
+struct Arriving {
+    line: SegmentLine,
+    /// How long it becomes.
+    len: u64,
+    checked: u64,
+}
+
+impl Arriving {
+    fn new(line: SegmentLine, len: u64) -> Self {
+        Self { line, len, checked: line.layout.header_len.into() }
+    }
+
+    /// Checks the records that are whole in the first `has` bytes of `file`.
+    ///
+    /// # Errors
+    /// [`Error::BackupDamaged`], and what the operating system says.
+    fn check(&mut self, directory: &dyn Directory, file: &Arc<dyn File>, has: u64) -> Result<()> {
+        let SegmentLine { id, base_seq, layout, .. } = self.line;
+        let seq_end = Seqno(u64::MAX);
+        let identity = Identity { id, base_seq, layout, created_ms: 0, seq_end, first_page: 0 };
+        let segment = Segment::new(identity, directory, file, &ReadMode::stored(), (has, has))?;
+        let mut scanner = Scanner::new(&segment, Bodies::Checked).starting_at(self.checked);
+        while let Some(step) = scanner.next()? {
+            let damage = match step {
+                Step::Record(record) if record.damage.is_none() => {
+                    self.checked = record.at + record.frame.len;
+                    continue;
+                }
+                // The rest of it is still to come, if MANIFEST knows of so much.
+                Step::Bad { at, damage: Damage::Truncated { wants, .. } } if wants <= self.len - at => {
+                    return Ok(());
+                }
+                Step::Record(Scanned { damage: Some(damage), .. }) | Step::Bad { damage, .. } => damage,
+                Step::Record(_) => continue,
+            };
+            return Err(damaged(format!("{}: {damage}", StoreFile::Segment(id))));
+        }
+        Ok(())
+    }
+}
+
 impl New<'_> {
     /// Begins a store whose MANIFEST says what `backup` does.
     fn begin(&mut self, backup: Manifest) -> Result<(), Stop> {
@@ -163,10 +205,10 @@ impl New<'_> {
             };
             // Nothing is appended to what others may have a copy of.
             line.extent = Extent::Sealed(len);
-            self.lens.insert(line.id, len);
+            self.lens.insert(line.id, (len, *line));
         }
         self.report.segment_count = manifest.segments.len() as u64;
-        self.report.len = self.lens.values().fold(0, |sum, len| sum.saturating_add(*len));
+        self.report.len = self.lens.values().fold(0, |sum, (len, _)| sum.saturating_add(*len));
         self.course.expect(self.report.len.saturating_mul(2));
         self.manifest = Some(manifest);
         Ok(())
@@ -174,10 +216,11 @@ impl New<'_> {
 
     /// The length of segment `id`, if it is still to come.
     fn wants(&self, id: SegmentId) -> Option<u64> {
-        self.lens.get(&id).copied()
+        self.lens.get(&id).map(|(len, _)| *len)
     }
 
-    /// Makes the file of a segment from what `read` puts into the buffers that it is given.
+    /// Makes the file of a segment from what `read` puts into the buffers that it is given. It is checked as it comes: what is
+    /// wrong at its start ends the restore there, however long it says that it is.
     fn put_segment(
         &mut self,
         id: SegmentId,
@@ -188,6 +231,7 @@ impl New<'_> {
         let path = || self.directory.path(name);
         let file = self.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
         let mut buffer = vec![0; len.min(CHUNK_LEN) as usize];
+        let mut arriving = self.lens.get(&id).map(|(_, line)| Arriving::new(*line, len));
         let mut at = 0;
         while at < len {
             let chunk = &mut buffer[..(len - at).min(CHUNK_LEN) as usize];
@@ -195,6 +239,9 @@ impl New<'_> {
             write_all_at(&*file, chunk, at).map_err(Error::io("write", path()))?;
             at += chunk.len() as u64;
             self.course.advance(chunk.len() as u64)?;
+            if let Some(arriving) = arriving.as_mut().filter(|_| !planted(Plant::RestoreChecksLast)) {
+                arriving.check(&*self.directory, &file, at)?;
+            }
         }
         file.sync().map_err(Error::io("fsync", path()))?;
         self.lens.remove(&id);

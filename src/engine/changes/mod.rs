@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 use self::source::{Part, Source, Wanted};
 use super::format::manifest::History;
 use super::format::record::Kind;
-use super::fs::Directory;
 use super::location::Seqno;
 use super::log::Log;
 use super::plant::{Plant, planted};
 use super::scan::{Entry, KeyEntry};
-use super::segment::{Bodies, Record, Scanner, Step};
+use super::segment::{Bodies, Home, Record, Scanner, Step};
 use super::state::State;
 use super::value::Value;
 use crate::error::{Damage, Error, Result, Search, Stop};
@@ -90,9 +89,9 @@ impl Changes {
         Self::new(Source::own(state, log), from)
     }
 
-    /// Of the files in `directory`.
-    pub(crate) fn of_files(directory: Arc<dyn Directory>, from: Seqno) -> Self {
-        Self::new(Source::files(directory), from)
+    /// Of the files that are at `home`.
+    pub(crate) fn of_files(home: &Home, from: Seqno) -> Self {
+        Self::new(Source::files(home), from)
     }
 
     /// From the last `count` records on, and not from the first.

@@ -11,8 +11,7 @@ use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::fs::{Access, Directory, File, Stirred, StoreFile, Watch};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::log::Log;
-use crate::engine::options::ReadWith;
-use crate::engine::segment::{Bodies, Identity, Scanner, Segment, Step, file};
+use crate::engine::segment::{Bodies, Home, Identity, ReadMode, Scanner, Segment, Step, file};
 use crate::engine::state::State;
 use crate::error::{Error, Result, Search, Stop};
 
@@ -59,7 +58,7 @@ pub(super) enum Source {
     /// In the store that writes them: what its readers see.
     Own(Own),
     /// In the directory: what its files say.
-    Files(Files),
+    Files(Box<Files>),
 }
 
 #[derive(Debug)]
@@ -73,6 +72,7 @@ pub(super) struct Own {
 #[derive(Debug)]
 pub(super) struct Files {
     directory: Arc<dyn Directory>,
+    mode: ReadMode,
     /// Made when somebody waits first.
     watch: Option<Box<dyn Watch>>,
     /// What MANIFEST said; `None` when it may say something else by now.
@@ -86,8 +86,9 @@ impl Source {
         Self::Own(Own { state, log, published: Seqno(0) })
     }
 
-    pub(super) fn files(directory: Arc<dyn Directory>) -> Self {
-        Self::Files(Files { directory, watch: None, manifest: None, growing: None })
+    pub(super) fn files(home: &Home) -> Self {
+        let (directory, mode) = (Arc::clone(&home.directory), home.reading.passing());
+        Self::Files(Box::new(Files { directory, mode, watch: None, manifest: None, growing: None }))
     }
 
     /// The segment to go on with, and what compaction has dropped; `None` while there is none.
@@ -269,7 +270,7 @@ impl Files {
         let SegmentLine { id, base_seq, layout, .. } = *line;
         let seq_end = Seqno(u64::MAX);
         let identity = Identity { id, base_seq, layout, created_ms: 0, seq_end, first_page: 0 };
-        let segment = Segment::new(identity, &*self.directory, file, ReadWith::Pread, (len, len))?;
+        let segment = Segment::new(identity, &*self.directory, file, &self.mode, (len, len))?;
         Ok(Part { segment: Arc::new(segment), is_final, last_seq: Seqno(u64::MAX) })
     }
 

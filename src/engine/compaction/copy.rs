@@ -167,8 +167,8 @@ impl<'a> Copy<'a> {
         let layout = Layout::current(salt);
         let created_ms = self.state.now_ms();
         let identity = Identity { id, base_seq, layout, created_ms, seq_end: self.seqs.end, first_page };
-        let Home { directory, store, read_with, .. } = &self.state.home;
-        match SegmentWriter::create(&**directory, *store, identity, *read_with, capacity) {
+        let Home { directory, store, reading, .. } = &self.state.home;
+        match SegmentWriter::create(&**directory, *store, identity, reading, capacity) {
             Ok(output) => {
                 self.last = Some(output);
                 Ok(())

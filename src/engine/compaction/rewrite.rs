@@ -62,8 +62,11 @@ impl<'a> Rewrite<'a> {
         let report = self.report();
         self.count(&report);
         self.take_note();
-        self.remove_inputs();
-        let _ = self.reach(CompactionStage::Removed, observe);
+        let Self { state, run, judge, copy, .. } = self;
+        // A file that is not mapped stays open, without its name, for who still reads it: for us it need not.
+        drop((judge, copy));
+        remove(&state.home, &run.segments);
+        let _ = observe(CompactionEvent::Reached(CompactionStage::Removed, run));
         Ok(ControlFlow::Continue(report))
     }
 
@@ -82,7 +85,7 @@ impl<'a> Rewrite<'a> {
             return Ok(ControlFlow::Break(()));
         }
         if planted(Plant::InputsRemovedTooEarly) {
-            self.remove_inputs();
+            remove(&self.state.home, &self.run.segments);
         }
         let outputs = self.copy.segments();
         let moved = self.copy.moved();
@@ -150,18 +153,15 @@ impl<'a> Rewrite<'a> {
             newer.usage.forget_needed();
         }
     }
-
-    fn remove_inputs(&self) {
-        remove(&self.state.home, &self.run.segments);
-    }
 }
 
 /// Removes the files of segments that MANIFEST does not list any more. What stays is an orphan, which the next open removes.
 pub(super) fn remove(home: &Home, segments: &[SegmentId]) {
     let directory = &home.directory;
     for &id in segments {
-        let removed = directory
-            .remove(StoreFile::Segment(id))
+        let kept = home.reading.files.as_ref().map_or(Ok(()), |files| files.keep(StoreFile::Segment(id)));
+        let removed = kept
+            .and_then(|()| directory.remove(StoreFile::Segment(id)))
             .map_err(Error::io("remove", directory.path(StoreFile::Segment(id))))
             .and_then(|()| {
                 hint::remove(home, id)

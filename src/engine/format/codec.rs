@@ -136,14 +136,19 @@ impl Codec {
         }
     }
 
-    /// The value that `stored` was made of. Allocates no more than a multiple of what it really holds.
-    pub(crate) fn unpack(self, stored: &[u8]) -> Result<Vec<u8>, Damage> {
+    /// The value that `stored` was made of, if it has at most `len_max` bytes, or [`ROOM_A_BYTE`] times those of its block.
+    /// Allocates no more than a multiple of what it really holds.
+    pub(crate) fn unpack(self, stored: &[u8], len_max: u64) -> Result<Vec<u8>, Damage> {
         let (raw_len, block) = parts(stored)
             .ok_or(Damage::Field { what: "the length of a compressed value", value: stored.len() as u64 })?;
         let damage = Damage::Compressed { codec: self.name(), raw_len };
         let raw_len = raw_len as usize;
         if raw_len > self.raw_len_max(block.len()) && !planted(Plant::RoomForAnyLength) {
             return Err(damage);
+        }
+        let limit = len_max.max(block.len().saturating_mul(ROOM_A_BYTE) as u64);
+        if raw_len as u64 > limit && !planted(Plant::ReadLimitIgnored) {
+            return Err(Damage::TooLarge { len: raw_len as u64, limit });
         }
         let mut room = first_room(raw_len, block.len());
         loop {
@@ -283,7 +288,22 @@ mod tests {
         for compression in CHOICES {
             let packed = compression.pack(&zeros).expect("it saves");
             assert!(packed.bytes.len() * 200 < zeros.len(), "{compression:?}");
-            assert!(packed.codec.unpack(&packed.bytes) == Ok(zeros.clone()), "{compression:?}");
+            assert!(packed.codec.unpack(&packed.bytes, u64::MAX) == Ok(zeros.clone()), "{compression:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_over_the_limit_is_read_only_where_its_block_is_large_too() {
+        let zeros = vec![0; 4 << 20];
+        let noise = |seed: u64| super::super::key_hash(seed, b"noise").to_le_bytes();
+        let text: Vec<u8> = (0..4096).flat_map(|seed| [noise(seed), [b'v'; 8]].concat()).collect();
+        for compression in CHOICES {
+            let Packed { codec, bytes } = compression.pack(&zeros).expect("it saves");
+            assert!(codec.unpack(&bytes, zeros.len() as u64).is_ok());
+            let refused = codec.unpack(&bytes, zeros.len() as u64 - 1);
+            assert!(matches!(refused, Err(Damage::TooLarge { len, .. }) if len == zeros.len() as u64));
+            let Packed { codec, bytes } = compression.pack(&text).expect("it saves");
+            assert_eq!(codec.unpack(&bytes, 0), Ok(text.clone()), "it takes a few times its block");
         }
     }
 
@@ -295,14 +315,14 @@ mod tests {
             for raw_len in [0, 1, 999, 1001, 100_000, u32::MAX] {
                 let lie = stored(raw_len, &bytes[BLOCK_AT..]);
                 let damage = Damage::Compressed { codec: codec.name(), raw_len };
-                assert_eq!(codec.unpack(&lie), Err(damage), "{raw_len}");
+                assert_eq!(codec.unpack(&lie, u64::MAX), Err(damage), "{raw_len}");
             }
             let behind = [&bytes[..], b"more"].concat();
-            assert!(codec.unpack(&behind).is_err(), "{compression:?}: bytes behind the block");
+            assert!(codec.unpack(&behind, u64::MAX).is_err(), "{compression:?}: bytes behind the block");
             let twice = stored(2000, &[&bytes[BLOCK_AT..], &bytes[BLOCK_AT..]].concat());
-            assert!(codec.unpack(&twice).is_err(), "{compression:?}: two blocks");
+            assert!(codec.unpack(&twice, u64::MAX).is_err(), "{compression:?}: two blocks");
             for len in 0..bytes.len() {
-                assert!(codec.unpack(&bytes[..len]).is_err(), "{compression:?}: a prefix of {len}");
+                assert!(codec.unpack(&bytes[..len], u64::MAX).is_err(), "{compression:?}: a prefix of {len}");
             }
         }
     }
@@ -330,7 +350,7 @@ mod tests {
                     let lens = (value.len() as u64, bytes.len() as u64);
                     let Compressed { raw_len, stored_len } = Compressed::of(&bytes);
                     prop_assert_eq!((raw_len, stored_len), lens);
-                    prop_assert_eq!(codec.unpack(&bytes), Ok(value.clone()));
+                    prop_assert_eq!(codec.unpack(&bytes, u64::MAX), Ok(value.clone()));
                 }
             }
         }
@@ -341,10 +361,10 @@ mod tests {
             raw_len in prop_oneof![0..1000_u32, any::<u32>()],
         ) {
             for codec in [Codec::Lz4, Codec::Zstd] {
-                if let Ok(value) = codec.unpack(&stored(raw_len, &block)) {
+                if let Ok(value) = codec.unpack(&stored(raw_len, &block), u64::MAX) {
                     prop_assert_eq!(value.len(), raw_len as usize);
                 }
-                let _ = codec.unpack(&block);
+                let _ = codec.unpack(&block, u64::MAX);
             }
         }
 
@@ -358,7 +378,7 @@ mod tests {
                 let Some(Packed { codec, mut bytes }) = compression.pack(&value) else { continue };
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
-                if let Ok(read) = codec.unpack(&bytes) {
+                if let Ok(read) = codec.unpack(&bytes, u64::MAX) {
                     prop_assert_eq!(read.len(), u32_at(&bytes, 0) as usize);
                 }
             }

@@ -4,11 +4,21 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, fstat, statat};
+use rustix::fs::{AtFlags, SeekFrom, fstat, statat};
 use rustix::io::Errno;
 
 use super::{File, Mapping, StoreFile};
 use crate::engine::plant::{Plant, unless};
+
+/// Where the next bytes of `file` stand that are on disk, from `at` on: what is before them is a hole, which reads as zeros.
+/// The file's end, or what is behind it, is `u64::MAX`; `at` where the file system does not tell.
+pub fn next_data(file: &std::fs::File, at: u64) -> u64 {
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data,
+        Err(Errno::NXIO) => u64::MAX,
+        Err(_) => at,
+    }
+}
 
 /// An open file, and the directory and name under which it was opened.
 #[derive(Debug)]
@@ -42,6 +52,15 @@ pub(super) fn has_name(directory: &std::fs::File, name: StoreFile, file: &std::f
 impl File for OsFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn identity(&self) -> io::Result<Option<(u64, u64)>> {
+        let opened = fstat(&self.file)?;
+        Ok(Some((opened.st_dev, opened.st_ino)))
+    }
+
+    fn next_data(&self, at: u64) -> u64 {
+        next_data(&self.file, at)
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {

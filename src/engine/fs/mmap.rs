@@ -3,8 +3,8 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 use rustix::mm::{Advice, madvise};
@@ -32,8 +32,9 @@ impl Mapping {
         // - recovery cuts a torn tail before it maps the segment; a read-only open does not map a segment that somebody
         //   may be writing to or recovering (kept by `recovery::load`); files are unlinked, never overwritten;
         // - the keydir is written to a new file, whole, before it is mapped (`keydir::file`);
-        // - a program that is not logkv and truncates or rewrites a segment under us breaks this. Directories of other
-        //   users, and those that everybody may write to, are refused (kept by `recovery`).
+        // - a program that is not logkv and truncates or rewrites a segment under us breaks this: who truncates it has a read
+        //   killed (SIGBUS, `exit_on_bus_error`). Directories of other users, and those that everybody may write to, are
+        //   refused (kept by `recovery`).
         let bytes = unsafe { MmapOptions::new().len(len).map(file)? };
         Ok(Self(Arc::new(Mapped { bytes, readable: AtomicUsize::new(0) })))
     }
@@ -69,10 +70,14 @@ pub(crate) fn prefetch<T>(item: &T) {
 
 /// Knows whether this is still the process that made it.
 ///
-/// A forked child shares its parent's lock, so the lock cannot tell them apart; this page, which the kernel
-/// empties in the child, can, and looking at it costs nothing.
+/// A forked child shares its parent's lock, so the lock cannot tell them apart.
 #[derive(Debug)]
-pub(crate) struct ForkGuard(MmapMut);
+pub(crate) enum ForkGuard {
+    /// A page that the kernel empties in a forked child: looking at it costs nothing.
+    Page(MmapMut),
+    /// The number of the process, where the kernel does not offer that (Linux before 4.14, gVisor): a system call a look.
+    Process(u32),
+}
 
 impl ForkGuard {
     /// A guard of this process.
@@ -80,13 +85,157 @@ impl ForkGuard {
         let mut page = MmapMut::map_anon(1)?;
         // SAFETY: the range is the anonymous page just made, which nothing else refers to; the advice changes its
         // bytes in a forked child alone, and both values of them mean something.
-        unsafe { madvise(page.as_mut_ptr().cast(), page.len(), Advice::LinuxWipeOnFork)? };
-        page[0] = 1;
-        Ok(Self(page))
+        match unsafe { madvise(page.as_mut_ptr().cast(), page.len(), Advice::LinuxWipeOnFork) } {
+            Ok(()) => {
+                page[0] = 1;
+                Ok(Self::Page(page))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the kernel does not empty a page in a forked child");
+                Ok(Self::Process(std::process::id()))
+            }
+        }
     }
 
     /// Whether this process is a fork of the one that made the guard.
     pub(crate) fn is_fork(&self) -> bool {
-        self.0[0] == 0
+        match self {
+            Self::Page(page) => page[0] == 0,
+            Self::Process(id) => std::process::id() != *id,
+        }
+    }
+}
+
+/// What the handler of SIGBUS says after its sentence, and the exit code it ends with.
+static ON_BUS_ERROR: OnceLock<(i32, &'static str)> = OnceLock::new();
+
+/// Ends the process with one sentence on the standard error and `exit_code` when a mapped file cannot be read: another process
+/// cut it short, or its disk failed. The kernel's own way is to kill the process with SIGBUS, without a word. `hint` is
+/// written after the sentence, as it is; it may be empty.
+///
+/// For programs, which own their signals: it sets the handler of SIGBUS of the whole process, also for mappings that are not a
+/// store's. Nothing is closed or flushed, as after a kill. A second call changes nothing.
+///
+/// # Errors
+/// What the operating system says.
+pub fn exit_on_bus_error(exit_code: i32, hint: &'static str) -> io::Result<()> {
+    if ON_BUS_ERROR.set((exit_code, hint)).is_err() {
+        return Ok(());
+    }
+    // SAFETY: all zeros is a `sigaction` without flags, whose mask is empty on Linux.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_flags = libc::SA_SIGINFO;
+    action.sa_sigaction = on_bus_error as extern "C" fn(_, _, _) as usize;
+    // SAFETY: the handler has the signature that SA_SIGINFO asks for, and calls only what a signal handler may.
+    match unsafe { libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The handler of SIGBUS. It allocates nothing, locks nothing and calls only `open`, `read`, `write`, `signal`, `raise` and
+/// `_exit`, which signal-safety(7) allows.
+extern "C" fn on_bus_error(signal: libc::c_int, about: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    // SAFETY: the kernel hands a handler that was set with SA_SIGINFO a valid `siginfo_t`.
+    let (code, address) = unsafe { ((*about).si_code, (*about).si_addr() as usize) };
+    // A process sent it: nothing was read.
+    if code <= 0 {
+        // SAFETY: both may be called in a handler; the signal is delivered when this one returns.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
+        return;
+    }
+    let (exit_code, hint) = *ON_BUS_ERROR.get().unwrap_or(&(1, ""));
+    let mut line = MapsLine::default();
+    say(b"error: cannot read ");
+    say(line.find(address).unwrap_or(b"a mapped file"));
+    say(b": another process cut it short while it was open, or its disk failed\n");
+    say(hint.as_bytes());
+    // SAFETY: it ends the process, and may be called in a handler.
+    unsafe { libc::_exit(exit_code) }
+}
+
+/// Writes `bytes` to the standard error, as a signal handler may.
+fn say(bytes: &[u8]) {
+    // SAFETY: the pointer and the length are those of `bytes`. An error could be told to nobody.
+    unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// A line of `/proc/self/maps`, on the stack: a signal handler cannot allocate.
+struct MapsLine {
+    bytes: [u8; 4096],
+    len: usize,
+}
+
+impl Default for MapsLine {
+    fn default() -> Self {
+        Self { bytes: [0; 4096], len: 0 }
+    }
+}
+
+impl MapsLine {
+    /// The path of the file that is mapped at `address`, as the kernel writes it.
+    fn find(&mut self, address: usize) -> Option<&[u8]> {
+        // SAFETY: the path ends in a zero.
+        let maps = unsafe { libc::open(c"/proc/self/maps".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        let mut chunk = [0_u8; 1024];
+        loop {
+            // SAFETY: the pointer and the length are those of `chunk`; a descriptor that is none is an error.
+            let read = unsafe { libc::read(maps, chunk.as_mut_ptr().cast(), chunk.len()) };
+            let read = usize::try_from(read).ok().filter(|&read| read > 0)?;
+            for &byte in &chunk[..read] {
+                if byte != b'\n' {
+                    if let Some(place) = self.bytes.get_mut(self.len) {
+                        // The text is shown on a terminal.
+                        *place = if byte.is_ascii_control() { b'?' } else { byte };
+                        self.len += 1;
+                    }
+                    continue;
+                }
+                if self.holds(address) {
+                    let line = &self.bytes[..self.len];
+                    let at = line.iter().position(|&byte| byte == b'/')?;
+                    return Some(&line[at..]);
+                }
+                self.len = 0;
+            }
+        }
+    }
+
+    /// Whether `address` is in the range that the line begins with: `7f0000000000-7f0000001000 r--s …`.
+    fn holds(&self, address: usize) -> bool {
+        let mut numbers = self.bytes[..self.len].split(|byte| matches!(byte, b'-' | b' ')).map(|digits| {
+            digits.iter().fold(0_usize, |number, &digit| {
+                number << 4 | char::from(digit).to_digit(16).unwrap_or(0) as usize
+            })
+        });
+        numbers.next().is_some_and(|start| start <= address)
+            && numbers.next().is_some_and(|end| address < end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_another_number_is_a_fork_where_the_kernel_empties_no_page() {
+        assert!(!ForkGuard::Process(std::process::id()).is_fork());
+        assert!(ForkGuard::Process(std::process::id() + 1).is_fork());
+    }
+
+    #[test]
+    fn the_file_that_is_mapped_at_an_address_is_found_by_its_path() {
+        let path = std::env::current_exe().expect("this program has a name");
+        let file = std::fs::File::open(&path).expect("it opens");
+        let mapping = Mapping::new(&file, 8192).expect("it is mapped");
+        let at = mapping.0.bytes.as_ptr() as usize;
+        for (address, is_it) in [(at, true), (at + 8191, true), (at + 8192, false), (0, false)] {
+            let mut line = MapsLine::default();
+            let found = line.find(address).map(<[u8]>::to_vec);
+            assert_eq!(found == Some(path.as_os_str().as_encoded_bytes().to_vec()), is_it, "{address:x}");
+        }
     }
 }

@@ -8,10 +8,12 @@
 mod dir;
 mod file;
 mod guarded;
+mod limit;
 mod lock;
 mod mmap;
 mod names;
 mod patient;
+mod pool;
 mod watch;
 
 use std::ffi::OsString;
@@ -21,11 +23,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use dir::OsFileSystem;
+pub use file::next_data;
 pub(crate) use guarded::{Exclusion, Guarded};
-pub use mmap::Mapping;
+pub use limit::raise_open_files_limit;
 pub(crate) use mmap::{ForkGuard, prefetch};
+pub use mmap::{Mapping, exit_on_bus_error};
 pub use names::StoreFile;
 pub(crate) use patient::Patient;
+pub(crate) use pool::FilePool;
 pub use watch::{Stirred, Watch};
 
 /// Makes and opens directories.
@@ -243,6 +248,21 @@ pub trait File: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn len(&self) -> io::Result<u64>;
 
+    /// What tells it from all other files that are there at the same time (its device and its number there); `None` where
+    /// nothing does.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn identity(&self) -> io::Result<Option<(u64, u64)>> {
+        Ok(None)
+    }
+
+    /// Where the next bytes stand that are on disk, from `at` on: those before them are a hole, which reads as zeros. Behind
+    /// the last ones any place from the file's end on; `at` where nothing tells.
+    fn next_data(&self, at: u64) -> u64 {
+        at
+    }
+
     /// Reads at `at` into `buffer`; fewer bytes than asked for, or none, at the file's end.
     ///
     /// # Errors
@@ -334,6 +354,21 @@ pub(crate) fn read_vec_at(file: &dyn File, at: u64, len: u64) -> io::Result<Vec<
     let mut bytes = Vec::new();
     read_into(&mut bytes, file, at, len)?;
     Ok(bytes)
+}
+
+/// A mapping of the first `len` bytes of `file`; `None` where there are none, or the process has no room for another one
+/// (`ulimit -v`, `vm.max_map_count`): reading does without.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn map_if_room(file: &dyn File, len: u64) -> io::Result<Option<Mapping>> {
+    match file.map(len) {
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+            tracing::debug!(%error, len, "there is no room for another mapping; the file is read instead");
+            Ok(None)
+        }
+        mapped => mapped,
+    }
 }
 
 /// Writes all of `bytes` at `at`. A short write is carried on with; an interrupted one is tried again.

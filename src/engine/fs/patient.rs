@@ -49,6 +49,10 @@ impl File for Patient {
         self.file.len()
     }
 
+    fn next_data(&self, at: u64) -> u64 {
+        self.file.next_data(at)
+    }
+
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         match self.file.read_at(buffer, at) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {}

@@ -69,8 +69,10 @@ pub struct RecordItem {
     pub expires_ms: Option<u64>,
     /// The key.
     pub key: Value,
-    /// The value; as stored, where it does not decompress.
+    /// The value; as stored, where it does not decompress, or is larger than what is
+    /// ([`Options::value_read_max`](crate::Options::value_read_max)).
     pub value: Value,
+    is_compressed: bool,
     /// The value's bytes as they stand in the file.
     pub stored: Value,
     /// The header's checksum, which is right.
@@ -121,7 +123,7 @@ impl RecordItem {
     /// Whether [`RecordItem::value`] was decompressed.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
-        self.kind == Kind::Put && self.damage.is_none() && self.codec_name().is_some()
+        self.is_compressed
     }
 
     /// What compressed the value; `None`: nothing, or what this version does not know.
@@ -146,9 +148,9 @@ impl Inspection {
         let bytes = Arc::new(bytes);
         let part = |at: u64, len: u64| Value::owned(Arc::clone(&bytes), at as usize..(at + len) as usize);
         let stored = part(frame.value_at, frame.value_len);
-        let value = match damage.is_none().then(|| header.value(&frame, &bytes)) {
-            Some(Ok(Cow::Owned(raw))) => Value::of(raw),
-            _ => stored.clone(),
+        let raw = match damage.is_none().then(|| self.segment.value_of(&header, &bytes)) {
+            Some(Ok(Cow::Owned(raw))) => Some(Value::of(raw)),
+            _ => None,
         };
         Ok(RecordItem {
             index,
@@ -163,7 +165,8 @@ impl Inspection {
             time_ms: header.time_ms,
             expires_ms: frame.expires_ms(&bytes),
             key: part(frame.key_at, frame.key_len),
-            value,
+            is_compressed: raw.is_some(),
+            value: raw.unwrap_or_else(|| stored.clone()),
             stored,
             stored_hcrc: header.hcrc,
             stored_rcrc: header.rcrc,

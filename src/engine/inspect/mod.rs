@@ -22,7 +22,7 @@ use super::fs::Directory;
 use super::judge::{Settled, Verdict};
 use super::location::SegmentId;
 use super::options::Options;
-use super::segment::{Bodies, Scanner, Segment, Step};
+use super::segment::{Bodies, ReadMode, Scanner, Segment, Step};
 use super::state::State;
 use super::survey::{self, Survey};
 use crate::error::{Damage, Error, Result};
@@ -97,7 +97,7 @@ impl Piece {
 /// read, and [`Error::Io`].
 pub fn segment(path: &Path, options: &Options, id: SegmentId) -> Result<Inspection> {
     let directory = survey::enter(path, options)?;
-    take_apart(around(directory, id)?, id, options.clock.now_ms(), None)
+    take_apart(around(directory, options, id)?, id, options.clock.now_ms(), None)
 }
 
 /// Takes apart segment `id` of an open store.
@@ -107,12 +107,13 @@ pub(crate) fn of_open_store(
     state: &State,
     id: SegmentId,
 ) -> Result<Inspection> {
-    take_apart(around(Arc::clone(directory), id)?, id, options.clock.now_ms(), Some(state))
+    take_apart(around(Arc::clone(directory), options, id)?, id, options.clock.now_ms(), Some(state))
 }
 
 /// The log, with segment `id` in it, whether MANIFEST lists it or not.
-fn around(directory: Arc<dyn Directory>, id: SegmentId) -> Result<Survey> {
-    let mut survey = Survey::of(directory)?;
+fn around(directory: Arc<dyn Directory>, options: &Options, id: SegmentId) -> Result<Survey> {
+    let reading = ReadMode::of(&directory, options);
+    let mut survey = Survey::of(directory, &reading)?;
     survey.admit(id);
     Ok(survey)
 }

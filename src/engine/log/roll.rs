@@ -97,7 +97,7 @@ impl Log {
             &*self.directory,
             manifest.store,
             identity,
-            self.state.home.read_with,
+            &self.state.home.reading,
             capacity,
         )?;
         manifest.next_segment = SegmentId(id.0 + 1);

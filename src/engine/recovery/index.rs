@@ -15,7 +15,7 @@ use crate::engine::options::OpenProgress;
 use crate::engine::segment::hint::Hint;
 use crate::engine::segment::{Bodies, Home, Rows, Scanner, Segment, Sorted, Sorter, Step};
 use crate::engine::state::Replay;
-use crate::engine::sync::{AtomicU64, AtomicUsize, Mutex, thread};
+use crate::engine::sync::{AtomicU64, AtomicUsize, Mutex, start_scoped, thread};
 use crate::error::Result;
 
 /// Below so many bytes of log one thread is done before a second has begun.
@@ -101,22 +101,29 @@ impl Load<'_> {
     }
 }
 
-/// Does `work` in so many threads, each given its number.
-fn share(threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+/// Does each of `part_count` parts of the work, in as many threads as the system gives: this one does what is left.
+fn share(part_count: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let work_on = || -> Result<()> {
+        loop {
+            match next.fetch_add(1, Ordering::Relaxed) {
+                part if part < part_count => work(part)?,
+                _ => return Ok(()),
+            }
+        }
+    };
     thread::scope(|scope| {
-        let others: Vec<_> = (1..threads)
-            .map(|thread| {
-                scope.spawn({
-                    let work = &work;
-                    move || work(thread)
-                })
-            })
-            .collect();
-        let ours = work(0);
+        let start = |_| start_scoped(scope, work_on).inspect_err(tell_no_thread).ok();
+        let others: Vec<_> = (1..part_count).map_while(start).collect();
+        let ours = work_on();
         let theirs =
             others.into_iter().map(|other| other.join().expect("a panic in opening is a bug of ours"));
         std::iter::once(ours).chain(theirs).collect()
     })
+}
+
+fn tell_no_thread(error: &std::io::Error) {
+    tracing::warn!(%error, "no further thread can be started; opening goes on with those there are");
 }
 
 impl Loaded {

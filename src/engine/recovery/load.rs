@@ -12,9 +12,9 @@ use crate::engine::fs::{Access, Directory, File, StoreFile};
 use crate::engine::judge::{Settled, Verdict};
 use crate::engine::keydir::Keydir;
 use crate::engine::location::{Location, SegmentId, Seqno};
-use crate::engine::options::{OpenProgress, Options, ReadWith};
+use crate::engine::options::{OpenProgress, Options};
 use crate::engine::plant::{Plant, planted, unless};
-use crate::engine::segment::{Home, Identity, Segment, file};
+use crate::engine::segment::{Home, Identity, ReadMode, Segment, file};
 use crate::engine::state::State;
 use crate::error::{Damage, Error, Result};
 
@@ -37,7 +37,7 @@ impl<'a> Load<'a> {
             directory: Arc::clone(directory),
             store: manifest.store,
             hash_seed: manifest.hash_seed,
-            read_with: options.read_with,
+            reading: ReadMode::of(directory, options),
             wake: Arc::default(),
         };
         Self {
@@ -119,7 +119,8 @@ impl<'a> Load<'a> {
         };
         // Somebody may be writing to it, or cutting it back: its bytes are read, not mapped.
         let is_unsettled = line.extent.is_unsettled(file_len);
-        let read_with = if is_unsettled { ReadWith::Pread } else { self.options.read_with };
+        let reading = &self.home.reading;
+        let reading = if is_unsettled { reading.unmapped() } else { reading.clone() };
         let (Extent::Sealed(wants) | Extent::Closed(wants) | Extent::Active(wants)) = line.extent;
         let (len, wants) = if is_unsettled {
             let len = self.readable_len(line, seq_end, &file)?;
@@ -143,7 +144,7 @@ impl<'a> Load<'a> {
             None => (set.free_page(capacity, None)?, capacity),
         };
         let place = Place { seq_end, created_ms, first_page };
-        let segment = Arc::new(self.map(line, &file, place, read_with, (len, capacity))?);
+        let segment = Arc::new(self.map(line, &file, place, &reading, (len, capacity))?);
         if is_sealed {
             segment.mark_sealed();
         }
@@ -200,13 +201,13 @@ impl<'a> Load<'a> {
         line: &SegmentLine,
         file: &Arc<dyn File>,
         place: Place,
-        read_with: ReadWith,
+        reading: &ReadMode,
         (len, capacity): (u64, u64),
     ) -> Result<Segment> {
         let Place { seq_end, created_ms, first_page } = place;
         let SegmentLine { id, base_seq, layout, .. } = *line;
         let identity = Identity { id, base_seq, layout, created_ms, seq_end, first_page };
-        Segment::new(identity, &*self.home.directory, file, read_with, (len, capacity))
+        Segment::new(identity, &*self.home.directory, file, reading, (len, capacity))
     }
 
     /// The segment's header, if it is intact and this segment's. Damage costs nothing but the header: its line in
@@ -298,7 +299,7 @@ impl<'a> Load<'a> {
     fn judge(&self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<Verdict> {
         let file_len = file::len(&*self.home.directory, line.id, &**file)?;
         let place = Place { seq_end: line.seq_end(file_len), created_ms: 0, first_page: 0 };
-        let segment = self.map(line, file, place, ReadWith::Pread, (file_len, file_len))?;
+        let segment = self.map(line, file, place, &self.home.reading.passing(), (file_len, file_len))?;
         Verdict::of(&segment, Settled::by(Some(line.extent), next_seq))
     }
 

@@ -32,7 +32,7 @@ use super::fs::{Directory, Lock, LockOutcome, StoreFile};
 use super::location::{SegmentId, Seqno};
 use super::options::Options;
 use super::recovery;
-use super::segment::file;
+use super::segment::{ReadMode, file};
 use super::survey::{self, Survey};
 use crate::error::{Damage, Error, Result, Stop, words};
 
@@ -101,7 +101,7 @@ impl<'a> Repair<'a> {
         options: &'a Options,
         observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
     ) -> Result<Self> {
-        let survey = Survey::of(directory)?;
+        let survey = Survey::of(Arc::clone(&directory), &ReadMode::of(&directory, options))?;
         let mut report = RepairReport::default();
         let (store, hash_seed) = match survey.manifest() {
             Ok(manifest) => (manifest.store, manifest.hash_seed),

@@ -13,9 +13,8 @@ use crate::engine::format::record::{Kind, RecordHeader, SEQ_AT};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::{Access, Directory, StoreFile, write_all_at};
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::options::ReadWith;
 use crate::engine::plant::{Plant, planted, unless};
-use crate::engine::segment::{Identity, Segment, SegmentWriter};
+use crate::engine::segment::{Identity, ReadMode, Segment, SegmentWriter};
 use crate::error::{Error, Failure, Result, Stop, words};
 
 /// What is copied at once.
@@ -159,7 +158,7 @@ impl Repair<'_> {
         let created_ms = self.options.clock.now_ms();
         let seq_end = Seqno(u64::MAX);
         let identity = Identity { id, base_seq, layout, created_ms, seq_end, first_page: 0 };
-        SegmentWriter::create(&*target.directory, self.store, identity, ReadWith::Pread, capacity)
+        SegmentWriter::create(&*target.directory, self.store, identity, &ReadMode::stored(), capacity)
     }
 
     /// Ends the segment that salvaged records go to.

@@ -86,9 +86,9 @@ fn mended(segment: &Segment, at: u64, len_max: u64) -> Result<Option<Intact>> {
     }
     let record = segment.bytes_unchecked(at..at + len)?;
     let (seq, goes_on) = (header.seq, header.flags.has_more());
-    let has_value = || match header.value(&header.frame(context.header_len), &record) {
-        // What a later version has compressed is taken along.
-        Ok(_) | Err(Damage::Codec(_)) => true,
+    let has_value = || match segment.value_of(&header, &record) {
+        // What a later version has compressed is taken along, and what is too large to look at.
+        Ok(_) | Err(Damage::Codec(_) | Damage::TooLarge { .. }) => true,
         Err(_) => false,
     };
     let is_intact = header.key_len > 0 && context.check_record(at, &record).is_ok() && has_value();

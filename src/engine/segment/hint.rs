@@ -10,7 +10,7 @@ use super::sorter::{Sorted, Sorter};
 use super::{Bodies, Home, Scanner, Segment, Step};
 use crate::engine::filter;
 use crate::engine::format::hint::{self, Checked, Described};
-use crate::engine::fs::{Access, File, StoreFile, read_vec_at, write_all_at};
+use crate::engine::fs::{Access, File, StoreFile, map_if_room, read_vec_at, write_all_at};
 use crate::engine::location::SegmentId;
 use crate::engine::options::ReadWith;
 use crate::engine::plant::{Plant, planted};
@@ -152,8 +152,8 @@ pub(crate) fn bytes(home: &Home, id: SegmentId, segment_len: u64) -> io::Result<
     if len > segment_len.saturating_add(4096) {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mapping = match home.read_with {
-        ReadWith::Mmap if len > 0 => file.map(len)?,
+    let mapping = match home.reading.with {
+        ReadWith::Mmap if len > 0 => map_if_room(&*file, len)?,
         _ => None,
     };
     if let Some(mapping) = mapping {

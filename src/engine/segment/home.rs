@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::engine::format::key_hash;
 use crate::engine::format::segment_header::StoreId;
-use crate::engine::fs::Directory;
-use crate::engine::options::ReadWith;
+use crate::engine::fs::{Directory, FilePool};
+use crate::engine::options::{Options, ReadWith};
 use crate::engine::wake::Wake;
 
 /// Where a store's files are, whose they are, and how they are read.
@@ -14,9 +14,45 @@ pub(crate) struct Home {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) store: StoreId,
     pub(crate) hash_seed: u64,
-    pub(crate) read_with: ReadWith,
+    pub(crate) reading: ReadMode,
     /// Rung when there is something to do in the background: a segment was sealed, or has no hint that can be used.
     pub(crate) wake: Arc<Wake>,
+}
+
+/// How segments are read.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadMode {
+    pub(crate) with: ReadWith,
+    /// The largest value that is decompressed, in bytes; more where its block is large, too.
+    pub(crate) value_len_max: u64,
+    /// Where their files are held that are not mapped; `None`: each segment holds its own, for a moment.
+    pub(crate) files: Option<Arc<FilePool>>,
+}
+
+impl ReadMode {
+    /// As `options` say, of the files in `directory`.
+    pub(crate) fn of(directory: &Arc<dyn Directory>, options: &Options) -> Self {
+        Self {
+            with: options.read_with,
+            value_len_max: options.value_read_max.max(options.value_len_max),
+            files: Some(FilePool::new(Arc::clone(directory), options.open_files_max)),
+        }
+    }
+
+    /// The same without mappings.
+    pub(crate) fn unmapped(&self) -> Self {
+        Self { with: ReadWith::Pread, ..self.clone() }
+    }
+
+    /// The same without mappings, for one segment that is read for a moment.
+    pub(crate) fn passing(&self) -> Self {
+        Self { with: ReadWith::Pread, files: None, ..self.clone() }
+    }
+
+    /// Without mappings, for who decompresses nothing.
+    pub(crate) fn stored() -> Self {
+        Self { with: ReadWith::Pread, value_len_max: 0, files: None }
+    }
 }
 
 impl Home {

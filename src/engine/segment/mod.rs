@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub(crate) use home::Home;
+pub(crate) use home::{Home, ReadMode};
 pub(crate) use lifetimes::{Expired, Lifetimes};
 use order::Order;
 pub(crate) use read::{Outline, RawRecord, Record};
@@ -31,7 +31,7 @@ pub(crate) use versions::Versions;
 pub(crate) use writer::SegmentWriter;
 
 use super::format::segment_header::Layout;
-use super::fs::{Access, Directory, File, Mapping, StoreFile};
+use super::fs::{Access, Directory, File, Mapping, StoreFile, map_if_room};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::ReadWith;
 use super::sync::{AtomicBool, AtomicU64};
@@ -57,6 +57,8 @@ pub(crate) struct Segment {
     is_sealed: AtomicBool,
     /// For messages.
     pub(crate) path: PathBuf,
+    /// The largest value that is decompressed.
+    value_len_max: u64,
     source: Source,
     /// Bytes that can be read: whole records, and nothing else.
     len: AtomicU64,
@@ -92,19 +94,25 @@ impl Segment {
         identity: Identity,
         directory: &dyn Directory,
         file: &Arc<dyn File>,
-        read_with: ReadWith,
+        reading: &ReadMode,
         (len, capacity): (u64, u64),
     ) -> Result<Self> {
-        let path = directory.path(StoreFile::Segment(identity.id));
-        let mapping = match read_with {
-            ReadWith::Mmap if capacity > 0 => file.map(capacity).map_err(|source| Error::Io {
-                action: "map",
-                path: path.clone(),
-                source,
-            })?,
+        let name = StoreFile::Segment(identity.id);
+        let path = directory.path(name);
+        let mapping = match reading.with {
+            ReadWith::Mmap if capacity > 0 => {
+                map_if_room(&**file, capacity).map_err(Error::io("map", path.clone()))?
+            }
             _ => None,
         };
-        let source = mapping.map_or_else(|| Source::File(Arc::clone(file)), Source::Mapped);
+        let source = match (mapping, &reading.files) {
+            (Some(mapping), _) => Source::Mapped(mapping),
+            (None, None) => Source::File(Arc::clone(file)),
+            (None, Some(pool)) => {
+                let pooled = pool.adopt(name, Arc::clone(file)).map_err(Error::io("read", path.clone()))?;
+                Source::File(Arc::new(pooled))
+            }
+        };
         let Identity { id, base_seq, layout, created_ms, seq_end, first_page } = identity;
         let segment = Self {
             id,
@@ -119,6 +127,7 @@ impl Segment {
             is_unfit: AtomicBool::new(layout != Layout::current(layout.records.salt)),
             is_sealed: AtomicBool::new(false),
             path,
+            value_len_max: reading.value_len_max,
             source,
             len: AtomicU64::new(0),
             limit: AtomicU64::new(capacity),
@@ -177,7 +186,7 @@ impl Segment {
             seq_end: self.seq_end,
             first_page: self.first_page,
         };
-        Self::new(identity, &*home.directory, &file, ReadWith::Pread, (self.len(), self.limit()))
+        Self::new(identity, &*home.directory, &file, &home.reading.passing(), (self.len(), self.limit()))
     }
 
     /// Makes the bytes before `len` readable: they are in the file, and final.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Segment, Source};
-use crate::engine::format::codec::Compressed;
+use crate::engine::format::codec::{Codec, Compressed};
 use crate::engine::format::record::{Frame, RecordHeader};
 use crate::engine::fs::{Mapping, prefetch, read_vec_at};
 use crate::engine::location::Location;
@@ -121,6 +121,18 @@ impl Segment {
         self.bytes(at.saturating_add(frame.key_at), frame.key_len)
     }
 
+    /// The value of the record in `record`, which has `header`, decompressed if need be.
+    ///
+    /// # Errors
+    /// Why it cannot be, or that it is larger than what is decompressed.
+    pub(crate) fn value_of<'a>(
+        &self,
+        header: &RecordHeader,
+        record: &'a [u8],
+    ) -> Result<Cow<'a, [u8]>, Damage> {
+        header.value(&header.frame(self.layout.records.header_len), record, self.value_len_max)
+    }
+
     /// Up to `len` bytes at `at`, fewer at the segment's end.
     fn bytes(&self, at: u64, len: u64) -> Result<Cow<'_, [u8]>> {
         let end = at.saturating_add(len).min(self.len());
@@ -168,7 +180,14 @@ impl Segment {
             (Source::Mapped(mapping), Cow::Borrowed(_)) => RecordBytes::Mapped(mapping.clone(), at as usize),
             (_, bytes) => RecordBytes::Owned(Arc::new(bytes.into_owned())),
         };
-        Record { location: self.location(at), header, frame, expires_ms, source }
+        Record {
+            location: self.location(at),
+            header,
+            frame,
+            expires_ms,
+            value_len_max: self.value_len_max,
+            source,
+        }
     }
 }
 
@@ -202,6 +221,8 @@ pub(crate) struct Record {
     pub(crate) header: RecordHeader,
     pub(crate) frame: Frame,
     pub(crate) expires_ms: Option<u64>,
+    /// The largest value that is decompressed.
+    value_len_max: u64,
     source: RecordBytes,
 }
 
@@ -216,13 +237,13 @@ impl Record {
     /// The value: as it stands in the segment, or decompressed.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it cannot be decompressed.
+    /// [`Error::Damaged`] when it cannot be decompressed, and [`Error::ValueTooLarge`].
     pub(crate) fn into_value(self) -> Result<Value> {
-        let (header, location) = (self.header, self.location);
+        let (header, location, len_max) = (self.header, self.location, self.value_len_max);
         let stored = self.into_stored();
-        let codec =
-            header.flags.codec().and_then(|codec| codec.map(|codec| codec.unpack(&stored)).transpose());
-        Ok(match codec.map_err(|damage| Error::damaged(location, damage))? {
+        let unpack = |codec: Codec| codec.unpack(&stored, len_max);
+        let raw = header.flags.codec().and_then(|codec| codec.map(unpack).transpose());
+        Ok(match raw.map_err(|damage| Error::of_value(location, damage))? {
             Some(raw) => Value::of(raw),
             None => stored,
         })

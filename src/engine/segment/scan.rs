@@ -5,7 +5,7 @@ use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::{Frame, LEN_MIN, RecordHeader, SEQ_AT};
 use crate::engine::fs::read_into;
 use crate::engine::location::Seqno;
-use crate::engine::plant::{Plant, unless};
+use crate::engine::plant::{Plant, planted, unless};
 use crate::error::{Damage, Error, Result};
 
 /// What is read ahead where nothing is mapped.
@@ -53,6 +53,8 @@ pub(crate) struct Scanned<'a> {
     pub(crate) bytes: &'a [u8],
     /// Whether the body is as it was written, and the number in order.
     pub(crate) damage: Option<Damage>,
+    /// The largest value that is decompressed.
+    value_len_max: u64,
 }
 
 impl Scanned<'_> {
@@ -62,13 +64,14 @@ impl Scanned<'_> {
 
     /// The value can be read, the bytes being as they were written: it decompresses.
     pub(crate) fn check_value(&self) -> Result<(), Damage> {
-        self.header.value(&self.frame, self.bytes).map(drop)
+        self.header.value(&self.frame, self.bytes, self.value_len_max).map(drop)
     }
 
-    /// What is wrong with the record, or with its value: that does not decompress. One that only a later version can read is
-    /// as it was written.
+    /// What is wrong with the record, or with its value: that does not decompress. One that only a later version can read, or
+    /// that is too large to look at, is as it was written.
     pub(crate) fn damage_or_values(&self) -> Option<Damage> {
-        let of_value = || self.check_value().err().filter(|damage| !matches!(damage, Damage::Codec(_)));
+        let is_unread = |damage: &Damage| matches!(damage, Damage::Codec(_) | Damage::TooLarge { .. });
+        let of_value = || self.check_value().err().filter(|damage| !is_unread(damage));
         self.damage.clone().or_else(of_value)
     }
 
@@ -148,7 +151,8 @@ impl<'s> Scanner<'s> {
             Bodies::Checked => unless(Plant::BodiesUnchecked, || context.check_record(at, bytes)).err(),
             Bodies::Skipped => None,
         };
-        Ok(Some(Step::Record(Scanned { at, header, frame, bytes, damage })))
+        let value_len_max = self.segment.value_len_max;
+        Ok(Some(Step::Record(Scanned { at, header, frame, bytes, damage, value_len_max })))
     }
 
     /// Moves to the next place with an intact header whose number can follow; `None`, and to the end, when there is
@@ -195,7 +199,9 @@ impl<'s> Scanner<'s> {
         }
         let bytes = self.window.some_bytes(next, self.end - next)?;
         let words = bytes.get(SEQ_AT..).unwrap_or_default().chunks_exact(STEP as usize);
-        Ok(next + words.take_while(|word| **word == [0; STEP as usize]).count() as u64 * STEP)
+        let (has, zeros) = (words.len(), words.take_while(|word| **word == [0; STEP as usize]).count());
+        let place = next + zeros as u64 * STEP;
+        Ok(if zeros == has { self.window.behind_hole(place).min(self.end) } else { place })
     }
 
     /// The intact header at `at`, of a record that ends before the segment does.
@@ -235,6 +241,24 @@ impl<'s> Window<'s> {
         };
         let len = if at >= self.at && held >= LEN_MIN { held } else { WINDOW_LEN };
         self.bytes(at, len.min(len_max))
+    }
+
+    /// Whether zeros stand at `at` where a record's header may.
+    pub(super) fn is_zeros(&mut self, at: u64) -> Result<bool> {
+        Ok(self.bytes(at, LEN_MIN)?.iter().all(|&byte| byte == 0))
+    }
+
+    /// Where a record may start behind the hole of the file that `place` is in, if it is in one. A mapping does not tell: reading
+    /// its holes takes no disk, and the segment is not longer than memory can be addressed.
+    pub(super) fn behind_hole(&self, place: u64) -> u64 {
+        match &self.segment.source {
+            Source::Mapped(_) => place,
+            // Its number is not zero: it is not in the hole, and its checksums may be.
+            Source::File(file) if !planted(Plant::HolesRead) => {
+                place.max((file.next_data(place) / STEP * STEP).saturating_sub(SEQ_AT as u64))
+            }
+            Source::File(_) => place,
+        }
     }
 
     /// `len` bytes at `at`, which the caller knows to be there.

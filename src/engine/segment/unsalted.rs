@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::{Identity, STEP, Segment, Window, file};
+use super::{Identity, ReadMode, STEP, Segment, Window, file};
 use crate::engine::format::record::{self, unsalted};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory};
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::options::ReadWith;
 use crate::error::Result;
 
 /// The longest record that is read to see whether it is one; of longer ones the place behind them has to tell.
@@ -41,7 +40,7 @@ pub(crate) fn told_by_records(directory: &dyn Directory, id: SegmentId) -> Resul
     let shown = SegmentHeader::peek(&shown).map(|header| header.layout.records.salt).ok();
     let (layout, seq_end) = (Layout::current(0), Seqno(u64::MAX));
     let identity = Identity { id, base_seq: Seqno(1), layout, created_ms: 0, seq_end, first_page: 0 };
-    let segment = Segment::new(identity, directory, &file, ReadWith::Pread, (len, len))?;
+    let segment = Segment::new(identity, directory, &file, &ReadMode::stored(), (len, len))?;
     let by_salt = by_salt(&segment)?;
     let counted = by_salt.into_iter().filter(|(salt, alike)| alike.count > 1 || Some(*salt) == shown);
     // A value may hold a whole segment: where the record around it is damaged its records are seen, too.
@@ -56,7 +55,7 @@ fn by_salt(segment: &Segment) -> Result<HashMap<u32, Alike>> {
     let mut at = HEADER_LEN as u64;
     while at + record::LEN_MIN <= segment.len() {
         let Some((salt, seq, len)) = record_at(segment, &mut window, at)? else {
-            at += STEP;
+            at = if window.is_zeros(at)? { window.behind_hole(at).max(at + STEP) } else { at + STEP };
             continue;
         };
         by_salt.entry(salt).or_insert(Alike { count: 0, first_seq: seq }).count += 1;

@@ -3,11 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Identity, Segment};
+use super::{Identity, ReadMode, Segment};
 use crate::engine::format::record::{self, Frame, Kind, NewRecord, RecordHeader};
 use crate::engine::format::segment_header::{SegmentHeader, StoreId};
 use crate::engine::fs::{Access, Directory, File, StoreFile, write_all_at};
-use crate::engine::options::ReadWith;
 use crate::engine::plant::{Plant, planted, unless};
 use crate::error::{Error, Failure, Result};
 
@@ -36,7 +35,7 @@ impl SegmentWriter {
         directory: &dyn Directory,
         store: StoreId,
         identity: Identity,
-        read_with: ReadWith,
+        reading: &ReadMode,
         capacity: u64,
     ) -> Result<Self> {
         let name = StoreFile::Segment(identity.id);
@@ -52,7 +51,7 @@ impl SegmentWriter {
                     .map_err(Error::io("fsync the directory of", path()))
             })
             .and_then(|()| {
-                Segment::new(identity, directory, &file, read_with, (header.len() as u64, capacity))
+                Segment::new(identity, directory, &file, reading, (header.len() as u64, capacity))
             });
         match made {
             Ok(segment) => Ok(Self::first(segment, file, header.len() as u64)),

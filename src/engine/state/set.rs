@@ -207,8 +207,7 @@ mod tests {
     use crate::engine::format::segment_header::Layout;
     use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile};
     use crate::engine::location::Seqno;
-    use crate::engine::options::ReadWith;
-    use crate::engine::segment::Identity;
+    use crate::engine::segment::{Identity, ReadMode};
 
     /// An empty segment that may become `limit` bytes long.
     fn segment(id: u64, first_page: u32, limit: u64) -> Arc<Segment> {
@@ -223,7 +222,7 @@ mod tests {
             seq_end: Seqno(id + 1),
             first_page,
         };
-        let made = Segment::new(identity, &*directory, &file, ReadWith::Pread, (0, limit));
+        let made = Segment::new(identity, &*directory, &file, &ReadMode::stored(), (0, limit));
         Arc::new(made.expect("nothing is mapped"))
     }
 

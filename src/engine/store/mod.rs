@@ -123,7 +123,7 @@ impl Store {
             log.as_ref().map(|log| Arc::new(Checkpointer::new(&opened.state, log, &options, covering)));
         let background = match &checkpointer {
             Some(checkpointer) if options.background => {
-                Some(Background::start(&opened.state, &compactor, checkpointer)?)
+                Background::start(&opened.state, &compactor, checkpointer)
             }
             _ => None,
         };

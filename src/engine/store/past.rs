@@ -126,7 +126,7 @@ impl Store {
     pub fn changes(&self, from: Seqno) -> Changes {
         match &self.0.log {
             Some(log) => Changes::of_log(Arc::clone(&self.0.state), Arc::clone(log), from),
-            None => Changes::of_files(Arc::clone(&self.0.directory), from),
+            None => Changes::of_files(&self.0.state.home, from),
         }
     }
 

@@ -200,7 +200,7 @@ impl Fault {
             | Self::Leftover
             | Self::NotAFile(_)
             | Self::NotCompared => Severity::Note,
-            Self::Denied(_) | Self::InTheWay(_) => Severity::Refused,
+            Self::Denied(_) | Self::InTheWay(_) | Self::Record(Damage::TooLarge { .. }) => Severity::Refused,
             Self::DerivedDamaged
             | Self::DerivedUnreadable(_)
             | Self::HintRow(_)

@@ -24,7 +24,7 @@ use super::format::segment_header::HEADER_LEN;
 use super::fs::{Access, Directory, StoreFile};
 use super::location::SegmentId;
 use super::options::Options;
-use super::segment::file;
+use super::segment::{ReadMode, file};
 use super::survey::{self, Survey};
 use crate::error::{Error, Result, Stop, words};
 
@@ -57,7 +57,8 @@ pub fn store(
     observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
 ) -> Result<VerifyReport> {
     let directory = survey::enter(path, options)?;
-    let mut survey = Survey::of(Arc::clone(&directory))?;
+    let reading = ReadMode::of(&directory, options);
+    let mut survey = Survey::of(Arc::clone(&directory), &reading)?;
     if survey.known().is_empty() && survey.manifest().is_err() {
         return Err(Error::Missing { path: path.to_owned() });
     }
@@ -158,7 +159,7 @@ impl Verifier<'_> {
 
     /// Whether a writer has replaced the MANIFEST that was looked at; then the new one is followed.
     fn has_moved_on(&mut self) -> Result<bool> {
-        let now = Survey::of(Arc::clone(&self.directory))?;
+        let now = Survey::of(Arc::clone(&self.directory), self.survey.reading())?;
         let generation = |survey: &Survey| survey.manifest().map(|manifest| manifest.generation).ok();
         let has_moved_on = generation(&now).is_some() && generation(&now) != generation(&self.survey);
         self.is_settled = !has_moved_on;

@@ -72,6 +72,15 @@ pub const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        name: "read-limit",
+        value_name: "SIZE",
+        doc: "The largest compressed value that is read, however little it takes on disk; that of --value-limit is read, too",
+        allowed: "a size, such as 64MiB",
+        set: |engine, text| parse_len(text).map(|len| engine.value_read = len),
+        show: |engine| show_len(engine.value_read),
+        ..PLAIN
+    },
+    Row {
         name: "compression",
         value_name: "none|lz4|zstd[:LEVEL]",
         doc: "How values are compressed that are written from now on, where it saves space",
@@ -291,8 +300,8 @@ mod tests {
             (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.0),
             (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.1),
             (&ROWS[3], SEGMENT_LEN_MAX_BOUNDS.1),
-            (&ROWS[4], u64::from(ZSTD_LEVELS.0.unsigned_abs())),
-            (&ROWS[4], u64::from(ZSTD_LEVELS.1.unsigned_abs())),
+            (&ROWS[5], u64::from(ZSTD_LEVELS.0.unsigned_abs())),
+            (&ROWS[5], u64::from(ZSTD_LEVELS.1.unsigned_abs())),
         ] {
             assert!(row.allowed.contains(&number.to_string()), "{}", row.allowed);
         }

@@ -249,7 +249,7 @@ fn records(session: &Session, mut files: Files, told: Told) -> Result<Opened, Fa
     let notes = std::mem::take(&mut files.notes);
     let (paths, names) = files.files.iter().map(|file| (file.path.clone(), file.name.clone())).unzip();
     let format = Format::Files(files.format);
-    let source = Box::new(Records::open(files, session.value_len_max)?);
+    let source = Box::new(Records::open(files, session.value_len_max, session.interrupt.clone())?);
     Ok(Opened { source, format, told, names, paths, notes })
 }
 

@@ -95,17 +95,22 @@ impl Lines {
     }
 
     fn fill(&mut self, before_wait: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::Interrupted => Failure::interrupted(),
-            _ => Failure::command(format!("cannot read {}: {}", self.name, plain_words(&error))),
-        };
+        // What comes without a pause, such as lines without end, is never waited for.
+        self.interrupt.check(0)?;
+        let failed = |error: io::Error| unread(&self.name, &error);
         if self.input.readiness().map_err(failed)? == Readiness::Waits {
             before_wait()?;
             self.input.wait(&self.interrupt).map_err(failed)?;
         }
-        self.input
-            .fill()
-            .map_err(|error| Failure::command(format!("cannot read {}: {}", self.name, plain_words(&error))))
+        self.input.fill().map_err(|error| unread(&self.name, &error))
+    }
+}
+
+/// That what is called `name` cannot be read, or that Ctrl-C ended it.
+fn unread(name: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::command(format!("cannot read {name}: {}", plain_words(error))),
     }
 }
 
@@ -163,15 +168,16 @@ pub struct Records {
     done_len: u64,
     total_len: u64,
     record_len_max: u64,
+    interrupt: Interrupt,
     at: u64,
 }
 
 impl Records {
     /// The records of `files`, each of which can be opened; their values have at most `value_len_max` bytes.
-    pub fn open(files: Files, value_len_max: u64) -> Result<Self, Failure> {
+    pub fn open(files: Files, value_len_max: u64, interrupt: Interrupt) -> Result<Self, Failure> {
         let record_len_max = record_len_max(value_len_max);
-        let total_len = 0;
-        let mut records = Self { files, begun: 0, walk: None, done_len: 0, total_len, record_len_max, at: 0 };
+        let (begun, walk, done_len, total_len, at) = (0, None, 0, 0, 0);
+        let mut records = Self { files, begun, walk, done_len, total_len, record_len_max, interrupt, at };
         for file in &records.files.files {
             records.total_len += records.walk(file)?.len();
         }
@@ -179,7 +185,9 @@ impl Records {
     }
 
     fn walk(&self, file: &DataFile) -> Result<Walk, Failure> {
-        let walk = file.open().and_then(|file| Walk::of(file, self.files.format, self.record_len_max));
+        let walk = file
+            .open()
+            .and_then(|file| Walk::of(file, self.files.format, self.record_len_max, &self.interrupt));
         walk.map_err(|error| Failure::file("read", &file.path, &error))
     }
 
@@ -211,8 +219,7 @@ impl Source for Records {
         let Some(walk) = &mut self.walk else { return Ok(None) };
         self.at = walk.at();
         let found = walk.next();
-        let failed =
-            |error: io::Error| Failure::command(format!("cannot read {name}: {}", plain_words(&error)));
+        let failed = |error: io::Error| unread(name, &error);
         Ok(found.map_err(failed)?.map(|found| match found {
             Found::Record { record, .. } if record.tombstone.is_some() => {
                 Taken::Rows(vec![Row::delete(record.key)])

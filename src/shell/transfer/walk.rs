@@ -5,7 +5,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use logkv::fs::next_data;
+
 use crate::shell::foreign::{Format, Record, Start};
+use crate::shell::interrupt::Interrupt;
 
 /// The records of a file, in their order. Of the file no more is in memory than a piece, or the record that is looked at.
 #[derive(Debug)]
@@ -14,6 +17,7 @@ pub struct Walk {
     window: Window,
     at: u64,
     record_len_max: u64,
+    interrupt: Interrupt,
 }
 
 /// What stands at a place of the file.
@@ -64,6 +68,8 @@ pub enum Why {
         /// What its bytes give.
         computed: u32,
     },
+    /// It is zeros, in a format whose records have no checksum: each header's worth of them would be a record without a key.
+    Zeros,
 }
 
 impl fmt::Display for Bad {
@@ -77,6 +83,7 @@ impl fmt::Display for Bad {
             Why::Checksum { stored, computed } => {
                 write!(f, "its checksum is {stored:08x}, its bytes give {computed:08x}")?;
             }
+            Why::Zeros => f.write_str("zeros stand where a record should")?,
         }
         match (self.is_rest, self.len) {
             (true, len) => write!(f, "; the rest of the file, {len} bytes, is given up"),
@@ -99,8 +106,9 @@ pub fn record_len_max(value_len_max: u64) -> u64 {
 
 impl Walk {
     /// The records of `file`, of which none takes more than `record_len_max` bytes.
-    pub fn of(file: File, format: Format, record_len_max: u64) -> io::Result<Self> {
-        Ok(Self { format, window: Window::of(file)?, at: 0, record_len_max })
+    pub fn of(file: File, format: Format, record_len_max: u64, interrupt: &Interrupt) -> io::Result<Self> {
+        let (window, interrupt) = (Window::of(file)?, interrupt.clone());
+        Ok(Self { format, window, at: 0, record_len_max, interrupt })
     }
 
     /// How many bytes the file has.
@@ -113,7 +121,8 @@ impl Walk {
         self.at
     }
 
-    /// The next record, or what stands in its place; `None` at the end of the file.
+    /// The next record, or what stands in its place; `None` at the end of the file. Ctrl-C ends a search with
+    /// [`io::ErrorKind::Interrupted`].
     pub fn next(&mut self) -> io::Result<Option<Found<'_>>> {
         let at = self.at;
         if at >= self.window.len {
@@ -136,7 +145,14 @@ impl Walk {
     }
 
     fn look(&mut self, at: u64) -> io::Result<Look> {
-        let header = self.window.bytes(at, self.format.header_len())?;
+        let header_len = self.format.header_len();
+        let header = self.window.bytes(at, header_len)?;
+        if !self.format.has_checksums() && header.len() == header_len && is_zeros(header) {
+            let (end, _) = self.zeros(at)?;
+            // A record may begin with zeros: it is looked for at a multiple of a header's length, as before.
+            let part = if end == self.window.len { 0 } else { (end - at) % header_len as u64 };
+            return Ok(Look::Bad(Why::Zeros, end - at - part));
+        }
         let len = match self.format.read(header) {
             Start::Record(record) => record.len as u64,
             Start::Short(needed) => needed,
@@ -163,32 +179,70 @@ impl Walk {
         /// How many bytes are looked at for the next record, those of what turns out to be none counted each time: some
         /// seconds. Then the rest is given up.
         const SEARCH_LEN_MAX: u64 = 2 << 30;
-        let end = self.window.len;
-        let behind = at.saturating_add(len).min(end);
+        let behind = at.saturating_add(len).min(self.window.len);
         if !self.format.has_checksums() {
             return Ok(behind);
         }
-        if behind < end && matches!(self.look(behind)?, Look::Sound(_)) {
+        if behind < self.window.len && matches!(self.look(behind)?, Look::Sound(_)) {
             return Ok(behind);
         }
-        let mut left = SEARCH_LEN_MAX;
-        for at in at + 1..end {
-            let header = self.window.bytes(at, self.format.header_len())?;
-            let Start::Short(len) = self.format.read(header) else { continue };
-            left = left.saturating_sub(1);
-            if len <= self.format.header_len() as u64 || len > (end - at).min(self.record_len_max) {
+        let header_len = self.format.header_len();
+        let (mut at, mut left) = (at + 1, SEARCH_LEN_MAX);
+        while at < self.window.len && left > 0 {
+            self.check_interrupt()?;
+            let header = self.window.bytes(at, header_len)?;
+            if is_zeros(header) {
+                // No record has a header of zeros: its checksum would not be zero.
+                let (end, read_len) = self.zeros(at)?;
+                at = end.saturating_sub(header_len as u64 - 1).max(at + 1);
+                left = left.saturating_sub(read_len.max(1));
                 continue;
             }
-            left = left.saturating_sub(len);
-            if left == 0 {
-                break;
-            }
-            if matches!(self.look(at)?, Look::Sound(_)) {
+            let len = match self.format.read(header) {
+                Start::Short(len) => len,
+                Start::Record(record) => record.len as u64,
+            };
+            let is_candidate =
+                len > header_len as u64 && len <= (self.window.len - at).min(self.record_len_max);
+            left = left.saturating_sub(if is_candidate { len + 1 } else { 1 });
+            if is_candidate && left > 0 && matches!(self.look(at)?, Look::Sound(_)) {
                 return Ok(at);
             }
+            at += 1;
         }
-        Ok(end)
+        Ok(self.window.len)
     }
+
+    /// Where the zeros end that begin at `at`, and how many of them were read: the file's holes are passed over.
+    fn zeros(&mut self, at: u64) -> io::Result<(u64, u64)> {
+        const PIECE_LEN: usize = 64 << 10;
+        let (mut end, mut read_len) = (at, 0);
+        while end < self.window.len {
+            self.check_interrupt()?;
+            let data = next_data(&self.window.file, end).min(self.window.len);
+            if data > end {
+                end = data;
+                continue;
+            }
+            let piece = self.window.bytes(end, PIECE_LEN)?;
+            let zeros = piece.iter().position(|&byte| byte != 0).unwrap_or(piece.len());
+            let is_all = zeros == piece.len();
+            end += zeros as u64;
+            read_len += zeros as u64;
+            if !is_all {
+                break;
+            }
+        }
+        Ok((end, read_len))
+    }
+
+    fn check_interrupt(&self) -> io::Result<()> {
+        if self.interrupt.is_set() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+}
+
+fn is_zeros(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
 }
 
 /// A piece of a file in memory, which moves along with what is asked for.
@@ -240,6 +294,10 @@ impl Window {
                 }
             }
         }
+        if filled < self.bytes.len() {
+            // It has become shorter since its length was asked for.
+            self.len = at + filled as u64;
+        }
         self.bytes.truncate(filled);
         Ok(())
     }
@@ -255,7 +313,7 @@ mod tests {
         let path = dir.path().join("file");
         std::fs::write(&path, bytes).expect("a file can be written");
         let file = File::open(path).expect("it is there");
-        let mut walk = Walk::of(file, format, record_len_max).expect("it is read");
+        let mut walk = Walk::of(file, format, record_len_max, &Interrupt::default()).expect("it is read");
         let (mut keys, mut bad) = (Vec::new(), Vec::new());
         while let Some(found) = walk.next().expect("it can be read") {
             match found {
@@ -336,5 +394,74 @@ mod tests {
         let file = [three(Format::Bitcask)[0].clone(), vec![0; 5000]].concat();
         let (keys, bad) = walked(Format::Bitcask, &file, 1000);
         assert_eq!((keys, bad.len()), (vec![b"a".to_vec()], 1));
+    }
+
+    /// A sparse file of `len` bytes that begins and ends with `records`, opened; its directory.
+    fn sparse(format: Format, records: &[u8], len: u64) -> (tempfile::TempDir, Walk) {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let path = dir.path().join("file");
+        std::fs::write(&path, records).expect("a file can be written");
+        let file = File::options().write(true).open(&path).expect("it opens");
+        file.write_all_at(records, len - records.len() as u64).expect("it is written");
+        let walk = Walk::of(File::open(&path).expect("it is there"), format, 1000, &Interrupt::default());
+        let walk = walk.expect("it is read");
+        (dir, walk)
+    }
+
+    #[test]
+    fn zeros_are_one_bad_place_and_holes_of_a_tebibyte_are_passed_over() {
+        for format in Format::ALL {
+            let records = three(format).concat();
+            // In logkv-store's format zeros are passed over by headers of twelve bytes.
+            let len = 2 * records.len() as u64 + (1 << 40) / 12 * 12;
+            let (_dir, mut walk) = sparse(format, &records, len);
+            let (mut keys, mut bad) = (0, Vec::new());
+            while let Some(found) = walk.next().expect("it can be read") {
+                match found {
+                    Found::Record { .. } => keys += 1,
+                    Found::Bad(place) => bad.push(place),
+                }
+            }
+            assert_eq!(walk.at(), len, "{bad:?}");
+            assert_eq!((keys, bad.len()), (6, 1), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_while_it_is_read_ends_there() {
+        for format in Format::ALL {
+            let records = three(format).concat();
+            let (dir, mut walk) = sparse(format, &records, 1 << 40);
+            assert!(matches!(walk.next().expect("it can be read"), Some(Found::Record { .. })));
+            let cut = records.len() as u64 + 100;
+            File::options()
+                .write(true)
+                .open(dir.path().join("file"))
+                .expect("it opens")
+                .set_len(cut)
+                .expect("cut");
+            walk.window.bytes.clear();
+            let mut count = 0;
+            while walk.next().expect("it can be read").is_some() {
+                count += 1;
+            }
+            assert_eq!((count, walk.at()), (3, cut));
+        }
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_search_for_the_next_record() {
+        let noise: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8 | 1).collect();
+        let file = [three(Format::Bitcask)[0].clone(), noise].concat();
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let path = dir.path().join("file");
+        std::fs::write(&path, file).expect("a file can be written");
+        let interrupt = Interrupt::default();
+        let mut walk = Walk::of(File::open(&path).expect("it is there"), Format::Bitcask, 1000, &interrupt)
+            .expect("it is read");
+        assert!(matches!(walk.next().expect("it can be read"), Some(Found::Record { .. })));
+        interrupt.press();
+        let error = walk.next().expect_err("it was pressed");
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }

@@ -65,6 +65,66 @@ fn an_archive_with_a_changed_byte_is_refused_or_restores_to_the_same() {
     }
 }
 
+/// Gives zeros without end, and counts them.
+struct Zeros(u64);
+
+impl Read for Zeros {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        buffer.fill(0);
+        self.0 += buffer.len() as u64;
+        Ok(buffer.len())
+    }
+}
+
+/// The start of an archive whose MANIFEST says that its first segment has `len` bytes, up to the bytes of that.
+fn archive_of_a_long_segment(len: u64) -> Vec<u8> {
+    let (place, to) = place();
+    restore_archive(&small_archive().0, &to).expect("restores");
+    let first = files(&to).into_iter().find(|(name, _)| name.ends_with(".seg")).expect("a segment");
+    let (id, has) = (first.0.trim_end_matches(".seg").to_owned(), first.1.len());
+    crate::common::rewrite_manifest(&to, |line| match line.starts_with(&format!("segment {id} ")) {
+        true => line.replace(&format!("sealed {has}"), &format!("sealed {len}")),
+        false => line.to_owned(),
+    });
+    let manifest = fs::read(to.join("MANIFEST")).expect("MANIFEST");
+    drop(place);
+    let mut archive = Vec::new();
+    for (name, len, bytes) in [("MANIFEST", manifest.len() as u64, &manifest[..]), (&first.0, len, &[])] {
+        let mut header = tar::Header::new_ustar();
+        header.set_path(name).expect("a name");
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_size(len);
+        header.set_cksum();
+        archive.extend_from_slice(header.as_bytes());
+        archive.extend_from_slice(bytes);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive
+}
+
+#[test]
+fn a_backup_that_is_wrong_at_its_start_is_refused_there_however_long_it_says_it_is() {
+    const LEN: u64 = 3 << 30;
+    let start = archive_of_a_long_segment(LEN);
+    let (place, to) = place();
+    let mut zeros = Zeros(0);
+    let mut archive = start.as_slice().chain(&mut zeros);
+    let mut done_max = 0;
+    let made = logkv::backup::restore_archive(&mut archive, &to, &quick(), &mut |progress| {
+        done_max = progress.done_len;
+        // The plain way would fill the disk of who tries it.
+        if done_max > 64 << 20 {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        }
+    });
+    let error = made.expect_err("it is refused");
+    assert!(error.to_string().contains("000001.seg: the header's checksum is 00000000"), "{error}");
+    assert!(done_max <= 1 << 20 && zeros.0 <= 2 << 20, "{done_max} {}", zeros.0);
+    assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0, "something was left behind");
+}
+
 #[test]
 fn an_archive_cut_short_is_refused() {
     let (archive, map) = small_archive();

@@ -239,11 +239,17 @@ impl RecordHeader {
         Kind::decode(self.kind).unwrap_or(Kind::Other(self.kind))
     }
 
-    /// The value of the record in `record`, decompressed if need be. Only a put has one.
-    pub(crate) fn value<'a>(&self, frame: &Frame, record: &'a [u8]) -> Result<Cow<'a, [u8]>, Damage> {
+    /// The value of the record in `record`, decompressed if need be, as far as it has at most `len_max` bytes. Only a put has
+    /// one.
+    pub(crate) fn value<'a>(
+        &self,
+        frame: &Frame,
+        record: &'a [u8],
+        len_max: u64,
+    ) -> Result<Cow<'a, [u8]>, Damage> {
         let stored = frame.value(record);
         Ok(match self.flags.codec()? {
-            Some(codec) if self.kind() == Kind::Put => Cow::Owned(codec.unpack(stored)?),
+            Some(codec) if self.kind() == Kind::Put => Cow::Owned(codec.unpack(stored, len_max)?),
             _ => Cow::Borrowed(stored),
         })
     }

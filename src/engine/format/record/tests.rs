@@ -143,6 +143,6 @@ proptest! {
         let header = RecordHeader::peek(&bytes);
         let frame = header.frame(header_len);
         let _ = (header.kind(), frame.key(&bytes), frame.value(&bytes), frame.expires_ms(&bytes));
-        let _ = (header.value(&frame, &bytes), header.compressed(&frame, &bytes));
+        let _ = (header.value(&frame, &bytes, u64::MAX), header.compressed(&frame, &bytes));
     }
 }

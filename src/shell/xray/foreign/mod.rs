@@ -188,9 +188,12 @@ impl Dump {
 
     /// Hands all that the file holds to `take`, until Ctrl-C; how many bytes it has.
     fn each(&self, take: &mut dyn FnMut(&Item<'_>) -> Result<(), Failure>) -> Result<u64, Failure> {
-        let failed = |error: io::Error| Failure::file("read", &self.path, &error);
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::Interrupted => Failure::interrupted(),
+            _ => Failure::file("read", &self.path, &error),
+        };
         let file = Folder::read_path(&self.path).map_err(failed)?;
-        let mut walk = Walk::of(file, self.format, self.record_len_max).map_err(failed)?;
+        let mut walk = Walk::of(file, self.format, self.record_len_max, &self.interrupt).map_err(failed)?;
         let mut index = 0;
         while let Some(found) = walk.next().map_err(failed)? {
             self.interrupt.check(index)?;

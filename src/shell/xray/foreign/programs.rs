@@ -52,7 +52,7 @@ pub fn write_json(out: &mut Output, dump: &Dump, item: &Item<'_>) -> io::Result<
             object.field("damage", bad.to_string())?;
             let checksums = match bad.why {
                 Why::Checksum { stored, computed } => Some((stored, computed)),
-                Why::Torn(_) | Why::TooLong(_) => None,
+                Why::Torn(_) | Why::TooLong(_) | Why::Zeros => None,
             };
             let (stored, computed) = checksums.unzip();
             object.field("stored", stored.map(|crc| format!("{crc:08x}")))?;

@@ -1,0 +1,57 @@
+//! How many files a process may have open.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Where it does not say.
+const SOFT_DEFAULT: u64 = 1024;
+
+/// The soft limit of open files, and the hard one.
+///
+/// Read from `/proc`: rustix takes it for granted that `prlimit` is allowed, and a sandbox may refuse it.
+fn open_files() -> Option<(u64, u64)> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let mut words = line.split_whitespace().map(|word| match word {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    });
+    Some((words.next()??, words.next()??))
+}
+
+/// The soft limit of open files.
+pub(super) fn open_files_max() -> u64 {
+    open_files().map_or(SOFT_DEFAULT, |(soft, _)| soft)
+}
+
+/// Raises the soft limit of open files of this process to the hard one. The soft one is low for the sake of programs that use
+/// `select(2)`; a program that does not, and opens stores without mappings or with many readers, can call this when it starts.
+/// Programs that it starts inherit the limit.
+///
+/// # Errors
+/// What the operating system says; the limit stays then.
+pub fn raise_open_files_limit() -> io::Result<()> {
+    match open_files() {
+        Some((soft, hard)) if soft < hard => {
+            let limit = |count| Some(count).filter(|&count| count < u64::MAX);
+            Ok(setrlimit(Resource::Nofile, Rlimit { current: limit(hard), maximum: limit(hard) })?)
+        }
+        Some(_) => Ok(()),
+        None => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_are_those_that_the_system_tells_and_the_soft_one_is_raised() {
+        let told = rustix::process::getrlimit(Resource::Nofile);
+        let hard = told.maximum.unwrap_or(u64::MAX);
+        assert_eq!(open_files().map(|(_, hard)| hard), Some(hard));
+        raise_open_files_limit().expect("everybody may");
+        assert_eq!(open_files(), Some((hard, hard)));
+    }
+}

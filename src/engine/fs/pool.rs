@@ -1,0 +1,269 @@
+//! Files that are read without a mapping, of which only so many are open at a time: the others are opened again when they are
+//! read.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
+
+use super::limit::open_files_max;
+use super::{Access, Directory, File, Mapping, StoreFile};
+use crate::engine::plant::{Plant, planted};
+use crate::engine::sync::{AtomicBool, Mutex, RwLock};
+
+/// How many files are open at least, and at most, whatever the limit of the process is.
+const CAPACITY_LEAST: u64 = 4;
+const CAPACITY_MOST: u64 = 1 << 17;
+
+/// The open files of one directory. Its lock is taken before that of a file.
+#[derive(Debug)]
+pub(crate) struct FilePool {
+    directory: Arc<dyn Directory>,
+    capacity: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// Files that may be closed, in the order in which they were opened or last spared.
+    open: VecDeque<Weak<Slot>>,
+    /// All files that somebody reads, open or not.
+    by_name: HashMap<StoreFile, Weak<Slot>>,
+}
+
+/// A file that is final, or only becomes longer, and that may be closed between two reads.
+#[derive(Debug)]
+pub(crate) struct PooledFile {
+    pool: Arc<FilePool>,
+    slot: Arc<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    name: StoreFile,
+    /// What it must be when it is opened again, where the file system says so.
+    identity: Option<(u64, u64)>,
+    file: RwLock<Option<Arc<dyn File>>>,
+    /// Whether it was read since it was last looked at for closing.
+    was_read: AtomicBool,
+    /// Whether it stays open: its name is about to go. Changed under the lock of `file`.
+    is_kept: AtomicBool,
+}
+
+impl FilePool {
+    /// At most `capacity` files of `directory` are open; without one, half as many as the process may have open.
+    pub(crate) fn new(directory: Arc<dyn Directory>, capacity: Option<usize>) -> Arc<Self> {
+        let half = || open_files_max() / 2;
+        let capacity = capacity.map_or_else(half, |count| count as u64).clamp(CAPACITY_LEAST, CAPACITY_MOST);
+        Arc::new(Self { directory, capacity: capacity as usize, held: Mutex::default() })
+    }
+
+    /// `file`, which is that of `name`, as one of the pool.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn adopt(self: &Arc<Self>, name: StoreFile, file: Arc<dyn File>) -> io::Result<PooledFile> {
+        let slot = Arc::new(Slot {
+            name,
+            identity: file.identity()?,
+            file: RwLock::new(Some(file)),
+            was_read: AtomicBool::new(false),
+            is_kept: AtomicBool::new(false),
+        });
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).by_name.insert(name, Arc::downgrade(&slot));
+        self.admit(&slot);
+        Ok(PooledFile { pool: Arc::clone(self), slot })
+    }
+
+    /// Keeps the file of `name` open for as long as somebody reads it: the name is about to be removed.
+    ///
+    /// # Errors
+    /// What the operating system says: without its name, the file could not be read any more.
+    pub(crate) fn keep(self: &Arc<Self>, name: StoreFile) -> io::Result<()> {
+        let removed = self.held.lock().unwrap_or_else(PoisonError::into_inner).by_name.remove(&name);
+        let Some(slot) =
+            removed.and_then(|slot| slot.upgrade()).filter(|_| !planted(Plant::ClosedFileUnlinked))
+        else {
+            return Ok(());
+        };
+        let file = PooledFile { pool: Arc::clone(self), slot: Arc::clone(&slot) }.file()?;
+        let mut held = slot.file.write().unwrap_or_else(PoisonError::into_inner);
+        held.get_or_insert(file);
+        slot.is_kept.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Counts `slot`, whose file was opened, and closes others where there are too many.
+    fn admit(&self, slot: &Arc<Slot>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spares = held.open.len();
+        while held.open.len() >= self.capacity {
+            let Some(oldest) = held.open.pop_front().map(|oldest| oldest.upgrade()) else { break };
+            match oldest {
+                Some(oldest) if spares > 0 && oldest.was_read.swap(false, Ordering::Relaxed) => {
+                    spares -= 1;
+                    held.open.push_back(Arc::downgrade(&oldest));
+                }
+                Some(oldest) => oldest.close(),
+                None => {}
+            }
+        }
+        held.open.push_back(Arc::downgrade(slot));
+    }
+
+    /// Opens the file of `slot` again.
+    fn open(&self, slot: &Slot) -> io::Result<Arc<dyn File>> {
+        let opened = match self.directory.open(slot.name, Access::Read) {
+            Err(error) if is_out_of_descriptors(&error) => {
+                self.close_all();
+                self.directory.open(slot.name, Access::Read)
+            }
+            opened => opened,
+        };
+        let file = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                let why = "a writer has compacted it away since this store was opened; open it again";
+                io::Error::new(io::ErrorKind::NotFound, why)
+            }
+            _ => error,
+        })?;
+        if slot.identity.is_some() && file.identity()? != slot.identity {
+            let why = "another file has its name since this store was opened";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(file)
+    }
+
+    /// Closes what may be closed: other parts of the process have the rest.
+    fn close_all(&self) {
+        let open = std::mem::take(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner).open);
+        open.iter().filter_map(Weak::upgrade).for_each(|slot| slot.close());
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+impl Slot {
+    fn close(&self) {
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_kept.load(Ordering::Relaxed) {
+            *file = None;
+        }
+    }
+}
+
+impl PooledFile {
+    /// The file, opened again if it was closed.
+    fn file(&self) -> io::Result<Arc<dyn File>> {
+        let slot = &self.slot;
+        slot.was_read.store(true, Ordering::Relaxed);
+        if let Some(file) = &*slot.file.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.pool.open(slot)?;
+        let mut held = slot.file.write().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have been quicker.
+        if let Some(file) = &*held {
+            return Ok(Arc::clone(file));
+        }
+        *held = Some(Arc::clone(&file));
+        drop(held);
+        self.pool.admit(slot);
+        Ok(file)
+    }
+}
+
+impl File for PooledFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file()?.len()
+    }
+
+    fn next_data(&self, at: u64) -> u64 {
+        self.file().map_or(at, |file| file.next_data(at))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file()?.read_at(buffer, at)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn truncate(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn drop_cache(&self) {
+        // Advice only, for which no file is opened.
+    }
+
+    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
+        self.file()?.map(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fs::{FileSystem, OsFileSystem, read_vec_at, write_all_at};
+    use crate::engine::location::SegmentId;
+
+    fn name(id: u64) -> StoreFile {
+        StoreFile::Segment(SegmentId(id))
+    }
+
+    /// Files of four bytes, the number of each, in a pool of four.
+    fn pooled(count: u64) -> (tempfile::TempDir, Arc<FilePool>, Vec<PooledFile>) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let directory = OsFileSystem.open_directory(dir.path()).expect("it opens");
+        let pool = FilePool::new(Arc::clone(&directory), Some(0));
+        let files = (0..count).map(|id| {
+            let file = directory.open(name(id), Access::Create).expect("a file");
+            write_all_at(&*file, &(id as u32).to_le_bytes(), 0).expect("it is written");
+            pool.adopt(name(id), file).expect("it is taken")
+        });
+        let files = files.collect();
+        (dir, pool, files)
+    }
+
+    fn open_count(files: &[PooledFile]) -> usize {
+        let is_open = |file: &&PooledFile| file.slot.file.read().expect("no panic").is_some();
+        files.iter().filter(is_open).count()
+    }
+
+    #[test]
+    fn few_files_are_open_and_all_are_read() {
+        let (_dir, _pool, files) = pooled(50);
+        for id in (0..50_u32).chain((0..50).rev()) {
+            let bytes = read_vec_at(&files[id as usize], 0, 4).expect("it is read");
+            assert_eq!(bytes, id.to_le_bytes());
+            assert!(open_count(&files) <= CAPACITY_LEAST as usize);
+        }
+    }
+
+    #[test]
+    fn a_file_whose_name_goes_is_read_by_who_has_it_and_another_of_its_name_is_not() {
+        let (dir, pool, files) = pooled(9);
+        pool.keep(name(0)).expect("it is there");
+        for id in [0, 1, 2] {
+            std::fs::remove_file(dir.path().join(name(id).to_string())).expect("it is there");
+        }
+        std::fs::write(dir.path().join(name(2).to_string()), "other").expect("a file");
+        for file in files.iter().skip(3) {
+            read_vec_at(file, 0, 4).expect("it is read");
+        }
+        assert_eq!(read_vec_at(&files[0], 0, 4).expect("it was kept"), [0; 4]);
+        let error = read_vec_at(&files[1], 0, 4).expect_err("it is gone");
+        assert!(error.to_string().contains("compacted it away"), "{error}");
+        let error = read_vec_at(&files[2], 0, 4).expect_err("it is another");
+        assert!(error.to_string().contains("another file has its name"), "{error}");
+    }
+}

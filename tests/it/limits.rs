@@ -1,0 +1,438 @@
+//! What a small limit, a container, an old kernel or a sandbox refuses: threads, descriptors, calls that only help. The store
+//! goes on without, or says in one sentence what it cannot do without.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::geteuid;
+use tempfile::TempDir;
+
+use crate::common::{
+    binary, files, hint_path, open, piped, program, program_of_system, scratch, segment_path, skipped,
+    small_store,
+};
+use crate::machine::works;
+
+/// The exit code, the standard output and the standard error.
+type Said = (Option<i32>, String, String);
+
+fn said(output: &Output) -> Said {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn ok(out: &str) -> Said {
+    (Some(0), out.to_owned(), String::new())
+}
+
+/// Runs `command` to its end.
+fn run(command: &mut Command) -> Said {
+    said(&command.stdin(Stdio::null()).output().expect("it starts"))
+}
+
+fn logkv(dir: &Path, args: &[&str]) -> Said {
+    run(program(dir).args(args))
+}
+
+/// `logkv` in `dir`, with each of `calls` refused.
+fn refused(dir: &Path, calls: &str, error: &str, args: &[&str]) -> Said {
+    let mut command = program_of_system("strace", dir);
+    let inject = format!("inject={calls}:error={error}");
+    command.args(["-f", "-qqq", "-o", "/dev/null", "-e", &inject]).arg(binary()).args(args);
+    run(&mut command)
+}
+
+fn has_strace(test: &str) -> bool {
+    let has_it = works("strace", &["-f", "-o", "/dev/null", "true"]);
+    if !has_it {
+        skipped(test, "there is no strace, or it may not trace");
+    }
+    has_it
+}
+
+/// The store `store` in a directory, where `a` is `1`, with so much log to read that several threads would share it.
+fn large_store() -> TempDir {
+    let dir = scratch();
+    let store = open(&dir.path().join("store"));
+    for n in 0..20 {
+        store.put(format!("k{n:02}"), vec![b'v'; 1 << 20]).expect("a put");
+        if n % 5 == 4 {
+            store.rotate().expect("rotates");
+        }
+    }
+    store.put("a", "1").expect("a put");
+    store.close().expect("closes");
+    crate::common::remove_derived(&dir.path().join("store"));
+    dir
+}
+
+#[test]
+fn a_store_is_read_and_written_where_no_thread_can_be_started() {
+    if !has_strace("threads that cannot be started") {
+        return;
+    }
+    let dir = large_store();
+    let at = dir.path();
+    assert_eq!(refused(at, "clone,clone3", "EAGAIN", &["store", "get", "a"]), ok("1\n"));
+    crate::common::remove_derived(&at.join("store"));
+    assert_eq!(refused(at, "clone,clone3", "EAGAIN", &["store", "put", "b", "2"]), ok(""));
+    assert_eq!(refused(at, "clone,clone3", "EAGAIN", &["store", "count"]), ok("22\n"));
+    assert_eq!(refused(at, "clone,clone3", "EAGAIN", &["store", "dump-segment", "1"]).0, Some(0));
+    assert_eq!(logkv(at, &["store", "get", "b"]), ok("2\n"));
+}
+
+#[test]
+fn a_thread_that_is_needed_and_cannot_be_started_is_an_error_of_opening() {
+    if !has_strace("threads that cannot be started") {
+        return;
+    }
+    let dir = large_store();
+    let before = files(&dir.path().join("store"));
+    let args = ["--sync", "100ms", "store", "put", "b", "2"];
+    let (code, out, err) = refused(dir.path(), "clone,clone3", "EAGAIN", &args);
+    let sentence = "error: cannot start a thread for the background sync: Resource temporarily unavailable\n";
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(3), "", sentence));
+    let segments = |files: Vec<(String, Vec<u8>)>| {
+        files.into_iter().filter(|(name, _)| name.ends_with(".seg")).collect::<Vec<_>>()
+    };
+    assert!(segments(files(&dir.path().join("store"))) == segments(before), "nothing was written");
+    let args = ["--metrics-file", "metrics.prom", "store", "get", "a"];
+    let (code, _, err) = refused(dir.path(), "clone,clone3", "EAGAIN", &args);
+    let sentence = "error: cannot start a thread for metrics.prom: Resource temporarily unavailable\n";
+    assert_eq!((code, err.as_str()), (Some(3), sentence));
+}
+
+#[test]
+fn a_user_who_may_start_no_further_thread_reads_and_writes() {
+    const SOMEBODY: u32 = 54_321;
+    if !geteuid().is_root() || !works("setpriv", &["--version"]) || !works("prlimit", &["--version"]) {
+        return skipped(
+            "a limit of processes",
+            "it holds for others than root alone, and needs setpriv and prlimit",
+        );
+    }
+    let dir = large_store();
+    let store = dir.path().join("store");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
+    fs::copy(binary(), dir.path().join("logkv")).expect("a copy");
+    for (name, _) in files(&store) {
+        chown(store.join(name), Some(SOMEBODY), Some(SOMEBODY)).expect("root may");
+    }
+    chown(&store, Some(SOMEBODY), Some(SOMEBODY)).expect("root may");
+    let as_somebody = |args: &[&str]| {
+        let mut command = program_of_system("setpriv", dir.path());
+        command.args(["--reuid", "54321", "--regid", "54321", "--clear-groups"]);
+        run(command.args(["prlimit", "--nproc=1:1", "./logkv"]).args(args))
+    };
+    assert_eq!(as_somebody(&["store", "get", "a"]), ok("1\n"));
+    assert_eq!(as_somebody(&["store", "put", "b", "2"]), ok(""));
+    assert_eq!(as_somebody(&["store", "get", "b"]), ok("2\n"));
+    assert_eq!(as_somebody(&["--sync", "1s", "store", "get", "b"]).0, Some(3));
+}
+
+#[test]
+fn a_call_that_only_helps_may_be_refused() {
+    if !has_strace("calls that are refused") {
+        return;
+    }
+    for (calls, errors) in [
+        ("madvise", &["EINVAL", "EPERM"][..]),
+        ("fadvise64", &["ENOSYS", "EPERM", "ESPIPE"]),
+        ("getrandom", &["ENOSYS"]),
+        ("statx", &["ENOSYS", "EPERM"]),
+        ("inotify_init1", &["EMFILE", "ENOSYS"]),
+        ("inotify_add_watch", &["ENOSPC"]),
+        ("sched_getaffinity,sched_getaffinity", &["EPERM"]),
+        ("prlimit64", &["EPERM"]),
+        ("copy_file_range,sendfile,splice", &["ENOSYS", "EPERM", "EXDEV"]),
+        ("sigaltstack", &["EPERM"]),
+    ] {
+        for error in errors {
+            let dir = scratch();
+            let what = format!("{calls} says {error}");
+            let script = "put a 1\nput b 2\nrotate\ncompact --all\ntail\nbackup copy\nexport out\n";
+            fs::write(dir.path().join("script"), script).expect("a script");
+            let (code, _, err) = refused(dir.path(), calls, error, &["-m", "plain", "store", "-f", "script"]);
+            assert_eq!((code, err.as_str()), (Some(0), ""), "{what}");
+            assert_eq!(refused(dir.path(), calls, error, &["store", "verify"]).0, Some(0), "{what}");
+            assert_eq!(refused(dir.path(), calls, error, &["store", "get", "b"]), ok("2\n"), "{what}");
+            assert_eq!(refused(dir.path(), calls, error, &["new", "restore", "copy"]).0, Some(0), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_lock_that_the_file_system_does_not_give_is_told() {
+    if !has_strace("a lock that is refused") {
+        return;
+    }
+    let dir = small_store();
+    let before = files(dir.path());
+    for error in ["ENOLCK", "EOPNOTSUPP"] {
+        let (code, out, err) = refused(dir.path(), "flock", error, &[".", "put", "a", "1"]);
+        assert_eq!((code, out.as_str()), (Some(3), ""), "{err}");
+        assert!(err.starts_with("error: cannot lock ./LOCK: "), "{err}");
+        assert_eq!(refused(dir.path(), "flock", error, &["-r", ".", "get", "one"]), ok("1\n"));
+    }
+    assert_eq!(files(dir.path()), before);
+}
+
+/// The store `store`, of which one segment is sealed, `one` is in it, and a value of 100 KiB.
+fn sealed_store() -> TempDir {
+    let dir = scratch();
+    let store = open(&dir.path().join("store"));
+    store.put("large", vec![b'v'; 100 << 10]).expect("a put");
+    store.put("one", "1").expect("a put");
+    store.rotate().expect("rotates");
+    store.put("two", "2").expect("a put");
+    store.close().expect("closes");
+    dir
+}
+
+#[test]
+fn a_mapped_file_that_another_process_cuts_short_ends_the_program_with_a_sentence() {
+    for command in
+        ["get large", "export out", "backup copy", "backup copy.tar", "verify", "scan", "versions one"]
+    {
+        let dir = sealed_store();
+        let mut child = piped(program(dir.path()).args(["-m", "plain", "store"]));
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        stdin.write_all(b"get one\n").expect("the program reads");
+        let mut answer = String::new();
+        stdout.read_line(&mut answer).expect("the program answers");
+        assert_eq!(answer, "1\n");
+        let path = segment_path(&dir.path().join("store"), 1);
+        fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)).expect("it is cut");
+        drop(stdin.write_all(format!("{command}\n").as_bytes()));
+        drop(stdin);
+        let (code, _, err) = said(&child.wait_with_output().expect("it ends"));
+        assert_eq!(code, Some(4), "{command}: {err}");
+        if command != "verify" {
+            let path = path.canonicalize().expect("it is there");
+            let sentence = format!(
+                "error: cannot read {}: another process cut it short while it was open, or its disk failed\n\
+                 hint: --read-with pread maps nothing; verify says what is damaged\n",
+                path.display()
+            );
+            assert_eq!(err, sentence, "{command}");
+        }
+        drop(fs::remove_file(hint_path(&dir.path().join("store"), 1)));
+    }
+}
+
+#[test]
+fn a_bus_error_that_a_process_sends_ends_the_program_as_ever() {
+    use std::os::unix::process::ExitStatusExt;
+    let dir = sealed_store();
+    let mut child = piped(program(dir.path()).args(["-m", "plain", "store"]));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    stdin.write_all(b"get one\n").expect("the program reads");
+    stdout.read_line(&mut String::new()).expect("the program answers");
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::BUS).expect("it is there");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.signal(), Some(libc::SIGBUS));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+/// Opens the store at `dir` without mappings, with at most four of its segments open.
+fn open_few(dir: &Path) -> logkv::Store {
+    let options = crate::common::quick().read_with(logkv::ReadWith::Pread).open_files_max(4);
+    logkv::Store::open_with(dir, options).expect("the store opens")
+}
+
+/// How many files below `dir` this process has open.
+fn open_below(dir: &Path) -> usize {
+    let dir = dir.canonicalize().expect("it is there");
+    let all = fs::read_dir("/proc/self/fd").expect("there is a /proc");
+    all.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()).filter(|path| path.starts_with(&dir)).count()
+}
+
+#[test]
+fn a_store_without_mappings_opens_few_of_its_segments_and_reads_what_is_compacted_away() {
+    let dir = scratch();
+    let store = open_few(dir.path());
+    for n in 0..40 {
+        store.put(format!("k{n}"), format!("{n}")).expect("a put");
+        store.put("all", format!("{n}")).expect("a put");
+        store.rotate().expect("rotates");
+    }
+    let read_all = |get: &dyn Fn(&str) -> Option<String>| {
+        for n in (0..40).chain((0..40).rev()) {
+            assert_eq!(get(&format!("k{n}")), Some(format!("{n}")));
+        }
+    };
+    read_all(&|key| crate::common::value(&store, key));
+    // The directory, LOCK, the segment that is written to and what is open of the others.
+    assert!(open_below(dir.path()) <= 8, "{}", open_below(dir.path()));
+    let snapshot = store.snapshot().expect("a snapshot");
+    store.compact(&logkv::Compact::All).expect("compacts");
+    store.delete("k7").expect("a delete");
+    let text = |value: logkv::Value| String::from_utf8_lossy(&value).into_owned();
+    read_all(&|key| snapshot.get(key).expect("reads").map(text));
+    drop(snapshot);
+    assert!(open_below(dir.path()) <= 8, "{}", open_below(dir.path()));
+    store.close().expect("closes");
+    let store = open_few(dir.path());
+    assert_eq!((crate::common::value(&store, "k8"), store.len()), (Some("8".to_owned()), 40));
+}
+
+#[test]
+fn the_number_of_descriptors_does_not_grow_with_the_segments() {
+    let dir = scratch();
+    let store = open(&dir.path().join("store"));
+    for n in 0..200 {
+        store.put(format!("k{n:03}"), format!("{n}")).expect("a put");
+        store.rotate().expect("rotates");
+    }
+    store.close().expect("closes");
+    let limited = |limit: &str, args: &[&str]| {
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        run(program_of_system("sh", dir.path()).args(["-c", &script]).arg(binary()).args(args))
+    };
+    assert_eq!(logkv(dir.path(), &["store", "verify"]).0, Some(0));
+    for read_with in ["mmap", "pread"] {
+        let with = |args: &[&'static str]| [&["--read-with", read_with, "store"], args].concat();
+        assert_eq!(limited("40", &with(&["get", "k150"])), ok("150\n"));
+        assert_eq!(limited("40", &with(&["verify"])), logkv(dir.path(), &["store", "verify"]), "{read_with}");
+        let (code, out, err) = limited("40", &with(&["scan"]));
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert!(out.lines().count() >= 200, "{out}");
+        for (args, name) in [(&["backup", "copy"][..], "copy"), (&["repair", "--to", "new"], "new")] {
+            let (code, _, err) = limited("40", &with(args));
+            assert_eq!((code, err.as_str()), (Some(0), ""), "{args:?}");
+            fs::remove_dir_all(dir.path().join(name)).expect("it was made");
+        }
+        assert_eq!(limited("40", &with(&["put", "new", "1"])), ok(""));
+        // The soft limit is raised to the hard one.
+        assert_eq!(limited("-S 20", &with(&["get", "k150"])), ok("150\n"));
+    }
+    assert_eq!(limited("40", &["--read-with", "pread", "store", "compact", "--all"]).0, Some(0));
+    assert_eq!(limited("40", &["--read-with", "pread", "store", "count"]), ok("201\n"));
+}
+
+/// A store whose value `big`, compressed to some kilobytes, takes `len` bytes of memory.
+fn bomb(len: usize) -> TempDir {
+    let dir = scratch();
+    let options = crate::common::quick().compression(logkv::Compression::Zstd { level: 3 });
+    let store = logkv::Store::open_with(dir.path().join("store"), options.value_len_max(u64::MAX));
+    let store = store.expect("the store opens");
+    store.put("a", "1").expect("a put");
+    store.put("big", vec![0; len]).expect("a put");
+    store.put("c", "3").expect("a put");
+    store.rotate().expect("rotates");
+    store.close().expect("closes");
+    dir
+}
+
+#[test]
+fn a_compressed_value_over_the_limit_is_refused_by_its_place_and_costs_nothing_else() {
+    let dir = bomb(300 << 20);
+    let limited = |args: &[&str]| {
+        let script = "ulimit -v 250000 && exec \"$0\" \"$@\"";
+        run(program_of_system("sh", dir.path()).args(["-c", script]).arg(binary()).args(args))
+    };
+    let sentence = "error: the value at byte 112 (0x70) of segment 1 takes 314572800 bytes once it is decompressed; \
+                    at most 67108864 are read here\nhint: --read-limit 314572800 reads it, and takes so much memory\n";
+    for read_with in ["mmap", "pread"] {
+        let with =
+            |args: &[&'static str]| [&["-m", "plain", "--read-with", read_with, "store"], args].concat();
+        let (code, out, err) = limited(&with(&["get", "big"]));
+        assert_eq!((code, out.as_str(), err.as_str()), (Some(1), "", sentence));
+        let (code, out, err) = limited(&with(&["scan"]));
+        assert_eq!((code, out.as_str(), err.as_str()), (Some(1), "a\t1\nc\t3\n", sentence));
+        assert_eq!(limited(&with(&["get", "c"])), ok("3\n"));
+        assert_eq!(limited(&with(&["keys"])).1, "a\nbig\nc\n");
+    }
+    for args in [
+        &["--json", "store", "dump-segment", "1"][..],
+        &["store", "versions", "a"],
+        &["store", "export", "-"],
+    ] {
+        let (code, _, err) = limited(args);
+        assert!([Some(0), Some(1)].contains(&code), "{args:?}: {err}");
+    }
+    let (code, out, err) = limited(&["-m", "plain", "store", "verify"]);
+    assert_eq!((code, err.as_str()), (Some(3), ""), "{out}");
+    assert!(out.starts_with("refused\t000001.seg\t"), "{out}");
+    // Whoever asks for it gets it, and what may be written may be read.
+    for option in ["--read-limit", "--value-limit"] {
+        let got = program(dir.path()).args([option, "300MiB", "-m", "raw", "store", "get", "big"]).output();
+        assert!(got.expect("it starts").stdout == vec![0; 300 << 20], "{option}");
+    }
+    // It goes where the store goes.
+    for (args, name) in
+        [(&["store", "backup", "copy"][..], "copy"), (&["store", "repair", "--to", "new"], "new")]
+    {
+        let (code, _, err) = limited(args);
+        assert_eq!(code, Some(0), "{args:?}: {err}");
+        let got =
+            program(dir.path()).args(["--read-limit", "300MiB", "-m", "raw", name, "get", "big"]).output();
+        let of_backup = name == "copy";
+        assert!(of_backup || got.expect("it starts").stdout == vec![0; 300 << 20], "{name}");
+    }
+    assert_eq!(limited(&["restored", "restore", "copy"]).0, Some(0));
+}
+
+/// Runs `command`; what it said, unless it takes longer than a minute: then it is ended.
+fn run_in_a_minute(command: &mut Command) -> Said {
+    let mut child = piped(command);
+    drop(child.stdin.take());
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).expect("a process");
+    let (ended, watch) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if watch
+                .recv_timeout(std::time::Duration::from_secs(60))
+                .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                // It may have ended by itself.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().expect("it ends");
+        drop(ended);
+        said(&output)
+    })
+}
+
+/// The store `store`, whose last segment has `len` bytes, nearly all of them a hole.
+fn sparse_store(len: u64) -> TempDir {
+    let dir = sealed_store();
+    let store = dir.path().join("store");
+    let last = segment_path(&store, 2);
+    fs::OpenOptions::new().write(true).open(last).and_then(|file| file.set_len(len)).expect("it is sparse");
+    dir
+}
+
+#[test]
+fn a_sparse_store_of_terabytes_is_gone_through_as_fast_as_what_is_on_disk() {
+    const LEN: u64 = 7 << 40;
+    let dir = scratch();
+    if fs::File::create(dir.path().join("probe")).and_then(|file| file.set_len(LEN)).is_err() {
+        return skipped("a sparse store of 7 TiB", "the file system has no files of that length");
+    }
+    for args in [
+        &["store", "verify"][..],
+        &["-r", "store", "get", "one"],
+        &["store", "dump-segment", "2"],
+        &["store", "backup", "copy"],
+        &["store", "repair", "--to", "new"],
+        &["new", "restore", "store"],
+        &["store", "get", "two"],
+    ] {
+        for has_manifest in [true, false] {
+            let dir = sparse_store(LEN);
+            if !has_manifest {
+                fs::remove_file(dir.path().join("store/MANIFEST")).expect("it is there");
+            }
+            let (code, out, err) = run_in_a_minute(program(dir.path()).args(["-m", "plain"]).args(args));
+            assert!(code.is_some_and(|code| code < 5), "{args:?} {has_manifest}: {code:?} {out}{err}");
+        }
+    }
+}
