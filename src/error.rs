@@ -180,9 +180,13 @@ pub enum Error {
     /// A write was asked of the store by the thread whose transaction is open on it, and would have to wait for its end.
     #[error("a transaction is open on this store in this thread: write through it")]
     WithinTransaction,
-    /// The store was to be cleared by the thread that compacts it, before that is over.
-    #[error("a compaction goes on in this thread: the store can be cleared when it is over")]
+    /// The store was to be cleared or compacted by the thread that compacts it, before that is over.
+    #[error("a compaction goes on in this thread: try again when it is over")]
     WithinCompaction,
+    /// The callback that is told of the progress returned [`Break`](std::ops::ControlFlow::Break) before the end. Nothing
+    /// unfinished is left behind; what was finished before stays, and was told to the callback.
+    #[error("cancelled before it was done")]
+    Cancelled,
     /// A value that was to be added to is no number.
     #[error("the value is not a whole number from -2^63 to 2^63-1")]
     NotANumber,
@@ -329,6 +333,7 @@ mod tests {
             Error::GivenUp { whole_from: Seqno(9) },
             Error::WithinTransaction,
             Error::WithinCompaction,
+            Error::Cancelled,
             Error::NotANumber,
             Error::NumberOverflow { number: 7, by: i64::MAX },
             Error::NoSuchSegment { segment },
@@ -356,22 +361,23 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 30,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 30,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 30,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 31,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 31,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 31,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                30
+                31
             }
-            Error::ValueTooLarge { .. } => 30,
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 30,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 30,
-            Error::Occupied { .. } | Error::BackupDamaged { .. } => 30,
+            Error::ValueTooLarge { .. } => 31,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 31,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 31,
+            Error::Occupied { .. } | Error::BackupDamaged { .. } => 31,
             Error::CompactedAway { .. }
             | Error::GivenUp { .. }
             | Error::WithinTransaction
             | Error::WithinCompaction
+            | Error::Cancelled
             | Error::NotANumber
-            | Error::NumberOverflow { .. } => 30,
+            | Error::NumberOverflow { .. } => 31,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 11,

@@ -42,6 +42,7 @@
 //!   finds LOCK gone or replaced, or another directory at the store's path, changes no file and takes no more writes; a
 //!   directory that was only renamed stays its own. Read-only opens go beside a writer and write nothing.
 //! - A sync of a file that was removed, or whose directory was, is a failed sync: nothing is acknowledged after it.
+//! - What a progress callback calls off is [`Error::Cancelled`], and never a success: nothing unfinished is left behind.
 //!
 //! # Limits
 //! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB and 131,072 segments a

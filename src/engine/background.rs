@@ -164,7 +164,7 @@ impl Work {
                 }
                 tracing::debug!(runs = report.runs.len(), "compacted");
             }
-            Err(Error::Closed | Error::Poisoned { .. }) => {}
+            Err(Error::Closed | Error::Poisoned { .. } | Error::Cancelled) => {}
             Err(error) => self.tell(&error, "a background compaction failed"),
         }
     }

@@ -194,6 +194,9 @@ plants! {
     /// A directory that looks like what a killed repair leaves is removed although nothing marks it.
     StrangerTakenForUnfinished,
 
+    /// A repair, a verification, a backup or a restore that was called off goes on, and is taken for done.
+    CancelIgnored,
+
     // Backup and restore.
     /// MANIFEST of a backup is put in place before the segments are durable.
     BackupNotSynced,

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use super::{Error, Result};
+use super::Error;
+use crate::engine::plant::{Plant, unless};
 
 /// A change of files that failed.
 #[derive(Debug)]
@@ -31,16 +32,16 @@ impl Stop {
     pub(crate) fn unless(said: ControlFlow<()>) -> Result<(), Self> {
         match said {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Self::Cancelled),
+            ControlFlow::Break(()) => unless(Plant::CancelIgnored, || Err(Self::Cancelled)),
         }
     }
+}
 
-    /// What came of it; `None` where it was broken off.
-    pub(crate) fn outcome<T>(done: Result<T, Self>) -> Result<Option<T>> {
-        match done {
-            Ok(done) => Ok(Some(done)),
-            Err(Self::Cancelled) => Ok(None),
-            Err(Self::Failed(error)) => Err(error),
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Cancelled => Self::Cancelled,
+            Stop::Failed(error) => error,
         }
     }
 }

@@ -89,23 +89,23 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         go_on(&interrupt)
     };
     let made = match to {
-        To::Directory(path) => store.backup(path, observe).map_err(refused),
+        To::Directory(path) => store.backup(path, observe).map(Some).map_err(refused),
         To::Archive(path) | To::PackedArchive(path) => {
             let level = matches!(to, To::PackedArchive(_)).then_some(level);
             into_file(session, word, path, &mut |file| {
                 pack(file, level, &mut |out| store.backup_archive(out, observe))
             })
         }
-        To::Output => pack(&mut session.out, Some(level), &mut |out| store.backup_archive(out, observe)),
+        To::Output => {
+            let write = &mut |out: &mut dyn Write| store.backup_archive(out, observe);
+            pack(&mut session.out, Some(level), write).map(Some)
+        }
     };
     progress.clear();
-    let report = made?;
-    if report.is_cancelled {
-        return Err(Failure {
-            message: "interrupted; no backup was made".to_owned(),
-            ..Failure::interrupted()
-        });
-    }
+    let Some(report) = made? else {
+        session.note("no backup was made");
+        return Ok(Outcome::Done);
+    };
     match to {
         // What else went there would be taken for a part of it.
         To::Output => session.note(&sentence(&report, "the archive")),
@@ -132,6 +132,9 @@ fn level(invocation: &Invocation, to: &To<'_>) -> Result<i32, Failure> {
 }
 
 fn refused(error: Error) -> Failure {
+    if let Error::Cancelled = error {
+        return Failure::interrupted_with("no backup was made");
+    }
     let is_damaged = matches!(error, Error::Damaged { .. });
     match Failure::from(error) {
         failure if is_damaged => failure.hint("repair --to DIR makes a store of what is intact"),
@@ -150,9 +153,7 @@ fn pack(
     // Else a changed byte of what is packed would come out as another one.
     encoder.include_checksum(true)?;
     let report = write(&mut encoder).map_err(told)?;
-    if !report.is_cancelled {
-        encoder.finish()?.flush()?;
-    }
+    encoder.finish()?.flush()?;
     Ok(report)
 }
 
@@ -164,13 +165,14 @@ fn told(error: Error) -> Failure {
     }
 }
 
-/// Makes the file `path` of what `write` writes: under another name, and then, durable, in its place.
+/// Makes the file `path` of what `write` writes: under another name, and then, durable, in its place. `None` when a file is
+/// there, and a person does not want it replaced.
 fn into_file(
     session: &mut Session,
     word: &Word,
     path: &Path,
     write: &mut dyn FnMut(&mut dyn Write) -> Result<BackupReport, Failure>,
-) -> Result<BackupReport, Failure> {
+) -> Result<Option<BackupReport>, Failure> {
     let at = |failure: Failure| failure.at(word.span.clone());
     let error = |error: &io::Error| at(Failure::file("write", path, error));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -179,17 +181,15 @@ fn into_file(
         return Err(at(Failure::command("this is in the directory of the store itself")));
     }
     if path.symlink_metadata().is_ok() && !session.confirm(&format!("replace {}", shown(path)))? {
-        return Ok(BackupReport { is_cancelled: true, ..BackupReport::default() });
+        return Ok(None);
     }
     let unfinished = Unfinished::beside(path).map_err(|source| error(&source))?;
     let mut out = BufWriter::new(unfinished.file());
     let report = write(&mut out)?;
     out.into_inner().map_err(|source| error(source.error()))?;
-    if !report.is_cancelled {
-        let placed = unfinished.put_in_place(path).and_then(|()| File::open(folder)?.sync_all());
-        placed.map_err(|source| error(&source))?;
-    }
-    Ok(report)
+    let placed = unfinished.put_in_place(path).and_then(|()| File::open(folder)?.sync_all());
+    placed.map_err(|source| error(&source))?;
+    Ok(Some(report))
 }
 
 /// Runs `restore`.
@@ -215,28 +215,17 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
         backup::restore_archive(&mut archive, &to, &options, observe)
     };
     progress.clear();
-    let report = match made {
-        Ok(report) if !report.is_cancelled => report,
-        Err(error) if !interrupt.is_set() => {
-            return Err(match error {
-                Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => {
-                    Failure::open(&error)
-                }
-                Error::Locked { .. } => {
-                    let message = format!("another process has {} open", shown(word.path()));
-                    let failure = Failure { message, ..Failure::open(&error) };
-                    failure.hint("backup makes a copy of a store that is in use")
-                }
-                error => error.into(),
-            });
+    let report = made.map_err(|error| match error {
+        // The standard input fails when it is waited for meanwhile.
+        _ if interrupt.is_set() => Failure::interrupted_with("nothing was made"),
+        Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => Failure::open(&error),
+        Error::Locked { .. } => {
+            let message = format!("another process has {} open", shown(word.path()));
+            let failure = Failure { message, ..Failure::open(&error) };
+            failure.hint("backup makes a copy of a store that is in use")
         }
-        _ => {
-            return Err(Failure {
-                message: "interrupted; nothing was made".to_owned(),
-                ..Failure::interrupted()
-            });
-        }
-    };
+        error => error.into(),
+    })?;
     write_restored(&mut session.out, &report, &shown(&to))?;
     Ok(Outcome::Done)
 }

@@ -78,9 +78,17 @@ impl Failure {
         Self::new(Kind::Interrupted, format!("interrupted after {count} {noun}"))
     }
 
+    /// Ctrl-C, with what came of the command.
+    pub fn interrupted_with(outcome: &str) -> Self {
+        Self::new(Kind::Interrupted, format!("interrupted: {outcome}"))
+    }
+
     /// The store cannot be opened.
     pub fn open(error: &logkv::Error) -> Self {
-        let kind = if error.is_corruption() { Kind::Corruption } else { Kind::Open };
+        let kind = match kind(error) {
+            Kind::Command => Kind::Open,
+            kind => kind,
+        };
         let is_about_contents = !matches!(
             error,
             logkv::Error::Missing { .. } | logkv::Error::Foreign { .. } | logkv::Error::Untrusted { .. }
@@ -121,7 +129,6 @@ impl Failure {
 
     /// The store would not do it.
     pub fn from_store(error: &logkv::Error) -> Self {
-        let kind = if error.is_corruption() { Kind::Corruption } else { Kind::Command };
         let mut message = error.to_string();
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
@@ -130,13 +137,23 @@ impl Failure {
             message.push_str(&text);
             source = cause.source();
         }
-        let mut failure = Self::new(kind, message);
-        failure.is_of_one_record = kind == Kind::Corruption;
+        let mut failure = Self::new(kind(error), message);
+        failure.is_of_one_record = failure.kind == Kind::Corruption;
         if let logkv::Error::ValueTooLarge { len, .. } = error {
             failure.is_of_one_record = true;
             failure.hint = Some(format!("--read-limit {len} reads it, and takes so much memory"));
         }
         failure
+    }
+}
+
+/// What `error` means for the exit code of a command.
+fn kind(error: &logkv::Error) -> Kind {
+    match error {
+        // Ctrl-C alone cancels what a command began.
+        logkv::Error::Cancelled => Kind::Interrupted,
+        error if error.is_corruption() => Kind::Corruption,
+        _ => Kind::Command,
     }
 }
 
@@ -184,6 +201,13 @@ mod tests {
         let error =
             logkv::Error::Io { action: "open", path: "/no".into(), source: io::Error::from_raw_os_error(13) };
         assert_eq!(Failure::from(error).message, "cannot open /no: Permission denied");
+    }
+
+    #[test]
+    fn what_was_cancelled_is_interrupted_wherever_it_is_told() {
+        let cancelled = logkv::Error::Cancelled;
+        assert_eq!(Failure::open(&cancelled).kind, Kind::Interrupted);
+        assert_eq!(Failure::from(cancelled).kind, Kind::Interrupted);
     }
 
     #[test]

@@ -160,14 +160,17 @@ impl Interrupt {
     /// pressed meanwhile.
     pub fn searching<T>(
         &self,
-        search: impl FnOnce(&mut dyn FnMut(u64) -> ControlFlow<()>) -> logkv::Result<Option<T>>,
+        search: impl FnOnce(&mut dyn FnMut(u64) -> ControlFlow<()>) -> logkv::Result<T>,
     ) -> Result<T, Failure> {
         let mut count = 0;
         let found = search(&mut |seen_count| {
             count = seen_count;
             if self.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        found.ok_or_else(|| Failure::interrupted_after(count))
+        });
+        found.map_err(|error| match error {
+            logkv::Error::Cancelled => Failure::interrupted_after(count),
+            error => error.into(),
+        })
     }
 
     /// Fails when it was pressed; `count` records were done by then.
@@ -230,7 +233,8 @@ mod tests {
     fn a_search_ends_at_the_record_at_which_it_is_pressed_and_gives_what_it_finds_else() {
         let interrupt = Interrupt::default();
         let search = |observe: &mut dyn FnMut(u64) -> ControlFlow<()>| {
-            Ok((1..=9).all(|count| observe(count).is_continue()).then_some("found"))
+            let is_cancelled = (1..=9).any(|count| observe(count).is_break());
+            if is_cancelled { Err(logkv::Error::Cancelled) } else { Ok("found") }
         };
         assert_eq!(interrupt.searching(search).ok(), Some("found"));
         let pressed = interrupt.searching(|observe| {

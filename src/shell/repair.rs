@@ -103,9 +103,6 @@ fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
     });
     progress.clear();
     let report = verified.map_err(|error| refused(&error, dir))?;
-    if report.is_cancelled {
-        return Err(nothing_made());
-    }
     if report.damage_count == 0 && report.refused_count > 0 {
         let message = "what could be looked at has no damage, and some could not be looked at".to_owned();
         let hint = Some("verify says what was not, and why".to_owned());
@@ -127,17 +124,13 @@ fn repair(
         if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     progress.clear();
-    let report = repaired.map_err(|error| refused(&error, from))?;
-    if report.is_cancelled { Err(nothing_made()) } else { Ok(report) }
-}
-
-fn nothing_made() -> Failure {
-    Failure { message: "interrupted; nothing was made".to_owned(), ..Failure::interrupted() }
+    repaired.map_err(|error| refused(&error, from))
 }
 
 /// Why the store in `from` is not repaired.
 fn refused(error: &Error, from: &Path) -> Failure {
     match error {
+        Error::Cancelled => Failure::interrupted_with("nothing was made"),
         Error::Locked { .. } => Failure::open(error).hint("a store that is written to cannot be repaired"),
         // It is about the new store: the old one can be opened as well as ever.
         Error::Io { path, .. } if !path.starts_with(from) => Failure::from_store(error),

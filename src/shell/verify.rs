@@ -27,14 +27,17 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let ids: Vec<SegmentId> = ids.collect::<Result<_, _>>()?;
     let (dir, options) = (session.dir().to_owned(), session.options.clone());
     let progress = session.progress("verifying");
-    let mut unwritten = None;
+    let (mut unwritten, mut reached) = (None, (0, 0));
     let verified = verify::store(&dir, &options, &ids, &mut |event| {
         match event {
             VerifyEvent::Found(finding) => {
                 progress.clear();
                 unwritten = write_finding(&mut session.out, finding).err();
             }
-            VerifyEvent::Progress { done_len, total_len } => progress.at(done_len, total_len),
+            VerifyEvent::Progress { done_len, total_len } => {
+                reached = (done_len, total_len);
+                progress.at(done_len, total_len);
+            }
         }
         match unwritten.is_some() || session.interrupt.is_set() {
             true => ControlFlow::Break(()),
@@ -54,11 +57,12 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
                 None => failure,
             }
         }
+        Error::Cancelled => {
+            let (done, total) = (units::bytes(reached.0), units::bytes(reached.1));
+            Failure::interrupted_with(&format!("{done} of {total} were verified"))
+        }
         error => Failure::open(&error),
     })?;
-    if report.is_cancelled {
-        return Err(Failure::interrupted_after(report.record_count));
-    }
     write_report(&mut session.out, &report)?;
     Ok(match (report.is_damaged(), report.is_intact()) {
         (true, _) => Outcome::Damaged,

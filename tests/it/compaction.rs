@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use logkv::{Compact, CompactionEvent, CompactionPolicy, CompactionStage, Options, Store};
+use logkv::{Compact, CompactionEvent, CompactionPolicy, CompactionStage, Error, Options, Store};
 
 use crate::common::{open, quick, scratch, segment_path, value, wait_until};
 use crate::hooked::{FreeSyncs, hooked};
@@ -27,7 +27,7 @@ fn a_compaction_whose_observer_closes_the_store_removes_nothing_of_the_next_writ
         }
         ControlFlow::Continue(())
     });
-    assert!(outcome.is_err() || outcome.is_ok_and(|report| report.is_cancelled));
+    assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
     next.expect("the stage was reached").close().expect("closes");
     let store = open(dir.path());
     assert_eq!(value(&store, "a").as_deref(), Some("2"));
@@ -35,18 +35,19 @@ fn a_compaction_whose_observer_closes_the_store_removes_nothing_of_the_next_writ
 }
 
 #[test]
-fn a_compaction_that_an_observer_asks_for_is_cancelled_and_the_one_that_runs_is_done() {
+fn a_compaction_that_an_observer_asks_for_is_refused_and_the_one_that_runs_is_done() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick()).expect("opens");
     store.put("a", "1").expect("a put");
     store.put("a", "2").expect("a put");
     let mut inner = Vec::new();
     let report = store.compact_with(&Compact::All, &mut |_| {
-        inner.push(store.compact(&Compact::All).expect("is told").is_cancelled);
+        inner.push(store.compact(&Compact::All));
         ControlFlow::Continue(())
     });
     assert_eq!(report.expect("compacts").runs.len(), 1);
-    assert!(!inner.is_empty() && inner.iter().all(|&is_cancelled| is_cancelled));
+    let is_refused = |outcome: &Result<_, Error>| matches!(outcome, Err(Error::WithinCompaction));
+    assert!(!inner.is_empty() && inner.iter().all(is_refused), "{inner:?}");
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn a_policy_that_finds_every_segment_small_comes_to_an_end() {
         moments += 1;
         if moments > 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    assert!(!report.expect("compacts").is_cancelled);
+    report.expect("it came to its end");
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn a_compaction_of_large_values_tells_how_far_it_is_and_can_be_called_off_betwee
         told += u32::from(matches!(event, CompactionEvent::Progress { .. }));
         if told == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    assert!(report.expect("compacts").is_cancelled);
+    assert!(matches!(report, Err(Error::Cancelled)), "{report:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod any_bytes;
 mod backup;
+mod cancelled;
 mod cases;
 mod changes;
 mod churn;

@@ -106,6 +106,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("SplitBatchNotTold", &["repair::a_batch_of_which"]),
     ("SalvagedRenumbered", &["repair::records_that_are_salvaged"]),
     ("StrangerTakenForUnfinished", &["repair::what_only_looks_like"]),
+    ("CancelIgnored", &["cancelled::what_is_called_off"]),
     ("BackupNotSynced", &["backup::steps::a_kill"]),
     ("ActiveSegmentLinked", &["backup::sealed_segments"]),
     ("RestoreChecksLast", &["archive::a_backup_that_is_wrong_at_its_start"]),

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::course::{Course, Observe, outcome};
+use super::course::{Course, Observe};
 use super::report::BackupReport;
 use super::source::Source;
 use crate::engine::catalog;
@@ -23,7 +23,7 @@ const END_LEN_MAX: usize = 1 << 20;
 /// Writes a backup of `source` to `out`.
 ///
 /// # Errors
-/// [`Error::Damaged`], and [`Error::Io`]: what was written is no backup then.
+/// [`Error::Damaged`], [`Error::Cancelled`], and [`Error::Io`]: what was written is no backup then.
 pub(crate) fn into_archive(
     source: &Source,
     out: &mut dyn Write,
@@ -32,10 +32,7 @@ pub(crate) fn into_archive(
 ) -> Result<BackupReport> {
     let mut course = Course::new(observe, 2 * source.len());
     let mut writer = Writer { out, modified_s: clock.now_ms() / 1000 };
-    outcome(
-        write(source, &mut writer, &mut course),
-        BackupReport { is_cancelled: true, ..BackupReport::default() },
-    )
+    Ok(write(source, &mut writer, &mut course)?)
 }
 
 fn write(source: &Source, writer: &mut Writer<'_>, course: &mut Course<'_>) -> Result<BackupReport, Stop> {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::report::BackupProgress;
-use crate::error::{Error, Result, Stop};
+use crate::error::Stop;
 
 /// Who is told of the progress, and can break it off.
 pub(super) type Observe<'a> = dyn FnMut(BackupProgress) -> ControlFlow<()> + 'a;
@@ -30,14 +30,5 @@ impl<'a> Course<'a> {
         self.done_len += len;
         let total_len = self.total_len.max(self.done_len);
         Stop::unless((self.observe)(BackupProgress { done_len: self.done_len, total_len }))
-    }
-}
-
-/// What came of it; what was broken off is no error, but `cancelled`.
-pub(super) fn outcome<T>(done: Result<T, Stop>, cancelled: T) -> Result<T, Error> {
-    match done {
-        Ok(done) => Ok(done),
-        Err(Stop::Cancelled) => Ok(cancelled),
-        Err(Stop::Failed(error)) => Err(error),
     }
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::course::{Course, Observe, outcome};
+use super::course::{Course, Observe};
 use super::report::BackupReport;
 use super::source::{Part, Source};
 use crate::engine::aside::{self, Aside};
@@ -23,8 +23,8 @@ use crate::error::{Error, Failure, Result, Stop};
 /// next one when it holds a backup of the same store.
 ///
 /// # Errors
-/// [`Error::Occupied`] when it holds anything else, or is the store itself or inside it, [`Error::Damaged`], and
-/// [`Error::Io`]: there is what was there before.
+/// [`Error::Occupied`] when it holds anything else, or is the store itself or inside it, [`Error::Damaged`],
+/// [`Error::Cancelled`], and [`Error::Io`]: there is what was there before.
 pub(crate) fn into_directory(
     source: &Source,
     (from, to): (&Path, &Path),
@@ -49,7 +49,7 @@ pub(crate) fn into_directory(
         }
         done
     };
-    outcome(done, BackupReport { is_cancelled: true, ..BackupReport::default() })
+    Ok(done?)
 }
 
 /// An earlier backup of the same store, kept from everybody else.

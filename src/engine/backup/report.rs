@@ -30,8 +30,6 @@ pub struct BackupReport {
     pub copied_len: u64,
     /// The number of the newest record in it.
     pub last_seq: Seqno,
-    /// Whether it was broken off: then there is what was there before.
-    pub is_cancelled: bool,
 }
 
 /// What a restore came to.
@@ -45,6 +43,4 @@ pub struct RestoreReport {
     pub len: u64,
     /// Whether the backup held a file of options, which the new store has now.
     pub has_options: bool,
-    /// Whether it was broken off: then nothing was made.
-    pub is_cancelled: bool,
 }

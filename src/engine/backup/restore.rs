@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::archive::{self, damaged, unreadable};
-use super::course::{Course, Observe, outcome};
+use super::course::{Course, Observe};
 use super::report::{BackupProgress, RestoreReport};
 use super::source::CHUNK_LEN;
 use crate::engine::aside::Aside;
@@ -23,13 +23,13 @@ use crate::engine::verify::{self, Severity, VerifyEvent};
 use crate::error::{Damage, Error, Failure, Result, Stop};
 
 /// Makes in `to`, which is missing or empty, a store of the backup in the directory `from`, or of a store that was closed.
-/// `observe` is told how far it has come, and ends it when it breaks off: then nothing was made. Of `options` the file
-/// system and [`Options::trust`] count.
+/// `observe` is told how far it has come, and cancels it by `Break`. Of `options` the file system and [`Options::trust`]
+/// count.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`]; [`Error::Occupied`] when `to` is not empty;
 /// [`Error::BackupDamaged`], [`Error::ManifestDamaged`] and [`Error::SegmentMissing`] when not every byte is as it was
-/// written; [`Error::Io`]. Nothing was made then.
+/// written; [`Error::Cancelled`] when `observe` said so; [`Error::Io`]. Nothing was made then.
 pub fn restore(
     from: &Path,
     to: &Path,
@@ -146,8 +146,8 @@ fn make(
         report: RestoreReport::default(),
     };
     let made = fill(&mut new).and_then(|()| new.finish()).and_then(|()| new.check(aside.path(), options));
-    let made = made.and_then(|()| aside.put_in_place().map_err(Stop::from)).map(|()| new.report);
-    outcome(made, RestoreReport { is_cancelled: true, ..RestoreReport::default() })
+    made.and_then(|()| aside.put_in_place().map_err(Stop::from))?;
+    Ok(new.report)
 }
 
 /// A segment that is written, as far as its records were checked.
@@ -291,9 +291,13 @@ impl New<'_> {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
-        })?;
+        });
+        // These two cancel the verification.
         stopped?;
-        self.report.record_count = verified.record_count;
-        wrong.map_or(Ok(()), |reason| Err(damaged(reason).into()))
+        if let Some(reason) = wrong {
+            return Err(damaged(reason).into());
+        }
+        self.report.record_count = verified?.record_count;
+        Ok(())
     }
 }

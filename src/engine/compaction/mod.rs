@@ -120,10 +120,11 @@ impl Compactor {
         })
     }
 
-    /// Tells what would become of each record of `run`, in log order, until `tell` breaks off; the sums of what it told.
+    /// Tells what would become of each record of `run`, in log order; the sums of what it told.
     ///
     /// # Errors
-    /// [`Error::NoSuchSegment`], [`Error::Damaged`], and what the operating system says.
+    /// [`Error::NoSuchSegment`], [`Error::Damaged`], [`Error::Cancelled`] when `tell` returned `Break`, and what the operating
+    /// system says.
     pub(crate) fn decisions(
         &self,
         run: &CompactionRun,
@@ -144,23 +145,23 @@ impl Compactor {
                 }))
             })?;
             if goes_on.is_break() {
-                break;
+                return Err(Error::Cancelled);
             }
         }
         Ok(tallies)
     }
 
-    /// Compacts; waits for a compaction that runs already, but for one that asks for this one, which is cancelled.
+    /// Compacts; waits for a compaction that runs already.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::Damaged`] in a segment that was named, a log that takes no more writes, and what the
-    /// operating system says. Runs that were done before stay done.
+    /// [`Error::ReadOnly`], [`Error::WithinCompaction`] when `observe` of another one asks for it, [`Error::Damaged`] in a
+    /// segment that was named, [`Error::Cancelled`] when `observe` returned `Break`, [`Error::Closed`] when the store was
+    /// closed meanwhile, a log that takes no more writes, and what the operating system says. Runs that were done before
+    /// stay done.
     pub(crate) fn compact(&self, what: &Compact, observe: Observer<'_>) -> Result<CompactionReport> {
         let started = Instant::now();
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
-        let Some(_turn) = self.turn(log)? else {
-            return Ok(CompactionReport { is_cancelled: true, ..CompactionReport::default() });
-        };
+        let _turn = self.turn(log)?;
         if *what == Compact::All {
             self.seal_dead(log)?;
         }
@@ -169,20 +170,20 @@ impl Compactor {
         Ok(report)
     }
 
-    /// Has a compaction in the background give way, and waits for others; `None` inside one of this very thread.
+    /// Has a compaction in the background give way, and waits for others.
     ///
     /// # Errors
-    /// A log that takes no more writes.
-    fn turn(&self, log: &Log) -> Result<Option<Turn<'_>>> {
+    /// [`Error::WithinCompaction`] inside one of this very thread, and a log that takes no more writes.
+    fn turn(&self, log: &Log) -> Result<Turn<'_>> {
         // In a fork the lock below may be held for ever, by a thread that is not there.
         log.check()?;
         if self.runs_in() == Some(thread::current().id()) {
-            return Ok(None);
+            return Err(Error::WithinCompaction);
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        Ok(Some(Turn::begin(self, busy)))
+        Ok(Turn::begin(self, busy))
     }
 
     /// Compacts what is due, unless a compaction runs already.
@@ -223,13 +224,15 @@ impl Compactor {
             };
             let next = match Rewrite::new(&self.state, log, &run, self)?.run(&mut observe_run) {
                 Ok(ControlFlow::Continue(done)) => {
+                    // It cannot be broken off any more. The next run asks again.
+                    let _ = observe(CompactionEvent::Done(&done));
                     report.runs.push(done);
                     behind
                 }
-                Ok(ControlFlow::Break(())) => {
-                    report.is_cancelled = true;
-                    break;
+                Ok(ControlFlow::Break(())) if self.is_closing.load(Ordering::Relaxed) => {
+                    return Err(Error::Closed);
                 }
+                Ok(ControlFlow::Break(())) => return Err(Error::Cancelled),
                 // Its segment is not taken again, and must not stand in the way of the others.
                 Err(Error::Damaged { segment, offset, damage }) if !matches!(what, Compact::Segments(_)) => {
                     report.left.push(LeftAlone { segment, met: Some((offset, damage)) });

@@ -174,6 +174,8 @@ pub enum CompactionStage {
 pub enum CompactionEvent<'a> {
     /// A run has reached a stage.
     Reached(CompactionStage, &'a CompactionRun),
+    /// A run is done, and stays done whatever comes next.
+    Done(&'a RunReport),
     /// Bytes of records read so far, of all that the plan reads.
     Progress {
         /// Read so far.
@@ -190,8 +192,6 @@ pub struct CompactionReport {
     pub runs: Vec<RunReport>,
     /// The segments that stay as they are for damage in them, unless they were named: that is an error.
     pub left: Vec<LeftAlone>,
-    /// Whether it was cancelled: the runs above are done, of the others there is no trace.
-    pub is_cancelled: bool,
     /// How long it took.
     pub took: Duration,
 }

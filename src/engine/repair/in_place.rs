@@ -40,19 +40,18 @@ pub fn in_place(
         return Err(in_the_way(aside, "it is there, and the damaged store is to be kept under that name"));
     }
     let mut repair = Repair::of(directory, path, options, observe)?;
-    if let Some(made) = repair.make_in(&making)? {
-        let refused = |error| Error::io("give the store's name to", &making)(error);
-        // Another directory may have taken the place of the damaged one, which was read through its handle.
-        if let Some(reason) = lock.lost().map_err(refused)? {
-            return Err(refused(io::Error::other(reason)));
-        }
-        // Whichever of the two is under that name from here on: nothing removes it.
-        let made = made.keep();
-        file_system.exchange(path, &making).map_err(refused)?;
-        sync_names(file_system, &making)?;
-        put_aside(file_system, &making, aside)?;
-        room::unmark(&*made)?;
+    let made = repair.make_in(&making)?;
+    let refused = |error| Error::io("give the store's name to", &making)(error);
+    // Another directory may have taken the place of the damaged one, which was read through its handle.
+    if let Some(reason) = lock.lost().map_err(refused)? {
+        return Err(refused(io::Error::other(reason)));
     }
+    // Whichever of the two is under that name from here on: nothing removes it.
+    let made = made.keep();
+    file_system.exchange(path, &making).map_err(refused)?;
+    sync_names(file_system, &making)?;
+    put_aside(file_system, &making, aside)?;
+    room::unmark(&*made)?;
     Ok(repair.report)
 }
 

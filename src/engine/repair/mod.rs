@@ -46,13 +46,13 @@ pub struct RepairProgress {
 }
 
 /// Makes in `to`, which is missing or empty, and not in `from`, a store of what is intact in the one in `from`. That stays
-/// as it is, to the last file. `observe` is told how far it has come, and ends it when it breaks off: then nothing is left
-/// in `to`. Of `options` the segment size, the file system and [`Options::trust`] count.
+/// as it is, to the last file. `observe` is told how far it has come, and cancels it by `Break`. Of `options` the segment
+/// size, the file system and [`Options::trust`] count.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`] when a writer has the old store open,
-/// [`Error::Unsupported`] for what a later version wrote, and [`Error::Io`], also when `to` is not empty. What was made in
-/// `to` is removed then, as far as the system lets it be.
+/// [`Error::Unsupported`] for what a later version wrote, [`Error::Cancelled`] when `observe` said so, and [`Error::Io`],
+/// also when `to` is not empty. What was made in `to` is removed then, as far as the system lets it be.
 pub fn copy(
     from: &Path,
     to: &Path,
@@ -66,10 +66,9 @@ pub fn copy(
         Ok(outcome) => outcome.map(held).transpose()?,
     };
     let mut repair = Repair::of(directory, from, options, observe)?;
-    if let Some(made) = repair.make_in(to)? {
-        room::unmark(&**made.directory())?;
-        made.keep();
-    }
+    let made = repair.make_in(to)?;
+    room::unmark(&**made.directory())?;
+    made.keep();
     Ok(repair.report)
 }
 
@@ -177,17 +176,11 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    /// The store, made in `to` and whole, but still marked; `None` when it was broken off, as the report says then.
-    fn make_in(&mut self, to: &Path) -> Result<Option<Unfinished>> {
+    /// The store, made in `to` and whole, but still marked.
+    fn make_in(&mut self, to: &Path) -> Result<Unfinished> {
         let made = room::make(&self.options.file_system, to)?;
-        match self.fill(made.directory(), to) {
-            Ok(()) => Ok(Some(made)),
-            Err(Stop::Cancelled) => {
-                self.report = RepairReport { is_cancelled: true, ..RepairReport::default() };
-                Ok(None)
-            }
-            Err(Stop::Failed(error)) => Err(error),
-        }
+        self.fill(made.directory(), to)?;
+        Ok(made)
     }
 
     fn fill(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<(), Stop> {

@@ -35,8 +35,6 @@ pub struct RepairReport {
     pub given_up: Vec<GivenUp>,
     /// Bytes of the unfinished end of the log, which was left out.
     pub torn_len: u64,
-    /// Whether it was broken off: then nothing was made.
-    pub is_cancelled: bool,
 }
 
 impl RepairReport {

@@ -9,7 +9,7 @@ use crate::engine::history::{At, Differences, Past, Versions};
 use crate::engine::location::Seqno;
 use crate::engine::scan::Entry;
 use crate::engine::state::Frozen;
-use crate::error::{Result, Search, Stop};
+use crate::error::{Result, Search};
 
 impl Store {
     /// Every record of `key` that is still in the log, the oldest first, each read when it is asked for.
@@ -39,17 +39,16 @@ impl Store {
     /// # Errors
     /// What the operating system says.
     pub fn at(&self, at: At) -> Result<Past> {
-        let found = self.at_with(at, &mut |_| ControlFlow::Continue(()))?;
-        Ok(found.expect("nobody breaks it off"))
+        self.at_with(at, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::at`]; tells `observe` how many records it has looked at, and is `None` when that breaks off.
+    /// As [`Store::at`]; tells `observe` how many records it has looked at, and stops when that returns `Break`.
     ///
     /// # Errors
-    /// As [`Store::at`].
-    pub fn at_with(&self, at: At, observe: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Option<Past>> {
+    /// As [`Store::at`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe` said so.
+    pub fn at_with(&self, at: At, observe: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Past> {
         let (frozen, last_seq) = self.present()?;
-        Stop::outcome(Past::new(Arc::new(frozen), last_seq, at, &mut Search::new(observe)))
+        Ok(Past::new(Arc::new(frozen), last_seq, at, &mut Search::new(observe))?)
     }
 
     /// What `key` was at `at`; `None` when it was not there.
@@ -78,26 +77,25 @@ impl Store {
     /// [`Error::CompactedAway`](crate::Error::CompactedAway) or [`Error::GivenUp`](crate::Error::GivenUp) when that cannot
     /// be told any more, and what the operating system says.
     pub fn diff(&self, from: At, to: Option<At>) -> Result<Differences> {
-        let found = self.diff_with(from, to, &mut |_| ControlFlow::Continue(()))?;
-        Ok(found.expect("nobody breaks it off"))
+        self.diff_with(from, to, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::diff`]; while it looks for the two points, it tells `observe` how many records it has looked at, and is
-    /// `None` when that breaks off.
+    /// As [`Store::diff`]; while it looks for the two points, it tells `observe` how many records it has looked at, and
+    /// stops when that returns `Break`.
     ///
     /// # Errors
-    /// As [`Store::diff`].
+    /// As [`Store::diff`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe` said so.
     pub fn diff_with(
         &self,
         from: At,
         to: Option<At>,
         observe: &mut dyn FnMut(u64) -> ControlFlow<()>,
-    ) -> Result<Option<Differences>> {
+    ) -> Result<Differences> {
         let (frozen, last_seq) = self.present()?;
         let (frozen, mut search) = (Arc::new(frozen), Search::new(observe));
         let mut past = |at| Past::new(Arc::clone(&frozen), last_seq, at, &mut search);
-        let points = past(from).and_then(|from| Ok((from, past(to.unwrap_or(At::Seq(last_seq)))?)));
-        Stop::outcome(points)?.map(|(from, to)| Differences::new(from, to)).transpose()
+        let (from, to) = (past(from)?, past(to.unwrap_or(At::Seq(last_seq)))?);
+        Differences::new(from, to)
     }
 
     /// The records of the log with numbers from `from` on, in its order, and those that come: a change feed. It can go on
@@ -136,21 +134,20 @@ impl Store {
     /// # Errors
     /// What the operating system says, and [`Error::ManifestDamaged`](crate::Error::ManifestDamaged).
     pub fn recent_changes(&self, count: u64) -> Result<Changes> {
-        let found = self.recent_changes_with(count, &mut |_| ControlFlow::Continue(()))?;
-        Ok(found.expect("nobody breaks it off"))
+        self.recent_changes_with(count, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::recent_changes`]; tells `observe` how many records it has looked at, and is `None` when that breaks off.
+    /// As [`Store::recent_changes`]; tells `observe` how many records it has looked at, and stops when that returns `Break`.
     ///
     /// # Errors
-    /// As [`Store::recent_changes`].
+    /// As [`Store::recent_changes`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe` said so.
     pub fn recent_changes_with(
         &self,
         count: u64,
         observe: &mut dyn FnMut(u64) -> ControlFlow<()>,
-    ) -> Result<Option<Changes>> {
+    ) -> Result<Changes> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        Stop::outcome(self.changes(Seqno(0)).recent(count, &mut Search::new(observe)))
+        Ok(self.changes(Seqno(0)).recent(count, &mut Search::new(observe))?)
     }
 
     /// What readers see now, and the number of its newest record.

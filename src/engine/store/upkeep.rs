@@ -23,12 +23,12 @@ impl Store {
         self.0.compactor.plan(what, Known::ByLooking)
     }
 
-    /// Tells what a compaction would do with each record of `run`, in log order, until `tell` breaks off. Reads and checks
-    /// the run's segments, and changes nothing.
+    /// Tells what a compaction would do with each record of `run`, in log order. Reads and checks the run's segments, and
+    /// changes nothing.
     ///
     /// # Errors
-    /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment), [`Error::Damaged`](crate::Error::Damaged), and
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment), [`Error::Damaged`](crate::Error::Damaged),
+    /// [`Error::Cancelled`](crate::Error::Cancelled) when `tell` returned `Break`, and [`Error::Io`](crate::Error::Io).
     pub fn compaction_decisions(
         &self,
         run: &CompactionRun,
@@ -65,11 +65,12 @@ impl Store {
     }
 
     /// As [`Store::compact`]; tells `observe` how it goes, often enough for a progress bar, and stops, without a trace of the
-    /// run at hand, when that breaks off. `observe` may close the store, which breaks off, too; a compaction that it asks for
-    /// is cancelled at once.
+    /// run at hand, when that returns `Break`. `observe` may close the store, which stops it, too.
     ///
     /// # Errors
-    /// As [`Store::compact`].
+    /// As [`Store::compact`]; [`Error::Cancelled`](crate::Error::Cancelled) when `observe` said so before the last run was
+    /// committed: those that were done before stay done, each told by [`CompactionEvent::Done`].
+    /// [`Error::WithinCompaction`](crate::Error::WithinCompaction) for a compaction that `observe` itself asks for.
     pub fn compact_with(
         &self,
         what: &Compact,

@@ -253,8 +253,6 @@ pub struct VerifyReport {
     pub derived_count: u64,
     /// Findings in the log.
     pub damage_count: u64,
-    /// Whether it was broken off.
-    pub is_cancelled: bool,
 }
 
 impl VerifyReport {

@@ -43,13 +43,13 @@ pub enum VerifyEvent<'a> {
 }
 
 /// Verifies the store in directory `path`: these segments, or, with none named, all of it. `observe` is told of each
-/// finding as it comes, and ends the verification when it breaks off. Of `options` the file system and
+/// finding as it comes, and cancels the verification by `Break`. Of `options` the file system and
 /// [`Options::trust`] count. Beside a writer it looks at what the log was when it came by: a segment that was compacted
 /// away meanwhile is left out, and the one in its place read.
 ///
 /// # Errors
-/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::NoSuchSegment`], and [`Error::Io`] when the
-/// directory cannot be read. What is wrong with its files is no error, but a finding.
+/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::NoSuchSegment`], [`Error::Cancelled`] when
+/// `observe` said so, and [`Error::Io`] when the directory cannot be read. What is wrong with its files is no error, but a finding.
 pub fn store(
     path: &Path,
     options: &Options,
@@ -79,11 +79,7 @@ pub fn store(
         report,
         scanned,
     };
-    match verifier.run() {
-        Ok(()) => {}
-        Err(Stop::Cancelled) => verifier.report.is_cancelled = true,
-        Err(Stop::Failed(error)) => return Err(error),
-    }
+    verifier.run()?;
     Ok(verifier.report)
 }
 

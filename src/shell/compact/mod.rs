@@ -8,7 +8,7 @@ mod text;
 
 use std::ops::ControlFlow;
 
-use logkv::{Compact, CompactionEvent, CompactionStage, Error, SegmentId};
+use logkv::{Compact, CompactionEvent, CompactionReport, Error, RunReport, SegmentId};
 
 pub use self::text::{len_after, percent_dead};
 
@@ -104,29 +104,20 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let mut watch = Watch::new(session, &request);
     let compacted = session.store()?.compact_with(&request.what, &mut |event| watch.observe(session, &event));
     watch.progress.clear();
-    let report = compacted.map_err(|error| match error {
-        Error::Damaged { segment, .. } => Failure::from(error).hint(text::done_around(segment, &watch.done)),
-        error => request.failure(error, session),
-    })?;
-    if let Some(failure) = watch.failure.take_if(|failure| failure.kind != Kind::Interrupted) {
-        return Err(failure);
-    }
-    outcome::write(session, &request.what, &report)?;
-    session.flush();
-    for left in &report.left {
-        session.note(&text::left_alone(left));
-    }
-    match (report.is_cancelled, watch.is_declined) {
-        (false, _) if !report.left.is_empty() => Ok(Outcome::Damaged),
-        (false, _) => Ok(Outcome::Done),
-        (true, true) => {
-            session.note(&format!("cancelled: {}", text::done_before(&report)));
-            Ok(Outcome::Done)
+    match compacted {
+        Ok(report) => {
+            outcome::write(session, Some(&request.what), &report)?;
+            session.flush();
+            for left in &report.left {
+                session.note(&text::left_alone(left));
+            }
+            Ok(if report.left.is_empty() { Outcome::Done } else { Outcome::Damaged })
         }
-        (true, false) => {
-            let message = format!("interrupted: {}", text::done_before(&report));
-            Err(Failure { message, ..Failure::interrupted() })
+        Err(Error::Cancelled) => watch.cancelled(session),
+        Err(error @ Error::Damaged { segment, .. }) => {
+            Err(Failure::from(error).hint(text::done_around(segment, &watch.done())))
         }
+        Err(error) => Err(request.failure(error, session)),
     }
 }
 
@@ -138,8 +129,8 @@ struct Watch {
     failure: Option<Failure>,
     /// Whether a person said not to go on.
     is_declined: bool,
-    /// The segments that are gone: a failure leaves no report of them.
-    done: Vec<SegmentId>,
+    /// The runs that are done: a failure leaves no report of them.
+    runs: Vec<RunReport>,
 }
 
 impl Watch {
@@ -149,16 +140,35 @@ impl Watch {
             steps: request.is_stepwise.then(|| Steps::new(session)),
             failure: None,
             is_declined: false,
-            done: Vec::new(),
+            runs: Vec::new(),
         }
+    }
+
+    /// The segments that are gone.
+    fn done(&self) -> Vec<SegmentId> {
+        self.runs.iter().flat_map(|run| run.inputs.iter().copied()).collect()
+    }
+
+    /// Tells what was done of a compaction that was cancelled, and by whom it was.
+    fn cancelled(mut self, session: &mut Session) -> Result<Outcome, Failure> {
+        if let Some(failure) = self.failure.take_if(|failure| failure.kind != Kind::Interrupted) {
+            return Err(failure);
+        }
+        let report = CompactionReport { runs: self.runs, ..CompactionReport::default() };
+        outcome::write(session, None, &report)?;
+        session.flush();
+        let done = text::done_before(&report);
+        if !self.is_declined {
+            return Err(Failure::interrupted_with(&done));
+        }
+        session.note(&format!("cancelled: {done}"));
+        Ok(Outcome::Done)
     }
 
     /// Whether the compaction goes on.
     fn observe(&mut self, session: &mut Session, event: &CompactionEvent<'_>) -> ControlFlow<()> {
-        if let CompactionEvent::Reached(CompactionStage::Removed, run) = event {
-            self.done.extend(&run.segments);
-        }
         match (event, &self.steps) {
+            (CompactionEvent::Done(run), _) => self.runs.push((*run).clone()),
             (CompactionEvent::Reached(stage, run), Some(steps)) => match steps.reach(session, *stage, run) {
                 Ok(goes_on) => self.is_declined |= !goes_on,
                 Err(failure) => self.failure = Some(failure),

@@ -18,16 +18,23 @@ use crate::shell::style::hue;
 use crate::shell::table::{Column, Table};
 use crate::shell::units;
 
-/// Writes what a compaction of `what` came to.
-pub fn write(session: &mut Session, what: &Compact, report: &CompactionReport) -> Result<(), Failure> {
+/// Writes what a compaction of `what` came to; `None`: what was done of one that was cancelled.
+pub fn write(
+    session: &mut Session,
+    what: Option<&Compact>,
+    report: &CompactionReport,
+) -> Result<(), Failure> {
     let sums = Sums::of(report.runs.iter().map(|run| run.records.clone()));
     let figures = Figures::of(report, &sums);
     let out = &mut session.out;
     match out.mode {
         Mode::Table if !report.runs.is_empty() => write_table(out, report, &figures, &sums)?,
-        // What was broken off before its first run is told by a failure or a note.
-        Mode::Table if report.is_cancelled || !report.left.is_empty() => {}
-        Mode::Table => write_nothing(session, what)?,
+        // The rest is told by a failure or a note.
+        Mode::Table => {
+            if let Some(what) = what.filter(|_| report.left.is_empty()) {
+                write_nothing(session, what)?;
+            }
+        }
         Mode::Plain | Mode::Raw => {
             writeln!(out, "runs\t{}", report.runs.len())?;
             for (name, number) in figures.named() {
@@ -35,7 +42,7 @@ pub fn write(session: &mut Session, what: &Compact, report: &CompactionReport) -
             }
             sums.write_plain(out, "")?;
             writeln!(out, "left\t{}", report.left.len())?;
-            writeln!(out, "cancelled\t{}", u8::from(report.is_cancelled))?;
+            writeln!(out, "cancelled\t{}", u8::from(what.is_none()))?;
         }
         Mode::Json => {
             let mut object = Object::new(out);
@@ -45,7 +52,7 @@ pub fn write(session: &mut Session, what: &Compact, report: &CompactionReport) -
             sums.write_json(&mut object)?;
             let left: Vec<_> = report.left.iter().map(|left| left.segment.0).collect();
             object.field("runs", runs(report))?.field("left", left)?;
-            object.field("cancelled", report.is_cancelled)?.end()?;
+            object.field("cancelled", what.is_none())?.end()?;
         }
     }
     Ok(())

@@ -205,7 +205,10 @@ impl Living {
             }
             ControlFlow::Continue(())
         };
-        self.store().compact_with(what, &mut observe)?;
+        match self.store().compact_with(what, &mut observe) {
+            Err(Error::Cancelled) if until.is_some() => {}
+            outcome => drop(outcome?),
+        }
         self.revealed();
         Ok(())
     }
