@@ -74,7 +74,9 @@ fn write_new(directory: &dyn Directory, manifest: &Manifest) -> Result<()> {
         }
         _ => {}
     }
-    let file = directory.open(StoreFile::ManifestNew, Access::Create).map_err(Error::io("create", path()))?;
+    let file = directory
+        .open(StoreFile::ManifestNew, Access::Replace(StoreFile::Manifest))
+        .map_err(Error::io("create", path()))?;
     write_all_at(&*file, manifest.encode().as_bytes(), 0).map_err(Error::io("write", path()))?;
     // Without this the rename can reach the disk before the text: a crash would leave an empty MANIFEST.
     unless(Plant::ManifestNotSynced, || file.sync()).map_err(Error::io("fsync", path()))

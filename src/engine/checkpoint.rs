@@ -204,7 +204,8 @@ impl Checkpointer {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove")(error)),
             _ => {}
         }
-        let written = directory.open(name, Access::Create).map_err(failed("create")).and_then(|file| {
+        let access = Access::Replace(StoreFile::Keydir);
+        let written = directory.open(name, access).map_err(failed("create")).and_then(|file| {
             write_to(frozen.index(), about.clone(), &mut |bytes, at| {
                 write_all_at(&*file, bytes, at).map_err(failed("write"))
             })

@@ -83,6 +83,19 @@ plants! {
     LostLockTrusted,
     /// A sync of a file that was removed is believed.
     NamelessSyncBelieved,
+    /// What root makes stays root's, and the owner of the directory cannot read it.
+    OwnerNotKept,
+    /// A new file is its owner's alone, although the directory lets the group in.
+    GroupLockedOut,
+
+    /// The owner of a directory is changed by its path, and not by its handle.
+    OwnerGivenByPath,
+    /// A symbolic link to a directory is followed where a directory is made or opened beside another.
+    LinkFollowed,
+    /// Whether a name is still that of the open directory is not looked at.
+    NameNotCompared,
+    /// What has the name of a draft keeps others from being made.
+    PlantedDraftBlocks,
 
     // Recovery.
     /// What a killed writer wrote is judged before it is durable.

@@ -1,15 +1,16 @@
 //! The operating system's files with a hook around each call that changes something: to fail, to wait, to be predictable.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use logkv::fs::{
-    Access, Directory, File, FileSystem, LockOutcome, Mapping, OsFileSystem, PathKind, StoreFile,
+    Access, Directory, File, FileSystem, LockOutcome, Mapping, OsFileSystem, Parent, PathKind, StoreFile,
 };
 
 /// A call that changes something.
@@ -29,6 +30,9 @@ pub(crate) enum Call {
 
 /// What a test does to the calls.
 pub(crate) trait Hook: Send + Sync + fmt::Debug + 'static {
+    /// Called before any call by a name, also one that changes nothing.
+    fn step(&self) {}
+
     /// Called first; an error is the call's outcome.
     fn before(&self, _call: Call) -> io::Result<()> {
         Ok(())
@@ -161,44 +165,99 @@ pub(crate) fn hooked<H: Hook>(hook: H) -> Arc<Hooked<H>> {
 
 impl<H: Hook> FileSystem for Hooked<H> {
     fn kind(&self, path: &Path) -> io::Result<PathKind> {
+        self.0.step();
         OsFileSystem.kind(path)
     }
 
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        OsFileSystem.create_directory(path)
+    fn create_directory(&self, path: &Path, trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
+        self.0.step();
+        Ok(self.directory(OsFileSystem.create_directory(path, trusts_all)?))
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.step();
         self.0.random(bytes)
     }
 
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        Ok(Arc::new(HookedDirectory { inner: OsFileSystem.open_directory(path)?, hook: Arc::clone(&self.0) }))
+        self.0.step();
+        Ok(self.directory(OsFileSystem.open_directory(path)?))
     }
 
     fn open_trusted_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        let inner = OsFileSystem.open_trusted_directory(path)?;
-        Ok(Arc::new(HookedDirectory { inner, hook: Arc::clone(&self.0) }))
+        self.0.step();
+        Ok(self.directory(OsFileSystem.open_trusted_directory(path)?))
     }
 
-    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
-        OsFileSystem.exchange(one, other)
-    }
-
-    fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
-        around(&*self.0, Call::RenameDirectory, || OsFileSystem.rename_directory(from, to))
-    }
-
-    fn sync_beside(&self, path: &Path) -> io::Result<()> {
-        OsFileSystem.sync_beside(path)
+    fn parent(&self, path: &Path) -> io::Result<Arc<dyn Parent>> {
+        self.0.step();
+        let inner = OsFileSystem.parent(path)?;
+        Ok(Arc::new(HookedParent { inner, file_system: Self(Arc::clone(&self.0)) }))
     }
 
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        self.0.step();
         OsFileSystem.real_path(path)
     }
+}
 
-    fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        OsFileSystem.remove_directory(path)
+impl<H: Hook> Hooked<H> {
+    fn directory(&self, inner: Arc<dyn Directory>) -> Arc<dyn Directory> {
+        Arc::new(HookedDirectory { inner, hook: Arc::clone(&self.0) })
+    }
+}
+
+#[derive(Debug)]
+struct HookedParent<H> {
+    inner: Arc<dyn Parent>,
+    file_system: Hooked<H>,
+}
+
+impl<H: Hook> Parent for HookedParent<H> {
+    fn kind(&self, name: &OsStr) -> io::Result<PathKind> {
+        self.file_system.0.step();
+        self.inner.kind(name)
+    }
+
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        self.file_system.0.step();
+        self.inner.names()
+    }
+
+    fn create(&self, name: &OsStr) -> io::Result<Arc<dyn Directory>> {
+        self.file_system.0.step();
+        Ok(self.file_system.directory(self.inner.create(name)?))
+    }
+
+    fn open(&self, name: &OsStr, trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
+        self.file_system.0.step();
+        Ok(self.file_system.directory(self.inner.open(name, trusts_all)?))
+    }
+
+    fn rename(
+        &self,
+        directory: &dyn Directory,
+        names: [&OsStr; 2],
+        replaced: Option<&dyn Directory>,
+    ) -> io::Result<()> {
+        self.file_system.0.step();
+        let rename = || self.inner.rename(directory, names, replaced);
+        around(&*self.file_system.0, Call::RenameDirectory, rename)
+    }
+
+    fn exchange(&self, directories: [&dyn Directory; 2], names: [&OsStr; 2]) -> io::Result<()> {
+        self.file_system.0.step();
+        self.inner.exchange(directories, names)
+    }
+
+    fn remove(&self, directory: &dyn Directory, name: &OsStr) -> io::Result<()> {
+        self.file_system.0.step();
+        self.inner.remove(directory, name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file_system.0.step();
+        self.inner.sync()
     }
 }
 
@@ -210,42 +269,56 @@ struct HookedDirectory<H> {
 
 impl<H: Hook> Directory for HookedDirectory<H> {
     fn distrust(&self) -> io::Result<Option<String>> {
+        self.hook.step();
         self.inner.distrust()
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {
+        self.hook.step();
         self.inner.names()
     }
 
     fn open(&self, name: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
+        self.hook.step();
         let open = || self.inner.open(name, access);
-        let inner =
-            if access == Access::Create { around(&*self.hook, Call::Create(name), open)? } else { open()? };
+        let inner = if access.is_new() { around(&*self.hook, Call::Create(name), open)? } else { open()? };
         Ok(Arc::new(HookedFile { inner, name, hook: Arc::clone(&self.hook) }))
     }
 
-    fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
-        around(&*self.hook, Call::Link(to), || self.inner.link(from, to))
+    fn link(&self, from: &dyn Directory, file: StoreFile) -> io::Result<()> {
+        self.hook.step();
+        around(&*self.hook, Call::Link(file), || self.inner.link(from, file))
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
+        self.hook.step();
         around(&*self.hook, Call::Rename(from, to), || self.inner.rename(from, to))
     }
 
     fn remove(&self, file: StoreFile) -> io::Result<()> {
+        self.hook.step();
         around(&*self.hook, Call::Remove(file), || self.inner.remove(file))
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.hook.step();
         sync(&*self.hook, Call::SyncDirectory, || self.inner.sync())
     }
 
     fn lock(&self) -> io::Result<LockOutcome> {
+        self.hook.step();
         self.inner.lock()
     }
 
     fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
+        self.hook.step();
         self.inner.lock_if_there()
+    }
+
+    fn handle(&self) -> Option<BorrowedFd<'_>> {
+        // Who asks for it is in the middle of a call of the directory above.
+        self.hook.step();
+        self.inner.handle()
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {

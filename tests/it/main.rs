@@ -37,6 +37,7 @@ mod model;
 mod models;
 mod neighbours;
 mod operations;
+mod owners;
 mod person;
 #[cfg(feature = "planted")]
 mod planted;
@@ -64,6 +65,7 @@ mod signals;
 mod simulated;
 mod store;
 mod structure;
+mod swapped;
 mod terminal;
 mod transactions;
 mod transcript;

@@ -37,7 +37,7 @@ pub(crate) fn into_directory(
     }
     let mut course = Course::new(observe, 2 * source.len());
     let done = if aside::is_free(to, &*options.file_system)? {
-        let aside = Aside::of(to, &options.file_system)?;
+        let aside = Aside::of(to, &options.file_system, options.trust)?;
         let mut target = Target::new(source, aside.directory(), to, None);
         target.fill(&mut course).and_then(|report| aside.put_in_place().map(|()| report).map_err(Stop::from))
     } else {
@@ -172,7 +172,7 @@ impl<'a> Target<'a> {
                 // The earlier backup is as it was until the longer file has the name, and then, too: it knows how much of
                 // the file is its own.
                 self.remove(StoreFile::Unfinished)?;
-                self.copy(part, StoreFile::Unfinished, course)?;
+                self.copy(part, StoreFile::Unfinished, Access::Replace(part.name()), course)?;
                 let renamed = self.directory.rename(StoreFile::Unfinished, part.name());
                 Ok(renamed.map_err(Error::io("rename", self.directory.path(StoreFile::Unfinished)))?)
             }
@@ -185,7 +185,7 @@ impl<'a> Target<'a> {
                     self.report.linked_count += 1;
                     course.advance(part.len)?;
                 } else {
-                    self.copy(part, part.name(), course)?;
+                    self.copy(part, part.name(), Access::Create, course)?;
                 }
                 self.take_hint(part);
                 Ok(())
@@ -231,7 +231,7 @@ impl<'a> Target<'a> {
             return Ok(false);
         }
         let name = part.name();
-        if self.directory.link(&self.source.home.directory.path(name), name).is_err() {
+        if self.directory.link(&*self.source.home.directory, name).is_err() {
             return Ok(false);
         }
         // What has that path by now may be anything.
@@ -249,9 +249,15 @@ impl<'a> Target<'a> {
         Ok(is_it)
     }
 
-    fn copy(&mut self, part: &Part, name: StoreFile, course: &mut Course<'_>) -> Result<(), Stop> {
+    fn copy(
+        &mut self,
+        part: &Part,
+        name: StoreFile,
+        access: Access,
+        course: &mut Course<'_>,
+    ) -> Result<(), Stop> {
         let path = || self.directory.path(name);
-        let file = self.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
+        let file = self.directory.open(name, access).map_err(Error::io("create", path()))?;
         part.copy(course, &mut |bytes, at| {
             write_all_at(&*file, bytes, at).map_err(Error::io("write", path()))
         })?;
@@ -295,7 +301,8 @@ impl<'a> Target<'a> {
         let name = if self.old.is_some() { StoreFile::Unfinished } else { StoreFile::Config };
         let path = || self.directory.path(name);
         self.remove(name)?;
-        let file = self.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
+        let access = Access::Replace(StoreFile::Config);
+        let file = self.directory.open(name, access).map_err(Error::io("create", path()))?;
         write_all_at(&*file, options, 0).map_err(Error::io("write", path()))?;
         file.sync().map_err(Error::io("fsync", path()))?;
         match name {

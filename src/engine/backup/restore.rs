@@ -22,9 +22,9 @@ use crate::engine::survey;
 use crate::engine::verify::{self, Severity, VerifyEvent};
 use crate::error::{Damage, Error, Failure, Result, Stop};
 
-/// Makes in `to`, which is missing or empty, a store of the backup in the directory `from`, or of a store that was closed.
-/// `observe` is told how far it has come, and cancels it by `Break`. Of `options` the file system and [`Options::trust`]
-/// count.
+/// Makes in `to`, which is missing or empty, a store of the backup in the directory `from`, or of a store that was closed. An
+/// empty directory keeps its owner and mode. `observe` is told how far it has come, and cancels it by `Break`. Of `options`
+/// the file system and [`Options::trust`] count.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`]; [`Error::Occupied`] when `to` is not empty;
@@ -137,7 +137,7 @@ fn make(
     observe: &mut Observe<'_>,
     fill: impl FnOnce(&mut New<'_>) -> Result<(), Stop>,
 ) -> Result<RestoreReport> {
-    let aside = Aside::of(to, &options.file_system)?;
+    let aside = Aside::of(to, &options.file_system, options.trust)?;
     let mut new = New {
         directory: Arc::clone(aside.directory()),
         course: Course::new(observe, 0),
@@ -269,14 +269,14 @@ impl New<'_> {
         catalog::replace(&*self.directory, manifest).map_err(|Failure { error, .. }| error.into())
     }
 
-    /// Reads every byte of what was made, where it is now.
+    /// Reads every byte of what was made, which is at `path` now.
     fn check(&mut self, path: &Path, options: &Options) -> Result<(), Stop> {
         if planted(Plant::RestoreUnverified) {
             return Ok(());
         }
         let (mut wrong, mut told) = (None, 0);
         let mut stopped = Ok(());
-        let verified = verify::store(path, &options.clone().trust(true), &[], &mut |event| {
+        let verified = verify::directory(Arc::clone(&self.directory), path, options, &[], &mut |event| {
             match event {
                 VerifyEvent::Found(found) if found.fault.severity() == Severity::Damage => {
                     wrong = Some(format!("{}: {}", found.file, found.fault));

@@ -1,20 +1,23 @@
 //! A directory of the operating system.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, Metadata};
+use std::fs::Metadata;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::file::OsFile;
 use super::lock::{Flock, OsLock, holder};
+use super::owner::Ownership;
+use super::parent::OsParent;
 use super::watch::{Inotify, Unwatched, Watch};
-use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, PathKind, StoreFile};
+use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, Parent, PathKind, StoreFile};
 
 /// The file system of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,14 +37,9 @@ impl FileSystem for OsFileSystem {
         }
     }
 
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        let missing: Vec<&Path> =
-            path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
-        for path in missing.into_iter().rev() {
-            DirBuilder::new().mode(0o700).create(path)?;
-            sync_parent(path)?;
-        }
-        Ok(())
+    fn create_directory(&self, path: &Path, trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Arc::new(OsParent::of(path)?.make(name, trusts_all)?))
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -56,18 +54,8 @@ impl FileSystem for OsFileSystem {
         Ok(Arc::new(OsDirectory::open(path, true)?))
     }
 
-    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
-        give_to_owner_of(one, other)?;
-        Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
-    }
-
-    fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
-        // A directory replaces nothing but an empty one.
-        Ok(rustix::fs::renameat(CWD, from, CWD, to)?)
-    }
-
-    fn sync_beside(&self, path: &Path) -> io::Result<()> {
-        sync_parent(path)
+    fn parent(&self, path: &Path) -> io::Result<Arc<dyn Parent>> {
+        Ok(Arc::new(OsParent::of(path)?))
     }
 
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
@@ -84,10 +72,6 @@ impl FileSystem for OsFileSystem {
             }
         }
         Ok(path)
-    }
-
-    fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_dir(path)
     }
 }
 
@@ -112,22 +96,16 @@ fn is_open_to_all(metadata: &Metadata) -> bool {
     metadata.mode() & OTHERS_WRITE != 0
 }
 
-/// Gives the directory `new` and all in it the owner of `old`, and the directory its mode, too.
-fn give_to_owner_of(old: &Path, new: &Path) -> io::Result<()> {
-    let (old, was) = (old.metadata()?, new.metadata()?);
-    if (old.uid(), old.gid()) != (was.uid(), was.gid()) {
-        for entry in std::fs::read_dir(new)? {
-            lchown(entry?.path(), Some(old.uid()), Some(old.gid()))?;
+/// The names in the directory `handle`, in no order.
+pub(super) fn names_in(handle: &std::fs::File) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(handle)? {
+        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+        if name != "." && name != ".." {
+            names.push(name);
         }
-        lchown(new, Some(old.uid()), Some(old.gid()))?;
     }
-    std::fs::set_permissions(new, old.permissions())
-}
-
-/// Makes the name of `path` durable.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    Ok(names)
 }
 
 /// Whether there is a hard link to an open file, which may be anywhere.
@@ -142,7 +120,7 @@ fn no_file(what: &'static str) -> io::Error {
 
 /// Everything goes through the handle. The path is for messages, and for the lock, which ends when it leads elsewhere.
 #[derive(Debug)]
-struct OsDirectory {
+pub(super) struct OsDirectory {
     path: PathBuf,
     /// The path when it was opened: a process may change its own directory.
     absolute_path: PathBuf,
@@ -152,12 +130,15 @@ struct OsDirectory {
 }
 
 impl OsDirectory {
+    pub(super) fn new(path: PathBuf, handle: std::fs::File, trusts_all: bool) -> io::Result<Self> {
+        Ok(Self { absolute_path: std::path::absolute(&path)?, path, handle: Arc::new(handle), trusts_all })
+    }
+
     fn open(path: &Path, trusts_all: bool) -> io::Result<Self> {
         // DIRECTORY: a FIFO that took this name meanwhile would be waited for.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = Arc::new(std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?));
-        let absolute_path = std::path::absolute(path)?;
-        Ok(Self { path: path.to_owned(), absolute_path, handle, trusts_all })
+        let handle = std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+        Self::new(path.to_owned(), handle, trusts_all)
     }
 
     /// The directory, opened once more: a lock belongs to one open.
@@ -170,6 +151,48 @@ impl OsDirectory {
     fn held(&self) -> LockOutcome {
         let file = self.open_regular(StoreFile::Lock, OFlags::RDONLY);
         LockOutcome::HeldBy { pid: file.ok().and_then(holder) }
+    }
+
+    /// Makes `file`, which must not be there, with the owner and the mode of `replaced`, if that is there and trusted, or
+    /// those that the directory gives.
+    fn create(&self, file: StoreFile, replaced: Option<StoreFile>) -> io::Result<std::fs::File> {
+        let made = self.open_regular(file, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
+        let directory = self.handle.metadata()?;
+        let replaced = replaced.and_then(|replaced| self.regular(replaced));
+        let replaced = replaced.filter(|old| self.trusts_all || less_trusted(old, &directory).is_none());
+        let ownership = match replaced {
+            Some(old) => Ownership::of_replaced(&old),
+            None => Ownership::in_directory(&directory),
+        };
+        let given = ownership.apply_to(&made);
+        if given.is_err() {
+            // Else the next attempt would find a file there. It was made here, so nothing is lost with it.
+            let _ = self.remove(file);
+        }
+        given.map(|()| made)
+    }
+
+    /// What the system says of `file`, if it is a regular file.
+    fn regular(&self, file: StoreFile) -> Option<Metadata> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = rustix::fs::openat(&*self.handle, file.to_string(), flags, Mode::empty());
+        let found = std::fs::File::from(found.ok()?).metadata().ok()?;
+        found.is_file().then_some(found)
+    }
+
+    /// LOCK, made if it is missing.
+    fn lock_file(&self) -> io::Result<std::fs::File> {
+        loop {
+            match self.open_regular(StoreFile::Lock, OFlags::RDWR) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => return opened,
+            }
+            match self.create(StoreFile::Lock, None) {
+                // Another process was faster.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made,
+            }
+        }
     }
 
     fn open_regular(&self, file: StoreFile, flags: OFlags) -> io::Result<std::fs::File> {
@@ -212,23 +235,16 @@ impl Directory for OsDirectory {
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&*self.handle)? {
-            let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
-            if name != "." && name != ".." {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        names_in(&self.handle)
     }
 
     fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
-        let flags = match access {
-            Access::Read => OFlags::RDONLY,
-            Access::Write => OFlags::RDWR,
-            Access::Create => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+        let opened = match access {
+            Access::Read => self.open_regular(file, OFlags::RDONLY)?,
+            Access::Write => self.open_regular(file, OFlags::RDWR)?,
+            Access::Create => self.create(file, None)?,
+            Access::Replace(replaced) => self.create(file, Some(replaced))?,
         };
-        let opened = self.open_regular(file, flags)?;
         if access == Access::Write && has_other_names(&opened)? {
             let reason =
                 "it has another name elsewhere (a hard link), whose bytes would change with it: copy it";
@@ -237,9 +253,10 @@ impl Directory for OsDirectory {
         Ok(Arc::new(OsFile { file: opened, directory: Arc::clone(&self.handle), name: file }))
     }
 
-    fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
+    fn link(&self, from: &dyn Directory, file: StoreFile) -> io::Result<()> {
+        let (from, name) = (from.handle().ok_or(io::ErrorKind::Unsupported)?, file.to_string());
         // Without a flag a symbolic link is linked, and not what it leads to; opening it is refused then.
-        Ok(rustix::fs::linkat(CWD, from, &*self.handle, to.to_string(), AtFlags::empty())?)
+        Ok(rustix::fs::linkat(from, &name, &*self.handle, &name, AtFlags::empty())?)
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
@@ -265,7 +282,7 @@ impl Directory for OsDirectory {
             return Ok(self.held());
         }
         // It is never unlinked: two processes could each hold a lock on a file of that name.
-        let file = self.open_regular(StoreFile::Lock, OFlags::RDWR | OFlags::CREATE)?;
+        let file = self.lock_file()?;
         if let Flock::HeldByAnother = Flock::take(&file)? {
             return Ok(self.held());
         }
@@ -309,6 +326,10 @@ impl Directory for OsDirectory {
                 Box::new(Unwatched)
             }
         })
+    }
+
+    fn handle(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.handle.as_fd())
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {

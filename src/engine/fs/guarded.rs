@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::{Access, Directory, File, Lock, LockOutcome, StoreFile, Watch};
@@ -86,9 +87,9 @@ impl Directory for Guarded {
         self.inner.open(file, access)
     }
 
-    fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
+    fn link(&self, from: &dyn Directory, file: StoreFile) -> io::Result<()> {
         self.exclusion.check()?;
-        self.inner.link(from, to)
+        self.inner.link(from, file)
     }
 
     fn rename(&self, from: StoreFile, to: StoreFile) -> io::Result<()> {
@@ -115,6 +116,10 @@ impl Directory for Guarded {
 
     fn watch(&self) -> io::Result<Box<dyn Watch>> {
         self.inner.watch()
+    }
+
+    fn handle(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.handle()
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {

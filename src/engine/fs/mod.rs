@@ -12,6 +12,8 @@ mod limit;
 mod lock;
 mod mmap;
 mod names;
+mod owner;
+mod parent;
 mod patient;
 mod pool;
 mod watch;
@@ -19,6 +21,7 @@ mod watch;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ pub use limit::raise_open_files_limit;
 pub(crate) use mmap::{ForkGuard, prefetch};
 pub use mmap::{Mapping, exit_on_bus_error};
 pub use names::StoreFile;
+pub use parent::Parent;
 pub(crate) use patient::Patient;
 pub(crate) use pool::FilePool;
 pub use watch::{Stirred, Watch};
@@ -41,12 +45,12 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// What the operating system says, but for "not found", which is [`PathKind::Missing`].
     fn kind(&self, path: &Path) -> io::Result<PathKind>;
 
-    /// Makes the directory `path`, and those above it that are missing, readable by the owner alone; durable when it
-    /// returns.
+    /// Makes and opens the directory `path`, and makes those above it that are missing, readable by the owner alone;
+    /// durable when it returns. `trusts_all` is as in [`FileSystem::open_trusted_directory`].
     ///
     /// # Errors
     /// What the operating system says.
-    fn create_directory(&self, path: &Path) -> io::Result<()>;
+    fn create_directory(&self, path: &Path, trusts_all: bool) -> io::Result<Arc<dyn Directory>>;
 
     /// Fills `bytes` at random: the identity of a store, the salt of a segment. A test makes it predictable.
     ///
@@ -69,22 +73,13 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         self.open_directory(path)
     }
 
-    /// Gives each of two directories the other's name, in one step. Before, `other` and its files are given the owner and the
-    /// mode of `one`.
-    ///
-    /// # Errors
-    /// What the operating system says; `Unsupported` where there is no such step.
-    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
-        let _ = (one, other);
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// Gives the directory `from` the name `to`, which nothing has, or an empty directory, in one step.
+    /// The directory that holds `path`, in which directories are made, renamed and removed. It and those above it are made if
+    /// they are missing.
     ///
     /// # Errors
     /// What the operating system says; `Unsupported` where that cannot be done.
-    fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let _ = (from, to);
+    fn parent(&self, path: &Path) -> io::Result<Arc<dyn Parent>> {
+        let _ = path;
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -95,24 +90,6 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         Ok(path.to_owned())
-    }
-
-    /// Makes durable which directories have `path` and the names beside it.
-    ///
-    /// # Errors
-    /// What the operating system says; `Unsupported` where that cannot be done.
-    fn sync_beside(&self, path: &Path) -> io::Result<()> {
-        let _ = path;
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// Removes the directory `path`, which is empty.
-    ///
-    /// # Errors
-    /// What the operating system says; `Unsupported` where that cannot be done.
-    fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        let _ = path;
-        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -151,13 +128,13 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// `PermissionDenied` when it is not trusted.
     fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>>;
 
-    /// Gives the file at the path `from`, in another directory of the same file system, the name `to` here, too: one file
-    /// with two names, so it must never be written to again. Nothing may have the name.
+    /// Gives `file` of the directory `from`, which is on the same file system, its name here, too: one file with two names,
+    /// so it must never be written to again. Nothing may have the name.
     ///
     /// # Errors
     /// What the operating system says; `Unsupported` where a file has one name.
-    fn link(&self, from: &Path, to: StoreFile) -> io::Result<()> {
-        let _ = (from, to);
+    fn link(&self, from: &dyn Directory, file: StoreFile) -> io::Result<()> {
+        let _ = (from, file);
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -202,6 +179,11 @@ pub trait Directory: Send + Sync + fmt::Debug {
         Ok(Box::new(watch::Unwatched))
     }
 
+    /// The operating system's handle of it, if it is one of the operating system's.
+    fn handle(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// The file's path, for messages.
     fn path(&self, file: StoreFile) -> PathBuf;
 }
@@ -235,8 +217,20 @@ pub enum Access {
     Read,
     /// To read and write; it must be there.
     Write,
-    /// To read and write; it must not be there.
+    /// To read and write; it must not be there. It is given the directory's owner, where root makes it, and lets the
+    /// directory's group do what the directory lets the group do.
     Create,
+    /// As [`Access::Create`], for what is to take the place of this file: it is given that file's owner, where root makes it,
+    /// and that file's mode, if there is such a file and it is trusted.
+    Replace(StoreFile),
+}
+
+impl Access {
+    /// Whether this makes the file.
+    #[must_use]
+    pub fn is_new(self) -> bool {
+        matches!(self, Self::Create | Self::Replace(_))
+    }
 }
 
 /// An open file.

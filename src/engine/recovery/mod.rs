@@ -123,8 +123,8 @@ fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>> {
     let may_create = options.create && !options.read_only;
     let directory = match survey::enter(path, options) {
         Err(Error::Missing { .. }) if may_create => {
-            options.file_system.create_directory(path).map_err(Error::io("create", path))?;
-            survey::enter(path, options)?
+            let made = options.file_system.create_directory(path, options.trust);
+            made.map_err(Error::io("create", path))?
         }
         entered => entered?,
     };
@@ -162,7 +162,10 @@ fn contents(path: &Path, directory: &dyn Directory) -> Result<Contents> {
 }
 
 /// Opens without a lock and without writing a byte.
-fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Opened> {
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Opened> {
     let mut manifest = catalog::read(&**directory)?;
     for _ in 0..RETRIES {
         let mut load = Load::new(directory, options, &manifest);

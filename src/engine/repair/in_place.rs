@@ -6,12 +6,13 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::room::{self, in_the_way, sync_names};
 use super::{Repair, RepairProgress, RepairReport, held};
-use crate::engine::fs::{Directory, FileSystem, Lock, PathKind, StoreFile};
+use crate::engine::aside::Place;
+use crate::engine::fs::{Directory, PathKind, StoreFile};
 use crate::engine::options::Options;
 use crate::engine::survey;
 use crate::error::{Error, Result};
@@ -20,37 +21,44 @@ use crate::error::{Error, Result};
 const SUFFIX: &str = ".repairing";
 
 /// Repairs the store in `path` where it is, as [`copy`](super::copy) does: the new store is made beside it, in a directory of
-/// its name and `.repairing`, and then the two change places in one step. What was there is in `aside` afterwards, as it was;
-/// nothing of that name may be there. What a repair of this store that was killed has left beside it is removed or put
-/// aside first.
+/// its name and `.repairing`, and then the two change places in one step. What was there is in `aside` afterwards, as it was:
+/// a path in the directory that holds the store, where nothing may be. What a repair of this store that was killed has left
+/// beside it is removed or put aside first. The new store has the owner and the mode of the old one.
 ///
 /// # Errors
-/// As [`copy`](super::copy). [`Error::Io`] also when the two cannot change places, for `path` is a mount point, perhaps: what
-/// is under which name is as the error says then, and the next call sees to it.
+/// As [`copy`](super::copy). [`Error::Io`] also when the two cannot change places, for `path` is a mount point or a symbolic
+/// link, perhaps, or names were changed meanwhile: what is under which name is as the error says then, and the next call sees
+/// to it.
 pub fn in_place(
     path: &Path,
     aside: &Path,
     options: &Options,
     observe: &mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
 ) -> Result<RepairReport> {
-    let (directory, lock) = enter(path, aside, options)?;
-    let (file_system, making) = (&*options.file_system, making(path));
-    room::clear_unfinished(&options.file_system, &making)?;
-    if !matches!(file_system.kind(aside), Ok(PathKind::Missing)) {
+    let directory = survey::enter(path, options)?;
+    let places = Places::of(path, aside, options)?;
+    // Before the lock is taken, which writes over it.
+    let is_marked = room::is_marked(&*directory);
+    let lock = held(directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))?)?;
+    if is_marked {
+        places.finish(&*directory, options.trust)?;
+    }
+    room::clear_unfinished(&places.making, options.trust)?;
+    if places.aside.kind()? != PathKind::Missing {
         return Err(in_the_way(aside, "it is there, and the damaged store is to be kept under that name"));
     }
-    let mut repair = Repair::of(directory, path, options, observe)?;
-    let made = repair.make_in(&making)?;
-    let refused = |error| Error::io("give the store's name to", &making)(error);
-    // Another directory may have taken the place of the damaged one, which was read through its handle.
+    let mut repair = Repair::of(Arc::clone(&directory), path, options, observe)?;
+    let made = repair.make_in(&places.making)?;
+    let refused = |error| Error::io("give the store's name to", places.making.path())(error);
+    // LOCK may be another one by now, and another process may write there.
     if let Some(reason) = lock.lost().map_err(refused)? {
         return Err(refused(io::Error::other(reason)));
     }
     // Whichever of the two is under that name from here on: nothing removes it.
     let made = made.keep();
-    file_system.exchange(path, &making).map_err(refused)?;
-    sync_names(file_system, &making)?;
-    put_aside(file_system, &making, aside)?;
+    places.store.exchange(&*directory, &places.making, &*made).map_err(refused)?;
+    sync_names(&places.making)?;
+    places.put_aside(&*directory)?;
     room::unmark(&*made)?;
     Ok(repair.report)
 }
@@ -65,54 +73,48 @@ pub fn settle(path: &Path, aside: &Path, options: &Options) -> Result<bool> {
     // Nothing of a store that was never repaired is touched, not even its lock.
     Ok(room::is_marked(&*directory) && {
         let _lock = held(directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))?)?;
-        finish(path, aside, &*directory, &*options.file_system)?
+        Places::of(path, aside, options)?.finish(&*directory, options.trust)?
     })
 }
 
-/// The directory `path`, kept from writers, and without a trace of a repair that was killed after the exchange.
-fn enter(path: &Path, aside: &Path, options: &Options) -> Result<(Arc<dyn Directory>, Box<dyn Lock>)> {
-    let directory = survey::enter(path, options)?;
-    // Before the lock is taken, which writes over it.
-    let is_marked = room::is_marked(&*directory);
-    let lock = held(directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))?)?;
-    if is_marked {
-        finish(path, aside, &*directory, &*options.file_system)?;
-    }
-    Ok((directory, lock))
+/// The names of a repair, in the directory that holds the store.
+struct Places {
+    store: Place,
+    /// Where the store that is to take its place is made.
+    making: Place,
+    /// Where the damaged one is kept.
+    aside: Place,
 }
 
-/// Puts aside what the store in `path`, which is marked, has taken the place of, and takes the mark away. Whether there was
-/// something.
-fn finish(
-    path: &Path,
-    aside: &Path,
-    directory: &dyn Directory,
-    file_system: &dyn FileSystem,
-) -> Result<bool> {
-    let making = making(path);
-    let is_left = match file_system.kind(&making).map_err(Error::io("open", &making))? {
-        PathKind::Directory => {
-            let left = file_system.open_directory(&making).map_err(Error::io("open", &making))?;
-            !room::is_unfinished(&*left)
+impl Places {
+    fn of(path: &Path, aside: &Path, options: &Options) -> Result<Self> {
+        let store = Place::of(path, &*options.file_system)?;
+        let name = aside.file_name().filter(|_| aside.parent() == store.path().parent());
+        let name =
+            name.ok_or_else(|| in_the_way(aside, "it is not in the directory that holds the store"))?;
+        Ok(Self { making: store.with_suffix(SUFFIX), aside: store.beside(name), store })
+    }
+
+    /// Puts aside what the store `directory`, which is marked, has taken the place of, and takes the mark away. Whether there
+    /// was something.
+    fn finish(&self, directory: &dyn Directory, trusts_all: bool) -> Result<bool> {
+        let left = match self.making.kind()? {
+            PathKind::Directory => Some(self.making.open(trusts_all)?),
+            PathKind::Missing | PathKind::Other(_) => None,
+        };
+        let left = left.filter(|left| !room::is_unfinished(&**left));
+        if let Some(left) = &left {
+            self.put_aside(&**left)?;
         }
-        PathKind::Missing | PathKind::Other(_) => false,
-    };
-    if is_left {
-        put_aside(file_system, &making, aside)?;
+        // For good: a mark that a power cut brings back would go with the store when it is put aside itself.
+        room::unmark(directory)?;
+        Ok(left.is_some())
     }
-    // For good: a mark that a power cut brings back would go with the store when it is put aside itself.
-    room::unmark(directory)?;
-    Ok(is_left)
-}
 
-fn put_aside(file_system: &dyn FileSystem, making: &Path, aside: &Path) -> Result<()> {
-    file_system.rename_directory(making, aside).map_err(Error::io("put aside", making))?;
-    sync_names(file_system, making)
-}
-
-/// Where the store that is to take the place of the one in `path` is made.
-fn making(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(SUFFIX);
-    PathBuf::from(name)
+    /// Keeps `old`, which has been given the name of what was being made.
+    fn put_aside(&self, old: &dyn Directory) -> Result<()> {
+        let renamed = self.making.rename(old, &self.aside, None);
+        renamed.map_err(Error::io("put aside", self.making.path()))?;
+        sync_names(&self.making)
+    }
 }

@@ -25,7 +25,7 @@ pub use report::{GivenUp, Lost, Now, Reason, RepairReport};
 
 use self::source::Source;
 use self::target::Target;
-use super::aside::Unfinished;
+use super::aside::{Place, Unfinished};
 use super::format::segment_header::{HEADER_LEN, HeaderError, SegmentHeader, StoreId};
 use super::format::{array, u64_at};
 use super::fs::{Directory, Lock, LockOutcome, StoreFile};
@@ -50,9 +50,9 @@ pub struct RepairProgress {
 /// size, the file system and [`Options::trust`] count.
 ///
 /// # Errors
-/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`] when a writer has the old store open,
-/// [`Error::Unsupported`] for what a later version wrote, [`Error::Cancelled`] when `observe` said so, and [`Error::Io`],
-/// also when `to` is not empty. What was made in `to` is removed then, as far as the system lets it be.
+/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], also for `to`, [`Error::Locked`] when a writer has the old
+/// store open, [`Error::Unsupported`] for what a later version wrote, [`Error::Cancelled`] when `observe` said so, and
+/// [`Error::Io`], also when `to` is not empty. What was made in `to` is removed then, as far as the system lets it be.
 pub fn copy(
     from: &Path,
     to: &Path,
@@ -66,7 +66,7 @@ pub fn copy(
         Ok(outcome) => outcome.map(held).transpose()?,
     };
     let mut repair = Repair::of(directory, from, options, observe)?;
-    let made = repair.make_in(to)?;
+    let made = repair.make_in(&Place::of(to, &*options.file_system)?)?;
     room::unmark(&**made.directory())?;
     made.keep();
     Ok(repair.report)
@@ -177,9 +177,9 @@ impl<'a> Repair<'a> {
     }
 
     /// The store, made in `to` and whole, but still marked.
-    fn make_in(&mut self, to: &Path) -> Result<Unfinished> {
-        let made = room::make(&self.options.file_system, to)?;
-        self.fill(made.directory(), to)?;
+    fn make_in(&mut self, to: &Place) -> Result<Unfinished> {
+        let made = room::make(to, self.options.trust)?;
+        self.fill(made.directory(), to.path())?;
         Ok(made)
     }
 
@@ -207,7 +207,7 @@ impl<'a> Repair<'a> {
             rest = others;
         }
         self.commit(&target, next_seq)?;
-        self.check(to)?;
+        self.check(directory, to)?;
         Ok(())
     }
 
@@ -218,9 +218,8 @@ impl<'a> Repair<'a> {
     }
 
     /// Opens what was made, which reads and checks all of it, and looks for what was lost.
-    fn check(&mut self, to: &Path) -> Result<()> {
-        let options = self.options.clone().read_only(true).trust(true);
-        let opened = recovery::open(to, &options)?;
+    fn check(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<()> {
+        let opened = recovery::look(directory, &self.options.clone().read_only(true))?;
         if let Some(found) = opened.report.damage.first() {
             return Err(Error::damaged(found.at, found.damage.clone()));
         }

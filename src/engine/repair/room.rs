@@ -3,10 +3,9 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::engine::aside::{Unfinished, files};
-use crate::engine::fs::{Access, Directory, FileSystem, PathKind, StoreFile, read_exact_at, write_all_at};
+use crate::engine::aside::{Place, Unfinished, files};
+use crate::engine::fs::{Access, Directory, PathKind, StoreFile, read_exact_at, write_all_at};
 use crate::engine::plant::{Plant, planted, unless};
 use crate::error::{Error, Result};
 
@@ -16,31 +15,30 @@ const MARK: &[u8] = b"an unfinished repair\n";
 /// LOCK is the mark.
 const MARKS: &[StoreFile] = &[StoreFile::Lock];
 
-/// The directory `path`, made unless it is there and empty, and marked.
+/// The directory at `place`, made unless it is there and empty, and marked.
 ///
 /// # Errors
-/// [`Error::Foreign`], and [`Error::Io`], also when it is not empty.
-pub(super) fn make(file_system: &Arc<dyn FileSystem>, path: &Path) -> Result<Unfinished> {
-    let is_made = match file_system.kind(path).map_err(Error::io("open", path))? {
-        PathKind::Missing => {
-            file_system.create_directory(path).map_err(Error::io("create", path))?;
-            true
-        }
-        PathKind::Directory => false,
+/// [`Error::Foreign`], [`Error::Untrusted`], and [`Error::Io`], also when it is not empty.
+pub(super) fn make(place: &Place, trusts_all: bool) -> Result<Unfinished> {
+    let path = place.path();
+    let (directory, is_made) = match place.kind()? {
+        PathKind::Missing => (place.create().map_err(Error::io("create", path))?, true),
+        PathKind::Directory => match place.open_empty(trusts_all)? {
+            Some(empty) => (empty, false),
+            None => {
+                let reason = match is_unfinished(&*place.open(trusts_all)?) {
+                    true => "an unfinished repair has left it: remove it first",
+                    false => "it is not empty, and nothing is put there",
+                };
+                return Err(in_the_way(path, reason));
+            }
+        },
         PathKind::Other(what) => {
             let reason = format!("it is {what}");
             return Err(Error::Foreign { path: path.to_owned(), reason });
         }
     };
-    let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
-    if !is_made && !directory.names().map_err(Error::io("read", path))?.is_empty() {
-        let reason = match is_unfinished(&*directory) {
-            true => "an unfinished repair has left it: remove it first",
-            false => "it is not empty, and nothing is put there",
-        };
-        return Err(in_the_way(path, reason));
-    }
-    let made = Unfinished::of(directory, path, file_system, MARKS, is_made);
+    let made = Unfinished::of(directory, place.clone(), MARKS, is_made);
     mark(&**made.directory())?;
     Ok(made)
 }
@@ -50,21 +48,21 @@ pub(super) fn in_the_way(path: &Path, reason: &str) -> Error {
     Error::io("make a store in", path)(io::Error::new(io::ErrorKind::AlreadyExists, reason))
 }
 
-/// Removes the directory `path` if it is one that a repair was killed in; one that is anything else is in the way.
+/// Removes the directory at `place` if it is one that a repair was killed in; one that is anything else is in the way.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(super) fn clear_unfinished(file_system: &Arc<dyn FileSystem>, path: &Path) -> Result<()> {
-    match file_system.kind(path).map_err(Error::io("open", path))? {
+pub(super) fn clear_unfinished(place: &Place, trusts_all: bool) -> Result<()> {
+    match place.kind()? {
         PathKind::Missing => return Ok(()),
         PathKind::Directory => {}
-        PathKind::Other(_) => return Err(in_the_way(path, "it is there, and no directory")),
+        PathKind::Other(_) => return Err(in_the_way(place.path(), "it is there, and no directory")),
     }
-    let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
+    let directory = place.open(trusts_all)?;
     if !is_unfinished(&*directory) {
-        return Err(in_the_way(path, "it is there, and not what an unfinished repair leaves"));
+        return Err(in_the_way(place.path(), "it is there, and not what an unfinished repair leaves"));
     }
-    Unfinished::of(directory, path, file_system, MARKS, true).remove()
+    Unfinished::of(directory, place.clone(), MARKS, true).remove()
 }
 
 /// Whether a repair was killed in `directory`: it is marked, and holds nothing but what a repair writes. Before there is a
@@ -117,8 +115,8 @@ pub(super) fn unmark(directory: &dyn Directory) -> Result<()> {
     file.sync().map_err(Error::io("fsync", path()))
 }
 
-/// Makes durable what stands under the names beside `path`.
-pub(super) fn sync_names(file_system: &dyn FileSystem, path: &Path) -> Result<()> {
-    unless(Plant::ExchangeNotSynced, || file_system.sync_beside(path))
-        .map_err(Error::io("fsync the directory that holds", path))
+/// Makes durable what has which name beside `place`.
+pub(super) fn sync_names(place: &Place) -> Result<()> {
+    unless(Plant::ExchangeNotSynced, || place.sync())
+        .map_err(Error::io("fsync the directory that holds", place.path()))
 }

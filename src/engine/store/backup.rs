@@ -38,6 +38,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Occupied`](crate::Error::Occupied) when `to` holds anything else, or is in the store's own directory;
+    /// [`Error::Untrusted`](crate::Error::Untrusted) when it belongs to another user, unless it was opened with
+    /// [`Options::trust`](crate::Options::trust);
     /// [`Error::Damaged`](crate::Error::Damaged) when a record is not as it was written: what could not be restored is no
     /// backup, and `repair` makes a store of what is intact; [`Error::Closed`](crate::Error::Closed),
     /// [`Error::Poisoned`](crate::Error::Poisoned) and [`Error::Io`](crate::Error::Io);

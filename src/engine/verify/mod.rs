@@ -56,7 +56,20 @@ pub fn store(
     segments: &[SegmentId],
     observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
 ) -> Result<VerifyReport> {
-    let directory = survey::enter(path, options)?;
+    directory(survey::enter(path, options)?, path, options, segments, observe)
+}
+
+/// As [`store`], of a directory that is open.
+///
+/// # Errors
+/// As [`store`].
+pub(crate) fn directory(
+    directory: Arc<dyn Directory>,
+    path: &Path,
+    options: &Options,
+    segments: &[SegmentId],
+    observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
+) -> Result<VerifyReport> {
     let reading = ReadMode::of(&directory, options);
     let mut survey = Survey::of(Arc::clone(&directory), &reading)?;
     if survey.known().is_empty() && survey.manifest().is_err() {

@@ -114,9 +114,9 @@ pub const RESTORE: Command = Command {
     help: "Makes DIR, which is missing or empty, the store that was backed up in FROM: a directory, an \
            archive, or - for an archive from the standard input. Every byte is read and checked \
            before anything has the name DIR: what is damaged is refused, with exit code 4, and nothing is \
-           left behind. Killed before that, it leaves an unfinished directory of that name with .unfinished \
-           added, which the next one clears; one that was whole but for its name has to be removed. A \
-           directory may also be a store that was closed.",
+           left behind. Killed before that, it leaves a directory of that name with .unfinished \
+           added, which the next one removes; one that was whole but for its name stays. An empty DIR that \
+           another user owns needs --trust. A directory may also be a store that was closed.",
     examples: &[
         Example { line: "restore ./copy", does: "as in logkv ./new restore ./copy" },
         Example { line: "restore -", does: "as in logkv ./new restore - < today.tar.zst" },

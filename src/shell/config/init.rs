@@ -21,7 +21,7 @@ pub fn init(dir: &Path, is_trusted: bool) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure { kind: Kind::Open, ..Failure::file("open", dir, &error) };
     if OsFileSystem.kind(dir).map_err(failed)? == PathKind::Missing {
         OsFileSystem
-            .create_directory(dir)
+            .create_directory(dir, is_trusted)
             .map_err(|error| Failure { kind: Kind::Open, ..Failure::file("create", dir, &error) })?;
     }
     let directory = match is_trusted {

@@ -92,8 +92,8 @@ impl FileSystem for Memory {
         Ok(PathKind::Directory)
     }
 
-    fn create_directory(&self, _path: &Path) -> io::Result<()> {
-        Ok(())
+    fn create_directory(&self, _path: &Path, _trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
+        Ok(Arc::new(self.clone()))
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -120,8 +120,8 @@ impl Directory for Memory {
     fn open(&self, name: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
         let mut files = self.files();
         let bytes = match (files.get(&name), access) {
-            (Some(_), Access::Create) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (None, Access::Create) => {
+            (Some(_), Access::Create | Access::Replace(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (None, Access::Create | Access::Replace(_)) => {
                 self.note_change();
                 Arc::clone(files.entry(name).or_default())
             }

@@ -1,11 +1,12 @@
 //! What holds for `verify` and `repair`, which read files alone, of any directory: also of one that does not open.
 
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use logkv::fs::{Directory, FileSystem, PathKind};
+use logkv::fs::{Directory, FileSystem, Parent, PathKind};
 use logkv::repair::{self, RepairReport};
 use logkv::verify::{self, Fault, Finding, VerifyEvent, VerifyReport};
 use logkv::{Damage, Error, Options};
@@ -119,8 +120,8 @@ impl FileSystem for Pair {
         self.at(path).kind(path)
     }
 
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.at(path).create_directory(path)
+    fn create_directory(&self, path: &Path, trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
+        self.at(path).create_directory(path, trusts_all)
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -129,5 +130,48 @@ impl FileSystem for Pair {
 
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
         self.at(path).open_directory(path)
+    }
+
+    fn parent(&self, _path: &Path) -> io::Result<Arc<dyn Parent>> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl Parent for Pair {
+    fn kind(&self, _name: &OsStr) -> io::Result<PathKind> {
+        Ok(PathKind::Directory)
+    }
+
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        Ok(vec![OLD.into(), NEW.into()])
+    }
+
+    fn create(&self, _name: &OsStr) -> io::Result<Arc<dyn Directory>> {
+        Err(ErrorKind::AlreadyExists.into())
+    }
+
+    fn open(&self, name: &OsStr, _trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
+        self.open_directory(Path::new(name))
+    }
+
+    fn rename(
+        &self,
+        _directory: &dyn Directory,
+        _names: [&OsStr; 2],
+        _replaced: Option<&dyn Directory>,
+    ) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn exchange(&self, _directories: [&dyn Directory; 2], _names: [&OsStr; 2]) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn remove(&self, _directory: &dyn Directory, _name: &OsStr) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
     }
 }

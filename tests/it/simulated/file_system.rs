@@ -134,11 +134,11 @@ impl FileSystem for SimulatedFileSystem {
         Ok(if machine.has_directory { PathKind::Directory } else { PathKind::Missing })
     }
 
-    fn create_directory(&self, _path: &Path) -> io::Result<()> {
+    fn create_directory(&self, _path: &Path, _trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
         let mut machine = self.0.machine();
         machine.attempt(Call::CreateDirectory)?;
         machine.has_directory = true;
-        Ok(())
+        Ok(Arc::new(self.clone()))
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -169,10 +169,10 @@ impl Directory for SimulatedFileSystem {
 
     fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
         let mut machine = self.0.machine();
-        machine.attempt(if access == Access::Create { Call::Create(file) } else { Call::Open(file) })?;
+        machine.attempt(if access.is_new() { Call::Create(file) } else { Call::Open(file) })?;
         let inode = match (machine.find(file), access) {
-            (Ok(_), Access::Create) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (Err(_), Access::Create) => {
+            (Ok(_), Access::Create | Access::Replace(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (Err(_), Access::Create | Access::Replace(_)) => {
                 machine.change(Event::Create(file));
                 machine.find(file)?
             }

@@ -2,12 +2,14 @@
 //! durable only when they were synced.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use logkv::fs::{Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, PathKind, StoreFile};
+use logkv::fs::{
+    Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, Parent, PathKind, StoreFile,
+};
 
 use super::disk::{Disk, Event};
 use super::fate::Fate;
@@ -237,13 +239,14 @@ impl FileSystem for WorldFileSystem {
         Ok(if machine.world.get(path).is_some() { PathKind::Directory } else { PathKind::Missing })
     }
 
-    fn create_directory(&self, path: &Path) -> io::Result<()> {
+    fn create_directory(&self, path: &Path, _trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
         let mut machine = self.machine();
         machine.attempt()?;
         machine.change(WorldEvent::Make(path.to_owned()));
         let directory = machine.world.disks.len() - 1;
         machine.start(directory);
-        Ok(())
+        drop(machine);
+        self.open_directory(path)
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -263,31 +266,72 @@ impl FileSystem for WorldFileSystem {
         Ok(Arc::new(WorldDirectory { place, path: path.to_owned() }))
     }
 
-    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
-        self.machine().rename(NameChange::Exchange(one.to_owned(), other.to_owned()))
+    fn parent(&self, path: &Path) -> io::Result<Arc<dyn Parent>> {
+        self.machine().attempt()?;
+        let path = path.parent().expect("a name is in something").to_owned();
+        Ok(Arc::new(WorldParent { world: self.clone(), path }))
+    }
+}
+
+#[derive(Debug)]
+struct WorldParent {
+    world: WorldFileSystem,
+    path: PathBuf,
+}
+
+impl Parent for WorldParent {
+    fn kind(&self, name: &OsStr) -> io::Result<PathKind> {
+        self.world.kind(&self.path.join(name))
     }
 
-    fn rename_directory(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut machine = self.machine();
-        if machine.world.get(to).is_some() {
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut machine = self.world.machine();
+        machine.attempt()?;
+        let inside = machine.world.names.keys().filter(|path| path.parent() == Some(&self.path));
+        Ok(inside.filter_map(|path| path.file_name().map(OsStr::to_owned)).collect())
+    }
+
+    fn create(&self, name: &OsStr) -> io::Result<Arc<dyn Directory>> {
+        self.world.create_directory(&self.path.join(name), false)
+    }
+
+    fn open(&self, name: &OsStr, _trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
+        self.world.open_directory(&self.path.join(name))
+    }
+
+    fn rename(
+        &self,
+        _directory: &dyn Directory,
+        [from, to]: [&OsStr; 2],
+        _replaced: Option<&dyn Directory>,
+    ) -> io::Result<()> {
+        let mut machine = self.world.machine();
+        let (from, to) = (self.path.join(from), self.path.join(to));
+        if machine.world.get(&to).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        machine.rename(NameChange::Rename(from.to_owned(), to.to_owned()))
+        machine.rename(NameChange::Rename(from, to))
     }
 
-    fn sync_beside(&self, _path: &Path) -> io::Result<()> {
-        let mut machine = self.machine();
+    fn exchange(&self, _directories: [&dyn Directory; 2], names: [&OsStr; 2]) -> io::Result<()> {
+        let [one, other] = names.map(|name| self.path.join(name));
+        self.world.machine().rename(NameChange::Exchange(one, other))
+    }
+
+    fn remove(&self, _directory: &dyn Directory, name: &OsStr) -> io::Result<()> {
+        let mut machine = self.world.machine();
+        let path = self.path.join(name);
+        if machine.world.get(&path).is_some_and(|disk| disk.names.iter().next().is_some()) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        machine.rename(NameChange::Remove(path))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut machine = self.world.machine();
         machine.attempt()?;
         machine.change(WorldEvent::SyncNames);
         Ok(())
-    }
-
-    fn remove_directory(&self, path: &Path) -> io::Result<()> {
-        let mut machine = self.machine();
-        if machine.world.get(path).is_some_and(|disk| disk.names.iter().next().is_some()) {
-            return Err(io::ErrorKind::DirectoryNotEmpty.into());
-        }
-        machine.rename(NameChange::Remove(path.to_owned()))
     }
 }
 

@@ -1,10 +1,15 @@
 //! Layer 3: a directory in which something is made: of one that never becomes whole nothing stays, or what is known again.
 
+mod place;
+
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use self::place::Place;
 use super::fs::{Access, Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile};
+use super::plant::{Plant, planted};
 use crate::error::{Error, Result};
 
 /// What is added to the name of the place.
@@ -14,8 +19,7 @@ const SUFFIX: &str = ".unfinished";
 /// be removed stays marked.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
-    file_system: Arc<dyn FileSystem>,
-    path: PathBuf,
+    place: Place,
     directory: Arc<dyn Directory>,
     /// The files that say what it is: they go last, in this order.
     marks: &'static [StoreFile],
@@ -25,16 +29,14 @@ pub(crate) struct Unfinished {
 }
 
 impl Unfinished {
-    /// `directory`, which is at `path`, has nothing in it but what may be removed, and is marked by `marks` or will be.
+    /// `directory`, which is at `place`, has nothing in it but what may be removed, and is marked by `marks` or will be.
     pub(crate) fn of(
         directory: Arc<dyn Directory>,
-        path: &Path,
-        file_system: &Arc<dyn FileSystem>,
+        place: Place,
         marks: &'static [StoreFile],
         is_made: bool,
     ) -> Self {
-        let (file_system, path) = (Arc::clone(file_system), path.to_owned());
-        Self { file_system, path, directory, marks, is_made, is_kept: false }
+        Self { place, directory, marks, is_made, is_kept: false }
     }
 
     /// Where files are put.
@@ -60,12 +62,12 @@ impl Unfinished {
     fn take_away(&self) -> Result<()> {
         self.clear()?;
         // What says what this is goes when all that needs it is gone for good.
-        self.directory.sync().map_err(Error::io("fsync", &self.path))?;
+        self.directory.sync().map_err(Error::io("fsync", self.place.path()))?;
         let files = self.files()?;
         let marks = self.marks.iter().filter(|mark| files.contains(mark));
         marks.copied().try_for_each(|mark| self.take(mark))?;
         match self.is_made {
-            true => self.file_system.remove_directory(&self.path).map_err(Error::io("remove", &self.path)),
+            true => self.place.remove(&*self.directory).map_err(Error::io("remove", self.place.path())),
             false => Ok(()),
         }
     }
@@ -77,7 +79,7 @@ impl Unfinished {
     }
 
     fn files(&self) -> Result<Vec<StoreFile>> {
-        let files = files(&*self.directory).map_err(Error::io("read", &self.path))?;
+        let files = files(&*self.directory).map_err(Error::io("read", self.place.path()))?;
         Ok(files.into_iter().flatten().collect())
     }
 
@@ -97,51 +99,47 @@ impl Drop for Unfinished {
 }
 
 /// A directory that is made beside the place it is to take, under a name of its own, and takes it when it is whole. One that is
-/// killed leaves the directory, with a file in it that says what it is, and the next one to the same place clears and takes it;
+/// killed leaves the directory, with a file in it that says what it is, and the next one to the same place removes it;
 /// between that file's end and the new name there is a whole store, which nobody takes for less.
 #[derive(Debug)]
 pub(crate) struct Aside {
     /// Locked, which keeps others from clearing what is at work. The lock stays with the directory when that is renamed.
     made: Unfinished,
     /// Where it is to be.
-    place: PathBuf,
+    place: Place,
+    /// The empty directory that is there.
+    replaced: Option<Arc<dyn Directory>>,
 }
 
 impl Aside {
-    /// An empty directory beside `place`, which is missing or empty.
+    /// An empty directory beside `path`, which is missing or an empty directory. Whose that is, and who may do what in it,
+    /// holds for what takes its place: it has to be trusted, or all is.
     ///
     /// # Errors
-    /// [`Error::Occupied`] when `place` is not, or something else has the other name; what the operating system says.
-    pub(crate) fn of(place: &Path, file_system: &Arc<dyn FileSystem>) -> Result<Self> {
-        // Without a slash at its end, to which a suffix would make a name inside.
-        let place: PathBuf = place.components().collect();
-        if !is_free(&place, &**file_system)? {
-            return Err(occupied(&place, "it is not empty"));
+    /// [`Error::Occupied`] when `path` is anything else, or somebody makes something there; [`Error::Untrusted`]; what the
+    /// operating system says.
+    pub(crate) fn of(path: &Path, file_system: &Arc<dyn FileSystem>, trusts_all: bool) -> Result<Self> {
+        if path.file_name().is_none() {
+            return Err(occupied(path, "it has no name that another directory could take"));
         }
-        let Some(name) = place.file_name() else {
-            return Err(occupied(&place, "it has no name that another directory could take"));
+        let place = Place::of(path, &**file_system)?;
+        let replaced = match place.kind()? {
+            PathKind::Missing => None,
+            PathKind::Other(what) => return Err(occupied(path, &format!("it is {what}"))),
+            PathKind::Directory => {
+                Some(place.open_empty(trusts_all)?.ok_or_else(|| occupied(path, "it is not empty"))?)
+            }
         };
-        let mut name = name.to_owned();
-        name.push(SUFFIX);
-        let path = place.with_file_name(name);
-        if file_system.kind(&path).map_err(Error::io("open", &path))? == PathKind::Missing {
-            file_system.create_directory(&path).map_err(Error::io("create", &path))?;
-        }
-        let directory = file_system.open_directory(&path).map_err(Error::io("open", &path))?;
-        // Somebody may have put it there, to have what is made in it.
-        if let Some(reason) = directory.distrust().map_err(Error::io("open", &path))? {
-            return Err(occupied(&path, &format!("it {reason}")));
-        }
-        check_leftover(&path, &*directory)?;
+        clear_leftovers(&place)?;
+        let (draft, directory) = create(&place, &**file_system)?;
         let exclusion = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
             LockOutcome::Held(lock) => Exclusion::new(lock),
-            LockOutcome::HeldBy { .. } => return Err(occupied(&path, "somebody is at work in it")),
+            LockOutcome::HeldBy { .. } => return Err(at_work(draft.path())),
         };
-        // LOCK last of all: until then nobody else begins here.
+        // LOCK last of all: until then nobody else removes it.
         let marks = &[StoreFile::Unfinished, StoreFile::Lock];
         let directory = Guarded::of(&directory, &exclusion);
-        let aside = Self { made: Unfinished::of(directory, &path, file_system, marks, true), place };
-        aside.made.clear()?;
+        let aside = Self { made: Unfinished::of(directory, draft, marks, true), place, replaced };
         aside.mark()?;
         Ok(aside)
     }
@@ -149,12 +147,8 @@ impl Aside {
     /// Makes the file that says what this is.
     fn mark(&self) -> Result<()> {
         let directory = self.directory();
-        match directory.open(StoreFile::Unfinished, Access::Create) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                Err(Error::io("create", directory.path(StoreFile::Unfinished))(error))
-            }
-            _ => Ok(()),
-        }
+        let made = directory.open(StoreFile::Unfinished, Access::Create).map(drop);
+        made.map_err(Error::io("create", directory.path(StoreFile::Unfinished)))
     }
 
     /// Where files are put.
@@ -164,7 +158,7 @@ impl Aside {
 
     /// Its path until it is in place.
     pub(crate) fn path(&self) -> &Path {
-        &self.made.path
+        self.made.place.path()
     }
 
     /// Gives the directory, whose files are durable, the name that it was made for.
@@ -174,12 +168,62 @@ impl Aside {
     pub(crate) fn put_in_place(self) -> Result<()> {
         self.made.take(StoreFile::Unfinished)?;
         self.directory().sync().map_err(Error::io("fsync", self.path()))?;
-        let error = |error| Error::io("put what was made in its place,", &self.place)(error);
-        let file_system = Arc::clone(&self.made.file_system);
-        file_system.rename_directory(self.path(), &self.place).map_err(error)?;
+        let error = |error| Error::io("put what was made in its place,", self.place.path())(error);
+        let replaced = self.replaced.as_deref();
+        self.made.place.rename(&**self.directory(), &self.place, replaced).map_err(error)?;
         self.made.keep();
-        file_system.sync_beside(&self.place).map_err(error)
+        self.place.sync().map_err(error)
     }
+}
+
+/// Makes a directory for what is to be at `place`: under its name and [`SUFFIX`], or, where something has that, under one that
+/// nobody can foresee.
+fn create(place: &Place, file_system: &dyn FileSystem) -> Result<(Place, Arc<dyn Directory>)> {
+    let mut draft = place.with_suffix(SUFFIX);
+    loop {
+        match draft.create() {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !planted(Plant::PlantedDraftBlocks) => {
+                let mut random = [0; 8];
+                let filled = file_system.random(&mut random);
+                filled.map_err(Error::io("read", "the system's random numbers"))?;
+                draft = place.with_suffix(&format!("{SUFFIX}-{:016x}", u64::from_le_bytes(random)));
+            }
+            made => return made.map_err(Error::io("create", draft.path())).map(|made| (draft, made)),
+        }
+    }
+}
+
+/// Removes what was left where one was killed that was to be at `place`. Anything else that has such a name stays, and is in
+/// nobody's way.
+fn clear_leftovers(place: &Place) -> Result<()> {
+    for name in place.names()?.iter().filter(|name| is_of_draft(name, place.name())) {
+        let draft = place.beside(name);
+        // Somebody may have put it there, and what cannot be looked at is not removed either.
+        let Ok(directory) = draft.open(false) else { continue };
+        if !directory.distrust().is_ok_and(|reason| reason.is_none()) || !is_leftover(&*directory) {
+            continue;
+        }
+        match directory.lock() {
+            Ok(LockOutcome::Held(_lock)) => {
+                let marks = &[StoreFile::Unfinished, StoreFile::Lock];
+                if let Err(error) = Unfinished::of(directory, draft, marks, true).remove() {
+                    tracing::warn!(error = error.sentence(), "what was left of a killed one stays");
+                }
+            }
+            Ok(LockOutcome::HeldBy { .. }) => return Err(at_work(draft.path())),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether `name` is one that [`create`] gives for `wanted`.
+fn is_of_draft(name: &OsStr, wanted: &OsStr) -> bool {
+    let is_random =
+        |rest: &[u8]| rest.len() == 17 && rest[0] == b'-' && rest[1..].iter().all(u8::is_ascii_hexdigit);
+    let name = name.as_encoded_bytes().strip_prefix(wanted.as_encoded_bytes());
+    let rest = name.and_then(|name| name.strip_prefix(SUFFIX.as_bytes()));
+    rest.is_some_and(|rest| rest.is_empty() || is_random(rest))
 }
 
 /// Whether nothing, or an empty directory, has the name `place`.
@@ -205,18 +249,16 @@ pub(crate) fn files(directory: &dyn Directory) -> io::Result<Vec<Option<StoreFil
     Ok(directory.names()?.iter().map(|name| StoreFile::parse(name)).collect())
 }
 
-/// Refuses to clear what may be somebody's: anything but what is left where one of these was killed.
-fn check_leftover(path: &Path, directory: &dyn Directory) -> Result<()> {
-    let files = files(directory).map_err(Error::io("read", path))?;
+/// Whether this is left where one was killed, and nothing that may be somebody's.
+fn is_leftover(directory: &dyn Directory) -> bool {
+    let Ok(files) = files(directory) else { return false };
     // A directory that is killed before it could be marked, or when all else was removed from it, holds LOCK alone.
     let is_marked = files.contains(&Some(StoreFile::Unfinished));
-    let is_ours = |file: &Option<StoreFile>| file.is_some_and(|file| is_marked || file == StoreFile::Lock);
-    match files.iter().all(is_ours) {
-        true => Ok(()),
-        false => {
-            Err(occupied(path, "it is not what an interrupted backup or restore leaves; remove it first"))
-        }
-    }
+    files.iter().all(|file| file.is_some_and(|file| is_marked || file == StoreFile::Lock))
+}
+
+fn at_work(path: &Path) -> Error {
+    occupied(path, "somebody is at work in it")
 }
 
 fn occupied(path: &Path, reason: &str) -> Error {

@@ -1,0 +1,118 @@
+//! A place for a directory: a name in a directory that is held open.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::engine::fs::{Directory, FileSystem, Parent, PathKind};
+use crate::error::{Error, Result};
+
+/// A name in a directory that is held open. The path is for messages alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    parent: Arc<dyn Parent>,
+    name: OsString,
+    path: PathBuf,
+}
+
+impl Place {
+    /// That which `path` names; the directory above it is made if it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for a path that ends in no name, such as `/`.
+    pub(crate) fn of(path: &Path, file_system: &dyn FileSystem) -> Result<Self> {
+        let error = Error::io("open the directory of", path);
+        let of = || -> io::Result<Self> {
+            // Without a slash at its end, to which a suffix would make a name inside; `.` is somewhere under a name.
+            let mut real: PathBuf = path.components().collect();
+            if real.file_name().is_none() {
+                real = file_system.real_path(&real)?;
+            }
+            let name = real.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+            Ok(Self { parent: file_system.parent(&real)?, name, path: path.components().collect() })
+        };
+        of().map_err(error)
+    }
+
+    /// The one of this name beside it.
+    pub(crate) fn beside(&self, name: &OsStr) -> Self {
+        let (parent, path) = (Arc::clone(&self.parent), self.path.with_file_name(name));
+        Self { parent, name: name.to_owned(), path }
+    }
+
+    /// The one beside it whose name has `suffix` added.
+    pub(crate) fn with_suffix(&self, suffix: &str) -> Self {
+        let mut name = self.name.clone();
+        name.push(suffix);
+        self.beside(&name)
+    }
+
+    pub(crate) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is there.
+    pub(crate) fn kind(&self) -> Result<PathKind> {
+        self.parent.kind(&self.name).map_err(Error::io("open", &self.path))
+    }
+
+    /// The names beside it, and its own.
+    pub(crate) fn names(&self) -> Result<Vec<OsString>> {
+        self.parent.names().map_err(Error::io("read the directory of", &self.path))
+    }
+
+    /// Makes the directory.
+    pub(crate) fn create(&self) -> io::Result<Arc<dyn Directory>> {
+        self.parent.create(&self.name)
+    }
+
+    /// Opens the directory that is there.
+    pub(crate) fn open(&self, trusts_all: bool) -> Result<Arc<dyn Directory>> {
+        self.parent.open(&self.name, trusts_all).map_err(Error::io("open", &self.path))
+    }
+
+    /// Opens the directory that is there, if it is empty: else `None`.
+    ///
+    /// # Errors
+    /// [`Error::Untrusted`] for one that belongs to another user, or that everybody may write to, unless all is trusted.
+    pub(crate) fn open_empty(&self, trusts_all: bool) -> Result<Option<Arc<dyn Directory>>> {
+        let directory = self.open(trusts_all)?;
+        if !directory.names().map_err(Error::io("read", &self.path))?.is_empty() {
+            return Ok(None);
+        }
+        match directory.distrust().map_err(Error::io("open", &self.path))? {
+            Some(reason) if !trusts_all => Err(Error::Untrusted { path: self.path.clone(), reason }),
+            _ => Ok(Some(directory)),
+        }
+    }
+
+    /// Gives `directory`, which is here, the place `to` beside it.
+    pub(crate) fn rename(
+        &self,
+        directory: &dyn Directory,
+        to: &Self,
+        replaced: Option<&dyn Directory>,
+    ) -> io::Result<()> {
+        self.parent.rename(directory, [&self.name, &to.name], replaced)
+    }
+
+    /// Lets `old`, which is here, and `new`, which is at `other`, change places.
+    pub(crate) fn exchange(&self, old: &dyn Directory, other: &Self, new: &dyn Directory) -> io::Result<()> {
+        self.parent.exchange([old, new], [&self.name, &other.name])
+    }
+
+    /// Removes `directory`, which is here, and empty.
+    pub(crate) fn remove(&self, directory: &dyn Directory) -> io::Result<()> {
+        self.parent.remove(directory, &self.name)
+    }
+
+    /// Makes durable what has which name here.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.parent.sync()
+    }
+}

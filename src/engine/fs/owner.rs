@@ -1,0 +1,129 @@
+//! The owner and the mode of a new file. Only the handle of the new file is used: its name may lead elsewhere by now.
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata, Permissions};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::dir::names_in;
+use crate::engine::plant::{Plant, planted};
+
+/// The bits of a mode for the owner to read and write, for all of the group's, and for all permissions.
+const OWNER: u32 = 0o600;
+const GROUP: u32 = 0o070;
+const PERMISSIONS: u32 = 0o777;
+
+/// Who may do what with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ownership {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Ownership {
+    /// That of the file `old`, for the one that takes its place. A setuid bit is not kept.
+    pub(super) fn of_replaced(old: &Metadata) -> Self {
+        Self { uid: old.uid(), gid: old.gid(), mode: old.mode() & PERMISSIONS }
+    }
+
+    /// That of a file that is new in `directory`: the directory's owner reads and writes it, and its group does as far as the
+    /// directory lets the group in.
+    pub(super) fn in_directory(directory: &Metadata) -> Self {
+        Self { uid: directory.uid(), gid: directory.gid(), mode: OWNER | group_bits(directory.mode()) }
+    }
+
+    /// Gives it to `file`, which this process has made. Only root gives a file to another user. A process that is not in the
+    /// group cannot give a file to it; then the file keeps its own group, and the group gets nothing.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(super) fn apply_to(self, file: &File) -> io::Result<()> {
+        let made = file.metadata()?;
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root && (made.uid(), made.gid()) != (self.uid, self.gid) && !planted(Plant::OwnerNotKept) {
+            fchown(file, Some(self.uid), Some(self.gid))?;
+        } else if made.gid() != self.gid
+            && let Err(error) = fchown(file, None, Some(self.gid))
+            && error.kind() != io::ErrorKind::PermissionDenied
+        {
+            return Err(error);
+        }
+        let is_in_group = file.metadata()?.gid() == self.gid && !planted(Plant::GroupLockedOut);
+        let mode = if is_in_group { self.mode } else { self.mode & !GROUP };
+        match made.mode() & PERMISSIONS == mode {
+            true => Ok(()),
+            false => file.set_permissions(Permissions::from_mode(mode)),
+        }
+    }
+}
+
+/// Gives the directory `new` the owner and the mode of the directory `old`. A file in `new` is given those of the file that has
+/// its name in `old`, or those of a new file there. A file with another name elsewhere is not this process's alone, and stays
+/// as it is.
+///
+/// # Errors
+/// What the operating system says.
+pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Result<()> {
+    let (new, old) = (File::from(new.try_clone_to_owned()?), File::from(old.try_clone_to_owned()?));
+    let (made, due) = (new.metadata()?, old.metadata()?);
+    for name in names_in(&new)? {
+        let file = open_in(&new, &name, OFlags::RDONLY)?;
+        let found = file.metadata()?;
+        if found.is_file() && found.nlink() == 1 && found.uid() == made.uid() {
+            let replaced = open_in(&old, &name, OFlags::PATH).and_then(|file| file.metadata());
+            match replaced.ok().filter(Metadata::is_file) {
+                Some(replaced) => Ownership::of_replaced(&replaced),
+                None => Ownership::in_directory(&due),
+            }
+            .apply_to(&file)?;
+            file.sync_all()?;
+        }
+    }
+    // Last: from here on its owner may change what is in it.
+    if (made.uid(), made.gid()) != (due.uid(), due.gid()) {
+        fchown(&new, Some(due.uid()), Some(due.gid()))?;
+    }
+    new.set_permissions(due.permissions())?;
+    new.sync_all()
+}
+
+/// Opens `name` in `directory`, whatever it is, and no link.
+fn open_in(directory: &File, name: &OsStr, flags: OFlags) -> io::Result<File> {
+    // NONBLOCK: opening a FIFO would wait for its other end for ever.
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?))
+}
+
+/// What the group may do with a file in a directory of this mode: nothing unless it may enter the directory.
+fn group_bits(directory_mode: u32) -> u32 {
+    const GROUP_ENTERS: u32 = 0o010;
+    const GROUP_READS_WRITES: u32 = 0o060;
+    if directory_mode & GROUP_ENTERS == 0 { 0 } else { directory_mode & GROUP_READS_WRITES }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_group_gets_no_more_than_its_directory_lets_it() {
+        let modes = [
+            (0o700, 0),
+            (0o750, 0o040),
+            (0o2750, 0o040),
+            (0o770, 0o060),
+            (0o775, 0o060),
+            (0o710, 0),
+            (0o730, 0o020),
+            (0o760, 0),
+            (0o707, 0),
+        ];
+        for (directory, group) in modes {
+            assert_eq!(group_bits(directory), group, "{directory:o}");
+        }
+    }
+}

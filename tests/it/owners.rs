@@ -1,0 +1,285 @@
+//! Whose the files of a store are, and who else may read them: nobody is locked out by a write, and nobody let in.
+
+use std::fs::{self, Permissions};
+use std::ops::ControlFlow;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use logkv::{Compact, Error, Options, Store, backup, repair};
+use tempfile::TempDir;
+
+use crate::backup::{back_up, on};
+use crate::common::{
+    binary, contents, copy_of, files, open, program_of_system, quick, scratch, segment_path, skipped,
+    small_store, value,
+};
+
+const OWNER: u32 = 12_345;
+const GROUP: u32 = 12_346;
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+}
+
+fn mode(path: &Path) -> u32 {
+    path.symlink_metadata().expect("it is there").mode() & 0o7777
+}
+
+/// Each file in `dir` with its mode.
+fn modes(dir: &Path) -> Vec<(String, u32)> {
+    files(dir).into_iter().map(|(name, _)| (name.clone(), mode(&dir.join(name)))).collect()
+}
+
+/// Gives the store in `dir`, and all in it, to another user and their group.
+fn give_away(dir: &Path) {
+    for (name, _) in files(dir) {
+        chown(dir.join(name), Some(OWNER), Some(GROUP)).expect("root may");
+    }
+    chown(dir, Some(OWNER), Some(GROUP)).expect("root may");
+}
+
+/// All of it belongs to that user and group.
+fn assert_given(dir: &Path, what: &str) {
+    let all = files(dir).into_iter().map(|(name, _)| dir.join(name)).chain([dir.to_owned()]);
+    for path in all {
+        let found = path.metadata().expect("it is there");
+        assert_eq!((found.uid(), found.gid()), (OWNER, GROUP), "{what}: {}", path.display());
+    }
+}
+
+/// A store in a directory that everybody may enter, with the program beside it.
+fn shared(store: TempDir) -> (TempDir, PathBuf) {
+    let dir = scratch();
+    set_mode(dir.path(), 0o755);
+    fs::copy(binary(), dir.path().join("logkv")).expect("a copy");
+    let path = dir.path().join("store");
+    fs::rename(store.keep(), &path).expect("a store");
+    (dir, path)
+}
+
+/// The program, run in `dir` by the user `uid`, whose only group is `gid`.
+fn run_as(dir: &Path, [uid, gid]: [u32; 2], args: &[&str]) -> (Option<i32>, String) {
+    let mut command = program_of_system("setpriv", dir);
+    command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups", "./logkv"]);
+    let output = command.args(args).output().expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Makes every kind of file that a writer makes.
+fn write_all_kinds(dir: &Path, options: Options) {
+    let store = Store::open_with(dir, options.checkpoint_records(1)).expect("opens");
+    for key in ["a", "b"] {
+        store.put(key, "value").expect("a put");
+        store.rotate().expect("rotates");
+    }
+    store.compact(&Compact::All).expect("compacts");
+    assert!(store.scan(..).expect("scans").count() > 0);
+    store.close().expect("closes");
+    let names: Vec<_> = files(dir).into_iter().map(|(name, _)| name).collect();
+    for kind in ["LOCK", "MANIFEST", "KEYDIR", ".seg", ".hint"] {
+        assert!(names.iter().any(|name| name.ends_with(kind)), "{kind}: {names:?}");
+    }
+}
+
+#[test]
+fn what_root_writes_belongs_to_the_owner_of_the_directory_who_is_not_locked_out() {
+    if !is_root() {
+        return skipped("what_root_writes_belongs_to_the_owner", "giving files away needs root");
+    }
+    for directory_mode in [0o700, 0o750, 0o2770] {
+        let (dir, path) = shared(small_store());
+        give_away(&path);
+        set_mode(&path, directory_mode);
+        write_all_kinds(&path, quick().trust(true));
+        assert_given(&path, &format!("{directory_mode:o}"));
+        for args in [["--trust", "store", "put", "by_root", "1"], ["-q", "store", "put", "by_them", "2"]] {
+            let user = if args[0] == "--trust" { [0, 0] } else { [OWNER, GROUP] };
+            let (code, said) = run_as(dir.path(), user, &args);
+            assert_eq!(code, Some(0), "{directory_mode:o}: {said}");
+            assert_given(&path, &format!("{directory_mode:o}, after {args:?}"));
+        }
+        assert_eq!(run_as(dir.path(), [OWNER, GROUP], &["store", "get", "by_root"]).1, "1\n");
+    }
+}
+
+#[test]
+fn a_group_that_the_directory_lets_in_reads_every_new_file_and_no_other_group_does() {
+    let expected =
+        [(0o700, 0o600), (0o710, 0o600), (0o750, 0o640), (0o2750, 0o640), (0o770, 0o660), (0o755, 0o640)];
+    for (directory_mode, file_mode) in expected {
+        let dir = scratch();
+        set_mode(dir.path(), directory_mode);
+        write_all_kinds(dir.path(), quick());
+        let wrong: Vec<_> = modes(dir.path()).into_iter().filter(|(_, mode)| *mode != file_mode).collect();
+        assert_eq!(wrong, [], "{directory_mode:o}");
+        assert_eq!(mode(dir.path()), directory_mode);
+    }
+    let new = scratch();
+    let new = new.path().join("new");
+    write_all_kinds(&new, quick());
+    assert!(mode(&new) == 0o700 && modes(&new).iter().all(|(_, mode)| *mode == 0o600), "{:?}", modes(&new));
+}
+
+#[test]
+fn a_store_that_a_group_reads_is_read_by_it_after_every_write_whatever_the_umask() {
+    let (dir, path) = shared(scratch());
+    set_mode(&path, 0o750);
+    for (umask, key) in [("077", "a"), ("000", "b")] {
+        let script = format!("umask {umask}; exec ./logkv -q store put {key} 1");
+        let mut command = Command::new("sh");
+        let done =
+            command.args(["-c", &script]).current_dir(dir.path()).env_clear().status().expect("it runs");
+        assert!(done.success());
+        assert!(modes(&path).iter().all(|(_, mode)| *mode == 0o640), "{umask}: {:?}", modes(&path));
+    }
+    if !is_root() {
+        return skipped("a_store_that_a_group_reads", "becoming another user needs root");
+    }
+    give_away(&path);
+    let reader = [OWNER + 1, GROUP];
+    assert_eq!(run_as(dir.path(), [0, 0], &["--trust", "-q", "store", "put", "c", "3"]).0, Some(0));
+    for key in ["a", "c"] {
+        let (code, said) = run_as(dir.path(), reader, &["--trust", "-r", "store", "get", key]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    assert_eq!(run_as(dir.path(), [OWNER + 1, GROUP + 1], &["--trust", "-r", "store", "count"]).0, Some(3));
+}
+
+#[test]
+fn a_file_that_takes_anothers_place_keeps_its_mode_and_no_setuid_bit() {
+    let dir = scratch();
+    set_mode(dir.path(), 0o700);
+    write_all_kinds(dir.path(), quick());
+    let set = |name: &str, mode| set_mode(&dir.path().join(name), mode);
+    set("MANIFEST", 0o4644);
+    set("KEYDIR", 0o604);
+    write_all_kinds(dir.path(), quick());
+    let kept = |name: &str| mode(&dir.path().join(name));
+    assert_eq!((kept("MANIFEST"), kept("KEYDIR")), (0o644, 0o604));
+    // What everybody may write to is not trusted here: what it says of itself counts for nothing.
+    set("KEYDIR", 0o666);
+    write_all_kinds(dir.path(), quick());
+    assert_eq!(kept("KEYDIR"), 0o600);
+}
+
+#[test]
+fn the_next_backup_keeps_the_modes_of_the_earlier_one_and_gives_the_new_files_the_directorys() {
+    let dir = small_store();
+    fs::write(dir.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
+    let (place, store) = (scratch(), open(dir.path()));
+    let copy = place.path().join("copy");
+    back_up(&store, &copy);
+    assert_eq!(mode(&copy), 0o700);
+    set_mode(&copy, 0o750);
+    for (name, mode) in [("000003.seg", 0o644), ("logkv.toml", 0o604), ("MANIFEST", 0o640)] {
+        set_mode(&copy.join(name), mode);
+    }
+    if is_root() {
+        give_away(&copy);
+    } else {
+        skipped("the_next_backup_keeps_the_modes", "giving files away needs root");
+    }
+    fs::write(dir.path().join("logkv.toml"), "sync = \"always\"\n").expect("options");
+    store.put("five", "5").expect("a put");
+    store.rotate().expect("rotates");
+    store.put("six", "6").expect("a put");
+    drop(store);
+    let store = Store::open_with(dir.path(), quick().trust(true)).expect("opens");
+    back_up(&store, &copy);
+    let kept = |name: &str| mode(&copy.join(name));
+    let modes = ["000003.seg", "logkv.toml", "MANIFEST", "000004.seg"].map(kept);
+    assert_eq!(modes, [0o644, 0o604, 0o640, 0o640]);
+    // The segments that the store shares with it are the store's, and stay the store's.
+    let own = |name: &str| copy.join(name).metadata().expect("a file").uid();
+    if is_root() {
+        assert_eq!(["000003.seg", "logkv.toml", "MANIFEST", "000004.seg"].map(own), [OWNER; 4]);
+    }
+}
+
+/// A store in `store` of which a record is damaged.
+fn damaged() -> (TempDir, PathBuf) {
+    let dir = scratch();
+    let path = dir.path().join("store");
+    fs::rename(copy_of(small_store().path()).keep(), &path).expect("a store");
+    let segment = segment_path(&path, 1);
+    let mut bytes = fs::read(&segment).expect("the segment");
+    bytes[80] ^= 1;
+    fs::write(segment, bytes).expect("the damage");
+    (dir, path)
+}
+
+#[test]
+fn a_store_that_is_repaired_in_place_has_the_owner_and_the_modes_of_the_damaged_one() {
+    let (dir, path) = damaged();
+    set_mode(&path, 0o750);
+    for (name, _) in files(&path) {
+        set_mode(&path.join(name), 0o640);
+    }
+    set_mode(&path.join("000002.seg"), 0o4604);
+    if is_root() {
+        give_away(&path);
+    } else {
+        skipped("a_store_that_is_repaired_in_place", "giving files away needs root");
+    }
+    let go_on = &mut |_| ControlFlow::Continue(());
+    repair::in_place(&path, &dir.path().join("kept"), &quick().trust(true), go_on).expect("repairs");
+    let expected = |name: &str| if name == "000002.seg" { 0o604 } else { 0o640 };
+    let wrong: Vec<_> = modes(&path).into_iter().filter(|(name, mode)| *mode != expected(name)).collect();
+    assert_eq!((wrong, mode(&path)), (vec![], 0o750));
+    if is_root() {
+        assert_given(&path, "the new store");
+        assert_given(&dir.path().join("kept"), "the damaged store");
+    }
+}
+
+/// What makes a directory one that is not trusted.
+type Change = fn(&Path);
+
+#[test]
+fn a_store_that_is_restored_into_an_empty_directory_has_its_owner_and_mode() {
+    let from = small_store();
+    let dir = scratch();
+    let to = dir.path().join("to");
+    fs::create_dir(&to).expect("a directory");
+    set_mode(&to, 0o750);
+    backup::restore(from.path(), &to, &quick(), &mut on).expect("restores");
+    assert!(mode(&to) == 0o750 && modes(&to).iter().all(|(_, mode)| *mode == 0o640), "{:?}", modes(&to));
+    assert_eq!(value(&open(&to), "one").as_deref(), Some("1"));
+    // What somebody else owns, or everybody may write to, is trusted with it when that is said.
+    let others: [(&str, Change); 2] = [
+        ("open_to_all", |to| set_mode(to, 0o777)),
+        ("anothers", |to| chown(to, Some(OWNER), Some(GROUP)).expect("root may")),
+    ];
+    let count = if is_root() { 2 } else { 1 };
+    for (name, change) in others.into_iter().take(count) {
+        let to = dir.path().join(name);
+        fs::create_dir(&to).expect("a directory");
+        change(&to);
+        let go_on = &mut |_| ControlFlow::Continue(());
+        let (_damaged_dir, damaged) = damaged();
+        let refused = [
+            backup::restore(from.path(), &to, &quick(), &mut on).map(drop),
+            open(from.path()).backup(&to, &mut on).map(drop),
+            repair::copy(&damaged, &to, &quick(), go_on).map(drop),
+        ];
+        for refused in refused {
+            assert!(matches!(refused, Err(Error::Untrusted { .. })), "{name}: {refused:?}");
+        }
+        assert_eq!(fs::read_dir(&to).expect("a directory").count(), 0);
+        backup::restore(from.path(), &to, &quick().trust(true), &mut on).expect("it is trusted");
+        if name == "anothers" {
+            assert_given(&to, "restored");
+        }
+        let trusting = Store::open_with(&to, quick().trust(true)).expect("opens");
+        assert_eq!(contents(&trusting), contents(&open(from.path())));
+    }
+    if !is_root() {
+        skipped("a_store_that_is_restored_into_an_empty_directory", "giving a directory away needs root");
+    }
+}
