@@ -143,6 +143,10 @@ impl Failure {
             failure.is_of_one_record = true;
             failure.hint = Some(format!("--read-limit {len} reads it, and takes so much memory"));
         }
+        if let logkv::Error::Io { action: "give the store's name to", .. } = error {
+            let hint = "repair --to DIR makes a store elsewhere, where two names cannot be exchanged";
+            failure.hint = Some(hint.to_owned());
+        }
         failure
     }
 }

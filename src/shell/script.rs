@@ -146,6 +146,10 @@ impl Script {
             io::ErrorKind::Interrupted => Failure::interrupted(),
             _ => Failure::command(format!("cannot read the script: {}", plain_words(&error))),
         };
+        // What comes without a pause, such as a line without end, is never waited for.
+        if session.interrupt.is_set() {
+            return Err(Failure::interrupted());
+        }
         if self.input.readiness().map_err(failed)? == Readiness::Waits {
             session.drain();
             session.flush();

@@ -338,6 +338,14 @@ impl<H: Hook> File for HookedFile<H> {
         self.inner.len()
     }
 
+    fn identity(&self) -> io::Result<Option<(u64, u64)>> {
+        self.inner.identity()
+    }
+
+    fn next_data(&self, at: u64) -> u64 {
+        self.inner.next_data(at)
+    }
+
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         self.hook.read(self.name, at..at + buffer.len() as u64)?;
         self.inner.read_at(buffer, at)

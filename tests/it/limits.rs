@@ -17,23 +17,23 @@ use crate::common::{
 use crate::machine::works;
 
 /// The exit code, the standard output and the standard error.
-type Said = (Option<i32>, String, String);
+pub(crate) type Said = (Option<i32>, String, String);
 
-fn said(output: &Output) -> Said {
+pub(crate) fn said(output: &Output) -> Said {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-fn ok(out: &str) -> Said {
+pub(crate) fn ok(out: &str) -> Said {
     (Some(0), out.to_owned(), String::new())
 }
 
 /// Runs `command` to its end.
-fn run(command: &mut Command) -> Said {
+pub(crate) fn run(command: &mut Command) -> Said {
     said(&command.stdin(Stdio::null()).output().expect("it starts"))
 }
 
-fn logkv(dir: &Path, args: &[&str]) -> Said {
+pub(crate) fn logkv(dir: &Path, args: &[&str]) -> Said {
     run(program(dir).args(args))
 }
 
@@ -181,7 +181,7 @@ fn a_lock_that_the_file_system_does_not_give_is_told() {
 }
 
 /// The store `store`, of which one segment is sealed, `one` is in it, and a value of 100 KiB.
-fn sealed_store() -> TempDir {
+pub(crate) fn sealed_store() -> TempDir {
     let dir = scratch();
     let store = open(&dir.path().join("store"));
     store.put("large", vec![b'v'; 100 << 10]).expect("a put");
@@ -316,123 +316,27 @@ fn the_number_of_descriptors_does_not_grow_with_the_segments() {
     assert_eq!(limited("40", &["--read-with", "pread", "store", "count"]), ok("201\n"));
 }
 
-/// A store whose value `big`, compressed to some kilobytes, takes `len` bytes of memory.
-fn bomb(len: usize) -> TempDir {
-    let dir = scratch();
-    let options = crate::common::quick().compression(logkv::Compression::Zstd { level: 3 });
-    let store = logkv::Store::open_with(dir.path().join("store"), options.value_len_max(u64::MAX));
-    let store = store.expect("the store opens");
-    store.put("a", "1").expect("a put");
-    store.put("big", vec![0; len]).expect("a put");
-    store.put("c", "3").expect("a put");
-    store.rotate().expect("rotates");
-    store.close().expect("closes");
-    dir
-}
-
 #[test]
-fn a_compressed_value_over_the_limit_is_refused_by_its_place_and_costs_nothing_else() {
-    let dir = bomb(300 << 20);
-    let limited = |args: &[&str]| {
-        let script = "ulimit -v 250000 && exec \"$0\" \"$@\"";
-        run(program_of_system("sh", dir.path()).args(["-c", script]).arg(binary()).args(args))
-    };
-    let sentence = "error: the value at byte 112 (0x70) of segment 1 takes 314572800 bytes once it is decompressed; \
-                    at most 67108864 are read here\nhint: --read-limit 314572800 reads it, and takes so much memory\n";
-    for read_with in ["mmap", "pread"] {
-        let with =
-            |args: &[&'static str]| [&["-m", "plain", "--read-with", read_with, "store"], args].concat();
-        let (code, out, err) = limited(&with(&["get", "big"]));
-        assert_eq!((code, out.as_str(), err.as_str()), (Some(1), "", sentence));
-        let (code, out, err) = limited(&with(&["scan"]));
-        assert_eq!((code, out.as_str(), err.as_str()), (Some(1), "a\t1\nc\t3\n", sentence));
-        assert_eq!(limited(&with(&["get", "c"])), ok("3\n"));
-        assert_eq!(limited(&with(&["keys"])).1, "a\nbig\nc\n");
+fn a_repair_in_place_where_two_names_cannot_be_exchanged_says_so_and_changes_nothing() {
+    if !has_strace("an exchange that is refused") {
+        return;
     }
-    for args in [
-        &["--json", "store", "dump-segment", "1"][..],
-        &["store", "versions", "a"],
-        &["store", "export", "-"],
-    ] {
-        let (code, _, err) = limited(args);
-        assert!([Some(0), Some(1)].contains(&code), "{args:?}: {err}");
-    }
-    let (code, out, err) = limited(&["-m", "plain", "store", "verify"]);
-    assert_eq!((code, err.as_str()), (Some(3), ""), "{out}");
-    assert!(out.starts_with("refused\t000001.seg\t"), "{out}");
-    // Whoever asks for it gets it, and what may be written may be read.
-    for option in ["--read-limit", "--value-limit"] {
-        let got = program(dir.path()).args([option, "300MiB", "-m", "raw", "store", "get", "big"]).output();
-        assert!(got.expect("it starts").stdout == vec![0; 300 << 20], "{option}");
-    }
-    // It goes where the store goes.
-    for (args, name) in
-        [(&["store", "backup", "copy"][..], "copy"), (&["store", "repair", "--to", "new"], "new")]
-    {
-        let (code, _, err) = limited(args);
-        assert_eq!(code, Some(0), "{args:?}: {err}");
-        let got =
-            program(dir.path()).args(["--read-limit", "300MiB", "-m", "raw", name, "get", "big"]).output();
-        let of_backup = name == "copy";
-        assert!(of_backup || got.expect("it starts").stdout == vec![0; 300 << 20], "{name}");
-    }
-    assert_eq!(limited(&["restored", "restore", "copy"]).0, Some(0));
-}
-
-/// Runs `command`; what it said, unless it takes longer than a minute: then it is ended.
-fn run_in_a_minute(command: &mut Command) -> Said {
-    let mut child = piped(command);
-    drop(child.stdin.take());
-    let pid = rustix::process::Pid::from_raw(child.id() as i32).expect("a process");
-    let (ended, watch) = std::sync::mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            if watch
-                .recv_timeout(std::time::Duration::from_secs(60))
-                .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
-            {
-                // It may have ended by itself.
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-        });
-        let output = child.wait_with_output().expect("it ends");
-        drop(ended);
-        said(&output)
-    })
-}
-
-/// The store `store`, whose last segment has `len` bytes, nearly all of them a hole.
-fn sparse_store(len: u64) -> TempDir {
-    let dir = sealed_store();
-    let store = dir.path().join("store");
-    let last = segment_path(&store, 2);
-    fs::OpenOptions::new().write(true).open(last).and_then(|file| file.set_len(len)).expect("it is sparse");
-    dir
-}
-
-#[test]
-fn a_sparse_store_of_terabytes_is_gone_through_as_fast_as_what_is_on_disk() {
-    const LEN: u64 = 7 << 40;
-    let dir = scratch();
-    if fs::File::create(dir.path().join("probe")).and_then(|file| file.set_len(LEN)).is_err() {
-        return skipped("a sparse store of 7 TiB", "the file system has no files of that length");
-    }
-    for args in [
-        &["store", "verify"][..],
-        &["-r", "store", "get", "one"],
-        &["store", "dump-segment", "2"],
-        &["store", "backup", "copy"],
-        &["store", "repair", "--to", "new"],
-        &["new", "restore", "store"],
-        &["store", "get", "two"],
-    ] {
-        for has_manifest in [true, false] {
-            let dir = sparse_store(LEN);
-            if !has_manifest {
-                fs::remove_file(dir.path().join("store/MANIFEST")).expect("it is there");
-            }
-            let (code, out, err) = run_in_a_minute(program(dir.path()).args(["-m", "plain"]).args(args));
-            assert!(code.is_some_and(|code| code < 5), "{args:?} {has_manifest}: {code:?} {out}{err}");
-        }
+    for error in ["EINVAL", "ENOSYS", "EPERM"] {
+        let dir = sealed_store();
+        let store = dir.path().join("store");
+        let mut bytes = fs::read(segment_path(&store, 1)).expect("the segment");
+        bytes[200] ^= 1;
+        fs::write(segment_path(&store, 1), bytes).expect("the damage");
+        let before = files(&store);
+        let args = ["-y", "store", "repair", "--in-place"];
+        let (code, out, err) = refused(dir.path(), "renameat2", error, &args);
+        let is_told = err.lines().filter(|line| line.starts_with("error: ")).count() == 1;
+        assert!(matches!(code, Some(1 | 3)) && is_told, "{error}: {code:?} {out}{err}");
+        assert!(files(&store) == before, "{error}: {out}{err}");
+        assert!(err.contains("hint: repair --to DIR makes a store elsewhere"), "{err}");
+        // The next one clears away what was made, and does its work.
+        let (code, _, err) = logkv(dir.path(), &args);
+        assert_eq!(code, Some(4), "a record is lost: {err}");
+        assert_eq!(logkv(dir.path(), &["store", "get", "two"]), ok("2\n"));
     }
 }

@@ -6,6 +6,7 @@ mod cancelled;
 mod cases;
 mod changes;
 mod churn;
+mod claims;
 mod common;
 mod compaction;
 mod compression;
