@@ -348,7 +348,11 @@ impl Log {
     fn check_exclusion(&self, writer: &mut Writer) -> Result<()> {
         let Some(exclusion) = &writer.exclusion else { return Err(Error::Closed) };
         let path = self.directory.path(StoreFile::Manifest);
-        exclusion.check().map_err(Error::io("write to", path)).map_err(|error| writer.fail(&error))
+        let checked = exclusion.check().map_err(Error::io("write to", path));
+        if let Err(error) = &checked {
+            writer.fail(error);
+        }
+        checked
     }
 
     /// The lock. In a fork another thread may have held it for ever, and the files are not ours.

@@ -138,6 +138,7 @@ impl Log {
 
     /// Replaces MANIFEST. When nobody knows which one a reopen would find, the log is poisoned.
     pub(super) fn replace_manifest(&self, writer: &mut Writer, mut manifest: Manifest) -> Result<()> {
+        self.check_exclusion(writer)?;
         manifest.generation += 1;
         match catalog::replace(&*self.directory, &manifest) {
             Ok(()) => {
