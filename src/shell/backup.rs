@@ -187,8 +187,7 @@ fn into_file(
     let mut out = BufWriter::new(unfinished.file());
     let report = write(&mut out)?;
     out.into_inner().map_err(|source| error(source.error()))?;
-    let placed = unfinished.put_in_place(path).and_then(|()| File::open(folder)?.sync_all());
-    placed.map_err(|source| error(&source))?;
+    unfinished.put_in_place().map_err(|source| error(&source))?;
     Ok(Some(report))
 }
 

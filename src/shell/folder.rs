@@ -7,6 +7,7 @@ mod trusted;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -170,8 +171,57 @@ impl Folder {
         names.filter(|name| !name.as_ref().is_ok_and(|name| name == "." || name == "..")).collect()
     }
 
+    /// The regular file of this name, to be written, made where there is none; `None` where what has the name is a link or no
+    /// file, or may not be opened.
+    pub fn open_or_make(&self, name: &OsStr, mode: u32) -> io::Result<Option<File>> {
+        match self.regular(name, OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(mode)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) => match self.stat(name)? {
+                Some(stat) if !is_regular(&stat) || own(&stat).is_err() => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// A new file under a name that nobody knows.
+    pub fn create_unknown(&self, mode: u32) -> io::Result<(OsString, File)> {
+        const ATTEMPTS: u32 = 1000;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        for attempt in 0..ATTEMPTS {
+            let name = OsString::from(format!(".logkv-{:016x}", RandomState::new().hash_one(attempt)));
+            match self.open_file(&name, flags, Mode::from_raw_mode(mode)) {
+                Ok(file) => return Ok((name, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Errno::EXIST.into())
+    }
+
+    /// Whether `file` has this name.
+    pub fn holds(&self, name: &OsStr, file: &File) -> io::Result<bool> {
+        let ours = rustix::fs::fstat(file)?;
+        Ok(self.stat(name)?.is_some_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)))
+    }
+
+    /// Gives `file`, which is called `from`, the name `to`; what has that goes.
+    pub fn rename(&self, from: &OsStr, file: &File, to: &OsStr) -> io::Result<()> {
+        if !self.holds(from, file)? {
+            return Err(changed());
+        }
+        Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
+    }
+
+    /// Removes `file`, if it still has this name.
+    pub fn remove(&self, name: &OsStr, file: &File) {
+        if self.holds(name, file).unwrap_or(false) {
+            // Whoever makes a draft has no use for it.
+            let _ = rustix::fs::unlinkat(&self.0, name, AtFlags::empty());
+        }
+    }
+
     /// Makes the names in it durable.
-    fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         self.open_file(OsStr::new("."), flags, Mode::empty())?.sync_all()
     }
@@ -200,11 +250,6 @@ fn found(stat: rustix::io::Result<Stat>) -> io::Result<Option<Stat>> {
 
 fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-}
-
-/// Whether both are of one file.
-fn is_same(one: &Stat, other: &Stat) -> bool {
-    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
 /// That something else has the name by now.

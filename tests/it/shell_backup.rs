@@ -163,10 +163,19 @@ fn an_archive_is_its_makers_alone_whatever_had_the_name_of_its_draft() {
     fs::write(transcript.path("precious"), "mine").expect("a file");
     fs::hard_link(transcript.path("precious"), transcript.path("b.tar.unfinished")).expect("a second name");
     symlink("precious", transcript.path("c.tar.unfinished")).expect("a link");
-    for name in ["b.tar", "c.tar"] {
-        assert_eq!(back_up(name).status.code(), Some(1), "{name}");
-        assert!(!transcript.path(name).exists(), "{name}");
+    fs::create_dir(transcript.path("d.tar.unfinished")).expect("a directory");
+    for name in ["b.tar", "c.tar", "d.tar"] {
+        assert!(back_up(name).status.success(), "{name}");
+        assert!(
+            transcript.path(&format!("{name}.unfinished")).symlink_metadata().is_ok(),
+            "{name}: it is no draft"
+        );
+        let mode = fs::symlink_metadata(transcript.path(name)).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+    let is_draft = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(".logkv-");
+    let mut names = fs::read_dir(transcript.path(".")).expect("it can be read");
+    assert!(!names.any(|entry| is_draft(&entry.expect("an entry").file_name())));
     assert_eq!(fs::read(transcript.path("precious")).expect("it is there"), b"mine");
 }
 

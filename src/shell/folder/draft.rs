@@ -1,14 +1,12 @@
 //! A file that is written as a whole: under its name it is there as a whole, or not at all.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid};
-use rustix::io::Errno;
+use rustix::fs::{Gid, Mode, Stat, Uid};
 
-use super::{Folder, changed, is_same};
+use super::Folder;
 
 /// Who may do what with a file that replaces none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +37,7 @@ impl Draft {
         if replaced.as_ref().is_some_and(|replaced| !super::is_regular(replaced)) {
             return Err(io::Error::other("it is not a regular file"));
         }
-        let (draft, file) = create(&folder, replaced.as_ref())?;
+        let (draft, file) = folder.create_unknown(mode_at_first(replaced.as_ref()))?;
         let made = Self { folder, name, draft, file, is_in_place: false };
         made.take_over(replaced.as_ref(), new)?;
         Ok(made)
@@ -64,17 +62,9 @@ impl Draft {
     }
 
     fn rename(&mut self) -> io::Result<()> {
-        if !self.has_its_name()? {
-            return Err(changed());
-        }
-        rustix::fs::renameat(&self.folder.0, &self.draft, &self.folder.0, &self.name)?;
+        self.folder.rename(&self.draft, &self.file, &self.name)?;
         self.is_in_place = true;
         Ok(())
-    }
-
-    fn has_its_name(&self) -> io::Result<bool> {
-        let ours = rustix::fs::fstat(&self.file)?;
-        Ok(self.folder.stat(&self.draft)?.is_some_and(|there| is_same(&there, &ours)))
     }
 
     /// Takes over whose the file is that it replaces, and who may read and write it.
@@ -111,34 +101,22 @@ const GROUP: u32 = 0o070;
 const OTHERS: u32 = 0o007;
 const READABLE: u32 = 0o644;
 
-/// A new file under a name that nothing has. Nobody may open it yet whom its own mode will not let.
-fn create(folder: &Folder, replaced: Option<&Stat>) -> io::Result<(OsString, File)> {
-    const ATTEMPTS: u32 = 1000;
+/// The mode that a draft is made with. Nobody may open it yet whom its own will not let.
+fn mode_at_first(replaced: Option<&Stat>) -> u32 {
     const NEW: u32 = 0o666;
+    const OWNER_ONLY: u32 = 0o600;
     let is_own = |stat: &Stat| stat.st_uid == rustix::process::geteuid().as_raw();
-    let mode = match replaced {
+    match replaced {
         None => NEW,
-        Some(replaced) if is_own(replaced) => replaced.st_mode & 0o600,
+        Some(replaced) if is_own(replaced) => replaced.st_mode & OWNER_ONLY,
         Some(replaced) => replaced.st_mode & NEW,
-    };
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-    for attempt in 0..ATTEMPTS {
-        let name = OsString::from(format!(".logkv-{:016x}", RandomState::new().hash_one(attempt)));
-        match folder.open_file(&name, flags, Mode::from_raw_mode(mode)) {
-            Ok(file) => return Ok((name, file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
     }
-    Err(Errno::EXIST.into())
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Its name may be another's by now.
-        if !self.is_in_place && self.has_its_name().unwrap_or(false) {
-            let name: &OsStr = &self.draft;
-            let _ = rustix::fs::unlinkat(&self.folder.0, name, AtFlags::empty());
+        if !self.is_in_place {
+            self.folder.remove(&self.draft, &self.file);
         }
     }
 }
