@@ -315,7 +315,8 @@ impl Log {
         if writer.exclusion.is_none() {
             return Ok(());
         }
-        let closed = writer.usable().and_then(|()| self.close_active(&mut writer));
+        let close = || writer.usable().and_then(|()| self.close_active(&mut writer));
+        let closed = unless(Plant::CloseForgotten, close);
         // The next writer may have the files from here on.
         if let Some(exclusion) = writer.exclusion.take() {
             exclusion.release();

@@ -22,7 +22,6 @@ use super::inspect::{self, Inspection};
 use super::location::{SegmentId, Seqno};
 use super::log::Log;
 use super::options::{Options, Sync};
-use super::plant::{Plant, planted};
 use super::recovery::{self, OpenReport};
 use super::scan::Entry;
 use super::segment::Record;
@@ -250,9 +249,6 @@ impl Store {
     /// # Errors
     /// As [`Store::put`]. The next open then takes the store for one that crashed, and loses nothing acknowledged.
     pub fn close(self) -> Result<()> {
-        if planted(Plant::CloseForgotten) {
-            return Ok(());
-        }
         self.0.wind_up();
         self.0.log.as_ref().map_or(Ok(()), |log| log.close())
     }

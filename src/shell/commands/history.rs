@@ -244,7 +244,7 @@ fn tell_missing(session: &mut Session, dropped_to: Option<Seqno>, given_up_to: O
     session.flush();
     if let Some(seq) = dropped_to {
         session.note(&format!(
-            "note: records up to number {seq} were compacted away; others of this key may have been"
+            "note: compaction has dropped records with numbers up to {seq}; others of this key may have been among them"
         ));
     }
     if let Some(seq) = given_up_to {
