@@ -24,7 +24,11 @@ Examples:
 
 `logkv ./data help` lists the commands, `help COMMAND` explains one.
 An option may also stand in the environment (LOGKV_SYNC=never) or in
-logkv.toml in DIR; a flag wins.";
+logkv.toml in DIR; a flag wins.
+
+Exit codes: 0 done; 1 a command failed; 2 the call was not understood; 3 the
+store cannot be opened; 4 damaged bytes; ended by a signal 130 (Ctrl-C), 143
+(SIGTERM) or 129 (SIGHUP), with the store closed.";
 
 /// A key-value store in a directory, and the shell that shows every byte of it.
 #[derive(Debug, Parser)]

@@ -44,6 +44,8 @@ struct Pipes {
     waker: UnixStream,
     /// Of one that ends the session. Nobody reads it: it stays readable.
     ending: UnixStream,
+    /// Its other end, without which it would be readable.
+    ender: UnixStream,
 }
 
 impl Interrupt {
@@ -54,24 +56,31 @@ impl Interrupt {
         let (ending, ender) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
-        let (is_set, signal) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let pipes = Some(Arc::new(Pipes { wake, waker, ending, ender }));
+        let interrupt = Self { pipes, ..Self::default() };
+        // Where nobody would watch, these signals go on ending the process at once.
+        let is_watched = interrupt.guard.watch(&interrupt);
         for (number, code) in [(SIGTERM, 15), (SIGHUP, 1)] {
-            if !is_ignored(number) {
+            if is_watched && !is_ignored(number) {
                 // The flags are set before anybody is woken.
-                register_usize(number, Arc::clone(&signal), code)?;
-                register(number, Arc::clone(&is_set))?;
-                pipe::register(number, waker.try_clone()?)?;
-                pipe::register(number, ender.try_clone()?)?;
+                register_usize(number, Arc::clone(&interrupt.ending), code)?;
+                interrupt.note(number, |pipes| &pipes.waker)?;
+                interrupt.note(number, |pipes| &pipes.ender)?;
             }
         }
-        register(SIGINT, Arc::clone(&is_set))?;
-        pipe::register(SIGINT, waker.try_clone()?)?;
+        interrupt.note(SIGINT, |pipes| &pipes.waker)?;
         // A file that reaches the limit of `ulimit -f` would end the process; now it is an error of the write.
         register(SIGXFSZ, Arc::default())?;
-        let pipes = Some(Arc::new(Pipes { wake, waker, ending }));
-        let interrupt = Self { is_set, ending: signal, pipes, guard: Guard::default() };
-        interrupt.guard.watch(&interrupt);
         Ok(interrupt)
+    }
+
+    /// Has the signal set the flag, and wake who waits at the other end of a pipe.
+    fn note(&self, number: i32, waker: fn(&Pipes) -> &UnixStream) -> io::Result<()> {
+        register(number, Arc::clone(&self.is_set))?;
+        if let Some(pipes) = &self.pipes {
+            pipe::register(number, waker(pipes).try_clone()?)?;
+        }
+        Ok(())
     }
 
     /// Forgets a Ctrl-C that came before the command that starts now. A signal that ends the session stays.
@@ -221,9 +230,9 @@ mod tests {
     #[test]
     fn what_nobody_interrupts_comes_to_its_end_and_leaves_the_screen_alone() {
         let (wake, waker) = UnixStream::pair().expect("there are sockets");
-        let (ending, _ender) = UnixStream::pair().expect("there are sockets");
+        let (ending, ender) = UnixStream::pair().expect("there are sockets");
         let interrupt =
-            Interrupt { pipes: Some(Arc::new(Pipes { wake, waker, ending })), ..Interrupt::default() };
+            Interrupt { pipes: Some(Arc::new(Pipes { wake, waker, ending, ender })), ..Interrupt::default() };
         let ended = interrupt.ending(|| panic!("nobody pressed it"), || 7);
         assert_eq!(ended.expect("there are sockets"), 7);
         assert_eq!(interrupt.breaking(|| 8).expect("there are sockets"), 8);

@@ -135,18 +135,20 @@ fn a_second_signal_while_the_store_is_closed_takes_nothing() {
 
 #[test]
 fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
-    let dir = scratch();
-    let mut command = program_of_system("env", dir.path());
-    let mut child = piped(command.arg("--ignore-signal=HUP").arg(binary()).arg("d"));
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let mut lines = lines(&mut child);
-    stdin.write_all(b"put a 1\nget a\n").expect("it reads");
-    assert_eq!(next(&mut lines), "1\n");
-    send(&child, Signal::HUP);
-    stdin.write_all(b"put a 2\nget a\n").expect("it reads");
-    assert_eq!(next(&mut lines), "2\n");
-    drop(stdin);
-    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    for (ignored, sent) in [("HUP", vec![Signal::HUP]), ("HUP,TERM", vec![Signal::HUP, Signal::TERM])] {
+        let dir = scratch();
+        let mut command = program_of_system("env", dir.path());
+        let mut child = piped(command.arg(format!("--ignore-signal={ignored}")).arg(binary()).arg("d"));
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut lines = lines(&mut child);
+        stdin.write_all(b"put a 1\nget a\n").expect("it reads");
+        assert_eq!(next(&mut lines), "1\n");
+        sent.into_iter().for_each(|signal| send(&child, signal));
+        stdin.write_all(b"put a 2\nget a\n").expect("it reads");
+        assert_eq!(next(&mut lines), "2\n");
+        drop(stdin);
+        assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    }
 }
 
 #[test]

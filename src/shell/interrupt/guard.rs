@@ -40,8 +40,9 @@ impl Guard {
         changed.notify_all();
     }
 
-    /// Waits, in a thread of its own, for the signal that ends the session, and ends the process where that does not.
-    pub(super) fn watch(&self, interrupt: &Interrupt) {
+    /// Waits, in a thread of its own, for the signal that ends the session, and ends the process where that does not. `false`
+    /// where no thread can be started.
+    pub(super) fn watch(&self, interrupt: &Interrupt) -> bool {
         let (guard, interrupt) = (self.clone(), interrupt.clone());
         let watch = move || {
             if let Some(pipes) = &interrupt.pipes {
@@ -49,8 +50,7 @@ impl Guard {
                 guard.end(&interrupt);
             }
         };
-        // Without it a command that waits for somebody ends when they are done.
-        let _ = thread::Builder::new().name("logkv-signals".to_owned()).spawn(watch);
+        thread::Builder::new().name("logkv-signals".to_owned()).spawn(watch).is_ok()
     }
 
     fn end(&self, interrupt: &Interrupt) {
