@@ -199,14 +199,14 @@ pub enum Error {
         by: i64,
     },
     /// What was asked of the past cannot be told any more.
-    #[error("that has been compacted away: the log tells all of the past only from record {whole_from} on")]
+    #[error("that has been compacted away: the log tells all of the past only from number {whole_from} on")]
     CompactedAway {
         /// From this number on the log knows what every key was.
         whole_from: Seqno,
     },
     /// What was asked of the past cannot be told any more: a repair may have given up records of it.
     #[error(
-        "records of that may have been given up by a repair: the log tells all of the past only from record \
+        "records of that may have been given up by a repair: the log tells all of the past only from number \
          {whole_from} on"
     )]
     GivenUp {

@@ -192,7 +192,7 @@ fn tell_missing(session: &mut Session, field: &str, what: &str, up_to: Seqno) ->
         return Object::new(&mut session.out).field(field, up_to.0)?.end();
     }
     session.flush();
-    session.note(&format!("note: {what} up to record {up_to}; what is left of them follows"));
+    session.note(&format!("note: {what} up to number {up_to}; what is left of them follows"));
     Ok(())
 }
 
