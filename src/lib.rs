@@ -90,6 +90,8 @@ pub use engine::options::{
 #[cfg(feature = "planted")]
 #[doc(hidden)]
 pub use engine::plant::PLANTS;
+#[doc(hidden)]
+pub use engine::plant::{Plant, planted};
 pub use engine::recovery::{FoundDamage, OpenReport};
 pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
 pub use engine::snapshot::Snapshot;

@@ -3,11 +3,13 @@
 //! Without the feature `planted` nothing of it is left in the program: [`planted`] is `false` when it is compiled. With the
 //! feature the environment variable `LOGKV_PLANT` names the mistake; `tests/it/planted.rs` makes them all, one by one.
 
+use std::sync::OnceLock;
+
 macro_rules! plants {
     ($($(#[doc = $what:literal])+ $name:ident,)+) => {
         /// A mistake that ordinary use does not show.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Plant {
+        pub enum Plant {
             $($(#[doc = $what])+ $name,)+
         }
 
@@ -227,17 +229,123 @@ plants! {
     FeedRepeatsCompacted,
     /// A feed gives records of a batch that is not there as a whole yet.
     FeedGivesHalfBatches,
+
+    // Options that change between two opens.
+    /// A compaction goes by the policy of the first store that this process opened.
+    PolicyOfFirstOpen,
+    /// Segments are sealed at the size of the first store that this process opened.
+    SegmentSizeOfFirstOpen,
+    /// Values are limited as in the first store that this process opened.
+    ValueLimitOfFirstOpen,
+    /// Writes are synced as in the first store that this process opened.
+    SyncOfFirstOpen,
+    /// The active segment takes pages that another segment has.
+    ResumedOverNeighbour,
+    /// KEYDIR is used although the active segment has outgrown its pages there.
+    CrowdedKeydirTaken,
+    /// What was appended to a segment after KEYDIR was written is not replayed.
+    CoveredTailSkipped,
+
+    // Derived files that cover a part of the log, or damage.
+    /// A shard of KEYDIR that is rebuilt takes in records that KEYDIR does not cover.
+    RebuiltPastCover,
+    /// KEYDIR is written although it covers damage.
+    KeydirCoversDamage,
+    /// A hint is made of a damaged segment.
+    HintOfDamaged,
+    /// A compaction is not told of damage that was found when the store was opened.
+    DamagedPlacesForgotten,
+    /// Records that KEYDIR covers are not counted where the segment has grown since.
+    CoveredRecordsForgotten,
+
+    // Sizes over a threshold.
+    /// The newest version of a key is lost where its rows are replayed in two blocks.
+    KeySplitBetweenBlocks,
+    /// Some shards of the index are left out where several threads replay the log.
+    ShardsLeftOut,
+    /// A record that is a word longer than what is read at once is cut short.
+    RecordOneWordLonger,
+    /// A record that ends a word behind the window of a pass is cut short.
+    WindowOneWordLonger,
+    /// A record is passed over behind a hole of zeros that fills the window.
+    ZerosPassedOver,
+    /// Only the first thousand records of a compaction are found at their new places.
+    OnlyFirstSlotsSwapped,
+    /// The end of a long segment is not compared before a backup goes on in it.
+    EndNotSampled,
+    /// The third chunk of a segment is copied over the second in a backup.
+    ThirdChunkMisplaced,
+    /// The record after which a compaction writes its buffer is in no hint.
+    RowLostAtFlush,
+    /// A feed leaves out what follows when it has found a thousand records.
+    FeedSkipsOne,
+    /// A value that gives more than there was room for at first gets zeros at its end.
+    RoomOverrun,
+    /// A scan from both ends loses the rows that the other end has looked at.
+    OtherEndForgotten,
+    /// The last key of a full batch of deletes stays.
+    LastOfBatchNotDeleted,
+    /// A page of keys that is full is said not to be the last.
+    PageEndToldTooSoon,
+    /// A line break is missed when a script is read on in the middle of a line.
+    SearchedTooFar,
+
+    // Repair without MANIFEST after a compaction.
+    /// The newest of the compacted segments is removed first.
+    InputsRemovedNewestFirst,
+    /// Newer compacted segments are removed although an older one could not be.
+    RemovedPastFailure,
+    /// The newest of the segments that MANIFEST does not list is removed first.
+    OrphansRemovedNewestFirst,
+    /// Without MANIFEST the log is in the order of the files' names.
+    OrderByName,
+
+    // Calls beside each other.
+    /// A get of many keys sees some keys of a batch changed and others not.
+    ManySeeHalfBatch,
+    /// A failed write is forgotten when another one fails.
+    EarlierLossForgotten,
+    /// A write is said to be lost that came after the failure.
+    LossToldToLater,
+    /// A scan in a transaction also shows what the transaction has replaced.
+    OverwrittenShownToo,
+    /// A scan in a transaction panics where there can be no key between the bounds.
+    EmptyBoundsCross,
+    /// A scan begins with the key that it excludes.
+    ScanStartKept,
+    /// A scan of a prefix that ends in 0xff shows keys behind it.
+    PrefixEndTooFar,
+    /// The versions of a key show a write that is not durable.
+    VersionsShowPending,
+    /// A feed gives a write that is not durable.
+    FeedShowsPending,
+
+    // The shell: lines that go on, and commands that do.
+    /// The command that goes on forgets which states were asked for.
+    ContinuationForgetsOnly,
+    /// The command that goes on has the pattern without quotes.
+    ContinuationUnquoted,
+    /// The command that goes on has the name of a file without quotes.
+    ContinuationNameUnquoted,
+    /// The command that goes on passes over a record.
+    ContinuationSkipsOne,
+    /// Lines inside a quote do not count.
+    LineNumberLost,
+    /// The last line of a script is not read if it has no line break.
+    LastLineLost,
+    /// A byte order mark is taken off every line.
+    MarkInEachLine,
 }
 
 /// Whether this is the mistake that is to be made.
 #[cfg(not(feature = "planted"))]
-pub(crate) const fn planted(_plant: Plant) -> bool {
+pub const fn planted(_plant: Plant) -> bool {
     false
 }
 
 /// Whether this is the mistake that is to be made.
 #[cfg(feature = "planted")]
-pub(crate) fn planted(plant: Plant) -> bool {
+pub fn planted(plant: Plant) -> bool {
     use std::sync::LazyLock;
 
     static CHOSEN: LazyLock<Option<usize>> = LazyLock::new(|| {
@@ -246,6 +354,11 @@ pub(crate) fn planted(plant: Plant) -> bool {
         Some(index.unwrap_or_else(|| panic!("LOGKV_PLANT is {chosen}, which is none of {PLANTS:?}")))
     });
     *CHOSEN == Some(plant as usize)
+}
+
+/// `now`, or with the mistake `plant` what it was the first time.
+pub(crate) fn stale<T: Clone>(plant: Plant, first: &OnceLock<T>, now: T) -> T {
+    if planted(plant) { first.get_or_init(|| now).clone() } else { now }
 }
 
 /// What `act` comes to; with the mistake `plant` it is left out, as if it had gone well.

@@ -3,6 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use super::plant::{Plant, planted};
 use super::scan::{Entry, Keys, Scan};
 use super::segment::Record;
 use super::state::Frozen;
@@ -107,7 +108,8 @@ impl Snapshot {
 /// The first key after all those that start with `prefix`; `None` when there can be none.
 fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
-    let mut end = prefix[..=last].to_vec();
+    let end_len = if planted(Plant::PrefixEndTooFar) { prefix.len() } else { last + 1 };
+    let mut end = prefix[..end_len].to_vec();
     end[last] += 1;
     Some(end)
 }

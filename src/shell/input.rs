@@ -5,6 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use logkv::{Plant, planted};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
@@ -85,14 +86,14 @@ impl Input {
     /// Goes on to the next line. `false` when [`Input::fill`] has to be called first, or there is none.
     pub fn advance(&mut self) -> bool {
         const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-        let is_first = self.end == 0 && !self.is_begun;
+        let is_first = self.end == 0 && !self.is_begun || planted(Plant::MarkInEachLine);
         self.start = self.end;
         if !self.extend() {
             return false;
         }
         self.is_begun = true;
-        if is_first && self.buffer.starts_with(BYTE_ORDER_MARK) {
-            self.start = BYTE_ORDER_MARK.len();
+        if is_first && self.buffer[self.start..].starts_with(BYTE_ORDER_MARK) {
+            self.start += BYTE_ORDER_MARK.len();
         }
         true
     }
@@ -109,7 +110,8 @@ impl Input {
             None => {
                 self.searched = self.buffer.len();
                 // The last line may have no line break.
-                let has_rest = self.is_at_end && self.end < self.buffer.len();
+                let is_at_end = self.is_at_end && !planted(Plant::LastLineLost);
+                let has_rest = is_at_end && self.end < self.buffer.len();
                 if has_rest {
                     self.end = self.buffer.len();
                 }
@@ -182,7 +184,8 @@ impl Input {
     pub fn fill(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.start);
         self.end -= self.start;
-        self.searched = self.searched.saturating_sub(self.start);
+        let gone = if planted(Plant::SearchedTooFar) { 0 } else { self.start };
+        self.searched = self.searched.saturating_sub(gone);
         self.start = 0;
         let old_len = self.buffer.len();
         self.buffer.resize(old_len + Self::READ_LEN, 0);

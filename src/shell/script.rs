@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use logkv::{Batch, Pending};
+use logkv::{Batch, Pending, Plant, planted};
 
 use super::command::{self, Outcome};
 use super::commands::get;
@@ -111,7 +111,7 @@ impl Script {
                         "the quote {quote} that opens in this line is never closed"
                     )));
                 }
-                self.next_number += 1;
+                self.next_number += u64::from(!planted(Plant::LineNumberLost));
                 // Looking at the whole command again for each line would take quadratic time.
                 if self.input.line()[len..].contains(&(quote as u8)) {
                     break;

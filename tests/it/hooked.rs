@@ -43,6 +43,9 @@ pub(crate) trait Hook: Send + Sync + fmt::Debug + 'static {
         Ok(())
     }
 
+    /// Called before `file` is opened to be read.
+    fn opens(&self, _file: StoreFile) {}
+
     /// Called before bytes of `file` are read; an error is the read's outcome.
     fn read(&self, _file: StoreFile, _range: Range<u64>) -> io::Result<()> {
         Ok(())
@@ -281,6 +284,9 @@ impl<H: Hook> Directory for HookedDirectory<H> {
     fn open(&self, name: StoreFile, access: Access) -> io::Result<Arc<dyn File>> {
         self.hook.step();
         let open = || self.inner.open(name, access);
+        if access == Access::Read {
+            self.hook.opens(name);
+        }
         let inner = if access.is_new() { around(&*self.hook, Call::Create(name), open)? } else { open()? };
         Ok(Arc::new(HookedFile { inner, name, hook: Arc::clone(&self.hook) }))
     }

@@ -39,7 +39,7 @@ fn with_store() -> Transcript {
 }
 
 /// A record of Riak's bitcask.
-fn bitcask_record(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
+pub(crate) fn bitcask_record(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
     let lens = [&(key.len() as u16).to_be_bytes()[..], &(value.len() as u32).to_be_bytes()].concat();
     let covered = [&time_s.to_be_bytes(), &lens[..], key, value].concat();
     [&crc32fast::hash(&covered).to_be_bytes(), &covered[..]].concat()

@@ -10,6 +10,7 @@ use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::log::Cut;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Home, Scanner, Segment, Step};
 use crate::error::{Damage, Error, Result, Stop};
 
@@ -99,7 +100,8 @@ impl Part {
     /// ones, and numbers and times in the last.
     pub(super) fn samples(&self, end: u64) -> [std::ops::Range<u64>; 2] {
         const SAMPLE_LEN: u64 = 4096;
-        [0..SAMPLE_LEN.min(end), end.saturating_sub(SAMPLE_LEN)..end]
+        let last = if planted(Plant::EndNotSampled) { 0 } else { end.saturating_sub(SAMPLE_LEN) };
+        [0..SAMPLE_LEN.min(end), last..end.min(last + SAMPLE_LEN)]
     }
 
     /// Reads all of it, and fails where it is not as it was written: a backup of that could not be restored.
@@ -157,7 +159,7 @@ impl Part {
         let mut at = 0;
         while at < self.len {
             let bytes = self.segment.bytes_unchecked(at..self.len.min(at + CHUNK_LEN))?;
-            put(&bytes, at)?;
+            put(&bytes, if planted(Plant::ThirdChunkMisplaced) { at.min(CHUNK_LEN) } else { at })?;
             at += bytes.len() as u64;
             course.advance(bytes.len() as u64)?;
         }

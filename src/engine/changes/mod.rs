@@ -229,7 +229,9 @@ impl Reading {
                     let behind = record.at + record.frame.len;
                     let is_at_end = behind == end && !is_final;
                     let what = match record.damage {
-                        _ if record.header.seq > *last_seq => return Ok(false),
+                        _ if record.header.seq > *last_seq && !planted(Plant::FeedShowsPending) => {
+                            return Ok(false);
+                        }
                         // It is still being written.
                         Some(_) if is_at_end => return Ok(false),
                         Some(damage) => Some(Found::Damaged(record.at, damage.into())),
@@ -248,7 +250,8 @@ impl Reading {
                     (Some(Found::Damaged(at, damage.into())), false, behind.unwrap_or(end))
                 }
             };
-            batch.extend(what);
+            let is_left_out = planted(Plant::FeedSkipsOne) && found.len() + 1 == GATHERED_COUNT;
+            batch.extend(what.filter(|_| !is_left_out));
             if !goes_on || planted(Plant::FeedGivesHalfBatches) {
                 found.extend(batch.drain(..));
                 self.at = behind;

@@ -150,6 +150,7 @@ impl<'a> Copy<'a> {
         self.keeps_versions |= kept == Kept::Version;
         match kept {
             Kept::Unknown => self.sorter.skip(seq),
+            _ if planted(Plant::RowLostAtFlush) && output.staged_len() == 0 => self.sorter.skip(seq),
             _ => self.sorter.add(record.key(), Row { hash, at, len, is_tombstone }, seq),
         }
         Ok(address_of(&output.segment, at))

@@ -14,7 +14,7 @@ mod rewrite;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, TryLockError};
+use std::sync::{Arc, OnceLock, PoisonError, TryLockError};
 use std::time::Instant;
 
 use self::decide::{Judge, Verdict};
@@ -29,6 +29,7 @@ use super::format::segment_header::Layout;
 use super::location::{SegmentId, Seqno};
 use super::log::Log;
 use super::options::{CompactionPolicy, Options};
+use super::plant::{Plant, stale};
 use super::segment::Segment;
 use super::state::State;
 use super::sync::{
@@ -36,6 +37,9 @@ use super::sync::{
     thread::{self, ThreadId},
 };
 use crate::error::{Error, Result};
+
+/// For the mistake that remembers it.
+static FIRST_POLICY: OnceLock<CompactionPolicy> = OnceLock::new();
 
 /// Who is told how a compaction goes, and may break it off.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(CompactionEvent<'_>) -> ControlFlow<()>;
@@ -66,7 +70,7 @@ impl Compactor {
             policy: CompactionPolicy {
                 // Else small neighbours that fill one segment would never become one.
                 run_len_max: options.compaction.run_len_max.max(options.segment_len_max),
-                ..options.compaction.clone()
+                ..stale(Plant::PolicyOfFirstOpen, &FIRST_POLICY, options.compaction.clone())
             },
             segment_len_max: options.segment_len_max,
             busy: Mutex::new(()),

@@ -1,5 +1,6 @@
 //! One run: copied, made durable, committed, and the old files removed.
 
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 
 use super::copy::Copy;
@@ -158,7 +159,11 @@ impl<'a> Rewrite<'a> {
 /// Removes the files of segments that MANIFEST does not list any more. What stays is an orphan, which the next open removes.
 pub(super) fn remove(home: &Home, segments: &[SegmentId]) {
     let directory = &home.directory;
-    for &id in segments {
+    let mut segments = segments.to_vec();
+    if planted(Plant::InputsRemovedNewestFirst) {
+        segments.reverse();
+    }
+    for id in segments {
         let kept = home.reading.files.as_ref().map_or(Ok(()), |files| files.keep(StoreFile::Segment(id)));
         let removed = kept
             .and_then(|()| directory.remove(StoreFile::Segment(id)))
@@ -169,6 +174,11 @@ pub(super) fn remove(home: &Home, segments: &[SegmentId]) {
             });
         if let Err(error) = removed {
             tracing::warn!(error = error.sentence(), "a compacted segment stays until the next open");
+            let is_gone = matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound);
+            // Else those behind it stay, too: without their deletes, what it holds would be back if MANIFEST were lost.
+            if !is_gone && !planted(Plant::RemovedPastFailure) {
+                break;
+            }
         }
     }
     if let Err(error) = directory.sync() {

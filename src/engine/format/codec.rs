@@ -159,7 +159,10 @@ impl Codec {
                     raw.truncate(len);
                     return Ok(raw);
                 }
-                Err(Failed::NoRoom) if room < raw_len => room = room.saturating_mul(ROOM_GROWTH).min(raw_len),
+                Err(Failed::NoRoom) if room < raw_len => {
+                    let room_max = if planted(Plant::RoomOverrun) { usize::MAX } else { raw_len };
+                    room = room.saturating_mul(ROOM_GROWTH).min(room_max);
+                }
                 Ok(_) | Err(Failed::NoRoom | Failed::NoBlock) => return Err(damage),
             }
         }

@@ -16,7 +16,7 @@ mod stage;
 mod writer;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::batch::Op;
@@ -26,7 +26,7 @@ use super::format::manifest::Manifest;
 use super::fs::{Directory, Exclusion, FileSystem, ForkGuard, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::{Options, Sync};
-use super::plant::{Plant, planted, unless};
+use super::plant::{Plant, planted, stale, unless};
 use super::segment::SegmentWriter;
 use super::state::State;
 use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
@@ -70,6 +70,11 @@ pub(crate) enum Urgency {
     /// When somebody waits for it, or enough has come together.
     WhenWaitedFor,
 }
+
+/// For the mistakes that remember them.
+static FIRST_SYNC: OnceLock<Sync> = OnceLock::new();
+static FIRST_SIZE: OnceLock<u64> = OnceLock::new();
+static FIRST_LIMIT: OnceLock<u64> = OnceLock::new();
 
 /// What comes together before it is written without anybody waiting: a system call for it costs next to nothing a byte.
 const GATHERED_LEN: usize = 64 << 10;
@@ -142,13 +147,13 @@ impl Log {
             directory,
             state,
             settings: Settings {
-                sync: match options.sync {
+                sync: match stale(Plant::SyncOfFirstOpen, &FIRST_SYNC, options.sync) {
                     Sync::Never if planted(Plant::AcknowledgedBeforeWritten) => Sync::Buffered(GATHERED_LEN),
                     sync => sync,
                 },
-                segment_len_max: options.segment_len_max,
+                segment_len_max: stale(Plant::SegmentSizeOfFirstOpen, &FIRST_SIZE, options.segment_len_max),
                 segment_age_max: options.segment_age_max,
-                value_len_max: options.value_len_max,
+                value_len_max: stale(Plant::ValueLimitOfFirstOpen, &FIRST_LIMIT, options.value_len_max),
                 compression: options.compression,
                 clock: Arc::clone(&options.clock),
                 file_system: Arc::clone(&options.file_system),

@@ -103,7 +103,8 @@ impl Log {
         });
         grown.map_err(committed)?;
         drop(writer);
-        for moved in with.moved.chunks(SWAPPED_AT_ONCE) {
+        let chunk_count = if planted(Plant::OnlyFirstSlotsSwapped) { 1 } else { usize::MAX };
+        for moved in with.moved.chunks(SWAPPED_AT_ONCE).take(chunk_count) {
             let mut writer = self.lock().map_err(committed)?;
             self.swap(&mut writer, moved);
         }

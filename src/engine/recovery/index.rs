@@ -2,6 +2,7 @@
 //! order. Large stores use every core: first a segment each, then a part of the index each.
 
 use std::num::NonZero;
+use std::ops::Range;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -12,6 +13,7 @@ use crate::engine::format::keydir_file::Covered;
 use crate::engine::keydir::shard_of;
 use crate::engine::location::Seqno;
 use crate::engine::options::OpenProgress;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::hint::Hint;
 use crate::engine::segment::{Bodies, Home, Rows, Scanner, Segment, Sorted, Sorter, Step};
 use crate::engine::state::Replay;
@@ -89,11 +91,12 @@ impl Load<'_> {
     fn replay(&self, loaded: &[Loaded], prepared: &[Prepared], threads: usize) -> Result<()> {
         let set = self.state.segments();
         let replay = Replay { home: &self.home, set: &set, keydir: &self.state.keydir, counts: true };
+        let parts = threads + usize::from(threads > 1 && planted(Plant::ShardsLeftOut));
         share(threads, |thread| {
             for (Loaded { segment, .. }, prepared) in loaded.iter().zip(prepared) {
                 for rows in &prepared.runs {
                     let part = prepared.from..segment.limit();
-                    replay.rows(segment, rows, part, |hash| shard_of(hash) % threads == thread)?;
+                    replay.rows(segment, rows, part, |hash| shard_of(hash) % parts == thread)?;
                 }
             }
             Ok(())
@@ -140,7 +143,7 @@ fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared>
     // Of a sealed segment that was cut short where KEYDIR ends, the hint still knows the rest.
     let end = if *is_sealed { segment.limit() } else { segment.len() };
     if let Some(covered) = covered
-        && from >= end
+        && (from >= end || planted(Plant::CoveredTailSkipped))
     {
         let Covered { record_count, compressed, .. } = *covered;
         return Ok(Prepared { record_count, compressed, ..Prepared::default() });
@@ -151,27 +154,31 @@ fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared>
         return Ok(Prepared { runs, from, record_count, compressed, last_seq, damage: Vec::new() });
     }
     let (sorted, damage) = sort(home, segment, from)?;
-    let known = covered.map_or_else(Default::default, |covered| (covered.record_count, covered.compressed));
+    let covered_count = covered.filter(|_| !planted(Plant::CoveredRecordsForgotten));
+    let known =
+        covered_count.map_or_else(Default::default, |covered| (covered.record_count, covered.compressed));
     let record_count = known.0 + u64::from(sorted.record_count);
     let compressed = known.1.plus(sorted.compressed);
     if covered.is_none() {
-        let is_whole = *is_sealed && damage.is_empty() && segment.len() == segment.limit();
-        keep(home, segment, &sorted, writes_hints && is_whole);
+        let is_sound = damage.is_empty() || planted(Plant::HintOfDamaged);
+        let is_whole = *is_sealed && is_sound && segment.len() == segment.limit();
+        let places = damage.iter().map(|found| found.at.offset..found.at.offset + found.len).collect();
+        keep(home, segment, (&sorted, places), writes_hints && is_whole);
     }
     let Sorted { rows, last_seq, .. } = sorted;
     Ok(Prepared { runs: vec![rows], from, record_count, compressed, last_seq, damage })
 }
 
-/// Keeps what was sorted for who asks later: in a hint, if that may be written, or in memory.
-fn keep(home: &Home, segment: &Segment, sorted: &Sorted, writes_hint: bool) {
+/// Keeps what was sorted, and where there was damage, for who asks later: in a hint, if that may be written, or in memory.
+fn keep(home: &Home, segment: &Segment, (sorted, damaged): (&Sorted, Vec<Range<u64>>), writes_hint: bool) {
     let hint = writes_hint.then(|| Hint::write(home, segment, sorted)).transpose();
     match hint {
         Ok(Some(hint)) => segment.take_hint(hint),
-        Ok(None) => segment.take_sorted(sorted.rows.clone()),
+        Ok(None) => segment.take_sorted(sorted.rows.clone(), damaged),
         // It is derived, and can be done without.
         Err(error) => {
             tracing::warn!(segment = segment.id.0, error = error.sentence(), "no hint could be written");
-            segment.take_sorted(sorted.rows.clone());
+            segment.take_sorted(sorted.rows.clone(), damaged);
         }
     }
 }

@@ -60,10 +60,14 @@ impl<'a> Load<'a> {
                 covering.segments.last().is_some_and(|last| Some(last) == loaded.covered.as_ref())
             };
             let covered_len = loaded.covered.as_ref().map_or(0, |covered| covered.len);
-            self.covering.as_ref().is_some_and(is_last) && covered_len > loaded.segment.len()
+            self.covering.as_ref().is_some_and(is_last)
+                && covered_len > loaded.segment.len()
+                && !planted(Plant::KeydirBeyondLogTaken)
         };
-        if loaded.iter().any(covers_more) && !planted(Plant::KeydirBeyondLogTaken) {
-            // A power cut has taken the end of the log, and not the file that knew it.
+        let is_crowded = |loaded: &Loaded| loaded.is_crowded && !planted(Plant::CrowdedKeydirTaken);
+        if loaded.iter().any(|loaded| covers_more(loaded) || is_crowded(loaded)) {
+            // A power cut has taken the end of the log, and not the file that knew it; or a store that was opened without that
+            // file has let the end grow over the pages that others have there.
             self.covering = None;
             self.last_seq = Seqno(0);
             self.end = None;
@@ -138,11 +142,15 @@ impl<'a> Load<'a> {
         let created_ms = header.map_or(0, |header| header.created_ms);
         let seq_end = if is_sealed { seq_end } else { seq_end.max(line.seq_end(capacity)) };
         let set = self.state.segments();
-        let (first_page, capacity) = match covered {
+        let (first_page, room) = match covered {
+            Some(Covered { first_page, .. }) if planted(Plant::ResumedOverNeighbour) => {
+                (first_page, capacity)
+            }
             // Its records' addresses are in the index already; behind it the pages may be another segment's.
             Some(Covered { first_page, .. }) => (first_page, set.room_at(first_page, capacity)),
             None => (set.free_page(capacity, None)?, capacity),
         };
+        let (is_crowded, capacity) = (room < len, room.max(len));
         let place = Place { seq_end, created_ms, first_page };
         let segment = Arc::new(self.map(line, &file, place, &reading, (len, capacity))?);
         if is_sealed {
@@ -156,7 +164,7 @@ impl<'a> Load<'a> {
             self.end = Some((Arc::clone(&segment), file, capacity));
         }
         let missing_end = (len < wants).then_some((file_len, wants));
-        Ok(Loaded { segment, is_sealed, covered, header_damage, missing_end })
+        Ok(Loaded { segment, is_sealed, covered, is_crowded, header_damage, missing_end })
     }
 
     /// Tells of the damage in one segment: in its header, in its records, and that its end is missing.
@@ -314,6 +322,8 @@ pub(super) struct Loaded {
     pub(super) is_sealed: bool,
     /// What KEYDIR knows of it.
     pub(super) covered: Option<Covered>,
+    /// Whether it has outgrown its place in KEYDIR: behind that another segment's pages begin.
+    is_crowded: bool,
     header_damage: Option<FoundDamage>,
     /// How long the file is and how long it should be.
     missing_end: Option<(u64, u64)>,

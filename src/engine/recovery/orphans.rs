@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::load::Load;
 use crate::engine::catalog;
 use crate::engine::format::manifest::Manifest;
-use crate::engine::format::segment_header::may_start;
+use crate::engine::format::segment_header::{SegmentHeader, may_start};
 use crate::engine::fs::{Access, StoreFile};
-use crate::engine::location::SegmentId;
-use crate::engine::plant::{Plant, unless};
+use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{file, hint};
 use crate::error::{Error, Result};
 
@@ -24,13 +24,21 @@ impl Load<'_> {
             // An orphan may be the only copy of something, if the MANIFEST that does without it is lost.
             unless(Plant::OrphansRemovedTooEarly, || catalog::sync(&*directory))?;
         }
+        let mut ours = Vec::new();
         for id in unlisted {
-            if self.is_ours(id) {
-                directory.remove(StoreFile::Segment(id)).map_err(Error::io("remove", self.path(id)))?;
-                self.report.orphans_removed.push(id);
-            } else {
-                self.report.strangers.push(id);
+            match self.own_base_seq(id) {
+                Some(base_seq) => ours.push((base_seq, id)),
+                None => self.report.strangers.push(id),
             }
+        }
+        // The oldest first: without the deletes behind it, what it holds would be back if MANIFEST were lost.
+        ours.sort_unstable();
+        if planted(Plant::OrphansRemovedNewestFirst) {
+            ours.reverse();
+        }
+        for (_, id) in ours {
+            directory.remove(StoreFile::Segment(id)).map_err(Error::io("remove", self.path(id)))?;
+            self.report.orphans_removed.push(id);
         }
         self.report.orphans_removed.sort();
         self.report.strangers.sort();
@@ -49,11 +57,14 @@ impl Load<'_> {
         directory.sync().map_err(Error::io("fsync", path))
     }
 
-    /// Whether a segment that is not listed was made by this store: it starts as one of ours does, as far as it goes, or
-    /// with nothing but zeros, as a crash leaves a file whose bytes were not written.
-    fn is_ours(&self, id: SegmentId) -> bool {
+    /// Where the numbers of a segment begin that is not listed, 0 if that cannot be read; `None` if this store has not made
+    /// it: it starts neither as one of ours does, as far as it goes, nor with nothing but zeros, as a crash leaves a file
+    /// whose bytes were not written.
+    fn own_base_seq(&self, id: SegmentId) -> Option<Seqno> {
         let bytes = file::open(&*self.home.directory, id, Access::Read)
-            .and_then(|file| file::first_bytes(&*self.home.directory, id, &*file));
-        bytes.is_ok_and(|bytes| bytes.iter().all(|&byte| byte == 0) || may_start(&bytes, self.home.store))
+            .and_then(|file| file::first_bytes(&*self.home.directory, id, &*file))
+            .ok()?;
+        let is_ours = bytes.iter().all(|&byte| byte == 0) || may_start(&bytes, self.home.store);
+        is_ours.then(|| SegmentHeader::decode(&bytes).map_or(Seqno(0), |header| header.base_seq))
     }
 }

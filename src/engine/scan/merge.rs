@@ -116,7 +116,9 @@ impl Source {
     fn next_row(&mut self, end: End) -> Option<Row> {
         let other = if end == End::Front { End::Back } else { End::Front };
         match self.ahead[end as usize].pop_front() {
-            None if self.left.is_empty() => self.ahead[other as usize].pop_back(),
+            None if self.left.is_empty() && !planted(Plant::OtherEndForgotten) => {
+                self.ahead[other as usize].pop_back()
+            }
             row => row,
         }
     }

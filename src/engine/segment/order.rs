@@ -11,6 +11,7 @@ use super::hint::Hint;
 use super::rows::Rows;
 use super::sorter::{Sorted, Sorter};
 use super::{Bodies, Home, Scanner, Segment, Step};
+use crate::engine::plant::{Plant, planted};
 use crate::engine::sync::{Mutex, MutexGuard};
 use crate::error::Result;
 
@@ -127,9 +128,11 @@ impl Segment {
         }
     }
 
-    /// Keeps `rows` of all records there are, until more are appended or a hint takes their place.
-    pub(crate) fn take_sorted(&self, rows: Rows) {
-        *self.order.lock() = Known::Sorted { runs: vec![rows], sorted_to: self.len(), damaged: Vec::new() };
+    /// Keeps `rows` of all records there are, and the places of those that are `damaged`, until more are appended or a hint
+    /// takes their place.
+    pub(crate) fn take_sorted(&self, rows: Rows, damaged: Vec<Range<u64>>) {
+        let damaged = if planted(Plant::DamagedPlacesForgotten) { Vec::new() } else { damaged };
+        *self.order.lock() = Known::Sorted { runs: vec![rows], sorted_to: self.len(), damaged };
     }
 
     /// Goes over to `hint`: what was sorted in memory is not needed any more.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Segment, Source};
+use super::{STEP, Segment, Source};
 use crate::engine::format::codec::{Codec, Compressed};
 use crate::engine::format::record::{Frame, RecordHeader};
 use crate::engine::fs::{Mapping, prefetch, read_vec_at};
@@ -156,7 +156,8 @@ impl Segment {
         let mut bytes = self.bytes(at, room.min(READ_LEN))?;
         let header = RecordHeader::peek(&bytes);
         let frame = header.frame(context.header_len);
-        if frame.len > bytes.len() as u64 {
+        let held = bytes.len() as u64 + STEP * u64::from(planted(Plant::RecordOneWordLonger));
+        if frame.len > held {
             context.check_header(at, &bytes).map_err(|damage| self.damaged(at, damage))?;
             if frame.len > room {
                 return Err(self.damaged(at, Damage::Truncated { wants: frame.len, has: room }));

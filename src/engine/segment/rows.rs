@@ -49,8 +49,8 @@ impl Rows {
         let before = |key: &[u8]| self.partition_point(segment, |other| other < key);
         let through = |key: &[u8]| self.partition_point(segment, |other| other <= key);
         let from = match range.start_bound() {
-            Bound::Included(from) => before(from)?,
-            Bound::Excluded(from) => through(from)?,
+            Bound::Excluded(from) if !planted(Plant::ScanStartKept) => through(from)?,
+            Bound::Included(from) | Bound::Excluded(from) => before(from)?,
             Bound::Unbounded => 0,
         };
         let to = match range.end_bound() {

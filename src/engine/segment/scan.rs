@@ -200,7 +200,8 @@ impl<'s> Scanner<'s> {
         let bytes = self.window.some_bytes(next, self.end - next)?;
         let words = bytes.get(SEQ_AT..).unwrap_or_default().chunks_exact(STEP as usize);
         let (has, zeros) = (words.len(), words.take_while(|word| **word == [0; STEP as usize]).count());
-        let place = next + zeros as u64 * STEP;
+        let over = 2 * u64::from(zeros == has && planted(Plant::ZerosPassedOver));
+        let place = next + (zeros as u64 + over) * STEP;
         Ok(if zeros == has { self.window.behind_hole(place).min(self.end) } else { place })
     }
 
@@ -269,7 +270,8 @@ impl<'s> Window<'s> {
             }
             Source::File(file) => {
                 let held = self.at..self.at + self.buffer.len() as u64;
-                if !held.contains(&at) || at + len > held.end {
+                let over = STEP * u64::from(planted(Plant::WindowOneWordLonger));
+                if !held.contains(&at) || at + len > held.end + over {
                     let wanted = len.max(WINDOW_LEN).min(self.segment.len() - at);
                     self.at = at;
                     read_into(&mut self.buffer, &**file, at, wanted).map_err(|error| {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{SegmentSet, address_of};
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::{Address, Keydir};
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Home, Rows, Segment, Usage};
 use crate::error::Result;
 
@@ -60,7 +61,9 @@ impl Replay<'_> {
         while wanted.peek().is_some() {
             block.extend(wanted.by_ref().take(ROWS_AT_ONCE));
             // Rows of one key stand together, and stay so.
-            while let Some(row) = wanted.next_if(|row| block.last().is_some_and(|last| last.hash == row.hash))
+            let goes_on = |row: &Row, block: &[Row]| block.last().is_some_and(|last| last.hash == row.hash);
+            while let Some(row) =
+                wanted.next_if(|row| goes_on(row, &block) && !planted(Plant::KeySplitBetweenBlocks))
             {
                 block.push(row);
             }

@@ -98,7 +98,8 @@ impl SegmentSet {
     pub(crate) fn room_at(&self, first: u32, capacity: u64) -> u64 {
         let pages = self.pages.iter().enumerate().skip(first as usize).take(page_count(capacity));
         let taken = pages.into_iter().find(|(index, page)| !page.is_free(*index, None));
-        taken.map_or(capacity, |(index, _)| (index as u64 - u64::from(first)) * PAGE_LEN)
+        let end = taken.map_or(PAGE_COUNT_MAX, |(index, _)| index);
+        capacity.min((end as u64).saturating_sub(first.into()) * PAGE_LEN)
     }
 
     /// Keeps pages for a segment of `capacity` bytes that is being made; the first of them.

@@ -10,7 +10,7 @@ use std::option;
 use super::{Store, update};
 use crate::engine::batch::{Batch, Expiry};
 use crate::engine::log::{Condition, Urgency};
-use crate::engine::plant::{Plant, unless};
+use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::scan::Scan;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::value::Value;
@@ -232,7 +232,7 @@ impl Transaction<'_> {
 /// Whether there can be nothing between two bounds: a tree's range panics then.
 fn crosses(bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
     match bounds {
-        (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,
+        (Bound::Excluded(start), Bound::Excluded(end)) if !planted(Plant::EmptyBoundsCross) => start >= end,
         (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
             start > end
         }
@@ -264,7 +264,7 @@ impl Iterator for TransactionScan<'_> {
             if order.is_lt() {
                 return self.stored.next().map(|entry| entry.map(|entry| (entry.meta.key, entry.value)));
             }
-            if order.is_eq() {
+            if order.is_eq() && !planted(Plant::OverwrittenShownToo) {
                 self.stored.next();
             }
             let (key, change) = self.changes.next()?;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use logkv::{Plant, planted};
+
 use super::history::{AT, past, point_asked_for};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -133,7 +135,8 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         }
     }
     drawn.end(&mut session.out)?;
-    if limit.is_none() && rows.next_sound(&mut damage)?.is_some() {
+    let is_said_to_go_on = planted(Plant::PageEndToldTooSoon) && count == ROWS_SHOWN;
+    if limit.is_none() && (is_said_to_go_on || rows.next_sound(&mut damage)?.is_some()) {
         let shown = if walk.is_whole() && session.transaction.is_none() && at.is_none() {
             format!("{ROWS_SHOWN} of {}", units::count(session.store()?.len(), "key"))
         } else {

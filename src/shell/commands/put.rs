@@ -2,7 +2,7 @@
 
 use std::io;
 
-use logkv::{Batch, Expiry, Pending, PutOptions};
+use logkv::{Batch, Expiry, Pending, Plant, PutOptions, planted};
 
 use super::get::contains;
 use super::keys;
@@ -340,5 +340,6 @@ fn next_keys(rows: &mut Rows, damage: &mut Option<Failure>) -> Result<Vec<Vec<u8
     {
         keys.push(row.key().to_vec());
     }
+    keys.truncate(BATCH_COUNT - usize::from(planted(Plant::LastOfBatchNotDeleted)));
     Ok(keys)
 }

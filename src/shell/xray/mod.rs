@@ -20,7 +20,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 
 use logkv::inspect::{self, Inspection, Item, RecordItem};
-use logkv::{Compact, Error, SegmentId, Store};
+use logkv::{Compact, Error, Plant, SegmentId, Store, planted};
 
 use self::columns::Columns;
 use self::hex::RowLimit;
@@ -100,7 +100,8 @@ fn dump(
             dump.each(&mut wanted, |item| Ok(plain::write(out, item, request.values)?))?;
         }
     }
-    let next = items.next().transpose()?.map(|item| offset(&item));
+    let over = u64::from(planted(Plant::ContinuationSkipsOne));
+    let next = items.next().transpose()?.map(|item| offset(&item) + over);
     match out.mode {
         Mode::Table => dump.write_end(out, next)?,
         Mode::Json => json::write_summary(out, inspection, dump.would_free()?, next)?,

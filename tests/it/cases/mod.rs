@@ -41,7 +41,7 @@ mod midway;
 mod order;
 pub(crate) mod recorder;
 mod rot;
-mod steps;
+pub(crate) mod steps;
 
 #[test]
 fn every_case_of_the_list_has_the_tests_that_the_table_names() {

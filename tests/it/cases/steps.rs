@@ -47,7 +47,7 @@ fn with_dead() -> (TempDir, Map) {
 }
 
 /// What a compaction of all of the store leaves behind at each moment, and what the store holds.
-fn compacted() -> (Vec<Moment>, Map) {
+pub(crate) fn compacted() -> (Vec<Moment>, Map) {
     let (dir, map) = with_dead();
     let recorder = Arc::new(Recorder::new(dir.path()));
     let options = options().file_system(Arc::new(Hooked(Arc::clone(&recorder))));

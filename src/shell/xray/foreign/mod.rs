@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 
-use logkv::SegmentId;
+use logkv::{Plant, SegmentId, planted};
 
 use self::columns::Columns;
 use super::request::{Only, Request};
@@ -24,7 +24,7 @@ use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
 use crate::shell::transfer::walk::{Bad, Found, Walk, record_len_max};
 use crate::shell::units;
-use crate::shell::words::visible;
+use crate::shell::words::{quote, visible};
 
 /// The format of the file that a call of `dump-segment` names; `None` where it names a segment of ours.
 pub fn format(invocation: &Invocation) -> Option<Format> {
@@ -47,6 +47,10 @@ pub fn run(session: &mut Session, invocation: &Invocation, format: Format) -> Re
         format,
         path,
         name: visible(&word.bytes),
+        quoted: match planted(Plant::ContinuationNameUnquoted) {
+            true => visible(&word.bytes),
+            false => quote(&word.bytes),
+        },
         interrupt: session.interrupt.clone(),
         record_len_max: record_len_max(session.value_len_max),
     };
@@ -59,8 +63,9 @@ struct Dump {
     request: Request,
     format: Format,
     path: PathBuf,
-    /// The file as it was named.
+    /// The file as it was named, to be read, and to be typed again.
     name: String,
+    quoted: String,
     interrupt: Interrupt,
     record_len_max: u64,
 }
@@ -178,7 +183,7 @@ impl Dump {
     ) -> io::Result<()> {
         match out.mode {
             Mode::Table => {
-                let continuation = next.map(|next| self.request.continuation(&self.name, next));
+                let continuation = next.map(|next| self.request.continuation(&self.quoted, next));
                 columns.write_end(out, sums, shown, continuation)
             }
             Mode::Json => programs::write_summary(out, self, sums, next),

@@ -1,0 +1,193 @@
+//! Repair of a store whose MANIFEST is lost, with what a compaction leaves: inputs, outputs, halves of them, drafts.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use logkv::fs::StoreFile;
+use logkv::{Compact, SegmentId, Store};
+use tempfile::TempDir;
+
+use crate::cases::recorder::{Files, Moment, Recorder, write_down};
+use crate::cases::steps;
+use crate::common::{Map, contents, killed, open, quick, scratch, segment_path, value};
+use crate::hooked::{Call, Hook, Hooked};
+use crate::repair::repaired;
+
+/// Repairs what `files` are without MANIFEST.
+fn assert_repairs(files: &Files, map: &Map, what: &str) {
+    let mut files = files.clone();
+    files.remove("MANIFEST");
+    if !files.keys().any(|name| name.ends_with(".seg")) {
+        return;
+    }
+    let dir = write_down(&files);
+    let (to, report) = repaired(dir.path());
+    assert!(report.manifest_lost.is_some(), "{what}");
+    let found = contents(&open(to.path()));
+    let back: Vec<_> = found.keys().filter(|key| !map.contains_key(*key)).collect();
+    assert!(found == *map, "{what}: {} keys of {}, back are {back:?}", found.len(), map.len());
+}
+
+/// What a compaction leaves at each moment that drops puts and their deletes, of a segment each, and what the store holds.
+fn emptied() -> (Vec<Moment>, Map) {
+    let dir = scratch();
+    let store = open(dir.path());
+    for n in 0..4 {
+        store.put(format!("victim{n}"), "secret").expect("a put");
+        store.put(format!("kept{n}"), "1").expect("a put");
+        store.rotate().expect("rotates");
+    }
+    for n in 0..4 {
+        store.delete(format!("victim{n}")).expect("a delete");
+        store.rotate().expect("rotates");
+    }
+    store.put("last", "1").expect("a put");
+    let map = contents(&store);
+    store.close().expect("closes");
+    let recorder = Arc::new(Recorder::new(dir.path()));
+    let options = quick().file_system(Arc::new(Hooked(Arc::clone(&recorder))));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    let first = recorder.count();
+    let report = store.compact(&Compact::All).expect("compacts");
+    assert_eq!(report.runs.len(), 1, "{report:?}");
+    assert_eq!(report.runs[0].inputs.len(), 8, "{report:?}");
+    (recorder.moments_from(first), map)
+}
+
+/// Compactions, each with what the store holds.
+fn compactions() -> [(Vec<Moment>, Map); 2] {
+    [steps::compacted(), emptied()]
+}
+
+#[test]
+fn whatever_a_killed_compaction_leaves_is_the_store_without_manifest_too() {
+    for (moments, map) in compactions() {
+        for (number, moment) in moments.iter().enumerate() {
+            let what = format!("killed before call {number}, {:?}", moment.call);
+            assert_repairs(&moment.killed, &map, &what);
+            if moment.disk.durable.contains_key("MANIFEST") {
+                assert_repairs(&moment.disk.durable, &map, &format!("{what}, and a power cut"));
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_a_killed_recovery_leaves_of_a_killed_compaction_is_the_store_without_manifest_too() {
+    for (moments, map) in compactions() {
+        // The first removal is due, after all has been committed; and one in the middle.
+        let removes = |call: &Option<Call>| matches!(call, Some(Call::Remove(StoreFile::Segment(_))));
+        let due: Vec<_> = moments.iter().filter(|moment| removes(&moment.call)).collect();
+        for left in [due.first(), due.get(due.len() / 2)].into_iter().flatten() {
+            let dir = write_down(&left.killed);
+            let recorder = Arc::new(Recorder::new(dir.path()));
+            let options = quick().file_system(Arc::new(Hooked(Arc::clone(&recorder))));
+            let store = Store::open_with(dir.path(), options).expect("opens");
+            assert!(!store.open_report().orphans_removed.is_empty());
+            for moment in recorder.moments_from(0) {
+                assert_repairs(&moment.killed, &map, &format!("the recovery before {:?}", moment.call));
+            }
+        }
+    }
+}
+
+/// Does not let go of a file.
+#[derive(Debug)]
+struct Held(StoreFile);
+
+impl Hook for Held {
+    fn before(&self, call: Call) -> io::Result<()> {
+        match call {
+            Call::Remove(file) if file == self.0 => Err(io::ErrorKind::PermissionDenied.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn syncs(&self) -> bool {
+        false
+    }
+}
+
+/// A put, its delete, and another key, in a segment each, all compacted; but that the file of one segment could not be removed.
+fn compacted_but(held: u64) -> TempDir {
+    let dir = scratch();
+    let hook = Arc::new(Held(StoreFile::Segment(SegmentId(held))));
+    let options = quick().file_system(Arc::new(Hooked(hook)));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("victim", "secret").expect("a put");
+    store.rotate().expect("rotates");
+    store.delete("victim").expect("a delete");
+    store.rotate().expect("rotates");
+    store.put("kept", "1").expect("a put");
+    store.rotate().expect("rotates");
+    store.compact(&Compact::All).expect("compacts");
+    assert_eq!(value(&store, "victim"), None);
+    assert!(segment_path(dir.path(), held).exists(), "it could not be removed");
+    killed(store, dir.path())
+}
+
+#[test]
+fn a_deleted_key_is_not_back_when_the_file_of_its_put_could_not_be_removed_and_manifest_is_lost() {
+    for held in 1..=3 {
+        let dir = compacted_but(held);
+        assert_eq!(value(&open(dir.path()), "victim"), None, "with MANIFEST");
+        let dir = compacted_but(held);
+        fs::remove_file(dir.path().join("MANIFEST")).expect("it is there");
+        let (to, _) = repaired(dir.path());
+        let store = open(to.path());
+        assert_eq!(value(&store, "victim"), None, "segment {held} is left");
+        assert_eq!(value(&store, "kept").as_deref(), Some("1"), "segment {held} is left");
+    }
+}
+
+#[test]
+fn without_manifest_the_log_ends_with_its_newest_segment_and_not_with_the_newest_file() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for n in 0..4 {
+        store.put(format!("key{}", n % 2), n.to_string()).expect("a put");
+    }
+    store.rotate().expect("rotates");
+    store.put("active", "1").expect("a put");
+    // The output has a greater number than the active segment, and stands before it.
+    store.compact(&Compact::Segments(vec![SegmentId(1)])).expect("compacts");
+    assert!(segment_path(dir.path(), 3).exists());
+    let whole = fs::read(segment_path(dir.path(), 2)).expect("the active segment").len();
+    store.put("torn", "a value that is cut off").expect("a put");
+    let map = contents(&store);
+    let dir = killed(store, dir.path());
+    let path = segment_path(dir.path(), 2);
+    let bytes = fs::read(&path).expect("the active segment");
+    for len in whole..bytes.len() {
+        fs::write(&path, &bytes[..len]).expect("it is cut");
+        drop(fs::remove_file(dir.path().join("MANIFEST")));
+        let (to, report) = repaired(dir.path());
+        assert_eq!(report.torn_len, (len - whole) as u64, "{report:?}");
+        assert_eq!(report.given_up, [], "an unfinished write is no loss");
+        let mut expected = map.clone();
+        expected.remove(&b"torn"[..]);
+        assert_eq!(contents(&open(to.path())), expected, "cut to {len}");
+    }
+}
+
+#[test]
+fn drafts_and_segments_of_others_beside_both_generations_are_no_part_of_the_store() {
+    let (moments, map) = steps::compacted();
+    let both = moments.iter().find(|moment| matches!(moment.call, Some(Call::Remove(StoreFile::Segment(_)))));
+    let mut files = both.expect("inputs are removed").killed.clone();
+    let first = files.iter().find(|(name, _)| name.ends_with(".seg")).map(|(_, bytes)| bytes.clone());
+    let first = first.expect("a segment");
+    files.insert("MANIFEST.new".to_owned(), b"half of a manif".to_vec());
+    files.insert("KEYDIR.new".to_owned(), vec![7; 100]);
+    files.insert("000777.hint".to_owned(), vec![7; 100]);
+    // One that was begun: a header and nothing else; half of a header; nothing at all; zeros.
+    for (id, bytes) in [(900, &first[..64]), (901, &first[..30]), (902, &[][..]), (903, &[0; 4096])] {
+        files.insert(format!("{id:06}.seg"), bytes.to_vec());
+    }
+    let other = scratch();
+    let stranger = open(other.path());
+    stranger.put("stranger", "1").expect("a put");
+    files.insert("000950.seg".to_owned(), fs::read(segment_path(other.path(), 1)).expect("a segment"));
+    assert_repairs(&files, &map, "with drafts and strangers");
+}
