@@ -154,9 +154,21 @@ pub enum Error {
         /// The largest segment, in bytes.
         limit: u64,
     },
-    /// The log has no room for another segment's pages, or no number for another record.
-    #[error("the store is full: its log has reached 8 TiB, 131072 segments or the last number")]
+    /// The log has no room for another segment's pages.
+    #[error("the store is full: its log has reached 8 TiB or 131072 segments")]
     Full,
+    /// No number is left for another record or segment. No store counts so far: somebody has written a number into MANIFEST.
+    /// Nothing was written; what is there stays readable.
+    #[error(
+        "nothing was written: MANIFEST has {counter} {number}, and there is no number after that; \
+         `logkv repair` makes a store that counts on from the records themselves"
+    )]
+    NumbersSpent {
+        /// What MANIFEST calls it.
+        counter: &'static str,
+        /// Where it stands.
+        number: u64,
+    },
     /// A write was asked of a store opened read-only.
     #[error("the store was opened read-only")]
     ReadOnly,
@@ -325,6 +337,7 @@ mod tests {
             Error::ValueTooLarge { segment, offset: 64, len: 11, limit: 10 },
             Error::BatchLength { len: 11, limit: 10 },
             Error::Full,
+            Error::NumbersSpent { counter: "next_seq", number: 1 << 61 },
             Error::ReadOnly,
             Error::Closed,
             Error::Poisoned { cause: text("cannot fsync 000003.seg") },
@@ -361,23 +374,24 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 31,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 31,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 31,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 32,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 32,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 32,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                31
+                32
             }
-            Error::ValueTooLarge { .. } => 31,
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 31,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 31,
-            Error::Occupied { .. } | Error::BackupDamaged { .. } => 31,
+            Error::ValueTooLarge { .. } => 32,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 32,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 32,
+            Error::Occupied { .. } | Error::BackupDamaged { .. } => 32,
             Error::CompactedAway { .. }
             | Error::GivenUp { .. }
             | Error::WithinTransaction
             | Error::WithinCompaction
             | Error::Cancelled
             | Error::NotANumber
-            | Error::NumberOverflow { .. } => 31,
+            | Error::NumbersSpent { .. }
+            | Error::NumberOverflow { .. } => 32,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 11,

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use super::format::keydir_file::{self, Covered, Covering, KeydirHead};
 use super::format::manifest::{Extent, Manifest, SegmentLine};
+use super::format::record::LEN_MIN;
 use super::fs::{Access, Mapping, StoreFile, write_all_at};
 use super::keydir::Keydir;
 use super::keydir::file::{Rebuild, write_to};
@@ -61,7 +62,7 @@ impl Checkpoint {
         let head = keydir_file::decode(mapping.bytes(0..len as usize)?, len);
         let head = head.filter(|head| fits(&head.about, home, manifest) || planted(Plant::StaleKeydirTaken));
         if head.is_none() {
-            tracing::debug!("KEYDIR is not this log's, and not used");
+            tracing::debug!("KEYDIR is not this log's as it is, and not used");
         }
         head.map(|head| Self { mapping, head })
     }
@@ -95,12 +96,35 @@ fn fits(about: &Covering, home: &Home, manifest: &Manifest) -> bool {
                 // Its length is found out, and looked at, when it is opened.
                 Extent::Closed(_) | Extent::Active(_) => is_last,
             };
-            line.id == covered.id && is_long_enough && SegmentSet::may_place(covered.first_page, covered.len)
+            line.id == covered.id && is_long_enough
         })
     };
     about.store == home.store
         && about.hash_seed == home.hash_seed
         && about.segments.iter().enumerate().all(is_there)
+        && SegmentSet::may_place(about.segments.iter().map(|covered| (covered.first_page, covered.len)))
+        && (!is_ahead(about, manifest) || planted(Plant::KeydirAheadTaken))
+}
+
+/// Whether the file says that it knows of a record whose number the part of the log that it covers cannot have.
+///
+/// Then it is not used. It is derived and proves nothing: all that it knows stood in the log before. Nor is it needed to keep a
+/// number from being given out twice. Of a log that was closed, MANIFEST has the next number; after an unclean end, recovery
+/// leaves out every number that the log's end had room for, whether KEYDIR knows of its record or not. Both were durable
+/// before a derived file could say the same. Taken at its word, one file that anybody may delete would move the numbering of
+/// the store for good, or end it.
+pub(crate) fn is_ahead(about: &Covering, manifest: &Manifest) -> bool {
+    let end = match (manifest.segments.get(about.segments.len()), about.segments.last()) {
+        (Some(next), _) => next.base_seq,
+        (None, Some(covered)) => {
+            let active = manifest.segments.last().filter(|line| matches!(line.extent, Extent::Active(_)));
+            // MANIFEST of a log that is written to is behind. No number is left out there: each is that of a record.
+            let written = |line: &SegmentLine| line.base_seq.plus(covered.len / LEN_MIN).plus(1);
+            active.map_or(Seqno(0), written).max(manifest.next_seq)
+        }
+        (None, None) => manifest.next_seq,
+    };
+    about.covered_seq >= end
 }
 
 /// Writes KEYDIR when it is worth it.

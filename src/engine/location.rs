@@ -2,12 +2,28 @@
 
 use std::fmt;
 
+/// Where counting ends. What is written below it can be read again.
+const COUNT_END: u64 = 1 << 61;
+/// At a million a second, counting so far takes 36,000 years.
+const COUNTED_MAX: u64 = 1 << 60;
+/// Far enough below that for what is written afterwards.
+const KEPT_MAX: u64 = 1 << 59;
+
 /// The number of a segment, as in `000003.seg`.
 ///
 /// Ids grow as segments are made, and are never reused. They do not say where in the log a segment
 /// stands (compaction puts a new id between old ones): the MANIFEST does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentId(pub u64);
+
+impl SegmentId {
+    /// The first number that no segment may have: it is not believed, and a writer gives none out.
+    pub(crate) const END: Self = Self(COUNT_END);
+    /// The largest number that a store gets to by counting: see [`Seqno::COUNTED_MAX`].
+    pub(crate) const COUNTED_MAX: Self = Self(COUNTED_MAX);
+    /// The largest number that a repair keeps.
+    pub(crate) const KEPT_MAX: Self = Self(KEPT_MAX);
+}
 
 impl fmt::Display for SegmentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,8 +39,13 @@ impl fmt::Display for SegmentId {
 pub struct Seqno(pub u64);
 
 impl Seqno {
-    /// The largest number that is believed of a file: no store ever counts so far.
-    pub(crate) const BELIEVED_MAX: Self = Self(1 << 62);
+    /// The first number that no record may have: it is not believed, and a writer gives none out.
+    pub(crate) const END: Self = Self(COUNT_END);
+    /// The largest number that a store gets to by counting. A greater one was written by somebody who knew the checksum: it is
+    /// used, and `verify` reports it.
+    pub(crate) const COUNTED_MAX: Self = Self(COUNTED_MAX);
+    /// The largest number that a repair keeps: it counts on from those.
+    pub(crate) const KEPT_MAX: Self = Self(KEPT_MAX);
 
     /// The number `count` places later.
     #[must_use]

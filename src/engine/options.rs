@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::clock::{Clock, SystemClock};
 use super::format::codec::Compression;
+use super::format::segment_header::SEGMENT_LEN_MAX;
 use super::fs::{FileSystem, OsFileSystem};
 
 /// When a write is made durable: the choice between speed and what a power cut may take.
@@ -154,7 +155,7 @@ impl fmt::Debug for OpenObserver {
 /// The default of [`Options::segment_len_max`]: 64 MiB.
 pub const SEGMENT_LEN_MAX_DEFAULT: u64 = 64 << 20;
 /// The bounds of [`Options::segment_len_max`]: 128 bytes (for tests) to 4 GiB less 8 bytes.
-pub const SEGMENT_LEN_MAX_BOUNDS: (u64, u64) = (128, (4 << 30) - 8);
+pub const SEGMENT_LEN_MAX_BOUNDS: (u64, u64) = (128, SEGMENT_LEN_MAX);
 /// The default of [`Options::checkpoint_records`]: opening reads them in about 3 ms.
 const CHECKPOINT_RECORDS_DEFAULT: u64 = 4096;
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);

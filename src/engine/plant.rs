@@ -63,6 +63,8 @@ plants! {
     ClosedEndForgotten,
     /// A record claims that all before it had been durable when it was written.
     LagTooSmall,
+    /// A number that the next open does not believe is given out.
+    SpentNumbersGivenOut,
     /// A compressed value is stored although it takes more than the value itself.
     KeptThoughLarger,
 
@@ -114,6 +116,8 @@ plants! {
     OrphansRemovedTooEarly,
     /// A read-only open shows a writer's batch half done.
     ReaderTakesAllBytes,
+    /// Readers get another set of segments for each segment that is opened.
+    SetCopiedForEachSegment,
 
     // What is derived.
     /// A hint is used whatever it describes.
@@ -126,6 +130,8 @@ plants! {
     StaleKeydirTaken,
     /// KEYDIR is used although a power cut took the end of the log that it describes.
     KeydirBeyondLogTaken,
+    /// KEYDIR is used although it knows of a number that the log does not have.
+    KeydirAheadTaken,
     /// The checksum of a part of KEYDIR is not looked at.
     KeydirUnchecked,
     /// KEYDIR is said to cover a record that is in the file and not yet in the index.
@@ -206,6 +212,8 @@ plants! {
     SplitBatchNotTold,
     /// A repair gives the records that it salvages numbers of its own.
     SalvagedRenumbered,
+    /// A repair keeps a number after which a store can soon write nothing more.
+    UncountedNumberKept,
     /// A directory that looks like what a killed repair leaves is removed although nothing marks it.
     StrangerTakenForUnfinished,
 

@@ -135,7 +135,7 @@ impl SegmentStats {
     /// The figures of `segment`, `active` being the one that is written to, `hinted` those that have a hint.
     pub(crate) fn of(segment: &Segment, active: Option<SegmentId>, hinted: &HashSet<SegmentId>) -> Self {
         let usage = &segment.usage;
-        let live_len = usage.live_len.load(Ordering::Relaxed);
+        let live_len = usage.live_len();
         let Compressed { raw_len, stored_len } = usage.compressed();
         let len = segment.len();
         Self {
@@ -144,7 +144,7 @@ impl SegmentStats {
             base_seq: segment.base_seq,
             len,
             record_count: usage.record_count.load(Ordering::Relaxed),
-            live_count: usage.live_count.load(Ordering::Relaxed),
+            live_count: usage.live_count(),
             live_len,
             dead_len: len.saturating_sub(u64::from(segment.layout.header_len)).saturating_sub(live_len),
             tombstone_count: usage.tombstone_count.load(Ordering::Relaxed),

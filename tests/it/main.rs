@@ -13,6 +13,7 @@
 //! | calls beside each other | `classes::beside::no_call_tells_of_a_write_that_waits_for_its_sync_and_each_does_when_it_is_durable`, `classes::beside::a_get_of_many_keys_sees_all_of_a_batch_that_was_written_while_it_looked_them_up_or_nothing`, `classes::beside::of_several_losses_each_is_told_to_who_waits_for_it_and_to_nobody_else_in_whatever_order_they_wait`, `classes::beside::every_pair_of_bounds_gives_the_keys_between_them_in_every_scan_from_both_ends`, `classes::beside::every_prefix_has_the_keys_that_start_with_it_also_where_it_ends_in_the_last_byte`, `classes::beside::what_was_begun_before_writes_and_a_compaction_shows_its_moment_to_the_end` | `ManySeeHalfBatch`, `EarlierLossForgotten`, `LossToldToLater`, `OverwrittenShownToo`, `EmptyBoundsCross`, `ScanStartKept`, `PrefixEndTooFar`, `VersionsShowPending`, `FeedShowsPending` |
 //! | the shell's lines that go on, and its commands that do | `classes::lines::quotes_that_go_on_over_lines_hold_what_is_written_and_errors_name_their_lines_however_a_script_comes`, `classes::lines::lines_around_what_is_read_at_once_are_read_whole_wherever_a_quote_or_a_line_ends`, `classes::lines::a_person_goes_on_in_the_next_line_until_each_quote_is_closed`, `classes::lines::the_command_that_goes_on_shows_the_rest_with_the_same_flags_and_nothing_twice`, `classes::lines::the_command_that_goes_on_in_another_stores_file_names_it_so_that_it_can_be_typed`, `classes::lines::a_page_of_a_terminal_is_followed_by_the_command_that_goes_on_only_where_there_is_more`, `classes::lines::a_tail_goes_on_from_the_number_behind_the_last_one_it_showed` | `ContinuationForgetsOnly`, `ContinuationUnquoted`, `ContinuationNameUnquoted`, `ContinuationSkipsOne`, `LineNumberLost`, `LastLineLost`, `MarkInEachLine` |
 
+mod allocated;
 mod any_bytes;
 mod backup;
 mod cancelled;
@@ -46,11 +47,13 @@ mod killed;
 mod limits;
 mod linear;
 mod machine;
+mod many_segments;
 mod metrics;
 mod model;
 #[cfg(shuttle)]
 mod models;
 mod neighbours;
+mod numbers;
 mod operations;
 mod owners;
 mod person;

@@ -344,7 +344,8 @@ fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
 }
 
 #[test]
-fn a_keydir_that_places_a_segment_outside_the_address_space_is_stale_and_takes_no_memory_for_it() {
+fn a_keydir_that_places_a_segment_outside_the_address_space_is_not_as_it_was_written_and_takes_no_memory_for_it()
+ {
     /// Of the first row, behind the header: see the drawing of KEYDIR.
     const FIRST_PAGE_AT: usize = 64 + 16;
     let hurt = with(&indexed_store(), "KEYDIR", |bytes| {
@@ -352,5 +353,5 @@ fn a_keydir_that_places_a_segment_outside_the_address_space_is_stale_and_takes_n
         seal::keydir(bytes);
     });
     let (_, findings) = verified(hurt.path());
-    assert!(matches!(findings[..], [Finding { fault: Fault::Stale, .. }]), "{findings:?}");
+    assert!(matches!(findings[..], [Finding { fault: Fault::DerivedDamaged, .. }]), "{findings:?}");
 }

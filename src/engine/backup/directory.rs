@@ -145,7 +145,7 @@ impl<'a> Target<'a> {
         let path = || self.directory.path(StoreFile::Manifest);
         // The names of the segments, before a MANIFEST that lists them.
         self.directory.sync().map_err(Error::io("fsync the directory of", path()))?;
-        let generation = self.old.as_ref().map_or(1, |old| old.generation + 1);
+        let generation = self.old.as_ref().map_or(1, Manifest::next_generation);
         let manifest = source.manifest(generation);
         catalog::replace(&*self.directory, &manifest).map_err(|Failure { error, is_undone }| {
             if !is_undone {

@@ -307,7 +307,7 @@ impl Compactor {
         Ok(SegmentUse {
             id: segment.id,
             body_len: segment.len().saturating_sub(segment.layout.header_len.into()),
-            live_len: usage.live_len.load(Ordering::Relaxed),
+            live_len: usage.live_len(),
             expired_len: match known {
                 Known::ByLooking => self.state.expired(segment, by_ms)?.len,
                 Known::WithoutLooking => segment.expired_len_noted(by_ms),

@@ -33,6 +33,9 @@ pub(crate) const HEADER_LEN: usize = CRC_AT + size_of::<u32>();
 // The layout is stored on disk. If this fails, bump the format version.
 const _: () = assert!(HEADER_LEN == 64);
 
+/// No segment is longer, in bytes.
+pub(crate) const SEGMENT_LEN_MAX: u64 = (4 << 30) - 8;
+
 /// The format version that this version of logkv writes.
 pub(crate) const MAJOR: u16 = 1;
 pub(crate) const MINOR: u16 = 0;

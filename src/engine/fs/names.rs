@@ -73,7 +73,7 @@ impl StoreFile {
 
 /// The number before `suffix`.
 fn numbered(name: &str, suffix: &str) -> Option<SegmentId> {
-    name.strip_suffix(suffix)?.parse().ok().map(SegmentId)
+    name.strip_suffix(suffix)?.parse().ok().map(SegmentId).filter(|id| *id < SegmentId::END)
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn every_name_is_parsed_back() {
-        let ids = [0, 1, 999_999, 1_000_000, u64::MAX].map(SegmentId);
+        let ids = [0, 1, 999_999, 1_000_000, SegmentId::END.0 - 1].map(SegmentId);
         let numbered = ids.into_iter().flat_map(|id| [StoreFile::Segment(id), StoreFile::Hint(id)]);
         let fixed = [
             StoreFile::Lock,

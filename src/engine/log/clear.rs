@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use super::Log;
+use super::roll::spent;
 use super::writer::Writer;
-use crate::engine::format::manifest::{History, Manifest};
+use crate::engine::format::manifest::History;
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What was taken out.
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ impl Log {
     /// Takes every key out, which gets the next number, as a record does. Nothing is compacted meanwhile.
     ///
     /// # Errors
-    /// [`Error::Full`], a log that takes no more writes, and what the operating system says: nothing was changed.
+    /// [`Error::NumbersSpent`], a log that takes no more writes, and what the operating system says: nothing was changed.
     /// [`Error::NotWritten`]: the next open finds everything, or nothing.
     pub(crate) fn clear(&self) -> Result<Cleared> {
         let mut guard = self.without_sync(self.writable()?)?;
@@ -40,8 +41,8 @@ impl Log {
         // told to nobody who follows the log and has been given all of it.
         let seq = manifest.next_seq;
         manifest.next_seq = seq.plus(1);
-        if !Manifest::can_go_on_from(manifest.next_seq) {
-            return Err(Error::Full);
+        if seq >= Seqno::END {
+            return Err(spent("next_seq", seq.0));
         }
         let whole_from_ms = self.settings.clock.now_ms();
         let cleared = History { dropped: seq, whole_from: seq, whole_from_ms, ..History::default() };

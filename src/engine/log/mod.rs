@@ -105,6 +105,8 @@ pub(crate) struct Log {
     /// The number before the first that this log gives out, and that of the last record there was before.
     floor: Seqno,
     last_at_open: Seqno,
+    /// Segment files that are not this store's, and keep their numbers.
+    strangers: Vec<SegmentId>,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,8 @@ pub(crate) struct LogEnd {
     pub(crate) exclusion: Arc<Exclusion>,
     /// The number of the log's last record.
     pub(crate) last_seq: Seqno,
+    /// Segment files that are not this store's, and keep their numbers.
+    pub(crate) strangers: Vec<SegmentId>,
 }
 
 impl Log {
@@ -177,6 +181,7 @@ impl Log {
             holds_back: AtomicBool::new(false),
             floor: last,
             last_at_open: end.last_seq,
+            strangers: end.strangers,
         })
     }
 
@@ -203,7 +208,7 @@ impl Log {
         if !self.condition_holds(writer, ops.clone(), condition)? || self.is_void(writer, ops)? {
             return Ok(writer.ticket(None));
         }
-        self.make_room(writer, len)?;
+        self.make_room(writer, writes.len(), len)?;
         let commit = self.stage(writer, writes)?;
         let ticket = writer.ticket(commit);
         let gathers = match (self.settings.sync, urgency) {

@@ -1,7 +1,7 @@
 //! The log's side of compaction: numbers and pages for new segments, and the one moment at which they take the place of
 //! old ones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -42,12 +42,11 @@ impl Log {
     /// A number, a salt and pages for a segment of `capacity` bytes.
     ///
     /// # Errors
-    /// [`Error::Full`], a log that takes no more writes, and what the operating system says.
+    /// [`Error::Full`], [`Error::NumbersSpent`], a log that takes no more writes, and what the operating system says.
     pub(crate) fn reserve(&self, capacity: u64) -> Result<Reserved> {
         let mut writer = self.writable()?;
-        let salt = self.salt()?;
+        let (id, salt) = (self.next_segment(&writer.manifest)?, self.salt()?);
         let first_page = self.state.change_segments(|set| set.reserve(capacity))?;
-        let id = writer.manifest.next_segment;
         writer.manifest.next_segment = SegmentId(id.0 + 1);
         Ok(Reserved { id, first_page, salt })
     }
@@ -109,8 +108,9 @@ impl Log {
             self.swap(&mut writer, moved);
         }
         let _writer = self.lock().map_err(committed)?;
+        let inputs: HashSet<_> = with.inputs.iter().collect();
         let shrunk = self.state.change_segments(|set| {
-            let gone = set.iter().filter(|segment| with.inputs.contains(&segment.id));
+            let gone = set.iter().filter(|segment| inputs.contains(&segment.id));
             let gone_len = gone.map(|segment| segment.len()).sum();
             self.state.compacted_len.fetch_add(gone_len, Ordering::Relaxed);
             set.remove(with.inputs);
@@ -123,7 +123,8 @@ impl Log {
 
     fn replace_lines(&self, writer: &mut Writer, with: &Replacement<'_>) -> Result<(), Failure> {
         let mut manifest = writer.manifest.clone();
-        let is_input = |line: &SegmentLine| with.inputs.contains(&line.id);
+        let inputs: HashSet<_> = with.inputs.iter().collect();
+        let is_input = |line: &SegmentLine| inputs.contains(&line.id);
         let Some(first) = manifest.segments.iter().position(is_input) else {
             let segment = with.inputs.first().copied().unwrap_or(SegmentId(0));
             return Err(Failure { error: Error::NoSuchSegment { segment }, is_undone: true });

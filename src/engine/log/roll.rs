@@ -9,8 +9,8 @@ use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::record;
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::StoreFile;
-use crate::engine::location::SegmentId;
-use crate::engine::plant::{Plant, unless};
+use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{Identity, SegmentWriter};
 use crate::error::{Error, Failure, Result};
 
@@ -21,11 +21,11 @@ impl Log {
         writer.active.as_ref().is_some_and(|active| is_full(active) || self.is_aged(active))
     }
 
-    /// Makes sure that there is an active segment that MANIFEST knows to be one, with room for `len` bytes.
-    pub(super) fn make_room(&self, writer: &mut Writer, len: u64) -> Result<()> {
-        // Numbers that the next open would not believe are not given out; there are as many as records fit at most.
-        if !Manifest::can_go_on_from(writer.appended.plus(len / record::LEN_MIN).plus(1)) {
-            return Err(Error::Full);
+    /// Makes sure that there is an active segment that MANIFEST knows to be one, with room for `count` records of `len` bytes.
+    pub(super) fn make_room(&self, writer: &mut Writer, count: usize, len: u64) -> Result<()> {
+        // A number that the next open would not believe is not given out: the write would be acknowledged, and not read.
+        if writer.appended.plus(count as u64) >= Seqno::END && !planted(Plant::SpentNumbersGivenOut) {
+            return Err(spent("next_seq", writer.appended.plus(1).0));
         }
         if self.is_due(writer, len) {
             self.finish_active(writer)?;
@@ -83,7 +83,7 @@ impl Log {
         let mut manifest = writer.sealed_manifest();
         let capacity = self.settings.segment_len_max.max(HEADER_LEN as u64 + len);
         let layout = Layout::current(self.salt()?);
-        let id = manifest.next_segment;
+        let id = self.next_segment(&manifest)?;
         let ending = writer.active.as_ref().map(Active::id);
         let identity = Identity {
             id,
@@ -129,6 +129,19 @@ impl Log {
         }
     }
 
+    /// The number of the next segment: one that no file has.
+    ///
+    /// # Errors
+    /// [`Error::NumbersSpent`].
+    pub(super) fn next_segment(&self, manifest: &Manifest) -> Result<SegmentId> {
+        let mut id = manifest.next_segment;
+        while self.strangers.contains(&id) {
+            id.0 += 1;
+        }
+        let is_believed = id < SegmentId::END || planted(Plant::SpentNumbersGivenOut);
+        if is_believed { Ok(id) } else { Err(spent("next_segment", id.0)) }
+    }
+
     pub(super) fn salt(&self) -> Result<u32> {
         let mut salt = [0; 4];
         let read = self.settings.file_system.random(&mut salt);
@@ -139,7 +152,7 @@ impl Log {
     /// Replaces MANIFEST. When nobody knows which one a reopen would find, the log is poisoned.
     pub(super) fn replace_manifest(&self, writer: &mut Writer, mut manifest: Manifest) -> Result<()> {
         self.check_exclusion(writer)?;
-        manifest.generation += 1;
+        manifest.generation = manifest.next_generation();
         match catalog::replace(&*self.directory, &manifest) {
             Ok(()) => {
                 writer.manifest = manifest;
@@ -153,4 +166,9 @@ impl Log {
             }
         }
     }
+}
+
+/// That MANIFEST has no number left in what it calls `counter`.
+pub(super) fn spent(counter: &'static str, number: u64) -> Error {
+    Error::NumbersSpent { counter, number }
 }

@@ -15,7 +15,7 @@ use crate::engine::location::{Location, SegmentId, Seqno};
 use crate::engine::options::{OpenProgress, Options};
 use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{Home, Identity, ReadMode, Segment, file};
-use crate::engine::state::State;
+use crate::engine::state::{SegmentSet, State};
 use crate::error::{Damage, Error, Result};
 
 /// A store on its way from files to a state.
@@ -96,22 +96,33 @@ impl<'a> Load<'a> {
     }
 
     fn segments(&mut self, manifest: &Manifest) -> Result<Vec<Loaded>> {
-        self.state.change_segments(|set| {
-            set.history = manifest.history;
-            Ok(())
-        })?;
+        // Readers get the whole set at once: a copy of it for each segment would make opening quadratic.
+        let mut set = SegmentSet::default();
+        set.history = manifest.history;
         let mut loaded = Vec::with_capacity(manifest.segments.len());
         for (index, line) in manifest.segments.iter().enumerate() {
             let next = manifest.segments.get(index.saturating_add(1));
             let seq_end = next.map_or(manifest.next_seq, |next| next.base_seq);
             let covered = self.covering.as_ref().and_then(|covering| covering.segments.get(index)).copied();
-            loaded.push(self.segment(line, seq_end, covered)?);
+            loaded.push(self.segment(&mut set, line, seq_end, covered)?);
+            if planted(Plant::SetCopiedForEachSegment) {
+                set = set.clone();
+            }
         }
-        Ok(loaded)
+        self.state.change_segments(|now| {
+            *now = set;
+            Ok(loaded)
+        })
     }
 
     /// Opens one segment; its records are not in the index yet.
-    fn segment(&mut self, line: &SegmentLine, seq_end: Seqno, covered: Option<Covered>) -> Result<Loaded> {
+    fn segment(
+        &mut self,
+        set: &mut SegmentSet,
+        line: &SegmentLine,
+        seq_end: Seqno,
+        covered: Option<Covered>,
+    ) -> Result<Loaded> {
         let directory = Arc::clone(&self.home.directory);
         // Only the log's end is ever written to, and only by a writer.
         let appends = matches!(line.extent, Extent::Closed(_)) && !self.options.read_only;
@@ -141,7 +152,6 @@ impl<'a> Load<'a> {
         let is_sealed = matches!(line.extent, Extent::Sealed(_));
         let created_ms = header.map_or(0, |header| header.created_ms);
         let seq_end = if is_sealed { seq_end } else { seq_end.max(line.seq_end(capacity)) };
-        let set = self.state.segments();
         let (first_page, room) = match covered {
             Some(Covered { first_page, .. }) if planted(Plant::ResumedOverNeighbour) => {
                 (first_page, capacity)
@@ -156,10 +166,7 @@ impl<'a> Load<'a> {
         if is_sealed {
             segment.mark_sealed();
         }
-        self.state.change_segments(|set| {
-            set.push(Arc::clone(&segment));
-            Ok(())
-        })?;
+        set.push(Arc::clone(&segment));
         if resumes {
             self.end = Some((Arc::clone(&segment), file, capacity));
         }
@@ -275,9 +282,9 @@ impl<'a> Load<'a> {
         self.report.end_count = verdict.record_count;
         // Numbers that the lost writes could have had are not given out again.
         let first = manifest.next_seq.max(line.base_seq).max(verdict.last.plus(1));
-        manifest.next_seq = manifest.next_seq.max(line.seq_end(verdict.file_len));
+        manifest.next_seq = manifest.next_seq.max(line.seq_end(verdict.file_len)).min(Seqno::END);
         self.report.skipped = first..first.max(manifest.next_seq);
-        manifest.generation += 1;
+        manifest.generation = manifest.next_generation();
         if verdict.end > line.layout.header_len.into() {
             if let Some(last) = manifest.segments.last_mut() {
                 last.extent = Extent::Sealed(verdict.end);

@@ -8,6 +8,7 @@ mod index;
 mod load;
 mod orphans;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -216,18 +217,15 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     let mut load = Load::new(directory, options, &manifest);
     load.report.created = is_new;
     let present = file::present(&**directory)?;
-    // A file that is not ours may have the next number.
-    let highest = present.iter().max().map_or(0, |id| id.0);
-    manifest.next_segment = manifest.next_segment.max(SegmentId(highest.saturating_add(1)));
     if let Some(newer) = survey::newer(&**directory, &manifest, &present)?.first() {
         // Taken for what an interrupted write left, it would be removed, and its numbers given out again.
         let reason =
             format!("it is an old one: segment {newer}, which it does not list, holds newer records");
         return Err(Error::ManifestDamaged { reason });
     }
-    refuse_spent(&manifest)?;
     if let Some(line) = load.unsettled(&manifest)? {
         // Nothing is cut before all the rest is known to be there.
+        let present: HashSet<_> = present.iter().collect();
         if let Some(missing) = manifest.segments.iter().find(|line| !present.contains(&line.id)) {
             return Err(Error::SegmentMissing { segment: missing.id });
         }
@@ -242,6 +240,9 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     }
     load.all(&manifest)?;
     load.remove_orphans(path, &manifest)?;
+    if let Some(last) = load.report.orphans_removed.last() {
+        manifest.next_segment = manifest.next_segment.max(SegmentId(last.0 + 1));
+    }
     let Load { state, report, end, last_seq, covering, .. } = load;
     log_of(directory, options, LogStart { manifest, end, exclusion, state, report, last_seq, covering })
 }
@@ -272,22 +273,15 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
     // A MANIFEST may know less than the log, whoever made it: numbers that are taken would be given out again, and the
     // records that have them would be out of order when the log is next read.
     manifest.next_seq = manifest.next_seq.max(last_seq.plus(1));
-    refuse_spent(&manifest)?;
     // What is written from here on is in no backup.
     manifest.is_backup = false;
-    let end = LogEnd { manifest, active, exclusion, last_seq };
+    // A file that is not ours may have the next number.
+    let strangers = report.strangers.clone();
+    let end = LogEnd { manifest, active, exclusion, last_seq, strangers };
     let unsealed = unsealed(&end.manifest);
     let log = Log::new(Arc::clone(directory), Arc::clone(&state), options, end)?;
     let directory = Arc::clone(directory);
     Ok(Opened { directory, state, log: Some(log), report, last_seq, end: unsealed, covering })
-}
-
-/// Refuses to go on from a number that only a liar writes: what is counted from there could not be read back.
-fn refuse_spent(manifest: &Manifest) -> Result<()> {
-    manifest.spent().map_or(Ok(()), |(counter, number)| {
-        let reason = format!("{counter} would be {number}, and no store counts so far");
-        Err(Error::ManifestDamaged { reason })
-    })
 }
 
 fn unsealed(manifest: &Manifest) -> Option<SegmentId> {

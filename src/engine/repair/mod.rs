@@ -157,7 +157,7 @@ impl<'a> Repair<'a> {
             }
         }
         let left_out: HashSet<_> = self.report.left_out.iter().copied().collect();
-        let missing: HashSet<_> = self.survey.missing().iter().copied().collect();
+        let missing = self.survey.missing().clone();
         self.survey.retain(|known| {
             let is_under_another_name = missing.contains(&known.id) && found_again.contains(&known.id);
             !left_out.contains(&known.id) && !is_under_another_name
@@ -190,9 +190,9 @@ impl<'a> Repair<'a> {
         }
         let next_seq = self.survey.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
         // A record may have a number that MANIFEST never gave out; it is taken all the same.
-        let taken = sources.iter().map(|source| source.seq_end.max(source.seqs.end));
-        // What nobody counts to is damage, and no number to go on from.
-        let next_seq = taken.fold(next_seq, Seqno::max).min(Seqno::BELIEVED_MAX);
+        let taken = sources.iter().map(|source| source.seq_end.max(source.seqs.end)).chain([next_seq]);
+        // A store that went on from a number which nobody counts to would soon take no more writes.
+        let next_seq = taken.filter(|seq| *seq <= Seqno::KEPT_MAX).fold(Seqno(1), Seqno::max);
         sources.retain(|source| source.record_count > 0);
         sources.sort_by_key(|source| source.seqs.start);
         if self.survey.manifest().is_err() {
@@ -206,7 +206,7 @@ impl<'a> Repair<'a> {
             self.take_over(&mut target, together)?;
             rest = others;
         }
-        self.commit(&target, next_seq)?;
+        self.commit(&target, next_seq.max(target.end))?;
         self.check(directory, to)?;
         Ok(())
     }
@@ -214,7 +214,8 @@ impl<'a> Repair<'a> {
     fn next_segment(&self) -> Result<SegmentId> {
         let next = self.survey.manifest().map_or(SegmentId(1), |manifest| manifest.next_segment);
         let present = file::present(&**self.survey.directory())?;
-        Ok(present.into_iter().map(|id| SegmentId(id.0.saturating_add(1))).fold(next, SegmentId::max))
+        let taken = present.into_iter().map(|id| SegmentId(id.0 + 1)).chain([next]);
+        Ok(taken.filter(|id| *id <= SegmentId::KEPT_MAX).fold(SegmentId(1), SegmentId::max))
     }
 
     /// Opens what was made, which reads and checks all of it, and looks for what was lost.

@@ -26,7 +26,7 @@ pub(super) struct Target {
     pub(super) lines: Vec<SegmentLine>,
     pub(super) next_segment: SegmentId,
     /// More than any number of its records.
-    end: Seqno,
+    pub(super) end: Seqno,
     /// The segment that salvaged records go to.
     open: Option<SegmentWriter>,
 }
@@ -52,6 +52,8 @@ impl Repair<'_> {
     pub(super) fn take_over(&mut self, target: &mut Target, sources: &[Source]) -> Result<(), Stop> {
         if let [source] = sources
             && source.is_whole
+            && source.seqs.end.max(source.known.base_seq) <= Seqno::KEPT_MAX
+            && source.known.id < SegmentId::KEPT_MAX
             && source.known.base_seq >= target.end
         {
             return self.copy(target, source);
@@ -77,7 +79,17 @@ impl Repair<'_> {
             if planted(Plant::SalvagedRenumbered) {
                 put(&mut record, SEQ_AT, &place.seq.plus(1).0.to_le_bytes());
             }
-            self.put(target, &record, place.seq)?;
+            let seq = if place.seq < Seqno::KEPT_MAX || planted(Plant::UncountedNumberKept) {
+                place.seq
+            } else {
+                // It comes after all others, and keeps its place among those like it.
+                self.report.renumbered_count += 1;
+                target.end.max(Seqno(1))
+            };
+            if seq != place.seq {
+                put(&mut record, SEQ_AT, &seq.0.to_le_bytes());
+            }
+            self.put(target, &record, seq)?;
         }
         self.finish_open(target)
     }
@@ -178,15 +190,16 @@ impl Repair<'_> {
         self.take_options(directory)?;
         let path = || directory.path(StoreFile::Manifest);
         directory.sync().map_err(Error::io("fsync the directory of", path()))?;
-        let generation = self.survey.manifest().map_or(0, |manifest| manifest.generation);
+        let generation = self.survey.manifest().map_or(1, Manifest::next_generation);
         let manifest = Manifest {
             store: self.store,
             hash_seed: self.hash_seed,
-            generation: generation + 1,
+            generation,
             next_segment: target.next_segment,
             next_seq,
             is_backup: false,
-            history: self.history(target.end, next_seq),
+            // No more was forgotten than there was, whatever the old MANIFEST says.
+            history: self.history(target.end, next_seq).up_to(next_seq),
             segments: target.lines.clone(),
         };
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)

@@ -81,7 +81,7 @@ impl Segment {
             return 0;
         }
         // All that expires has: what is live beyond those that never do.
-        let live_len = self.usage.live_len.load(Ordering::Relaxed);
+        let live_len = self.usage.live_len();
         live_len.saturating_sub(lifetimes.lasting_len.load(Ordering::Relaxed))
     }
 }

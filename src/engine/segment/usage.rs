@@ -12,8 +12,8 @@ use crate::engine::sync::AtomicU64;
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) record_count: AtomicU64,
-    pub(crate) live_count: AtomicU64,
-    pub(crate) live_len: AtomicU64,
+    live_count: AtomicU64,
+    live_len: AtomicU64,
     pub(crate) tombstone_count: AtomicU64,
     pub(crate) tombstone_len: AtomicU64,
     /// The values of its records that are compressed, live or not: their length, and what they take.
@@ -72,8 +72,23 @@ impl Usage {
         Compressed { raw_len: figure(&self.raw_len), stored_len: figure(&self.stored_len) }
     }
 
+    /// Its live records.
+    pub(crate) fn live_count(&self) -> u64 {
+        not_below_zero(&self.live_count)
+    }
+
+    /// The bytes of its live records.
+    pub(crate) fn live_len(&self) -> u64 {
+        not_below_zero(&self.live_len)
+    }
+
     pub(crate) fn add_live(&self, len: u64) {
-        self.live_count.fetch_add(1, Ordering::Relaxed);
+        self.add_all_live(1, len);
+    }
+
+    /// Counts `count` live records of `len` bytes.
+    pub(crate) fn add_all_live(&self, count: u64, len: u64) {
+        self.live_count.fetch_add(count, Ordering::Relaxed);
         self.live_len.fetch_add(len, Ordering::Relaxed);
     }
 
@@ -88,6 +103,13 @@ impl Usage {
     }
 }
 
+/// What is counted in `figure`. A KEYDIR that lies under a right checksum may have counted too little to begin with: then more
+/// is taken off than there was.
+fn not_below_zero(figure: &AtomicU64) -> u64 {
+    let figure = figure.load(Ordering::Relaxed);
+    if figure > i64::MAX as u64 { 0 } else { figure }
+}
+
 impl Segment {
     /// Its first `len` bytes, and what their records come to, for the file KEYDIR.
     pub(crate) fn covered(&self, len: u64) -> Covered {
@@ -97,8 +119,8 @@ impl Segment {
             len,
             first_page: self.first_page,
             record_count: figure(&self.usage.record_count),
-            live_count: figure(&self.usage.live_count),
-            live_len: figure(&self.usage.live_len),
+            live_count: self.usage.live_count(),
+            live_len: self.usage.live_len(),
             tombstone_count: figure(&self.usage.tombstone_count),
             tombstone_len: figure(&self.usage.tombstone_len),
             is_endless: self.lifetimes.are_endless(),

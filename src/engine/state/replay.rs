@@ -24,8 +24,7 @@ struct Added {
 
 impl Added {
     fn count(&self, usage: &Usage) {
-        usage.live_count.fetch_add(self.live_count, Ordering::Relaxed);
-        usage.live_len.fetch_add(self.live_len, Ordering::Relaxed);
+        usage.add_all_live(self.live_count, self.live_len);
         usage.tombstone_count.fetch_add(self.tombstone_count, Ordering::Relaxed);
         usage.tombstone_len.fetch_add(self.tombstone_len, Ordering::Relaxed);
     }

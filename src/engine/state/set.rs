@@ -1,5 +1,6 @@
 //! The segments of a log, and which page of the address space belongs to which.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 use crate::engine::format::manifest::History;
@@ -33,6 +34,8 @@ pub(crate) struct SegmentSet {
     /// In log order.
     segments: Vec<Arc<Segment>>,
     pages: Vec<Page>,
+    /// No page before this one is free: a search for free ones starts here, so that opening stays linear.
+    taken_to: usize,
     /// What these segments can tell of the past.
     pub(crate) history: History,
 }
@@ -71,9 +74,14 @@ impl SegmentSet {
         self.segments.iter()
     }
 
-    /// Whether the address space has pages from `first` on for `len` bytes.
-    pub(crate) fn may_place(first: u32, len: u64) -> bool {
-        (first as usize).saturating_add(page_count(len)) <= PAGE_COUNT_MAX
+    /// Whether the address space has pages for all of `places`, each a first page and a length in bytes, and none for two.
+    pub(crate) fn may_place(places: impl Iterator<Item = (u32, u64)>) -> bool {
+        let mut places: Vec<_> = places
+            .map(|(first, len)| (first as usize, (first as usize).saturating_add(page_count(len))))
+            .collect();
+        places.sort_unstable();
+        places.last().is_none_or(|&(_, end)| end <= PAGE_COUNT_MAX)
+            && places.windows(2).all(|pair| pair[0].1 <= pair[1].0)
     }
 
     /// The first of enough free pages in a row for a segment of `capacity` bytes that follows segment `ending`, which is
@@ -83,8 +91,8 @@ impl SegmentSet {
     /// [`Error::Full`].
     pub(crate) fn free_page(&self, capacity: u64, ending: Option<SegmentId>) -> Result<u32> {
         let wanted = page_count(capacity);
-        let mut first = 0;
-        for (index, page) in self.pages.iter().enumerate() {
+        let mut first = self.taken_to;
+        for (index, page) in self.pages.iter().enumerate().skip(first) {
             if !page.is_free(index, ending) {
                 first = index + 1;
             } else if index + 1 - first == wanted {
@@ -99,6 +107,7 @@ impl SegmentSet {
         let pages = self.pages.iter().enumerate().skip(first as usize).take(page_count(capacity));
         let taken = pages.into_iter().find(|(index, page)| !page.is_free(*index, None));
         let end = taken.map_or(PAGE_COUNT_MAX, |(index, _)| index);
+        // An address behind the last page would not fit its slot.
         capacity.min((end as u64).saturating_sub(first.into()) * PAGE_LEN)
     }
 
@@ -114,6 +123,7 @@ impl SegmentSet {
 
     /// Gives back what was reserved from page `first` on.
     pub(crate) fn release(&mut self, first: u32) {
+        self.taken_to = self.taken_to.min(first as usize);
         for page in self.pages.iter_mut().skip(first as usize) {
             if !matches!(page, Page::Reserved) {
                 break;
@@ -140,18 +150,27 @@ impl SegmentSet {
 
     /// Takes out the segments `ids`. Their pages are dealt out again when no reader can look into them any more.
     pub(crate) fn remove(&mut self, ids: &[SegmentId]) {
+        let ids: HashSet<_> = ids.iter().collect();
         self.segments.retain(|segment| !ids.contains(&segment.id));
-        for page in &mut self.pages {
+        for (index, page) in self.pages.iter_mut().enumerate() {
             if let Page::Of(segment) = page
                 && ids.contains(&segment.id)
             {
                 *page = Page::Left(Arc::downgrade(segment));
+                self.taken_to = self.taken_to.min(index);
             }
         }
     }
 
     fn deal_pages(&mut self, segment: &Arc<Segment>) {
         self.fill(segment.first_page, page_count(segment.limit()), &Page::Of(Arc::clone(segment)));
+        // A sealed segment keeps its pages until it is removed.
+        while let Some(page @ Page::Of(segment)) = self.pages.get(self.taken_to)
+            && segment.is_sealed()
+            && !page.is_free(self.taken_to, None)
+        {
+            self.taken_to += 1;
+        }
     }
 
     fn fill(&mut self, first: u32, count: usize, page: &Page) {
@@ -287,6 +306,31 @@ mod tests {
         first.seal();
         assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 1);
         assert!(set.locate(Address(PAGE_UNITS)).is_none(), "nothing of it is there");
+    }
+
+    #[test]
+    fn the_search_for_free_pages_passes_over_sealed_segments_and_finds_what_a_removed_one_left() {
+        let mut set = SegmentSet::default();
+        // As a KEYDIR places them that was written after compactions.
+        for (id, first_page) in [(1, 2), (2, 0), (3, 1)] {
+            let segment = segment(id, first_page, PAGE_LEN);
+            segment.mark_sealed();
+            set.push(segment);
+        }
+        assert_eq!(set.taken_to, 3);
+        set.remove(&[SegmentId(3)]);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 1);
+        assert_eq!(set.reserve(PAGE_LEN).expect("there is room"), 1);
+        set.release(1);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 1);
+    }
+
+    #[test]
+    fn a_segment_at_the_end_of_the_address_space_grows_no_farther() {
+        let set = SegmentSet::default();
+        let last = (PAGE_COUNT_MAX - 1) as u32;
+        assert_eq!(set.room_at(last, 64 * PAGE_LEN), PAGE_LEN);
+        assert_eq!(set.room_at(last, 100), 100);
     }
 
     #[test]

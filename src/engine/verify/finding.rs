@@ -37,6 +37,25 @@ pub enum Fault {
     /// MANIFEST cannot be used: the segments' own headers say what the log is.
     #[error("it cannot be used ({0}): the segments' headers are followed instead")]
     Manifest(String),
+    /// A number of MANIFEST that no store gets to by counting.
+    #[error(
+        "its {what} is {number}, to which no store counts; near 2^61 nothing more can be written, and `logkv repair` makes a \
+         store that counts on from the records themselves"
+    )]
+    NumberTooLarge {
+        /// What MANIFEST calls it.
+        what: &'static str,
+        /// What it is.
+        number: u64,
+    },
+    /// KEYDIR says that it knows of records which come after the log.
+    #[error(
+        "it knows of record {said}, and the log ends before that: it is not used, and the next open makes it anew"
+    )]
+    KeydirAhead {
+        /// The number that KEYDIR has.
+        said: Seqno,
+    },
     /// A segment that is not there.
     #[error("it is listed in MANIFEST, and its file is missing")]
     Missing,
@@ -207,8 +226,10 @@ impl Fault {
             | Self::HintFilter(_)
             | Self::Count { .. }
             | Self::KeydirPart(_)
+            | Self::KeydirAhead { .. }
             | Self::KeydirEntries(_) => Severity::Derived,
             Self::Manifest(_)
+            | Self::NumberTooLarge { .. }
             | Self::Missing
             | Self::Unreadable(_)
             | Self::PartlyUnreadable

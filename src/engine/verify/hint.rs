@@ -28,11 +28,23 @@ impl Verifier<'_> {
                 None if is_unfinished(&bytes) => Some(Fault::Unfinished),
                 None => Some(Fault::DerivedDamaged),
                 Some(checked) if !is_about(&checked.described, home, segment, len) => Some(Fault::Stale),
-                Some(checked) => differs(&bytes, &checked, scanned),
+                Some(checked) => {
+                    differs(&bytes, &checked, scanned).or_else(|| self.ahead(&checked, segment, scanned))
+                }
             },
         };
         self.report.hint_count += 1;
         fault.map_or(Ok(()), |fault| self.found(StoreFile::Hint(segment.id), None, fault))
+    }
+}
+
+impl Verifier<'_> {
+    /// Whether the hint says that it knows of more than its segment can hold, also where that is damaged.
+    fn ahead(&self, checked: &Checked, segment: &Segment, scanned: &Scanned) -> Option<Fault> {
+        let next_seq = self.survey.manifest().map_or(segment.seq_end, |manifest| manifest.next_seq);
+        let (said, counted) = (checked.described.last_seq.0, scanned.sorted.last_seq.0);
+        let is_ahead = checked.described.last_seq >= segment.seq_end.min(next_seq);
+        is_ahead.then_some(Fault::Count { what: "last number", said, counted })
     }
 }
 

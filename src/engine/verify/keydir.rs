@@ -4,9 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Fault, Verifier, derived_unreadable, is_no_file};
+use crate::engine::checkpoint;
 use crate::engine::clock::SystemClock;
 use crate::engine::format::codec::Compressed;
-use crate::engine::format::keydir_file::{self, Covered, KeydirHead};
+use crate::engine::format::keydir_file::{self, Covered, Covering, KeydirHead};
+use crate::engine::format::manifest::{Extent, SegmentLine};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{PartFault, compare};
@@ -58,12 +60,27 @@ impl Verifier<'_> {
         if !self.is_current(&head) {
             return self.wrong(Fault::Stale);
         }
+        if !SegmentSet::may_place(head.about.segments.iter().map(|covered| (covered.first_page, covered.len)))
+        {
+            return self.wrong(Fault::DerivedDamaged);
+        }
+        if self.is_ahead(&head.about) {
+            return self.wrong(Fault::KeydirAhead { said: head.about.covered_seq });
+        }
         let is_intact = |covered: &Covered| {
             let scanned = self.scanned.get(&covered.id);
             scanned.is_some_and(|scanned| scanned.damaged.is_empty() && covered.len <= scanned.end)
         };
         if !head.about.segments.iter().all(is_intact) {
             return self.wrong(Fault::NotCompared);
+        }
+        let newest = head.about.segments.last().and_then(|last| Some((last, self.scanned.get(&last.id)?)));
+        // Numbers that a crash took are left out: it may know of a greater one than any record has, and of no smaller one.
+        if let Some((_, scanned)) = newest.filter(|(last, scanned)| last.len == scanned.end)
+            && head.about.covered_seq < scanned.sorted.last_seq
+        {
+            let (said, counted) = (head.about.covered_seq.0, scanned.sorted.last_seq.0);
+            self.wrong(Fault::Count { what: "last number", said, counted })?;
         }
         let (expected, segments) = self.expected(&head)?;
         self.report.keydir_keys = Some(expected.count());
@@ -88,24 +105,31 @@ impl Verifier<'_> {
         let known = self.survey.known();
         is_ours
             && head.about.segments.len() <= known.len()
-            && head.about.segments.iter().zip(known).all(|(covered, known)| {
-                covered.id == known.id && SegmentSet::may_place(covered.first_page, covered.len)
-            })
+            && head.about.segments.iter().zip(known).all(|(covered, known)| covered.id == known.id)
+    }
+
+    /// Whether it says that it knows of more than the part of the log that it covers can hold.
+    fn is_ahead(&self, about: &Covering) -> bool {
+        let Ok(manifest) = self.survey.manifest() else { return false };
+        // A writer may have gone on, and written it, since MANIFEST was read; a power cut may have taken what it covers.
+        let fits = |(covered, line): (&Covered, &SegmentLine)| match line.extent {
+            Extent::Sealed(len) | Extent::Closed(len) => covered.len <= len,
+            Extent::Active(_) => true,
+        };
+        about.segments.iter().zip(&manifest.segments).all(fits) && checkpoint::is_ahead(about, manifest)
     }
 
     /// The index that the records make which it covers, and the segments with what was counted in them.
     fn expected(&self, head: &KeydirHead) -> Result<(Keydir, Vec<Arc<Segment>>)> {
         let Some(home) = self.survey.home() else { return Ok((Keydir::new(), Vec::new())) };
         let state = State::new(home.clone(), Arc::new(SystemClock), Keydir::new());
-        let mut segments = Vec::new();
-        for covered in &head.about.segments {
-            let segment = Arc::new(self.survey.open_covered(covered)?);
-            state.change_segments(|set| {
-                set.push(Arc::clone(&segment));
-                Ok(())
-            })?;
-            segments.push(segment);
-        }
+        let segments =
+            head.about.segments.iter().map(|covered| self.survey.open_covered(covered).map(Arc::new));
+        let segments = segments.collect::<Result<Vec<_>>>()?;
+        state.change_segments(|set| {
+            segments.iter().cloned().for_each(|segment| set.push(segment));
+            Ok(())
+        })?;
         let set = state.segments();
         let replay = Replay { home, set: &set, keydir: &state.keydir, counts: true };
         for segment in &segments {

@@ -19,7 +19,7 @@ pub use finding::{Fault, Finding, Severity, VerifyReport};
 
 use self::keydir::KeydirFile;
 use self::segment::Scanned;
-use super::format::manifest::Extent;
+use super::format::manifest::{Extent, Manifest};
 use super::format::segment_header::HEADER_LEN;
 use super::fs::{Access, Directory, StoreFile};
 use super::location::SegmentId;
@@ -118,6 +118,11 @@ impl Verifier<'_> {
         let is_whole = self.wanted.is_empty();
         if let Some(why) = self.survey.why_no_manifest() {
             self.found(StoreFile::Manifest, None, Fault::Manifest(why))?;
+        }
+        let uncounted: Vec<_> =
+            self.survey.manifest().ok().into_iter().flat_map(Manifest::uncounted).collect();
+        for (what, number) in uncounted {
+            self.found(StoreFile::Manifest, None, Fault::NumberTooLarge { what, number })?;
         }
         // Before the segments: those that it covers may be compacted away while they are read, and it with them.
         let keydir = self.survey.home().filter(|_| is_whole).map(KeydirFile::open);

@@ -88,10 +88,11 @@ fn write_json(out: &mut Output, report: &RepairReport, place: &Path, aside: Opti
     object.field("given_up", report.given_up.iter().map(given_up_json).collect::<Vec<_>>())?.end()
 }
 
-fn figures(report: &RepairReport) -> [(&'static str, u64); 5] {
+fn figures(report: &RepairReport) -> [(&'static str, u64); 6] {
     [
         ("records", report.record_count),
         ("duplicates", report.duplicate_count),
+        ("renumbered", report.renumbered_count),
         ("torn_bytes", report.torn_len),
         ("given_up_places", report.given_up.len() as u64),
         ("given_up_bytes", report.given_up_len()),
@@ -215,6 +216,10 @@ fn sentences(report: &RepairReport, place: &Path, aside: Option<&Path>) -> Vec<S
     if report.duplicate_count > 0 {
         let records = units::count(report.duplicate_count, "record");
         lines.push(format!("{records} stood in two segments, and are taken once"));
+    }
+    if report.renumbered_count > 0 {
+        let records = units::count(report.renumbered_count, "record");
+        lines.push(format!("{records} had numbers to which no store counts, and got the next ones"));
     }
     if !report.left_out.is_empty() {
         let names = segments::names(&report.left_out);

@@ -167,8 +167,8 @@ fn at_the_last_number_nothing_is_written_or_cleared_and_the_store_opens_again() 
     });
     for _ in 0..2 {
         let store = Store::open_with(dir.path(), options()).expect("opens");
-        assert!(matches!(store.put("more", "1"), Err(Error::Full)));
-        assert!(matches!(store.clear(), Err(Error::Full)));
+        assert!(matches!(store.put("more", "1"), Err(Error::NumbersSpent { .. })));
+        assert!(matches!(store.clear(), Err(Error::NumbersSpent { .. })));
         assert_is(&store, &map, "at the last number");
         store.close().expect("closes");
     }

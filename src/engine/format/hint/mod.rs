@@ -178,7 +178,7 @@ pub(crate) fn parts(bytes: &[u8]) -> Option<Checked> {
         return None;
     }
     let described = described(bytes.get(..header_len)?);
-    (described.last_seq <= Seqno::BELIEVED_MAX).then_some(Checked {
+    (described.last_seq < Seqno::END).then_some(Checked {
         described,
         rows: header_len..rows_end,
         filter: rows_end..filter_end,
@@ -342,7 +342,7 @@ mod tests {
             (store, numbers, record_count) in any::<([u8; 16], [u64; 6], u32)>(),
         ) {
             let [segment, segment_len, last_seq, hash_seed, raw_len, stored_len] = numbers;
-            let last_seq = last_seq % (Seqno::BELIEVED_MAX.0 + 1);
+            let last_seq = last_seq % Seqno::END.0;
             let (segment, last_seq) = (SegmentId(segment), Seqno(last_seq));
             let compressed = Compressed { raw_len, stored_len };
             let described = Described { store: StoreId(store), hash_seed, segment, segment_len, last_seq, record_count, compressed };

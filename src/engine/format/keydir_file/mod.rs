@@ -145,7 +145,7 @@ pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
         segments: rows(checked.get(header_len..shards_at)?, segment_row_len, Covered::decode),
     };
     let head = KeydirHead { about, shards: rows(checked.get(shards_at..)?, SHARD_ROW_LEN, ShardRow::decode) };
-    let agrees = head.about.covered_seq <= Seqno::BELIEVED_MAX
+    let agrees = head.about.covered_seq < Seqno::END
         && head.about.segments.iter().all(Covered::is_possible)
         && head.key_count() == u64_at(header, KEY_COUNT_AT)
         && fill_the_file(&head.shards, head_len as u64, file_len);

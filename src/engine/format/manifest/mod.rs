@@ -31,17 +31,15 @@ use super::segment_header::{Layout, StoreId};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
 
-/// The largest number that is believed: those that follow it must not overflow, and no store ever counts so far.
-const NUMBER_MAX: u64 = Seqno::BELIEVED_MAX.0;
-/// The largest number that a writer goes on from: what it writes has to be believed, too, however long it goes on.
-const NUMBER_TO_GO_ON_FROM_MAX: u64 = NUMBER_MAX / 2;
+/// The largest number that is believed where nothing else limits it: those that follow it must not overflow.
+const NUMBER_MAX: u64 = 1 << 62;
 
 /// What MANIFEST says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) store: StoreId,
     pub(crate) hash_seed: u64,
-    /// Counts the versions of this file.
+    /// Counts the versions of this file, see [`Manifest::next_generation`].
     pub(crate) generation: u64,
     pub(crate) next_segment: SegmentId,
     pub(crate) next_seq: Seqno,
@@ -69,6 +67,17 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// The same with no number that a log cannot have whose next one is `next_seq`.
+    pub(crate) fn up_to(self, next_seq: Seqno) -> Self {
+        let last = next_seq.previous();
+        Self {
+            dropped: self.dropped.min(last),
+            given_up: self.given_up.min(last),
+            whole_from: self.whole_from.min(next_seq),
+            ..self
+        }
+    }
+
     /// What can be told when `other` was forgotten, too.
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
@@ -137,16 +146,19 @@ pub(crate) enum ManifestError {
 }
 
 impl Manifest {
-    /// The counter that has come so far that what is counted next would not be believed, and where it stands.
-    pub(crate) fn spent(&self) -> Option<(&'static str, u64)> {
-        let Self { generation, next_segment, next_seq, .. } = self;
-        let counters =
-            [("generation", *generation), ("next_segment", next_segment.0), ("next_seq", next_seq.0)];
-        counters.into_iter().find(|(_, number)| *number > NUMBER_TO_GO_ON_FROM_MAX)
+    /// The generation of the MANIFEST that takes this one's place. Nobody asks of it more than whether it is another one, so
+    /// it starts again where its numbers end, and a large one keeps no store from being written to.
+    pub(crate) fn next_generation(&self) -> u64 {
+        if self.generation < NUMBER_MAX { self.generation.saturating_add(1) } else { 1 }
     }
 
-    /// Whether a writer can go on from `next_seq`, and so leave it as the next record's number.
-    pub(crate) fn can_go_on_from(next_seq: Seqno) -> bool {
-        next_seq.0 <= NUMBER_TO_GO_ON_FROM_MAX
+    /// The numbers that no store gets to by counting, each with its name.
+    pub(crate) fn uncounted(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let History { dropped, whole_from, given_up, .. } = self.history;
+        let history = [("dropped", dropped), ("whole_from", whole_from), ("given_up", given_up)];
+        let seqs = [("next_seq", self.next_seq)].into_iter().chain(history);
+        let seqs = seqs.filter(|(_, seq)| *seq > Seqno::COUNTED_MAX);
+        let segment = Some(self.next_segment).filter(|id| *id > SegmentId::COUNTED_MAX);
+        segment.map(|id| ("next_segment", id.0)).into_iter().chain(seqs.map(|(name, seq)| (name, seq.0)))
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{Extent, History, Manifest, ManifestError, NUMBER_MAX, SegmentLine};
 use crate::engine::format::record::RecordContext;
-use crate::engine::format::segment_header::{Layout, StoreId};
+use crate::engine::format::segment_header::{Layout, SEGMENT_LEN_MAX, StoreId};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
 use crate::engine::visible::Visible;
@@ -133,8 +133,22 @@ impl Line<'_> {
     }
 
     fn number<T: TryFrom<u64>>(self, text: &str) -> Result<T, ManifestError> {
-        let number = text.parse().ok().filter(|&number: &u64| number <= NUMBER_MAX);
-        number.and_then(|number| T::try_from(number).ok()).map_or_else(|| self.wrong(), Ok)
+        let number = self.up_to(text, NUMBER_MAX)?;
+        T::try_from(number).or_else(|_| self.wrong())
+    }
+
+    /// A number that is not greater than `max`.
+    fn up_to(self, text: &str, max: u64) -> Result<u64, ManifestError> {
+        match text.parse() {
+            Ok(number) if number <= max => Ok(number),
+            Ok(_) => damaged(format!("line {} has a number over {max}: {}", self.number, shown(self.text))),
+            Err(_) => self.wrong(),
+        }
+    }
+
+    /// The number of a record, or of the one that follows the last.
+    fn seq(self, text: &str) -> Result<Seqno, ManifestError> {
+        self.up_to(text, Seqno::END.0).map(Seqno)
     }
 
     fn hex(self, text: &str) -> Result<u64, ManifestError> {
@@ -148,7 +162,7 @@ struct Fields {
     hash_seed: Option<u64>,
     generation: Option<u64>,
     next_segment: Option<u64>,
-    next_seq: Option<u64>,
+    next_seq: Option<Seqno>,
     is_backup: bool,
     history: History,
     segments: Vec<SegmentLine>,
@@ -167,15 +181,15 @@ impl Fields {
                 return Err(ManifestError::Unsupported(format!("1 with hash {}", shown(other))));
             }
             ["generation", number] => self.generation = Some(line.number(number)?),
-            ["next_segment", number] => self.next_segment = Some(line.number(number)?),
-            ["next_seq", number] => self.next_seq = Some(line.number(number)?),
+            ["next_segment", number] => self.next_segment = Some(line.up_to(number, SegmentId::END.0)?),
+            ["next_seq", number] => self.next_seq = Some(line.seq(number)?),
             ["backup"] => self.is_backup = true,
             ["history", "dropped", dropped, "whole_from", whole_from, "at", whole_from_ms] => {
-                let (dropped, whole_from) = (Seqno(line.number(dropped)?), Seqno(line.number(whole_from)?));
+                let (dropped, whole_from) = (line.seq(dropped)?, line.seq(whole_from)?);
                 let whole_from_ms = line.number(whole_from_ms)?;
                 self.history = History { dropped, whole_from, whole_from_ms, ..self.history };
             }
-            ["given_up", number] => self.history.given_up = Seqno(line.number(number)?),
+            ["given_up", number] => self.history.given_up = line.seq(number)?,
             ["segment", id, "base_seq", base, "salt", salt, "headers", headers, state, len] => {
                 let segment = segment_line(line, id, base, salt, headers, (state, len))?;
                 if let Some(last) = self.segments.last()
@@ -206,7 +220,7 @@ impl Fields {
             return damaged("a segment is listed twice, or has a number that is still to be given out");
         }
         if let (Some(last), Some(next_seq)) = (self.segments.last(), self.next_seq)
-            && last.base_seq.0 > next_seq
+            && last.base_seq > next_seq
         {
             return damaged("next_seq is less than what its last segment starts with");
         }
@@ -225,7 +239,7 @@ impl Fields {
                 hash_seed,
                 generation,
                 next_segment: SegmentId(next_segment),
-                next_seq: Seqno(next_seq),
+                next_seq,
                 is_backup,
                 history,
                 segments,
@@ -252,19 +266,14 @@ fn segment_line(
     if !layout.is_sane() {
         return line.wrong();
     }
-    let len = line.number(len)?;
+    let len = line.up_to(len, SEGMENT_LEN_MAX)?;
     let extent = match state {
         "sealed" => Extent::Sealed(len),
         "closed" => Extent::Closed(len),
         "active" => Extent::Active(len),
         _ => return line.wrong(),
     };
-    Ok(SegmentLine {
-        id: SegmentId(line.number(id)?),
-        base_seq: Seqno(line.number(base_seq)?),
-        layout,
-        extent,
-    })
+    Ok(SegmentLine { id: SegmentId(line.number(id)?), base_seq: line.seq(base_seq)?, layout, extent })
 }
 
 #[cfg(test)]

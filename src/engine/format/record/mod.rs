@@ -228,7 +228,7 @@ impl RecordHeader {
         if self.key_len == 0 {
             return Err(Damage::Field { what: "the key's length", value: 0 });
         }
-        if self.seq > Seqno::BELIEVED_MAX {
+        if self.seq >= Seqno::END {
             return Err(Damage::Field { what: "the record's number", value: self.seq.0 });
         }
         Kind::decode(self.kind).map(drop)

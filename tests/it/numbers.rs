@@ -1,0 +1,407 @@
+//! Numbers that no store gets to by counting, each under a right checksum: in MANIFEST, in segments, hints and KEYDIR.
+//!
+//! Whatever a file says: a write is acknowledged only by a store that opens for writing again; what keeps a store from being
+//! written to is a finding of `verify`, and `repair` makes a store of it that is written to. A derived file moves no number.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use logkv::fs::StoreFile;
+use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
+use logkv::verify::{Fault, Severity};
+use logkv::{Error, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, Store};
+use tempfile::TempDir;
+
+use crate::any_bytes::properties::memory::Image;
+use crate::any_bytes::properties::seal;
+use crate::common::{
+    contents, copy_of, files, hint_path, killed, quick, rewrite_manifest, seal_segment_header, segment_path,
+    small_store, value,
+};
+use crate::repair::repaired;
+use crate::verify::{indexed_store, verified};
+
+/// The first number of a record or a segment that is not believed, and the greatest number that is believed at all.
+const END: u64 = 1 << 61;
+const BELIEVED_MAX: u64 = 1 << 62;
+/// The greatest number that a store gets to by counting.
+const COUNTED_MAX: u64 = 1 << 60;
+/// The greatest number that a repair keeps.
+const KEPT_MAX: u64 = 1 << 59;
+/// The greatest length of a segment, in bytes.
+const SEGMENT_LEN_MAX: u64 = SEGMENT_LEN_MAX_BOUNDS.1;
+/// The number of the first record that is written to one of the stores here.
+const NEXT_SEQ: u64 = 7;
+
+/// What a field of `len` bytes can hold of these: each limit, what stands around it, and the greatest number.
+fn numbers(len: usize) -> BTreeSet<u64> {
+    let limits = [KEPT_MAX, COUNTED_MAX, END, BELIEVED_MAX, SEGMENT_LEN_MAX];
+    let around = limits.into_iter().flat_map(|limit| [limit - 1, limit, limit + 1]);
+    let all = around.chain([0, 1_000_000, u64::MAX]);
+    all.map(|number| if len < 8 { number & ((1 << (8 * len)) - 1) } else { number }).collect()
+}
+
+/// How the writer of a store ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Closed,
+    Killed,
+}
+
+/// Opens a copy of the store at `dir` for writing again and again, and puts a key each time. The copy as it is at the end, and
+/// what kept it from being written to.
+fn written_to(dir: &Path, end: End, what: &str) -> (TempDir, Option<Error>) {
+    let mut dir = copy_of(dir);
+    for round in 0..3 {
+        let what = format!("{what}, {end:?}, round {round}");
+        let store = match Store::open_with(dir.path(), quick()) {
+            Ok(store) => store,
+            Err(error) => {
+                assert_eq!(round, 0, "{what}: a write was acknowledged, and then {}", error.sentence());
+                return (dir, Some(error));
+            }
+        };
+        for key in (0..round).map(|earlier| format!("new {earlier}")) {
+            assert_eq!(value(&store, &key).as_deref(), Some("value"), "{what}: {key}");
+        }
+        if let Err(error) = store.put(format!("new {round}"), "value") {
+            assert!(matches!(error, Error::NumbersSpent { .. }), "{what}: {}", error.sentence());
+            contents(&store);
+            store.close().unwrap_or_else(|error| panic!("{what}: {}", error.sentence()));
+            let reopened = Store::open_with(dir.path(), quick());
+            drop(reopened.unwrap_or_else(|error| panic!("{what}: {}", error.sentence())));
+            return (dir, Some(error));
+        }
+        if round == 1 {
+            store.rotate().unwrap_or_else(|error| panic!("{what}: {}", error.sentence()));
+        }
+        dir = match end {
+            End::Closed => {
+                store.close().unwrap_or_else(|error| panic!("{what}: {}", error.sentence()));
+                dir
+            }
+            End::Killed => killed(store, dir.path()),
+        };
+    }
+    (dir, None)
+}
+
+/// Checks what has to hold of any store.
+fn check(dir: &Path, what: &str) {
+    for end in [End::Closed, End::Killed] {
+        let (dir, refused) = written_to(dir, end, what);
+        let Some(error) = refused else { continue };
+        let (report, _) = verified(dir.path());
+        assert!(!report.is_intact(), "{what}, {end:?}: {}, and verify finds nothing", error.sentence());
+    }
+    let (repaired, _) = repaired(dir);
+    let (_, refused) = written_to(repaired.path(), End::Killed, &format!("{what}, repaired"));
+    assert_eq!(refused.map(|error| error.sentence()), None, "{what}, repaired");
+}
+
+/// The numbers in the lines of MANIFEST: how the line begins, which word it is, and what stands around the number there.
+const OF_MANIFEST: &[(&str, usize, &str, &str)] = &[
+    ("generation", 1, "", ""),
+    ("next_segment", 1, "", ""),
+    ("next_seq", 1, "", ""),
+    ("history", 2, "", ""),
+    ("history", 4, "", ""),
+    ("history", 6, "", ""),
+    ("given_up", 1, "", ""),
+    ("segment 000001", 1, "", ""),
+    ("segment 000001", 3, "", ""),
+    ("segment 000001", 7, "", "+32"),
+    ("segment 000001", 7, "64+", ""),
+    ("segment 000001", 9, "", ""),
+    ("segment 000003", 3, "", ""),
+    ("segment 000003", 9, "", ""),
+];
+
+#[test]
+fn whatever_a_number_of_manifest_is_no_write_is_acknowledged_by_a_store_that_opens_for_writing_no_more() {
+    let dir = small_store();
+    rewrite_manifest(dir.path(), |line| match line.starts_with("next_seq") {
+        true => format!("{line}\nhistory dropped 0 whole_from 2 at 3\ngiven_up 1"),
+        false => line.to_owned(),
+    });
+    check(dir.path(), "as it was");
+    for (line, word, before, behind) in OF_MANIFEST {
+        for number in numbers(8) {
+            let copy = copy_of(dir.path());
+            rewrite_manifest(copy.path(), |old| {
+                let mut words: Vec<String> = old.split(' ').map(str::to_owned).collect();
+                if old.starts_with(line) {
+                    words[*word] = format!("{before}{number}{behind}");
+                }
+                words.join(" ")
+            });
+            check(copy.path(), &format!("MANIFEST, {line}, word {word}, {number}"));
+        }
+    }
+}
+
+#[test]
+fn at_the_last_numbers_a_write_is_refused_before_anything_is_written_and_verify_and_the_error_name_manifest()
+{
+    for (counter, wants_segment) in [("next_seq", false), ("next_segment", true)] {
+        let dir = small_store();
+        rewrite_manifest(dir.path(), |line| match line.split(' ').next() == Some(counter) {
+            true => format!("{counter} {END}"),
+            false => line.to_owned(),
+        });
+        let store = Store::open_with(dir.path(), quick()).expect("opens");
+        if wants_segment {
+            // What is begun goes on; it is the next segment that has no number.
+            store.put("last", "1").expect("a put");
+            store.rotate().expect("rotates");
+        }
+        let before = files(dir.path());
+        let error = store.put("more", "1").expect_err("no number is left");
+        let sentence = format!(
+            "nothing was written: MANIFEST has {counter} {END}, and there is no number after that; `logkv repair` makes a \
+             store that counts on from the records themselves"
+        );
+        assert_eq!(error.sentence(), sentence);
+        assert!(files(dir.path()) == before, "{counter}: nothing was written");
+        store.close().expect("closes");
+        let (report, findings) = verified(dir.path());
+        let fault = Fault::NumberTooLarge { what: counter, number: END };
+        let found: Vec<_> = findings.iter().map(|found| (found.file, &found.fault)).collect();
+        assert_eq!(found, [(StoreFile::Manifest, &fault)]);
+        assert!(report.is_damaged());
+    }
+}
+
+#[test]
+fn a_record_with_a_number_to_which_no_store_counts_is_kept_by_a_repair_and_gets_the_next_one() {
+    let dir = small_store();
+    let last = |image: &Image| *starts(image, 3).last().expect("a record");
+    edit(dir.path(), |image| {
+        let at = last(image);
+        set_record_field(image, 3, at, "seq", END - 1);
+    });
+    let (to, report) = repaired(dir.path());
+    assert_eq!(
+        (report.renumbered_count, report.salvaged.len(), report.given_up.len()),
+        (1, 1, 0),
+        "{report:?}"
+    );
+    let store = Store::open_with(to.path(), quick()).expect("opens");
+    assert_eq!(value(&store, "four").as_deref(), Some("4444"));
+    let commit = store.put("more", "1").expect("a put");
+    assert!((NEXT_SEQ..KEPT_MAX).contains(&commit.last.0), "{commit:?}");
+}
+
+#[test]
+fn a_file_with_the_name_of_a_segment_to_which_no_store_counts_keeps_nobody_from_writing() {
+    for id in [4, COUNTED_MAX - 1, COUNTED_MAX, END - 1, END, u64::MAX] {
+        let dir = small_store();
+        let stranger = segment_path(dir.path(), id);
+        fs::write(&stranger, "a stranger's").expect("a file");
+        let (dir, refused) = written_to(dir.path(), End::Closed, "a stranger");
+        assert_eq!(refused.map(|error| error.sentence()), None, "{id}");
+        assert!(verified(dir.path()).0.is_intact(), "{id}");
+        assert_eq!(fs::read(segment_path(dir.path(), id)).expect("it is there"), b"a stranger's", "{id}");
+    }
+}
+
+/// The files of the store at `dir`.
+fn image(dir: &Path) -> Image {
+    let known = |(name, bytes): (String, Vec<u8>)| Some((StoreFile::parse(name.as_ref())?, bytes));
+    files(dir).into_iter().filter_map(known).collect()
+}
+
+/// Changes the files of the store at `dir`, and puts right the checksums of its records.
+fn edit(dir: &Path, change: impl FnOnce(&mut Image)) {
+    let mut image = image(dir);
+    change(&mut image);
+    seal::all_records(&mut image);
+    for (name, bytes) in image {
+        fs::write(dir.join(name.to_string()), bytes).expect("it can be written");
+    }
+}
+
+fn segment(image: &mut Image, id: u64) -> &mut Vec<u8> {
+    let is_it = |(name, _): &&mut (StoreFile, Vec<u8>)| *name == StoreFile::Segment(logkv::SegmentId(id));
+    &mut image.iter_mut().find(is_it).expect("the segment").1
+}
+
+fn starts(image: &Image, id: u64) -> Vec<usize> {
+    seal::record_starts(segment(&mut image.clone(), id))
+}
+
+fn record_field(name: &str) -> &'static Field {
+    RECORD_FIELDS.iter().find(|field| field.name == name).expect("there is such a field")
+}
+
+fn set_record_field(image: &mut Image, id: u64, at: usize, name: &str, number: u64) {
+    let field = record_field(name);
+    let place = at + field.at..at + field.at + field.len;
+    segment(image, id)[place].copy_from_slice(&number.to_le_bytes()[..field.len]);
+}
+
+#[test]
+fn whatever_a_number_of_a_record_is_the_store_is_written_to_or_verify_says_why_not() {
+    let dir = small_store();
+    for id in [1, 3] {
+        for field in ["seq", "time_ms", "lag"] {
+            let len = record_field(field).len;
+            for number in numbers(len) {
+                let copy = copy_of(dir.path());
+                edit(copy.path(), |image| {
+                    let at = starts(image, id)[0];
+                    set_record_field(image, id, at, field, number);
+                });
+                check(copy.path(), &format!("segment {id}, {field} of its first record, {number}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_a_number_of_a_segment_s_header_is_the_store_is_written_to_or_verify_says_why_not() {
+    let dir = small_store();
+    for name in ["header_len", "record_header_len", "segment", "base_seq", "created_ms", "salt"] {
+        let field = SEGMENT_FIELDS.iter().find(|field| field.name == name).expect("there is such a field");
+        for number in numbers(field.len) {
+            let copy = copy_of(dir.path());
+            let path = segment_path(copy.path(), 3);
+            let mut bytes = fs::read(&path).expect("the segment");
+            bytes[field.at..field.at + field.len].copy_from_slice(&number.to_le_bytes()[..field.len]);
+            seal_segment_header(&mut bytes[..64]);
+            fs::write(&path, bytes).expect("the segment");
+            let what = format!("segment 3, {name}, {number}");
+            let (dir, refused) = written_to(copy.path(), End::Closed, &what);
+            assert!(refused.is_none() || !verified(dir.path()).0.is_intact(), "{what}: {refused:?}");
+        }
+    }
+}
+
+/// The fields of KEYDIR's head that are numbers: where, and how many bytes. Its layout is drawn in `engine/format/keydir_file`.
+const OF_KEYDIR: &[(&str, usize, usize)] = &[
+    ("covered_seq", 40, 8),
+    ("segment_count", 56, 4),
+    ("id", 64, 8),
+    ("len", 72, 8),
+    ("first_page", 80, 4),
+    ("expiry", 84, 4),
+    ("record_count", 88, 8),
+    ("live_count", 96, 8),
+    ("live_len", 104, 8),
+    ("tombstone_count", 112, 8),
+    ("tombstone_len", 120, 8),
+    ("raw_len", 128, 8),
+    ("stored_len", 136, 8),
+    ("len of the last segment", 232, 8),
+    ("first_page of the last segment", 240, 4),
+];
+
+/// The numbers in a hint's header.
+const OF_HINT: &[(&str, usize, usize)] = &[
+    ("segment", 32, 8),
+    ("segment_len", 40, 8),
+    ("last_seq", 48, 8),
+    ("row_count", 56, 4),
+    ("record_count", 60, 4),
+    ("filter_len", 64, 4),
+    ("raw_len", 80, 8),
+    ("stored_len", 88, 8),
+];
+
+/// A store with `number` in a field of a derived file, under a right checksum: what was written stays, what is written gets the
+/// next number, and the figures stay within the files.
+fn check_derived(dir: &Path, what: &str) {
+    for read_with in [ReadWith::Mmap, ReadWith::Pread] {
+        let dir = copy_of(dir);
+        let options = || -> Options { quick().read_with(read_with).checkpoint_records(1) };
+        let mut next = NEXT_SEQ;
+        for _ in 0..2 {
+            let store = Store::open_with(dir.path(), options());
+            let store = store.unwrap_or_else(|error| panic!("{what}: {}", error.sentence()));
+            let commit = store.put("four", "4").expect("a put");
+            assert_eq!(commit.last.0, next, "{what}: the numbering moves");
+            store.delete("one").expect("a delete");
+            next = store.put("one", "1").expect("a put").last.0 + 1;
+            let stats = store.stats().expect("stats");
+            assert!(stats.live_len <= stats.disk_len, "{what}: {stats:?}");
+            store.close().expect("closes");
+        }
+    }
+}
+
+#[test]
+fn whatever_a_number_of_keydir_is_the_numbering_does_not_move() {
+    let dir = indexed_store();
+    for &(field, at, len) in OF_KEYDIR {
+        for number in numbers(len) {
+            let copy = copy_of(dir.path());
+            let path = copy.path().join("KEYDIR");
+            let mut bytes = fs::read(&path).expect("KEYDIR");
+            bytes[at..at + len].copy_from_slice(&number.to_le_bytes()[..len]);
+            seal::keydir(&mut bytes);
+            fs::write(&path, bytes).expect("KEYDIR");
+            check_derived(copy.path(), &format!("KEYDIR, {field}, {number}"));
+        }
+    }
+}
+
+#[test]
+fn whatever_a_number_of_a_hint_is_the_numbering_does_not_move() {
+    let dir = indexed_store();
+    fs::remove_file(dir.path().join("KEYDIR")).expect("it was there");
+    for &(field, at, len) in OF_HINT {
+        for number in numbers(len) {
+            let copy = copy_of(dir.path());
+            let path = hint_path(copy.path(), 2);
+            let mut bytes = fs::read(&path).expect("a hint");
+            bytes[at..at + len].copy_from_slice(&number.to_le_bytes()[..len]);
+            seal::hint(&mut bytes);
+            fs::write(&path, bytes).expect("the hint");
+            check_derived(copy.path(), &format!("the hint of segment 2, {field}, {number}"));
+        }
+    }
+}
+
+#[test]
+fn a_keydir_that_is_ahead_of_the_log_is_not_used_and_verify_names_it() {
+    let dir = indexed_store();
+    let whole = contents(&Store::open_with(dir.path(), quick().read_only(true)).expect("opens"));
+    for number in [NEXT_SEQ, 1_000_000, END - 1] {
+        let copy = copy_of(dir.path());
+        let path = copy.path().join("KEYDIR");
+        let mut bytes = fs::read(&path).expect("KEYDIR");
+        bytes[40..48].copy_from_slice(&number.to_le_bytes());
+        seal::keydir(&mut bytes);
+        fs::write(&path, bytes).expect("KEYDIR");
+        let (report, findings) = verified(copy.path());
+        let [found] = &findings[..] else { panic!("{number}: {findings:?}") };
+        let said = logkv::Seqno(number);
+        assert_eq!((found.file, &found.fault), (StoreFile::Keydir, &Fault::KeydirAhead { said }));
+        assert_eq!((found.fault.severity(), report.derived_count), (Severity::Derived, 1));
+        for read_only in [true, false] {
+            let options = quick().read_only(read_only).checkpoint_records(1);
+            let store = Store::open_with(copy.path(), options).expect("opens");
+            assert_eq!(store.open_report().record_count, 6, "{number}: the log is read");
+            assert_eq!(contents(&store), whole);
+            assert_eq!(store.stats().expect("stats").last_seq.0, NEXT_SEQ - 1);
+        }
+        let (report, findings) = verified(copy.path());
+        assert!(report.is_intact() && findings.is_empty(), "{number}: made anew: {findings:?}");
+    }
+}
+
+#[test]
+fn a_keydir_whose_segments_stand_in_each_other_s_places_is_not_used() {
+    let dir = indexed_store();
+    let path = dir.path().join("KEYDIR");
+    let mut bytes = fs::read(&path).expect("KEYDIR");
+    assert_eq!(bytes[80..84], 0_u32.to_le_bytes(), "the first page of the first segment");
+    bytes[160..164].copy_from_slice(&0_u32.to_le_bytes());
+    seal::keydir(&mut bytes);
+    fs::write(&path, bytes).expect("KEYDIR");
+    let faults: Vec<_> = verified(dir.path()).1.into_iter().map(|found| (found.file, found.fault)).collect();
+    assert_eq!(faults, [(StoreFile::Keydir, Fault::DerivedDamaged)]);
+    let store = Store::open_with(dir.path(), quick()).expect("opens");
+    assert_eq!(store.open_report().record_count, 6, "the log is read");
+}
