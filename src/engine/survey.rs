@@ -31,7 +31,7 @@ pub(crate) struct Survey {
     /// Whose the files are; `None` when MANIFEST cannot be read: then the segments' headers say the order, and hints nothing.
     home: Option<Home>,
     /// Those of the log whose files are not there.
-    missing: Vec<SegmentId>,
+    missing: HashSet<SegmentId>,
 }
 
 /// What is known of a segment without a look at its records.
@@ -186,7 +186,7 @@ impl Survey {
     }
 
     /// The segments of the log whose files are not there.
-    pub(crate) fn missing(&self) -> &[SegmentId] {
+    pub(crate) fn missing(&self) -> &HashSet<SegmentId> {
         &self.missing
     }
 

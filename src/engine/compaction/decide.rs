@@ -1,5 +1,6 @@
 //! What becomes of each record of a run: the one place that decides, for the compaction and for its dry run.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -55,11 +56,11 @@ pub(super) fn is_tombstone(record: &Scanned<'_>) -> bool {
 impl<'a> Judge<'a> {
     pub(super) fn new(state: &'a State, run: &CompactionRun, policy: &CompactionPolicy) -> Result<Self> {
         let set = state.segments();
-        let is_in_run = |segment: &&Arc<Segment>| run.segments.contains(&segment.id);
+        let wanted: HashSet<_> = run.segments.iter().copied().collect();
+        let is_in_run = |segment: &&Arc<Segment>| wanted.contains(&segment.id);
         let segments: Vec<_> = set.iter().filter(is_in_run).cloned().collect();
-        if let Some(&segment) =
-            run.segments.iter().find(|id| segments.iter().all(|segment| segment.id != **id))
-        {
+        let found: HashSet<_> = segments.iter().map(|segment| segment.id).collect();
+        if let Some(&segment) = run.segments.iter().find(|id| !found.contains(id)) {
             return Err(Error::NoSuchSegment { segment });
         }
         let mut older: Vec<_> = set.iter().take_while(|segment| !is_in_run(segment)).cloned().collect();

@@ -1,5 +1,7 @@
 //! Which segments to compact: a pure function from figures to a plan.
 
+use std::collections::HashSet;
+
 use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::location::SegmentId;
 use crate::engine::options::CompactionPolicy;
@@ -131,6 +133,7 @@ pub(crate) fn pick_these(
     policy: &CompactionPolicy,
     wanted: &[SegmentId],
 ) -> CompactionPlan {
+    let wanted: HashSet<_> = wanted.iter().collect();
     plan(uses, policy, |segment| wanted.contains(&segment.id), |_| Some(CompactionReason::Asked))
 }
 

@@ -88,6 +88,6 @@ impl File for OsFile {
 
     fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        Mapping::new(&self.file, len).map(Some)
+        Mapping::new(&self.file, len)
     }
 }

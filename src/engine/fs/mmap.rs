@@ -16,16 +16,52 @@ use rustix::mm::{Advice, madvise};
 #[derive(Clone, Debug)]
 pub struct Mapping(Arc<Mapped>);
 
+/// How many files a process maps at most. Linux lets it have 65,530 mappings (`vm.max_map_count`), and takes those of its
+/// memory, threads and libraries from the same number: a program that gets no memory is killed.
+static MAPPED: Places = Places::new(1 << 15);
+
+/// A number of places, some of them taken.
+#[derive(Debug)]
+struct Places {
+    taken: AtomicUsize,
+    count: usize,
+}
+
+/// A place, taken until this is dropped.
+#[derive(Debug)]
+struct Place<'a>(&'a Places);
+
+impl Places {
+    const fn new(count: usize) -> Self {
+        Self { taken: AtomicUsize::new(0), count }
+    }
+
+    /// A place, if one is left.
+    fn take(&self) -> Option<Place<'_>> {
+        let place = Place(self);
+        (self.taken.fetch_add(1, Ordering::Relaxed) < self.count).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 struct Mapped {
     bytes: Mmap,
+    _place: Place<'static>,
     /// Only bytes before this one are ever touched. It only grows.
     readable: AtomicUsize,
 }
 
 impl Mapping {
-    /// Maps the first `len` bytes of `file`; none of them can be read before they are exposed.
-    pub(super) fn new(file: &std::fs::File, len: usize) -> io::Result<Self> {
+    /// Maps the first `len` bytes of `file`; none of them can be read before they are exposed. `None` when the process has
+    /// mapped as many files as it may: those that follow are read.
+    pub(super) fn new(file: &std::fs::File, len: usize) -> io::Result<Option<Self>> {
+        let Some(place) = MAPPED.take() else { return Ok(None) };
         // SAFETY: `bytes` gives out the readable part alone, and what is readable does not change any more:
         // - segments are only appended to, behind what was exposed, and after a failed write are cut back to it at most
         //   (kept by `segment::writer`), by one process (kept by the lock, `fs::dir`);
@@ -36,7 +72,7 @@ impl Mapping {
         //   killed (SIGBUS, `exit_on_bus_error`). Directories of other users, and those that everybody may write to, are
         //   refused (kept by `recovery`).
         let bytes = unsafe { MmapOptions::new().len(len).map(file)? };
-        Ok(Self(Arc::new(Mapped { bytes, readable: AtomicUsize::new(0) })))
+        Ok(Some(Self(Arc::new(Mapped { bytes, _place: place, readable: AtomicUsize::new(0) }))))
     }
 
     /// Makes the bytes before `len` readable: they are in the file, and will not change. A smaller `len` than
@@ -230,12 +266,23 @@ mod tests {
     fn the_file_that_is_mapped_at_an_address_is_found_by_its_path() {
         let path = std::env::current_exe().expect("this program has a name");
         let file = std::fs::File::open(&path).expect("it opens");
-        let mapping = Mapping::new(&file, 8192).expect("it is mapped");
+        let mapping = Mapping::new(&file, 8192).expect("it is mapped").expect("there is room");
         let at = mapping.0.bytes.as_ptr() as usize;
         for (address, is_it) in [(at, true), (at + 8191, true), (at + 8192, false), (0, false)] {
             let mut line = MapsLine::default();
             let found = line.find(address).map(<[u8]>::to_vec);
             assert_eq!(found == Some(path.as_os_str().as_encoded_bytes().to_vec()), is_it, "{address:x}");
         }
+    }
+
+    #[test]
+    fn no_more_places_are_taken_than_there_are_and_each_that_is_given_back_is_there_again() {
+        let places = Places::new(2);
+        let (first, second) = (places.take(), places.take());
+        assert!(first.is_some() && second.is_some());
+        assert!((0..3).all(|_| places.take().is_none()), "a refusal takes none");
+        drop(first);
+        let third = places.take();
+        assert!(third.is_some() && places.take().is_none());
     }
 }

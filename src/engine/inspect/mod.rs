@@ -149,7 +149,12 @@ fn take_apart(survey: Survey, id: SegmentId, now_ms: u64, state: Option<&State>)
         header,
         totals: Totals::default(),
         extents: Vec::new(),
-        missing: survey.missing().to_vec(),
+        missing: survey
+            .known()
+            .iter()
+            .map(|known| known.id)
+            .filter(|id| survey.missing().contains(id))
+            .collect(),
         fates: Fates::new(survey, &segment, &pieces)?,
         segment,
         pieces,

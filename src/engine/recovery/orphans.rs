@@ -1,5 +1,6 @@
 //! Segment files that MANIFEST does not list: ours are removed, others left alone.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use crate::error::{Error, Result};
 impl Load<'_> {
     /// Removes segments that MANIFEST, durable by now, does not list, and hints of segments that are not there.
     pub(super) fn remove_orphans(&mut self, path: &Path, manifest: &Manifest) -> Result<()> {
-        let is_listed = |id: SegmentId| manifest.segments.iter().any(|line| line.id == id);
+        let listed: HashSet<_> = manifest.segments.iter().map(|line| line.id).collect();
+        let is_listed = |id: SegmentId| listed.contains(&id);
         let directory = Arc::clone(&self.home.directory);
         let mut unlisted = file::present(&*directory)?;
         unlisted.retain(|id| !is_listed(*id));
