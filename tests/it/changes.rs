@@ -10,6 +10,7 @@ use logkv::{
 
 use crate::common::{Map, Random, contents, killed, open, quick, scratch, sealed, segment_path};
 use crate::hooked::{Gate, Hooked};
+use crate::recount::Recounted;
 
 /// So long that it is only waited for where something is broken.
 const LONG: Duration = Duration::from_secs(60);
@@ -113,7 +114,7 @@ fn what_was_compacted_away_is_told_once_and_what_is_left_follows() {
         store.put("k", value).expect("a put");
     }
     store.put("l", "1").expect("a put");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     for mut feed in both(&store, 2) {
         let gone = feed.next().expect("something").expect_err("the second put is gone");
         assert!(matches!(gone, Error::CompactedAway { whole_from: Seqno(3) }), "{gone}");
@@ -136,7 +137,7 @@ fn what_was_given_is_not_given_again_when_it_was_compacted_with_what_comes() {
     }
     store.put("l", "2").expect("a put");
     store.rotate().expect("rotates");
-    store.compact(&Compact::Segments(sealed(&store))).expect("compacts");
+    store.compact_recounted(&Compact::Segments(sealed(&store))).expect("compacts");
     assert_eq!(sealed(&store).len(), 1, "both are in one segment");
     for feed in &mut feeds {
         assert!(feed.wait(LONG).expect("waits"));

@@ -11,6 +11,7 @@ use crate::common::{
 };
 use crate::dozing::Dozer;
 use crate::hooked::{FreeSyncs, hooked};
+use crate::recount::{Recounted, recount};
 
 /// As a store is by default, but that nothing is synced.
 fn automatic() -> Options {
@@ -54,7 +55,7 @@ fn a_store_that_is_overwritten_takes_at_most_twice_its_live_bytes_and_all_of_it_
     assert_eq!(stats.key_count, KEYS);
     assert!(share < 2.2, "{share}");
     assert_counted(&store, "when idle");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     let stats = store.stats().expect("stats");
     let needed = stats.live_len + 64 * stats.segment_count;
     let share = segments_len(dir.path()) as f64 / needed as f64;
@@ -131,6 +132,9 @@ fn churn_under_snapshots_and_readers(segment_len_max: u64) {
             store
                 .compact(&Compact::All)
                 .unwrap_or_else(|error| panic!("round {round}: {}", error.sentence()));
+            if round % 40 == 0 {
+                recount(&store);
+            }
             if round % 40 == 0
                 && let Some((snapshot, map)) =
                     held.replace((store.snapshot().expect("a snapshot"), contents(&store)))
@@ -196,12 +200,12 @@ fn a_tombstone_outlives_every_older_put() {
             let first = random.below(all.len() as u64) as usize;
             let count = 1 + random.below(4) as usize;
             let run: Vec<_> = all.into_iter().skip(first).take(count).collect();
-            store.compact(&Compact::Segments(run.clone())).expect("compacts");
+            store.compact_recounted(&Compact::Segments(run.clone())).expect("compacts");
             assert_is(&store, &map, &format!("{what}, {run:?} compacted"));
             store.close().expect("closes");
         }
         let store = open(dir.path());
-        store.compact(&Compact::Segments(sealed(&store))).expect("compacts");
+        store.compact_recounted(&Compact::Segments(sealed(&store))).expect("compacts");
         assert_is(&store, &map, "all compacted");
         assert_eq!(store.stats().expect("stats").tombstone_count, 0, "nothing older holds their keys");
         assert_eq!(store.stats().expect("stats").dead_len, 0);
@@ -226,7 +230,7 @@ fn a_store_whose_keys_were_all_deleted_is_empty_on_disk_when_it_is_compacted() {
         let store = open(dir.path());
         let last = store.put("last", "").expect("a put").last;
         store.delete("last").expect("a delete");
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         assert_eq!(store.segments().expect("segments"), []);
         assert_eq!(segments_len(dir.path()), 0);
         store.close().expect("closes");

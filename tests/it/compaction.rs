@@ -8,6 +8,7 @@ use logkv::{Compact, CompactionEvent, CompactionPolicy, CompactionStage, Error, 
 
 use crate::common::{open, quick, scratch, segment_path, value, wait_until};
 use crate::hooked::{FreeSyncs, hooked};
+use crate::recount::Recounted;
 
 #[test]
 fn a_compaction_whose_observer_closes_the_store_removes_nothing_of_the_next_writer() {
@@ -64,9 +65,9 @@ fn all_drops_the_tombstones_that_were_kept_for_what_it_drops() {
     }
     store.put("live", vec![1; 1000]).expect("a put");
     let graves = store.rotate().expect("rotates").expect("a segment");
-    let report = store.compact(&Compact::Segments(vec![graves])).expect("compacts");
+    let report = store.compact_recounted(&Compact::Segments(vec![graves])).expect("compacts");
     assert_eq!(report.runs[0].records.tombstones.count, 60, "the puts are there still");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert_eq!(store.stats().expect("stats").dead_len, 0);
 }
 
@@ -99,7 +100,7 @@ fn a_command_does_not_wait_for_a_compaction_that_rests_for_the_sake_of_its_rate(
     store.rotate().expect("rotates");
     wait_until(|| segment_path(dir.path(), 2).exists());
     let started = Instant::now();
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(store.stats().expect("stats").dead_len, 0);
 }

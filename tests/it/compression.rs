@@ -16,6 +16,7 @@ use crate::common::{
     Map, assert_is, binary, contents, copy_of, files, killed, open, program, program_of_system, quick,
     record_crc, remove_derived, scratch, segment_path, small_store,
 };
+use crate::recount::Recounted;
 use crate::verify::verified;
 
 const ZSTD: Compression = Compression::Zstd { level: 3 };
@@ -84,7 +85,7 @@ fn every_codec_is_read_in_one_segment_whatever_the_setting_and_after_compaction(
     store.put("text:0", text(0)).expect("a put");
     store.rotate().expect("rotates");
     let before = sums(&store);
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert_is(&store, &map, "compacted");
     let newest = store.segments().expect("segments")[0].id;
     assert_eq!(codecs(&store, newest.0), [1, 2, 0], "they were copied as they are");
@@ -218,7 +219,7 @@ fn the_ratio_is_exact_however_the_store_came_to_know_it() {
     assert!(verified(dir.path()).0.is_intact());
     let store = Store::open_with(dir.path(), options()).expect("opens");
     store.rotate().expect("rotates");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert!(sums(&store).0 < counted.0, "dead ones went");
     assert_eq!(sums(&store), recounted(&store), "compacted");
 }
@@ -331,7 +332,7 @@ proptest! {
         }
         let store = open(dir.path());
         store.rotate().expect("rotates");
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         assert_is(&store, &map, "compacted");
         prop_assert_eq!(sums(&store), recounted(&store));
         store.close().expect("closes");

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::common::{hint_path, open, quick, scratch, segment_path, value};
+use crate::recount::Recounted;
 use logkv::{Compact, Error, SegmentId, Store};
 
 #[test]
@@ -57,7 +58,7 @@ fn a_directory_under_the_name_of_a_hint_whose_segment_is_gone_does_not_block_ope
         store.put("k", value).expect("a put");
         store.rotate().expect("rotates");
     }
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     drop(store);
     fs::create_dir(hint_path(dir.path(), 1)).expect("a directory");
     assert_eq!(value(&open(dir.path()), "k").as_deref(), Some("new"));

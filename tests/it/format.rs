@@ -10,6 +10,7 @@ use crate::common::{
     rewrite_manifest, scratch, seal_segment_header, segment_path, value,
 };
 use crate::hooked::{SteadyRandom, hooked};
+use crate::recount::Recounted;
 use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
 use logkv::{Batch, Compact, Compression, Damage, Error, ManualClock, Options, Store};
 
@@ -221,7 +222,7 @@ fn a_codec_that_is_not_known_is_one_records_error_and_its_bytes_stay() {
     assert!(matches!(error, Error::Damaged { damage: Damage::Codec(3), .. }), "{error}");
     assert_eq!(value(&store, "other").as_deref(), Some("value"));
     store.rotate().expect("rotates");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert!(matches!(store.get("k"), Err(Error::Damaged { damage: Damage::Codec(3), .. })));
 }
 

@@ -15,6 +15,7 @@ use crate::common::{
     value, wait_until,
 };
 use crate::hooked::{Call, Gate, Hook, Hooked};
+use crate::recount::Recounted;
 
 /// The bytes before the slots of a KEYDIR that covers one segment: header, rows of segments and shards, checksum.
 const HEAD_LEN: usize = 64 + 80 + 1024 * 24 + 8;
@@ -91,7 +92,7 @@ fn a_store_whose_covered_segments_were_compacted_soon_has_a_keydir_again() {
     for n in 0..2000 {
         store.put(format!("key{}", n % 500), n.to_string()).expect("a put");
     }
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     store.put("last", "1").expect("a put");
     // As the next process finds it that opens after this one was killed.
     let opened = || Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
@@ -129,7 +130,7 @@ fn two_keys_that_the_index_cannot_tell_apart_stay_two_keys() {
     let map = [(one.clone().into_bytes(), b"one".to_vec()), (other.clone().into_bytes(), b"other".to_vec())];
     let map = map.into_iter().collect();
     assert_is(&store, &map, "both written");
-    store.compact(&Compact::Segments(sealed(&store))).expect("compacts");
+    store.compact_recounted(&Compact::Segments(sealed(&store))).expect("compacts");
     assert_is(&store, &map, "one of them compacted");
     store.close().expect("closes");
     for has_derived in [true, false] {

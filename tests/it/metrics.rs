@@ -14,6 +14,7 @@ use logkv::{Batch, Compact, Error, Metrics, Options, Store, Sync};
 use crate::common::{hint_path, open, program, quick, scratch, skipped, wait_until};
 use crate::hooked::{Call, Hook, Hooked};
 use crate::person::Person;
+use crate::recount::Recounted;
 
 fn metrics(store: &Store) -> Metrics {
     store.metrics().expect("metrics")
@@ -43,7 +44,7 @@ fn what_a_store_did_is_what_its_metrics_say() {
     assert_eq!((seen.synced_count.sum(), seen.synced_count.max()), (6, 3));
     assert_eq!((seen.compaction_run_count, seen.checkpoint_count, seen.write_error_count), (0, 0, 0));
 
-    let report = store.compact(&Compact::All).expect("compacts");
+    let report = store.compact_recounted(&Compact::All).expect("compacts");
     let [run] = report.runs.as_slice() else { panic!("{report:?}") };
     let seen = metrics(&store);
     assert_eq!(seen.compaction_run_count, 1);

@@ -14,6 +14,7 @@ use crate::common::{
     contents, copy_of, files, killed, log_files, open, quick, remove_derived, scratch, segment_path,
     small_store, unclosed_store,
 };
+use crate::recount::Recounted;
 use crate::salvage::{map_of, survivors, written};
 use crate::verify::verified;
 
@@ -141,7 +142,7 @@ fn records_that_are_in_two_segments_are_taken_once_and_in_the_order_of_their_num
     let inputs = copy_of(dir.path());
     let store = open(dir.path());
     let expected = contents(&store);
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     store.close().expect("closes");
     // As a crash between the new MANIFEST and the removal leaves it; and MANIFEST is lost, too.
     for (name, bytes) in files(inputs.path()) {

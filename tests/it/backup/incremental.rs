@@ -9,6 +9,7 @@ use logkv::{Compact, Error, Store};
 use super::{back_up, inode, on, place, restore, restored};
 use crate::common::{contents, copy_of, files, killed, open, quick, scratch, segment_path, small_store};
 use crate::hooked::{Call, Hook, Hooked};
+use crate::recount::Recounted;
 use crate::verify::verified;
 
 #[test]
@@ -35,7 +36,7 @@ fn the_next_backup_takes_what_is_new_keeps_what_it_has_and_drops_what_was_compac
     assert_eq!(counts(&report), [4, 2, 0, 2, 0]);
     assert_eq!([1, 2].map(|id| inode(&segment_path(&copy, id))), kept);
     assert_eq!(restored(&copy), contents(&store));
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     let report = back_up(&store, &copy);
     assert_eq!(counts(&report), [2, 1, 1, 0, 3]);
     assert_eq!(restored(&copy), contents(&store));
@@ -187,7 +188,7 @@ fn a_store_that_an_older_backup_was_put_back_as_does_not_take_the_place_of_a_lat
     store.rotate().expect("rotates");
     // What is behind the last record that is left counts, too.
     store.delete("precious").expect("a delete");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     back_up(&store, &copy);
     let (_again_place, again) = place();
     restore(&older, &again).expect("restores");

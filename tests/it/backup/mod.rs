@@ -16,6 +16,7 @@ use logkv::{Batch, Compact, Error, Store};
 use tempfile::TempDir;
 
 use crate::common::{Map, contents, files, leftovers, open, quick, scratch, segment_path, small_store};
+use crate::recount::Recounted;
 use crate::verify::verified;
 
 /// Goes on, whatever it is told.
@@ -84,7 +85,7 @@ fn a_backup_is_the_store_as_it_was_when_it_was_called_whatever_is_written_afterw
     let archive = archived(&store);
     store.put("one", "later").expect("a put");
     store.delete("five").expect("a delete");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert_eq!(restored(&copy), map);
     let new = place.path().join("new");
     let restored = restore_archive(&archive, &new).expect("restores");
@@ -124,7 +125,7 @@ fn a_read_only_store_is_backed_up_and_not_a_byte_of_it_changes() {
     let map = contents(&writer);
     let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
     // What the reader has open is gone from the directory.
-    writer.compact(&Compact::All).expect("compacts");
+    writer.compact_recounted(&Compact::All).expect("compacts");
     let before = files(dir.path());
     let (place, copy) = place();
     let report = back_up(&reader, &copy);

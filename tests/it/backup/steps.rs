@@ -13,6 +13,7 @@ use crate::cases::recorder::{Files, Recorder, write_down};
 use crate::common::{Map, contents, copy_of, files, open, quick, scratch, small_store};
 use crate::faults::{Fault, Plan};
 use crate::hooked::Hooked;
+use crate::recount::Recounted;
 use crate::verify::verified;
 
 /// A store, and an earlier backup of it in `copy` beside it, of which one segment has grown since, one was compacted away,
@@ -33,7 +34,7 @@ impl Pair {
         back_up(&store, &copy);
         let old = contents(&store);
         store.put("four", "new").expect("a put");
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         store.rotate().expect("rotates");
         store.put("five", "5").expect("a put");
         let new = contents(&store);

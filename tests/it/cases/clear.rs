@@ -11,6 +11,7 @@ use super::recorder::{Files, Recorder, write_down};
 use crate::common::{Map, assert_is, contents, copy_of, files, leftovers, quick, rewrite_manifest, scratch};
 use crate::faults::{Fault, Plan};
 use crate::hooked::{Call, Hooked};
+use crate::recount::Recounted;
 
 fn options() -> Options {
     quick().sync(Sync::Always).segment_len_max(400).checkpoint_records(1)
@@ -45,7 +46,7 @@ fn assert_all_or_nothing(left: &Files, map: &Map, what: &str) -> bool {
     let store = Store::open_with(dir.path(), options()).expect("opens");
     assert_eq!(store.is_empty(), is_empty, "{what}");
     store.put("after", "1").expect("a put");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert_eq!(store.len(), 1 + if is_empty { 0 } else { map.len() as u64 }, "{what}");
     is_empty
 }

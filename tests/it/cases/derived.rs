@@ -7,6 +7,7 @@ use logkv::{Compact, ReadWith, SegmentId, Store};
 use tempfile::TempDir;
 
 use crate::common::{Map, assert_is, copy_of, hint_path, open, quick, scratch, segment_path};
+use crate::recount::Recounted;
 
 /// Two sealed segments with hints, with replaced and deleted keys in both, and a closed one; and what it holds.
 fn hinted() -> (TempDir, Map) {
@@ -150,7 +151,7 @@ fn case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer() {
     assert_unchanged(copy.path(), &map, "a later one");
 
     let store = open(later.path());
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     store.close().expect("closes");
     for (bytes, what) in [(&old, "one from before two others"), (&new, "one from before a compaction")] {
         put_back(later.path(), bytes);
@@ -173,7 +174,7 @@ fn case_09_a_keydir_of_other_segments_of_the_same_lengths_changes_no_answer() {
     let store = open(dir.path());
     store.rotate().expect("rotates");
     store.put("b", "new").expect("a put");
-    store.compact(&Compact::Segments([1, 2].map(SegmentId).to_vec())).expect("compacts");
+    store.compact_recounted(&Compact::Segments([1, 2].map(SegmentId).to_vec())).expect("compacts");
     let map = crate::common::contents(&store);
     let segments = store.segments().expect("segments");
     assert_eq!(segments.iter().map(|segment| segment.len).collect::<Vec<_>>(), [64 + 48; 3]);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use logkv::{Compact, Error, ManualClock, Store, Sync};
 
 use crate::common::{files, killed, open, quick, scratch, segment_path, value};
+use crate::recount::Recounted;
 
 #[test]
 fn case_12_a_clock_that_steps_back_does_not_bring_an_old_value_back() {
@@ -118,7 +119,7 @@ fn case_15_values_of_every_kind_come_back_exactly_also_through_recovery_and_comp
     check(&store, "after a clean close");
     let all: Vec<_> = store.segments().expect("segments").iter().map(|segment| segment.id).collect();
     store.rotate().expect("rotates");
-    let report = store.compact(&Compact::Segments(all.clone())).expect("compacts");
+    let report = store.compact_recounted(&Compact::Segments(all.clone())).expect("compacts");
     let compacted: Vec<_> = report.runs.into_iter().flat_map(|run| run.inputs).collect();
     assert_eq!(compacted, all, "all was copied");
     check(&store, "after compaction");

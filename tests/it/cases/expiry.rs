@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::common::{
     leftovers, open, quick, remove_derived, scratch, sealed, segment_path, set_expiry, value, wait_until,
 };
+use crate::recount::Recounted;
 
 const EXPIRES_MS: u64 = 1_000_000;
 const GRACE: Duration = Duration::from_secs(60 * 60);
@@ -81,7 +82,7 @@ fn compact(dir: &Path, millis: u64, segment: u64) {
         0 => sealed(&store),
         id => vec![SegmentId(id)],
     };
-    store.compact(&Compact::Segments(what)).expect("compacts");
+    store.compact_recounted(&Compact::Segments(what)).expect("compacts");
     store.close().expect("closes");
     assert_eq!(leftovers(dir), [""; 0]);
 }
@@ -192,7 +193,7 @@ fn what_has_expired_is_counted_to_the_record_until_it_is_compacted_away() {
         assert_eq!(expired(), (1, 56, 29), "key 0");
         clock.set(EXPIRES_MS + GRACE.as_millis() as u64 + 27);
         assert_eq!(expired(), (8, 8 * 56, 29));
-        let report = store.compact(&Compact::All).expect("compacts");
+        let report = store.compact_recounted(&Compact::All).expect("compacts");
         assert_eq!(report.runs.iter().map(|run| run.records.expired.count).sum::<u64>(), 8);
         assert_eq!(expired(), (0, 0, 21));
         assert_eq!(store.keys(..).expect("keys").count(), 21);
@@ -218,7 +219,7 @@ fn a_segment_in_which_only_expired_records_are_dead_is_compacted_when_asked_and_
     wait_until(|| store.len() <= 60);
     store.close().expect("closes");
     let store = Store::open_with(dir.path(), options).expect("opens");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert_eq!(store.len(), 40, "only the other ones are left");
 }
 
@@ -230,7 +231,7 @@ fn what_is_copied_expires_when_it_was_to_however_often_it_is() {
     store.put_with("k", "v", ends).expect("a put");
     for _ in 0..2 {
         store.put("other", "replaced").expect("a put");
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         let entry = store.get_entry("k").expect("reads").expect("is there");
         assert_eq!(entry.meta.expires_ms, Some(EXPIRES_MS));
     }

@@ -9,6 +9,7 @@ use logkv::{
 use tempfile::TempDir;
 
 use crate::common::{Map, assert_is, leftovers, open, quick, scratch, sealed, shown};
+use crate::recount::{Recounted, recount};
 
 const KEYS: u64 = 900;
 
@@ -166,8 +167,9 @@ fn case_04_what_is_written_while_a_compaction_runs_is_there_when_it_is_done() {
             assert!(meddler.progress_count >= 3, "{what}: {}", meddler.progress_count);
             let (map, snapshots) = meddler.finish();
             assert_is(&store, &map, &what);
+            recount(&store);
             assert_snapshots(&snapshots, &what);
-            store.compact(&Compact::All).expect("compacts");
+            store.compact_recounted(&Compact::All).expect("compacts");
             assert_snapshots(&snapshots, &format!("{what}, and a second compaction"));
             assert_is(&store, &map, &what);
             store.close().expect("closes");
@@ -203,7 +205,7 @@ fn a_compaction_that_is_called_off_at_any_moment_leaves_no_trace_but_what_was_wr
         let store = open(dir.path());
         assert_eq!(store.open_report().orphans_removed, [], "{what}");
         assert_is(&store, &map, &format!("{what}, reopened"));
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         assert_is(&store, &map, &format!("{what}, and compacted"));
         if !is_cancelled {
             assert!(stops_at > 6, "it could be called off before the commit");
@@ -228,7 +230,7 @@ fn case_07_a_scan_shows_its_moment_although_a_compaction_ends_meanwhile() {
             store.delete("k1").expect("a delete");
             store.put("k2", "x").expect("a put");
             store.put("k4", "new").expect("a put");
-            store.compact(&Compact::All).expect("compacts");
+            store.compact_recounted(&Compact::All).expect("compacts");
             while let Some(entry) = step(&mut scan) {
                 seen.push(entry.expect("reads"));
             }

@@ -7,11 +7,12 @@ use logkv::{Compact, SegmentId, Store};
 use crate::common::{
     Map, Random, assert_is, leftovers, open, quick, remove_derived, scratch, sealed, segment_path, value,
 };
+use crate::recount::Recounted;
 
 /// Compacts segments by their numbers.
 fn compact(store: &Store, ids: &[u64]) {
     let ids = ids.iter().map(|&id| SegmentId(id)).collect();
-    store.compact(&Compact::Segments(ids)).expect("compacts");
+    store.compact_recounted(&Compact::Segments(ids)).expect("compacts");
 }
 
 /// Closes and opens, with hints or without.
@@ -60,10 +61,10 @@ fn case_02_all_but_the_last_and_then_all_but_the_first_leave_the_live_key_alone(
         }
         let store = reopened(store, dir.path(), has_hints);
         let all = sealed(&store);
-        store.compact(&Compact::Segments(all[..19].to_vec())).expect("compacts");
+        store.compact_recounted(&Compact::Segments(all[..19].to_vec())).expect("compacts");
         let store = reopened(store, dir.path(), has_hints);
         let left = sealed(&store);
-        store.compact(&Compact::Segments(left[1..].to_vec())).expect("compacts");
+        store.compact_recounted(&Compact::Segments(left[1..].to_vec())).expect("compacts");
         let store = reopened(store, dir.path(), has_hints);
         assert_is(&store, &Map::from([(b"live".to_vec(), b"yes".to_vec())]), "at the end");
         for SegmentId(id) in all {
@@ -94,7 +95,7 @@ fn case_03_compacting_one_of_two_puts_in_any_order_leaves_the_newer_one() {
             store = reopened(store, dir.path(), has_hints);
             assert_is(&store, &expected, &format!("{run:?} of {order:?}, reopened"));
         }
-        store.compact(&Compact::Segments(sealed(&store))).expect("compacts");
+        store.compact_recounted(&Compact::Segments(sealed(&store))).expect("compacts");
         store = reopened(store, dir.path(), has_hints);
         assert_is(&store, &expected, &format!("{order:?}, and then both"));
     }
@@ -120,7 +121,7 @@ fn case_05_two_compactions_with_writes_between_are_the_map() {
                 }
             }
             assert_is(&store, &map, &format!("before compaction {round}"));
-            store.compact(&if round == 1 { Compact::Due } else { Compact::All }).expect("compacts");
+            store.compact_recounted(&if round == 1 { Compact::Due } else { Compact::All }).expect("compacts");
             assert_is(&store, &map, &format!("after compaction {round}"));
             assert_eq!(leftovers(dir.path()), [""; 0]);
         }

@@ -16,6 +16,7 @@ use crate::common::{
 use crate::faults::{Fault, Plan};
 use crate::hooked::{Call, Hooked};
 use crate::machine::Mount;
+use crate::recount::Recounted;
 
 /// Tiny segments, every write durable as far as the store knows, nothing unasked, and KEYDIR on closing.
 fn options() -> Options {
@@ -53,7 +54,7 @@ pub(crate) fn compacted() -> (Vec<Moment>, Map) {
     let options = options().file_system(Arc::new(Hooked(Arc::clone(&recorder))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     let first = recorder.count();
-    let report = store.compact(&Compact::All).expect("compacts");
+    let report = store.compact_recounted(&Compact::All).expect("compacts");
     assert!(report.runs.len() >= 2 && report.runs.iter().any(|run| run.outputs.len() > 1), "{report:?}");
     let moments = recorder.moments_from(first);
     assert!(moments.len() > 40, "{}", moments.len());
@@ -80,7 +81,7 @@ fn assert_recovers(dir: &Path, map: &Map, what: &str) {
         );
     }
     let store = Store::open_with(dir, options()).expect("opens");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert_is(&store, map, what);
     store.close().expect("closes");
     assert_is(&open(dir), map, what);
@@ -159,7 +160,7 @@ fn case_06_a_power_cut_takes_nothing_for_whose_sake_a_compaction_dropped_an_olde
         maps.push(map.clone());
     }
     let first = recorder.count();
-    store.compact(&Compact::Segments(sealed(&store))).expect("compacts");
+    store.compact_recounted(&Compact::Segments(sealed(&store))).expect("compacts");
     for (number, moment) in recorder.moments_from(first).iter().enumerate() {
         let what = format!("power cut before call {number}, {:?}", moment.call);
         let cut = write_down(&moment.disk.durable);
@@ -248,7 +249,7 @@ fn try_fault(dir: &Path, map: &Map, (fault, at_call, from_then_on): (Fault, u64,
     let plan = Arc::new(Plan::new(fault, at_call, from_then_on));
     let options = options().file_system(Arc::new(Hooked(Arc::clone(&plan))));
     let store = Store::open_with(dir, options).expect("opens");
-    let outcome = store.compact(&Compact::All);
+    let outcome = store.compact_recounted(&Compact::All);
     let Some(call) = plan.met() else { return false };
     let what = format!("{fault:?} at {call:?} (call {at_call}), from then on: {from_then_on}");
     plan.end();
@@ -273,7 +274,9 @@ fn try_fault(dir: &Path, map: &Map, (fault, at_call, from_then_on): (Fault, u64,
         if !from_then_on && !matches!(call, Call::Remove(_)) {
             assert_eq!(leftovers(dir), [""; 0], "{what}");
         }
-        store.compact(&Compact::All).unwrap_or_else(|error| panic!("{what}, again: {}", error.sentence()));
+        store
+            .compact_recounted(&Compact::All)
+            .unwrap_or_else(|error| panic!("{what}, again: {}", error.sentence()));
         assert_is(&store, &map, &format!("{what}, and compacted again"));
         store.close().expect("closes");
     } else {
@@ -319,7 +322,7 @@ fn case_23_a_full_disk_stops_a_compaction_and_nothing_else() {
     while filler.write_all(&[0; 512]).is_ok() {}
     let before = files(&path);
     for _ in 0..3 {
-        let error = store.compact(&Compact::All).expect_err("there is no room");
+        let error = store.compact_recounted(&Compact::All).expect_err("there is no room");
         assert!(error.sentence().ends_with("No space left on device"), "{}", error.sentence());
         assert!(files(&path) == before, "something was changed or left");
         assert_is(&store, &map, "on a full disk");
@@ -327,7 +330,7 @@ fn case_23_a_full_disk_stops_a_compaction_and_nothing_else() {
     drop(filler);
     fs::remove_file(disk.0.join("filler")).expect("it is there");
     store.put("key0", "new").expect("there is room again");
-    store.compact(&Compact::All).expect("there is room again");
+    store.compact_recounted(&Compact::All).expect("there is room again");
     assert!(!segment_path(&path, 1).exists(), "it was compacted");
     let mut map = map;
     map.insert(b"key0".to_vec(), b"new".to_vec());
