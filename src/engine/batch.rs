@@ -96,6 +96,14 @@ impl<'a> Op<'a> {
             Op::Put { key, .. } | Op::Delete { key } => key,
         }
     }
+
+    /// When the key that it puts expires, if it does.
+    pub(crate) fn expiry(&self) -> Option<Expiry> {
+        match self {
+            Op::Put { expiry, .. } => *expiry,
+            Op::Delete { .. } => None,
+        }
+    }
 }
 
 impl Batch {

@@ -51,6 +51,8 @@ plants! {
     TransactionBeforePending,
     /// A sum forgets when its key expires.
     SumOutlivesKey,
+    /// A batch asks for the time anew for each record.
+    BatchTimeMoves,
     /// A delete says that it met a key that had expired.
     DeleteMeetsExpired,
     /// A get beside a batch sees some of its keys changed and others not.
@@ -156,6 +158,8 @@ plants! {
     KeptVersionUncovered,
     /// An expired record goes at once, and not after the time of grace.
     GraceForgotten,
+    /// A compaction asks for the time anew for each record.
+    CompactionTimeMoves,
     /// A record that was copied takes the place of a newer one that was written meanwhile.
     CopyOverNewer,
     /// A write on its way replaces the old place of a record that was copied meanwhile.
@@ -192,6 +196,14 @@ plants! {
     ScanShowsExpired,
     /// An expired key is back when the clock steps back.
     ClockGoesBack,
+    /// A scan asks for the time anew for each key.
+    ScanTimeMoves,
+    /// A get of many keys asks for the time anew for each.
+    GetManyTimeMoves,
+    /// The two points of a difference are looked at as of two times.
+    DiffTimesDiffer,
+    /// A point of the past is found by its time although a clock that was set has left its records in another order.
+    SetClockForgotten,
 
     // Verifying and repairing.
     /// A hint is not compared with its segment when it is verified.

@@ -13,7 +13,8 @@ use crate::error::Result;
 /// A store as it was at one moment: reads see that moment, whatever is written, sealed and compacted meanwhile.
 ///
 /// Making one takes microseconds and no memory to speak of; while it lives, a part of the index that is written to is copied
-/// first, and files that are compacted away keep their disk space. Records that expire go on expiring. Clones are handles to
+/// first, and files that are compacted away keep their disk space. Records that expire go on expiring; one call, a scan from
+/// its first key to its last, looks at expiry as of one time. Clones are handles to
 /// the same snapshot, which stays good after the store was closed.
 ///
 /// ```

@@ -89,7 +89,7 @@ const OPERATIONS: [(&str, Operation); 12] = [
     ("a dry run", |place, ask| {
         let store = reader(place);
         let plan = store.compaction_plan(&Compact::Segments(vec![SegmentId(1)]))?;
-        store.compaction_decisions(&plan.runs[0], &mut |_| ask()).map(drop)
+        store.compaction_decisions(&plan, &plan.runs[0], &mut |_| ask()).map(drop)
     }),
     ("a look at the past", |place, ask| reader(place).at_with(At::Time(0), &mut |_| ask()).map(drop)),
     ("a comparison", |place, ask| reader(place).diff_with(At::Time(0), None, &mut |_| ask()).map(drop)),

@@ -52,6 +52,7 @@ mod metrics;
 mod model;
 #[cfg(shuttle)]
 mod models;
+mod moving;
 mod neighbours;
 mod numbers;
 mod operations;
@@ -61,6 +62,7 @@ mod person;
 mod planted;
 mod readers;
 mod readme;
+mod recount;
 mod recovery;
 mod removed;
 mod repair;

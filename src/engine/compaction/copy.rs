@@ -34,6 +34,8 @@ pub(super) struct Copy<'a> {
     log: &'a Log,
     segment_len_max: u64,
     policy: &'a CompactionPolicy,
+    /// When the compaction began, in milliseconds since 1970.
+    now_ms: u64,
     /// Those that are finished, in log order: their files are closed where they are mapped, for there may be many.
     outputs: Vec<Arc<Segment>>,
     /// The one that records go to.
@@ -58,6 +60,7 @@ impl<'a> Copy<'a> {
         log: &'a Log,
         run: &[Arc<Segment>],
         compactor: &'a Compactor,
+        now_ms: u64,
     ) -> Self {
         let first = run.first().map_or(Seqno(0), |first| first.base_seq);
         let end = run.last().map_or(Seqno(0), |last| last.seq_end);
@@ -66,6 +69,7 @@ impl<'a> Copy<'a> {
             log,
             segment_len_max: compactor.segment_len_max,
             policy: compactor.policy(),
+            now_ms,
             outputs: Vec::new(),
             last: None,
             sorter: Sorter::default(),
@@ -108,14 +112,17 @@ impl<'a> Copy<'a> {
 
     /// Takes note that `record` is not there any more for those who look back.
     fn forget(&mut self, record: &Scanned<'_>, verdict: &Verdict) {
-        let Ended { seq: whole_from, time_ms: whole_from_ms } = verdict.ended.unwrap_or_default();
         let dropped = record.header.seq;
+        // If nobody looked, it ended by now, or at its own time: a clock may have been ahead, and be right again.
+        let time_ms = if planted(Plant::SetClockForgotten) { 0 } else { record.header.time_ms };
+        let now = Ended { time_ms, ..Ended::default() };
+        let Ended { seq: whole_from, time_ms: whole_from_ms } = verdict.ended.unwrap_or(now);
         let forgotten = History { dropped, whole_from, whole_from_ms, ..History::default() };
         self.forgotten = self.forgotten.with(forgotten);
         self.forgets_until_now |= verdict.ended.is_none();
     }
 
-    /// What of the past is forgotten with what was dropped.
+    /// What of the past is forgotten with what was dropped. By now: what replaced a record may have come while it was copied.
     pub(super) fn forgotten(&self) -> History {
         if !self.forgets_until_now {
             return self.forgotten;
@@ -166,7 +173,7 @@ impl<'a> Copy<'a> {
         let capacity = self.segment_len_max.max(HEADER_LEN as u64 + len);
         let Reserved { id, first_page, salt } = self.log.reserve(capacity)?;
         let layout = Layout::current(salt);
-        let created_ms = self.state.now_ms();
+        let created_ms = self.now_ms;
         let identity = Identity { id, base_seq, layout, created_ms, seq_end: self.seqs.end, first_page };
         let Home { directory, store, reading, .. } = &self.state.home;
         match SegmentWriter::create(&**directory, *store, identity, reading, capacity) {
@@ -192,7 +199,7 @@ impl<'a> Copy<'a> {
         if std::mem::take(&mut self.keeps_versions) {
             let CompactionPolicy { keep_versions, keep_for, .. } = self.policy;
             let keep_for_ms = u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX);
-            let until_ms = self.state.now_ms().saturating_add(keep_for_ms);
+            let until_ms = self.now_ms.saturating_add(keep_for_ms);
             // By then each key has been written once more, on an average.
             let until_seq = self.log.appended().plus(self.state.keydir.count().max(WRITES_MIN));
             let until_ms = (!keep_for.is_zero()).then_some(until_ms);

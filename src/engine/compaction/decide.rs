@@ -1,4 +1,16 @@
 //! What becomes of each record of a run: the one place that decides, for the compaction and for its dry run.
+//!
+//! The rule: if any dead put of a key is kept, in the output or in an older segment, then the record that hides it is kept.
+//! Otherwise a deleted key returns as soon as the index is built from the segments. Four facts carry it:
+//!
+//! 1. One compaction has one time, so a put at the front of a run and the delete at its back are judged alike.
+//! 2. The log only grows while a run is judged: older segments change in no other way than by a compaction, and there is one
+//!    at a time; a record that was seen is never taken back. If a newer record of the key comes meanwhile, it hides all of
+//!    the run, and it is durable before the run is replaced.
+//! 3. Without a newer record, all versions of a key that are judged are the same each time, and so [`Past::keeps`] gives one
+//!    answer for each: the last one is kept if any other one of the run is ([`Judge::retain`]).
+//! 4. The last one is kept, too, if a segment before the run may hold the key ([`Judge::hides`]): a filter errs in this
+//!    direction only, with its hint or without.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -21,6 +33,8 @@ pub(super) struct Judge<'a> {
     run: Vec<Arc<Segment>>,
     /// The segments before the run, nearest first: tombstones are kept for their sake.
     older: Vec<Arc<Segment>>,
+    /// When the compaction began, in milliseconds since 1970.
+    at_ms: u64,
     grace_ms: u64,
     /// How much of the past is kept; `None`: nothing.
     retention: Option<Retention>,
@@ -54,7 +68,12 @@ pub(super) fn is_tombstone(record: &Scanned<'_>) -> bool {
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(state: &'a State, run: &CompactionRun, policy: &CompactionPolicy) -> Result<Self> {
+    pub(super) fn new(
+        state: &'a State,
+        run: &CompactionRun,
+        policy: &CompactionPolicy,
+        at_ms: u64,
+    ) -> Result<Self> {
         let set = state.segments();
         let wanted: HashSet<_> = run.segments.iter().copied().collect();
         let is_in_run = |segment: &&Arc<Segment>| wanted.contains(&segment.id);
@@ -67,7 +86,12 @@ impl<'a> Judge<'a> {
         older.reverse();
         let grace_ms = u64::try_from(policy.expiry_grace.as_millis()).unwrap_or(u64::MAX);
         let grace_ms = if planted(Plant::GraceForgotten) { 0 } else { grace_ms };
-        Ok(Self { state, run: segments, older, grace_ms, retention: Retention::of(policy) })
+        Ok(Self { state, run: segments, older, at_ms, grace_ms, retention: Retention::of(policy) })
+    }
+
+    /// The time that decides, in milliseconds since 1970.
+    fn now_ms(&self) -> u64 {
+        if planted(Plant::CompactionTimeMoves) { self.state.now_ms() } else { self.at_ms }
     }
 
     /// The segments of the run, in log order.
@@ -129,14 +153,15 @@ impl<'a> Judge<'a> {
         if candidates.iter().all(|candidate| candidate != here) {
             return Ok(Decision::Drop(if is_there { Dropped::Replaced } else { Dropped::Deleted }));
         }
+        let now_ms = self.now_ms();
         match record.frame.expires_ms(record.bytes) {
-            Some(expires_ms) if expires_ms.saturating_add(self.grace_ms) <= self.state.now_ms() => {
+            Some(expires_ms) if expires_ms.saturating_add(self.grace_ms) <= now_ms => {
                 if planted(Plant::ExpiredDroppedTooEarly) {
                     return Ok(Decision::Drop(Dropped::Expired));
                 }
                 self.hides(hash, record.key(), Dropped::Expired)
             }
-            Some(expires_ms) if expires_ms <= self.state.now_ms() => Ok(Decision::Keep(Kept::Expired)),
+            Some(expires_ms) if expires_ms <= now_ms => Ok(Decision::Keep(Kept::Expired)),
             _ => Ok(Decision::Keep(Kept::Live)),
         }
     }
@@ -154,7 +179,7 @@ impl<'a> Judge<'a> {
         // What is damaged tells nothing: its segment stays as it is.
         let told = versions.filter(|version| !matches!(version, Err(Error::Damaged { .. })));
         let versions = told.map(|version| Ok(Version::of(&version?))).collect::<Result<_>>()?;
-        let past = Past { versions, now_ms: self.state.now_ms(), retention };
+        let past = Past { versions, now_ms: self.now_ms(), retention };
         let Some(at) = past.position(record.header.seq) else { return Ok(Verdict::of(decision)) };
         let is_delete = record.header.kind() == Kind::Delete;
         let is_last = at + 1 == past.versions.len();

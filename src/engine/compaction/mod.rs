@@ -108,10 +108,19 @@ impl Compactor {
     ///
     /// # Errors
     /// [`Error::NoSuchSegment`] and [`Error::NotCompactable`] for segments that were named.
-    pub(crate) fn plan(&self, what: &Compact, known: Known) -> Result<CompactionPlan> {
+    pub(crate) fn plan(&self, what: &Compact) -> Result<CompactionPlan> {
+        self.plan_by(what, &self.basis(Known::ByLooking))
+    }
+
+    fn basis(&self, known: Known) -> Basis {
+        let appended = self.log.as_ref().map_or(Seqno(0), |log| log.appended());
+        Basis { now_ms: self.state.now_ms(), appended, known }
+    }
+
+    fn plan_by(&self, what: &Compact, basis: &Basis) -> Result<CompactionPlan> {
         let set = self.state.segments();
-        let uses = set.iter().map(|segment| self.use_of(segment, known)).collect::<Result<Vec<_>>>()?;
-        Ok(match what {
+        let uses = set.iter().map(|segment| self.use_of(segment, basis)).collect::<Result<Vec<_>>>()?;
+        let runs = match what {
             Compact::Due => pick(&uses, &self.policy, self.segment_len_max),
             Compact::All => pick_all(&uses, &self.policy, self.segment_len_max),
             Compact::Segments(ids) => {
@@ -121,10 +130,11 @@ impl Compactor {
                 }
                 pick_these(&uses, &self.policy, ids)
             }
-        })
+        };
+        Ok(CompactionPlan { at_ms: basis.now_ms, runs })
     }
 
-    /// Tells what would become of each record of `run`, in log order; the sums of what it told.
+    /// Tells what would become of each record of `run` at `at_ms`, in log order; the sums of what it told.
     ///
     /// # Errors
     /// [`Error::NoSuchSegment`], [`Error::Damaged`], [`Error::Cancelled`] when `tell` returned `Break`, and what the operating
@@ -132,9 +142,10 @@ impl Compactor {
     pub(crate) fn decisions(
         &self,
         run: &CompactionRun,
+        at_ms: u64,
         tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
     ) -> Result<Tallies> {
-        let judge = Judge::new(&self.state, run, &self.policy)?;
+        let judge = Judge::new(&self.state, run, &self.policy, at_ms)?;
         let mut tallies = Tallies::default();
         for segment in judge.run() {
             let goes_on = judge.records(segment, |record, Verdict { decision, .. }| {
@@ -166,10 +177,12 @@ impl Compactor {
         let started = Instant::now();
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
         let _turn = self.turn(log)?;
+        // After the wait for others.
+        let basis = self.basis(Known::ByLooking);
         if *what == Compact::All {
-            self.seal_dead(log)?;
+            self.seal_dead(log, &basis)?;
         }
-        let mut report = self.runs(log, what, Known::ByLooking, observe)?;
+        let mut report = self.runs(log, what, &basis, observe)?;
         report.took = started.elapsed();
         Ok(report)
     }
@@ -203,18 +216,18 @@ impl Compactor {
             Err(TryLockError::WouldBlock) => return Ok(CompactionReport::default()),
         };
         let _turn = Turn::begin(self, busy);
-        self.runs(log, &Compact::Due, Known::WithoutLooking, observe)
+        self.runs(log, &Compact::Due, &self.basis(Known::WithoutLooking), observe)
     }
 
     fn runs(
         &self,
         log: &Arc<Log>,
         what: &Compact,
-        known: Known,
+        basis: &Basis,
         observe: Observer<'_>,
     ) -> Result<CompactionReport> {
         let mut report = CompactionReport::default();
-        let mut plan = self.plan(what, known)?;
+        let mut plan = self.plan_by(what, basis)?;
         let (mut done_len, mut total_len) = (0, plan.read_len());
         while !plan.runs.is_empty() {
             let run = plan.runs.remove(0);
@@ -226,7 +239,7 @@ impl Compactor {
                 }
                 event => observe(event),
             };
-            let next = match Rewrite::new(&self.state, log, &run, self)?.run(&mut observe_run) {
+            let next = match Rewrite::new(&self.state, log, &run, self, plan.at_ms)?.run(&mut observe_run) {
                 Ok(ControlFlow::Continue(done)) => {
                     // It cannot be broken off any more. The next run asks again.
                     let _ = observe(CompactionEvent::Done(&done));
@@ -246,23 +259,24 @@ impl Compactor {
             };
             // What an older run dropped may let a newer segment go without what it kept for its sake.
             plan = match what {
-                Compact::Due => self.plan(what, known)?,
-                Compact::All => self.plan_from(next)?,
+                Compact::Due => self.plan_by(what, basis)?,
+                Compact::All => self.plan_from(next, basis)?,
                 Compact::Segments(_) => plan,
             };
             done_len += run.read_len;
             total_len = done_len + plan.read_len();
         }
         if *what == Compact::All {
-            self.add_left_before(&mut report.left)?;
+            self.add_left_before(&mut report.left, basis)?;
         }
         Ok(report)
     }
 
     /// The segments that hold something dead and were known to be damaged.
-    fn add_left_before(&self, left: &mut Vec<LeftAlone>) -> Result<()> {
+    fn add_left_before(&self, left: &mut Vec<LeftAlone>, basis: &Basis) -> Result<()> {
+        let basis = Basis { known: Known::WithoutLooking, ..*basis };
         for segment in self.state.segments().iter().filter(|segment| segment.is_unfit()) {
-            let usage = self.use_of(segment, Known::WithoutLooking)?;
+            let usage = self.use_of(segment, &basis)?;
             let is_damaged = segment.layout == Layout::current(segment.layout.records.salt);
             let is_told = left.iter().any(|left| left.segment == segment.id);
             if is_damaged && !is_told && usage.body_len > usage.live_len {
@@ -279,19 +293,19 @@ impl Compactor {
     }
 
     /// What is still to be done of [`Compact::All`] from segment `first` on.
-    fn plan_from(&self, first: Option<SegmentId>) -> Result<CompactionPlan> {
+    fn plan_from(&self, first: Option<SegmentId>, basis: &Basis) -> Result<CompactionPlan> {
         let set = self.state.segments();
         let segments = set.iter().skip_while(|segment| Some(segment.id) != first);
-        let uses =
-            segments.map(|segment| self.use_of(segment, Known::ByLooking)).collect::<Result<Vec<_>>>()?;
-        Ok(pick_all(&uses, &self.policy, self.segment_len_max))
+        let uses = segments.map(|segment| self.use_of(segment, basis)).collect::<Result<Vec<_>>>()?;
+        let runs = pick_all(&uses, &self.policy, self.segment_len_max);
+        Ok(CompactionPlan { at_ms: basis.now_ms, runs })
     }
 
     /// Seals the active segment if it holds anything dead.
-    fn seal_dead(&self, log: &Log) -> Result<()> {
+    fn seal_dead(&self, log: &Log, basis: &Basis) -> Result<()> {
         let set = self.state.segments();
         let active = set.iter().next_back().filter(|last| !last.is_sealed());
-        let active = active.map(|last| self.use_of(last, Known::ByLooking)).transpose()?;
+        let active = active.map(|last| self.use_of(last, basis)).transpose()?;
         if active.is_some_and(|active| active.body_len + active.expired_len > active.live_len) {
             log.rotate()?;
         }
@@ -299,24 +313,34 @@ impl Compactor {
     }
 
     /// The figures of one segment that the choice looks at.
-    fn use_of(&self, segment: &Segment, known: Known) -> Result<SegmentUse> {
+    fn use_of(&self, segment: &Segment, basis: &Basis) -> Result<SegmentUse> {
         let grace_ms = u64::try_from(self.policy.expiry_grace.as_millis()).unwrap_or(u64::MAX);
-        let by_ms = self.state.now_ms().saturating_sub(grace_ms);
+        let by_ms = basis.now_ms.saturating_sub(grace_ms);
         let usage = &segment.usage;
-        let appended = self.log.as_ref().map_or(Seqno(0), |log| log.appended());
         Ok(SegmentUse {
             id: segment.id,
             body_len: segment.len().saturating_sub(segment.layout.header_len.into()),
             live_len: usage.live_len(),
-            expired_len: match known {
+            expired_len: match basis.known {
                 Known::ByLooking => self.state.expired(segment, by_ms)?.len,
                 Known::WithoutLooking => segment.expired_len_noted(by_ms),
             },
             tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
-            needed_len: usage.needed_len(self.state.now_ms(), appended),
+            needed_len: usage.needed_len(basis.now_ms, basis.appended),
             is_fit: check_fit(segment).is_ok(),
         })
     }
+}
+
+/// What a compaction decides by, from its first look at a segment to its last record. Read once: a clock that moves on or is
+/// set meanwhile changes nothing.
+#[derive(Clone, Copy, Debug)]
+struct Basis {
+    /// In milliseconds since 1970.
+    now_ms: u64,
+    /// The number of the newest record appended.
+    appended: Seqno,
+    known: Known,
 }
 
 /// A compaction that runs, until it is dropped.
@@ -346,7 +370,7 @@ impl Drop for Turn<'_> {
 
 /// How it is known what has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+enum Known {
     /// The headers of records are read where one may have: for who asked for a compaction.
     ByLooking,
     /// By what was noted as records were written, which tells of segments in which all that expires has: the background

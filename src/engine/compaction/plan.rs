@@ -54,6 +54,8 @@ impl SegmentUse {
 /// Runs of neighbours to be compacted, oldest first: what an older one drops lets a newer one drop its tombstones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompactionPlan {
+    /// The time by which the whole plan decides what has expired and what is old, in milliseconds since 1970. It is read once.
+    pub at_ms: u64,
     /// The runs, in log order.
     pub runs: Vec<CompactionRun>,
 }
@@ -98,7 +100,11 @@ pub enum CompactionReason {
 }
 
 /// What the policy has compacted, segments in log order. A pure function of its arguments.
-pub(crate) fn pick(uses: &[SegmentUse], policy: &CompactionPolicy, segment_len_max: u64) -> CompactionPlan {
+pub(crate) fn pick(
+    uses: &[SegmentUse],
+    policy: &CompactionPolicy,
+    segment_len_max: u64,
+) -> Vec<CompactionRun> {
     let is_small = |segment: &SegmentUse| is_small(segment, policy, segment_len_max);
     let takes_part = |segment: &&SegmentUse| {
         due(segment, policy).is_some()
@@ -118,7 +124,7 @@ pub(crate) fn pick_all(
     uses: &[SegmentUse],
     policy: &CompactionPolicy,
     segment_len_max: u64,
-) -> CompactionPlan {
+) -> Vec<CompactionRun> {
     let is_small = |segment: &SegmentUse| is_small(segment, policy, segment_len_max);
     let takes_part = |segment: &&SegmentUse| segment.garbage_len() > 0 || is_small(segment);
     plan(uses, policy, takes_part, |run| {
@@ -132,7 +138,7 @@ pub(crate) fn pick_these(
     uses: &[SegmentUse],
     policy: &CompactionPolicy,
     wanted: &[SegmentId],
-) -> CompactionPlan {
+) -> Vec<CompactionRun> {
     let wanted: HashSet<_> = wanted.iter().collect();
     plan(uses, policy, |segment| wanted.contains(&segment.id), |_| Some(CompactionReason::Asked))
 }
@@ -144,7 +150,7 @@ fn plan(
     policy: &CompactionPolicy,
     takes_part: impl Fn(&&SegmentUse) -> bool,
     reason: impl Fn(&[SegmentUse]) -> Option<CompactionReason>,
-) -> CompactionPlan {
+) -> Vec<CompactionRun> {
     let mut runs = Vec::new();
     for stretch in uses.split(|segment| !(segment.is_fit && takes_part(&segment))) {
         let mut rest = stretch;
@@ -159,7 +165,7 @@ fn plan(
             rest = behind;
         }
     }
-    CompactionPlan { runs }
+    runs
 }
 
 /// How many of the first segments write at most `len_max` together; one at least.
@@ -224,8 +230,8 @@ mod tests {
         ids(&pick(uses, &CompactionPolicy::default(), SEGMENT_LEN))
     }
 
-    fn ids(plan: &CompactionPlan) -> Vec<Vec<u64>> {
-        plan.runs.iter().map(|run| run.segments.iter().map(|id| id.0).collect()).collect()
+    fn ids(runs: &[CompactionRun]) -> Vec<Vec<u64>> {
+        runs.iter().map(|run| run.segments.iter().map(|id| id.0).collect()).collect()
     }
 
     #[test]
@@ -272,7 +278,7 @@ mod tests {
         ];
         for (small_count, len, are_merged) in cases {
             let plan = pick(&of(len), &policy(small_count), SEGMENT_LEN);
-            assert_eq!(!plan.runs.is_empty(), are_merged, "{small_count}: {len:?}");
+            assert_eq!(!plan.is_empty(), are_merged, "{small_count}: {len:?}");
         }
     }
 
@@ -311,7 +317,7 @@ mod tests {
     fn a_plan_says_what_it_reads_and_the_space_it_needs() {
         let graves = SegmentUse { tombstone_len: 60, ..full(1, 40) };
         let plan = pick(&[graves], &CompactionPolicy::default(), SEGMENT_LEN);
-        assert_eq!((plan.runs[0].read_len, plan.runs[0].write_len_max), (1000, 100));
-        assert_eq!(plan.runs[0].reason, CompactionReason::DeadShare { percent: 96 });
+        assert_eq!((plan[0].read_len, plan[0].write_len_max), (1000, 100));
+        assert_eq!(plan[0].reason, CompactionReason::DeadShare { percent: 96 });
     }
 }

@@ -36,9 +36,10 @@ impl<'a> Rewrite<'a> {
         log: &'a Log,
         run: &'a CompactionRun,
         compactor: &'a Compactor,
+        now_ms: u64,
     ) -> Result<Self> {
-        let judge = Judge::new(state, run, &compactor.policy)?;
-        let copy = Copy::new(state, log, judge.run(), compactor);
+        let judge = Judge::new(state, run, &compactor.policy, now_ms)?;
+        let copy = Copy::new(state, log, judge.run(), compactor, now_ms);
         Ok(Self { state, log, run, judge, copy })
     }
 

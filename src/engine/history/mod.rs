@@ -30,7 +30,8 @@ pub enum At {
     /// After this record; what has expired since is not there.
     Seq(Seqno),
     /// After the last record that was written at or before this time, in milliseconds since 1970; what had expired then is not
-    /// there, and what has expired since is. Where a clock was set back, the last such record in the log's order counts.
+    /// there, and what has expired since is. Where a clock was set back, the last such record in the log's order counts;
+    /// if it may have been compacted away, that is an error.
     Time(u64),
 }
 
@@ -114,22 +115,28 @@ pub struct Past {
 }
 
 impl Past {
-    /// The point `at` of what `frozen` holds, of which `last_seq` is the newest record.
+    /// The point `at` of what `frozen` holds, of which `last_seq` is the newest record; expiry at a number is looked at as of
+    /// `now_ms`.
     pub(crate) fn new(
         frozen: Arc<Frozen>,
         last_seq: Seqno,
         at: At,
+        now_ms: u64,
         search: &mut Search<'_>,
     ) -> Result<Self, Stop> {
         let history = frozen.history();
         let (seq, at_ms, is_whole) = match at {
             At::Seq(seq) => {
                 let seq = seq.min(last_seq);
-                (seq, frozen.state.now_ms(), seq >= history.whole_from)
+                (seq, now_ms, seq >= history.whole_from)
             }
             At::Time(at_ms) => {
-                let seq = moment::last_before(frozen.segments(), at_ms, last_seq, search)?;
-                (seq, at_ms, at_ms >= history.whole_from_ms)
+                let (seq, next) = moment::last_before(frozen.segments(), at_ms, last_seq, search)?;
+                // If a record behind the point belongs to what is not whole, a clock was set back: the last record up to this
+                // time may be one of those that were dropped.
+                let is_in_order =
+                    next.is_none_or(|next| next > history.whole_from || planted(Plant::SetClockForgotten));
+                (seq, at_ms, at_ms >= history.whole_from_ms && is_in_order)
             }
         };
         let is_number = matches!(at, At::Seq(_));
@@ -189,8 +196,7 @@ impl Past {
 
     /// Whether `record` put something that was there.
     fn is_there(&self, record: &Record) -> bool {
-        let is_past = record.expires_ms.is_some_and(|expires_ms| expires_ms <= self.at_ms);
-        record.header.kind() == Kind::Put && !is_past
+        record.header.kind() == Kind::Put && !record.is_past(self.at_ms)
     }
 
     fn check_whole(&self) -> Result<()> {

@@ -5,8 +5,9 @@ use crate::engine::segment::{Bodies, Scanner, Step};
 use crate::engine::state::SegmentSet;
 use crate::error::{Search, Stop};
 
-/// The number of the last record up to `last_seq` that was written at or before `at_ms`; 0 when there is none. Reads the
-/// headers of what was written since, and of the segment in which it finds it, unless `search` is broken off.
+/// The number of the last record up to `last_seq` that was written at or before `at_ms`; 0 when there is none. And that of the
+/// next record in the log, which was written later. Reads the headers of what was written since, and of the segment in which
+/// it finds it, unless `search` is broken off.
 ///
 /// # Errors
 /// What the operating system says.
@@ -15,25 +16,28 @@ pub(super) fn last_before(
     at_ms: u64,
     last_seq: Seqno,
     search: &mut Search<'_>,
-) -> Result<Seqno, Stop> {
+) -> Result<(Seqno, Option<Seqno>), Stop> {
+    let mut next = None;
     for segment in set.iter().rev() {
-        let mut last = None;
+        let (mut last, mut later) = (None, None);
         let mut scanner = Scanner::new(segment, Bodies::Skipped);
         while let Some(step) = scanner.next()? {
             search.step()?;
             match step {
-                Step::Record(record) if record.header.time_ms <= at_ms && record.header.seq <= last_seq => {
-                    last = Some(record.header.seq);
+                Step::Record(record) if record.header.seq > last_seq => {}
+                Step::Record(record) if record.header.time_ms <= at_ms => {
+                    (last, later) = (Some(record.header.seq), None);
                 }
-                Step::Record(_) => {}
+                Step::Record(record) => later = later.or(Some(record.header.seq)),
                 Step::Bad { .. } => {
                     scanner.resync()?;
                 }
             }
         }
+        next = later.or(next);
         if let Some(last) = last {
-            return Ok(last);
+            return Ok((last, next));
         }
     }
-    Ok(Seqno(0))
+    Ok((Seqno(0), next))
 }

@@ -1,5 +1,7 @@
 //! From operations to staged records: lengths, conditions, what each record replaces.
 
+use std::cell::LazyCell;
+
 use super::writer::Writer;
 use super::{Commit, Condition, Log};
 use crate::engine::batch::Op;
@@ -123,6 +125,8 @@ impl Log {
         writes: impl ExactSizeIterator<Item = Write<'a>>,
     ) -> Result<Option<Commit>> {
         let time_ms = self.settings.clock.now_ms();
+        // As of one time: keys of a batch that live equally long expire together.
+        let now_ms = LazyCell::new(|| self.state.now_ms());
         let op_count = writes.len();
         let mut commit: Option<Commit> = None;
         let mut ends_its_batch = true;
@@ -134,10 +138,14 @@ impl Log {
                 continue;
             }
             ends_its_batch = index + 1 == op_count;
-            let (last, location) = self.stage_one(writer, write, replaced, time_ms, !ends_its_batch)?;
+            let expires_ms = op.expiry().map(|expiry| {
+                expiry.at_ms(if planted(Plant::BatchTimeMoves) { self.state.now_ms() } else { *now_ms })
+            });
+            let more = !ends_its_batch;
+            let (last, location) = self.stage_one(writer, write, replaced, (time_ms, expires_ms), more)?;
             let (first, deleted) = commit.map_or((last, 0), |commit| (commit.first, commit.deleted));
-            let was_there = replaced
-                .is_some_and(|put| planted(Plant::DeleteMeetsExpired) || !self.state.is_past(put.expires_ms));
+            let is_past = |put: Replaced| put.expires_ms.is_some_and(|expires_ms| expires_ms <= *now_ms);
+            let was_there = replaced.is_some_and(|put| planted(Plant::DeleteMeetsExpired) || !is_past(put));
             let deleted = deleted + usize::from(deletes && was_there);
             commit = Some(Commit { first, last, location, deleted });
         }
@@ -151,21 +159,20 @@ impl Log {
         Ok(commit)
     }
 
-    /// Stages the record of one operation; its number and place.
+    /// Stages the record of one operation, with when it is written and when it expires; its number and place.
     fn stage_one(
         &self,
         writer: &mut Writer,
         Write { op, packed }: Write<'_>,
         replaced: Option<Replaced>,
-        time_ms: u64,
+        (time_ms, expires_ms): (u64, Option<u64>),
         more: bool,
     ) -> Result<(Seqno, Location)> {
-        let (kind, key, value, expiry) = match op {
-            Op::Put { key, value, expiry } => (Kind::Put, key, value, expiry),
-            Op::Delete { key } => (Kind::Delete, key, &[][..], None),
+        let (kind, key, value) = match op {
+            Op::Put { key, value, .. } => (Kind::Put, key, value),
+            Op::Delete { key } => (Kind::Delete, key, &[][..]),
         };
         let (value, codec) = packed.map_or((value, None), |packed| (&packed.bytes, Some(packed.codec)));
-        let expires_ms = expiry.map(|expiry| expiry.at_ms(self.state.now_ms()));
         let Some(active) = &mut writer.active else { return Err(Error::Closed) };
         let seq = writer.appended.plus(1);
         let durable = if planted(Plant::LagTooSmall) { writer.appended } else { writer.durable };

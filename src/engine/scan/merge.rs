@@ -44,6 +44,8 @@ pub(super) enum End {
 /// What is still to come of a range, from both ends.
 pub(super) struct Merge {
     frozen: Arc<Frozen>,
+    /// As of when expiry is looked at, in milliseconds since 1970: keys that expire together are shown together, or none is.
+    at_ms: u64,
     sources: Vec<Source>,
     /// How far each source has come, from the front and from the back.
     fronts: BTreeMap<Place, Head>,
@@ -88,13 +90,12 @@ impl Source {
     }
 
     /// The next live record of one end, or a place on the way there.
-    fn advance(&mut self, frozen: &Frozen, end: End) -> Option<Result<(Value, Head)>> {
+    fn advance(&mut self, frozen: &Frozen, now_ms: u64, end: End) -> Option<Result<(Value, Head)>> {
         loop {
             if let Some(row) = self.next_row(end) {
                 return Some(self.segment.read(row.at).map(|record| {
                     let key = record.key();
-                    let is_passed =
-                        frozen.state.is_past(record.expires_ms) && !planted(Plant::ScanShowsExpired);
+                    let is_passed = record.is_past(now_ms) && !planted(Plant::ScanShowsExpired);
                     (key, if is_passed { Head::Passed } else { Head::Live(record) })
                 }));
             }
@@ -152,12 +153,18 @@ impl Merge {
         Ok(Self {
             unnamed: frozen.unnamed()?,
             sources: sources.collect::<Result<_>>()?,
+            at_ms: frozen.state.now_ms(),
             frozen,
             fronts: BTreeMap::new(),
             backs: BTreeMap::new(),
             behind: Vec::new(),
             has_begun: [false; 2],
         })
+    }
+
+    /// As of when expiry is looked at, in milliseconds since 1970.
+    pub(super) fn at_ms(&self) -> u64 {
+        self.at_ms
     }
 
     /// What comes next from `end`.
@@ -206,7 +213,8 @@ impl Merge {
     /// stood in the way.
     fn catch_up(&mut self) -> Option<Error> {
         while let Some(&(source, end)) = self.behind.last() {
-            match self.sources[source].advance(&self.frozen, end) {
+            let now_ms = if planted(Plant::ScanTimeMoves) { self.frozen.state.now_ms() } else { self.at_ms };
+            match self.sources[source].advance(&self.frozen, now_ms, end) {
                 Some(Ok((key, head))) => {
                     let heads = if end == End::Front { &mut self.fronts } else { &mut self.backs };
                     heads.insert((key, source), head);

@@ -68,7 +68,7 @@ impl Entry {
 }
 
 /// The keys of a range in ascending byte order, from both ends, as they were when this was made, whatever is written
-/// and compacted meanwhile. A record that cannot be read is an error in between, and costs nothing but itself. Holds one key
+/// and compacted meanwhile, and whatever expires. A record that cannot be read is an error in between, and costs nothing but itself. Holds one key
 /// and some places for each segment and end, so its memory does not grow with what it gives; files that are compacted away
 /// meanwhile give back their disk space when it is dropped.
 pub struct Keys(Merge);
@@ -85,6 +85,11 @@ impl Keys {
 impl Scan {
     pub(crate) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
         Merge::new(frozen, range).map(Self)
+    }
+
+    /// As of when expiry is looked at, in milliseconds since 1970.
+    pub(crate) fn at_ms(&self) -> u64 {
+        self.0.at_ms()
     }
 }
 

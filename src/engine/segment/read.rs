@@ -235,6 +235,11 @@ enum RecordBytes {
 }
 
 impl Record {
+    /// Whether it had expired at `now_ms`.
+    pub(crate) fn is_past(&self, now_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
+    }
+
     /// The value: as it stands in the segment, or decompressed.
     ///
     /// # Errors

@@ -91,6 +91,11 @@ impl Drop for BatchBegun<'_> {
     }
 }
 
+/// What was found, unless it had expired at `now_ms`.
+fn unexpired(found: Result<Option<Record>>, now_ms: u64) -> Result<Option<Record>> {
+    found.map(|record| record.filter(|record| !record.is_past(now_ms)))
+}
+
 /// Whether a batch is being published, by what is counted of batches.
 fn is_within(batches: u64) -> bool {
     !batches.is_multiple_of(2)
@@ -155,6 +160,13 @@ impl State {
     /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
     #[inline]
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
+        let found = self.find_any(key)?;
+        Ok(found.filter(|record| !self.is_past(record.expires_ms)))
+    }
+
+    /// The newest record of `key`, checked, expired or not.
+    #[inline]
+    fn find_any(&self, key: &[u8]) -> Result<Option<Record>> {
         let hash = self.hash(key);
         // Before the lookup: while this set is held, no page of its segments is given to another one. So a slot's page is
         // its own segment's, or not in this set, which is then too old.
@@ -162,7 +174,7 @@ impl State {
         loop {
             let candidates = self.candidates_between_batches(hash)?;
             if let Some(found) = set.find(&candidates, key) {
-                return self.unexpired(found);
+                return found;
             }
             let newer = self.set.load();
             if Arc::ptr_eq(&set, &newer) {
@@ -198,6 +210,8 @@ impl State {
     pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>], mut tell: impl FnMut(Result<Option<Record>>)) {
         /// Enough to keep a processor's fetches busy, few enough that what they brought is still in its caches.
         const AT_ONCE: usize = 64;
+        // Keys that expire together are shown together, or none is.
+        let at_ms = self.now_ms();
         let mut hashes = [0; AT_ONCE];
         let mut candidates = Vec::with_capacity(AT_ONCE);
         for keys in keys.chunks(AT_ONCE) {
@@ -218,18 +232,14 @@ impl State {
             let is_one_moment = !is_within(batches) && batches == self.batches.load(Ordering::Acquire)
                 || planted(Plant::ManySeeHalfBatch);
             for (key, candidates) in keys.iter().map(AsRef::as_ref).zip(candidates.drain(..)) {
+                let now_ms = if planted(Plant::GetManyTimeMoves) { self.now_ms() } else { at_ms };
                 tell(match candidates.map(|candidates| set.find(&candidates, key)) {
-                    Ok(Some(found)) if is_one_moment => self.unexpired(found),
+                    Ok(Some(found)) if is_one_moment => unexpired(found, now_ms),
                     Err(error) if is_one_moment => Err(error),
-                    _ => self.find(key),
+                    _ => unexpired(self.find_any(key), now_ms),
                 });
             }
         }
-    }
-
-    /// What was found, unless it has expired.
-    fn unexpired(&self, found: Result<Option<Record>>) -> Result<Option<Record>> {
-        found.map(|record| record.filter(|record| !self.is_past(record.expires_ms)))
     }
 
     /// The time, which never goes back.

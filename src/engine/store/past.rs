@@ -7,6 +7,7 @@ use super::Store;
 use crate::engine::changes::Changes;
 use crate::engine::history::{At, Differences, Past, Versions};
 use crate::engine::location::Seqno;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::scan::Entry;
 use crate::engine::state::Frozen;
 use crate::error::{Result, Search};
@@ -48,7 +49,8 @@ impl Store {
     /// As [`Store::at`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe` said so.
     pub fn at_with(&self, at: At, observe: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Past> {
         let (frozen, last_seq) = self.present()?;
-        Ok(Past::new(Arc::new(frozen), last_seq, at, &mut Search::new(observe))?)
+        let now_ms = self.now_ms();
+        Ok(Past::new(Arc::new(frozen), last_seq, at, now_ms, &mut Search::new(observe))?)
     }
 
     /// What `key` was at `at`; `None` when it was not there.
@@ -93,7 +95,12 @@ impl Store {
     ) -> Result<Differences> {
         let (frozen, last_seq) = self.present()?;
         let (frozen, mut search) = (Arc::new(frozen), Search::new(observe));
-        let mut past = |at| Past::new(Arc::clone(&frozen), last_seq, at, &mut search);
+        // As of one time: else a key that expires in between is a difference of two points between which nothing was written.
+        let now_ms = self.now_ms();
+        let mut past = |at| {
+            let now_ms = if planted(Plant::DiffTimesDiffer) { self.now_ms() } else { now_ms };
+            Past::new(Arc::clone(&frozen), last_seq, at, now_ms, &mut search)
+        };
         let (from, to) = (past(from)?, past(to.unwrap_or(At::Seq(last_seq)))?);
         Differences::new(from, to)
     }

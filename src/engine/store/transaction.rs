@@ -130,7 +130,7 @@ impl Transaction<'_> {
     pub fn get_with_expiry(&self, key: impl AsRef<[u8]>) -> Result<Option<(Value, Option<u64>)>> {
         let key = key.as_ref();
         Ok(match self.changes.get(key) {
-            Some(change) => self.put_of(change),
+            Some(change) => put_of(change, self.store.0.state.now_ms()),
             None => self.store.get_entry(key)?.map(|entry| (entry.value, entry.meta.expires_ms)),
         })
     }
@@ -194,24 +194,15 @@ impl Transaction<'_> {
         }
         let snapshot = self.snapshot.as_ref().expect("it was made just now");
         let bounds = (range.start_bound(), range.end_bound());
-        let stored = snapshot.scan(bounds)?.peekable();
+        let stored = snapshot.scan(bounds)?;
+        let (at_ms, stored) = (stored.at_ms(), stored.peekable());
         let changes = (!crosses(bounds)).then(|| self.changes.range::<[u8], _>(bounds));
-        Ok(TransactionScan { transaction: self, stored, changes: changes.into_iter().flatten().peekable() })
+        Ok(TransactionScan { at_ms, stored, changes: changes.into_iter().flatten().peekable() })
     }
 
     fn change(&mut self, key: &[u8], value: &[u8], expires_ms: Option<u64>) {
         let value = Value::owned(value.to_vec().into(), 0..value.len());
         self.changes.insert(key.to_vec(), Change::Put { value, expires_ms });
-    }
-
-    /// What a get finds of a change.
-    fn put_of(&self, change: &Change) -> Option<(Value, Option<u64>)> {
-        match change {
-            Change::Put { value, expires_ms } if !self.store.0.state.is_past(*expires_ms) => {
-                Some((value.clone(), *expires_ms))
-            }
-            Change::Put { .. } | Change::Delete => None,
-        }
     }
 
     fn into_batch(self) -> Batch {
@@ -229,6 +220,15 @@ impl Transaction<'_> {
     }
 }
 
+/// What a get finds of a change at `now_ms`.
+fn put_of(change: &Change, now_ms: u64) -> Option<(Value, Option<u64>)> {
+    match change {
+        Change::Put { expires_ms: Some(expires_ms), .. } if *expires_ms <= now_ms => None,
+        Change::Put { value, expires_ms } => Some((value.clone(), *expires_ms)),
+        Change::Delete => None,
+    }
+}
+
 /// Whether there can be nothing between two bounds: a tree's range panics then.
 fn crosses(bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
     match bounds {
@@ -242,7 +242,7 @@ fn crosses(bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
 
 /// The keys and values that a transaction sees, in ascending byte order.
 pub struct TransactionScan<'a> {
-    transaction: &'a Transaction<'a>,
+    at_ms: u64,
     stored: Peekable<Scan>,
     changes: Peekable<Changes<'a>>,
 }
@@ -268,7 +268,7 @@ impl Iterator for TransactionScan<'_> {
                 self.stored.next();
             }
             let (key, change) = self.changes.next()?;
-            if let Some((value, _)) = self.transaction.put_of(change) {
+            if let Some((value, _)) = put_of(change, self.at_ms) {
                 return Some(Ok((Value::owned(key.to_vec().into(), 0..key.len()), value)));
             }
         }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::Store;
 use crate::engine::compaction::{
-    Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, Known, Tallies,
+    Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, Tallies,
 };
 use crate::engine::metrics::Metrics;
 use crate::engine::segment::{Expired, file};
@@ -20,22 +20,23 @@ impl Store {
     /// [`Error::NotCompactable`](crate::Error::NotCompactable) for segments that were named.
     pub fn compaction_plan(&self, what: &Compact) -> Result<CompactionPlan> {
         self.reveal()?;
-        self.0.compactor.plan(what, Known::ByLooking)
+        self.0.compactor.plan(what)
     }
 
-    /// Tells what a compaction would do with each record of `run`, in log order. Reads and checks the run's segments, and
-    /// changes nothing.
+    /// Tells what a compaction would do with each record of `run`, one of `plan`'s, in log order. Reads and checks the run's
+    /// segments, and changes nothing. It decides as of [`CompactionPlan::at_ms`].
     ///
     /// # Errors
     /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment), [`Error::Damaged`](crate::Error::Damaged),
     /// [`Error::Cancelled`](crate::Error::Cancelled) when `tell` returned `Break`, and [`Error::Io`](crate::Error::Io).
     pub fn compaction_decisions(
         &self,
+        plan: &CompactionPlan,
         run: &CompactionRun,
         tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
     ) -> Result<Tallies> {
         self.reveal()?;
-        self.0.compactor.decisions(run, tell)
+        self.0.compactor.decisions(run, plan.at_ms, tell)
     }
 
     /// Compacts, and returns when it is done. Reads go on, and writes but for moments; disk space for what is kept of one

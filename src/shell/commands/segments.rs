@@ -210,7 +210,10 @@ mod tests {
 
     fn plan(segments: &[u64], reason: CompactionReason) -> CompactionPlan {
         let segments = segments.iter().copied().map(SegmentId).collect();
-        CompactionPlan { runs: vec![CompactionRun { segments, reason, read_len: 0, write_len_max: 0 }] }
+        CompactionPlan {
+            at_ms: 0,
+            runs: vec![CompactionRun { segments, reason, read_len: 0, write_len_max: 0 }],
+        }
     }
 
     #[test]

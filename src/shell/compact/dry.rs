@@ -36,7 +36,7 @@ pub fn run(session: &mut Session, request: &Request<'_>) -> Result<Outcome, Fail
     let mut tallies = Vec::with_capacity(plan.runs.len());
     for (index, run) in plan.runs.iter().enumerate() {
         write_run(&mut session.out, run, index, plan.runs.len())?;
-        tallies.push(dry.run(session, &store, run)?);
+        tallies.push(dry.run(session, &store, &plan, run)?);
     }
     dry.progress.clear();
     if dry.seen > dry.limit && session.out.is_table() {
@@ -70,12 +70,18 @@ impl Dry {
     }
 
     /// Shows the records of one run, and adds them up.
-    fn run(&mut self, session: &mut Session, store: &Store, run: &CompactionRun) -> Result<Tallies, Failure> {
+    fn run(
+        &mut self,
+        session: &mut Session,
+        store: &Store,
+        plan: &CompactionPlan,
+        run: &CompactionRun,
+    ) -> Result<Tallies, Failure> {
         let out = &mut session.out;
         let interrupt = session.interrupt.clone();
         let mut grid = Some(Grid::new(COLUMNS, out.look));
         let mut failure = None;
-        let tallies = store.compaction_decisions(run, &mut |decided| {
+        let tallies = store.compaction_decisions(plan, run, &mut |decided| {
             let shown = interrupt.check(self.seen).and_then(|()| self.show(out, &mut grid, &decided));
             shown.map_or_else(
                 |error| {

@@ -196,7 +196,7 @@ impl Dump<'_> {
         }
         let Ok(plan) = store.compaction_plan(&this) else { return Ok(None) };
         let [run] = plan.runs.as_slice() else { return Ok(None) };
-        let tallies = store.compaction_decisions(run, &mut |_| match self.interrupt.is_set() {
+        let tallies = store.compaction_decisions(&plan, run, &mut |_| match self.interrupt.is_set() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         });

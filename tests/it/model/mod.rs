@@ -7,22 +7,24 @@ mod world;
 
 use std::collections::VecDeque;
 use std::fs;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::Duration;
 
 use logkv::{
-    Batch, Changes, Compact, Error, Expiry, ManualClock, Options, PutOptions, SegmentState, Snapshot, Store,
-    Transaction,
+    Batch, Changes, Compact, Error, Expiry, Options, PutOptions, SegmentState, Snapshot, Store, Transaction,
+    repair,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use self::book::{Book, Retention};
-use self::step::{Act, Change, Step, ago, options, step};
+use self::step::{Act, Change, Jumps, Step, ago, options, step};
 use self::world::{Map, World};
 use crate::backup;
-use crate::common::{killed, scratch};
+use crate::common::{copy_of, killed, scratch};
+use crate::moving::MovingClock;
+use crate::recount::recount;
 
 const START_MS: u64 = 1_000_000;
 
@@ -51,7 +53,7 @@ fn is_no_sum(outcome: &logkv::Result<i64>) -> bool {
 struct Pair {
     dir: TempDir,
     options: Options,
-    clock: Arc<ManualClock>,
+    clock: Arc<MovingClock>,
     /// `None` only while it is exchanged.
     store: Option<Store>,
     world: World,
@@ -68,7 +70,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(options: Options, retention: Retention, clock: Arc<ManualClock>) -> Self {
+    fn new(options: Options, retention: Retention, clock: Arc<MovingClock>) -> Self {
         clock.set(START_MS);
         let dir = scratch();
         let store = Store::open_with(dir.path(), options.clone()).expect("opens");
@@ -130,16 +132,17 @@ impl Pair {
             Step::Scan(from, to) => self.check_scan(from, to),
             Step::Wait(millis) => self.wait(*millis),
             Step::Rotate => drop(self.store().rotate().expect("rotates")),
-            Step::Compact(first, count) => self.compact(*first, *count),
-            Step::CompactDue => drop(self.store().compact(&Compact::Due).expect("compacts")),
-            Step::CompactAll => drop(self.store().compact(&Compact::All).expect("compacts")),
+            Step::Compact(first, count, jumps) => self.under(*jumps, |pair| pair.compact(*first, *count)),
+            Step::CompactDue(jumps) => self.under(*jumps, |pair| pair.compact_what(&Compact::Due)),
+            Step::CompactAll(jumps) => self.under(*jumps, |pair| pair.compact_what(&Compact::All)),
             Step::Snapshot => self.snapshot(),
             Step::Sync => self.store().sync().expect("syncs"),
             Step::Clear => self.clear(),
             Step::LookBack(seqs, ago_ms) => {
                 self.book.check_past(self.store(), self.world.now_ms, *seqs, *ago_ms);
             }
-            Step::BackUp(is_directory) => self.back_up(*is_directory),
+            Step::BackUp(is_directory, jumps) => self.back_up(*is_directory, *jumps),
+            Step::Repair(jumps) => self.repair(*jumps),
             Step::Reopen => {
                 self.feed = None;
                 self.store.take().expect("open").close().expect("closes");
@@ -274,8 +277,12 @@ impl Pair {
     }
 
     fn wait(&mut self, millis: u64) {
-        self.clock.advance(millis);
         let now_ms = self.world.now_ms + millis;
+        self.clock.set(now_ms);
+        self.advance_to(now_ms);
+    }
+
+    fn advance_to(&mut self, now_ms: u64) {
         self.world.advance_to(now_ms);
         self.snapshots.iter_mut().for_each(|(_, _, world)| world.advance_to(now_ms));
     }
@@ -292,19 +299,53 @@ impl Pair {
         let segments = self.store().segments().expect("segments");
         let sealed = segments.iter().filter(|segment| segment.state == SegmentState::Sealed);
         let run: Vec<_> = sealed.map(|segment| segment.id).skip(first).take(count).collect();
-        self.store().compact(&Compact::Segments(run)).expect("compacts");
+        self.compact_what(&Compact::Segments(run));
+    }
+
+    fn compact_what(&self, what: &Compact) {
+        self.store().compact_with(what, &mut |_| ControlFlow::Continue(())).expect("compacts");
+    }
+
+    /// Acts while the clock jumps, at each reading by up to so many milliseconds. Then the log's files alone say what the index
+    /// does, and time goes on from the latest that was shown.
+    fn under(&mut self, Jumps { seed, span_ms }: Jumps, act: impl FnOnce(&Self)) {
+        self.clock.jump(seed, span_ms);
+        act(self);
+        let now_ms = self.clock.settle();
+        self.advance_to(now_ms);
+        recount(self.store());
+    }
+
+    /// What is intact is all that there is: the new store holds it.
+    fn repair(&mut self, jumps: Jumps) {
+        let new = self.backups.path().join("repaired");
+        // As a process that is killed would leave it: the writer has the directory.
+        self.store().sync().expect("syncs");
+        let left = copy_of(self.dir.path());
+        let options = self.options.clone();
+        self.under(jumps, |_| {
+            let report = repair::copy(left.path(), &new, &options, &mut |_| ControlFlow::Continue(()));
+            report.expect("repairs");
+        });
+        let store = Store::open_with(&new, self.options.clone().read_only(true)).expect("opens");
+        recount(&store);
+        check_scan(&store.snapshot().expect("a snapshot"), &self.world.map, &[], &[0xff; 301]);
+        drop(store);
+        fs::remove_dir_all(new).expect("it is ours");
     }
 
     /// What is restored is what was there, and its past what that was.
-    fn back_up(&self, is_directory: bool) {
+    fn back_up(&mut self, is_directory: bool, jumps: Jumps) {
         let (copy, new) = (self.backups.path().join("copy"), self.backups.path().join("new"));
-        let restored = if is_directory {
-            backup::back_up(self.store(), &copy);
-            backup::restore(&copy, &new)
-        } else {
-            backup::restore_archive(&backup::archived(self.store()), &new)
-        };
-        restored.expect("restores");
+        self.under(jumps, |pair| {
+            let restored = if is_directory {
+                backup::back_up(pair.store(), &copy);
+                backup::restore(&copy, &new)
+            } else {
+                backup::restore_archive(&backup::archived(pair.store()), &new)
+            };
+            restored.expect("restores");
+        });
         let store = Store::open_with(&new, self.options.clone().read_only(true)).expect("opens");
         assert_eq!(store.len(), self.store().len());
         check_scan(&store.snapshot().expect("a snapshot"), &self.world.map, &[], &[0xff; 301]);
@@ -428,7 +469,7 @@ fn cases() -> u32 {
 
 #[test]
 fn a_store_is_a_map_whatever_happens_to_its_files_as_time_goes_by() {
-    let clock = Arc::new(ManualClock::at(START_MS));
+    let clock = Arc::new(MovingClock::at(START_MS));
     let looks = prop::collection::vec((any::<[u64; 2]>(), ago()), 6);
     let plans = (options(&clock), prop::collection::vec(step(), 1..120), looks);
     let config = ProptestConfig { cases: cases(), source_file: Some(file!()), ..ProptestConfig::default() };

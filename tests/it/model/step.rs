@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{CompactionPolicy, Compression, ManualClock, Options, ReadWith, Sync};
+use logkv::{CompactionPolicy, Compression, Options, ReadWith, Sync};
 use proptest::prelude::*;
 
 use super::book::Retention;
+use crate::moving::MovingClock;
 
 /// Few keys, so that they are written again and again; some long, some binary.
 fn key() -> impl Strategy<Value = Vec<u8>> {
@@ -66,6 +67,18 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// How the clock jumps while something is done: by up to so many milliseconds, to and fro, at each reading.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Jumps {
+    pub(super) seed: u64,
+    pub(super) span_ms: u64,
+}
+
+fn jumps() -> impl Strategy<Value = Jumps> {
+    let span_ms = prop_oneof![2 => Just(0), 2 => 1_u64..3000, 1 => Just(4_000_000)];
+    (any::<u64>(), span_ms).prop_map(|(seed, span_ms)| Jumps { seed, span_ms })
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Put(Vec<u8>, Vec<u8>),
@@ -87,9 +100,9 @@ pub(super) enum Step {
     Wait(u64),
     Rotate,
     /// Compacts so many segments from the one at this place on, as far as they are sealed.
-    Compact(usize, usize),
-    CompactDue,
-    CompactAll,
+    Compact(usize, usize, Jumps),
+    CompactDue(Jumps),
+    CompactAll(Jumps),
     /// Takes a snapshot, and drops the oldest when there are three.
     Snapshot,
     Sync,
@@ -98,7 +111,9 @@ pub(super) enum Step {
     /// Looks back at two records, and at so many milliseconds ago.
     LookBack([u64; 2], u64),
     /// Makes the next backup in the directory of the ones before, or else an archive, and restores it.
-    BackUp(bool),
+    BackUp(bool, Jumps),
+    /// Makes a new store of what is intact.
+    Repair(Jumps),
     Reopen,
     Crash,
 }
@@ -120,14 +135,16 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => (key(), key()).prop_map(|(from, to)| Step::Scan(from, to)),
         2 => prop_oneof![8 => 0_u64..2000, 1 => Just(3_600_000)].prop_map(Step::Wait),
         2 => Just(Step::Rotate),
-        2 => (0_usize..12, 1_usize..5).prop_map(|(first, count)| Step::Compact(first, count)),
-        1 => Just(Step::CompactDue),
-        1 => Just(Step::CompactAll),
+        2 => (0_usize..12, 1_usize..5, jumps())
+            .prop_map(|(first, count, jumps)| Step::Compact(first, count, jumps)),
+        1 => jumps().prop_map(Step::CompactDue),
+        1 => jumps().prop_map(Step::CompactAll),
         1 => Just(Step::Snapshot),
         1 => Just(Step::Sync),
         1 => Just(Step::Clear),
         2 => (any::<[u64; 2]>(), ago()).prop_map(|(seqs, ago_ms)| Step::LookBack(seqs, ago_ms)),
-        1 => any::<bool>().prop_map(Step::BackUp),
+        1 => (any::<bool>(), jumps()).prop_map(|(is_directory, jumps)| Step::BackUp(is_directory, jumps)),
+        1 => jumps().prop_map(Step::Repair),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
     ]
@@ -139,7 +156,7 @@ fn keep(millis: u64) -> Duration {
 }
 
 /// Some way to open a store whose time is that of `clock`, and how much of its past it keeps.
-pub(super) fn options(clock: &Arc<ManualClock>) -> impl Strategy<Value = (Options, Retention)> + use<> {
+pub(super) fn options(clock: &Arc<MovingClock>) -> impl Strategy<Value = (Options, Retention)> + use<> {
     let sync = prop_oneof![
         Just(Sync::Always),
         Just(Sync::Never),
@@ -163,7 +180,7 @@ pub(super) fn options(clock: &Arc<ManualClock>) -> impl Strategy<Value = (Option
             let options = Options::new().sync(sync).read_with(read_with).segment_len_max(len);
             let policy =
                 CompactionPolicy { expiry_grace, keep_versions, keep_for, ..CompactionPolicy::default() };
-            let options = options.compaction(policy).clock(Arc::<ManualClock>::clone(&clock));
+            let options = options.compaction(policy).clock(Arc::<MovingClock>::clone(&clock));
             let options = options.background(false).checkpoint_records(checkpoint).compression(compression);
             (options, retention)
         },

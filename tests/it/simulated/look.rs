@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use logkv::fs::StoreFile;
-use logkv::{Change, Entry, Error, Seqno, Snapshot, Store, Version};
+use logkv::{Change, Entry, Error, SegmentId, Seqno, Snapshot, Store, Version};
 
 use super::disk::Image;
 use super::life::{Map, Moment};
 use super::plan::{end_of, keys};
+use crate::recount::{self, LastPuts};
 
 /// Why something is not as it has to be.
 #[derive(Debug)]
@@ -192,6 +193,28 @@ pub(crate) fn at_files(store: &Store, image: &Image) -> Result<(), Trouble> {
         }
     }
     Ok(())
+}
+
+/// What a reader finds that goes by the log in `image` alone, which may be of the store or of a copy, is what `store` shows.
+///
+/// # Errors
+/// When it is not.
+pub(crate) fn at_log_alone(store: &Store, image: &Image) -> Result<LastPuts, Trouble> {
+    let bytes = |wanted| image.iter().find(|(name, _)| *name == wanted).map(|(_, bytes)| bytes.to_vec());
+    // A store that was never written to may be without.
+    let manifest = String::from_utf8(bytes(StoreFile::Manifest).unwrap_or_default()).expect("text");
+    let read = |id| bytes(StoreFile::Segment(SegmentId(id))).expect("what MANIFEST lists is there");
+    let puts = recount::of_log(&manifest, read);
+    is_what_the_log_says(store, &puts)?;
+    Ok(puts)
+}
+
+/// The index of `store` is what was read of its log.
+///
+/// # Errors
+/// When it is not, or cannot be read.
+pub(crate) fn is_what_the_log_says(store: &Store, puts: &LastPuts) -> Result<(), Trouble> {
+    recount::difference(store, puts)?.map_or(Ok(()), |difference| Err(difference.into()))
 }
 
 /// How `found` differs from each of the moments that it might have been.

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{CompactionPolicy, Compression, ManualClock, Options, ReadWith, Sync};
+use logkv::{CompactionPolicy, Compression, Options, ReadWith, Sync};
 
 use super::life::Birth;
 use crate::common::Random;
+use crate::moving::MovingClock;
 
 /// Keys are few, so that they are written again and again.
 const KEY_COUNT: u64 = 9;
 
 /// Longer than any run: what is synced in the background is synced by steps then.
 const NEVER: Duration = Duration::from_secs(3600);
+
+/// Around which time the clock jumps at each reading, and by how much at most, in milliseconds.
+const NOW_MS: u64 = 1_000_000;
+const JUMP_MS: u64 = 300;
 
 /// How many random steps a plan has at most whose calls are all made to fail.
 const STEADY_STEPS: usize = 8;
@@ -162,11 +167,11 @@ impl Setting {
         }
     }
 
-    /// In some settings compaction keeps some of the past, or all of it: time stands still. Not drawn, either.
+    /// In some settings compaction keeps some of the past, by count or for about as long as the clock jumps. Not drawn, either.
     fn compaction(&self) -> CompactionPolicy {
         let (keep_versions, keep_for) = match self.segment_len_max % 7 {
             0 | 1 => (3, Duration::ZERO),
-            2 => (1, Duration::from_millis(1)),
+            2 => (1, Duration::from_millis(JUMP_MS)),
             _ => (1, Duration::ZERO),
         };
         CompactionPolicy { keep_versions, keep_for, ..CompactionPolicy::default() }
@@ -181,7 +186,7 @@ impl Setting {
             .compression(self.compression())
             .compaction(self.compaction())
             .background(self.background)
-            .clock(Arc::new(ManualClock::at(1_000)))
+            .clock(Arc::new(MovingClock::jumping(NOW_MS, self.segment_len_max, JUMP_MS)))
     }
 }
 

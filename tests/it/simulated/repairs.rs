@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use logkv::fs::StoreFile;
 use logkv::repair::{self, RepairReport};
-use logkv::{Batch, ManualClock, Options, SegmentId, Store, Sync};
+use logkv::{Batch, Options, SegmentId, Store, Sync};
 
 use super::disk::{Disk, Image};
 use super::fault::{Failing, Fault};
 use super::world::{Place, World, WorldEvent, WorldFileSystem};
 use crate::common::{Map, Random, contents, seed};
+use crate::moving::MovingClock;
 
 const STORE: &str = "store";
 const ASIDE: &str = "store.damaged";
@@ -22,7 +23,9 @@ const ELSEWHERE: &str = "elsewhere";
 
 fn options(file_system: &WorldFileSystem) -> Options {
     let options = Options::new().sync(Sync::Always).background(false).checkpoint_records(u64::MAX);
-    options.clock(Arc::new(ManualClock::at(1_000))).file_system(Arc::new(file_system.clone()))
+    options
+        .clock(Arc::new(MovingClock::jumping(1_000_000, 1, 300)))
+        .file_system(Arc::new(file_system.clone()))
 }
 
 fn in_place(file_system: &WorldFileSystem) -> logkv::Result<RepairReport> {

@@ -1,5 +1,6 @@
 //! A store at work on a simulated disk, which may refuse it something.
 
+mod alone;
 mod refused;
 mod write;
 
@@ -210,7 +211,7 @@ impl Living {
             outcome => drop(outcome?),
         }
         self.revealed();
-        Ok(())
+        self.log_alone()
     }
 
     /// Notes that what was held back in the process was handed over.
@@ -246,6 +247,7 @@ impl Living {
         // What cannot be read is told as a finding.
         match report.damage_count {
             1.. if self.file_system.met().is_none() => Err(format!("verified, it is {report:?}").into()),
+            _ if self.life.birth.fault.is_none() && !self.life.setting.background => self.copies(),
             _ => Ok(()),
         }
     }

@@ -1,0 +1,325 @@
+//! A clock that moves while an operation goes on. Each operation reads it once, and decides everything by that.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use logkv::{
+    At, Batch, Clock, Compact, CompactionPolicy, Decision, Error, Expiry, Options, PutOptions, Seqno, Store,
+};
+use tempfile::TempDir;
+
+use crate::common::{Random, quick, remove_derived, scratch, value};
+use crate::recount::{Recounted, recount};
+
+/// How a clock moves at each reading.
+#[derive(Debug)]
+enum Pace {
+    Still,
+    /// On, by so many milliseconds.
+    On(u64),
+    /// To and fro, by up to so many milliseconds.
+    Jumping(Random, u64),
+}
+
+#[derive(Debug)]
+struct Hands {
+    now_ms: u64,
+    pace: Pace,
+    /// The latest time that was read since it began to move.
+    latest_ms: u64,
+}
+
+/// A clock that moves whenever somebody looks at it, if it is told to.
+#[derive(Debug)]
+pub(crate) struct MovingClock(Mutex<Hands>);
+
+impl MovingClock {
+    /// One that stands still at `now_ms`.
+    pub(crate) fn at(now_ms: u64) -> Self {
+        Self(Mutex::new(Hands { now_ms, pace: Pace::Still, latest_ms: now_ms }))
+    }
+
+    /// One that jumps from the start, by up to `span_ms` around `now_ms`.
+    pub(crate) fn jumping(now_ms: u64, seed: u64, span_ms: u64) -> Self {
+        let clock = Self::at(now_ms);
+        clock.jump(seed, span_ms);
+        clock
+    }
+
+    fn hands(&self) -> MutexGuard<'_, Hands> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stands still at `now_ms` from here on.
+    pub(crate) fn set(&self, now_ms: u64) {
+        *self.hands() = Hands { now_ms, pace: Pace::Still, latest_ms: now_ms };
+    }
+
+    /// From here on it goes on by `step_ms` at each reading.
+    pub(crate) fn run(&self, step_ms: u64) {
+        self.hands().pace = Pace::On(step_ms);
+    }
+
+    /// From here on it jumps, by up to `span_ms` around what it shows.
+    pub(crate) fn jump(&self, seed: u64, span_ms: u64) {
+        self.hands().pace = Pace::Jumping(Random::seeded(seed), span_ms);
+    }
+
+    /// Stands still from here on, at the latest time that it has shown since it began to move; that time.
+    pub(crate) fn settle(&self) -> u64 {
+        let latest_ms = self.hands().latest_ms;
+        self.set(latest_ms);
+        latest_ms
+    }
+}
+
+impl Clock for MovingClock {
+    fn now_ms(&self) -> u64 {
+        let mut hands = self.hands();
+        let Hands { now_ms, pace, latest_ms } = &mut *hands;
+        let shown_ms = match pace {
+            Pace::Still => *now_ms,
+            Pace::On(step_ms) => {
+                *now_ms += *step_ms;
+                *now_ms
+            }
+            Pace::Jumping(random, span_ms) => {
+                now_ms.saturating_sub(*span_ms) + random.below(2 * *span_ms + 1)
+            }
+        };
+        *latest_ms = shown_ms.max(*latest_ms);
+        shown_ms
+    }
+}
+
+/// When everything is written.
+const WRITTEN_MS: u64 = 10_000;
+/// How long what has ended is kept.
+const KEEP_MS: u64 = 1_000;
+/// When what ended as it was written is kept no longer, and when what expires does.
+const OVER_MS: u64 = WRITTEN_MS + KEEP_MS;
+/// More milliseconds than an operation here reads the clock: one of so many starts makes it come to an end in any of them.
+const READINGS: u64 = 48;
+
+fn options(clock: &Arc<MovingClock>, keep_versions: u64, keep_for_ms: u64) -> Options {
+    let policy = CompactionPolicy {
+        automatic: false,
+        keep_versions,
+        keep_for: Duration::from_millis(keep_for_ms),
+        expiry_grace: Duration::ZERO,
+        ..CompactionPolicy::default()
+    };
+    quick().clock(Arc::<MovingClock>::clone(clock)).compaction(policy)
+}
+
+/// A store that was written by `write`, in one segment, and a clock that comes to [`OVER_MS`] at the reading of this number.
+fn store(
+    options: impl FnOnce(&Arc<MovingClock>) -> Options,
+    write: impl FnOnce(&Store),
+    reading: u64,
+) -> (TempDir, Arc<MovingClock>, Store) {
+    let (dir, clock) = (scratch(), Arc::new(MovingClock::at(WRITTEN_MS)));
+    let store = Store::open_with(dir.path(), options(&clock)).expect("opens");
+    write(&store);
+    store.rotate().expect("rotates");
+    clock.set(OVER_MS - reading);
+    clock.run(1);
+    (dir, clock, store)
+}
+
+fn fill(store: &Store) {
+    for n in 0..8 {
+        store.put(format!("filler {n}"), "x").expect("a put");
+    }
+}
+
+fn put_then_deleted(store: &Store) {
+    store.put("victim", "secret").expect("a put");
+    fill(store);
+    store.delete("victim").expect("a delete");
+}
+
+fn put_then_expiring(store: &Store) {
+    store.put("victim", "secret").expect("a put");
+    fill(store);
+    let ends = PutOptions::new().expiry(Some(Expiry::At(OVER_MS)));
+    store.put_with("victim", "new", ends).expect("a put");
+}
+
+/// What everybody finds who opens the store that is left, without KEYDIR and hints.
+fn stays_gone(dir: &TempDir, clock: &Arc<MovingClock>, store: Store) {
+    store.close().expect("closes");
+    remove_derived(dir.path());
+    let store = Store::open_with(dir.path(), quick().clock(Arc::<MovingClock>::clone(clock))).expect("opens");
+    assert_ne!(value(&store, "victim").as_deref(), Some("secret"));
+    recount(&store);
+}
+
+#[test]
+fn a_deleted_key_stays_deleted_though_its_time_runs_out_while_it_is_compacted() {
+    for reading in 0..READINGS {
+        let (dir, clock, store) = store(|clock| options(clock, 1, KEEP_MS), put_then_deleted, reading);
+        store.compact_recounted(&Compact::All).expect("compacts");
+        stays_gone(&dir, &clock, store);
+    }
+}
+
+#[test]
+fn what_an_expiring_put_replaced_stays_replaced_though_that_expires_while_it_is_compacted() {
+    for reading in 0..READINGS {
+        let (dir, clock, store) = store(|clock| options(clock, 2, 0), put_then_expiring, reading);
+        store.compact_recounted(&Compact::All).expect("compacts");
+        stays_gone(&dir, &clock, store);
+    }
+}
+
+#[test]
+fn a_dry_run_decides_over_a_put_and_its_delete_by_one_time() {
+    for reading in 0..READINGS {
+        let (_dir, _clock, store) = store(|clock| options(clock, 1, KEEP_MS), put_then_deleted, reading);
+        let plan = store.compaction_plan(&Compact::All).expect("a plan");
+        let mut kept = Vec::new();
+        for run in &plan.runs {
+            let mut tell = |decided: logkv::Decided| {
+                if &*decided.key == b"victim" {
+                    kept.push(matches!(decided.decision, Decision::Keep(_)));
+                }
+                ControlFlow::Continue(())
+            };
+            store.compaction_decisions(&plan, run, &mut tell).expect("decides");
+        }
+        assert!(matches!(kept[..], [] | [true, true] | [false, false]), "{kept:?} as of {}", plan.at_ms);
+    }
+}
+
+#[test]
+fn a_compaction_a_backup_and_a_restore_are_right_under_a_clock_that_jumps() {
+    let mut random = Random::announced();
+    for round in 0..24 {
+        let (dir, clock, store) = store(|clock| options(clock, 2, KEEP_MS), put_then_deleted, 0);
+        store.put("victim", "again").expect("a put");
+        put_then_expiring(&store);
+        store.delete("victim").expect("a delete");
+        clock.set(OVER_MS);
+        clock.jump(random.next(), 2 * KEEP_MS);
+        match round % 2 {
+            0 => drop(store.compact_recounted(&Compact::All).expect("compacts")),
+            _ => {
+                // Each segment by itself: what an older one keeps, a newer one hides.
+                store.rotate().expect("rotates");
+                for id in crate::common::sealed(&store) {
+                    store.compact_recounted(&Compact::Segments(vec![id])).expect("compacts");
+                }
+            }
+        }
+        let archive = crate::backup::archived(&store);
+        let (to, copy) = (scratch(), scratch());
+        crate::backup::restore_archive(&archive, &to.path().join("new")).expect("restores");
+        crate::backup::back_up(&store, &copy.path().join("copy"));
+        for left in [to.path().join("new"), copy.path().join("copy")] {
+            let options = options(&clock, 2, KEEP_MS).read_only(true);
+            let left = Store::open_with(left, options).expect("opens");
+            assert_eq!(value(&left, "victim"), None);
+        }
+        stays_gone(&dir, &clock, store);
+    }
+}
+
+/// Two keys that expire together.
+fn twins(store: &Store) {
+    let mut batch = Batch::new();
+    for key in ["a", "b"] {
+        batch.put_expiring(key, "twin", Expiry::At(OVER_MS));
+    }
+    store.write(&batch).expect("a batch");
+}
+
+#[test]
+fn keys_that_expire_together_are_shown_together_or_not_at_all() {
+    for reading in 0..READINGS {
+        let (_dir, _clock, store) = store(|clock| options(clock, 1, 0), twins, reading);
+        let scanned = store.keys(..).expect("keys").count();
+        assert!(scanned == 0 || scanned == 2, "a scan shows {scanned}, started at reading {reading}");
+        let many = store.get_many(&["a", "b"]).expect("reads");
+        let found = many.into_iter().filter(|value| value.as_ref().is_ok_and(Option::is_some)).count();
+        assert!(found == 0 || found == 2, "a get finds {found}, started at reading {reading}");
+    }
+}
+
+#[test]
+fn what_a_transaction_puts_to_expire_together_it_sees_together_or_not_at_all() {
+    for reading in 0..READINGS {
+        let (_dir, _clock, store) = store(|clock| options(clock, 1, 0), twins, reading);
+        let seen: Result<usize, Error> = store.transact(|transaction| {
+            for key in ["c", "d"] {
+                transaction.put_expiring(key, "twin", Expiry::At(OVER_MS));
+            }
+            Ok(transaction.scan(..)?.count())
+        });
+        let seen = seen.expect("goes through");
+        assert!(seen == 0 || seen == 4, "it sees {seen}, started at reading {reading}");
+    }
+}
+
+#[test]
+fn keys_of_one_batch_that_live_equally_long_expire_together() {
+    let (_dir, _clock, store) = store(|clock| options(clock, 1, 0), fill, 0);
+    let mut batch = Batch::new();
+    for key in ["a", "b"] {
+        batch.put_expiring(key, "twin", Expiry::In(Duration::from_secs(60)));
+    }
+    store.write(&batch).expect("a batch");
+    let end = |key| store.get_entry(key).expect("reads").expect("there").meta.expires_ms;
+    assert_eq!(end("a"), end("b"));
+}
+
+#[test]
+fn nothing_is_different_between_two_points_between_which_nothing_was_written() {
+    for reading in 0..READINGS {
+        let (_dir, _clock, store) = store(|clock| options(clock, 1, 0), twins, reading);
+        let found = store.diff(At::Seq(Seqno(2)), None).expect("both are told").count();
+        assert_eq!(found, 0, "started at reading {reading}");
+    }
+}
+
+/// The value of `key` as of `at_ms`; an error says that it cannot be told.
+fn at_time(store: &Store, key: &str, at_ms: u64) -> Result<Option<Vec<u8>>, Error> {
+    Ok(store.get_at(key, At::Time(at_ms))?.map(|entry| entry.value.to_vec()))
+}
+
+#[test]
+fn a_time_of_which_a_set_clock_has_left_no_record_is_not_told() {
+    let (dir, clock) = (scratch(), Arc::new(MovingClock::at(10)));
+    let store = Store::open_with(dir.path(), options(&clock, 1, 1)).expect("opens");
+    let put = |key: &str, at_ms, expiry: Option<u64>| {
+        clock.set(at_ms);
+        let options = PutOptions::new().expiry(expiry.map(Expiry::At));
+        store.put_with(key, "value", options).expect("a put");
+    };
+    // The clock is set back twice: the records after `b` are the last ones by then.
+    put("a", 10, None);
+    put("b", 100, None);
+    put("c", 50, None);
+    put("c", 20, Some(25));
+    clock.set(300);
+    store.compact_recounted(&Compact::All).expect("compacts");
+    let told = at_time(&store, "b", 30);
+    assert!(matches!(told, Ok(Some(_)) | Err(Error::CompactedAway { .. })), "{told:?}");
+    assert!(matches!(at_time(&store, "b", 300), Ok(Some(_))), "now is told");
+}
+
+#[test]
+fn what_was_deleted_while_the_clock_was_ahead_is_not_told_to_have_been_away_before() {
+    let (dir, clock) = (scratch(), Arc::new(MovingClock::at(10)));
+    let store = Store::open_with(dir.path(), options(&clock, 1, 0)).expect("opens");
+    store.put("a", "value").expect("a put");
+    clock.set(20);
+    store.put("d", "value").expect("a put");
+    clock.set(1_000);
+    store.delete("d").expect("a delete");
+    clock.set(50);
+    store.compact_recounted(&Compact::All).expect("compacts");
+    let told = at_time(&store, "d", 60);
+    assert!(matches!(told, Ok(Some(_)) | Err(Error::CompactedAway { .. })), "{told:?}");
+}
