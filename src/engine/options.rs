@@ -239,10 +239,10 @@ impl Options {
         self
     }
 
-    /// How many segments are held open at most where they are not mapped ([`ReadWith::Pread`]); the others are opened again when
-    /// they are read, which takes some microseconds. A value under 4 counts as 4. Opened read-only beside a writer, a store
-    /// cannot open a segment again that the writer has compacted away: reading it then is an error. Default: half the process's
-    /// soft limit of open files (`ulimit -n`) when the store is opened.
+    /// How many segments are held open at most where they are not mapped ([`ReadWith::Pread`]); the others are opened again
+    /// when they are read, which takes some microseconds. A value under 4 counts as 4. Opened read-only beside a writer, a
+    /// store cannot open a segment again that the writer has compacted away: reading it then is an error. Default: a quarter
+    /// of the process's soft limit of open files (`ulimit -n`) when the store is opened.
     #[must_use]
     pub fn open_files_max(mut self, count: usize) -> Self {
         self.open_files_max = Some(count);

@@ -51,10 +51,10 @@ struct Slot {
 }
 
 impl FilePool {
-    /// At most `capacity` files of `directory` are open; without one, half as many as the process may have open.
+    /// At most `capacity` files of `directory` are open; without one, a quarter of what the process may have open.
     pub(crate) fn new(directory: Arc<dyn Directory>, capacity: Option<usize>) -> Arc<Self> {
-        let half = || open_files_max() / 2;
-        let capacity = capacity.map_or_else(half, |count| count as u64).clamp(CAPACITY_LEAST, CAPACITY_MOST);
+        let share = || open_files_max() / 4;
+        let capacity = capacity.map_or_else(share, |count| count as u64).clamp(CAPACITY_LEAST, CAPACITY_MOST);
         Arc::new(Self { directory, capacity: capacity as usize, held: Mutex::default() })
     }
 
