@@ -201,3 +201,21 @@ fn a_link_in_a_foreign_directory_is_refused_by_name_and_nothing_goes_in() {
         assert_eq!(count.stdout, b"1\n");
     }
 }
+
+#[test]
+fn options_that_root_puts_into_a_neighbours_store_are_theirs_and_a_groups_where_the_directory_is() {
+    if !is_root("the store of another user") {
+        return;
+    }
+    for (mode, made) in [(0o700, 0o600), (0o750, 0o640)] {
+        let dir = with_store();
+        let store = dir.path().join("d");
+        for entry in fs::read_dir(&store).expect("it is there") {
+            chown(entry.expect("an entry").path(), Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
+        }
+        chown(&store, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
+        set_mode(&store, mode);
+        assert_done(&under("077", dir.path(), &["--trust", "d", "config", "--init"]));
+        assert_eq!(owned(&store.join("logkv.toml")), (made, NEIGHBOUR), "{mode:o}");
+    }
+}
