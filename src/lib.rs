@@ -46,9 +46,10 @@
 //!
 //! # Limits
 //! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB and 131,072 segments a
-//! store. Each segment takes a memory mapping, and each hint that was looked at another, of which Linux gives a process
-//! 65,530 (`vm.max_map_count`); a segment that finds no room for one is read instead, as with [`ReadWith::Pread`]. That
-//! takes a bounded number of file descriptors ([`Options::open_files_max`], [`fs::raise_open_files_limit`]).
+//! store. Opening takes time in proportion to the segments. Each segment takes a memory mapping, and each hint that was
+//! looked at another. A process makes 32,768 of them at most, half of what Linux gives it (`vm.max_map_count`), since its
+//! memory comes from the same number; a segment that finds no room for one is read instead, as with [`ReadWith::Pread`].
+//! That takes a bounded number of file descriptors ([`Options::open_files_max`], [`fs::raise_open_files_limit`]).
 //! Without a thread for the background work (`ulimit -u`) the store does without it, and says so to `tracing`; without
 //! one for [`Sync::Every`] it does not open. The keydir takes 9.4 to 11.8
 //! bytes a key, whatever the key's length, and 64 KiB: of memory what was written since the store was opened, the rest of the

@@ -209,7 +209,8 @@ impl Store {
         self.log()?.sync()
     }
 
-    /// Seals the active segment; the next write starts a new one. `None` when there was nothing to seal.
+    /// Seals the active segment; the next write starts a new one. `None` when there was nothing to seal. Both write a MANIFEST
+    /// with a line for each segment, about 70 bytes: with 100,000 segments, 7 MB each time.
     ///
     /// # Errors
     /// As [`Store::put`].
