@@ -9,7 +9,8 @@ use std::path::PathBuf;
 pub use damage::Damage;
 pub(crate) use stop::{Failure, Search, Stop};
 
-use crate::engine::location::{Location, SegmentId, Seqno};
+use crate::engine::batch::Expiry;
+use crate::engine::location::{Cursor, Lineage, Location, SegmentId, Seqno};
 use crate::engine::visible::Visible;
 
 /// The result of anything a store does.
@@ -146,6 +147,12 @@ pub enum Error {
         /// The limit in force, in bytes (see [`Options::value_read_max`](crate::Options::value_read_max)).
         limit: u64,
     },
+    /// A key is to expire later than any expiry that is written.
+    #[error(
+        "a key can expire up to {} ms after 1970, or never; this one is to expire later",
+        Expiry::AT_MS_MAX
+    )]
+    ExpiryTooLate,
     /// A batch is larger than a segment can be.
     #[error("a batch takes at most {limit} bytes; this one takes {len}")]
     BatchLength {
@@ -224,6 +231,28 @@ pub enum Error {
     GivenUp {
         /// From this number on the log knows what every key was.
         whole_from: Seqno,
+    },
+    /// A feed was to go on from a cursor of another lineage: its numbers may be other records here.
+    #[error(
+        "cursor {cursor} belongs to another lineage than this log, {lineage}: the store was restored or repaired since, \
+         or it is another store; build anew from a snapshot, and go on from its cursor"
+    )]
+    OtherLineage {
+        /// The cursor.
+        cursor: Cursor,
+        /// The log's lineage.
+        lineage: Lineage,
+    },
+    /// A feed was to go on from a number that the log has not come to.
+    #[error(
+        "record {seq} is beyond the log's end: its next record is number {next}; the log is an older one than the number \
+         was taken from; build anew from a snapshot, and go on from its cursor"
+    )]
+    BeyondEnd {
+        /// The number that was asked for.
+        seq: Seqno,
+        /// The number of the log's next record.
+        next: Seqno,
     },
     /// There is no such segment.
     #[error("there is no segment {segment}")]
@@ -336,6 +365,7 @@ mod tests {
             Error::ValueLength { len: 11, limit: 10 },
             Error::ValueTooLarge { segment, offset: 64, len: 11, limit: 10 },
             Error::BatchLength { len: 11, limit: 10 },
+            Error::ExpiryTooLate,
             Error::Full,
             Error::NumbersSpent { counter: "next_seq", number: 1 << 61 },
             Error::ReadOnly,
@@ -344,6 +374,11 @@ mod tests {
             Error::NotWritten { cause: text("cannot write 000003.seg") },
             Error::CompactedAway { whole_from: Seqno(9) },
             Error::GivenUp { whole_from: Seqno(9) },
+            Error::OtherLineage {
+                cursor: Cursor { seq: Seqno(9), lineage: Some(Lineage(1)) },
+                lineage: Lineage(2),
+            },
+            Error::BeyondEnd { seq: Seqno(101), next: Seqno(6) },
             Error::WithinTransaction,
             Error::WithinCompaction,
             Error::Cancelled,
@@ -374,24 +409,27 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 32,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 32,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 32,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 35,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 35,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 35,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                32
+                35
             }
-            Error::ValueTooLarge { .. } => 32,
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 32,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 32,
-            Error::Occupied { .. } | Error::BackupDamaged { .. } => 32,
+            Error::ValueTooLarge { .. } => 35,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 35,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 35,
+            Error::Occupied { .. } | Error::BackupDamaged { .. } => 35,
             Error::CompactedAway { .. }
+            | Error::ExpiryTooLate
             | Error::GivenUp { .. }
+            | Error::OtherLineage { .. }
+            | Error::BeyondEnd { .. }
             | Error::WithinTransaction
             | Error::WithinCompaction
             | Error::Cancelled
             | Error::NotANumber
             | Error::NumbersSpent { .. }
-            | Error::NumberOverflow { .. } => 32,
+            | Error::NumberOverflow { .. } => 35,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 11,

@@ -80,7 +80,7 @@ pub use engine::compaction::{
 pub use engine::format::codec::{Compression, ZSTD_LEVELS};
 pub use engine::history::{At, Difference, Differences, Past, PastScan, Version, Versions};
 pub use engine::judge::TornTail;
-pub use engine::location::{Location, SegmentId, Seqno};
+pub use engine::location::{Cursor, CursorError, Lineage, Location, SegmentId, Seqno};
 pub use engine::log::Commit;
 pub use engine::meter::Distribution;
 pub use engine::metrics::{Metrics, Prometheus};

@@ -3,7 +3,8 @@
 use std::io;
 
 use super::format::manifest::{Manifest, ManifestError};
-use super::fs::{Access, Directory, File, StoreFile, read_vec_at, write_all_at};
+use super::fs::{Access, Directory, File, FileSystem, StoreFile, read_vec_at, write_all_at};
+use super::location::Lineage;
 use super::plant::{Plant, unless};
 use crate::error::{Error, Failure, Result};
 
@@ -29,6 +30,16 @@ pub(crate) fn read(directory: &dyn Directory) -> Result<Manifest> {
             Error::Unsupported { what: "MANIFEST".to_owned(), found, supported: "1.x".to_owned() }
         }
     })
+}
+
+/// A lineage that no other store has.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn new_lineage(file_system: &dyn FileSystem) -> Result<Lineage> {
+    let mut random = [0; 8];
+    file_system.random(&mut random).map_err(Error::io("read", "the system's random numbers"))?;
+    Ok(Lineage(u64::from_le_bytes(random)))
 }
 
 /// All of a file that people read.

@@ -1,6 +1,10 @@
 //! Layer 0: the numbers that name things — a segment, a moment of the log, the place of a record.
 
+mod cursor;
+
 use std::fmt;
+
+pub use cursor::{Cursor, CursorError};
 
 /// Where counting ends. What is written below it can be read again.
 const COUNT_END: u64 = 1 << 61;
@@ -63,6 +67,21 @@ impl Seqno {
 impl fmt::Display for Seqno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// One course of a store's numbering: within it a number names one record, and no other.
+///
+/// A new store begins one. [`backup::restore`](crate::backup::restore), [`repair`](crate::repair) and the first write
+/// to a backup begin another: numbers are then given to records that others have never seen, or records are missing. A
+/// crash begins none: an unclean open leaves out every number that could have been handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lineage(pub(crate) u64);
+
+/// 16 hexadecimal digits.
+impl fmt::Display for Lineage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 

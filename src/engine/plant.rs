@@ -247,6 +247,20 @@ plants! {
     FeedPassesOverDropped,
     /// A feed gives again what it has given of a segment that was compacted since.
     FeedRepeatsCompacted,
+    /// A feed waits in silence at a number that its log has not come to.
+    FeedWaitsBeyondEnd,
+    /// A feed takes a cursor of any lineage.
+    FeedTakesAnyLineage,
+    /// A cursor stands inside a batch that was given in part.
+    CursorInsideBatch,
+    /// A restored store goes on under the lineage of the store that was backed up.
+    RestoreKeepsLineage,
+    /// A repaired store goes on under the lineage of the damaged one.
+    RepairKeepsLineage,
+    /// A backup replaces an earlier one of another lineage.
+    BackupTakesAnyLineage,
+    /// The end of a time to live is counted from the latest time that any clock said.
+    EndStampedFromMark,
     /// A feed gives records of a batch that is not there as a whole yet.
     FeedGivesHalfBatches,
 

@@ -3,6 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use super::location::{Cursor, Seqno};
 use super::plant::{Plant, planted};
 use super::scan::{Entry, Keys, Scan};
 use super::segment::Record;
@@ -27,11 +28,38 @@ use crate::error::Result;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Snapshot(Arc<Frozen>);
+pub struct Snapshot {
+    frozen: Arc<Frozen>,
+    last_seq: Seqno,
+}
 
 impl Snapshot {
-    pub(crate) fn new(frozen: Frozen) -> Self {
-        Self(Arc::new(frozen))
+    pub(crate) fn new(frozen: Frozen, last_seq: Seqno) -> Self {
+        Self { frozen: Arc::new(frozen), last_seq }
+    }
+
+    /// The number of its moment: the snapshot shows what every record up to this number comes to, and nothing of those behind
+    /// it. No record has this number where the last ones were compacted away, or where a crash made the numbering leap.
+    #[must_use]
+    pub fn seq(&self) -> Seqno {
+        self.last_seq
+    }
+
+    /// Where [`Store::changes`](crate::Store::changes) goes on behind it, without a gap and without giving anything twice.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// store.put("k", "before")?;
+    /// let snapshot = store.snapshot()?;
+    /// store.put("k", "after")?;
+    /// let change = store.changes(snapshot.cursor()).next().expect("the second put")?;
+    /// assert_eq!(change.value.as_deref(), Some(&b"after"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { seq: self.last_seq.plus(1), lineage: Some(self.frozen.state.home.lineage) }
     }
 
     /// As [`Store::get`](crate::Store::get).
@@ -40,7 +68,7 @@ impl Snapshot {
     /// [`Error::Damaged`](crate::Error::Damaged) when the key's record is not as it was written, and what the operating
     /// system says.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        self.0.find(key.as_ref())?.map(Record::into_value).transpose()
+        self.frozen.find(key.as_ref())?.map(Record::into_value).transpose()
     }
 
     /// As [`Store::get_entry`](crate::Store::get_entry).
@@ -48,7 +76,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
-        self.0.find(key.as_ref())?.map(Entry::of).transpose()
+        self.frozen.find(key.as_ref())?.map(Entry::of).transpose()
     }
 
     /// Whether `key` was there.
@@ -56,13 +84,13 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        Ok(self.0.find(key.as_ref())?.is_some())
+        Ok(self.frozen.find(key.as_ref())?.is_some())
     }
 
     /// The number of keys there were.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.0.count()
+        self.frozen.count()
     }
 
     /// Whether there were none.
@@ -76,7 +104,7 @@ impl Snapshot {
     /// # Errors
     /// What the operating system says.
     pub fn keys(&self, range: impl RangeBounds<[u8]>) -> Result<Keys> {
-        Keys::new(Arc::clone(&self.0), &range)
+        Keys::new(Arc::clone(&self.frozen), &range)
     }
 
     /// As [`Store::scan`](crate::Store::scan).
@@ -84,7 +112,7 @@ impl Snapshot {
     /// # Errors
     /// What the operating system says.
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<Scan> {
-        Scan::new(Arc::clone(&self.0), &range)
+        Scan::new(Arc::clone(&self.frozen), &range)
     }
 
     /// As [`Store::keys_with_prefix`](crate::Store::keys_with_prefix).

@@ -93,6 +93,7 @@ impl Survey {
         let home = manifest.as_ref().ok().map(|manifest| Home {
             directory: Arc::clone(&directory),
             store: manifest.store,
+            lineage: manifest.lineage,
             hash_seed: manifest.hash_seed,
             reading: reading.clone(),
             wake: Arc::default(),

@@ -295,7 +295,8 @@ fn write_report(out: &mut Output, report: &BackupReport, place: &str) -> io::Res
             writeln!(out, "{text}")
         }
         Mode::Plain | Mode::Raw => {
-            figures(report).iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}"))
+            figures(report).iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}"))?;
+            writeln!(out, "cursor\t{}", report.cursor)
         }
         Mode::Json => {
             let mut object = Object::new(out);
@@ -303,7 +304,7 @@ fn write_report(out: &mut Output, report: &BackupReport, place: &str) -> io::Res
             for (name, number) in figures(report) {
                 object.field(name, number)?;
             }
-            object.end()
+            object.field("cursor", report.cursor.to_string())?.end()
         }
     }
 }

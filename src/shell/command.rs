@@ -96,6 +96,8 @@ pub enum Takes {
     Nothing,
     /// A number, decimal or `0x…`.
     Number,
+    /// A number, or a place in the log.
+    Cursor,
     /// How long something is to last.
     Duration,
     /// A moment.
@@ -118,6 +120,7 @@ impl Takes {
         match self {
             Self::Nothing => None,
             Self::Number => Some("N".to_owned()),
+            Self::Cursor => Some("SEQ|CURSOR".to_owned()),
             Self::Duration => Some("DURATION".to_owned()),
             Self::Time => Some("TIME".to_owned()),
             Self::Key => Some("KEY".to_owned()),

@@ -49,7 +49,7 @@ fn each_record_is_given_once_in_its_order_and_what_comes_later_when_it_comes() {
     store.rotate().expect("rotates");
     for mut feed in both(&store, 0) {
         assert_eq!(all(&mut feed), [put(1, "a", "1"), put(2, "b", "2")]);
-        assert_eq!((all(&mut feed), feed.next_seq()), (vec![], Seqno(3)));
+        assert_eq!((all(&mut feed), feed.cursor().seq), (vec![], Seqno(3)));
     }
     let mut feeds = both(&store, 2);
     for feed in &mut feeds {

@@ -7,7 +7,12 @@ use regex::Regex;
 /// The examples, and what each says.
 const EXAMPLES: [(&str, &str); 5] = [
     ("embed", "user:1 is Alice\n"),
-    ("feed", "alice lives in Oslo\ncarol lives in Rome\n"),
+    (
+        "feed",
+        "the index is built anew\nalice lives in Paris\n\
+         alice lives in Oslo\nbob lives in Rome\n\
+         the index is built anew\nalice lives in Paris\n",
+    ),
     ("metrics", "logkv_get_hits_total{store=\"example\"} 1\nlogkv_get_misses_total{store=\"example\"} 1\n"),
     ("snapshot", "the snapshot has 100 old values, the store Some(b\"new\") for item:00\n"),
     ("transaction", "40 were moved\n70 were not moved: there are only 60\nalice has 60\nbob has 40\n"),

@@ -26,6 +26,7 @@ mod common;
 mod compaction;
 mod compression;
 mod concurrency;
+mod cursors;
 mod cuts;
 mod damage;
 mod damaged_runs;

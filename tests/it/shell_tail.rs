@@ -39,6 +39,11 @@ fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refu
     for line in ["tail k", "tail --from k", "tail -n -1", "tail --from", "tail --backwards"] {
         transcript.run(&format!("d {line}"));
     }
+    for cursor in
+        ["4@", "@6b1f0c5e8d7a4b32", "4@6b1f0c5e8d7a4b3", "4@6b1f0c5e8d7a4b3x", "0x4@6b1f0c5e8d7a4b32"]
+    {
+        transcript.run(&format!("d tail --from {cursor}"));
+    }
     transcript.run("nowhere tail");
     // A record's checksum is another in each segment and at each time.
     let steady = hooked(SteadyRandom::default());
@@ -54,6 +59,44 @@ fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refu
     std::fs::write(&path, bytes).expect("writes");
     transcript.run("-r e tail --from 1");
     transcript.compare("shell-tail-refusals");
+}
+
+#[test]
+fn a_program_goes_on_at_the_cursor_that_it_was_told_and_is_told_when_the_store_was_restored() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = |args: &[&str]| {
+        let output = command(dir.path(), args).output().expect("it runs");
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
+        (out, err, output.status.code().expect("a code"))
+    };
+    let cursors = |out: &str| -> Vec<String> {
+        let objects = out.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        objects.filter_map(|object: serde_json::Value| Some(object["cursor"].as_str()?.to_owned())).collect()
+    };
+    run(&["d", "put", "a", "1", "b", "2"]);
+    let backup = cursors(&run(&["--json", "d", "backup", "copy"]).0);
+    let export = cursors(&run(&["--json", "d", "export", "rows.jsonl"]).0);
+    let tail = cursors(&run(&["--json", "d", "tail"]).0);
+    assert_eq!((&backup, &export), (&tail, &tail), "all say where a feed goes on behind them");
+    let [from] = tail.as_slice() else { panic!("one batch has one cursor: {tail:?}") };
+    assert_eq!(cursors(&run(&["--json", "d", "tail", "--from", from]).0), tail, "nothing more");
+    run(&["d", "put", "c", "3"]);
+    let (out, err, code) = run(&["-m", "plain", "d", "tail", "--from", from]);
+    assert!(code == 0 && out.lines().count() == 1 && out.ends_with("PUT\tc\t3\n"), "{out}{err}");
+    // What is told can be typed.
+    let told = err.split('`').nth(1).expect("a command").split(' ').next_back().expect("a cursor");
+    assert_eq!(run(&["-m", "plain", "d", "tail", "--from", told]).0, "");
+    run(&["e", "restore", "copy"]);
+    run(&["e", "put", "c", "another", "d", "4"]);
+    for from in [told, from.as_str()] {
+        for args in [&["e", "tail"][..], &["-r", "e", "tail", "-f"]] {
+            let (out, err, code) = run(&[args, &["--from", from]].concat());
+            assert!(code == 1 && out.is_empty() && err.lines().count() == 1, "{out}{err}");
+            assert!(err.contains("another lineage") && err.contains("build anew"), "{err}");
+        }
+    }
+    let (_, err, code) = run(&["-r", "e", "tail", "-f", "--from", "101"]);
+    assert!(code == 1 && err.contains("its next record is number 5"), "{err}");
 }
 
 /// A program that is ended with the test.

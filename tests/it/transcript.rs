@@ -77,6 +77,8 @@ impl Transcript {
         );
         // Keys fall into other shards in each store.
         settings.add_filter(r#"(index in memory +|keydir_bytes"?[\t:])[\d.]+"#, "${1}65000");
+        // A lineage, behind a cursor's number.
+        settings.add_filter(r"\b(\d+)@[0-9a-f]{16}\b", "${1}@6b1f0c5e8d7a4b32");
         settings.add_filter(r"pid \d+", "pid 4711");
         // What is left of a hundred days after some seconds, in seconds and in milliseconds.
         settings.add_filter(r"\b86(?:40|39)\d{3}\b", "8640000");

@@ -55,6 +55,7 @@ fn write(source: &Source, writer: &mut Writer<'_>, course: &mut Course<'_>) -> R
         len,
         copied_len: len,
         last_seq: source.last_seq,
+        cursor: source.cursor(),
         ..BackupReport::default()
     })
 }

@@ -88,6 +88,15 @@ fn manifest_of_backup(source: &Source, directory: &dyn Directory, to: &Path) -> 
         Ok(manifest) if !manifest.is_backup => {
             Err(occupied(to, "it holds a store that is written to, and no backup"))
         }
+        // What it holds and this store lost, in a repair or by going back to an older backup, would be lost for good.
+        Ok(manifest)
+            if !source.manifest(0).continues(&manifest) && !planted(Plant::BackupTakesAnyLineage) =>
+        {
+            Err(occupied(
+                to,
+                "it holds a backup of another lineage of this store, which may have records that this one lacks",
+            ))
+        }
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             Err(occupied(to, "it is not empty, and holds no backup"))
         }
@@ -130,7 +139,8 @@ impl<'a> Target<'a> {
     ) -> Self {
         let (directory, made) = (Arc::clone(directory), Vec::new());
         let (segment_count, len, last_seq) = (source.parts.len() as u64, source.len(), source.last_seq);
-        let report = BackupReport { segment_count, len, last_seq, ..BackupReport::default() };
+        let report =
+            BackupReport { segment_count, len, last_seq, cursor: source.cursor(), ..BackupReport::default() };
         Self { source, directory, path, old, made, report }
     }
 

@@ -1,6 +1,6 @@
 //! What a backup and a restore tell of themselves.
 
-use crate::engine::location::Seqno;
+use crate::engine::location::{Cursor, Seqno};
 
 /// How far a backup or a restore has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct BackupReport {
     pub copied_len: u64,
     /// The number of the newest record in it.
     pub last_seq: Seqno,
+    /// Where [`Store::changes`](crate::Store::changes) of the store goes on behind it.
+    pub cursor: Cursor,
 }
 
 /// What a restore came to.

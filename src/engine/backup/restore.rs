@@ -42,7 +42,7 @@ pub fn restore(
     let _lock = hold(&*directory)?;
     let manifest = manifest_of(&*directory, from)?;
     make(to, options, observe, |new| {
-        new.begin(manifest)?;
+        new.begin(manifest, options)?;
         let name = StoreFile::Config;
         match directory.open(name, Access::Read).and_then(|file| catalog::text(&*file)) {
             Ok(text) => new.put_options(&text)?,
@@ -79,7 +79,7 @@ pub fn restore_archive(
 ) -> Result<RestoreReport> {
     make(to, options, observe, |new| {
         archive::read(from, &mut |file, len, bytes| match (file, &new.manifest) {
-            (StoreFile::Manifest, None) => new.begin(decode(&archive::text(bytes, len)?)?),
+            (StoreFile::Manifest, None) => new.begin(decode(&archive::text(bytes, len)?)?, options),
             (_, None) => Err(damaged("it does not begin with MANIFEST").into()),
             (StoreFile::Config, _) if !new.report.has_options => {
                 Ok(new.put_options(&archive::text(bytes, len)?)?)
@@ -193,9 +193,12 @@ impl Arriving {
 }
 
 impl New<'_> {
-    /// Begins a store whose MANIFEST says what `backup` does.
-    fn begin(&mut self, backup: Manifest) -> Result<(), Stop> {
+    /// Begins a store whose MANIFEST says what `backup` does, in a lineage of its own.
+    fn begin(&mut self, backup: Manifest, options: &Options) -> Result<(), Stop> {
         let mut manifest = Manifest { is_backup: false, ..backup };
+        if !planted(Plant::RestoreKeepsLineage) {
+            manifest = manifest.forked(catalog::new_lineage(&*options.file_system)?);
+        }
         for line in &mut manifest.segments {
             let (Extent::Sealed(len) | Extent::Closed(len)) = line.extent else {
                 return Err(damaged(

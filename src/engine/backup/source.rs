@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::course::Course;
 use crate::engine::catalog;
-use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Extent, Fork, History, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
-use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::location::{Cursor, SegmentId, Seqno};
 use crate::engine::log::Cut;
 use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Home, Scanner, Segment, Step};
@@ -26,6 +26,7 @@ pub(crate) struct Source {
     /// A number that no record had when it was cut, and that none of an earlier cut of this log is greater than.
     pub(super) next_seq: Seqno,
     history: History,
+    fork: Option<Fork>,
     /// The user's options, if there are any.
     pub(super) options: Option<Vec<u8>>,
 }
@@ -60,9 +61,11 @@ impl Source {
             Err(error) => return Err(Error::io("read", home.directory.path(name))(error)),
         };
         // The last records may have been compacted away since. Where MANIFEST cannot be read, those that are there say it.
-        let known = catalog::read(&*home.directory).map_or(Seqno(0), |manifest| manifest.next_seq);
+        let manifest = catalog::read(&*home.directory).ok();
+        let known = manifest.as_ref().map_or(Seqno(0), |manifest| manifest.next_seq);
+        let fork = manifest.and_then(|manifest| manifest.fork);
         let next_seq = last_seq.plus(1).max(known);
-        Ok(Self { home: home.clone(), parts, last_seq, next_seq, history, options })
+        Ok(Self { home: home.clone(), parts, last_seq, next_seq, history, fork, options })
     }
 
     /// The MANIFEST of a backup of it, the one with this generation of those in its place.
@@ -70,6 +73,8 @@ impl Source {
         let ids = self.parts.iter().map(|part| part.segment.id.0 + 1);
         Manifest {
             store: self.home.store,
+            lineage: self.home.lineage,
+            fork: self.fork,
             hash_seed: self.home.hash_seed,
             generation,
             next_segment: SegmentId(ids.fold(1, u64::max)),
@@ -78,6 +83,11 @@ impl Source {
             history: self.history,
             segments: self.parts.iter().map(Part::line).collect(),
         }
+    }
+
+    /// Where a feed of the log goes on behind it.
+    pub(super) fn cursor(&self) -> Cursor {
+        Cursor { seq: self.last_seq.plus(1), lineage: Some(self.home.lineage) }
     }
 
     /// Bytes of all segments.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use self::source::{Part, Source, Wanted};
 use super::format::manifest::History;
 use super::format::record::Kind;
-use super::location::Seqno;
+use super::location::{Cursor, Lineage, Seqno};
 use super::log::Log;
 use super::plant::{Plant, planted};
 use super::scan::{Entry, KeyEntry};
@@ -54,12 +54,20 @@ impl Change {
 /// As an iterator it ends where there is nothing more for now, and goes on when there is: [`Changes::wait`] waits for that. A
 /// record that is damaged is an error in between. Where records were compacted away that it would have given,
 /// [`Error::CompactedAway`] comes first, once, and then what is left; and so it does where the store was cleared: nothing
-/// from before is left then. Where a repair may have given them up, it is [`Error::GivenUp`]. That a key expires is no record, and not told:
+/// from before is left then. Where a repair may have given them up, it is [`Error::GivenUp`]. A cursor of another lineage,
+/// and one beyond the log's end, are [`Error::OtherLineage`] and [`Error::BeyondEnd`], each time that more is asked for.
+/// That a key expires is no record, and not told:
 /// [`KeyEntry::expires_ms`] says when it will.
 #[derive(Debug)]
 pub struct Changes {
     source: Source,
+    /// Whose numbers the log's are.
+    lineage: Lineage,
+    /// Where it is to start, until that is known to be a place of this log.
+    unchecked: Option<Cursor>,
     wanted: Wanted,
+    /// The first record of the batch that has been given in part.
+    batch: Option<Seqno>,
     /// Up to which number it was told that records are missing.
     told: Seqno,
     reading: Option<Reading>,
@@ -85,19 +93,21 @@ enum Found {
 
 impl Changes {
     /// Of a store that is open for writing.
-    pub(crate) fn of_log(state: Arc<State>, log: Arc<Log>, from: Seqno) -> Self {
-        Self::new(Source::own(state, log), from)
+    pub(crate) fn of_log(state: Arc<State>, log: Arc<Log>, from: Cursor) -> Self {
+        let lineage = state.home.lineage;
+        Self::new(Source::own(state, log), lineage, from)
     }
 
-    /// Of the files that are at `home`.
-    pub(crate) fn of_files(home: &Home, from: Seqno) -> Self {
-        Self::new(Source::files(home), from)
+    /// Of the files at `home`.
+    pub(crate) fn of_files(home: &Home, from: Cursor) -> Self {
+        Self::new(Source::files(home), home.lineage, from)
     }
 
     /// From the last `count` records on, and not from the first.
     pub(crate) fn recent(mut self, count: usize, search: &mut Search<'_>) -> Result<Self, Stop> {
         let first = self.source.seq_from_end(count.max(1), search)?;
         let behind = |seq: Seqno| if count > 0 { seq } else { seq.plus(1) };
+        // Without a record the log begins where the next one comes.
         self.wanted.next = first.map_or(Seqno(0), behind);
         // What is not in the log is none of its last records.
         let (_, history) = self.source.next_part(&mut self.wanted)?;
@@ -105,20 +115,43 @@ impl Changes {
         Ok(self)
     }
 
-    fn new(source: Source, from: Seqno) -> Self {
-        let wanted = Wanted { next: from, done: None };
-        Self { source, wanted, told: Seqno(0), reading: None, found: VecDeque::new(), woken: None }
+    fn new(source: Source, lineage: Lineage, from: Cursor) -> Self {
+        Self {
+            source,
+            lineage,
+            unchecked: Some(from),
+            wanted: Wanted { next: from.seq, done: None },
+            batch: None,
+            told: Seqno(0),
+            reading: None,
+            found: VecDeque::new(),
+            woken: None,
+        }
+    }
+
+    /// That it starts at a place of this log.
+    fn check_start(&mut self) -> Result<()> {
+        let Some(cursor) = self.unchecked else { return Ok(()) };
+        let is_of_another = cursor.lineage.is_some_and(|lineage| lineage != self.lineage);
+        if is_of_another && !planted(Plant::FeedTakesAnyLineage) {
+            return Err(Error::OtherLineage { cursor, lineage: self.lineage });
+        }
+        self.source.check_reached(cursor.seq)?;
+        self.unchecked = None;
+        Ok(())
     }
 
     /// Waits until there may be more to give; `false` when there was not within `timeout`. Sleeps meanwhile: a write of this
     /// process, or of another one, wakes it within some milliseconds.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the store was closed, and what the operating system says.
+    /// [`Error::OtherLineage`], [`Error::BeyondEnd`], [`Error::Closed`] when the store was closed, and what the operating
+    /// system says.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
         if !self.found.is_empty() {
             return Ok(true);
         }
+        self.check_start()?;
         if let Some(woken) = self.woken {
             std::thread::sleep((woken + PACE).saturating_duration_since(Instant::now()).min(timeout));
         }
@@ -127,14 +160,17 @@ impl Changes {
         waited
     }
 
-    /// The number from which on a later feed goes on where this one has come to.
+    /// Where a later feed goes on: behind what this one has given, and never inside a batch. Of a batch that has been given in
+    /// part, it is the first record.
     #[must_use]
-    pub fn next_seq(&self) -> Seqno {
-        self.wanted.next
+    pub fn cursor(&self) -> Cursor {
+        let seq = self.batch.filter(|_| !planted(Plant::CursorInsideBatch)).unwrap_or(self.wanted.next);
+        Cursor { seq, lineage: Some(self.lineage) }
     }
 
     /// Finds more; whether there is any.
     fn find(&mut self) -> Result<bool> {
+        self.check_start()?;
         loop {
             match &mut self.reading {
                 Some(reading) => self.source.renew(&mut reading.part)?,
@@ -180,6 +216,10 @@ impl Changes {
             Found::Record(at) => {
                 let record = segment.read(at)?;
                 self.wanted.next = record.header.seq.plus(1);
+                self.batch = match record.header.flags.has_more() {
+                    true => self.batch.or(Some(record.header.seq)),
+                    false => None,
+                };
                 Change::of(record)
             }
             Found::Damaged(at, damage) => Err(Error::damaged(segment.location(at), *damage)),
@@ -195,6 +235,8 @@ impl Iterator for Changes {
             match self.find() {
                 Ok(true) => {}
                 Ok(false) => {
+                    // All that was left of what was dropped has been given: who goes on from here is not told again.
+                    self.wanted.next = self.wanted.next.max(self.told.plus(1));
                     self.source.forget();
                     return None;
                 }

@@ -3,14 +3,16 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::fs::{Access, Directory, File, Stirred, StoreFile, Watch};
-use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::location::{Cursor, Lineage, SegmentId, Seqno};
 use crate::engine::log::Log;
+use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Home, Identity, ReadMode, Scanner, Segment, Step, file};
 use crate::engine::state::State;
 use crate::error::{Error, Result, Search, Stop};
@@ -73,6 +75,8 @@ pub(super) struct Own {
 pub(super) struct Files {
     directory: Arc<dyn Directory>,
     mode: ReadMode,
+    /// What MANIFEST has to say is its log's.
+    lineage: Lineage,
     /// Made when somebody waits first.
     watch: Option<Box<dyn Watch>>,
     /// What MANIFEST said; `None` when it may say something else by now.
@@ -88,7 +92,30 @@ impl Source {
 
     pub(super) fn files(home: &Home) -> Self {
         let (directory, mode) = (Arc::clone(&home.directory), home.reading.passing());
-        Self::Files(Box::new(Files { directory, mode, watch: None, manifest: None, growing: None }))
+        let lineage = home.lineage;
+        Self::Files(Box::new(Files { directory, mode, lineage, watch: None, manifest: None, growing: None }))
+    }
+
+    /// That there is or can be a record of number `next`.
+    ///
+    /// # Errors
+    /// [`Error::BeyondEnd`], and as [`Source::next_part`].
+    pub(super) fn check_reached(&mut self, next: Seqno) -> Result<()> {
+        let end = match self {
+            // Who follows the files may have seen what is still to be published.
+            Self::Own(own) => own.log.progress_end()?,
+            Self::Files(files) => files.manifest()?.next_seq,
+        };
+        if next <= end || planted(Plant::FeedWaitsBeyondEnd) {
+            return Ok(());
+        }
+        // MANIFEST is as old as the last segment.
+        let last = match self {
+            Self::Own(_) => None,
+            Self::Files(_) => self.seq_from_end(1, &mut Search::new(&mut |_| ControlFlow::Continue(())))?,
+        };
+        let end = last.map_or(end, |last| end.max(last.plus(1)));
+        if next <= end { Ok(()) } else { Err(Error::BeyondEnd { seq: next, next: end }) }
     }
 
     /// The segment to go on with, and what compaction has dropped; `None` while there is none.
@@ -257,6 +284,10 @@ impl Files {
             Some(manifest) => manifest,
             None => catalog::read(&*self.directory)?,
         };
+        if manifest.lineage != self.lineage && !planted(Plant::FeedTakesAnyLineage) {
+            let cursor = Cursor { seq: manifest.next_seq, lineage: Some(self.lineage) };
+            return Err(Error::OtherLineage { cursor, lineage: manifest.lineage });
+        }
         Ok(self.manifest.insert(manifest))
     }
 

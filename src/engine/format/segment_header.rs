@@ -12,7 +12,7 @@
 
 use super::record::{self, RecordContext};
 use super::{Field, array, put, u16_at, u32_at, u48_at, u48_bytes, u64_at};
-use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::location::{Lineage, SegmentId, Seqno};
 use crate::error::Damage;
 
 const MAGIC: [u8; 8] = *b"LOGKVSEG";
@@ -61,6 +61,13 @@ pub const SEGMENT_FIELDS: &[Field] = &[
 /// The identity of a store, made at random when it is created; every segment carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoreId(pub(crate) [u8; 16]);
+
+impl Lineage {
+    /// The one that a store begins with.
+    pub(crate) fn first_of(StoreId(id): StoreId) -> Self {
+        Self(u64::from_be_bytes(array(&id, 0)))
+    }
+}
 
 /// Where a segment's records start and how they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,23 +33,15 @@ impl Log {
         Ok((of_record(writer.written.seq), of_record(writer.durable)))
     }
 
-    /// What readers see now: a moment between two batches, never one inside.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn freeze(&self) -> Result<Frozen> {
-        if planted(Plant::SnapshotInsideBatch) {
-            return Ok(self.state.freeze());
-        }
-        let _writer = self.lock()?;
-        Ok(self.state.freeze())
-    }
-
-    /// What readers see now, and the number of the newest record that they see.
+    /// What readers see now, a moment between two batches and never one inside, and the number of the newest record that they
+    /// see.
     ///
     /// # Errors
     /// [`Error::Closed`] in a fork of the store's process.
     pub(crate) fn present(&self) -> Result<(Frozen, Seqno)> {
+        if planted(Plant::SnapshotInsideBatch) {
+            return Ok((self.state.freeze(), self.published()?));
+        }
         let writer = self.lock()?;
         Ok((self.state.freeze(), writer.published()))
     }
@@ -61,6 +53,14 @@ impl Log {
     pub(crate) fn published(&self) -> Result<Seqno> {
         self.reveal()?;
         Ok(self.lock()?.published())
+    }
+
+    /// The number of the next record.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] in a fork of the store's process.
+    pub(crate) fn progress_end(&self) -> Result<Seqno> {
+        Ok(self.lock()?.appended.plus(1))
     }
 
     /// Waits until readers see a record behind number `seq`; `false` when they do not within `timeout`.

@@ -36,6 +36,7 @@ impl<'a> Load<'a> {
         let home = Home {
             directory: Arc::clone(directory),
             store: manifest.store,
+            lineage: manifest.lineage,
             hash_seed: manifest.hash_seed,
             reading: ReadMode::of(directory, options),
             wake: Arc::default(),

@@ -21,7 +21,7 @@ use super::format::manifest::{Extent, History, Manifest};
 use super::format::segment_header::StoreId;
 use super::fs::{Directory, Exclusion, File, FileSystem, Guarded, LockOutcome, StoreFile};
 use super::judge::TornTail;
-use super::location::{Location, SegmentId, Seqno};
+use super::location::{Lineage, Location, SegmentId, Seqno};
 use super::log::{Log, LogEnd};
 use super::options::Options;
 use super::segment::{Segment, SegmentWriter, file};
@@ -214,6 +214,10 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
         create(&**directory, &*options.file_system)?;
     }
     let mut manifest = catalog::read(&**directory)?;
+    if manifest.is_backup {
+        // The store that it was made of goes its own way.
+        manifest = manifest.forked(catalog::new_lineage(&*options.file_system)?);
+    }
     let mut load = Load::new(directory, options, &manifest);
     load.report.created = is_new;
     let present = file::present(&**directory)?;
@@ -293,8 +297,11 @@ fn create(directory: &dyn Directory, file_system: &dyn FileSystem) -> Result<()>
     let mut random = [0; 24];
     file_system.random(&mut random).map_err(Error::io("read", "the system's random numbers"))?;
     let (id, seed) = random.split_at(16);
+    let store = StoreId(id.try_into().unwrap_or_default());
     let manifest = Manifest {
-        store: StoreId(id.try_into().unwrap_or_default()),
+        store,
+        lineage: Lineage::first_of(store),
+        fork: None,
         hash_seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
         generation: 1,
         next_segment: SegmentId(1),

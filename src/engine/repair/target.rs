@@ -12,7 +12,7 @@ use crate::engine::format::put;
 use crate::engine::format::record::{Kind, RecordHeader, SEQ_AT};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::{Access, Directory, StoreFile, write_all_at};
-use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::location::{Lineage, SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{Identity, ReadMode, Segment, SegmentWriter};
 use crate::error::{Error, Failure, Result, Stop, words};
@@ -193,6 +193,9 @@ impl Repair<'_> {
         let generation = self.survey.manifest().map_or(1, Manifest::next_generation);
         let manifest = Manifest {
             store: self.store,
+            // Records may be missing whose numbers others have seen.
+            lineage: self.lineage()?,
+            fork: None,
             hash_seed: self.hash_seed,
             generation,
             next_segment: target.next_segment,
@@ -203,6 +206,13 @@ impl Repair<'_> {
             segments: target.lines.clone(),
         };
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
+    }
+
+    fn lineage(&self) -> Result<Lineage> {
+        match self.survey.manifest() {
+            Ok(manifest) if planted(Plant::RepairKeepsLineage) => Ok(manifest.lineage),
+            _ => catalog::new_lineage(&*self.options.file_system),
+        }
     }
 
     /// What the repaired log, whose records have numbers below `end`, can tell of the past: all that the damaged one could,

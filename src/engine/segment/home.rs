@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::format::key_hash;
 use crate::engine::format::segment_header::StoreId;
 use crate::engine::fs::{Directory, FilePool};
+use crate::engine::location::Lineage;
 use crate::engine::options::{Options, ReadWith};
 use crate::engine::wake::Wake;
 
@@ -13,6 +14,8 @@ use crate::engine::wake::Wake;
 pub(crate) struct Home {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) store: StoreId,
+    /// As MANIFEST said when the store was opened.
+    pub(crate) lineage: Lineage,
     pub(crate) hash_seed: u64,
     pub(crate) reading: ReadMode,
     /// Rung when there is something to do in the background: a segment was sealed, or has no hint that can be used.

@@ -14,11 +14,8 @@ impl Store {
     /// What the operating system says, when writes were held back; [`Error::Closed`](crate::Error::Closed) in a fork of
     /// the store's process.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        self.reveal()?;
-        Ok(Snapshot::new(match &self.0.log {
-            Some(log) => log.freeze()?,
-            None => self.0.state.freeze(),
-        }))
+        let (frozen, last_seq) = self.present()?;
+        Ok(Snapshot::new(frozen, last_seq))
     }
 
     /// The keys of `range` in ascending byte order, from both ends, as they are now. Each segment is searched for the

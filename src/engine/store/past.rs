@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Store;
 use crate::engine::changes::Changes;
 use crate::engine::history::{At, Differences, Past, Versions};
-use crate::engine::location::Seqno;
+use crate::engine::location::{Cursor, Seqno};
 use crate::engine::plant::{Plant, planted};
 use crate::engine::scan::Entry;
 use crate::engine::state::Frozen;
@@ -105,8 +105,9 @@ impl Store {
         Differences::new(from, to)
     }
 
-    /// The records of the log with numbers from `from` on, in its order, and those that come: a change feed. It can go on
-    /// after a restart, from [`Changes::next_seq`]. Each is given as it is written, whether or not it has been replaced since.
+    /// The records of the log from `from` on, a [`Cursor`] or a bare number, in its order, and those that come: a change
+    /// feed. It can go on after a restart, from [`Changes::cursor`]; a [`Snapshot`](crate::Snapshot) says where a feed goes on
+    /// behind it. Each is given as it is written, whether or not it has been replaced since.
     ///
     /// Of a store that is open for writing here, what its readers see is given, and the store is open until this is dropped,
     /// too. Of one that is open read-only, whatever the writer, another process, puts into the files, within some
@@ -128,7 +129,8 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn changes(&self, from: Seqno) -> Changes {
+    pub fn changes(&self, from: impl Into<Cursor>) -> Changes {
+        let from = from.into();
         match &self.0.log {
             Some(log) => Changes::of_log(Arc::clone(&self.0.state), Arc::clone(log), from),
             None => Changes::of_files(&self.0.state.home, from),
@@ -158,7 +160,7 @@ impl Store {
     }
 
     /// What readers see now, and the number of its newest record.
-    fn present(&self) -> Result<(Frozen, Seqno)> {
+    pub(super) fn present(&self) -> Result<(Frozen, Seqno)> {
         self.reveal()?;
         match &self.0.log {
             Some(log) => log.present(),

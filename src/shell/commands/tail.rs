@@ -5,18 +5,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use logkv::{Change, Changes, Error, Seqno};
+use logkv::{Change, Changes, Cursor, CursorError, Error, Seqno};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::shell::command::{Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes};
-use crate::shell::failure::Failure;
+use crate::shell::command::{
+    Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes, number,
+};
+use crate::shell::failure::{Failure, Kind};
 use crate::shell::grid::clip;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::report::Place;
 use crate::shell::session::Session;
 use crate::shell::style::hue;
-use crate::shell::words::{quote, visible};
+use crate::shell::words::{Word, quote, visible};
 use crate::shell::xray::Moment;
 
 /// How many records are shown when nothing else is said, as by tail(1).
@@ -28,15 +30,18 @@ pub const TAIL: Command = Command {
     name: "tail",
     aliases: &[],
     group: Group::Inspect,
-    signature: "[-f|--follow] [--from SEQ] [-n|--lines N]",
+    signature: "[-f|--follow] [--from SEQ|CURSOR] [-n|--lines N]",
     summary: "The last records of the log, and those that come",
     help: "Shows the last 10 records in the order they were written. --follow goes on with what is appended, by this \
            process or by another one, until Ctrl-C; a batch is shown when all of it is there. Beside a writer, \
            with --read-only, records are shown when they are in the file, which may be before they are durable. --from \
-           starts at a record's number; where compaction has dropped records from there on, it says so and shows what is \
+           starts at a record's number, or at a cursor, which says where an earlier tail ended: SEQ@LINEAGE. A store that was \
+           restored or repaired since has another lineage, and a cursor of the old one fails, as does a number beyond the \
+           log's end. Where compaction has dropped records from there on, it says so and shows what is \
            left. Mode plain has number, milliseconds since 1970, place, PUT or DEL, key and value, separated by \
-           tabs; mode json has an object with compacted_to alone where records up to that number are gone, or given_up_to where a \
-           repair may have given them up.",
+           tabs. Mode json has the cursor to go on from in each record that ends a batch, or in an object with cursor alone \
+           where no record is shown, and an object with compacted_to alone where records up to that number are gone, or \
+           given_up_to where a repair may have given them up.",
     examples: &[
         Example { line: "tail", does: "shows the last ten records" },
         Example { line: "tail -f", does: "goes on with what is written" },
@@ -52,8 +57,8 @@ pub const TAIL: Command = Command {
         Flag {
             name: "from",
             short: None,
-            takes: Takes::Number,
-            doc: "Starts at the record of this number, or the next one there is",
+            takes: Takes::Cursor,
+            doc: "Starts at the record of this number, or the next one there is, or at a cursor",
         },
         Flag {
             name: "lines",
@@ -69,11 +74,11 @@ pub const TAIL: Command = Command {
 };
 
 fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let (from, lines) = (invocation.number("from")?, invocation.number("lines")?);
+    let (from, lines) = (invocation.value("from").map(cursor).transpose()?, invocation.number("lines")?);
     let follows = invocation.has("follow");
     let store = session.store()?;
-    let (mut changes, mut left) = match from {
-        Some(from) => (store.changes(Seqno(from)), lines),
+    let (mut changes, left) = match from {
+        Some(from) => (store.changes(from), lines),
         // How many of them there are is no reason to stop.
         None => {
             let count = lines.unwrap_or(LAST_COUNT);
@@ -81,26 +86,22 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
             (changes, None)
         }
     };
-    let followed = identity(session.dir());
     let mut tail = Tail { count: 0, is_within: false, worst: Outcome::Done };
-    loop {
-        tail.show(session, &mut changes, &mut left)?;
-        if !follows || left == Some(0) {
-            return Ok(tail.worst);
-        }
-        session.out.flush()?;
-        while !changes.wait(LOOK_INTERVAL)? {
-            session.interrupt.check(tail.count)?;
-            if identity(session.dir()) != followed {
-                let dir = visible(session.dir().as_os_str().as_encoded_bytes());
-                return Err(Failure::command(format!(
-                    "{dir} is not the directory any more that was followed"
-                )));
-            }
-            if nobody_reads() {
-                return Err(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)));
-            }
-        }
+    let ended = tail.follow(session, &mut changes, left, follows);
+    let is_interrupted = ended.as_ref().is_err_and(|failure| failure.kind == Kind::Interrupted);
+    if ended.is_ok() || is_interrupted {
+        tail.tell_cursor(session, changes.cursor())?;
+    }
+    ended.map(|()| tail.worst)
+}
+
+/// The cursor that `word` is, or a number as any other.
+fn cursor(word: &Word) -> Result<Cursor, Failure> {
+    match str::from_utf8(&word.bytes) {
+        Ok(text) if text.contains('@') => text.parse().map_err(|error: CursorError| {
+            Failure::usage(format!("{error}, not {}", quote(&word.bytes))).at(word.span.clone())
+        }),
+        _ => number(word, "--from").map(|seq| Seqno(seq).into()),
     }
 }
 
@@ -113,6 +114,50 @@ struct Tail {
 }
 
 impl Tail {
+    /// Shows what there is, `left` at most, and what comes, if it `follows`.
+    fn follow(
+        &mut self,
+        session: &mut Session,
+        changes: &mut Changes,
+        mut left: Option<u64>,
+        follows: bool,
+    ) -> Result<(), Failure> {
+        let followed = identity(session.dir());
+        loop {
+            self.show(session, changes, &mut left)?;
+            if !follows || left == Some(0) {
+                return Ok(());
+            }
+            session.out.flush()?;
+            while !changes.wait(LOOK_INTERVAL)? {
+                session.interrupt.check(self.count)?;
+                if identity(session.dir()) != followed {
+                    let dir = visible(session.dir().as_os_str().as_encoded_bytes());
+                    return Err(Failure::command(format!(
+                        "{dir} is not the directory any more that was followed"
+                    )));
+                }
+                if nobody_reads() {
+                    return Err(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)));
+                }
+            }
+        }
+    }
+
+    /// Says where to go on: a program has read it in the last record.
+    fn tell_cursor(&self, session: &mut Session, cursor: Cursor) -> io::Result<()> {
+        match session.out.mode {
+            Mode::Json if self.count > 0 => Ok(()),
+            Mode::Json => Object::new(&mut session.out).field("cursor", cursor.to_string())?.end(),
+            _ if session.settings.quiet => Ok(()),
+            Mode::Table | Mode::Plain | Mode::Raw => {
+                session.flush();
+                session.note(&format!("note: `tail --from {cursor}` goes on from here"));
+                Ok(())
+            }
+        }
+    }
+
     /// Shows what there is by now, `left` at most.
     fn show(
         &mut self,
@@ -126,7 +171,7 @@ impl Tail {
             session.interrupt.check(self.count)?;
             match change {
                 Ok(change) => {
-                    self.write(&mut session.out, &change)?;
+                    self.write(&mut session.out, &change, changes.cursor())?;
                     self.count += 1;
                     *left = left.map(|left| left - 1);
                 }
@@ -148,7 +193,7 @@ impl Tail {
         Ok(())
     }
 
-    fn write(&mut self, out: &mut Output, change: &Change) -> io::Result<()> {
+    fn write(&mut self, out: &mut Output, change: &Change, cursor: Cursor) -> io::Result<()> {
         let Change { meta, value, goes_on } = change;
         let was_within = std::mem::replace(&mut self.is_within, *goes_on);
         let kind = if value.is_some() { "PUT" } else { "DEL" };
@@ -179,7 +224,8 @@ impl Tail {
                 object.field("seq", meta.seq.0)?.field("time_ms", meta.time_ms)?;
                 object.field("segment", meta.location.segment.0)?.field("offset", meta.location.offset)?;
                 object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?;
-                object.field("batch_goes_on", *goes_on)?.end()
+                let cursor = (!goes_on).then(|| cursor.to_string());
+                object.field("batch_goes_on", *goes_on)?.field("cursor", cursor)?.end()
             }
         }
     }

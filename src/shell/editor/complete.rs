@@ -62,7 +62,7 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look) -> (usize, Vec<Cho
             Takes::File => files(&spot, |_| true),
             Takes::Directory => files(&spot, |is_folder| is_folder),
             Takes::Enum(allowed) => one_of(&spot.bytes, allowed),
-            Takes::Nothing | Takes::Number | Takes::Duration | Takes::Time => Vec::new(),
+            Takes::Nothing | Takes::Number | Takes::Cursor | Takes::Duration | Takes::Time => Vec::new(),
         },
         Role::Argument(_, Some(kind)) => match kind {
             ArgKind::Key | ArgKind::Glob => keys(&spot, source, look.ellipsis()),

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use logkv::Cursor;
+
 use crate::shell::command::{Flag, Invocation, Outcome, Takes};
 use crate::shell::commands::words::refuse_own_file;
 use crate::shell::failure::{Failure, Kind};
@@ -40,7 +42,8 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let format = format.or_else(|| Format::of(file?.path())).unwrap_or(Format::Jsonl);
     let walk = walk(invocation)?;
     let store = session.store()?;
-    let rows = walk.rows(&store.snapshot()?, session.transaction.as_ref(), &session.interrupt)?;
+    let snapshot = store.snapshot()?;
+    let rows = walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt)?;
     // Of some of the keys nobody knows how much they are.
     let total_len = if walk.is_whole() { Some(store.stats()?.live_len) } else { None };
     let mut run = Run {
@@ -57,7 +60,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         Some(word) => {
             refuse_own_file(session, word)?;
             let len = run.save(word)?;
-            write(&mut session.out, &run, word, len)?;
+            write(&mut session.out, &run, word, len, snapshot.cursor())?;
         }
     }
     if run.expiring > 0 && !format.has_expiry() {
@@ -150,7 +153,8 @@ impl Run {
     }
 }
 
-fn write(out: &mut Output, run: &Run, word: &Word, len: u64) -> io::Result<()> {
+/// What was exported, where to, and for who is to keep it up to date, where a feed goes on behind it.
+fn write(out: &mut Output, run: &Run, word: &Word, len: u64, cursor: Cursor) -> io::Result<()> {
     let (count, format, file) = (run.count, run.format.name(), visible(&word.bytes));
     match out.mode {
         Mode::Table => {
@@ -162,12 +166,13 @@ fn write(out: &mut Output, run: &Run, word: &Word, len: u64) -> io::Result<()> {
             )
         }
         Mode::Plain | Mode::Raw => {
-            writeln!(out, "exported\t{count}\nbytes\t{len}\nformat\t{format}\nfile\t{file}")
+            writeln!(out, "exported\t{count}\nbytes\t{len}\nformat\t{format}\nfile\t{file}\ncursor\t{cursor}")
         }
         Mode::Json => {
             let mut object = Object::new(out);
             object.field("exported", count)?.field("bytes", len)?;
-            object.field("format", format)?.field("file", file)?.end()
+            object.field("format", format)?.field("file", file)?;
+            object.field("cursor", cursor.to_string())?.end()
         }
     }
 }

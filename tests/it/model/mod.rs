@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logkv::{
-    Batch, Changes, Compact, Error, Expiry, Options, PutOptions, SegmentState, Snapshot, Store, Transaction,
-    repair,
+    Batch, Changes, Compact, Cursor, Error, Expiry, Options, PutOptions, SegmentState, Snapshot, Store,
+    Transaction, repair,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -61,6 +61,8 @@ struct Pair {
     book: Book,
     /// Gives what is written; `None` only while the store is exchanged.
     feed: Option<Changes>,
+    /// Where the last feed ended.
+    cursor: Cursor,
     /// What the store was at some moments, how many keys it counted, and what it should have been.
     snapshots: VecDeque<(Snapshot, u64, World)>,
     /// Where backups go.
@@ -75,9 +77,10 @@ impl Pair {
         let dir = scratch();
         let store = Store::open_with(dir.path(), options.clone()).expect("opens");
         let (world, book) = (World::at(START_MS), Book::new(retention));
-        let (feed, store) = (Some(store.changes(book.next_seq())), Some(store));
+        let feed = store.changes(book.next_seq());
+        let (cursor, feed, store) = (feed.cursor(), Some(feed), Some(store));
         let (snapshots, backups) = (VecDeque::new(), scratch());
-        Self { dir, options, clock, store, world, book, feed, snapshots, backups, last_seq: 0 }
+        Self { dir, options, clock, store, world, book, feed, cursor, snapshots, backups, last_seq: 0 }
     }
 
     fn store(&self) -> &Store {
@@ -144,7 +147,7 @@ impl Pair {
             Step::BackUp(is_directory, jumps) => self.back_up(*is_directory, *jumps),
             Step::Repair(jumps) => self.repair(*jumps),
             Step::Reopen => {
-                self.feed = None;
+                self.stop_feed();
                 self.store.take().expect("open").close().expect("closes");
                 self.open();
             }
@@ -152,8 +155,12 @@ impl Pair {
         }
     }
 
+    fn stop_feed(&mut self) {
+        self.cursor = self.feed.take().expect("open between steps").cursor();
+    }
+
     fn crash(&mut self) {
-        self.feed = None;
+        self.stop_feed();
         let store = self.store.take().expect("open");
         // What this policy holds back in the process dies with it.
         store.sync().expect("syncs");
@@ -254,7 +261,7 @@ impl Pair {
             }
             if goes_through { Ok(()) } else { Err(Error::NotANumber) }
         });
-        assert_eq!(outcome.is_ok(), goes_through);
+        assert_eq!(outcome.is_ok(), goes_through, "{outcome:?}");
         if !goes_through {
             self.world = before;
         }
@@ -348,6 +355,11 @@ impl Pair {
         });
         let store = Store::open_with(&new, self.options.clone().read_only(true)).expect("opens");
         assert_eq!(store.len(), self.store().len());
+        let cursor = self.store().snapshot().expect("a snapshot").cursor();
+        assert_eq!(cursor.lineage, self.feed.as_ref().expect("open between steps").cursor().lineage);
+        let refused =
+            store.changes(cursor).next().expect("not silence").expect_err("numbers go their own way");
+        assert!(matches!(refused, Error::OtherLineage { .. }), "{refused}");
         check_scan(&store.snapshot().expect("a snapshot"), &self.world.map, &[], &[0xff; 301]);
         self.book.check_log(&store, self.world.now_ms);
         self.book.check_past(&store, self.world.now_ms, [u64::MAX / 2, u64::MAX], 1000);
@@ -359,7 +371,7 @@ impl Pair {
         let store = Store::open_with(self.dir.path(), self.options.clone()).expect("opens");
         assert_eq!(store.open_report().damage, []);
         assert_eq!(store.open_report().torn, None);
-        self.feed = Some(store.changes(self.book.next_seq()));
+        self.feed = Some(store.changes(self.cursor));
         self.store = Some(store);
         self.check_all();
     }

@@ -1,8 +1,9 @@
 //! MANIFEST: the text file that says which segments are the log, in log order.
 //!
 //! ```text
-//! logkv manifest 1.0
+//! logkv manifest 1.1
 //! store 6b1f0c5e8d7a4b329c0d1e2f3a4b5c6d
+//! lineage 51d8a0c2e6f7b394 from 6b1f0c5e8d7a4b32 at 640
 //! hash xxh3-64 seed 9e3779b97f4a7c15
 //! generation 12
 //! next_segment 5
@@ -21,6 +22,11 @@
 //! `sealed LEN` — final; `closed LEN` — the log's end, closed cleanly at that length, to be appended to; `active
 //! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
 //! every byte before its line, in hexadecimal. Lines of unknown names are skipped, so that a later minor version can add some.
+//!
+//! `lineage` says which course of the store's numbering this is, and where it left another one: records with lesser
+//! numbers are those of that one. Without `from`, after a repair, any of them may be missing. Without the line, as in
+//! every MANIFEST of version 1.0, it is the first course, which has the first half of the store's id for a name.
+//!
 //! A line `backup` says that the directory is one that the store's next backup may be put into; the first write to it as to
 //! a store takes the line out.
 
@@ -28,7 +34,7 @@ mod text;
 
 use super::record;
 use super::segment_header::{Layout, StoreId};
-use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::location::{Lineage, SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
 
 /// The largest number that is believed where nothing else limits it: those that follow it must not overflow.
@@ -38,6 +44,9 @@ const NUMBER_MAX: u64 = 1 << 62;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) store: StoreId,
+    pub(crate) lineage: Lineage,
+    /// Where this lineage left another one; `None` for the first one, and after a repair.
+    pub(crate) fork: Option<Fork>,
     pub(crate) hash_seed: u64,
     /// Counts the versions of this file, see [`Manifest::next_generation`].
     pub(crate) generation: u64,
@@ -48,6 +57,14 @@ pub(crate) struct Manifest {
     pub(crate) history: History,
     /// In log order.
     pub(crate) segments: Vec<SegmentLine>,
+}
+
+/// The lineage that another one comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fork {
+    pub(crate) from: Lineage,
+    /// Records before this number are the same in both.
+    pub(crate) at: Seqno,
 }
 
 /// What the log can still tell of the past: compaction drops what was replaced, and a repair gives up what is damaged. All
@@ -146,6 +163,18 @@ pub(crate) enum ManifestError {
 }
 
 impl Manifest {
+    /// This log, about to be written to where another copy of it goes its own way.
+    pub(crate) fn forked(self, lineage: Lineage) -> Self {
+        let fork = Some(Fork { from: self.lineage, at: self.next_seq });
+        Self { lineage, fork, ..self }
+    }
+
+    /// Whether `older`, a MANIFEST of the same store, lists nothing that this log may lack.
+    pub(crate) fn continues(&self, older: &Self) -> bool {
+        let is_before = |fork: Fork| fork.from == older.lineage && older.next_seq <= fork.at;
+        older.lineage == self.lineage || self.fork.is_some_and(is_before)
+    }
+
     /// The generation of the MANIFEST that takes this one's place. Nobody asks of it more than whether it is another one, so
     /// it starts again where its numbers end, and a large one keeps no store from being written to.
     pub(crate) fn next_generation(&self) -> u64 {

@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use super::{Extent, History, Manifest, ManifestError, NUMBER_MAX, SegmentLine};
+use super::{Extent, Fork, History, Manifest, ManifestError, NUMBER_MAX, SegmentLine};
 use crate::engine::format::record::RecordContext;
 use crate::engine::format::segment_header::{Layout, SEGMENT_LEN_MAX, StoreId};
-use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::location::{Lineage, SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
 use crate::engine::visible::Visible;
 
 const MAJOR: u16 = 1;
-const MINOR: u16 = 0;
+/// Of what has a line `lineage`; without it a text is one of 1.0.
+const MINOR: u16 = 1;
 /// The name of the hash that the keydir is built with.
 const HASH: &str = "xxh3-64";
 /// No store has more segments.
@@ -24,9 +25,17 @@ fn damaged<T>(reason: impl Into<String>) -> Result<T, ManifestError> {
 impl Manifest {
     /// The file's text.
     pub(crate) fn encode(&self) -> String {
-        let mut text = format!("logkv manifest {MAJOR}.{MINOR}\nstore ");
+        let has_lineage = self.lineage != Lineage::first_of(self.store);
+        let minor = if has_lineage { MINOR } else { 0 };
+        let mut text = format!("logkv manifest {MAJOR}.{minor}\nstore ");
         for byte in self.store.0 {
             push(&mut text, format_args!("{byte:02x}"));
+        }
+        if has_lineage {
+            push(&mut text, format_args!("\nlineage {}", self.lineage));
+            if let Some(Fork { from, at }) = self.fork {
+                push(&mut text, format_args!(" from {from} at {at}"));
+            }
         }
         push(
             &mut text,
@@ -154,11 +163,17 @@ impl Line<'_> {
     fn hex(self, text: &str) -> Result<u64, ManifestError> {
         u64::from_str_radix(text, 16).or_else(|_| self.wrong())
     }
+
+    fn lineage(self, text: &str) -> Result<Lineage, ManifestError> {
+        self.hex(text).map(Lineage)
+    }
 }
 
 #[derive(Default)]
 struct Fields {
     store: Option<StoreId>,
+    lineage: Option<Lineage>,
+    fork: Option<Fork>,
     hash_seed: Option<u64>,
     generation: Option<u64>,
     next_segment: Option<u64>,
@@ -175,6 +190,11 @@ impl Fields {
             ["store", hex] if hex.len() == 32 => {
                 let id = u128::from_str_radix(hex, 16).or_else(|_| line.wrong())?;
                 self.store = Some(StoreId(id.to_be_bytes()));
+            }
+            ["lineage", lineage] => self.lineage = Some(line.lineage(lineage)?),
+            ["lineage", lineage, "from", from, "at", at] => {
+                self.lineage = Some(line.lineage(lineage)?);
+                self.fork = Some(Fork { from: line.lineage(from)?, at: Seqno(line.number(at)?) });
             }
             ["hash", HASH, "seed", hex] => self.hash_seed = Some(line.hex(hex)?),
             ["hash", other, ..] => {
@@ -203,8 +223,8 @@ impl Fields {
                 self.segments.push(segment);
             }
             [
-                "store" | "generation" | "next_segment" | "next_seq" | "history" | "given_up" | "segment"
-                | "crc",
+                "store" | "lineage" | "generation" | "next_segment" | "next_seq" | "history" | "given_up"
+                | "segment" | "crc",
                 ..,
             ] => return line.wrong(),
             _ => {}
@@ -227,6 +247,8 @@ impl Fields {
         match self {
             Self {
                 store: Some(store),
+                lineage,
+                fork,
                 hash_seed: Some(hash_seed),
                 generation: Some(generation),
                 next_segment: Some(next_segment),
@@ -236,6 +258,8 @@ impl Fields {
                 segments,
             } => Ok(Manifest {
                 store,
+                lineage: lineage.unwrap_or(Lineage::first_of(store)),
+                fork,
                 hash_seed,
                 generation,
                 next_segment: SegmentId(next_segment),
@@ -290,6 +314,8 @@ mod tests {
         };
         Manifest {
             store: StoreId(*b"0123456789abcdef"),
+            lineage: Lineage(0x51d8_a0c2_e6f7_b394),
+            fork: Some(Fork { from: Lineage(7), at: Seqno(640) }),
             hash_seed: 0x9e37_79b9_7f4a_7c15,
             generation: 12,
             next_segment: SegmentId(5),
@@ -315,6 +341,31 @@ mod tests {
             let manifest = Manifest { is_backup, ..manifest() };
             assert_eq!(Manifest::decode(manifest.encode().as_bytes()), Ok(manifest));
         }
+        let repaired = Manifest { fork: None, ..manifest() };
+        assert_eq!(Manifest::decode(repaired.encode().as_bytes()), Ok(repaired));
+    }
+
+    #[test]
+    fn the_first_lineage_is_named_by_the_stores_id_and_takes_no_line() {
+        let first = Lineage(u64::from_be_bytes(*b"01234567"));
+        let manifest = Manifest { lineage: first, fork: None, ..manifest() };
+        let text = manifest.encode();
+        assert!(!text.contains("lineage"), "{text}");
+        assert_eq!(Manifest::decode(text.as_bytes()), Ok(manifest));
+    }
+
+    #[test]
+    fn a_log_continues_its_own_lineage_and_the_one_that_it_left_up_to_there() {
+        let of = |lineage, next_seq| Manifest {
+            lineage: Lineage(lineage),
+            fork: None,
+            next_seq: Seqno(next_seq),
+            ..manifest()
+        };
+        let restored = of(1, 101).forked(Lineage(2));
+        assert!(restored.continues(&of(1, 101)) && restored.continues(&of(2, 900)));
+        assert!(!restored.continues(&of(1, 102)) && !restored.continues(&of(3, 5)));
+        assert!(!of(1, 900).continues(&restored));
     }
 
     #[test]
@@ -334,7 +385,7 @@ mod tests {
 
     #[test]
     fn unknown_lines_and_an_unknown_minor_are_read() {
-        let text = manifest().encode().replace(" 1.0\n", " 1.7\nweather fine today\n");
+        let text = manifest().encode().replace(" 1.1\n", " 1.7\nweather fine today\n");
         let (body, _) = text.rsplit_once("crc ").expect("a checksum line");
         assert_eq!(Manifest::decode(with_crc(body).as_bytes()), Ok(manifest()));
     }
