@@ -1,6 +1,7 @@
 //! Layer 0: time as an argument.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,8 +9,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// The order of records never depends on it (see [`Seqno`](crate::Seqno)), so a clock that steps back harms nothing.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Milliseconds since 1970-01-01T00:00:00Z. A record keeps the low 48 bits (enough to the year 10889).
+    /// Milliseconds since 1970-01-01T00:00:00Z. A store takes a later reading than 2^48 - 1 (in the year 10889) for that
+    /// one: a record has 48 bits for its time.
     fn now_ms(&self) -> u64;
+}
+
+/// The latest time that a record can have.
+const TIME_MS_MAX: u64 = (1 << 48) - 1;
+
+/// A clock that shows no time that a record cannot have, and no file is to say.
+#[derive(Debug)]
+pub(crate) struct Bounded(pub(crate) Arc<dyn Clock>);
+
+impl Clock for Bounded {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms().min(TIME_MS_MAX)
+    }
 }
 
 /// The clock of the machine.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::{Clock, SystemClock};
+use super::clock::{Bounded, Clock, SystemClock};
 use super::format::codec::Compression;
 use super::format::segment_header::SEGMENT_LEN_MAX;
 use super::fs::{FileSystem, OsFileSystem};
@@ -182,7 +182,7 @@ impl Default for Options {
             checkpoint_records: CHECKPOINT_RECORDS_DEFAULT,
             open_observer: None,
             trust: false,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(Bounded(Arc::new(SystemClock))),
             file_system: Arc::new(OsFileSystem),
         }
     }
@@ -327,7 +327,7 @@ impl Options {
     /// The clock that stamps records. Default: [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Arc::new(Bounded(clock));
         self
     }
 

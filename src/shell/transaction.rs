@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use logkv::{Batch, Expiry, Store};
+use logkv::{Batch, Error, Expiry, Store};
 
 use super::report::Place;
 
@@ -38,9 +38,13 @@ impl Transaction {
     }
 
     /// Sets `key`, until `expiry`: a time from now counts from here, not from `commit`.
-    pub fn put(&mut self, key: &[u8], value: &[u8], expiry: Option<Expiry>) {
-        let expires_ms = expiry.map(|expiry| expiry.at_ms(self.store.now_ms()));
+    pub fn put(&mut self, key: &[u8], value: &[u8], expiry: Option<Expiry>) -> Result<(), Error> {
+        let expires_ms = expiry.map(|expiry| expiry.at_ms(self.store.clock_ms()));
+        if expires_ms.is_some_and(|expires_ms| expires_ms > Expiry::AT_MS_MAX) {
+            return Err(Error::ExpiryTooLate);
+        }
         self.changes.insert(key.into(), Some(Put { value: value.into(), expires_ms }));
+        Ok(())
     }
 
     /// Removes `key`.
@@ -122,10 +126,10 @@ mod tests {
     #[test]
     fn the_last_word_on_a_key_wins() {
         let (_dir, _, mut transaction) = begun(ManualClock::at(1000));
-        transaction.put(b"a", b"1", None);
+        transaction.put(b"a", b"1", None).expect("it can be kept");
         transaction.delete(b"a");
         transaction.delete(b"b");
-        transaction.put(b"b", b"2", None);
+        transaction.put(b"b", b"2", None).expect("it can be kept");
         assert_eq!(transaction.get(b"a"), Some(None));
         assert_eq!(transaction.get(b"b"), Some(Some(&Put { value: b"2".to_vec(), expires_ms: None })));
         assert_eq!(transaction.get(b"c"), None);
@@ -135,7 +139,7 @@ mod tests {
     #[test]
     fn a_put_that_expires_before_commit_is_seen_as_gone_from_then_on() {
         let (_dir, clock, mut transaction) = begun(ManualClock::at(1000));
-        transaction.put(b"a", b"1", Some(Expiry::In(Duration::from_millis(500))));
+        transaction.put(b"a", b"1", Some(Expiry::In(Duration::from_millis(500)))).expect("it can be kept");
         assert_eq!(transaction.get(b"a").flatten().and_then(|put| put.expires_ms), Some(1500));
         let all = |transaction: &Transaction| transaction.range(Bound::Unbounded, Bound::Unbounded);
         assert!(all(&transaction)[0].1.is_some());
@@ -147,7 +151,7 @@ mod tests {
     #[test]
     fn bounds_that_cross_hold_nothing() {
         let (_dir, _, mut transaction) = begun(ManualClock::at(1000));
-        transaction.put(b"b", b"1", None);
+        transaction.put(b"b", b"1", None).expect("it can be kept");
         assert_eq!(transaction.range(Bound::Included(b"z"), Bound::Excluded(b"a")), []);
         assert_eq!(transaction.range(Bound::Included(b"b"), Bound::Unbounded).len(), 1);
         assert_eq!(transaction.range(Bound::Unbounded, Bound::Excluded(b"b")), []);

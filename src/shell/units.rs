@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use logkv::Expiry;
+
 /// `n` with a comma between each three digits.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
@@ -86,7 +88,8 @@ pub fn ranges(numbers: &[u64]) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
-/// How long `text` says: `90s`, `1h 30m`, or a number of seconds, as in redis. Shorter than the clock's tick is nothing.
+/// How long `text` says: `90s`, `1h 30m`, or a number of seconds, as in redis. Shorter than the clock's tick is nothing, and
+/// what is longer than any key can be given is no time to live.
 pub fn time_to_live(text: &[u8]) -> Option<Duration> {
     let text = str::from_utf8(text).ok()?;
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -95,7 +98,7 @@ pub fn time_to_live(text: &[u8]) -> Option<Duration> {
     } else {
         humantime::parse_duration(text).ok()
     };
-    ttl.filter(|ttl| ttl.as_millis() > 0)
+    ttl.filter(|ttl| (1..=u128::from(Expiry::AT_MS_MAX)).contains(&ttl.as_millis()))
 }
 
 #[cfg(test)]
@@ -125,6 +128,16 @@ mod tests {
         let told =
             [3_599_001, 3_600_000, 3_600_001, 86_399_999, 86_400_000, 90_000_000, u64::MAX].map(duration);
         assert_eq!(told, ["1h", "1h", "1h 1m", "1d", "1d", "1d 1h", "213503982334d 14h"]);
+    }
+
+    #[test]
+    fn a_time_to_live_is_as_long_as_a_key_can_be_given() {
+        let millis = |text: &str| time_to_live(text.as_bytes()).map(|ttl| ttl.as_millis());
+        assert_eq!(["90", "1h30m", "350ms"].map(millis), [Some(90_000), Some(5_400_000), Some(350)]);
+        assert_eq!(millis("9007199254740"), Some(9_007_199_254_740_000));
+        for text in ["9007199254741", "18446744073709551616ms", "18446744073709551615", "0", "999us", "-1"] {
+            assert_eq!(millis(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -98,7 +98,12 @@ fn follow(store: &Store, path: &Path) -> Result<Index, Failure> {
         };
         match stopped.downcast_ref() {
             // Nothing leads from the saved index to what the store is now.
-            Some(Error::OtherLineage { .. } | Error::BeyondEnd { .. } | Error::CompactedAway { .. }) => {}
+            Some(
+                Error::OtherLineage { .. }
+                | Error::BeyondEnd { .. }
+                | Error::CompactedAway { .. }
+                | Error::GivenUp { .. },
+            ) => {}
             _ => return Err(stopped),
         }
     }

@@ -149,7 +149,7 @@ fn limits_conditions_and_sums_are_about_the_value_itself() {
     assert!(!store.compare_and_swap("k", Some(&[0; 1000]), None).expect("compares"));
     store.put("n", format!("{:0100}", 41)).expect("a put");
     assert_eq!(store.incr("n", 1).expect("adds"), 42);
-    let ttl = PutOptions::new().expiry(Some(Expiry::At(u64::MAX >> 1)));
+    let ttl = PutOptions::new().expiry(Some(Expiry::At(Expiry::AT_MS_MAX)));
     store.put_with("t", text(2), ttl).expect("a put");
     assert!(store.persist("t").expect("persists"));
     store

@@ -78,6 +78,10 @@ fn what_is_no_time_is_refused_and_pointed_at() {
         "d put k 1 --ttl -5",
         "d put k 1 --ttl 99999999999999999999",
         "d put k 1 --ttl 10us",
+        "d put k 1 --ttl 9007199254741",
+        "d put k 1 --ttl 9007199254740",
+        "d expire k 9007199254740",
+        "d expire k --at 9007199254740992",
         "d expire k",
         "d expire k 10m --at 2100-01-01",
         "d expire k never",
@@ -101,6 +105,10 @@ fn what_is_no_time_is_refused_and_pointed_at() {
         transcript.run(line);
     }
     // In a script the caret shows where.
-    transcript.run_with("d", b"put k 1 --ttl soon\nexpire k --at noon\nincr k 1.5\nexpire k 0\n");
+    transcript.run_with(
+        "d",
+        b"put k 1 --ttl soon\nexpire k --at noon\nincr k 1.5\nexpire k 0\n\
+        begin\nput l 1\nput k 1 --ttl 9007199254740\ncommit\nexists l\n",
+    );
     transcript.compare("shell-expiry-refusals");
 }

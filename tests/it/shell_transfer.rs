@@ -277,6 +277,23 @@ fn rows_that_had_expired_are_told_and_hide_what_was_there() {
 }
 
 #[test]
+fn a_row_that_is_to_expire_later_than_any_key_can_is_rejected_and_costs_no_other() {
+    let mut transcript = Transcript::new();
+    let rows = "{\"key\":\"a\",\"value\":\"1\",\"expires_ms\":9007199254740991}\n\
+        {\"key\":\"b\",\"value\":\"1\",\"expires_ms\":9007199254740992}\n\
+        {\"key\":\"c\",\"value\":\"1\",\"expires_ms\":18446744073709551615}\n\
+        {\"key\":\"d\",\"value\":\"1\"}\n";
+    fs::write(transcript.path("rows.jsonl"), rows).expect("a file can be written");
+    fs::write(transcript.path("rows.tsv"), "e\t1\t9007199254740992\nf\t1\n").expect("a file can be written");
+    let script = "put g 1 --ttl 9007199254740\nput h 1 --ttl 9007199254741\nput i 1\n";
+    fs::write(transcript.path("rows.script"), script).expect("a file can be written");
+    for file in ["rows.jsonl", "rows.tsv", "rows.script --format script"] {
+        transcript.run(&format!("d import {file}"));
+    }
+    transcript.run("d keys").run("d export --format resp --prefix a").compare("shell-import-too-late");
+}
+
+#[test]
 fn a_bitcask_of_which_all_is_left_out_is_refused_with_the_way_out() {
     let mut transcript = Transcript::new();
     write(&transcript.path("riak/1.bitcask.data"), &[bitcask_record(NOON_S, b"k", b"v")]);

@@ -4,7 +4,7 @@ use std::cell::LazyCell;
 
 use super::writer::Writer;
 use super::{Commit, Condition, Log};
-use crate::engine::batch::Op;
+use crate::engine::batch::{Expiry, Op};
 use crate::engine::format::codec::{Compressed, Compression, Packed};
 use crate::engine::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRecord};
 use crate::engine::format::segment_header::HEADER_LEN;
@@ -124,8 +124,8 @@ impl Log {
         writer: &mut Writer,
         writes: impl ExactSizeIterator<Item = Write<'a>>,
     ) -> Result<Option<Commit>> {
+        // Keys of a batch that live equally long expire together.
         let time_ms = self.settings.clock.now_ms();
-        // As of one time: keys of a batch that live equally long expire together.
         let now_ms = LazyCell::new(|| self.state.now_ms());
         let op_count = writes.len();
         let mut commit: Option<Commit> = None;
@@ -138,9 +138,7 @@ impl Log {
                 continue;
             }
             ends_its_batch = index + 1 == op_count;
-            let expires_ms = op.expiry().map(|expiry| {
-                expiry.at_ms(if planted(Plant::BatchTimeMoves) { self.state.now_ms() } else { *now_ms })
-            });
+            let expires_ms = op.expiry().map(|expiry| self.end_of(expiry, time_ms)).transpose()?;
             let more = !ends_its_batch;
             let (last, location) = self.stage_one(writer, write, replaced, (time_ms, expires_ms), more)?;
             let (first, deleted) = commit.map_or((last, 0), |commit| (commit.first, commit.deleted));
@@ -157,6 +155,18 @@ impl Log {
             writer.pending.end_batch();
         }
         Ok(commit)
+    }
+
+    /// When a key expires that is put at `time_ms`. The time that expiry is judged by may be ahead of the clock, and a key that
+    /// lived from there would stay as much longer.
+    fn end_of(&self, expiry: Expiry, time_ms: u64) -> Result<u64> {
+        let now_ms = match time_ms {
+            _ if planted(Plant::EndStampedFromMark) => self.state.now_ms(),
+            _ if planted(Plant::BatchTimeMoves) => self.settings.clock.now_ms(),
+            time_ms => time_ms,
+        };
+        let expires_ms = expiry.at_ms(now_ms);
+        if expires_ms > Expiry::AT_MS_MAX { Err(Error::ExpiryTooLate) } else { Ok(expires_ms) }
     }
 
     /// Stages the record of one operation, with when it is written and when it expires; its number and place.

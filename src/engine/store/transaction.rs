@@ -140,9 +140,10 @@ impl Transaction<'_> {
         self.change(key.as_ref(), value.as_ref(), None);
     }
 
-    /// Sets `key` to `value`, until `expiry`; a time from now counts from this call.
+    /// Sets `key` to `value`, until `expiry`; a time from now counts from this call. With a later one than
+    /// [`Expiry::AT_MS_MAX`] the transaction fails at its end.
     pub fn put_expiring(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, expiry: Expiry) {
-        let expires_ms = expiry.at_ms(self.store.0.state.now_ms());
+        let expires_ms = expiry.at_ms(self.store.clock_ms());
         self.change(key.as_ref(), value.as_ref(), Some(expires_ms));
     }
 

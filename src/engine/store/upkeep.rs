@@ -88,6 +88,13 @@ impl Store {
         self.0.state.now_ms()
     }
 
+    /// The store's clock as it reads now, in milliseconds since 1970, which a time to live counts from. It may be behind
+    /// [`Store::now_ms`], where the clock stepped back.
+    #[must_use]
+    pub fn clock_ms(&self) -> u64 {
+        self.0.options.clock.now_ms()
+    }
+
     /// Figures of the whole store. Costs a pass over the segments; and over the headers of the records of those in which
     /// something has expired, or, the first time after the store was opened, may have.
     ///

@@ -81,8 +81,8 @@ impl Store {
     /// Sets `key` to `value`. When this returns, the write is as durable as the sync policy says.
     ///
     /// # Errors
-    /// [`Error::KeyLength`], [`Error::ValueLength`], [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`] and
-    /// [`Error::Io`]: nothing was written. [`Error::OutcomeUnknown`]: it may have been.
+    /// [`Error::KeyLength`], [`Error::ValueLength`], [`Error::ExpiryTooLate`], [`Error::ReadOnly`], [`Error::Closed`],
+    /// [`Error::Poisoned`] and [`Error::Io`]: nothing was written. [`Error::OutcomeUnknown`]: it may have been.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Commit> {
         let commit = self.put_with(key, value, PutOptions::new())?;
         Ok(commit.expect("a put without a condition always writes"))

@@ -178,7 +178,7 @@ fn set_queued(session: &mut Session, key: &[u8], expiry: Option<Expiry>) -> Resu
     if let Some(transaction) = &mut session.transaction
         && (expiry.is_some() || expires_ms.is_some())
     {
-        transaction.put(key, &value, expiry);
+        transaction.put(key, &value, expiry)?;
     }
     queued(&mut session.out, Some(key))?;
     Ok(Outcome::Done)

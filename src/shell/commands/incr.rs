@@ -64,7 +64,7 @@ fn incr_queued(session: &mut Session, key: &[u8], by: i64) -> Result<i64, Failur
     let number: i64 = number.ok_or_else(|| told(key, Error::NotANumber))?;
     let sum = number.checked_add(by).ok_or_else(|| told(key, Error::NumberOverflow { number, by }))?;
     if let Some(transaction) = &mut session.transaction {
-        transaction.put(key, sum.to_string().as_bytes(), expires_ms.map(Expiry::At));
+        transaction.put(key, sum.to_string().as_bytes(), expires_ms.map(Expiry::At))?;
     }
     Ok(sum)
 }

@@ -163,7 +163,9 @@ impl Put {
             }
         }
         if let Some(transaction) = &mut session.transaction {
-            self.pairs.iter().for_each(|(key, value)| transaction.put(key, value, self.expiry));
+            for (key, value) in &self.pairs {
+                transaction.put(key, value, self.expiry)?;
+            }
         }
         queued(&mut session.out, None)?;
         Ok(Outcome::Done)

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> io::Result<()> {
-    let expiry = expires_ms.map(|expires_ms| expires_ms.to_string());
+    // Redis has 63 bits for it, and refuses what is later. An earlier version of this program wrote any.
+    let expiry = expires_ms.map(|expires_ms| expires_ms.min(i64::MAX as u64).to_string());
     let expiry = expiry.iter().flat_map(|expires_ms| [&b"PXAT"[..], expires_ms.as_bytes()]);
     let words: Vec<_> = [b"SET", key, value].into_iter().chain(expiry).collect();
     write!(out, "*{}\r\n", words.len())?;
@@ -27,5 +28,12 @@ mod tests {
         let expiring = b"*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n$4\r\nPXAT\r\n$1\r\n7\r\n";
         let out = out.strip_suffix(&expiring[..]).expect("the second command is as Redis takes it");
         assert_eq!(out, b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\n\r\n\0\r\n");
+    }
+
+    #[test]
+    fn no_expiry_is_later_than_redis_takes() {
+        let mut out = Vec::new();
+        write(&mut out, b"k", b"", Some(u64::MAX)).expect("memory takes it");
+        assert!(out.ends_with(b"PXAT\r\n$19\r\n9223372036854775807\r\n"));
     }
 }

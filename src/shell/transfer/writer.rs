@@ -95,5 +95,11 @@ impl Writer {
 
 /// Whether an error says that a row cannot be written, and nothing of the next one.
 pub fn is_about_row(error: &Error) -> bool {
-    matches!(error, Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. })
+    matches!(
+        error,
+        Error::KeyLength { .. }
+            | Error::ValueLength { .. }
+            | Error::BatchLength { .. }
+            | Error::ExpiryTooLate
+    )
 }

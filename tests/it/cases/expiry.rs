@@ -4,11 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{Compact, CompactionPolicy, Expiry, ManualClock, Options, PutOptions, SegmentId, Store};
+use logkv::{
+    Batch, Compact, CompactionPolicy, Error, Expiry, ManualClock, Options, PutOptions, SegmentId, Store,
+};
 use tempfile::TempDir;
 
 use crate::common::{
-    leftovers, open, quick, remove_derived, scratch, sealed, segment_path, set_expiry, value, wait_until,
+    contents, leftovers, open, quick, remove_derived, scratch, sealed, segment_path, set_expiry, value,
+    wait_until,
 };
 use crate::recount::Recounted;
 
@@ -158,6 +161,105 @@ fn a_key_that_was_seen_to_have_expired_does_not_come_back_when_the_clock_steps_b
     assert_eq!(seen(), (false, false, 2), "it has");
     clock.set(EXPIRES_MS - 1);
     assert_eq!(seen(), (false, false, 2), "the clock stepped back");
+}
+
+#[test]
+fn a_time_to_live_counts_from_the_clock_as_it_reads_after_one_reading_far_ahead() {
+    const TWO_HOURS_MS: u64 = 2 * 60 * 60 * 1000;
+    let (dir, clock) = (scratch(), Arc::new(ManualClock::at(EXPIRES_MS + TWO_HOURS_MS)));
+    let options = quick().clock(Arc::<ManualClock>::clone(&clock));
+    let store = Store::open_with(dir.path(), options.clone()).expect("opens");
+    assert_eq!(store.now_ms(), EXPIRES_MS + TWO_HOURS_MS);
+    clock.set(EXPIRES_MS);
+    assert_eq!((store.now_ms(), store.clock_ms()), (EXPIRES_MS + TWO_HOURS_MS, EXPIRES_MS));
+    let second = Expiry::In(Duration::from_secs(1));
+    let put = |key| store.put_with(key, "v", PutOptions::new().expiry(Some(second))).expect("a put");
+    put("put");
+    store.write(Batch::new().put_expiring("batch", "v", second)).expect("a batch");
+    store
+        .transact(|tx| {
+            tx.put_expiring("transaction", "v", second);
+            Ok::<_, Error>(())
+        })
+        .expect("it goes through");
+    store.put("expire", "v").expect("a put");
+    assert!(store.expire("expire", second).expect("expires"));
+    let keys = ["put", "batch", "transaction", "expire"];
+    // They are judged as those that were there when the clock read as much: rather gone too early than there too long.
+    assert_eq!(keys.map(|key| value(&store, key)), [const { None }; 4]);
+    store.close().expect("closes");
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    for key in keys {
+        let entry = store.get_entry(key).expect("reads").expect("another process has not seen that time");
+        assert_eq!(entry.meta.expires_ms, Some(EXPIRES_MS + 1000), "{key}");
+    }
+    clock.set(EXPIRES_MS + 1000);
+    assert_eq!(keys.map(|key| value(&store, key)), [const { None }; 4], "the second is over");
+}
+
+#[test]
+fn an_end_that_others_cannot_hold_is_refused_and_nothing_is_written() {
+    let (dir, clock) = (scratch(), Arc::new(ManualClock::at(EXPIRES_MS)));
+    let store = Store::open_with(dir.path(), quick().clock(clock)).expect("opens");
+    let latest = Expiry::At(Expiry::AT_MS_MAX);
+    assert_eq!(Expiry::AT_MS_MAX, (1 << 53) - 1);
+    store.put_with("k", "1", PutOptions::new().expiry(Some(latest))).expect("it is held by all");
+    let rest = Expiry::In(Duration::from_millis(Expiry::AT_MS_MAX - EXPIRES_MS));
+    store.put_with("l", "1", PutOptions::new().expiry(Some(rest))).expect("so is this");
+    let before = contents(&store);
+    for expiry in [
+        Expiry::At(Expiry::AT_MS_MAX + 1),
+        Expiry::At(u64::MAX),
+        Expiry::In(Duration::from_millis(Expiry::AT_MS_MAX - EXPIRES_MS + 1)),
+        Expiry::In(Duration::from_millis(u64::MAX)),
+        Expiry::In(Duration::MAX),
+    ] {
+        let refused = [
+            store.put_with("k", "2", PutOptions::new().expiry(Some(expiry))).map(drop),
+            store.submit_put("k", "2", PutOptions::new().expiry(Some(expiry))).map(drop),
+            store.write(Batch::new().put("other", "2").put_expiring("k", "2", expiry)).map(drop),
+            store.expire("k", expiry).map(drop),
+            store.transact(|tx| {
+                tx.put("other", "2");
+                tx.put_expiring("k", "2", expiry);
+                Ok::<_, Error>(())
+            }),
+        ];
+        for refused in refused {
+            assert!(matches!(refused, Err(Error::ExpiryTooLate)), "{expiry:?}: {refused:?}");
+        }
+        assert_eq!(contents(&store), before, "{expiry:?}");
+    }
+    store.put("k", "3").expect("it goes on");
+    assert_eq!(
+        store.get_entry("l").expect("reads").expect("it is there").meta.expires_ms,
+        Some(Expiry::AT_MS_MAX)
+    );
+}
+
+#[test]
+fn a_clock_beyond_what_a_record_holds_stays_at_the_latest_time_there_is() {
+    const LATEST_MS: u64 = (1 << 48) - 1;
+    for reading_ms in [LATEST_MS + 1, 1 << 53, 1 << 62, u64::MAX] {
+        let dir = scratch();
+        let options = quick().clock(Arc::new(ManualClock::at(reading_ms)));
+        let store = Store::open_with(dir.path(), options.clone()).expect("opens");
+        let ends = PutOptions::new().ttl(Duration::from_secs(1));
+        store.put_with("k", "v", ends).expect("a put").expect("no condition");
+        for n in 0..3 {
+            store.put("other", format!("{n}")).expect("a put");
+        }
+        let meta = store.get_entry("k").expect("reads").expect("is there").meta;
+        assert_eq!((meta.time_ms, meta.expires_ms), (LATEST_MS, Some(LATEST_MS + 1000)));
+        // What was dropped was dropped at that time, which MANIFEST says.
+        store.rotate().expect("rotates");
+        store.compact(&Compact::All).expect("compacts");
+        store.clear().expect("clears");
+        store.put("after", "1").expect("a put");
+        store.close().expect("closes");
+        let store = Store::open_with(dir.path(), options).expect("it can be opened again");
+        assert_eq!(value(&store, "after").as_deref(), Some("1"), "{reading_ms}");
+    }
 }
 
 /// A store of so many keys, each third of which expires, and whether it knows so without looking: it was written just now,
