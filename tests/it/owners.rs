@@ -169,6 +169,20 @@ fn a_file_that_takes_anothers_place_keeps_its_mode_and_no_setuid_bit() {
 }
 
 #[test]
+fn a_hint_that_is_made_anew_may_be_read_by_whoever_may_read_its_segment() {
+    let dir = scratch();
+    write_all_kinds(dir.path(), quick());
+    let name_of_hint = |(name, _): (String, _)| name.ends_with(".hint").then_some(name);
+    let hint = dir.path().join(files(dir.path()).into_iter().find_map(name_of_hint).expect("a hint"));
+    set_mode(&hint.with_extension("seg"), 0o644);
+    fs::write(&hint, "damaged").expect("it is ours");
+    fs::remove_file(dir.path().join("KEYDIR")).expect("without it, opening looks at the hints");
+    open(dir.path()).close().expect("closes");
+    assert!(fs::read(&hint).is_ok_and(|bytes| bytes != b"damaged"));
+    assert_eq!(mode(&hint), 0o644);
+}
+
+#[test]
 fn the_next_backup_keeps_the_modes_of_the_earlier_one_and_gives_the_new_files_the_directorys() {
     let dir = small_store();
     fs::write(dir.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");

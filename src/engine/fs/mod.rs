@@ -220,8 +220,8 @@ pub enum Access {
     /// To read and write; it must not be there. It is given the directory's owner, where root makes it, and lets the
     /// directory's group do what the directory lets the group do.
     Create,
-    /// As [`Access::Create`], for what is to take the place of this file: it is given that file's owner, where root makes it,
-    /// and that file's mode, if there is such a file and it is trusted.
+    /// As [`Access::Create`], for what takes the place of this file or describes it: it is given that file's owner, where root
+    /// makes it, and that file's mode, if there is such a file and it is trusted.
     Replace(StoreFile),
 }
 

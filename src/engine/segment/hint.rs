@@ -112,7 +112,7 @@ impl Hint {
         remove(home, segment.id).map_err(error)?;
         let written = home
             .directory
-            .open(name, Access::Create)
+            .open(name, Access::Replace(StoreFile::Segment(segment.id)))
             .and_then(|file| write_parts(&*file, [&header, rows, &behind]))
             .and_then(|()| bytes(home, segment.id, segment.limit()));
         match written.map(|bytes| hint::parts(&bytes).map(|checked| Self { bytes, checked })) {
