@@ -221,11 +221,15 @@ fn damaged() -> (TempDir, PathBuf) {
     let dir = scratch();
     let path = dir.path().join("store");
     fs::rename(copy_of(small_store().path()).keep(), &path).expect("a store");
-    let segment = segment_path(&path, 1);
+    damage_first_record(&path);
+    (dir, path)
+}
+
+fn damage_first_record(dir: &Path) {
+    let segment = segment_path(dir, 1);
     let mut bytes = fs::read(&segment).expect("the segment");
     bytes[80] ^= 1;
     fs::write(segment, bytes).expect("the damage");
-    (dir, path)
 }
 
 #[test]
@@ -295,5 +299,55 @@ fn a_store_that_is_restored_into_an_empty_directory_has_its_owner_and_mode() {
     }
     if !is_root() {
         skipped("a_store_that_is_restored_into_an_empty_directory", "giving a directory away needs root");
+    }
+}
+
+/// What keeps a program from giving a file to a group, as containers do, and the user who has the store then.
+const SANDBOXES: [(&str, u32, &[&str]); 2] = [
+    ("root that may give nothing away", 0, &["setpriv", "--bounding-set=-chown", "--inh-caps=-chown"]),
+    (
+        "a user namespace that does not know the group",
+        OWNER,
+        &["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare", "--map-root-user"],
+    ),
+];
+
+#[test]
+fn a_store_whose_group_no_file_can_be_given_to_is_written_and_repaired_and_the_group_reads_no_new_file() {
+    const TEST: &str = "a_store_whose_group_no_file_can_be_given_to";
+    if !is_root() {
+        return skipped(TEST, "a directory of a group that one is not in needs root");
+    }
+    for (sandbox, user, words) in SANDBOXES {
+        let (dir, path) = shared(copy_of(small_store().path()));
+        let run = |args: &[&str]| {
+            let mut command = program_of_system(words[0], dir.path());
+            let output = command.args(&words[1..]).args(args).output().expect("it runs");
+            (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        if !run(&["true"]).0 {
+            skipped(TEST, &format!("{sandbox}: there is none here"));
+            continue;
+        }
+        chown(dir.path(), Some(user), None).expect("root may");
+        for (name, _) in files(&path) {
+            chown(path.join(&name), Some(user), Some(GROUP)).expect("root may");
+            set_mode(&path.join(name), 0o640);
+        }
+        chown(&path, Some(user), Some(GROUP)).expect("root may");
+        set_mode(&path, 0o750);
+        let (is_done, said) =
+            run(&["./logkv", "-q", "--compaction", "off", "store", "put", "in_the_sandbox", "1"]);
+        assert!(is_done, "{sandbox}: {said}");
+        let manifest = path.join("MANIFEST").metadata().expect("it is there");
+        assert_eq!((manifest.uid(), manifest.mode() & 0o777), (user, 0o600), "{sandbox}");
+        assert_ne!(manifest.gid(), GROUP, "{sandbox}");
+        damage_first_record(&path);
+        // It does not end with 0: it has lost a record.
+        assert_eq!(run(&["./logkv", "-y", "store", "repair", "--in-place"]).1, "", "{sandbox}");
+        assert!(modes(&path).iter().all(|(_, mode)| *mode == 0o600), "{sandbox}: {:?}", modes(&path));
+        assert_eq!(mode(&path), 0o700, "{sandbox}");
+        let store = Store::open_with(&path, quick().trust(true)).expect("opens");
+        assert_eq!(value(&store, "in_the_sandbox").as_deref(), Some("1"), "{sandbox}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
@@ -36,28 +36,39 @@ impl Ownership {
         Self { uid: directory.uid(), gid: directory.gid(), mode: OWNER | group_bits(directory.mode()) }
     }
 
-    /// Gives it to `file`, which this process has made. Only root gives a file to another user. A process that is not in the
-    /// group cannot give a file to it; then the file keeps its own group, and the group gets nothing.
+    /// Gives it to `file`, which this process has made. Only root gives a file to another user. Where a file cannot be given to
+    /// the group, it keeps its own group, which gets nothing.
     ///
     /// # Errors
     /// What the operating system says.
     pub(super) fn apply_to(self, file: &File) -> io::Result<()> {
         let made = file.metadata()?;
         let is_root = rustix::process::geteuid().is_root();
-        if is_root && (made.uid(), made.gid()) != (self.uid, self.gid) && !planted(Plant::OwnerNotKept) {
-            fchown(file, Some(self.uid), Some(self.gid))?;
-        } else if made.gid() != self.gid
-            && let Err(error) = fchown(file, None, Some(self.gid))
-            && error.kind() != io::ErrorKind::PermissionDenied
-        {
-            return Err(error);
+        if is_root && made.uid() != self.uid && !planted(Plant::OwnerNotKept) {
+            fchown(file, Some(self.uid), None)?;
         }
-        let is_in_group = file.metadata()?.gid() == self.gid && !planted(Plant::GroupLockedOut);
+        let is_in_group = give_to_group(file, self.gid)? && !planted(Plant::GroupLockedOut);
         let mode = if is_in_group { self.mode } else { self.mode & !GROUP };
         match made.mode() & PERMISSIONS == mode {
             true => Ok(()),
             false => file.set_permissions(Permissions::from_mode(mode)),
         }
+    }
+}
+
+/// Gives `file` to the group `gid`; whether it is the group's now. Who is not in the group cannot give a file to it, nor can
+/// root in a sandbox that gives nothing away; and a container that does not know the group has no number for it.
+fn give_to_group(file: &File, gid: u32) -> io::Result<bool> {
+    if file.metadata()?.gid() == gid {
+        return Ok(true);
+    }
+    match fchown(file, None, Some(gid)) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput) => {
+            tracing::debug!(%error, gid, "a file keeps its own group");
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -84,10 +95,12 @@ pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Re
         }
     }
     // Last: from here on its owner may change what is in it.
-    if (made.uid(), made.gid()) != (due.uid(), due.gid()) {
-        fchown(&new, Some(due.uid()), Some(due.gid()))?;
+    let is_in_group = give_to_group(&new, due.gid())?;
+    let mode = if is_in_group { due.mode() } else { due.mode() & !GROUP };
+    new.set_permissions(Permissions::from_mode(mode))?;
+    if made.uid() != due.uid() {
+        fchown(&new, Some(due.uid()), None)?;
     }
-    new.set_permissions(due.permissions())?;
     new.sync_all()
 }
 
