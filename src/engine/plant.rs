@@ -53,6 +53,8 @@ plants! {
     SumOutlivesKey,
     /// A batch asks for the time anew for each record.
     BatchTimeMoves,
+    /// Whether a segment is full or of age is asked again when nobody waits for a sync any more.
+    DueAskedTwice,
     /// A delete says that it met a key that had expired.
     DeleteMeetsExpired,
     /// A get beside a batch sees some of its keys changed and others not.

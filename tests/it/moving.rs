@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use logkv::{
     At, Batch, Clock, Compact, CompactionPolicy, Decision, Error, Expiry, Options, PutOptions, Seqno, Store,
+    Sync,
 };
 use tempfile::TempDir;
 
-use crate::common::{Random, quick, remove_derived, scratch, value};
+use crate::common::{Random, quick, remove_derived, scratch, value, wait_until};
+use crate::hooked::{Gate, Hooked};
 use crate::recount::{Recounted, recount};
 
 /// How a clock moves at each reading.
@@ -322,4 +324,38 @@ fn what_was_deleted_while_the_clock_was_ahead_is_not_told_to_have_been_away_befo
     store.compact_recounted(&Compact::All).expect("compacts");
     let told = at_time(&store, "d", 60);
     assert!(matches!(told, Ok(Some(_)) | Err(Error::CompactedAway { .. })), "{told:?}");
+}
+
+#[test]
+fn a_segment_that_comes_of_age_while_it_is_written_to_is_not_sealed_beside_a_sync() {
+    const AGE_MS: u64 = 60_000;
+    let (dir, clock, gate) = (scratch(), Arc::new(MovingClock::at(1_000_000)), Arc::new(Gate::default()));
+    let options = Options::new()
+        .sync(Sync::Always)
+        .background(false)
+        .segment_age_max(Some(Duration::from_millis(AGE_MS)))
+        .clock(clock.clone())
+        .file_system(Arc::new(Hooked(gate.clone())));
+    let store = Store::open_with(dir.path(), options).expect("opens");
+    store.put("first", "").expect("a put");
+    let before = gate.arrivals();
+    gate.set_shut(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.put("second", "").expect("a put"));
+        wait_until(|| gate.arrivals() > before);
+        // It comes of age when the next put asks for the time again.
+        clock.set(1_000_000 + AGE_MS - 2);
+        clock.run(1);
+        scope.spawn(|| store.put("third", "").expect("a put"));
+        wait_until(|| clock.hands().latest_ms >= 1_000_000 + AGE_MS);
+        // It has the lock until the put waits for the sync that is under way, or seals the segment beside it.
+        let looked = scope.spawn(|| store.stats().expect("figures"));
+        wait_until(|| looked.is_finished() || gate.arrivals() > before + 1);
+        let arrivals = gate.arrivals();
+        gate.set_shut(false);
+        assert_eq!(arrivals, before + 1, "of two syncs at a time one may not be told of a failure");
+    });
+    assert_eq!(store.segments().expect("segments").len(), 1);
+    store.put("fourth", "").expect("a put");
+    assert_eq!(store.segments().expect("segments").len(), 2);
 }

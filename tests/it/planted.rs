@@ -41,6 +41,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("TransactionBeforePending", &["transactions::a_transaction_sees_what_was_submitted"]),
     ("SumOutlivesKey", &["transactions::expiries"]),
     ("BatchTimeMoves", &["moving::keys_of_one_batch"]),
+    ("DueAskedTwice", &["moving::a_segment_that_comes_of_age"]),
     ("DeleteMeetsExpired", &["transactions::expiries"]),
     ("BatchSeenHalf", &["concurrency::who_has_seen_the_first_key"]),
     ("BatchSeenMidway", &["concurrency::no_get_sees"]),

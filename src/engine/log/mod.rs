@@ -201,14 +201,17 @@ impl Log {
         let writes = Write::all(ops.clone(), &packed);
         let len = self.records_len(writes.clone())?;
         let mut guard = self.writable()?;
-        if self.is_due(&guard, len) {
+        // Asked once, where nobody is waited for: by now the segment may have come of age, and a sync be under way.
+        let mut is_due = self.is_due(&guard, len);
+        if is_due {
             guard = self.without_sync(guard)?;
+            is_due = self.is_due(&guard, len);
         }
         let writer = &mut *guard;
         if !self.condition_holds(writer, ops.clone(), condition)? || self.is_void(writer, ops)? {
             return Ok(writer.ticket(None));
         }
-        self.make_room(writer, writes.len(), len)?;
+        self.make_room(writer, is_due, (writes.len(), len))?;
         let commit = self.stage(writer, writes)?;
         let ticket = writer.ticket(commit);
         let gathers = match (self.settings.sync, urgency) {

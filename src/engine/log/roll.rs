@@ -21,13 +21,19 @@ impl Log {
         writer.active.as_ref().is_some_and(|active| is_full(active) || self.is_aged(active))
     }
 
-    /// Makes sure that there is an active segment that MANIFEST knows to be one, with room for `count` records of `len` bytes.
-    pub(super) fn make_room(&self, writer: &mut Writer, count: usize, len: u64) -> Result<()> {
+    /// Makes sure that there is an active segment that MANIFEST knows to be one, with room for `count` records of `len` bytes:
+    /// a new one if that `is_due`. No sync is under way then.
+    pub(super) fn make_room(
+        &self,
+        writer: &mut Writer,
+        is_due: bool,
+        (count, len): (usize, u64),
+    ) -> Result<()> {
         // A number that the next open would not believe is not given out: the write would be acknowledged, and not read.
         if writer.appended.plus(count as u64) >= Seqno::END && !planted(Plant::SpentNumbersGivenOut) {
             return Err(spent("next_seq", writer.appended.plus(1).0));
         }
-        if self.is_due(writer, len) {
+        if is_due || planted(Plant::DueAskedTwice) && self.is_due(writer, len) {
             self.finish_active(writer)?;
             return self.start_segment(writer, len);
         }
