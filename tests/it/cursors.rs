@@ -9,6 +9,7 @@ use logkv::{Batch, Changes, Compact, Cursor, Error, Lineage, Options, Seqno, Sto
 
 use crate::backup::{archived, back_up, restore, restore_archive, restored};
 use crate::common::{contents, copy_of, files, killed, open, quick, scratch, shown, small_store};
+use crate::recount::Recounted;
 use crate::verify::verified;
 
 /// So long that it is only waited for where something is broken.
@@ -232,7 +233,7 @@ fn what_was_compacted_away_or_cleared_is_still_told_as_that() {
         store.put("k", format!("{n}")).expect("a put");
     }
     store.rotate().expect("rotates");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     let told = |cursor| store.changes(cursor).next().expect("not silence").expect_err("some is gone");
     assert!(matches!(told(begin), Error::CompactedAway { .. }));
     // Who was told, and was given the rest, is not told again.
@@ -264,7 +265,7 @@ fn a_backup_of_another_lineage_is_not_replaced_where_it_may_have_more() {
     }
     store.rotate().expect("rotates");
     // No segment is left that both have: their names and numbers say nothing.
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     let before = files(&all);
     let error = store.backup(&all, &mut |_| ControlFlow::Continue(())).expect_err("it has 95 records more");
     assert!(matches!(error, Error::Occupied { .. }) && error.to_string().contains("lineage"), "{error}");

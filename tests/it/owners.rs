@@ -14,6 +14,7 @@ use crate::common::{
     binary, contents, copy_of, files, open, program_of_system, quick, scratch, segment_path, skipped,
     small_store, value,
 };
+use crate::recount::Recounted;
 
 const OWNER: u32 = 12_345;
 const GROUP: u32 = 12_346;
@@ -78,7 +79,7 @@ fn write_all_kinds(dir: &Path, options: Options) {
         store.put(key, "value").expect("a put");
         store.rotate().expect("rotates");
     }
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert!(store.scan(..).expect("scans").count() > 0);
     store.close().expect("closes");
     let names: Vec<_> = files(dir).into_iter().map(|(name, _)| name).collect();

@@ -128,3 +128,43 @@ fn files_stay_short_enough_to_read() {
         assert!(lines <= 500, "{} has {lines} lines", path.display());
     }
 }
+
+/// How many compactions of each file of tests are not counted anew right behind them, and why.
+const UNCOUNTED: &[(&str, usize, &str)] = &[
+    ("backup/mod.rs", 1, "threads write meanwhile"),
+    ("cases/clear.rs", 1, "its observer clears"),
+    ("cases/midway.rs", 2, "its observer writes; the test counts anew at its end"),
+    ("cancelled.rs", 1, "it is called off"),
+    ("churn.rs", 1, "every fortieth of hundreds is"),
+    ("classes/covered.rs", 1, "the log is damaged"),
+    ("compaction.rs", 6, "it is broken off, or asked for by another one"),
+    ("concurrency.rs", 1, "threads write meanwhile"),
+    ("damaged_runs.rs", 5, "the log is damaged"),
+    ("exclusion.rs", 2, "the directory is another one"),
+    ("fork.rs", 2, "a fork has the store, too"),
+    ("linear/mod.rs", 1, "threads write meanwhile"),
+    ("many_segments.rs", 1, "it measures a compaction of thousands of segments"),
+    ("model/mod.rs", 1, "the model counts anew when its clock stands still again"),
+    ("models.rs", 2, "the threads are models"),
+    ("readers.rs", 1, "others read at each step"),
+    ("recount.rs", 1, "this one is"),
+    ("salvage.rs", 2, "the log is damaged afterwards, and salvaged"),
+    ("simulated/living/mod.rs", 4, "lives count anew on their own disk"),
+    ("swapped.rs", 1, "its directory has another name by then"),
+];
+
+#[test]
+fn what_tests_compact_is_counted_anew_from_the_files_alone() {
+    let tests = root().join("tests/it");
+    let calls = [".compact(&Compact", ".compact(&what", ".compact(what", ".compact(&if", ".compact_with("];
+    let mut wrong = Vec::new();
+    for (path, text) in sources(&tests).into_iter().filter(|(path, _)| !path.ends_with("structure.rs")) {
+        let found: usize = calls.iter().map(|call| text.matches(call).count()).sum();
+        let name = path.strip_prefix(&tests).expect("below it").to_string_lossy().into_owned();
+        let allowed = UNCOUNTED.iter().find(|(known, ..)| *known == name).map_or(0, |(_, count, _)| *count);
+        if found != allowed {
+            wrong.push(format!("{name}: {found} calls of compact, and not {allowed}"));
+        }
+    }
+    assert!(wrong.is_empty(), "compact_recounted takes the place of compact:\n{}", wrong.join("\n"));
+}

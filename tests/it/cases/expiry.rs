@@ -253,7 +253,7 @@ fn a_clock_beyond_what_a_record_holds_stays_at_the_latest_time_there_is() {
         assert_eq!((meta.time_ms, meta.expires_ms), (LATEST_MS, Some(LATEST_MS + 1000)));
         // What was dropped was dropped at that time, which MANIFEST says.
         store.rotate().expect("rotates");
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         store.clear().expect("clears");
         store.put("after", "1").expect("a put");
         store.close().expect("closes");

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::common::{contents, open, quick, scratch, wait_until};
 use crate::hooked::{Call, Gate, Hook, Hooked};
+use crate::recount::Recounted;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -371,7 +372,7 @@ fn what_was_begun_before_writes_and_a_compaction_shows_its_moment_to_the_end() {
     store.put("p", "before all").expect("a put");
     store.put("pzzz", "behind all").expect("a put");
     store.rotate().expect("rotates");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     shown.extend(ahead.map(|entry| entry.expect("reads")));
     last.extend(back.rev().map(|entry| entry.expect("reads")));
     told.extend(earlier.map(|entry| entry.expect("reads")));

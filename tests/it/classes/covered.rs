@@ -10,6 +10,7 @@ use crate::common::{
     Map, assert_counted, assert_is, contents, copy_of, hint_path, open, quick, remove_derived, scratch,
     segment_path, value,
 };
+use crate::recount::Recounted;
 use crate::repair::repaired;
 use crate::verify::verified;
 
@@ -74,22 +75,22 @@ const GROWTHS: [Growth; 8] = [
             put_some(store, tag);
             store.rotate().expect("rotates");
         }
-        store.compact(&Compact::Segments(vec![SegmentId(4), SegmentId(5)])).expect("compacts");
+        store.compact_recounted(&Compact::Segments(vec![SegmentId(4), SegmentId(5)])).expect("compacts");
         put_some(store, "third");
     }),
     ("and its first segment is compacted", false, |store| {
         put_some(store, "tail");
-        store.compact(&Compact::Segments(vec![SegmentId(1)])).expect("compacts");
+        store.compact_recounted(&Compact::Segments(vec![SegmentId(1)])).expect("compacts");
         put_some(store, "more");
     }),
     ("and its last segment is compacted", false, |store| {
         put_some(store, "tail");
         store.rotate().expect("rotates");
-        store.compact(&Compact::Segments(vec![SegmentId(3)])).expect("compacts");
+        store.compact_recounted(&Compact::Segments(vec![SegmentId(3)])).expect("compacts");
         put_some(store, "more");
     }),
     ("and all of it is compacted", false, |store| {
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         put_some(store, "more");
     }),
 ];
@@ -165,7 +166,7 @@ fn grow_on(store: &Store, mut map: Map, what: &str) {
         map.remove(format!("key{n}").as_bytes());
     }
     assert_is(store, &map, &format!("{what}; and goes on"));
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert_is(store, &map, &format!("{what}; and is compacted"));
 }
 

@@ -12,6 +12,7 @@ use crate::cases::recorder::{Files, Moment, Recorder, write_down};
 use crate::cases::steps;
 use crate::common::{Map, contents, killed, open, quick, scratch, segment_path, value};
 use crate::hooked::{Call, Hook, Hooked};
+use crate::recount::Recounted;
 use crate::repair::repaired;
 
 /// Repairs what `files` are without MANIFEST.
@@ -49,7 +50,7 @@ fn emptied() -> (Vec<Moment>, Map) {
     let options = quick().file_system(Arc::new(Hooked(Arc::clone(&recorder))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     let first = recorder.count();
-    let report = store.compact(&Compact::All).expect("compacts");
+    let report = store.compact_recounted(&Compact::All).expect("compacts");
     assert_eq!(report.runs.len(), 1, "{report:?}");
     assert_eq!(report.runs[0].inputs.len(), 8, "{report:?}");
     (recorder.moments_from(first), map)
@@ -121,7 +122,7 @@ fn compacted_but(held: u64) -> TempDir {
     store.rotate().expect("rotates");
     store.put("kept", "1").expect("a put");
     store.rotate().expect("rotates");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert_eq!(value(&store, "victim"), None);
     assert!(segment_path(dir.path(), held).exists(), "it could not be removed");
     killed(store, dir.path())
@@ -151,7 +152,7 @@ fn without_manifest_the_log_ends_with_its_newest_segment_and_not_with_the_newest
     store.rotate().expect("rotates");
     store.put("active", "1").expect("a put");
     // The output has a greater number than the active segment, and stands before it.
-    store.compact(&Compact::Segments(vec![SegmentId(1)])).expect("compacts");
+    store.compact_recounted(&Compact::Segments(vec![SegmentId(1)])).expect("compacts");
     assert!(segment_path(dir.path(), 3).exists());
     let whole = fs::read(segment_path(dir.path(), 2)).expect("the active segment").len();
     store.put("torn", "a value that is cut off").expect("a put");

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::common::{Map, assert_is, killed, quick, remove_derived, scratch, segment_path, value};
 use crate::hooked::{Call, Hook, Hooked};
+use crate::recount::Recounted;
 use crate::verify::verified;
 
 const START_MS: u64 = 1_000_000;
@@ -154,7 +155,7 @@ fn a_store_that_is_opened_another_way_each_time_holds_what_was_written() {
                     life.write(&store);
                     life.check(&store, &format!("{what}, written to"));
                     if number % 2 == 1 {
-                        store.compact(&Compact::All).expect("compacts");
+                        store.compact_recounted(&Compact::All).expect("compacts");
                         life.check(&store, &format!("{what}, compacted"));
                         life.write(&store);
                     }
@@ -183,7 +184,7 @@ fn each_open_goes_by_its_own_options_and_not_by_those_of_the_one_before() {
         for n in 0..4 {
             store.put("k", n.to_string()).expect("a put");
         }
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         assert_eq!(version_count(&store), expected, "{keep} are kept");
         store.close().expect("closes");
     }
@@ -254,7 +255,7 @@ fn crowded(options: &Options) -> (TempDir, Map) {
         store.rotate().expect("rotates");
     }
     store.put("three", "three").expect("a put");
-    store.compact(&Compact::Segments(vec![SegmentId(1), SegmentId(2)])).expect("compacts");
+    store.compact_recounted(&Compact::Segments(vec![SegmentId(1), SegmentId(2)])).expect("compacts");
     let map = crate::common::contents(&store);
     store.close().expect("closes");
     assert!(dir.path().join("KEYDIR").exists());

@@ -35,6 +35,7 @@ use crate::backup::{archived, back_up, contents_of_new, on, place, restore_archi
 use crate::common::{
     Map, Random, assert_is, contents, copy_of, files, open, quick, remove_derived, scratch, segment_path,
 };
+use crate::recount::Recounted;
 use crate::repair::repaired;
 use crate::verify::verified;
 
@@ -87,7 +88,7 @@ fn records_of_every_length_around_what_is_read_written_and_copied_at_once_come_b
         drop(store);
         let copy = copy_of(dir.path());
         let store = Store::open_with(copy.path(), options.segment_len_max(4 << 20)).expect("opens");
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         assert_is(&store, &map, &format!("compacted, read with {read_with:?}"));
         store.close().expect("closes");
         remove_derived(copy.path());
@@ -217,7 +218,7 @@ fn a_compaction_that_writes_its_output_in_several_pieces_loses_no_row() {
     }
     store.put("dead", "1").expect("a put");
     store.delete("dead").expect("a delete");
-    store.compact(&Compact::All).expect("compacts");
+    store.compact_recounted(&Compact::All).expect("compacts");
     assert_is(&store, &map, "compacted");
     store.close().expect("closes");
     let store = open(dir.path());
@@ -241,10 +242,10 @@ fn a_compaction_of_more_records_than_are_moved_at_once_moves_them_all() {
         store.write(&batch).expect("a batch");
         store.rotate().expect("rotates");
         let snapshot = store.snapshot().expect("a snapshot");
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         assert_is(&store, &map, &format!("{count} records"));
         assert_eq!(snapshot.keys(..).expect("scans").filter(Result::is_ok).count(), count);
-        store.compact(&Compact::All).expect("compacts");
+        store.compact_recounted(&Compact::All).expect("compacts");
         store.close().expect("closes");
         assert_is(&open(dir.path()), &map, &format!("{count} records, reopened"));
     }
@@ -286,7 +287,7 @@ fn many_records_of_one_key_in_one_segment_are_replayed_to_the_last_one_without_k
     };
     let store = open(dir.path());
     assert!(is_map(&store), "by its hint");
-    store.compact(&Compact::Segments(vec![SegmentId(1)])).expect("compacts");
+    store.compact_recounted(&Compact::Segments(vec![SegmentId(1)])).expect("compacts");
     assert!(is_map(&store), "compacted");
 }
 
