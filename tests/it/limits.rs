@@ -155,7 +155,8 @@ fn a_call_that_only_helps_may_be_refused() {
             let what = format!("{calls} says {error}");
             let script = "put a 1\nput b 2\nrotate\ncompact --all\ntail\nbackup copy\nexport out\n";
             fs::write(dir.path().join("script"), script).expect("a script");
-            let (code, _, err) = refused(dir.path(), calls, error, &["-m", "plain", "store", "-f", "script"]);
+            let (code, _, err) =
+                refused(dir.path(), calls, error, &["-q", "-m", "plain", "store", "-f", "script"]);
             assert_eq!((code, err.as_str()), (Some(0), ""), "{what}");
             assert_eq!(refused(dir.path(), calls, error, &["store", "verify"]).0, Some(0), "{what}");
             assert_eq!(refused(dir.path(), calls, error, &["store", "get", "b"]), ok("2\n"), "{what}");
