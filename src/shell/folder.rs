@@ -6,7 +6,7 @@ mod target;
 mod trusted;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -86,7 +86,7 @@ impl Folder {
                 FileType::RegularFile => return Ok(Place::File(folder, name)),
                 FileType::Directory => return Err(Errno::ISDIR.into()),
                 FileType::Symlink => {
-                    own(&stat).map_err(|why| io::Error::other(format!("it is a link, and {why}")))?;
+                    owned(&stat).map_err(|why| io::Error::other(format!("it is a link, and {why}")))?;
                     // What it leads to may have no name, as a pipe in /dev/fd.
                     let there = found(rustix::fs::statat(&folder.0, &name, AtFlags::empty()))?;
                     if there.is_some_and(|there| !is_regular(&there)) {
@@ -266,6 +266,17 @@ fn own(stat: &Stat) -> Result<(), String> {
     } else {
         Err(format!("it belongs to another user (uid {owner}, yours is {me})"))
     }
+}
+
+/// Why what has `stat` is another user's. In a user namespace all who are not in it are one user, root among them.
+fn owned(stat: &Stat) -> Result<(), String> {
+    let number = |file| fs::read_to_string(file).ok()?.trim().parse::<u32>().ok();
+    let is_all = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
+    own(stat).or_else(|why| {
+        let is_outside = number("/proc/sys/fs/overflowuid") == Some(stat.st_uid)
+            && fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !is_all(map));
+        if is_outside { Ok(()) } else { Err(why) }
+    })
 }
 
 /// The directory that the last name of `path` is looked up in.

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use logkv::{Compact, Error, Options, Store, backup, repair};
 use tempfile::TempDir;
@@ -312,6 +312,27 @@ const SANDBOXES: [(&str, u32, &[&str]); 2] = [
         &["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare", "--map-root-user"],
     ),
 ];
+
+#[test]
+fn a_link_of_roots_is_followed_in_a_user_namespace_that_does_not_know_root() {
+    const TEST: &str = "a_link_of_roots_is_followed_in_a_user_namespace";
+    if !is_root() {
+        return skipped(TEST, "becoming another user needs root");
+    }
+    let (dir, path) = shared(small_store());
+    give_away(&path);
+    let [(..), (_, _, words)] = SANDBOXES;
+    let run = |args: &[&str]| {
+        let mut command = program_of_system(words[0], dir.path());
+        command.args(&words[1..]).args(args).stdout(Stdio::null()).output().expect("it runs")
+    };
+    if !run(&["true"]).status.success() {
+        return skipped(TEST, "there are no user namespaces here");
+    }
+    // It is root's, and leads to the device that the output is.
+    let output = run(&["./logkv", "-r", "store", "export", "/dev/stdout"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
 
 #[test]
 fn a_store_whose_group_no_file_can_be_given_to_is_written_and_repaired_and_the_group_reads_no_new_file() {

@@ -5,14 +5,14 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Folder, LINKS_MAX, own};
+use super::{Folder, LINKS_MAX, owned};
 
 /// Whether a file is there to be read alone, or made where it is missing, with its directories, for this user alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Walk {
 
     fn follow(&mut self, name: &OsString, link: &Stat) -> io::Result<()> {
         let at = self.at.join(name);
-        own(link).map_err(|why| io::Error::other(format!("{} is a link, and {why}", at.display())))?;
+        owned(link).map_err(|why| io::Error::other(format!("{} is a link, and {why}", at.display())))?;
         self.links += 1;
         if self.links > LINKS_MAX {
             return Err(Errno::LOOP.into());
@@ -134,15 +134,4 @@ fn check(stat: &Stat) -> Result<(), String> {
     const OTHERS_WRITE: u32 = 0o002;
     owned(stat)?;
     if stat.st_mode & OTHERS_WRITE != 0 { Err("everybody may write to it".to_owned()) } else { Ok(()) }
-}
-
-/// Why what has `stat` is another user's. In a user namespace all who are not in it are one user, root among them.
-fn owned(stat: &Stat) -> Result<(), String> {
-    let number = |file| fs::read_to_string(file).ok()?.trim().parse::<u32>().ok();
-    let is_all = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
-    own(stat).or_else(|why| {
-        let is_outside = number("/proc/sys/fs/overflowuid") == Some(stat.st_uid)
-            && fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !is_all(map));
-        if is_outside { Ok(()) } else { Err(why) }
-    })
 }
