@@ -132,26 +132,23 @@ pub enum Error {
         /// The limit in force, in bytes (see [`Options::value_len_max`](crate::Options::value_len_max)).
         limit: u64,
     },
-    /// A compressed value is larger than what is read. Nothing is wrong with it as far as is known.
+    /// A compressed value is larger than the read limit. It is not known to be damaged.
     #[error(
-        "the value at byte {offset} ({offset:#x}) of segment {segment} takes {len} bytes once it is decompressed; \
-         at most {limit} are read here"
+        "the value at byte {offset} ({offset:#x}) of segment {segment} decompresses to {len} bytes; \
+         the limit here is {limit}"
     )]
     ValueTooLarge {
         /// The segment.
         segment: SegmentId,
         /// The first byte of its record.
         offset: u64,
-        /// How many bytes the value is said to have.
+        /// The value's length in bytes, as its record says.
         len: u64,
         /// The limit in force, in bytes (see [`Options::value_read_max`](crate::Options::value_read_max)).
         limit: u64,
     },
-    /// A key is to expire later than any expiry that is written.
-    #[error(
-        "a key can expire up to {} ms after 1970, or never; this one is to expire later",
-        Expiry::AT_MS_MAX
-    )]
+    /// An expiry is later than [`Expiry::AT_MS_MAX`].
+    #[error("a key expires at most {} ms after 1970, or never; this expiry is later", Expiry::AT_MS_MAX)]
     ExpiryTooLate,
     /// A batch is larger than a segment can be.
     #[error("a batch takes at most {limit} bytes; this one takes {len}")]
@@ -164,16 +161,16 @@ pub enum Error {
     /// The log has no room for another segment's pages.
     #[error("the store is full: its log has reached 8 TiB or 131072 segments")]
     Full,
-    /// No number is left for another record or segment. No store counts so far: somebody has written a number into MANIFEST.
-    /// Nothing was written; what is there stays readable.
+    /// No number is left for another record or segment. No store reaches this by counting: somebody wrote
+    /// the number into MANIFEST. Nothing was written, and the store stays readable.
     #[error(
-        "nothing was written: MANIFEST has {counter} {number}, and there is no number after that; \
-         `logkv repair` makes a store that counts on from the records themselves"
+        "nothing was written: {counter} in MANIFEST is {number}, and no number is left after it; \
+         `logkv repair` makes a store that continues from its records' numbers"
     )]
     NumbersSpent {
-        /// What MANIFEST calls it.
+        /// The counter's name in MANIFEST.
         counter: &'static str,
-        /// Where it stands.
+        /// Its value.
         number: u64,
     },
     /// A write was asked of a store opened read-only.
@@ -199,12 +196,12 @@ pub enum Error {
     /// A write was asked of the store by the thread whose transaction is open on it, and would have to wait for its end.
     #[error("a transaction is open on this store in this thread: write through it")]
     WithinTransaction,
-    /// The store was to be cleared or compacted by the thread that compacts it, before that is over.
-    #[error("a compaction goes on in this thread: try again when it is over")]
+    /// A thread that is compacting the store tried to clear or compact it.
+    #[error("this thread is running a compaction: try again after it")]
     WithinCompaction,
-    /// The callback that is told of the progress returned [`Break`](std::ops::ControlFlow::Break) before the end. Nothing
-    /// unfinished is left behind; what was finished before stays, and was told to the callback.
-    #[error("cancelled before it was done")]
+    /// The progress callback returned [`Break`](std::ops::ControlFlow::Break) before the end. Unfinished work
+    /// is removed. Finished work stays, and was reported to the callback.
+    #[error("cancelled before it finished")]
     Cancelled,
     /// A value that was to be added to is no number.
     #[error("the value is not a whole number from -2^63 to 2^63-1")]
@@ -218,24 +215,23 @@ pub enum Error {
         by: i64,
     },
     /// What was asked of the past cannot be told any more.
-    #[error("that has been compacted away: the log tells all of the past only from number {whole_from} on")]
+    #[error("that part of the history was compacted away; it is complete from number {whole_from} on")]
     CompactedAway {
         /// From this number on the log knows what every key was.
         whole_from: Seqno,
     },
-    /// What was asked of the past cannot be told any more: a repair may have given up records of it.
+    /// A repair may have given up records of this part of the history.
     #[error(
-        "records of that may have been given up by a repair: the log tells all of the past only from number \
-         {whole_from} on"
+        "a repair may have given up records of that part of the history; it is complete from number {whole_from} on"
     )]
     GivenUp {
         /// From this number on the log knows what every key was.
         whole_from: Seqno,
     },
-    /// A feed was to go on from a cursor of another lineage: its numbers may be other records here.
+    /// A feed's cursor belongs to another lineage: its number may name another record here.
     #[error(
-        "cursor {cursor} belongs to another lineage than this log, {lineage}: the store was restored or repaired since, \
-         or it is another store; build anew from a snapshot, and go on from its cursor"
+        "cursor {cursor} belongs to another lineage; this log's is {lineage}: the store was restored \
+         or repaired since, or it is another store; rebuild from a snapshot and continue from its cursor"
     )]
     OtherLineage {
         /// The cursor.
@@ -243,10 +239,10 @@ pub enum Error {
         /// The log's lineage.
         lineage: Lineage,
     },
-    /// A feed was to go on from a number that the log has not come to.
+    /// A feed's start is beyond the log's end.
     #[error(
-        "record {seq} is beyond the log's end: its next record is number {next}; the log is an older one than the number \
-         was taken from; build anew from a snapshot, and go on from its cursor"
+        "record {seq} is beyond the log's end: its next record is number {next}; this log is older than \
+         the one that gave the number; rebuild from a snapshot and continue from its cursor"
     )]
     BeyondEnd {
         /// The number that was asked for.
@@ -277,7 +273,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What of the past is gone: [`Error::GivenUp`] if `by_repair`, else [`Error::CompactedAway`].
+    /// [`Error::GivenUp`] if `by_repair`, else [`Error::CompactedAway`].
     pub(crate) fn gone(whole_from: Seqno, by_repair: bool) -> Self {
         if by_repair { Self::GivenUp { whole_from } } else { Self::CompactedAway { whole_from } }
     }
@@ -311,7 +307,7 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
-    /// What `damage`, found in the value of the record at `location`, means for who reads it.
+    /// The error for `damage` in the value of the record at `location`.
     pub(crate) fn of_value(location: Location, damage: Damage) -> Self {
         let Location { segment, offset } = location;
         match damage {

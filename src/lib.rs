@@ -38,23 +38,26 @@
 //!   segment can hold a put of it. A crash at any point of it leaves the store as it was before or after.
 //! - A backup holds every write that was acknowledged before it was called for, and each batch whole or not at all; what is
 //!   restored was read and checked to its last byte.
-//! - One writer: a second one is refused, in this process and in others, also when the file LOCK was deleted. A writer that
-//!   finds LOCK gone or replaced, or another directory at the store's path, changes no file and takes no more writes; a
-//!   directory that was only renamed stays its own. Read-only opens go beside a writer and write nothing.
-//! - A sync of a file that was removed, or whose directory was, is a failed sync: nothing is acknowledged after it.
-//! - What a progress callback calls off is [`Error::Cancelled`], and never a success: nothing unfinished is left behind.
+//! - One writer: a second one is refused, in this process and in others, even if the file LOCK was deleted.
+//!   A writer that finds LOCK removed or replaced, or another directory at the store's path, changes no
+//!   file and takes no more writes. A directory that was only renamed is still its own. Read-only opens go
+//!   beside a writer and write nothing.
+//! - A sync fails if its file or the directory was removed, and nothing is acknowledged after it.
+//! - Work that a progress callback cancels returns [`Error::Cancelled`], and leaves nothing unfinished.
 //!
 //! # Limits
-//! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB and 131,072 segments a
-//! store. Opening takes time in proportion to the segments. Each segment takes a memory mapping, and each hint that was
-//! looked at another. A process makes 32,768 of them at most, half of what Linux gives it (`vm.max_map_count`), since its
-//! memory comes from the same number; a segment that finds no room for one is read instead, as with [`ReadWith::Pread`].
-//! That takes a bounded number of file descriptors ([`Options::open_files_max`], [`fs::raise_open_files_limit`]).
-//! Without a thread for the background work (`ulimit -u`) the store does without it, and says so to `tracing`; without
-//! one for [`Sync::Every`] it does not open. The keydir takes 9.4 to 11.8
-//! bytes a key, whatever the key's length, and 64 KiB: of memory what was written since the store was opened, the rest of the
-//! file KEYDIR, mapped. Sorting a segment for its hint takes its keys and about 40 bytes a record for a moment. Linux; the
-//! directory must be on a file system with `flock` and coherent mappings, so not on NFS.
+//! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB
+//! and 131,072 segments a store. Opening takes time in proportion to the segments. Each segment
+//! takes a memory mapping, and each hint that was used takes another. A process makes at most
+//! 32,768 mappings, half of Linux's limit (`vm.max_map_count`), since its memory counts against the
+//! same limit. A segment beyond that is read instead, as with [`ReadWith::Pread`], and takes a
+//! bounded number of file descriptors ([`Options::open_files_max`],
+//! [`fs::raise_open_files_limit`]). If the system refuses a thread (`ulimit -u`), the store goes on
+//! without background work and reports it to `tracing`, but does not open with [`Sync::Every`]. The
+//! keydir takes 9.4 to 11.8 bytes a key, whatever the key's length, and 64 KiB: of memory what was
+//! written since the store was opened, the rest of the file KEYDIR, mapped. Sorting a segment for
+//! its hint takes its keys and about 40 bytes a record for a moment. Linux; the directory must be
+//! on a file system with `flock` and coherent mappings, so not on NFS.
 //!
 //! # Words
 //! - *segment*: a file of records; the last one is *active*, the rest are *sealed*: final.

@@ -37,7 +37,8 @@ struct Work {
 }
 
 impl Background {
-    /// Starts the thread; `None` when the system gives none: reads and writes do without it, and a later open does the work.
+    /// Starts the thread, or returns `None` if the system refuses one. Reads and writes work
+    /// without it, and a later open does its work.
     pub(crate) fn start(
         state: &Arc<State>,
         compactor: &Arc<Compactor>,
@@ -64,7 +65,7 @@ impl Background {
             Ok(thread) => Some(Self { wake, process: std::process::id(), thread: Mutex::new(Some(thread)) }),
             Err(error) => {
                 state.meter.add(Count::BackgroundErrors, 1);
-                tracing::warn!(%error, "no thread can be started for the background work; going on without");
+                tracing::warn!(%error, "cannot start the background thread; going on without it");
                 None
             }
         }

@@ -50,22 +50,26 @@ struct PutSpan {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
-    /// So long after the write, by the store's clock as it reads then. Whole milliseconds count.
+    /// This long after the write, by the store's clock at that moment. Only whole milliseconds
+    /// count.
     ///
-    /// The key is never kept longer than that. Where the clock has stepped back since the store was opened, and has not come
-    /// to the latest time that it showed, [`Store::now_ms`](crate::Store::now_ms), a key that ends before that time is
-    /// expired at once: no expired key returns because a clock stepped back, and a new one is judged as they are.
+    /// The key never lives longer than that. If the clock was set back since the store was opened,
+    /// and is still behind the latest time that it showed
+    /// ([`Store::now_ms`](crate::Store::now_ms)), a key that expires before that time is expired at
+    /// once. This keeps expired keys from returning.
     In(Duration),
     /// At this time, in milliseconds since 1970.
     At(u64),
 }
 
 impl Expiry {
-    /// The latest time that a key can expire, in milliseconds since 1970: 2^53 - 1, which JSON and a float of 64 bits hold
-    /// exactly. A write with a later one fails with [`Error::ExpiryTooLate`](crate::Error::ExpiryTooLate).
+    /// The latest time at which a key can expire, in milliseconds since 1970: 2^53 - 1, which JSON
+    /// and a 64-bit float hold exactly. A write with a later time fails with
+    /// [`Error::ExpiryTooLate`](crate::Error::ExpiryTooLate).
     pub const AT_MS_MAX: u64 = (1 << 53) - 1;
 
-    /// The time it means to a write at `now_ms`, in milliseconds since 1970. It may be later than [`Expiry::AT_MS_MAX`].
+    /// The expiry of a write at `now_ms`, in milliseconds since 1970. It may be later than
+    /// [`Expiry::AT_MS_MAX`].
     #[must_use]
     pub fn at_ms(self, now_ms: u64) -> u64 {
         match self {
@@ -105,7 +109,7 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// When the key that it puts expires, if it does.
+    /// The expiry of the key that it puts, if any.
     pub(crate) fn expiry(&self) -> Option<Expiry> {
         match self {
             Op::Put { expiry, .. } => *expiry,

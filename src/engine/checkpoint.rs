@@ -62,7 +62,7 @@ impl Checkpoint {
         let head = keydir_file::decode(mapping.bytes(0..len as usize)?, len);
         let head = head.filter(|head| fits(&head.about, home, manifest) || planted(Plant::StaleKeydirTaken));
         if head.is_none() {
-            tracing::debug!("KEYDIR is not this log's as it is, and not used");
+            tracing::debug!("KEYDIR does not match this log, and is not used");
         }
         head.map(|head| Self { mapping, head })
     }
@@ -106,19 +106,20 @@ fn fits(about: &Covering, home: &Home, manifest: &Manifest) -> bool {
         && (!is_ahead(about, manifest) || planted(Plant::KeydirAheadTaken))
 }
 
-/// Whether the file says that it knows of a record whose number the part of the log that it covers cannot have.
+/// Whether KEYDIR lists a record beyond the part of the log that it covers.
 ///
-/// Then it is not used. It is derived and proves nothing: all that it knows stood in the log before. Nor is it needed to keep a
-/// number from being given out twice. Of a log that was closed, MANIFEST has the next number; after an unclean end, recovery
-/// leaves out every number that the log's end had room for, whether KEYDIR knows of its record or not. Both were durable
-/// before a derived file could say the same. Taken at its word, one file that anybody may delete would move the numbering of
-/// the store for good, or end it.
+/// Such a file is not used. It is derived, so its records stood in the log before. It is not needed
+/// to keep a number from being reused: after a clean close MANIFEST has the next number, and after
+/// an unclean end recovery skips every number that the log's end had room for. Both were durable
+/// before KEYDIR could list the record. If it were trusted, one deletable file could shift the
+/// store's numbering for good, or exhaust it.
 pub(crate) fn is_ahead(about: &Covering, manifest: &Manifest) -> bool {
     let end = match (manifest.segments.get(about.segments.len()), about.segments.last()) {
         (Some(next), _) => next.base_seq,
         (None, Some(covered)) => {
             let active = manifest.segments.last().filter(|line| matches!(line.extent, Extent::Active(_)));
-            // MANIFEST of a log that is written to is behind. No number is left out there: each is that of a record.
+            // During writes MANIFEST is behind. No number is skipped there: each belongs to a
+            // record.
             let written = |line: &SegmentLine| line.base_seq.plus(covered.len / LEN_MIN).plus(1);
             active.map_or(Seqno(0), written).max(manifest.next_seq)
         }

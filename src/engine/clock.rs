@@ -9,15 +9,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// The order of records never depends on it (see [`Seqno`](crate::Seqno)), so a clock that steps back harms nothing.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Milliseconds since 1970-01-01T00:00:00Z. A store takes a later reading than 2^48 - 1 (in the year 10889) for that
-    /// one: a record has 48 bits for its time.
+    /// Milliseconds since 1970-01-01T00:00:00Z. A store limits a reading to 2^48 - 1 (in the year
+    /// 10889): a record has 48 bits for its time.
     fn now_ms(&self) -> u64;
 }
 
-/// The latest time that a record can have.
+/// The latest time that a record can hold.
 const TIME_MS_MAX: u64 = (1 << 48) - 1;
 
-/// A clock that shows no time that a record cannot have, and no file is to say.
+/// A clock limited to the times that a record can hold.
 #[derive(Debug)]
 pub(crate) struct Bounded(pub(crate) Arc<dyn Clock>);
 

@@ -52,7 +52,7 @@ pub(crate) struct Verdict {
     pub(crate) file_len: u64,
     /// Where the last whole batch ends.
     pub(crate) end: u64,
-    /// How many records stand before it that were read, and the number of the last one, read or settled.
+    /// The count of records read before it, and the number of the last one, read or settled.
     pub(crate) record_count: u64,
     pub(crate) last: Seqno,
     /// The first damage that had been durable, and the number of a record that proves it.
@@ -81,7 +81,7 @@ impl Verdict {
         let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(end);
         // The first bad place, and the number of the last intact record before it.
         let mut hole: Option<(u64, Seqno)> = None;
-        // Records up to the last whole batch, and those read since.
+        // Records up to the last whole batch, and the records read since.
         let (mut record_count, mut read_count, mut last) = (0, 0, settled.last);
         let mut rot = None;
         let mut unknown = None;

@@ -6,11 +6,11 @@ use std::fmt;
 
 pub use cursor::{Cursor, CursorError};
 
-/// Where counting ends. What is written below it can be read again.
+/// The end of counting. Numbers below it can be read back.
 const COUNT_END: u64 = 1 << 61;
-/// At a million a second, counting so far takes 36,000 years.
+/// Counting to it takes 36,000 years at a million numbers a second.
 const COUNTED_MAX: u64 = 1 << 60;
-/// Far enough below that for what is written afterwards.
+/// Low enough to leave numbers for later writes.
 const KEPT_MAX: u64 = 1 << 59;
 
 /// The number of a segment, as in `000003.seg`.
@@ -21,9 +21,9 @@ const KEPT_MAX: u64 = 1 << 59;
 pub struct SegmentId(pub u64);
 
 impl SegmentId {
-    /// The first number that no segment may have: it is not believed, and a writer gives none out.
+    /// The lowest invalid segment number: a reader rejects it, and a writer never uses it.
     pub(crate) const END: Self = Self(COUNT_END);
-    /// The largest number that a store gets to by counting: see [`Seqno::COUNTED_MAX`].
+    /// The largest number that a store reaches by counting: see [`Seqno::COUNTED_MAX`].
     pub(crate) const COUNTED_MAX: Self = Self(COUNTED_MAX);
     /// The largest number that a repair keeps.
     pub(crate) const KEPT_MAX: Self = Self(KEPT_MAX);
@@ -43,12 +43,12 @@ impl fmt::Display for SegmentId {
 pub struct Seqno(pub u64);
 
 impl Seqno {
-    /// The first number that no record may have: it is not believed, and a writer gives none out.
+    /// The lowest invalid record number: a reader rejects it, and a writer never uses it.
     pub(crate) const END: Self = Self(COUNT_END);
-    /// The largest number that a store gets to by counting. A greater one was written by somebody who knew the checksum: it is
-    /// used, and `verify` reports it.
+    /// The largest number that a store reaches by counting. A larger one was forged with a valid
+    /// checksum: it is used, and `verify` reports it.
     pub(crate) const COUNTED_MAX: Self = Self(COUNTED_MAX);
-    /// The largest number that a repair keeps: it counts on from those.
+    /// The largest number that a repair keeps. The repaired store continues from there.
     pub(crate) const KEPT_MAX: Self = Self(KEPT_MAX);
 
     /// The number `count` places later.
@@ -70,11 +70,12 @@ impl fmt::Display for Seqno {
     }
 }
 
-/// One course of a store's numbering: within it a number names one record, and no other.
+/// One course of a store's numbering. Within it, a number names one record only.
 ///
-/// A new store begins one. [`backup::restore`](crate::backup::restore), [`repair`](crate::repair) and the first write
-/// to a backup begin another: numbers are then given to records that others have never seen, or records are missing. A
-/// crash begins none: an unclean open leaves out every number that could have been handed out.
+/// A new store begins a lineage. [`backup::restore`](crate::backup::restore),
+/// [`repair`](crate::repair) and the first write to a backup begin another, since numbers may be
+/// given to other records or records may be missing. A crash does not: an unclean open skips every
+/// number that was possibly used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lineage(pub(crate) u64);
 

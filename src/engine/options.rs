@@ -159,7 +159,7 @@ pub const SEGMENT_LEN_MAX_BOUNDS: (u64, u64) = (128, SEGMENT_LEN_MAX);
 /// The default of [`Options::checkpoint_records`]: opening reads them in about 3 ms.
 const CHECKPOINT_RECORDS_DEFAULT: u64 = 4096;
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
-/// The default of [`Options::value_read_max`]: 64 MiB, as that of what is written.
+/// The default of [`Options::value_read_max`]: 64 MiB, as for writes.
 pub const VALUE_READ_MAX_DEFAULT: u64 = VALUE_LEN_MAX_DEFAULT;
 /// The default of [`Options::value_len_max`]: 64 MiB.
 pub const VALUE_LEN_MAX_DEFAULT: u64 = 64 << 20;
@@ -229,20 +229,22 @@ impl Options {
         self
     }
 
-    /// The largest compressed value that is read, in bytes of the value itself: a few kilobytes on disk can claim gigabytes of
-    /// memory, whoever wrote them. A larger one is [`Error::ValueTooLarge`](crate::Error::ValueTooLarge). Read are, whatever
-    /// is set here, values of at most [`Options::value_len_max`], values that are 64 times as long as what is stored, or
-    /// less, and all that are not compressed. Default: 64 MiB.
+    /// The largest decompressed length, in bytes, of a compressed value that is read: a few
+    /// kilobytes on disk can claim gigabytes of memory. A larger one is
+    /// [`Error::ValueTooLarge`](crate::Error::ValueTooLarge). Uncompressed values, values up to
+    /// [`Options::value_len_max`], and values up to 64 times their stored length are always read.
+    /// Default: 64 MiB.
     #[must_use]
     pub fn value_read_max(mut self, bytes: u64) -> Self {
         self.value_read_max = bytes;
         self
     }
 
-    /// How many segments are held open at most where they are not mapped ([`ReadWith::Pread`]); the others are opened again
-    /// when they are read, which takes some microseconds. A value under 4 counts as 4. Opened read-only beside a writer, a
-    /// store cannot open a segment again that the writer has compacted away: reading it then is an error. Default: a quarter
-    /// of the process's soft limit of open files (`ulimit -n`) when the store is opened.
+    /// The maximum number of open segment files without mappings ([`ReadWith::Pread`]). The others
+    /// are reopened when they are read, which takes some microseconds. The minimum is 4. A
+    /// read-only store beside a writer cannot reopen a segment that the writer has compacted away:
+    /// reading it is an error. Default: a quarter of the process's soft limit of open files
+    /// (`ulimit -n`) when the store is opened.
     #[must_use]
     pub fn open_files_max(mut self, count: usize) -> Self {
         self.open_files_max = Some(count);

@@ -51,7 +51,7 @@ plants! {
     TransactionBeforePending,
     /// A sum forgets when its key expires.
     SumOutlivesKey,
-    /// A batch asks for the time anew for each record.
+    /// A batch reads the clock again for each record.
     BatchTimeMoves,
     /// Whether a segment is full or of age is asked again when nobody waits for a sync any more.
     DueAskedTwice,
@@ -67,7 +67,7 @@ plants! {
     ClosedEndForgotten,
     /// A record claims that all before it had been durable when it was written.
     LagTooSmall,
-    /// A number that the next open does not believe is given out.
+    /// A writer uses a number that the next open rejects.
     SpentNumbersGivenOut,
     /// A compressed value is stored although it takes more than the value itself.
     KeptThoughLarger,
@@ -85,24 +85,24 @@ plants! {
     ClearedPastForgotten,
     /// The lock on the directory is not taken.
     LockNotTaken,
-    /// LOCK alone is locked, and the directory itself is not.
+    /// Only LOCK is locked, not the directory.
     DirectoryNotLocked,
     /// The directory is changed although its lock was lost.
     LostLockTrusted,
-    /// A sync of a file that was removed is believed.
+    /// A sync of a removed file succeeds.
     NamelessSyncBelieved,
-    /// What root makes stays root's, and the owner of the directory cannot read it.
+    /// A file that root makes belongs to root, and the directory's owner cannot read it.
     OwnerNotKept,
-    /// A new file is its owner's alone, although the directory lets the group in.
+    /// A new file gives the directory's group no access.
     GroupLockedOut,
 
-    /// The owner of a directory is changed by its path, and not by its handle.
+    /// The owner of a directory is changed by path instead of by handle.
     OwnerGivenByPath,
-    /// A symbolic link to a directory is followed where a directory is made or opened beside another.
+    /// A symbolic link is followed when a directory is created or opened in its parent.
     LinkFollowed,
-    /// Whether a name is still that of the open directory is not looked at.
+    /// A directory's name is not compared with the open directory.
     NameNotCompared,
-    /// What has the name of a draft keeps others from being made.
+    /// Anything with the name of a draft blocks new drafts.
     PlantedDraftBlocks,
 
     // Recovery.
@@ -120,7 +120,7 @@ plants! {
     OrphansRemovedTooEarly,
     /// A read-only open shows a writer's batch half done.
     ReaderTakesAllBytes,
-    /// Readers get another set of segments for each segment that is opened.
+    /// Opening publishes a new segment set for each segment.
     SetCopiedForEachSegment,
 
     // What is derived.
@@ -134,7 +134,7 @@ plants! {
     StaleKeydirTaken,
     /// KEYDIR is used although a power cut took the end of the log that it describes.
     KeydirBeyondLogTaken,
-    /// KEYDIR is used although it knows of a number that the log does not have.
+    /// KEYDIR is used although it lists a number beyond the log.
     KeydirAheadTaken,
     /// The checksum of a part of KEYDIR is not looked at.
     KeydirUnchecked,
@@ -160,7 +160,7 @@ plants! {
     KeptVersionUncovered,
     /// An expired record goes at once, and not after the time of grace.
     GraceForgotten,
-    /// A compaction asks for the time anew for each record.
+    /// A compaction reads the clock again for each record.
     CompactionTimeMoves,
     /// A record that was copied takes the place of a newer one that was written meanwhile.
     CopyOverNewer,
@@ -168,9 +168,9 @@ plants! {
     PendingNotRepointed,
     /// A removed segment's addresses are dealt out again while a reader has them.
     PagesReusedTooEarly,
-    /// The file of a segment that a compaction removes is closed although a reader still needs it.
+    /// The file of a compacted segment is closed although a reader needs it.
     ClosedFileUnlinked,
-    /// A compaction that was called off removes files when the directory has another writer already.
+    /// A cancelled compaction removes files although the directory has another writer.
     UndoneAfterClose,
 
     // Reading.
@@ -180,11 +180,11 @@ plants! {
     ReadUnchecked,
     /// Room is made for as many bytes as a compressed value says that it has.
     RoomForAnyLength,
-    /// A value of any size is decompressed, whatever the limit is.
+    /// A value is decompressed regardless of the limit.
     ReadLimitIgnored,
     /// A value is given out although it has not as many bytes as it says.
     RawLengthBelieved,
-    /// The holes of a sparse file are read as if they were on disk.
+    /// The holes of a sparse file are read like data.
     HolesRead,
     /// A pass over a segment checks the headers of records alone.
     BodiesUnchecked,
@@ -198,13 +198,13 @@ plants! {
     ScanShowsExpired,
     /// An expired key is back when the clock steps back.
     ClockGoesBack,
-    /// A scan asks for the time anew for each key.
+    /// A scan reads the clock again for each key.
     ScanTimeMoves,
-    /// A get of many keys asks for the time anew for each.
+    /// A get of many keys reads the clock again for each.
     GetManyTimeMoves,
-    /// The two points of a difference are looked at as of two times.
+    /// The two points of a diff are judged at different times.
     DiffTimesDiffer,
-    /// A point of the past is found by its time although a clock that was set has left its records in another order.
+    /// A point is found by time although a clock change put the records out of order.
     SetClockForgotten,
 
     // Verifying and repairing.
@@ -218,7 +218,7 @@ plants! {
     ExchangeNotSynced,
     /// A repair removes what it has copied from the damaged store, before the new one is a store.
     SourceRemovedTooEarly,
-    /// A repair that keeps all says that records were given up.
+    /// A repair that keeps everything reports records as given up.
     GivenUpUnlessLost,
     /// A repair leaves out deletes.
     DeleteNotSalvaged,
@@ -226,12 +226,12 @@ plants! {
     SplitBatchNotTold,
     /// A repair gives the records that it salvages numbers of its own.
     SalvagedRenumbered,
-    /// A repair keeps a number after which a store can soon write nothing more.
+    /// A repair keeps a number that leaves few for later writes.
     UncountedNumberKept,
     /// A directory that looks like what a killed repair leaves is removed although nothing marks it.
     StrangerTakenForUnfinished,
 
-    /// A repair, a verification, a backup or a restore that was called off goes on, and is taken for done.
+    /// A cancelled repair, verification, backup or restore continues and reports success.
     CancelIgnored,
 
     // Backup and restore.
@@ -239,7 +239,7 @@ plants! {
     BackupNotSynced,
     /// The segment that is written to gets a second name in the backup, where it should be copied.
     ActiveSegmentLinked,
-    /// A restore writes all of a backup before it looks at any of it.
+    /// A restore writes the whole backup before it checks any of it.
     RestoreChecksLast,
     /// A backup is made a store unread.
     RestoreUnverified,
@@ -249,127 +249,127 @@ plants! {
     FeedPassesOverDropped,
     /// A feed gives again what it has given of a segment that was compacted since.
     FeedRepeatsCompacted,
-    /// A feed waits in silence at a number that its log has not come to.
+    /// A feed waits silently for a number beyond the log's end.
     FeedWaitsBeyondEnd,
-    /// A feed takes a cursor of any lineage.
+    /// A feed accepts a cursor of any lineage.
     FeedTakesAnyLineage,
-    /// A cursor stands inside a batch that was given in part.
+    /// A cursor points inside a batch that was returned in part.
     CursorInsideBatch,
-    /// A restored store goes on under the lineage of the store that was backed up.
+    /// A restored store keeps the lineage of its backup.
     RestoreKeepsLineage,
-    /// A repaired store goes on under the lineage of the damaged one.
+    /// A repaired store keeps the lineage of the damaged one.
     RepairKeepsLineage,
     /// A backup replaces an earlier one of another lineage.
     BackupTakesAnyLineage,
-    /// The end of a time to live is counted from the latest time that any clock said.
+    /// A time to live counts from the latest time that the clock ever showed.
     EndStampedFromMark,
     /// A feed gives records of a batch that is not there as a whole yet.
     FeedGivesHalfBatches,
 
     // Options that change between two opens.
-    /// A compaction goes by the policy of the first store that this process opened.
+    /// A compaction uses the policy of the first store that this process opened.
     PolicyOfFirstOpen,
-    /// Segments are sealed at the size of the first store that this process opened.
+    /// Segments are sealed at the size set for the first store that this process opened.
     SegmentSizeOfFirstOpen,
-    /// Values are limited as in the first store that this process opened.
+    /// Values have the limit of the first store that this process opened.
     ValueLimitOfFirstOpen,
-    /// Writes are synced as in the first store that this process opened.
+    /// Writes have the sync mode of the first store that this process opened.
     SyncOfFirstOpen,
-    /// The active segment takes pages that another segment has.
+    /// The active segment takes the pages of another segment.
     ResumedOverNeighbour,
-    /// KEYDIR is used although the active segment has outgrown its pages there.
+    /// KEYDIR is used although the active segment has outgrown its pages.
     CrowdedKeydirTaken,
-    /// What was appended to a segment after KEYDIR was written is not replayed.
+    /// Records appended to a segment after KEYDIR was written are not replayed.
     CoveredTailSkipped,
 
     // Derived files that cover a part of the log, or damage.
-    /// A shard of KEYDIR that is rebuilt takes in records that KEYDIR does not cover.
+    /// A rebuilt shard of KEYDIR includes records that KEYDIR does not cover.
     RebuiltPastCover,
     /// KEYDIR is written although it covers damage.
     KeydirCoversDamage,
-    /// A hint is made of a damaged segment.
+    /// A hint is written for a damaged segment.
     HintOfDamaged,
-    /// A compaction is not told of damage that was found when the store was opened.
+    /// A compaction ignores damage that was found at open.
     DamagedPlacesForgotten,
-    /// Records that KEYDIR covers are not counted where the segment has grown since.
+    /// Records that KEYDIR covers are not counted if their segment has grown since.
     CoveredRecordsForgotten,
 
     // Sizes over a threshold.
-    /// The newest version of a key is lost where its rows are replayed in two blocks.
+    /// The newest version of a key is lost if its rows are replayed in two blocks.
     KeySplitBetweenBlocks,
-    /// Some shards of the index are left out where several threads replay the log.
+    /// Some shards of the index are skipped if several threads replay the log.
     ShardsLeftOut,
-    /// A record that is a word longer than what is read at once is cut short.
+    /// A record one word longer than a single read is truncated.
     RecordOneWordLonger,
-    /// A record that ends a word behind the window of a pass is cut short.
+    /// A record that ends one word after the window of a pass is truncated.
     WindowOneWordLonger,
-    /// A record is passed over behind a hole of zeros that fills the window.
+    /// A record after a hole of zeros that fills the window is skipped.
     ZerosPassedOver,
-    /// Only the first thousand records of a compaction are found at their new places.
+    /// Only the first thousand records of a compaction get their new places in the index.
     OnlyFirstSlotsSwapped,
-    /// The end of a long segment is not compared before a backup goes on in it.
+    /// The end of a long segment is not compared before a backup extends it.
     EndNotSampled,
-    /// The third chunk of a segment is copied over the second in a backup.
+    /// A backup copies the third chunk of a segment over the second.
     ThirdChunkMisplaced,
-    /// The record after which a compaction writes its buffer is in no hint.
+    /// The last record before a compaction writes its buffer is in no hint.
     RowLostAtFlush,
-    /// A feed leaves out what follows when it has found a thousand records.
+    /// A feed skips the records after the first thousand that it finds.
     FeedSkipsOne,
-    /// A value that gives more than there was room for at first gets zeros at its end.
+    /// A value that decompresses beyond its first buffer ends in zeros.
     RoomOverrun,
-    /// A scan from both ends loses the rows that the other end has looked at.
+    /// A scan from both ends loses the rows that the other end has read.
     OtherEndForgotten,
-    /// The last key of a full batch of deletes stays.
+    /// The last key of a full batch of deletes is not deleted.
     LastOfBatchNotDeleted,
-    /// A page of keys that is full is said not to be the last.
+    /// A full page of keys is never reported as the last.
     PageEndToldTooSoon,
-    /// A line break is missed when a script is read on in the middle of a line.
+    /// A line break is missed when a read continues in the middle of a line.
     SearchedTooFar,
 
     // Repair without MANIFEST after a compaction.
     /// The newest of the compacted segments is removed first.
     InputsRemovedNewestFirst,
-    /// Newer compacted segments are removed although an older one could not be.
+    /// Newer compacted segments are removed although removing an older one failed.
     RemovedPastFailure,
-    /// The newest of the segments that MANIFEST does not list is removed first.
+    /// The newest segment that MANIFEST does not list is removed first.
     OrphansRemovedNewestFirst,
     /// Without MANIFEST the log is in the order of the files' names.
     OrderByName,
 
-    // Calls beside each other.
-    /// A get of many keys sees some keys of a batch changed and others not.
+    // Concurrent calls.
+    /// A get of many keys sees half of a batch.
     ManySeeHalfBatch,
-    /// A failed write is forgotten when another one fails.
+    /// A failed write is forgotten when another write fails.
     EarlierLossForgotten,
-    /// A write is said to be lost that came after the failure.
+    /// A write after the failure is reported lost.
     LossToldToLater,
-    /// A scan in a transaction also shows what the transaction has replaced.
+    /// A scan in a transaction also shows replaced values.
     OverwrittenShownToo,
-    /// A scan in a transaction panics where there can be no key between the bounds.
+    /// A scan in a transaction panics if its range is empty.
     EmptyBoundsCross,
-    /// A scan begins with the key that it excludes.
+    /// A scan includes its excluded first key.
     ScanStartKept,
-    /// A scan of a prefix that ends in 0xff shows keys behind it.
+    /// A scan of a prefix that ends in 0xff shows keys after the prefix.
     PrefixEndTooFar,
     /// The versions of a key show a write that is not durable.
     VersionsShowPending,
-    /// A feed gives a write that is not durable.
+    /// A feed returns a write that is not durable.
     FeedShowsPending,
 
-    // The shell: lines that go on, and commands that do.
-    /// The command that goes on forgets which states were asked for.
+    // The shell: continued lines, and commands for the next page.
+    /// The command for the next page omits the selected states.
     ContinuationForgetsOnly,
-    /// The command that goes on has the pattern without quotes.
+    /// The command for the next page has the pattern unquoted.
     ContinuationUnquoted,
-    /// The command that goes on has the name of a file without quotes.
+    /// The command for the next page has the file name unquoted.
     ContinuationNameUnquoted,
-    /// The command that goes on passes over a record.
+    /// The command for the next page skips a record.
     ContinuationSkipsOne,
-    /// Lines inside a quote do not count.
+    /// Lines inside quotes are not counted.
     LineNumberLost,
-    /// The last line of a script is not read if it has no line break.
+    /// A last line without a line break is ignored.
     LastLineLost,
-    /// A byte order mark is taken off every line.
+    /// A byte order mark is removed from every line.
     MarkInEachLine,
 }
 

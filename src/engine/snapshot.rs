@@ -14,9 +14,9 @@ use crate::error::Result;
 /// A store as it was at one moment: reads see that moment, whatever is written, sealed and compacted meanwhile.
 ///
 /// Making one takes microseconds and no memory to speak of; while it lives, a part of the index that is written to is copied
-/// first, and files that are compacted away keep their disk space. Records that expire go on expiring; one call, a scan from
-/// its first key to its last, looks at expiry as of one time. Clones are handles to
-/// the same snapshot, which stays good after the store was closed.
+/// first, and files that are compacted away keep their disk space. Records still expire. One
+/// call, even a whole scan, judges expiry at one time. Clones are handles to the same
+/// snapshot, which stays good after the store was closed.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -38,14 +38,15 @@ impl Snapshot {
         Self { frozen: Arc::new(frozen), last_seq }
     }
 
-    /// The number of its moment: the snapshot shows what every record up to this number comes to, and nothing of those behind
-    /// it. No record has this number where the last ones were compacted away, or where a crash made the numbering leap.
+    /// The snapshot shows the effect of every record up to this number, and of none after it. No
+    /// record may have the number itself: it was compacted away, or skipped after a crash.
     #[must_use]
     pub fn seq(&self) -> Seqno {
         self.last_seq
     }
 
-    /// Where [`Store::changes`](crate::Store::changes) goes on behind it, without a gap and without giving anything twice.
+    /// [`Store::changes`](crate::Store::changes) continues from here after the snapshot, without
+    /// gaps or repeats.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

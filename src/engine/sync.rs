@@ -15,7 +15,8 @@ pub(crate) use self::real::*;
 #[cfg(shuttle)]
 pub(crate) use self::scheduled::*;
 
-/// Starts a thread of `scope`. `Scope::spawn` panics where the system gives no thread; this does not.
+/// Starts a thread of `scope`. `Scope::spawn` panics if the system refuses a thread; this returns
+/// an error.
 ///
 /// # Errors
 /// What the operating system says.
@@ -27,7 +28,7 @@ pub(crate) fn start_scoped<'scope, T: Send + 'scope>(
     thread::Builder::new().spawn_scoped(scope, work)
 }
 
-/// Starts a thread of `scope`: shuttle has always one more.
+/// Starts a thread of `scope`: shuttle never refuses one.
 #[cfg(shuttle)]
 pub(crate) fn start_scoped<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,

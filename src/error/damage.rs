@@ -60,13 +60,13 @@ pub enum Damage {
         /// How many bytes the value is said to have.
         raw_len: u32,
     },
-    /// The value is compressed, and larger than what is decompressed
-    /// ([`Options::value_read_max`](crate::Options::value_read_max)): whether it is intact is not known.
-    #[error("its value takes {len} bytes once it is decompressed; at most {limit} are read here")]
+    /// The compressed value is larger than [`Options::value_read_max`](crate::Options::value_read_max). It
+    /// was not decompressed, and may be intact.
+    #[error("its value decompresses to {len} bytes; the limit here is {limit}")]
     TooLarge {
-        /// How many bytes the value is said to have.
+        /// The value's length in bytes, as its record says.
         len: u64,
-        /// How many are read.
+        /// The limit in force, in bytes.
         limit: u64,
     },
     /// Whole records, of a batch whose end is missing.

@@ -165,8 +165,8 @@ fn told(error: Error) -> Failure {
     }
 }
 
-/// Makes the file `path` of what `write` writes: under another name, and then, durable, in its place. `None` when a file is
-/// there, and a person does not want it replaced.
+/// Writes the file `path` by `write`: under another name, then renamed durably. `None` if the file
+/// exists and a person does not want it replaced.
 fn into_file(
     session: &mut Session,
     word: &Word,
@@ -215,7 +215,7 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
     };
     progress.clear();
     let report = made.map_err(|error| match error {
-        // The standard input fails when it is waited for meanwhile.
+        // A read of standard input fails when it is interrupted.
         _ if interrupt.is_set() => Failure::interrupted_with("nothing was made"),
         Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => Failure::open(&error),
         Error::Locked { .. } => {

@@ -96,7 +96,7 @@ pub enum Takes {
     Nothing,
     /// A number, decimal or `0x…`.
     Number,
-    /// A number, or a place in the log.
+    /// A record's number or a cursor.
     Cursor,
     /// How long something is to last.
     Duration,

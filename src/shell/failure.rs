@@ -36,7 +36,7 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Whether a store is there, and what it holds keeps it from opening: its files can still be looked at.
     pub is_about_contents: bool,
-    /// Whether it costs one record, and who goes through many goes on behind it.
+    /// Whether it affects one record only, and iteration continues after it.
     pub is_of_one_record: bool,
 }
 
@@ -78,7 +78,7 @@ impl Failure {
         Self::new(Kind::Interrupted, format!("interrupted after {count} {noun}"))
     }
 
-    /// Ctrl-C, with what came of the command.
+    /// Ctrl-C, with the outcome of the command.
     pub fn interrupted_with(outcome: &str) -> Self {
         Self::new(Kind::Interrupted, format!("interrupted: {outcome}"))
     }
@@ -141,7 +141,7 @@ impl Failure {
         failure.is_of_one_record = failure.kind == Kind::Corruption;
         if let logkv::Error::ValueTooLarge { len, .. } = error {
             failure.is_of_one_record = true;
-            failure.hint = Some(format!("--read-limit {len} reads it, and takes so much memory"));
+            failure.hint = Some(format!("--read-limit {len} reads it, and takes that much memory"));
         }
         if let logkv::Error::Io { action: "give the store's name to", .. } = error {
             let hint = "repair --to DIR makes a store elsewhere, where two names cannot be exchanged";
@@ -151,10 +151,10 @@ impl Failure {
     }
 }
 
-/// What `error` means for the exit code of a command.
+/// The kind of `error`, which decides the exit code.
 fn kind(error: &logkv::Error) -> Kind {
     match error {
-        // Ctrl-C alone cancels what a command began.
+        // Only Ctrl-C cancels a command's work.
         logkv::Error::Cancelled => Kind::Interrupted,
         error if error.is_corruption() => Kind::Corruption,
         _ => Kind::Command,

@@ -1,5 +1,5 @@
-//! Files of the user's, reached through directories that are held open: what was opened is what is checked, read and replaced,
-//! whoever gives a name to something else meanwhile.
+//! The user's files, reached through open directories: the opened file is the one checked, read and
+//! replaced, even if another user renames files meanwhile.
 
 mod draft;
 mod target;
@@ -23,34 +23,34 @@ pub use self::draft::{Draft, NewMode};
 pub use self::target::Target;
 pub use self::trusted::{Access, trusted};
 
-/// Enough to look names up in a directory: reading its list may not be allowed.
+/// Enough to look up names in a directory: reading its list may not be allowed.
 #[cfg(target_os = "linux")]
 const LOOK_UP: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const LOOK_UP: OFlags = OFlags::RDONLY;
 
-/// So many links are followed one after the other, as the system does it.
+/// The maximum length of a chain of links, as in the kernel.
 const LINKS_MAX: usize = 40;
 
-/// A directory that is held open.
+/// An open directory.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
-/// What a path leads to that is to be written.
+/// The target of a path that will be written.
 #[derive(Debug)]
 pub enum Place {
-    /// A regular file of this name, or none yet.
+    /// A regular file, or a free name.
     File(Folder, OsString),
     /// A pipe, a terminal or a device.
     Special(Special),
 }
 
-/// What is no regular file, and is written to as it is.
+/// A file that is not regular, and is written to directly.
 #[derive(Debug)]
 pub struct Special {
     folder: Folder,
     name: OsString,
-    /// Whether the name is a link of one's own, as those in `/dev/fd` are.
+    /// Whether the name is a link of this user, such as those in `/dev/fd`.
     is_link: bool,
 }
 
@@ -59,7 +59,7 @@ impl Special {
     pub fn open(&self) -> io::Result<File> {
         let no_link = if self.is_link { OFlags::empty() } else { OFlags::NOFOLLOW };
         let file = self.folder.open_file(&self.name, OFlags::WRONLY | no_link, Mode::empty())?;
-        // It was none when it was looked at.
+        // It was not a regular file when it was examined.
         if is_regular(&rustix::fs::fstat(&file)?) { Err(changed()) } else { Ok(file) }
     }
 }
@@ -71,13 +71,13 @@ impl Folder {
         Ok(Self(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
     }
 
-    /// The directory that the file at `path` is in, and its name there.
+    /// The parent directory of `path`, and the file's name in it.
     pub fn of(path: &Path) -> io::Result<(Self, OsString)> {
         Ok((Self::open(parent(path))?, name_of(path)?))
     }
 
-    /// What `path` leads to. A link at its end is followed where it is one's own, or root's: whoever else put it there does not
-    /// say what is written.
+    /// The target of `path`. A link at its end is followed if it belongs to this user or root: no
+    /// other user may choose the file to write.
     pub fn place(path: &Path) -> io::Result<Place> {
         let (mut folder, mut name) = Self::of(path)?;
         for _ in 0..LINKS_MAX {
@@ -87,7 +87,7 @@ impl Folder {
                 FileType::Directory => return Err(Errno::ISDIR.into()),
                 FileType::Symlink => {
                     owned(&stat).map_err(|why| io::Error::other(format!("it is a link, and {why}")))?;
-                    // What it leads to may have no name, as a pipe in /dev/fd.
+                    // Its target may have no name, such as a pipe in /dev/fd.
                     let there = found(rustix::fs::statat(&folder.0, &name, AtFlags::empty()))?;
                     if there.is_some_and(|there| !is_regular(&there)) {
                         return Ok(Place::Special(Special { folder, name, is_link: true }));
@@ -101,35 +101,36 @@ impl Folder {
         Err(Errno::LOOP.into())
     }
 
-    /// The directory at `path`, from this one on.
+    /// The directory at `path`, relative to this one.
     fn enter(&self, path: &Path) -> io::Result<Self> {
         let flags = LOOK_UP | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::openat(&self.0, path, flags, Mode::empty())?))
     }
 
-    /// What has this name; a link is not followed.
+    /// The status of this name; a link is not followed.
     pub fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         found(rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW))
     }
 
-    /// Where the link of this name leads.
+    /// The target of the link of this name.
     fn link(&self, name: &OsStr) -> io::Result<PathBuf> {
         let target = rustix::fs::readlinkat(&self.0, name, Vec::new())?;
         Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
     }
 
-    /// The regular file of this name, to be read; a link is refused, and a pipe is not waited for.
+    /// Opens the regular file of this name for reading. A link is refused, and a pipe does not
+    /// block.
     pub fn read(&self, name: &OsStr) -> io::Result<File> {
         self.regular(name, OFlags::RDONLY, Mode::empty())
     }
 
-    /// The regular file at `path`, which the user has named: where it leads is theirs to know.
+    /// Opens the regular file at `path`, which the user has named: its links are followed.
     pub fn read_path(path: &Path) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         checked(File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
     }
 
-    /// The regular file of this name, to be written from its start: made if there is none, else emptied.
+    /// Opens the regular file of this name for writing from its start: it is created or truncated.
     pub fn rewrite(&self, name: &OsStr) -> io::Result<File> {
         const NEW: u32 = 0o666;
         let file = self.regular(name, OFlags::WRONLY | OFlags::CREATE, Mode::from_raw_mode(NEW))?;
@@ -139,7 +140,7 @@ impl Folder {
 
     /// The regular file of this name.
     fn regular(&self, name: &OsStr, flags: OFlags, mode: Mode) -> io::Result<File> {
-        // Opening a pipe would else wait for its other end.
+        // Otherwise opening a pipe would wait for its other end.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = self.open_file(name, flags, mode).map_err(|error| match error.raw_os_error() {
             Some(number) if number == Errno::LOOP.raw_os_error() => {
@@ -171,8 +172,8 @@ impl Folder {
         names.filter(|name| !name.as_ref().is_ok_and(|name| name == "." || name == "..")).collect()
     }
 
-    /// The regular file of this name, to be written, made where there is none; `None` where what has the name is a link or no
-    /// file, or may not be opened.
+    /// Opens the regular file of this name for writing, or creates it. `None` if the name is a link
+    /// or another kind of file, or may not be opened.
     pub fn open_or_make(&self, name: &OsStr, mode: u32) -> io::Result<Option<File>> {
         match self.regular(name, OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(mode)) {
             Ok(file) => Ok(Some(file)),
@@ -183,7 +184,7 @@ impl Folder {
         }
     }
 
-    /// A new file under a name that nobody knows.
+    /// A new file under a random name.
     pub fn create_unknown(&self, mode: u32) -> io::Result<(OsString, File)> {
         const ATTEMPTS: u32 = 1000;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
@@ -204,7 +205,7 @@ impl Folder {
         Ok(self.stat(name)?.is_some_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)))
     }
 
-    /// Gives `file`, which is called `from`, the name `to`; what has that goes.
+    /// Renames `file` from `from` to `to`, and replaces a file there.
     pub fn rename(&self, from: &OsStr, file: &File, to: &OsStr) -> io::Result<()> {
         if !self.holds(from, file)? {
             return Err(changed());
@@ -215,7 +216,7 @@ impl Folder {
     /// Removes `file`, if it still has this name.
     pub fn remove(&self, name: &OsStr, file: &File) {
         if self.holds(name, file).unwrap_or(false) {
-            // Whoever makes a draft has no use for it.
+            // The maker of a draft cannot use the error.
             let _ = rustix::fs::unlinkat(&self.0, name, AtFlags::empty());
         }
     }
@@ -227,7 +228,7 @@ impl Folder {
     }
 }
 
-/// `file`, which was opened without waiting, if it is a regular one.
+/// `file`, which was opened without blocking, if it is regular.
 fn checked(file: File) -> io::Result<File> {
     match FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) {
         FileType::RegularFile => {
@@ -239,7 +240,7 @@ fn checked(file: File) -> io::Result<File> {
     }
 }
 
-/// What was found, if there is something.
+/// The result, or `None` if the name is free.
 fn found(stat: rustix::io::Result<Stat>) -> io::Result<Option<Stat>> {
     match stat {
         Ok(stat) => Ok(Some(stat)),
@@ -252,12 +253,12 @@ fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-/// That something else has the name by now.
+/// The error if something else has the name by now.
 fn changed() -> io::Error {
     io::Error::other("something else was given its name meanwhile")
 }
 
-/// Why what has `stat` is neither this user's nor root's.
+/// Fails if `stat` belongs to neither this user nor root.
 fn own(stat: &Stat) -> Result<(), String> {
     const ROOT: u32 = 0;
     let (owner, me) = (stat.st_uid, rustix::process::geteuid().as_raw());
@@ -268,7 +269,8 @@ fn own(stat: &Stat) -> Result<(), String> {
     }
 }
 
-/// Why what has `stat` is another user's. In a user namespace all who are not in it are one user, root among them.
+/// Fails if `stat` belongs to another user. In a user namespace all outside users, root among them,
+/// share one id.
 fn owned(stat: &Stat) -> Result<(), String> {
     let number = |file| fs::read_to_string(file).ok()?.trim().parse::<u32>().ok();
     let is_all = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
@@ -279,12 +281,12 @@ fn owned(stat: &Stat) -> Result<(), String> {
     })
 }
 
-/// The directory that the last name of `path` is looked up in.
+/// The parent directory of `path`.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The last name of `path`, which is no directory's.
+/// The last name of `path`, which must not be a directory's.
 fn name_of(path: &Path) -> io::Result<OsString> {
     let is_directory = path.as_os_str().as_bytes().ends_with(b"/");
     match path.file_name().filter(|_| !is_directory) {

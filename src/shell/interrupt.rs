@@ -1,5 +1,5 @@
-//! Ctrl-C, and the signals that end a session: a flag that long commands look at between records, and a pipe that ends
-//! waits.
+//! Ctrl-C, and the signals that end a session: a flag that long commands check between records, and
+//! a pipe that ends waits.
 
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
@@ -36,21 +36,23 @@ pub struct Interrupt {
     guard: Guard,
 }
 
-/// What becomes readable with a signal: one between a look at a flag and the wait after it would else be lost.
+/// Pipes that a signal makes readable: a signal between the check of a flag and the wait would
+/// otherwise be lost.
 #[derive(Debug)]
 struct Pipes {
-    /// Of any signal.
+    /// For any signal.
     wake: UnixStream,
     waker: UnixStream,
-    /// Of one that ends the session. Nobody reads it: it stays readable.
+    /// For a signal that ends the session. It is never read, and stays readable.
     ending: UnixStream,
-    /// Its other end, without which it would be readable.
+    /// Its other end: if that were closed, it would be readable.
     ender: UnixStream,
 }
 
 impl Interrupt {
-    /// Flags that SIGINT, SIGTERM and SIGHUP set from now on, in place of ending the process in the middle of a write. A signal
-    /// that was ignored when the process started, as nohup(1) has it for SIGHUP, stays ignored.
+    /// Has SIGINT, SIGTERM and SIGHUP set flags from now on, instead of ending the process during a
+    /// write. A signal that was ignored when the process started, such as SIGHUP under nohup(1),
+    /// stays ignored.
     pub fn install() -> io::Result<Self> {
         let (wake, waker) = UnixStream::pair()?;
         let (ending, ender) = UnixStream::pair()?;
@@ -58,11 +60,11 @@ impl Interrupt {
         waker.set_nonblocking(true)?;
         let pipes = Some(Arc::new(Pipes { wake, waker, ending, ender }));
         let interrupt = Self { pipes, ..Self::default() };
-        // Where nobody would watch, these signals go on ending the process at once.
+        // Without a watcher, these signals still end the process at once.
         let is_watched = interrupt.guard.watch(&interrupt);
         for (number, code) in [(SIGTERM, 15), (SIGHUP, 1)] {
             if is_watched && !is_ignored(number) {
-                // The flags are set before anybody is woken.
+                // The flags are set before any wakeup.
                 register_usize(number, Arc::clone(&interrupt.ending), code)?;
                 interrupt.note(number, |pipes| &pipes.waker)?;
                 interrupt.note(number, |pipes| &pipes.ender)?;
@@ -74,7 +76,7 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Has the signal set the flag, and wake who waits at the other end of a pipe.
+    /// Has the signal set the flag, and wake the reader of a pipe.
     fn note(&self, number: i32, waker: fn(&Pipes) -> &UnixStream) -> io::Result<()> {
         register(number, Arc::clone(&self.is_set))?;
         if let Some(pipes) = &self.pipes {
@@ -83,7 +85,7 @@ impl Interrupt {
         Ok(())
     }
 
-    /// Forgets a Ctrl-C that came before the command that starts now. A signal that ends the session stays.
+    /// Clears a Ctrl-C from before this command. A signal that ends the session stays.
     pub fn clear(&self) {
         if let Some(pipes) = &self.pipes {
             let mut pressed = [0; 64];
@@ -93,7 +95,7 @@ impl Interrupt {
         if self.is_ending() {
             self.is_set.store(true, Ordering::SeqCst);
             if let Some(pipes) = &self.pipes {
-                // A pipe that is full wakes as well.
+                // A full pipe wakes its reader, too.
                 let _ = (&pipes.waker).write(&[0]);
             }
         }
@@ -104,7 +106,7 @@ impl Interrupt {
         self.ending.load(Ordering::SeqCst) != 0
     }
 
-    /// The exit code of what a signal has ended: 128 and the signal's number.
+    /// The exit code after a signal: 128 plus its number.
     pub fn code(&self) -> u8 {
         match self.ending.load(Ordering::SeqCst) {
             0 => INTERRUPTED,
@@ -112,18 +114,19 @@ impl Interrupt {
         }
     }
 
-    /// Has `store` closed when a signal ends the session and the command that runs does not come to its end: it may wait for
-    /// who reads its output.
+    /// Closes `store` if a signal ends the session and the running command does not finish: it may
+    /// be blocked on the reader of its output.
     pub fn guard(&self, store: Store) {
         self.guard.hold(store);
     }
 
-    /// The session closes its store by itself. From here on a signal changes nothing.
+    /// The session closes its store itself. From here on signals have no effect.
     pub fn release(&self) {
         self.guard.release();
     }
 
-    /// What `run` returns, unless a signal comes meanwhile: that ends the process, once `leave` has put the screen in order.
+    /// Returns the result of `run`. A signal meanwhile ends the process, after `leave` has restored
+    /// the screen.
     pub fn ending<T>(&self, leave: impl FnOnce() + Send, run: impl FnOnce() -> T) -> io::Result<T> {
         let Some(pipes) = self.pipes.as_deref() else { return Ok(run()) };
         let watch = |ended: &UnixStream| {
@@ -135,13 +138,14 @@ impl Interrupt {
         beside(watch, run)
     }
 
-    /// What `read` returns, which waits for a key, and which SIGINT ends: it is sent one when a signal ends the session.
+    /// Returns the result of `read`, which waits for a key until SIGINT. A signal that ends the
+    /// session sends one.
     pub fn breaking<T>(&self, read: impl FnOnce() -> T) -> io::Result<T> {
         let Some(pipes) = self.pipes.as_deref() else { return Ok(read()) };
         let watch = |ended: &UnixStream| {
             let mut is_waiting = is_first(&pipes.ending, ended);
             while is_waiting {
-                // The one before may have come just before the wait began.
+                // The previous one may have arrived just before the wait.
                 let _ = kill_process(getpid(), Signal::INT);
                 is_waiting = !is_readable_within(ended, Duration::from_millis(20));
             }
@@ -149,7 +153,7 @@ impl Interrupt {
         beside(watch, read)
     }
 
-    /// Whether it was pressed, or the session is to end.
+    /// Whether Ctrl-C was pressed or the session is ending.
     pub fn is_set(&self) -> bool {
         self.is_set.load(Ordering::SeqCst)
     }
@@ -188,16 +192,17 @@ impl Interrupt {
     }
 }
 
-/// What `run` returns; beside it runs `watch`, where there may be another thread, until what it is given is readable.
+/// Returns the result of `run`. `watch` runs beside it, if a thread is available, until its stream
+/// is readable.
 fn beside<T>(watch: impl FnOnce(&UnixStream) + Send, run: impl FnOnce() -> T) -> io::Result<T> {
     let (running, ended) = UnixStream::pair()?;
     let run = move || {
-        // Closed at the end of this, also when `run` panics: nobody waits for a key any more.
+        // Closed at the end, even if `run` panics: no wait for a key remains.
         let _running = running;
         run()
     };
     Ok(thread::scope(|scope| {
-        // Without one the signal is noticed later.
+        // Without a thread the signal is noticed later.
         let _ = thread::Builder::new().spawn_scoped(scope, move || watch(&ended));
         run()
     }))

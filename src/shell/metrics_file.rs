@@ -95,13 +95,12 @@ fn note(trouble: &Mutex<Trouble>, written: Result<(), Failure>) {
     }
 }
 
-/// Replaces the file: who reads it finds all of the old one or of the new one. A device, a pipe or a link would be gone, and is
-/// refused.
+/// Replaces the file atomically. A device, a pipe or a link would be lost, and is refused.
 fn write(path: &Path, store: &Store) -> Result<(), Failure> {
     let text = text(store)?;
     let write = || {
         let (folder, name) = Folder::of(path)?;
-        // Its name does not end in `.prom`: the collector does not look at it.
+        // Its name does not end in `.prom`, so the collector ignores it.
         let draft = Draft::new(folder, name, NewMode::Readable)?;
         draft.file().write_all(text.as_bytes())?;
         draft.publish()

@@ -1,4 +1,4 @@
-//! What the operating system says of this process: the memory it takes, and the signals it ignores.
+//! Facts about this process: its memory, and the signals that it ignores.
 
 use std::fs;
 
@@ -18,7 +18,8 @@ pub fn resident() -> Option<Resident> {
     parse(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// Whether this process was started to ignore the signal of this number, by proc(5); `false` where that does not say.
+/// Whether this process started with the signal of this number ignored, by proc(5); `false` if
+/// unknown.
 pub fn is_ignored(signal: i32) -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, signal))
 }

@@ -106,7 +106,7 @@ fn clip_start(text: &str, width: usize, ellipsis: &str) -> String {
     format!("{ellipsis}{}", &text[start..])
 }
 
-/// What a reader leaves out of the log's unfinished end.
+/// The unfinished end of the log that a reader ignores.
 fn torn_end(torn: &TornTail) -> String {
     let (len, at, intact) = (bytes(torn.len), torn.at, count(torn.intact_count, "intact record"));
     match torn.intact_count {
@@ -121,7 +121,7 @@ fn torn_end(torn: &TornTail) -> String {
     }
 }
 
-/// What opening for writing did with a log that its last writer did not close.
+/// The result of opening a log for writing that its last writer did not close.
 fn unclean_end(report: &OpenReport) -> String {
     let read = count(report.end_count, "record");
     let was = if report.end_count == 1 { "was" } else { "were" };
@@ -150,7 +150,7 @@ fn unclean_end(report: &OpenReport) -> String {
     if !report.skipped.is_empty() {
         let next = report.skipped.end;
         text +=
-            &format!("; the next record is number {next}, since lost writes may have had those before it");
+            &format!("; the next record is number {next}, since lost writes may have used those before it");
     }
     text
 }
@@ -159,7 +159,7 @@ fn unclean_end(report: &OpenReport) -> String {
 pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
     let mut notes = Vec::new();
     match &report.torn {
-        // A reader may be beside a writer, which is no news.
+        // A reader may be beside a writer: an unclosed log is normal then.
         Some(torn) if read_only => notes.push(torn_end(torn)),
         _ if report.unclean && !read_only => notes.push(unclean_end(report)),
         _ => {}

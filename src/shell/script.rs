@@ -146,7 +146,7 @@ impl Script {
             io::ErrorKind::Interrupted => Failure::interrupted(),
             _ => Failure::command(format!("cannot read the script: {}", plain_words(&error))),
         };
-        // What comes without a pause, such as a line without end, is never waited for.
+        // Input without a pause, such as an endless line, never reaches a wait.
         if session.interrupt.is_set() {
             return Err(Failure::interrupted());
         }

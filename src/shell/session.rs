@@ -311,7 +311,7 @@ impl Session {
     /// Hands the results over to whoever reads them.
     pub fn flush(&mut self) {
         if let Err(error) = self.out.flush() {
-            // A terminal that was closed sends a signal, and takes nothing any more.
+            // A closed terminal sends a signal, and accepts no output.
             let is_gone =
                 self.interrupt.is_ending() && error.raw_os_error() == Some(Errno::IO.raw_os_error());
             match Failure::from(error) {

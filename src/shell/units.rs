@@ -88,8 +88,8 @@ pub fn ranges(numbers: &[u64]) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
-/// How long `text` says: `90s`, `1h 30m`, or a number of seconds, as in redis. Shorter than the clock's tick is nothing, and
-/// what is longer than any key can be given is no time to live.
+/// Parses a duration: `90s`, `1h 30m`, or a number of seconds, as in redis. A duration shorter than
+/// the clock's tick, or longer than any expiry, is `None`.
 pub fn time_to_live(text: &[u8]) -> Option<Duration> {
     let text = str::from_utf8(text).ok()?;
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

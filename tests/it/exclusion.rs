@@ -92,7 +92,7 @@ fn a_writer_whose_lock_was_lost_changes_no_file_and_says_why() {
             let (before, before_at_path) = (files(&kept), files(&dir));
             let error = change(&store).expect_err("the lock was lost").sentence();
             let reason = match kind {
-                Meddling::DirectoryReplaced => "another directory has taken the place",
+                Meddling::DirectoryReplaced => "another directory has replaced the one",
                 _ => "LOCK was removed or replaced",
             };
             assert!(error.contains(reason), "{kind:?}, {name}: {error}");
@@ -146,7 +146,7 @@ fn a_store_that_is_renamed_goes_on_until_another_directory_takes_its_place() {
     other.put("other", "store").expect("a put");
     let before = files(&dir);
     let error = store.rotate().expect_err("there are two directories now").sentence();
-    assert!(error.contains("another directory has taken the place"), "{error}");
+    assert!(error.contains("another directory has replaced the one"), "{error}");
     assert!(store.put("renamed", "3").is_err());
     assert!(files(&dir) == before, "a bystander was overwritten");
     other.put("other", "store still").expect("a put");
@@ -182,7 +182,7 @@ fn a_directory_that_was_replaced_between_its_opening_and_its_locking_is_not_lock
     let directory = OsFileSystem.open_directory(&dir).expect("opens");
     replace(&dir);
     let error = directory.lock().expect_err("its path leads elsewhere");
-    assert!(error.to_string().contains("another directory has taken the place"), "{error}");
+    assert!(error.to_string().contains("another directory has replaced the one"), "{error}");
     let outcome = OsFileSystem.open_directory(&dir).expect("opens").lock().expect("locks");
     assert!(matches!(outcome, LockOutcome::Held(_)));
 }
@@ -232,7 +232,7 @@ fn a_writer_over_whose_directory_another_file_system_is_mounted_changes_no_file(
     let other = open(&dir);
     other.put("other", "store").expect("a put");
     let error = store.rotate().expect_err("its path leads elsewhere").sentence();
-    assert!(error.contains("another directory has taken the place"), "{error}");
+    assert!(error.contains("another directory has replaced the one"), "{error}");
     assert!(matches!(store.put("after", "it"), Err(Error::Poisoned { .. })));
     assert_eq!((contents(&store), contents(&beside)), (map.clone(), map.clone()));
     drop(other);
@@ -257,7 +257,7 @@ fn a_repair_in_place_leaves_a_directory_alone_that_took_the_place_of_the_damaged
         ControlFlow::Continue(())
     });
     let error = repaired.expect_err("another directory has that name").sentence();
-    assert!(error.contains("another directory has taken the place"), "{error}");
+    assert!(error.contains("another directory has replaced the one"), "{error}");
     assert_eq!(files(&dir), [("somebody's".to_owned(), b"own".to_vec())]);
     assert!(!aside.exists() && !place.path().join("store.repairing").exists());
 }

@@ -159,8 +159,8 @@ fn at_the_last_numbers_a_write_is_refused_before_anything_is_written_and_verify_
         let before = files(dir.path());
         let error = store.put("more", "1").expect_err("no number is left");
         let sentence = format!(
-            "nothing was written: MANIFEST has {counter} {END}, and there is no number after that; `logkv repair` makes a \
-             store that counts on from the records themselves"
+            "nothing was written: {counter} in MANIFEST is {END}, and no number is left after it; \
+             `logkv repair` makes a store that continues from its records' numbers"
         );
         assert_eq!(error.sentence(), sentence);
         assert!(files(dir.path()) == before, "{counter}: nothing was written");

@@ -407,7 +407,7 @@ fn what_only_looks_like_the_rest_of_a_killed_repair_is_left_alone() {
         let before = |path: &Path| if path.is_dir() { files(path) } else { Vec::new() };
         let (old, other) = (log_files(&path), before(&making));
         let refused = repair::in_place(&path, &aside, &quick(), go_on).expect_err("it is in the way");
-        assert!(refused.sentence().contains("store.repairing: it is there"), "{}", refused.sentence());
+        assert!(refused.sentence().contains("store.repairing: it exists"), "{}", refused.sentence());
         let mut now = log_files(&path);
         now.retain(|file| old.contains(file) || file.0 != "LOCK");
         assert!(now == old && before(&making) == other && !aside.exists());

@@ -92,7 +92,7 @@ fn a_program_goes_on_at_the_cursor_that_it_was_told_and_is_told_when_the_store_w
         for args in [&["e", "tail"][..], &["-r", "e", "tail", "-f"]] {
             let (out, err, code) = run(&[args, &["--from", from]].concat());
             assert!(code == 1 && out.is_empty() && err.lines().count() == 1, "{out}{err}");
-            assert!(err.contains("another lineage") && err.contains("build anew"), "{err}");
+            assert!(err.contains("another lineage") && err.contains("rebuild from"), "{err}");
         }
     }
     let (_, err, code) = run(&["-r", "e", "tail", "-f", "--from", "101"]);

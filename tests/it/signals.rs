@@ -214,8 +214,8 @@ fn a_terminal_window_that_is_closed_closes_the_store() {
 #[test]
 fn what_opening_did_after_an_unclean_end_is_told_in_one_line_unless_it_is_to_be_quiet() {
     const TOLD: &str = "note: the last writer did not close the store: 5 records were read from the log's end, and \
-                        nothing was cut off; the next record is number 1677723, since lost writes may have had those \
-                        before it\n";
+                        nothing was cut off; the next record is number 1677723, since lost writes may have used \
+                        those before it\n";
     let dir = scratch();
     for (args, told) in [
         (&["d", "--json", "put", "a", "1"][..], TOLD),

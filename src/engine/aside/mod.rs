@@ -1,4 +1,4 @@
-//! Layer 3: a directory in which something is made: of one that never becomes whole nothing stays, or what is known again.
+//! Layer 3: staging directories, removed unless they are committed.
 
 mod place;
 
@@ -12,24 +12,24 @@ use super::fs::{Access, Directory, Exclusion, FileSystem, Guarded, LockOutcome, 
 use super::plant::{Plant, planted};
 use crate::error::{Error, Result};
 
-/// What is added to the name of the place.
+/// Added to the final name.
 const SUFFIX: &str = ".unfinished";
 
-/// A directory that is being filled. What is dropped before it is kept is emptied, and goes if it was made for that; what cannot
-/// be removed stays marked.
+/// A directory being filled. Dropping it before it is kept removes its files, and the directory if
+/// it was made for this. It stays marked if that fails.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     place: Place,
     directory: Arc<dyn Directory>,
-    /// The files that say what it is: they go last, in this order.
+    /// The files that mark it as unfinished, removed last, in this order.
     marks: &'static [StoreFile],
-    /// Whether the directory itself goes with what is in it.
+    /// Whether the directory itself is removed, too.
     is_made: bool,
     is_kept: bool,
 }
 
 impl Unfinished {
-    /// `directory`, which is at `place`, has nothing in it but what may be removed, and is marked by `marks` or will be.
+    /// `directory`, at `place`. Its files may all be removed; `marks` mark it, now or soon.
     pub(crate) fn of(
         directory: Arc<dyn Directory>,
         place: Place,
@@ -44,13 +44,13 @@ impl Unfinished {
         &self.directory
     }
 
-    /// Lets it stay, and gives it away.
+    /// Keeps the directory, and returns it.
     pub(crate) fn keep(mut self) -> Arc<dyn Directory> {
         self.is_kept = true;
         Arc::clone(&self.directory)
     }
 
-    /// Removes what is there.
+    /// Removes its files, and the directory if it was made for this.
     ///
     /// # Errors
     /// What the operating system says.
@@ -61,7 +61,7 @@ impl Unfinished {
 
     fn take_away(&self) -> Result<()> {
         self.clear()?;
-        // What says what this is goes when all that needs it is gone for good.
+        // The marks are removed after everything else is durably gone.
         self.directory.sync().map_err(Error::io("fsync", self.place.path()))?;
         let files = self.files()?;
         let marks = self.marks.iter().filter(|mark| files.contains(mark));
@@ -98,26 +98,26 @@ impl Drop for Unfinished {
     }
 }
 
-/// A directory that is made beside the place it is to take, under a name of its own, and takes it when it is whole. One that is
-/// killed leaves the directory, with a file in it that says what it is, and the next one to the same place removes it;
-/// between that file's end and the new name there is a whole store, which nobody takes for less.
+/// A staging directory beside its final place, renamed to it when it is complete. A process that is
+/// killed leaves it, with a file that marks it, and the next one for the same place removes it.
+/// Between the removal of that file and the rename it is a complete store, and is left alone.
 #[derive(Debug)]
 pub(crate) struct Aside {
-    /// Locked, which keeps others from clearing what is at work. The lock stays with the directory when that is renamed.
+    /// Locked, so that no other process clears it. The lock survives the rename.
     made: Unfinished,
-    /// Where it is to be.
+    /// Its final place.
     place: Place,
-    /// The empty directory that is there.
+    /// The empty directory at that place.
     replaced: Option<Arc<dyn Directory>>,
 }
 
 impl Aside {
-    /// An empty directory beside `path`, which is missing or an empty directory. Whose that is, and who may do what in it,
-    /// holds for what takes its place: it has to be trusted, or all is.
+    /// An empty directory beside `path`, which is missing or an empty directory. An empty directory
+    /// must be trusted, unless all is: the new one takes over its owner and mode.
     ///
     /// # Errors
-    /// [`Error::Occupied`] when `path` is anything else, or somebody makes something there; [`Error::Untrusted`]; what the
-    /// operating system says.
+    /// [`Error::Occupied`] when `path` is anything else, or another process is creating it;
+    /// [`Error::Untrusted`]; what the operating system says.
     pub(crate) fn of(path: &Path, file_system: &Arc<dyn FileSystem>, trusts_all: bool) -> Result<Self> {
         if path.file_name().is_none() {
             return Err(occupied(path, "it has no name that another directory could take"));
@@ -136,7 +136,7 @@ impl Aside {
             LockOutcome::Held(lock) => Exclusion::new(lock),
             LockOutcome::HeldBy { .. } => return Err(at_work(draft.path())),
         };
-        // LOCK last of all: until then nobody else removes it.
+        // LOCK is last: it keeps other processes from removing the directory.
         let marks = &[StoreFile::Unfinished, StoreFile::Lock];
         let directory = Guarded::of(&directory, &exclusion);
         let aside = Self { made: Unfinished::of(directory, draft, marks, true), place, replaced };
@@ -144,7 +144,7 @@ impl Aside {
         Ok(aside)
     }
 
-    /// Makes the file that says what this is.
+    /// Creates the file that marks the directory.
     fn mark(&self) -> Result<()> {
         let directory = self.directory();
         let made = directory.open(StoreFile::Unfinished, Access::Create).map(drop);
@@ -156,19 +156,19 @@ impl Aside {
         self.made.directory()
     }
 
-    /// Its path until it is in place.
+    /// Its path before the rename.
     pub(crate) fn path(&self) -> &Path {
         self.made.place.path()
     }
 
-    /// Gives the directory, whose files are durable, the name that it was made for.
+    /// Renames the directory, whose files are durable, to its final name.
     ///
     /// # Errors
-    /// What the operating system says; nothing is left behind, unless it is in place already.
+    /// What the operating system says; the directory is removed, unless it was renamed already.
     pub(crate) fn put_in_place(self) -> Result<()> {
         self.made.take(StoreFile::Unfinished)?;
         self.directory().sync().map_err(Error::io("fsync", self.path()))?;
-        let error = |error| Error::io("put what was made in its place,", self.place.path())(error);
+        let error = |error| Error::io("put the new directory at", self.place.path())(error);
         let replaced = self.replaced.as_deref();
         self.made.place.rename(&**self.directory(), &self.place, replaced).map_err(error)?;
         self.made.keep();
@@ -176,8 +176,8 @@ impl Aside {
     }
 }
 
-/// Makes a directory for what is to be at `place`: under its name and [`SUFFIX`], or, where something has that, under one that
-/// nobody can foresee.
+/// Makes a staging directory for `place`: its name has [`SUFFIX`] added, and random digits if that
+/// name is taken.
 fn create(place: &Place, file_system: &dyn FileSystem) -> Result<(Place, Arc<dyn Directory>)> {
     let mut draft = place.with_suffix(SUFFIX);
     loop {
@@ -193,12 +193,12 @@ fn create(place: &Place, file_system: &dyn FileSystem) -> Result<(Place, Arc<dyn
     }
 }
 
-/// Removes what was left where one was killed that was to be at `place`. Anything else that has such a name stays, and is in
-/// nobody's way.
+/// Removes the staging directories that killed processes left for `place`. Anything else with such
+/// a name is left alone, and blocks nothing.
 fn clear_leftovers(place: &Place) -> Result<()> {
     for name in place.names()?.iter().filter(|name| is_of_draft(name, place.name())) {
         let draft = place.beside(name);
-        // Somebody may have put it there, and what cannot be looked at is not removed either.
+        // Another user may have made it. A directory that cannot be examined is not removed.
         let Ok(directory) = draft.open(false) else { continue };
         if !directory.distrust().is_ok_and(|reason| reason.is_none()) || !is_leftover(&*directory) {
             continue;
@@ -207,7 +207,7 @@ fn clear_leftovers(place: &Place) -> Result<()> {
             Ok(LockOutcome::Held(_lock)) => {
                 let marks = &[StoreFile::Unfinished, StoreFile::Lock];
                 if let Err(error) = Unfinished::of(directory, draft, marks, true).remove() {
-                    tracing::warn!(error = error.sentence(), "what was left of a killed one stays");
+                    tracing::warn!(error = error.sentence(), "the remains of a killed run stay");
                 }
             }
             Ok(LockOutcome::HeldBy { .. }) => return Err(at_work(draft.path())),
@@ -217,7 +217,7 @@ fn clear_leftovers(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// Whether `name` is one that [`create`] gives for `wanted`.
+/// Whether [`create`] may have made `name` for `wanted`.
 fn is_of_draft(name: &OsStr, wanted: &OsStr) -> bool {
     let is_random =
         |rest: &[u8]| rest.len() == 17 && rest[0] == b'-' && rest[1..].iter().all(u8::is_ascii_hexdigit);
@@ -226,10 +226,10 @@ fn is_of_draft(name: &OsStr, wanted: &OsStr) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || is_random(rest))
 }
 
-/// Whether nothing, or an empty directory, has the name `place`.
+/// Whether `place` is missing or an empty directory.
 ///
 /// # Errors
-/// [`Error::Occupied`] when it is no directory, and what the operating system says.
+/// [`Error::Occupied`] when it is not a directory, and what the operating system says.
 pub(crate) fn is_free(place: &Path, file_system: &dyn FileSystem) -> Result<bool> {
     match file_system.kind(place).map_err(Error::io("open", place))? {
         PathKind::Missing => Ok(true),
@@ -241,7 +241,7 @@ pub(crate) fn is_free(place: &Path, file_system: &dyn FileSystem) -> Result<bool
     }
 }
 
-/// What `directory` holds: `None` for each name that is none of a store's.
+/// The files in `directory`: `None` for each name that no store's file has.
 ///
 /// # Errors
 /// What the operating system says.
@@ -249,16 +249,17 @@ pub(crate) fn files(directory: &dyn Directory) -> io::Result<Vec<Option<StoreFil
     Ok(directory.names()?.iter().map(|name| StoreFile::parse(name)).collect())
 }
 
-/// Whether this is left where one was killed, and nothing that may be somebody's.
+/// Whether a killed process left this, and it holds nothing else.
 fn is_leftover(directory: &dyn Directory) -> bool {
     let Ok(files) = files(directory) else { return false };
-    // A directory that is killed before it could be marked, or when all else was removed from it, holds LOCK alone.
+    // If the process was killed before the mark was made, or after all else was removed, LOCK is
+    // the only file.
     let is_marked = files.contains(&Some(StoreFile::Unfinished));
     files.iter().all(|file| file.is_some_and(|file| is_marked || file == StoreFile::Lock))
 }
 
 fn at_work(path: &Path) -> Error {
-    occupied(path, "somebody is at work in it")
+    occupied(path, "another process is working in it")
 }
 
 fn occupied(path: &Path, reason: &str) -> Error {

@@ -17,14 +17,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// That which `path` names; the directory above it is made if it is missing.
+    /// The place at `path`. Its parent directory is made if it is missing.
     ///
     /// # Errors
-    /// [`Error::Io`], also for a path that ends in no name, such as `/`.
+    /// [`Error::Io`], also for a path without a last name, such as `/`.
     pub(crate) fn of(path: &Path, file_system: &dyn FileSystem) -> Result<Self> {
         let error = Error::io("open the directory of", path);
         let of = || -> io::Result<Self> {
-            // Without a slash at its end, to which a suffix would make a name inside; `.` is somewhere under a name.
+            // Without a trailing slash: a suffix after it would name a file inside. `.` is resolved
+            // to a name.
             let mut real: PathBuf = path.components().collect();
             if real.file_name().is_none() {
                 real = file_system.real_path(&real)?;
@@ -35,13 +36,13 @@ impl Place {
         of().map_err(error)
     }
 
-    /// The one of this name beside it.
+    /// The place with this name in the same directory.
     pub(crate) fn beside(&self, name: &OsStr) -> Self {
         let (parent, path) = (Arc::clone(&self.parent), self.path.with_file_name(name));
         Self { parent, name: name.to_owned(), path }
     }
 
-    /// The one beside it whose name has `suffix` added.
+    /// The place in the same directory with `suffix` added to the name.
     pub(crate) fn with_suffix(&self, suffix: &str) -> Self {
         let mut name = self.name.clone();
         name.push(suffix);
@@ -56,12 +57,12 @@ impl Place {
         &self.path
     }
 
-    /// What is there.
+    /// The kind of the file at this place.
     pub(crate) fn kind(&self) -> Result<PathKind> {
         self.parent.kind(&self.name).map_err(Error::io("open", &self.path))
     }
 
-    /// The names beside it, and its own.
+    /// All names in the same directory.
     pub(crate) fn names(&self) -> Result<Vec<OsString>> {
         self.parent.names().map_err(Error::io("read the directory of", &self.path))
     }
@@ -71,15 +72,16 @@ impl Place {
         self.parent.create(&self.name)
     }
 
-    /// Opens the directory that is there.
+    /// Opens the directory.
     pub(crate) fn open(&self, trusts_all: bool) -> Result<Arc<dyn Directory>> {
         self.parent.open(&self.name, trusts_all).map_err(Error::io("open", &self.path))
     }
 
-    /// Opens the directory that is there, if it is empty: else `None`.
+    /// Opens the directory, or returns `None` if it is not empty.
     ///
     /// # Errors
-    /// [`Error::Untrusted`] for one that belongs to another user, or that everybody may write to, unless all is trusted.
+    /// [`Error::Untrusted`] if it belongs to another user or everybody may write to it, unless all
+    /// is trusted.
     pub(crate) fn open_empty(&self, trusts_all: bool) -> Result<Option<Arc<dyn Directory>>> {
         let directory = self.open(trusts_all)?;
         if !directory.names().map_err(Error::io("read", &self.path))?.is_empty() {
@@ -91,7 +93,7 @@ impl Place {
         }
     }
 
-    /// Gives `directory`, which is here, the place `to` beside it.
+    /// Renames `directory`, which is at this place, to `to` in the same directory.
     pub(crate) fn rename(
         &self,
         directory: &dyn Directory,
@@ -101,17 +103,17 @@ impl Place {
         self.parent.rename(directory, [&self.name, &to.name], replaced)
     }
 
-    /// Lets `old`, which is here, and `new`, which is at `other`, change places.
+    /// Exchanges `old`, at this place, with `new`, at `other`.
     pub(crate) fn exchange(&self, old: &dyn Directory, other: &Self, new: &dyn Directory) -> io::Result<()> {
         self.parent.exchange([old, new], [&self.name, &other.name])
     }
 
-    /// Removes `directory`, which is here, and empty.
+    /// Removes the empty `directory`, which is at this place.
     pub(crate) fn remove(&self, directory: &dyn Directory) -> io::Result<()> {
         self.parent.remove(directory, &self.name)
     }
 
-    /// Makes durable what has which name here.
+    /// Makes the names in the parent directory durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.parent.sync()
     }

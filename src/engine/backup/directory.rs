@@ -88,7 +88,7 @@ fn manifest_of_backup(source: &Source, directory: &dyn Directory, to: &Path) -> 
         Ok(manifest) if !manifest.is_backup => {
             Err(occupied(to, "it holds a store that is written to, and no backup"))
         }
-        // What it holds and this store lost, in a repair or by going back to an older backup, would be lost for good.
+        // It may have records that this store lost in a repair or by a return to an older backup.
         Ok(manifest)
             if !source.manifest(0).continues(&manifest) && !planted(Plant::BackupTakesAnyLineage) =>
         {

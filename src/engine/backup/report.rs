@@ -30,7 +30,7 @@ pub struct BackupReport {
     pub copied_len: u64,
     /// The number of the newest record in it.
     pub last_seq: Seqno,
-    /// Where [`Store::changes`](crate::Store::changes) of the store goes on behind it.
+    /// [`Store::changes`](crate::Store::changes) continues from here after this backup.
     pub cursor: Cursor,
 }
 

@@ -22,14 +22,15 @@ use crate::engine::survey;
 use crate::engine::verify::{self, Severity, VerifyEvent};
 use crate::error::{Damage, Error, Failure, Result, Stop};
 
-/// Makes in `to`, which is missing or empty, a store of the backup in the directory `from`, or of a store that was closed. An
-/// empty directory keeps its owner and mode. `observe` is told how far it has come, and cancels it by `Break`. Of `options`
-/// the file system and [`Options::trust`] count.
+/// Restores the backup in the directory `from`, or a closed store there, to `to`, which is missing
+/// or empty. An empty directory keeps its owner and mode. `observe` receives the progress, and
+/// cancels with `Break`. Of `options`, only the file system and [`Options::trust`] are used.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`]; [`Error::Occupied`] when `to` is not empty;
-/// [`Error::BackupDamaged`], [`Error::ManifestDamaged`] and [`Error::SegmentMissing`] when not every byte is as it was
-/// written; [`Error::Cancelled`] when `observe` said so; [`Error::Io`]. Nothing was made then.
+/// [`Error::BackupDamaged`], [`Error::ManifestDamaged`] and [`Error::SegmentMissing`] when any byte
+/// is not as it was written; [`Error::Cancelled`] when `observe` returned `Break`; [`Error::Io`].
+/// Nothing was made.
 pub fn restore(
     from: &Path,
     to: &Path,
@@ -125,7 +126,7 @@ struct New<'a> {
     course: Course<'a>,
     /// What is to be its MANIFEST, once it is known.
     manifest: Option<Manifest>,
-    /// Its segments that are still to come, with their lengths and what MANIFEST says of them.
+    /// The segments still to be restored, with their lengths and lines in MANIFEST.
     lens: HashMap<SegmentId, (u64, SegmentLine)>,
     report: RestoreReport,
 }
@@ -150,10 +151,10 @@ fn make(
     Ok(new.report)
 }
 
-/// A segment that is written, as far as its records were checked.
+/// A segment being written, checked up to some record.
 struct Arriving {
     line: SegmentLine,
-    /// How long it becomes.
+    /// Its final length in bytes.
     len: u64,
     checked: u64,
 }
@@ -163,7 +164,7 @@ impl Arriving {
         Self { line, len, checked: line.layout.header_len.into() }
     }
 
-    /// Checks the records that are whole in the first `has` bytes of `file`.
+    /// Checks the complete records in the first `has` bytes of `file`.
     ///
     /// # Errors
     /// [`Error::BackupDamaged`], and what the operating system says.
@@ -179,7 +180,7 @@ impl Arriving {
                     self.checked = record.at + record.frame.len;
                     continue;
                 }
-                // The rest of it is still to come, if MANIFEST knows of so much.
+                // The rest follows, if MANIFEST says that the segment is that long.
                 Step::Bad { at, damage: Damage::Truncated { wants, .. } } if wants <= self.len - at => {
                     return Ok(());
                 }
@@ -193,7 +194,7 @@ impl Arriving {
 }
 
 impl New<'_> {
-    /// Begins a store whose MANIFEST says what `backup` does, in a lineage of its own.
+    /// Creates a MANIFEST like that of `backup`, with a new lineage.
     fn begin(&mut self, backup: Manifest, options: &Options) -> Result<(), Stop> {
         let mut manifest = Manifest { is_backup: false, ..backup };
         if !planted(Plant::RestoreKeepsLineage) {
@@ -222,8 +223,8 @@ impl New<'_> {
         self.lens.get(&id).map(|(len, _)| *len)
     }
 
-    /// Makes the file of a segment from what `read` puts into the buffers that it is given. It is checked as it comes: what is
-    /// wrong at its start ends the restore there, however long it says that it is.
+    /// Creates a segment from the bytes that `read` puts into its buffers, and checks them as they
+    /// arrive. Damage at the start ends the restore, whatever length the segment claims.
     fn put_segment(
         &mut self,
         id: SegmentId,
@@ -272,7 +273,7 @@ impl New<'_> {
         catalog::replace(&*self.directory, manifest).map_err(|Failure { error, .. }| error.into())
     }
 
-    /// Reads every byte of what was made, which is at `path` now.
+    /// Verifies the restored store, which is at `path` now.
     fn check(&mut self, path: &Path, options: &Options) -> Result<(), Stop> {
         if planted(Plant::RestoreUnverified) {
             return Ok(());

@@ -85,7 +85,7 @@ impl Source {
         }
     }
 
-    /// Where a feed of the log goes on behind it.
+    /// A feed of the log continues from here after this backup.
     pub(super) fn cursor(&self) -> Cursor {
         Cursor { seq: self.last_seq.plus(1), lineage: Some(self.home.lineage) }
     }

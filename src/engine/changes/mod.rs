@@ -51,24 +51,24 @@ impl Change {
 
 /// The records of the log in its order, from some number on, and those that come: see [`Store::changes`](crate::Store::changes).
 ///
-/// As an iterator it ends where there is nothing more for now, and goes on when there is: [`Changes::wait`] waits for that. A
-/// record that is damaged is an error in between. Where records were compacted away that it would have given,
-/// [`Error::CompactedAway`] comes first, once, and then what is left; and so it does where the store was cleared: nothing
-/// from before is left then. Where a repair may have given them up, it is [`Error::GivenUp`]. A cursor of another lineage,
-/// and one beyond the log's end, are [`Error::OtherLineage`] and [`Error::BeyondEnd`], each time that more is asked for.
-/// That a key expires is no record, and not told:
-/// [`KeyEntry::expires_ms`] says when it will.
+/// The iterator ends at the end of the log, and continues when records are appended:
+/// [`Changes::wait`] waits for them. A damaged record is one error, and the next records follow. If
+/// records from the start on were compacted away, [`Error::CompactedAway`] comes first, once, and
+/// the remaining records follow. After a clear none are left. It is [`Error::GivenUp`] if a repair
+/// may have given them up. A cursor of another lineage is [`Error::OtherLineage`], and one beyond
+/// the log's end is [`Error::BeyondEnd`], on every call. Expiry writes no record: see
+/// [`KeyEntry::expires_ms`].
 #[derive(Debug)]
 pub struct Changes {
     source: Source,
-    /// Whose numbers the log's are.
+    /// The log's lineage.
     lineage: Lineage,
-    /// Where it is to start, until that is known to be a place of this log.
+    /// The start, until it is checked against this log.
     unchecked: Option<Cursor>,
     wanted: Wanted,
-    /// The first record of the batch that has been given in part.
+    /// The first record of a batch that was returned in part.
     batch: Option<Seqno>,
-    /// Up to which number it was told that records are missing.
+    /// Records up to this number were reported missing.
     told: Seqno,
     reading: Option<Reading>,
     /// What was found of the segment that is read, and not given yet: whole batches.
@@ -107,7 +107,7 @@ impl Changes {
     pub(crate) fn recent(mut self, count: usize, search: &mut Search<'_>) -> Result<Self, Stop> {
         let first = self.source.seq_from_end(count.max(1), search)?;
         let behind = |seq: Seqno| if count > 0 { seq } else { seq.plus(1) };
-        // Without a record the log begins where the next one comes.
+        // An empty log starts at the next record.
         self.wanted.next = first.map_or(Seqno(0), behind);
         // What is not in the log is none of its last records.
         let (_, history) = self.source.next_part(&mut self.wanted)?;
@@ -129,7 +129,7 @@ impl Changes {
         }
     }
 
-    /// That it starts at a place of this log.
+    /// Checks that the start is in this log.
     fn check_start(&mut self) -> Result<()> {
         let Some(cursor) = self.unchecked else { return Ok(()) };
         let is_of_another = cursor.lineage.is_some_and(|lineage| lineage != self.lineage);
@@ -160,8 +160,8 @@ impl Changes {
         waited
     }
 
-    /// Where a later feed goes on: behind what this one has given, and never inside a batch. Of a batch that has been given in
-    /// part, it is the first record.
+    /// A later feed continues from here: after the last record returned, but never inside a batch.
+    /// If a batch was returned in part, this is its first record.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         let seq = self.batch.filter(|_| !planted(Plant::CursorInsideBatch)).unwrap_or(self.wanted.next);
@@ -200,7 +200,7 @@ impl Changes {
         }
     }
 
-    /// Fails, once, when a record with a number from `next` on was compacted away, or given up by a repair.
+    /// Fails, once, if a record from `next` on was compacted away or given up by a repair.
     fn tell_missing(&mut self, next: Seqno, history: History) -> Result<()> {
         let missing = history.missing();
         if missing < next || missing <= self.told || planted(Plant::FeedPassesOverDropped) {
@@ -235,7 +235,8 @@ impl Iterator for Changes {
             match self.find() {
                 Ok(true) => {}
                 Ok(false) => {
-                    // All that was left of what was dropped has been given: who goes on from here is not told again.
+                    // All remaining records were returned: a feed that continues here gets no
+                    // error.
                     self.wanted.next = self.wanted.next.max(self.told.plus(1));
                     self.source.forget();
                     return None;

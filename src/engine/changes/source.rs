@@ -75,7 +75,7 @@ pub(super) struct Own {
 pub(super) struct Files {
     directory: Arc<dyn Directory>,
     mode: ReadMode,
-    /// What MANIFEST has to say is its log's.
+    /// The lineage that MANIFEST must have.
     lineage: Lineage,
     /// Made when somebody waits first.
     watch: Option<Box<dyn Watch>>,
@@ -96,20 +96,20 @@ impl Source {
         Self::Files(Box::new(Files { directory, mode, lineage, watch: None, manifest: None, growing: None }))
     }
 
-    /// That there is or can be a record of number `next`.
+    /// Checks that `next` is at most the number of the log's next record.
     ///
     /// # Errors
     /// [`Error::BeyondEnd`], and as [`Source::next_part`].
     pub(super) fn check_reached(&mut self, next: Seqno) -> Result<()> {
         let end = match self {
-            // Who follows the files may have seen what is still to be published.
+            // A feed of the files may have shown records that are not published yet.
             Self::Own(own) => own.log.progress_end()?,
             Self::Files(files) => files.manifest()?.next_seq,
         };
         if next <= end || planted(Plant::FeedWaitsBeyondEnd) {
             return Ok(());
         }
-        // MANIFEST is as old as the last segment.
+        // MANIFEST was written when the last segment was created.
         let last = match self {
             Self::Own(_) => None,
             Self::Files(_) => self.seq_from_end(1, &mut Search::new(&mut |_| ControlFlow::Continue(())))?,

@@ -113,7 +113,8 @@ impl<'a> Copy<'a> {
     /// Takes note that `record` is not there any more for those who look back.
     fn forget(&mut self, record: &Scanned<'_>, verdict: &Verdict) {
         let dropped = record.header.seq;
-        // If nobody looked, it ended by now, or at its own time: a clock may have been ahead, and be right again.
+        // Without a known end, it ended by now, or at its own time if that is later: the clock may
+        // have been ahead and corrected.
         let time_ms = if planted(Plant::SetClockForgotten) { 0 } else { record.header.time_ms };
         let now = Ended { time_ms, ..Ended::default() };
         let Ended { seq: whole_from, time_ms: whole_from_ms } = verdict.ended.unwrap_or(now);
@@ -122,7 +123,8 @@ impl<'a> Copy<'a> {
         self.forgets_until_now |= verdict.ended.is_none();
     }
 
-    /// What of the past is forgotten with what was dropped. By now: what replaced a record may have come while it was copied.
+    /// The history lost with the dropped records. It is as of now: a dropped record may have been
+    /// replaced during the copy.
     pub(super) fn forgotten(&self) -> History {
         if !self.forgets_until_now {
             return self.forgotten;

@@ -3,7 +3,7 @@
 //! The rule: if any dead put of a key is kept, in the output or in an older segment, then the record that hides it is kept.
 //! Otherwise a deleted key returns as soon as the index is built from the segments. Four facts carry it:
 //!
-//! 1. One compaction has one time, so a put at the front of a run and the delete at its back are judged alike.
+//! 1. One compaction uses one time, so a put at a run's front and a delete at its back are judged alike.
 //! 2. The log only grows while a run is judged: older segments change in no other way than by a compaction, and there is one
 //!    at a time; a record that was seen is never taken back. If a newer record of the key comes meanwhile, it hides all of
 //!    the run, and it is durable before the run is replaced.
@@ -89,7 +89,7 @@ impl<'a> Judge<'a> {
         Ok(Self { state, run: segments, older, at_ms, grace_ms, retention: Retention::of(policy) })
     }
 
-    /// The time that decides, in milliseconds since 1970.
+    /// The time of the decision, in milliseconds since 1970.
     fn now_ms(&self) -> u64 {
         if planted(Plant::CompactionTimeMoves) { self.state.now_ms() } else { self.at_ms }
     }

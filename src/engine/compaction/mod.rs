@@ -38,7 +38,7 @@ use super::sync::{
 };
 use crate::error::{Error, Result};
 
-/// For the mistake that remembers it.
+/// Used by a deliberate mistake alone.
 static FIRST_POLICY: OnceLock<CompactionPolicy> = OnceLock::new();
 
 /// Who is told how a compaction goes, and may break it off.
@@ -134,7 +134,7 @@ impl Compactor {
         Ok(CompactionPlan { at_ms: basis.now_ms, runs })
     }
 
-    /// Tells what would become of each record of `run` at `at_ms`, in log order; the sums of what it told.
+    /// Reports the fate of each record of `run` at `at_ms`, in log order, and returns the totals.
     ///
     /// # Errors
     /// [`Error::NoSuchSegment`], [`Error::Damaged`], [`Error::Cancelled`] when `tell` returned `Break`, and what the operating
@@ -166,7 +166,7 @@ impl Compactor {
         Ok(tallies)
     }
 
-    /// Compacts; waits for a compaction that runs already.
+    /// Compacts, after any compaction that is running.
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::WithinCompaction`] when `observe` of another one asks for it, [`Error::Damaged`] in a
@@ -177,7 +177,7 @@ impl Compactor {
         let started = Instant::now();
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
         let _turn = self.turn(log)?;
-        // After the wait for others.
+        // Read after the wait for other compactions.
         let basis = self.basis(Known::ByLooking);
         if *what == Compact::All {
             self.seal_dead(log, &basis)?;
@@ -187,10 +187,11 @@ impl Compactor {
         Ok(report)
     }
 
-    /// Has a compaction in the background give way, and waits for others.
+    /// Interrupts a background compaction, and waits for others.
     ///
     /// # Errors
-    /// [`Error::WithinCompaction`] inside one of this very thread, and a log that takes no more writes.
+    /// [`Error::WithinCompaction`] inside a compaction of the same thread, and a log that takes no
+    /// more writes.
     fn turn(&self, log: &Log) -> Result<Turn<'_>> {
         // In a fork the lock below may be held for ever, by a thread that is not there.
         log.check()?;
@@ -241,7 +242,7 @@ impl Compactor {
             };
             let next = match Rewrite::new(&self.state, log, &run, self, plan.at_ms)?.run(&mut observe_run) {
                 Ok(ControlFlow::Continue(done)) => {
-                    // It cannot be broken off any more. The next run asks again.
+                    // Too late to cancel this run. The next run asks again.
                     let _ = observe(CompactionEvent::Done(&done));
                     report.runs.push(done);
                     behind
@@ -332,8 +333,8 @@ impl Compactor {
     }
 }
 
-/// What a compaction decides by, from its first look at a segment to its last record. Read once: a clock that moves on or is
-/// set meanwhile changes nothing.
+/// The inputs of a compaction's decisions, read once: a clock that moves or is set meanwhile
+/// changes nothing.
 #[derive(Clone, Copy, Debug)]
 struct Basis {
     /// In milliseconds since 1970.

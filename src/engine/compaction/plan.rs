@@ -54,7 +54,8 @@ impl SegmentUse {
 /// Runs of neighbours to be compacted, oldest first: what an older one drops lets a newer one drop its tombstones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompactionPlan {
-    /// The time by which the whole plan decides what has expired and what is old, in milliseconds since 1970. It is read once.
+    /// The time at which the plan judges expiry and age, in milliseconds since 1970. It is read
+    /// once.
     pub at_ms: u64,
     /// The runs, in log order.
     pub runs: Vec<CompactionRun>,

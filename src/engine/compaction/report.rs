@@ -174,7 +174,7 @@ pub enum CompactionStage {
 pub enum CompactionEvent<'a> {
     /// A run has reached a stage.
     Reached(CompactionStage, &'a CompactionRun),
-    /// A run is done, and stays done whatever comes next.
+    /// A run is finished, and is kept even if a later one fails.
     Done(&'a RunReport),
     /// Bytes of records read so far, of all that the plan reads.
     Progress {

@@ -72,7 +72,7 @@ impl Past {
     pub(super) fn ended_ms(&self, at: usize) -> u64 {
         match (self.versions.get(at + 1), &self.versions[at]) {
             (Some(next), _) => next.time_ms,
-            // A put may come with an end that is over: what it replaced was there until it came.
+            // A put may be expired when it is written: the value before it was visible until then.
             (None, last) => last.expires_ms.unwrap_or(last.time_ms).max(last.time_ms),
         }
     }

@@ -65,7 +65,8 @@ impl<'a> Rewrite<'a> {
         self.count(&report);
         self.take_note();
         let Self { state, run, judge, copy, .. } = self;
-        // A file that is not mapped stays open, without its name, for who still reads it: for us it need not.
+        // An unmapped file stays open for its readers after it is unlinked. This compaction needs
+        // it no more.
         drop((judge, copy));
         remove(&state.home, &run.segments);
         let _ = observe(CompactionEvent::Reached(CompactionStage::Removed, run));
@@ -176,7 +177,8 @@ pub(super) fn remove(home: &Home, segments: &[SegmentId]) {
         if let Err(error) = removed {
             tracing::warn!(error = error.sentence(), "a compacted segment stays until the next open");
             let is_gone = matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound);
-            // Else those behind it stay, too: without their deletes, what it holds would be back if MANIFEST were lost.
+            // Otherwise the newer ones stay, too: without their deletes, its keys would return if
+            // MANIFEST were lost.
             if !is_gone && !planted(Plant::RemovedPastFailure) {
                 break;
             }

@@ -136,8 +136,8 @@ impl Codec {
         }
     }
 
-    /// The value that `stored` was made of, if it has at most `len_max` bytes, or [`ROOM_A_BYTE`] times those of its block.
-    /// Allocates no more than a multiple of what it really holds.
+    /// Decompresses `stored`, up to `len_max` bytes or [`ROOM_A_BYTE`] times its block. Allocates
+    /// no more than a multiple of the bytes really there.
     pub(crate) fn unpack(self, stored: &[u8], len_max: u64) -> Result<Vec<u8>, Damage> {
         let (raw_len, block) = parts(stored)
             .ok_or(Damage::Field { what: "the length of a compressed value", value: stored.len() as u64 })?;

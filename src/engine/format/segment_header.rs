@@ -33,7 +33,7 @@ pub(crate) const HEADER_LEN: usize = CRC_AT + size_of::<u32>();
 // The layout is stored on disk. If this fails, bump the format version.
 const _: () = assert!(HEADER_LEN == 64);
 
-/// No segment is longer, in bytes.
+/// The maximum length of a segment, in bytes.
 pub(crate) const SEGMENT_LEN_MAX: u64 = (4 << 30) - 8;
 
 /// The format version that this version of logkv writes.
@@ -63,7 +63,7 @@ pub const SEGMENT_FIELDS: &[Field] = &[
 pub(crate) struct StoreId(pub(crate) [u8; 16]);
 
 impl Lineage {
-    /// The one that a store begins with.
+    /// The first lineage of a store.
     pub(crate) fn first_of(StoreId(id): StoreId) -> Self {
         Self(u64::from_be_bytes(array(&id, 0)))
     }

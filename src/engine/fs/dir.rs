@@ -118,7 +118,8 @@ fn no_file(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-/// Everything goes through the handle. The path is for messages, and for the lock, which ends when it leads elsewhere.
+/// All access is through the handle. The path is used for messages, and by the lock, which is lost
+/// when the path leads to another directory.
 #[derive(Debug)]
 pub(super) struct OsDirectory {
     path: PathBuf,
@@ -141,20 +142,20 @@ impl OsDirectory {
         Self::new(path.to_owned(), handle, trusts_all)
     }
 
-    /// The directory, opened once more: a lock belongs to one open.
+    /// A second open of the directory: a lock belongs to one open file.
     fn reopened(&self) -> io::Result<std::fs::File> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&*self.handle, ".", flags, Mode::empty())?.into())
     }
 
-    /// Another has the lock, whose pid is in LOCK if anywhere.
+    /// Another process has the lock. LOCK has its pid, if anything does.
     fn held(&self) -> LockOutcome {
         let file = self.open_regular(StoreFile::Lock, OFlags::RDONLY);
         LockOutcome::HeldBy { pid: file.ok().and_then(holder) }
     }
 
-    /// Makes `file`, which must not be there, with the owner and the mode of `replaced`, if that is there and trusted, or
-    /// those that the directory gives.
+    /// Creates `file`, which must not exist, with the owner and mode of `replaced` if that exists
+    /// and is trusted, or those that the directory gives.
     fn create(&self, file: StoreFile, replaced: Option<StoreFile>) -> io::Result<std::fs::File> {
         let made = self.open_regular(file, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
         let directory = self.handle.metadata()?;
@@ -166,13 +167,14 @@ impl OsDirectory {
         };
         let given = ownership.apply_to(&made);
         if given.is_err() {
-            // Else the next attempt would find a file there. It was made here, so nothing is lost with it.
+            // Otherwise the next attempt would find the file. It was created here, so nothing is
+            // lost.
             let _ = self.remove(file);
         }
         given.map(|()| made)
     }
 
-    /// What the system says of `file`, if it is a regular file.
+    /// The metadata of `file`, if it is a regular file.
     fn regular(&self, file: StoreFile) -> Option<Metadata> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let found = rustix::fs::openat(&*self.handle, file.to_string(), flags, Mode::empty());
@@ -180,7 +182,7 @@ impl OsDirectory {
         found.is_file().then_some(found)
     }
 
-    /// LOCK, made if it is missing.
+    /// Opens LOCK, or creates it.
     fn lock_file(&self) -> io::Result<std::fs::File> {
         loop {
             match self.open_regular(StoreFile::Lock, OFlags::RDWR) {
@@ -269,7 +271,7 @@ impl Directory for OsDirectory {
 
     fn sync(&self) -> io::Result<()> {
         self.handle.sync_all()?;
-        // Names in a directory that was removed are durable nowhere.
+        // Names in a removed directory are never durable.
         match self.handle.metadata()?.nlink() {
             0 => Err(io::Error::new(io::ErrorKind::NotFound, "it was removed")),
             _ => Ok(()),
@@ -281,15 +283,15 @@ impl Directory for OsDirectory {
         if let Flock::HeldByAnother = Flock::take_directory(&directory) {
             return Ok(self.held());
         }
-        // It is never unlinked: two processes could each hold a lock on a file of that name.
+        // LOCK is never unlinked: two processes could each lock a file of that name.
         let file = self.lock_file()?;
         if let Flock::HeldByAnother = Flock::take(&file)? {
             return Ok(self.held());
         }
-        // Its bytes stay as they are where somebody else knows them under another name.
+        // A file with another name (a hard link) is not written to.
         let has_other_names = has_other_names(&file)?;
         let mut lock = OsLock::new(directory, self.absolute_path.clone(), file);
-        // Whoever had the lock may have replaced the directory, or somebody LOCK, since they were opened.
+        // The directory or LOCK may have been replaced since they were opened.
         if let Some(reason) = lock.lost()? {
             return Err(io::Error::other(reason));
         }

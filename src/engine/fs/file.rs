@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use super::{File, Mapping, StoreFile};
 use crate::engine::plant::{Plant, unless};
 
-/// Where the next bytes of `file` stand that are on disk, from `at` on: what is before them is a hole, which reads as zeros.
-/// The file's end, or what is behind it, is `u64::MAX`; `at` where the file system does not tell.
+/// The offset of the next data of `file` from `at` on. The bytes before it are a hole, which reads
+/// as zeros. `u64::MAX` at or after the file's end; `at` if the file system does not know.
 pub fn next_data(file: &std::fs::File, at: u64) -> u64 {
     match rustix::fs::seek(file, SeekFrom::Data(at)) {
         Ok(data) => data,
@@ -20,7 +20,7 @@ pub fn next_data(file: &std::fs::File, at: u64) -> u64 {
     }
 }
 
-/// An open file, and the directory and name under which it was opened.
+/// An open file, with the directory and name under which it was opened.
 #[derive(Debug)]
 pub(super) struct OsFile {
     pub(super) file: std::fs::File,
@@ -34,7 +34,7 @@ impl OsFile {
         if has_name(&self.directory, self.name, &self.file)? {
             return Ok(());
         }
-        let reason = "it was removed or replaced, and what is written to it is lost";
+        let reason = "it was removed or replaced, and writes to it are lost";
         Err(io::Error::new(io::ErrorKind::NotFound, reason))
     }
 }
@@ -77,7 +77,7 @@ impl File for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()?;
-        // Bytes of a file without a name are on the disk, and nobody finds them there.
+        // The bytes of a file without a name are on the disk, and nobody can find them.
         unless(Plant::NamelessSyncBelieved, || self.check_name())
     }
 

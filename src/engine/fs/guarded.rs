@@ -1,4 +1,4 @@
-//! A directory that is changed only while its lock holds.
+//! A directory that is changed only while its lock is held.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,9 +13,11 @@ use crate::engine::sync::{Mutex, OnceLock};
 /// The right to change a directory: its lock, until that is released or lost.
 #[derive(Debug)]
 pub(crate) struct Exclusion {
-    /// `None` once it is released. Held while the lock is examined; nothing else is locked under it.
+    /// `None` once it is released. This mutex is held while the lock is checked, and no other is
+    /// taken under it.
     lock: Mutex<Option<Box<dyn Lock>>>,
-    /// Why the lock was lost. A lock that was lost once is never trusted again: another writer may have come and gone.
+    /// Why the lock was lost. A lost lock is never trusted again: another writer may have come and
+    /// gone.
     lost: OnceLock<String>,
 }
 
@@ -28,7 +30,7 @@ impl Exclusion {
     /// Checks that the directory may be changed.
     ///
     /// # Errors
-    /// When the lock was released or lost, and what the operating system says.
+    /// If the lock was released or lost, and what the operating system says.
     pub(crate) fn check(&self) -> io::Result<()> {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         match &*lock {
@@ -51,7 +53,7 @@ impl Exclusion {
         self.lost.get().map(String::as_str)
     }
 
-    /// Releases the lock. The directory is not changed any more.
+    /// Releases the lock. Later changes to the directory are refused.
     pub(crate) fn release(&self) {
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -65,7 +67,7 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    /// `inner`, which `exclusion` gives the right to change.
+    /// Guards `inner` by `exclusion`.
     pub(crate) fn of(inner: &Arc<dyn Directory>, exclusion: &Arc<Exclusion>) -> Arc<dyn Directory> {
         Arc::new(Self { inner: Arc::clone(inner), exclusion: Arc::clone(exclusion) })
     }

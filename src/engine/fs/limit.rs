@@ -1,15 +1,15 @@
-//! How many files a process may have open.
+//! The process's limit of open files.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Where it does not say.
+/// Used if the limit cannot be read.
 const SOFT_DEFAULT: u64 = 1024;
 
 /// The soft limit of open files, and the hard one.
 ///
-/// Read from `/proc`: rustix takes it for granted that `prlimit` is allowed, and a sandbox may refuse it.
+/// Read from `/proc`: rustix assumes that `prlimit` succeeds, and a sandbox may refuse it.
 fn open_files() -> Option<(u64, u64)> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
@@ -25,12 +25,12 @@ pub(super) fn open_files_max() -> u64 {
     open_files().map_or(SOFT_DEFAULT, |(soft, _)| soft)
 }
 
-/// Raises the soft limit of open files of this process to the hard one. The soft one is low for the sake of programs that use
-/// `select(2)`; a program that does not, and opens stores without mappings or with many readers, can call this when it starts.
-/// Programs that it starts inherit the limit.
+/// Raises this process's soft limit of open files to the hard one. The soft limit is low for
+/// programs that use `select(2)`. A program that does not, and opens stores without mappings or
+/// with many readers, can call this at its start. Child processes inherit the limit.
 ///
 /// # Errors
-/// What the operating system says; the limit stays then.
+/// What the operating system says; the limit is unchanged.
 pub fn raise_open_files_limit() -> io::Result<()> {
     match open_files() {
         Some((soft, hard)) if soft < hard => {

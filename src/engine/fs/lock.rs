@@ -1,7 +1,8 @@
 //! The writer's lock: on the directory itself, and on the file LOCK in it.
 //!
-//! The lock on the directory lasts as long as it is held, whatever becomes of LOCK. LOCK names the holder, keeps out earlier
-//! versions, which lock nothing else, and is all there is where directories cannot be locked, as on NFS.
+//! The lock on the directory lasts while it is held, even if LOCK is deleted. LOCK names the
+//! holder, and keeps out earlier versions, which lock only LOCK. It is the only lock on file
+//! systems that cannot lock directories, such as NFS.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -13,14 +14,15 @@ use super::file::has_name;
 use super::{Lock, StoreFile};
 use crate::engine::plant::{Plant, planted};
 
-/// What came of locking a file.
+/// The result of locking a file.
 pub(super) enum Flock {
     Held,
     HeldByAnother,
 }
 
 impl Flock {
-    /// Locks `file` with `flock`, which another open of it is refused, in this very process, too. A POSIX lock is not.
+    /// Locks `file` with `flock`, which excludes other opens of the file even in this process. A
+    /// POSIX lock does not.
     ///
     /// # Errors
     /// What the operating system says.
@@ -33,7 +35,7 @@ impl Flock {
         }
     }
 
-    /// Locks `directory`, where the file system can do that.
+    /// Locks `directory`, if the file system supports it.
     pub(super) fn take_directory(directory: &File) -> Self {
         if planted(Plant::DirectoryNotLocked) {
             return Self::Held;
@@ -45,7 +47,7 @@ impl Flock {
     }
 }
 
-/// The process that has locked `lock`, as it says itself.
+/// The pid that LOCK holds.
 pub(super) fn holder(lock: File) -> Option<u32> {
     let mut text = String::new();
     let _ = lock.take(32).read_to_string(&mut text);
@@ -61,19 +63,19 @@ pub(super) struct OsLock {
     path: PathBuf,
     /// LOCK.
     file: File,
-    /// A forked child shares the lock, and must not let it go.
+    /// The process that took the lock. A forked child shares the lock, and must not release it.
     process: u32,
     /// Whether LOCK holds the pid.
     names_holder: bool,
 }
 
 impl OsLock {
-    /// The lock on `directory`, at `path`, and its `file` LOCK, both of which are locked.
+    /// The lock on `directory`, at `path`, and on its `file` LOCK. Both are locked.
     pub(super) fn new(directory: File, path: PathBuf, file: File) -> Self {
         Self { directory, path, file, process: process::id(), names_holder: false }
     }
 
-    /// Writes the pid into LOCK: a courtesy for the message of the next one, and not worth failing for on a full disk.
+    /// Writes the pid into LOCK. It is for messages only, so a full disk is no error.
     pub(super) fn name_holder(&mut self) {
         self.names_holder = true;
         let _ = self.file.set_len(0).and_then(|()| writeln!(self.file, "{}", self.process));
@@ -90,10 +92,10 @@ impl Lock for OsLock {
             };
             return Ok(Some(reason.to_owned()));
         }
-        // A directory that was only renamed has no path that is known here. It stays locked.
+        // The path of a renamed directory is unknown. It stays locked.
         let is_replaced =
             self.path.metadata().is_ok_and(|found| (found.dev(), found.ino()) != (held.dev(), held.ino()));
-        Ok(is_replaced.then(|| "another directory has taken the place of the one that was opened".to_owned()))
+        Ok(is_replaced.then(|| "another directory has replaced the one that was opened".to_owned()))
     }
 }
 
@@ -102,12 +104,12 @@ impl Drop for OsLock {
         if process::id() != self.process {
             return;
         }
-        // A closed store looks the same whoever had it open. Failing to clear the pid harms nobody.
+        // A closed store has an empty LOCK. A failure to clear it is harmless.
         if self.names_holder {
             let _ = self.file.set_len(0);
         }
-        // A child forked a moment ago, and not yet at its `exec`, has these files open too: closing alone would leave
-        // the lock with it.
+        // A forked child that has not reached `exec` shares these open files: closing alone would
+        // leave the lock with it.
         for file in [&self.file, &self.directory] {
             let _ = file.unlock();
         }

@@ -16,11 +16,12 @@ use rustix::mm::{Advice, madvise};
 #[derive(Clone, Debug)]
 pub struct Mapping(Arc<Mapped>);
 
-/// How many files a process maps at most. Linux lets it have 65,530 mappings (`vm.max_map_count`), and takes those of its
-/// memory, threads and libraries from the same number: a program that gets no memory is killed.
+/// The maximum number of mapped files of a process. Linux allows it 65,530 mappings
+/// (`vm.max_map_count`), including those of its memory, threads and libraries: a program that gets
+/// no memory is killed.
 static MAPPED: Places = Places::new(1 << 15);
 
-/// A number of places, some of them taken.
+/// A limited number of places, some of them taken.
 #[derive(Debug)]
 struct Places {
     taken: AtomicUsize,
@@ -58,8 +59,8 @@ struct Mapped {
 }
 
 impl Mapping {
-    /// Maps the first `len` bytes of `file`; none of them can be read before they are exposed. `None` when the process has
-    /// mapped as many files as it may: those that follow are read.
+    /// Maps the first `len` bytes of `file`; none can be read before they are exposed. `None` if
+    /// the process has mapped the maximum number of files: further files are read.
     pub(super) fn new(file: &std::fs::File, len: usize) -> io::Result<Option<Self>> {
         let Some(place) = MAPPED.take() else { return Ok(None) };
         // SAFETY: `bytes` gives out the readable part alone, and what is readable does not change any more:
@@ -109,9 +110,10 @@ pub(crate) fn prefetch<T>(item: &T) {
 /// A forked child shares its parent's lock, so the lock cannot tell them apart.
 #[derive(Debug)]
 pub(crate) enum ForkGuard {
-    /// A page that the kernel empties in a forked child: looking at it costs nothing.
+    /// A page that the kernel clears in a forked child. Checking it costs nothing.
     Page(MmapMut),
-    /// The number of the process, where the kernel does not offer that (Linux before 4.14, gVisor): a system call a look.
+    /// The pid, if the kernel does not offer that (Linux before 4.14, gVisor). Each check is a
+    /// system call.
     Process(u32),
 }
 
@@ -142,15 +144,17 @@ impl ForkGuard {
     }
 }
 
-/// What the handler of SIGBUS says after its sentence, and the exit code it ends with.
+/// The exit code and the hint of the SIGBUS handler.
 static ON_BUS_ERROR: OnceLock<(i32, &'static str)> = OnceLock::new();
 
-/// Ends the process with one sentence on the standard error and `exit_code` when a mapped file cannot be read: another process
-/// cut it short, or its disk failed. The kernel's own way is to kill the process with SIGBUS, without a word. `hint` is
-/// written after the sentence, as it is; it may be empty.
+/// Installs a SIGBUS handler that ends the process with `exit_code` and one sentence on standard
+/// error when a mapped file cannot be read: another process truncated it, or its disk failed.
+/// Without it the kernel kills the process with no message. `hint` is written after the sentence,
+/// unchanged; it may be empty.
 ///
-/// For programs, which own their signals: it sets the handler of SIGBUS of the whole process, also for mappings that are not a
-/// store's. Nothing is closed or flushed, as after a kill. A second call changes nothing.
+/// It is for programs, not libraries: the handler is set for the whole process, and also covers
+/// mappings that belong to no store. Nothing is closed or flushed, as after a kill. A second call
+/// has no effect.
 ///
 /// # Errors
 /// What the operating system says.
@@ -158,7 +162,7 @@ pub fn exit_on_bus_error(exit_code: i32, hint: &'static str) -> io::Result<()> {
     if ON_BUS_ERROR.set((exit_code, hint)).is_err() {
         return Ok(());
     }
-    // SAFETY: all zeros is a `sigaction` without flags, whose mask is empty on Linux.
+    // SAFETY: a zeroed `sigaction` has no flags and, on Linux, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_flags = libc::SA_SIGINFO;
     action.sa_sigaction = on_bus_error as extern "C" fn(_, _, _) as usize;
@@ -172,9 +176,9 @@ pub fn exit_on_bus_error(exit_code: i32, hint: &'static str) -> io::Result<()> {
 /// The handler of SIGBUS. It allocates nothing, locks nothing and calls only `open`, `read`, `write`, `signal`, `raise` and
 /// `_exit`, which signal-safety(7) allows.
 extern "C" fn on_bus_error(signal: libc::c_int, about: *mut libc::siginfo_t, _context: *mut libc::c_void) {
-    // SAFETY: the kernel hands a handler that was set with SA_SIGINFO a valid `siginfo_t`.
+    // SAFETY: the kernel passes a valid `siginfo_t` to a handler set with SA_SIGINFO.
     let (code, address) = unsafe { ((*about).si_code, (*about).si_addr() as usize) };
-    // A process sent it: nothing was read.
+    // Another process sent the signal: no read failed.
     if code <= 0 {
         // SAFETY: both may be called in a handler; the signal is delivered when this one returns.
         unsafe {
@@ -189,13 +193,13 @@ extern "C" fn on_bus_error(signal: libc::c_int, about: *mut libc::siginfo_t, _co
     say(line.find(address).unwrap_or(b"a mapped file"));
     say(b": another process cut it short while it was open, or its disk failed\n");
     say(hint.as_bytes());
-    // SAFETY: it ends the process, and may be called in a handler.
+    // SAFETY: `_exit` may be called in a handler.
     unsafe { libc::_exit(exit_code) }
 }
 
 /// Writes `bytes` to the standard error, as a signal handler may.
 fn say(bytes: &[u8]) {
-    // SAFETY: the pointer and the length are those of `bytes`. An error could be told to nobody.
+    // SAFETY: the pointer and the length are those of `bytes`. An error cannot be reported.
     unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
 }
 
@@ -214,11 +218,12 @@ impl Default for MapsLine {
 impl MapsLine {
     /// The path of the file that is mapped at `address`, as the kernel writes it.
     fn find(&mut self, address: usize) -> Option<&[u8]> {
-        // SAFETY: the path ends in a zero.
+        // SAFETY: the path is a C string literal.
         let maps = unsafe { libc::open(c"/proc/self/maps".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
         let mut chunk = [0_u8; 1024];
         loop {
-            // SAFETY: the pointer and the length are those of `chunk`; a descriptor that is none is an error.
+            // SAFETY: the pointer and the length are those of `chunk`; an invalid descriptor is an
+            // error.
             let read = unsafe { libc::read(maps, chunk.as_mut_ptr().cast(), chunk.len()) };
             let read = usize::try_from(read).ok().filter(|&read| read > 0)?;
             for &byte in &chunk[..read] {
@@ -240,7 +245,8 @@ impl MapsLine {
         }
     }
 
-    /// Whether `address` is in the range that the line begins with: `7f0000000000-7f0000001000 r--s …`.
+    /// Whether `address` is in the range at the start of the line: `7f0000000000-7f0000001000 r--s
+    /// …`.
     fn holds(&self, address: usize) -> bool {
         let mut numbers = self.bytes[..self.len].split(|byte| matches!(byte, b'-' | b' ')).map(|digits| {
             digits.iter().fold(0_usize, |number, &digit| {

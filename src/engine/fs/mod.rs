@@ -45,8 +45,9 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// What the operating system says, but for "not found", which is [`PathKind::Missing`].
     fn kind(&self, path: &Path) -> io::Result<PathKind>;
 
-    /// Makes and opens the directory `path`, and makes those above it that are missing, readable by the owner alone;
-    /// durable when it returns. `trusts_all` is as in [`FileSystem::open_trusted_directory`].
+    /// Creates and opens the directory `path`, and creates missing parents, accessible to the owner
+    /// alone. They are durable on return. `trusts_all` is as in
+    /// [`FileSystem::open_trusted_directory`].
     ///
     /// # Errors
     /// What the operating system says.
@@ -73,11 +74,11 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
         self.open_directory(path)
     }
 
-    /// The directory that holds `path`, in which directories are made, renamed and removed. It and those above it are made if
-    /// they are missing.
+    /// The parent directory of `path`, where directories are made, renamed and removed. Missing
+    /// parents are created.
     ///
     /// # Errors
-    /// What the operating system says; `Unsupported` where that cannot be done.
+    /// What the operating system says; `Unsupported` if the file system cannot do this.
     fn parent(&self, path: &Path) -> io::Result<Arc<dyn Parent>> {
         let _ = path;
         Err(io::ErrorKind::Unsupported.into())
@@ -128,8 +129,8 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// `PermissionDenied` when it is not trusted.
     fn open(&self, file: StoreFile, access: Access) -> io::Result<Arc<dyn File>>;
 
-    /// Gives `file` of the directory `from`, which is on the same file system, its name here, too: one file with two names,
-    /// so it must never be written to again. Nothing may have the name.
+    /// Links `file` of the directory `from`, on the same file system, under its name here. The file
+    /// then has two names, and must never be written to again. The name must be free.
     ///
     /// # Errors
     /// What the operating system says; `Unsupported` where a file has one name.
@@ -153,17 +154,19 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// Makes names made, changed and removed so far durable.
     ///
     /// # Errors
-    /// What the operating system says; `NotFound` when the directory itself was removed.
+    /// What the operating system says; `NotFound` if the directory itself was removed.
     fn sync(&self) -> io::Result<()>;
 
-    /// Takes the writer's lock, on the directory itself and on LOCK, for as long as the result lives. It is also refused
-    /// when this very process holds it.
+    /// Takes the writer's lock, on the directory itself and on LOCK, until the result is dropped.
+    /// It is refused even if this process holds it.
     ///
     /// # Errors
-    /// What the operating system says; that another directory, or another LOCK, has taken the place of what was opened.
+    /// What the operating system says; an error if the directory or LOCK was replaced since it was
+    /// opened.
     fn lock(&self) -> io::Result<LockOutcome>;
 
-    /// Takes the lock without changing anything; `None` where there is no file LOCK, and nobody writes.
+    /// Takes the lock without changing any file; `None` if LOCK is missing, since then no writer is
+    /// open.
     ///
     /// # Errors
     /// What the operating system says.
@@ -179,7 +182,7 @@ pub trait Directory: Send + Sync + fmt::Debug {
         Ok(Box::new(watch::Unwatched))
     }
 
-    /// The operating system's handle of it, if it is one of the operating system's.
+    /// The operating system's handle of the directory, if it has one.
     fn handle(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -202,8 +205,8 @@ pub enum LockOutcome {
 
 /// A lock that is let go when it is dropped.
 pub trait Lock: Send + Sync + fmt::Debug {
-    /// Why the lock does not keep other writers out any more, if it does not: another directory is at the store's path, or
-    /// LOCK in it is another file, or none.
+    /// Why the lock no longer excludes other writers, if it does not: another directory is at the
+    /// store's path, or LOCK was removed or replaced.
     ///
     /// # Errors
     /// What the operating system says.
@@ -217,16 +220,16 @@ pub enum Access {
     Read,
     /// To read and write; it must be there.
     Write,
-    /// To read and write; it must not be there. It is given the directory's owner, where root makes it, and lets the
-    /// directory's group do what the directory lets the group do.
+    /// To read and write; it must not exist. Root gives it the directory's owner, and the
+    /// directory's group gets the read and write access that it has to the directory.
     Create,
-    /// As [`Access::Create`], for what takes the place of this file or describes it: it is given that file's owner, where root
-    /// makes it, and that file's mode, if there is such a file and it is trusted.
+    /// As [`Access::Create`], for a file that replaces or describes this one. If this file exists
+    /// and is trusted, the new one gets its mode and, from root, its owner.
     Replace(StoreFile),
 }
 
 impl Access {
-    /// Whether this makes the file.
+    /// Whether this creates the file.
     #[must_use]
     pub fn is_new(self) -> bool {
         matches!(self, Self::Create | Self::Replace(_))
@@ -242,8 +245,8 @@ pub trait File: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn len(&self) -> io::Result<u64>;
 
-    /// What tells it from all other files that are there at the same time (its device and its number there); `None` where
-    /// nothing does.
+    /// Its identity among all existing files (device and inode number); `None` if the file system
+    /// has none.
     ///
     /// # Errors
     /// What the operating system says.
@@ -251,8 +254,8 @@ pub trait File: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
-    /// Where the next bytes stand that are on disk, from `at` on: those before them are a hole, which reads as zeros. Behind
-    /// the last ones any place from the file's end on; `at` where nothing tells.
+    /// The offset of the next data from `at` on. The bytes before it are a hole, which reads as
+    /// zeros. After the last data it is any offset at or after the file's end; `at` if unknown.
     fn next_data(&self, at: u64) -> u64 {
         at
     }
@@ -278,8 +281,8 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Makes the file's bytes and length durable (`fdatasync`).
     ///
     /// # Errors
-    /// What the operating system says; `NotFound` when the file has lost its name, for then nobody finds its bytes again.
-    /// After an error the bytes may be lost although a second call succeeds.
+    /// What the operating system says; `NotFound` if the file has lost its name, since nobody can
+    /// find its bytes again. After an error the bytes may be lost even if a second call succeeds.
     fn sync(&self) -> io::Result<()>;
 
     /// Asks the system to forget its cached copy, so that the next read comes from the disk. Advice only.
@@ -350,8 +353,8 @@ pub(crate) fn read_vec_at(file: &dyn File, at: u64, len: u64) -> io::Result<Vec<
     Ok(bytes)
 }
 
-/// A mapping of the first `len` bytes of `file`; `None` where there are none, or the process has no room for another one
-/// (`ulimit -v`, `vm.max_map_count`): reading does without.
+/// A mapping of the first `len` bytes of `file`; `None` if the file system has none, or the process
+/// cannot have another one (`ulimit -v`, `vm.max_map_count`). The file is then read.
 ///
 /// # Errors
 /// What the operating system says.

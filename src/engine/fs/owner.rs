@@ -1,4 +1,5 @@
-//! The owner and the mode of a new file. Only the handle of the new file is used: its name may lead elsewhere by now.
+//! The owner and the mode of a new file. They are set through its handle: its name may lead
+//! elsewhere.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, Permissions};
@@ -11,12 +12,12 @@ use rustix::fs::{Mode, OFlags};
 use super::dir::names_in;
 use crate::engine::plant::{Plant, planted};
 
-/// The bits of a mode for the owner to read and write, for all of the group's, and for all permissions.
+/// The mode bits for the owner's read and write, all of the group's, and all permissions.
 const OWNER: u32 = 0o600;
 const GROUP: u32 = 0o070;
 const PERMISSIONS: u32 = 0o777;
 
-/// Who may do what with a file.
+/// The owner, group and mode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ownership {
     uid: u32,
@@ -25,19 +26,19 @@ pub(super) struct Ownership {
 }
 
 impl Ownership {
-    /// That of the file `old`, for the one that takes its place. A setuid bit is not kept.
+    /// The ownership for a file that replaces `old`. Setuid, setgid and sticky are dropped.
     pub(super) fn of_replaced(old: &Metadata) -> Self {
         Self { uid: old.uid(), gid: old.gid(), mode: old.mode() & PERMISSIONS }
     }
 
-    /// That of a file that is new in `directory`: the directory's owner reads and writes it, and its group does as far as the
-    /// directory lets the group in.
+    /// The ownership for a new file in `directory`: the directory's owner reads and writes it, and
+    /// its group gets the access that it has to the directory.
     pub(super) fn in_directory(directory: &Metadata) -> Self {
         Self { uid: directory.uid(), gid: directory.gid(), mode: OWNER | group_bits(directory.mode()) }
     }
 
-    /// Gives it to `file`, which this process has made. Only root gives a file to another user. Where a file cannot be given to
-    /// the group, it keeps its own group, which gets nothing.
+    /// Applies it to `file`, which this process has created. Only root changes the owner. If the
+    /// group cannot be set, the file keeps its own group, and that group gets no access.
     ///
     /// # Errors
     /// What the operating system says.
@@ -56,8 +57,9 @@ impl Ownership {
     }
 }
 
-/// Gives `file` to the group `gid`; whether it is the group's now. Who is not in the group cannot give a file to it, nor can
-/// root in a sandbox that gives nothing away; and a container that does not know the group has no number for it.
+/// Gives `file` to the group `gid`; `false` if that is not allowed. A process outside the group
+/// cannot, nor can root in a sandbox without the right; in a container the group may have no
+/// number.
 fn give_to_group(file: &File, gid: u32) -> io::Result<bool> {
     if file.metadata()?.gid() == gid {
         return Ok(true);
@@ -72,9 +74,9 @@ fn give_to_group(file: &File, gid: u32) -> io::Result<bool> {
     }
 }
 
-/// Gives the directory `new` the owner and the mode of the directory `old`. A file in `new` is given those of the file that has
-/// its name in `old`, or those of a new file there. A file with another name elsewhere is not this process's alone, and stays
-/// as it is.
+/// Gives the directory `new` the owner and mode of the directory `old`. A file in `new` gets those
+/// of the file of the same name in `old`, or those of a new file there. A hard-linked file is
+/// shared, and stays unchanged.
 ///
 /// # Errors
 /// What the operating system says.
@@ -94,7 +96,7 @@ pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Re
             file.sync_all()?;
         }
     }
-    // Last: from here on its owner may change what is in it.
+    // Last: from now on the owner may change its contents.
     let is_in_group = give_to_group(&new, due.gid())?;
     let mode = if is_in_group { due.mode() } else { due.mode() & !GROUP };
     new.set_permissions(Permissions::from_mode(mode))?;
@@ -104,14 +106,14 @@ pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Re
     new.sync_all()
 }
 
-/// Opens `name` in `directory`, whatever it is, and no link.
+/// Opens `name` in `directory`, of any kind but a link.
 fn open_in(directory: &File, name: &OsStr, flags: OFlags) -> io::Result<File> {
     // NONBLOCK: opening a FIFO would wait for its other end for ever.
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?))
 }
 
-/// What the group may do with a file in a directory of this mode: nothing unless it may enter the directory.
+/// The group's bits for a file in a directory of this mode: none unless the group may enter it.
 fn group_bits(directory_mode: u32) -> u32 {
     const GROUP_ENTERS: u32 = 0o010;
     const GROUP_READS_WRITES: u32 = 0o060;

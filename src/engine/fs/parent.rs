@@ -1,5 +1,5 @@
-//! The directory that holds other directories. Names are looked up in its handle, and no link is followed: whoever may change
-//! these names, or those above them, leads nothing elsewhere.
+//! The parent of a store's directory. Names are looked up in its handle and links are not followed,
+//! so a user who changes these names, or those above, cannot redirect a call.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -19,11 +19,11 @@ use crate::engine::plant::{Plant, planted};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A directory that holds directories, held open: it stays the same one when names above it change. Names are those of its
-/// entries, and no symbolic link is followed. What is renamed or removed is a directory that is open: when its name has become
-/// that of something else meanwhile, the call fails.
+/// An open directory of directories. It stays the same one when names above it change. Names are
+/// those of its entries, and symbolic links are not followed. A directory to rename or remove is
+/// passed open: the call fails if its name leads to something else by then.
 pub trait Parent: Send + Sync + fmt::Debug {
-    /// What `name` is.
+    /// The kind of the file `name`.
     ///
     /// # Errors
     /// What the operating system says, but for "not found", which is [`PathKind::Missing`].
@@ -35,20 +35,23 @@ pub trait Parent: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn names(&self) -> io::Result<Vec<OsString>>;
 
-    /// Makes and opens the directory `name`, which is not there, readable by the owner alone; durable when it returns.
+    /// Creates and opens the new directory `name`, accessible to the owner alone; durable on
+    /// return.
     ///
     /// # Errors
-    /// What the operating system says; `AlreadyExists` when something has the name.
+    /// What the operating system says; `AlreadyExists` if the name is taken.
     fn create(&self, name: &OsStr) -> io::Result<Arc<dyn Directory>>;
 
-    /// Opens the directory `name`. `trusts_all` is as in [`FileSystem::open_trusted_directory`](super::FileSystem::open_trusted_directory).
+    /// Opens the directory `name`. `trusts_all` is as in
+    /// [`FileSystem::open_trusted_directory`](super::FileSystem::open_trusted_directory).
     ///
     /// # Errors
     /// What the operating system says.
     fn open(&self, name: &OsStr, trusts_all: bool) -> io::Result<Arc<dyn Directory>>;
 
-    /// Gives `directory`, whose name is the first one, the second one, in one step. Nothing has that, or the empty directory
-    /// `replaced`, whose owner and mode `directory` and its files are given before.
+    /// Renames `directory` from the first name to the second, atomically. The second name is free,
+    /// or is that of the empty directory `replaced`; `directory` and its files get its owner and
+    /// mode first.
     ///
     /// # Errors
     /// What the operating system says.
@@ -59,14 +62,14 @@ pub trait Parent: Send + Sync + fmt::Debug {
         replaced: Option<&dyn Directory>,
     ) -> io::Result<()>;
 
-    /// Gives each of two directories, an old one and a new one, the other's name, in one step. Before, the new one and its
-    /// files are given the owner and the mode of the old one.
+    /// Exchanges the names of two directories, an old one and a new one, atomically. The new one
+    /// and its files get the owner and mode of the old one first.
     ///
     /// # Errors
-    /// What the operating system says; `Unsupported` where there is no such step.
+    /// What the operating system says; `Unsupported` if the file system cannot exchange names.
     fn exchange(&self, directories: [&dyn Directory; 2], names: [&OsStr; 2]) -> io::Result<()>;
 
-    /// Removes `directory`, which is empty, and has this name.
+    /// Removes the empty `directory`, which has this name.
     ///
     /// # Errors
     /// What the operating system says.
@@ -87,7 +90,7 @@ pub(super) struct OsParent {
 }
 
 impl OsParent {
-    /// The directory that holds `path`; it and those above it are made if they are missing.
+    /// The parent directory of `path`. Missing parents are created.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let (above, _) = split(path)?;
         Ok(Self { path: above.to_owned(), handle: hold(above)? })
@@ -96,14 +99,14 @@ impl OsParent {
     /// Makes the directory `name`.
     pub(super) fn make(&self, name: &OsStr, trusts_all: bool) -> io::Result<OsDirectory> {
         let directory = OsDirectory::new(self.path.join(name), make(&self.handle, name)?, trusts_all)?;
-        // Somebody who may change names here may have put another one in its place already.
+        // Another user who may change names here may have replaced it already.
         match directory.distrust()?.is_none() && directory.names()?.is_empty() {
             true => Ok(directory),
             false => Err(moved()),
         }
     }
 
-    /// Whether `name` is that of `directory`.
+    /// Whether `name` leads to `directory`.
     fn is(&self, name: &OsStr, directory: BorrowedFd<'_>) -> io::Result<bool> {
         let held = rustix::fs::fstat(directory)?;
         match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -114,7 +117,7 @@ impl OsParent {
     }
 
     /// # Errors
-    /// When `name` is not that of `directory`.
+    /// If `name` does not lead to `directory`.
     fn check(&self, name: &OsStr, directory: &dyn Directory) -> io::Result<()> {
         match planted(Plant::NameNotCompared) || self.is(name, handle(directory)?)? {
             true => Ok(()),
@@ -193,7 +196,7 @@ impl Parent for OsParent {
     }
 }
 
-/// The directory at `path`. It is made if it is missing, and so are those above it.
+/// The directory at `path`. It and its parents are created if missing.
 pub(super) fn hold(path: &Path) -> io::Result<File> {
     match rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => {}
@@ -223,13 +226,13 @@ fn make(above: &File, name: &OsStr) -> io::Result<File> {
     Ok(made)
 }
 
-/// Opens the directory `name` of `above`, and no link to one.
+/// Opens the directory `name` of `above`; a link is refused.
 fn open_in(above: &File, name: &OsStr) -> io::Result<File> {
     let follow = if planted(Plant::LinkFollowed) { OFlags::empty() } else { OFlags::NOFOLLOW };
     Ok(File::from(rustix::fs::openat(above, name, DIRECTORY | follow, Mode::empty())?))
 }
 
-/// Gives the directory `from` the name `to`, which nothing has.
+/// Renames the directory `from` to the free name `to`.
 fn rename_to_free(parent: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
     match rustix::fs::renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE) {
         // Not every file system knows the flag. A directory replaces nothing but an empty one.
@@ -243,5 +246,5 @@ fn handle(directory: &dyn Directory) -> io::Result<BorrowedFd<'_>> {
 }
 
 fn moved() -> io::Error {
-    io::Error::other("another process has put something else under this name meanwhile")
+    io::Error::other("another process put something else under this name")
 }

@@ -1,5 +1,5 @@
-//! Files that are read without a mapping, of which only so many are open at a time: the others are opened again when they are
-//! read.
+//! Files read without a mapping. A limited number of them are open at a time; the others are
+//! reopened when they are read.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -11,7 +11,7 @@ use super::{Access, Directory, File, Mapping, StoreFile};
 use crate::engine::plant::{Plant, planted};
 use crate::engine::sync::{AtomicBool, Mutex, RwLock};
 
-/// How many files are open at least, and at most, whatever the limit of the process is.
+/// The bounds of a pool's capacity, whatever the process's limit is.
 const CAPACITY_LEAST: u64 = 4;
 const CAPACITY_MOST: u64 = 1 << 17;
 
@@ -25,13 +25,13 @@ pub(crate) struct FilePool {
 
 #[derive(Debug, Default)]
 struct Held {
-    /// Files that may be closed, in the order in which they were opened or last spared.
+    /// Files that may be closed, by the time they were opened or last spared.
     open: VecDeque<Weak<Slot>>,
-    /// All files that somebody reads, open or not.
+    /// All files in use, open or not.
     by_name: HashMap<StoreFile, Weak<Slot>>,
 }
 
-/// A file that is final, or only becomes longer, and that may be closed between two reads.
+/// A file that is final or only grows, and that may be closed between two reads.
 #[derive(Debug)]
 pub(crate) struct PooledFile {
     pool: Arc<FilePool>,
@@ -41,24 +41,25 @@ pub(crate) struct PooledFile {
 #[derive(Debug)]
 struct Slot {
     name: StoreFile,
-    /// What it must be when it is opened again, where the file system says so.
+    /// Its identity, checked when it is reopened, if the file system has identities.
     identity: Option<(u64, u64)>,
     file: RwLock<Option<Arc<dyn File>>>,
-    /// Whether it was read since it was last looked at for closing.
+    /// Whether it was read since the last time it was considered for closing.
     was_read: AtomicBool,
-    /// Whether it stays open: its name is about to go. Changed under the lock of `file`.
+    /// Whether it stays open because its name will be removed. Changed under the lock of `file`.
     is_kept: AtomicBool,
 }
 
 impl FilePool {
-    /// At most `capacity` files of `directory` are open; without one, a quarter of what the process may have open.
+    /// Opens at most `capacity` files of `directory`, or by default a quarter of the process's
+    /// limit.
     pub(crate) fn new(directory: Arc<dyn Directory>, capacity: Option<usize>) -> Arc<Self> {
         let share = || open_files_max() / 4;
         let capacity = capacity.map_or_else(share, |count| count as u64).clamp(CAPACITY_LEAST, CAPACITY_MOST);
         Arc::new(Self { directory, capacity: capacity as usize, held: Mutex::default() })
     }
 
-    /// `file`, which is that of `name`, as one of the pool.
+    /// Adds `file`, which has `name`, to the pool.
     ///
     /// # Errors
     /// What the operating system says.
@@ -75,10 +76,10 @@ impl FilePool {
         Ok(PooledFile { pool: Arc::clone(self), slot })
     }
 
-    /// Keeps the file of `name` open for as long as somebody reads it: the name is about to be removed.
+    /// Keeps the file `name` open while it is in use, since its name will be removed.
     ///
     /// # Errors
-    /// What the operating system says: without its name, the file could not be read any more.
+    /// What the operating system says, if the file cannot be reopened.
     pub(crate) fn keep(self: &Arc<Self>, name: StoreFile) -> io::Result<()> {
         let removed = self.held.lock().unwrap_or_else(PoisonError::into_inner).by_name.remove(&name);
         let Some(slot) =
@@ -93,7 +94,7 @@ impl FilePool {
         Ok(())
     }
 
-    /// Counts `slot`, whose file was opened, and closes others where there are too many.
+    /// Counts the newly opened file of `slot`, and closes others above the limit.
     fn admit(&self, slot: &Arc<Slot>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut spares = held.open.len();
@@ -134,7 +135,7 @@ impl FilePool {
         Ok(file)
     }
 
-    /// Closes what may be closed: other parts of the process have the rest.
+    /// Closes every file that may be closed, since the process has no descriptors left.
     fn close_all(&self) {
         let open = std::mem::take(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner).open);
         open.iter().filter_map(Weak::upgrade).for_each(|slot| slot.close());

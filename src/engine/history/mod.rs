@@ -75,7 +75,7 @@ impl Versions {
         Some(self.history.dropped).filter(|seq| *seq > Seqno(0))
     }
 
-    /// Others with numbers up to this one may have been given up by a repair; `None`: nothing ever was.
+    /// A repair may have given up other records with numbers up to this one; `None`: none ever did.
     #[must_use]
     pub fn given_up_to(&self) -> Option<Seqno> {
         Some(self.history.given_up).filter(|seq| *seq > Seqno(0))
@@ -115,8 +115,8 @@ pub struct Past {
 }
 
 impl Past {
-    /// The point `at` of what `frozen` holds, of which `last_seq` is the newest record; expiry at a number is looked at as of
-    /// `now_ms`.
+    /// The point `at` of the log in `frozen`, whose newest record is `last_seq`. Expiry at a number
+    /// is judged at `now_ms`.
     pub(crate) fn new(
         frozen: Arc<Frozen>,
         last_seq: Seqno,
@@ -132,8 +132,8 @@ impl Past {
             }
             At::Time(at_ms) => {
                 let (seq, next) = moment::last_before(frozen.segments(), at_ms, last_seq, search)?;
-                // If a record behind the point belongs to what is not whole, a clock was set back: the last record up to this
-                // time may be one of those that were dropped.
+                // If a record after the point is in the incomplete part of the history, a clock was
+                // set back: the last record up to this time may have been dropped.
                 let is_in_order =
                     next.is_none_or(|next| next > history.whole_from || planted(Plant::SetClockForgotten));
                 (seq, at_ms, at_ms >= history.whole_from_ms && is_in_order)

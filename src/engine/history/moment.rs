@@ -5,9 +5,9 @@ use crate::engine::segment::{Bodies, Scanner, Step};
 use crate::engine::state::SegmentSet;
 use crate::error::{Search, Stop};
 
-/// The number of the last record up to `last_seq` that was written at or before `at_ms`; 0 when there is none. And that of the
-/// next record in the log, which was written later. Reads the headers of what was written since, and of the segment in which
-/// it finds it, unless `search` is broken off.
+/// The number of the last record up to `last_seq` written at or before `at_ms`, or 0, and the
+/// number of the next record in the log, written later. Reads the headers of later records, and of
+/// the segment that has the match, unless `search` is cancelled.
 ///
 /// # Errors
 /// What the operating system says.

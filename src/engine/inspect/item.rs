@@ -69,8 +69,8 @@ pub struct RecordItem {
     pub expires_ms: Option<u64>,
     /// The key.
     pub key: Value,
-    /// The value; as stored, where it does not decompress, or is larger than what is
-    /// ([`Options::value_read_max`](crate::Options::value_read_max)).
+    /// The value, or its stored bytes if it does not decompress or is larger than
+    /// [`Options::value_read_max`](crate::Options::value_read_max).
     pub value: Value,
     is_compressed: bool,
     /// The value's bytes as they stand in the file.

@@ -1,21 +1,22 @@
-//! A place in the log to go on from.
+//! A position in the log from which a feed continues.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Lineage, Seqno};
 
-/// Between the number and the lineage.
+/// Separates the number from the lineage.
 const SEPARATOR: char = '@';
 
-/// A place in the log: the number to go on from, and the [`Lineage`] that the number belongs to.
+/// A position in the log: the next number, and its [`Lineage`].
 ///
-/// [`Changes::cursor`](crate::Changes::cursor) and [`Snapshot::cursor`](crate::Snapshot::cursor) give one, and
-/// [`Store::changes`](crate::Store::changes) takes it. Where the store has been restored or repaired since, the same number
-/// is another record's: the feed then fails, and does not pass over records in silence. A cursor made from a bare
-/// [`Seqno`] has no lineage: the number alone is checked, against the log's end.
+/// [`Changes::cursor`](crate::Changes::cursor) and [`Snapshot::cursor`](crate::Snapshot::cursor)
+/// return one, and [`Store::changes`](crate::Store::changes) takes one. After a restore or repair
+/// the same number may name another record: the feed then fails instead of skipping records
+/// silently. A cursor made from a bare [`Seqno`] has no lineage: only its number is checked,
+/// against the log's end.
 ///
-/// Its text is `SEQ@LINEAGE`, or `SEQ`; what is printed can be parsed.
+/// Its text is `SEQ@LINEAGE`, or `SEQ`, and can be parsed again.
 ///
 /// ```
 /// use logkv::{Cursor, Seqno};
@@ -27,9 +28,9 @@ const SEPARATOR: char = '@';
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
-    /// The least number that has not been seen.
+    /// The lowest number not yet seen.
     pub seq: Seqno,
-    /// Whose number it is; `None` when that is not known.
+    /// The lineage of the number; `None` if unknown.
     pub lineage: Option<Lineage>,
 }
 
@@ -56,7 +57,7 @@ impl FromStr for Cursor {
             Some((seq, lineage)) => (seq, Some(lineage)),
             None => (text, None),
         };
-        // `parse` alone would take a sign.
+        // `parse` alone would accept a sign.
         let is_number = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit());
         let seq = seq.parse().ok().filter(|_| is_number).ok_or(CursorError::Number)?;
         let lineage = lineage.map(|hex| {
@@ -67,14 +68,14 @@ impl FromStr for Cursor {
     }
 }
 
-/// Why a text is no [`Cursor`].
+/// Why a text is not a [`Cursor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
     /// It does not begin with a record's number.
     #[error("a cursor begins with a record's number, 0 to 2^64-1")]
     Number,
-    /// What follows the `@` is no lineage.
-    #[error("a cursor's lineage, behind its @, has 16 hexadecimal digits")]
+    /// The text after the `@` is not a lineage.
+    #[error("a cursor's lineage, after its @, has 16 hexadecimal digits")]
     Lineage,
 }
 

@@ -358,7 +358,7 @@ impl Log {
         self.fork_guard.is_fork()
     }
 
-    /// Checks that the directory is still this log's alone, and poisons the log if it is not.
+    /// Checks that this log still has the directory's lock, and poisons the log if not.
     fn check_exclusion(&self, writer: &mut Writer) -> Result<()> {
         let Some(exclusion) = &writer.exclusion else { return Err(Error::Closed) };
         let path = self.directory.path(StoreFile::Manifest);

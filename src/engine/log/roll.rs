@@ -21,15 +21,15 @@ impl Log {
         writer.active.as_ref().is_some_and(|active| is_full(active) || self.is_aged(active))
     }
 
-    /// Makes sure that there is an active segment that MANIFEST knows to be one, with room for `count` records of `len` bytes:
-    /// a new one if that `is_due`. No sync is under way then.
+    /// Ensures an active segment, listed in MANIFEST, with room for `count` records of `len` bytes:
+    /// a new one if that `is_due`. No sync is running then.
     pub(super) fn make_room(
         &self,
         writer: &mut Writer,
         is_due: bool,
         (count, len): (usize, u64),
     ) -> Result<()> {
-        // A number that the next open would not believe is not given out: the write would be acknowledged, and not read.
+        // The next open rejects such a number: the write would be acknowledged and then lost.
         if writer.appended.plus(count as u64) >= Seqno::END && !planted(Plant::SpentNumbersGivenOut) {
             return Err(spent("next_seq", writer.appended.plus(1).0));
         }
@@ -65,7 +65,8 @@ impl Log {
         self.hand_over(writer)?;
         let Some(active) = &writer.active else { return Ok(()) };
         let (file, segment) = active.for_sync();
-        // One that was written to is synced once more, though all of it be durable: it may have lost its name since.
+        // A segment with records is synced again even if all are durable: it may have lost its name
+        // since.
         if writer.durable < writer.appended || active.is_marked {
             let outcome = self.timed(|| unless(Plant::SealNotSynced, || file.sync()));
             self.settle(writer, writer.appended, (&segment.path, outcome))?;
@@ -135,7 +136,7 @@ impl Log {
         }
     }
 
-    /// The number of the next segment: one that no file has.
+    /// The number of the next segment, which no file has.
     ///
     /// # Errors
     /// [`Error::NumbersSpent`].
@@ -174,7 +175,7 @@ impl Log {
     }
 }
 
-/// That MANIFEST has no number left in what it calls `counter`.
+/// The error if `counter` in MANIFEST has no number left.
 pub(super) fn spent(counter: &'static str, number: u64) -> Error {
     Error::NumbersSpent { counter, number }
 }

@@ -33,8 +33,7 @@ impl Log {
         Ok((of_record(writer.written.seq), of_record(writer.durable)))
     }
 
-    /// What readers see now, a moment between two batches and never one inside, and the number of the newest record that they
-    /// see.
+    /// The readers' current view, always between two batches, and the number of its newest record.
     ///
     /// # Errors
     /// [`Error::Closed`] in a fork of the store's process.

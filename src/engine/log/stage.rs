@@ -124,7 +124,7 @@ impl Log {
         writer: &mut Writer,
         writes: impl ExactSizeIterator<Item = Write<'a>>,
     ) -> Result<Option<Commit>> {
-        // Keys of a batch that live equally long expire together.
+        // Keys of a batch with the same time to live expire together.
         let time_ms = self.settings.clock.now_ms();
         let now_ms = LazyCell::new(|| self.state.now_ms());
         let op_count = writes.len();
@@ -157,8 +157,8 @@ impl Log {
         Ok(commit)
     }
 
-    /// When a key expires that is put at `time_ms`. The time that expiry is judged by may be ahead of the clock, and a key that
-    /// lived from there would stay as much longer.
+    /// The expiry of a key put at `time_ms`. The clock that judges expiry may be ahead; a time to
+    /// live counted from there would be too long.
     fn end_of(&self, expiry: Expiry, time_ms: u64) -> Result<u64> {
         let now_ms = match time_ms {
             _ if planted(Plant::EndStampedFromMark) => self.state.now_ms(),
@@ -169,7 +169,8 @@ impl Log {
         if expires_ms > Expiry::AT_MS_MAX { Err(Error::ExpiryTooLate) } else { Ok(expires_ms) }
     }
 
-    /// Stages the record of one operation, with when it is written and when it expires; its number and place.
+    /// Stages the record of one operation, written at one time and with one expiry; returns its
+    /// number and place.
     fn stage_one(
         &self,
         writer: &mut Writer,

@@ -104,7 +104,8 @@ impl Load<'_> {
     }
 }
 
-/// Does each of `part_count` parts of the work, in as many threads as the system gives: this one does what is left.
+/// Does `part_count` parts of the work in as many threads as the system allows; this thread does
+/// the rest.
 fn share(part_count: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let work_on = || -> Result<()> {
@@ -126,7 +127,7 @@ fn share(part_count: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result
 }
 
 fn tell_no_thread(error: &std::io::Error) {
-    tracing::warn!(%error, "no further thread can be started; opening goes on with those there are");
+    tracing::warn!(%error, "cannot start another thread; opening goes on with fewer");
 }
 
 impl Loaded {
@@ -169,7 +170,8 @@ fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared>
     Ok(Prepared { runs: vec![rows], from, record_count, compressed, last_seq, damage })
 }
 
-/// Keeps what was sorted, and where there was damage, for who asks later: in a hint, if that may be written, or in memory.
+/// Keeps the sorted rows and the damage for later readers: in a hint if one may be written, else in
+/// memory.
 fn keep(home: &Home, segment: &Segment, (sorted, damaged): (&Sorted, Vec<Range<u64>>), writes_hint: bool) {
     let hint = writes_hint.then(|| Hint::write(home, segment, sorted)).transpose();
     match hint {

@@ -67,8 +67,8 @@ impl<'a> Load<'a> {
         };
         let is_crowded = |loaded: &Loaded| loaded.is_crowded && !planted(Plant::CrowdedKeydirTaken);
         if loaded.iter().any(|loaded| covers_more(loaded) || is_crowded(loaded)) {
-            // A power cut has taken the end of the log, and not the file that knew it; or a store that was opened without that
-            // file has let the end grow over the pages that others have there.
+            // A power cut removed the end of the log but not KEYDIR, or an open without KEYDIR let
+            // the active segment grow over the pages of others.
             self.covering = None;
             self.last_seq = Seqno(0);
             self.end = None;
@@ -97,7 +97,7 @@ impl<'a> Load<'a> {
     }
 
     fn segments(&mut self, manifest: &Manifest) -> Result<Vec<Loaded>> {
-        // Readers get the whole set at once: a copy of it for each segment would make opening quadratic.
+        // Readers get the whole set at once: one copy per segment would make opening quadratic.
         let mut set = SegmentSet::default();
         set.history = manifest.history;
         let mut loaded = Vec::with_capacity(manifest.segments.len());
@@ -330,7 +330,7 @@ pub(super) struct Loaded {
     pub(super) is_sealed: bool,
     /// What KEYDIR knows of it.
     pub(super) covered: Option<Covered>,
-    /// Whether it has outgrown its place in KEYDIR: behind that another segment's pages begin.
+    /// Whether it has outgrown its pages in KEYDIR, and reaches those of another segment.
     is_crowded: bool,
     header_damage: Option<FoundDamage>,
     /// How long the file is and how long it should be.

@@ -42,11 +42,11 @@ pub struct OpenReport {
     pub unclean: bool,
     /// The unfinished end of the log, which an open for writing cuts off and a read-only one passes over.
     pub torn: Option<TornTail>,
-    /// Records of the log's end that were read and are intact, where an open for writing found that the last writer did not
-    /// close the store.
+    /// The count of intact records read from the log's end, if an open for writing found that the
+    /// last writer did not close the store.
     pub end_count: u64,
-    /// Numbers that no record has and none will have: of the writes that a crash may have lost. The next record's is the one
-    /// behind them. Empty where the last writer closed the store, and read-only.
+    /// Numbers that are skipped, since a crash may have lost writes that had them. The next record
+    /// has the number after them. Empty if the last writer closed the store, and read-only.
     pub skipped: Range<Seqno>,
     /// Damage in the rest of the log, in log order: each record that is not as it was written.
     pub damage: Vec<FoundDamage>,
@@ -215,7 +215,7 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     }
     let mut manifest = catalog::read(&**directory)?;
     if manifest.is_backup {
-        // The store that it was made of goes its own way.
+        // The store that was backed up continues on its own.
         manifest = manifest.forked(catalog::new_lineage(&*options.file_system)?);
     }
     let mut load = Load::new(directory, options, &manifest);
@@ -279,7 +279,7 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
     manifest.next_seq = manifest.next_seq.max(last_seq.plus(1));
     // What is written from here on is in no backup.
     manifest.is_backup = false;
-    // A file that is not ours may have the next number.
+    // A file of another store may have the next number.
     let strangers = report.strangers.clone();
     let end = LogEnd { manifest, active, exclusion, last_seq, strangers };
     let unsealed = unsealed(&end.manifest);

@@ -33,7 +33,8 @@ impl Load<'_> {
                 None => self.report.strangers.push(id),
             }
         }
-        // The oldest first: without the deletes behind it, what it holds would be back if MANIFEST were lost.
+        // The oldest first: without the deletes after it, its keys would return if MANIFEST were
+        // lost.
         ours.sort_unstable();
         if planted(Plant::OrphansRemovedNewestFirst) {
             ours.reverse();
@@ -59,9 +60,9 @@ impl Load<'_> {
         directory.sync().map_err(Error::io("fsync", path))
     }
 
-    /// Where the numbers of a segment begin that is not listed, 0 if that cannot be read; `None` if this store has not made
-    /// it: it starts neither as one of ours does, as far as it goes, nor with nothing but zeros, as a crash leaves a file
-    /// whose bytes were not written.
+    /// The first number of an unlisted segment, 0 if it cannot be read. `None` if this store did
+    /// not make it: it starts neither like one of ours, as far as it goes, nor with only zeros, as
+    /// after a crash before its bytes were written.
     fn own_base_seq(&self, id: SegmentId) -> Option<Seqno> {
         let bytes = file::open(&*self.home.directory, id, Access::Read)
             .and_then(|file| file::first_bytes(&*self.home.directory, id, &*file))

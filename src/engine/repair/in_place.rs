@@ -20,15 +20,16 @@ use crate::error::{Error, Result};
 /// What is added to the name of a store for that of the directory in which its repair goes on.
 const SUFFIX: &str = ".repairing";
 
-/// Repairs the store in `path` where it is, as [`copy`](super::copy) does: the new store is made beside it, in a directory of
-/// its name and `.repairing`, and then the two change places in one step. What was there is in `aside` afterwards, as it was:
-/// a path in the directory that holds the store, where nothing may be. What a repair of this store that was killed has left
-/// beside it is removed or put aside first. The new store has the owner and the mode of the old one.
+/// Repairs the store in `path` in place. [`copy`](super::copy) makes the new store beside it, in a
+/// directory with `.repairing` added to its name; then the two exchange names atomically. The
+/// damaged store is moved to `aside`, unchanged: a free path in the same parent directory. The
+/// remains of a killed repair of this store are removed or moved aside first. The new store has the
+/// owner and the mode of the old one.
 ///
 /// # Errors
-/// As [`copy`](super::copy). [`Error::Io`] also when the two cannot change places, for `path` is a mount point or a symbolic
-/// link, perhaps, or names were changed meanwhile: what is under which name is as the error says then, and the next call sees
-/// to it.
+/// As [`copy`](super::copy). [`Error::Io`] also if the exchange fails: `path` is a mount point or a
+/// symbolic link, for example, or the names changed. The error says which store has which name, and
+/// the next call finishes the repair.
 pub fn in_place(
     path: &Path,
     aside: &Path,
@@ -37,7 +38,7 @@ pub fn in_place(
 ) -> Result<RepairReport> {
     let directory = survey::enter(path, options)?;
     let places = Places::of(path, aside, options)?;
-    // Before the lock is taken, which writes over it.
+    // Read before the lock is taken, which overwrites it.
     let is_marked = room::is_marked(&*directory);
     let lock = held(directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))?)?;
     if is_marked {
@@ -50,11 +51,11 @@ pub fn in_place(
     let mut repair = Repair::of(Arc::clone(&directory), path, options, observe)?;
     let made = repair.make_in(&places.making)?;
     let refused = |error| Error::io("give the store's name to", places.making.path())(error);
-    // LOCK may be another one by now, and another process may write there.
+    // LOCK may have been replaced, and another process may write there.
     if let Some(reason) = lock.lost().map_err(refused)? {
         return Err(refused(io::Error::other(reason)));
     }
-    // Whichever of the two is under that name from here on: nothing removes it.
+    // From here on nothing removes that directory, whichever of the two it is.
     let made = made.keep();
     places.store.exchange(&*directory, &places.making, &*made).map_err(refused)?;
     sync_names(&places.making)?;
@@ -77,12 +78,12 @@ pub fn settle(path: &Path, aside: &Path, options: &Options) -> Result<bool> {
     })
 }
 
-/// The names of a repair, in the directory that holds the store.
+/// The names of a repair, all in the store's parent directory.
 struct Places {
     store: Place,
-    /// Where the store that is to take its place is made.
+    /// The new store.
     making: Place,
-    /// Where the damaged one is kept.
+    /// The damaged store, after the repair.
     aside: Place,
 }
 
@@ -95,8 +96,8 @@ impl Places {
         Ok(Self { making: store.with_suffix(SUFFIX), aside: store.beside(name), store })
     }
 
-    /// Puts aside what the store `directory`, which is marked, has taken the place of, and takes the mark away. Whether there
-    /// was something.
+    /// Moves aside the store that `directory`, which is marked, has replaced, and removes the mark.
+    /// Returns whether there was one.
     fn finish(&self, directory: &dyn Directory, trusts_all: bool) -> Result<bool> {
         let left = match self.making.kind()? {
             PathKind::Directory => Some(self.making.open(trusts_all)?),
@@ -106,12 +107,12 @@ impl Places {
         if let Some(left) = &left {
             self.put_aside(&**left)?;
         }
-        // For good: a mark that a power cut brings back would go with the store when it is put aside itself.
+        // Durably: a mark that returned after a power cut would stay with the store.
         room::unmark(directory)?;
         Ok(left.is_some())
     }
 
-    /// Keeps `old`, which has been given the name of what was being made.
+    /// Moves `old`, which has the new store's former name, aside.
     fn put_aside(&self, old: &dyn Directory) -> Result<()> {
         let renamed = self.making.rename(old, &self.aside, None);
         renamed.map_err(Error::io("put aside", self.making.path()))?;

@@ -45,14 +45,16 @@ pub struct RepairProgress {
     pub total_len: u64,
 }
 
-/// Makes in `to`, which is missing or empty, and not in `from`, a store of what is intact in the one in `from`. That stays
-/// as it is, to the last file. `observe` is told how far it has come, and cancels it by `Break`. Of `options` the segment
-/// size, the file system and [`Options::trust`] count.
+/// Copies the intact records of the store in `from` to a new store in `to`, which is missing or
+/// empty, and not inside `from`. No file in `from` is changed. `observe` receives the progress, and
+/// cancels with `Break`. Of `options`, only the segment size, the file system and
+/// [`Options::trust`] are used.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], also for `to`, [`Error::Locked`] when a writer has the old
-/// store open, [`Error::Unsupported`] for what a later version wrote, [`Error::Cancelled`] when `observe` said so, and
-/// [`Error::Io`], also when `to` is not empty. What was made in `to` is removed then, as far as the system lets it be.
+/// store open, [`Error::Unsupported`] for data of a later version, [`Error::Cancelled`] when
+/// `observe` returned `Break`, and [`Error::Io`], also when `to` is not empty. New files in `to`
+/// are removed, if possible.
 pub fn copy(
     from: &Path,
     to: &Path,
@@ -176,7 +178,7 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    /// The store, made in `to` and whole, but still marked.
+    /// The complete store in `to`, still marked.
     fn make_in(&mut self, to: &Place) -> Result<Unfinished> {
         let made = room::make(to, self.options.trust)?;
         self.fill(made.directory(), to.path())?;
@@ -191,7 +193,7 @@ impl<'a> Repair<'a> {
         let next_seq = self.survey.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
         // A record may have a number that MANIFEST never gave out; it is taken all the same.
         let taken = sources.iter().map(|source| source.seq_end.max(source.seqs.end)).chain([next_seq]);
-        // A store that went on from a number which nobody counts to would soon take no more writes.
+        // Such a number would leave few for later writes.
         let next_seq = taken.filter(|seq| *seq <= Seqno::KEPT_MAX).fold(Seqno(1), Seqno::max);
         sources.retain(|source| source.record_count > 0);
         sources.sort_by_key(|source| source.seqs.start);

@@ -28,7 +28,8 @@ pub struct RepairReport {
     pub record_count: u64,
     /// Records that were in two segments, and are taken once.
     pub duplicate_count: u64,
-    /// Records whose numbers no store gets to by counting, and that got the numbers after all others.
+    /// Records with numbers that no store reaches by counting. They were renumbered after all
+    /// others.
     pub renumbered_count: u64,
     /// Without a MANIFEST, the numbers between segments that are in none: records of them were compacted away, or stood in
     /// segments that are gone. Whether segments are missing at the log's end nobody knows.

@@ -15,7 +15,7 @@ const MARK: &[u8] = b"an unfinished repair\n";
 /// LOCK is the mark.
 const MARKS: &[StoreFile] = &[StoreFile::Lock];
 
-/// The directory at `place`, made unless it is there and empty, and marked.
+/// The directory at `place`, created or found empty, and marked.
 ///
 /// # Errors
 /// [`Error::Foreign`], [`Error::Untrusted`], and [`Error::Io`], also when it is not empty.
@@ -48,7 +48,7 @@ pub(super) fn in_the_way(path: &Path, reason: &str) -> Error {
     Error::io("make a store in", path)(io::Error::new(io::ErrorKind::AlreadyExists, reason))
 }
 
-/// Removes the directory at `place` if it is one that a repair was killed in; one that is anything else is in the way.
+/// Removes the directory at `place` if a killed repair left it; anything else is an error.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -56,11 +56,11 @@ pub(super) fn clear_unfinished(place: &Place, trusts_all: bool) -> Result<()> {
     match place.kind()? {
         PathKind::Missing => return Ok(()),
         PathKind::Directory => {}
-        PathKind::Other(_) => return Err(in_the_way(place.path(), "it is there, and no directory")),
+        PathKind::Other(_) => return Err(in_the_way(place.path(), "it exists, and is not a directory")),
     }
     let directory = place.open(trusts_all)?;
     if !is_unfinished(&*directory) {
-        return Err(in_the_way(place.path(), "it is there, and not what an unfinished repair leaves"));
+        return Err(in_the_way(place.path(), "it exists, and no unfinished repair left it"));
     }
     Unfinished::of(directory, place.clone(), MARKS, true).remove()
 }
@@ -115,7 +115,7 @@ pub(super) fn unmark(directory: &dyn Directory) -> Result<()> {
     file.sync().map_err(Error::io("fsync", path()))
 }
 
-/// Makes durable what has which name beside `place`.
+/// Makes the names beside `place` durable.
 pub(super) fn sync_names(place: &Place) -> Result<()> {
     unless(Plant::ExchangeNotSynced, || place.sync())
         .map_err(Error::io("fsync the directory that holds", place.path()))

@@ -82,7 +82,7 @@ impl Repair<'_> {
             let seq = if place.seq < Seqno::KEPT_MAX || planted(Plant::UncountedNumberKept) {
                 place.seq
             } else {
-                // It comes after all others, and keeps its place among those like it.
+                // It goes after all others, in order among those like it.
                 self.report.renumbered_count += 1;
                 target.end.max(Seqno(1))
             };
@@ -193,7 +193,7 @@ impl Repair<'_> {
         let generation = self.survey.manifest().map_or(1, Manifest::next_generation);
         let manifest = Manifest {
             store: self.store,
-            // Records may be missing whose numbers others have seen.
+            // Records that others have seen may be missing.
             lineage: self.lineage()?,
             fork: None,
             hash_seed: self.hash_seed,
@@ -201,7 +201,7 @@ impl Repair<'_> {
             next_segment: target.next_segment,
             next_seq,
             is_backup: false,
-            // No more was forgotten than there was, whatever the old MANIFEST says.
+            // The dropped numbers cannot exceed the existing ones, whatever the old MANIFEST says.
             history: self.history(target.end, next_seq).up_to(next_seq),
             segments: target.lines.clone(),
         };
@@ -215,9 +215,9 @@ impl Repair<'_> {
         }
     }
 
-    /// What the repaired log, whose records have numbers below `end`, can tell of the past: all that the damaged one could,
-    /// if every record was kept. What was given up may have been any version of any key; numbers between `end` and
-    /// `next_seq` that nothing was given up of are those of no record.
+    /// The history of the repaired log, whose records have numbers below `end`: that of the damaged
+    /// one, if every record was kept. A record that was given up may have been any version of any
+    /// key. If nothing was given up, no record has a number between `end` and `next_seq`.
     fn history(&self, end: Seqno, next_seq: Seqno) -> History {
         let report = &self.report;
         let before = self.survey.manifest().map(|manifest| manifest.history).unwrap_or_default();

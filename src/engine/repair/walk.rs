@@ -87,7 +87,8 @@ fn mended(segment: &Segment, at: u64, len_max: u64) -> Result<Option<Intact>> {
     let record = segment.bytes_unchecked(at..at + len)?;
     let (seq, goes_on) = (header.seq, header.flags.has_more());
     let has_value = || match segment.value_of(&header, &record) {
-        // What a later version has compressed is taken along, and what is too large to look at.
+        // Values that a later version compressed are copied unread, and so are those over the
+        // limit.
         Ok(_) | Err(Damage::Codec(_) | Damage::TooLarge { .. }) => true,
         Err(_) => false,
     };

@@ -44,7 +44,8 @@ pub(super) enum End {
 /// What is still to come of a range, from both ends.
 pub(super) struct Merge {
     frozen: Arc<Frozen>,
-    /// As of when expiry is looked at, in milliseconds since 1970: keys that expire together are shown together, or none is.
+    /// The time at which expiry is judged, in milliseconds since 1970: keys that expire together are
+    /// shown together, or not at all.
     at_ms: u64,
     sources: Vec<Source>,
     /// How far each source has come, from the front and from the back.
@@ -162,7 +163,7 @@ impl Merge {
         })
     }
 
-    /// As of when expiry is looked at, in milliseconds since 1970.
+    /// The time at which expiry is judged, in milliseconds since 1970.
     pub(super) fn at_ms(&self) -> u64 {
         self.at_ms
     }

@@ -87,7 +87,7 @@ impl Scan {
         Merge::new(frozen, range).map(Self)
     }
 
-    /// As of when expiry is looked at, in milliseconds since 1970.
+    /// The time at which expiry is judged, in milliseconds since 1970.
     pub(crate) fn at_ms(&self) -> u64 {
         self.0.at_ms()
     }

@@ -14,7 +14,7 @@ use crate::engine::wake::Wake;
 pub(crate) struct Home {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) store: StoreId,
-    /// As MANIFEST said when the store was opened.
+    /// From MANIFEST when the store was opened.
     pub(crate) lineage: Lineage,
     pub(crate) hash_seed: u64,
     pub(crate) reading: ReadMode,
@@ -26,14 +26,14 @@ pub(crate) struct Home {
 #[derive(Clone, Debug)]
 pub(crate) struct ReadMode {
     pub(crate) with: ReadWith,
-    /// The largest value that is decompressed, in bytes; more where its block is large, too.
+    /// The largest decompressed length of a value, in bytes; more if its block is large, too.
     pub(crate) value_len_max: u64,
-    /// Where their files are held that are not mapped; `None`: each segment holds its own, for a moment.
+    /// Holds the unmapped files; `None` if each segment holds its own for a short time.
     pub(crate) files: Option<Arc<FilePool>>,
 }
 
 impl ReadMode {
-    /// As `options` say, of the files in `directory`.
+    /// For the files in `directory`, by `options`.
     pub(crate) fn of(directory: &Arc<dyn Directory>, options: &Options) -> Self {
         Self {
             with: options.read_with,
@@ -47,12 +47,12 @@ impl ReadMode {
         Self { with: ReadWith::Pread, ..self.clone() }
     }
 
-    /// The same without mappings, for one segment that is read for a moment.
+    /// The same without mappings, for reading one segment briefly.
     pub(crate) fn passing(&self) -> Self {
         Self { with: ReadWith::Pread, files: None, ..self.clone() }
     }
 
-    /// Without mappings, for who decompresses nothing.
+    /// Without mappings, for a caller that decompresses nothing.
     pub(crate) fn stored() -> Self {
         Self { with: ReadWith::Pread, value_len_max: 0, files: None }
     }

@@ -57,7 +57,7 @@ pub(crate) struct Segment {
     is_sealed: AtomicBool,
     /// For messages.
     pub(crate) path: PathBuf,
-    /// The largest value that is decompressed.
+    /// The largest decompressed length of a value, in bytes.
     value_len_max: u64,
     source: Source,
     /// Bytes that can be read: whole records, and nothing else.

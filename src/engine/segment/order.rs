@@ -128,8 +128,8 @@ impl Segment {
         }
     }
 
-    /// Keeps `rows` of all records there are, and the places of those that are `damaged`, until more are appended or a hint
-    /// takes their place.
+    /// Keeps `rows` of all records, and the places of the `damaged` ones, until more are appended
+    /// or a hint replaces them.
     pub(crate) fn take_sorted(&self, rows: Rows, damaged: Vec<Range<u64>>) {
         let damaged = if planted(Plant::DamagedPlacesForgotten) { Vec::new() } else { damaged };
         *self.order.lock() = Known::Sorted { runs: vec![rows], sorted_to: self.len(), damaged };

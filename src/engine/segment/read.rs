@@ -121,10 +121,10 @@ impl Segment {
         self.bytes(at.saturating_add(frame.key_at), frame.key_len)
     }
 
-    /// The value of the record in `record`, which has `header`, decompressed if need be.
+    /// The value of the record in `record`, which has `header`, decompressed if necessary.
     ///
     /// # Errors
-    /// Why it cannot be, or that it is larger than what is decompressed.
+    /// The damage, or that the value is over the limit.
     pub(crate) fn value_of<'a>(
         &self,
         header: &RecordHeader,
@@ -222,7 +222,7 @@ pub(crate) struct Record {
     pub(crate) header: RecordHeader,
     pub(crate) frame: Frame,
     pub(crate) expires_ms: Option<u64>,
-    /// The largest value that is decompressed.
+    /// The largest decompressed length of a value, in bytes.
     value_len_max: u64,
     source: RecordBytes,
 }
@@ -243,7 +243,7 @@ impl Record {
     /// The value: as it stands in the segment, or decompressed.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it cannot be decompressed, and [`Error::ValueTooLarge`].
+    /// [`Error::Damaged`] if it cannot be decompressed, and [`Error::ValueTooLarge`].
     pub(crate) fn into_value(self) -> Result<Value> {
         let (header, location, len_max) = (self.header, self.location, self.value_len_max);
         let stored = self.into_stored();

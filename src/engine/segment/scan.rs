@@ -53,7 +53,7 @@ pub(crate) struct Scanned<'a> {
     pub(crate) bytes: &'a [u8],
     /// Whether the body is as it was written, and the number in order.
     pub(crate) damage: Option<Damage>,
-    /// The largest value that is decompressed.
+    /// The largest decompressed length of a value, in bytes.
     value_len_max: u64,
 }
 
@@ -67,8 +67,8 @@ impl Scanned<'_> {
         self.header.value(&self.frame, self.bytes, self.value_len_max).map(drop)
     }
 
-    /// What is wrong with the record, or with its value: that does not decompress. One that only a later version can read, or
-    /// that is too large to look at, is as it was written.
+    /// The damage of the record, or of its value if that does not decompress. A record that only a
+    /// later version can read, or one over the limit, is not damaged.
     pub(crate) fn damage_or_values(&self) -> Option<Damage> {
         let is_unread = |damage: &Damage| matches!(damage, Damage::Codec(_) | Damage::TooLarge { .. });
         let of_value = || self.check_value().err().filter(|damage| !is_unread(damage));
@@ -244,17 +244,18 @@ impl<'s> Window<'s> {
         self.bytes(at, len.min(len_max))
     }
 
-    /// Whether zeros stand at `at` where a record's header may.
+    /// Whether the header at `at` is all zeros.
     pub(super) fn is_zeros(&mut self, at: u64) -> Result<bool> {
         Ok(self.bytes(at, LEN_MIN)?.iter().all(|&byte| byte == 0))
     }
 
-    /// Where a record may start behind the hole of the file that `place` is in, if it is in one. A mapping does not tell: reading
-    /// its holes takes no disk, and the segment is not longer than memory can be addressed.
+    /// The next possible start of a record after the hole that contains `place`, if it is in a
+    /// hole. A mapping has none: reading its holes takes no disk access, and its length is limited
+    /// by the address space.
     pub(super) fn behind_hole(&self, place: u64) -> u64 {
         match &self.segment.source {
             Source::Mapped(_) => place,
-            // Its number is not zero: it is not in the hole, and its checksums may be.
+            // A record's number is not zero, so it is not in the hole; its checksums may be.
             Source::File(file) if !planted(Plant::HolesRead) => {
                 place.max((file.next_data(place) / STEP * STEP).saturating_sub(SEQ_AT as u64))
             }

@@ -72,7 +72,7 @@ impl Usage {
         Compressed { raw_len: figure(&self.raw_len), stored_len: figure(&self.stored_len) }
     }
 
-    /// Its live records.
+    /// The count of its live records.
     pub(crate) fn live_count(&self) -> u64 {
         not_below_zero(&self.live_count)
     }
@@ -103,8 +103,8 @@ impl Usage {
     }
 }
 
-/// What is counted in `figure`. A KEYDIR that lies under a right checksum may have counted too little to begin with: then more
-/// is taken off than there was.
+/// The count in `figure`, at least 0. A KEYDIR that is wrong under a valid checksum may start it
+/// too low: then more is subtracted than was counted.
 fn not_below_zero(figure: &AtomicU64) -> u64 {
     let figure = figure.load(Ordering::Relaxed);
     if figure > i64::MAX as u64 { 0 } else { figure }

@@ -91,7 +91,7 @@ impl Drop for BatchBegun<'_> {
     }
 }
 
-/// What was found, unless it had expired at `now_ms`.
+/// The entry, unless it had expired at `now_ms`.
 fn unexpired(found: Result<Option<Record>>, now_ms: u64) -> Result<Option<Record>> {
     found.map(|record| record.filter(|record| !record.is_past(now_ms)))
 }
@@ -210,7 +210,7 @@ impl State {
     pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>], mut tell: impl FnMut(Result<Option<Record>>)) {
         /// Enough to keep a processor's fetches busy, few enough that what they brought is still in its caches.
         const AT_ONCE: usize = 64;
-        // Keys that expire together are shown together, or none is.
+        // Keys that expire together are judged at one time.
         let at_ms = self.now_ms();
         let mut hashes = [0; AT_ONCE];
         let mut candidates = Vec::with_capacity(AT_ONCE);

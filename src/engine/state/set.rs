@@ -34,7 +34,7 @@ pub(crate) struct SegmentSet {
     /// In log order.
     segments: Vec<Arc<Segment>>,
     pages: Vec<Page>,
-    /// No page before this one is free: a search for free ones starts here, so that opening stays linear.
+    /// No page before this one is free. The search starts here, so that opening stays linear.
     taken_to: usize,
     /// What these segments can tell of the past.
     pub(crate) history: History,
@@ -74,7 +74,8 @@ impl SegmentSet {
         self.segments.iter()
     }
 
-    /// Whether the address space has pages for all of `places`, each a first page and a length in bytes, and none for two.
+    /// Whether all `places`, each a first page and a length in bytes, fit the address space and do
+    /// not overlap.
     pub(crate) fn may_place(places: impl Iterator<Item = (u32, u64)>) -> bool {
         let mut places: Vec<_> = places
             .map(|(first, len)| (first as usize, (first as usize).saturating_add(page_count(len))))
@@ -107,7 +108,7 @@ impl SegmentSet {
         let pages = self.pages.iter().enumerate().skip(first as usize).take(page_count(capacity));
         let taken = pages.into_iter().find(|(index, page)| !page.is_free(*index, None));
         let end = taken.map_or(PAGE_COUNT_MAX, |(index, _)| index);
-        // An address behind the last page would not fit its slot.
+        // An address after the last page would not fit its slot.
         capacity.min((end as u64).saturating_sub(first.into()) * PAGE_LEN)
     }
 

@@ -43,8 +43,8 @@ impl Store {
     /// [`Error::Damaged`](crate::Error::Damaged) when a record is not as it was written: what could not be restored is no
     /// backup, and `repair` makes a store of what is intact; [`Error::Closed`](crate::Error::Closed),
     /// [`Error::Poisoned`](crate::Error::Poisoned) and [`Error::Io`](crate::Error::Io);
-    /// [`Error::Cancelled`](crate::Error::Cancelled) when `observe`, which is told of the progress, returned `Break`. What was
-    /// in `to` is there as it was.
+    /// [`Error::Cancelled`](crate::Error::Cancelled) when `observe`, which receives the progress,
+    /// returned `Break`. The files in `to` are unchanged.
     pub fn backup(
         &self,
         to: impl AsRef<Path>,

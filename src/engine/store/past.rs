@@ -43,10 +43,12 @@ impl Store {
         self.at_with(at, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::at`]; tells `observe` how many records it has looked at, and stops when that returns `Break`.
+    /// As [`Store::at`]; passes the count of records read to `observe`, and stops if that returns
+    /// `Break`.
     ///
     /// # Errors
-    /// As [`Store::at`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe` said so.
+    /// As [`Store::at`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe` returned
+    /// `Break`.
     pub fn at_with(&self, at: At, observe: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Past> {
         let (frozen, last_seq) = self.present()?;
         let now_ms = self.now_ms();
@@ -82,11 +84,12 @@ impl Store {
         self.diff_with(from, to, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::diff`]; while it looks for the two points, it tells `observe` how many records it has looked at, and
-    /// stops when that returns `Break`.
+    /// As [`Store::diff`]; while it searches for the two points, it passes the count of records
+    /// read to `observe`, and stops if that returns `Break`.
     ///
     /// # Errors
-    /// As [`Store::diff`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe` said so.
+    /// As [`Store::diff`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe`
+    /// returned `Break`.
     pub fn diff_with(
         &self,
         from: At,
@@ -95,7 +98,8 @@ impl Store {
     ) -> Result<Differences> {
         let (frozen, last_seq) = self.present()?;
         let (frozen, mut search) = (Arc::new(frozen), Search::new(observe));
-        // As of one time: else a key that expires in between is a difference of two points between which nothing was written.
+        // Both at one time: otherwise a key that expires in between would differ although nothing
+        // was written.
         let now_ms = self.now_ms();
         let mut past = |at| {
             let now_ms = if planted(Plant::DiffTimesDiffer) { self.now_ms() } else { now_ms };
@@ -105,9 +109,10 @@ impl Store {
         Differences::new(from, to)
     }
 
-    /// The records of the log from `from` on, a [`Cursor`] or a bare number, in its order, and those that come: a change
-    /// feed. It can go on after a restart, from [`Changes::cursor`]; a [`Snapshot`](crate::Snapshot) says where a feed goes on
-    /// behind it. Each is given as it is written, whether or not it has been replaced since.
+    /// A change feed: the records of the log from `from` on, a [`Cursor`] or a bare number, in log
+    /// order, and those appended later. It can continue after a restart, from [`Changes::cursor`],
+    /// or after a [`Snapshot`](crate::Snapshot), from its cursor. Each record is returned as
+    /// written, even if it has been replaced since.
     ///
     /// Of a store that is open for writing here, what its readers see is given, and the store is open until this is dropped,
     /// too. Of one that is open read-only, whatever the writer, another process, puts into the files, within some
@@ -146,10 +151,12 @@ impl Store {
         self.recent_changes_with(count, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`Store::recent_changes`]; tells `observe` how many records it has looked at, and stops when that returns `Break`.
+    /// As [`Store::recent_changes`]; passes the count of records read to `observe`, and stops if
+    /// that returns `Break`.
     ///
     /// # Errors
-    /// As [`Store::recent_changes`], and [`Error::Cancelled`](crate::Error::Cancelled) when `observe` said so.
+    /// As [`Store::recent_changes`], and [`Error::Cancelled`](crate::Error::Cancelled) when
+    /// `observe` returned `Break`.
     pub fn recent_changes_with(
         &self,
         count: u64,

@@ -140,8 +140,8 @@ impl Transaction<'_> {
         self.change(key.as_ref(), value.as_ref(), None);
     }
 
-    /// Sets `key` to `value`, until `expiry`; a time from now counts from this call. With a later one than
-    /// [`Expiry::AT_MS_MAX`] the transaction fails at its end.
+    /// Sets `key` to `value`, until `expiry`; a time to live counts from this call. With a time
+    /// later than [`Expiry::AT_MS_MAX`] the transaction fails at its commit.
     pub fn put_expiring(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, expiry: Expiry) {
         let expires_ms = expiry.at_ms(self.store.clock_ms());
         self.change(key.as_ref(), value.as_ref(), Some(expires_ms));
@@ -221,7 +221,7 @@ impl Transaction<'_> {
     }
 }
 
-/// What a get finds of a change at `now_ms`.
+/// The result of a get that finds this change at `now_ms`.
 fn put_of(change: &Change, now_ms: u64) -> Option<(Value, Option<u64>)> {
     match change {
         Change::Put { expires_ms: Some(expires_ms), .. } if *expires_ms <= now_ms => None,

@@ -23,8 +23,9 @@ impl Store {
         self.0.compactor.plan(what)
     }
 
-    /// Tells what a compaction would do with each record of `run`, one of `plan`'s, in log order. Reads and checks the run's
-    /// segments, and changes nothing. It decides as of [`CompactionPlan::at_ms`].
+    /// Reports what a compaction would do with each record of `run`, one of `plan`'s runs, in log
+    /// order. Reads and checks the run's segments, and changes nothing. It judges at
+    /// [`CompactionPlan::at_ms`].
     ///
     /// # Errors
     /// [`Error::NoSuchSegment`](crate::Error::NoSuchSegment), [`Error::Damaged`](crate::Error::Damaged),
@@ -88,8 +89,8 @@ impl Store {
         self.0.state.now_ms()
     }
 
-    /// The store's clock as it reads now, in milliseconds since 1970, which a time to live counts from. It may be behind
-    /// [`Store::now_ms`], where the clock stepped back.
+    /// The present reading of the store's clock, in milliseconds since 1970. A time to live counts
+    /// from it. It may be behind [`Store::now_ms`] if the clock was set back.
     #[must_use]
     pub fn clock_ms(&self) -> u64 {
         self.0.options.clock.now_ms()

@@ -37,10 +37,10 @@ pub enum Fault {
     /// MANIFEST cannot be used: the segments' own headers say what the log is.
     #[error("it cannot be used ({0}): the segments' headers are followed instead")]
     Manifest(String),
-    /// A number of MANIFEST that no store gets to by counting.
+    /// A number in MANIFEST that no store reaches by counting.
     #[error(
-        "its {what} is {number}, to which no store counts; near 2^61 nothing more can be written, and `logkv repair` makes a \
-         store that counts on from the records themselves"
+        "its {what} is {number}, which no store reaches by counting; near 2^61 the store takes no more writes; \
+         `logkv repair` makes a store that continues from its records' numbers"
     )]
     NumberTooLarge {
         /// What MANIFEST calls it.
@@ -48,9 +48,9 @@ pub enum Fault {
         /// What it is.
         number: u64,
     },
-    /// KEYDIR says that it knows of records which come after the log.
+    /// KEYDIR lists a record beyond the log's end.
     #[error(
-        "it knows of record {said}, and the log ends before that: it is not used, and the next open makes it anew"
+        "it lists record {said}, which is beyond the log's end: it is not used, and the next open rebuilds it"
     )]
     KeydirAhead {
         /// The number that KEYDIR has.

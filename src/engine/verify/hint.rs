@@ -39,7 +39,7 @@ impl Verifier<'_> {
 }
 
 impl Verifier<'_> {
-    /// Whether the hint says that it knows of more than its segment can hold, also where that is damaged.
+    /// Whether the hint lists more than its segment can hold, even if the segment is damaged.
     fn ahead(&self, checked: &Checked, segment: &Segment, scanned: &Scanned) -> Option<Fault> {
         let next_seq = self.survey.manifest().map_or(segment.seq_end, |manifest| manifest.next_seq);
         let (said, counted) = (checked.described.last_seq.0, scanned.sorted.last_seq.0);

@@ -75,7 +75,8 @@ impl Verifier<'_> {
             return self.wrong(Fault::NotCompared);
         }
         let newest = head.about.segments.last().and_then(|last| Some((last, self.scanned.get(&last.id)?)));
-        // Numbers that a crash took are left out: it may know of a greater one than any record has, and of no smaller one.
+        // A crash skips numbers: the last number in KEYDIR may be greater than any record's, but
+        // never smaller.
         if let Some((_, scanned)) = newest.filter(|(last, scanned)| last.len == scanned.end)
             && head.about.covered_seq < scanned.sorted.last_seq
         {
@@ -108,10 +109,11 @@ impl Verifier<'_> {
             && head.about.segments.iter().zip(known).all(|(covered, known)| covered.id == known.id)
     }
 
-    /// Whether it says that it knows of more than the part of the log that it covers can hold.
+    /// Whether KEYDIR lists more than the part of the log that it covers can hold.
     fn is_ahead(&self, about: &Covering) -> bool {
         let Ok(manifest) = self.survey.manifest() else { return false };
-        // A writer may have gone on, and written it, since MANIFEST was read; a power cut may have taken what it covers.
+        // A writer may have written it since MANIFEST was read; a power cut may have removed that
+        // part of the log.
         let fits = |(covered, line): (&Covered, &SegmentLine)| match line.extent {
             Extent::Sealed(len) | Extent::Closed(len) => covered.len <= len,
             Extent::Active(_) => true,

@@ -59,7 +59,7 @@ pub fn store(
     directory(survey::enter(path, options)?, path, options, segments, observe)
 }
 
-/// As [`store`], of a directory that is open.
+/// As [`store`], for an open directory.
 ///
 /// # Errors
 /// As [`store`].

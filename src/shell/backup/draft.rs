@@ -18,12 +18,12 @@ pub struct Unfinished {
     is_in_place: bool,
 }
 
-/// An archive is for its maker alone.
+/// An archive is accessible to its owner alone.
 const MODE: u32 = 0o600;
 
 impl Unfinished {
-    /// An empty one beside `path`, which no other has while this lives. One that was killed leaves it to the next. Where
-    /// something else has its name, it gets one that nobody knows.
+    /// An empty draft beside `path`, exclusive while this lives. A killed process leaves its draft
+    /// to the next one. If something else has the name, the draft gets a random name.
     pub fn beside(path: &Path) -> io::Result<Self> {
         let (folder, name) = Folder::of(path)?;
         let mut draft = name.clone();
@@ -32,7 +32,7 @@ impl Unfinished {
             Some(file) => (draft, file),
             None => folder.create_unknown(MODE)?,
         };
-        // Left by one that was killed, it holds something.
+        // A draft that a killed process left has contents.
         file.set_len(0)?;
         file.set_permissions(Permissions::from_mode(MODE))?;
         Ok(Self { folder, name, draft, file, is_in_place: false })
@@ -43,7 +43,7 @@ impl Unfinished {
         &self.file
     }
 
-    /// Gives it, durable, its name.
+    /// Makes it durable, and renames it to its final name.
     pub fn put_in_place(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         self.folder.rename(&self.draft, &self.file, &self.name)?;
@@ -52,7 +52,7 @@ impl Unfinished {
     }
 }
 
-/// The file of this name, locked; `None` where what has it is no draft of this user's.
+/// The file of this name, locked; `None` if it is not a draft of this user.
 fn claim(folder: &Folder, name: &OsString) -> io::Result<Option<File>> {
     loop {
         let Some(file) = folder.open_or_make(name, MODE)? else { return Ok(None) };
@@ -68,7 +68,7 @@ fn claim(folder: &Folder, name: &OsString) -> io::Result<Option<File>> {
             Err(TryLockError::Error(error)) => return Err(error),
             Ok(()) => {}
         }
-        // Another one may have put it in its place before it let the lock go: then it is no draft any more.
+        // Its holder may have renamed it before releasing the lock: then it is no longer a draft.
         if folder.holds(name, &file)? {
             return Ok(Some(file));
         }

@@ -52,7 +52,7 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
     if let Ok(number) = text.parse() {
         let last = session.store()?.at(At::Seq(Seqno(u64::MAX)))?.seq();
         if number > last.0 {
-            // The number before it may be no record's, either: some are skipped after a crash.
+            // The number before it may also have no record: some are skipped after a crash.
             let text = format!("there is no record {number} yet: the next one is {}", last.plus(1));
             let failure = Failure::command(text).at(word.span.clone());
             return Err(failure.hint("a time is written 2030-01-31T12:00Z, or 10m ago"));

@@ -114,9 +114,9 @@ pub const RESTORE: Command = Command {
     help: "Makes DIR, which is missing or empty, the store that was backed up in FROM: a directory, an \
            archive, or - for an archive from the standard input. Every byte is read and checked \
            before anything has the name DIR: what is damaged is refused, with exit code 4, and nothing is \
-           left behind. Killed before that, it leaves a directory of that name with .unfinished \
-           added, which the next one removes; one that was whole but for its name stays. An empty DIR that \
-           another user owns needs --trust. A directory may also be a store that was closed.",
+           left behind. If it is killed before that, it leaves the directory DIR.unfinished, which the next \
+           restore to DIR removes unless it is complete. An empty DIR that another user owns needs \
+           --trust. FROM may also be the directory of a closed store.",
     examples: &[
         Example { line: "restore ./copy", does: "as in logkv ./new restore ./copy" },
         Example { line: "restore -", does: "as in logkv ./new restore - < today.tar.zst" },

@@ -32,15 +32,17 @@ pub const TAIL: Command = Command {
     group: Group::Inspect,
     signature: "[-f|--follow] [--from SEQ|CURSOR] [-n|--lines N]",
     summary: "The last records of the log, and those that come",
-    help: "Shows the last 10 records in the order they were written. --follow goes on with what is appended, by this \
-           process or by another one, until Ctrl-C; a batch is shown when all of it is there. Beside a writer, \
-           with --read-only, records are shown when they are in the file, which may be before they are durable. --from \
-           starts at a record's number, or at a cursor, which says where an earlier tail ended: SEQ@LINEAGE. A store that was \
-           restored or repaired since has another lineage, and a cursor of the old one fails, as does a number beyond the \
-           log's end. Where compaction has dropped records from there on, it says so and shows what is \
-           left. Mode plain has number, milliseconds since 1970, place, PUT or DEL, key and value, separated by \
-           tabs. Mode json has the cursor to go on from in each record that ends a batch, or in an object with cursor alone \
-           where no record is shown, and an object with compacted_to alone where records up to that number are gone, or \
+    help: "Shows the last 10 records in the order they were written. --follow goes on with what is \
+           appended, by this process or by another one, until Ctrl-C; a batch is shown when all of \
+           it is there. Beside a writer, with --read-only, records are shown when they are in the \
+           file, which may be before they are durable. --from starts at a record's number, or at \
+           the cursor where an earlier tail ended: SEQ@LINEAGE. A store that was restored or \
+           repaired since has another lineage. A cursor of the old one fails, and so does a number \
+           beyond the log's end. Where compaction has dropped records from there on, it says so and \
+           shows what is left. Mode plain has number, milliseconds since 1970, place, PUT or DEL, \
+           key and value, separated by tabs. Mode json has the cursor to continue from in each \
+           record that ends a batch, or in an object of its own if no record is shown. It has an \
+           object of its own with compacted_to where records up to that number are gone, or with \
            given_up_to where a repair may have given them up.",
     examples: &[
         Example { line: "tail", does: "shows the last ten records" },
@@ -58,7 +60,7 @@ pub const TAIL: Command = Command {
             name: "from",
             short: None,
             takes: Takes::Cursor,
-            doc: "Starts at the record of this number, or the next one there is, or at a cursor",
+            doc: "Starts at the record of this number, or the next existing one, or at a cursor",
         },
         Flag {
             name: "lines",
@@ -95,7 +97,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     ended.map(|()| tail.worst)
 }
 
-/// The cursor that `word` is, or a number as any other.
+/// Parses a cursor, or a bare number.
 fn cursor(word: &Word) -> Result<Cursor, Failure> {
     match str::from_utf8(&word.bytes) {
         Ok(text) if text.contains('@') => text.parse().map_err(|error: CursorError| {
@@ -114,7 +116,7 @@ struct Tail {
 }
 
 impl Tail {
-    /// Shows what there is, `left` at most, and what comes, if it `follows`.
+    /// Shows at most `left` records, and if it `follows`, those that are appended.
     fn follow(
         &mut self,
         session: &mut Session,
@@ -134,7 +136,7 @@ impl Tail {
                 if identity(session.dir()) != followed {
                     let dir = visible(session.dir().as_os_str().as_encoded_bytes());
                     return Err(Failure::command(format!(
-                        "{dir} is not the directory any more that was followed"
+                        "{dir} is no longer the directory that was followed"
                     )));
                 }
                 if nobody_reads() {
@@ -144,7 +146,7 @@ impl Tail {
         }
     }
 
-    /// Says where to go on: a program has read it in the last record.
+    /// Reports where to continue. In JSON the last record has it already.
     fn tell_cursor(&self, session: &mut Session, cursor: Cursor) -> io::Result<()> {
         match session.out.mode {
             Mode::Json if self.count > 0 => Ok(()),
@@ -176,10 +178,10 @@ impl Tail {
                     *left = left.map(|left| left - 1);
                 }
                 Err(Error::CompactedAway { whole_from }) => {
-                    tell_missing(session, "compacted_to", "compacted away", whole_from.previous())?;
+                    tell_missing(session, "compacted_to", "were compacted away", whole_from.previous())?;
                 }
                 Err(Error::GivenUp { whole_from }) => {
-                    let what = "given up by a repair, or compacted away,";
+                    let what = "may have been given up by a repair, or compacted away";
                     tell_missing(session, "given_up_to", what, whole_from.previous())?;
                 }
                 // It costs itself alone: what comes behind it is shown.
@@ -231,14 +233,13 @@ impl Tail {
     }
 }
 
-/// Says what became of records up to number `up_to`: in JSON under `field`, in its place among the others, for programs that
-/// follow.
+/// Reports that records up to number `up_to` are missing: in JSON as an object with `field`.
 fn tell_missing(session: &mut Session, field: &str, what: &str, up_to: Seqno) -> io::Result<()> {
     if session.out.mode == Mode::Json {
         return Object::new(&mut session.out).field(field, up_to.0)?.end();
     }
     session.flush();
-    session.note(&format!("note: {what} up to number {up_to}; what is left of them follows"));
+    session.note(&format!("note: records up to number {up_to} {what}; the rest follows"));
     Ok(())
 }
 

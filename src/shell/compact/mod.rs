@@ -129,7 +129,7 @@ struct Watch {
     failure: Option<Failure>,
     /// Whether a person said not to go on.
     is_declined: bool,
-    /// The runs that are done: a failure leaves no report of them.
+    /// The finished runs: a failure returns no report of them.
     runs: Vec<RunReport>,
 }
 
@@ -144,12 +144,12 @@ impl Watch {
         }
     }
 
-    /// The segments that are gone.
+    /// The removed segments.
     fn done(&self) -> Vec<SegmentId> {
         self.runs.iter().flat_map(|run| run.inputs.iter().copied()).collect()
     }
 
-    /// Tells what was done of a compaction that was cancelled, and by whom it was.
+    /// Reports the finished part of a cancelled compaction, and how it was cancelled.
     fn cancelled(mut self, session: &mut Session) -> Result<Outcome, Failure> {
         if let Some(failure) = self.failure.take_if(|failure| failure.kind != Kind::Interrupted) {
             return Err(failure);

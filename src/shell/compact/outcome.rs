@@ -18,7 +18,7 @@ use crate::shell::style::hue;
 use crate::shell::table::{Column, Table};
 use crate::shell::units;
 
-/// Writes what a compaction of `what` came to; `None`: what was done of one that was cancelled.
+/// Writes the result of a compaction of `what`; `None`: the finished part of a cancelled one.
 pub fn write(
     session: &mut Session,
     what: Option<&Compact>,
@@ -29,7 +29,7 @@ pub fn write(
     let out = &mut session.out;
     match out.mode {
         Mode::Table if !report.runs.is_empty() => write_table(out, report, &figures, &sums)?,
-        // The rest is told by a failure or a note.
+        // A failure or a note reports the rest.
         Mode::Table => {
             if let Some(what) = what.filter(|_| report.left.is_empty()) {
                 write_nothing(session, what)?;

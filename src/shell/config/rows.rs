@@ -74,7 +74,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "read-limit",
         value_name: "SIZE",
-        doc: "The largest compressed value that is read, however little it takes on disk; that of --value-limit is read, too",
+        doc: "The largest decompressed size of a value that is read; never less than --value-limit",
         allowed: "a size, such as 64MiB",
         set: |engine, text| parse_len(text).map(|len| engine.value_read = len),
         show: |engine| show_len(engine.value_read),

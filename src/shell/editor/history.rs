@@ -27,11 +27,11 @@ fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
     absolute(variable).or_else(|| Some(absolute("HOME")?.join(below_home)))
 }
 
-/// The lines that were typed, in a file of rustyline's own form: one a line, `\\` and line breaks escaped, behind a first line
-/// `#V2`.
+/// The typed lines, in a file of rustyline's format: one per line, with `\\` and line breaks
+/// escaped, after a first line `#V2`.
 #[derive(Debug)]
 pub struct History {
-    /// Where it was found, for messages alone.
+    /// Its path, for messages only.
     pub path: PathBuf,
     file: File,
 }
@@ -39,9 +39,9 @@ pub struct History {
 const VERSION: &str = "#V2";
 
 impl History {
-    /// The file at `path`, made for its owner alone where it is missing, and the last lines of it.
+    /// The file at `path`, created for its owner alone if missing, and its last lines.
     pub fn open(path: PathBuf) -> io::Result<(Self, Vec<String>)> {
-        // More than so many long lines; the rest is not looked at.
+        // Enough for that many long lines; the rest is not read.
         const LEN_MAX: u64 = 64 << 20;
         let file = trusted(&path, Access::Write)?.ok_or(io::ErrorKind::NotFound)?;
         file.lock()?;
@@ -68,7 +68,7 @@ impl History {
         appended
     }
 
-    /// Leaves no more than `lines`. One that is killed meanwhile leaves some of the older ones behind them.
+    /// Keeps only `lines`. If killed in the middle, it leaves some older lines after them.
     fn rewrite(&self, lines: &[String]) -> io::Result<()> {
         let mut text = format!("{VERSION}\n");
         for line in lines {
@@ -80,7 +80,7 @@ impl History {
     }
 }
 
-/// The lines of a file, and whether it has the present form. What is no text is left out.
+/// The lines of a file, and whether it has the present format. Lines that are not text are skipped.
 fn parse(bytes: &[u8]) -> (Vec<String>, bool) {
     let mut lines = bytes.split(|&byte| byte == b'\n').peekable();
     let is_current = lines.next_if(|line| *line == VERSION.as_bytes()).is_some();

@@ -79,7 +79,7 @@ impl Repl {
                 let lines = self.lines.add(&text);
                 Ok(lines.iter().all(|line| self.run_line(session, line)))
             }
-            // What is typed and not run is nothing, as with Ctrl-D; and the terminal may be gone.
+            // A typed line that was not run is discarded, as with Ctrl-D. The terminal may be gone.
             Err(_) if session.interrupt.is_ending() => Ok(false),
             Err(ReadlineError::Interrupted) => {
                 self.lines.clear();
@@ -130,7 +130,8 @@ impl Repl {
         outcome != Some(Outcome::Quit) && !session.tally.broken_pipe && !session.interrupt.is_ending()
     }
 
-    /// Takes the lines of earlier sessions, but for those that would drive the terminal when they are recalled.
+    /// Loads the lines of earlier sessions, except those that would control the terminal when
+    /// recalled.
     fn load_history(&mut self, session: &mut Session) {
         let Some(path) = history::path() else { return };
         match History::open(path.clone()) {

@@ -1,4 +1,4 @@
-//! A file that is written as a whole: under its name it is there as a whole, or not at all.
+//! A file written atomically: its name has the complete file, or the old one.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -8,19 +8,20 @@ use rustix::fs::{Gid, Mode, Stat, Uid};
 
 use super::Folder;
 
-/// Who may do what with a file that replaces none.
+/// The mode of a file that replaces none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewMode {
-    /// What the umask leaves of read and write for all.
+    /// Read and write for all, limited by the umask.
     Umask,
-    /// Read for all, write for its owner, whatever the umask says: it is there to be read by others.
+    /// Read for all, write for its owner, whatever the umask: other users read it.
     Readable,
 }
 
-/// A file that is being written, under a name that nobody knows, and is removed unless it gets its own.
+/// A file being written under a random name, and removed unless it is renamed to its own.
 ///
-/// Of a file that it replaces it keeps read, write and execute for owner, group and others where that belongs to this user. Of
-/// somebody else's it has no more than a new one would have; root gives it to them where the directory is theirs, too.
+/// It keeps the read, write and execute bits of a file that it replaces if that belongs to this
+/// user. If it belongs to another user, it gets at most the bits of a new file, and root gives it
+/// to that user if the directory is theirs.
 #[derive(Debug)]
 pub struct Draft {
     folder: Folder,
@@ -31,7 +32,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// One that is to be called `name` in `folder`, where a regular file has that name, or nothing.
+    /// A draft for `name` in `folder`, which is free or has a regular file.
     pub fn new(folder: Folder, name: OsString, new: NewMode) -> io::Result<Self> {
         let replaced = folder.stat(&name)?;
         if replaced.as_ref().is_some_and(|replaced| !super::is_regular(replaced)) {
@@ -43,20 +44,20 @@ impl Draft {
         Ok(made)
     }
 
-    /// What is written to.
+    /// The file to write to.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Gives it, durable, its name.
+    /// Makes it durable, and renames it to its name.
     pub fn put_in_place(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         self.rename()?;
-        // Else a power cut could take the name.
+        // Otherwise a power cut could undo the rename.
         self.folder.sync()
     }
 
-    /// Gives it its name; a power cut may take it.
+    /// Renames it to its name; a power cut may undo that.
     pub fn publish(mut self) -> io::Result<()> {
         self.rename()
     }
@@ -67,7 +68,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Takes over whose the file is that it replaces, and who may read and write it.
+    /// Takes over the owner, group and mode of the replaced file.
     fn take_over(&self, replaced: Option<&Stat>, new: NewMode) -> io::Result<()> {
         let made = rustix::fs::fstat(&self.file)?;
         let default = if new == NewMode::Readable { READABLE } else { made.st_mode & PERMISSIONS };
@@ -80,7 +81,7 @@ impl Draft {
         let mut mode = if is_own { kept } else { kept & default };
         let group = Gid::from_raw(replaced.st_gid);
         if owner.is_some() || is_own && made.st_gid != replaced.st_gid {
-            // Where it may not be given to that group, its own gets no more than all others.
+            // If the group cannot be set, its own group gets no more than all others.
             if rustix::fs::fchown(&self.file, owner, Some(group)).is_err() {
                 mode &= !GROUP | (mode & OTHERS) << 3;
             }
@@ -101,7 +102,7 @@ const GROUP: u32 = 0o070;
 const OTHERS: u32 = 0o007;
 const READABLE: u32 = 0o644;
 
-/// The mode that a draft is made with. Nobody may open it yet whom its own will not let.
+/// The initial mode of a draft. It lets nobody in whom the final one refuses.
 fn mode_at_first(replaced: Option<&Stat>) -> u32 {
     const NEW: u32 = 0o666;
     const OWNER_ONLY: u32 = 0o600;

@@ -1,4 +1,4 @@
-//! A file that a command writes: a draft until it is whole, or a pipe or device as it is.
+//! A file that a command writes: a draft until it is complete, or a pipe or device directly.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,7 +10,7 @@ use super::{Draft, Folder, NewMode, Place};
 #[derive(Debug)]
 pub struct Target {
     out: BufWriter<File>,
-    /// What it gets its name from when it is whole; `None` for what is no regular file.
+    /// The draft to rename at the end; `None` for a file that is not regular.
     draft: Option<Draft>,
     len: u64,
 }
@@ -18,8 +18,8 @@ pub struct Target {
 impl Target {
     const BUFFER_LEN: usize = 256 << 10;
 
-    /// A file that will be at `path`. A pipe or a device that is there is written to as it is. Through a link of one's own goes
-    /// what it leads to, and the link stays.
+    /// The file for `path`. An existing pipe or device is written to directly. A link of this user
+    /// stays, and its target is replaced.
     pub fn create(path: &Path) -> io::Result<Self> {
         let (file, draft) = match Folder::place(path)? {
             Place::Special(special) => (special.open()?, None),

@@ -1,7 +1,7 @@
-//! Files that only this user or root can have put there, looked up name by name.
+//! Files that only this user or root can have created, looked up name by name.
 //!
-//! With another user's home, as `sudo` may leave it, commands of theirs would else run, and files be written where their links
-//! lead, with this user's rights.
+//! With another user's home, as `sudo` may leave it, that user's commands would otherwise run, and
+//! files be written through their links, with this user's rights.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::{Folder, LINKS_MAX, owned};
 
-/// Whether a file is there to be read alone, or made where it is missing, with its directories, for this user alone.
+/// Whether a file is only read, or created if missing, with its directories, for this user alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// To be read.
@@ -23,8 +23,8 @@ pub enum Access {
     Write,
 }
 
-/// The file at the absolute `path`; `None` where it is missing and is to be read. An error where somebody else could have put
-/// it, or a directory or link on the way, there.
+/// The file at the absolute `path`; `None` if it is missing and only read. An error if another user
+/// could have created it, or a directory or link on its path.
 pub fn trusted(path: &Path, access: Access) -> io::Result<Option<File>> {
     let mut walk = Walk::new(path)?;
     let name = match walk.go(access == Access::Write) {
@@ -47,12 +47,12 @@ pub fn trusted(path: &Path, access: Access) -> io::Result<Option<File>> {
     }
 }
 
-/// On the way along a path.
+/// A walk along a path.
 struct Walk {
     folder: Folder,
-    /// Where that is, for messages.
+    /// Its path, for messages.
     at: PathBuf,
-    /// The names that are still to come.
+    /// The remaining names.
     names: VecDeque<OsString>,
     links: usize,
 }
@@ -63,7 +63,8 @@ impl Walk {
         Ok(Self { folder: Folder::open(&root)?, at: root, names: names(path), links: 0 })
     }
 
-    /// Goes to the directory of the last name, which is given back; with `makes`, directories that are missing are made.
+    /// Walks to the parent directory of the last name, and returns that name. With `makes`, missing
+    /// directories are created.
     fn go(&mut self, makes: bool) -> io::Result<OsString> {
         self.check_folder()?;
         loop {
@@ -109,17 +110,17 @@ impl Walk {
         Ok(())
     }
 
-    /// Whoever owns a directory, or may write to it, says what is in it.
+    /// The owner of a directory, and anyone who may write to it, controls its names.
     fn check_folder(&self) -> io::Result<()> {
         let stat = rustix::fs::fstat(&self.folder.0)?;
-        // In one as /tmp names are their owners'.
+        // In a sticky directory such as /tmp, only its owner can change a name.
         const STICKY: u32 = 0o1000;
         let checked = if stat.st_mode & STICKY == 0 { check(&stat) } else { owned(&stat) };
         checked.map_err(|why| io::Error::other(format!("of its directory {}, {why}", self.at.display())))
     }
 }
 
-/// The names of a path, one after the other.
+/// The names of a path, in order.
 fn names(path: &Path) -> VecDeque<OsString> {
     let name = |component: Component<'_>| match component {
         Component::Normal(name) => Some(name.to_owned()),
@@ -129,7 +130,7 @@ fn names(path: &Path) -> VecDeque<OsString> {
     path.components().filter_map(name).collect()
 }
 
-/// Why what has `stat` could have been put there, or changed, by somebody else.
+/// Fails if another user could have created or changed the file with `stat`.
 fn check(stat: &Stat) -> Result<(), String> {
     const OTHERS_WRITE: u32 = 0o002;
     owned(stat)?;

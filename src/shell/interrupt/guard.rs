@@ -1,4 +1,5 @@
-//! The store of a session that a signal ends while its command waits for somebody: a pipe that nobody reads, a pager.
+//! The store of a session that a signal ends while its command is blocked, for example on a pipe or
+//! a pager.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,20 +9,20 @@ use logkv::Store;
 
 use super::{Interrupt, wait_for};
 
-/// How long a command has to come to its end by itself.
+/// The time that a command has to finish by itself.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What is closed when the session does not do it.
+/// The store to close if the session does not.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard(Arc<(Mutex<Held>, Condvar)>);
 
 #[derive(Debug, Default)]
 enum Held {
-    /// Nothing that has to be closed.
+    /// No store to close.
     #[default]
     Nothing,
     Store(Store),
-    /// The session closes its store: it is not disturbed.
+    /// The session closes its store itself.
     Released,
 }
 
@@ -40,8 +41,8 @@ impl Guard {
         changed.notify_all();
     }
 
-    /// Waits, in a thread of its own, for the signal that ends the session, and ends the process where that does not. `false`
-    /// where no thread can be started.
+    /// Starts a thread that waits for the signal that ends the session, and ends the process if the
+    /// session does not. `false` if no thread can be started.
     pub(super) fn watch(&self, interrupt: &Interrupt) -> bool {
         let (guard, interrupt) = (self.clone(), interrupt.clone());
         let watch = move || {

@@ -219,7 +219,7 @@ fn sentences(report: &RepairReport, place: &Path, aside: Option<&Path>) -> Vec<S
     }
     if report.renumbered_count > 0 {
         let records = units::count(report.renumbered_count, "record");
-        lines.push(format!("{records} had numbers to which no store counts, and got the next ones"));
+        lines.push(format!("{records} had numbers that no store reaches by counting, and were renumbered"));
     }
     if !report.left_out.is_empty() {
         let names = segments::names(&report.left_out);

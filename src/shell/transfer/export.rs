@@ -153,7 +153,7 @@ impl Run {
     }
 }
 
-/// What was exported, where to, and for who is to keep it up to date, where a feed goes on behind it.
+/// Reports the export, and the cursor from which a feed continues after it.
 fn write(out: &mut Output, run: &Run, word: &Word, len: u64, cursor: Cursor) -> io::Result<()> {
     let (count, format, file) = (run.count, run.format.name(), visible(&word.bytes));
     match out.mode {

@@ -32,15 +32,15 @@ pub struct Files {
 pub struct DataFile {
     /// Where it is.
     pub path: PathBuf,
-    /// How it is called in messages.
+    /// Its name in messages.
     pub name: String,
-    /// The directory that it was found in; `None` for one that the user has named.
+    /// The directory that it was found in; `None` if the user named the file.
     folder: Option<Arc<Folder>>,
 }
 
 impl DataFile {
-    /// The file, opened. Of what lies in a directory no link is followed: whoever made the directory would say which file of
-    /// this machine is read.
+    /// Opens the file. A link inside a directory is not followed: the maker of the directory would
+    /// choose a file of this machine to read.
     pub fn open(&self) -> io::Result<File> {
         match (&self.folder, self.path.file_name()) {
             (Some(folder), Some(name)) => folder.read(name),
@@ -163,11 +163,11 @@ fn is_merged_away(mode: u32) -> bool {
     mode & 0o4001 != 0
 }
 
-/// The names in `folder`, and the modes of the files that have them.
+/// The names in `folder`, and the modes of those files.
 fn names(folder: &Folder) -> io::Result<Vec<(OsString, u32)>> {
     let mode = |name: &OsString| {
         let stat = folder.stat(name).ok().flatten()?;
-        // A directory's mode says nothing; what is no file is told when it is opened.
+        // A directory's mode does not matter here; opening reports what is not a file.
         (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then_some(stat.st_mode)
     };
     let names = folder.names()?.into_iter();
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(found.files.len(), 2);
         assert_eq!(refused(&found.files[0]), "it is a link, which is not followed");
         assert!(found.files[1].open().is_ok());
-        // One that takes the place of a file that was found, and one that takes the place of the directory.
+        // A link replaces a file that was found, and a new directory replaces the old one.
         fs::remove_file(dir.path().join("2.bitcask.data")).expect("it is there");
         link(dir.path(), "2.bitcask.data", &secret.path().join("shadow"));
         assert_eq!(refused(&found.files[1]), "it is a link, which is not followed");

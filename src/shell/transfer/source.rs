@@ -95,7 +95,7 @@ impl Lines {
     }
 
     fn fill(&mut self, before_wait: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
-        // What comes without a pause, such as lines without end, is never waited for.
+        // Input without a pause, such as endless lines, never reaches a wait.
         self.interrupt.check(0)?;
         let failed = |error: io::Error| unread(&self.name, &error);
         if self.input.readiness().map_err(failed)? == Readiness::Waits {
@@ -106,7 +106,7 @@ impl Lines {
     }
 }
 
-/// That what is called `name` cannot be read, or that Ctrl-C ended it.
+/// The failure to read `name`, or Ctrl-C.
 fn unread(name: &str, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::Interrupted => Failure::interrupted(),

@@ -68,7 +68,8 @@ pub enum Why {
         /// What its bytes give.
         computed: u32,
     },
-    /// It is zeros, in a format whose records have no checksum: each header's worth of them would be a record without a key.
+    /// Zeros, in a format without checksums: each header's length of them would be a record with an
+    /// empty key.
     Zeros,
 }
 
@@ -105,7 +106,7 @@ pub fn record_len_max(value_len_max: u64) -> u64 {
 }
 
 impl Walk {
-    /// The records of `file`, of which none takes more than `record_len_max` bytes.
+    /// The records of `file`, each of at most `record_len_max` bytes.
     pub fn of(file: File, format: Format, record_len_max: u64, interrupt: &Interrupt) -> io::Result<Self> {
         let (window, interrupt) = (Window::of(file)?, interrupt.clone());
         Ok(Self { format, window, at: 0, record_len_max, interrupt })
@@ -121,7 +122,7 @@ impl Walk {
         self.at
     }
 
-    /// The next record, or what stands in its place; `None` at the end of the file. Ctrl-C ends a search with
+    /// The next record or bad range; `None` at the end of the file. Ctrl-C ends a search with
     /// [`io::ErrorKind::Interrupted`].
     pub fn next(&mut self) -> io::Result<Option<Found<'_>>> {
         let at = self.at;
@@ -149,7 +150,8 @@ impl Walk {
         let header = self.window.bytes(at, header_len)?;
         if !self.format.has_checksums() && header.len() == header_len && is_zeros(header) {
             let (end, _) = self.zeros(at)?;
-            // A record may begin with zeros: it is looked for at a multiple of a header's length, as before.
+            // A record may begin with zeros: the search continues at a multiple of a header's
+            // length, as before.
             let part = if end == self.window.len { 0 } else { (end - at) % header_len as u64 };
             return Ok(Look::Bad(Why::Zeros, end - at - part));
         }
@@ -192,7 +194,7 @@ impl Walk {
             self.check_interrupt()?;
             let header = self.window.bytes(at, header_len)?;
             if is_zeros(header) {
-                // No record has a header of zeros: its checksum would not be zero.
+                // No record's header is all zeros: its checksum would not be zero.
                 let (end, read_len) = self.zeros(at)?;
                 at = end.saturating_sub(header_len as u64 - 1).max(at + 1);
                 left = left.saturating_sub(read_len.max(1));
@@ -213,7 +215,7 @@ impl Walk {
         Ok(self.window.len)
     }
 
-    /// Where the zeros end that begin at `at`, and how many of them were read: the file's holes are passed over.
+    /// The end of the zeros at `at`, and the count of them read: the file's holes are skipped.
     fn zeros(&mut self, at: u64) -> io::Result<(u64, u64)> {
         const PIECE_LEN: usize = 64 << 10;
         let (mut end, mut read_len) = (at, 0);
@@ -295,7 +297,7 @@ impl Window {
             }
         }
         if filled < self.bytes.len() {
-            // It has become shorter since its length was asked for.
+            // The file was truncated after its length was read.
             self.len = at + filled as u64;
         }
         self.bytes.truncate(filled);
@@ -396,7 +398,8 @@ mod tests {
         assert_eq!((keys, bad.len()), (vec![b"a".to_vec()], 1));
     }
 
-    /// A sparse file of `len` bytes that begins and ends with `records`, opened; its directory.
+    /// A walk of a sparse file of `len` bytes that begins and ends with `records`, and its
+    /// directory.
     fn sparse(format: Format, records: &[u8], len: u64) -> (tempfile::TempDir, Walk) {
         let dir = tempfile::tempdir().expect("a directory can be made");
         let path = dir.path().join("file");
@@ -412,7 +415,7 @@ mod tests {
     fn zeros_are_one_bad_place_and_holes_of_a_tebibyte_are_passed_over() {
         for format in Format::ALL {
             let records = three(format).concat();
-            // In logkv-store's format zeros are passed over by headers of twelve bytes.
+            // In logkv-store's format zeros are skipped in units of twelve bytes, a header.
             let len = 2 * records.len() as u64 + (1 << 40) / 12 * 12;
             let (_dir, mut walk) = sparse(format, &records, len);
             let (mut keys, mut bad) = (0, Vec::new());

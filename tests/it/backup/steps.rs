@@ -186,7 +186,7 @@ fn what_a_killed_one_left_under_a_name_that_nobody_could_foresee_is_removed() {
     let held = fs::File::create(left.join("LOCK")).expect("a lock");
     held.lock().expect("nobody has it");
     let refused = pair.reader(quick()).backup(&to, &mut on).expect_err("another one is made").sentence();
-    assert!(refused.contains("somebody is at work in it"), "{refused}");
+    assert!(refused.contains("another process is working in it"), "{refused}");
     drop(held);
     back_up(&pair.reader(quick()), &to);
     assert!(!left.exists() && theirs.iter().all(|dir| files(dir).len() == 2));

@@ -15,17 +15,18 @@
 //! crc 1a2b3c4d
 //! ```
 //!
-//! `next_seq` is the least number that the next record may have. `history`, where compaction has dropped anything or a
-//! repair has given anything up, says what can still be told of the past, and `given_up` up to which number a repair may
-//! have given records up: see [`History`]. A segment's line repeats its base_seq, salt and
-//! header lengths, so that a damaged segment header costs nothing but itself. The last word says what the file is:
+//! `next_seq` is the lowest possible number of the next record. `history` is there if compaction
+//! dropped records or a repair gave some up, and limits the readable history. A repair may have
+//! given up records up to `given_up`: see [`History`]. A segment's line repeats its base_seq, salt
+//! and header lengths, so that a damaged segment header costs nothing but itself. The last word says what the file is:
 //! `sealed LEN` — final; `closed LEN` — the log's end, closed cleanly at that length, to be appended to; `active
 //! CAPACITY` — a writer has it open, or died with it: its length is for recovery to find. `crc` is the CRC-32C of
 //! every byte before its line, in hexadecimal. Lines of unknown names are skipped, so that a later minor version can add some.
 //!
-//! `lineage` says which course of the store's numbering this is, and where it left another one: records with lesser
-//! numbers are those of that one. Without `from`, after a repair, any of them may be missing. Without the line, as in
-//! every MANIFEST of version 1.0, it is the first course, which has the first half of the store's id for a name.
+//! `lineage` names the course of the store's numbering, and the lineage it branched from: records
+//! with lower numbers belong to that one. After a repair `from` is missing, since any of them may
+//! be lost. Without the line, as in version 1.0, it is the first lineage, named by the first half
+//! of the store's id.
 //!
 //! A line `backup` says that the directory is one that the store's next backup may be put into; the first write to it as to
 //! a store takes the line out.
@@ -37,7 +38,7 @@ use super::segment_header::{Layout, StoreId};
 use crate::engine::location::{Lineage, SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
 
-/// The largest number that is believed where nothing else limits it: those that follow it must not overflow.
+/// The largest number accepted without another limit: the numbers after it must not overflow.
 const NUMBER_MAX: u64 = 1 << 62;
 
 /// What MANIFEST says.
@@ -45,7 +46,7 @@ const NUMBER_MAX: u64 = 1 << 62;
 pub(crate) struct Manifest {
     pub(crate) store: StoreId,
     pub(crate) lineage: Lineage,
-    /// Where this lineage left another one; `None` for the first one, and after a repair.
+    /// Where this lineage branched off; `None` for the first one, and after a repair.
     pub(crate) fork: Option<Fork>,
     pub(crate) hash_seed: u64,
     /// Counts the versions of this file, see [`Manifest::next_generation`].
@@ -59,7 +60,7 @@ pub(crate) struct Manifest {
     pub(crate) segments: Vec<SegmentLine>,
 }
 
-/// The lineage that another one comes from.
+/// The lineage that another one branched from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fork {
     pub(crate) from: Lineage,
@@ -67,14 +68,14 @@ pub(crate) struct Fork {
     pub(crate) at: Seqno,
 }
 
-/// What the log can still tell of the past: compaction drops what was replaced, and a repair gives up what is damaged. All
-/// numbers only grow.
+/// The history that the log still has. Compaction drops replaced records, and a repair gives up
+/// damaged ones. All numbers only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     /// The greatest number of a record that was dropped, or of a clear, which drops all before it; 0: nothing was. Of a key
     /// whose newest record before some moment has a greater one, nothing between the two was dropped.
     pub(crate) dropped: Seqno,
-    /// The greatest number of a record that a repair may have given up; 0: none was.
+    /// The highest number of a record that a repair may have given up; 0: none was.
     pub(crate) given_up: Seqno,
     /// From this number on the log tells what every key was: whatever was dropped had been replaced, deleted or expired when
     /// this record was written.
@@ -84,7 +85,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// The same with no number that a log cannot have whose next one is `next_seq`.
+    /// Lowers each number to the highest that a log with this `next_seq` can have.
     pub(crate) fn up_to(self, next_seq: Seqno) -> Self {
         let last = next_seq.previous();
         Self {
@@ -105,7 +106,7 @@ impl History {
         }
     }
 
-    /// The greatest number of a record that is missing, whatever became of it; 0: none is.
+    /// The highest number of a record that was dropped or given up; 0: none was.
     pub(crate) fn missing(self) -> Seqno {
         self.dropped.max(self.given_up)
     }
@@ -163,25 +164,25 @@ pub(crate) enum ManifestError {
 }
 
 impl Manifest {
-    /// This log, about to be written to where another copy of it goes its own way.
+    /// The MANIFEST of a new lineage that branches off here.
     pub(crate) fn forked(self, lineage: Lineage) -> Self {
         let fork = Some(Fork { from: self.lineage, at: self.next_seq });
         Self { lineage, fork, ..self }
     }
 
-    /// Whether `older`, a MANIFEST of the same store, lists nothing that this log may lack.
+    /// Whether this log has all that `older`, a MANIFEST of the same store, lists.
     pub(crate) fn continues(&self, older: &Self) -> bool {
         let is_before = |fork: Fork| fork.from == older.lineage && older.next_seq <= fork.at;
         older.lineage == self.lineage || self.fork.is_some_and(is_before)
     }
 
-    /// The generation of the MANIFEST that takes this one's place. Nobody asks of it more than whether it is another one, so
-    /// it starts again where its numbers end, and a large one keeps no store from being written to.
+    /// The next MANIFEST's generation. It only has to differ, so it restarts at the end of its
+    /// range: a large one must not block writes.
     pub(crate) fn next_generation(&self) -> u64 {
         if self.generation < NUMBER_MAX { self.generation.saturating_add(1) } else { 1 }
     }
 
-    /// The numbers that no store gets to by counting, each with its name.
+    /// The numbers that no store reaches by counting, each with its name.
     pub(crate) fn uncounted(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let History { dropped, whole_from, given_up, .. } = self.history;
         let history = [("dropped", dropped), ("whole_from", whole_from), ("given_up", given_up)];

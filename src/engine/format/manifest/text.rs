@@ -11,7 +11,7 @@ use crate::engine::plant::{Plant, planted};
 use crate::engine::visible::Visible;
 
 const MAJOR: u16 = 1;
-/// Of what has a line `lineage`; without it a text is one of 1.0.
+/// The minor version of a text with a line `lineage`; without it the text is version 1.0.
 const MINOR: u16 = 1;
 /// The name of the hash that the keydir is built with.
 const HASH: &str = "xxh3-64";
@@ -146,7 +146,7 @@ impl Line<'_> {
         T::try_from(number).or_else(|_| self.wrong())
     }
 
-    /// A number that is not greater than `max`.
+    /// A number up to `max`.
     fn up_to(self, text: &str, max: u64) -> Result<u64, ManifestError> {
         match text.parse() {
             Ok(number) if number <= max => Ok(number),
@@ -155,7 +155,7 @@ impl Line<'_> {
         }
     }
 
-    /// The number of a record, or of the one that follows the last.
+    /// The number of a record, or of the next one.
     fn seq(self, text: &str) -> Result<Seqno, ManifestError> {
         self.up_to(text, Seqno::END.0).map(Seqno)
     }

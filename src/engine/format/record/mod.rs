@@ -239,8 +239,7 @@ impl RecordHeader {
         Kind::decode(self.kind).unwrap_or(Kind::Other(self.kind))
     }
 
-    /// The value of the record in `record`, decompressed if need be, as far as it has at most `len_max` bytes. Only a put has
-    /// one.
+    /// The value of the put in `record`, decompressed if necessary, up to `len_max` bytes.
     pub(crate) fn value<'a>(
         &self,
         frame: &Frame,

@@ -63,7 +63,7 @@ struct Dump {
     request: Request,
     format: Format,
     path: PathBuf,
-    /// The file as it was named, to be read, and to be typed again.
+    /// The file's name as given, to read it and to repeat it in a command.
     name: String,
     quoted: String,
     interrupt: Interrupt,
