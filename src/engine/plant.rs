@@ -53,7 +53,7 @@ plants! {
     SumOutlivesKey,
     /// A batch reads the clock again for each record.
     BatchTimeMoves,
-    /// Whether a segment is full or of age is asked again when nobody waits for a sync any more.
+    /// Whether a segment is due is asked again after the waits.
     DueAskedTwice,
     /// A delete says that it met a key that had expired.
     DeleteMeetsExpired,

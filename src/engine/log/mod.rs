@@ -201,7 +201,8 @@ impl Log {
         let writes = Write::all(ops.clone(), &packed);
         let len = self.records_len(writes.clone())?;
         let mut guard = self.writable()?;
-        // Asked once, where nobody is waited for: by now the segment may have come of age, and a sync be under way.
+        // Asked once, before any wait: the segment may become due in the meantime, with a sync
+        // running.
         let mut is_due = self.is_due(&guard, len);
         if is_due {
             guard = self.without_sync(guard)?;
