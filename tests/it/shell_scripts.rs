@@ -205,7 +205,7 @@ fn a_listing_that_is_interrupted_says_how_far_it_came_and_ends_with_130() {
     store.write(&batch).expect("a batch");
     store.close().expect("closes");
     for listing in ["keys", "scan", "export", "dump-segment 1", "tail --from 1", "diff 0", "versions again"] {
-        let mut args = vec!["-m", "plain", "d"];
+        let mut args = vec!["-q", "-m", "plain", "d"];
         args.extend(listing.split(' '));
         let mut command = transcript.command(&args);
         let mut child =
