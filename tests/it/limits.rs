@@ -284,6 +284,28 @@ fn a_store_without_mappings_opens_few_of_its_segments_and_reads_what_is_compacte
 }
 
 #[test]
+fn a_store_without_mappings_reads_what_was_cleared_away_meanwhile() {
+    let dir = scratch();
+    let store = open_few(dir.path());
+    for n in 0..20 {
+        store.put(format!("k{n}"), format!("{n}")).expect("a put");
+        store.rotate().expect("rotates");
+    }
+    let (snapshot, mut feed) = (store.snapshot().expect("a snapshot"), store.changes(logkv::Seqno(1)));
+    assert!(feed.next().is_some_and(|change| change.is_ok()));
+    store.clear().expect("clears");
+    store.put("after", "1").expect("a put");
+    let seen =
+        snapshot.scan(..).expect("scans").map(|entry| entry.expect("reads").value.len()).sum::<usize>();
+    assert_eq!((seen, snapshot.len()), (30, 20));
+    drop(snapshot);
+    let gone = feed.next();
+    assert!(matches!(gone, Some(Err(logkv::Error::CompactedAway { .. }))), "{gone:?}");
+    assert_eq!(feed.map(|change| change.expect("reads").meta.key.to_vec()).collect::<Vec<_>>(), [b"after"]);
+    assert!(open_below(dir.path()) <= 8, "{}", open_below(dir.path()));
+}
+
+#[test]
 fn the_number_of_descriptors_does_not_grow_with_the_segments() {
     let dir = scratch();
     let store = open(&dir.path().join("store"));

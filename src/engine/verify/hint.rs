@@ -36,9 +36,7 @@ impl Verifier<'_> {
         self.report.hint_count += 1;
         fault.map_or(Ok(()), |fault| self.found(StoreFile::Hint(segment.id), None, fault))
     }
-}
 
-impl Verifier<'_> {
     /// Whether the hint lists more than its segment can hold, even if the segment is damaged.
     fn ahead(&self, checked: &Checked, segment: &Segment, scanned: &Scanned) -> Option<Fault> {
         let next_seq = self.survey.manifest().map_or(segment.seq_end, |manifest| manifest.next_seq);
