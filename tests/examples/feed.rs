@@ -1,5 +1,6 @@
-//! A change feed: a thread keeps an index of its own, in a file, up to date with all that is written. It resumes where it
-//! stopped, and builds the index anew where it cannot: when the store was restored, or what it missed is compacted away.
+//! A change feed: a thread keeps its own index, in a file, up to date with all writes. It resumes
+//! where it stopped, and rebuilds the index if it cannot: after a restore, or if compaction removed
+//! records that it missed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,7 +14,7 @@ use logkv::{Changes, Cursor, Error, Options, Store};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Who lives where, and up to where in the log that holds.
+/// The residence of each person, and the cursor up to which it is current.
 struct Index {
     path: PathBuf,
     cursor: Cursor,
@@ -21,7 +22,7 @@ struct Index {
 }
 
 impl Index {
-    /// What was saved at `path`; `None` at the first start.
+    /// The index saved at `path`; `None` at the first start.
     fn load(path: &Path) -> Result<Option<Self>, Failure> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -47,7 +48,8 @@ impl Index {
         Ok(index)
     }
 
-    /// Takes in what `changes` gives by now: a feed ends between two batches. One that fails leaves the saved index as it is.
+    /// Applies the present `changes`: a feed ends between two batches. After an error the saved
+    /// index is unchanged.
     fn take_in(&mut self, changes: &mut Changes) -> Result<(), Failure> {
         for change in changes.by_ref() {
             let change = change?;
@@ -109,7 +111,7 @@ fn follow(store: &Store, path: &Path) -> Result<Index, Failure> {
     }
 }
 
-/// Opens the store, writes `people` while a thread follows, and says what the index is then.
+/// Opens the store, writes `people` while a thread follows, and returns the index.
 fn run(dir: &Path, index: &Path, people: &[(&str, &str)]) -> Result<(), Failure> {
     let store = Store::open(dir)?;
     let follower = thread::spawn({

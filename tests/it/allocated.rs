@@ -1,4 +1,5 @@
-//! How much memory a thread has asked for: what does its work again and again asks again and again, on every machine.
+//! Counts the memory that a thread allocates: repeated work shows as repeated allocation, on every
+//! machine.
 #![expect(unsafe_code, reason = "there is no safe way to be the allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -8,7 +9,7 @@ thread_local! {
     static ASKED_FOR: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, which counts.
+/// The system's allocator, with a counter.
 struct Counting;
 
 #[global_allocator]
@@ -45,7 +46,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `work` comes to, and the bytes that this thread asked for meanwhile.
+/// The result of `work`, and the bytes that this thread allocated in it.
 pub(crate) fn asked_for<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = ASKED_FOR.get();
     let done = work();

@@ -1,4 +1,5 @@
-//! What is called off is an error that says so, has exit code 130, and leaves nothing behind.
+//! A cancelled operation fails with an error that says so, exits with code 130, and leaves nothing
+//! behind.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +18,7 @@ use crate::common::{
 /// Files with their bytes, and directories.
 type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
-/// Everything below `dir`, with the bytes of files, but LOCK: it may stay wherever something was locked.
+/// Everything below `dir`, with the bytes of files, except LOCK, which may stay after a lock.
 fn tree(dir: &Path) -> Tree {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).expect("a directory") {
@@ -61,7 +62,7 @@ fn reader(place: &Path) -> Store {
     Store::open_with(place.join("store"), quick().read_only(true)).expect("opens")
 }
 
-/// Asked before each step whether to go on.
+/// Decides before each step whether to continue.
 type Ask<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
 
 type Operation = fn(&Path, Ask<'_>) -> Result<(), Error>;
@@ -96,7 +97,8 @@ const OPERATIONS: [(&str, Operation); 12] = [
     ("the last changes", |place, ask| reader(place).recent_changes_with(9, &mut |_| ask()).map(drop)),
 ];
 
-/// Whether the files are as they were. Those of the earlier backup, which says how much of them is its own, may be longer.
+/// Whether the files are unchanged. Those of the earlier backup may be longer: it records its own
+/// length.
 fn is_as_before(now: &Tree, before: &Tree) -> bool {
     let is_same = |(path, bytes): (&PathBuf, &Option<Vec<u8>>)| match (now.get(path), bytes) {
         (Some(Some(now)), Some(bytes)) if path.parent().is_some_and(|dir| dir.ends_with("backup")) => {
@@ -162,7 +164,7 @@ fn a_compaction_that_is_called_off_keeps_the_runs_that_were_done_and_has_told_ea
     assert_eq!((store.open_report().orphans_removed.len(), contents(&store)), (0, map));
 }
 
-/// A store `d` with so many bytes that no pipe holds them, and no codec makes them fewer.
+/// A store `d` with incompressible values, too large for a pipe.
 fn with_large_store() -> TempDir {
     const COUNT: u64 = 16;
     let place = scratch();
@@ -176,8 +178,8 @@ fn with_large_store() -> TempDir {
     place
 }
 
-/// Presses Ctrl-C for `child`, which waits for somebody to read what it writes, and reads the rest: its exit code, and what it
-/// said on the standard error.
+/// Sends Ctrl-C to `child`, which is blocked on its output, and reads the rest. Returns its exit
+/// code and its standard error.
 fn interrupted_while_writing(mut child: Child) -> (Option<i32>, String) {
     let mut stdout = child.stdout.take().expect("it is piped");
     stdout.read_exact(&mut [0; 1]).expect("it has begun");

@@ -1,5 +1,5 @@
-//! Files that claim more than they hold: memory for a value, terabytes of holes, a line without an end. What is read of them is
-//! bounded by what is on disk or by an option, and Ctrl-C is heard.
+//! Files that claim more than they hold: memory for a value, terabytes of holes, an endless line.
+//! Reads are bounded by the bytes on disk or by an option, and Ctrl-C works.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -77,7 +77,7 @@ fn a_compressed_value_over_the_limit_is_refused_by_its_place_and_costs_nothing_e
     assert_eq!(limited(&["restored", "restore", "copy"]).0, Some(0));
 }
 
-/// Runs `command`; what it said, unless it takes longer than a minute: then it is ended.
+/// Runs `command` and returns its output; it is killed after a minute.
 fn run_in_a_minute(command: &mut Command) -> Said {
     let mut child = piped(command);
     drop(child.stdin.take());
@@ -99,7 +99,7 @@ fn run_in_a_minute(command: &mut Command) -> Said {
     })
 }
 
-/// The store `store`, whose last segment has `len` bytes, nearly all of them a hole.
+/// The store `store`, whose last segment has `len` bytes, almost all of them a hole.
 fn sparse_store(len: u64) -> TempDir {
     let dir = sealed_store();
     let store = dir.path().join("store");

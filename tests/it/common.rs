@@ -187,7 +187,7 @@ pub(crate) fn program_of_system(path: impl AsRef<OsStr>, dir: &Path) -> Command 
     command
 }
 
-/// The deliberate mistake that this program makes, for the programs that it starts.
+/// The deliberate mistake of this program, passed on to the programs that it starts.
 pub(crate) fn plant() -> Option<(&'static str, OsString)> {
     const NAME: &str = "LOGKV_PLANT";
     std::env::var_os(NAME).map(|plant| (NAME, plant))
@@ -247,7 +247,7 @@ pub(crate) fn interrupt(child: &Child) {
     send(child, Signal::INT);
 }
 
-/// Sends `signal` to `child`, which has not ended.
+/// Sends `signal` to the running `child`.
 pub(crate) fn send(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(child.id() as i32).expect("a process");
     kill_process(pid, signal).expect("it is there");

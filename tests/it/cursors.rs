@@ -1,4 +1,5 @@
-//! A cursor knows its log: it goes on where it was taken, and where the store has another lineage, or an older log, it fails.
+//! A cursor identifies its log: a feed continues from it, and fails on another lineage or an older
+//! log.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -12,7 +13,7 @@ use crate::common::{contents, copy_of, files, killed, open, quick, scratch, show
 use crate::recount::Recounted;
 use crate::verify::verified;
 
-/// So long that it is only waited for where something is broken.
+/// A timeout that is reached only on a bug.
 const LONG: Duration = Duration::from_secs(60);
 
 fn reader(dir: &Path) -> Store {
@@ -23,12 +24,13 @@ fn lineage(store: &Store) -> Lineage {
     store.snapshot().expect("a snapshot").cursor().lineage.expect("a snapshot knows it")
 }
 
-/// The numbers of what `changes` gives by now.
+/// The numbers of the records that `changes` returns now.
 fn seqs(changes: &mut Changes) -> Vec<u64> {
     changes.map(|change| change.expect("a record").meta.seq.0).collect()
 }
 
-/// That a feed of `store`, and one of its files, from `from` fails, whenever it is asked, and waits for nothing.
+/// Checks that a feed of `store`, and one of its files, from `from` fails at every call, without a
+/// wait.
 fn assert_refused(store: &Store, from: Cursor, is_right: impl Fn(&Error) -> bool) {
     for store in [store.clone(), reader(store.dir())] {
         let mut feed = store.changes(from);

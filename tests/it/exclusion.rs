@@ -1,4 +1,4 @@
-//! One writer, whatever becomes of the names by which its directory and LOCK are found.
+//! One writer, whatever happens to the names of its directory and LOCK.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::common::{contents, copy_of, open, quick, scratch, segment_path, value};
 
-/// What happens to the names while a store is open.
+/// A change of the names while a store is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meddling {
     LockRemoved,
@@ -22,7 +22,7 @@ enum Meddling {
 const KINDS: [Meddling; 3] = [Meddling::LockRemoved, Meddling::LockReplaced, Meddling::DirectoryReplaced];
 
 impl Meddling {
-    /// Does it to the store at `dir`; where the store's files are then.
+    /// Applies it to the store at `dir`, and returns the new path of the store's files.
     fn apply(self, dir: &Path) -> PathBuf {
         let lock = dir.join("LOCK");
         match self {
@@ -37,7 +37,7 @@ impl Meddling {
     }
 }
 
-/// The files in `dir` but LOCK, which whoever lets it go empties.
+/// The files in `dir` except LOCK, which a release empties.
 fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = crate::common::files(dir);
     files.retain(|(name, _)| name != "LOCK");
@@ -69,7 +69,7 @@ fn closed_store() -> (TempDir, PathBuf) {
     (place, dir)
 }
 
-/// A change of files, and what came of it.
+/// A change of files, and its result.
 type Change = fn(&Store) -> logkv::Result<()>;
 
 const CHANGES: [(&str, Change); 5] = [

@@ -1,5 +1,5 @@
-//! What a small limit, a container, an old kernel or a sandbox refuses: threads, descriptors, calls that only help. The store
-//! goes on without, or says in one sentence what it cannot do without.
+//! Calls that a small limit, a container, an old kernel or a sandbox refuses: threads, descriptors,
+//! optional calls. The store works without them, or names in one sentence the one that it needs.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

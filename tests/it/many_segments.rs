@@ -1,4 +1,4 @@
-//! A store of many segments: what is done once for the store is not done once for each segment.
+//! A store of many segments: work per store is not repeated for each segment.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn store_of(count: u64) -> TempDir {
     dir
 }
 
-/// The same, whose writer was killed behind the last segment.
+/// The same, with its writer killed after the last segment.
 fn killed_store(dir: &Path) -> TempDir {
     let copy = copy_of(dir);
     let store = open(copy.path(), options());
@@ -45,7 +45,7 @@ fn killed_store(dir: &Path) -> TempDir {
     killed(store, copy.path())
 }
 
-/// Something that is done with the whole store.
+/// An operation on the whole store.
 type Work = fn(&Path);
 
 #[test]

@@ -1,4 +1,5 @@
-//! A clock that moves while an operation goes on. Each operation reads it once, and decides everything by that.
+//! A clock that moves during an operation. Each operation reads it once, and uses that time
+//! throughout.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +33,7 @@ struct Hands {
     latest_ms: u64,
 }
 
-/// A clock that moves whenever somebody looks at it, if it is told to.
+/// A clock that moves at each reading, when told to.
 #[derive(Debug)]
 pub(crate) struct MovingClock(Mutex<Hands>);
 

@@ -1,5 +1,5 @@
-//! Files of the user's beside a neighbour who plants links, leaves files and swaps names: nothing is written, read or run that
-//! is not the user's own.
+//! The user's files beside another user who plants links, leaves files and swaps names: logkv
+//! writes, reads and runs only the user's own.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};

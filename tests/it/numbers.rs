@@ -1,7 +1,9 @@
-//! Numbers that no store gets to by counting, each under a right checksum: in MANIFEST, in segments, hints and KEYDIR.
+//! Numbers that no store reaches by counting, each under a valid checksum: in MANIFEST, segments,
+//! hints and KEYDIR.
 //!
-//! Whatever a file says: a write is acknowledged only by a store that opens for writing again; what keeps a store from being
-//! written to is a finding of `verify`, and `repair` makes a store of it that is written to. A derived file moves no number.
+//! With any such number: a write is acknowledged only if the store opens for writing again;
+//! `verify` reports a number that prevents writing, and `repair` makes a writable store. A derived
+//! file never changes the numbering.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,7 +27,7 @@ use crate::verify::{indexed_store, verified};
 /// The first number of a record or a segment that is not believed, and the greatest number that is believed at all.
 const END: u64 = 1 << 61;
 const BELIEVED_MAX: u64 = 1 << 62;
-/// The greatest number that a store gets to by counting.
+/// The largest number that a store reaches by counting.
 const COUNTED_MAX: u64 = 1 << 60;
 /// The greatest number that a repair keeps.
 const KEPT_MAX: u64 = 1 << 59;

@@ -1,4 +1,4 @@
-//! Whose the files of a store are, and who else may read them: nobody is locked out by a write, and nobody let in.
+//! The owners and modes of a store's files: a write locks nobody out, and lets nobody in.
 
 use std::fs::{self, Permissions};
 use std::ops::ControlFlow;

@@ -1,5 +1,5 @@
-//! A second opinion on what a store holds: its log read by a reader of its own, which knows the layout of MANIFEST, segments
-//! and records, and no index, hint or filter.
+//! An independent count of a store's contents: a separate reader of the log, which knows the layout
+//! of MANIFEST, segments and records, and uses no index, hint or filter.
 //!
 //! Tests compact through [`Recounted`]: the index afterwards has to be what the files alone say, read here and by a store
 //! that is opened from a copy without KEYDIR and hints.

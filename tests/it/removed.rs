@@ -1,4 +1,4 @@
-//! A store whose files are taken away: what has no name any more is not acknowledged as durable.
+//! A store whose files are removed: data without a name is not acknowledged as durable.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::common::{scratch, segment_path, value, wait_until};
 
-/// What is taken away.
+/// The removed file or directory.
 #[derive(Clone, Copy, Debug)]
 enum Removal {
     Segment,

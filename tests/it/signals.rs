@@ -1,4 +1,4 @@
-//! SIGTERM, and SIGHUP of a terminal that is closed, end a session as Ctrl-D does: the store is closed.
+//! SIGTERM, and SIGHUP of a closed terminal, end a session as Ctrl-D does: the store is closed.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +15,7 @@ use crate::common::{
 use crate::person::Person;
 
 const PROMPT: &str = "logkv d>";
-/// The signals, and the exit code of what each has ended.
+/// The signals, each with its exit code.
 const ENDING: [(Signal, i32); 2] = [(Signal::TERM, 143), (Signal::HUP, 129)];
 
 /// The program on `args` with a pipe to each stream; no signal is ignored, whatever the tests were started with.

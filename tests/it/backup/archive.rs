@@ -65,7 +65,7 @@ fn an_archive_with_a_changed_byte_is_refused_or_restores_to_the_same() {
     }
 }
 
-/// Gives zeros without end, and counts them.
+/// Endless zeros, counted.
 struct Zeros(u64);
 
 impl Read for Zeros {

@@ -1,5 +1,5 @@
-//! Calls beside each other, at fixed moments: what is not durable is seen by no call, a batch by all or none, and of several
-//! losses each is told.
+//! Concurrent calls at fixed moments: no call sees a write that is not durable, a batch is seen
+//! whole or not at all, and each of several losses is reported.
 
 use std::collections::HashSet;
 use std::fs;
@@ -21,7 +21,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What every call that reads says of a store.
+/// The result of every read call on a store.
 fn told(store: &Store) -> Vec<(&'static str, Vec<String>)> {
     let keys = ["k", "fresh", "gone", "none"];
     let value = |value: Option<Value>| value.map_or_else(|| "-".to_owned(), |value| text(&value));
@@ -102,7 +102,7 @@ fn no_call_tells_of_a_write_that_waits_for_its_sync_and_each_does_when_it_is_dur
     assert_eq!(told(&reopened)[0], after[0]);
 }
 
-/// Holds up who opens a hint.
+/// Blocks every open of a hint.
 #[derive(Debug, Default)]
 struct HintGate(Gate);
 
@@ -128,7 +128,7 @@ fn hash_seed(dir: &Path) -> u64 {
     u64::from_str_radix(seed, 16).expect("a number")
 }
 
-/// Three keys of three shards.
+/// Three keys in three shards.
 fn apart(seed: u64) -> [String; 3] {
     let mut shards = HashSet::new();
     let mut keys = (0..).map(|n| format!("key{n}")).filter(|key| shards.insert(shard(seed, key)));
@@ -173,7 +173,7 @@ fn a_get_of_many_keys_sees_all_of_a_batch_that_was_written_while_it_looked_them_
     assert_eq!(text(&found[0]), text(&found[2]), "both are of the batch, or none is");
 }
 
-/// A disk that is full when the test says so.
+/// A disk that is full on demand.
 #[derive(Debug, Default)]
 struct Filling(AtomicBool);
 
@@ -306,7 +306,7 @@ fn every_pair_of_bounds_gives_the_keys_between_them_in_every_scan_from_both_ends
     }
 }
 
-/// What a transaction saw that wrote nothing.
+/// The reads of a transaction that wrote nothing.
 #[derive(Debug)]
 struct Undone(Vec<(String, String)>, Vec<(String, String)>);
 

@@ -1,4 +1,4 @@
-//! Derived files that cover a part of the log, or damage, while the store grows.
+//! Derived files that cover part of the log, or damage, while the store grows.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn eager() -> Options {
     quick().checkpoint_records(1)
 }
 
-/// Leaves KEYDIR as it is.
+/// Keeps KEYDIR unchanged.
 fn lazy() -> Options {
     quick().checkpoint_records(u64::MAX)
 }
@@ -42,7 +42,7 @@ fn indexed() -> TempDir {
     dir
 }
 
-/// A way in which a store grows, and whether KEYDIR still belongs to it then.
+/// A way in which a store grows, and whether KEYDIR still matches it.
 type Growth = (&'static str, bool, fn(&Store));
 
 fn put_some(store: &Store, tag: &str) {
@@ -95,7 +95,7 @@ const GROWTHS: [Growth; 8] = [
     }),
 ];
 
-/// What a derived file may be by then.
+/// The possible states of a derived file.
 type Change = (&'static str, fn(&Path));
 
 const CHANGES: [Change; 5] = [
@@ -154,7 +154,7 @@ fn an_older_keydir_changes_no_answer_however_the_store_has_grown_and_grows_on() 
     }
 }
 
-/// Puts, deletes and a compaction while shards of KEYDIR are looked into for the first time.
+/// Puts, deletes and a compaction during the first access to the shards of KEYDIR.
 fn grow_on(store: &Store, mut map: Map, what: &str) {
     // In segments that KEYDIR covers a part of, before anything else looks there.
     for n in [2, 3, 17] {
@@ -192,7 +192,7 @@ fn a_shard_that_is_made_anew_after_the_store_has_grown_holds_each_key_once() {
     assert_counted(&store, "emptied");
 }
 
-/// A store without derived files, of which a byte is changed: of the value of `victim`, in segment 1.
+/// A store without derived files, with one byte of the value of `victim` changed, in segment 1.
 fn damaged() -> TempDir {
     let dir = scratch();
     let store = Store::open_with(dir.path(), lazy()).expect("opens");

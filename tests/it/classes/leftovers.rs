@@ -1,4 +1,5 @@
-//! Repair of a store whose MANIFEST is lost, with what a compaction leaves: inputs, outputs, halves of them, drafts.
+//! Repair of a store without MANIFEST, with the leftovers of a compaction: inputs, outputs, partial
+//! sets of them, drafts.
 
 use std::fs;
 use std::io;
@@ -15,7 +16,7 @@ use crate::hooked::{Call, Hook, Hooked};
 use crate::recount::Recounted;
 use crate::repair::repaired;
 
-/// Repairs what `files` are without MANIFEST.
+/// Repairs `files` without MANIFEST.
 fn assert_repairs(files: &Files, map: &Map, what: &str) {
     let mut files = files.clone();
     files.remove("MANIFEST");
@@ -30,7 +31,8 @@ fn assert_repairs(files: &Files, map: &Map, what: &str) {
     assert!(found == *map, "{what}: {} keys of {}, back are {back:?}", found.len(), map.len());
 }
 
-/// What a compaction leaves at each moment that drops puts and their deletes, of a segment each, and what the store holds.
+/// The leftovers of a compaction at each moment, while it drops puts and their deletes from a
+/// segment each, and the contents of the store.
 fn emptied() -> (Vec<Moment>, Map) {
     let dir = scratch();
     let store = open(dir.path());
@@ -56,7 +58,7 @@ fn emptied() -> (Vec<Moment>, Map) {
     (recorder.moments_from(first), map)
 }
 
-/// Compactions, each with what the store holds.
+/// Compactions, each with the contents of the store.
 fn compactions() -> [(Vec<Moment>, Map); 2] {
     [steps::compacted(), emptied()]
 }
@@ -93,7 +95,7 @@ fn whatever_a_killed_recovery_leaves_of_a_killed_compaction_is_the_store_without
     }
 }
 
-/// Does not let go of a file.
+/// Refuses to remove one file.
 #[derive(Debug)]
 struct Held(StoreFile);
 
@@ -110,7 +112,8 @@ impl Hook for Held {
     }
 }
 
-/// A put, its delete, and another key, in a segment each, all compacted; but that the file of one segment could not be removed.
+/// A put, its delete, and another key, in a segment each, all compacted, with one segment's file
+/// not removed.
 fn compacted_but(held: u64) -> TempDir {
     let dir = scratch();
     let hook = Arc::new(Held(StoreFile::Segment(SegmentId(held))));

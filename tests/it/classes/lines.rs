@@ -1,4 +1,4 @@
-//! Lines that go on, and commands that go on where another one has stopped.
+//! Continued lines, and commands for the next page.
 
 use std::fs;
 use std::io::Write as _;
@@ -31,7 +31,7 @@ fn complained(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A script, what the keys are after it, and the lines that its errors name.
+/// A script, the keys after it, and the lines that its errors name.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [u64]);
 
 const SCRIPTS: [Case; 17] = [
@@ -145,8 +145,8 @@ fn a_person_goes_on_in_the_next_line_until_each_quote_is_closed() {
     assert_eq!(value(&store, "b").as_deref(), Some("x\ny"));
 }
 
-/// The rows of records that `dump-segment` shows: number, place, length, kind and state, as the cells in between are cut to
-/// fit; and the command that goes on.
+/// The rows of records in `dump-segment`: number, place, length, kind and state, since the cells
+/// between are cut to fit; and the command for the next page.
 fn page(output: &str) -> (Vec<String>, Option<String>) {
     let row = |line: &str| {
         let cells: Vec<_> = line.split_whitespace().collect();
@@ -160,7 +160,7 @@ fn page(output: &str) -> (Vec<String>, Option<String>) {
     (rows, next)
 }
 
-/// Follows the commands that go on from `first`; what all of them show.
+/// Follows the commands for the next page from `first`, and returns all that they show.
 fn followed(dir: &Path, first: &str, page_len: usize) -> Vec<String> {
     let mut all = Vec::new();
     let mut line = Some(first.to_owned());
@@ -182,7 +182,7 @@ fn followed(dir: &Path, first: &str, page_len: usize) -> Vec<String> {
     all
 }
 
-/// Records of all fates, with keys that need quotes.
+/// Records in every state, with keys that need quotes.
 fn with_records(dir: &Path) {
     let store = open(dir);
     for n in 0..8 {

@@ -1,5 +1,6 @@
-//! Classes of mistakes that a suite overlooks because of what it never varies: fixed cases, which leave nothing to chance. The
-//! table in `main.rs` lists them with their tests and their deliberate mistakes.
+//! Classes of mistakes that a suite misses because it never varies something: fixed cases, with
+//! nothing left to chance. The table in `main.rs` lists them with their tests and deliberate
+//! mistakes.
 
 mod beside;
 mod covered;
@@ -11,7 +12,7 @@ mod sizes;
 use std::fs;
 use std::path::Path;
 
-/// The text of the module that `test`, as `module::name`, is in.
+/// The source of the module of `test`, given as `module::name`.
 fn module_of(test: &str) -> (String, &str) {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let (module, name) = test.rsplit_once("::").expect("a module and a name");

@@ -1,4 +1,4 @@
-//! Options that change from one open to the next, whatever KEYDIR there is and however the last writer ended.
+//! Options that change between opens, with every state of KEYDIR and every end of the last writer.
 
 use std::fs;
 use std::io;
@@ -48,18 +48,18 @@ fn policy(change: impl FnOnce(&mut CompactionPolicy)) -> CompactionPolicy {
     policy
 }
 
-/// How a writer leaves the store.
+/// The end of a writer.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// Closed, with a KEYDIR of all that was written, or an older one where it is not written.
+    /// Closed, with a KEYDIR of all records, or an older one if it is not written.
     Closed,
-    /// Closed, and all that is derived is lost.
+    /// Closed, with all derived files lost.
     ClosedBare,
-    /// Killed: KEYDIR is that of an earlier time, if there is one.
+    /// Killed: KEYDIR is an earlier one, if any.
     Killed,
 }
 
-/// A store in the hands of one writer after the other, and what it is to hold.
+/// A store that has one writer after another, and its expected contents.
 struct Life {
     dir: TempDir,
     clock: Arc<ManualClock>,
@@ -78,7 +78,8 @@ impl Life {
         Store::open_with(self.dir.path(), way.1(options)).expect("opens")
     }
 
-    /// Puts, replaces, deletes, and lets some keys expire; two sealed segments and an active one come of it.
+    /// Puts, replaces, deletes, and lets some keys expire, in two sealed segments and an active
+    /// one.
     fn write(&mut self, store: &Store) {
         self.round += 1;
         for part in 0..3 {
