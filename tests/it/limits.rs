@@ -166,6 +166,29 @@ fn a_call_that_only_helps_may_be_refused() {
 }
 
 #[test]
+fn a_file_system_that_keeps_no_modes_may_hold_a_store_and_its_backups() {
+    if !has_strace("modes that are refused") {
+        return;
+    }
+    let dir = scratch();
+    // Files in them are to have another mode than that they are made with.
+    for name in ["store", "new"] {
+        fs::create_dir(dir.path().join(name)).expect("a directory");
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o750)).expect("it is ours");
+    }
+    for args in [
+        &["-q", "store", "put", "a", "1"][..],
+        &["-q", "store", "backup", "copy"],
+        &["-q", "store", "backup", "copy.tar.zst"],
+        &["-q", "new", "restore", "copy.tar.zst"],
+    ] {
+        let (code, _, err) = refused(dir.path(), "fchmod,fchmodat", "EOPNOTSUPP", args);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{args:?}");
+    }
+    assert_eq!(logkv(dir.path(), &["new", "get", "a"]), ok("1\n"));
+}
+
+#[test]
 fn a_lock_that_the_file_system_does_not_give_is_told() {
     if !has_strace("a lock that is refused") {
         return;

@@ -16,6 +16,8 @@ use crate::engine::plant::{Plant, planted};
 const OWNER: u32 = 0o600;
 const GROUP: u32 = 0o070;
 const PERMISSIONS: u32 = 0o777;
+/// All that a mode says.
+const MODE: u32 = 0o7777;
 
 /// The owner, group and mode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +52,7 @@ impl Ownership {
         }
         let is_in_group = give_to_group(file, self.gid)? && !planted(Plant::GroupLockedOut);
         let mode = if is_in_group { self.mode } else { self.mode & !GROUP };
-        match made.mode() & PERMISSIONS == mode {
-            true => Ok(()),
-            false => file.set_permissions(Permissions::from_mode(mode)),
-        }
+        set_mode(file, mode)
     }
 }
 
@@ -71,6 +70,17 @@ fn give_to_group(file: &File, gid: u32) -> io::Result<bool> {
             Ok(false)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Gives `file` this mode. A file system without modes, as NTFS may be mounted, shows one mode for all files.
+fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    if file.metadata()?.mode() & MODE == mode & MODE {
+        return Ok(());
+    }
+    match file.set_permissions(Permissions::from_mode(mode)) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
+        set => set,
     }
 }
 
@@ -99,7 +109,7 @@ pub(super) fn give_directory(new: BorrowedFd<'_>, old: BorrowedFd<'_>) -> io::Re
     // Last: from now on the owner may change its contents.
     let is_in_group = give_to_group(&new, due.gid())?;
     let mode = if is_in_group { due.mode() } else { due.mode() & !GROUP };
-    new.set_permissions(Permissions::from_mode(mode))?;
+    set_mode(&new, mode)?;
     if made.uid() != due.uid() {
         fchown(&new, Some(due.uid()), None)?;
     }

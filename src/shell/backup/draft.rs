@@ -34,7 +34,11 @@ impl Unfinished {
         };
         // A draft that a killed process left has contents.
         file.set_len(0)?;
-        file.set_permissions(Permissions::from_mode(MODE))?;
+        match file.set_permissions(Permissions::from_mode(MODE)) {
+            // The file system keeps no modes.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            set => set?,
+        }
         Ok(Self { folder, name, draft, file, is_in_place: false })
     }
 
