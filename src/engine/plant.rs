@@ -186,6 +186,8 @@ plants! {
     RawLengthBelieved,
     /// The holes of a sparse file are read like data.
     HolesRead,
+    /// A sparse segment is mapped, and its holes are read as zeros.
+    SparseMapped,
     /// A pass over a segment checks the headers of records alone.
     BodiesUnchecked,
     /// A snapshot is made in the middle of a batch.

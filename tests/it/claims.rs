@@ -142,6 +142,36 @@ fn a_sparse_store_of_terabytes_is_gone_through_as_fast_as_what_is_on_disk() {
 }
 
 #[test]
+fn commands_that_go_through_a_sparse_segment_read_what_is_on_disk_alone() {
+    // The last multiple of 8 that is a segment's length: a mapping can have it.
+    const LEN: u64 = (1 << 32) - 8;
+    for args in [
+        &["store", "compact", "--all"][..],
+        &["-r", "store", "export", "-"],
+        &["store", "stats"],
+        &["store", "segments"],
+        &["store", "tail"],
+        &["store", "scan"],
+    ] {
+        let dir = sealed_store();
+        let store = dir.path().join("store");
+        let segment = fs::OpenOptions::new().write(true).open(segment_path(&store, 1));
+        segment.and_then(|file| file.set_len(LEN)).expect("it is sparse");
+        rewrite_manifest(&store, |line| match line.split_once(" sealed ") {
+            Some((start, _)) => format!("{start} sealed {LEN}"),
+            None => line.to_owned(),
+        });
+        crate::common::remove_derived(&store);
+        // Read in full, the hole would take all of the 4 GiB and a minute.
+        let script = "ulimit -t 10 && exec \"$0\" \"$@\"";
+        let mut command = program_of_system("sh", dir.path());
+        command.args(["-c", script]).arg(binary()).args(["-m", "plain"]).args(args);
+        let (code, out, err) = run_in_a_minute(&mut command);
+        assert!(matches!(code, Some(0 | 4)), "{args:?}: {code:?} {out}{err}");
+    }
+}
+
+#[test]
 fn a_value_that_claims_more_than_the_read_limit_is_an_error_that_names_its_place() {
     let dir = bomb(4 << 20);
     let path = dir.path().join("store");

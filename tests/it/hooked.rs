@@ -352,6 +352,10 @@ impl<H: Hook> File for HookedFile<H> {
         self.inner.next_data(at)
     }
 
+    fn next_hole(&self, at: u64) -> u64 {
+        self.inner.next_hole(at)
+    }
+
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         self.hook.read(self.name, at..at + buffer.len() as u64)?;
         self.inner.read_at(buffer, at)

@@ -20,6 +20,12 @@ pub fn next_data(file: &std::fs::File, at: u64) -> u64 {
     }
 }
 
+/// The offset of the next hole of `file` from `at` on; `u64::MAX` if there is none before its end, or the file system
+/// does not know.
+fn next_hole(file: &std::fs::File, at: u64) -> u64 {
+    rustix::fs::seek(file, SeekFrom::Hole(at)).unwrap_or(u64::MAX)
+}
+
 /// An open file, with the directory and name under which it was opened.
 #[derive(Debug)]
 pub(super) struct OsFile {
@@ -61,6 +67,10 @@ impl File for OsFile {
 
     fn next_data(&self, at: u64) -> u64 {
         next_data(&self.file, at)
+    }
+
+    fn next_hole(&self, at: u64) -> u64 {
+        next_hole(&self.file, at)
     }
 
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {

@@ -260,6 +260,12 @@ pub trait File: Send + Sync + fmt::Debug {
         at
     }
 
+    /// The offset of the next hole from `at` on; any offset at or after the file's end if there is none, or if unknown.
+    fn next_hole(&self, at: u64) -> u64 {
+        let _ = at;
+        u64::MAX
+    }
+
     /// Reads at `at` into `buffer`; fewer bytes than asked for, or none, at the file's end.
     ///
     /// # Errors

@@ -53,6 +53,10 @@ impl File for Patient {
         self.file.next_data(at)
     }
 
+    fn next_hole(&self, at: u64) -> u64 {
+        self.file.next_hole(at)
+    }
+
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         match self.file.read_at(buffer, at) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {}

@@ -186,6 +186,10 @@ impl File for PooledFile {
         self.file().map_or(at, |file| file.next_data(at))
     }
 
+    fn next_hole(&self, at: u64) -> u64 {
+        self.file().map_or(u64::MAX, |file| file.next_hole(at))
+    }
+
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         self.file()?.read_at(buffer, at)
     }

@@ -5,10 +5,33 @@ use std::sync::Arc;
 
 use crate::engine::fs::{Access, Directory, File, StoreFile, read_vec_at};
 use crate::engine::location::SegmentId;
+use crate::engine::plant::{Plant, planted};
 use crate::error::{Error, Result};
 
 /// The longest segment header that is looked at, in bytes.
 const HEADER_LEN_MAX: u64 = 4096;
+
+/// The most holes of a segment that are read as the zeros they stand for, in bytes.
+const HOLES_LEN_MAX: u64 = 1 << 20;
+
+/// Whether the first `len` bytes of `file` have so many holes that they are to be passed over. No segment that was written
+/// and not tampered with has any, unless the file system makes holes of zeros.
+pub(crate) fn is_sparse(file: &dyn File, len: u64) -> bool {
+    let (mut at, mut holes_len) = (0, 0);
+    while holes_len <= HOLES_LEN_MAX {
+        let hole = file.next_hole(at);
+        if hole >= len || planted(Plant::SparseMapped) {
+            return false;
+        }
+        at = file.next_data(hole).min(len);
+        if at <= hole {
+            // The file system contradicts itself.
+            return false;
+        }
+        holes_len += at - hole;
+    }
+    true
+}
 
 /// Opens the file of segment `id`.
 ///

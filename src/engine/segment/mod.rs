@@ -69,7 +69,8 @@ pub(crate) struct Segment {
 /// Where the bytes come from.
 #[derive(Debug)]
 enum Source {
-    /// The file itself is closed: thousands of segments need no thousands of descriptors.
+    /// The file itself is closed: thousands of segments need no thousands of descriptors. Nothing sparse is mapped: what
+    /// is mapped does not tell its holes from zeros, and all of them would be read.
     Mapped(Mapping),
     File(Arc<dyn File>),
 }
@@ -100,7 +101,7 @@ impl Segment {
         let name = StoreFile::Segment(identity.id);
         let path = directory.path(name);
         let mapping = match reading.with {
-            ReadWith::Mmap if capacity > 0 => {
+            ReadWith::Mmap if capacity > 0 && !file::is_sparse(&**file, len) => {
                 map_if_room(&**file, capacity).map_err(Error::io("map", path.clone()))?
             }
             _ => None,

@@ -250,8 +250,7 @@ impl<'s> Window<'s> {
     }
 
     /// The next possible start of a record after the hole that contains `place`, if it is in a
-    /// hole. A mapping has none: reading its holes takes no disk access, and its length is limited
-    /// by the address space.
+    /// hole. A mapping has none of a length that matters: see [`Source`].
     pub(super) fn behind_hole(&self, place: u64) -> u64 {
         match &self.segment.source {
             Source::Mapped(_) => place,
