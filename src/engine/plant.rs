@@ -158,6 +158,8 @@ plants! {
     KeptVersionDropped,
     /// A tombstone is dropped although an older version of its key is kept.
     KeptVersionUncovered,
+    /// An expired record that is kept for its past is counted as one that can go.
+    ExpiredPastNotNeeded,
     /// An expired record goes at once, and not after the time of grace.
     GraceForgotten,
     /// A compaction reads the clock again for each record.

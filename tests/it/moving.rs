@@ -360,3 +360,15 @@ fn a_segment_that_comes_of_age_while_it_is_written_to_is_not_sealed_beside_a_syn
     store.put("fourth", "").expect("a put");
     assert_eq!(store.segments().expect("segments").len(), 2);
 }
+
+#[test]
+fn an_expired_record_that_is_kept_for_its_past_is_compacted_once() {
+    let with_past = |clock: &Arc<MovingClock>| options(clock, 1, u64::MAX);
+    let write = |store: &Store| {
+        let ends = PutOptions::new().expiry(Some(Expiry::At(WRITTEN_MS + 1)));
+        store.put_with("k", "value", ends).expect("a put");
+    };
+    let (_dir, _clock, store) = store(with_past, write, 0);
+    let runs = |store: &Store| store.compact_recounted(&Compact::Due).expect("compacts").runs.len();
+    assert_eq!([runs(&store), runs(&store)], [1, 0]);
+}

@@ -89,6 +89,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ExpiryLostInCopy", &["expiry::what_is_copied"]),
     ("KeptVersionDropped", &["history::the_versions_that_were_kept"]),
     ("KeptVersionUncovered", &["history::a_delete_stays"]),
+    ("ExpiredPastNotNeeded", &["moving::an_expired_record_that_is_kept"]),
     ("GraceForgotten", &["expiry::case_17"]),
     ("CompactionTimeMoves", &["moving::a_deleted_key_stays"]),
     ("CopyOverNewer", &["midway::case_04"]),

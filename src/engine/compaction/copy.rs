@@ -91,7 +91,7 @@ impl<'a> Copy<'a> {
             Decision::Keep(kept) => Some(kept),
             Decision::Drop(_) => None,
         };
-        let placed = kept.map(|kept| self.put(record, hash, kept)).transpose()?;
+        let placed = kept.map(|kept| self.put(record, hash, kept, verdict.is_history)).transpose()?;
         let was_live = matches!(decision, Decision::Keep(Kept::Live | Kept::Expired))
             || record.header.kind() == Kind::Put
                 && matches!(
@@ -134,7 +134,7 @@ impl<'a> Copy<'a> {
     }
 
     /// Puts a kept record into the output; its address there.
-    fn put(&mut self, record: &Scanned<'_>, hash: u64, kept: Kept) -> Result<Address> {
+    fn put(&mut self, record: &Scanned<'_>, hash: u64, kept: Kept, is_history: bool) -> Result<Address> {
         let seq = record.header.seq;
         self.make_room(record.frame.len, seq)?;
         let output = self.last.as_mut().expect("there is room in it");
@@ -153,10 +153,13 @@ impl<'a> Copy<'a> {
         if is_tombstone {
             usage.add_tombstone(len);
         }
-        if is_tombstone || matches!(kept, Kept::Unknown | Kept::Version) {
+        // If an expired record that belongs to the past were not counted here, its segment would be
+        // due again at once, and be compacted for ever.
+        let is_needed = is_history && !planted(Plant::ExpiredPastNotNeeded);
+        if is_tombstone || is_needed || kept == Kept::Unknown {
             usage.add_needed(len);
         }
-        self.keeps_versions |= kept == Kept::Version;
+        self.keeps_versions |= is_history;
         match kept {
             Kept::Unknown => self.sorter.skip(seq),
             _ if planted(Plant::RowLostAtFlush) && output.staged_len() == 0 => self.sorter.skip(seq),

@@ -45,6 +45,8 @@ pub(super) struct Verdict {
     pub(super) decision: Decision,
     /// When it ceased to be what its key is; `None` where nobody has looked.
     pub(super) ended: Option<Ended>,
+    /// Whether the record is kept only as a part of the past.
+    pub(super) is_history: bool,
 }
 
 /// When a record ceased to be what its key is.
@@ -58,7 +60,7 @@ pub(super) struct Ended {
 
 impl Verdict {
     fn of(decision: Decision) -> Self {
-        Self { decision, ended: None }
+        Self { decision, ended: None, is_history: false }
     }
 }
 
@@ -188,11 +190,12 @@ impl<'a> Judge<'a> {
         let is_uncovered = is_delete && planted(Plant::KeptVersionUncovered);
         if (past.keeps(at) || hides_kept) && !is_uncovered {
             let kept = if is_last && !is_delete { Kept::Expired } else { Kept::Version };
-            return Ok(Verdict::of(Decision::Keep(kept)));
+            return Ok(Verdict { decision: Decision::Keep(kept), ended: None, is_history: true });
         }
         // Where a delete or an expiry was the last word, there is nothing after it, with it or without.
         let seq = past.versions.get(at + 1).map_or(record.header.seq, |next| next.seq);
-        Ok(Verdict { decision, ended: Some(Ended { seq, time_ms: past.ended_ms(at) }) })
+        let ended = Ended { seq, time_ms: past.ended_ms(at) };
+        Ok(Verdict { decision, ended: Some(ended), is_history: false })
     }
 
     /// A record that hides older puts stays while a segment outside the run may hold one.

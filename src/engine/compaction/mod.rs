@@ -228,6 +228,7 @@ impl Compactor {
         observe: Observer<'_>,
     ) -> Result<CompactionReport> {
         let mut report = CompactionReport::default();
+        let newest = self.state.segments().iter().map(|segment| segment.id).max();
         let mut plan = self.plan_by(what, basis)?;
         let (mut done_len, mut total_len) = (0, plan.read_len());
         while !plan.runs.is_empty() {
@@ -260,7 +261,7 @@ impl Compactor {
             };
             // What an older run dropped may let a newer segment go without what it kept for its sake.
             plan = match what {
-                Compact::Due => self.plan_by(what, basis)?,
+                Compact::Due => self.plan_by(what, basis)?.with_any_up_to(newest),
                 Compact::All => self.plan_from(next, basis)?,
                 Compact::Segments(_) => plan,
             };

@@ -30,7 +30,8 @@ pub(crate) struct SegmentUse {
     pub(crate) tombstone_len: u64,
     /// Whether it is sealed, laid out as this version does, and without known damage.
     pub(crate) is_fit: bool,
-    /// Bytes that are not live and that a compaction has found to be needed, nothing older having been compacted since.
+    /// Bytes that are not live, or have expired, and that a compaction has found to be needed, nothing older having been
+    /// compacted since.
     pub(crate) needed_len: u64,
 }
 
@@ -62,6 +63,13 @@ pub struct CompactionPlan {
 }
 
 impl CompactionPlan {
+    /// The runs that have a segment up to `newest`. A run of outputs alone would be compacted again and
+    /// again if its records stay.
+    pub(super) fn with_any_up_to(mut self, newest: Option<SegmentId>) -> Self {
+        self.runs.retain(|run| run.segments.iter().any(|&id| Some(id) <= newest));
+        self
+    }
+
     /// Bytes of records that will be read.
     pub(crate) fn read_len(&self) -> u64 {
         self.runs.iter().map(|run| run.read_len).sum()

@@ -17,7 +17,8 @@ pub enum Kept {
         /// The nearest older segment that is not compacted along, and may hold the key.
         needed_by: SegmentId,
     },
-    /// It has expired less than [`CompactionPolicy::expiry_grace`](crate::CompactionPolicy::expiry_grace) ago.
+    /// It has expired less than [`CompactionPolicy::expiry_grace`](crate::CompactionPolicy::expiry_grace) ago, or is kept
+    /// for those who look back.
     Expired,
     /// It is dead, and kept for those who look back: see
     /// [`CompactionPolicy::keep_versions`](crate::CompactionPolicy::keep_versions).

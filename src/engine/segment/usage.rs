@@ -19,7 +19,8 @@ pub(crate) struct Usage {
     /// The values of its records that are compressed, live or not: their length, and what they take.
     pub(crate) raw_len: AtomicU64,
     pub(crate) stored_len: AtomicU64,
-    /// Bytes that are not live and that a compaction has found to be needed, nothing older having been compacted since.
+    /// Bytes that are not live, or have expired, and that a compaction has found to be needed, nothing older having been
+    /// compacted since.
     needed_len: AtomicU64,
     /// When what was kept of the past may be needed no more: in milliseconds since 1970, and at which record; 0: never.
     needed_until_ms: AtomicU64,
