@@ -4,6 +4,8 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::words::{WordError, WordErrorKind, visible};
 
 /// What a failure means for the exit code.
@@ -64,7 +66,8 @@ impl Failure {
 
     /// Nobody would notice Ctrl-C.
     pub fn no_watch(error: io::Error) -> Self {
-        Self::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error)))
+        let failure = Self::command(format!("cannot watch for Ctrl-C: {}", plain_words(&error)));
+        Self { hint: limit_hint(&error), ..failure }
     }
 
     /// Ctrl-C, between two commands.
@@ -106,13 +109,16 @@ impl Failure {
             logkv::Error::Io { action: "map", .. } => Some("--read-with pread maps nothing"),
             _ => None,
         };
-        Self { kind, is_about_contents, hint: hint.map(str::to_owned), ..Self::from_store(error) }
+        let failure = Self::from_store(error);
+        let hint = failure.hint.or_else(|| hint.map(str::to_owned));
+        Self { kind, is_about_contents, hint, ..failure }
     }
 
     /// A file named by the user cannot be read or written.
     pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
         let path = visible(path.as_os_str().as_encoded_bytes());
-        Self::command(format!("cannot {action} {path}: {}", plain_words(error)))
+        let failure = Self::command(format!("cannot {action} {path}: {}", plain_words(error)));
+        Self { hint: limit_hint(error), ..failure }
     }
 
     /// Points at the bytes `span` of the line.
@@ -143,12 +149,25 @@ impl Failure {
             failure.is_of_one_record = true;
             failure.hint = Some(format!("--read-limit {len} reads it, and takes that much memory"));
         }
+        if let logkv::Error::Io { source, .. } = error {
+            failure.hint = limit_hint(source);
+        }
         if let logkv::Error::Io { action: "give the store's name to", .. } = error {
             let hint = "repair --to DIR makes a store elsewhere, where two names cannot be exchanged";
             failure.hint = Some(hint.to_owned());
         }
         failure
     }
+}
+
+/// Which limit to raise, if `error` is that no more files can be open.
+fn limit_hint(error: &io::Error) -> Option<String> {
+    let hint = match Errno::from_io_error(error)? {
+        Errno::MFILE => "raise the limit of open files (ulimit -n)",
+        Errno::NFILE => "raise the limit of open files of the whole system (sysctl fs.file-max)",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// The kind of `error`, which decides the exit code.
@@ -199,6 +218,22 @@ impl From<io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_no_more_files_can_be_open_the_limit_is_named() {
+        for (errno, hint) in [
+            (Errno::MFILE, Some("raise the limit of open files (ulimit -n)")),
+            (Errno::NFILE, Some("raise the limit of open files of the whole system (sysctl fs.file-max)")),
+            (Errno::ACCESS, None),
+        ] {
+            let system = || io::Error::from(errno);
+            let store = logkv::Error::Io { action: "lock", path: "d".into(), source: system() };
+            let open = Failure::open(&store);
+            assert_eq!(open.hint.as_deref(), hint.or(Some("--read-only writes nothing")));
+            assert_eq!(Failure::from(store).hint.as_deref(), hint);
+            assert_eq!(Failure::file("open", Path::new("d"), &system()).hint.as_deref(), hint);
+        }
+    }
 
     #[test]
     fn an_error_of_the_system_is_told_once_and_without_its_number() {

@@ -363,6 +363,35 @@ fn the_number_of_descriptors_does_not_grow_with_the_segments() {
 }
 
 #[test]
+fn a_limit_of_open_files_that_is_too_low_is_named() {
+    let dir = scratch();
+    let store = open(&dir.path().join("store"));
+    for n in 0..30 {
+        store.put(format!("k{n}"), format!("{n}")).expect("a put");
+        store.rotate().expect("rotates");
+    }
+    store.close().expect("closes");
+    crate::common::remove_derived(&dir.path().join("store"));
+    let mut codes = Vec::new();
+    for limit in ["8", "12", "16", "20", "40"] {
+        for read_with in ["mmap", "pread"] {
+            let script = "ulimit -n \"$0\" && exec \"$@\"";
+            let mut command = program_of_system("sh", dir.path());
+            command.args(["-c", script, limit]).arg(binary());
+            let (code, out, err) = run(command.args(["--read-with", read_with, "-r", "store", "get", "k7"]));
+            codes.push(code);
+            if code == Some(0) {
+                assert_eq!((out.as_str(), err.as_str()), ("7\n", ""));
+            } else {
+                assert!(err.contains("Too many open files"), "{limit} {read_with}: {err}");
+                assert!(err.ends_with("hint: raise the limit of open files (ulimit -n)\n"), "{limit}: {err}");
+            }
+        }
+    }
+    assert!(codes[0] != Some(0) && codes[codes.len() - 2..] == [Some(0); 2], "{codes:?}");
+}
+
+#[test]
 fn a_repair_in_place_where_two_names_cannot_be_exchanged_says_so_and_changes_nothing() {
     if !has_strace("an exchange that is refused") {
         return;
