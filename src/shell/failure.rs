@@ -116,6 +116,9 @@ impl Failure {
 
     /// A file named by the user cannot be read or written.
     pub fn file(action: &str, path: &Path, error: &io::Error) -> Self {
+        if is_interrupted(error) {
+            return Self::interrupted();
+        }
         let path = visible(path.as_os_str().as_encoded_bytes());
         let failure = Self::command(format!("cannot {action} {path}: {}", plain_words(error)));
         Self { hint: limit_hint(error), ..failure }
@@ -158,6 +161,16 @@ impl Failure {
         }
         failure
     }
+}
+
+/// Ctrl-C while a result was written, as an error of the write.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct WriteInterrupted;
+
+/// Whether `error` is a [`WriteInterrupted`].
+fn is_interrupted(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<WriteInterrupted>())
 }
 
 /// Which limit to raise, if `error` is that no more files can be open.
@@ -210,6 +223,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, "nobody reads the output"),
+            _ if is_interrupted(&error) => Self::interrupted(),
             _ => Self::command(format!("cannot write the output: {}", plain_words(&error))),
         }
     }

@@ -19,11 +19,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag::{register, register_usize};
 use signal_hook::low_level::pipe;
 
+pub use self::breakable::Breakable;
 use self::guard::Guard;
 use super::failure::Failure;
 use super::process::is_ignored;
 use super::tally::INTERRUPTED;
 
+mod breakable;
 mod guard;
 
 /// Whether Ctrl-C was pressed since the command began, and whether a signal came that ends the session.

@@ -7,6 +7,10 @@ use base64::prelude::BASE64_STANDARD;
 
 use logkv::Visible;
 
+/// How much of a value is escaped at a time, in bytes: a large one is not held once more. A multiple of 3, so that the
+/// pieces in base64 follow one another without padding.
+const PIECE_LEN: usize = 48 << 10;
+
 /// Bytes as a field of an object: a string under `name` where they are UTF-8, else in base64 under `name_b64`.
 pub fn bytes(name: &str, bytes: &[u8]) -> (String, serde_json::Value) {
     match str::from_utf8(bytes) {
@@ -40,13 +44,25 @@ impl<'a, W: Write> Object<'a, W> {
         match str::from_utf8(bytes) {
             Ok(text) => {
                 self.name(name, "")?;
-                self.write(&serde_json::to_string(text)?)?;
+                self.out.write_all(b"\"")?;
+                let mut rest = text;
+                while !rest.is_empty() {
+                    let len = (1..=rest.len().min(PIECE_LEN)).rev().find(|&len| rest.is_char_boundary(len));
+                    let (piece, after) = rest.split_at(len.unwrap_or(rest.len()));
+                    let quoted = serde_json::to_string(piece)?;
+                    self.write(&quoted[1..quoted.len() - 1])?;
+                    rest = after;
+                }
             }
             Err(_) => {
                 self.name(name, "_b64")?;
-                write!(self.out, "\"{}\"", BASE64_STANDARD.encode(bytes))?;
+                self.out.write_all(b"\"")?;
+                for piece in bytes.chunks(PIECE_LEN) {
+                    self.out.write_all(BASE64_STANDARD.encode(piece).as_bytes())?;
+                }
             }
         }
+        self.out.write_all(b"\"")?;
         Ok(self)
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 
+use super::interrupt::{Breakable, Interrupt};
 use super::style::Look;
 
 /// The form of results.
@@ -35,9 +36,9 @@ impl Mode {
     }
 }
 
-/// The results of commands on their way out, buffered.
+/// The results of commands on their way out, buffered, until Ctrl-C.
 pub struct Output {
-    sink: BufWriter<Box<dyn Write>>,
+    sink: Breakable<BufWriter<Box<dyn Write>>>,
     /// The form of results.
     pub mode: Mode,
     /// Colours, characters and width.
@@ -52,13 +53,19 @@ const BUFFER_LEN: usize = 64 << 10;
 impl Output {
     /// An output to `sink`.
     pub fn new(sink: Box<dyn Write>, mode: Mode, look: Look, is_terminal: bool) -> Self {
-        Self { sink: BufWriter::with_capacity(BUFFER_LEN, sink), mode, look, is_terminal }
+        let sink = Breakable::new(BufWriter::with_capacity(BUFFER_LEN, sink), Interrupt::default());
+        Self { sink, mode, look, is_terminal }
+    }
+
+    /// Has `interrupt` break off a long result that is being written when it is pressed.
+    pub fn heed(&mut self, interrupt: Interrupt) {
+        self.sink.heed(interrupt);
     }
 
     /// Sends what follows to `sink`; what came before is written first.
     pub fn redirect(&mut self, sink: Box<dyn Write>, is_terminal: bool) -> io::Result<()> {
         self.sink.flush()?;
-        self.sink = BufWriter::with_capacity(BUFFER_LEN, sink);
+        self.sink.out = BufWriter::with_capacity(BUFFER_LEN, sink);
         self.is_terminal = is_terminal;
         Ok(())
     }

@@ -91,6 +91,7 @@ fn run(mut args: Args) -> u8 {
         session.makes_files = !args.read_only && !args.no_create;
         session.compaction = engine.compaction().clone();
         session.interrupt = Interrupt::install().map_err(Failure::no_watch)?;
+        session.out.heed(session.interrupt.clone());
         start(&mut session, &args, &engine)
     });
     if let Err(failure) = started {

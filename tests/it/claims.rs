@@ -2,6 +2,7 @@
 //! Reads are bounded by the bytes on disk or by an option, and Ctrl-C works.
 
 use std::fs;
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -209,6 +210,42 @@ fn a_value_that_claims_more_than_the_read_limit_is_an_error_that_names_its_place
         assert!(store.get("big").expect("it is read").expect("it is there").iter().all(|&byte| byte == 0));
         assert_eq!(is_compressed(&store), (true, false));
         store.close().expect("closes");
+    }
+}
+
+#[test]
+fn ctrl_c_is_heard_in_the_middle_of_a_value_that_is_written() {
+    const LEN: usize = 32 << 20;
+    let dir = bomb(LEN);
+    for args in [
+        &["-m", "plain", "store", "scan"][..],
+        &["-m", "plain", "store", "get", "big"],
+        &["-m", "raw", "store", "get", "big"],
+        &["-m", "json", "store", "get", "big"],
+        &["--json", "store", "dump-segment", "1"],
+        &["store", "export", "-"],
+        &["store", "export", "--format", "tsv", "-"],
+        &["store", "export", "--format", "script", "-"],
+        &["store", "export", "--format", "resp", "-"],
+        &["store", "export", "fifo"],
+    ] {
+        if args.contains(&"fifo") {
+            rustix::fs::mkfifoat(rustix::fs::CWD, dir.path().join("fifo"), 0o600.into()).expect("a fifo");
+        }
+        let mut child = piped(program(dir.path()).args(args));
+        let mut stdout: Box<dyn Read> = if args.contains(&"fifo") {
+            Box::new(fs::File::open(dir.path().join("fifo")).expect("it is opened"))
+        } else {
+            Box::new(child.stdout.take().expect("it is piped"))
+        };
+        // It is in the value, and waits, as there is more than the pipe takes.
+        stdout.read_exact(&mut [0; 4096]).expect("it writes");
+        crate::common::interrupt(&child);
+        let len = std::io::copy(&mut stdout, &mut std::io::sink()).expect("it is read");
+        drop(child.stdin.take());
+        let (code, _, err) = said(&child.wait_with_output().expect("it ends"));
+        assert_eq!(code, Some(130), "{args:?}: {err}");
+        assert!(len < LEN as u64, "{args:?}: {len} bytes came after it was pressed");
     }
 }
 

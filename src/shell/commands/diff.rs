@@ -14,7 +14,7 @@ use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
 use crate::shell::units;
-use crate::shell::words::quote;
+use crate::shell::words::{Quoted, quote};
 use crate::shell::xray::Moment;
 
 pub const DIFF: Command = Command {
@@ -78,7 +78,7 @@ fn write_difference(out: &mut Output, difference: &Difference) -> io::Result<()>
         Mode::Plain | Mode::Raw => {
             write!(out, "{sign}\t{}", quote(key))?;
             for side in &sides {
-                write!(out, "\t{}", quote(&side.value))?;
+                write!(out, "\t{}", Quoted(&side.value))?;
             }
             if sides.iter().any(|side| side.meta.expires_ms.is_some()) {
                 for side in &sides {

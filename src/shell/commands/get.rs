@@ -16,7 +16,7 @@ use crate::shell::nearest::nearest;
 use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
 use crate::shell::units;
-use crate::shell::words::{Word, quote};
+use crate::shell::words::{Quoted, Word, quote};
 
 pub const GET: Command = Command {
     name: "get",
@@ -145,7 +145,7 @@ fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -
             out.write_all(value)?;
             out.write_all(b"\n")
         }
-        Mode::Plain | Mode::Table => writeln!(out, "{}", quote(value)),
+        Mode::Plain | Mode::Table => writeln!(out, "{}", Quoted(value)),
     }?;
     Ok(Outcome::Done)
 }

@@ -18,7 +18,7 @@ use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze, Table};
 use crate::shell::units;
 use crate::shell::view::{self, Row, Walk};
-use crate::shell::words::quote;
+use crate::shell::words::{Quoted, quote};
 
 const FLAGS: &[Flag] = &[
     AT,
@@ -257,7 +257,7 @@ fn print_plain(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
         write!(out, "\t{}", row.expires_ms().map_or_else(String::new, |ms| ms.to_string()))?;
     }
     if let Some(value) = row.value() {
-        write!(out, "\t{}", quote(value))?;
+        write!(out, "\t{}", Quoted(value))?;
     }
     Ok(writeln!(out)?)
 }

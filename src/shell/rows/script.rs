@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use logkv::Expiry;
 
 use super::super::units;
-use super::super::words::{Lexeme, Lexer, Style, quote};
+use super::super::words::{Lexeme, Lexer, Quoted, Style};
 use super::Row;
 
 pub fn write(out: &mut impl Write, key: &[u8], value: &[u8]) -> io::Result<()> {
-    writeln!(out, "put {} {}", quote(key), quote(value))
+    writeln!(out, "put {} {}", Quoted(key), Quoted(value))
 }
 
 /// The pairs of a `put`, with the time that `--ttl` gives them from now on, or the keys of a `del`; a line that starts with `#` has

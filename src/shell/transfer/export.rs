@@ -9,6 +9,7 @@ use crate::shell::commands::words::refuse_own_file;
 use crate::shell::failure::{Failure, Kind};
 use crate::shell::folder::Target;
 use crate::shell::glob::Glob;
+use crate::shell::interrupt::{Breakable, Interrupt};
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::progress::Progress;
@@ -59,7 +60,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         None => run.print(&mut session.out, invocation)?,
         Some(word) => {
             refuse_own_file(session, word)?;
-            let len = run.save(word)?;
+            let len = run.save(word, session.interrupt.clone())?;
             write(&mut session.out, &run, word, len, snapshot.cursor())?;
         }
     }
@@ -110,19 +111,21 @@ impl Run {
         self.copy(out, Failure::from)
     }
 
-    fn save(&mut self, word: &Word) -> Result<u64, Failure> {
+    fn save(&mut self, word: &Word, interrupt: Interrupt) -> Result<u64, Failure> {
         let path = word.path();
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::from(error),
             _ => Failure::file("write", path, &error).at(word.span.clone()),
         };
         let mut target = Target::create(path).map_err(failed)?;
-        self.copy(&mut target, failed).map_err(|failure| match failure.kind {
-            Kind::Interrupted => {
-                let message = format!("interrupted: nothing was written to {}", visible(&word.bytes));
-                Failure { message, ..failure }
+        self.copy(&mut Breakable::new(&mut target, interrupt), failed).map_err(|failure| {
+            match failure.kind {
+                Kind::Interrupted => {
+                    let message = format!("interrupted: nothing was written to {}", visible(&word.bytes));
+                    Failure { message, ..failure }
+                }
+                _ => failure,
             }
-            _ => failure,
         })?;
         target.finish().map_err(failed)
     }
@@ -180,7 +183,6 @@ fn write(out: &mut Output, run: &Run, word: &Word, len: u64, cursor: Cursor) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shell::interrupt::Interrupt;
     use crate::shell::style::Look;
     use crate::shell::words::split;
 
@@ -207,7 +209,7 @@ mod tests {
         };
         interrupt.press();
         let words = split(path.as_os_str().as_encoded_bytes()).expect("a path without blanks");
-        let failure = run.save(&words[0]).expect_err("it was pressed");
+        let failure = run.save(&words[0], interrupt).expect_err("it was pressed");
         assert!(failure.kind == Kind::Interrupted && failure.message.starts_with("interrupted: nothing was"));
         assert_eq!(std::fs::read(&path).expect("it is there"), b"before");
         assert_eq!(std::fs::read_dir(dir.path()).expect("it can be read").count(), 2, "no draft is left");

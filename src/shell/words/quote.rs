@@ -1,21 +1,31 @@
 //! How bytes are printed: so that they can be typed back, and never drive a terminal.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use logkv::Visible;
 
 /// `bytes` as a word that can be typed back: bare where that is safe, else in `"…"`.
 pub fn quote(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() + 2);
-    match str::from_utf8(bytes) {
-        Ok(bare) if is_bare(bare) => text.push_str(bare),
-        _ => {
-            text.push('"');
-            escape_into(&mut text, bytes);
-            text.push('"');
+    write!(text, "{}", Quoted(bytes)).expect("a String takes all that is written to it");
+    text
+}
+
+/// What [`quote`] gives, written as it is made: for values, which may be large.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'a>(pub &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match str::from_utf8(self.0) {
+            Ok(bare) if is_bare(bare) => f.write_str(bare),
+            _ => {
+                f.write_char('"')?;
+                write_escaped(f, self.0)?;
+                f.write_char('"')
+            }
         }
     }
-    text
 }
 
 /// `bytes` fit for a terminal: control bytes, invisible characters and what is not UTF-8 as `\xHH`, all else as it is.
@@ -31,23 +41,26 @@ fn is_bare(text: &str) -> bool {
     !text.is_empty() && !text.starts_with(['#', '-', '.']) && text.chars().all(is_plain)
 }
 
-fn escape_into(text: &mut String, bytes: &[u8]) {
-    let show = |text: &mut String, bytes: &[u8]| {
-        write!(text, "{}", Visible(bytes)).expect("a String takes all that is written to it");
-    };
+fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    let is_plain = |c: char| !matches!(c, '"' | '\\') && Visible::is(c);
     for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
+        let mut rest = chunk.valid();
+        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| !is_plain(c)) {
+            f.write_str(&rest[..at])?;
             match c {
-                '"' | '\\' => text.extend(['\\', c]),
-                '\n' => text.push_str(r"\n"),
-                '\r' => text.push_str(r"\r"),
-                '\t' => text.push_str(r"\t"),
-                _ if Visible::is(c) => text.push(c),
-                _ => show(text, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str(r"\\")?,
+                '\n' => f.write_str(r"\n")?,
+                '\r' => f.write_str(r"\r")?,
+                '\t' => f.write_str(r"\t")?,
+                _ => write!(f, "{}", Visible(c.encode_utf8(&mut [0; 4]).as_bytes()))?,
             }
+            rest = &rest[at + c.len_utf8()..];
         }
-        show(text, chunk.invalid());
+        f.write_str(rest)?;
+        write!(f, "{}", Visible(chunk.invalid()))?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

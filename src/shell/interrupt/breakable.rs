@@ -1,0 +1,71 @@
+//! A writer that Ctrl-C breaks off, also in the middle of a large value.
+
+use std::io::{self, Write};
+
+use super::Interrupt;
+use crate::shell::failure::WriteInterrupted;
+
+/// How many bytes are written between two looks: what is shorter is written whole.
+const LEN_A_LOOK: usize = 64 << 10;
+
+/// Writes to `out`, until `interrupt` is pressed.
+#[derive(Debug)]
+pub struct Breakable<W> {
+    pub out: W,
+    interrupt: Interrupt,
+    /// Bytes since the last look.
+    len: usize,
+}
+
+impl<W> Breakable<W> {
+    /// A writer to `out`.
+    pub fn new(out: W, interrupt: Interrupt) -> Self {
+        Self { out, interrupt, len: 0 }
+    }
+
+    /// Has `interrupt` break it off from now on.
+    pub fn heed(&mut self, interrupt: Interrupt) {
+        self.interrupt = interrupt;
+    }
+}
+
+impl<W: Write> Write for Breakable<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.len >= LEN_A_LOOK {
+            self.len = 0;
+            if self.interrupt.is_set() {
+                return Err(io::Error::other(WriteInterrupted));
+            }
+        }
+        let written = self.out.write(&bytes[..bytes.len().min(LEN_A_LOOK)])?;
+        self.len += written;
+        Ok(written)
+    }
+
+    /// What was written is passed on, pressed or not; what follows is another result.
+    fn flush(&mut self) -> io::Result<()> {
+        self.len = 0;
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::failure::{Failure, Kind};
+
+    #[test]
+    fn a_large_value_is_broken_off_and_what_is_short_is_written_whole() {
+        let interrupt = Interrupt::default();
+        let mut out = Breakable::new(Vec::new(), interrupt.clone());
+        out.write_all(&[b'v'; 1 << 20]).expect("nobody pressed it");
+        out.flush().expect("nothing fails here");
+        interrupt.press();
+        out.write_all(b"a report").expect("it is short");
+        let error = out.write_all(&[b'v'; 1 << 20]).expect_err("it was pressed");
+        assert!(out.out.len() <= (1 << 20) + 8 + 2 * LEN_A_LOOK, "{}", out.out.len());
+        assert_eq!(Failure::from(error).kind, Kind::Interrupted);
+        let error = io::Error::other(WriteInterrupted);
+        assert_eq!(Failure::file("write", std::path::Path::new("f"), &error).kind, Kind::Interrupted);
+    }
+}
