@@ -19,7 +19,7 @@ use super::meter::Count;
 use super::options::{Options, ReadWith};
 use super::plant::{Plant, planted};
 use super::segment::Home;
-use super::state::{SegmentSet, State};
+use super::state::{SegmentSet, State, addresses};
 use super::sync::Mutex;
 use crate::error::{Error, Result};
 
@@ -80,7 +80,10 @@ impl Checkpoint {
             // Nobody looks into the index of a state that is gone.
             state.upgrade().map_or_else(|| Ok(Keydir::new()), |state| state.shard_from_log(shard, &covered))
         });
-        Keydir::mapped(self.mapping, &self.head, rebuild)
+        let range = |covered: &Covered| addresses(covered.first_page, covered.len);
+        let mut covered: Vec<_> = self.head.about.segments.iter().map(range).collect();
+        covered.sort_unstable_by_key(|range| range.start);
+        Keydir::mapped(self.mapping, &self.head, covered.into(), rebuild)
     }
 }
 

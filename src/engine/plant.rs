@@ -138,6 +138,8 @@ plants! {
     KeydirAheadTaken,
     /// The checksum of a part of KEYDIR is not looked at.
     KeydirUnchecked,
+    /// A slot of KEYDIR that points at no segment is taken for a key that is missing.
+    StraySlotsTaken,
     /// KEYDIR is said to cover a record that is in the file and not yet in the index.
     KeydirCoversPending,
 

@@ -12,15 +12,16 @@ use std::path::Path;
 use logkv::fs::StoreFile;
 use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
 use logkv::verify::{Fault, Severity};
-use logkv::{Error, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, Store};
+use logkv::{Compact, Error, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, Store};
 use tempfile::TempDir;
 
 use crate::any_bytes::properties::memory::Image;
 use crate::any_bytes::properties::seal;
 use crate::common::{
-    contents, copy_of, files, hint_path, killed, quick, rewrite_manifest, seal_segment_header, segment_path,
-    small_store, value,
+    contents, copy_of, files, hint_path, killed, quick, remove_derived, rewrite_manifest,
+    seal_segment_header, segment_path, small_store, value,
 };
+use crate::recount::Recounted;
 use crate::repair::repaired;
 use crate::verify::{indexed_store, verified};
 
@@ -406,4 +407,25 @@ fn a_keydir_whose_segments_stand_in_each_other_s_places_is_not_used() {
     assert_eq!(faults, [(StoreFile::Keydir, Fault::DerivedDamaged)]);
     let store = Store::open_with(dir.path(), quick()).expect("opens");
     assert_eq!(store.open_report().record_count, 6, "the log is read");
+}
+
+#[test]
+fn a_keydir_that_places_a_segment_where_no_slot_points_hides_no_key_from_a_read_or_a_compaction() {
+    let dir = indexed_store();
+    let open = |dir: &Path| Store::open_with(dir, quick()).expect("opens");
+    let expected = contents(&open(copy_of(dir.path()).path()));
+    for (at, page) in [(80, 7_u32), (80, 99_999), (160, 7), (160, 99_999), (240, 99_999)] {
+        let copy = copy_of(dir.path());
+        let path = copy.path().join("KEYDIR");
+        let mut bytes = fs::read(&path).expect("KEYDIR");
+        bytes[at..at + 4].copy_from_slice(&page.to_le_bytes());
+        seal::keydir(&mut bytes);
+        fs::write(&path, bytes).expect("KEYDIR");
+        let store = open(copy.path());
+        store.compact_recounted(&Compact::All).expect("compacts");
+        assert_eq!(contents(&store), expected, "{at}: {page}");
+        store.close().expect("closes");
+        remove_derived(copy.path());
+        assert_eq!(contents(&open(copy.path())), expected, "{at}: {page}, without KEYDIR");
+    }
 }

@@ -80,6 +80,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("KeydirBeyondLogTaken", &["keydir::the_newest_number"]),
     ("KeydirAheadTaken", &["numbers::a_keydir_that_is_ahead"]),
     ("KeydirUnchecked", &["derived::case_09_a_keydir_that_is_not"]),
+    ("StraySlotsTaken", &["numbers::a_keydir_that_places"]),
     ("KeydirCoversPending", &["keydir::a_keydir_that_is_written"]),
     ("OutputNotSynced", &["steps::case_06_a_power_cut_anywhere"]),
     ("InputsRemovedTooEarly", &["steps::case_06_a_compaction_that_is_killed"]),

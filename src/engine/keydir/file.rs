@@ -1,5 +1,6 @@
 //! The keydir as the file KEYDIR: written from a snapshot, and mapped.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::shard::{MappedFile, MappedShard, Shard};
@@ -21,11 +22,16 @@ pub(crate) type Rebuild = Box<dyn Fn(usize) -> Result<Keydir> + Send + Sync>;
 impl Keydir {
     /// The keydir in the file that `mapping` shows and whose head is `head`, without a look at its slots: a shard is
     /// checked when it is first looked into, made anew by `rebuild` if it is damaged, and copied into memory when it
-    /// is first written to. `None` where the file cannot be used in place: not all of it is readable, or the machine
-    /// is big-endian.
-    pub(crate) fn mapped(mapping: Mapping, head: &KeydirHead, rebuild: Rebuild) -> Option<Self> {
+    /// is first written to. A slot outside of the addresses `covered`, which are in order and do not overlap, is damage.
+    /// `None` where the file cannot be used in place: not all of it is readable, or the machine is big-endian.
+    pub(crate) fn mapped(
+        mapping: Mapping,
+        head: &KeydirHead,
+        covered: Box<[Range<u64>]>,
+        rebuild: Rebuild,
+    ) -> Option<Self> {
         let count = Arc::new(AtomicU64::new(head.key_count()));
-        let file = Arc::new(MappedFile { mapping, rebuild, count: Arc::clone(&count) });
+        let file = Arc::new(MappedFile { mapping, covered, rebuild, count: Arc::clone(&count) });
         let shards: Option<Box<[_]>> = head
             .shards
             .iter()

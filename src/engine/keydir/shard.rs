@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::Address;
 use super::file::Rebuild;
 use super::table::{OwnedTable, Table};
 use crate::engine::format::keydir_file::ShardRow;
@@ -104,6 +105,8 @@ impl Shard {
 /// The keydir's file, as far as its shards need it.
 pub(super) struct MappedFile {
     pub(super) mapping: Mapping,
+    /// The addresses that its slots can have, in order.
+    pub(super) covered: Box<[Range<u64>]>,
     pub(super) rebuild: Rebuild,
     /// The keydir's.
     pub(super) count: Arc<AtomicU64>,
@@ -180,7 +183,19 @@ impl MappedShard {
         // The checksum finds damage, the look at the order what was damaged before it was computed: no lookup may
         // miss a key that is there.
         let is_as_written = crc32c::crc32c(bytemuck::cast_slice(table.slots)) == self.row.crc;
-        (is_as_written || planted(Plant::KeydirUnchecked)) && table.is_sound()
+        (is_as_written || planted(Plant::KeydirUnchecked)) && table.is_sound() && self.is_covered(table)
+    }
+
+    /// Whether each slot points into a segment that the file covers. If one did not, its key would seem to be
+    /// missing, and a compaction would drop its record.
+    fn is_covered(&self, table: Table<'_>) -> bool {
+        let covered = &self.file.covered;
+        let mut addresses = table.addresses();
+        planted(Plant::StraySlotsTaken)
+            || addresses.all(|Address(at)| {
+                let next = covered.partition_point(|range| range.start <= at);
+                next > 0 && at < covered[next - 1].end
+            })
     }
 
     fn rebuilt(&self) -> Result<Content> {

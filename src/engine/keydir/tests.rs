@@ -66,7 +66,8 @@ fn through_a_file(keydir: &Keydir, flip: Option<usize>, rebuild: Rebuild) -> Key
     let mapping = file.map(len).expect("a mapping").expect("mappings are known here");
     mapping.expose(len);
     let head = decode(mapping.bytes(0..len as usize).expect("all of it"), len).expect("an intact head");
-    Keydir::mapped(mapping, &head, rebuild).expect("a little-endian machine")
+    Keydir::mapped(mapping, &head, Box::from([0..u64::MAX / 2, u64::MAX / 2..u64::MAX]), rebuild)
+        .expect("a little-endian machine")
 }
 
 fn of(model: &Model, hash: fn(u16) -> u64) -> Keydir {

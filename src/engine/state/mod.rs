@@ -23,7 +23,7 @@ use super::sync::{ArcSwap, AtomicU64, thread};
 use crate::error::Result;
 pub(crate) use frozen::Frozen;
 pub(crate) use replay::Replay;
-pub(crate) use set::{SegmentSet, address_of};
+pub(crate) use set::{SegmentSet, address_of, addresses};
 pub(crate) use versions::Versions;
 
 /// An older put that a new record of the same key replaces.

@@ -1,6 +1,7 @@
 //! The segments of a log, and which page of the address space belongs to which.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use crate::engine::format::manifest::History;
@@ -25,6 +26,12 @@ fn page_count(len: u64) -> usize {
 /// The address of the record at `at` in `segment`.
 pub(crate) fn address_of(segment: &Segment, at: u64) -> Address {
     Address(u64::from(segment.first_page) * PAGE_UNITS + at / UNIT_LEN)
+}
+
+/// The addresses of the first `len` bytes of a segment that begins at page `first_page`.
+pub(crate) fn addresses(first_page: u32, len: u64) -> Range<u64> {
+    let start = u64::from(first_page) * PAGE_UNITS;
+    start..start.saturating_add(len.div_ceil(UNIT_LEN))
 }
 
 /// The segments, and which page of the address space belongs to which. Never changed while readers have it: a new set
