@@ -23,9 +23,9 @@ impl Log {
     /// Takes every key out, which gets the next number, as a record does. Nothing is compacted meanwhile.
     ///
     /// # Errors
-    /// [`Error::NumbersSpent`], a log that takes no more writes, and what the operating system
+    /// [`NumbersSpent`](crate::Error::NumbersSpent), a log that takes no more writes, and what the operating system
     /// says; nothing was changed.
-    /// [`Error::NotWritten`]: the next open finds everything, or nothing.
+    /// [`NotWritten`](crate::Error::NotWritten): the next open finds everything, or nothing.
     pub(crate) fn clear(&self) -> Result<Cleared> {
         let mut guard = self.without_sync(self.writable()?)?;
         let writer = &mut *guard;
