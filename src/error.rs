@@ -180,9 +180,7 @@ pub enum Error {
     #[error("the store is closed in this process")]
     Closed,
     /// An earlier write or sync failed, and what is on disk is no longer known: this handle writes no more.
-    #[error(
-        "the store takes no more writes since an earlier failure ({cause}); reads go on; reopen it to find out what was kept"
-    )]
+    #[error("the store takes no more writes, and reads go on: {cause}; close the store, and open it again")]
     Poisoned {
         /// The failure, as it was told when it happened.
         cause: String,

@@ -155,7 +155,10 @@ impl Failure {
         if let logkv::Error::Io { source, .. } = error {
             failure.hint = limit_hint(source);
         }
-        if let logkv::Error::Io { action: "give the store's name to", .. } = error {
+        // A name that was changed meanwhile is not an error of the operating system.
+        if let logkv::Error::Io { action: "give the store's name to", source, .. } = error
+            && source.raw_os_error().is_some()
+        {
             let hint = "repair --to DIR makes a store elsewhere, where two names cannot be exchanged";
             failure.hint = Some(hint.to_owned());
         }
@@ -254,6 +257,16 @@ mod tests {
         let error =
             logkv::Error::Io { action: "open", path: "/no".into(), source: io::Error::from_raw_os_error(13) };
         assert_eq!(Failure::from(error).message, "cannot open /no: Permission denied");
+    }
+
+    #[test]
+    fn a_repair_whose_names_were_changed_meanwhile_gets_no_hint_about_an_exchange() {
+        let hint = |source| {
+            let error = logkv::Error::Io { action: "give the store's name to", path: "/new".into(), source };
+            Failure::from(error).hint
+        };
+        assert_eq!(hint(io::Error::other("something else has that name by now")), None);
+        assert!(hint(io::Error::from_raw_os_error(22)).is_some_and(|hint| hint.contains("exchanged")));
     }
 
     #[test]

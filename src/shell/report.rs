@@ -121,12 +121,16 @@ fn torn_end(torn: &TornTail) -> String {
     }
 }
 
-/// The result of opening a log for writing that its last writer did not close.
+/// The result of opening a log for writing whose end had to be searched for.
 fn unclean_end(report: &OpenReport) -> String {
     let read = count(report.end_count, "record");
     let was = if report.end_count == 1 { "was" } else { "were" };
     let (kind, cut) = match &report.torn {
         None => ("note", "nothing was cut off".to_owned()),
+        Some(TornTail { at, len, intact_count: 0 }) if report.outgrown => {
+            let was = if *len == 1 { "was" } else { "were" };
+            ("note", format!("{} at {at} {was} cut off", bytes(*len)))
+        }
         Some(TornTail { at, len, intact_count: 0 }) => {
             let len = bytes(*len);
             let cut = format!(
@@ -144,9 +148,16 @@ fn unclean_end(report: &OpenReport) -> String {
             ("warning", cut)
         }
     };
-    let mut text = format!(
-        "{kind}: the last writer did not close the store: {read} {was} read from the log's end, and {cut}"
-    );
+    let mut text = if report.outgrown {
+        format!(
+            "{kind}: the log's last file is longer than when the store was closed: {read} {was} read behind that \
+             end, and {cut}"
+        )
+    } else {
+        format!(
+            "{kind}: the last writer did not close the store: {read} {was} read from the log's end, and {cut}"
+        )
+    };
     if !report.skipped.is_empty() {
         let next = report.skipped.end;
         text +=

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use logkv::{CompactionPolicy, Options, Store, VALUE_LEN_MAX_DEFAULT};
+use logkv::{CompactionPolicy, Error, Options, Store, VALUE_LEN_MAX_DEFAULT};
 
 pub use settings::{Origin, Settings, Timer};
 
@@ -71,6 +71,8 @@ pub struct Session {
     pub failures: u64,
     /// How many scripts deep `read` is.
     pub depth: usize,
+    /// The last failure that was told.
+    told: String,
     /// How long the present command waited for a person's answer.
     asked: Duration,
     /// Keeps the file of metrics while the store is open.
@@ -104,6 +106,7 @@ impl Session {
             tally: Tally::default(),
             failures: 0,
             depth: 0,
+            told: String::new(),
             asked: Duration::ZERO,
             keeper: None,
             dir,
@@ -301,6 +304,7 @@ impl Session {
         // The error would stand before the results of earlier lines where both go to one terminal.
         self.flush();
         report::write_failure(failure, line, place, &self.err_look);
+        self.told.clone_from(&failure.message);
     }
 
     /// Says something about the store on the standard error.
@@ -389,6 +393,7 @@ impl Session {
         self.interrupt.release();
         if let Some(store) = self.store.take()
             && let Err(error) = store.close()
+            && !matches!(&error, Error::Poisoned { cause } if self.told.contains(cause))
         {
             self.fail(&error.into(), b"", &Place::Nowhere);
         }

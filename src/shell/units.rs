@@ -88,17 +88,33 @@ pub fn ranges(numbers: &[u64]) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
-/// Parses a duration: `90s`, `1h 30m`, or a number of seconds, as in redis. A duration shorter than
-/// the clock's tick, or longer than any expiry, is `None`.
-pub fn time_to_live(text: &[u8]) -> Option<Duration> {
-    let text = str::from_utf8(text).ok()?;
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let ttl = if is_number {
-        text.parse().ok().map(Duration::from_secs)
-    } else {
-        humantime::parse_duration(text).ok()
+/// Why a text is not a time to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TtlError {
+    /// It is not a duration, or shorter than the clock's tick.
+    Malformed,
+    /// It is longer than any key can be kept before it expires.
+    TooLong,
+}
+
+/// Parses a duration: `90s`, `1h 30m`, or a number of seconds, as in redis.
+pub fn time_to_live(text: &[u8]) -> Result<Duration, TtlError> {
+    let text = str::from_utf8(text).map_err(|_| TtlError::Malformed)?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let ttl = match text.strip_suffix("ms").filter(|ms| is_number(ms)) {
+        // humantime counts nanoseconds, which overflow earlier.
+        Some(ms) => Duration::from_millis(ms.parse().map_err(|_| TtlError::TooLong)?),
+        None if is_number(text) => Duration::from_secs(text.parse().map_err(|_| TtlError::TooLong)?),
+        None => humantime::parse_duration(text).map_err(|error| match error {
+            humantime::DurationError::NumberOverflow => TtlError::TooLong,
+            _ => TtlError::Malformed,
+        })?,
     };
-    ttl.filter(|ttl| (1..=u128::from(Expiry::AT_MS_MAX)).contains(&ttl.as_millis()))
+    match ttl.as_millis() {
+        0 => Err(TtlError::Malformed),
+        ms if ms > u128::from(Expiry::AT_MS_MAX) => Err(TtlError::TooLong),
+        _ => Ok(ttl),
+    }
 }
 
 #[cfg(test)]
@@ -133,10 +149,18 @@ mod tests {
     #[test]
     fn a_time_to_live_is_as_long_as_a_key_can_be_given() {
         let millis = |text: &str| time_to_live(text.as_bytes()).map(|ttl| ttl.as_millis());
-        assert_eq!(["90", "1h30m", "350ms"].map(millis), [Some(90_000), Some(5_400_000), Some(350)]);
-        assert_eq!(millis("9007199254740"), Some(9_007_199_254_740_000));
-        for text in ["9007199254741", "18446744073709551616ms", "18446744073709551615", "0", "999us", "-1"] {
-            assert_eq!(millis(text), None, "{text}");
+        assert_eq!(["90", "1h30m", "350ms"].map(millis), [Ok(90_000), Ok(5_400_000), Ok(350)]);
+        assert_eq!(millis("9007199254740"), Ok(9_007_199_254_740_000));
+        assert_eq!(millis("9007199254740991ms"), Ok(9_007_199_254_740_991));
+        let too_long =
+            ["9007199254741", "9007199254740992ms", "18446744073709551616ms", "18446744073709551615"];
+        for text in
+            too_long.into_iter().chain(["18446744073709551616", "99999999999d", "18446744073709551616d"])
+        {
+            assert_eq!(millis(text), Err(TtlError::TooLong), "{text}");
+        }
+        for text in ["", "0", "0ms", "ms", "999us", "-1", "-1ms", "soon"] {
+            assert_eq!(millis(text), Err(TtlError::Malformed), "{text}");
         }
     }
 

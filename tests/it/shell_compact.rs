@@ -274,6 +274,11 @@ fn ctrl_c_stops_a_compaction_with_130_and_tells_that_nothing_was_compacted() {
     person.sees_at_end("q cancels:").types(CTRL_C).sees("error: interrupted: nothing was compacted");
     assert_eq!(person.sees_it_end(), Some(130));
     assert!(segment_path(&dir.path().join("d"), 1).exists(), "it is still there");
+    let args = ["-m", "plain", "d", "compact", "1", "--step"];
+    let mut person = Person::at_terminal(dir.path(), &args, &[], (40, 100));
+    let told = "runs    0\nleft    0\ncancelled       1\nerror: interrupted: nothing was compacted";
+    person.sees_at_end("q cancels:").types(CTRL_C).sees(told);
+    assert_eq!(person.sees_it_end(), Some(130));
 }
 
 #[test]

@@ -36,13 +36,18 @@ fn what_was_compacted_away_or_is_damaged_is_said_and_what_is_not_understood_refu
     let mut transcript = Transcript::new();
     transcript.run_with("-m plain d", b"put k 1\nput k 2\nput l 1\ncompact --all\n");
     transcript.run("d tail --from 1").run("--json d tail --from 1").run("d tail");
-    for line in ["tail k", "tail --from k", "tail -n -1", "tail --from", "tail --backwards"] {
+    for line in
+        ["tail k", "tail --from k", "tail --from 101x", "tail -n -1", "tail --from", "tail --backwards"]
+    {
         transcript.run(&format!("d {line}"));
     }
     for cursor in
         ["4@", "@6b1f0c5e8d7a4b32", "4@6b1f0c5e8d7a4b3", "4@6b1f0c5e8d7a4b3x", "0x4@6b1f0c5e8d7a4b32"]
     {
         transcript.run(&format!("d tail --from {cursor}"));
+    }
+    for line in ["get k --at 3@6b1f0c5e8d7a4b32", "diff 3@6b1f0c5e8d7a4b32", "diff 1 0@6b1f0c5e8d7a4b32"] {
+        transcript.run(&format!("d {line}"));
     }
     transcript.run("nowhere tail");
     // A record's checksum is another in each segment and at each time.
@@ -73,10 +78,14 @@ fn a_program_goes_on_at_the_cursor_that_it_was_told_and_is_told_when_the_store_w
         let objects = out.lines().map(|line| serde_json::from_str(line).expect("JSON"));
         objects.filter_map(|object: serde_json::Value| Some(object["cursor"].as_str()?.to_owned())).collect()
     };
+    let note = |cursor: &str| format!("note: `tail --from {cursor}` goes on from here\n");
     run(&["d", "put", "a", "1", "b", "2"]);
     let backup = cursors(&run(&["--json", "d", "backup", "copy"]).0);
     let export = cursors(&run(&["--json", "d", "export", "rows.jsonl"]).0);
     let tail = cursors(&run(&["--json", "d", "tail"]).0);
+    let printed = run(&["--json", "d", "export"]);
+    assert_eq!((printed.0.lines().count(), printed.1), (2, note(&tail[0])), "no row is a cursor");
+    assert_eq!(run(&["-q", "--json", "d", "export"]), (printed.0, String::new(), 0));
     assert_eq!((&backup, &export), (&tail, &tail), "all say where a feed goes on behind them");
     let [from] = tail.as_slice() else { panic!("one batch has one cursor: {tail:?}") };
     assert_eq!(cursors(&run(&["--json", "d", "tail", "--from", from]).0), tail, "nothing more");

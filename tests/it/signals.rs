@@ -239,6 +239,46 @@ fn what_opening_did_after_an_unclean_end_is_told_in_one_line_unless_it_is_to_be_
 }
 
 #[test]
+fn a_file_that_is_longer_than_when_the_store_was_closed_is_told_as_that() {
+    let dir = scratch();
+    let run = |line: &[&str]| {
+        let output = program(dir.path()).args(line).output().expect("it runs");
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
+        (out, err)
+    };
+    run(&["d", "put", "a", "1"]);
+    let mut file = File::options().append(true).open(dir.path().join("d/000001.seg")).expect("a segment");
+    file.write_all(b"X").expect("it is written");
+    let (out, err) = run(&["d", "count"]);
+    assert_eq!(out, "1\n");
+    let told = "note: the log's last file is longer than when the store was closed: 0 records were read behind that \
+                end, and 1 B at 1:0x000070 was cut off";
+    assert!(err.starts_with(told) && err.lines().count() == 1, "{err}");
+    assert_eq!(run(&["d", "count"]), ("1\n".to_owned(), String::new()));
+}
+
+#[test]
+fn a_lost_lock_is_told_in_one_sentence_a_command_and_not_again_at_the_end() {
+    const REASON: &str = "LOCK was removed or replaced, and another process may be writing there; close the store, \
+                          and open it again";
+    let dir = scratch();
+    let mut child = started(dir.path(), &["d"]);
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(b"put a 1\nget a\n").expect("it reads");
+    let mut answers = lines(&mut child);
+    assert_eq!(next(&mut answers), "1\n");
+    fs::remove_file(dir.path().join("d/LOCK")).expect("it is there");
+    stdin.write_all(b"rotate\nput b 2\n").expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let told = format!(
+        "-:3: error: cannot write to ./d/MANIFEST: {REASON}\n-:4: error: the store takes no more writes, and reads go \
+         on: {REASON}\n"
+    );
+    assert_eq!((String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code()), (told, Some(1)));
+}
+
+#[test]
 fn after_a_repair_that_kept_all_no_number_that_never_was_is_called_compacted_away() {
     let dir = scratch();
     fs::rename(unclosed_store().keep(), dir.path().join("d")).expect("it is put there");

@@ -81,7 +81,7 @@ impl Active {
 impl Writer {
     pub(super) fn usable(&self) -> Result<()> {
         let Some(exclusion) = &self.exclusion else { return Err(Error::Closed) };
-        match self.poison.as_deref().or_else(|| exclusion.lost()) {
+        match exclusion.lost().or(self.poison.as_deref()) {
             Some(cause) => Err(Error::Poisoned { cause: cause.to_owned() }),
             None => Ok(()),
         }

@@ -246,6 +246,7 @@ impl<'a> Load<'a> {
     fn readable_len(&mut self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<u64> {
         let verdict = self.judge(line, next_seq, file)?;
         self.report.unclean = true;
+        self.report.outgrown = matches!(line.extent, Extent::Closed(_));
         self.report.torn = verdict.torn(line.id);
         Ok(if planted(Plant::ReaderTakesAllBytes) { verdict.file_len } else { verdict.end })
     }
@@ -280,6 +281,7 @@ impl<'a> Load<'a> {
             file.sync().map_err(Error::io("fsync", path))?;
             self.report.torn = verdict.torn(line.id);
         }
+        self.report.outgrown = matches!(line.extent, Extent::Closed(_));
         self.report.end_count = verdict.record_count;
         // Numbers that the lost writes could have had are not given out again.
         let first = manifest.next_seq.max(line.base_seq).max(verdict.last.plus(1));

@@ -38,12 +38,15 @@ const RETRIES: u32 = 100;
 pub struct OpenReport {
     /// Whether this open made the store.
     pub created: bool,
-    /// Whether the last writer did not close it (or, read-only, is still at work).
+    /// Whether the log's end had to be searched for: the last writer did not close the store (or,
+    /// read-only, is still at work), or the log is [`outgrown`](Self::outgrown).
     pub unclean: bool,
+    /// Whether the last writer closed the store, and the log's last file is longer than it was then.
+    pub outgrown: bool,
     /// The unfinished end of the log, which an open for writing cuts off and a read-only one passes over.
     pub torn: Option<TornTail>,
-    /// The count of intact records read from the log's end, if an open for writing found that the
-    /// last writer did not close the store.
+    /// The count of intact records read from the log's end, if an open for writing had to search for
+    /// that end.
     pub end_count: u64,
     /// Numbers that are skipped, since a crash may have lost writes that had them. The next record
     /// has the number after them. Empty if the last writer closed the store, and read-only.
@@ -109,7 +112,10 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
 fn tell(opened: &Opened) {
     let report = &opened.report;
     if report.unclean {
-        tracing::info!("the store was not closed by its last writer, or is open in another process");
+        tracing::info!(
+            outgrown = report.outgrown,
+            "the store was not closed by its last writer, is open in another process, or has outgrown its end"
+        );
     }
     if let Some(torn) = &report.torn {
         tracing::warn!(at = %torn.at, bytes = torn.len, "an unfinished end of the log");

@@ -10,7 +10,7 @@ use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
 use crate::shell::failure::Failure;
-use crate::shell::folder::Target;
+use crate::shell::folder::{NewMode, Target};
 use crate::shell::json::Object;
 use crate::shell::nearest::nearest;
 use crate::shell::output::{Mode, Output};
@@ -238,7 +238,7 @@ fn get_into_file(
     };
     refuse_own_file(session, file)?;
     let write = || {
-        let mut target = Target::create(file.path())?;
+        let mut target = Target::create(file.path(), NewMode::Umask)?;
         target.write_all(value)?;
         target.finish()
     };

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use logkv::{At, Error, Location, Past, Seqno, Version};
+use logkv::{At, Cursor, Error, Location, Past, Seqno, Version};
 
 use super::get::{missing, not_there, print_entry};
 use super::keys::quote_start;
@@ -63,6 +63,11 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
         let now_ms = session.store()?.now_ms();
         let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
         return Ok(At::Time(now_ms.saturating_sub(ago_ms)));
+    }
+    if let Some(cursor) = text.parse::<Cursor>().ok().filter(|cursor| cursor.lineage.is_some()) {
+        let text = "a point of the log is a record's number, 2030-01-31T12:00Z or 10m, not a cursor";
+        let hint = format!("{} is the last number before this cursor", cursor.seq.previous());
+        return Err(Failure::usage(text).at(word.span.clone()).hint(hint));
     }
     let refused = |_| {
         let given = quote(&word.bytes);

@@ -15,7 +15,7 @@ pub mod reply;
 mod segments;
 mod shell;
 mod stats;
-mod tail;
+pub mod tail;
 mod transfer;
 pub mod words;
 

@@ -103,7 +103,10 @@ fn cursor(word: &Word) -> Result<Cursor, Failure> {
         Ok(text) if text.contains('@') => text.parse().map_err(|error: CursorError| {
             Failure::usage(format!("{error}, not {}", quote(&word.bytes))).at(word.span.clone())
         }),
-        _ => number(word, "--from").map(|seq| Seqno(seq).into()),
+        _ => number(word, "--from").map(|seq| Seqno(seq).into()).map_err(|failure| {
+            let given = quote(&word.bytes);
+            Failure { message: format!("--from takes a number or a cursor, not {given}"), ..failure }
+        }),
     }
 }
 
@@ -151,10 +154,8 @@ impl Tail {
         match session.out.mode {
             Mode::Json if self.count > 0 => Ok(()),
             Mode::Json => Object::new(&mut session.out).field("cursor", cursor.to_string())?.end(),
-            _ if session.settings.quiet => Ok(()),
             Mode::Table | Mode::Plain | Mode::Raw => {
-                session.flush();
-                session.note(&format!("note: `tail --from {cursor}` goes on from here"));
+                note_cursor(session, cursor);
                 Ok(())
             }
         }
@@ -230,6 +231,14 @@ impl Tail {
                 object.field("batch_goes_on", *goes_on)?.field("cursor", cursor)?.end()
             }
         }
+    }
+}
+
+/// Says on the standard error where a feed continues, unless the session is quiet.
+pub fn note_cursor(session: &mut Session, cursor: Cursor) {
+    if !session.settings.quiet {
+        session.flush();
+        session.note(&format!("note: `tail --from {cursor}` goes on from here"));
     }
 }
 

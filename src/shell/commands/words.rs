@@ -10,7 +10,7 @@ use crate::shell::command::{Flag, Invocation, Takes};
 use crate::shell::failure::Failure;
 use crate::shell::folder::{Folder, Place};
 use crate::shell::session::Session;
-use crate::shell::units;
+use crate::shell::units::{self, TtlError};
 use crate::shell::words::{Word, quote};
 
 /// The flag that makes arguments hexadecimal.
@@ -47,10 +47,15 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
 
 /// How long a key is to live, as the words of `what` say it.
 pub fn ttl_of(word: &Word, what: &str) -> Result<Duration, Failure> {
-    units::time_to_live(&word.bytes).ok_or_else(|| {
+    units::time_to_live(&word.bytes).map_err(|error| {
         let given = quote(&word.bytes);
-        Failure::usage(format!("{what} takes a time such as 90s or 1h30m, or seconds, not {given}"))
-            .at(word.span.clone())
+        let text = match error {
+            TtlError::Malformed => {
+                format!("{what} takes a time such as 90s or 1h30m, or seconds, not {given}")
+            }
+            TtlError::TooLong => logkv::Error::ExpiryTooLate.to_string(),
+        };
+        Failure::usage(text).at(word.span.clone())
     })
 }
 
@@ -70,7 +75,15 @@ pub fn moment_of(word: &Word, what: &str) -> Result<u64, Failure> {
     let ms = if is_number { text.parse().ok() } else { of_date() };
     ms.ok_or_else(|| {
         let given = quote(&word.bytes);
-        let text = format!("{what} takes 2030-01-31T12:00Z or milliseconds since 1970, not {given}");
+        let year = text.trim_start_matches('+').split('-').next().unwrap_or_default();
+        let is_beyond_calendar = year.len() > 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+        let text = if is_number {
+            logkv::Error::ExpiryTooLate.to_string()
+        } else if is_beyond_calendar {
+            format!("{what} takes dates up to the year 9999, and later times in milliseconds since 1970, not {given}")
+        } else {
+            format!("{what} takes 2030-01-31T12:00Z or milliseconds since 1970, not {given}")
+        };
         Failure::usage(text).at(word.span.clone())
     })
 }

@@ -37,10 +37,12 @@ pub fn write(
         }
         Mode::Plain | Mode::Raw => {
             writeln!(out, "runs\t{}", report.runs.len())?;
-            for (name, number) in figures.named() {
-                writeln!(out, "{name}\t{number}")?;
+            if what.is_some() || !report.runs.is_empty() {
+                for (name, number) in figures.named() {
+                    writeln!(out, "{name}\t{number}")?;
+                }
+                sums.write_plain(out, "")?;
             }
-            sums.write_plain(out, "")?;
             writeln!(out, "left\t{}", report.left.len())?;
             writeln!(out, "cancelled\t{}", u8::from(what.is_none()))?;
         }

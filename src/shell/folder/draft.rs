@@ -13,7 +13,10 @@ use super::Folder;
 pub enum NewMode {
     /// Read and write for all, limited by the umask.
     Umask,
-    /// Read for all, write for its owner, whatever the umask: other users read it.
+    /// As `Umask`. Root gives it to the directory's owner and group.
+    OfDirectory,
+    /// Read for all, write for its owner, whatever the umask: other users read it. Root gives it to
+    /// the directory's owner and group.
     Readable,
 }
 
@@ -21,7 +24,7 @@ pub enum NewMode {
 ///
 /// It keeps the read, write and execute bits of a file that it replaces if that belongs to this
 /// user. If it belongs to another user, it gets at most the bits of a new file, and root gives it
-/// to that user if the directory is theirs.
+/// to that user if the directory is theirs. [`NewMode`] says what a file that replaces none gets.
 #[derive(Debug)]
 pub struct Draft {
     folder: Folder,
@@ -38,9 +41,14 @@ impl Draft {
         if replaced.as_ref().is_some_and(|replaced| !super::is_regular(replaced)) {
             return Err(io::Error::other("it is not a regular file"));
         }
-        let (draft, file) = folder.create_unknown(mode_at_first(replaced.as_ref()))?;
+        let heir = if replaced.is_none() { heir(&folder, new)? } else { None };
+        let is_closed = heir.is_some() || new == NewMode::Readable;
+        let (draft, file) = folder.create_unknown(mode_at_first(replaced.as_ref(), is_closed))?;
         let made = Self { folder, name, draft, file, is_in_place: false };
-        made.take_over(replaced.as_ref(), new)?;
+        match heir {
+            Some(directory) => made.give(&directory, new)?,
+            None => made.take_over(replaced.as_ref(), new)?,
+        }
         Ok(made)
     }
 
@@ -72,8 +80,8 @@ impl Draft {
     fn take_over(&self, replaced: Option<&Stat>, new: NewMode) -> io::Result<()> {
         let made = rustix::fs::fstat(&self.file)?;
         let default = if new == NewMode::Readable { READABLE } else { made.st_mode & PERMISSIONS };
-        let Some(replaced) = replaced else { return self.set_mode(&made, default) };
         let me = rustix::process::geteuid();
+        let Some(replaced) = replaced else { return self.set_mode(&made, default) };
         let is_own = replaced.st_uid == me.as_raw();
         let is_theirs = me.is_root() && rustix::fs::fstat(&self.folder.0)?.st_uid == replaced.st_uid;
         let owner = (is_theirs && !is_own).then(|| Uid::from_raw(replaced.st_uid));
@@ -89,6 +97,22 @@ impl Draft {
         self.set_mode(&made, mode)
     }
 
+    /// Gives the new file to the owner of `directory`, and its group the access that it has there.
+    fn give(&self, directory: &Stat, new: NewMode) -> io::Result<()> {
+        const GROUP_ENTERS: u32 = 0o010;
+        const GROUP_FILE: u32 = 0o060;
+        let is_let_in = directory.st_mode & GROUP_ENTERS != 0;
+        let for_group = if is_let_in { directory.st_mode & GROUP_FILE } else { 0 };
+        let for_all = if new == NewMode::Readable { READABLE } else { OWNER_ONLY };
+        let (owner, group) = (Uid::from_raw(directory.st_uid), Gid::from_raw(directory.st_gid));
+        rustix::fs::fchown(&self.file, Some(owner), None)?;
+        let is_in_group = rustix::fs::fchown(&self.file, None, Some(group)).is_ok();
+        self.set_mode(
+            &rustix::fs::fstat(&self.file)?,
+            if is_in_group { for_all | for_group } else { for_all },
+        )
+    }
+
     fn set_mode(&self, made: &Stat, mode: u32) -> io::Result<()> {
         if made.st_mode & PERMISSIONS != mode {
             rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode))?;
@@ -101,13 +125,23 @@ const PERMISSIONS: u32 = 0o777;
 const GROUP: u32 = 0o070;
 const OTHERS: u32 = 0o007;
 const READABLE: u32 = 0o644;
+const OWNER_ONLY: u32 = 0o600;
 
-/// The initial mode of a draft. It lets nobody in whom the final one refuses.
-fn mode_at_first(replaced: Option<&Stat>) -> u32 {
+/// The directory, if root makes a new file there that is to belong to its owner.
+fn heir(folder: &Folder, new: NewMode) -> io::Result<Option<Stat>> {
+    if new == NewMode::Umask || !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    Ok(Some(rustix::fs::fstat(&folder.0)?).filter(|directory| !Uid::from_raw(directory.st_uid).is_root()))
+}
+
+/// The initial mode of a draft. It lets nobody in whom the final one refuses: nobody but its
+/// owner if `is_closed`.
+fn mode_at_first(replaced: Option<&Stat>, is_closed: bool) -> u32 {
     const NEW: u32 = 0o666;
-    const OWNER_ONLY: u32 = 0o600;
     let is_own = |stat: &Stat| stat.st_uid == rustix::process::geteuid().as_raw();
     match replaced {
+        None if is_closed => OWNER_ONLY,
         None => NEW,
         Some(replaced) if is_own(replaced) => replaced.st_mode & OWNER_ONLY,
         Some(replaced) => replaced.st_mode & NEW,

@@ -196,6 +196,35 @@ fn a_replaced_file_keeps_its_permissions_and_no_other_bit_and_of_somebody_elses_
 }
 
 #[test]
+fn a_new_file_that_root_makes_in_another_users_directory_is_theirs_unless_it_may_hold_what_they_may_not_read()
+{
+    if !is_root() {
+        eprintln!("SKIPPED: giving a file away needs root");
+        return;
+    }
+    const GROUP: u32 = 54321;
+    for (dir_mode, of_directory, readable) in
+        [(0o700, 0o600, 0o644), (0o750, 0o640, 0o644), (0o2770, 0o660, 0o664), (0o760, 0o600, 0o644)]
+    {
+        let (_dir, _, here) = dirs();
+        chown(&here, Some(NEIGHBOUR), Some(GROUP)).expect("root may");
+        fs::set_permissions(&here, Permissions::from_mode(dir_mode)).expect("root may");
+        for (new, mode) in [(NewMode::OfDirectory, of_directory), (NewMode::Readable, readable)] {
+            let path = here.join(format!("{new:?}"));
+            let (folder, name) = Folder::of(&path).expect("it is there");
+            Draft::new(folder, name, new).and_then(Draft::put_in_place).expect("it is made");
+            let made = path.metadata().expect("it is there");
+            let seen = (made.mode() & 0o7777, made.uid(), made.gid());
+            assert_eq!(seen, (mode, NEIGHBOUR, GROUP), "{new:?} in {dir_mode:o}");
+        }
+        let path = here.join("own");
+        let (folder, name) = Folder::of(&path).expect("it is there");
+        Draft::new(folder, name, NewMode::Umask).and_then(Draft::put_in_place).expect("it is made");
+        assert_eq!(path.metadata().expect("it is there").uid(), 0);
+    }
+}
+
+#[test]
 fn a_trusted_file_is_one_that_nobody_else_can_have_put_there() {
     let (dir, _, here) = dirs();
     let path = here.join("state/logkv/file");

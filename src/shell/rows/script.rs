@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use logkv::Expiry;
 
-use super::super::units;
+use super::super::units::{self, TtlError};
 use super::super::words::{Lexeme, Lexer, Quoted, Style};
 use super::Row;
 
@@ -52,8 +52,11 @@ fn told_apart<'a>(mut words: Lexer<'a>) -> Result<(Words<'a>, Option<Expiry>), S
             Some([b'=', text @ ..]) => text.to_vec().into(),
             Some(_) => return Err(flagged()),
         };
-        let ttl = units::time_to_live(&text);
-        expiry = Some(Expiry::In(ttl.ok_or("--ttl takes a time such as 90s or 1h30m, or seconds")?));
+        let ttl = units::time_to_live(&text).map_err(|error| match error {
+            TtlError::Malformed => "--ttl takes a time such as 90s or 1h30m, or seconds".to_owned(),
+            TtlError::TooLong => logkv::Error::ExpiryTooLate.to_string(),
+        });
+        expiry = Some(Expiry::In(ttl?));
     }
     Ok((plain, expiry))
 }
@@ -125,6 +128,10 @@ mod tests {
             ("put a 1 --ttl", "--ttl takes a time such as 90s or 1h30m, or seconds"),
             ("put a 1 --ttl 0", "--ttl takes a time such as 90s or 1h30m, or seconds"),
             ("put a 1 --ttl=soon", "--ttl takes a time such as 90s or 1h30m, or seconds"),
+            (
+                "put a 1 --ttl 99999999999d",
+                "a key expires at most 9007199254740991 ms after 1970, or never; this expiry is later",
+            ),
             ("put 'a 1", "the quote ' is not closed"),
             ("get a", "it is neither a put nor a del; read FILE runs other commands"),
         ] {

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use logkv::Cursor;
 
 use crate::shell::command::{Flag, Invocation, Outcome, Takes};
+use crate::shell::commands::tail::note_cursor;
 use crate::shell::commands::words::refuse_own_file;
 use crate::shell::failure::{Failure, Kind};
-use crate::shell::folder::Target;
+use crate::shell::folder::{NewMode, Target};
 use crate::shell::glob::Glob;
 use crate::shell::interrupt::{Breakable, Interrupt};
 use crate::shell::json::Object;
@@ -57,7 +58,12 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         damage: None,
     };
     match file {
-        None => run.print(&mut session.out, invocation)?,
+        None => {
+            run.print(&mut session.out, invocation)?;
+            if session.out.mode == Mode::Json {
+                note_cursor(session, snapshot.cursor());
+            }
+        }
         Some(word) => {
             refuse_own_file(session, word)?;
             let len = run.save(word, session.interrupt.clone())?;
@@ -117,7 +123,7 @@ impl Run {
             io::ErrorKind::BrokenPipe => Failure::from(error),
             _ => Failure::file("write", path, &error).at(word.span.clone()),
         };
-        let mut target = Target::create(path).map_err(failed)?;
+        let mut target = Target::create(path, NewMode::Umask).map_err(failed)?;
         self.copy(&mut Breakable::new(&mut target, interrupt), failed).map_err(|failure| {
             match failure.kind {
                 Kind::Interrupted => {

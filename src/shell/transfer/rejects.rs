@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::shell::commands::words::refuse_own_file;
 use crate::shell::failure::Failure;
-use crate::shell::folder::Target;
+use crate::shell::folder::{NewMode, Target};
 use crate::shell::session::Session;
 use crate::shell::units;
 use crate::shell::words::{Word, visible};
@@ -109,7 +109,7 @@ fn keep(session: &Session, word: &Word, sources: &[PathBuf]) -> Result<File, Fai
         let failure = Failure::command("this is what is imported, and would be overwritten");
         return Err(failure.at(word.span.clone()));
     }
-    let target = Target::create(word.path()).map_err(File::failed(word))?;
+    let target = Target::create(word.path(), NewMode::OfDirectory).map_err(File::failed(word))?;
     Ok(File { target, word: word.clone() })
 }
 
