@@ -142,10 +142,33 @@ fn a_sparse_store_of_terabytes_is_gone_through_as_fast_as_what_is_on_disk() {
     }
 }
 
+/// A store whose first segment is sparse: all but its first bytes are a hole of 4 GiB.
+fn store_with_a_hole() -> TempDir {
+    let dir = sealed_store();
+    let store = dir.path().join("store");
+    let segment = fs::OpenOptions::new().write(true).open(segment_path(&store, 1));
+    segment.and_then(|file| file.set_len(SPARSE_LEN)).expect("it is sparse");
+    rewrite_manifest(&store, |line| match line.split_once(" sealed ") {
+        Some((start, _)) => format!("{start} sealed {SPARSE_LEN}"),
+        None => line.to_owned(),
+    });
+    crate::common::remove_derived(&store);
+    dir
+}
+
+/// The last multiple of 8 that is a segment's length: a mapping can have it.
+const SPARSE_LEN: u64 = (1 << 32) - 8;
+
+#[test]
+fn a_sparse_segment_is_not_mapped() {
+    let dir = store_with_a_hole();
+    let store = logkv::Store::open_with(dir.path().join("store"), crate::common::quick()).expect("opens");
+    let mapped_len = store.memory().segment_mapped_len;
+    assert!(mapped_len < SPARSE_LEN, "{mapped_len}");
+}
+
 #[test]
 fn commands_that_go_through_a_sparse_segment_read_what_is_on_disk_alone() {
-    // The last multiple of 8 that is a segment's length: a mapping can have it.
-    const LEN: u64 = (1 << 32) - 8;
     for args in [
         &["store", "compact", "--all"][..],
         &["-r", "store", "export", "-"],
@@ -154,15 +177,7 @@ fn commands_that_go_through_a_sparse_segment_read_what_is_on_disk_alone() {
         &["store", "tail"],
         &["store", "scan"],
     ] {
-        let dir = sealed_store();
-        let store = dir.path().join("store");
-        let segment = fs::OpenOptions::new().write(true).open(segment_path(&store, 1));
-        segment.and_then(|file| file.set_len(LEN)).expect("it is sparse");
-        rewrite_manifest(&store, |line| match line.split_once(" sealed ") {
-            Some((start, _)) => format!("{start} sealed {LEN}"),
-            None => line.to_owned(),
-        });
-        crate::common::remove_derived(&store);
+        let dir = store_with_a_hole();
         // Read in full, the hole would take all of the 4 GiB and a minute.
         let script = "ulimit -t 10 && exec \"$0\" \"$@\"";
         let mut command = program_of_system("sh", dir.path());

@@ -104,7 +104,7 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ReadLimitIgnored", &["claims::a_value_that_claims_more"]),
     ("RawLengthBelieved", &["compression::a_value_that_does_not_decompress"]),
     ("HolesRead", &["claims::the_holes_of_a_sparse_store"]),
-    ("SparseMapped", &["claims::commands_that_go_through_a_sparse_segment"]),
+    ("SparseMapped", &["claims::a_sparse_segment_is_not_mapped"]),
     ("BodiesUnchecked", &["rot::case_11"]),
     ("SnapshotInsideBatch", &["concurrency::a_scan_beside"]),
     ("SnapshotFollowsIndex", &["midway::case_04"]),

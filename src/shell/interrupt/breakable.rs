@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::Interrupt;
 use crate::shell::failure::WriteInterrupted;
 
-/// How many bytes are written between two looks: what is shorter is written whole.
+/// How many bytes of one line are written between two looks. Shorter lines are written whole: whoever lists them looks
+/// between two of them, and says how far it came.
 const LEN_A_LOOK: usize = 64 << 10;
 
 /// Writes to `out`, until `interrupt` is pressed.
@@ -13,7 +14,7 @@ const LEN_A_LOOK: usize = 64 << 10;
 pub struct Breakable<W> {
     pub out: W,
     interrupt: Interrupt,
-    /// Bytes since the last look.
+    /// Bytes since the last look or the last line's end.
     len: usize,
 }
 
@@ -31,14 +32,17 @@ impl<W> Breakable<W> {
 
 impl<W: Write> Write for Breakable<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.len >= LEN_A_LOOK {
+        if self.len >= LEN_A_LOOK || bytes.len() > LEN_A_LOOK {
             self.len = 0;
             if self.interrupt.is_set() {
                 return Err(io::Error::other(WriteInterrupted));
             }
         }
         let written = self.out.write(&bytes[..bytes.len().min(LEN_A_LOOK)])?;
-        self.len += written;
+        self.len = match memchr::memrchr(b'\n', &bytes[..written]) {
+            Some(end) => written - end - 1,
+            None => self.len + written,
+        };
         Ok(written)
     }
 
