@@ -55,10 +55,10 @@ impl Person {
             .expect("its other end can be opened");
         tcsetwinsize(&keyboard, winsize(size)).expect("it has a size");
         let side = || Stdio::from(terminal.try_clone().expect("it can be opened again"));
-        // It makes the terminal the one that Ctrl-C comes from.
+        // It makes the terminal the one that Ctrl-C comes from. A terminal ignores no signal, whatever started the tests.
         let mut command = Command::new("setsid");
         command
-            .args(["--ctty", env!("CARGO_BIN_EXE_logkv")])
+            .args(["--ctty", "env", "--default-signal=HUP", env!("CARGO_BIN_EXE_logkv")])
             .args(args)
             .current_dir(dir)
             .env_clear()
