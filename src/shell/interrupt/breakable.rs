@@ -30,20 +30,48 @@ impl<W> Breakable<W> {
     }
 }
 
+impl<W> Breakable<W> {
+    /// Whether `bytes`, or what stands before them in their line, are long enough for a look.
+    #[inline]
+    fn is_long(&self, bytes: &[u8]) -> bool {
+        self.len >= LEN_A_LOOK || bytes.len() > LEN_A_LOOK
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        self.len = 0;
+        if self.interrupt.is_set() { Err(io::Error::other(WriteInterrupted)) } else { Ok(()) }
+    }
+
+    /// Counts what was written.
+    #[inline]
+    fn count(&mut self, written: &[u8]) {
+        self.len = if written.last() == Some(&b'\n') { 0 } else { self.len + written.len() };
+    }
+}
+
 impl<W: Write> Write for Breakable<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.len >= LEN_A_LOOK || bytes.len() > LEN_A_LOOK {
-            self.len = 0;
-            if self.interrupt.is_set() {
-                return Err(io::Error::other(WriteInterrupted));
-            }
+        if self.is_long(bytes) {
+            self.look()?;
         }
         let written = self.out.write(&bytes[..bytes.len().min(LEN_A_LOOK)])?;
-        self.len = match memchr::memrchr(b'\n', &bytes[..written]) {
-            Some(end) => written - end - 1,
-            None => self.len + written,
-        };
+        self.count(&bytes[..written]);
         Ok(written)
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.is_long(bytes) {
+            self.out.write_all(bytes)?;
+            self.count(bytes);
+            return Ok(());
+        }
+        for chunk in bytes.chunks(LEN_A_LOOK) {
+            self.look()?;
+            self.out.write_all(chunk)?;
+            self.count(chunk);
+        }
+        Ok(())
     }
 
     /// What was written is passed on, pressed or not; what follows is another result.
