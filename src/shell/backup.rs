@@ -98,7 +98,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         }
         To::Output => {
             let write = &mut |out: &mut dyn Write| store.backup_archive(out, observe);
-            pack(&mut session.out, Some(level), write).map(Some)
+            pack(session.out.unbroken(), Some(level), write).map(Some)
         }
     };
     progress.clear();

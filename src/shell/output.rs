@@ -70,6 +70,11 @@ impl Output {
         Ok(())
     }
 
+    /// The output for a command that looks at Ctrl-C itself.
+    pub fn unbroken(&mut self) -> &mut dyn Write {
+        &mut self.sink.out
+    }
+
     /// Whether results are for people.
     pub fn is_table(&self) -> bool {
         self.mode == Mode::Table
