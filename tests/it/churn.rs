@@ -103,11 +103,17 @@ fn churn_under_snapshots_and_readers(segment_len_max: u64) {
     let round_done = AtomicU64::new(0);
     let is_done = AtomicBool::new(false);
     let name = |key: u64| format!("key{key}");
-    let read = || {
+    // The places of all of them are looked up after the set of segments was taken, and before any is read: long enough
+    // for a reader to be put off in between.
+    let keys: Vec<_> = (0..64).map(|n| name(n % KEYS)).collect();
+    let looks = [(); 2].map(|()| AtomicU64::new(0));
+    let read = |looks: &AtomicU64| {
         while !is_done.load(Ordering::Relaxed) {
-            for key in 0..KEYS {
-                let before = round_done.load(Ordering::SeqCst);
-                let Some(value) = store.get(name(key)).expect("reads") else {
+            let before = round_done.load(Ordering::SeqCst);
+            let values = store.get_many(&keys).expect("a look");
+            looks.fetch_add(1, Ordering::Relaxed);
+            for (key, value) in (0..KEYS).cycle().zip(values) {
+                let Some(value) = value.expect("reads") else {
                     assert!(before < KEYS, "key {key} is missing after round {before}");
                     continue;
                 };
@@ -121,11 +127,19 @@ fn churn_under_snapshots_and_readers(segment_len_max: u64) {
     };
     std::thread::scope(|scope| {
         // Put off between two steps of a look, a reader goes on in a log whose places are others' by then.
-        let readers = [(); 2].map(|()| Dozer::spawn(scope, read));
+        let readers = looks.each_ref().map(|looks| Dozer::spawn(scope, || read(looks)));
+        let mut looks_at_doze = [0; 2];
         let mut held = None;
         for round in 1..=600_u64 {
             let key = round % KEYS;
-            readers[(round % 2) as usize].put_off();
+            // Put off again before it went on, it would stand at one place for ever.
+            for ((reader, looks), at_doze) in readers.iter().zip(&looks).zip(&mut looks_at_doze) {
+                let looks = looks.load(Ordering::Relaxed);
+                if *at_doze != looks {
+                    *at_doze = looks;
+                    reader.put_off();
+                }
+            }
             store.put(name(key), [key, round].map(u64::to_le_bytes).concat()).expect("a put");
             round_done.store(round, Ordering::SeqCst);
             store.rotate().expect("rotates");
