@@ -126,6 +126,28 @@ fn a_file_that_was_cut_anywhere_or_is_longer_is_found() {
 }
 
 #[test]
+fn one_wrong_number_in_keydir_that_makes_many_of_its_parts_wrong_is_one_finding() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
+    for n in 0..20 {
+        store.put(format!("key{n}"), "").expect("a put");
+    }
+    store.rotate().expect("rotates");
+    store.close().expect("closes");
+    // The first page of segment 1.
+    let copy = with(&dir, "KEYDIR", |bytes| {
+        bytes[80] = 9;
+        let segment_count = u32::from_le_bytes(bytes[56..60].try_into().expect("four bytes")) as usize;
+        let head_end = 64 + 80 * segment_count + 24 * 1024;
+        let crc = u64::from(crc32c::crc32c(&bytes[..head_end]));
+        bytes[head_end..head_end + 8].copy_from_slice(&crc.to_le_bytes());
+    });
+    let (report, findings) = verified(copy.path());
+    assert_eq!((report.derived_count, report.damage_count), (1, 0), "{findings:?}");
+    assert!(matches!(findings[0].fault, Fault::KeydirEntries { count: 18..=20, .. }), "{findings:?}");
+}
+
+#[test]
 fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
     let dir = indexed_store();
     let seal = |bytes: &mut Vec<u8>| {
@@ -173,7 +195,7 @@ fn a_hint_or_keydir_that_lies_under_a_right_checksum_is_found() {
         bytes[head_end..head_end + 8].copy_from_slice(&crc.to_le_bytes());
     });
     let (report, findings) = verified(copy.path());
-    assert!(matches!(findings[..], [Finding { fault: Fault::KeydirEntries(_), .. }]), "{findings:?}");
+    assert!(matches!(findings[..], [Finding { fault: Fault::KeydirEntries { .. }, .. }]), "{findings:?}");
     assert!(!report.is_intact());
 }
 

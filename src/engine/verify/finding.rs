@@ -159,12 +159,22 @@ pub enum Fault {
         /// As the log has it.
         counted: u64,
     },
-    /// A part of KEYDIR whose checksum is wrong or whose slots are out of order.
-    #[error("its part {0} is not as it was written; it is made anew when it is needed")]
-    KeydirPart(usize),
-    /// A part of KEYDIR that says something else than the log.
-    #[error("its part {0} does not say what the log does")]
-    KeydirEntries(usize),
+    /// Parts of KEYDIR whose checksums are wrong or whose slots are out of order.
+    #[error("not as written, and rebuilt when needed: {}", parts(*first, *count))]
+    KeydirPart {
+        /// The number of the first.
+        first: usize,
+        /// How many they are.
+        count: usize,
+    },
+    /// Parts of KEYDIR that disagree with the log.
+    #[error("not what the log says: {}", parts(*first, *count))]
+    KeydirEntries {
+        /// The number of the first.
+        first: usize,
+        /// How many they are.
+        count: usize,
+    },
     /// A derived file of another log, or of an older state of this one.
     #[error("it is not about the log as it is now, and not used")]
     Stale,
@@ -205,6 +215,15 @@ pub enum Fault {
     NotCompared,
 }
 
+/// Names `count` parts of KEYDIR, of which the first has number `first`.
+fn parts(first: usize, count: usize) -> String {
+    if count == 1 {
+        format!("its part {first}")
+    } else {
+        format!("{count} of its parts, from part {first} on")
+    }
+}
+
 impl Fault {
     /// How much it costs.
     #[must_use]
@@ -225,9 +244,9 @@ impl Fault {
             | Self::HintRow(_)
             | Self::HintFilter(_)
             | Self::Count { .. }
-            | Self::KeydirPart(_)
+            | Self::KeydirPart { .. }
             | Self::KeydirAhead { .. }
-            | Self::KeydirEntries(_) => Severity::Derived,
+            | Self::KeydirEntries { .. } => Severity::Derived,
             Self::Manifest(_)
             | Self::NumberTooLarge { .. }
             | Self::Missing

@@ -146,19 +146,25 @@ impl Verifier<'_> {
         Ok((state.keydir, segments))
     }
 
+    /// Compares each part with `expected`. A wrong number in the head may make all of them wrong, which is one finding.
     fn parts(&mut self, file: &dyn File, head: &KeydirHead, expected: &Keydir) -> Result<(), Stop> {
+        let [mut damaged, mut different] = [(); 2].map(|()| Vec::new());
+        let mut unreadable = None;
         for (index, row) in head.shards.iter().enumerate() {
             let len = u64::from(row.slot_count) * size_of::<u64>() as u64;
-            let fault = match read_vec_at(file, row.slots_at, len) {
-                Err(error) => Some(Fault::DerivedUnreadable(words(&error))),
-                Ok(bytes) => compare(row, &bytes, expected, index)?.map(|fault| match fault {
-                    PartFault::Damaged => Fault::KeydirPart(index),
-                    PartFault::Differs => Fault::KeydirEntries(index),
-                }),
-            };
-            fault.map_or(Ok(()), |fault| self.wrong(fault))?;
+            match read_vec_at(file, row.slots_at, len) {
+                Err(error) => unreadable = Some(Fault::DerivedUnreadable(words(&error))),
+                Ok(bytes) => match compare(row, &bytes, expected, index)? {
+                    Some(PartFault::Damaged) => damaged.push(index),
+                    Some(PartFault::Differs) => different.push(index),
+                    None => {}
+                },
+            }
         }
-        Ok(())
+        let damaged = damaged.first().map(|&first| Fault::KeydirPart { first, count: damaged.len() });
+        let different =
+            different.first().map(|&first| Fault::KeydirEntries { first, count: different.len() });
+        [unreadable, damaged, different].into_iter().flatten().try_for_each(|fault| self.wrong(fault))
     }
 }
 

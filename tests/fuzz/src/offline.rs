@@ -57,7 +57,7 @@ impl Verified {
                 Fault::HintRow(_)
                     | Fault::HintFilter(_)
                     | Fault::Count { .. }
-                    | Fault::KeydirEntries(_)
+                    | Fault::KeydirEntries { .. }
                     | Fault::NotCompared
             )
         })
