@@ -72,6 +72,11 @@ impl Row {
 type Stored = Box<dyn Iterator<Item = logkv::Result<Row>>>;
 
 impl Walk {
+    /// Over the keys that start with `prefix`.
+    pub fn with_prefix(prefix: &[u8], reverse: bool) -> Self {
+        Self { glob: None, from: Some(prefix.to_vec()), to: successor(prefix), reverse, values: false }
+    }
+
     /// Whether it goes over all keys.
     pub fn is_whole(&self) -> bool {
         self.glob.is_none() && self.from.is_none() && self.to.is_none()

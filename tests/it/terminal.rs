@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use logkv::Expiry;
 use tempfile::TempDir;
 
 use crate::common::{open, quick, scratch, value};
@@ -47,6 +48,37 @@ fn the_tab_key_completes_commands_and_live_keys() {
     person.types("dump\t").sees("> dump-segment SEG [--from N]");
     person.types(CTRL_C).sees_at_end(PROMPT);
     person.types("get us\t").sees("> get user:1001").types("\r").sees("\nx\n");
+}
+
+#[test]
+fn the_tab_key_gives_what_all_keys_have_in_common_and_a_list_that_fits_the_screen() {
+    let dir = scratch();
+    let store = open(&dir.path().join("d"));
+    for number in 0..1_000 {
+        store.put(format!("key:{number:04}"), "x").expect("it is written");
+    }
+    store.put("kez", "x").expect("it is written");
+    store.put("keyless", "x").expect("it is written");
+    store.expire("keyless", Expiry::At(1)).expect("it is written");
+    store.put(format!("long {}", "x".repeat(200)), "x").expect("it is written");
+    store.put(format!("long {}y", "x".repeat(200)), "x").expect("it is written");
+    store.close().expect("it is closed");
+    let mut person = person(&dir);
+    person
+        .types("get k\t")
+        .sees("… 892 more")
+        .sees_at_end("> get ke [KEY…] [--at TIME] [--output FILE] [--hex]");
+    person.types("y\t").sees("… 891 more").sees("> get key:0 [KEY…]");
+    assert!(!person.screen().contains("keyless"), "it has expired: {}", person.screen());
+    // No question is open: what is typed is the line, and Ctrl-C clears it.
+    person.types("1").sees_at_end("> get key:01 [KEY…] [--at TIME] [--output FILE] [--hex]");
+    person.types(CTRL_C).sees_at_end(PROMPT);
+    person.types("get lo\t").sees("y\"\n").sees("\nlogkv d> get \"long xxx");
+    person.types(CTRL_C).sees_at_end(PROMPT);
+    // A batch has its keys, and no longer those it deletes.
+    person.enters("begin").enters("put kew 1").enters("del kez").sees_at_end("d*>");
+    person.types("get ke\t").sees("kew").sees_at_end("> get ke [KEY…] [--at TIME] [--output FILE] [--hex]");
+    person.types("z\t").types(CTRL_C).sees_at_end("d*>");
 }
 
 #[test]

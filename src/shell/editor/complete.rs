@@ -3,85 +3,80 @@
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustyline::completion::Candidate;
+use rustyline::completion::longest_common_prefix;
+use unicode_width::UnicodeWidthStr;
 
+use super::list::{Choice, More, Screen, common_len, fit};
 use super::spot::{Role, Spot};
-use crate::shell::command::{self, ArgKind, Flag, Group, Takes};
+use crate::shell::command::{self, ArgKind, Command, Flag, Group, Takes};
+use crate::shell::segments;
 use crate::shell::style::Look;
-use crate::shell::words::{self, Style};
+use crate::shell::words::{self, Style, Word};
 
 /// Where live keys and segments come from.
 pub trait Source {
-    /// Live keys that start with `prefix`, the first of them in key order, and how many more there are.
-    fn keys(&self, prefix: &[u8]) -> (Vec<Vec<u8>>, More);
+    /// Live keys that start with `prefix`: the first of them in key order, the last, and how many are not listed.
+    fn keys(&self, prefix: &[u8]) -> Found;
     /// The numbers of the segments, each with whether it is sealed.
     fn segments(&self) -> Vec<(u64, bool)>;
 }
 
-/// How many candidates are not listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum More {
-    /// This many.
-    Exactly(usize),
-    /// More than this: all were too many to count while a person waits.
-    Above(usize),
+/// The keys of a prefix; none by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The first of them, in key order.
+    pub listed: Vec<Vec<u8>>,
+    /// The last of all.
+    pub last: Vec<u8>,
+    /// How many are not listed.
+    pub more: More,
 }
 
-/// One thing that a word can become.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    shown: String,
-    inserted: String,
-}
-
-impl Candidate for Choice {
-    fn display(&self) -> &str {
-        &self.shown
-    }
-
-    fn replacement(&self) -> &str {
-        &self.inserted
-    }
-}
-
-impl Choice {
-    /// A word that is whole: a blank follows.
-    fn word(text: &str) -> Self {
-        Self { shown: text.to_owned(), inserted: format!("{text} ") }
-    }
-}
-
-/// What the word at the end of `line` can become, and where in the line that word starts.
-pub fn complete(line: &str, source: &dyn Source, look: &Look) -> (usize, Vec<Choice>) {
+/// What the word at the end of `line` can become, and where in the line that word starts. The list fits the screen, so
+/// that nobody has to be asked whether to show it.
+pub fn complete(line: &str, source: &dyn Source, look: &Look, screen: Screen) -> (usize, Vec<Choice>) {
     let spot = Spot::at_end(line);
-    let choices = match spot.role {
-        Role::Command => commands(&spot.bytes),
-        Role::Flag => flags(&spot),
+    let typed = &line[spot.span.clone()];
+    let (choices, more) = match spot.role {
+        Role::Command => all_of(commands(&spot.bytes)),
+        Role::Flag => all_of(flags(&spot)),
         Role::FlagValue(flag) => match flag.takes {
-            Takes::Key | Takes::Glob => keys(&spot, source, look.ellipsis()),
-            Takes::File => files(&spot, |_| true),
-            Takes::Directory => files(&spot, |is_folder| is_folder),
-            Takes::Enum(allowed) => one_of(&spot.bytes, allowed),
-            Takes::Nothing | Takes::Number | Takes::Cursor | Takes::Duration | Takes::Time => Vec::new(),
+            Takes::Key | Takes::Glob => keys(&spot, typed, source),
+            Takes::File => files(&spot, typed, |_| true),
+            Takes::Directory => files(&spot, typed, |is_folder| is_folder),
+            Takes::Enum(allowed) => all_of(one_of(&spot.bytes, allowed)),
+            Takes::Nothing | Takes::Number | Takes::Cursor | Takes::Duration | Takes::Time => {
+                all_of(Vec::new())
+            }
         },
         Role::Argument(_, Some(kind)) => match kind {
-            ArgKind::Key | ArgKind::Glob => keys(&spot, source, look.ellipsis()),
+            ArgKind::Key | ArgKind::Glob => keys(&spot, typed, source),
             ArgKind::Segment | ArgKind::Sealed => {
                 let segments = source.segments().into_iter();
                 let offered = segments.filter(|&(_, is_sealed)| is_sealed || kind == ArgKind::Segment);
-                let numbers: Vec<_> = offered.map(|(id, _)| id.to_string()).collect();
-                one_of(&spot.bytes, numbers.iter().map(String::as_str))
+                let given = given_segments(&spot);
+                let new = offered.filter(|(id, _)| !given.contains(id));
+                let numbers: Vec<_> = new.map(|(id, _)| id.to_string()).collect();
+                all_of(one_of(&spot.bytes, numbers.iter().map(String::as_str)))
             }
-            ArgKind::File => files(&spot, |_| true),
-            ArgKind::Command => commands(&spot.bytes),
-            ArgKind::Enum(allowed) => one_of(&spot.bytes, allowed),
-            ArgKind::Value | ArgKind::Number | ArgKind::Duration => Vec::new(),
+            ArgKind::File => files(&spot, typed, |_| true),
+            ArgKind::Command => all_of(commands(&spot.bytes)),
+            ArgKind::Enum(allowed) => all_of(one_of(&spot.bytes, allowed)),
+            ArgKind::Value | ArgKind::Number | ArgKind::Duration => all_of(Vec::new()),
         },
         // Where no argument can stand, a flag can.
-        Role::Argument(_, None) => flags(&spot),
-        Role::Unknown => Vec::new(),
+        Role::Argument(_, None) => all_of(flags(&spot)),
+        Role::Unknown => all_of(Vec::new()),
     };
-    (spot.span.start, choices)
+    let start = spot.span.start;
+    let common = longest_common_prefix(&choices).unwrap_or_default();
+    let width = screen.prompt_width + line[..start].width() + common.width().max(typed.width());
+    let wrapped = width / screen.size.0.max(1);
+    (start, fit(choices, more, look, screen.size, wrapped))
+}
+
+fn all_of(choices: Vec<Choice>) -> (Vec<Choice>, More) {
+    (choices, More::Exactly(0))
 }
 
 /// Commands, each by the first of its names that fits.
@@ -123,30 +118,40 @@ fn one_of<'a>(typed: &[u8], allowed: impl IntoIterator<Item = impl AsRef<str> + 
     allowed.map(|word| Choice::word(word.as_ref())).collect()
 }
 
-fn keys(spot: &Spot, source: &dyn Source, ellipsis: &str) -> Vec<Choice> {
-    let (keys, more) = source.keys(&spot.bytes);
-    let mut choices = quoted(spot, keys.into_iter().map(|key| (key, true)).collect());
-    let note = match more {
-        More::Exactly(0) => None,
-        More::Exactly(count) => Some(format!("{ellipsis} {count} more")),
-        More::Above(count) => Some(format!("{ellipsis} more than {count} more")),
-    };
-    if let (Some(shown), Some(first)) = (note, choices.first()) {
-        // It stands for the first key, so that it changes nothing about what all have in common.
-        let inserted = first.inserted.clone();
-        choices.push(Choice { shown, inserted });
+/// The segments that stand on the line already: to name one twice makes no sense.
+fn given_segments(spot: &Spot) -> Vec<u64> {
+    let name = spot.before.command.map_or("", |command: &Command| command.name);
+    let number = |word: &Word| segments::parse(word, name).ok().map(|id| id.0);
+    spot.before.args.iter().filter_map(number).collect()
+}
+
+fn keys(spot: &Spot, typed: &str, source: &dyn Source) -> (Vec<Choice>, More) {
+    let Found { listed, last, more } = source.keys(&spot.bytes);
+    let Some(first) = listed.first() else { return all_of(Vec::new()) };
+    // In key order all that lies between two keys has what they have in common.
+    let common = common_of(first, &last);
+    (quoted(spot, typed, listed.into_iter().map(|key| (key, true)).collect(), &common), more)
+}
+
+/// What `first` and `last` start with; half a character is no part of it.
+fn common_of(first: &[u8], last: &[u8]) -> Vec<u8> {
+    let mut len = common_len(first, last);
+    if let Ok(text) = str::from_utf8(first) {
+        while !text.is_char_boundary(len) {
+            len -= 1;
+        }
     }
-    choices
+    first[..len].to_vec()
 }
 
 /// The files, or directories, whose path starts with what was typed, as far as they are `offered`; of a directory a slash is
 /// added and no blank, to go on typing.
-fn files(spot: &Spot, offered: impl Fn(bool) -> bool) -> Vec<Choice> {
-    let typed = &spot.bytes;
-    let (folder, name) = typed.split_at(typed.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1));
+fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choice>, More) {
+    let bytes = &spot.bytes;
+    let (folder, name) = bytes.split_at(bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1));
     let place =
         if folder.is_empty() { Path::new(".") } else { Path::new(std::ffi::OsStr::from_bytes(folder)) };
-    let Ok(entries) = std::fs::read_dir(place) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(place) else { return all_of(Vec::new()) };
     let mut paths: Vec<_> = entries
         .flatten()
         .map(|entry| (entry.path().is_dir(), entry.file_name().into_vec()))
@@ -158,29 +163,63 @@ fn files(spot: &Spot, offered: impl Fn(bool) -> bool) -> Vec<Choice> {
         })
         .collect();
     paths.sort();
+    let (Some((first, _)), Some((last, _))) = (paths.first(), paths.last()) else {
+        return all_of(Vec::new());
+    };
+    let common = common_of(first, last);
+    let more = paths.len().saturating_sub(CHOICES_MAX);
     paths.truncate(CHOICES_MAX);
-    quoted(spot, paths)
+    (quoted(spot, typed, paths, &common), More::Exactly(more))
 }
 
 /// How many candidates are listed.
 pub const CHOICES_MAX: usize = 200;
 
-/// `words`, each with whether it is whole, as they can be typed. Where one needs quotes, or a quote is open already,
-/// all are written in quotes: what they have in common would be nothing otherwise.
-fn quoted(spot: &Spot, words: Vec<(Vec<u8>, bool)>) -> Vec<Choice> {
-    let written: Vec<_> = words.iter().map(|(bytes, _)| words::quote(bytes)).collect();
-    let needs_quotes = spot.style != Style::Bare || written.iter().any(|text| text.starts_with('"'));
-    let choice = |(shown, (_, is_whole)): (String, (Vec<u8>, bool))| {
-        let bare = if shown.starts_with('"') { &shown[1..shown.len() - 1] } else { &shown };
-        let inserted = match (needs_quotes, is_whole) {
-            (true, true) => format!("\"{bare}\" "),
-            (true, false) => format!("\"{bare}"),
-            (false, true) => format!("{bare} "),
-            (false, false) => bare.to_owned(),
-        };
-        Choice { inserted, shown }
+/// `words`, each with whether it is whole, as they can be typed in place of `typed`. One alone is inserted; of several, what
+/// they have in `common`. Where one needs quotes, or a quote is open already, it is written in quotes: they would have
+/// nothing in common otherwise.
+fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u8]) -> Vec<Choice> {
+    let shown: Vec<_> = words.iter().map(|(bytes, _)| words::quote(bytes)).collect();
+    let is_literal = |bytes: &[u8]| !bytes.contains(&b'\\') && words::visible(bytes).as_bytes() == bytes;
+    let style = match spot.style {
+        Style::Bare if shown.iter().any(|text| text.starts_with('"')) => Style::Double,
+        Style::Single if !words.iter().all(|(bytes, _)| is_literal(bytes)) => Style::Double,
+        style => style,
     };
-    written.into_iter().zip(words).map(choice).collect()
+    let inserted = match words.as_slice() {
+        [(bytes, true)] => format!("{}{} ", opened(bytes, style), mark(style)),
+        [(bytes, false)] => opened(bytes, style),
+        _ if style == spot.style && common == spot.bytes => typed.to_owned(),
+        _ => {
+            let text = opened(common, style);
+            // What is typed in more characters than it needs stays as it is: only what is longer is inserted.
+            let goes_on = spot.is_open && text.len() <= typed.len() && common.len() > spot.bytes.len();
+            if goes_on { format!("{typed}{}", escaped(&common[spot.bytes.len()..], style)) } else { text }
+        }
+    };
+    shown.into_iter().map(|shown| Choice { shown, inserted: inserted.clone() }).collect()
+}
+
+fn mark(style: Style) -> &'static str {
+    match style {
+        Style::Bare => "",
+        Style::Double => "\"",
+        Style::Single => "'",
+    }
+}
+
+/// `bytes` in this style, in quotes that are still open.
+fn opened(bytes: &[u8], style: Style) -> String {
+    format!("{}{}", mark(style), escaped(bytes, style))
+}
+
+/// `bytes` as they are written between quotes of this style.
+fn escaped(bytes: &[u8], style: Style) -> String {
+    if style == Style::Single {
+        return words::visible(bytes).replace('\'', "\\'");
+    }
+    let text = words::quote(bytes);
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]
@@ -192,12 +231,13 @@ mod tests {
     struct Keys(&'static [&'static str]);
 
     impl Source for Keys {
-        fn keys(&self, prefix: &[u8]) -> (Vec<Vec<u8>>, More) {
+        fn keys(&self, prefix: &[u8]) -> Found {
             let all = self.0.iter().map(|key| key.as_bytes()).filter(|key| key.starts_with(prefix));
-            let mut keys: Vec<_> = all.map(<[u8]>::to_vec).collect();
-            let more = keys.len().saturating_sub(CHOICES_MAX);
-            keys.truncate(CHOICES_MAX);
-            (keys, More::Exactly(more))
+            let mut listed: Vec<_> = all.map(<[u8]>::to_vec).collect();
+            let more = More::Exactly(listed.len().saturating_sub(CHOICES_MAX));
+            let last = listed.last().cloned().unwrap_or_default();
+            listed.truncate(CHOICES_MAX);
+            Found { listed, last, more }
         }
 
         fn segments(&self) -> Vec<(u64, bool)> {
@@ -205,8 +245,10 @@ mod tests {
         }
     }
 
+    const SCREEN: Screen = Screen { size: (80, 50), prompt_width: 10 };
+
     fn offered(line: &str, keys: &'static [&'static str]) -> (usize, Vec<String>) {
-        let (start, choices) = complete(line, &Keys(keys), &LOOK);
+        let (start, choices) = complete(line, &Keys(keys), &LOOK, SCREEN);
         (start, choices.into_iter().map(|choice| choice.inserted).collect())
     }
 
@@ -236,8 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_is_written_to_is_not_offered_to_be_compacted() {
+    fn a_segment_that_is_written_to_is_not_offered_to_be_compacted_and_none_is_offered_twice() {
         assert_eq!(offered("compact 1", &[]), (8, vec!["1 ".to_owned()]));
+        assert_eq!(offered("compact 000001.seg ", &[]), (19, vec!["2 ".to_owned()]));
+        assert_eq!(offered("verify 1 2 ", &[]), (11, vec!["10 ".to_owned()]));
         assert_eq!(offered("verify 1", &[]), (7, vec!["1 ".to_owned(), "10 ".to_owned()]));
     }
 
@@ -245,32 +289,56 @@ mod tests {
     fn a_key_is_offered_as_it_can_be_typed() {
         assert_eq!(offered("get us", &["user:1", "other"]), (4, vec!["user:1 ".to_owned()]));
         assert_eq!(offered("get a", &["a\u{1b}[2J"]), (4, vec![r#""a\x1b[2J" "#.to_owned()]));
-        let all = offered("get a", &["a b", "ac"]).1;
-        assert_eq!(all, [r#""a b" "#, r#""ac" "#]);
         assert_eq!(offered(r#"get "a "#, &["a b", "ac"]), (4, vec![r#""a b" "#.to_owned()]));
+        assert_eq!(offered(r#"get 'a "#, &["a b", "ac"]), (4, vec!["'a b' ".to_owned()]));
+        assert_eq!(offered("get 'i", &["it's"]), (4, vec![r"'it\'s' ".to_owned()]));
+        assert_eq!(offered("get 'a", &["a\\b"]), (4, vec![r#""a\\b" "#.to_owned()]), "no literal");
+    }
+
+    /// What is inserted where several keys are offered.
+    fn common(line: &str, keys: &'static [&'static str]) -> String {
+        let (_, texts) = offered(line, keys);
+        assert!(texts.len() > 1, "{texts:?}");
+        assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
+        texts[0].clone()
+    }
+
+    #[test]
+    fn what_all_keys_have_in_common_is_inserted_in_the_quotes_that_they_need() {
+        assert_eq!(common("get k", &["key1", "key2"]), "key");
+        assert_eq!(common("get key", &["key", "key2"]), "key");
+        assert_eq!(common("get a", &["a b", "ac"]), r#""a"#);
+        assert_eq!(common("get a", &["a b1", "a b2"]), r#""a b"#);
+        assert_eq!(common(r#"get "a"#, &["a b", "a c"]), r#""a "#);
+        assert_eq!(common("get 'a", &["a b1", "a b2"]), "'a b");
+        assert_eq!(common("get a", &["a\u{1}", "a\u{2}"]), r#""a"#, "half an escape is no start");
+        assert_eq!(common("get ", &["日a", "旦a"]), "", "nor is half a character");
+        // What is typed longer than it must be is gone on from.
+        assert_eq!(common(r#"get "\x61"#, &["ab1", "ab2"]), r#""\x61b"#);
+        assert_eq!(common(r#"get "a""#, &["ab1", "ab2"]), r#""ab"#);
     }
 
     #[test]
     fn what_is_offered_is_read_back_as_the_key() {
         for key in ["user:1", "a b", "quo\"te", "back\\slash", "\u{1}\u{7f}", "-flag", "#x", "日本"] {
-            let [text] = &quoted(&Spot::at_end("get "), vec![(key.into(), true)])[..] else {
-                panic!("one is offered")
-            };
-            let read = words::split(text.inserted.as_bytes()).expect("what is offered is well formed");
-            assert_eq!(read[0].bytes, key.as_bytes());
+            for typed in ["", "\"", "'"] {
+                let spot = Spot::at_end(&format!("get {typed}"));
+                let [text] = &quoted(&spot, typed, vec![(key.into(), true)], key.as_bytes())[..] else {
+                    panic!("one is offered")
+                };
+                let read = words::split(text.inserted.as_bytes()).expect("what is offered is well formed");
+                assert_eq!(read[0].bytes, key.as_bytes());
+            }
         }
     }
 
     #[test]
-    fn a_list_that_is_cut_says_how_many_keys_are_missing() {
-        let names: Vec<&'static str> = (0..205).map(|n| &*format!("key{n:03}").leak()).collect();
-        let names = names.leak();
-        let (_, choices) = complete("get k", &Keys(names), &LOOK);
+    fn what_more_keys_than_are_listed_have_in_common_is_inserted() {
+        let keys: Vec<_> = (0..1205).map(|n| &*format!("key:{n:04}").leak()).collect();
+        let (_, choices) = complete("get k", &Keys(keys.leak()), &LOOK, SCREEN);
         assert_eq!(choices.len(), CHOICES_MAX + 1);
-        assert_eq!(choices[CHOICES_MAX].shown, "… 5 more");
-        assert_eq!(choices[CHOICES_MAX].inserted, choices[0].inserted);
-        let (_, choices) = complete("get k", &Keys(names), &Look { ascii: true, ..LOOK });
-        assert_eq!(choices[CHOICES_MAX].shown, "... 5 more");
+        assert_eq!(choices[CHOICES_MAX].shown, "… 1,005 more");
+        assert!(choices.iter().all(|choice| choice.inserted == "key:"), "{choices:?}");
     }
 
     #[test]
@@ -279,12 +347,13 @@ mod tests {
         std::fs::create_dir(dir.path().join("sub dir")).expect("a directory can be made");
         std::fs::write(dir.path().join("script"), b"").expect("a file can be made");
         let line = format!("read {}/s", dir.path().display());
-        let texts = complete(&line, &Keys(&[]), &LOOK).1;
+        let texts = complete(&line, &Keys(&[]), &LOOK, SCREEN).1;
         let base = dir.path().display();
-        let inserted: Vec<_> = texts.iter().map(|choice| choice.inserted.as_str()).collect();
-        assert_eq!(inserted, [format!("\"{base}/script\" "), format!("\"{base}/sub dir/")]);
+        let shown: Vec<_> = texts.iter().map(|choice| choice.shown.clone()).collect();
+        assert_eq!(shown, [format!("{base}/script"), format!("\"{base}/sub dir/\"")]);
+        assert_eq!(texts[0].inserted, format!("\"{base}/s"));
         let line = format!("repair --to {base}/s");
-        let texts = complete(&line, &Keys(&[]), &LOOK).1;
+        let texts = complete(&line, &Keys(&[]), &LOOK, SCREEN).1;
         let inserted: Vec<_> = texts.iter().map(|choice| choice.inserted.as_str()).collect();
         assert_eq!(inserted, [format!("\"{base}/sub dir/")], "a file is no directory");
     }

@@ -46,7 +46,7 @@ pub fn hint(line: &str, room: usize, look: &Look) -> Option<Signature> {
 
 /// The arguments and flags of `command` that were not given, when `extra` arguments more than those in `given` were.
 fn remaining(command: &Command, given: &Roles, extra: usize, ellipsis: &str) -> String {
-    let arguments = arguments(command, given.arg_count + extra, ellipsis);
+    let arguments = arguments(command, given.args.len() + extra, ellipsis);
     let flags = command.flags.iter().filter(|flag| !given.flags.contains(flag));
     let flags = flags.map(|flag| match flag.takes.placeholder() {
         Some(value) => format!("[--{} {value}]", flag.name),

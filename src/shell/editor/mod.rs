@@ -5,11 +5,13 @@ mod highlight;
 mod hint;
 mod history;
 mod lines;
+mod list;
 mod prompt;
 mod repl;
 mod spot;
 
 use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use logkv::{SegmentState, SegmentStats, Store, Visible};
 use rustyline::completion::Completer;
@@ -19,9 +21,13 @@ use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 use unicode_width::UnicodeWidthStr;
 
-use self::complete::{CHOICES_MAX, Choice, More, Source};
+use self::complete::{CHOICES_MAX, Found, Source};
 use self::hint::Signature;
+use self::list::{Choice, More, Screen};
+use super::interrupt::Interrupt;
 use super::style::{self, Look, hue};
+use super::transaction::Transaction;
+use super::view::{Rows, Walk};
 
 pub use self::repl::run;
 
@@ -47,7 +53,8 @@ impl Completer for Assistant {
             // The word began in a line that can no longer be changed.
             return Ok((pos, Vec::new()));
         }
-        Ok(complete::complete(&line[..pos], &self.keys, &self.look))
+        let screen = Screen { size: style::terminal_size(), prompt_width: self.prompt_width };
+        Ok(complete::complete(&line[..pos], &self.keys, &self.look, screen))
     }
 }
 
@@ -89,29 +96,52 @@ impl Highlighter for Assistant {
     }
 }
 
-/// Live keys and segments of the open store; none where no store is open, or it cannot be read.
-struct StoreKeys(Option<Store>);
+/// Live keys and segments of the open store, as the open batch changes them; none where no store is open, or it cannot
+/// be read.
+struct StoreKeys {
+    store: Option<Store>,
+    transaction: Option<Transaction>,
+}
 
 impl StoreKeys {
-    /// So many keys beyond those listed are counted: all of them could be millions.
+    /// So many keys beyond those listed are counted, for so long: all of them could be millions.
     const COUNTED_MAX: usize = 10_000;
+    const COUNTED_FOR: Duration = Duration::from_millis(100);
+
+    /// The keys that start with `prefix`, from both ends.
+    fn both_ends(&self, prefix: &[u8]) -> Option<[Rows; 2]> {
+        let snapshot = self.store.as_ref()?.snapshot().ok()?;
+        let rows = |reverse| {
+            let walk = Walk::with_prefix(prefix, reverse);
+            walk.rows(&snapshot, self.transaction.as_ref(), &Interrupt::default())
+        };
+        Some([rows(false).ok()?, rows(true).ok()?])
+    }
 }
 
 impl Source for StoreKeys {
-    fn keys(&self, prefix: &[u8]) -> (Vec<Vec<u8>>, More) {
-        let Some(mut keys) = self.0.as_ref().and_then(|store| store.keys_with_prefix(prefix).ok()) else {
-            return (Vec::new(), More::Exactly(0));
+    fn keys(&self, prefix: &[u8]) -> Found {
+        let Some([rows, backward]) = self.both_ends(prefix) else { return Found::default() };
+        // A damaged record hides no key but its own.
+        let mut keys = rows.flatten().map(|row| row.key().to_vec());
+        let listed: Vec<_> = keys.by_ref().take(CHOICES_MAX).collect();
+        let last = backward.flatten().next().map(|row| row.key().to_vec());
+        let started = Instant::now();
+        let mut count = 0;
+        let more = loop {
+            if keys.next().is_none() {
+                break More::Exactly(count);
+            }
+            if count == Self::COUNTED_MAX || started.elapsed() > Self::COUNTED_FOR {
+                break More::Above(count);
+            }
+            count += 1;
         };
-        let listed = keys.by_ref().take(CHOICES_MAX).flatten().map(|entry| entry.key.to_vec()).collect();
-        let more = match keys.take(Self::COUNTED_MAX + 1).count() {
-            count if count > Self::COUNTED_MAX => More::Above(Self::COUNTED_MAX),
-            count => More::Exactly(count),
-        };
-        (listed, more)
+        Found { listed, last: last.unwrap_or_default(), more }
     }
 
     fn segments(&self) -> Vec<(u64, bool)> {
-        let segments = self.0.as_ref().and_then(|store| store.segments().ok()).unwrap_or_default();
+        let segments = self.store.as_ref().and_then(|store| store.segments().ok()).unwrap_or_default();
         let is_sealed = |segment: &SegmentStats| segment.state == SegmentState::Sealed;
         segments.iter().map(|segment| (segment.id.0, is_sealed(segment))).collect()
     }

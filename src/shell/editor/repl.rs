@@ -58,6 +58,8 @@ impl Repl {
             .and_then(|config| config.history_ignore_dups(true))
             .map_err(|error| broken(&error))?
             .history_ignore_space(true)
+            // A list fits the screen, so there is no question that Ctrl-C would not leave.
+            .completion_prompt_limit(usize::MAX)
             // Whether there are colours is decided already. Without this it would not ask how to show a line.
             .color_mode(ColorMode::Forced)
             .build();
@@ -65,7 +67,7 @@ impl Repl {
         if session.tells_events() {
             logging::print_above(editor.create_external_printer().map_err(|error| broken(&error))?);
         }
-        let keys = StoreKeys(session.store().ok());
+        let keys = StoreKeys { store: None, transaction: None };
         editor.set_helper(Some(Assistant { look, keys, pending: String::new(), prompt_width: 0 }));
         let mut repl = Self { editor, history: None, lines: Lines::default(), pager: Pager::new() };
         repl.load_history(session);
@@ -90,7 +92,7 @@ impl Repl {
         }
     }
 
-    fn read(&mut self, session: &Session) -> rustyline::Result<String> {
+    fn read(&mut self, session: &mut Session) -> rustyline::Result<String> {
         let look = session.out.look;
         let pending = self.lines.pending().to_owned();
         let text = if pending.is_empty() {
@@ -102,8 +104,14 @@ impl Repl {
             assistant.look = look;
             assistant.pending = pending;
             assistant.prompt_width = text.0.width();
+            assistant.keys =
+                StoreKeys { store: session.store().ok(), transaction: session.transaction.take() };
         }
-        session.interrupt.breaking(|| self.editor.readline(&text))?
+        let line = session.interrupt.breaking(|| self.editor.readline(&text));
+        if let Some(assistant) = self.editor.helper_mut() {
+            session.transaction = assistant.keys.transaction.take();
+        }
+        line?
     }
 
     /// Runs one line. `false`: it says to leave, or there is no one to talk to.

@@ -28,8 +28,8 @@ pub struct Roles {
     pub command: Option<&'static Command>,
     /// The flags seen so far.
     pub flags: Vec<&'static Flag>,
-    /// How many arguments were seen so far.
-    pub arg_count: usize,
+    /// The arguments seen so far.
+    pub args: Vec<Word>,
     has_name: bool,
     flags_ended: bool,
     awaited: Option<&'static Flag>,
@@ -52,8 +52,8 @@ impl Roles {
                 Role::Flag
             }
             _ => {
-                let index = self.arg_count;
-                self.arg_count += 1;
+                let index = self.args.len();
+                self.args.push(word.clone());
                 self.command.map_or(Role::Unknown, |command| Role::Argument(index, command.arg_kind(index)))
             }
         }
@@ -86,12 +86,15 @@ pub struct Spot {
     pub span: Range<usize>,
     /// How it is written.
     pub style: Style,
+    /// Whether it ends in a quote that is not closed, and in no unfinished escape: more can be typed behind it.
+    pub is_open: bool,
 }
 
 impl Spot {
     /// The word at the end of `line`; after a blank it is empty.
     pub fn at_end(line: &str) -> Self {
         let (mut all, _) = words::split_leniently(finished(line));
+        let is_finished = finished(line).len() == line.len();
         let is_open = words::open_quote(line.as_bytes()).is_some();
         let ends_in_word = is_open || all.last().is_some_and(|word| word.span.end == line.len());
         let last = if ends_in_word { all.pop() } else { None };
@@ -102,7 +105,14 @@ impl Spot {
             before.next(word);
         }
         let role = role_of_last(&before, &word);
-        Self { before, role, bytes: word.bytes, span: word.span.start..line.len(), style: word.style }
+        Self {
+            before,
+            role,
+            bytes: word.bytes,
+            span: word.span.start..line.len(),
+            style: word.style,
+            is_open: is_open && is_finished,
+        }
     }
 }
 
@@ -118,8 +128,9 @@ fn role_of_last(before: &Roles, word: &Word) -> Role {
     if !before.flags_ended && (is_dash || flag_text(word).is_some()) {
         return Role::Flag;
     }
-    let kind = before.command.map(|command| command.arg_kind(before.arg_count));
-    kind.map_or(Role::Unknown, |kind| Role::Argument(before.arg_count, kind))
+    let index = before.args.len();
+    let kind = before.command.map(|command| command.arg_kind(index));
+    kind.map_or(Role::Unknown, |kind| Role::Argument(index, kind))
 }
 
 /// `line` without an escape at its end that is still being typed (`"a\`, `"a\x`, `"a\x1`): taken as it is, it would
