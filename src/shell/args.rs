@@ -2,11 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
-use super::command::{self, Group};
+use super::command::{self, Group, Needs};
 use super::completions;
 use super::config;
 use super::output::Mode;
@@ -22,7 +23,7 @@ Examples:
   logkv ./data < script                a script: one command a line
   logkv -r ./data keys 'user:*'        beside a writer, changing nothing
 
-`logkv ./data help` lists the commands, `help COMMAND` explains one.
+`logkv help` lists the commands, `logkv help COMMAND` explains one.
 An option may also stand in the environment (LOGKV_SYNC=never) or in
 logkv.toml in DIR; a flag wins.
 
@@ -113,7 +114,15 @@ pub struct Args {
 impl Args {
     /// The arguments of this process.
     pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = definition().try_get_matches_from(words)?;
+        let words: Vec<_> = words.into_iter().collect();
+        let matches = match definition().try_get_matches_from(&words) {
+            // The other words decide whether it is that of a command.
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+                let definition = definition().mut_arg("help", |arg| arg.action(ArgAction::SetTrue));
+                definition.try_get_matches_from(&words).map_err(|_| error)?
+            }
+            parsed => parsed?,
+        };
         let mut args = Self::from_arg_matches(&matches)?;
         args.matches = matches;
         Ok(args)
@@ -127,6 +136,25 @@ impl Args {
     /// What the flag of the engine's option `name` was given.
     pub fn engine_flag(&self, name: &str) -> Option<OsString> {
         self.matches.get_one::<OsString>(name).cloned()
+    }
+
+    /// Takes the first word for the command, where DIR is missing and nothing needs one: `logkv help get`,
+    /// `logkv get --help`.
+    pub fn takes_no_dir(&mut self) -> bool {
+        let Some(first) = self.dir.as_ref().filter(|first| is_missing_command(first)) else { return false };
+        let needs = command::find(first.as_encoded_bytes()).map(|command| command.needs);
+        if !(self.help == Some(true) || needs == Some(Needs::Program))
+            || !self.lines.is_empty()
+            || self.file.is_some()
+        {
+            return false;
+        }
+        self.command.splice(..0, self.dir.take());
+        if self.help.take() == Some(true) {
+            self.command.truncate(1);
+            self.command.insert(0, command::HELP.name.into());
+        }
+        true
     }
 
     /// The store's directory. Where `default` (LOGKV_DIR) names one, the first argument may be the command.
@@ -143,7 +171,7 @@ impl Args {
         Some(dir.into())
     }
 
-    /// Prints the completions or the manual page, where one was asked for.
+    /// Prints the completions, the manual page or the help of the program, where one was asked for.
     pub fn print_documents(&self, out: &mut dyn Write) -> io::Result<bool> {
         if let Some(shell) = self.completions {
             completions::write(shell, &definition(), "command", out)?;
@@ -151,12 +179,25 @@ impl Args {
         if self.man {
             man_page(out)?;
         }
-        Ok(self.completions.is_some() || self.man)
+        let is_asked = self.help == Some(true);
+        if is_asked {
+            write!(out, "{}", definition().render_help())?;
+        }
+        Ok(self.completions.is_some() || self.man || is_asked)
     }
 }
 
 fn is_command(word: &OsStr) -> bool {
     command::find(word.as_encoded_bytes()).is_some()
+}
+
+/// Whether `dir` is the name of a command, and of nothing in the current directory: then DIR was left out.
+pub fn is_missing_command(dir: &OsStr) -> bool {
+    let is_missing = || {
+        let found = Path::new(dir).symlink_metadata();
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    is_command(dir) && is_missing()
 }
 
 /// The arguments: those above, and a flag for each of the engine's options.
@@ -179,7 +220,7 @@ fn definition() -> clap::Command {
 
 /// A usage error about arguments that clap finds well formed.
 pub fn usage_error(message: &str) -> clap::Error {
-    definition().error(clap::error::ErrorKind::MissingRequiredArgument, message)
+    definition().error(ErrorKind::MissingRequiredArgument, message)
 }
 
 fn man_page(out: &mut dyn Write) -> io::Result<()> {
@@ -190,6 +231,9 @@ fn man_page(out: &mut dyn Write) -> io::Result<()> {
     man.render_description_section(out)?;
     man.render_options_section(out)?;
     writeln!(out, ".SH COMMANDS")?;
+    let common =
+        command::COMMON.each_ref().map(|flag| format!("\\fB{}\\fR", roff(&format!("--{}", flag.name))));
+    writeln!(out, "Each takes {}.", common.join(" and "))?;
     for group in Group::ALL {
         writeln!(out, ".SS {}", group.name())?;
         for command in command::all().iter().filter(|command| command.group == group) {

@@ -52,6 +52,8 @@ impl Group {
 /// What must be there before a command can run alone (a script and the REPL have the store open anyway).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
+    /// Nothing, not even DIR: it is about the program. `logkv help` works.
+    Program,
     /// Nothing: it is about the shell.
     Nothing,
     /// The directory of a store, which is not opened.
@@ -162,6 +164,17 @@ pub const JSON: Flag = Flag {
     doc: "Prints the result in JSON, whatever the mode",
 };
 
+/// The flag that asks about a command, and keeps it from running.
+pub const HELP: Flag = Flag {
+    name: "help",
+    short: Some('h'),
+    takes: Takes::Nothing,
+    doc: "Explains the command, and does nothing else",
+};
+
+/// The flags that every command takes.
+pub static COMMON: [Flag; 2] = [JSON, HELP];
+
 /// How many arguments a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arity {
@@ -224,14 +237,19 @@ impl Command {
         (fits && !self.args.is_empty()).then(|| self.args[index % self.args.len()])
     }
 
+    /// Its flags, and those that every command takes.
+    pub fn all_flags(&self) -> impl Iterator<Item = &'static Flag> {
+        self.flags.iter().chain(&COMMON)
+    }
+
     /// The flag `--name`.
     pub fn flag(&self, name: &str) -> Option<&'static Flag> {
-        self.flags.iter().find(|flag| flag.name == name)
+        self.all_flags().find(|flag| flag.name == name)
     }
 
     /// The flag `-short`.
     pub fn short_flag(&self, short: char) -> Option<&'static Flag> {
-        self.flags.iter().find(|flag| flag.short == Some(short))
+        self.all_flags().find(|flag| flag.short == Some(short))
     }
 
     /// Its name and aliases.

@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgGroup, ValueHint};
 use clap_complete::Shell;
 
-use super::command::{self, ArgKind, Command, Flag, JSON, Takes};
+use super::command::{self, ArgKind, Command, Flag, Takes};
 
 /// Writes the completions for `shell` of a program with the arguments of `definition`, of which `rest` is a command of the
 /// table and what follows it.
@@ -59,7 +59,7 @@ fn subcommand(command: &Command) -> clap::Command {
         .about(command.summary)
         .visible_aliases(aliases.copied())
         .disable_help_flag(true)
-        .args(command.flags.iter().chain([&JSON]).map(flag))
+        .args(command.all_flags().map(flag))
         .args(arguments(command))
 }
 
@@ -124,7 +124,7 @@ mod tests {
             let script = String::from_utf8(script).expect("a script is text");
             for command in command::all() {
                 assert!(script.contains(command.name), "{shell}: {}", command.name);
-                for flag in command.flags {
+                for flag in command.all_flags() {
                     // Some have the dashes apart.
                     assert!(script.contains(flag.name), "{shell}: {} --{}", command.name, flag.name);
                 }

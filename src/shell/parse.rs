@@ -28,10 +28,10 @@ pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
             Some("--") if !flags_ended => flags_ended = true,
             Some(text) if !flags_ended => {
                 let given = flag(command, text, &word, &mut words)?;
-                if *given.flag == command::JSON {
-                    invocation.json = true;
-                } else {
-                    invocation.flags.push(given);
+                match given.flag {
+                    &command::HELP => return Ok(Some(help_about(invocation, words))),
+                    &command::JSON => invocation.json = true,
+                    _ => invocation.flags.push(given),
                 }
             }
             _ => {
@@ -45,6 +45,15 @@ pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
     }
     check_args(&invocation)?;
     Ok(Some(invocation))
+}
+
+/// The call of `help` that `asked --help` stands for, before the words `rest`.
+fn help_about(asked: Invocation, mut rest: Peekable<IntoIter<Word>>) -> Invocation {
+    let command = command::find(command::HELP.name.as_bytes()).expect("help has the name of its flag");
+    let json = asked.json || rest.any(|word| flag_text(&word) == Some("--json"));
+    let name = asked.command.name.as_bytes().to_vec();
+    let about = Word { bytes: name, span: asked.name.clone(), style: Style::Bare };
+    Invocation { command, name: asked.name, args: vec![about], flags: Vec::new(), json }
 }
 
 /// The text of a word that is written like a flag. Quotes make it a key or value, and so does a digit after the
@@ -91,7 +100,6 @@ fn flag(
 
 fn find_flag(command: &Command, name: &str) -> Option<&'static Flag> {
     match name.strip_prefix("--") {
-        Some(name) if name == command::JSON.name => Some(&command::JSON),
         Some(name) => command.flag(name),
         None => {
             let mut letters = name.chars().skip(1);
@@ -142,7 +150,7 @@ pub fn unknown_command(name: &Word) -> Failure {
 }
 
 fn unknown_flag(command: &Command, name: &str, word: &Word) -> Failure {
-    let known = command.flags.iter().chain([&command::JSON]).map(|flag| flag.name);
+    let known = command.all_flags().map(|flag| flag.name);
     let hint = match nearest(name.trim_start_matches('-'), known) {
         Some(meant) => format!("did you mean --{meant}?"),
         None => "a key or value that starts with a dash goes in quotes, or after --".to_owned(),
@@ -193,6 +201,21 @@ mod tests {
         assert!(parsed("stats --json").json);
         assert!(!parsed("stats").json);
         assert!(parsed("get a --json").flags.is_empty());
+    }
+
+    #[test]
+    fn every_command_takes_help_wherever_a_flag_may_stand_and_nowhere_else() {
+        for line in ["get --help", "GET -h", "put a -h 1", "get a -h --bogus", "put --help", "set -h a"] {
+            let invocation = parsed(line);
+            assert_eq!(invocation.command.name, "help", "{line}");
+            let about = if line.to_lowercase().starts_with("get") { "get" } else { "put" };
+            assert_eq!(args(line), [about], "{line}");
+        }
+        assert!(parsed("get --json --help").json && parsed("get --help --json").json);
+        for line in ["get -- --help", "get '-h'", "get \"--help\"", "keys --from -h"] {
+            assert_ne!(parsed(line).command.name, "help", "{line}");
+        }
+        assert_eq!(failure("frob --help").message, "unknown command frob");
     }
 
     #[test]

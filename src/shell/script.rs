@@ -266,8 +266,12 @@ fn later(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
         return false;
     }
     let command = Lexer::new(line).next().and_then(|name| command::find(&name.bytes));
-    let Some(submit) = command.and_then(submit_of) else { return false };
+    if command.and_then(submit_of).is_none() {
+        return false;
+    }
     let Ok(Some(invocation)) = parse_line(line) else { return false };
+    // `put --help` is a call of help.
+    let Some(submit) = submit_of(invocation.command) else { return false };
     let mode = if invocation.json { Mode::Json } else { session.out.mode };
     match submit(session, &invocation) {
         Ok(submitted) => send(submitted, mode, line.len(), place(), session),

@@ -29,6 +29,7 @@ use super::report::{self, Place};
 use super::style::{self, Look};
 use super::tally::Tally;
 use super::transaction::Transaction;
+use super::words::visible;
 
 /// The state of the shell.
 #[derive(Debug)]
@@ -127,6 +128,10 @@ impl Session {
         progress.clear();
         let store = opened.map_err(|error| Failure::open(&error))?;
         if !self.settings.quiet {
+            if store.open_report().created {
+                let dir = visible(self.dir.as_os_str().as_encoded_bytes());
+                self.note(&format!("note: new store in {dir}"));
+            }
             for note in report::opening(store.open_report(), store.is_read_only()) {
                 self.note(&note);
             }

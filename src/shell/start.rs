@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use logkv::Options;
 use logkv::fs::{exit_on_bus_error, raise_open_files_limit};
 
-use super::args::{self, Args};
+use super::args::{self, Args, is_missing_command};
 use super::command::{self, Invocation, Needs};
 use super::config::{self, DirFile, Engine, Said, Setting};
 use super::editor;
 use super::failure::{Failure, Kind, plain_words};
+use super::grid::clip;
 use super::input::Input;
 use super::interrupt::Interrupt;
 use super::logging;
@@ -64,6 +65,9 @@ fn tell_usage(error: &clap::Error) -> u8 {
 }
 
 fn run(mut args: Args) -> u8 {
+    if args.takes_no_dir() {
+        return without_dir(&args);
+    }
     match args.print_documents(&mut io::stdout()) {
         Ok(false) => {}
         Ok(true) => return 0,
@@ -76,7 +80,9 @@ fn run(mut args: Args) -> u8 {
         return tell_usage(&args::usage_error("the name of the directory is empty"));
     }
     let mut session = session(&args, dir);
-    let configured = check_environment().and_then(|()| engine(&args, session.dir()));
+    let configured = refuse_command_name(&args, &session)
+        .and_then(|()| check_environment())
+        .and_then(|()| engine(&args, session.dir()));
     let started = configured.and_then(|Configured { engine, settings, unread }| {
         logging::install(engine.log());
         session.config = settings;
@@ -101,6 +107,30 @@ fn run(mut args: Args) -> u8 {
     }
     session.close();
     session.tally.code()
+}
+
+/// Runs a command that needs no directory.
+fn without_dir(args: &Args) -> u8 {
+    let mut session = session(args, PathBuf::new());
+    one_shot(&mut session, args, &Engine::default());
+    session.close();
+    session.tally.code()
+}
+
+/// Refuses to make a store of the name of a command: DIR was left out.
+fn refuse_command_name(args: &Args, session: &Session) -> Result<(), Failure> {
+    /// More is not needed to see what was meant.
+    const LINE_WIDTH_MAX: usize = 60;
+    let dir = session.dir().as_os_str();
+    if !is_missing_command(dir) {
+        return Ok(());
+    }
+    let words: Vec<_> = std::iter::once(dir.to_owned()).chain(args.command.iter().cloned()).collect();
+    let line = String::from_utf8_lossy(&as_line(&words).0).into_owned();
+    let line = clip(&line, LINE_WIDTH_MAX, session.err_look.ellipsis());
+    let name = visible(dir.as_bytes());
+    let failure = Failure::usage(format!("DIR is missing: logkv DIR {line}"));
+    Err(failure.hint(format!("a directory of that name is ./{name}; logkv help {name} explains the command")))
 }
 
 /// Runs what the arguments ask for.
@@ -161,7 +191,7 @@ fn prepare(
     invocation: &Invocation,
 ) -> Result<(), Failure> {
     match invocation.command.needs {
-        Needs::Nothing | Needs::Directory => Ok(()),
+        Needs::Program | Needs::Nothing | Needs::Directory => Ok(()),
         Needs::Store => session.open(opening(args, engine, false)),
         Needs::NewStore => {
             session.open_later(opening(args, engine, true));

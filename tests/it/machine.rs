@@ -84,7 +84,7 @@ impl Drop for Mount {
 /// A directory with a store `store` in it, where `a` is `1`.
 fn with_store() -> TempDir {
     let dir = scratch();
-    assert_eq!(logkv(dir.path(), &["store", "put", "a", "1"], b""), said(0, "", ""));
+    assert_eq!(logkv(dir.path(), &["-q", "store", "put", "a", "1"], b""), said(0, "", ""));
     dir
 }
 
@@ -94,7 +94,7 @@ fn a_full_disk_fails_the_write_that_does_not_fit_and_the_store_goes_on_when_ther
     let Some(disk) = Mount::new(dir.path(), "disk", &["-t", "tmpfs", "-o", "size=128k", "tmpfs"]) else {
         return skipped("a full disk", "mounting a small tmpfs needs root");
     };
-    assert_eq!(logkv(&disk.0, &["store", "put", "a", "1"], b""), said(0, "", ""));
+    assert_eq!(logkv(&disk.0, &["-q", "store", "put", "a", "1"], b""), said(0, "", ""));
     let segment = segment_path(&disk.0.join("store"), 1);
     let before = fs::read(&segment).expect("the segment");
     let full = said(1, "", "error: cannot write store/000001.seg: No space left on device\n");
@@ -122,7 +122,7 @@ fn a_repair_for_which_the_disk_has_no_room_says_where_and_leaves_nothing() {
     let Some(disk) = Mount::new(dir.path(), "disk", &["-t", "tmpfs", "-o", "size=64k", "tmpfs"]) else {
         return skipped("a repair onto a full disk", "mounting a small tmpfs needs root");
     };
-    let put = logkv(dir.path(), &["store", "put", "b", "-"], &[b'b'; 100_000]);
+    let put = logkv(dir.path(), &["-q", "store", "put", "b", "-"], &[b'b'; 100_000]);
     assert_eq!(put, said(0, "", ""));
     let before = files(&dir.path().join("store"));
     let full = said(1, "", "error: cannot write disk/new/000001.seg: No space left on device\n");
@@ -135,7 +135,7 @@ fn a_repair_with_little_memory_does_its_work_or_says_that_there_is_none() {
     let dir = scratch();
     let large = vec![b'b'; 12 << 20];
     for key in ["a", "b"] {
-        assert_eq!(logkv(dir.path(), &["store", "put", key, "-"], &large), said(0, "", ""));
+        assert_eq!(logkv(dir.path(), &["-q", "store", "put", key, "-"], &large), said(0, "", ""));
     }
     let path = segment_path(&dir.path().join("store"), 1);
     let mut bytes = fs::read(&path).expect("the segment");

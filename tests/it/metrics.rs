@@ -206,7 +206,7 @@ fn a_file_of_metrics_is_kept_while_the_program_runs_and_is_right_at_its_end() {
 #[test]
 fn a_file_of_metrics_that_cannot_be_written_is_told_once_and_nothing_else_fails() {
     let dir = scratch();
-    let args = ["--metrics-file", "no/m.prom", "--metrics-interval", "1ms", "d"];
+    let args = ["--metrics-file", "no/m.prom", "--metrics-interval", "1ms", "-q", "d"];
     let lines = ["-c", "put a 1", "-c", "put b 2", "-c", "get a"];
     let output = run(dir.path(), &[&args[..], &lines].concat(), &[]);
     assert_eq!(text(&output.stderr), "warning: cannot write no/m.prom: No such file or directory\n");
@@ -232,7 +232,7 @@ fn a_file_of_metrics_that_cannot_be_written_is_told_once_and_nothing_else_fails(
 fn the_engine_tells_of_its_work_as_loudly_as_it_is_asked_to() {
     let dir = scratch();
     let said = |args: &[&str], env: &[(&str, &str)]| {
-        let output = run(dir.path(), &[args, &["d", "-c", "put a 1", "-c", "rotate"]].concat(), env);
+        let output = run(dir.path(), &[args, &["-q", "d", "-c", "put a 1", "-c", "rotate"]].concat(), env);
         assert_eq!(output.status.code(), Some(0));
         text(&output.stderr).to_owned()
     };

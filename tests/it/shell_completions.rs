@@ -31,9 +31,13 @@ fn bash_offers_the_commands_behind_the_directory_and_behind_those_their_flags_an
     };
     is_offered(&["d", ""], &["put", "get", "dump-segment", "versions", "log", "quit"], &["--ttl", "?"]);
     is_offered(&["-r", "--sync", "never", "d", "pu"], &["put"], &["get"]);
-    is_offered(&["d", "put", "--"], &["--ttl", "--nx", "--hex", "--json"], &["--at", "--sync", "put"]);
+    is_offered(
+        &["d", "put", "--"],
+        &["--ttl", "--nx", "--hex", "--json", "--help"],
+        &["--at", "--sync", "put"],
+    );
     is_offered(&["d", "log", "--"], &["--hex"], &["--ttl"]);
-    is_offered(&["d", "get", "k", "-"], &["--at", "-o", "--output"], &["--ttl"]);
+    is_offered(&["d", "get", "k", "-"], &["--at", "-o", "--output", "-h"], &["--ttl"]);
     is_offered(&["d", "mode", ""], &["table", "plain", "json", "raw"], &["put"]);
     is_offered(&["d", "help", "ver"], &["verify", "version", "versions"], &["put"]);
     is_offered(&["d", "export", "--format", ""], &["jsonl", "tsv", "script", "resp"], &["--format"]);

@@ -1,10 +1,11 @@
 //! What the program refuses: in one sentence, with the right exit code, and without changing anything.
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::common::{files, open};
+use crate::common::{files, open, piped};
 use crate::transcript::Transcript;
 
 /// A closed store with one key.
@@ -245,4 +246,100 @@ fn no_command_takes_what_it_does_not_know_or_goes_without_what_it_needs() {
     }
     assert_eq!(files(&transcript.path("d")), before);
     transcript.compare("shell-misuse");
+}
+
+#[test]
+fn a_missing_directory_of_a_commands_name_is_refused_and_not_made() {
+    let mut transcript = Transcript::new();
+    for line in [
+        "stats",
+        "-r stats",
+        "--json STATS",
+        "get 'a b' c",
+        "log --json",
+        "quit",
+        "help -c count",
+        "keys -f -",
+        "put a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10 k 11 l 12 m 13",
+    ] {
+        transcript.run(line);
+    }
+    transcript.run_with("info", b"put a 1\n").run_with("ls ls", b"");
+    assert_eq!(fs::read_dir(transcript.dir.path()).expect("a directory").count(), 0, "nothing was made");
+    // A directory that is there is meant, and so is a path.
+    transcript.run("./stats -c count").run("stats").run("stats put a 1").run("stats count");
+    transcript.compare("shell-command-as-dir");
+}
+
+#[test]
+fn help_and_the_version_need_no_directory() {
+    let mut transcript = Transcript::new();
+    for line in
+        ["version", "help help", "help frob", "help getr", "-m json help sync", "help put x", "? mode"]
+    {
+        transcript.run(line);
+    }
+    transcript.run("sync --help").run("-q sync -h").run("--json help --help").run("frob get");
+    assert_eq!(fs::read_dir(transcript.dir.path()).expect("a directory").count(), 0, "nothing was made");
+    let said = |args: &[&str]| {
+        let output = transcript.command(args).output().expect("the program runs");
+        (String::from_utf8(output.stdout).expect("text"), output.status.code())
+    };
+    assert!(said(&["help"]).0.starts_with("Data\n  get "), "the commands are listed");
+    assert_eq!(said(&["d", "--help"]), said(&["--help"]), "what stands before the command is the program's");
+    assert_eq!(said(&["get", "--help"]), said(&["help", "get"]));
+    transcript.compare("shell-help-alone");
+}
+
+#[test]
+fn every_command_is_explained_by_its_help_flag_and_does_nothing_then() {
+    let transcript = Transcript::new();
+    let said = |args: &[&str], input: &[u8]| {
+        let mut child = piped(&mut transcript.command(args));
+        child.stdin.take().expect("it is piped").write_all(input).expect("the program reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr)),
+            (Some(0), "".into()),
+            "{args:?}"
+        );
+        String::from_utf8(output.stdout).expect("text")
+    };
+    said(&["-q", "d", "put", "a", "1"], b"");
+    let before = files(&transcript.path("d"));
+    let table = said(&["--json", "d", "help"], b"");
+    let names: Vec<_> = table.lines().filter_map(|line| line.split('"').nth(3)).collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names {
+        let help = said(&["d", "help", name], b"");
+        assert!(help.starts_with(name), "{help}");
+        for args in
+            [&["d", name, "--help"][..], &["d", name, "a", "-h", "b"], &["d", "-c", &format!("{name} -h")]]
+        {
+            assert_eq!(said(args, b""), help, "{args:?}");
+        }
+        assert_eq!(said(&["d"], format!("{name} a --help --bogus\n").as_bytes()), help, "in a script");
+    }
+    assert_eq!(files(&transcript.path("d")), before);
+    // Behind two dashes and in quotes it is a key or a value.
+    assert_eq!(said(&["d"], b"put -- -h --help\nput b \"-h\"\nget b -- -h\n"), "-h\n--help\n");
+}
+
+#[test]
+fn a_new_store_is_told_once_and_not_where_it_is_to_be_quiet() {
+    let transcript = Transcript::new();
+    let said = |args: &[&str]| {
+        let output = transcript.command(args).output().expect("the program runs");
+        assert!(output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    fs::write(transcript.path("rows"), "").expect("a file can be written");
+    for (dir, command) in
+        [("./dta", "put a 1"), ("b", "-c count"), ("c/", "import rows"), ("d", "read rows"), ("e", "-f -")]
+    {
+        let args: Vec<_> = std::iter::once(dir).chain(command.split(' ')).collect();
+        assert_eq!(said(&args), format!("note: new store in {dir}\n"), "{args:?}");
+        assert_eq!(said(&args), "", "{args:?}");
+    }
+    assert_eq!(said(&["-q", "f", "put", "a", "1"]), "");
 }

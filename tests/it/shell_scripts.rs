@@ -51,7 +51,7 @@ fn an_error_stands_after_the_results_of_the_lines_above_it() {
     let transcript = Transcript::new();
     fs::write(transcript.path("script"), "put a 1\nput '' 2\nput b 3\n").expect("a file can be written");
     let said = File::create(transcript.path("said")).expect("a file can be made");
-    let mut command = transcript.command(&["-m", "table", "d", "-f", "script"]);
+    let mut command = transcript.command(&["-q", "-m", "table", "d", "-f", "script"]);
     command.stdout(said.try_clone().expect("a file can be shared")).stderr(said);
     assert_eq!(command.status().expect("the program runs").code(), Some(1));
     let said = fs::read_to_string(transcript.path("said")).expect("it was written");
@@ -62,7 +62,8 @@ fn an_error_stands_after_the_results_of_the_lines_above_it() {
 #[test]
 fn a_key_that_the_batch_deletes_is_not_what_was_meant() {
     let transcript = Transcript::new();
-    let lines = ["-m", "table", "d", "-c", "put key 1", "-c", "begin", "-c", "del key", "-c", "get key"];
+    let lines =
+        ["-q", "-m", "table", "d", "-c", "put key 1", "-c", "begin", "-c", "del key", "-c", "get key"];
     let output = transcript.command(&[&lines[..], &["-c", "rollback"]].concat()).output();
     let output = output.expect("the program runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
@@ -156,7 +157,7 @@ fn bytes_that_are_no_text_go_in_and_out_by_every_way() {
 fn a_forgotten_batch_is_named_by_the_line_that_began_it() {
     let transcript = Transcript::new();
     fs::write(transcript.path("script"), "count\nbegin\nput a 1\n").expect("a script");
-    let output = transcript.command(&["d", "-f", "script"]).output().expect("it runs");
+    let output = transcript.command(&["-q", "d", "-f", "script"]).output().expect("it runs");
     let told = "script:2: error: the batch was not committed; 1 change forgotten\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), told);
     assert_eq!(output.status.code(), Some(1));
@@ -166,7 +167,7 @@ fn a_forgotten_batch_is_named_by_the_line_that_began_it() {
 fn a_line_without_an_end_is_given_up_at_four_times_the_longest_record() {
     let transcript = Transcript::new();
     let zeros = fs::File::open("/dev/zero").expect("there are zeros");
-    let mut command = transcript.command(&["--value-limit", "1KiB", "d"]);
+    let mut command = transcript.command(&["-q", "--value-limit", "1KiB", "d"]);
     let output = command.stdin(zeros).output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.starts_with("-:1: error: a command of more than ") && said.len() < 100, "{said}");
@@ -271,7 +272,7 @@ fn syncs_of(before: &str, line: impl Fn(u32) -> String, count: u32) -> (u32, Str
     let transcript = Transcript::new();
     let lines: String = (0..count).map(|n| line(n) + "\n").collect();
     fs::write(transcript.path("script"), format!("{before}{lines}stats --prometheus\n")).expect("a file");
-    let args = ["--json", "--sync", "always", "d", "-f", "script"];
+    let args = ["-q", "--json", "--sync", "always", "d", "-f", "script"];
     let output = transcript.command(&args).output().expect("the program runs");
     let (out, err) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
     let (out, err) = (out.expect("text"), err.expect("text"));

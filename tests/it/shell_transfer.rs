@@ -193,7 +193,7 @@ fn half_bad() -> Transcript {
 fn every_rejected_row_is_told_where_no_person_looks_on() {
     let transcript = half_bad();
     for mode in ["table", "plain", "json"] {
-        let args = ["-m", mode, mode, "import", "rows.tsv"];
+        let args = ["-q", "-m", mode, mode, "import", "rows.tsv"];
         let output = transcript.command(&args).output().expect("the program runs");
         let said = String::from_utf8_lossy(&output.stderr);
         let expected = (0..1020)
@@ -219,7 +219,7 @@ fn rejected_rows_are_kept_in_a_file_with_their_place_and_why_and_come_back_from_
         let output = transcript.command(args).output().expect("the program runs");
         (output.status.code(), String::from_utf8(output.stderr).expect("text"))
     };
-    let (code, said) = import(&["d", "import", "rows.tsv", "--rejects", "bad"]);
+    let (code, said) = import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad"]);
     assert_eq!((code, said.lines().count()), (Some(1), 22), "{said}");
     assert!(said.contains("\n… and 1,000 more; bad has them all\nerror: 1,020 rows were "), "{said}");
     let kept = fs::read_to_string(transcript.path("bad")).expect("it was made");
@@ -228,7 +228,7 @@ fn rejected_rows_are_kept_in_a_file_with_their_place_and_why_and_come_back_from_
     assert_eq!(kept, expected.collect::<String>());
     // Where all of it goes in, the file says that there is nothing.
     fs::write(transcript.path("rows.tsv"), "k\tv\n").expect("a file can be written");
-    assert_eq!(import(&["d", "import", "rows.tsv", "--rejects", "bad"]), (Some(0), String::new()));
+    assert_eq!(import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad"]), (Some(0), String::new()));
     assert_eq!(fs::read(transcript.path("bad")).expect("it was made"), b"");
 }
 
@@ -463,8 +463,16 @@ fn more_rows_than_share_an_fsync_all_go_in_from_a_pipe() {
 #[test]
 fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
     let dir = scratch();
-    let mut child =
-        piped(program(dir.path()).args(["store", "import", "-", "--format", "tsv", "--rejects", "bad"]));
+    let mut child = piped(program(dir.path()).args([
+        "-q",
+        "store",
+        "import",
+        "-",
+        "--format",
+        "tsv",
+        "--rejects",
+        "bad",
+    ]));
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"a\t1\nb\t2\nno tab\n").expect("the program reads");
     // It waits for more, and before that makes sure of what it has.

@@ -262,7 +262,7 @@ fn a_lost_lock_is_told_in_one_sentence_a_command_and_not_again_at_the_end() {
     const REASON: &str = "LOCK was removed or replaced, and another process may be writing there; close the store, \
                           and open it again";
     let dir = scratch();
-    let mut child = started(dir.path(), &["d"]);
+    let mut child = started(dir.path(), &["-q", "d"]);
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(b"put a 1\nget a\n").expect("it reads");
     let mut answers = lines(&mut child);

@@ -24,11 +24,19 @@ fn person(dir: &TempDir) -> Person {
 fn a_first_session_writes_reads_and_leaves_with_0() {
     let dir = scratch();
     let mut person = person(&dir);
-    person.sees("0 keys in d").enters("put user:1 alice").sees("OK");
+    person.sees("note: new store in d\n").sees("0 keys in d").enters("put user:1 alice").sees("OK");
     person.enters("get user:1 user:2").sees("\nalice\n(nil)\n").sees_at_end(PROMPT);
     person.types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
     assert_eq!(value(&open(&dir.path().join("d")), "user:1").as_deref(), Some("alice"));
+}
+
+#[test]
+fn help_of_a_command_is_shown_where_its_flag_is_typed() {
+    let dir = scratch();
+    let mut person = person(&dir);
+    person.enters("get a --help").sees("get KEY").sees("The value of a key.").sees_at_end(PROMPT);
+    person.types("persist a --h\t").sees("persist a --he").types(CTRL_C).sees_at_end(PROMPT);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::shell::grid::wrap;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::parse;
-use crate::shell::session::Session;
+use crate::shell::session::{Origin, Session};
 use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze, Table};
 
@@ -20,7 +20,8 @@ pub const HELP: Command = Command {
     group: Group::Shell,
     signature: "[COMMAND]",
     summary: "The commands, or all about one",
-    help: "Lists the commands, or explains one: its arguments, flags and examples.",
+    help: "Lists the commands, or explains one: its arguments, flags and examples. COMMAND --help and COMMAND -h \
+           are the same, and so is logkv help COMMAND, without a directory.",
     examples: &[
         Example { line: "help", does: "lists the commands" },
         Example { line: "help put", does: "explains put" },
@@ -28,7 +29,7 @@ pub const HELP: Command = Command {
     flags: &[],
     args: &[ArgKind::Command],
     arity: Arity::between(0, 1),
-    needs: Needs::Nothing,
+    needs: Needs::Program,
     run: run_help,
 };
 
@@ -48,7 +49,12 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     }
     match named {
         Some(command) => write_about(&mut session.out, command)?,
-        None => write_overview(&mut session.out)?,
+        None => {
+            write_overview(&mut session.out)?;
+            if session.origin == Origin::OneShot {
+                writeln!(session.out, "logkv DIR COMMAND runs one; logkv --help lists the options.")?;
+            }
+        }
     }
     Ok(Outcome::Done)
 }
@@ -68,7 +74,7 @@ fn write_overview(out: &mut Output) -> io::Result<()> {
         }
         table.write(out)?;
     }
-    writeln!(out, "help COMMAND explains one. Each takes --json.")
+    writeln!(out, "help COMMAND or COMMAND --help explains one. Each takes --json.")
 }
 
 /// Longer lines are hard to read, however wide the terminal is.

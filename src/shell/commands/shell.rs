@@ -185,7 +185,7 @@ pub const VERSION: Command = Command {
     flags: &[],
     args: &[],
     arity: Arity::exactly(0),
-    needs: Needs::Nothing,
+    needs: Needs::Program,
     run: run_version,
 };
 

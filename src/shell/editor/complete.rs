@@ -99,7 +99,7 @@ fn commands(typed: &[u8]) -> Vec<Choice> {
 fn flags(spot: &Spot) -> Vec<Choice> {
     let Some(command) = spot.before.command else { return Vec::new() };
     let is_new = |flag: &&Flag| !spot.before.flags.contains(flag);
-    let named = command.flags.iter().filter(is_new).map(|flag| (flag, format!("--{}", flag.name)));
+    let named = command.all_flags().filter(is_new).map(|flag| (flag, format!("--{}", flag.name)));
     named
         .filter(|(_, name)| name.as_bytes().starts_with(&spot.bytes))
         .map(|(flag, name)| Choice {
