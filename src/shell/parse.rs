@@ -28,9 +28,9 @@ pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
             Some("--") if !flags_ended => flags_ended = true,
             Some(text) if !flags_ended => {
                 let given = flag(command, text, &word, &mut words)?;
-                match given.flag {
-                    &command::HELP => return Ok(Some(help_about(invocation, words))),
-                    &command::JSON => invocation.json = true,
+                match *given.flag {
+                    command::HELP => return Ok(Some(help_about(invocation, words))),
+                    command::JSON => invocation.json = true,
                     _ => invocation.flags.push(given),
                 }
             }

@@ -95,11 +95,13 @@ fn commands(typed: &[u8]) -> Vec<Choice> {
         .collect()
 }
 
-/// The flags that were not given yet.
+/// The flags that were not given yet; those of all commands only where a dash was typed.
 fn flags(spot: &Spot) -> Vec<Choice> {
     let Some(command) = spot.before.command else { return Vec::new() };
     let is_new = |flag: &&Flag| !spot.before.flags.contains(flag);
-    let named = command.all_flags().filter(is_new).map(|flag| (flag, format!("--{}", flag.name)));
+    let is_wanted = |flag: &&Flag| !spot.bytes.is_empty() || !command::COMMON.contains(flag);
+    let offered = command.all_flags().filter(is_new).filter(is_wanted);
+    let named = offered.map(|flag| (flag, format!("--{}", flag.name)));
     named
         .filter(|(_, name)| name.as_bytes().starts_with(&spot.bytes))
         .map(|(flag, name)| Choice {
@@ -265,7 +267,8 @@ mod tests {
 
     #[test]
     fn flags_their_values_and_segments_are_offered() {
-        assert_eq!(offered("dump-segment --he", &[]), (13, vec!["--hex ".to_owned()]));
+        assert_eq!(offered("dump-segment --hex", &[]), (13, vec!["--hex ".to_owned()]));
+        assert_eq!(offered("get --he", &[]), (4, vec!["--hex ".to_owned(), "--help ".to_owned()]));
         assert!(!offered("dump-segment 1 --hex --", &[]).1.contains(&"--hex ".to_owned()));
         assert_eq!(offered("dump-segment 1 --only t", &[]), (22, vec!["tomb ".to_owned()]));
         assert_eq!(offered("dump-segment 1", &[]), (13, vec!["1 ".to_owned(), "10 ".to_owned()]));
