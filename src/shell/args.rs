@@ -79,9 +79,10 @@ pub struct Args {
     /// The columns that a line may take
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..))]
     pub width: Option<u16>,
-    /// Draws without box and block characters
-    #[arg(long)]
-    pub ascii: bool,
+    /// Draws without box and block characters, as it does where the locale is not UTF-8; =false draws with them
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true)]
+    pub ascii: Option<bool>,
     /// Answers questions with yes
     #[arg(short, long)]
     pub yes: bool,

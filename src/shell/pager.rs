@@ -4,11 +4,17 @@ use std::cell::RefCell;
 use std::env;
 use std::io::{self, Write};
 use std::mem;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::interrupt::Interrupt;
+use super::style::is_dumb;
 
 /// A writer to the terminal that holds a command's results until it is known whether they fit the screen. Those
-/// that do are printed; the others go to `$PAGER`, or to `less`, as they come.
+/// that do are printed; the others go to `$PAGER`, or to `less`, as they come. What is flushed before that is printed, and
+/// all that follows it.
 ///
 /// Clones are handles to the same one: the output writes to one, and the REPL ends each command with another.
 #[derive(Clone, Debug)]
@@ -17,8 +23,22 @@ pub struct Pager(Rc<RefCell<State>>);
 #[derive(Debug)]
 struct State {
     program: Option<Program>,
+    /// Ctrl-C, which ends some pagers with an exit code of their own.
+    interrupt: Interrupt,
+    manner: Manner,
     sink: Sink,
     extent: Extent,
+    /// How long the person was waited for in this command.
+    waited: Duration,
+}
+
+/// What the results are like.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Whether their escape sequences are colours that they can do without.
+    pub is_bare_enough: bool,
+    /// Whether they have no characters but those of ASCII.
+    pub is_ascii: bool,
 }
 
 #[derive(Debug)]
@@ -28,63 +48,126 @@ enum Sink {
     /// Part of it was printed already, or there is no pager.
     Terminal,
     /// The person reads it there.
-    Paged(Child),
+    Paged(Paged),
     /// The person left the pager: what still comes is dropped, so that it does not end up on the screen.
     Left,
+}
+
+#[derive(Debug)]
+struct Paged {
+    child: Child,
+    /// All that it was given, should it turn out not to run; `None` when that is too much for anything but a pager that does.
+    given: Option<Vec<u8>>,
+    /// Where in an escape sequence it is, if colours are to be taken out.
+    strips: Option<Escapes>,
+}
+
+impl Paged {
+    /// A pipe holds less, so that a pager that was given as much has read some of it.
+    const GIVEN_LEN_MAX: usize = 2 << 20;
+
+    fn give(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.given = self.given.take().filter(|given| given.len() + bytes.len() <= Self::GIVEN_LEN_MAX);
+        if let Some(given) = &mut self.given {
+            given.extend_from_slice(bytes);
+        }
+        let Some(stdin) = self.child.stdin.as_mut() else { return Ok(()) };
+        match &mut self.strips {
+            Some(escapes) => {
+                let bare: Vec<_> = bytes.iter().copied().filter(|&byte| escapes.is_text(byte)).collect();
+                stdin.write_all(&bare)
+            }
+            None => stdin.write_all(bytes),
+        }
+    }
+
+    /// Waits until it ends. Gives back what is to be printed in its place, where it has failed.
+    fn end(mut self, interrupt: &Interrupt) -> io::Result<Option<Vec<u8>>> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait()?;
+        let has_failed = |status: ExitStatus| status.code().is_some_and(|code| code != 0);
+        Ok(self.given.filter(|_| has_failed(status) && !interrupt.is_set()))
+    }
 }
 
 /// How to start the pager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Program {
     line: String,
-    is_default: bool,
 }
 
 impl Program {
-    /// `$PAGER`, or `less` where it can be found. An empty `$PAGER` means none.
+    /// `$PAGER`, or `less` where it can be found. None where `$PAGER` is empty or `cat`, or the terminal can only print.
     fn find() -> Option<Self> {
         match env::var("PAGER") {
-            Ok(line) => (!line.trim().is_empty()).then_some(Self { line, is_default: false }),
+            _ if is_dumb() => None,
+            Ok(line) => (!matches!(line.trim(), "" | "cat")).then_some(Self { line }),
             Err(_) => {
                 let path = env::var_os("PATH")?;
                 let is_there = env::split_paths(&path).any(|dir| dir.join("less").is_file());
-                is_there.then(|| Self { line: "less".to_owned(), is_default: true })
+                is_there.then(|| Self { line: "less".to_owned() })
             }
         }
     }
 
-    /// `$PAGER` may hold arguments, so a shell reads it.
-    fn start(&self) -> io::Result<Child> {
+    /// The name of the program that the line starts, without its directory.
+    fn name(&self) -> &str {
+        // Variables may be set before it: `LESS=S less`.
+        let word = self.line.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
+        Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// Whether it passes colours on to the terminal; others show their escape sequences.
+    fn takes_colour(&self) -> bool {
+        matches!(self.name(), "less" | "lv" | "most" | "moar" | "moor" | "ov" | "bat" | "delta")
+    }
+
+    /// `$PAGER` may hold arguments, so a shell reads it. Many pagers end in less, so all are told what it needs.
+    fn start(&self, manner: Manner) -> io::Result<Child> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.line).stdin(Stdio::piped());
-        if self.is_default && env::var_os("LESS").is_none() {
+        match env::var_os("LESS") {
             // Ends when all fits one screen, passes colours on, and leaves the text on the screen.
-            command.env("LESS", "FRX");
-        }
+            None => command.env("LESS", "FRX"),
+            Some(options) => {
+                let mut with_colours = std::ffi::OsString::from("-R ");
+                with_colours.push(options);
+                command.env("LESS", with_colours)
+            }
+        };
+        let is_unset = |name: &&(&str, &str)| env::var_os(name.0).is_none();
+        // Without a locale less would show the bytes of what is no ASCII.
+        let charset = (!manner.is_ascii).then_some(("LESSCHARSET", "utf-8"));
+        command.envs([Some(("LV", "-c")), charset].iter().flatten().filter(is_unset).copied());
         command.spawn()
     }
 }
 
 impl Pager {
     /// A pager for the terminal that is the standard output.
-    pub fn new() -> Self {
+    pub fn new(interrupt: Interrupt) -> Self {
         Self(Rc::new(RefCell::new(State {
             program: Program::find(),
+            interrupt,
+            manner: Manner::default(),
             sink: Sink::Terminal,
             extent: Extent::default(),
+            waited: Duration::ZERO,
         })))
     }
 
     /// Begins the results of a command, on the screen as it is now.
-    pub fn begin(&self) {
+    pub fn begin(&self, manner: Manner) {
         let size = rustix::termios::tcgetwinsize(io::stdout());
         // A terminal that does not know its height scrolls by itself, or never ends.
         let screen = size.ok().filter(|size| size.ws_col > 0 && size.ws_row > 0);
-        self.begin_on(screen.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row))));
+        self.begin_on(screen.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row))), manner);
     }
 
-    fn begin_on(&self, screen: Option<(usize, usize)>) {
+    fn begin_on(&self, screen: Option<(usize, usize)>, manner: Manner) {
         let mut state = self.0.borrow_mut();
+        state.manner = manner;
+        state.waited = Duration::ZERO;
         state.sink = match screen.filter(|_| state.program.is_some()) {
             Some((columns, rows)) => {
                 state.extent = Extent { columns, rows, ..Extent::default() };
@@ -97,6 +180,11 @@ impl Pager {
     /// Whether the person left the pager before the end: the command was stopped, and that is no failure.
     pub fn was_left(&self) -> bool {
         matches!(self.0.borrow().sink, Sink::Left)
+    }
+
+    /// How long this command has waited for the person who reads.
+    pub fn waited(&self) -> Duration {
+        self.0.borrow().waited
     }
 }
 
@@ -131,9 +219,13 @@ impl State {
     /// Starts the pager with what was held.
     fn page(&mut self) -> io::Result<()> {
         let Sink::Held(held) = mem::replace(&mut self.sink, Sink::Terminal) else { return Ok(()) };
-        match self.program.as_ref().and_then(|program| program.start().ok()) {
-            Some(child) => {
-                self.sink = Sink::Paged(child);
+        let started =
+            self.program.as_ref().and_then(|program| Some((program, program.start(self.manner).ok()?)));
+        match started {
+            Some((program, child)) => {
+                let strips = self.manner.is_bare_enough && !program.takes_colour();
+                let strips = strips.then(Escapes::default);
+                self.sink = Sink::Paged(Paged { child, given: Some(Vec::new()), strips });
                 self.hand_over(&held)
             }
             // A pager that cannot be started must not cost the results.
@@ -142,14 +234,25 @@ impl State {
     }
 
     fn hand_over(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Sink::Paged(child) = &mut self.sink else { return Ok(()) };
-        let result = child.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(bytes));
-        if result.is_err() {
-            drop(child.stdin.take());
-            drop(child.wait());
-            self.sink = Sink::Left;
+        let Sink::Paged(paged) = &mut self.sink else { return Ok(()) };
+        let started = Instant::now();
+        let result = paged.give(bytes);
+        if result.is_ok() {
+            self.waited += started.elapsed();
+            return Ok(());
         }
-        result
+        if self.close()? { Ok(()) } else { result }
+    }
+
+    /// Waits for the pager to end. Whether it had failed, and what it was given was printed in its place.
+    fn close(&mut self) -> io::Result<bool> {
+        let Sink::Paged(paged) = mem::replace(&mut self.sink, Sink::Left) else { return Ok(false) };
+        let started = Instant::now();
+        let unread = paged.end(&self.interrupt);
+        self.waited += started.elapsed();
+        let Some(unread) = unread? else { return Ok(false) };
+        self.sink = Sink::Terminal;
+        io::stdout().write_all(&unread).map(|()| true)
     }
 
     fn show(&mut self) -> io::Result<()> {
@@ -162,14 +265,28 @@ impl State {
                 stdout.flush()
             }
             Sink::Terminal => io::stdout().flush(),
-            Sink::Paged(child) => {
-                drop(child.stdin.take());
-                let ended = child.wait();
+            Sink::Paged(_) => {
+                self.close()?;
                 self.sink = Sink::Terminal;
-                ended.map(drop)
+                io::stdout().flush()
             }
             Sink::Left => Ok(()),
         }
+    }
+}
+
+/// Where in an escape sequence of colours a text is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Escapes {
+    is_inside: bool,
+}
+
+impl Escapes {
+    /// Whether the next byte of the text is of no escape sequence.
+    fn is_text(&mut self, byte: u8) -> bool {
+        let was_inside = self.is_inside || byte == 0x1b;
+        self.is_inside = byte == 0x1b || self.is_inside && !byte.is_ascii_alphabetic();
+        !was_inside
     }
 }
 
@@ -180,8 +297,8 @@ struct Extent {
     rows: usize,
     row: usize,
     column: usize,
-    /// Inside an escape sequence, which takes no room.
-    in_escape: bool,
+    /// Escape sequences take no room.
+    escapes: Escapes,
 }
 
 impl Extent {
@@ -191,8 +308,7 @@ impl Extent {
         const FIRST_OF_CHARACTER: fn(u8) -> bool = |byte| byte & 0b1100_0000 != 0b1000_0000;
         for &byte in bytes {
             match byte {
-                _ if self.in_escape => self.in_escape = !byte.is_ascii_alphabetic(),
-                0x1b => self.in_escape = true,
+                _ if !self.escapes.is_text(byte) => {}
                 b'\n' => (self.row, self.column) = (self.row + 1, 0),
                 byte if FIRST_OF_CHARACTER(byte) => {
                     if self.column == self.columns {
@@ -224,34 +340,70 @@ mod tests {
         assert!(fits("\u{1b}[31méééééééé\u{1b}[0m\n", 8, 2));
     }
 
-    fn pager(line: &str) -> Pager {
-        let pager = Pager::new();
-        pager.0.borrow_mut().program = Some(Program { line: line.to_owned(), is_default: false });
-        pager.begin_on(Some((80, 2)));
+    fn pager(line: &str, manner: Manner) -> Pager {
+        let pager = Pager::new(Interrupt::default());
+        pager.0.borrow_mut().program = Some(Program { line: line.to_owned() });
+        pager.begin_on(Some((80, 2)), manner);
         pager
+    }
+
+    /// What a pager that does `action` with its input is given of `lines`.
+    fn paged(action: &str, manner: Manner, lines: &[&str]) -> String {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let file = dir.path().join("shown");
+        let mut pager = pager(&format!("{action} > {}", file.display()), manner);
+        for line in lines {
+            pager.write_all(line.as_bytes()).expect("the pager reads all");
+        }
+        pager.flush().expect("the pager ends");
+        assert!(!pager.was_left());
+        std::fs::read_to_string(file).expect("the pager has written")
     }
 
     #[test]
     fn what_is_longer_than_the_screen_goes_to_the_pager_whole_and_in_order() {
-        let dir = tempfile::tempdir().expect("a directory can be made");
-        let file = dir.path().join("shown");
-        let mut pager = pager(&format!("cat > {}", file.display()));
-        for line in ["one\n", "two\n", "three\n", "four\n"] {
-            pager.write_all(line.as_bytes()).expect("the pager reads all");
-        }
-        pager.flush().expect("the pager ends");
-        assert_eq!(std::fs::read_to_string(file).expect("the pager has written"), "one\ntwo\nthree\nfour\n");
-        assert!(!pager.was_left());
+        let shown = paged("cat", Manner::default(), &["one\n", "two\n", "three\n", "four\n"]);
+        assert_eq!(shown, "one\ntwo\nthree\nfour\n");
+    }
+
+    #[test]
+    fn a_pager_that_would_show_escape_sequences_is_given_none() {
+        let lines = ["\u{1b}[1mone\u{1b}[0m\n", "two\n", "\u{1b}[3", "1mthree\u{1b}[0m\n"];
+        let bare = Manner { is_bare_enough: true, ..Manner::default() };
+        assert_eq!(paged("tee /dev/null", bare, &lines), "one\ntwo\nthree\n");
+        assert_eq!(paged("cat", Manner::default(), &lines), lines.concat());
+        let takes = |line: &str| Program { line: line.to_owned() }.takes_colour();
+        assert!(takes("less") && takes("/usr/bin/less -S") && takes("LESS=S less"));
+        assert!(!takes("more") && !takes("vim -R -") && !takes("sed s/less// | less"));
+    }
+
+    #[test]
+    fn less_is_told_to_pass_colours_on_and_which_characters_to_expect_whatever_starts_it() {
+        let own = std::env::var("LESS").map_or("FRX".to_owned(), |own| format!("-R {own}"));
+        let charset = std::env::var("LESSCHARSET").unwrap_or("utf-8".to_owned());
+        let shown =
+            paged("cat >/dev/null; printenv LESS LESSCHARSET", Manner::default(), &["\n", "\n", "\n"]);
+        assert_eq!(shown, format!("{own}\n{charset}\n"));
     }
 
     #[test]
     fn leaving_the_pager_stops_the_command_once_and_the_rest_is_dropped() {
-        let mut pager = pager("exec true");
+        let mut pager = pager("exec true", Manner::default());
         let stopped = (0..10_000).find_map(|_| pager.write_all(&[b'\n'; 4096]).err());
         assert_eq!(stopped.map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
         assert!(pager.was_left());
         pager.write_all(b"rest").expect("the rest is dropped");
-        pager.begin_on(Some((80, 2)));
+        pager.begin_on(Some((80, 2)), Manner::default());
         assert!(!pager.was_left());
+    }
+
+    #[test]
+    fn the_time_in_the_pager_is_told_apart() {
+        let mut pager = pager("sleep 0.05; cat >/dev/null", Manner::default());
+        pager.write_all(&[b'\n'; 10]).expect("the pager reads all");
+        pager.flush().expect("the pager ends");
+        assert!(pager.waited() >= Duration::from_millis(50));
+        pager.begin_on(Some((80, 2)), Manner::default());
+        assert_eq!(pager.waited(), Duration::ZERO);
     }
 }

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use unicode_width::UnicodeWidthStr;
 
 use super::bar::bar;
-use super::style::Look;
+use super::style::{Look, is_dumb};
 use super::units;
 
 /// The progress of one piece of work, shown from [`Progress::at`] until [`Progress::clear`] or its drop.
@@ -33,7 +33,7 @@ impl Progress {
     /// The progress of `what` (`compacting`), which starts now. `is_wanted` is false for `--quiet`.
     pub fn new(what: &'static str, look: Look, is_wanted: bool) -> Self {
         let screen: Screen = ProgressDrawTarget::stderr;
-        Self::on(what, look, is_wanted.then_some(screen), Self::SHOWN_FROM)
+        Self::on(what, look, (is_wanted && !is_dumb()).then_some(screen), Self::SHOWN_FROM)
     }
 
     fn on(what: &'static str, look: Look, screen: Option<Screen>, shown_from: Duration) -> Self {

@@ -22,6 +22,7 @@ use super::interrupt::Interrupt;
 use super::logging;
 use super::metrics_file::MetricsFile;
 use super::output::{Mode, Output};
+use super::pager::Pager;
 use super::parse;
 use super::pipeline::Pipeline;
 use super::progress::Progress;
@@ -29,6 +30,7 @@ use super::report::{self, Place};
 use super::style::{self, Look};
 use super::tally::Tally;
 use super::transaction::Transaction;
+use super::units;
 use super::words::visible;
 
 /// The state of the shell.
@@ -66,6 +68,8 @@ pub struct Session {
     pub pipeline: Pipeline,
     /// The lines typed so far, oldest first; empty but in the REPL.
     pub history: Vec<String>,
+    /// What long results of the REPL go through.
+    pub pager: Option<Pager>,
     /// What has gone wrong so far.
     pub tally: Tally,
     /// How many commands have failed so far.
@@ -104,6 +108,7 @@ impl Session {
             transaction: None,
             pipeline: Pipeline::default(),
             history: Vec::new(),
+            pager: None,
             tally: Tally::default(),
             failures: 0,
             depth: 0,
@@ -256,7 +261,7 @@ impl Session {
             self.out.mode = mode;
         }
         let outcome = self.settle(result, line, place);
-        self.tell_time(started.elapsed().saturating_sub(self.asked));
+        self.tell_time(started);
         if let Some(why) = self.keeper.as_ref().and_then(MetricsFile::trouble) {
             self.note(&format!("warning: {why}"));
         }
@@ -339,10 +344,13 @@ impl Session {
         self.tally.broken_pipe || self.tally.interrupted.is_some()
     }
 
-    fn tell_time(&mut self, took: Duration) {
+    /// Tells how long the command took that was `started` then, without the time that a person took over it.
+    fn tell_time(&mut self, started: Instant) {
+        let read = self.pager.as_ref().map_or(Duration::ZERO, Pager::waited);
+        let took = started.elapsed().saturating_sub(self.asked + read);
         if self.settings.timer.tells(took) {
             self.flush();
-            self.note(&format!("({:.2} s)", took.as_secs_f64()));
+            self.note(&format!("({})", units::elapsed(took, self.err_look.ascii)));
         }
     }
 

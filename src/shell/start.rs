@@ -1,6 +1,6 @@
 //! From the arguments to a session, and from what went wrong to the exit code.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use super::parse;
 use super::report::Place;
 use super::script;
 use super::session::{Origin, Session, Settings, Timer};
-use super::style::{Look, terminal_width};
+use super::style::{Look, is_ascii_locale, terminal_width};
 use super::tally::CORRUPT;
 use super::words::{Style, Word, quote, visible};
 use super::xray;
@@ -310,7 +310,7 @@ fn session(args: &Args, dir: PathBuf) -> Session {
     let mode = args.mode().unwrap_or(if is_terminal { Mode::Table } else { Mode::Plain });
     let look = |is_terminal| Look {
         color: args.color.decide(is_terminal),
-        ascii: args.ascii,
+        ascii: args.ascii.unwrap_or_else(is_ascii_locale),
         width: args.width.map_or_else(terminal_width, usize::from),
     };
     let settings = Settings {
@@ -331,12 +331,11 @@ fn session(args: &Args, dir: PathBuf) -> Session {
     Session::new(dir, out, look(io::stderr().is_terminal()), settings, origin)
 }
 
-/// Who gives the commands: nobody but a person at a terminal that can be edited on gets the line editor.
+/// Who gives the commands: nobody but a person at a terminal is asked for them.
 fn origin(args: &Args) -> Origin {
-    let is_dumb = std::env::var_os("TERM").as_deref() == Some(OsStr::new("dumb"));
     if !args.command.is_empty() {
         Origin::OneShot
-    } else if args.file.is_some() || !args.lines.is_empty() || is_dumb {
+    } else if args.file.is_some() || !args.lines.is_empty() {
         Origin::Script
     } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
         Origin::Person

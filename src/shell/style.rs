@@ -1,7 +1,5 @@
 //! How results look: decided once, and followed by every library that draws.
 
-use std::ffi::OsStr;
-
 use owo_colors::{AnsiColors, Style};
 
 /// When to use colours.
@@ -39,7 +37,7 @@ impl ColorChoice {
         self.decide_by(
             set("NO_COLOR").is_some(),
             set("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
-            set("TERM").as_deref() == Some(OsStr::new("dumb")),
+            is_dumb(),
             is_terminal,
         )
     }
@@ -51,6 +49,26 @@ impl ColorChoice {
             Self::Auto => !no_color && (force || (!dumb && is_terminal)),
         }
     }
+}
+
+/// Whether the terminal can only print, line after line: it would show escape sequences.
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb" || term == "emacs")
+}
+
+/// Whether the user's locale has no characters but those of ASCII, or is of another charset than UTF-8. The first of
+/// `LC_ALL`, `LC_CTYPE` and `LANG` that is set says so. Where none is, as in a container, a terminal takes UTF-8.
+pub fn is_ascii_locale() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    locale.is_some_and(|locale| !is_utf8(&locale.to_string_lossy()))
+}
+
+/// Whether a locale, as `de_DE.UTF-8@euro`, is of UTF-8; on macOS its name may be the charset alone.
+fn is_utf8(locale: &str) -> bool {
+    let name = locale.split('@').next().unwrap_or_default();
+    let charset = name.rsplit('.').next().unwrap_or_default();
+    charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
 }
 
 /// Colours, characters and width of an output.
@@ -173,6 +191,16 @@ mod tests {
         assert!(!Auto.decide_by(false, false, true, true));
         assert!(!Auto.decide_by(false, false, false, false));
         assert!(Auto.decide_by(false, false, false, true));
+    }
+
+    #[test]
+    fn a_locale_is_of_utf_8_where_its_charset_says_so() {
+        for locale in ["C.UTF-8", "en_US.utf8", "de_DE.UTF-8@euro", "UTF-8"] {
+            assert!(is_utf8(locale), "{locale}");
+        }
+        for locale in ["C", "POSIX", "en_US", "de_DE@euro", "de_DE.ISO-8859-15", ""] {
+            assert!(!is_utf8(locale), "{locale}");
+        }
     }
 
     #[test]

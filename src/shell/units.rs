@@ -72,6 +72,19 @@ pub fn duration(ms: u64) -> String {
     if parts.is_empty() { "0ms".to_owned() } else { parts.join(" ") }
 }
 
+/// How long something took, in three digits: `35 µs`, `0.12 ms`, `12.3 ms`, `1.24 s`.
+pub fn elapsed(took: Duration, is_ascii: bool) -> String {
+    let (seconds, millis) = (took.as_secs_f64(), took.as_secs_f64() * 1e3);
+    match took.as_micros() {
+        0..100 if is_ascii => format!("{} us", took.as_micros()),
+        0..100 => format!("{} µs", took.as_micros()),
+        100..10_000 => format!("{millis:.2} ms"),
+        10_000..100_000 => format!("{millis:.1} ms"),
+        100_000..1_000_000 => format!("{millis:.0} ms"),
+        _ => format!("{seconds:.2} s"),
+    }
+}
+
 /// `count` of things: `1 key`, `34,924 keys`.
 pub fn count(count: u64, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
@@ -144,6 +157,17 @@ mod tests {
         let told =
             [3_599_001, 3_600_000, 3_600_001, 86_399_999, 86_400_000, 90_000_000, u64::MAX].map(duration);
         assert_eq!(told, ["1h", "1h", "1h 1m", "1d", "1d", "1d 1h", "213503982334d 14h"]);
+    }
+
+    #[test]
+    fn how_long_something_took_is_told_in_a_unit_that_fits() {
+        let told = |micros| elapsed(Duration::from_micros(micros), false);
+        assert_eq!([0, 35, 99, 120, 1240].map(told), ["0 µs", "35 µs", "99 µs", "0.12 ms", "1.24 ms"]);
+        assert_eq!(
+            [12_345, 123_456, 999_400, 1_240_000, 61_500_000].map(told),
+            ["12.3 ms", "123 ms", "999 ms", "1.24 s", "61.50 s"]
+        );
+        assert_eq!(elapsed(Duration::from_micros(35), true), "35 us");
     }
 
     #[test]

@@ -58,6 +58,7 @@ mod neighbours;
 mod numbers;
 mod operations;
 mod owners;
+mod paging;
 mod person;
 #[cfg(feature = "planted")]
 mod planted;

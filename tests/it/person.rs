@@ -28,6 +28,7 @@ struct Screen {
 
 struct State {
     parser: vt100::Parser,
+    has_escapes: bool,
     has_ended: bool,
 }
 
@@ -72,7 +73,11 @@ impl Person {
         let child = command.spawn().expect("the program starts");
         let (rows, columns) = size;
         let screen = Arc::new(Screen {
-            state: Mutex::new(State { parser: vt100::Parser::new(rows, columns, 0), has_ended: false }),
+            state: Mutex::new(State {
+                parser: vt100::Parser::new(rows, columns, 0),
+                has_escapes: false,
+                has_ended: false,
+            }),
             changed: Condvar::new(),
         });
         let keyboard = File::from(keyboard);
@@ -137,6 +142,11 @@ impl Person {
         })
     }
 
+    /// Whether an escape sequence was ever sent to the screen.
+    pub(crate) fn sees_escapes(&self) -> bool {
+        self.screen.lock().has_escapes
+    }
+
     /// Makes the window another size.
     pub(crate) fn resizes(&mut self, size: (u16, u16)) -> &mut Self {
         self.screen.lock().parser.screen_mut().set_size(size.0, size.1);
@@ -174,7 +184,10 @@ impl Screen {
     fn follow(&self, mut output: File) {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = output.read(&mut buffer) {
-            self.lock().parser.process(&buffer[..count]);
+            let mut state = self.lock();
+            state.has_escapes |= buffer[..count].contains(&0x1b);
+            state.parser.process(&buffer[..count]);
+            drop(state);
             self.changed.notify_all();
         }
         self.lock().has_ended = true;

@@ -172,7 +172,7 @@ fn lines_typed_ahead_while_a_command_runs_are_run_in_order_afterwards() {
 fn an_open_quote_goes_on_in_the_next_line() {
     let dir = scratch();
     let mut person = person(&dir);
-    person.enters("put a \"one").sees_at_end("   ...>").enters("two\"").sees("OK");
+    person.enters("put a \"one").sees_at_end("   \"..>").enters("two\"").sees("OK");
     person.enters("get a").sees("\"one\\ntwo\"");
 }
 

@@ -134,9 +134,14 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
             Mode::Json => print_json(&mut session.out, &row, long)?,
         }
     }
-    drawn.end(&mut session.out)?;
     let is_said_to_go_on = planted(Plant::PageEndToldTooSoon) && count == ROWS_SHOWN;
-    if limit.is_none() && (is_said_to_go_on || rows.next_sound(&mut damage)?.is_some()) {
+    let goes_on = limit.is_none() && (is_said_to_go_on || rows.next_sound(&mut damage)?.is_some());
+    if goes_on {
+        // What is cut to a page is not paged as well.
+        session.out.flush()?;
+    }
+    drawn.end(&mut session.out)?;
+    if goes_on {
         let shown = if walk.is_whole() && session.transaction.is_none() && at.is_none() {
             format!("{ROWS_SHOWN} of {}", units::count(session.store()?.len(), "key"))
         } else {

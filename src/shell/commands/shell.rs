@@ -10,7 +10,7 @@ use crate::shell::json::Object;
 use crate::shell::output::Mode;
 use crate::shell::script;
 use crate::shell::session::{Session, Timer};
-use crate::shell::style::ColorChoice;
+use crate::shell::style::{ColorChoice, is_dumb};
 use crate::shell::words::{Word, visible};
 
 const SWITCH: &[&str] = &["on", "off"];
@@ -165,7 +165,7 @@ pub const CLEAR: Command = Command {
     group: Group::Shell,
     signature: "",
     summary: "Clears the terminal",
-    help: "Clears the terminal; elsewhere it does nothing.",
+    help: "Clears the terminal; elsewhere, and where TERM is dumb, it does nothing.",
     examples: &[Example { line: "clear", does: "clears the terminal" }],
     flags: &[],
     args: &[],
@@ -300,7 +300,7 @@ fn run_history(session: &mut Session, invocation: &Invocation) -> Result<Outcome
 }
 
 fn run_clear(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
-    if session.out.is_terminal {
+    if session.out.is_terminal && !is_dumb() {
         session.out.write_all(b"\x1b[H\x1b[2J\x1b[3J")?;
     }
     Ok(Outcome::Done)

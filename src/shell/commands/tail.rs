@@ -88,6 +88,10 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
             (changes, None)
         }
     };
+    if follows {
+        // What comes with time is no page.
+        session.out.flush()?;
+    }
     let mut tail = Tail { count: 0, is_within: false, worst: Outcome::Done };
     let ended = tail.follow(session, &mut changes, left, follows);
     let is_interrupted = ended.as_ref().is_err_and(|failure| failure.kind == Kind::Interrupted);

@@ -30,9 +30,7 @@ const RECORDS_SHOWN: u64 = 40;
 pub fn run(session: &mut Session, request: &Request<'_>) -> Result<Outcome, Failure> {
     let store = session.store()?;
     let plan = store.compaction_plan(&request.what).map_err(|error| request.failure(error, session))?;
-    let is_page = session.out.is_table() && session.out.is_terminal;
-    let limit = request.limit.unwrap_or(if is_page { RECORDS_SHOWN } else { u64::MAX });
-    let mut dry = Dry::new(session, &plan, limit);
+    let mut dry = Dry::new(session, &plan, request.limit);
     let mut tallies = Vec::with_capacity(plan.runs.len());
     for (index, run) in plan.runs.iter().enumerate() {
         write_run(&mut session.out, run, index, plan.runs.len())?;
@@ -56,6 +54,8 @@ pub fn run(session: &mut Session, request: &Request<'_>) -> Result<Outcome, Fail
 struct Dry {
     /// Records to show.
     limit: u64,
+    /// Whether that is a page: for a person who has asked for no other number.
+    is_page: bool,
     /// Records looked at.
     seen: u64,
     done_len: u64,
@@ -64,9 +64,11 @@ struct Dry {
 }
 
 impl Dry {
-    fn new(session: &Session, plan: &CompactionPlan, limit: u64) -> Self {
+    fn new(session: &Session, plan: &CompactionPlan, asked_for: Option<u64>) -> Self {
         let total_len = plan.runs.iter().map(|run| run.read_len).sum();
-        Self { limit, seen: 0, done_len: 0, total_len, progress: session.progress("reading") }
+        let is_page = session.out.is_table() && session.out.is_terminal && asked_for.is_none();
+        let limit = asked_for.unwrap_or(if is_page { RECORDS_SHOWN } else { u64::MAX });
+        Self { limit, is_page, seen: 0, done_len: 0, total_len, progress: session.progress("reading") }
     }
 
     /// Shows the records of one run, and adds them up.
@@ -108,6 +110,10 @@ impl Dry {
         self.done_len += decided.len;
         if self.seen > self.limit {
             if grid.is_some() {
+                if self.is_page {
+                    // What is cut to a page is not paged as well.
+                    out.flush()?;
+                }
                 // The rows are read while the rest is added up.
                 end(grid, out)?;
                 out.flush()?;

@@ -4,6 +4,7 @@ mod complete;
 mod highlight;
 mod hint;
 mod history;
+mod keyboard;
 mod lines;
 mod list;
 mod prompt;

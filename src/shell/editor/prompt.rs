@@ -5,8 +5,10 @@ use std::path::Path;
 use crate::shell::style::{Look, hue};
 use crate::shell::words::visible;
 
-/// Before a line that goes on from the one above it.
-pub const CONTINUED: &str = "   ...> ";
+/// Before a line that goes on from the one above it, in which this quote was opened.
+pub fn continued(quote: char) -> String {
+    format!("   {quote}..> ")
+}
 
 /// `logkv data> `, with `(ro)` where nothing may be written, and `*` inside a batch: without and with colours, both
 /// of one width.

@@ -3,27 +3,26 @@
 use std::io::{self, Write};
 
 use logkv::Visible;
-use rustyline::config::{ColorMode, CompletionType};
 use rustyline::error::ReadlineError;
-use rustyline::history::DefaultHistory;
-use rustyline::{Config, Editor};
 use unicode_width::UnicodeWidthStr;
 
-use super::history::{self, History, LINES_MAX};
+use super::history::{self, History};
+use super::keyboard::Keyboard;
 use super::lines::Lines;
-use super::prompt::{CONTINUED, prompt};
+use super::prompt::{continued, prompt};
 use super::{Assistant, StoreKeys};
 use crate::shell::command::Outcome;
 use crate::shell::failure::{Failure, plain_words};
 use crate::shell::folder::{Access, trusted};
 use crate::shell::input::Input;
-use crate::shell::pager::Pager;
+use crate::shell::output::Mode;
+use crate::shell::pager::{Manner, Pager};
 use crate::shell::report::Place;
 use crate::shell::session::Session;
-use crate::shell::style::hue;
+use crate::shell::style::{ColorChoice, hue, is_dumb};
 use crate::shell::tally::Tally;
-use crate::shell::words::visible;
-use crate::shell::{logging, script, units};
+use crate::shell::words::{self, visible};
+use crate::shell::{script, units};
 
 /// Runs what a person types until they leave. `with_init`: the init file first.
 pub fn run(session: &mut Session, with_init: bool) -> Result<(), Failure> {
@@ -41,35 +40,23 @@ pub fn run(session: &mut Session, with_init: bool) -> Result<(), Failure> {
 }
 
 struct Repl {
-    editor: Editor<Assistant, DefaultHistory>,
+    keyboard: Keyboard,
     /// `None` where lines are not kept.
     history: Option<History>,
     lines: Lines,
-    pager: Pager,
 }
 
 impl Repl {
     fn new(session: &mut Session) -> Result<Self, Failure> {
-        let look = session.out.look;
-        let config = Config::builder()
-            .completion_type(CompletionType::List)
-            .completion_show_all_if_ambiguous(true)
-            .max_history_size(LINES_MAX)
-            .and_then(|config| config.history_ignore_dups(true))
-            .map_err(|error| broken(&error))?
-            .history_ignore_space(true)
-            // A list fits the screen, so there is no question that Ctrl-C would not leave.
-            .completion_prompt_limit(usize::MAX)
-            // Whether there are colours is decided already. Without this it would not ask how to show a line.
-            .color_mode(ColorMode::Forced)
-            .build();
-        let mut editor = Editor::with_config(config).map_err(|error| broken(&error))?;
-        if session.tells_events() {
-            logging::print_above(editor.create_external_printer().map_err(|error| broken(&error))?);
-        }
         let keys = StoreKeys { store: None, transaction: None };
-        editor.set_helper(Some(Assistant { look, keys, pending: String::new(), prompt_width: 0 }));
-        let mut repl = Self { editor, history: None, lines: Lines::default(), pager: Pager::new() };
+        let look = session.out.look;
+        let assistant = Assistant { look, keys, pending: String::new(), prompt_width: 0 };
+        let mut keyboard = Keyboard::new(assistant).map_err(|error| broken(&error))?;
+        if session.tells_events() {
+            keyboard.tell_above().map_err(|error| broken(&error))?;
+        }
+        session.pager = Some(Pager::new(session.interrupt.clone()));
+        let mut repl = Self { keyboard, history: None, lines: Lines::default() };
         repl.load_history(session);
         Ok(repl)
     }
@@ -88,6 +75,10 @@ impl Repl {
                 Ok(true)
             }
             Err(ReadlineError::Eof) => Ok(false),
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                session.note("error: the line is no UTF-8, and is not run; \"\\xHH\" writes any byte");
+                Ok(true)
+            }
             Err(error) => Err(broken(&error)),
         }
     }
@@ -95,23 +86,22 @@ impl Repl {
     fn read(&mut self, session: &mut Session) -> rustyline::Result<String> {
         let look = session.out.look;
         let pending = self.lines.pending().to_owned();
-        let text = if pending.is_empty() {
-            prompt(session.dir(), session.is_read_only(), session.transaction.is_some(), &look)
-        } else {
-            (CONTINUED.to_owned(), look.paint(CONTINUED, hue::DIM))
+        let text = match words::open_quote(pending.as_bytes()) {
+            None => prompt(session.dir(), session.is_read_only(), session.transaction.is_some(), &look),
+            Some((quote, _)) => (continued(quote), look.paint(continued(quote), hue::DIM)),
         };
-        if let Some(assistant) = self.editor.helper_mut() {
+        if let Some(assistant) = self.keyboard.assistant() {
             assistant.look = look;
             assistant.pending = pending;
             assistant.prompt_width = text.0.width();
             assistant.keys =
                 StoreKeys { store: session.store().ok(), transaction: session.transaction.take() };
         }
-        let line = session.interrupt.breaking(|| self.editor.readline(&text));
-        if let Some(assistant) = self.editor.helper_mut() {
+        let line = self.keyboard.read(&text, &session.interrupt);
+        if let Some(assistant) = self.keyboard.assistant() {
             session.transaction = assistant.keys.transaction.take();
         }
-        line?
+        line
     }
 
     /// Runs one line. `false`: it says to leave, or there is no one to talk to.
@@ -122,17 +112,17 @@ impl Repl {
         self.remember(session, line);
         session.interrupt.clear();
         session.follow_width();
-        let is_paged = session.settings.pager && session.out.is_terminal;
-        if is_paged {
-            if session.out.redirect(Box::new(self.pager.clone()), true).is_err() {
+        let pager = session.pager.clone().filter(|_| session.settings.pager && session.out.is_terminal);
+        if let Some(pager) = &pager {
+            if session.out.redirect(Box::new(pager.clone()), true).is_err() {
                 return false;
             }
             // Not before: redirecting flushes, and what is flushed is no longer held back.
-            self.pager.begin();
+            pager.begin(manner(session));
         }
         let outcome = session.interpret(line.as_bytes(), &Place::Nowhere);
         session.flush();
-        if is_paged && self.pager.was_left() {
+        if pager.is_some_and(|pager| pager.was_left()) {
             session.tally.broken_pipe = false;
         }
         outcome != Some(Outcome::Quit) && !session.tally.broken_pipe && !session.interrupt.is_ending()
@@ -146,7 +136,7 @@ impl Repl {
             Ok((history, mut lines)) => {
                 lines.retain(|line| line.chars().all(is_shown));
                 for line in &lines {
-                    let Ok(_) = self.editor.add_history_entry(line) else { break };
+                    self.keyboard.remember(line);
                 }
                 session.history = lines;
                 self.history = Some(history);
@@ -160,7 +150,10 @@ impl Repl {
         if !line.chars().all(is_shown) {
             return;
         }
-        let Ok(true) = self.editor.add_history_entry(line) else { return };
+        let is_repeated = session.history.last().is_some_and(|last| last == line);
+        if !self.keyboard.remember(line) || is_repeated {
+            return;
+        }
         session.history.push(line.to_owned());
         if let Some(history) = &self.history
             && let Err(error) = history.append(line)
@@ -176,6 +169,14 @@ impl Repl {
             session.note(&format!("note: the history in {path} cannot be used: {error}; lines are not kept"));
         }
     }
+}
+
+/// What the results of the next command are like.
+fn manner(session: &Session) -> Manner {
+    let wants_colours = session.settings.color == ColorChoice::Always;
+    // What is raw may hold escape sequences of its own.
+    let is_bare_enough = session.out.mode != Mode::Raw && !wants_colours;
+    Manner { is_bare_enough, is_ascii: session.out.look.ascii }
 }
 
 /// Whether a line of the history may have `c`; a line that went on has its line breaks.
@@ -196,11 +197,9 @@ fn welcome(session: &mut Session) -> Result<(), Failure> {
     let dir = visible(session.dir().as_os_str().as_encoded_bytes());
     let program = session.out.look.paint(concat!("logkv ", env!("CARGO_PKG_VERSION")), hue::HEAD);
     writeln!(session.out, "{program}: {keys} in {dir}")?;
-    writeln!(
-        session.out,
-        "{}",
-        session.out.look.paint("help lists the commands; Tab completes; Ctrl-D leaves", hue::DIM)
-    )?;
+    let completes = if is_dumb() { "" } else { "Tab completes; " };
+    let ways = format!("help lists the commands; {completes}Ctrl-D leaves");
+    writeln!(session.out, "{}", session.out.look.paint(ways, hue::DIM))?;
     session.flush();
     Ok(())
 }

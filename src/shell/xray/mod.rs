@@ -88,10 +88,9 @@ fn dump(
         let message = format!("there is no record {record}: segment {} has {count}", inspection.id);
         return Err(Failure::command(message).hint("the first is record 0"));
     }
-    let is_table = out.mode == Mode::Table;
     let mut dump = Dump { inspection, request, store, interrupt, shown: 0 };
     let mut items = request.items(inspection);
-    let mut wanted = items.by_ref().take(request.limit(is_table && out.is_terminal));
+    let mut wanted = items.by_ref().take(request.limit(out));
     match out.mode {
         Mode::Table if request.hex => dump.write_hex(out, &mut wanted)?,
         Mode::Table => dump.write_list(out, &mut wanted)?,
@@ -143,6 +142,10 @@ impl Dump<'_> {
         let measured = (&mut *items).take(Request::PAGE_LEN).collect::<logkv::Result<Vec<_>>>()?;
         if measured.is_empty() {
             return Ok(());
+        }
+        if self.request.is_page(out) && measured.len() == Request::PAGE_LEN {
+            // What is cut to a page is not paged as well.
+            out.flush()?;
         }
         let columns = Columns::measure(self.inspection, &measured, self.request.values, look);
         writeln!(out, "{}", columns.heading())?;

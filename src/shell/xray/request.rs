@@ -9,6 +9,7 @@ use super::text;
 use crate::shell::command::{Flag, Invocation, Takes};
 use crate::shell::failure::Failure;
 use crate::shell::glob::Glob;
+use crate::shell::output::Output;
 use crate::shell::words;
 
 /// Which records are shown.
@@ -189,10 +190,14 @@ impl Request {
         }
     }
 
-    /// How many items to show, on a terminal or not.
-    pub fn limit(&self, is_paged: bool) -> usize {
-        let is_unasked = self.limit.is_none() && self.tail.is_none();
-        self.limit.unwrap_or(if is_paged && is_unasked { Self::PAGE_LEN } else { usize::MAX })
+    /// How many items to show.
+    pub fn limit(&self, out: &Output) -> usize {
+        self.limit.unwrap_or(if self.is_page(out) { Self::PAGE_LEN } else { usize::MAX })
+    }
+
+    /// Whether a page of items is shown: to a person who has asked for no other number.
+    pub fn is_page(&self, out: &Output) -> bool {
+        out.is_table() && out.is_terminal && self.limit.is_none() && self.tail.is_none()
     }
 
     /// The command that goes on at byte `from` of the segment, which is called `name` there.

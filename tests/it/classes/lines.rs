@@ -136,9 +136,9 @@ fn lines_around_what_is_read_at_once_are_read_whole_wherever_a_quote_or_a_line_e
 fn a_person_goes_on_in_the_next_line_until_each_quote_is_closed() {
     let dir = scratch();
     let mut person = Person::at(dir.path(), &["d"], &[]);
-    person.sees_at_end("logkv d>").enters("put a 'one").sees_at_end("   ...>").enters("# two");
-    person.sees_at_end("   ...>").enters("it\\'s \"").sees_at_end("   ...>").enters("' b \"x");
-    person.sees_at_end("   ...>").enters("y\"").sees("OK").sees_at_end("logkv d>").enters("quit");
+    person.sees_at_end("logkv d>").enters("put a 'one").sees_at_end("   '..>").enters("# two");
+    person.sees_at_end("   '..>").enters("it\\'s \"").sees_at_end("   '..>").enters("' b \"x");
+    person.sees_at_end("   \"..>").enters("y\"").sees("OK").sees_at_end("logkv d>").enters("quit");
     assert_eq!(person.sees_it_end(), Some(0));
     let store = open(&dir.path().join("d"));
     assert_eq!(value(&store, "a").as_deref(), Some("one\n# two\nit's \"\n"));

@@ -7,7 +7,7 @@ mod columns;
 mod programs;
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use logkv::{Plant, SegmentId, planted};
@@ -123,7 +123,11 @@ impl Dump {
         if is_table {
             columns.write_header(out, &self.name, &sums)?;
         }
-        let limit = self.request.limit(is_table && out.is_terminal);
+        let limit = self.request.limit(out);
+        if self.request.is_page(out) && sums.records > limit as u64 && !self.request.hex {
+            // What is cut to a page is not paged as well.
+            out.flush()?;
+        }
         let (mut shown, mut next) = (0, None);
         self.each(&mut |item| {
             if item.at() < from || !self.takes(item) || next.is_some() {
