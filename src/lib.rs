@@ -101,7 +101,7 @@ pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
 pub use engine::snapshot::Snapshot;
 pub use engine::stats::{MemoryStats, SegmentState, SegmentStats, Stats};
 pub use engine::store::transaction::{Transaction, TransactionScan};
-pub use engine::store::{Pending, PutOptions, Store};
+pub use engine::store::{Pending, PutOptions, Refreshed, Store};
 pub use engine::value::Value;
 pub use engine::visible::Visible;
 pub use error::{Damage, Error, Result};

@@ -1,6 +1,7 @@
 //! Layer 4: the file MANIFEST, read and replaced.
 
 use std::io;
+use std::sync::Arc;
 
 use super::format::manifest::{Manifest, ManifestError};
 use super::fs::{Access, Directory, File, FileSystem, StoreFile, read_vec_at, write_all_at};
@@ -16,9 +17,25 @@ pub(crate) const LEN_MAX: u64 = 32 << 20;
 /// # Errors
 /// [`Error::ManifestDamaged`], [`Error::Unsupported`], and what the operating system says.
 pub(crate) fn read(directory: &dyn Directory) -> Result<Manifest> {
+    decode(directory, &*open(directory)?)
+}
+
+/// The file MANIFEST, which is never changed, only replaced.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn open(directory: &dyn Directory) -> Result<Arc<dyn File>> {
+    let opened = directory.open(StoreFile::Manifest, Access::Read);
+    opened.map_err(Error::io("open", directory.path(StoreFile::Manifest)))
+}
+
+/// What `file`, the MANIFEST of `directory`, says.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn decode(directory: &dyn Directory, file: &dyn File) -> Result<Manifest> {
     let path = || directory.path(StoreFile::Manifest);
-    let file = directory.open(StoreFile::Manifest, Access::Read).map_err(Error::io("open", path()))?;
-    let bytes = text(&*file).map_err(|error| match error.kind() {
+    let bytes = text(file).map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => {
             Error::ManifestDamaged { reason: format!("it has more than {LEN_MAX} bytes") }
         }

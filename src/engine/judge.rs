@@ -30,6 +30,11 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
+    /// What has been read of it already: whole batches up to byte `to`, the last of which ends with number `last`.
+    pub(crate) fn read(to: u64, last: Seqno) -> Self {
+        Self { to, last }
+    }
+
     /// What a MANIFEST knows that has `extent` for the segment, and gives `next_seq` to the next record.
     pub(crate) fn by(extent: Option<Extent>, next_seq: Seqno) -> Self {
         match extent {
@@ -55,6 +60,8 @@ pub(crate) struct Verdict {
     /// The count of records read before it, and the number of the last one, read or settled.
     pub(crate) record_count: u64,
     pub(crate) last: Seqno,
+    /// Where the last one that was read stands.
+    pub(crate) last_at: Option<u64>,
     /// The first damage that had been durable, and the number of a record that proves it.
     pub(crate) rot: Option<(u64, Seqno)>,
     /// Intact records of whole batches behind the end, which nothing tells from what a crash leaves.
@@ -82,7 +89,7 @@ impl Verdict {
         // The first bad place, and the number of the last intact record before it.
         let mut hole: Option<(u64, Seqno)> = None;
         // Records up to the last whole batch, and the records read since.
-        let (mut record_count, mut read_count, mut last) = (0, 0, settled.last);
+        let (mut record_count, mut read_count, mut last, mut last_at) = (0, 0, settled.last, None);
         let mut rot = None;
         let mut unknown = None;
         // What stands behind the hole, and how much of it the last batch there has.
@@ -106,6 +113,7 @@ impl Verdict {
                         end = record.at + record.frame.len;
                         behind = 0;
                         (record_count, last) = (read_count, last.max(record.header.seq));
+                        last_at = Some(record.at);
                     } else if !follows {
                         begun += 1;
                         behind += if ends_a_batch { mem::take(&mut begun) } else { 0 };
@@ -125,7 +133,7 @@ impl Verdict {
             begun = 0;
         }
         let file_len = segment.len();
-        Ok(Self { file_len, end, record_count, last, rot, behind, unknown })
+        Ok(Self { file_len, end, record_count, last, last_at, rot, behind, unknown })
     }
 
     /// What comes after the end.

@@ -38,6 +38,11 @@
 //! `recovery::load` opens the segments that MANIFEST lists → `checkpoint` maps KEYDIR, if it belongs to that log →
 //! `recovery::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
 //!
+//! # Following a writer
+//! A reader's refresh compares MANIFEST and the last segment's file with what they were → `recovery::follow` opens what is new
+//! at the log's end, and has `recovery::index` put its rows into a copy of the index, whose shards are shared until they are
+//! written to → `store::view` swaps the state. Where more than the end is another, all is opened anew.
+//!
 //! # A backup
 //! `log::cut` says, under the log's lock, how far each segment goes between two batches → `backup::source` holds those
 //! segments, whatever becomes of their names → `backup::directory` links or copies them beside an older MANIFEST, and replaces
@@ -53,7 +58,7 @@
 //! 5. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
 //! 6. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
 //!
-//! `wake`'s lock, those of `meter`, `Compactor::runs_in` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
+//! `wake`'s lock, that of `store::view` and those of `meter`, `Compactor::runs_in` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
 //! scans rank 5. A compaction passes no gate: it changes where records are, not what they are.
 
 pub(crate) mod aside;

@@ -243,7 +243,7 @@ impl Options {
     /// The maximum number of open segment files without mappings ([`ReadWith::Pread`]). The others
     /// are reopened when they are read, which takes some microseconds. The minimum is 4. A
     /// read-only store beside a writer cannot reopen a segment that the writer has compacted away:
-    /// reading it is an error. Default: a quarter of the process's soft limit of open files
+    /// reading it is an error until it is refreshed. Default: a quarter of the process's soft limit of open files
     /// (`ulimit -n`) when the store is opened.
     #[must_use]
     pub fn open_files_max(mut self, count: usize) -> Self {
@@ -266,7 +266,8 @@ impl Options {
     }
 
     /// Opens without a lock, beside a writer or not, and writes nothing at all: no repair, no lock file. What it
-    /// shows is the store as it was when it was opened; of a writer's last records it may show some that are in the file
+    /// shows is the store as it was when it was opened, or last refreshed with
+    /// [`Store::refresh`](crate::Store::refresh); of a writer's last records it may show some that are in the file
     /// and not yet durable. Default: false.
     #[must_use]
     pub fn read_only(mut self, yes: bool) -> Self {

@@ -362,6 +362,14 @@ plants! {
     /// A feed returns a write that is not durable.
     FeedShowsPending,
 
+    // A reader that follows a writer.
+    /// A refresh does not look at MANIFEST, and misses new segments.
+    RefreshSeesNoManifest,
+    /// A refresh shows the part of a batch that is in the file.
+    RefreshTakesAllBytes,
+    /// A refresh takes a log that is as long as before for the same one.
+    RefreshTrustsLength,
+
     // The shell: continued lines, and commands for the next page.
     /// The command for the next page omits the selected states.
     ContinuationForgetsOnly,

@@ -66,6 +66,10 @@ mod scheduled {
     }
 
     impl<T> ArcSwap<T> {
+        pub(crate) fn new(value: Arc<T>) -> Self {
+            Self { pointer: arc_swap::ArcSwap::new(value), uses: AtomicUsize::new(0) }
+        }
+
         fn meet(&self) -> &arc_swap::ArcSwap<T> {
             self.uses.fetch_add(1, Ordering::SeqCst);
             &self.pointer

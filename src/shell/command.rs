@@ -58,6 +58,8 @@ pub enum Needs {
     Nothing,
     /// The directory of a store, which is not opened.
     Directory,
+    /// A store that exists, and is only read: while another process has it open, it is opened read-only.
+    Reading,
     /// A store that exists.
     Store,
     /// A store, made when there is none: by the command itself, with `Session::make_store`, once it has what it writes.
@@ -174,6 +176,9 @@ pub const HELP: Flag = Flag {
 
 /// The flags that every command takes.
 pub static COMMON: [Flag; 2] = [JSON, HELP];
+
+/// The name of the flag with which a command only reads.
+pub const DRY_RUN: &str = "dry-run";
 
 /// How many arguments a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use logkv::fs::StoreFile;
-use logkv::{OpenReport, TornTail};
+use logkv::{FoundDamage, OpenReport, TornTail};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::failure::Failure;
@@ -175,15 +175,7 @@ pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
         _ if report.unclean && !read_only => notes.push(unclean_end(report)),
         _ => {}
     }
-    for found in &report.damage {
-        notes.push(format!(
-            "warning: {} at {} are damaged: {}; dump-segment {} shows them",
-            bytes(found.len),
-            found.at,
-            found.damage,
-            found.at.segment
-        ));
-    }
+    notes.extend(report.damage.iter().map(damaged));
     if !report.orphans_removed.is_empty() {
         let names = names(&report.orphans_removed);
         notes.push(format!("note: leftovers of interrupted work were deleted: {names}"));
@@ -195,6 +187,13 @@ pub fn opening(report: &OpenReport, read_only: bool) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Damage in the log, and what shows it.
+pub fn damaged(found: &FoundDamage) -> String {
+    let FoundDamage { at, len, damage } = found;
+    let segment = at.segment;
+    format!("warning: {} at {at} are damaged: {damage}; dump-segment {segment} shows them", bytes(*len))
 }
 
 fn names(segments: &[logkv::SegmentId]) -> String {

@@ -84,6 +84,8 @@ pub struct Session {
     keeper: Option<MetricsFile>,
     dir: PathBuf,
     store: Option<Store>,
+    /// What the store shows when it reads much of its files.
+    opening: Option<Arc<Progress>>,
     /// How the store is opened, where that waits until there is something to write.
     unopened: Option<Options>,
 }
@@ -117,12 +119,33 @@ impl Session {
             keeper: None,
             dir,
             store: None,
+            opening: None,
             unopened: None,
         }
     }
 
     /// Opens the store, and tells what opening found.
     pub fn open(&mut self, options: Options) -> Result<(), Failure> {
+        let opened = self.open_store(options)?;
+        self.take(opened.map_err(|error| Failure::open(&error))?)
+    }
+
+    /// As [`Session::open`], for who only reads: read-only when another process has the store, which is told.
+    pub fn open_to_read(&mut self, options: Options) -> Result<(), Failure> {
+        let opened = match self.open_store(options.clone())? {
+            Err(error @ Error::Locked { .. }) => {
+                if !self.settings.quiet {
+                    let why = error.to_string().replacen("; try --read-only", "", 1);
+                    self.note(&format!("note: {why}: reading it read-only"));
+                }
+                self.open_store(options.read_only(true).create(false))?
+            }
+            opened => opened,
+        };
+        self.take(opened.map_err(|error| Failure::open(&error))?)
+    }
+
+    fn open_store(&mut self, options: Options) -> Result<logkv::Result<Store>, Failure> {
         let progress = Arc::new(self.progress("reading the log"));
         let seen = Arc::clone(&progress);
         let options = options.on_open_progress(Arc::new(move |at| seen.at(at.done_len, at.total_len)));
@@ -131,19 +154,41 @@ impl Session {
         let opened = opened.map_err(Failure::no_watch)?;
         // The store keeps its options, and so the bar.
         progress.clear();
-        let store = opened.map_err(|error| Failure::open(&error))?;
+        self.opening = Some(progress);
+        Ok(opened)
+    }
+
+    /// Goes on with the open `store`.
+    fn take(&mut self, store: Store) -> Result<(), Failure> {
         if !self.settings.quiet {
             if store.open_report().created {
                 let dir = visible(self.dir.as_os_str().as_encoded_bytes());
                 self.note(&format!("note: new store in {dir}"));
             }
-            for note in report::opening(store.open_report(), store.is_read_only()) {
+            for note in report::opening(&store.open_report(), store.is_read_only()) {
                 self.note(&note);
             }
         }
         self.keep_metrics(&store)?;
         self.interrupt.guard(store.clone());
         self.store = Some(store);
+        Ok(())
+    }
+
+    /// Goes over to what the files hold now, if another process may be writing to them.
+    ///
+    /// # Errors
+    /// That the store is gone, or cannot be read.
+    pub fn follow(&mut self) -> Result<(), Failure> {
+        let Some(store) = self.store.as_ref().filter(|store| store.is_read_only()) else { return Ok(()) };
+        let refreshed = store.refresh();
+        if let Some(progress) = &self.opening {
+            progress.clear();
+        }
+        let refreshed = refreshed.map_err(|error| Failure::open(&error))?;
+        if !self.settings.quiet {
+            refreshed.damage.iter().for_each(|found| self.note(&report::damaged(found)));
+        }
         Ok(())
     }
 
@@ -253,7 +298,7 @@ impl Session {
             self.out.mode = Mode::Json;
         }
         let had_batch = self.transaction.is_some();
-        let result = (invocation.command.run)(self, invocation);
+        let result = self.follow().and_then(|()| (invocation.command.run)(self, invocation));
         if let Some(transaction) = self.transaction.as_mut().filter(|_| !had_batch) {
             transaction.begun = Some(place.clone());
         }

@@ -192,6 +192,10 @@ fn prepare(
 ) -> Result<(), Failure> {
     match invocation.command.needs {
         Needs::Program | Needs::Nothing | Needs::Directory => Ok(()),
+        Needs::Reading => session.open_to_read(opening(args, engine, false)),
+        Needs::Store if invocation.has(command::DRY_RUN) => {
+            session.open_to_read(opening(args, engine, false))
+        }
         Needs::Store => session.open(opening(args, engine, false)),
         Needs::NewStore => {
             session.open_later(opening(args, engine, true));

@@ -316,6 +316,10 @@ impl<H: Hook> Directory for HookedDirectory<H> {
         self.inner.lock()
     }
 
+    fn is_in_place(&self) -> io::Result<bool> {
+        self.inner.is_in_place()
+    }
+
     fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
         self.hook.step();
         self.inner.lock_if_there()

@@ -330,6 +330,15 @@ impl Directory for OsDirectory {
         })
     }
 
+    fn is_in_place(&self) -> io::Result<bool> {
+        let held = self.handle.metadata()?;
+        match self.absolute_path.metadata() {
+            Ok(found) => Ok((found.dev(), found.ino()) == (held.dev(), held.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn handle(&self) -> Option<BorrowedFd<'_>> {
         Some(self.handle.as_fd())
     }

@@ -120,6 +120,10 @@ impl Directory for Guarded {
         self.inner.watch()
     }
 
+    fn is_in_place(&self) -> io::Result<bool> {
+        self.inner.is_in_place()
+    }
+
     fn handle(&self) -> Option<BorrowedFd<'_>> {
         self.inner.handle()
     }

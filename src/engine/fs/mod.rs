@@ -182,6 +182,14 @@ pub trait Directory: Send + Sync + fmt::Debug {
         Ok(Box::new(watch::Unwatched))
     }
 
+    /// Whether the path that it was opened by still leads to it: another directory may have taken its place.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn is_in_place(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     /// The operating system's handle of the directory, if it has one.
     fn handle(&self) -> Option<BorrowedFd<'_>> {
         None

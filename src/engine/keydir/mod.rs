@@ -143,6 +143,13 @@ impl Keydir {
         self.count.store(0, Ordering::Relaxed);
     }
 
+    /// An index of its own that begins as this one is now: the shards are one until either is written to. The index has been
+    /// settled: a shard that was not would correct the count of this one alone. Nobody writes to it meanwhile.
+    pub(crate) fn fork(&self) -> Self {
+        let shards = self.shards.iter().map(|shard| RwLock::new(Arc::clone(&read(shard)))).collect();
+        Self { shards, count: Arc::new(AtomicU64::new(self.count())) }
+    }
+
     /// The index as it is now, if no write is under way. Costs 1,024 reference counts; a shard is copied when it is
     /// next written to while the snapshot lives.
     pub(crate) fn snapshot(&self) -> Snapshot {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
+use super::follow::SeenEnd;
 use super::{FoundDamage, OpenReport};
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::format::keydir_file::{Covered, Covering};
@@ -29,10 +30,21 @@ pub(super) struct Load<'a> {
     /// The segment to append to, its file and how long it may become.
     pub(super) end: Option<(Arc<Segment>, Arc<dyn File>, u64)>,
     pub(super) last_seq: Seqno,
+    /// What has been read already of the segment that goes on.
+    pub(super) read: Option<Settled>,
+    /// The log's end as a reader found it.
+    pub(super) seen_end: Option<SeenEnd>,
+    /// The state that this one takes the place of.
+    earlier: Option<Arc<State>>,
 }
 
 impl<'a> Load<'a> {
-    pub(super) fn new(directory: &Arc<dyn Directory>, options: &'a Options, manifest: &Manifest) -> Self {
+    pub(super) fn new(
+        directory: &Arc<dyn Directory>,
+        options: &'a Options,
+        manifest: &Manifest,
+        earlier: Option<&Arc<State>>,
+    ) -> Self {
         let home = Home {
             directory: Arc::clone(directory),
             store: manifest.store,
@@ -42,13 +54,16 @@ impl<'a> Load<'a> {
             wake: Arc::default(),
         };
         Self {
-            state: new_state(&home, options),
+            state: new_state(&home, options, earlier),
             home,
             options,
             covering: None,
             report: OpenReport::default(),
             end: None,
             last_seq: Seqno(0),
+            read: None,
+            seen_end: None,
+            earlier: earlier.cloned(),
         }
     }
 
@@ -72,7 +87,7 @@ impl<'a> Load<'a> {
             self.covering = None;
             self.last_seq = Seqno(0);
             self.end = None;
-            self.state = new_state(&self.home, self.options);
+            self.state = new_state(&self.home, self.options, self.earlier.as_ref());
             loaded = self.segments(manifest)?;
         }
         self.index(&loaded)
@@ -87,7 +102,7 @@ impl<'a> Load<'a> {
             let keydir = checkpoint.keydir(Weak::clone(state));
             is_usable = keydir.is_some();
             let keydir = keydir.unwrap_or_else(Keydir::new);
-            State::new(self.home.clone(), Arc::clone(&self.options.clock), keydir)
+            with_keydir(&self.home, self.options, keydir, self.earlier.as_ref())
         });
         if is_usable {
             self.last_seq = about.covered_seq;
@@ -102,8 +117,7 @@ impl<'a> Load<'a> {
         set.history = manifest.history;
         let mut loaded = Vec::with_capacity(manifest.segments.len());
         for (index, line) in manifest.segments.iter().enumerate() {
-            let next = manifest.segments.get(index.saturating_add(1));
-            let seq_end = next.map_or(manifest.next_seq, |next| next.base_seq);
+            let seq_end = seq_end(manifest, index);
             let covered = self.covering.as_ref().and_then(|covering| covering.segments.get(index)).copied();
             loaded.push(self.segment(&mut set, line, seq_end, covered)?);
             if planted(Plant::SetCopiedForEachSegment) {
@@ -117,7 +131,7 @@ impl<'a> Load<'a> {
     }
 
     /// Opens one segment; its records are not in the index yet.
-    fn segment(
+    pub(super) fn segment(
         &mut self,
         set: &mut SegmentSet,
         line: &SegmentLine,
@@ -149,8 +163,17 @@ impl<'a> Load<'a> {
             header.minor == segment_header::MINOR && line.layout == Layout::current(line.layout.records.salt)
         });
         let resumes = appends && len == wants && is_ours;
-        let capacity = if resumes { wants.max(self.options.segment_len_max) } else { wants };
+        // A reader follows whoever writes to it, who may have chosen another limit.
+        let follows = is_unsettled && self.options.read_only;
+        let capacity = match (resumes, follows) {
+            (true, _) => wants.max(self.options.segment_len_max),
+            (_, true) => wants.saturating_mul(2).max(self.options.segment_len_max),
+            _ => wants,
+        };
         let is_sealed = matches!(line.extent, Extent::Sealed(_));
+        if !is_sealed && !is_unsettled {
+            self.seen_end = Some(SeenEnd::new(&file, file_len));
+        }
         let created_ms = header.map_or(0, |header| header.created_ms);
         let seq_end = if is_sealed { seq_end } else { seq_end.max(line.seq_end(capacity)) };
         let (first_page, room) = match covered {
@@ -245,10 +268,13 @@ impl<'a> Load<'a> {
     /// How much of a segment that a writer has open, or died with, a reader can use.
     fn readable_len(&mut self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<u64> {
         let verdict = self.judge(line, next_seq, file)?;
+        self.seen_end = Some(SeenEnd::of(&verdict, file, &self.path(line.id))?);
         self.report.unclean = true;
         self.report.outgrown = matches!(line.extent, Extent::Closed(_));
         self.report.torn = verdict.torn(line.id);
-        Ok(if planted(Plant::ReaderTakesAllBytes) { verdict.file_len } else { verdict.end })
+        let takes_all = planted(Plant::ReaderTakesAllBytes)
+            || self.read.is_some() && planted(Plant::RefreshTakesAllBytes);
+        Ok(if takes_all { verdict.file_len } else { verdict.end })
     }
 
     /// The log's last segment, if its end has to be found: it was not closed, or there is more than was closed.
@@ -318,7 +344,7 @@ impl<'a> Load<'a> {
         let file_len = file::len(&*self.home.directory, line.id, &**file)?;
         let place = Place { seq_end: line.seq_end(file_len), created_ms: 0, first_page: 0 };
         let segment = self.map(line, file, place, &self.home.reading.passing(), (file_len, file_len))?;
-        Verdict::of(&segment, Settled::by(Some(line.extent), next_seq))
+        Verdict::of(&segment, self.read.unwrap_or_else(|| Settled::by(Some(line.extent), next_seq)))
     }
 
     pub(super) fn path(&self, id: SegmentId) -> PathBuf {
@@ -332,16 +358,30 @@ pub(super) struct Loaded {
     pub(super) is_sealed: bool,
     /// What KEYDIR knows of it.
     pub(super) covered: Option<Covered>,
-    /// Whether it has outgrown its pages in KEYDIR, and reaches those of another segment.
-    is_crowded: bool,
+    /// Whether it has outgrown its pages, and reaches those of another segment.
+    pub(super) is_crowded: bool,
     header_damage: Option<FoundDamage>,
     /// How long the file is and how long it should be.
     missing_end: Option<(u64, u64)>,
 }
 
 /// A state that knows of no segment.
-fn new_state(home: &Home, options: &Options) -> Arc<State> {
-    Arc::new(State::new(home.clone(), Arc::clone(&options.clock), Keydir::new()))
+fn new_state(home: &Home, options: &Options, earlier: Option<&Arc<State>>) -> Arc<State> {
+    Arc::new(with_keydir(home, options, Keydir::new(), earlier))
+}
+
+fn with_keydir(home: &Home, options: &Options, keydir: Keydir, earlier: Option<&Arc<State>>) -> State {
+    let state = State::new(home.clone(), Arc::clone(&options.clock), keydir);
+    match earlier {
+        Some(earlier) => state.in_place_of(earlier),
+        None => state,
+    }
+}
+
+/// A number that is greater than that of any record in segment number `index` of `manifest`.
+pub(super) fn seq_end(manifest: &Manifest, index: usize) -> Seqno {
+    let next = manifest.segments.get(index.saturating_add(1));
+    next.map_or(manifest.next_seq, |next| next.base_seq)
 }
 
 /// What a segment's line does not say of it.

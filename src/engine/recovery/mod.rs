@@ -4,6 +4,7 @@
 //! directory durable; sync the active segment and drop its cached pages; judge; cut a torn tail off, and sync; seal
 //! the segment in a new MANIFEST; only then remove orphans.
 
+mod follow;
 mod index;
 mod load;
 mod orphans;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::follow::{Followed, Seen, follow};
 use self::load::Load;
 use super::catalog;
 use super::format::keydir_file::Covering;
@@ -88,6 +90,8 @@ pub(crate) struct Opened {
     pub(crate) end: Option<SegmentId>,
     /// What KEYDIR covered.
     pub(crate) covering: Option<Covering>,
+    /// The files as they were, for who follows a writer; `None` when it was opened for writing.
+    pub(crate) seen: Option<Seen>,
 }
 
 /// Opens the store at `path`.
@@ -102,7 +106,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
         tracing::info_span!("open", path = %Visible::path(path), read_only = options.read_only).entered();
     let directory = enter(path, options)?;
     let mut opened =
-        if options.read_only { look(&directory, options) } else { recover(path, &directory, options) }?;
+        if options.read_only { look(&directory, options, None) } else { recover(path, &directory, options) }?;
     opened.report.took = started.elapsed();
     tell(&opened);
     Ok(opened)
@@ -168,25 +172,25 @@ fn contents(path: &Path, directory: &dyn Directory) -> Result<Contents> {
     Ok(Contents::Empty)
 }
 
-/// Opens without a lock and without writing a byte.
+/// Opens without a lock and without writing a byte, in place of `earlier`, if that is given.
 ///
 /// # Errors
 /// As [`open`].
-pub(crate) fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<Opened> {
-    let mut manifest = catalog::read(&**directory)?;
+pub(crate) fn look(
+    directory: &Arc<dyn Directory>,
+    options: &Options,
+    earlier: Option<&Arc<State>>,
+) -> Result<Opened> {
+    let mut file = catalog::open(&**directory)?;
+    let mut manifest = catalog::decode(&**directory, &*file)?;
     for _ in 0..RETRIES {
-        let mut load = Load::new(directory, options, &manifest);
+        let mut load = Load::new(directory, options, &manifest, earlier);
         match load.all(&manifest) {
-            Ok(()) => {
-                let Load { state, report, last_seq, covering, .. } = load;
-                // The newest records may be compacted away, and to those who look back they are the last ones all the same.
-                let last_seq = last_seq.max(manifest.next_seq.previous());
-                let (directory, end) = (Arc::clone(directory), unsealed(&manifest));
-                return Ok(Opened { directory, state, log: None, report, last_seq, end, covering });
-            }
+            Ok(()) => return Ok(looked(load, manifest, file)),
             // A writer may have moved on since, or may be cutting off a torn tail just now: then MANIFEST says so.
             Err(error) if is_of_change(&error) => {
-                let now = catalog::read(&**directory)?;
+                file = catalog::open(&**directory)?;
+                let now = catalog::decode(&**directory, &*file)?;
                 if now.generation == manifest.generation && matches!(error, Error::SegmentMissing { .. }) {
                     return Err(error);
                 }
@@ -196,6 +200,16 @@ pub(crate) fn look(directory: &Arc<dyn Directory>, options: &Options) -> Result<
         }
     }
     Err(Error::ManifestDamaged { reason: "it changes faster than it can be read".to_owned() })
+}
+
+/// What was read without a lock, by the `manifest` in `file`.
+fn looked(load: Load<'_>, manifest: Manifest, file: Arc<dyn File>) -> Opened {
+    let Load { home, state, report, last_seq, covering, seen_end, .. } = load;
+    // The newest records may be compacted away, and to those who look back they are the last ones all the same.
+    let last_seq = last_seq.max(manifest.next_seq.previous());
+    let (directory, end) = (home.directory, unsealed(&manifest));
+    let seen = Some(Seen { manifest, file, end: seen_end });
+    Opened { directory, state, log: None, report, last_seq, end, covering, seen }
 }
 
 /// Whether the files may have changed while they were read.
@@ -224,7 +238,7 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
         // The store that was backed up continues on its own.
         manifest = manifest.forked(catalog::new_lineage(&*options.file_system)?);
     }
-    let mut load = Load::new(directory, options, &manifest);
+    let mut load = Load::new(directory, options, &manifest, None);
     load.report.created = is_new;
     let present = file::present(&**directory)?;
     if let Some(newer) = survey::newer(&**directory, &manifest, &present)?.first() {
@@ -291,7 +305,7 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
     let unsealed = unsealed(&end.manifest);
     let log = Log::new(Arc::clone(directory), Arc::clone(&state), options, end)?;
     let directory = Arc::clone(directory);
-    Ok(Opened { directory, state, log: Some(log), report, last_seq, end: unsealed, covering })
+    Ok(Opened { directory, state, log: Some(log), report, last_seq, end: unsealed, covering, seen: None })
 }
 
 fn unsealed(manifest: &Manifest) -> Option<SegmentId> {

@@ -222,7 +222,7 @@ impl<'a> Repair<'a> {
 
     /// Opens what was made, which reads and checks all of it, and looks for what was lost.
     fn check(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<()> {
-        let opened = recovery::look(directory, &self.options.clone().read_only(true))?;
+        let opened = recovery::look(directory, &self.options.clone().read_only(true), None)?;
         if let Some(found) = opened.report.damage.first() {
             return Err(Error::damaged(found.at, found.damage.clone()));
         }

@@ -135,6 +135,14 @@ impl Segment {
         *self.order.lock() = Known::Sorted { runs: vec![rows], sorted_to: self.len(), damaged };
     }
 
+    /// Takes over what was sorted of `shorter`, which holds the first records of this one.
+    pub(crate) fn take_order_of(&self, shorter: &Self) {
+        if let Known::Sorted { runs, sorted_to, damaged } = &*shorter.order.lock() {
+            let (runs, sorted_to, damaged) = (runs.clone(), *sorted_to, damaged.clone());
+            *self.order.lock() = Known::Sorted { runs, sorted_to, damaged };
+        }
+    }
+
     /// Goes over to `hint`: what was sorted in memory is not needed any more.
     pub(crate) fn take_hint(&self, hint: Hint) {
         *self.order.lock() = Known::Hinted(hint);

@@ -67,10 +67,10 @@ pub(crate) struct State {
     pub(crate) home: Home,
     clock: Arc<dyn Clock>,
     /// The latest time that was asked for: no expired key comes back because a clock stepped back.
-    latest_ms: AtomicU64,
+    latest_ms: Arc<AtomicU64>,
     pub(crate) keydir: Keydir,
     /// What is counted and timed.
-    pub(crate) meter: Meter,
+    pub(crate) meter: Arc<Meter>,
     /// Bytes of segments that gave way to others since this was made.
     pub(crate) compacted_len: AtomicU64,
     /// Swapped whole by the writer: a segment is in the set before a slot points into it, and leaves it after the last slot
@@ -103,10 +103,27 @@ fn is_within(batches: u64) -> bool {
 
 impl State {
     pub(crate) fn new(home: Home, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
-        let (latest_ms, compacted_len) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (latest_ms, compacted_len) = (Arc::default(), AtomicU64::new(0));
         let (set, batches) = (ArcSwap::default(), AtomicU64::new(0));
-        let meter = Meter::new();
+        let meter = Arc::new(Meter::new());
         Self { home, clock, latest_ms, keydir, meter, compacted_len, set, batches }
+    }
+
+    /// A state that takes the place of `earlier`: it counts on, and its time does not go back.
+    pub(crate) fn in_place_of(self, earlier: &Self) -> Self {
+        let (latest_ms, meter) = (Arc::clone(&earlier.latest_ms), Arc::clone(&earlier.meter));
+        Self { latest_ms, meter, ..self }
+    }
+
+    /// A state that begins as this one is, and takes its place when more has been put in. Nobody writes to this one.
+    ///
+    /// # Errors
+    /// What the operating system says, when a part of the index has to be made anew.
+    pub(crate) fn successor(&self) -> Result<Self> {
+        self.keydir.settle()?;
+        let state = Self::new(self.home.clone(), Arc::clone(&self.clock), self.keydir.fork());
+        state.set.store(self.segments());
+        Ok(state.in_place_of(self))
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {

@@ -146,6 +146,18 @@ impl SegmentSet {
         self.segments.push(segment);
     }
 
+    /// Takes out the log's end, which comes back longer: its pages are free meanwhile, and its addresses stay its own.
+    pub(crate) fn pop(&mut self) -> Option<Arc<Segment>> {
+        let last = self.segments.pop()?;
+        for page in &mut self.pages {
+            if matches!(page, Page::Of(segment) if segment.id == last.id) {
+                *page = Page::Free;
+            }
+        }
+        self.taken_to = self.taken_to.min(last.first_page as usize);
+        Some(last)
+    }
+
     /// Adds `segments`, whose pages were reserved, behind segment `last`, in their order.
     pub(crate) fn insert_after(&mut self, last: SegmentId, segments: &[Arc<Segment>]) {
         for segment in segments {

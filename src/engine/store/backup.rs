@@ -69,16 +69,17 @@ impl Store {
     /// The log as it is now.
     fn source(&self) -> Result<Source> {
         self.reveal()?;
+        let view = self.view();
         let cut = match &self.0.log {
             Some(log) => log.cut()?,
             None => {
-                let segments = self.0.state.segments();
+                let segments = view.state.segments();
                 let whole = |segment: &Arc<_>| (Arc::clone(segment), segment_len(segment));
-                let (last_seq, history) = (self.0.opened_at, segments.history);
+                let (last_seq, history) = (view.opened_at, segments.history);
                 Cut { last_seq, history, segments: segments.iter().map(whole).collect() }
             }
         };
-        Source::of(&self.0.state.home, cut)
+        Source::of(&view.state.home, cut)
     }
 }
 

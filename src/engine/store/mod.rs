@@ -6,26 +6,27 @@ mod past;
 pub(crate) mod transaction;
 mod update;
 mod upkeep;
+mod view;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use view::Refreshed;
+use view::{View, Views};
 pub use write::{Pending, PutOptions};
 
 use super::background::Background;
 use super::checkpoint::{Checkpointer, Occasion};
 use super::compaction::Compactor;
-use super::fs::Directory;
 use super::gate::Gate;
 use super::inspect::{self, Inspection};
-use super::location::{SegmentId, Seqno};
+use super::location::SegmentId;
 use super::log::Log;
 use super::options::{Options, Sync};
 use super::recovery::{self, OpenReport};
 use super::scan::Entry;
 use super::segment::Record;
-use super::state::State;
 use super::syncer::Syncer;
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -49,25 +50,18 @@ pub struct Store(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    directory: Arc<dyn Directory>,
     options: Options,
-    state: Arc<State>,
+    views: Views,
     /// Stopped before the log is let go, which closes it.
     #[expect(dead_code, reason = "its thread lives as long as it does")]
     syncer: Option<Syncer>,
     /// Stopped before the log is let go, too.
     background: Option<Background>,
-    compactor: Arc<Compactor>,
     checkpointer: Option<Arc<Checkpointer>>,
     /// What every write passes on its way into the log.
     gate: Gate,
     /// `None` when the store was opened read-only.
     log: Option<Arc<Log>>,
-    report: OpenReport,
-    /// The newest record's number when the store was opened.
-    opened_at: Seqno,
-    /// The segment that was the log's end then, if it was not sealed.
-    end: Option<SegmentId>,
 }
 
 impl Shared {
@@ -76,7 +70,7 @@ impl Shared {
         if let Some(background) = &self.background {
             background.stop();
         }
-        self.compactor.stop();
+        self.views.now().compactor.stop();
         if let Some(checkpointer) = &self.checkpointer
             && let Err(error) = checkpointer.write_if_due(Occasion::Close)
         {
@@ -126,20 +120,23 @@ impl Store {
             }
             _ => None,
         };
+        let view = View {
+            directory: opened.directory,
+            state: opened.state,
+            compactor,
+            report: Arc::new(opened.report),
+            opened_at: opened.last_seq,
+            end: opened.end,
+        };
         Ok(Self(Arc::new(Shared {
             path: path.to_owned(),
-            directory: opened.directory,
             options,
-            state: opened.state,
+            views: Views::new(view, opened.seen),
             syncer,
             background,
             checkpointer,
-            compactor,
             gate: Gate::default(),
             log,
-            report: opened.report,
-            opened_at: opened.last_seq,
-            end: opened.end,
         })))
     }
 
@@ -161,9 +158,10 @@ impl Store {
     pub fn get_many(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Result<Option<Value>>>> {
         self.reveal()?;
         let mut values = Vec::with_capacity(keys.len());
-        self.0.state.find_many(keys, |found| {
+        let view = self.view();
+        view.state.find_many(keys, |found| {
             // Each is counted as a get; none is timed alone.
-            let found = self.0.state.meter.count_get(found);
+            let found = view.state.meter.count_get(found);
             values.push(found.and_then(|found| found.map(Record::into_value).transpose()));
         });
         Ok(values)
@@ -192,7 +190,7 @@ impl Store {
             // The log is poisoned now, and whoever writes next is told.
             tracing::error!(%error, "what was held back could not be written");
         }
-        self.0.state.keydir.count()
+        self.view().state.keydir.count()
     }
 
     /// Whether there are no keys.
@@ -224,13 +222,14 @@ impl Store {
     /// [`Error::NoSuchSegment`], and what the operating system says.
     pub fn inspect(&self, segment: SegmentId) -> Result<Inspection> {
         self.reveal()?;
-        inspect::of_open_store(&self.0.directory, &self.0.options, &self.0.state, segment)
+        let view = self.view();
+        inspect::of_open_store(&view.directory, &self.0.options, &view.state, segment)
     }
 
-    /// What opening this store found and did.
+    /// What opening this store found and did. After a [`Store::refresh`] what is damaged and torn is told as it was then.
     #[must_use]
-    pub fn open_report(&self) -> &OpenReport {
-        &self.0.report
+    pub fn open_report(&self) -> Arc<OpenReport> {
+        Arc::clone(&self.view().report)
     }
 
     /// Whether it was opened read-only.
@@ -261,9 +260,10 @@ impl Store {
     /// The record of `key`, counted as a get.
     #[inline]
     fn find(&self, key: &[u8]) -> Result<Option<Record>> {
-        self.0.state.meter.get(|| {
+        let view = self.view();
+        view.state.meter.get(|| {
             self.reveal()?;
-            self.0.state.find(key)
+            view.state.find(key)
         })
     }
 

@@ -116,7 +116,7 @@ impl Store {
     ///
     /// Of a store that is open for writing here, what its readers see is given, and the store is open until this is dropped,
     /// too. Of one that is open read-only, whatever the writer, another process, puts into the files, within some
-    /// milliseconds: its reads show the store as it was opened, and this what has come since. A power cut may take what is
+    /// milliseconds: its reads show the store as it was opened or last [refreshed](Store::refresh), and this what has come since. A power cut may take what is
     /// given so, until the writer has synced it; and should a write fail half-way on a full disk, what had been given of it may be
     /// taken back, and its numbers given out again.
     ///
@@ -137,8 +137,8 @@ impl Store {
     pub fn changes(&self, from: impl Into<Cursor>) -> Changes {
         let from = from.into();
         match &self.0.log {
-            Some(log) => Changes::of_log(Arc::clone(&self.0.state), Arc::clone(log), from),
-            None => Changes::of_files(&self.0.state.home, from),
+            Some(log) => Changes::of_log(Arc::clone(&self.view().state), Arc::clone(log), from),
+            None => Changes::of_files(&self.view().state.home, from),
         }
     }
 
@@ -171,7 +171,10 @@ impl Store {
         self.reveal()?;
         match &self.0.log {
             Some(log) => log.present(),
-            None => Ok((self.0.state.freeze(), self.0.opened_at)),
+            None => {
+                let view = self.view();
+                Ok((view.state.freeze(), view.opened_at))
+            }
         }
     }
 }

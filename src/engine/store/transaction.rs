@@ -130,7 +130,7 @@ impl Transaction<'_> {
     pub fn get_with_expiry(&self, key: impl AsRef<[u8]>) -> Result<Option<(Value, Option<u64>)>> {
         let key = key.as_ref();
         Ok(match self.changes.get(key) {
-            Some(change) => put_of(change, self.store.0.state.now_ms()),
+            Some(change) => put_of(change, self.store.now_ms()),
             None => self.store.get_entry(key)?.map(|entry| (entry.value, entry.meta.expires_ms)),
         })
     }

@@ -102,7 +102,7 @@ impl Store {
     ) -> Result<(T, Pending)> {
         let log = self.log()?;
         let _gate = self.0.gate.close()?;
-        let there = self.0.state.meter.get(|| log.newest(key))?.map(Entry::of).transpose()?;
+        let there = self.view().state.meter.get(|| log.newest(key))?.map(Entry::of).transpose()?;
         let mut batch = Batch::new();
         let answer = change(there, &mut batch)?;
         let ticket = log.append(batch.iter(), Condition::None, Urgency::WhenWaitedFor)?;

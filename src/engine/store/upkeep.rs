@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::Store;
+use super::view::View;
 use crate::engine::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, Tallies,
 };
@@ -20,7 +21,7 @@ impl Store {
     /// [`Error::NotCompactable`](crate::Error::NotCompactable) for segments that were named.
     pub fn compaction_plan(&self, what: &Compact) -> Result<CompactionPlan> {
         self.reveal()?;
-        self.0.compactor.plan(what)
+        self.view().compactor.plan(what)
     }
 
     /// Reports what a compaction would do with each record of `run`, one of `plan`'s runs, in log
@@ -37,7 +38,7 @@ impl Store {
         tell: &mut dyn FnMut(Decided) -> ControlFlow<()>,
     ) -> Result<Tallies> {
         self.reveal()?;
-        self.0.compactor.decisions(run, plan.at_ms, tell)
+        self.view().compactor.decisions(run, plan.at_ms, tell)
     }
 
     /// Compacts, and returns when it is done. Reads go on, and writes but for moments; disk space for what is kept of one
@@ -79,14 +80,14 @@ impl Store {
         observe: &mut dyn FnMut(CompactionEvent<'_>) -> ControlFlow<()>,
     ) -> Result<CompactionReport> {
         self.reveal()?;
-        self.0.compactor.compact(what, observe)
+        self.view().compactor.compact(what, observe)
     }
 
     /// The time by the store's clock, in milliseconds since 1970: what expires is gone when it comes to that. It never goes
     /// back while the store is open.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        self.0.state.now_ms()
+        self.view().state.now_ms()
     }
 
     /// The present reading of the store's clock, in milliseconds since 1970. A time to live counts
@@ -102,18 +103,22 @@ impl Store {
     /// # Errors
     /// What the operating system says, when writes were held back.
     pub fn stats(&self) -> Result<Stats> {
-        let segments = self.segments()?;
-        let expired = self.expired()?;
+        self.stats_of(&self.view())
+    }
+
+    fn stats_of(&self, view: &View) -> Result<Stats> {
+        let segments = self.segments_of(view)?;
+        let expired = self.expired(view)?;
         let (last_seq, durable_seq) = match &self.0.log {
             Some(log) => log.progress().map(|(last, durable)| (last, Some(durable)))?,
-            None => (self.0.opened_at, None),
+            None => (view.opened_at, None),
         };
         Ok(Stats {
             last_seq,
             durable_seq,
-            key_count: self.0.state.keydir.count(),
-            keydir_len: self.0.state.keydir.memory_len(),
-            damage_count: self.0.report.damage.len() as u64,
+            key_count: view.state.keydir.count(),
+            keydir_len: view.state.keydir.memory_len(),
+            damage_count: view.report.damage.len() as u64,
             expired_count: expired.count,
             expired_len: expired.len,
             ..Stats::sum(&segments)
@@ -123,10 +128,11 @@ impl Store {
     /// What the store takes of memory now. Looks at figures alone.
     #[must_use]
     pub fn memory(&self) -> MemoryStats {
-        let keydir = &self.0.state.keydir;
+        let view = self.view();
+        let keydir = &view.state.keydir;
         let (keydir_len, keydir_mapped_len) = (keydir.memory_len(), keydir.mapped_len());
         let mut memory = MemoryStats { keydir_len, keydir_mapped_len, ..MemoryStats::default() };
-        for segment in self.0.state.segments().iter() {
+        for segment in view.state.segments().iter() {
             let (hint_len, order_len) = segment.order_len();
             memory.hint_mapped_len += hint_len;
             memory.order_len += order_len;
@@ -140,7 +146,8 @@ impl Store {
     /// # Errors
     /// As [`Store::stats`].
     pub fn metrics(&self) -> Result<Metrics> {
-        Ok(Metrics::of(&self.0.state.meter, self.stats()?, self.0.report.took))
+        let view = self.view();
+        Ok(Metrics::of(&view.state.meter, self.stats_of(&view)?, view.report.took))
     }
 
     /// Removes every key; how many there were. All of them or, when it fails, none; a crash leaves all or none, too. Snapshots
@@ -163,12 +170,12 @@ impl Store {
     /// nothing was changed. [`Error::NotWritten`](crate::Error::NotWritten): the next open finds everything, or nothing.
     pub fn clear(&self) -> Result<u64> {
         let _way = self.0.gate.pass()?;
-        self.0.compactor.clear()
+        self.view().compactor.clear()
     }
 
     /// What has expired by now and was not compacted away.
-    fn expired(&self) -> Result<Expired> {
-        let (state, now_ms) = (&self.0.state, self.now_ms());
+    fn expired(&self, view: &View) -> Result<Expired> {
+        let (state, now_ms) = (&view.state, self.now_ms());
         state.segments().iter().try_fold(Expired::default(), |sum, segment| {
             let Expired { count, len } = state.expired(segment, now_ms)?;
             Ok(Expired { count: sum.count + count, len: sum.len + len })
@@ -180,15 +187,19 @@ impl Store {
     /// # Errors
     /// What the operating system says.
     pub fn segments(&self) -> Result<Vec<SegmentStats>> {
+        self.segments_of(&self.view())
+    }
+
+    fn segments_of(&self, view: &View) -> Result<Vec<SegmentStats>> {
         self.reveal()?;
-        let hinted = file::hinted(&*self.0.directory)?.into_iter().collect();
+        let hinted = file::hinted(&*view.directory)?.into_iter().collect();
         let figures = |active| {
-            let segments = self.0.state.segments();
+            let segments = view.state.segments();
             segments.iter().map(|segment| SegmentStats::of(segment, active, &hinted)).collect()
         };
         match &self.0.log {
             Some(log) => log.at_rest(figures),
-            None => Ok(figures(self.0.end)),
+            None => Ok(figures(view.end)),
         }
     }
 }

@@ -188,7 +188,7 @@ impl Store {
         condition: Condition,
     ) -> Result<Option<Commit>> {
         let log = self.log()?;
-        self.0.state.meter.write(|| {
+        self.view().state.meter.write(|| {
             let way = self.0.gate.pass()?;
             let ticket = log.append(ops, condition, Urgency::Now)?;
             drop(way);

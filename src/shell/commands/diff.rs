@@ -36,7 +36,7 @@ pub const DIFF: Command = Command {
     flags: &[],
     args: &[ArgKind::Number],
     arity: Arity::between(1, 2),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: run_diff,
 };
 

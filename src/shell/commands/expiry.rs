@@ -30,7 +30,7 @@ pub const TTL: Command = Command {
     flags: &[HEX],
     args: &[ArgKind::Key],
     arity: Arity::at_least(1),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: run_ttl,
 };
 

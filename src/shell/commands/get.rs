@@ -42,7 +42,7 @@ pub const GET: Command = Command {
     ],
     args: &[ArgKind::Key],
     arity: Arity::at_least(1),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: run_get,
 };
 
@@ -58,7 +58,7 @@ pub const EXISTS: Command = Command {
     flags: &[HEX],
     args: &[ArgKind::Key],
     arity: Arity::at_least(1),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: run_exists,
 };
 

@@ -42,7 +42,7 @@ pub const VERSIONS: Command = Command {
     flags: &[HEX],
     args: &[ArgKind::Key],
     arity: Arity::exactly(1),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: run_versions,
 };
 

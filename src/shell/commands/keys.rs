@@ -59,7 +59,7 @@ pub const KEYS: Command = Command {
     flags: FLAGS,
     args: &[ArgKind::Glob],
     arity: Arity::between(0, 1),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: |session, invocation| list(session, invocation, false),
 };
 
@@ -77,7 +77,7 @@ pub const SCAN: Command = Command {
     flags: FLAGS,
     args: &[ArgKind::Glob],
     arity: Arity::between(0, 1),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: |session, invocation| list(session, invocation, true),
 };
 
@@ -96,7 +96,7 @@ pub const COUNT: Command = Command {
     flags: &[],
     args: &[ArgKind::Glob],
     arity: Arity::between(0, 1),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: run_count,
 };
 

@@ -101,7 +101,7 @@ pub const BACKUP: Command = Command {
     flags: backup::FLAGS,
     args: &[ArgKind::File],
     arity: Arity::exactly(1),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: backup::run,
 };
 

@@ -32,7 +32,7 @@ pub const SEGMENTS: Command = Command {
     flags: &[],
     args: &[],
     arity: Arity::exactly(0),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: run_segments,
 };
 

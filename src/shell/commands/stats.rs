@@ -51,7 +51,7 @@ pub const STATS: Command = Command {
     ],
     args: &[],
     arity: Arity::exactly(0),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: run_stats,
 };
 

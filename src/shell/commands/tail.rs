@@ -71,7 +71,7 @@ pub const TAIL: Command = Command {
     ],
     args: &[],
     arity: Arity::exactly(0),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run,
 };
 

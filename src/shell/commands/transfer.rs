@@ -62,6 +62,6 @@ pub const EXPORT: Command = Command {
     flags: export::FLAGS,
     args: &[ArgKind::File],
     arity: Arity::between(0, 1),
-    needs: Needs::Store,
+    needs: Needs::Reading,
     run: export::run,
 };

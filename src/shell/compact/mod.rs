@@ -13,7 +13,7 @@ use logkv::{Compact, CompactionEvent, CompactionReport, Error, RunReport, Segmen
 pub use self::text::{len_after, percent_dead};
 
 use self::steps::Steps;
-use super::command::{Flag, Invocation, Outcome, Takes};
+use super::command::{DRY_RUN, Flag, Invocation, Outcome, Takes};
 use super::failure::{Failure, Kind};
 use super::progress::Progress;
 use super::segments;
@@ -27,7 +27,7 @@ pub const FLAGS: &[Flag] = &[
         Takes::Nothing,
         "Takes every segment that holds anything dead, and seals the active one first",
     ),
-    flag("dry-run", Takes::Nothing, "Changes nothing, and tells what would become of each record, and why"),
+    flag(DRY_RUN, Takes::Nothing, "Changes nothing, and tells what would become of each record, and why"),
     flag("limit", Takes::Number, "Shows at most this many records of a dry run"),
     flag("step", Takes::Nothing, "Stops before each step, and says what a crash there would leave"),
 ];
@@ -53,7 +53,7 @@ impl<'a> Request<'a> {
         let refused = |message| Err(Failure::usage(message).at(invocation.name.clone()));
         let words = invocation.args.as_slice();
         let limit = invocation.number("limit")?;
-        let (is_dry, is_stepwise) = (invocation.has("dry-run"), invocation.has("step"));
+        let (is_dry, is_stepwise) = (invocation.has(DRY_RUN), invocation.has("step"));
         let what = match (invocation.has("all"), words) {
             (true, []) => Compact::All,
             (true, _) => return refused("compact takes either SEGs or --all"),

@@ -70,7 +70,7 @@ pub fn is_foreign(invocation: &Invocation) -> bool {
 
 /// Whether `segment` ends in an unfinished write that opening the store left where it is.
 fn has_torn_tail(store: &Store, segment: SegmentId) -> bool {
-    let torn = store.open_report().torn.as_ref();
+    let torn = store.open_report().torn;
     store.is_read_only() && torn.is_some_and(|torn| torn.at.segment == segment)
 }
 

@@ -38,7 +38,7 @@ fn hinted() -> (TempDir, Map) {
 fn indexed() -> (TempDir, Map) {
     let (dir, map) = hinted();
     Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens").close().expect("closes");
-    let report = open(dir.path()).open_report().clone();
+    let report = open(dir.path()).open_report();
     assert_eq!(report.record_count, 0, "KEYDIR is used");
     (dir, map)
 }

@@ -1,0 +1,195 @@
+//! A reader that follows a writer: what came since it looked last is put into a copy of its index, which shares with it what
+//! did not change. Where more than the log's end is another, everything is read anew.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::load::{Load, seq_end};
+use super::{OpenReport, Opened, enter, look, looked};
+use crate::engine::catalog;
+use crate::engine::format::manifest::{Extent, Manifest};
+use crate::engine::fs::{Directory, File, read_vec_at};
+use crate::engine::judge::{Settled, Verdict};
+use crate::engine::location::Seqno;
+use crate::engine::options::Options;
+use crate::engine::plant::{Plant, planted};
+use crate::engine::segment::Segment;
+use crate::engine::state::State;
+use crate::error::{Error, Result};
+
+/// The first bytes of a record, its checksums, number and time among them: no other record has the same.
+const MARK_LEN: u64 = 32;
+
+/// The files as a reader found them.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(super) manifest: Manifest,
+    /// MANIFEST. Held open: no other file gets its identity.
+    pub(super) file: Arc<dyn File>,
+    /// The log's last segment, unless it is sealed.
+    pub(super) end: Option<SeenEnd>,
+}
+
+/// The file of the log's last segment as a reader found it.
+#[derive(Debug)]
+pub(crate) struct SeenEnd {
+    file: Arc<dyn File>,
+    len: u64,
+    /// Where the last record stands, and how it begins.
+    mark: Option<(u64, Vec<u8>)>,
+}
+
+/// What a reader has, and how it came to it.
+pub(crate) struct Followed<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) options: &'a Options,
+    pub(crate) directory: &'a Arc<dyn Directory>,
+    pub(crate) state: &'a Arc<State>,
+    pub(crate) report: &'a OpenReport,
+    pub(crate) last_seq: Seqno,
+    pub(crate) seen: &'a Seen,
+}
+
+/// How the end of the log compares with what a reader has of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Same,
+    Longer,
+    /// What had been read was cut off.
+    Other,
+}
+
+impl SeenEnd {
+    /// A file of `len` bytes that was not written to since it was closed.
+    pub(super) fn new(file: &Arc<dyn File>, len: u64) -> Self {
+        Self { file: Arc::clone(file), len, mark: None }
+    }
+
+    /// The file at `path`, as it was judged.
+    pub(super) fn of(verdict: &Verdict, file: &Arc<dyn File>, path: &Path) -> Result<Self> {
+        let mark = |at| Ok((at, read_vec_at(&**file, at, MARK_LEN)?));
+        let mark = verdict.last_at.map(mark).transpose().map_err(Error::io("read", path))?;
+        Ok(Self { file: Arc::clone(file), len: verdict.file_len, mark })
+    }
+
+    /// What became of it.
+    fn now(&self) -> std::io::Result<End> {
+        let len = self.file.len()?;
+        if len < self.len {
+            return Ok(End::Other);
+        }
+        // A write that failed half-way is cut off, and another one takes its place.
+        if let Some((at, mark)) = &self.mark
+            && read_vec_at(&*self.file, *at, MARK_LEN)? != *mark
+            && !planted(Plant::RefreshTrustsLength)
+        {
+            return Ok(End::Other);
+        }
+        Ok(if len > self.len { End::Longer } else { End::Same })
+    }
+}
+
+/// The store as its files are now; `None` when they are as they were. A state that is made takes the place of the one there
+/// is, which stays as it was for those who use it.
+///
+/// # Errors
+/// As of a read-only open.
+pub(crate) fn follow(followed: &Followed<'_>) -> Result<Option<Opened>> {
+    let Followed { path, options, directory, state, seen, .. } = *followed;
+    if !directory.is_in_place().map_err(Error::io("open", path))? {
+        return Ok(Some(look(&enter(path, options)?, options, Some(state))?));
+    }
+    // MANIFEST comes first: whatever was acknowledged by now is in the segments that it lists.
+    let file = catalog::open(&**directory)?;
+    let identity = |file: &dyn File| file.identity().map_err(Error::io("read", path));
+    let has_same_file = identity(&*file)?.is_some_and(|id| identity(&*seen.file).ok().flatten() == Some(id));
+    let newer = match has_same_file || planted(Plant::RefreshSeesNoManifest) {
+        true => None,
+        false => Some(catalog::decode(&**directory, &*file)?).filter(|now| *now != seen.manifest),
+    };
+    let end = match &seen.end {
+        Some(end) => end.now().map_err(Error::io("read", path))?,
+        None => End::Same,
+    };
+    let manifest = match newer {
+        None if end == End::Same => return Ok(None),
+        None => seen.manifest.clone(),
+        Some(newer) => newer,
+    };
+    if end != End::Other {
+        match followed.advance(manifest, file) {
+            Ok(Some(opened)) => return Ok(Some(opened)),
+            Ok(None) => {}
+            // What has changed meanwhile, or cannot be read, is met again when all is read.
+            Err(error) => tracing::debug!(error = error.sentence(), "the log's end could not be followed"),
+        }
+    }
+    Ok(Some(look(directory, options, Some(state))?))
+}
+
+impl Followed<'_> {
+    /// What has come at the log's end by `manifest`; `None` when more than that is another.
+    fn advance(&self, manifest: Manifest, file: Arc<dyn File>) -> Result<Option<Opened>> {
+        let Some(kept) = kept_count(&self.seen.manifest, &manifest) else { return Ok(None) };
+        let mut load = Load::new(self.directory, self.options, &manifest, Some(self.state));
+        load.state = Arc::new(self.state.successor()?);
+        load.last_seq = self.last_seq;
+        let mut set = (*load.state.segments()).clone();
+        set.history = manifest.history;
+        let going_on = if set.iter().len() > kept { set.pop() } else { None };
+        let mut loaded = Vec::new();
+        for (index, line) in manifest.segments.iter().enumerate().skip(kept) {
+            let going_on = going_on.as_ref().filter(|segment| segment.id == line.id);
+            let covered = going_on.map(|segment| segment.covered(segment.len()));
+            load.read = covered.map(|covered| Settled::read(covered.len, self.last_seq));
+            loaded.push(load.segment(&mut set, line, seq_end(&manifest, index), covered)?);
+            if covered.is_some() {
+                load.keep_mark(self.seen.end.as_ref());
+            }
+        }
+        let is_shorter = |segment: &Segment| {
+            going_on.as_ref().is_some_and(|had| had.id == segment.id && had.len() > segment.len())
+        };
+        if loaded.iter().any(|loaded| loaded.is_crowded || is_shorter(&loaded.segment)) {
+            return Ok(None);
+        }
+        if let (Some(had), Some(now)) = (&going_on, loaded.first().filter(|loaded| !loaded.is_sealed)) {
+            now.segment.take_order_of(had);
+        }
+        load.state.change_segments(|now| {
+            *now = set;
+            Ok(())
+        })?;
+        load.index(&loaded)?;
+        let mut opened = looked(load, manifest, file);
+        let found = std::mem::take(&mut opened.report.damage);
+        let mut damage = self.report.damage.clone();
+        damage.extend(found.into_iter().filter(|found| !self.report.damage.contains(found)));
+        opened.report = OpenReport { damage, ..opened.report };
+        Ok(Some(opened))
+    }
+}
+
+impl Load<'_> {
+    /// Where no whole batch has come since, the last record is the one that it was.
+    fn keep_mark(&mut self, before: Option<&SeenEnd>) {
+        if let Some(now) = self.seen_end.as_mut().filter(|now| now.mark.is_none()) {
+            now.mark = before.and_then(|before| before.mark.clone());
+        }
+    }
+}
+
+/// How many segments of `before` are final, and the first ones of `now`, too; `None` where one is gone or another.
+fn kept_count(before: &Manifest, now: &Manifest) -> Option<usize> {
+    let is_same_store =
+        (before.store, before.lineage, before.hash_seed) == (now.store, now.lineage, now.hash_seed);
+    let going_on = before.segments.last().filter(|line| !matches!(line.extent, Extent::Sealed(_)));
+    let kept = before.segments.len() - usize::from(going_on.is_some());
+    let is_begun_alike = now.segments.get(..kept)? == &before.segments[..kept];
+    let goes_on = going_on.is_none_or(|before| {
+        now.segments.get(kept).is_some_and(|now| {
+            (now.id, now.base_seq, now.layout) == (before.id, before.base_seq, before.layout)
+        })
+    });
+    (is_same_store && is_begun_alike && goes_on).then_some(kept)
+}

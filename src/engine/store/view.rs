@@ -1,0 +1,149 @@
+//! What a [`Store`] shows. One that is open for writing shows the same state all the time, which changes; one that is open
+//! read-only another one when it was refreshed.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use super::Store;
+use crate::engine::compaction::Compactor;
+use crate::engine::fs::Directory;
+use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::options::Options;
+use crate::engine::recovery::{self, Followed, FoundDamage, OpenReport, Opened, Seen};
+use crate::engine::state::State;
+use crate::engine::sync::{ArcSwap, Mutex};
+use crate::error::Result;
+
+/// What [`Store::refresh`] came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Whether the files had changed: reads may show something else now.
+    pub changed: bool,
+    /// Damage that was not known before, in log order.
+    pub damage: Vec<FoundDamage>,
+}
+
+/// A state, and what is known of it.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) state: Arc<State>,
+    pub(super) compactor: Arc<Compactor>,
+    pub(super) report: Arc<OpenReport>,
+    /// The newest record's number when this was opened.
+    pub(super) opened_at: Seqno,
+    /// The segment that was the log's end then, if it was not sealed.
+    pub(super) end: Option<SegmentId>,
+}
+
+/// The views of a store.
+#[derive(Debug)]
+pub(super) enum Views {
+    /// The one of a store that is open for writing.
+    Own(View),
+    /// The present one of a store that follows whoever writes. `seen` is held while it is renewed; no other lock is taken
+    /// under it.
+    Followed { now: ArcSwap<View>, seen: Mutex<Seen> },
+}
+
+/// A view in use.
+pub(super) enum ViewRef<'a> {
+    Own(&'a View),
+    Followed(arc_swap::Guard<Arc<View>>),
+}
+
+impl Deref for ViewRef<'_> {
+    type Target = View;
+
+    #[inline]
+    fn deref(&self) -> &View {
+        match self {
+            Self::Own(view) => view,
+            Self::Followed(view) => view,
+        }
+    }
+}
+
+impl Views {
+    pub(super) fn new(view: View, seen: Option<Seen>) -> Self {
+        match seen {
+            None => Self::Own(view),
+            Some(seen) => Self::Followed { now: ArcSwap::new(Arc::new(view)), seen: Mutex::new(seen) },
+        }
+    }
+
+    /// The present view.
+    #[inline]
+    pub(super) fn now(&self) -> ViewRef<'_> {
+        match self {
+            Self::Own(view) => ViewRef::Own(view),
+            Self::Followed { now, .. } => ViewRef::Followed(now.load()),
+        }
+    }
+
+    /// Goes over to what the files hold now.
+    ///
+    /// # Errors
+    /// As [`Store::refresh`].
+    fn refresh(&self, path: &Path, options: &Options) -> Result<Refreshed> {
+        let Self::Followed { now, seen } = self else { return Ok(Refreshed::default()) };
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = now.load_full();
+        let View { directory, state, report, opened_at, .. } = &*before;
+        let (last_seq, seen_before) = (*opened_at, &*seen);
+        let followed = Followed { path, options, directory, state, report, last_seq, seen: seen_before };
+        let Some(Opened { directory, state, mut report, last_seq, end, seen: Some(seen_now), .. }) =
+            recovery::follow(&followed)?
+        else {
+            return Ok(Refreshed::default());
+        };
+        let is_new = |found: &&FoundDamage| !before.report.damage.contains(found);
+        let damage = report.damage.iter().filter(is_new).cloned().collect();
+        report.took = before.report.took;
+        let compactor = Arc::new(Compactor::new(Arc::clone(&state), None, options));
+        let report = Arc::new(report);
+        now.store(Arc::new(View { directory, state, compactor, report, opened_at: last_seq, end }));
+        *seen = seen_now;
+        Ok(Refreshed { changed: true, damage })
+    }
+}
+
+impl Store {
+    /// Shows from now on what the files hold now, where the store was opened read-only and another process writes to it: all
+    /// that was acknowledged when this was called, and maybe later writes, also some that a power cut would take. Until it is called, reads show
+    /// the store as it was opened. What the writer holds back under [`Sync::Buffered`](crate::Sync::Buffered) is in no file
+    /// yet. A batch is seen whole or not at all; of a write that is under way or torn nothing is seen. Snapshots, scans and
+    /// values keep showing what they showed. All handles see the new state, and from one moment to the next.
+    ///
+    /// A store that is open for writing shows what was written anyway: nothing is done, and nothing has `changed`.
+    ///
+    /// When nothing changed it costs some microseconds, at any size. Else new records are read, and a list of the segments
+    /// copied; the first time, the index that was mapped from KEYDIR is checked, 8 bytes a key. After a compaction or a clear
+    /// by the writer, a restore or a repair, it costs what opening does.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # use logkv::{Options, Store};
+    /// let writer = Store::open(dir.path())?;
+    /// let reader = Store::open_with(dir.path(), Options::new().read_only(true))?;
+    /// writer.put("k", "v")?;
+    /// assert_eq!(reader.get("k")?, None);
+    /// assert!(reader.refresh()?.changed);
+    /// assert_eq!(reader.get("k")?.expect("it was put"), b"v");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As a read-only [`Store::open_with`]: [`Error::Missing`](crate::Error::Missing) when the directory is gone, and so on.
+    /// Reads then show what they showed. Damage of single records is no error, and told in the result.
+    pub fn refresh(&self) -> Result<Refreshed> {
+        self.0.views.refresh(&self.0.path, &self.0.options)
+    }
+
+    /// The present view.
+    #[inline]
+    pub(super) fn view(&self) -> ViewRef<'_> {
+        self.0.views.now()
+    }
+}

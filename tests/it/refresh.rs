@@ -1,0 +1,434 @@
+//! A store that is opened read-only and follows whoever writes: what a refresh shows, and what it leaves as it was.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use logkv::{Batch, Compact, CompactionPolicy, Error, Options, ReadWith, Store};
+
+use crate::common::{Map, Random, assert_is, contents, killed, open, quick, scratch, segment_path, value};
+use crate::recount::Recounted;
+
+const BOTH: [ReadWith; 2] = [ReadWith::Mmap, ReadWith::Pread];
+
+fn reader(dir: &Path, read_with: ReadWith) -> Store {
+    Store::open_with(dir, quick().read_only(true).read_with(read_with)).expect("opens beside the writer")
+}
+
+/// Whether a refresh of `store` found something new; no damage.
+fn refreshed(store: &Store) -> bool {
+    let refreshed = store.refresh().unwrap_or_else(|error| panic!("{}", error.sentence()));
+    assert_eq!(refreshed.damage, []);
+    refreshed.changed
+}
+
+/// Refreshes `reader`, and sees what `writer` has.
+fn follows(reader: &Store, writer: &Store, what: &str) {
+    assert!(refreshed(reader), "{what}");
+    assert_is(reader, &contents(writer), what);
+    assert!(!refreshed(reader), "{what}: nothing came since");
+    let (ours, theirs) = (reader.stats().expect("stats"), writer.stats().expect("stats"));
+    let figures =
+        |stats: &logkv::Stats| (stats.key_count, stats.live_len, stats.dead_len, stats.segment_count);
+    assert_eq!(figures(&ours), figures(&theirs), "{what}");
+    assert_eq!(ours.last_seq, theirs.last_seq, "{what}");
+}
+
+#[test]
+fn a_refresh_shows_whatever_the_writer_does() {
+    for read_with in BOTH {
+        let dir = scratch();
+        let writer = open(dir.path());
+        writer.put("a", "1").expect("a put");
+        let reader = reader(dir.path(), read_with);
+        assert!(!refreshed(&reader), "nothing came since it was opened");
+        writer.put("b", "2").expect("a put");
+        assert_eq!(value(&reader, "b"), None, "it shows what it showed");
+        follows(&reader, &writer, "a put");
+        writer.delete("a").expect("a delete");
+        follows(&reader, &writer, "a delete");
+        writer.write(Batch::new().put("c", "3").put("b", "4").delete("c")).expect("a batch");
+        follows(&reader, &writer, "a batch");
+        writer.rotate().expect("rotates");
+        follows(&reader, &writer, "a sealed segment");
+        for key in ["d", "e", "f"] {
+            writer.put(key, "5").expect("a put");
+            writer.put("b", key).expect("a put");
+            writer.rotate().expect("rotates");
+        }
+        writer.put("g", "6").expect("a put");
+        follows(&reader, &writer, "new segments");
+        writer.compact_recounted(&Compact::All).expect("compacts");
+        follows(&reader, &writer, "a compaction");
+        writer.put("h", "7").expect("a put");
+        writer.rotate().expect("rotates");
+        writer.put("h", "8").expect("a put");
+        follows(&reader, &writer, "writes behind a compaction");
+        writer.clear().expect("a clear");
+        follows(&reader, &writer, "a clear");
+        writer.put("i", "9").expect("a put");
+        follows(&reader, &writer, "a write behind a clear");
+    }
+}
+
+#[test]
+fn a_refresh_follows_from_one_writer_to_the_next_however_the_store_is_closed_and_opened() {
+    for read_with in BOTH {
+        let dir = scratch();
+        let writer = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
+        for key in 0..300 {
+            writer.put(format!("key{key}"), "1").expect("a put");
+        }
+        writer.close().expect("closes");
+        let reader = reader(dir.path(), read_with);
+        assert!(!refreshed(&reader));
+        let map = contents(&reader);
+        let writer = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
+        refreshed(&reader);
+        assert_is(&reader, &map, "opened, and not written to");
+        for key in 200..500 {
+            writer.put(format!("key{key}"), "22").expect("a put");
+        }
+        follows(&reader, &writer, "the segment that was closed goes on");
+        let map = contents(&writer);
+        writer.close().expect("closes");
+        refreshed(&reader);
+        assert_is(&reader, &map, "closed");
+        let writer = open(dir.path());
+        writer.put("last", "3").expect("a put");
+        follows(&reader, &writer, "the next writer");
+    }
+}
+
+#[test]
+fn what_was_taken_before_a_refresh_shows_its_moment_and_all_handles_see_the_new_one() {
+    for read_with in BOTH {
+        let dir = scratch();
+        let writer = open(dir.path());
+        for key in ["a", "b", "c"] {
+            writer.put(key, "old").expect("a put");
+        }
+        writer.rotate().expect("rotates");
+        writer.put("a", "old too").expect("a put");
+        let reader = reader(dir.path(), read_with);
+        let other_handle = reader.clone();
+        let (snapshot, map) = (reader.snapshot().expect("a snapshot"), contents(&reader));
+        let taken = reader.get("b").expect("reads").expect("it is there");
+        let mut scan = reader.scan(..).expect("scans");
+        let first = scan.next().expect("a key").expect("reads");
+        for round in 0..3 {
+            for key in ["a", "b", "c", "d"] {
+                writer.put(key, round.to_string()).expect("a put");
+            }
+            writer.rotate().expect("rotates");
+            assert!(refreshed(&reader));
+            writer.compact_recounted(&Compact::All).expect("compacts");
+            assert!(refreshed(&reader));
+            assert_eq!(contents(&other_handle), contents(&writer));
+        }
+        assert_eq!(crate::common::shown(snapshot.scan(..).expect("scans")), map);
+        assert_eq!(snapshot.get("a").expect("reads").as_deref(), Some(&b"old too"[..]));
+        assert_eq!((&*taken, &*first.value, scan.count()), (&b"old"[..], &b"old too"[..], 2));
+    }
+}
+
+#[test]
+fn a_store_that_is_open_for_writing_has_nothing_to_refresh() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "v").expect("a put");
+    assert!(!refreshed(&store));
+    assert_eq!(value(&store, "k").as_deref(), Some("v"));
+}
+
+/// Whatever part of a write is in the file, readers see the batches that are there as a whole.
+#[test]
+fn of_a_write_that_is_under_way_or_torn_nothing_is_seen_until_it_is_there_as_a_whole() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("first", "1").expect("a put");
+    let path = segment_path(dir.path(), 1);
+    let mut states = vec![(fs::metadata(&path).expect("a segment").len() as usize, contents(&store))];
+    for batch in [
+        Batch::new().put("a", "x").put("b", "a value that is somewhat longer").put("c", ""),
+        Batch::new().delete("a"),
+        Batch::new().put("b", "y").delete("c").put("d", "z"),
+    ] {
+        store.write(batch).expect("a batch");
+        states.push((fs::metadata(&path).expect("a segment").len() as usize, contents(&store)));
+    }
+    let bytes = fs::read(&path).expect("the segment");
+    let killed = killed(store, dir.path());
+    let path = segment_path(killed.path(), 1);
+    for step in [1, 8, 40] {
+        fs::write(&path, &bytes[..states[0].0]).expect("the first record alone");
+        let reader = reader(killed.path(), ReadWith::Mmap);
+        for len in (states[0].0..=bytes.len()).step_by(step) {
+            fs::write(&path, &bytes[..len]).expect("a part of the file");
+            refreshed(&reader);
+            let (_, map) = states.iter().rev().find(|(end, _)| *end <= len).expect("the first one");
+            assert_is(&reader, map, &format!("{len} bytes, by {step}"));
+        }
+    }
+}
+
+#[test]
+fn a_write_that_was_cut_off_and_another_in_its_place_are_seen_as_that_other_one() {
+    let place = scratch();
+    let writer = open(place.path());
+    writer.put("k", "first").expect("a put");
+    let path = segment_path(place.path(), 1);
+    let len = fs::metadata(&path).expect("a segment").len();
+    writer.put("k", "cut off").expect("a put");
+    let cut = fs::read(&path).expect("the segment");
+    let reader = reader(place.path(), ReadWith::Mmap);
+    assert_eq!(value(&reader, "k").as_deref(), Some("cut off"));
+    // Of the same length, with another value and the right checksums.
+    let other = with_other_value(&cut, len as usize, b"instead");
+    let mut file = OpenOptions::new().write(true).open(&path).expect("the segment");
+    file.seek(SeekFrom::Start(0)).expect("seeks");
+    file.write_all(&other).expect("another write");
+    assert!(refreshed(&reader));
+    assert_eq!(value(&reader, "k").as_deref(), Some("instead"));
+    // And cut off without another one.
+    file.set_len(len).expect("cut off");
+    assert!(refreshed(&reader));
+    assert_eq!(value(&reader, "k").as_deref(), Some("first"));
+}
+
+/// The segment in `bytes` with another value in the record at `at`, of the same length.
+fn with_other_value(bytes: &[u8], at: usize, value: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let salt = bytes[56..60].to_vec();
+    let value_at = at + 32 + 8;
+    bytes[value_at..value_at + value.len()].copy_from_slice(value);
+    let rcrc = crate::common::record_crc(&salt, at, &bytes[at + 8..]);
+    bytes[at + 4..at + 8].copy_from_slice(&rcrc);
+    bytes
+}
+
+#[test]
+fn another_store_in_the_directorys_place_is_seen_and_a_directory_that_is_gone_is_told() {
+    let place = scratch();
+    let [dir, other, aside] = ["store", "other", "aside"].map(|name| place.path().join(name));
+    for (dir, text) in [(&dir, "one"), (&other, "two")] {
+        let store = open(dir);
+        store.put("k", text).expect("a put");
+        store.close().expect("closes");
+    }
+    let reader = reader(&dir, ReadWith::Mmap);
+    fs::rename(&dir, &aside).expect("moved");
+    let error = reader.refresh().expect_err("it is gone");
+    assert!(matches!(error, Error::Missing { .. }), "{error:?}");
+    assert_eq!(value(&reader, "k").as_deref(), Some("one"), "it shows what it showed");
+    fs::rename(&other, &dir).expect("moved");
+    assert!(refreshed(&reader));
+    assert_eq!(value(&reader, "k").as_deref(), Some("two"));
+    let writer = open(&dir);
+    writer.put("k", "three").expect("a put");
+    follows(&reader, &writer, "the writer of the store that took the place");
+}
+
+#[test]
+fn a_repair_in_place_is_followed() {
+    let place = scratch();
+    let dir = place.path().join("store");
+    let store = open(&dir);
+    for key in ["a", "b", "c"] {
+        store.put(key, "value").expect("a put");
+    }
+    store.rotate().expect("rotates");
+    store.close().expect("closes");
+    flip(&segment_path(&dir, 1), 64 + 48 + 40);
+    let reader = reader(&dir, ReadWith::Mmap);
+    assert!(reader.get("b").is_err(), "it is damaged");
+    let aside = place.path().join("aside");
+    let repaired =
+        logkv::repair::in_place(&dir, &aside, &quick(), &mut |_| std::ops::ControlFlow::Continue(()));
+    repaired.expect("repairs");
+    assert!(refreshed(&reader));
+    assert_eq!(value(&reader, "b"), None);
+    assert_eq!(value(&reader, "c").as_deref(), Some("value"));
+    assert_eq!(reader.open_report().damage, []);
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).expect("a segment");
+    bytes[at] ^= 1;
+    fs::write(path, bytes).expect("writes");
+}
+
+#[test]
+fn damage_that_comes_is_told_once_and_known_from_then_on() {
+    let dir = scratch();
+    let writer = Store::open_with(dir.path(), quick().background(false)).expect("opens");
+    writer.put("a", "1").expect("a put");
+    let reader = reader(dir.path(), ReadWith::Mmap);
+    let at = fs::metadata(segment_path(dir.path(), 1)).expect("a segment").len();
+    writer.put("b", "2").expect("a put");
+    writer.put("c", "3").expect("a put");
+    let mut file = OpenOptions::new().write(true).open(segment_path(dir.path(), 1)).expect("the segment");
+    file.seek(SeekFrom::Start(at + 40)).expect("seeks");
+    file.write_all(b"9").expect("damage");
+    writer.rotate().expect("rotates");
+    writer.put("d", "4").expect("a put");
+    let found = reader.refresh().expect("refreshes");
+    assert!(found.changed);
+    assert_eq!(found.damage.iter().map(|found| found.at.offset).collect::<Vec<_>>(), [at]);
+    assert_eq!(reader.open_report().damage, found.damage);
+    assert!(matches!(reader.get("b"), Err(Error::Damaged { .. })));
+    assert_eq!(value(&reader, "d").as_deref(), Some("4"));
+    writer.put("e", "5").expect("a put");
+    assert!(refreshed(&reader), "the same damage is not told again");
+    assert_eq!(reader.open_report().damage, found.damage);
+    assert_eq!(reader.stats().expect("stats").damage_count, 1);
+}
+
+/// A key, and what it was set to; `None`: it was removed.
+type Op = (Vec<u8>, Option<Vec<u8>>);
+
+/// What a writer did: a change is made of a number alone, so that both sides know it.
+#[derive(Debug, Default)]
+struct Course {
+    /// What each write did, in their order.
+    done: Vec<Vec<Op>>,
+    /// How many of them were begun.
+    begun: usize,
+}
+
+const NUMBER: &[u8] = b"number";
+
+/// A batch that leaves its number in the store, or a clear, which leaves nothing.
+fn next_write(random: &mut Random, number: usize) -> Vec<Op> {
+    if random.below(200) == 0 {
+        return Vec::new();
+    }
+    let mut ops = vec![(NUMBER.to_vec(), Some(number.to_string().into_bytes()))];
+    for _ in 0..random.below(6) {
+        let key = format!("key{}", random.below(60)).into_bytes();
+        let value = (random.below(4) > 0).then(|| vec![b'v'; random.below(80) as usize]);
+        ops.push((key, value));
+    }
+    ops
+}
+
+fn apply(map: &mut Map, ops: &[Op]) {
+    if ops.is_empty() {
+        map.clear();
+    }
+    for (key, value) in ops {
+        match value {
+            Some(value) => drop(map.insert(key.clone(), value.clone())),
+            None => drop(map.remove(key)),
+        }
+    }
+}
+
+fn write_on(store: &Store, course: &Mutex<Course>, random: &mut Random, count: usize) {
+    let lock = || course.lock().unwrap_or_else(PoisonError::into_inner);
+    for number in 0..count {
+        let ops = next_write(random, number);
+        lock().begun = number + 1;
+        if ops.is_empty() {
+            store.clear().expect("a clear");
+        } else {
+            let mut batch = Batch::new();
+            for (key, value) in &ops {
+                match value {
+                    Some(value) => batch.put(key.clone(), value.clone()),
+                    None => batch.delete(key.clone()),
+                };
+            }
+            store.write(&batch).expect("a batch");
+        }
+        lock().done.push(ops);
+        if random.below(50) == 0 {
+            store.rotate().expect("rotates");
+        }
+    }
+}
+
+/// Refreshes until the writer is done, and compares what it sees with what was acknowledged; how often something was new.
+fn read_on(reader: &Store, course: &Mutex<Course>, is_done: &AtomicBool, random: &mut Random) -> usize {
+    let lock = || course.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut map, mut at, mut news) = (Map::new(), 0, 0);
+    loop {
+        let ends = is_done.load(Ordering::SeqCst);
+        let acknowledged = lock().done.len();
+        news += usize::from(refreshed(reader));
+        let seen = contents(reader);
+        let one = reader.get(NUMBER).expect("reads").map(|number| number.to_vec());
+        assert_eq!(one.as_deref(), seen.get(NUMBER).map(Vec::as_slice), "gets and scans show one moment");
+        let begun = lock().begun;
+        // The first moment from there on that is what was seen: never older than what was acknowledged.
+        let done = {
+            let course = lock();
+            course.done[at..].to_vec()
+        };
+        let mut done = done.into_iter();
+        while at < acknowledged {
+            apply(&mut map, &done.next().expect("it was acknowledged"));
+            at += 1;
+        }
+        while map != seen {
+            let next = done.next().unwrap_or_else(|| wait_for(course, at));
+            apply(&mut map, &next);
+            at += 1;
+            assert!(at <= begun, "seen is no moment from write {acknowledged} to {begun}");
+        }
+        assert_eq!(reader.len(), seen.len() as u64);
+        if random.below(10) == 0 {
+            for (key, value) in &seen {
+                assert_eq!(reader.get(key).expect("reads").as_deref(), Some(value.as_slice()));
+            }
+        }
+        if ends {
+            return news;
+        }
+    }
+}
+
+/// Write number `at`, which was seen, when it is acknowledged.
+fn wait_for(course: &Mutex<Course>, at: usize) -> Vec<Op> {
+    let lock = || course.lock().unwrap_or_else(PoisonError::into_inner);
+    crate::common::wait_until(|| lock().done.len() > at);
+    lock().done[at].clone()
+}
+
+#[test]
+fn a_reader_that_refreshes_sees_a_moment_that_is_never_older_than_what_was_acknowledged() {
+    let mut random = Random::announced();
+    for read_with in BOTH {
+        for keeps_small in [true, false] {
+            let dir = scratch();
+            let policy = CompactionPolicy {
+                dead_percent: 1,
+                neighbour_dead_percent: 0,
+                ..CompactionPolicy::default()
+            };
+            let options: Options = match keeps_small {
+                true => {
+                    quick().background(true).segment_len_max(3000).compaction(policy).checkpoint_records(20)
+                }
+                false => quick(),
+            };
+            let store = Store::open_with(dir.path(), options).expect("opens");
+            let reader = reader(dir.path(), read_with);
+            let (course, is_done) = (Mutex::new(Course::default()), AtomicBool::new(false));
+            let mut forked = random.fork();
+            let news = std::thread::scope(|scope| {
+                let reads = scope.spawn(|| read_on(&reader, &course, &is_done, &mut forked));
+                write_on(&store, &course, &mut random, 1500);
+                is_done.store(true, Ordering::SeqCst);
+                reads.join().expect("no panic")
+            });
+            assert!(news > 3, "{read_with:?}: {news} times");
+            let map = contents(&store);
+            store.close().expect("closes");
+            refreshed(&reader);
+            assert_is(&reader, &map, "at the end");
+        }
+    }
+}
