@@ -24,14 +24,14 @@ Examples:
   logkv -r ./data keys 'user:*'        beside a writer, changing nothing
 
 `logkv help` lists the commands, `logkv help COMMAND` explains one.
-An option may also stand in the environment (LOGKV_SYNC=never) or in
+An engine option may also stand in the environment (LOGKV_SYNC=never) or in
 logkv.toml in DIR; a flag wins.
 
 Exit codes: 0 done; 1 a command failed; 2 the call was not understood; 3 the
 store cannot be opened; 4 damaged bytes; ended by a signal 130 (Ctrl-C), 143
 (SIGTERM) or 129 (SIGHUP), with the store closed.";
 
-/// A key-value store in a directory, and the shell that shows every byte of it.
+/// A key-value store in a directory, and a shell that shows every byte of its log.
 #[derive(Debug, Parser)]
 #[command(name = "logkv", version, max_term_width = 80, after_help = EXAMPLES, disable_help_flag = true, disable_version_flag = true)]
 // Of a flag given twice the last one counts: aliases of the user's own shell can be overruled.
@@ -86,7 +86,8 @@ pub struct Args {
     /// Answers questions with yes
     #[arg(short, long)]
     pub yes: bool,
-    /// Does not run the init file
+    /// Does not run the init file: the shell starts with the commands in
+    /// $XDG_CONFIG_HOME/logkv/init, which is ~/.config/logkv/init by default
     #[arg(long)]
     pub no_init: bool,
     /// Does not page long results
@@ -238,7 +239,8 @@ fn man_page(out: &mut dyn Write) -> io::Result<()> {
     for group in Group::ALL {
         writeln!(out, ".SS {}", group.name())?;
         for command in command::all().iter().filter(|command| command.group == group) {
-            writeln!(out, ".TP\n\\fB{}\\fR {}", command.name, roff(command.signature))?;
+            let names: Vec<_> = command.names().map(|name| format!("\\fB{}\\fR", roff(name))).collect();
+            writeln!(out, ".TP\n{} {}", names.join(", "), roff(command.signature))?;
             writeln!(out, "{}\n.br\n{}", roff(command.summary), roff(command.help))?;
             for flag in command.flags {
                 let value = flag.takes.placeholder().unwrap_or_default();

@@ -79,6 +79,7 @@ mod shell_compact;
 mod shell_completions;
 mod shell_dump;
 mod shell_expiry;
+mod shell_help;
 mod shell_history;
 mod shell_refusals;
 mod shell_repair;

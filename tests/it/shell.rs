@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
+use crate::shell_help::commands;
 use crate::transcript::Transcript;
 
 #[test]
@@ -54,41 +55,7 @@ fn every_command_in_every_mode_says_what_the_golden_file_says() {
 fn help_explains_every_command() {
     let mut transcript = Transcript::new();
     transcript.run("--help").run("d help");
-    for command in [
-        "get",
-        "put",
-        "del",
-        "exists",
-        "incr",
-        "ttl",
-        "expire",
-        "persist",
-        "keys",
-        "scan",
-        "count",
-        "begin",
-        "commit",
-        "rollback",
-        "stats",
-        "segments",
-        "dump-segment",
-        "compact",
-        "sync",
-        "rotate",
-        "config",
-        "help",
-        "mode",
-        "timer",
-        "echo",
-        "bail",
-        "color",
-        "read",
-        "output",
-        "history",
-        "clear",
-        "version",
-        "quit",
-    ] {
+    for command in commands(transcript.dir.path()) {
         transcript.run(&format!("d help {command}"));
     }
     transcript.compare("shell-help");

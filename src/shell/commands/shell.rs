@@ -150,7 +150,9 @@ pub const HISTORY: Command = Command {
     group: Group::Shell,
     signature: "[N]",
     summary: "The lines typed so far",
-    help: "Prints the lines typed at the prompt, oldest first, or the last N of them.",
+    help: "Prints the lines typed at the prompt, oldest first, or the last N of them. They are kept in \
+           $XDG_STATE_HOME/logkv/history, which is ~/.local/state/logkv/history by default. A script and a one-shot \
+           command have none.",
     examples: &[Example { line: "history 10", does: "prints the last ten lines" }],
     flags: &[],
     args: &[ArgKind::Number],

@@ -33,7 +33,7 @@ pub const IMPORT: Command = Command {
         Example { line: "import users.jsonl", does: "sets the keys of a file" },
         Example { line: "import users.txt --format tsv", does: "reads it as tab-separated" },
         Example { line: "import users.jsonl --rejects bad.tsv", does: "keeps the rows that did not go in" },
-        Example { line: "import /var/lib/riak/bitcask/0", does: "takes in a directory of Riak's bitcask" },
+        Example { line: "import ./riak", does: "takes in a directory of Riak's bitcask" },
     ],
     flags: import::FLAGS,
     args: &[ArgKind::File],

@@ -28,8 +28,9 @@ const PLAIN: Row = Row {
 pub const ROWS: &[Row] = &[
     Row {
         name: "sync",
-        value_name: "always|never|100ms",
-        doc: "When writes are made durable: before each is acknowledged, when the system likes, or at most this long after",
+        value_name: "always|never|100ms|buffered:SIZE",
+        doc: "When writes are made durable: before each is acknowledged; when the system likes; at most this long after; or \
+              when the system likes, with up to SIZE held in the process, which a kill loses",
         allowed: "always, never, a duration such as 100ms, or buffered:SIZE",
         set: |engine, text| parse_sync(text).map(|sync| engine.sync = sync),
         show: |engine| show_sync(engine.sync),
@@ -50,7 +51,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "segment-age",
         value_name: "DURATION|never",
-        doc: "The age at which a segment is sealed, looked at when something is written",
+        doc: "The age at which the next write seals the active segment and starts a new one",
         allowed: "never, or a duration such as 1h",
         set: |engine, text| {
             let age = if text == "never" { None } else { Some(parse_duration(text)?) };
@@ -178,7 +179,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "compact-run-size",
         value_name: "SIZE",
-        doc: "What a compaction writes at most before it gives space back, but for one segment alone",
+        doc: "The most that a compaction writes before it gives space back, unless it compacts one segment alone",
         allowed: "a size from 1 byte up, such as 512MiB",
         set: |engine, text| parse_some_len(text).map(|len| engine.compaction.run_len_max = len),
         show: |engine| show_len(engine.compaction.run_len_max),
@@ -187,7 +188,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "compact-rate",
         value_name: "SIZE|none",
-        doc: "What the background compaction reads a second at most",
+        doc: "The most that the background compaction reads a second",
         allowed: "none, or a size from 1 byte up, such as 10MiB",
         set: |engine, text| {
             let rate = if text == "none" { None } else { Some(parse_some_len(text)?) };
