@@ -291,7 +291,7 @@ fn log_of(directory: &Arc<dyn Directory>, options: &Options, start: LogStart) ->
         // Its end is missing: nothing is appended behind a hole.
         line.extent = Extent::Sealed(len);
         if let Some(last) = state.segments().iter().next_back() {
-            last.mark_sealed();
+            last.seal_at(len);
         }
     }
     // A MANIFEST may know less than the log, whoever made it: numbers that are taken would be given out again, and the

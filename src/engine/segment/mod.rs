@@ -149,7 +149,12 @@ impl Segment {
 
     /// Takes note that nothing is appended any more.
     pub(crate) fn seal(&self) {
-        self.limit.store(self.len(), Ordering::Release);
+        self.seal_at(self.len());
+    }
+
+    /// The same, for one that held `len` bytes, which may not be there any more.
+    pub(crate) fn seal_at(&self, len: u64) {
+        self.limit.store(len, Ordering::Release);
         self.is_sealed.store(true, Ordering::Release);
     }
 

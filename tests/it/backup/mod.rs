@@ -248,6 +248,26 @@ fn a_damaged_record_is_in_no_backup() {
 }
 
 #[test]
+fn damage_in_the_segment_that_was_written_to_last_is_named_at_its_place() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("k", "1").expect("a put");
+    store.put("k", "2").expect("a put");
+    store.close().expect("closes");
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[64 + 36] ^= 1;
+    fs::write(&path, bytes).expect("the damage");
+    for _ in 0..2 {
+        let store = open(dir.path());
+        let (_place, copy) = place();
+        let error = store.backup(&copy, &mut on).expect_err("it could not be restored");
+        assert!(matches!(error, Error::Damaged { offset: 64, .. }), "{error}");
+        store.close().expect("closes");
+    }
+}
+
+#[test]
 fn a_backup_that_is_broken_off_leaves_what_was_there() {
     let dir = small_store();
     let store = open(dir.path());
