@@ -6,7 +6,7 @@ use std::time::Duration;
 /// all, also across a crash. The last operation on a key wins.
 ///
 /// Whoever reads sees all of it or nothing: a scan, a snapshot, and one get after the other. A get that meets it while it
-/// becomes visible waits for the rest, about 100 ns an operation.
+/// becomes visible waits for the rest.
 ///
 /// ```
 /// let mut batch = logkv::Batch::new();

@@ -63,8 +63,8 @@ pub struct CompactionPolicy {
     pub small_count: usize,
     /// What one run writes at most, in bytes, unless it is one segment: the disk space that compaction needs before it
     /// gives any back; never less than a segment. A run takes 32 bytes of memory for each record it keeps. While a store is
-    /// overwritten as fast as it goes its segments take up to 2.17 times the live data with 64 MiB, 2.5 times with 128. Default:
-    /// 64 MiB.
+    /// overwritten as fast as it goes its segments take about twice the live data, and more with longer runs (`cargo bench --
+    /// churn`). Default: 64 MiB.
     pub run_len_max: u64,
     /// Bytes a second that the background reads at most; what is asked for by hand goes at full speed. Default: none.
     pub rate: Option<u64>,
@@ -156,7 +156,7 @@ impl fmt::Debug for OpenObserver {
 pub const SEGMENT_LEN_MAX_DEFAULT: u64 = 64 << 20;
 /// The bounds of [`Options::segment_len_max`]: 128 bytes (for tests) to 4 GiB less 8 bytes.
 pub const SEGMENT_LEN_MAX_BOUNDS: (u64, u64) = (128, SEGMENT_LEN_MAX);
-/// The default of [`Options::checkpoint_records`]: opening reads them in about 3 ms.
+/// The default of [`Options::checkpoint_records`]: opening reads at most so many.
 const CHECKPOINT_RECORDS_DEFAULT: u64 = 4096;
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// The default of [`Options::value_read_max`]: 64 MiB, as for writes.
@@ -241,7 +241,7 @@ impl Options {
     }
 
     /// The maximum number of open segment files without mappings ([`ReadWith::Pread`]). The others
-    /// are reopened when they are read, which takes some microseconds. The minimum is 4. A
+    /// are reopened when they are read, which takes longer. The minimum is 4. A
     /// read-only store beside a writer cannot reopen a segment that the writer has compacted away:
     /// reading it is an error until it is refreshed. Default: a quarter of the process's soft limit of open files
     /// (`ulimit -n`) when the store is opened.

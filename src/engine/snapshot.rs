@@ -13,8 +13,8 @@ use crate::error::Result;
 
 /// A store as it was at one moment: reads see that moment, whatever is written, sealed and compacted meanwhile.
 ///
-/// Making one takes microseconds and no memory to speak of; while it lives, a part of the index that is written to is copied
-/// first, and files that are compacted away keep their disk space. Records still expire. One
+/// Making one copies no key and no part of the index, at any size; while it lives, a part of the index that is written to is
+/// copied first, and files that are compacted away keep their disk space. Records still expire. One
 /// call, even a whole scan, judges expiry at one time. Clones are handles to the same
 /// snapshot, which stays good after the store was closed.
 ///

@@ -41,16 +41,8 @@ pub const ZSTD_LEVELS: (i32, i32) = (1, 22);
 ///
 /// A value under 64 bytes, or one whose record would not become smaller, is stored as it is. What is not compressed is
 /// read without a copy ([`Value::is_zero_copy`](crate::Value::is_zero_copy)), what is compressed takes memory of its own.
-/// The calling thread compresses, before the log's lock is taken, and decompresses.
-///
-/// Measured with values of 1 KiB that look like JSON (`cargo bench -- compression`, on two cores that were busy), against none:
-///
-/// | | bytes on disk | a put takes | a get takes |
-/// |---|---|---|---|
-/// | lz4 | 0.50 | 1.2 times as long | 2.6 times as long |
-/// | zstd, level 1 | 0.36 | 3.7 | 6.0 |
-/// | zstd, level 3 | 0.36 | 4.1 | 4.5 |
-/// | zstd, level 19 | 0.35 | 56 | 8.0 |
+/// The calling thread compresses, before the log's lock is taken, and decompresses. `cargo bench -- compression` compares
+/// what puts and gets take, and the bytes on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.

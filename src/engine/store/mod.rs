@@ -150,8 +150,8 @@ impl Store {
     }
 
     /// The value of each of `keys`, in their order, or the error of reading it: as a get of each. What the index and
-    /// the records take is fetched from memory together for 64 keys, and not one after another: of a million keys in random order
-    /// a thousand at once are read 1.5 to 1.9 times as fast as one by one (`cargo bench -- basics`).
+    /// the records take is fetched from memory together for 64 keys, and not one after another, which is faster where the
+    /// processor's caches do not have it (`cargo bench -- basics`).
     ///
     /// # Errors
     /// What the operating system says, when writes were held back.
