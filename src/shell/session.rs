@@ -1,9 +1,7 @@
 //! What commands share: the store, the open transaction, the output, the settings.
 
-mod damage;
 mod settings;
 
-use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, VALUE_LEN_MAX_DEFAULT};
+use logkv::{CompactionPolicy, Error, Options, Store, VALUE_LEN_MAX_DEFAULT};
 
 pub use settings::{Origin, Settings, Timer};
 
@@ -78,8 +76,6 @@ pub struct Session {
     pub failures: u64,
     /// How many scripts deep `read` is.
     pub depth: usize,
-    /// Where commands have met damage in the log.
-    met_damage: BTreeSet<(SegmentId, u64)>,
     /// The last failure that was told.
     told: String,
     /// How long the present command waited for a person's answer.
@@ -118,7 +114,6 @@ impl Session {
             tally: Tally::default(),
             failures: 0,
             depth: 0,
-            met_damage: BTreeSet::new(),
             told: String::new(),
             asked: Duration::ZERO,
             keeper: None,
@@ -235,7 +230,7 @@ impl Session {
     /// knows whether keys are missing.
     pub fn shown_all(&self, damage: Option<Failure>) -> Result<Outcome, Failure> {
         match (damage, self.store()?.open_report().damage.is_empty()) {
-            (Some(damage), _) => Err(self.naming_key(damage)),
+            (Some(damage), _) => Err(damage),
             (None, true) => Ok(Outcome::Done),
             (None, false) => Ok(Outcome::Damaged),
         }
@@ -344,9 +339,6 @@ impl Session {
     /// Tells a failure, after the results that came before it, and counts it.
     pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &Place) {
         self.failures += 1;
-        if let Some(at) = failure.damaged_at {
-            self.remember_damage(at);
-        }
         match failure.kind {
             Kind::BrokenPipe => {
                 self.tally.broken_pipe = true;

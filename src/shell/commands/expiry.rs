@@ -132,8 +132,7 @@ fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
 /// Submits what an `expire` outside a batch writes.
 pub fn submit_expire(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
     let (key, expiry) = (bytes_of(&invocation.args[0], invocation)?, expiry(session, invocation)?);
-    let submitted = session.store()?.submit_expire(&key, expiry);
-    Ok((submitted.map_err(|error| Failure::of_key(&error, &key))?, Reply::Expire { key }))
+    Ok((session.store()?.submit_expire(&key, expiry)?, Reply::Expire { key }))
 }
 
 /// When an `expire` has its key expire.
@@ -168,8 +167,7 @@ fn run_persist(session: &mut Session, invocation: &Invocation) -> Result<Outcome
 /// Submits what a `persist` outside a batch writes.
 pub fn submit_persist(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
     let key = bytes_of(&invocation.args[0], invocation)?;
-    let submitted = session.store()?.submit_persist(&key);
-    let (is_there, pending) = submitted.map_err(|error| Failure::of_key(&error, &key))?;
+    let (is_there, pending) = session.store()?.submit_persist(&key)?;
     Ok((pending, Reply::Persist { key, is_there }))
 }
 

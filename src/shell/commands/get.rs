@@ -88,7 +88,7 @@ pub fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, 
     let store = session.store()?;
     for keys in keys.chunks(AT_ONCE) {
         for (key, found) in keys.iter().zip(store.get_many(keys)?) {
-            worst = worst.max(match found.map_err(|error| Failure::of_key(&error, key.as_ref()))? {
+            worst = worst.max(match found? {
                 Some(value) => print_value(&mut session.out, key.as_ref(), &value, None)?,
                 None => missing(session, key.as_ref())?,
             });
@@ -105,7 +105,7 @@ fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
             Ok(print_value(&mut session.out, key, &put.value, Some(told))?)
         }
         Some(None) => missing(session, key),
-        None => match session.store()?.get_entry(key).map_err(|error| Failure::of_key(&error, key))? {
+        None => match session.store()?.get_entry(key)? {
             Some(entry) => Ok(print_entry(&mut session.out, key, &entry)?),
             None => missing(session, key),
         },
@@ -228,7 +228,7 @@ fn get_into_file(
                 Some(at) => {
                     past(session, at)?.get(key).map_err(|error| gone(error, key))?.map(|entry| entry.value)
                 }
-                None => session.store()?.get(key).map_err(|error| Failure::of_key(&error, key))?,
+                None => session.store()?.get(key)?,
             };
             stored.as_deref()
         }
@@ -274,7 +274,7 @@ fn run_exists(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
 pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
     match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
         Some(pending) => Ok(pending.is_some()),
-        None => session.store()?.contains(key).map_err(|error| Failure::of_key(&error, key)),
+        None => Ok(session.store()?.contains(key)?),
     }
 }
 
@@ -287,7 +287,7 @@ pub fn seen<T>(
     match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
         Some(pending) => Ok(pending.map(|put| look(&put.value, put.expires_ms))),
         None => {
-            let entry = session.store()?.get_entry(key).map_err(|error| Failure::of_key(&error, key))?;
+            let entry = session.store()?.get_entry(key)?;
             Ok(entry.map(|entry| look(&entry.value, entry.meta.expires_ms)))
         }
     }

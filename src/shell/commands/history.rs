@@ -114,7 +114,7 @@ pub fn gone(error: Error, key: &[u8]) -> Failure {
             let hint = format!("versions {} shows what is left", quote(key));
             Failure::from(error).hint(hint)
         }
-        error => Failure::of_key(&error, key),
+        error => error.into(),
     }
 }
 
@@ -181,15 +181,14 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
                 write_version(&mut session.out, &mut table, &version, &fate)?;
             }
             // The others are told first.
-            Err(error) => drop(damage.get_or_insert(Failure::of_key(&error, &key))),
+            Err(error) => drop(damage.get_or_insert(Failure::from(error))),
         }
     }
     table.end(&mut session.out)?;
     tell_missing(session, dropped_to, given_up_to);
     match damage {
         None if count == 0 => missing(session, &key),
-        Some(damage) => Err(damage),
-        None => session.shown_all(None),
+        damage => session.shown_all(damage),
     }
 }
 

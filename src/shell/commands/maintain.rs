@@ -68,7 +68,7 @@ pub const ROTATE: Command = Command {
     aliases: &[],
     group: Group::Maintain,
     signature: "",
-    summary: "Seals the active segment and starts a new one",
+    summary: "Seals the active segment; the next write starts a new one",
     help: "The segment that was active is final from then on. Without a record in it nothing \
            is done.",
     examples: &[Example { line: "rotate", does: "prints the segment that was sealed" }],
