@@ -15,7 +15,8 @@ pub const DUMP_SEGMENT: Command = Command {
            and whether it is live; of a dead one, which record killed it. Then a map of the \
            segment's bytes and their sums. Works also on a store that does not open. \
            In mode table the first 40 are shown, and the command that goes on. \
-           --hex shows every byte, field by field. \
+           --hex shows every byte, field by field, in the modes plain and raw as in mode table, and in \
+           mode json as bytes_b64. \
            SEG may also be a data file of another store, N.bitcask.data of Riak's bitcask or segment_N.log of the \
            Go program logkv-store, which is shown in that format's own terms; DIR need not be a store then.",
     examples: &[

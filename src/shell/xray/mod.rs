@@ -25,6 +25,7 @@ use logkv::{Compact, Error, Plant, SegmentId, Store, planted};
 use self::columns::Columns;
 use self::hex::RowLimit;
 use self::paint::{glyphs, hue};
+use self::request::Form;
 pub use self::request::{FLAGS, Request, Values};
 pub use self::text::Moment;
 use self::text::State;
@@ -43,7 +44,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         return foreign::run(session, invocation, format);
     }
     let segment = segments::parse(&invocation.args[0], "dump-segment")?;
-    let request = Request::of(invocation, segment)?;
+    let request = Request::of(invocation, segment, session.out.mode)?;
     // A store that does not open can still be looked at, and the tail that an open store leaves out.
     let store = session.store().ok().filter(|store| !has_torn_tail(store, request.segment));
     let inspect = || match &store {
@@ -88,23 +89,24 @@ fn dump(
         let message = format!("there is no record {record}: segment {} has {count}", inspection.id);
         return Err(Failure::command(message).hint("the first is record 0"));
     }
+    let form = request.form(out.mode);
     let mut dump = Dump { inspection, request, store, interrupt, shown: 0 };
     let mut items = request.items(inspection);
     let mut wanted = items.by_ref().take(request.limit(out));
-    match out.mode {
-        Mode::Table if request.hex => dump.write_hex(out, &mut wanted)?,
-        Mode::Table => dump.write_list(out, &mut wanted)?,
-        Mode::Json => dump.each(&mut wanted, |item| Ok(json::write(out, item, request)?))?,
-        Mode::Plain | Mode::Raw => {
+    match form {
+        Form::Drawn if request.hex => dump.write_hex(out, &mut wanted)?,
+        Form::Drawn => dump.write_list(out, &mut wanted)?,
+        Form::Objects => dump.each(&mut wanted, |item| Ok(json::write(out, item, request)?))?,
+        Form::Lines => {
             dump.each(&mut wanted, |item| Ok(plain::write(out, item, request.values)?))?;
         }
     }
     let over = u64::from(planted(Plant::ContinuationSkipsOne));
     let next = items.next().transpose()?.map(|item| offset(&item) + over);
-    match out.mode {
-        Mode::Table => dump.write_end(out, next)?,
-        Mode::Json => json::write_summary(out, inspection, dump.would_free()?, next)?,
-        Mode::Plain | Mode::Raw => {}
+    match form {
+        Form::Drawn => dump.write_end(out, next)?,
+        Form::Objects => json::write_summary(out, inspection, dump.would_free()?, next)?,
+        Form::Lines => {}
     }
     let is_damaged = inspection.header.is_err() || inspection.totals.damaged_count > 0;
     Ok(if is_damaged { Outcome::Damaged } else { Outcome::Done })

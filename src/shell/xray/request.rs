@@ -9,7 +9,7 @@ use super::text;
 use crate::shell::command::{Flag, Invocation, Takes};
 use crate::shell::failure::Failure;
 use crate::shell::glob::Glob;
-use crate::shell::output::Output;
+use crate::shell::output::{Mode, Output};
 use crate::shell::words;
 
 /// Which records are shown.
@@ -100,6 +100,17 @@ impl KeyPattern {
     }
 }
 
+/// How items are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// With a heading, columns and sums.
+    Drawn,
+    /// A line an item, with tabs between its fields.
+    Lines,
+    /// JSON.
+    Objects,
+}
+
 /// The flags of `dump-segment`.
 pub const FLAGS: &[Flag] = &[
     flag("from", Takes::Number, "Starts at the first record at or after this byte"),
@@ -143,8 +154,14 @@ impl Request {
     /// How many items are shown where the user did not say: a page for people.
     pub const PAGE_LEN: usize = 40;
 
-    /// What a call of `dump-segment` asks for of `segment`.
-    pub fn of(invocation: &Invocation, segment: SegmentId) -> Result<Self, Failure> {
+    /// What a call of `dump-segment` asks for of `segment`, in mode `mode`.
+    pub fn of(invocation: &Invocation, segment: SegmentId, mode: Mode) -> Result<Self, Failure> {
+        if let Some(values) = invocation.value("values").filter(|word| word.bytes == b"preview")
+            && mode == Mode::Json
+        {
+            let failure = Failure::usage("--values preview is not for mode json, where a value is whole");
+            return Err(failure.at(values.span.clone()).hint("--values none leaves values out"));
+        }
         let word = |name| invocation.value(name).and_then(|word| str::from_utf8(&word.bytes).ok());
         let count = |name| -> Result<Option<usize>, Failure> {
             Ok(invocation.number(name)?.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
@@ -162,6 +179,15 @@ impl Request {
             values: word("values").and_then(Values::parse).unwrap_or_default(),
             hex: invocation.has("hex"),
         })
+    }
+
+    /// How items are written in mode `mode`. Every byte with what it is there for has one form for people and plain text.
+    pub fn form(&self, mode: Mode) -> Form {
+        match mode {
+            Mode::Json => Form::Objects,
+            Mode::Plain | Mode::Raw if !self.hex => Form::Lines,
+            Mode::Table | Mode::Plain | Mode::Raw => Form::Drawn,
+        }
     }
 
     /// Whether it is about the segment from its first byte on.

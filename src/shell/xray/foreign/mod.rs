@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use logkv::{Plant, SegmentId, planted};
 
 use self::columns::Columns;
-use super::request::{Only, Request};
+use super::request::{Form, Only, Request};
 use super::text::Moment;
 use crate::shell::command::{Invocation, Outcome};
 use crate::shell::failure::Failure;
@@ -36,7 +36,7 @@ pub fn format(invocation: &Invocation) -> Option<Format> {
 pub fn run(session: &mut Session, invocation: &Invocation, format: Format) -> Result<Outcome, Failure> {
     let word = &invocation.args[0];
     let number = format.number(word.path().file_name().unwrap_or_default().as_encoded_bytes());
-    let request = Request::of(invocation, SegmentId(number.unwrap_or_default()))?;
+    let request = Request::of(invocation, SegmentId(number.unwrap_or_default()), session.out.mode)?;
     if let Some(only @ (Only::Live | Only::Dead | Only::Expired)) = request.only {
         let message = format!("one file of {} does not say which records are {}", format.name(), only.name());
         return Err(Failure::command(message).hint("--only tomb and --only bad can be told"));
@@ -118,9 +118,10 @@ impl Dump {
     /// Shows what is asked for, in the mode of `out`; what all of the file adds up to.
     fn show(&self, out: &mut Output) -> Result<Sums, Failure> {
         let is_table = out.mode == Mode::Table;
+        let is_drawn = self.request.form(out.mode) == Form::Drawn;
         let mut columns = Columns::new(self.format, self.request.values, out.look);
         let (sums, from) = self.survey(&mut columns)?;
-        if is_table {
+        if is_drawn {
             columns.write_header(out, &self.name, &sums)?;
         }
         let limit = self.request.limit(out);
@@ -137,7 +138,7 @@ impl Dump {
                 next = Some(item.at());
                 return Ok(());
             }
-            if shown == 0 && is_table && !self.request.hex {
+            if shown == 0 && is_drawn && !self.request.hex {
                 columns.write_heading(out)?;
             }
             shown += 1;
@@ -169,11 +170,11 @@ impl Dump {
     }
 
     fn write(&self, out: &mut Output, columns: &Columns, item: &Item<'_>) -> io::Result<()> {
-        match out.mode {
-            Mode::Table if self.request.hex => columns.write_hex(out, item),
-            Mode::Table => columns.write(out, item),
-            Mode::Json => programs::write_json(out, self, item),
-            Mode::Plain | Mode::Raw => programs::write_plain(out, item, self.request.values),
+        match self.request.form(out.mode) {
+            Form::Drawn if self.request.hex => columns.write_hex(out, item),
+            Form::Drawn => columns.write(out, item),
+            Form::Objects => programs::write_json(out, self, item),
+            Form::Lines => programs::write_plain(out, item, self.request.values),
         }
     }
 
@@ -185,13 +186,13 @@ impl Dump {
         shown: usize,
         next: Option<u64>,
     ) -> io::Result<()> {
-        match out.mode {
-            Mode::Table => {
+        match self.request.form(out.mode) {
+            Form::Drawn => {
                 let continuation = next.map(|next| self.request.continuation(&self.quoted, next));
                 columns.write_end(out, sums, shown, continuation)
             }
-            Mode::Json => programs::write_summary(out, self, sums, next),
-            Mode::Plain | Mode::Raw => Ok(()),
+            Form::Objects => programs::write_summary(out, self, sums, next),
+            Form::Lines => Ok(()),
         }
     }
 

@@ -5,6 +5,8 @@
 
 use std::io::{self, Write};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+
 use super::{Dump, Item, Sums, kind};
 use crate::shell::json::Object;
 use crate::shell::output::Output;
@@ -46,6 +48,10 @@ pub fn write_json(out: &mut Output, dump: &Dump, item: &Item<'_>) -> io::Result<
             object.field("tombstone", record.tombstone.map(|tombstone| tombstone.to_string()))?;
             object.field("crc", record.checksum.map(|checksum| format!("{:08x}", checksum.stored)))?;
             object.field("crc_ok", record.checksum.map(|_| record.is_sound()))?;
+            if dump.request.hex {
+                let bytes = [&dump.format.header(record), record.key, record.value].concat();
+                object.field("bytes_b64", BASE64_STANDARD.encode(bytes))?;
+            }
         }
         Item::Bad(bad) => {
             object.field("type", word(bad))?.field("offset", bad.at)?.field("len", bad.len)?;
