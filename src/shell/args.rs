@@ -67,6 +67,9 @@ pub struct Args {
     /// Ends a script at its first error
     #[arg(long)]
     pub bail: bool,
+    /// Ends the answer to each line of a script with OK or ERR
+    #[arg(long, conflicts_with = "command")]
+    pub ack: bool,
     /// Shows each line of a script before running it
     #[arg(short, long)]
     pub echo: bool,
@@ -133,6 +136,11 @@ impl Args {
     /// The form of results that was asked for.
     pub fn mode(&self) -> Option<Mode> {
         if self.json { Some(Mode::Json) } else { self.mode.as_deref().and_then(Mode::parse) }
+    }
+
+    /// Whether results are JSON.
+    pub fn is_json(&self) -> bool {
+        self.mode() == Some(Mode::Json)
     }
 
     /// What the flag of the engine's option `name` was given.
@@ -223,6 +231,12 @@ fn definition() -> clap::Command {
 /// A usage error about arguments that clap finds well formed.
 pub fn usage_error(message: &str) -> clap::Error {
     definition().error(ErrorKind::MissingRequiredArgument, message)
+}
+
+/// Whether arguments that are not well formed ask for JSON all the same.
+pub fn asks_json(words: impl IntoIterator<Item = OsString>) -> bool {
+    let matches = definition().ignore_errors(true).try_get_matches_from(words);
+    matches.and_then(|matches| Args::from_arg_matches(&matches)).is_ok_and(|args| args.is_json())
 }
 
 fn man_page(out: &mut dyn Write) -> io::Result<()> {

@@ -49,11 +49,11 @@ impl<'a> To<'a> {
     fn of(word: &'a Word) -> Self {
         let path = word.path();
         let has_ending = |ending: &[u8]| word.bytes.len() > ending.len() && word.bytes.ends_with(ending);
-        match word.bytes.as_slice() {
-            b"-" => Self::Output,
-            _ if has_ending(b".tar.zst") || has_ending(b".tzst") => Self::PackedArchive(path),
-            _ if has_ending(b".tar") => Self::Archive(path),
-            _ => Self::Directory(path),
+        match () {
+            () if word.is_dash() => Self::Output,
+            () if has_ending(b".tar.zst") || has_ending(b".tzst") => Self::PackedArchive(path),
+            () if has_ending(b".tar") => Self::Archive(path),
+            () => Self::Directory(path),
         }
     }
 }
@@ -207,7 +207,7 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
         progress.at(at.done_len, at.total_len);
         go_on(&interrupt)
     };
-    let made = if word.bytes != b"-" && word.path().is_dir() {
+    let made = if !word.is_dash() && word.path().is_dir() {
         backup::restore(word.path(), &to, &options, observe)
     } else {
         let mut archive = unpack(source(word, &interrupt)?)?;
@@ -231,7 +231,7 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
 
 /// The bytes of the archive that `word` names.
 fn source(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Failure> {
-    if word.bytes != b"-" {
+    if !word.is_dash() {
         let file = File::open(word.path());
         let file = file.map_err(|error| Failure::file("read", word.path(), &error).at(word.span.clone()));
         return Ok(Box::new(file.map_err(|failure| Failure { kind: Kind::Open, ..failure })?));

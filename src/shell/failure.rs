@@ -25,6 +25,20 @@ pub enum Kind {
     BrokenPipe,
 }
 
+impl Kind {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Command => "failed",
+            Self::Usage => "usage",
+            Self::Open => "unopened",
+            Self::Corruption => "damaged",
+            Self::Interrupted => "interrupted",
+            Self::BrokenPipe => "unread",
+        }
+    }
+}
+
 /// A failed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -216,6 +230,7 @@ impl From<WordError> for Failure {
         let failure = Self::usage(error.to_string()).at(error.span);
         match error.kind {
             WordErrorKind::BadEscape => failure.hint("in '…' a backslash is a backslash"),
+            WordErrorKind::Open(_) => failure.hint("a line break in a word is \\n in \"…\""),
             _ => failure,
         }
     }

@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -22,6 +23,8 @@ mod tests;
 pub use self::draft::{Draft, NewMode};
 pub use self::target::Target;
 pub use self::trusted::{Access, trusted};
+use super::failure::WriteInterrupted;
+use super::interrupt::Interrupt;
 
 /// Enough to look up names in a directory: reading its list may not be allowed.
 #[cfg(target_os = "linux")]
@@ -52,13 +55,29 @@ pub struct Special {
     name: OsString,
     /// Whether the name is a link of this user, such as those in `/dev/fd`.
     is_link: bool,
+    /// Whether it is a pipe, which may have no reader yet.
+    is_pipe: bool,
 }
 
 impl Special {
-    /// Opens it for writing. A named pipe waits for its reader.
-    pub fn open(&self) -> io::Result<File> {
+    /// Opens it for writing. A named pipe waits for its reader, until Ctrl-C.
+    pub fn open(&self, interrupt: &Interrupt) -> io::Result<File> {
+        const LOOK_INTERVAL: Duration = Duration::from_millis(20);
         let no_link = if self.is_link { OFlags::empty() } else { OFlags::NOFOLLOW };
-        let file = self.folder.open_file(&self.name, OFlags::WRONLY | no_link, Mode::empty())?;
+        // A plain open would wait by itself, and go on with that after a signal.
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | no_link;
+        let file = loop {
+            match self.folder.open_file(&self.name, flags, Mode::empty()) {
+                Err(error) if self.is_pipe && error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                    if interrupt.is_set() {
+                        return Err(io::Error::other(WriteInterrupted));
+                    }
+                    interrupt.pause(LOOK_INTERVAL);
+                }
+                opened => break opened?,
+            }
+        };
+        rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
         // It was not a regular file when it was examined.
         if is_regular(&rustix::fs::fstat(&file)?) { Err(changed()) } else { Ok(file) }
     }
@@ -89,13 +108,17 @@ impl Folder {
                     owned(&stat).map_err(|why| io::Error::other(format!("it is a link, and {why}")))?;
                     // Its target may have no name, such as a pipe in /dev/fd.
                     let there = found(rustix::fs::statat(&folder.0, &name, AtFlags::empty()))?;
-                    if there.is_some_and(|there| !is_regular(&there)) {
-                        return Ok(Place::Special(Special { folder, name, is_link: true }));
+                    if let Some(there) = there.filter(|there| !is_regular(there)) {
+                        let is_pipe = FileType::from_raw_mode(there.st_mode) == FileType::Fifo;
+                        return Ok(Place::Special(Special { folder, name, is_link: true, is_pipe }));
                     }
                     let target = folder.link(&name)?;
                     (folder, name) = (folder.enter(parent(&target))?, name_of(&target)?);
                 }
-                _ => return Ok(Place::Special(Special { folder, name, is_link: false })),
+                kind => {
+                    let is_pipe = kind == FileType::Fifo;
+                    return Ok(Place::Special(Special { folder, name, is_link: false, is_pipe }));
+                }
             }
         }
         Err(Errno::LOOP.into())

@@ -171,6 +171,14 @@ impl Interrupt {
         self.pipes.as_ref().map(|pipes| pipes.wake.as_fd())
     }
 
+    /// Waits for so long, or until it is pressed.
+    pub fn pause(&self, duration: Duration) {
+        match self.pipes.as_deref() {
+            Some(pipes) => drop(is_readable_within(&pipes.wake, duration)),
+            None => thread::sleep(duration),
+        }
+    }
+
     /// What `search` finds, which tells what it is given how many records it has looked at; that breaks it off when it is
     /// pressed meanwhile.
     pub fn searching<T>(

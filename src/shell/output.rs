@@ -38,13 +38,38 @@ impl Mode {
 
 /// The results of commands on their way out, buffered, until Ctrl-C.
 pub struct Output {
-    sink: Breakable<BufWriter<Box<dyn Write>>>,
+    sink: Breakable<BufWriter<Sink>>,
     /// The form of results.
     pub mode: Mode,
     /// Colours, characters and width.
     pub look: Look,
     /// Whether results go straight to a terminal.
     pub is_terminal: bool,
+    /// Whether results go into a file, and not to the standard output.
+    pub is_redirected: bool,
+}
+
+/// What the buffer is written to, and the last byte that was.
+struct Sink {
+    out: Box<dyn Write>,
+    last: Option<u8>,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.last = bytes[..written].last().copied().or(self.last);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A buffer before `out`.
+fn buffered(out: Box<dyn Write>) -> BufWriter<Sink> {
+    BufWriter::with_capacity(BUFFER_LEN, Sink { out, last: None })
 }
 
 /// Enough for some hundred results, so that a script costs a system call now and then.
@@ -53,8 +78,8 @@ const BUFFER_LEN: usize = 64 << 10;
 impl Output {
     /// An output to `sink`.
     pub fn new(sink: Box<dyn Write>, mode: Mode, look: Look, is_terminal: bool) -> Self {
-        let sink = Breakable::new(BufWriter::with_capacity(BUFFER_LEN, sink), Interrupt::default());
-        Self { sink, mode, look, is_terminal }
+        let sink = Breakable::new(buffered(sink), Interrupt::default());
+        Self { sink, mode, look, is_terminal, is_redirected: false }
     }
 
     /// Has `interrupt` break off a long result that is being written when it is pressed.
@@ -65,9 +90,19 @@ impl Output {
     /// Sends what follows to `sink`; what came before is written first.
     pub fn redirect(&mut self, sink: Box<dyn Write>, is_terminal: bool) -> io::Result<()> {
         self.sink.flush()?;
-        self.sink.out = BufWriter::with_capacity(BUFFER_LEN, sink);
+        self.sink.out = buffered(sink);
         self.is_terminal = is_terminal;
         Ok(())
+    }
+
+    /// The output at the start of a line, also behind a result that was broken off or has no line break at its end.
+    pub fn own_line(&mut self) -> io::Result<&mut dyn Write> {
+        let out = &mut self.sink.out;
+        let last = out.buffer().last().copied().or(out.get_ref().last);
+        if last.is_some_and(|last| last != b'\n') {
+            out.write_all(b"\n")?;
+        }
+        Ok(out)
     }
 
     /// The output for a command that looks at Ctrl-C itself.
@@ -100,6 +135,29 @@ impl fmt::Debug for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_its_own_begins_behind_whatever_came_before() {
+        let mut out = Output::new(
+            Box::new(io::sink()),
+            Mode::Raw,
+            Look { color: false, ascii: true, width: 80 },
+            false,
+        );
+        let mut is_ended = |before: &[u8], flushes: bool| {
+            out.write_all(before).expect("all is taken");
+            if flushes {
+                out.flush().expect("all is taken");
+            }
+            out.own_line().expect("all is taken");
+            out.sink.out.buffer().ends_with(b"v\n")
+        };
+        assert!(!is_ended(b"", false));
+        assert!(is_ended(b"v", false) && !is_ended(b"", true));
+        out.write_all(b"v").and_then(|()| out.flush()).expect("all is taken");
+        out.own_line().expect("all is taken");
+        assert_eq!(out.sink.out.buffer(), b"\n", "what was passed on is known, too");
+    }
 
     #[test]
     fn every_mode_is_found_by_its_name() {

@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 use super::command::{self, Command, Flag, GivenFlag, Invocation, Takes};
 use super::failure::Failure;
 use super::nearest::nearest;
-use super::words::{self, Style, Word, quote, visible};
+use super::words::{self, Lexer, Style, Word, quote, visible};
 
 /// The call that `line` makes; `None` for a line without words.
 pub fn parse_line(line: &[u8]) -> Result<Option<Invocation>, Failure> {
@@ -24,7 +24,7 @@ pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
         Invocation { command, name: name.span, args: Vec::new(), flags: Vec::new(), json: false };
     let mut flags_ended = false;
     while let Some(mut word) = words.next() {
-        match flag_text(&word) {
+        match flag_text(Some(command), &word) {
             Some("--") if !flags_ended => flags_ended = true,
             Some(text) if !flags_ended => {
                 let given = flag(command, text, &word, &mut words)?;
@@ -50,17 +50,26 @@ pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
 /// The call of `help` that `asked --help` stands for, before the words `rest`.
 fn help_about(asked: Invocation, mut rest: Peekable<IntoIter<Word>>) -> Invocation {
     let command = command::find(command::HELP.name.as_bytes()).expect("help has the name of its flag");
-    let json = asked.json || rest.any(|word| flag_text(&word) == Some("--json"));
+    let json = asked.json || rest.any(|word| flag_text(Some(command), &word) == Some("--json"));
     let name = asked.command.name.as_bytes().to_vec();
     let about = Word { bytes: name, span: asked.name.clone(), style: Style::Bare };
     Invocation { command, name: asked.name, args: vec![about], flags: Vec::new(), json }
 }
 
+/// Whether a line that is not understood asks for JSON all the same.
+pub fn asks_json(line: &[u8]) -> bool {
+    let mut words = Lexer::new(line).filter(|word| word.style == Style::Bare).map(|word| word.bytes);
+    words.any(|word| word.strip_prefix(b"--") == Some(command::JSON.name.as_bytes()))
+}
+
 /// The text of a word that is written like a flag. Quotes make it a key or value, and so does a digit after the
-/// dash, since numbers are common values; a dash alone stands for the standard input.
-pub fn flag_text(word: &Word) -> Option<&str> {
+/// dash, since numbers are common values, unless `command` has such a flag; a dash alone stands for the standard input.
+pub fn flag_text<'w>(command: Option<&Command>, word: &'w Word) -> Option<&'w str> {
     let is_flag = match word.bytes.as_slice() {
         [b'-', b'-', ..] => true,
+        [b'-', digit @ b'0'..=b'9'] => {
+            command.is_some_and(|command| command.short_flag(char::from(*digit)).is_some())
+        }
         [b'-', second, ..] => second.is_ascii_alphabetic(),
         _ => false,
     };
@@ -191,6 +200,8 @@ mod tests {
     #[test]
     fn quotes_numbers_and_a_dash_alone_are_no_flags() {
         assert_eq!(args("put a -5"), ["a", "\"-5\""]);
+        assert_eq!(args("put a -0"), ["a", "\"-0\""]);
+        assert!(parsed("keys -0").has("null") && parsed("keys -- -0").flags.is_empty());
         assert_eq!(args("put a '--nx'"), ["a", "\"--nx\""]);
         assert_eq!(args("put a -"), ["a", "\"-\""]);
         assert_eq!(parsed("put a -- -").args[1].style, Style::Single);

@@ -59,15 +59,13 @@ impl Pipeline {
     pub fn drain(&mut self, session: &mut Session) {
         self.len = 0;
         for Submitted { pending, reply, mode, place } in self.submitted.drain(..) {
-            let told = pending.wait().map_err(Failure::from).and_then(|commit| {
-                let mode = std::mem::replace(&mut session.out.mode, mode);
-                let told = reply.tell(session, commit);
-                session.out.mode = mode;
-                told
+            let committed = pending.wait().map_err(Failure::from);
+            session.in_json(mode == Mode::Json, |session| {
+                if let Err(failure) = committed.and_then(|commit| reply.tell(session, commit)) {
+                    session.fail(&failure, b"", &place);
+                }
             });
-            if let Err(failure) = told {
-                session.fail(&failure, b"", &place);
-            }
+            session.acknowledge(&place);
         }
     }
 }

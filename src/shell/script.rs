@@ -10,6 +10,7 @@ use super::commands::get;
 use super::commands::reply::{Reply, submit_of};
 use super::failure::{Failure, plain_words};
 use super::input::{Input, Readiness};
+use super::json::Object;
 use super::output::{Mode, Output};
 use super::parse::parse_line;
 use super::report::Place;
@@ -19,7 +20,7 @@ use super::words::{Lexer, Style, open_quote, visible};
 
 /// Runs all lines of `input`, which errors call `name`. [`Outcome::Quit`] when a line says so.
 pub fn run(session: &mut Session, input: Input, name: &str) -> Outcome {
-    let mut script = Script { input, file: Rc::from(name), number: 0, next_number: 1 };
+    let mut script = Script { input, file: Rc::from(name), number: 0, next_number: 1, is_answered: true };
     let failures_before = session.failures;
     let origin = session.origin;
     if origin == Origin::OneShot {
@@ -36,7 +37,9 @@ pub fn run(session: &mut Session, input: Input, name: &str) -> Outcome {
             Ok(Some(_)) => {}
             Ok(None) => break Outcome::Done,
             Err(failure) => {
+                session.drain();
                 session.fail(&failure, b"", &script.place());
+                script.answered(session);
                 break Outcome::Done;
             }
         }
@@ -53,6 +56,18 @@ struct Script {
     number: u64,
     /// The line after the present command.
     next_number: u64,
+    /// Whether the answer to the present line has its end, or gets it with the writes that are on their way.
+    is_answered: bool,
+}
+
+/// What became of a line.
+enum Ran {
+    /// Nothing: it is for somebody else.
+    Not,
+    /// All that is said of it was said.
+    Told,
+    /// It is told with the writes that are on their way.
+    Sent,
 }
 
 impl Script {
@@ -61,6 +76,14 @@ impl Script {
             return Place::Nowhere;
         }
         Place::Line { file: Rc::clone(&self.file), number: self.number }
+    }
+
+    /// Ends the answer to the present line.
+    fn answered(&mut self, session: &mut Session) {
+        if !self.is_answered {
+            session.acknowledge(&self.place());
+            self.is_answered = true;
+        }
     }
 
     /// Runs the next command; `None` when there is none. An error here ends the script.
@@ -74,9 +97,14 @@ impl Script {
             }
             self.number = self.next_number;
             self.next_number += 1;
+            self.is_answered = false;
             let line = self.input.line();
             if !line.starts_with(b"#") && !line.iter().all(u8::is_ascii_whitespace) {
                 break;
+            }
+            if session.acknowledges() {
+                session.drain();
+                self.answered(session);
             }
         }
         if session.settings.echo {
@@ -84,22 +112,35 @@ impl Script {
             session.drain();
             echo(&mut session.out, self.input.line())?;
         }
-        if quick(session, self.input.line(), || self.place()) {
-            return Ok(Some(Outcome::Done));
+        let mut ran = quick(session, self.input.line(), || self.place());
+        if let Ran::Not = ran {
+            self.finish_quote(session)?;
+            ran = later(session, self.input.line(), || self.place());
         }
-        self.finish_quote(session)?;
-        if later(session, self.input.line(), || self.place()) {
-            return Ok(Some(Outcome::Done));
+        let mut outcome = Outcome::Done;
+        match ran {
+            Ran::Sent => self.is_answered = true,
+            Ran::Told => self.answered(session),
+            Ran::Not if settle(session) => {
+                if session.acknowledges() {
+                    // It may take long, and nobody is to wait for what was done before it.
+                    session.flush();
+                }
+                // A failure was told and counted; the script goes on.
+                outcome = session.interpret(self.input.line(), &self.place()).unwrap_or(Outcome::Done);
+                self.answered(session);
+            }
+            Ran::Not => {}
         }
-        if !settle(session) {
-            return Ok(Some(Outcome::Done));
-        }
-        // A failure was told and counted; the script goes on.
-        Ok(Some(session.interpret(self.input.line(), &self.place()).unwrap_or(Outcome::Done)))
+        Ok(Some(outcome))
     }
 
     /// Takes lines into the present command until its last quote is closed.
     fn finish_quote(&mut self, session: &mut Session) -> Result<(), Failure> {
+        if session.acknowledges() {
+            // Who waits for the answer to a line does not send the next one.
+            return Ok(());
+        }
         while let Some((quote, at)) = open_quote(self.input.line()) {
             loop {
                 let len = self.input.line().len();
@@ -131,6 +172,7 @@ impl Script {
             if len > len_max {
                 // Named is the line that has no end.
                 self.number = self.next_number;
+                self.is_answered = false;
                 let len_max = units::bytes(len_max);
                 return Err(Failure::usage(format!("a command of more than {len_max} is not read")));
             }
@@ -170,8 +212,11 @@ fn line_len_max(value_len_max: u64) -> u64 {
     value_len_max.saturating_add(KEY_LEN_MAX).saturating_mul(ESCAPE_LEN).saturating_add(REST_LEN)
 }
 
-/// Shows the lines of a command before its result; on a terminal without the bytes that would drive it.
+/// Shows the lines of a command before its result; on a terminal without the bytes that would drive it, and in JSON as an object.
 fn echo(out: &mut Output, lines: &[u8]) -> io::Result<()> {
+    if out.mode == Mode::Json {
+        return Object::new(out).bytes("echo", lines)?.end();
+    }
     if !out.is_terminal {
         out.write_all(lines)?;
         return out.write_all(b"\n");
@@ -183,10 +228,10 @@ fn echo(out: &mut Output, lines: &[u8]) -> io::Result<()> {
 }
 
 /// Runs a `put`, `del` or `get` without flags, which is what long scripts are made of: its words are taken from the
-/// line without a copy, and writes are waited for later. `false`: it is something else, and nothing was done.
-fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool {
+/// line without a copy, and writes are waited for later. [`Ran::Not`]: it is something else, and nothing was done.
+fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> Ran {
     if session.transaction.is_some() || session.settings.timer == Timer::On {
-        return false;
+        return Ran::Not;
     }
     let mut words = Lexer::new(line);
     let command = words.next().and_then(|name| command::find(&name.bytes));
@@ -195,7 +240,7 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
             let mut batch = session.pipeline.take_batch();
             if !read_pairs(words, &mut batch) {
                 session.pipeline.give_batch(batch);
-                return false;
+                return Ran::Not;
             }
             submit(session, batch, line.len(), Reply::Put, place())
         }
@@ -206,7 +251,7 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
             }) || batch.is_empty()
             {
                 session.pipeline.give_batch(batch);
-                return false;
+                return Ran::Not;
             }
             let reply = Reply::Delete { named: batch.len() };
             submit(session, batch, line.len(), reply, place())
@@ -214,22 +259,22 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool 
         Some("get") => {
             let mut keys = 0;
             if !read_keys(words.clone(), |_| keys += 1) || keys == 0 {
-                return false;
+                return Ran::Not;
             }
             if !settle(session) {
-                return true;
+                return Ran::Told;
             }
             let keys: Vec<_> = words.map(|key| key.bytes).collect();
-            get::get(session, &keys).map(drop)
+            get::get(session, &keys).map(|_| Ran::Told)
         }
-        _ => return false,
+        _ => return Ran::Not,
     };
-    if let Err(failure) = result {
+    result.unwrap_or_else(|failure| {
         // The results of the lines above come first.
         session.drain();
         session.fail(&failure, b"", &place());
-    }
-    true
+        Ran::Told
+    })
 }
 
 /// Waits for the writes that are on their way, which the next command is to see; whether it may be run: where a script ends
@@ -246,11 +291,11 @@ fn submit(
     len: usize,
     reply: Reply,
     place: Place,
-) -> Result<(), Failure> {
+) -> Result<Ran, Failure> {
     let submitted = session.store().and_then(|store| Ok(store.submit(&batch)?));
     session.pipeline.give_batch(batch);
     send((submitted?, reply), session.out.mode, len, place, session);
-    Ok(())
+    Ok(Ran::Sent)
 }
 
 /// Has a write waited for with those before it and after it.
@@ -262,27 +307,30 @@ fn send(submitted: (Pending, Reply), mode: Mode, len: usize, place: Place, sessi
 }
 
 /// Runs a write that has flags, or depends on what is there, and waits for it later: it goes by what is on its way, and what it
-/// says is said after that. `false`: it is something else, or wrong, and nothing was done.
-fn later(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> bool {
+/// says is said after that. [`Ran::Not`]: it is something else, or wrong, and nothing was done.
+fn later(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> Ran {
     if session.transaction.is_some() || session.settings.timer == Timer::On {
-        return false;
+        return Ran::Not;
     }
     let command = Lexer::new(line).next().and_then(|name| command::find(&name.bytes));
     if command.and_then(submit_of).is_none() {
-        return false;
+        return Ran::Not;
     }
-    let Ok(Some(invocation)) = parse_line(line) else { return false };
+    let Ok(Some(invocation)) = parse_line(line) else { return Ran::Not };
     // `put --help` is a call of help.
-    let Some(submit) = submit_of(invocation.command) else { return false };
-    let mode = if invocation.json { Mode::Json } else { session.out.mode };
+    let Some(submit) = submit_of(invocation.command) else { return Ran::Not };
     match submit(session, &invocation) {
-        Ok(submitted) => send(submitted, mode, line.len(), place(), session),
+        Ok(submitted) => {
+            let mode = if invocation.json { Mode::Json } else { session.out.mode };
+            send(submitted, mode, line.len(), place(), session);
+            Ran::Sent
+        }
         Err(failure) => {
             session.drain();
-            session.fail(&failure, line, &place());
+            session.in_json(invocation.json, |session| session.fail(&failure, line, &place()));
+            Ran::Told
         }
     }
-    true
 }
 
 /// Whether the words are KEY VALUE pairs and nothing else, which are then in `batch`.

@@ -1,5 +1,6 @@
 //! What commands share: the store, the open transaction, the output, the settings.
 
+mod answer;
 mod settings;
 
 use std::io::{self, IsTerminal, Write};
@@ -7,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-
 use logkv::{CompactionPolicy, Error, Options, Store, VALUE_LEN_MAX_DEFAULT};
 
-pub use settings::{Origin, Settings, Timer};
+use self::answer::Refused;
+pub use self::settings::{Origin, Settings, Timer};
 
 use super::command::{Invocation, Outcome};
 use super::commands::is_of_store;
@@ -62,6 +62,8 @@ pub struct Session {
     pub interrupt: Interrupt,
     /// Who gives the commands.
     pub origin: Origin,
+    /// Whether the commands come from the standard input.
+    pub reads_stdin: bool,
     /// The batch between `begin` and `commit`.
     pub transaction: Option<Transaction>,
     /// Writes of a script that are not yet acknowledged.
@@ -76,6 +78,10 @@ pub struct Session {
     pub failures: u64,
     /// How many scripts deep `read` is.
     pub depth: usize,
+    /// Where the present command was given.
+    place: Place,
+    /// What the present line of the script is answered with, once something of it has failed.
+    refused: Option<Refused>,
     /// The last failure that was told.
     told: String,
     /// How long the present command waited for a person's answer.
@@ -107,6 +113,7 @@ impl Session {
             makes_files: true,
             interrupt: Interrupt::default(),
             origin,
+            reads_stdin: false,
             transaction: None,
             pipeline: Pipeline::default(),
             history: Vec::new(),
@@ -114,6 +121,8 @@ impl Session {
             tally: Tally::default(),
             failures: 0,
             depth: 0,
+            place: Place::Nowhere,
+            refused: None,
             told: String::new(),
             asked: Duration::ZERO,
             keeper: None,
@@ -209,6 +218,10 @@ impl Session {
     fn keep_metrics(&mut self, store: &Store) -> Result<(), Failure> {
         let Some((path, interval)) = self.metrics_file.clone() else { return Ok(()) };
         let named = path.clone();
+        if path.as_os_str() == "-" {
+            let failure = Failure::usage("--metrics-file takes a file, and not the standard output");
+            return Err(failure.hint("stats --prometheus prints the metrics"));
+        }
         if is_of_store(&self.dir, &path) {
             return Err(Failure::usage("--metrics-file names a file of the store itself"));
         }
@@ -281,7 +294,7 @@ impl Session {
             Ok(None) => Some(Outcome::Done),
             Err(failure) => {
                 self.drain();
-                self.fail(&failure, line, place);
+                self.in_json(parse::asks_json(line), |session| session.fail(&failure, line, place));
                 None
             }
         }
@@ -293,19 +306,15 @@ impl Session {
         self.drain();
         let started = Instant::now();
         self.asked = Duration::ZERO;
-        let mode = self.out.mode;
-        if invocation.json {
-            self.out.mode = Mode::Json;
-        }
+        self.place.clone_from(place);
         let had_batch = self.transaction.is_some();
-        let result = self.follow().and_then(|()| (invocation.command.run)(self, invocation));
+        let outcome = self.in_json(invocation.json, |session| {
+            let result = session.follow().and_then(|()| (invocation.command.run)(session, invocation));
+            session.settle(result, line, place)
+        });
         if let Some(transaction) = self.transaction.as_mut().filter(|_| !had_batch) {
             transaction.begun = Some(place.clone());
         }
-        if invocation.json {
-            self.out.mode = mode;
-        }
-        let outcome = self.settle(result, line, place);
         self.tell_time(started);
         if let Some(why) = self.keeper.as_ref().and_then(MetricsFile::trouble) {
             self.note(&format!("warning: {why}"));
@@ -313,75 +322,24 @@ impl Session {
         outcome
     }
 
+    /// What `run` comes to, whose results are JSON if `is_asked`, whatever the mode.
+    pub fn in_json<T>(&mut self, is_asked: bool, run: impl FnOnce(&mut Self) -> T) -> T {
+        let mode = self.out.mode;
+        if is_asked {
+            self.out.mode = Mode::Json;
+        }
+        let done = run(self);
+        if is_asked {
+            self.out.mode = mode;
+        }
+        done
+    }
+
     /// Waits for the writes that are on their way, prints their results, and tells and counts their failures.
     pub fn drain(&mut self) {
         let mut pipeline = std::mem::take(&mut self.pipeline);
         pipeline.drain(self);
         self.pipeline = pipeline;
-    }
-
-    /// Counts what a command came to, and tells its failure.
-    fn settle(&mut self, result: Result<Outcome, Failure>, line: &[u8], place: &Place) -> Option<Outcome> {
-        match result {
-            Ok(outcome) => {
-                self.tally.corrupt |= outcome == Outcome::Damaged;
-                self.tally.unopened |= outcome == Outcome::Refused;
-                self.tally.failed |= outcome == Outcome::Absent && self.origin == Origin::OneShot;
-                Some(outcome)
-            }
-            Err(failure) => {
-                self.fail(&failure, line, place);
-                None
-            }
-        }
-    }
-
-    /// Tells a failure, after the results that came before it, and counts it.
-    pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &Place) {
-        self.failures += 1;
-        match failure.kind {
-            Kind::BrokenPipe => {
-                self.tally.broken_pipe = true;
-                return;
-            }
-            Kind::Command => self.tally.failed = true,
-            Kind::Usage if self.origin == Origin::OneShot => self.tally.misused = true,
-            Kind::Usage => self.tally.failed = true,
-            Kind::Open => self.tally.unopened = true,
-            Kind::Corruption => self.tally.corrupt = true,
-            Kind::Interrupted if self.origin == Origin::Person => {}
-            Kind::Interrupted => self.tally.interrupted = Some(self.interrupt.code()),
-        }
-        if let Some(transaction) = &mut self.transaction {
-            // A person sees it at once, and decides.
-            transaction.has_failed |= self.origin != Origin::Person;
-        }
-        // The error would stand before the results of earlier lines where both go to one terminal.
-        self.flush();
-        report::write_failure(failure, line, place, &self.err_look);
-        self.told.clone_from(&failure.message);
-    }
-
-    /// Says something about the store on the standard error.
-    pub fn note(&self, text: &str) {
-        report::write_note(text, &self.err_look);
-    }
-
-    /// Hands the results over to whoever reads them.
-    pub fn flush(&mut self) {
-        if let Err(error) = self.out.flush() {
-            // A closed terminal sends a signal, and accepts no output.
-            let is_gone =
-                self.interrupt.is_ending() && error.raw_os_error() == Some(Errno::IO.raw_os_error());
-            match Failure::from(error) {
-                failure if failure.kind == Kind::BrokenPipe => self.tally.broken_pipe = true,
-                _ if is_gone => {}
-                failure => {
-                    self.tally.failed = true;
-                    report::write_failure(&failure, b"", &Place::Nowhere, &self.err_look);
-                }
-            }
-        }
     }
 
     /// Whether there is no point in running more lines.

@@ -11,12 +11,14 @@ use logkv::fs::{exit_on_bus_error, raise_open_files_limit};
 
 use super::args::{self, Args, is_missing_command};
 use super::command::{self, Invocation, Needs};
+use super::commands::words::unread_stdin;
 use super::config::{self, DirFile, Engine, Said, Setting};
 use super::editor;
-use super::failure::{Failure, Kind, plain_words};
+use super::failure::{Failure, Kind};
 use super::grid::clip;
 use super::input::Input;
 use super::interrupt::Interrupt;
+use super::json::Object;
 use super::logging;
 use super::output::{Mode, Output};
 use super::parse;
@@ -41,19 +43,22 @@ pub fn main() -> ExitCode {
     );
     let code = match Args::parse(std::env::args_os()) {
         Ok(args) => run(args),
-        Err(error) => tell_usage(&error),
+        Err(error) => tell_usage(&error, args::asks_json(std::env::args_os())),
     };
     ExitCode::from(code)
 }
 
-/// Help and the version, which clap takes for errors too, go to the standard output.
-fn tell_usage(error: &clap::Error) -> u8 {
+/// Help and the version, which clap takes for errors too, go to the standard output. An error is there as well, as an object,
+/// if `is_json`.
+fn tell_usage(error: &clap::Error, is_json: bool) -> u8 {
     let text = error.render().to_string();
     // Arguments are repeated in the text as they came.
     let lines: Vec<_> = text.lines().map(|line| visible(line.as_bytes())).collect();
     let text = lines.join("\n") + "\n";
     let written = if error.use_stderr() {
-        io::stderr().write_all(text.as_bytes())
+        let told = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let object = if is_json { write_usage(told) } else { Ok(()) };
+        io::stderr().write_all(text.as_bytes()).and(object)
     } else {
         io::stdout().write_all(text.as_bytes())
     };
@@ -62,6 +67,12 @@ fn tell_usage(error: &clap::Error) -> u8 {
         _ if error.use_stderr() => USAGE,
         _ => 0,
     }
+}
+
+fn write_usage(told: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    let mut object = Object::new(&mut out);
+    object.field("error", told)?.field("kind", Kind::Usage.name())?.field("code", USAGE)?.end()
 }
 
 fn run(mut args: Args) -> u8 {
@@ -73,11 +84,19 @@ fn run(mut args: Args) -> u8 {
         Ok(true) => return 0,
         Err(error) => return u8::from(error.kind() != io::ErrorKind::BrokenPipe),
     }
+    if args.config.as_deref() == Some(Path::new("-")) {
+        let message = "--config takes a file, and not the standard input";
+        return tell_usage(&args::usage_error(message), args.is_json());
+    }
     let Some(dir) = args.take_dir(std::env::var_os(config::DIR_ENV_NAME)) else {
-        return tell_usage(&args::usage_error("a directory is missing: logkv DIR"));
+        return tell_usage(&args::usage_error("a directory is missing: logkv DIR"), args.is_json());
     };
     if dir.as_os_str().is_empty() {
-        return tell_usage(&args::usage_error("the name of the directory is empty"));
+        return tell_usage(&args::usage_error("the name of the directory is empty"), args.is_json());
+    }
+    if dir.as_os_str() == "-" {
+        let message = "DIR is a directory, and not the standard input; one of that name is ./-";
+        return tell_usage(&args::usage_error(message), args.is_json());
     }
     let mut session = session(&args, dir);
     let configured = refuse_command_name(&args, &session)
@@ -101,9 +120,11 @@ fn run(mut args: Args) -> u8 {
         start(&mut session, &args, &engine)
     });
     if let Err(failure) = started {
-        let is_usage = failure.kind == Kind::Usage;
+        if failure.kind == Kind::Usage {
+            // No line of a script is wrong, but the call itself.
+            session.origin = Origin::OneShot;
+        }
         session.fail(&failure, b"", &Place::Nowhere);
-        session.tally.misused |= is_usage;
     }
     session.close();
     session.tally.code()
@@ -141,10 +162,14 @@ fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Fail
         return Ok(());
     }
     let input = match (&args.file, args.lines.as_slice()) {
-        _ if session.is_interactive() => None,
         (Some(path), _) if path.as_os_str() != "-" => Some((script_file(path)?, path.to_string_lossy())),
         (None, [_, ..]) => Some((Input::text(joined(&args.lines)), "-c".into())),
-        _ => Some((stdin()?, "-".into())),
+        _ => {
+            session.reads_stdin = true;
+            let is_script = !session.is_interactive();
+            let stdin = is_script.then(|| Input::stdin().map_err(|error| unread_stdin(&error)));
+            stdin.transpose()?.map(|input| (input, "-".into()))
+        }
     };
     session.open(opening(args, engine, true))?;
     match input {
@@ -179,7 +204,9 @@ fn one_shot(session: &mut Session, args: &Args, engine: &Engine) {
         Ok(invocation) => {
             session.call(&invocation, &line, &Place::Nowhere);
         }
-        Err(failure) => session.fail(&failure, &line, &Place::Nowhere),
+        Err(failure) => session.in_json(parse::asks_json(&line), |session| {
+            session.fail(&failure, &line, &Place::Nowhere);
+        }),
     }
 }
 
@@ -246,11 +273,6 @@ fn joined(lines: &[OsString]) -> Vec<u8> {
 
 fn script_file(path: &Path) -> Result<Input, Failure> {
     Input::path(path).map_err(|error| Failure::file("read", path, &error))
-}
-
-fn stdin() -> Result<Input, Failure> {
-    Input::stdin()
-        .map_err(|error| Failure::command(format!("cannot read the standard input: {}", plain_words(&error))))
 }
 
 /// The engine's options, from wherever they are given.
@@ -325,6 +347,7 @@ fn session(args: &Args, dir: PathBuf) -> Session {
         },
         echo: args.echo,
         bail: args.bail,
+        ack: args.ack,
         quiet: args.quiet,
         yes: args.yes,
         color: args.color,
@@ -339,7 +362,7 @@ fn session(args: &Args, dir: PathBuf) -> Session {
 fn origin(args: &Args) -> Origin {
     if !args.command.is_empty() {
         Origin::OneShot
-    } else if args.file.is_some() || !args.lines.is_empty() {
+    } else if args.file.is_some() || !args.lines.is_empty() || args.ack {
         Origin::Script
     } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
         Origin::Person

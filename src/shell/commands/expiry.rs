@@ -4,7 +4,7 @@ use std::io::Write;
 
 use logkv::{Expiry, Pending};
 
-use super::get::{absent, seen};
+use super::get::{absent, seen, unless_damaged};
 use super::reply::{Reply, not_set, queued, waited};
 use super::words::{HEX, arguments, bytes_of, moment_of, ttl_of};
 use crate::shell::command::{
@@ -79,10 +79,11 @@ pub const PERSIST: Command = Command {
 fn run_ttl(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let mut worst = Outcome::Done;
     for key in &arguments(invocation)? {
-        worst = worst.max(match seen(session, key, |_, expires_ms| expires_ms)? {
-            Some(expires_ms) => tell(session, key, expires_ms)?,
-            None => tell_missing(session, key)?,
+        let told = seen(session, key, |_, expires_ms| expires_ms).and_then(|seen| match seen {
+            Some(expires_ms) => tell(session, key, expires_ms),
+            None => tell_missing(session, key),
         });
+        worst = worst.max(unless_damaged(session, told)?);
     }
     Ok(worst)
 }

@@ -37,7 +37,12 @@ pub const GET: Command = Command {
     ],
     flags: &[
         AT,
-        Flag { name: "output", short: Some('o'), takes: Takes::File, doc: "Writes the value into this file" },
+        Flag {
+            name: "output",
+            short: Some('o'),
+            takes: Takes::File,
+            doc: "Writes the value into this file; - is standard output",
+        },
         HEX,
     ],
     args: &[ArgKind::Key],
@@ -81,20 +86,34 @@ pub fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, 
     let mut worst = Outcome::Done;
     if session.transaction.is_some() || session.out.mode == Mode::Json {
         for key in keys {
-            worst = worst.max(get_told(session, key.as_ref())?);
+            let told = get_told(session, key.as_ref());
+            worst = worst.max(unless_damaged(session, told)?);
         }
         return Ok(worst);
     }
     let store = session.store()?;
     for keys in keys.chunks(AT_ONCE) {
         for (key, found) in keys.iter().zip(store.get_many(keys)?) {
-            worst = worst.max(match found? {
-                Some(value) => print_value(&mut session.out, key.as_ref(), &value, None)?,
-                None => missing(session, key.as_ref())?,
-            });
+            let told = match found {
+                Ok(Some(value)) => Ok(print_value(&mut session.out, key.as_ref(), &value, None)?),
+                Ok(None) => missing(session, key.as_ref()),
+                Err(error) => Err(error.into()),
+            };
+            worst = worst.max(unless_damaged(session, told)?);
         }
     }
     Ok(worst)
+}
+
+/// What became of one key of several: a value that cannot be read is told in its place, and hides no other.
+pub fn unless_damaged(session: &mut Session, told: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
+    told.or_else(|failure| match failure.is_of_one_record {
+        true => {
+            session.fail_in_part(&failure);
+            Ok(Outcome::Done)
+        }
+        false => Err(failure),
+    })
 }
 
 /// Prints the value of one key, where there is more to tell of it, or a transaction may have it.
@@ -233,12 +252,26 @@ fn get_into_file(
             stored.as_deref()
         }
     };
+    let is_dash = file.is_dash();
     let Some(value) = value else {
+        if is_dash {
+            // What else went there would be taken for the value.
+            session.note(&format!("not found: {}", quote(key)));
+            return absent(session);
+        }
         return missing(session, key);
     };
+    if is_dash {
+        if session.out.is_terminal && session.out.mode != Mode::Raw {
+            let failure = Failure::usage("-o - writes bytes as they are, to a terminal only in mode raw");
+            return Err(failure.at(file.span.clone()));
+        }
+        session.out.write_all(value)?;
+        return Ok(Outcome::Done);
+    }
     refuse_own_file(session, file)?;
     let write = || {
-        let mut target = Target::create(file.path(), NewMode::Umask)?;
+        let mut target = Target::create(file.path(), NewMode::Umask, &session.interrupt)?;
         target.write_all(value)?;
         target.finish()
     };
@@ -256,18 +289,21 @@ fn get_into_file(
 fn run_exists(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let mut worst = Outcome::Done;
     for key in &arguments(invocation)? {
-        let exists = contains(session, key)?;
-        let out = &mut session.out;
-        match out.mode {
-            Mode::Table => writeln!(out, "{}", if exists { "yes" } else { "no" })?,
-            Mode::Plain | Mode::Raw => writeln!(out, "{}", u8::from(exists))?,
-            Mode::Json => Object::new(out).bytes("key", key)?.field("exists", exists)?.end()?,
-        }
-        if !exists {
-            worst = worst.max(absent(session)?);
-        }
+        let told = tell_exists(session, key);
+        worst = worst.max(unless_damaged(session, told)?);
     }
     Ok(worst)
+}
+
+fn tell_exists(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+    let exists = contains(session, key)?;
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table => writeln!(out, "{}", if exists { "yes" } else { "no" })?,
+        Mode::Plain | Mode::Raw => writeln!(out, "{}", u8::from(exists))?,
+        Mode::Json => Object::new(out).bytes("key", key)?.field("exists", exists)?.end()?,
+    }
+    if exists { Ok(Outcome::Done) } else { absent(session) }
 }
 
 /// Whether a key is there, as this shell sees it.

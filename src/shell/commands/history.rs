@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use logkv::{At, Cursor, Error, Location, Past, Seqno, Version};
 
-use super::get::{missing, not_there, print_entry};
+use super::get::{missing, not_there, print_entry, unless_damaged};
 use super::keys::quote_start;
 use super::words::{HEX, arguments, moment_of};
 use crate::shell::command::{
@@ -99,10 +99,12 @@ pub fn get_at(session: &mut Session, keys: &[Vec<u8>], at: At) -> Result<Outcome
     let past = past(session, at)?;
     let mut worst = Outcome::Done;
     for key in keys {
-        worst = worst.max(match past.get(key).map_err(|error| gone(error, key))? {
-            Some(entry) => print_entry(&mut session.out, key, &entry)?,
-            None => not_there(session, key)?,
-        });
+        let told = match past.get(key) {
+            Ok(Some(entry)) => Ok(print_entry(&mut session.out, key, &entry)?),
+            Ok(None) => not_there(session, key),
+            Err(error) => Err(gone(error, key)),
+        };
+        worst = worst.max(unless_damaged(session, told)?);
     }
     Ok(worst)
 }

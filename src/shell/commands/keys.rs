@@ -33,10 +33,16 @@ const FLAGS: &[Flag] = &[
         doc: "Shows each key's record: where it is, its length, number and time, and when it expires",
     },
     Flag { name: "reverse", short: None, takes: Takes::Nothing, doc: "Goes from the last key to the first" },
+    Flag {
+        name: "null",
+        short: Some('0'),
+        takes: Takes::Nothing,
+        doc: "Prints keys and values as they are, each with a NUL byte behind it, for xargs -0",
+    },
 ];
 
 const SIGNATURE: &str =
-    "[PATTERN] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse] [--at SEQ|TIME]";
+    "[PATTERN] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse] [--at SEQ|TIME] [-0|--null]";
 
 pub const KEYS: Command = Command {
     name: "keys",
@@ -46,7 +52,10 @@ pub const KEYS: Command = Command {
     summary: "The keys, in order",
     help: "Prints the keys in the order of their bytes. A pattern has * for any bytes, ? for \
            one, [abc] [a-z] [^a] for one of a set, and \\x for x itself. \
-           In mode table the first 40 are shown, unless --all or --limit says otherwise.",
+           In mode table the first 40 are shown, unless --all or --limit says otherwise. \
+           -0 is for the modes plain and raw: each key is printed as it is, with a NUL byte behind it and no \
+           line break, as xargs -0 and sort -z read it; a key that has a NUL byte itself is an error, and \
+           the others follow.",
     examples: &[
         Example { line: "keys", does: "lists the keys" },
         Example { line: "keys 'user:*' --limit 10", does: "lists ten keys that start with user:" },
@@ -55,6 +64,7 @@ pub const KEYS: Command = Command {
             does: "lists from the last key before d down to b",
         },
         Example { line: "keys --long", does: "shows where each key's record is" },
+        Example { line: "keys 'user:*' -0", does: "ends each key with a NUL byte, for xargs -0" },
     ],
     flags: FLAGS,
     args: &[ArgKind::Glob],
@@ -69,7 +79,8 @@ pub const SCAN: Command = Command {
     group: Group::Data,
     signature: SIGNATURE,
     summary: "The keys and their values, in order",
-    help: "As keys, with the values; mode plain separates key and value by a tab.",
+    help: "As keys, with the values; mode plain separates key and value by a tab. With -0 a NUL byte is behind each \
+           key and each value: xargs -0 -n 2 takes pairs.",
     examples: &[
         Example { line: "scan 'user:*'", does: "shows all keys that start with user:, with their values" },
         Example { line: "scan --limit 3 --reverse", does: "shows the last three" },
@@ -110,7 +121,10 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         None => Some(u64::MAX),
         limit => limit,
     };
-    let long = invocation.has("long");
+    let (long, nul) = (invocation.has("long"), invocation.has("null"));
+    if nul {
+        check_null(&session.out, invocation)?;
+    }
     let at = point_asked_for(session, invocation)?;
     let mut rows = match at {
         Some(_) if walk.reverse => return Err(Failure::usage("--at goes forward only, not with --reverse")),
@@ -129,8 +143,9 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         count += 1;
         match session.out.mode {
             Mode::Table => drawn.row(&mut session.out, cells(&row, long.then_some(now_ms)))?,
+            _ if nul => print_null(session, &row)?,
             Mode::Plain => print_plain(&mut session.out, &row, long)?,
-            Mode::Raw => print_raw(&mut session.out, &row)?,
+            Mode::Raw => print_raw(&mut session.out, &row, long)?,
             Mode::Json => print_json(&mut session.out, &row, long)?,
         }
     }
@@ -251,15 +266,7 @@ pub fn quote_start(value: &[u8]) -> String {
 fn print_plain(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
     write!(out, "{}", quote(row.key()))?;
     if long {
-        match row.entry() {
-            Some(entry) => {
-                let place = entry.location;
-                write!(out, "\t{}\t{}\t{}", place.segment, place.offset, entry.len)?;
-                write!(out, "\t{}\t{}", entry.seq, entry.time_ms)?;
-            }
-            None => write!(out, "\t\t\t\t\t")?,
-        }
-        write!(out, "\t{}", row.expires_ms().map_or_else(String::new, |ms| ms.to_string()))?;
+        print_long(out, row)?;
     }
     if let Some(value) = row.value() {
         write!(out, "\t{}", Quoted(value))?;
@@ -267,8 +274,53 @@ fn print_plain(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
     Ok(writeln!(out)?)
 }
 
-fn print_raw(out: &mut Output, row: &Row) -> Result<(), Failure> {
+/// All about the row's record, each behind a tab.
+fn print_long(out: &mut Output, row: &Row) -> io::Result<()> {
+    match row.entry() {
+        Some(entry) => {
+            let place = entry.location;
+            write!(out, "\t{}\t{}\t{}", place.segment, place.offset, entry.len)?;
+            write!(out, "\t{}\t{}", entry.seq, entry.time_ms)?;
+        }
+        None => write!(out, "\t\t\t\t\t")?,
+    }
+    write!(out, "\t{}", row.expires_ms().map_or_else(String::new, |ms| ms.to_string()))
+}
+
+/// Refuses `--null` where something else would be printed than what it asks for.
+fn check_null(out: &Output, invocation: &Invocation) -> Result<(), Failure> {
+    let why = match out.mode {
+        _ if invocation.has("long") => "-0 is for keys and values alone, not for --long",
+        Mode::Table | Mode::Json => "-0 is for the modes plain and raw",
+        Mode::Plain if out.is_terminal => "-0 prints bytes as they are, on a terminal only in mode raw",
+        Mode::Plain | Mode::Raw => return Ok(()),
+    };
+    Err(Failure::usage(why).at(invocation.name.clone()))
+}
+
+/// Prints a key, and its value if it is wanted, each with a NUL byte behind it. One that has such a byte is left out, since
+/// it would be read as two.
+fn print_null(session: &mut Session, row: &Row) -> Result<(), Failure> {
+    let parts = || std::iter::once(row.key()).chain(row.value());
+    let Some(part) = parts().position(|part| memchr::memchr(0, part).is_some()) else {
+        for part in parts() {
+            session.out.write_all(part)?;
+            session.out.write_all(b"\0")?;
+        }
+        return Ok(());
+    };
+    let what = if part == 0 { "the key" } else { "the value of" };
+    let key = quote(row.key());
+    let failure = Failure::command(format!("{what} {key} has a NUL byte, which would end it early"));
+    session.fail_in_part(&failure.hint("without -0 it is printed with an escape"));
+    Ok(())
+}
+
+fn print_raw(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
     out.write_all(row.key())?;
+    if long {
+        print_long(out, row)?;
+    }
     if let Some(value) = row.value() {
         out.write_all(b"\t")?;
         out.write_all(value)?;

@@ -7,16 +7,16 @@ use logkv::{Batch, Expiry, Pending, Plant, PutOptions, planted};
 use super::get::contains;
 use super::keys;
 use super::reply::{Reply, deletions, not_set, queued};
-use super::words::{HEX, arguments, bytes_of, check_key, ttl_of};
+use super::words::{HEX, arguments, bytes_of, check_key, stdin, ttl_of, unread_stdin};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
-use crate::shell::failure::{Failure, Kind, plain_words};
+use crate::shell::failure::{Failure, Kind};
 use crate::shell::input::Input;
-use crate::shell::session::{Origin, Session};
+use crate::shell::session::Session;
 use crate::shell::units;
 use crate::shell::view::Rows;
-use crate::shell::words::{Style, Word, quote};
+use crate::shell::words::{Word, quote};
 
 pub const PUT: Command = Command {
     name: "put",
@@ -25,8 +25,8 @@ pub const PUT: Command = Command {
     signature: "KEY VALUE… | KEY - | KEY --file FILE [--ttl DURATION] [--nx|--xx] [--hex]",
     summary: "Sets keys to values",
     help: "Sets each key to the value after it; several pairs are written all or not at all. \
-           The value may come from a file, or in a one-shot command from the standard input \
-           (-), byte by byte. With --ttl the keys are gone after so long, 90s or 1h30m or a number \
+           The value may come from a file, or from the standard input (-) where the commands do not, \
+           byte by byte. With --ttl the keys are gone after so long, 90s or 1h30m or a number \
            of seconds; without it they stay, also where they were to expire before.",
     examples: &[
         Example { line: "put user:1 alice", does: "sets one key" },
@@ -37,7 +37,12 @@ pub const PUT: Command = Command {
         Example { line: "put session:7 alice --ttl 10m", does: "the key is gone after ten minutes" },
     ],
     flags: &[
-        Flag { name: "file", short: None, takes: Takes::File, doc: "Takes the value from this file" },
+        Flag {
+            name: "file",
+            short: None,
+            takes: Takes::File,
+            doc: "Takes the value from this file; - is the standard input",
+        },
         Flag { name: "ttl", short: None, takes: Takes::Duration, doc: "The keys are gone after so long" },
         Flag { name: "nx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is not there" },
         Flag { name: "xx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is there" },
@@ -190,26 +195,15 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
         let [key] = args.as_slice() else {
             return Err(usage("--file takes one KEY, whose value is in the file"));
         };
-        let path = file.path();
-        let failed = |error: io::Error| Failure::file("read", path, &error).at(file.span.clone());
-        let value = read_value(session, Input::path(path), failed)?;
+        let value = value_from(session, file, "logkv DIR put KEY - reads it")?;
         return Ok(vec![(bytes_of(key, invocation)?, value)]);
     }
     if !args.len().is_multiple_of(2) {
         return Err(usage("put takes pairs: a VALUE after each KEY"));
     }
-    let is_stdin = |word: &Word| word.style == Style::Bare && word.bytes == b"-";
     match args.as_slice() {
-        [key, dash] if is_stdin(dash) => {
-            if session.origin != Origin::OneShot {
-                let failure =
-                    Failure::command("- stands for the standard input, where the commands come from here");
-                return Err(failure.at(dash.span.clone()).hint("use --file, or quote the dash"));
-            }
-            let failed = |error: io::Error| {
-                Failure::command(format!("cannot read the standard input: {}", plain_words(&error)))
-            };
-            let value = read_value(session, Input::stdin(), failed)?;
+        [key, dash] if dash.is_dash() => {
+            let value = value_from(session, dash, "use --file FILE, or quote the dash")?;
             Ok(vec![(bytes_of(key, invocation)?, value)])
         }
         _ => {
@@ -217,6 +211,17 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
             Ok(bytes.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
         }
     }
+}
+
+/// The value that is in the file that `word` names, or is the standard input; `hint` helps where that is not free.
+fn value_from(session: &Session, word: &Word, hint: &str) -> Result<Vec<u8>, Failure> {
+    if word.is_dash() {
+        let input = stdin(session, word, hint)?;
+        return read_value(session, Ok(input), |error| unread_stdin(&error));
+    }
+    let path = word.path();
+    let failed = |error: io::Error| Failure::file("read", path, &error).at(word.span.clone());
+    read_value(session, Input::path(path), failed)
 }
 
 /// A value that is all of `input`. Of one that is too long no more is read than shows that it is.

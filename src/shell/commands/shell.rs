@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use super::words::create;
+use super::words::{create, stdin};
 use crate::shell::command::{self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
 use crate::shell::input::Input;
@@ -113,10 +113,10 @@ pub const READ: Command = Command {
     name: "read",
     aliases: &[],
     group: Group::Shell,
-    signature: "FILE",
+    signature: "FILE|-",
     summary: "Runs the lines of a file",
     help: "Runs a script: one command a line; blank lines and lines that start with # are \
-           skipped. A script may read another.",
+           skipped. A script may read another. - is the standard input, where the commands do not come from there.",
     examples: &[Example { line: "read setup.logkv", does: "runs the file" }],
     flags: &[],
     args: &[ArgKind::File],
@@ -129,10 +129,10 @@ pub const OUTPUT: Command = Command {
     name: "output",
     aliases: &[],
     group: Group::Shell,
-    signature: "[FILE]",
+    signature: "[FILE|-]",
     summary: "Sends results into a file, or back",
-    help: "From here on results go into the file, which is made anew; output alone sends them \
-           to the standard output again.",
+    help: "From here on results go into the file, which is made anew, and in mode json failures with them; output \
+           alone, or output -, sends them to the standard output again.",
     examples: &[
         Example { line: "output keys.txt", does: "sends results into keys.txt" },
         Example { line: "output", does: "sends them to the standard output again" },
@@ -261,27 +261,34 @@ fn run_read(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
         let failure = Failure::command(format!("scripts read each other more than {DEPTH_MAX} deep"));
         return Err(failure.at(word.span.clone()));
     }
-    let path = word.path();
-    let input = open_script(word)?;
+    let input = open_script(session, word)?;
     session.make_store()?;
+    let read_stdin = session.reads_stdin;
+    session.reads_stdin |= word.is_dash();
     session.depth += 1;
-    let outcome = script::run(session, input, &path.to_string_lossy());
+    let outcome = script::run(session, input, &word.path().to_string_lossy());
     session.depth -= 1;
+    session.reads_stdin = read_stdin;
     Ok(outcome)
 }
 
-fn open_script(word: &Word) -> Result<Input, Failure> {
+fn open_script(session: &Session, word: &Word) -> Result<Input, Failure> {
+    if word.is_dash() {
+        return stdin(session, word, "logkv DIR read - runs it");
+    }
     Input::path(word.path()).map_err(|error| Failure::file("read", word.path(), &error).at(word.span.clone()))
 }
 
 fn run_output(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    match invocation.args.first() {
+    let file = invocation.args.first().filter(|word| !word.is_dash());
+    match file {
         Some(word) => {
             let file = create(session, word)?;
             session.out.redirect(Box::new(file), false)?;
         }
         None => session.out.redirect(Box::new(io::stdout()), io::stdout().is_terminal())?,
     }
+    session.out.is_redirected = file.is_some();
     session.out.look.color = session.settings.color.decide(session.out.is_terminal);
     Ok(Outcome::Done)
 }

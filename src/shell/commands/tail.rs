@@ -15,7 +15,6 @@ use crate::shell::failure::{Failure, Kind};
 use crate::shell::grid::clip;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
-use crate::shell::report::Place;
 use crate::shell::session::Session;
 use crate::shell::style::hue;
 use crate::shell::words::{Word, quote, visible};
@@ -92,13 +91,13 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         // What comes with time is no page.
         session.out.flush()?;
     }
-    let mut tail = Tail { count: 0, is_within: false, worst: Outcome::Done };
+    let mut tail = Tail { count: 0, is_within: false };
     let ended = tail.follow(session, &mut changes, left, follows);
     let is_interrupted = ended.as_ref().is_err_and(|failure| failure.kind == Kind::Interrupted);
     if ended.is_ok() || is_interrupted {
         tail.tell_cursor(session, changes.cursor())?;
     }
-    ended.map(|()| tail.worst)
+    ended.map(|()| Outcome::Done)
 }
 
 /// Parses a cursor, or a bare number.
@@ -119,7 +118,6 @@ struct Tail {
     count: u64,
     /// Whether the next record belongs to the same batch as the last one.
     is_within: bool,
-    worst: Outcome,
 }
 
 impl Tail {
@@ -138,19 +136,28 @@ impl Tail {
                 return Ok(());
             }
             session.out.flush()?;
-            while !changes.wait(LOOK_INTERVAL)? {
-                session.interrupt.check(self.count)?;
-                if identity(session.dir()) != followed {
-                    let dir = visible(session.dir().as_os_str().as_encoded_bytes());
-                    return Err(Failure::command(format!(
-                        "{dir} is no longer the directory that was followed"
-                    )));
-                }
-                if nobody_reads() {
-                    return Err(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)));
+            // Where nothing tells that files change, each wait ends as if there were something new.
+            loop {
+                let has_more = changes.wait(LOOK_INTERVAL)?;
+                self.check_goes_on(session, followed)?;
+                if has_more {
+                    break;
                 }
             }
         }
+    }
+
+    /// Fails when there is no point in following any more.
+    fn check_goes_on(&self, session: &Session, followed: Option<(u64, u64)>) -> Result<(), Failure> {
+        session.interrupt.check(self.count)?;
+        if identity(session.dir()) != followed {
+            let dir = visible(session.dir().as_os_str().as_encoded_bytes());
+            return Err(Failure::command(format!("{dir} is no longer the directory that was followed")));
+        }
+        if nobody_reads() {
+            return Err(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)));
+        }
+        Ok(())
     }
 
     /// Reports where to continue. In JSON the last record has it already.
@@ -191,8 +198,7 @@ impl Tail {
                 }
                 // It costs itself alone: what comes behind it is shown.
                 Err(error @ Error::Damaged { .. }) => {
-                    session.fail(&Failure::from(error), b"", &Place::Nowhere);
-                    self.worst = Outcome::Damaged;
+                    session.fail_in_part(&Failure::from(error));
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -1,14 +1,16 @@
 //! What the words of a call stand for.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use logkv::fs::StoreFile;
 
 use crate::shell::command::{Flag, Invocation, Takes};
-use crate::shell::failure::Failure;
+use crate::shell::failure::{Failure, plain_words};
 use crate::shell::folder::{Folder, Place};
+use crate::shell::input::Input;
 use crate::shell::session::Session;
 use crate::shell::units::{self, TtlError};
 use crate::shell::words::{Word, quote};
@@ -97,6 +99,20 @@ pub fn check_key(key: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// The standard input, which `word` stands for, unless the commands come from there. `hint` is what helps then.
+pub fn stdin(session: &Session, word: &Word, hint: &str) -> Result<Input, Failure> {
+    if session.reads_stdin {
+        let message = "- stands for the standard input, where the commands come from here";
+        return Err(Failure::command(message).at(word.span.clone()).hint(hint));
+    }
+    Input::stdin().map_err(|error| unread_stdin(&error))
+}
+
+/// That the standard input cannot be read.
+pub fn unread_stdin(error: &io::Error) -> Failure {
+    Failure::command(format!("cannot read the standard input: {}", plain_words(error)))
+}
+
 /// Makes the file that results are to go into. A file of the store itself is refused: it would be emptied under the
 /// engine's hands.
 pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
@@ -104,7 +120,7 @@ pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
     let path = word.path();
     let create = || match Folder::place(path)? {
         Place::File(folder, name) => folder.rewrite(&name),
-        Place::Special(special) => special.open(),
+        Place::Special(special) => special.open(&session.interrupt),
     };
     create().map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
 }

@@ -46,7 +46,7 @@ impl Roles {
         if let Some(flag) = self.awaited.take() {
             return Role::FlagValue(flag);
         }
-        match flag_text(word) {
+        match flag_text(self.command, word) {
             Some(text) if !self.flags_ended => {
                 self.flag(text);
                 Role::Flag
@@ -124,8 +124,7 @@ fn role_of_last(before: &Roles, word: &Word) -> Role {
     if let Some(flag) = before.awaited {
         return Role::FlagValue(flag);
     }
-    let is_dash = word.style == Style::Bare && word.bytes == b"-";
-    if !before.flags_ended && (is_dash || flag_text(word).is_some()) {
+    if !before.flags_ended && (word.is_dash() || flag_text(before.command, word).is_some()) {
         return Role::Flag;
     }
     let index = before.args.len();

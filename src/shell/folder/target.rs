@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::{Draft, Folder, NewMode, Place};
+use crate::shell::interrupt::Interrupt;
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -20,15 +22,21 @@ impl Target {
 
     /// The file for `path`. An existing pipe or device is written to directly. A link of this user
     /// stays, and its target is replaced.
-    pub fn create(path: &Path, new: NewMode) -> io::Result<Self> {
+    pub fn create(path: &Path, new: NewMode, interrupt: &Interrupt) -> io::Result<Self> {
         let (file, draft) = match Folder::place(path)? {
-            Place::Special(special) => (special.open()?, None),
+            Place::Special(special) => (special.open(interrupt)?, None),
             Place::File(folder, name) => {
                 let draft = Draft::new(folder, name, new)?;
                 (draft.file().try_clone()?, Some(draft))
             }
         };
         Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft, len: 0 })
+    }
+
+    /// The standard output. What the session has printed must have been flushed.
+    pub fn stdout() -> io::Result<Self> {
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Self { out: BufWriter::with_capacity(Self::BUFFER_LEN, file), draft: None, len: 0 })
     }
 
     /// Gives it its name; how many bytes it has. Before that, nothing of it outlives a failure.
@@ -73,14 +81,16 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory can be made");
         let path = dir.path().join("rows");
         fs::write(&path, "before").expect("a file can be written");
-        let mut dropped = Target::create(&path, NewMode::Umask).expect("it can be made");
+        let mut dropped =
+            Target::create(&path, NewMode::Umask, &Interrupt::default()).expect("it can be made");
         dropped.write_all(b"half").expect("it can be written");
         drop(dropped);
         assert_eq!(
             (fs::read(&path).expect("it is there"), names(dir.path())),
             (b"before".to_vec(), vec!["rows".into()])
         );
-        let mut finished = Target::create(&path, NewMode::Umask).expect("it can be made");
+        let mut finished =
+            Target::create(&path, NewMode::Umask, &Interrupt::default()).expect("it can be made");
         finished.write_all(b"whole").expect("it can be written");
         assert_eq!(fs::read(&path).expect("it is there"), b"before");
         assert_eq!(finished.finish().expect("it gets its name"), 5);
@@ -97,7 +107,8 @@ mod tests {
         fs::write(&path, "before").expect("a file can be written");
         fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("it is ours");
         symlink("rows", &link).expect("a link can be made");
-        let mut target = Target::create(&link, NewMode::Umask).expect("it can be made");
+        let mut target =
+            Target::create(&link, NewMode::Umask, &Interrupt::default()).expect("it can be made");
         target.write_all(b"whole").expect("it can be written");
         target.finish().expect("it gets its name");
         assert!(link.is_symlink());
@@ -107,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_device_stays_what_it_is() {
-        let mut target = Target::create(Path::new("/dev/null"), NewMode::Umask).expect("it opens");
+        let mut target =
+            Target::create(Path::new("/dev/null"), NewMode::Umask, &Interrupt::default()).expect("it opens");
         target.write_all(b"gone").expect("it takes all");
         target.finish().expect("there is nothing to name");
         assert!(!fs::metadata("/dev/null").expect("it is there").is_file());

@@ -130,7 +130,7 @@ fn a_link_of_ones_own_leads_to_a_place_and_another_users_does_not() {
     assert!(Folder::place(&here.join("loop")).is_err());
     symlink("/dev/null", here.join("null")).expect("a link can be made");
     assert!(
-        matches!(Folder::place(&here.join("null")), Ok(Place::Special(special)) if special.open().is_ok())
+        matches!(Folder::place(&here.join("null")), Ok(Place::Special(special)) if special.open(&Interrupt::default()).is_ok())
     );
     for no_file in [here.clone(), here.join("new/"), PathBuf::from("/"), PathBuf::from("")] {
         assert!(Folder::place(&no_file).is_err(), "{no_file:?}");
@@ -151,10 +151,10 @@ fn what_was_no_regular_file_is_not_written_to_when_it_has_become_one() {
     let Ok(Place::Special(special)) = Folder::place(&path) else { panic!("it is a pipe") };
     fs::remove_file(&path).expect("it is there");
     symlink(victim.join("file"), &path).expect("a link can be made");
-    assert!(special.open().is_err());
+    assert!(special.open(&Interrupt::default()).is_err());
     fs::remove_file(&path).expect("it is there");
     fs::write(&path, "mine").expect("a file can be written");
-    assert!(special.open().is_err());
+    assert!(special.open(&Interrupt::default()).is_err());
     assert_eq!((text(&victim.join("file")).as_str(), text(&path).as_str()), ("kept", "mine"));
 }
 

@@ -49,6 +49,8 @@ pub struct Settings {
     pub echo: bool,
     /// Whether a script ends at its first error.
     pub bail: bool,
+    /// Whether the answer to each line of a script ends with an acknowledgement.
+    pub ack: bool,
     /// Whether notes about the store are left out.
     pub quiet: bool,
     /// Whether questions are answered with yes.

@@ -18,7 +18,7 @@ use crate::shell::rows::Format;
 use crate::shell::session::Session;
 use crate::shell::units;
 use crate::shell::view::{Rows, Walk};
-use crate::shell::words::{Style, Word, visible};
+use crate::shell::words::{Word, visible};
 
 /// The flags of `export`.
 pub const FLAGS: &[Flag] = &[
@@ -39,7 +39,7 @@ const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
 
 /// Runs `export`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let file = invocation.args.first().filter(|word| !(word.style == Style::Bare && word.bytes == b"-"));
+    let file = invocation.args.first().filter(|word| !word.is_dash());
     let format = invocation.value("format").and_then(|word| Format::parse(str::from_utf8(&word.bytes).ok()?));
     let format = format.or_else(|| Format::of(file?.path())).unwrap_or(Format::Jsonl);
     let walk = walk(invocation)?;
@@ -123,7 +123,7 @@ impl Run {
             io::ErrorKind::BrokenPipe => Failure::from(error),
             _ => Failure::file("write", path, &error).at(word.span.clone()),
         };
-        let mut target = Target::create(path, NewMode::Umask).map_err(failed)?;
+        let mut target = Target::create(path, NewMode::Umask, &interrupt).map_err(failed)?;
         self.copy(&mut Breakable::new(&mut target, interrupt), failed).map_err(|failure| {
             match failure.kind {
                 Kind::Interrupted => {

@@ -12,16 +12,17 @@ use super::rejects::Rejects;
 use super::source::{Lines, Records, Source, Taken};
 use super::writer::{Sum, Writer, is_about_row};
 use crate::shell::command::{Flag, Invocation, Outcome, Takes};
-use crate::shell::failure::{Failure, Kind, plain_words};
+use crate::shell::commands;
+use crate::shell::failure::{Failure, Kind};
 use crate::shell::foreign;
 use crate::shell::input::Input;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::progress::Progress;
 use crate::shell::rows;
-use crate::shell::session::{Origin, Session};
+use crate::shell::session::Session;
 use crate::shell::units;
-use crate::shell::words::{Style, Word, visible};
+use crate::shell::words::{Word, visible};
 
 /// The formats that are read.
 const FORMATS: &[&str] = &["jsonl", "tsv", "script", "bitcask", "logkv-store"];
@@ -38,7 +39,7 @@ pub const FLAGS: &[Flag] = &[
         name: "rejects",
         short: None,
         takes: Takes::File,
-        doc: "Keeps each row that was rejected, with its place and why",
+        doc: "Keeps each row that was rejected, with its place and why; - is the standard output",
     },
 ];
 
@@ -126,8 +127,11 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     // What was appended is acknowledged, whatever ended the import.
     let ended = ended.and(run.writer.drain().map_err(Failure::from));
     let (sum, rejected) = (run.writer.sum(), run.rejects.count());
-    if ended.is_ok() {
-        write(&mut session.out, &Report { sum, rejected, format, told, names })?;
+    let report = Report { sum, rejected, format, told, names };
+    match ended.is_ok() {
+        true if run.rejects.are_printed() => session.note(&report.sentence()),
+        true => write(&mut session.out, &report)?,
+        false => {}
     }
     session.flush();
     run.rejects.tell(session, ended.is_err());
@@ -171,7 +175,7 @@ fn open(session: &Session, invocation: &Invocation) -> Result<Opened, Failure> {
     let flag =
         invocation.value("format").and_then(|word| str::from_utf8(&word.bytes).ok()).and_then(Format::parse);
     let told = |otherwise| if flag.is_some() { Told::Flag } else { otherwise };
-    if word.style == Style::Bare && word.bytes == b"-" {
+    if word.is_dash() {
         let format = flag.unwrap_or(Format::Lines(rows::Format::Jsonl));
         return stdin(session, word, format, told(Told::Default));
     }
@@ -210,17 +214,11 @@ fn open(session: &Session, invocation: &Invocation) -> Result<Opened, Failure> {
 
 /// The standard input, unless the commands come from there.
 fn stdin(session: &Session, word: &Word, format: Format, told: Told) -> Result<Opened, Failure> {
-    let failed = |message: &str| Failure::command(message).at(word.span.clone());
-    if session.origin != Origin::OneShot {
-        let failure = failed("- stands for the standard input, where the commands come from here");
-        return Err(failure.hint("logkv DIR import - reads it"));
-    }
+    let input = commands::words::stdin(session, word, "logkv DIR import - reads it")?;
     let Format::Lines(format) = format else {
-        return Err(failed("data files of another store are read from a file or a directory"));
+        let message = "data files of another store are read from a file or a directory";
+        return Err(Failure::command(message).at(word.span.clone()));
     };
-    let input = Input::stdin().map_err(|error| {
-        Failure::command(format!("cannot read the standard input: {}", plain_words(&error)))
-    })?;
     let opened = lines(session, input, "-".to_owned(), format, told, None);
     Ok(Opened { paths: vec![PathBuf::from("/dev/stdin")], ..opened })
 }
@@ -262,7 +260,7 @@ struct Run {
 
 impl Run {
     /// Writes all rows of `source`, until Ctrl-C.
-    fn copy(&mut self, source: &mut dyn Source, session: &Session) -> Result<(), Failure> {
+    fn copy(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Failure> {
         loop {
             session.interrupt.check(0)?;
             let writer = &mut self.writer;
@@ -281,7 +279,7 @@ impl Run {
                 }
             };
             for why in reasons {
-                self.rejects.add(&source.place(), source.line(), &why, |text| session.note(text))?;
+                self.rejects.add(&source.place(), source.line(), &why, session)?;
             }
             match source.progress() {
                 (done, Some(total)) => self.progress.at(done, total),
@@ -300,17 +298,22 @@ struct Report {
     names: Vec<String>,
 }
 
+impl Report {
+    fn sentence(&self) -> String {
+        let Self { sum, format, told, names, .. } = self;
+        let what = in_words(*format, *sum);
+        let of = match format {
+            Format::Lines(_) => String::new(),
+            Format::Files(_) => format!(" of {}", units::count(names.len() as u64, "file")),
+        };
+        format!("imported {what}{of}: {}, {}", format.name(), told.in_words())
+    }
+}
+
 fn write(out: &mut Output, report: &Report) -> io::Result<()> {
     let Report { sum, rejected, format, told, names } = report;
     match out.mode {
-        Mode::Table => {
-            let what = in_words(*format, *sum);
-            let of = match format {
-                Format::Lines(_) => String::new(),
-                Format::Files(_) => format!(" of {}", units::count(names.len() as u64, "file")),
-            };
-            writeln!(out, "imported {what}{of}: {}, {}", format.name(), told.in_words())
-        }
+        Mode::Table => writeln!(out, "{}", report.sentence()),
         Mode::Plain | Mode::Raw => {
             writeln!(out, "imported\t{}\ndeleted\t{}", sum.puts, sum.deletes)?;
             writeln!(out, "expired\t{}\nrejected\t{rejected}", sum.expired)?;

@@ -30,7 +30,15 @@ struct File {
 
 impl File {
     fn failed(word: &Word) -> impl Fn(io::Error) -> Failure {
-        |error| Failure::file("write", word.path(), &error).at(word.span.clone())
+        |error| match word.is_dash() {
+            true => error.into(),
+            false => Failure::file("write", word.path(), &error).at(word.span.clone()),
+        }
+    }
+
+    /// Its name in messages.
+    fn name(&self) -> String {
+        if self.word.is_dash() { "the standard output".to_owned() } else { visible(&self.word.bytes) }
     }
 }
 
@@ -52,9 +60,24 @@ impl Rejects {
         self.count
     }
 
-    /// Takes note of one: where it stands, the bytes of its line, and what is wrong with it. `tell` tells it, if that is not
-    /// left for later.
-    pub fn add(&mut self, place: &str, line: &[u8], why: &str, tell: impl Fn(&str)) -> Result<(), Failure> {
+    /// Whether they are printed on the standard output, and nothing else is to go there.
+    pub fn are_printed(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.word.is_dash())
+    }
+
+    /// Takes note of one: where it stands, the bytes of its line, and what is wrong with it. Tells it, if that is not left
+    /// for later.
+    pub fn add(&mut self, place: &str, line: &[u8], why: &str, session: &mut Session) -> Result<(), Failure> {
+        self.add_telling(place, line, why, |told| session.reject(told))
+    }
+
+    fn add_telling(
+        &mut self,
+        place: &str,
+        line: &[u8],
+        why: &str,
+        tell: impl FnOnce(&str),
+    ) -> Result<(), Failure> {
         self.count += 1;
         if let Some(File { target, word }) = &mut self.file {
             let line = [place.as_bytes(), b"\t", why.as_bytes(), b"\t", line, b"\n"].concat();
@@ -70,14 +93,17 @@ impl Rejects {
     }
 
     /// Tells those that were not told as they came, at the end of an import, or when it was broken off.
-    pub fn tell(&self, session: &Session, is_broken_off: bool) {
+    pub fn tell(&self, session: &mut Session, is_broken_off: bool) {
         let Some(first) = &self.first else { return };
-        first.iter().for_each(|told| session.note(told));
+        match self.are_printed() {
+            true => first.iter().for_each(|told| session.note(told)),
+            false => first.iter().for_each(|told| session.reject(told)),
+        }
         let more = self.count - first.len() as u64;
         if more > 0 {
             let where_all = match &self.file {
                 Some(_) if is_broken_off => String::new(),
-                Some(file) => format!("; {} has them all", visible(&file.word.bytes)),
+                Some(file) => format!("; {} has them all", file.name()),
                 None => "; --rejects FILE keeps them all".to_owned(),
             };
             session.note(&format!("… and {} more{where_all}", units::thousands(more)));
@@ -92,7 +118,7 @@ impl Rejects {
 
     /// `failure`, which ended the import, with what that means for the file.
     pub fn given_up(self, failure: Failure) -> Failure {
-        let Some(name) = self.file.as_ref().map(|file| visible(&file.word.bytes)) else { return failure };
+        let Some(name) = self.file.as_ref().map(File::name) else { return failure };
         // What went in stays, and so does what is known of what did not.
         let what = match self.finish() {
             Ok(()) => format!("{name} has the rows that were rejected until then"),
@@ -104,12 +130,21 @@ impl Rejects {
 
 /// Begins the file that keeps them, which must be none of those that are read.
 fn keep(session: &Session, word: &Word, sources: &[PathBuf]) -> Result<File, Failure> {
+    if word.is_dash() {
+        if io::stdout().is_terminal() {
+            let failure = Failure::command("rows as they were are nothing for a terminal");
+            return Err(failure.at(word.span.clone()).hint("a terminal shows the first of them by itself"));
+        }
+        let target = Target::stdout().map_err(Failure::from)?;
+        return Ok(File { target, word: word.clone() });
+    }
     refuse_own_file(session, word)?;
     if sources.iter().any(|source| is_same(source, word.path())) {
         let failure = Failure::command("this is what is imported, and would be overwritten");
         return Err(failure.at(word.span.clone()));
     }
-    let target = Target::create(word.path(), NewMode::OfDirectory).map_err(File::failed(word))?;
+    let target = Target::create(word.path(), NewMode::OfDirectory, &session.interrupt);
+    let target = target.map_err(File::failed(word))?;
     Ok(File { target, word: word.clone() })
 }
 
@@ -133,7 +168,7 @@ mod tests {
         for (all, told, held) in [(true, 1000, None), (false, 0, Some(Rejects::TOLD_MAX))] {
             let (mut rejects, seen) = (Rejects::telling(all, None), Cell::new(0));
             for _ in 0..1000 {
-                let added = rejects.add("-:7", b"row", "why", |_| seen.set(seen.get() + 1));
+                let added = rejects.add_telling("-:7", b"row", "why", |_| seen.set(seen.get() + 1));
                 added.expect("there is no file to write to");
             }
             assert_eq!((rejects.count(), seen.get()), (1000, told));

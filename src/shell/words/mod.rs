@@ -50,6 +50,11 @@ impl Word {
     pub fn path(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.bytes))
     }
+
+    /// Whether it stands for the standard input or output: a dash alone, and not in quotes.
+    pub fn is_dash(&self) -> bool {
+        self.style == Style::Bare && self.bytes == b"-"
+    }
 }
 
 /// Why a line cannot be split, and where.

@@ -33,7 +33,7 @@ use super::command::{Invocation, Outcome};
 use super::compact;
 use super::failure::Failure;
 use super::interrupt::Interrupt;
-use super::output::{Mode, Output};
+use super::output::Output;
 use super::segments;
 use super::session::{Origin, Session};
 use super::units;

@@ -20,7 +20,7 @@ use crate::shell::failure::Failure;
 use crate::shell::folder::Folder;
 use crate::shell::foreign::{Format, Record};
 use crate::shell::interrupt::Interrupt;
-use crate::shell::output::{Mode, Output};
+use crate::shell::output::Output;
 use crate::shell::session::Session;
 use crate::shell::transfer::walk::{Bad, Found, Walk, record_len_max};
 use crate::shell::units;
@@ -117,7 +117,6 @@ impl Sums {
 impl Dump {
     /// Shows what is asked for, in the mode of `out`; what all of the file adds up to.
     fn show(&self, out: &mut Output) -> Result<Sums, Failure> {
-        let is_table = out.mode == Mode::Table;
         let is_drawn = self.request.form(out.mode) == Form::Drawn;
         let mut columns = Columns::new(self.format, self.request.values, out.look);
         let (sums, from) = self.survey(&mut columns)?;

@@ -1,0 +1,204 @@
+//! How the answer to a line ends: with what went wrong, for people and for programs, and with an acknowledgement.
+
+use std::io::{self, Write};
+
+use rustix::io::Errno;
+
+use super::{Origin, Session};
+use crate::shell::command::Outcome;
+use crate::shell::failure::{Failure, Kind};
+use crate::shell::json::Object;
+use crate::shell::output::Mode;
+use crate::shell::report::{self, Place};
+use crate::shell::words::visible;
+
+/// The first failure of a line of a script, as its acknowledgement has it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    code: u8,
+    message: String,
+}
+
+impl Session {
+    /// Counts what a command came to, and tells its failure.
+    pub(super) fn settle(
+        &mut self,
+        result: Result<Outcome, Failure>,
+        line: &[u8],
+        place: &Place,
+    ) -> Option<Outcome> {
+        match result {
+            Ok(outcome) => {
+                self.tally.corrupt |= outcome == Outcome::Damaged;
+                self.tally.unopened |= outcome == Outcome::Refused;
+                self.tally.failed |= outcome == Outcome::Absent && self.origin == Origin::OneShot;
+                match outcome {
+                    Outcome::Damaged => self.tell_programs(Kind::Corruption, "some bytes are damaged", place),
+                    Outcome::Refused => self.tell_programs(Kind::Open, "some files cannot be read", place),
+                    Outcome::Done | Outcome::Absent | Outcome::Quit => {}
+                }
+                Some(outcome)
+            }
+            Err(failure) => {
+                self.fail(&failure, line, place);
+                None
+            }
+        }
+    }
+
+    /// Tells a failure, after the results that came before it, and counts it.
+    pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &Place) {
+        self.failures += 1;
+        match failure.kind {
+            Kind::BrokenPipe => {
+                self.tally.broken_pipe = true;
+                return;
+            }
+            Kind::Command => self.tally.failed = true,
+            Kind::Usage if self.origin == Origin::OneShot => self.tally.misused = true,
+            Kind::Usage => self.tally.failed = true,
+            Kind::Open => self.tally.unopened = true,
+            Kind::Corruption => self.tally.corrupt = true,
+            Kind::Interrupted if self.origin == Origin::Person => {}
+            Kind::Interrupted => self.tally.interrupted = Some(self.interrupt.code()),
+        }
+        if let Some(transaction) = &mut self.transaction {
+            // A person sees it at once, and decides.
+            transaction.has_failed |= self.origin != Origin::Person;
+        }
+        self.tell_programs(failure.kind, &failure.message, place);
+        // The error would stand before the results of earlier lines where both go to one terminal.
+        self.flush();
+        report::write_failure(failure, line, place, &self.err_look);
+        self.told.clone_from(&failure.message);
+    }
+
+    /// Tells a failure of a part of the present command, which goes on.
+    pub fn fail_in_part(&mut self, failure: &Failure) {
+        let place = self.place.clone();
+        self.fail(failure, b"", &place);
+    }
+
+    /// Tells that a row of an import was rejected. The import goes on, and fails at its end.
+    pub fn reject(&mut self, told: &str) {
+        if self.out.mode == Mode::Json {
+            let place = self.place.clone();
+            if let Err(error) = self.write_error("rejected", told, 1, &place) {
+                self.lost(error);
+            }
+            self.flush();
+        }
+        self.note(told);
+    }
+
+    /// The exit code of a program that did nothing but fail so.
+    fn code_of(&self, kind: Kind) -> u8 {
+        match kind {
+            Kind::BrokenPipe => 0,
+            Kind::Usage if self.origin == Origin::OneShot => 2,
+            Kind::Command | Kind::Usage => 1,
+            Kind::Open => 3,
+            Kind::Corruption => 4,
+            Kind::Interrupted => self.interrupt.code(),
+        }
+    }
+
+    /// Tells a failure to who reads the results: in JSON as an object in its place among them, and in the acknowledgement of
+    /// the line.
+    fn tell_programs(&mut self, kind: Kind, message: &str, place: &Place) {
+        let code = self.code_of(kind);
+        if self.settings.ack && self.refused.is_none() {
+            self.refused = Some(Refused { code, message: message.to_owned() });
+        }
+        if self.out.mode == Mode::Json
+            && let Err(error) = self.write_error(kind.name(), message, code, place)
+        {
+            self.lost(error);
+        }
+    }
+
+    fn write_error(&mut self, kind: &str, message: &str, code: u8, place: &Place) -> io::Result<()> {
+        let mut out = self.out.own_line()?;
+        let mut object = Object::new(&mut out);
+        object.field("error", message)?.field("kind", kind)?.field("code", code)?;
+        if let Place::Line { file, number } = place {
+            object.field("line", *number)?;
+            if !matches!(&**file, "-" | "-c") {
+                object.field("file", &**file)?;
+            }
+        }
+        object.end()
+    }
+
+    /// Whether the answer to each line of the present script ends with an acknowledgement.
+    pub fn acknowledges(&self) -> bool {
+        self.settings.ack && self.depth == 0
+    }
+
+    /// Ends the answer to the line at `place`, if it is to be acknowledged. All that it wrote is acknowledged by the store.
+    pub fn acknowledge(&mut self, place: &Place) {
+        let Place::Line { number, .. } = place else { return };
+        if !self.acknowledges() {
+            return;
+        }
+        if self.out.is_redirected {
+            // What does not reach its file is a failure of this line.
+            self.flush();
+        }
+        let refused = self.refused.take();
+        if let Err(error) = self.write_acknowledgement(*number, refused.as_ref()) {
+            self.lost(error);
+        }
+    }
+
+    fn write_acknowledgement(&mut self, number: u64, refused: Option<&Refused>) -> io::Result<()> {
+        let is_json = self.out.mode == Mode::Json;
+        let mut stdout = io::stdout();
+        let mut own_line = if self.out.is_redirected { &mut stdout } else { self.out.own_line()? };
+        match refused {
+            _ if is_json => {
+                let mut object = Object::new(&mut own_line);
+                object.field("ack", number)?.field("ok", refused.is_none())?;
+                if let Some(Refused { code, message }) = refused {
+                    object.field("code", *code)?.field("error", message.as_str())?;
+                }
+                object.end()?;
+            }
+            None => own_line.write_all(b"OK\n")?,
+            Some(Refused { code, message }) => {
+                writeln!(own_line, "ERR {code} {}", visible(message.as_bytes()))?;
+            }
+        }
+        if self.out.is_redirected { stdout.flush() } else { Ok(()) }
+    }
+
+    /// Says something about the store on the standard error.
+    pub fn note(&self, text: &str) {
+        report::write_note(text, &self.err_look);
+    }
+
+    /// Hands the results over to whoever reads them.
+    pub fn flush(&mut self) {
+        if let Err(error) = self.out.flush() {
+            self.lost(error);
+        }
+    }
+
+    /// Tells that results could not be written.
+    fn lost(&mut self, error: io::Error) {
+        // A closed terminal sends a signal, and accepts no output.
+        let is_gone = self.interrupt.is_ending() && error.raw_os_error() == Some(Errno::IO.raw_os_error());
+        match Failure::from(error) {
+            failure if failure.kind == Kind::BrokenPipe => self.tally.broken_pipe = true,
+            _ if is_gone => {}
+            failure => {
+                self.tally.failed = true;
+                if self.settings.ack && self.refused.is_none() {
+                    let (code, message) = (self.code_of(failure.kind), failure.message.clone());
+                    self.refused = Some(Refused { code, message });
+                }
+                report::write_failure(&failure, b"", &Place::Nowhere, &self.err_look);
+            }
+        }
+    }
+}
