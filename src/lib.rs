@@ -55,8 +55,8 @@
 //! bounded number of file descriptors ([`Options::open_files_max`],
 //! [`fs::raise_open_files_limit`]). If the system refuses a thread (`ulimit -u`), the store goes on
 //! without background work and reports it to `tracing`, but does not open with [`Sync::Every`]. The
-//! keydir takes 64 KiB and, from 100,000 keys on, about 10 to 11 bytes a key, whatever its length: of
-//! memory what was written since the store was opened, the rest of the file KEYDIR, mapped. Sorting a segment for
+//! keydir takes 64 KiB and, from 100,000 keys on, 9 to 12 bytes a key, whatever its length: of memory
+//! what was written since the store was opened, the rest of the file KEYDIR, mapped. Sorting a segment for
 //! its hint takes its keys and about 40 bytes a record for a moment. Linux; the directory must be
 //! on a file system with `flock` and coherent mappings, so not on NFS.
 //!

@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use logkv::layout::{Field, HINT_FIELDS, RECORD_FIELDS, SEGMENT_FIELDS};
+use logkv::{Error, Expiry, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, VALUE_LEN_MAX_DEFAULT};
 use regex::Regex;
 
-use crate::common::{program, scratch};
+use crate::common::{open, program, scratch};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -124,6 +125,83 @@ fn every_session_in_readme_goes_as_it_is_shown() {
         let seen_masked: Vec<_> = seen_masked.lines().collect();
         assert!(matches(&shown, &seen_masked), "$ {command}\n{seen}\nREADME shows\n{}", shown.join("\n"));
     }
+}
+
+#[test]
+fn what_a_command_says_stands_in_no_block_that_is_not_run() {
+    let readme = readme();
+    let kinds = readme.lines().filter_map(|line| line.strip_prefix("```")).step_by(2);
+    for kind in kinds {
+        assert!(
+            ["console", "text", "rust", "sh"].contains(&kind),
+            "a block of the kind {kind:?} is held by no test"
+        );
+    }
+    // These take hours, or more than a machine may have.
+    for line in blocks(&readme, "sh").iter().flat_map(|block| block.lines()) {
+        let starts = ["cargo ", "mkdir ", "RUSTC_BOOTSTRAP=1 cargo ", "    target/"];
+        assert!(starts.iter().any(|start| line.starts_with(start)), "{line} is no command");
+    }
+}
+
+#[test]
+fn the_exit_codes_are_those_of_help() {
+    let dir = scratch();
+    let help = program(dir.path()).args(["--help"]).output().expect("the program runs");
+    let help = String::from_utf8(help.stdout).expect("text");
+    let (_, told) = help.split_once("Exit codes:").expect("help tells them");
+    let number = Regex::new(r"\b\d+\b").expect("a pattern");
+    let numbers = |text: &str| {
+        let mut numbers: Vec<_> = number.find_iter(text).map(|found| found.as_str().to_owned()).collect();
+        numbers.sort();
+        numbers
+    };
+    let codes: Vec<_> = table(&readme(), "exit code").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(numbers(told), numbers(&codes.join(" ")));
+}
+
+/// What the table of limits says of `what`, which stands in it once.
+fn limit<'a>(rows: &'a [Vec<String>], what: &str) -> &'a str {
+    let row = rows.iter().find(|row| row[0] == what);
+    &row.unwrap_or_else(|| panic!("{what} is in the table"))[1]
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    const GIB: u64 = 1 << 30;
+    let readme = readme();
+    let rows = table(&readme, "what is limited");
+    let dir = scratch();
+    let store = open(dir.path());
+    let key = vec![b'k'; 65_535];
+    store.put(&key, "v").expect("a put");
+    assert!(matches!(store.put([&key[..], b"k"].concat(), "v"), Err(Error::KeyLength { len: 65_536 })));
+    assert!(matches!(store.put("", "v"), Err(Error::KeyLength { len: 0 })));
+    assert_eq!(limit(&rows, "a key"), "1 to 65,535 bytes");
+    let in_code =
+        |path: &str, line: &str| assert_eq!(count_in(path, &regex::escape(line)), 1, "{line} in {path}");
+    in_code("src/engine/fs/mmap.rs", "Places::new(1 << 15)");
+    in_code("src/engine/fs/pool.rs", "open_files_max() / 4");
+    in_code("src/engine/state/set.rs", "const PAGE_LEN: u64 = 64 << 20;");
+    in_code("src/engine/options.rs", "const CHECKPOINT_RECORDS_DEFAULT: u64 = 4096;");
+    in_code("src/engine/checkpoint.rs", "const SHARE_AT_CLOSE: u64 = 2048;");
+    assert_eq!((VALUE_LEN_MAX_DEFAULT, SEGMENT_LEN_MAX_DEFAULT), (64 << 20, 64 << 20));
+    assert_eq!(SEGMENT_LEN_MAX_BOUNDS.1, 4 * GIB - 8);
+    assert_eq!(Expiry::AT_MS_MAX, (1 << 53) - 1);
+    for (what, is) in [
+        ("a value", "64 MiB;"),
+        ("a segment", "64 MiB, or `--segment-size`, up to 4 GiB less 8 bytes;"),
+        ("a log", "8 TiB and 131,072 segments:"),
+        ("an expiry", "2^53 - 1 milliseconds after 1970"),
+        ("a compressed value that is read", "`--read-limit`, or 64 times its size on disk"),
+        ("memory mappings of a process", "32,768,"),
+        ("open files", "a mapped segment needs none; those without a mapping share a quarter of `ulimit -n`"),
+    ] {
+        assert!(limit(&rows, what).starts_with(is), "{what}");
+    }
+    assert_eq!(with_commas(1 << 17), "131,072");
+    assert!(Error::Full.to_string().ends_with("8 TiB or 131072 segments"), "{}", Error::Full);
+    assert!(readme.contains("at most 4,096 records, or a 2,048th of the keys"), "how much opening reads");
 }
 
 /// The JSON objects that a command says, in which a field's text is found by its name: no text here has a quote in it.
