@@ -11,7 +11,7 @@ pub(crate) use stop::{Failure, Search, Stop};
 
 use crate::engine::batch::Expiry;
 use crate::engine::location::{Cursor, Lineage, Location, SegmentId, Seqno};
-use crate::engine::visible::Visible;
+use crate::engine::visible::{Grouped, Visible};
 
 /// The result of anything a store does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -44,6 +44,15 @@ pub enum Error {
         /// Why it is taken for something else.
         reason: String,
     },
+    /// A backup or a restore into this directory was interrupted. Nothing in it was touched.
+    #[error(
+        "{} is no store yet: a backup or a restore into it was interrupted; run it again, or remove the directory",
+        Visible::path(path)
+    )]
+    Unfinished {
+        /// The path that was to be opened.
+        path: PathBuf,
+    },
     /// The directory could be changed by someone else, so what it holds is not trusted.
     #[error("{} {reason}; it is opened only when it is to be trusted", Visible::path(path))]
     Untrusted {
@@ -60,7 +69,13 @@ pub enum Error {
         /// What is there.
         reason: String,
     },
-    /// What was to be restored is not as a backup was written, or is none. Nothing was made.
+    /// What was to be restored is no backup of a store. Nothing was made.
+    #[error("this is no backup: {reason}")]
+    NotABackup {
+        /// What it is or holds.
+        reason: String,
+    },
+    /// What was to be restored is not as a backup was written. Nothing was made.
     #[error("the backup cannot be restored: {reason}")]
     BackupDamaged {
         /// What is wrong with it.
@@ -119,13 +134,13 @@ pub enum Error {
         witness: Seqno,
     },
     /// A key is empty, or longer than 65,535 bytes.
-    #[error("a key has 1 to 65535 bytes; this one has {len}")]
+    #[error("a key has 1 to 65,535 bytes; this one has {}", Grouped(*len as u64))]
     KeyLength {
         /// The key's length in bytes.
         len: usize,
     },
     /// A value is longer than the store's limit.
-    #[error("a value has at most {limit} bytes here; this one has {len}")]
+    #[error("a value has at most {} bytes here; this one has {}", Grouped(*limit), Grouped(*len as u64))]
     ValueLength {
         /// The value's length in bytes.
         len: usize,
@@ -134,8 +149,9 @@ pub enum Error {
     },
     /// A compressed value is larger than the read limit. It is not known to be damaged.
     #[error(
-        "the value at byte {offset} ({offset:#x}) of segment {segment} decompresses to {len} bytes; \
-         the limit here is {limit}"
+        "the value at byte {offset} ({offset:#x}) of segment {segment} decompresses to {} bytes; \
+         the limit here is {}",
+        Grouped(*len), Grouped(*limit)
     )]
     ValueTooLarge {
         /// The segment.
@@ -151,7 +167,7 @@ pub enum Error {
     #[error("a key expires at most {} ms after 1970, or never; this expiry is later", Expiry::AT_MS_MAX)]
     ExpiryTooLate,
     /// A batch is larger than a segment can be.
-    #[error("a batch takes at most {limit} bytes; this one takes {len}")]
+    #[error("a batch takes at most {} bytes; this one takes {}", Grouped(*limit), Grouped(*len))]
     BatchLength {
         /// What the batch would take, in bytes.
         len: u64,
@@ -159,7 +175,7 @@ pub enum Error {
         limit: u64,
     },
     /// The log has no room for another segment's pages.
-    #[error("the store is full: its log has reached 8 TiB or 131072 segments")]
+    #[error("the store is full: its log has reached 8 TiB or 131,072 segments")]
     Full,
     /// No number is left for another record or segment. No store reaches this by counting: somebody wrote
     /// the number into MANIFEST. Nothing was written, and the store stays readable.
@@ -347,7 +363,9 @@ mod tests {
             Error::Foreign { path: path(), reason: text("it is a file") },
             Error::Untrusted { path: path(), reason: text("can be written to by everybody") },
             Error::Occupied { path: path(), reason: text("it is not empty") },
-            Error::BackupDamaged { reason: text("it does not begin with MANIFEST") },
+            Error::BackupDamaged { reason: text("it ends before segment 3") },
+            Error::NotABackup { reason: text("it is no archive") },
+            Error::Unfinished { path: path() },
             Error::Locked { pid: Some(4711) },
             Error::Locked { pid: None },
             Error::Unsupported { what: text("segment 3"), found: text("2.0"), supported: text("1.x") },
@@ -403,16 +421,17 @@ mod tests {
     /// How many kinds there are: a new one does not compile here until it is counted, and is then missed above.
     fn kinds(error: &Error, damage: &Damage) -> (usize, usize) {
         let errors = match error {
-            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 35,
-            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 35,
-            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 35,
+            Error::Io { .. } | Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => 37,
+            Error::Locked { .. } | Error::Unsupported { .. } | Error::ManifestDamaged { .. } => 37,
+            Error::SegmentMissing { .. } | Error::Damaged { .. } | Error::Rot { .. } => 37,
             Error::KeyLength { .. } | Error::ValueLength { .. } | Error::BatchLength { .. } | Error::Full => {
-                35
+                37
             }
-            Error::ValueTooLarge { .. } => 35,
-            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 35,
-            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 35,
-            Error::Occupied { .. } | Error::BackupDamaged { .. } => 35,
+            Error::ValueTooLarge { .. } => 37,
+            Error::ReadOnly | Error::Closed | Error::Poisoned { .. } | Error::NotWritten { .. } => 37,
+            Error::NoSuchSegment { .. } | Error::NotCompactable { .. } | Error::OutcomeUnknown { .. } => 37,
+            Error::Occupied { .. } | Error::BackupDamaged { .. } | Error::NotABackup { .. } => 37,
+            Error::Unfinished { .. } => 37,
             Error::CompactedAway { .. }
             | Error::ExpiryTooLate
             | Error::GivenUp { .. }
@@ -423,7 +442,7 @@ mod tests {
             | Error::Cancelled
             | Error::NotANumber
             | Error::NumbersSpent { .. }
-            | Error::NumberOverflow { .. } => 35,
+            | Error::NumberOverflow { .. } => 37,
         };
         let damages = match damage {
             Damage::Truncated { .. } | Damage::HeaderChecksum { .. } | Damage::RecordChecksum { .. } => 11,

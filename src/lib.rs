@@ -104,7 +104,7 @@ pub use engine::stats::{MemoryStats, SegmentState, SegmentStats, Stats};
 pub use engine::store::transaction::{Transaction, TransactionScan};
 pub use engine::store::{Pending, PutOptions, Refreshed, Store};
 pub use engine::value::Value;
-pub use engine::visible::Visible;
+pub use engine::visible::{Grouped, Visible};
 pub use error::{Damage, Error, Result};
 
 /// The layouts of a segment's header, of a record's and of a hint's, field by field.
@@ -145,7 +145,7 @@ pub mod repair {
 pub mod fs {
     pub use crate::engine::fs::{
         Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, OsFileSystem, Parent, PathKind,
-        Stirred, StoreFile, Watch, exit_on_bus_error, next_data, raise_open_files_limit,
+        Room, Stirred, StoreFile, Watch, exit_on_bus_error, next_data, raise_open_files_limit,
     };
 }
 

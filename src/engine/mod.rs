@@ -46,8 +46,8 @@
 //! # A backup
 //! `log::cut` says, under the log's lock, how far each segment goes between two batches → `backup::source` holds those
 //! segments, whatever becomes of their names → `backup::directory` links or copies them beside an older MANIFEST, and replaces
-//! that last; `backup::archive` writes them one behind the other → `backup::restore` puts them into an `aside` directory,
-//! which `verify` reads before it takes its place.
+//! that last; `backup::archive` writes them one behind the other → `backup::restore` puts them into a directory of
+//! `aside`, which `verify` reads before it gets its MANIFEST.
 //!
 //! # Lock order
 //! 1. `gate::Gate`: shared while a write is appended, alone while a transaction lasts;

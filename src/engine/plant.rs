@@ -249,6 +249,10 @@ plants! {
     RestoreChecksLast,
     /// A backup is made a store unread.
     RestoreUnverified,
+    /// A directory that is filled where it is gets no mark before its first file.
+    FilledUnmarked,
+    /// A restored store gets its MANIFEST before it is verified.
+    ManifestBeforeVerify,
 
     // The feed of changes.
     /// A feed says nothing of records that were compacted away.

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::aside;
 use super::catalog;
 use super::format::keydir_file::Covered;
 use super::format::manifest::{Extent, Manifest, SegmentLine};
@@ -69,10 +70,8 @@ pub(crate) fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>
     };
     let directory = opened.map_err(Error::io("open", path))?;
     // Asked of the open directory: what has this name may have become another one meanwhile.
-    match directory.distrust().map_err(Error::io("open", path))? {
-        Some(reason) if !options.trust => Err(Error::Untrusted { path: path.to_owned(), reason }),
-        _ => Ok(directory),
-    }
+    aside::check_trusted(&*directory, path, options.trust)?;
+    Ok(directory)
 }
 
 impl Survey {
@@ -81,9 +80,21 @@ impl Survey {
     /// # Errors
     /// What the operating system says of the directory.
     pub(crate) fn of(directory: Arc<dyn Directory>, reading: &ReadMode) -> Result<Self> {
+        Self::by(catalog::read(&*directory), directory, reading)
+    }
+
+    /// As [`Survey::of`], with what its MANIFEST says or will say.
+    ///
+    /// # Errors
+    /// As [`Survey::of`].
+    pub(crate) fn by(
+        manifest: Result<Manifest>,
+        directory: Arc<dyn Directory>,
+        reading: &ReadMode,
+    ) -> Result<Self> {
         let reading = reading.unmapped();
         let present = file::present(&*directory)?;
-        let manifest = catalog::read(&*directory).and_then(|manifest| {
+        let manifest = manifest.and_then(|manifest| {
             if is_anothers(&*directory, &manifest, &present) {
                 let reason = "it is another store's: no segment that is there belongs to it".to_owned();
                 return Err(Error::ManifestDamaged { reason });
@@ -160,6 +171,15 @@ impl Survey {
     /// What MANIFEST says, or why it cannot be read.
     pub(crate) fn manifest(&self) -> Result<&Manifest, &Error> {
         self.manifest.as_ref()
+    }
+
+    /// # Errors
+    /// [`Error::Unfinished`] if an interrupted backup or restore left the directory, which is at `path`.
+    pub(crate) fn check_finished(&self, path: &Path) -> Result<()> {
+        match self.manifest.is_err() && aside::is_marked(&*self.directory) {
+            true => Err(Error::Unfinished { path: path.to_owned() }),
+            false => Ok(()),
+        }
     }
 
     /// Why MANIFEST cannot be used, if it cannot.

@@ -36,6 +36,24 @@ impl<'a> Visible<'a> {
     }
 }
 
+/// A number as people read it, with a comma between each three digits.
+///
+/// ```
+/// assert_eq!(logkv::Grouped(1_234_567).to_string(), "1,234,567");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Grouped(pub u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let (first, rest) = digits.split_at((digits.len() - 1) % 3 + 1);
+        f.write_str(first)?;
+        let mut groups = rest.as_bytes().chunks(3).map(|group| str::from_utf8(group).unwrap_or_default());
+        groups.try_for_each(|group| write!(f, ",{group}"))
+    }
+}
+
 impl fmt::Display for Visible<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hex = |f: &mut fmt::Formatter<'_>, bytes: &[u8]| {

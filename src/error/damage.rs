@@ -1,13 +1,14 @@
 //! What is wrong with bytes.
 
 use crate::engine::location::Seqno;
+use crate::engine::visible::Grouped;
 
 /// What is wrong with the bytes of one record, or of a segment's header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
     /// The file ends inside.
-    #[error("it wants {wants} bytes, and the file ends after {has}")]
+    #[error("it wants {} bytes, and the file ends after {}", Grouped(*wants), Grouped(*has))]
     Truncated {
         /// The bytes it takes.
         wants: u64,
@@ -53,7 +54,10 @@ pub enum Damage {
     #[error("its value is compressed with codec {0}, which this version does not know")]
     Codec(u8),
     /// The value does not decompress to as many bytes as it had.
-    #[error("its value is compressed with {codec} and does not give the {raw_len} bytes that it should")]
+    #[error(
+        "its value is compressed with {codec} and does not give the {} bytes that it should",
+        Grouped((*raw_len).into())
+    )]
     Compressed {
         /// The codec's name.
         codec: &'static str,
@@ -62,7 +66,7 @@ pub enum Damage {
     },
     /// The compressed value is larger than [`Options::value_read_max`](crate::Options::value_read_max). It
     /// was not decompressed, and may be intact.
-    #[error("its value decompresses to {len} bytes; the limit here is {limit}")]
+    #[error("its value decompresses to {} bytes; the limit here is {}", Grouped(*len), Grouped(*limit))]
     TooLarge {
         /// The value's length in bytes, as its record says.
         len: u64,

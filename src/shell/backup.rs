@@ -3,7 +3,7 @@
 mod draft;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -18,6 +18,7 @@ use super::input::Input;
 use super::interrupt::Interrupt;
 use super::json::Object;
 use super::output::{Mode, Output};
+use super::packing::Packing;
 use super::session::Session;
 use super::style::Look;
 use super::units;
@@ -33,8 +34,14 @@ pub const FLAGS: &[Flag] = &[Flag {
 
 const LEVELS: std::ops::RangeInclusive<u64> = 1..=22;
 const LEVEL_DEFAULT: u64 = 3;
-/// What a file that zstd packed begins with.
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// What files of other programs begin with, and how they are packed.
+const OTHERS: [(&[u8], &str); 5] = [
+    (b"\xfd7zXZ\0", "xz"),
+    (b"BZh", "bzip2"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"PK\x03\x04", "zip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+];
 
 /// Where a backup goes, by its name.
 enum To<'a> {
@@ -48,21 +55,27 @@ enum To<'a> {
 impl<'a> To<'a> {
     fn of(word: &'a Word) -> Self {
         let path = word.path();
-        let has_ending = |ending: &[u8]| word.bytes.len() > ending.len() && word.bytes.ends_with(ending);
+        let has_ending = |ending| has_ending(path, ending);
         match () {
             () if word.is_dash() => Self::Output,
-            () if has_ending(b".tar.zst") || has_ending(b".tzst") => Self::PackedArchive(path),
-            () if has_ending(b".tar") => Self::Archive(path),
+            () if has_ending(".tar.zst") || has_ending(".tzst") => Self::PackedArchive(path),
+            () if has_ending(".tar") => Self::Archive(path),
             () => Self::Directory(path),
         }
     }
 }
 
+/// Whether the name of `path` ends with `ending`, in letters of any case, and is more than that.
+fn has_ending(path: &Path, ending: &str) -> bool {
+    let name = path.as_os_str().as_encoded_bytes();
+    let start = name.len().checked_sub(ending.len()).filter(|&start| start > 0);
+    start.is_some_and(|start| name[start..].eq_ignore_ascii_case(ending.as_bytes()))
+}
+
 /// How `path` ends, where that is how archives end that are not made here, and no directory has this name.
 fn ending_of_others(path: &Path) -> Option<&'static str> {
     const ENDINGS: [&str; 7] = [".gz", ".tgz", ".zst", ".zip", ".xz", ".bz2", ".7z"];
-    let name = path.file_name()?.to_str()?;
-    let ending = ENDINGS.into_iter().find(|ending| name.ends_with(ending));
+    let ending = ENDINGS.into_iter().find(|ending| has_ending(path, ending));
     ending.filter(|_| !path.is_dir())
 }
 
@@ -217,7 +230,14 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
     let report = made.map_err(|error| match error {
         // A read of standard input fails when it is interrupted.
         _ if interrupt.is_set() => Failure::interrupted_with("nothing was made"),
-        Error::Missing { .. } | Error::Foreign { .. } | Error::Untrusted { .. } => Failure::open(&error),
+        Error::NotABackup { .. } => {
+            let failure = Failure::usage(error.to_string()).at(word.span.clone());
+            failure.hint("restore takes what backup made: a directory, or an archive of one")
+        }
+        Error::Missing { .. }
+        | Error::Foreign { .. }
+        | Error::Untrusted { .. }
+        | Error::Unfinished { .. } => Failure::open(&error),
         Error::Locked { .. } => {
             let message = format!("another process has {} open", shown(word.path()));
             let failure = Failure { message, ..Failure::open(&error) };
@@ -258,16 +278,23 @@ impl Read for Waiting {
 }
 
 /// What is in an archive, compressed or not.
-fn unpack(source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
-    let mut source = BufReader::with_capacity(256 << 10, source);
+fn unpack(mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
+    const START_LEN: u64 = 8;
     let unread = |error: io::Error| {
         Failure::from(Error::BackupDamaged { reason: format!("it cannot be read ({error})") })
     };
-    // A pipe may give fewer bytes at first; an archive of tar never begins with one of these.
-    let is_packed = source.fill_buf().map_err(unread)?.first() == ZSTD_MAGIC.first();
-    match is_packed {
-        true => Ok(Box::new(zstd::Decoder::with_buffer(source).map_err(unread)?)),
-        false => Ok(Box::new(source)),
+    let mut start = Vec::new();
+    source.by_ref().take(START_LEN).read_to_end(&mut start).map_err(unread)?;
+    if let Some((_, packing)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        let failure =
+            Failure::usage(format!("this archive is packed with {packing}, which is not read here"));
+        return Err(failure.hint("unpack it, and restore the .tar or the directory"));
+    }
+    let packing = Packing::of_start(&start);
+    let whole = Box::new(BufReader::with_capacity(256 << 10, io::Cursor::new(start).chain(source)));
+    match packing {
+        Some(packing) => packing.unpack(whole).map_err(unread),
+        None => Ok(whole),
     }
 }
 

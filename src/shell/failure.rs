@@ -108,7 +108,10 @@ impl Failure {
         };
         let is_about_contents = !matches!(
             error,
-            logkv::Error::Missing { .. } | logkv::Error::Foreign { .. } | logkv::Error::Untrusted { .. }
+            logkv::Error::Missing { .. }
+                | logkv::Error::Foreign { .. }
+                | logkv::Error::Untrusted { .. }
+                | logkv::Error::Unfinished { .. }
         );
         let hint = match error {
             logkv::Error::Untrusted { .. } => Some("--trust opens it"),

@@ -25,6 +25,7 @@ mod logging;
 mod metrics_file;
 mod nearest;
 mod output;
+mod packing;
 mod pager;
 mod parse;
 mod pipeline;

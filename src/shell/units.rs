@@ -2,19 +2,11 @@
 
 use std::time::Duration;
 
-use logkv::Expiry;
+use logkv::{Expiry, Grouped};
 
 /// `n` with a comma between each three digits.
 pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    Grouped(n).to_string()
 }
 
 /// `len` bytes, as `512 B`, `1.5 KiB`, `64 MiB`.

@@ -36,8 +36,8 @@ fn a_compressed_value_over_the_limit_is_refused_by_its_place_and_costs_nothing_e
         let script = "ulimit -v 250000 && exec \"$0\" \"$@\"";
         run(program_of_system("sh", dir.path()).args(["-c", script]).arg(binary()).args(args))
     };
-    let sentence = "error: the value at byte 112 (0x70) of segment 1 decompresses to 314572800 bytes; \
-                    the limit here is 67108864\nhint: --read-limit 314572800 reads it, and takes that much memory\n";
+    let sentence = "error: the value at byte 112 (0x70) of segment 1 decompresses to 314,572,800 bytes; \
+                    the limit here is 67,108,864\nhint: --read-limit 314572800 reads it, and takes that much memory\n";
     for read_with in ["mmap", "pread"] {
         let with =
             |args: &[&'static str]| [&["-m", "plain", "--read-with", read_with, "store"], args].concat();

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use logkv::fs::{
-    Access, Directory, File, FileSystem, LockOutcome, Mapping, OsFileSystem, Parent, PathKind, StoreFile,
+    Access, Directory, File, FileSystem, LockOutcome, Mapping, OsFileSystem, Parent, PathKind, Room,
+    StoreFile,
 };
 
 /// A call that changes something.
@@ -198,6 +199,10 @@ impl<H: Hook> FileSystem for Hooked<H> {
         Ok(Arc::new(HookedParent { inner, file_system: Self(Arc::clone(&self.0)) }))
     }
 
+    fn chosen_path(&self, path: &Path) -> io::Result<PathBuf> {
+        OsFileSystem.chosen_path(path)
+    }
+
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         self.0.step();
         OsFileSystem.real_path(path)
@@ -237,14 +242,9 @@ impl<H: Hook> Parent for HookedParent<H> {
         Ok(self.file_system.directory(self.inner.open(name, trusts_all)?))
     }
 
-    fn rename(
-        &self,
-        directory: &dyn Directory,
-        names: [&OsStr; 2],
-        replaced: Option<&dyn Directory>,
-    ) -> io::Result<()> {
+    fn rename(&self, directory: &dyn Directory, names: [&OsStr; 2]) -> io::Result<()> {
         self.file_system.0.step();
-        let rename = || self.inner.rename(directory, names, replaced);
+        let rename = || self.inner.rename(directory, names);
         around(&*self.file_system.0, Call::RenameDirectory, rename)
     }
 
@@ -323,6 +323,10 @@ impl<H: Hook> Directory for HookedDirectory<H> {
     fn lock_if_there(&self) -> io::Result<Option<LockOutcome>> {
         self.hook.step();
         self.inner.lock_if_there()
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.inner.room()
     }
 
     fn handle(&self) -> Option<BorrowedFd<'_>> {

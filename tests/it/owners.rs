@@ -16,14 +16,14 @@ use crate::common::{
 };
 use crate::recount::Recounted;
 
-const OWNER: u32 = 12_345;
-const GROUP: u32 = 12_346;
+pub(crate) const OWNER: u32 = 12_345;
+pub(crate) const GROUP: u32 = 12_346;
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
 }
 
@@ -54,7 +54,7 @@ fn assert_given(dir: &Path, what: &str) {
 }
 
 /// A store in a directory that everybody may enter, with the program beside it.
-fn shared(store: TempDir) -> (TempDir, PathBuf) {
+pub(crate) fn shared(store: TempDir) -> (TempDir, PathBuf) {
     let dir = scratch();
     set_mode(dir.path(), 0o755);
     fs::copy(binary(), dir.path().join("logkv")).expect("a copy");
@@ -64,7 +64,7 @@ fn shared(store: TempDir) -> (TempDir, PathBuf) {
 }
 
 /// The program, run in `dir` by the user `uid`, whose only group is `gid`.
-fn run_as(dir: &Path, [uid, gid]: [u32; 2], args: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn run_as(dir: &Path, [uid, gid]: [u32; 2], args: &[&str]) -> (Option<i32>, String) {
     let mut command = program_of_system("setpriv", dir);
     command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups", "./logkv"]);
     let output = command.args(args).output().expect("it runs");

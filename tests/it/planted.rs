@@ -131,6 +131,8 @@ const SUSPECTS: &[(&str, &[&str])] = &[
     ("ActiveSegmentLinked", &["backup::sealed_segments"]),
     ("RestoreChecksLast", &["archive::a_backup_that_is_wrong_at_its_start"]),
     ("RestoreUnverified", &["backup::archive::an_archive_with_a_changed"]),
+    ("FilledUnmarked", &["restores::a_directory_that_is_filled"]),
+    ("ManifestBeforeVerify", &["backup::inside::manifest_is_written_last"]),
     ("FeedPassesOverDropped", &["changes::what_was_compacted_away"]),
     ("FeedRepeatsCompacted", &["changes::what_was_given_is_not_given_again"]),
     ("FeedWaitsBeyondEnd", &["cursors::a_number_beyond"]),

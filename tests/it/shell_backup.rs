@@ -1,6 +1,7 @@
 //! `backup` and `restore`: in every form, to and from everything, and what is refused.
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Output, Stdio};
 
@@ -114,6 +115,55 @@ fn an_archive_goes_through_a_pipe_and_nothing_but_it() {
             assert_eq!(contents(&open(&transcript.path(&new))), contents(&open(&transcript.path("d"))));
             fs::remove_dir_all(transcript.path(&new)).expect("it is ours");
         }
+    }
+}
+
+#[test]
+fn a_tar_that_another_program_packed_is_restored_and_another_packing_is_named() {
+    let transcript = with_store();
+    assert!(run(&transcript, &["d", "backup", "copy"], Stdio::null()).status.success());
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all("./copy", transcript.path("copy")).expect("it is read");
+    let tar = tar.into_inner().expect("memory takes it");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&tar).expect("memory takes it");
+    let gzip = gzip.finish().expect("memory takes it");
+    let zstd = zstd::encode_all(&*tar, 1).expect("memory takes it");
+    // By what it begins with, whatever its name says.
+    for (name, bytes) in [("a.tar", &tar), ("a.tar.gz", &gzip), ("a.tgz", &zstd), ("a.tar.zst", &gzip)] {
+        fs::write(transcript.path(name), bytes).expect("a file");
+        let new = format!("new-{name}");
+        let made = run(&transcript, &["-q", &new, "restore", name], Stdio::null());
+        assert!(made.status.success(), "{name}: {}", String::from_utf8_lossy(&made.stderr));
+        assert_eq!(contents(&open(&transcript.path(&new))), contents(&open(&transcript.path("d"))), "{name}");
+    }
+    fs::write(transcript.path("cut.tar.gz"), &gzip[..gzip.len() - 9]).expect("a file");
+    let refused = run(&transcript, &["x", "restore", "cut.tar.gz"], Stdio::null());
+    assert_eq!(refused.status.code(), Some(4), "{}", String::from_utf8_lossy(&refused.stderr));
+    for (start, packing) in [(&b"\xfd7zXZ\0"[..], "xz"), (b"BZh91AY", "bzip2"), (b"PK\x03\x04", "zip")] {
+        fs::write(transcript.path("other"), [start, &tar].concat()).expect("a file");
+        let refused = run(&transcript, &["x", "restore", "other"], Stdio::null());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            refused.status.code() == Some(2) && said.contains(&format!("packed with {packing}")),
+            "{said}"
+        );
+    }
+    assert!(!transcript.path("x").exists());
+}
+
+#[test]
+fn an_archive_is_known_by_its_name_in_letters_of_any_case() {
+    let transcript = with_store();
+    for name in ["A.TAR.ZST", "b.Tar", "C.TZST"] {
+        assert!(run(&transcript, &["d", "backup", name], Stdio::null()).status.success(), "{name}");
+        assert!(transcript.path(name).is_file(), "{name}");
+        let made = run(&transcript, &[&format!("new-{name}"), "restore", name], Stdio::null());
+        assert!(made.status.success(), "{name}: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    for name in ["x.TAR.GZ", "x.Zip"] {
+        let refused = run(&transcript, &["d", "backup", name], Stdio::null());
+        assert_eq!((refused.status.code(), transcript.path(name).exists()), (Some(2), false), "{name}");
     }
 }
 

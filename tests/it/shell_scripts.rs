@@ -109,7 +109,7 @@ fn a_value_without_an_end_is_refused_and_memory_is_not_filled_with_it() {
         let output = transcript.command(&args).stdin(zeros).output().expect("the program runs");
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(said, "error: a value has at most 1048576 bytes here; this one has more\n");
+        assert_eq!(said, "error: a value has at most 1,048,576 bytes here; this one has more\n");
     }
 }
 

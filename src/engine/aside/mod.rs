@@ -4,39 +4,51 @@ mod place;
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use self::place::Place;
-use super::fs::{Access, Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile};
+use super::fs::{
+    Access, Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile, is_of_file_system,
+    read_vec_at, write_all_at,
+};
 use super::plant::{Plant, planted};
+use super::visible::Visible;
 use crate::error::{Error, Result};
 
 /// Added to the final name.
 const SUFFIX: &str = ".unfinished";
 
+/// What the file UNFINISHED holds while a directory is being filled. A backup also writes files under that name
+/// before it renames them: those hold something else.
+const MARK: &[u8] = b"a backup or a restore fills this directory; run it again if it was interrupted\n";
+
+/// UNFINISHED marks the directory. LOCK is last: it keeps other processes from removing the directory.
+const MARKS: &[StoreFile] = &[StoreFile::Unfinished, StoreFile::Lock];
+
 /// A directory being filled. Dropping it before it is kept removes its files, and the directory if
 /// it was made for this. It stays marked if that fails.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
-    place: Place,
+    path: PathBuf,
     directory: Arc<dyn Directory>,
     /// The files that mark it as unfinished, removed last, in this order.
     marks: &'static [StoreFile],
-    /// Whether the directory itself is removed, too.
-    is_made: bool,
+    /// Its place if it was made for this: then it is removed, too.
+    made_at: Option<Place>,
     is_kept: bool,
 }
 
 impl Unfinished {
-    /// `directory`, at `place`. Its files may all be removed; `marks` mark it, now or soon.
+    /// `directory`, at `path`. Its files may all be removed; `marks` mark it, now or soon. `made_at`
+    /// is its place if it was made for this.
     pub(crate) fn of(
         directory: Arc<dyn Directory>,
-        place: Place,
+        path: &Path,
         marks: &'static [StoreFile],
-        is_made: bool,
+        made_at: Option<Place>,
     ) -> Self {
-        Self { place, directory, marks, is_made, is_kept: false }
+        Self { path: path.to_owned(), directory, marks, made_at, is_kept: false }
     }
 
     /// Where files are put.
@@ -62,29 +74,39 @@ impl Unfinished {
     fn take_away(&self) -> Result<()> {
         self.clear()?;
         // The marks are removed after everything else is durably gone.
-        self.directory.sync().map_err(Error::io("fsync", self.place.path()))?;
+        self.sync()?;
         let files = self.files()?;
         let marks = self.marks.iter().filter(|mark| files.contains(mark));
         marks.copied().try_for_each(|mark| self.take(mark))?;
-        match self.is_made {
-            true => self.place.remove(&*self.directory).map_err(Error::io("remove", self.place.path())),
-            false => Ok(()),
+        match &self.made_at {
+            Some(place) => place.remove(&*self.directory).map_err(Error::io("remove", &self.path)),
+            None => Ok(()),
         }
     }
 
     /// Removes the store's files that are not its marks.
     fn clear(&self) -> Result<()> {
         let files = self.files()?;
-        files.into_iter().filter(|file| !self.marks.contains(file)).try_for_each(|file| self.take(file))
+        if files.contains(&StoreFile::Manifest) {
+            // Otherwise a crash could leave a store that has lost segments.
+            self.take(StoreFile::Manifest)?;
+            self.sync()?;
+        }
+        let is_left = |file: &StoreFile| *file != StoreFile::Manifest && !self.marks.contains(file);
+        files.into_iter().filter(is_left).try_for_each(|file| self.take(file))
     }
 
     fn files(&self) -> Result<Vec<StoreFile>> {
-        let files = files(&*self.directory).map_err(Error::io("read", self.place.path()))?;
+        let files = files(&*self.directory).map_err(Error::io("read", &self.path))?;
         Ok(files.into_iter().flatten().collect())
     }
 
     fn take(&self, file: StoreFile) -> Result<()> {
         self.directory.remove(file).map_err(Error::io("remove", self.directory.path(file)))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.directory.sync().map_err(Error::io("fsync", &self.path))
     }
 }
 
@@ -98,57 +120,68 @@ impl Drop for Unfinished {
     }
 }
 
-/// A staging directory beside its final place, renamed to it when it is complete. A process that is
-/// killed leaves it, with a file that marks it, and the next one for the same place removes it.
-/// Between the removal of that file and the rename it is a complete store, and is left alone.
+/// A directory being filled, whose MANIFEST is written last.
+///
+/// A missing one is made beside its place, and renamed when it is complete. A process that is killed
+/// leaves it, with a file that marks it, and the next one for the same place removes it. Between the
+/// removal of that file and the rename it is a complete store, and is left alone.
+///
+/// One that exists is filled where it is: it may be a mount point, its parent may be read-only, and
+/// other processes may have it open. A killed process leaves it marked and without MANIFEST, which is
+/// no store, and the next one for the same directory removes the remains.
 #[derive(Debug)]
-pub(crate) struct Aside {
+pub(crate) struct Staging {
     /// Locked, so that no other process clears it. The lock survives the rename.
     made: Unfinished,
-    /// Its final place.
-    place: Place,
-    /// The empty directory at that place.
-    replaced: Option<Arc<dyn Directory>>,
+    /// Its final place; `None` if it is there.
+    place: Option<Place>,
 }
 
-impl Aside {
-    /// An empty directory beside `path`, which is missing or an empty directory. An empty directory
-    /// must be trusted, unless all is: the new one takes over its owner and mode.
+impl Staging {
+    /// An empty directory for `path`, which is missing or a vacant directory. Links are followed.
+    /// A directory that exists must be trusted, unless all is.
     ///
     /// # Errors
     /// [`Error::Occupied`] when `path` is anything else, or another process is creating it;
     /// [`Error::Untrusted`]; what the operating system says.
     pub(crate) fn of(path: &Path, file_system: &Arc<dyn FileSystem>, trusts_all: bool) -> Result<Self> {
-        if path.file_name().is_none() {
-            return Err(occupied(path, "it has no name that another directory could take"));
+        let place = Place::behind_links(path, &**file_system)?;
+        match place.kind()? {
+            PathKind::Missing => Self::beside(place, &**file_system),
+            PathKind::Directory => Self::inside(&place, trusts_all),
+            PathKind::Other(what) => Err(occupied(path, &format!("it is {what}"))),
         }
-        let place = Place::of(path, &**file_system)?;
-        let replaced = match place.kind()? {
-            PathKind::Missing => None,
-            PathKind::Other(what) => return Err(occupied(path, &format!("it is {what}"))),
-            PathKind::Directory => {
-                Some(place.open_empty(trusts_all)?.ok_or_else(|| occupied(path, "it is not empty"))?)
-            }
-        };
-        clear_leftovers(&place)?;
-        let (draft, directory) = create(&place, &**file_system)?;
-        let exclusion = match directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))? {
-            LockOutcome::Held(lock) => Exclusion::new(lock),
-            LockOutcome::HeldBy { .. } => return Err(at_work(draft.path())),
-        };
-        // LOCK is last: it keeps other processes from removing the directory.
-        let marks = &[StoreFile::Unfinished, StoreFile::Lock];
-        let directory = Guarded::of(&directory, &exclusion);
-        let aside = Self { made: Unfinished::of(directory, draft, marks, true), place, replaced };
-        aside.mark()?;
-        Ok(aside)
     }
 
-    /// Creates the file that marks the directory.
-    fn mark(&self) -> Result<()> {
-        let directory = self.directory();
-        let made = directory.open(StoreFile::Unfinished, Access::Create).map(drop);
-        made.map_err(Error::io("create", directory.path(StoreFile::Unfinished)))
+    fn beside(place: Place, file_system: &dyn FileSystem) -> Result<Self> {
+        clear_leftovers(&place)?;
+        let (draft, directory) = create(&place, file_system)?;
+        let directory = locked(&directory, draft.path())?;
+        let path = draft.path().to_owned();
+        let made = Unfinished::of(directory, &path, MARKS, Some(draft));
+        let staging = Self { made, place: Some(place) };
+        mark(&**staging.directory())?;
+        Ok(staging)
+    }
+
+    fn inside(place: &Place, trusts_all: bool) -> Result<Self> {
+        let (directory, path) = (place.open(trusts_all)?, place.path());
+        // Before the lock, which is a file: nothing is put where something is.
+        check_vacant(&*directory, path)?;
+        check_trusted(&*directory, path, trusts_all)?;
+        let directory = locked(&directory, path)?;
+        check_vacant(&*directory, path)?;
+        let made = Unfinished::of(directory, path, MARKS, None);
+        // The remains of a killed process go before their mark is made anew.
+        made.clear()?;
+        made.sync()?;
+        if made.files()?.contains(&StoreFile::Unfinished) {
+            made.take(StoreFile::Unfinished)?;
+        }
+        if !planted(Plant::FilledUnmarked) {
+            mark(&**made.directory())?;
+        }
+        Ok(Self { made, place: None })
     }
 
     /// Where files are put.
@@ -156,23 +189,96 @@ impl Aside {
         self.made.directory()
     }
 
-    /// Its path before the rename.
-    pub(crate) fn path(&self) -> &Path {
-        self.made.place.path()
-    }
-
-    /// Renames the directory, whose files are durable, to its final name.
+    /// Gives the directory, which is complete and durable with its MANIFEST, its final name.
     ///
     /// # Errors
     /// What the operating system says; the directory is removed, unless it was renamed already.
     pub(crate) fn put_in_place(self) -> Result<()> {
-        self.made.take(StoreFile::Unfinished)?;
-        self.directory().sync().map_err(Error::io("fsync", self.path()))?;
-        let error = |error| Error::io("put the new directory at", self.place.path())(error);
-        let replaced = self.replaced.as_deref();
-        self.made.place.rename(&**self.directory(), &self.place, replaced).map_err(error)?;
-        self.made.keep();
-        self.place.sync().map_err(error)
+        let Self { made, place: Some(place) } = self else { return self.unmark() };
+        made.take(StoreFile::Unfinished)?;
+        made.sync()?;
+        let error = |error| Error::io("put the new directory at", place.path())(error);
+        let draft = made.made_at.as_ref().expect("it was made beside its place");
+        draft.rename(&**made.directory(), &place).map_err(error)?;
+        made.keep();
+        place.sync().map_err(error)
+    }
+
+    /// Takes the mark away. With its MANIFEST the directory is a store, whether that succeeds or not.
+    fn unmark(self) -> Result<()> {
+        let path = self.made.path.clone();
+        let directory = self.made.keep();
+        let removed = directory.remove(StoreFile::Unfinished).and_then(|()| directory.sync());
+        if let Err(error) = removed {
+            tracing::warn!(path = %path.display(), %error, "the mark of an unfinished directory stays");
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// [`Error::Untrusted`] if another user could change `directory`, unless all is trusted.
+pub(crate) fn check_trusted(directory: &dyn Directory, path: &Path, trusts_all: bool) -> Result<()> {
+    match directory.distrust().map_err(Error::io("open", path))? {
+        Some(reason) if !trusts_all => Err(Error::Untrusted { path: path.to_owned(), reason }),
+        _ => Ok(()),
+    }
+}
+
+/// `directory`, changed only while this process has its lock.
+fn locked(directory: &Arc<dyn Directory>, path: &Path) -> Result<Arc<dyn Directory>> {
+    match directory.lock().map_err(Error::io("write to", path))? {
+        LockOutcome::Held(lock) => Ok(Guarded::of(directory, &Exclusion::new(lock))),
+        LockOutcome::HeldBy { .. } => Err(at_work(path)),
+    }
+}
+
+/// Marks `directory`, durably: a file that is there without a mark may be anybody's.
+fn mark(directory: &dyn Directory) -> Result<()> {
+    let path = || directory.path(StoreFile::Unfinished);
+    let file = directory.open(StoreFile::Unfinished, Access::Create).map_err(Error::io("create", path()))?;
+    write_all_at(&*file, MARK, 0).map_err(Error::io("write", path()))?;
+    file.sync().map_err(Error::io("fsync", path()))?;
+    directory.sync().map_err(Error::io("fsync the directory of", path()))
+}
+
+/// Whether `directory` is marked: without a MANIFEST it is what an interrupted backup or restore left.
+pub(crate) fn is_marked(directory: &dyn Directory) -> bool {
+    let read = || -> io::Result<bool> {
+        let file = directory.open(StoreFile::Unfinished, Access::Read)?;
+        Ok(file.len()? == MARK.len() as u64 && read_vec_at(&*file, 0, MARK.len() as u64)? == MARK)
+    };
+    read().unwrap_or(false)
+}
+
+/// What is in `directory`, in words; `None` if it is empty, or holds nothing but what a file system
+/// has at its root, or what a killed process left.
+fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> {
+    let names: Vec<_> = directory.names()?.into_iter().filter(|name| !is_of_file_system(name)).collect();
+    let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
+    if files.contains(&Some(StoreFile::Manifest)) {
+        return Ok(Some("a store".to_owned()));
+    }
+    if files.iter().all(Option::is_some) && is_marked(directory) {
+        return Ok(None);
+    }
+    let is_in_the_way = |file: &Option<StoreFile>| match file {
+        Some(StoreFile::Lock) => false,
+        // A process may be killed, or the power cut, before the mark is whole.
+        Some(file @ StoreFile::Unfinished) => {
+            let len = directory.open(*file, Access::Read).and_then(|file| file.len());
+            !len.is_ok_and(|len| len <= MARK.len() as u64)
+        }
+        _ => true,
+    };
+    let other = names.iter().zip(&files).find(|(_, file)| is_in_the_way(file));
+    Ok(other.map(|(name, _)| Visible(name.as_encoded_bytes()).to_string()))
+}
+
+fn check_vacant(directory: &dyn Directory, path: &Path) -> Result<()> {
+    match occupant(directory).map_err(Error::io("read", path))? {
+        Some(what) => Err(occupied(path, &format!("it is not empty, and holds {what}"))),
+        None => Ok(()),
     }
 }
 
@@ -188,7 +294,7 @@ fn create(place: &Place, file_system: &dyn FileSystem) -> Result<(Place, Arc<dyn
                 filled.map_err(Error::io("read", "the system's random numbers"))?;
                 draft = place.with_suffix(&format!("{SUFFIX}-{:016x}", u64::from_le_bytes(random)));
             }
-            made => return made.map_err(Error::io("create", draft.path())).map(|made| (draft, made)),
+            made => return made.map_err(Error::io("create", place.path())).map(|made| (draft, made)),
         }
     }
 }
@@ -205,8 +311,8 @@ fn clear_leftovers(place: &Place) -> Result<()> {
         }
         match directory.lock() {
             Ok(LockOutcome::Held(_lock)) => {
-                let marks = &[StoreFile::Unfinished, StoreFile::Lock];
-                if let Err(error) = Unfinished::of(directory, draft, marks, true).remove() {
+                let path = draft.path().to_owned();
+                if let Err(error) = Unfinished::of(directory, &path, MARKS, Some(draft)).remove() {
                     tracing::warn!(error = error.sentence(), "the remains of a killed run stay");
                 }
             }
@@ -226,27 +332,29 @@ fn is_of_draft(name: &OsStr, wanted: &OsStr) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || is_random(rest))
 }
 
-/// Whether `place` is missing or an empty directory.
+/// Whether `path` is missing or a vacant directory.
 ///
 /// # Errors
 /// [`Error::Occupied`] when it is not a directory, and what the operating system says.
-pub(crate) fn is_free(place: &Path, file_system: &dyn FileSystem) -> Result<bool> {
-    match file_system.kind(place).map_err(Error::io("open", place))? {
+pub(crate) fn is_free(path: &Path, file_system: &dyn FileSystem) -> Result<bool> {
+    match file_system.kind(path).map_err(Error::io("open", path))? {
         PathKind::Missing => Ok(true),
-        PathKind::Other(what) => Err(occupied(place, &format!("it is {what}"))),
+        PathKind::Other(what) => Err(occupied(path, &format!("it is {what}"))),
         PathKind::Directory => {
-            let directory = file_system.open_directory(place).map_err(Error::io("open", place))?;
-            Ok(directory.names().map_err(Error::io("read", place))?.is_empty())
+            let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
+            Ok(occupant(&*directory).map_err(Error::io("read", path))?.is_none())
         }
     }
 }
 
-/// The files in `directory`: `None` for each name that no store's file has.
+/// The files in `directory`, without what a file system has at its root: `None` for each name that no
+/// store's file has.
 ///
 /// # Errors
 /// What the operating system says.
 pub(crate) fn files(directory: &dyn Directory) -> io::Result<Vec<Option<StoreFile>>> {
-    Ok(directory.names()?.iter().map(|name| StoreFile::parse(name)).collect())
+    let names = directory.names()?.into_iter().filter(|name| !is_of_file_system(name));
+    Ok(names.map(|name| StoreFile::parse(&name)).collect())
 }
 
 /// Whether a killed process left this, and it holds nothing else.

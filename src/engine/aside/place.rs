@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::{check_trusted, files};
 use crate::engine::fs::{Directory, FileSystem, Parent, PathKind};
 use crate::error::{Error, Result};
 
@@ -22,11 +23,26 @@ impl Place {
     /// # Errors
     /// [`Error::Io`], also for a path without a last name, such as `/`.
     pub(crate) fn of(path: &Path, file_system: &dyn FileSystem) -> Result<Self> {
+        Self::found(path, path, file_system)
+    }
+
+    /// The place that `path` leads to: links at its end are followed if they belong to this user or
+    /// root. No other user may choose what is filled.
+    ///
+    /// # Errors
+    /// As [`Place::of`].
+    pub(crate) fn behind_links(path: &Path, file_system: &dyn FileSystem) -> Result<Self> {
+        let chosen = file_system.chosen_path(path).map_err(Error::io("open", path))?;
+        Self::found(path, &chosen, file_system)
+    }
+
+    /// The place at `real`, called `path`.
+    fn found(path: &Path, real: &Path, file_system: &dyn FileSystem) -> Result<Self> {
         let error = Error::io("open the directory of", path);
         let of = || -> io::Result<Self> {
             // Without a trailing slash: a suffix after it would name a file inside. `.` is resolved
             // to a name.
-            let mut real: PathBuf = path.components().collect();
+            let mut real: PathBuf = real.components().collect();
             if real.file_name().is_none() {
                 real = file_system.real_path(&real)?;
             }
@@ -84,23 +100,16 @@ impl Place {
     /// is trusted.
     pub(crate) fn open_empty(&self, trusts_all: bool) -> Result<Option<Arc<dyn Directory>>> {
         let directory = self.open(trusts_all)?;
-        if !directory.names().map_err(Error::io("read", &self.path))?.is_empty() {
+        if !files(&*directory).map_err(Error::io("read", &self.path))?.is_empty() {
             return Ok(None);
         }
-        match directory.distrust().map_err(Error::io("open", &self.path))? {
-            Some(reason) if !trusts_all => Err(Error::Untrusted { path: self.path.clone(), reason }),
-            _ => Ok(Some(directory)),
-        }
+        check_trusted(&*directory, &self.path, trusts_all)?;
+        Ok(Some(directory))
     }
 
-    /// Renames `directory`, which is at this place, to `to` in the same directory.
-    pub(crate) fn rename(
-        &self,
-        directory: &dyn Directory,
-        to: &Self,
-        replaced: Option<&dyn Directory>,
-    ) -> io::Result<()> {
-        self.parent.rename(directory, [&self.name, &to.name], replaced)
+    /// Renames `directory`, which is at this place, to the free place `to` in the same directory.
+    pub(crate) fn rename(&self, directory: &dyn Directory, to: &Self) -> io::Result<()> {
+        self.parent.rename(directory, [&self.name, &to.name])
     }
 
     /// Exchanges `old`, at this place, with `new`, at `other`.

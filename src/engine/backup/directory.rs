@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::course::{Course, Observe};
 use super::report::BackupReport;
+use super::room;
 use super::source::{Part, Source};
-use crate::engine::aside::{self, Aside};
+use crate::engine::aside::{self, Staging};
 use crate::engine::catalog;
 use crate::engine::format::hint as hint_format;
-use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
+use crate::engine::format::manifest::{Manifest, SegmentLine};
 use crate::engine::fs::{Access, Directory, Exclusion, Guarded, LockOutcome, StoreFile, write_all_at};
 use crate::engine::location::SegmentId;
 use crate::engine::options::Options;
@@ -24,7 +25,7 @@ use crate::error::{Error, Failure, Result, Stop};
 ///
 /// # Errors
 /// [`Error::Occupied`] when it holds anything else, or is the store itself or inside it, [`Error::Damaged`],
-/// [`Error::Cancelled`], and [`Error::Io`]: there is what was there before.
+/// [`Error::Cancelled`], and [`Error::Io`], also when there is too little room: there is what was there before.
 pub(crate) fn into_directory(
     source: &Source,
     (from, to): (&Path, &Path),
@@ -37,9 +38,10 @@ pub(crate) fn into_directory(
     }
     let mut course = Course::new(observe, 2 * source.len());
     let done = if aside::is_free(to, &*options.file_system)? {
-        let aside = Aside::of(to, &options.file_system, options.trust)?;
-        let mut target = Target::new(source, aside.directory(), to, None);
-        target.fill(&mut course).and_then(|report| aside.put_in_place().map(|()| report).map_err(Stop::from))
+        let staging = Staging::of(to, &options.file_system, options.trust)?;
+        let mut target = Target::new(source, staging.directory(), to, None);
+        let filled = target.fill(&mut course);
+        filled.and_then(|report| staging.put_in_place().map(|()| report).map_err(Stop::from))
     } else {
         let Earlier { directory, manifest } = Earlier::of(source, to, options)?;
         let mut target = Target::new(source, &directory, to, Some(manifest));
@@ -148,6 +150,7 @@ impl<'a> Target<'a> {
     /// backup, what is killed after it the new one.
     fn fill(&mut self, course: &mut Course<'_>) -> Result<BackupReport, Stop> {
         let source = self.source;
+        self.check_room()?;
         for part in &source.parts {
             self.take(part, course)?;
         }
@@ -169,6 +172,16 @@ impl<'a> Target<'a> {
             self.sweep(&manifest);
         }
         Ok(self.report.clone())
+    }
+
+    /// Fails if what must be copied does not fit. What can be linked takes no room.
+    fn check_room(&self) -> Result<()> {
+        let can_link = room::are_on_one_device(&*self.source.home.directory, &*self.directory);
+        let is_copied = |part: &&Part| {
+            let is_there = self.line(part.segment.id).is_some_and(|line| line.extent.len() >= part.len);
+            !(is_there || can_link && part.segment.is_sealed())
+        };
+        room::check(&*self.directory, self.source.parts.iter().filter(is_copied).map(|part| part.len).sum())
     }
 
     fn take(&mut self, part: &Part, course: &mut Course<'_>) -> Result<(), Stop> {
@@ -208,7 +221,7 @@ impl<'a> Target<'a> {
         let Some(SegmentLine { base_seq, layout, extent, .. }) = self.line(part.segment.id) else {
             return Ok(Had::Nothing);
         };
-        let (Extent::Sealed(len) | Extent::Closed(len) | Extent::Active(len)) = extent;
+        let len = extent.len();
         let path = || self.directory.path(part.name());
         let file = match self.directory.open(part.name(), Access::Read) {
             Ok(file) => file,

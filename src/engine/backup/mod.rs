@@ -5,14 +5,16 @@
 //! made anew where it is missing. MANIFEST is put in place last and says that this is a backup; the first write to it as to a
 //! store takes that out, and from then on no backup is put there.
 //!
-//! Segments are read and checked once, when they are taken in. Restoring checks every byte of all of them, in a directory
-//! beside the place that the store is to take.
+//! Segments are read and checked once, when they are taken in. Restoring checks every byte of all of them before there is a
+//! MANIFEST.
 
 mod archive;
 mod course;
 mod directory;
+mod members;
 mod report;
 mod restore;
+mod room;
 mod source;
 
 pub(crate) use archive::into_archive;

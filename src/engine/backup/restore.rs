@@ -1,4 +1,4 @@
-//! A store made of a backup: put together beside its place, every byte checked, and then given its name.
+//! A store made of a backup: put together, every byte checked, and then given its MANIFEST and its name.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
@@ -6,13 +6,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::archive::{self, damaged, unreadable};
 use super::course::{Course, Observe};
+use super::members::{self, damaged, not_a_backup, unreadable};
 use super::report::{BackupProgress, RestoreReport};
+use super::room;
 use super::source::CHUNK_LEN;
-use crate::engine::aside::Aside;
+use crate::engine::aside::{self, Staging};
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, Manifest, ManifestError, SegmentLine};
+use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, Directory, File, Lock, LockOutcome, StoreFile, read_exact_at, write_all_at};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::Options;
@@ -20,17 +22,21 @@ use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Identity, ReadMode, Scanned, Scanner, Segment, Step, file};
 use crate::engine::survey;
 use crate::engine::verify::{self, Severity, VerifyEvent};
+use crate::engine::visible::Grouped;
 use crate::error::{Damage, Error, Failure, Result, Stop};
 
 /// Restores the backup in the directory `from`, or a closed store there, to `to`, which is missing
-/// or empty. An empty directory keeps its owner and mode. `observe` receives the progress, and
-/// cancels with `Break`. Of `options`, only the file system and [`Options::trust`] are used.
+/// or empty, as is one that an interrupted restore or backup left. A missing one is made beside its
+/// place, and renamed when it is whole. One that exists keeps its owner and mode, and is filled where
+/// it is, MANIFEST last. `observe` receives the progress, and cancels with `Break`. Of `options`, only
+/// the file system and [`Options::trust`] are used.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::Locked`]; [`Error::Occupied`] when `to` is not empty;
 /// [`Error::BackupDamaged`], [`Error::ManifestDamaged`] and [`Error::SegmentMissing`] when any byte
-/// is not as it was written; [`Error::Cancelled`] when `observe` returned `Break`; [`Error::Io`].
-/// Nothing was made.
+/// is not as it was written; [`Error::Cancelled`] when `observe` returned `Break`; [`Error::Io`], with
+/// [`StorageFull`](std::io::ErrorKind::StorageFull) before anything is written where the system says
+/// that there is too little room. Nothing was made.
 pub fn restore(
     from: &Path,
     to: &Path,
@@ -66,12 +72,16 @@ pub fn restore(
     })
 }
 
-/// As [`restore`], of an archive that [`Store::backup_archive`](crate::Store::backup_archive) wrote: `from` gives its bytes.
-/// Whatever they are, no name in them leads anywhere but to a file of the new store.
+/// As [`restore`], of an archive: `from` gives its bytes, unpacked.
+/// [`Store::backup_archive`](crate::Store::backup_archive) writes one, with MANIFEST first; `tar` makes one
+/// of a backup in a directory. Names may lead through one directory, and come in any order; what is
+/// derived from the segments is passed over. Whatever they are, no name leads anywhere but to a file
+/// of the new store.
 ///
 /// # Errors
-/// [`Error::Occupied`] when `to` is not empty; [`Error::BackupDamaged`] when `from` gives anything but a backup of which
-/// every byte is as it was written; [`Error::Unsupported`], and [`Error::Io`]. Nothing was made then.
+/// [`Error::Occupied`] when `to` is not empty; [`Error::NotABackup`] when `from` gives no archive, or one
+/// with files that no backup holds; [`Error::BackupDamaged`] when any byte is not as it was written;
+/// [`Error::Unsupported`], and [`Error::Io`]. Nothing was made then.
 pub fn restore_archive(
     from: &mut dyn Read,
     to: &Path,
@@ -79,16 +89,17 @@ pub fn restore_archive(
     observe: &mut dyn FnMut(BackupProgress) -> ControlFlow<()>,
 ) -> Result<RestoreReport> {
     make(to, options, observe, |new| {
-        archive::read(from, &mut |file, len, bytes| match (file, &new.manifest) {
-            (StoreFile::Manifest, None) => new.begin(decode(&archive::text(bytes, len)?)?, options),
-            (_, None) => Err(damaged("it does not begin with MANIFEST").into()),
-            (StoreFile::Config, _) if !new.report.has_options => {
-                Ok(new.put_options(&archive::text(bytes, len)?)?)
-            }
-            (StoreFile::Segment(id), _) if new.wants(id) == Some(len) => {
+        members::read(from, &mut |file, len, bytes| match file {
+            StoreFile::Manifest => new.begin(decode(&members::text(bytes, len)?)?, options),
+            StoreFile::Config => Ok(new.put_options(&members::text(bytes, len)?)?),
+            StoreFile::Segment(id) if new.takes(id, len) => {
                 new.put_segment(id, len, &mut |chunk| bytes.read_exact(chunk).map_err(unreadable))
             }
-            (file, _) => Err(damaged(format!("MANIFEST knows of no {file} of {len} bytes")).into()),
+            StoreFile::Segment(_) => {
+                let len = Grouped(len);
+                Err(damaged(format!("MANIFEST knows of no {file} of {len} bytes")).into())
+            }
+            _ => new.pass_over(bytes),
         })
     })
 }
@@ -105,7 +116,8 @@ fn decode(text: &[u8]) -> Result<Manifest> {
 fn manifest_of(directory: &dyn Directory, path: &Path) -> Result<Manifest> {
     catalog::read(directory).map_err(|error| match error {
         Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
-            Error::Missing { path: path.to_owned() }
+            let path = path.to_owned();
+            if aside::is_marked(directory) { Error::Unfinished { path } } else { Error::Missing { path } }
         }
         error => error,
     })
@@ -128,6 +140,8 @@ struct New<'a> {
     manifest: Option<Manifest>,
     /// The segments still to be restored, with their lengths and lines in MANIFEST.
     lens: HashMap<SegmentId, (u64, SegmentLine)>,
+    /// The segments that came before MANIFEST, as they say themselves.
+    early: Vec<SegmentLine>,
     report: RestoreReport,
 }
 
@@ -138,16 +152,17 @@ fn make(
     observe: &mut Observe<'_>,
     fill: impl FnOnce(&mut New<'_>) -> Result<(), Stop>,
 ) -> Result<RestoreReport> {
-    let aside = Aside::of(to, &options.file_system, options.trust)?;
+    let staging = Staging::of(to, &options.file_system, options.trust)?;
     let mut new = New {
-        directory: Arc::clone(aside.directory()),
+        directory: Arc::clone(staging.directory()),
         course: Course::new(observe, 0),
         manifest: None,
         lens: HashMap::new(),
+        early: Vec::new(),
         report: RestoreReport::default(),
     };
-    let made = fill(&mut new).and_then(|()| new.finish()).and_then(|()| new.check(aside.path(), options));
-    made.and_then(|()| aside.put_in_place().map_err(Stop::from))?;
+    let made = fill(&mut new).and_then(|()| new.check(options)).and_then(|()| new.finish());
+    made.and_then(|()| staging.put_in_place().map_err(Stop::from))?;
     Ok(new.report)
 }
 
@@ -162,6 +177,22 @@ struct Arriving {
 impl Arriving {
     fn new(line: SegmentLine, len: u64) -> Self {
         Self { line, len, checked: line.layout.header_len.into() }
+    }
+
+    /// Segment `id`, of `len` bytes, by its header: `start` is its first bytes.
+    fn by_header(id: SegmentId, len: u64, start: &[u8]) -> Result<Self> {
+        match SegmentHeader::decode(start) {
+            Ok(SegmentHeader { base_seq, layout, .. }) => {
+                Ok(Self::new(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(len) }, len))
+            }
+            Err(HeaderError::Damaged(damage)) => {
+                Err(damaged(format!("{}: {damage}", StoreFile::Segment(id))))
+            }
+            Err(HeaderError::Unsupported(found)) => {
+                let (what, supported) = (format!("segment {id}"), "1.x".to_owned());
+                Err(Error::Unsupported { what, found, supported })
+            }
+        }
     }
 
     /// Checks the complete records in the first `has` bytes of `file`.
@@ -202,25 +233,45 @@ impl New<'_> {
         }
         for line in &mut manifest.segments {
             let (Extent::Sealed(len) | Extent::Closed(len)) = line.extent else {
-                return Err(damaged(
+                return Err(not_a_backup(
                     "it was written to, and not closed: `backup` makes one of a store that is open",
                 )
                 .into());
             };
             // Nothing is appended to what others may have a copy of.
             line.extent = Extent::Sealed(len);
-            self.lens.insert(line.id, (len, *line));
+            match self.early.iter().position(|early| early.id == line.id) {
+                None => drop(self.lens.insert(line.id, (len, *line))),
+                Some(at) if self.early.swap_remove(at) == *line => {}
+                Some(_) => {
+                    let reason = format!("its segment {} is not the one that MANIFEST lists", line.id);
+                    return Err(damaged(reason).into());
+                }
+            }
+        }
+        if let Some(early) = self.early.first() {
+            return Err(damaged(format!("MANIFEST knows of no {}", StoreFile::Segment(early.id))).into());
         }
         self.report.segment_count = manifest.segments.len() as u64;
-        self.report.len = self.lens.values().fold(0, |sum, (len, _)| sum.saturating_add(*len));
+        self.report.len = manifest.segments.iter().fold(0, |sum, line| sum.saturating_add(line.extent.len()));
         self.course.expect(self.report.len.saturating_mul(2));
+        room::check(&*self.directory, self.lens.values().map(|(len, _)| len).sum())?;
         self.manifest = Some(manifest);
         Ok(())
     }
 
-    /// The length of segment `id`, if it is still to come.
-    fn wants(&self, id: SegmentId) -> Option<u64> {
-        self.lens.get(&id).map(|(len, _)| *len)
+    /// Whether segment `id` of `len` bytes is still to come, as far as is known.
+    fn takes(&self, id: SegmentId, len: u64) -> bool {
+        len > 0 && self.manifest.is_none() || self.lens.get(&id).is_some_and(|(wanted, _)| *wanted == len)
+    }
+
+    /// Reads what is not needed: it is derived from the segments.
+    fn pass_over(&mut self, bytes: &mut dyn Read) -> Result<(), Stop> {
+        let mut buffer = vec![0; CHUNK_LEN as usize];
+        while bytes.read(&mut buffer).map_err(unreadable)? > 0 {
+            self.course.advance(0)?;
+        }
+        Ok(())
     }
 
     /// Creates a segment from the bytes that `read` puts into its buffers, and checks them as they
@@ -233,13 +284,18 @@ impl New<'_> {
     ) -> Result<(), Stop> {
         let name = StoreFile::Segment(id);
         let path = || self.directory.path(name);
+        let mut arriving = self.lens.get(&id).map(|(_, line)| Arriving::new(*line, len));
         let file = self.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
         let mut buffer = vec![0; len.min(CHUNK_LEN) as usize];
-        let mut arriving = self.lens.get(&id).map(|(_, line)| Arriving::new(*line, len));
         let mut at = 0;
         while at < len {
             let chunk = &mut buffer[..(len - at).min(CHUNK_LEN) as usize];
             read(chunk)?;
+            if arriving.is_none() {
+                let early = arriving.insert(Arriving::by_header(id, len, chunk)?);
+                self.early.push(early.line);
+                room::check(&*self.directory, len)?;
+            }
             write_all_at(&*file, chunk, at).map_err(Error::io("write", path()))?;
             at += chunk.len() as u64;
             self.course.advance(chunk.len() as u64)?;
@@ -262,25 +318,37 @@ impl New<'_> {
         Ok(())
     }
 
-    /// Writes MANIFEST, when all that it lists is there.
+    /// Writes MANIFEST: what it lists is there, and was verified.
     fn finish(&mut self) -> Result<(), Stop> {
-        if let Some(missing) = self.lens.keys().min() {
-            return Err(damaged(format!("it ends before segment {missing}")).into());
-        }
-        let Some(manifest) = &self.manifest else { return Err(damaged("it is empty").into()) };
-        let path = || self.directory.path(StoreFile::Manifest);
-        self.directory.sync().map_err(Error::io("fsync the directory of", path()))?;
+        let manifest = self.manifest()?;
         catalog::replace(&*self.directory, manifest).map_err(|Failure { error, .. }| error.into())
     }
 
-    /// Verifies the restored store, which is at `path` now.
-    fn check(&mut self, path: &Path, options: &Options) -> Result<(), Stop> {
+    fn manifest(&self) -> Result<&Manifest> {
+        if let Some(missing) = self.lens.keys().min() {
+            return Err(damaged(format!("it ends before segment {missing}")));
+        }
+        self.manifest.as_ref().ok_or_else(|| match self.early.is_empty() {
+            true => not_a_backup("it holds no store"),
+            false => damaged("it holds no MANIFEST"),
+        })
+    }
+
+    /// Makes the names durable, and verifies the store that MANIFEST will make of the directory.
+    fn check(&mut self, options: &Options) -> Result<(), Stop> {
+        let manifest = self.manifest()?.clone();
+        let path = self.directory.path(StoreFile::Manifest);
+        self.directory.sync().map_err(Error::io("fsync the directory of", path))?;
         if planted(Plant::RestoreUnverified) {
             return Ok(());
         }
+        if planted(Plant::ManifestBeforeVerify) {
+            self.finish()?;
+        }
         let (mut wrong, mut told) = (None, 0);
         let mut stopped = Ok(());
-        let verified = verify::directory(Arc::clone(&self.directory), path, options, &[], &mut |event| {
+        let directory = Arc::clone(&self.directory);
+        let verified = verify::before_manifest(directory, manifest, options, &mut |event| {
             match event {
                 VerifyEvent::Found(found) if found.fault.severity() == Severity::Damage => {
                     wrong = Some(format!("{}: {}", found.file, found.fault));

@@ -17,7 +17,7 @@ use super::lock::{Flock, OsLock, holder};
 use super::owner::Ownership;
 use super::parent::OsParent;
 use super::watch::{Inotify, Unwatched, Watch};
-use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, Parent, PathKind, StoreFile};
+use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, Parent, PathKind, Room, StoreFile};
 
 /// The file system of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,9 +29,12 @@ impl FileSystem for OsFileSystem {
             Ok(metadata) if metadata.is_dir() => Ok(PathKind::Directory),
             Ok(metadata) if metadata.is_file() => Ok(PathKind::Other("a file")),
             Ok(_) => Ok(PathKind::Other("not a directory")),
-            // A dangling symbolic link is something, and nothing can be created behind it unseen.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
-                Ok(PathKind::Missing)
+            // Nothing is created behind a link unseen.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(match path.symlink_metadata().is_ok() {
+                    true => PathKind::Other("a symbolic link to nothing"),
+                    false => PathKind::Missing,
+                })
             }
             Err(error) => Err(error),
         }
@@ -58,6 +61,30 @@ impl FileSystem for OsFileSystem {
         Ok(Arc::new(OsParent::of(path)?))
     }
 
+    fn chosen_path(&self, path: &Path) -> io::Result<PathBuf> {
+        // As in the kernel.
+        const LINKS_MAX: usize = 40;
+        // Without a trailing slash, which would follow any link.
+        let mut chosen: PathBuf = path.components().collect();
+        for _ in 0..LINKS_MAX {
+            match chosen.symlink_metadata() {
+                // One that leads nowhere is something all the same.
+                Ok(found) if found.is_symlink() && chosen.metadata().is_ok() => {
+                    if let Some(reason) = owned_by_another(&found, &[]) {
+                        return Err(io::Error::new(
+                            io::ErrorKind::PermissionDenied,
+                            format!("it is a link, and {reason}"),
+                        ));
+                    }
+                    let target = chosen.read_link()?;
+                    chosen = chosen.parent().unwrap_or(Path::new("")).join(target).components().collect();
+                }
+                _ => return Ok(chosen),
+            }
+        }
+        Err(Errno::LOOP.into())
+    }
+
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         let path = std::path::absolute(path)?;
         for there in path.ancestors() {
@@ -78,17 +105,21 @@ impl FileSystem for OsFileSystem {
 /// Why a file is trusted less than the directory it is in, which was found to be trusted, or is to be. Who owns such a file
 /// or may write to it could change, under a mapping, what was checked; and could read what is appended.
 fn less_trusted(file: &Metadata, directory: &Metadata) -> Option<String> {
-    const ROOT: u32 = 0;
-    let (owner, me) = (file.uid(), rustix::process::geteuid().as_raw());
     if is_open_to_all(directory) {
         None
     } else if is_open_to_all(file) {
         Some("everybody may write to it, and not to its directory".to_owned())
-    } else if ![me, directory.uid(), ROOT].contains(&owner) {
-        Some(format!("it belongs to another user (uid {owner}, yours is {me})"))
     } else {
-        None
+        owned_by_another(file, &[directory.uid()])
     }
+}
+
+/// Whose the file is, if it belongs neither to this user nor to root nor to `others`.
+fn owned_by_another(file: &Metadata, others: &[u32]) -> Option<String> {
+    const ROOT: u32 = 0;
+    let (owner, me) = (file.uid(), rustix::process::geteuid().as_raw());
+    let is_own = [me, ROOT].contains(&owner) || others.contains(&owner);
+    (!is_own).then(|| format!("it belongs to another user (uid {owner}, yours is {me})"))
 }
 
 fn is_open_to_all(metadata: &Metadata) -> bool {
@@ -341,6 +372,14 @@ impl Directory for OsDirectory {
 
     fn handle(&self) -> Option<BorrowedFd<'_>> {
         Some(self.handle.as_fd())
+    }
+
+    fn room(&self) -> Option<Room> {
+        let (found, space) =
+            (rustix::fs::fstat(&*self.handle).ok()?, rustix::fs::fstatvfs(&*self.handle).ok()?);
+        // A file system that counts nothing says that it has no blocks.
+        let free_len = space.f_bavail.saturating_mul(space.f_frsize);
+        (space.f_blocks > 0).then_some(Room { device: found.st_dev, free_len })
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {

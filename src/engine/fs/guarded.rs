@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
-use super::{Access, Directory, File, Lock, LockOutcome, StoreFile, Watch};
+use super::{Access, Directory, File, Lock, LockOutcome, Room, StoreFile, Watch};
 use crate::engine::plant::{Plant, planted};
 use crate::engine::sync::{Mutex, OnceLock};
 
@@ -126,6 +126,10 @@ impl Directory for Guarded {
 
     fn handle(&self) -> Option<BorrowedFd<'_>> {
         self.inner.handle()
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.inner.room()
     }
 
     fn path(&self, file: StoreFile) -> PathBuf {

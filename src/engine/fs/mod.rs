@@ -32,6 +32,7 @@ pub use limit::raise_open_files_limit;
 pub(crate) use mmap::{ForkGuard, prefetch};
 pub use mmap::{Mapping, exit_on_bus_error};
 pub use names::StoreFile;
+pub(crate) use names::is_of_file_system;
 pub use parent::Parent;
 pub(crate) use patient::Patient;
 pub(crate) use pool::FilePool;
@@ -82,6 +83,15 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     fn parent(&self, path: &Path) -> io::Result<Arc<dyn Parent>> {
         let _ = path;
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The path behind the links at the end of `path`, each of which belongs to this user or root: no
+    /// other user may choose what is written.
+    ///
+    /// # Errors
+    /// What the operating system says; `PermissionDenied` for a link of another user.
+    fn chosen_path(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
     }
 
     /// The path by which all who name the same directory name it: absolute, without links. What is missing at its end stays
@@ -195,8 +205,23 @@ pub trait Directory: Send + Sync + fmt::Debug {
         None
     }
 
+    /// The device it is on, and the bytes that may still be written there; `None` if the system does
+    /// not say.
+    fn room(&self) -> Option<Room> {
+        None
+    }
+
     /// The file's path, for messages.
     fn path(&self, file: StoreFile) -> PathBuf;
+}
+
+/// The room in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The device. Files of one device can be linked to each other.
+    pub device: u64,
+    /// Bytes that this user may still write.
+    pub free_len: u64,
 }
 
 /// What came of asking for the lock.

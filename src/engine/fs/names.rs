@@ -71,6 +71,11 @@ impl StoreFile {
     }
 }
 
+/// Whether a fresh file system has this name at its root: it is nobody's.
+pub(crate) fn is_of_file_system(name: &OsStr) -> bool {
+    name == "lost+found"
+}
+
 /// The number before `suffix`.
 fn numbered(name: &str, suffix: &str) -> Option<SegmentId> {
     name.strip_suffix(suffix)?.parse().ok().map(SegmentId).filter(|id| *id < SegmentId::END)

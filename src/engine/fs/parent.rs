@@ -49,18 +49,11 @@ pub trait Parent: Send + Sync + fmt::Debug {
     /// What the operating system says.
     fn open(&self, name: &OsStr, trusts_all: bool) -> io::Result<Arc<dyn Directory>>;
 
-    /// Renames `directory` from the first name to the second, atomically. The second name is free,
-    /// or is that of the empty directory `replaced`; `directory` and its files get its owner and
-    /// mode first.
+    /// Renames `directory` from the first name to the second, which is free, atomically.
     ///
     /// # Errors
     /// What the operating system says.
-    fn rename(
-        &self,
-        directory: &dyn Directory,
-        names: [&OsStr; 2],
-        replaced: Option<&dyn Directory>,
-    ) -> io::Result<()>;
+    fn rename(&self, directory: &dyn Directory, names: [&OsStr; 2]) -> io::Result<()>;
 
     /// Exchanges the names of two directories, an old one and a new one, atomically. The new one
     /// and its files get the owner and mode of the old one first.
@@ -135,13 +128,19 @@ impl Parent for OsParent {
         Ok(match FileType::from_raw_mode(found.st_mode) {
             FileType::Directory => PathKind::Directory,
             FileType::RegularFile => PathKind::Other("a file"),
-            FileType::Symlink => PathKind::Other("a symbolic link"),
+            FileType::Symlink => {
+                PathKind::Other(match rustix::fs::statat(&self.handle, name, AtFlags::empty()) {
+                    Err(Errno::NOENT) => "a symbolic link to nothing",
+                    _ => "a symbolic link",
+                })
+            }
             _ => PathKind::Other("not a directory"),
         })
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {
-        names_in(&self.handle)
+        // Of a handle that can only look names up, the list is asked for here.
+        names_in(&File::from(rustix::fs::openat(&self.handle, ".", DIRECTORY, Mode::empty())?))
     }
 
     fn create(&self, name: &OsStr) -> io::Result<Arc<dyn Directory>> {
@@ -153,22 +152,9 @@ impl Parent for OsParent {
         Ok(Arc::new(OsDirectory::new(self.path.join(name), handle, trusts_all)?))
     }
 
-    fn rename(
-        &self,
-        directory: &dyn Directory,
-        [from, to]: [&OsStr; 2],
-        replaced: Option<&dyn Directory>,
-    ) -> io::Result<()> {
+    fn rename(&self, directory: &dyn Directory, [from, to]: [&OsStr; 2]) -> io::Result<()> {
         self.check(from, directory)?;
-        match replaced {
-            Some(replaced) => {
-                give_directory(handle(directory)?, handle(replaced)?)?;
-                self.check(to, replaced)?;
-                // A directory replaces nothing but an empty one.
-                rustix::fs::renameat(&self.handle, from, &self.handle, to)?;
-            }
-            None => rename_to_free(&self.handle, from, to)?,
-        }
+        rename_to_free(&self.handle, from, to)?;
         self.check(to, directory)
     }
 
@@ -200,6 +186,11 @@ impl Parent for OsParent {
 pub(super) fn hold(path: &Path) -> io::Result<File> {
     match rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => {}
+        // Its list may not be read. Enough to open what is in it.
+        Err(Errno::ACCESS) => {
+            let flags = DIRECTORY | OFlags::PATH;
+            return Ok(File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?));
+        }
         opened => return Ok(File::from(opened?)),
     }
     let (above, name) = split(path)?;

@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::follow::{Followed, Seen, follow};
 use self::load::Load;
+use super::aside;
 use super::catalog;
 use super::format::keydir_file::Covering;
 use super::format::manifest::{Extent, History, Manifest};
 use super::format::segment_header::StoreId;
-use super::fs::{Directory, Exclusion, File, FileSystem, Guarded, LockOutcome, StoreFile};
+use super::fs::{Directory, Exclusion, File, FileSystem, Guarded, LockOutcome, StoreFile, is_of_file_system};
 use super::judge::TornTail;
 use super::location::{Lineage, Location, SegmentId, Seqno};
 use super::log::{Log, LogEnd};
@@ -155,11 +156,13 @@ enum Contents {
 /// What the directory holds.
 fn contents(path: &Path, directory: &dyn Directory) -> Result<Contents> {
     let mut names = directory.names().map_err(Error::io("read", path))?;
-    // What a fresh file system has at its root is nobody's.
-    names.retain(|name| name != "lost+found");
+    names.retain(|name| !is_of_file_system(name));
     let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
     if files.contains(&Some(StoreFile::Manifest)) {
         return Ok(Contents::Store);
+    }
+    if aside::is_marked(directory) {
+        return Err(Error::Unfinished { path: path.to_owned() });
     }
     if let Some(stranger) = names.iter().zip(&files).find(|(_, file)| file.is_none()).map(|(name, _)| name) {
         let stranger = Visible(stranger.as_encoded_bytes());

@@ -114,7 +114,7 @@ impl Places {
 
     /// Moves `old`, which has the new store's former name, aside.
     fn put_aside(&self, old: &dyn Directory) -> Result<()> {
-        let renamed = self.making.rename(old, &self.aside, None);
+        let renamed = self.making.rename(old, &self.aside);
         renamed.map_err(Error::io("put aside", self.making.path()))?;
         sync_names(&self.making)
     }

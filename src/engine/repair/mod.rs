@@ -15,6 +15,7 @@ mod target;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -28,7 +29,7 @@ use self::target::Target;
 use super::aside::{Place, Unfinished};
 use super::format::segment_header::{HEADER_LEN, HeaderError, SegmentHeader, StoreId};
 use super::format::{array, u64_at};
-use super::fs::{Directory, Lock, LockOutcome, StoreFile};
+use super::fs::{Directory, Lock, LockOutcome, StoreFile, is_of_file_system};
 use super::location::{SegmentId, Seqno};
 use super::options::Options;
 use super::recovery;
@@ -68,7 +69,7 @@ pub fn copy(
         Ok(outcome) => outcome.map(held).transpose()?,
     };
     let mut repair = Repair::of(directory, from, options, observe)?;
-    let made = repair.make_in(&Place::of(to, &*options.file_system)?)?;
+    let made = repair.make_in(&Place::behind_links(to, &*options.file_system)?)?;
     room::unmark(&**made.directory())?;
     made.keep();
     Ok(repair.report)
@@ -103,6 +104,7 @@ impl<'a> Repair<'a> {
         observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
     ) -> Result<Self> {
         let survey = Survey::of(Arc::clone(&directory), &ReadMode::of(&directory, options))?;
+        survey.check_finished(path)?;
         let mut report = RepairReport::default();
         let (store, hash_seed) = match survey.manifest() {
             Ok(manifest) => (manifest.store, manifest.hash_seed),
@@ -126,7 +128,8 @@ impl<'a> Repair<'a> {
             Self { survey, store, hash_seed, options, observe, done_len: 0, total_len: 0, report };
         repair.take_in_unlisted()?;
         let names = repair.survey.directory().names().map_err(Error::io("read", path))?;
-        repair.report.strangers = names.into_iter().filter(|name| StoreFile::parse(name).is_none()).collect();
+        let is_stranger = |name: &OsString| StoreFile::parse(name).is_none() && !is_of_file_system(name);
+        repair.report.strangers = names.into_iter().filter(is_stranger).collect();
         repair.report.strangers.sort_unstable();
         let known = repair.survey.known().iter();
         let total_len: u64 = known.filter_map(|known| repair.survey.file_len(known.id).ok()).sum();

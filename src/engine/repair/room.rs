@@ -38,7 +38,7 @@ pub(super) fn make(place: &Place, trusts_all: bool) -> Result<Unfinished> {
             return Err(Error::Foreign { path: path.to_owned(), reason });
         }
     };
-    let made = Unfinished::of(directory, place.clone(), MARKS, is_made);
+    let made = Unfinished::of(directory, path, MARKS, is_made.then(|| place.clone()));
     mark(&**made.directory())?;
     Ok(made)
 }
@@ -62,7 +62,7 @@ pub(super) fn clear_unfinished(place: &Place, trusts_all: bool) -> Result<()> {
     if !is_unfinished(&*directory) {
         return Err(in_the_way(place.path(), "it exists, and no unfinished repair left it"));
     }
-    Unfinished::of(directory, place.clone(), MARKS, true).remove()
+    Unfinished::of(directory, place.path(), MARKS, Some(place.clone())).remove()
 }
 
 /// Whether a repair was killed in `directory`: it is marked, and holds nothing but what a repair writes. Before there is a

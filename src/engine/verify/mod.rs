@@ -48,33 +48,43 @@ pub enum VerifyEvent<'a> {
 /// away meanwhile is left out, and the one in its place read.
 ///
 /// # Errors
-/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], [`Error::NoSuchSegment`], [`Error::Cancelled`] when
-/// `observe` said so, and [`Error::Io`] when the directory cannot be read. What is wrong with its files is no error, but a finding.
+/// [`Error::Missing`], [`Error::Foreign`], [`Error::Unfinished`], [`Error::Untrusted`],
+/// [`Error::NoSuchSegment`], [`Error::Cancelled`] when `observe` said so, and [`Error::Io`] when the directory cannot be read. What is wrong with its files is no error, but a finding.
 pub fn store(
     path: &Path,
     options: &Options,
     segments: &[SegmentId],
     observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
 ) -> Result<VerifyReport> {
-    directory(survey::enter(path, options)?, path, options, segments, observe)
-}
-
-/// As [`store`], for an open directory.
-///
-/// # Errors
-/// As [`store`].
-pub(crate) fn directory(
-    directory: Arc<dyn Directory>,
-    path: &Path,
-    options: &Options,
-    segments: &[SegmentId],
-    observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
-) -> Result<VerifyReport> {
-    let reading = ReadMode::of(&directory, options);
-    let mut survey = Survey::of(Arc::clone(&directory), &reading)?;
+    let directory = survey::enter(path, options)?;
+    let survey = Survey::of(Arc::clone(&directory), &ReadMode::of(&directory, options))?;
+    survey.check_finished(path)?;
     if survey.known().is_empty() && survey.manifest().is_err() {
         return Err(Error::Missing { path: path.to_owned() });
     }
+    of_survey(directory, survey, segments, observe)
+}
+
+/// As [`store`], for an open directory that is to get `manifest`.
+///
+/// # Errors
+/// As [`store`].
+pub(crate) fn before_manifest(
+    directory: Arc<dyn Directory>,
+    manifest: Manifest,
+    options: &Options,
+    observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
+) -> Result<VerifyReport> {
+    let survey = Survey::by(Ok(manifest), Arc::clone(&directory), &ReadMode::of(&directory, options))?;
+    of_survey(directory, survey, &[], observe)
+}
+
+fn of_survey(
+    directory: Arc<dyn Directory>,
+    mut survey: Survey,
+    segments: &[SegmentId],
+    observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
+) -> Result<VerifyReport> {
     if let Some(&segment) = segments.iter().find(|id| !survey.admit(**id)) {
         return Err(Error::NoSuchSegment { segment });
     }

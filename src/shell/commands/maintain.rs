@@ -91,7 +91,7 @@ pub const BACKUP: Command = Command {
            and then what is new is taken and what was compacted away goes. Until the end of it the earlier \
            backup is as it was. A backup in a directory can be opened with -r; once it was written to, it is \
            a store of its own. \
-           A name that ends in .tar.zst, .tzst or .tar makes an archive, which replaces a file of that \
+           A name that ends in .tar.zst, .tzst or .tar, in letters of any case, makes an archive, which replaces a file of that \
            name when a question is answered; - writes a compressed one to the standard output. \
            Mode plain has name, tab, value; mode json one object, but for -.",
     examples: &[
@@ -113,10 +113,12 @@ pub const RESTORE: Command = Command {
     summary: "Makes a store of a backup",
     help: "Makes DIR, which is missing or empty, the store that was backed up in FROM: a directory, an \
            archive, or - for an archive from the standard input. Every byte is read and checked \
-           before anything has the name DIR: what is damaged is refused, with exit code 4, and nothing is \
-           left behind. If it is killed before that, it leaves the directory DIR.unfinished, which the next \
-           restore to DIR removes unless it is complete. An empty DIR that another user owns needs \
-           --trust. FROM may also be the directory of a closed store.",
+           before DIR is a store: what is damaged is refused, with exit code 4, and nothing is \
+           left behind. A missing DIR is made as DIR.unfinished and renamed at the end; an empty one, also a \
+           mount point or a link to one, is filled where it is, MANIFEST last. If it is killed before that, \
+           DIR is no store, and the next restore to DIR begins anew. An empty DIR that another user owns \
+           needs --trust. FROM may also be the directory of a closed store, or a tar of a backup's directory \
+           that another program made, as it is or packed with zstd or gzip.",
     examples: &[
         Example { line: "restore ./copy", does: "as in logkv ./new restore ./copy" },
         Example { line: "restore -", does: "as in logkv ./new restore - < today.tar.zst" },

@@ -234,6 +234,7 @@ fn read_value(
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
             let limit = session.value_len_max;
+            let limit = units::thousands(limit);
             Err(Failure::command(format!("a value has at most {limit} bytes here; this one has more")))
         }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::interrupted()),

@@ -154,12 +154,7 @@ impl Parent for Pair {
         self.open_directory(Path::new(name))
     }
 
-    fn rename(
-        &self,
-        _directory: &dyn Directory,
-        _names: [&OsStr; 2],
-        _replaced: Option<&dyn Directory>,
-    ) -> io::Result<()> {
+    fn rename(&self, _directory: &dyn Directory, _names: [&OsStr; 2]) -> io::Result<()> {
         Err(ErrorKind::Unsupported.into())
     }
 

@@ -50,8 +50,11 @@ fn an_archive_with_a_changed_byte_is_refused_or_restores_to_the_same() {
         changed[at] ^= 0x10;
         match attempt(&changed) {
             Ok(made) => assert_eq!(made, map, "byte {at}"),
+            // Without its magic, which tells of tar, the first header could be anything.
             Err(error) => assert!(
-                error.is_corruption() || matches!(error, Error::Unsupported { .. }),
+                error.is_corruption()
+                    || matches!(error, Error::Unsupported { .. })
+                    || matches!(error, Error::NotABackup { .. }) && (257..262).contains(&at),
                 "byte {at}: {error}"
             ),
         }
@@ -135,7 +138,10 @@ fn an_archive_cut_short_is_refused() {
         let is_in_padding = archive[len..end].iter().all(|&byte| byte == 0);
         match attempt(&archive[..len]) {
             Ok(made) => assert!(is_in_padding && made == map, "{len} bytes"),
-            Err(error) => assert!(error.is_corruption(), "{len} bytes: {error}"),
+            Err(error) => {
+                let is_none = matches!(error, Error::NotABackup { .. }) && len < 262;
+                assert!(error.is_corruption() || is_none, "{len} bytes: {error}");
+            }
         }
     }
     let packed = packed(&archive);
@@ -202,31 +208,24 @@ fn an_archive_that_holds_what_no_backup_does_is_refused_in_a_sentence() {
     };
     let plain = |_: &mut tar::Header| {};
     let kind = |kind| move |header: &mut tar::Header| header.set_entry_type(kind);
-    let mut late = good.clone();
-    late.rotate_left(1);
     let mut bad = vec![
         (archive_of(&with("../escaped", b"x"), plain), "../escaped"),
         (archive_of(&with("/tmp/escaped", b"x"), plain), "/tmp/escaped"),
         (archive_of(&with("a/000001.seg", b"x"), plain), "a/000001.seg"),
-        (archive_of(&with("LOCK", b""), plain), "LOCK"),
-        (archive_of(&with("KEYDIR", b"x"), plain), "KEYDIR"),
         (archive_of(&with("\x1b]0;x\x07", b"x"), plain), "\\x1b]0;x\\x07"),
         (archive_of(&with("000009.seg", b"x"), plain), "MANIFEST knows of no 000009.seg of 1 bytes"),
-        (archive_of(&with("000001.seg", &good[1].1), plain), "MANIFEST knows of no 000001.seg"),
-        (archive_of(&with("MANIFEST", &good[0].1), plain), "MANIFEST knows of no MANIFEST"),
-        (archive_of(&late, plain), "it does not begin with MANIFEST"),
+        (archive_of(&with("000001.seg", &good[1].1), plain), "000001.seg twice"),
+        (archive_of(&with("MANIFEST", &good[0].1), plain), "MANIFEST twice"),
         (archive_of(&good[..3], plain), "it ends before segment 3"),
-        (archive_of(&[], plain), "it is empty"),
-        (b"not an archive".repeat(100), "it is no archive that a backup made"),
-        (Vec::new(), "it is empty"),
+        (archive_of(&[], plain), "it holds no store"),
+        (b"not an archive".repeat(100), "it is no archive"),
+        (Vec::new(), "it holds no store"),
     ];
     for (entry_type, name) in [
         (tar::EntryType::Symlink, "000009.seg"),
         (tar::EntryType::Link, "000009.seg"),
         (tar::EntryType::Fifo, "000009.seg"),
         (tar::EntryType::Directory, "logkv.toml"),
-        (tar::EntryType::GNULongName, "logkv.toml"),
-        (tar::EntryType::XHeader, "logkv.toml"),
         (tar::EntryType::GNUSparse, "logkv.toml"),
     ] {
         bad.push((archive_of(&with(name, b"x"), kind(entry_type)), "which no backup does"));
@@ -236,10 +235,8 @@ fn an_archive_that_holds_what_no_backup_does_is_refused_in_a_sentence() {
     bad.push((followed, "something follows its end"));
     for (archive, told) in bad {
         let error = attempt(&archive).expect_err(told);
-        assert!(
-            matches!(error, Error::BackupDamaged { .. }) && error.to_string().contains(told),
-            "{told}: {error}"
-        );
+        let is_of_archive = matches!(error, Error::BackupDamaged { .. } | Error::NotABackup { .. });
+        assert!(is_of_archive && error.to_string().contains(told), "{told}: {error}");
     }
 }
 
@@ -322,7 +319,7 @@ fn what_is_no_backup_is_not_restored_and_nothing_is_put_where_something_is() {
     // Not closed.
     let unclosed = crate::common::unclosed_store();
     let error = refused(unclosed.path(), &place.path().join("x"));
-    assert!(matches!(error, Error::BackupDamaged { .. }), "{error}");
+    assert!(matches!(error, Error::NotABackup { .. }), "{error}");
 }
 
 proptest! {

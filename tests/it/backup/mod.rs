@@ -2,6 +2,8 @@
 
 mod archive;
 mod incremental;
+mod inside;
+mod members;
 mod steps;
 
 use std::fs;

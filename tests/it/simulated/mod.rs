@@ -4,7 +4,7 @@
 //! power cut does to the rest, [`fault`] which call fails. [`plan`] draws what is done to a store: the one place where an
 //! operation is added. [`living`] does it, [`life`] keeps book of what has to survive, [`look`] compares. [`crash`] cuts
 //! lives, [`faulty`] makes their calls fail, and [`search`] tries many. [`world`] has several directories, which [`repairs`]
-//! needs.
+//! and [`restores`] need.
 //!
 //! One life in eight has the threads of a store that works unasked: which of their calls come before which steps is
 //! another matter each time, and so are the moments at which it is cut.
@@ -20,5 +20,6 @@ mod living;
 mod look;
 mod plan;
 mod repairs;
+mod restores;
 mod search;
 mod world;

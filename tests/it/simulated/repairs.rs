@@ -137,7 +137,7 @@ impl Expected {
 }
 
 /// Each world that a crash leaves of `start` at each of `events`, with how many of them had happened.
-fn cut_everywhere(start: &World, events: &[WorldEvent], look: impl Fn(usize, World)) {
+pub(super) fn cut_everywhere(start: &World, events: &[WorldEvent], mut look: impl FnMut(usize, World)) {
     let mut random = Random::seeded(seed());
     let mut world = start.clone();
     for at in 0..=events.len() {

@@ -299,12 +299,7 @@ impl Parent for WorldParent {
         self.world.open_directory(&self.path.join(name))
     }
 
-    fn rename(
-        &self,
-        _directory: &dyn Directory,
-        [from, to]: [&OsStr; 2],
-        _replaced: Option<&dyn Directory>,
-    ) -> io::Result<()> {
+    fn rename(&self, _directory: &dyn Directory, [from, to]: [&OsStr; 2]) -> io::Result<()> {
         let mut machine = self.world.machine();
         let (from, to) = (self.path.join(from), self.path.join(to));
         if machine.world.get(&to).is_some() {

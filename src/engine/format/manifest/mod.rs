@@ -133,6 +133,12 @@ pub(crate) enum Extent {
 }
 
 impl Extent {
+    /// The segment's length, or the greatest that it may have while it is appended to.
+    pub(crate) fn len(&self) -> u64 {
+        let (Self::Sealed(len) | Self::Closed(len) | Self::Active(len)) = *self;
+        len
+    }
+
     /// Whether the segment's end has to be found, when its file is `file_len` bytes long: a writer has it open or died with
     /// it, or, although it was closed, there is more of it than MANIFEST knows, as when an older MANIFEST was put back.
     pub(crate) fn is_unsettled(&self, file_len: u64) -> bool {
