@@ -232,8 +232,8 @@ impl From<WordError> for Failure {
     fn from(error: WordError) -> Self {
         let failure = Self::usage(error.to_string()).at(error.span);
         match error.kind {
-            WordErrorKind::BadEscape => failure.hint("in '…' a backslash is a backslash"),
-            WordErrorKind::Open(_) => failure.hint("a line break in a word is \\n in \"…\""),
+            WordErrorKind::BadEscape => failure.hint("in single quotes a backslash is a backslash"),
+            WordErrorKind::Open(_) => failure.hint("a line break in a word is \\n in double quotes"),
             _ => failure,
         }
     }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::style::{Hue, Look, hue};
-use super::table::{Align, Column, GAP, Squeeze, hidden};
+use super::table::{Align, Column, GAP, Squeeze, hidden, write_left_out};
 
 /// A table on its way out.
 #[derive(Debug)]
@@ -57,7 +57,12 @@ impl<'a> Grid<'a> {
             *width = cell.width().max(*width);
         }
         self.waiting.push(cells);
-        if self.waiting.len() < ROWS_MEASURED {
+        if self.waiting.len() < ROWS_MEASURED { Ok(()) } else { self.flush(out) }
+    }
+
+    /// Writes the rows so far, where more may follow.
+    pub fn flush(&mut self, out: &mut impl Write) -> io::Result<()> {
+        if self.waiting.is_empty() {
             return Ok(());
         }
         for (width, &expected) in self.widths.iter_mut().zip(&self.expected) {
@@ -66,9 +71,15 @@ impl<'a> Grid<'a> {
         self.write_waiting(out)
     }
 
-    /// Writes what is left.
+    /// Writes what is left, and which columns there was no room for.
     pub fn end(mut self, out: &mut impl Write) -> io::Result<()> {
-        if self.head_written || self.waiting.is_empty() { Ok(()) } else { self.write_waiting(out) }
+        if !self.waiting.is_empty() {
+            self.write_waiting(out)?;
+        }
+        let is_left_out =
+            |index: &usize| self.head_written && self.widths[*index] > 0 && !self.shown.contains(index);
+        let left_out = (0..self.columns.len()).filter(is_left_out).map(|index| self.columns[index].name);
+        write_left_out(out, "", &left_out.collect::<Vec<_>>(), &self.look)
     }
 
     fn write_waiting(&mut self, out: &mut impl Write) -> io::Result<()> {
@@ -78,6 +89,7 @@ impl<'a> Grid<'a> {
         self.write_cells(out, &head, |_| hue::HEAD)?;
         let width = self.width();
         let rule = self.look.rule().to_string().repeat(width);
+        self.widen_last();
         writeln!(out, "{}", self.look.paint(rule, hue::DIM))?;
         for cells in std::mem::take(&mut self.waiting) {
             self.write_row(out, &cells)?;
@@ -90,13 +102,24 @@ impl<'a> Grid<'a> {
     fn fit(&mut self) {
         const NARROWEST: usize = 4;
         let hidden = hidden(self.columns, &self.widths, self.look.width);
-        self.shown = (0..self.columns.len()).filter(|index| !hidden.contains(index)).collect();
+        let is_shown = |index: &usize| self.widths[*index] > 0 && !hidden.contains(index);
+        self.shown = (0..self.columns.len()).filter(is_shown).collect();
         while self.width() > self.look.width {
             let is_wide = |index: &usize| self.widths[*index] > NARROWEST;
             let keeps = |index: usize| self.columns[index].squeeze == Squeeze::Keeps;
             let wide = self.shown.iter().copied().filter(is_wide);
             let Some(widest) = wide.max_by_key(|&index| (!keeps(index), self.widths[index])) else { break };
             self.widths[widest] -= 1;
+        }
+    }
+
+    /// Gives text at the end of a line the rest of the screen: nothing stands behind it.
+    fn widen_last(&mut self) {
+        let rest = self.look.width.saturating_sub(self.width());
+        if let Some(&last) = self.shown.last()
+            && (self.columns[last].align, self.columns[last].squeeze) == (Align::Left, Squeeze::Cuts)
+        {
+            self.widths[last] += rest;
         }
     }
 
@@ -244,7 +267,8 @@ mod tests {
         grid.row(&mut out, cells.to_vec()).expect("memory takes it");
         grid.end(&mut out).expect("memory takes it");
         let rule = "─".repeat(22);
-        let text = format!("key             offset\n{rule}\na long enou…  0x000040\n");
+        let note = "no room for seq: a\nwider terminal or\n--json shows it";
+        let text = format!("key             offset\n{rule}\na long enou…  0x000040\n{note}\n");
         assert_eq!(String::from_utf8_lossy(&out), text);
     }
 
@@ -256,6 +280,24 @@ mod tests {
         let text = drawn(&rows, 80);
         assert_eq!(text.lines().last(), Some("k      1  vvvv…"));
         assert_eq!(text.lines().count(), ROWS_MEASURED + 3);
+    }
+
+    #[test]
+    fn text_at_the_end_of_a_line_has_the_rest_of_the_screen_and_a_column_of_nothing_none() {
+        let columns = [
+            Column::text("", hue::PLAIN),
+            Column::number("n", hue::PLAIN),
+            Column::text("value", hue::PLAIN).squeezed(Squeeze::Cuts),
+        ];
+        let mut out = Vec::new();
+        let mut grid = Grid::new(&columns, Look { color: false, ascii: false, width: 20 });
+        grid.row(&mut out, ["", "1", "v"].map(str::to_owned).to_vec()).expect("memory takes it");
+        grid.flush(&mut out).expect("memory takes it");
+        grid.row(&mut out, ["", "2", "a longer value that is cut"].map(str::to_owned).to_vec())
+            .expect("memory takes it");
+        grid.end(&mut out).expect("memory takes it");
+        let text = String::from_utf8(out).expect("cells are text");
+        assert_eq!(text, "n  value\n────────\n1  v\n2  a longer value t…\n");
     }
 
     #[test]

@@ -94,6 +94,16 @@ impl Look {
         if self.ascii { "..." } else { "…" }
     }
 
+    /// What stands in the place of something that is not there.
+    pub fn none(&self) -> &'static str {
+        if self.ascii { "-" } else { "–" }
+    }
+
+    /// Our own `text` in the characters that this output has.
+    pub fn spell(&self, text: &str) -> String {
+        text.replace('…', self.ellipsis())
+    }
+
     /// What a rule is drawn with.
     pub fn rule(&self) -> char {
         if self.ascii { '-' } else { '─' }

@@ -11,6 +11,7 @@ use comfy_table::{
 use owo_colors::AnsiColors;
 use unicode_width::UnicodeWidthStr;
 
+use super::grid::hang;
 use super::style::{Hue, Look, hue};
 
 /// Where a cell's text stands in its column.
@@ -104,7 +105,10 @@ impl<'a> Table<'a> {
             let line = if is_rule { self.look.paint(line, hue::DIM) } else { line.to_owned() };
             writeln!(out, "{line}")?;
         }
-        Ok(())
+        let mut hidden = self.hidden();
+        hidden.sort_unstable();
+        let names: Vec<_> = hidden.iter().map(|&index| self.columns[index].name).collect();
+        write_left_out(out, "", &names, &self.look)
     }
 
     fn draw(&self) -> comfy_table::Table {
@@ -203,6 +207,22 @@ pub fn hidden(columns: &[Column], widths: &[usize], room: usize) -> Vec<usize> {
     hidden
 }
 
+/// Says which columns are left out, and how to see them, behind a `margin` of blanks.
+pub fn write_left_out(
+    out: &mut (impl Write + ?Sized),
+    margin: &str,
+    names: &[&str],
+    look: &Look,
+) -> io::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let them = if names.len() == 1 { "it" } else { "them" };
+    let text = format!("no room for {}: a wider terminal or --json shows {them}", names.join(", "));
+    let lines = hang(look.width, margin, margin.len(), text.split(' '));
+    lines.lines().try_for_each(|line| writeln!(out, "{}", look.paint(line, hue::DIM)))
+}
+
 fn cell(text: &str, hue: Hue) -> Cell {
     let mut cell = Cell::new(text);
     if let Some(color) = hue.color {
@@ -281,8 +301,9 @@ mod tests {
         let long = "two words and more of them, ".repeat(20);
         for width in 40..100 {
             let text = drawn(&[[&long, "5", "100", "200", &"日本".repeat(99)]], Look { width, ..LOOK });
-            assert_eq!(text.lines().count(), 3, "{text}");
-            let row = text.lines().last().expect("there is a row");
+            let row = text.lines().nth(2).expect("there is a row");
+            let left_out = text.lines().skip(3).collect::<Vec<_>>().join(" ");
+            assert!(left_out.is_empty() || left_out.starts_with("no room for "), "{text}");
             assert!(text.lines().all(|line| line.width() <= width), "{text}");
             assert!(row.width() + 3 > width && row.ends_with('…'), "{text}");
         }
@@ -297,6 +318,9 @@ mod tests {
             head.split_whitespace().collect::<Vec<_>>().join(" ")
         });
         assert_eq!(heads, ["key len seq age value", "key len age value", "key len value"]);
+        let text = drawn(&rows, Look { width: 40, ..LOOK });
+        let said = text.lines().skip(3).collect::<Vec<_>>().join(" ");
+        assert_eq!(said, "no room for seq, age: a wider terminal or --json shows them");
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn table(readme: &str, name: &str) -> Vec<Vec<String>> {
 /// Takes out what differs from run to run.
 fn masked(text: &str) -> String {
     let rules = [
-        (r"(?m)^(  0x[0-9a-f]+) .* (hcrc|rcrc|time_ms) ", "$1 … $2 "),
+        (r"(?m)^( 0x[0-9a-f]+ [+][0-9a-f]+) .* (hcrc|rcrc|time_ms) ", "$1 … $2 "),
         (r"\d{4}-\d\d-\d\d", "DATE"),
         (r"\d\d:\d\d:\d\d(\.\d{3})?", "TIME"),
         (r"\b\d{13}\b", "MS"),

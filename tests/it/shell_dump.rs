@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use logkv::{Compression, ManualClock, Options, Store};
+use logkv::{Compression, Expiry, ManualClock, Options, Store};
 
-use crate::common::{files, quick, scratch, segment_path};
+use crate::common::{files, program, quick, scratch, segment_path};
 use crate::hooked::{SteadyRandom, hooked};
 use crate::transcript::Transcript;
 
@@ -254,4 +254,30 @@ fn a_page_of_records_ends_with_the_command_that_goes_on() {
     transcript.run("-m table --width 80 d keys --limit 3");
     transcript.run("-m table --width 80 d dump-segment 1 --from 0x400 --limit 3");
     transcript.compare("shell-pages");
+}
+
+#[test]
+fn a_state_has_one_name_in_every_mode_and_in_the_flag_that_asks_for_it() {
+    let dir = scratch();
+    let store = Store::open_with(dir.path().join("d"), quick()).expect("a new store opens");
+    for (key, value) in [("a", "1"), ("a", "2"), ("b", "1"), ("c", "1")] {
+        store.put(key, value).expect("it is written");
+    }
+    store.delete("b").expect("it is written");
+    store.expire("c", Expiry::At(1)).expect("it is written");
+    store.close().expect("it is closed");
+    let shown = |mode: &str, line: &[&str]| {
+        let output = program(dir.path()).args(["--width", "120", "-m", mode, "d"]).args(line).output();
+        String::from_utf8(output.expect("it runs").stdout).expect("text")
+    };
+    for (state, key) in [("live", "a"), ("dead", "a"), ("tomb", "b"), ("expired", "c")] {
+        for line in [&["dump-segment", "1", "--only", state][..], &["versions", key]] {
+            let table = shown("table", line).to_lowercase();
+            assert!(table.contains(&format!("  {state}")), "{table}");
+            let plain = shown("plain", line);
+            assert!(plain.split(['\t', ' ']).any(|word| word == state), "{plain}");
+            let json = shown("json", line);
+            assert!(json.contains(&format!("\"state\":\"{state}\"")), "{json}");
+        }
+    }
 }

@@ -163,7 +163,12 @@ fn another_process_is_told_of_each_record_until_nobody_reads_what_it_tells() {
 fn a_person_follows_until_ctrl_c_and_goes_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut person = Person::at(dir.path(), &["d"], &[]);
-    person.sees_at_end("logkv d>").enters("put a 1").sees("OK").enters("tail -f").sees("PUT  a  1");
+    person
+        .sees_at_end("logkv d>")
+        .enters("put a 1")
+        .sees("OK")
+        .enters("tail -f")
+        .sees("PUT   a                      1");
     person.types(CTRL_C).sees("interrupted after 1 record").sees_at_end("logkv d>");
     person.enters("quit");
     assert_eq!(person.sees_it_end(), Some(0));

@@ -169,7 +169,7 @@ fn a_command_of_a_person_is_ended_and_the_session_with_it() {
         let dir = scratch();
         let mut person = Person::at(dir.path(), &["d"], &[]);
         person.sees_at_end(PROMPT).enters("put a 1").sees("OK").sees_at_end(PROMPT);
-        person.enters("tail -f").sees("PUT  a  1").sends(signal);
+        person.enters("tail -f").sees("PUT   a                      1").sends(signal);
         assert_eq!(person.sees_it_end(), Some(0));
         assert_eq!(closed(dir.path()).len(), 1);
     }

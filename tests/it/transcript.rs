@@ -67,7 +67,7 @@ impl Transcript {
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "2026-01-01T00:00:00.000Z");
         // A record's time, behind its number.
         settings.add_filter(
-            r"(?m)^( *\d+ [ ┌│└/|\\]? ?)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}",
+            r"(?m)^([ ┌│└/|\\]* *\d+  )\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}",
             "${1}2026-01-01 00:00:00.000",
         );
         // The same to the second, and when something expires.

@@ -85,14 +85,16 @@ const FLAG_COLUMNS: &[Column] =
 
 fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
     let look = Look { width: out.look.width.min(HELP_WIDTH), ..out.look };
-    let usage = wrap(&command.usage(), look.width - USAGE_INDENT.len());
+    let usage = wrap(&look.spell(&command.usage()), look.width - USAGE_INDENT.len());
     let arguments = usage.strip_prefix(command.name).unwrap_or_default();
     let arguments = arguments.replace('\n', &format!("\n{USAGE_INDENT}"));
     writeln!(out, "{}{arguments}", look.paint(command.name, hue::GOOD))?;
     if !command.aliases.is_empty() {
         writeln!(out, "also: {}", command.aliases.join(", "))?;
     }
-    writeln!(out, "\n{}.\n{}", command.summary, wrap(command.help, look.width))?;
+    writeln!(out, "\n{}.", command.summary)?;
+    let paragraphs = command.help.split("\n\n").map(|text| wrap(&look.spell(text), look.width));
+    writeln!(out, "{}", paragraphs.collect::<Vec<_>>().join("\n\n"))?;
     if !command.flags.is_empty() {
         writeln!(out, "\n{}", look.paint("Flags", hue::HEAD))?;
         let mut table = Table::new(FLAG_COLUMNS, look).headless();

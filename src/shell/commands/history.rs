@@ -134,12 +134,12 @@ const COLUMNS: &[Column] = &[
 /// On a screen of fewer columns times have no milliseconds, and a state no reason: the next line's record is that.
 const WIDTH_OF_REASONS: usize = 72;
 
-/// What became of a version.
+/// What became of a version, in the words of `dump-segment`.
 struct Fate {
-    /// For people: `dead`.
-    mark: &'static str,
-    /// For programs.
-    name: &'static str,
+    /// `LIVE`, `dead`, `tomb` or `expired`.
+    word: &'static str,
+    /// Why it is dead: `replaced by`.
+    why: &'static str,
     /// The record that ended it.
     by: Option<Location>,
 }
@@ -147,20 +147,25 @@ struct Fate {
 impl Fate {
     fn of(version: &Version, next: Option<&Version>, now_ms: u64) -> Self {
         let is_past = version.meta.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms);
-        let (name, mark) = match next {
-            Some(next) if next.value.is_some() => ("replaced", "dead"),
-            Some(_) => ("deleted", "dead"),
-            None if version.value.is_none() => ("tombstone", "tomb"),
-            None if is_past => ("expired", "exp"),
-            None => ("live", "LIVE"),
+        let (word, why) = match next {
+            Some(next) if next.value.is_some() => ("dead", "replaced by"),
+            Some(_) => ("dead", "deleted by"),
+            None if version.value.is_none() => ("tomb", ""),
+            None if is_past => ("expired", ""),
+            None => ("LIVE", ""),
         };
-        Self { mark, name, by: next.map(|next| next.meta.location) }
+        Self { word, why, by: next.map(|next| next.meta.location) }
     }
 
     /// For people, with the reason: `dead  replaced by 3:0x00003a`.
     fn text(&self) -> String {
-        let Self { mark, name, by } = self;
-        by.map_or_else(|| (*mark).to_owned(), |by| format!("{mark}  {name} by {by}"))
+        let Self { word, why, by } = self;
+        by.map_or_else(|| (*word).to_owned(), |by| format!("{word}  {why} {by}"))
+    }
+
+    /// For programs.
+    fn name(&self) -> String {
+        self.word.to_lowercase()
     }
 }
 
@@ -206,7 +211,7 @@ fn table(session: &Session) -> Result<Grid<'static>, Failure> {
     let segments = store.segments()?;
     let ends = segments.iter().map(|segment| Location { segment: segment.id, offset: segment.len });
     let longest = ends.max_by_key(|end| end.to_string().len());
-    let fate = Fate { mark: "dead", name: "replaced", by: longest.filter(|_| gives_reasons(look)) };
+    let fate = Fate { word: "dead", why: "replaced by", by: longest.filter(|_| gives_reasons(look)) };
     let mut cells = vec![String::new(); COLUMNS.len()];
     (cells[0], cells[COLUMNS.len() - 1]) = (last_seq.to_string(), fate.text());
     Ok(grid.expecting(&cells))
@@ -221,25 +226,28 @@ fn write_version(out: &mut Output, table: &mut Grid<'_>, version: &Version, fate
     let kind = if value.is_some() { "PUT" } else { "DEL" };
     match out.mode {
         Mode::Table => {
-            let shown = value.as_ref().map_or_else(|| "–".to_owned(), |value| quote_start(value));
+            let shown = value.as_ref().map_or_else(|| out.look.none().to_owned(), |value| quote_start(value));
             let time = Moment::of(meta.time_ms);
             let (time, state) = match gives_reasons(out.look) {
                 true => (time.full(), fate.text()),
-                false => (time.seconds_full(), fate.mark.to_owned()),
+                false => (time.seconds_full(), fate.word.to_owned()),
             };
             let (seq, record) = (meta.seq.to_string(), meta.location.to_string());
             table.row(out, vec![seq, time, record, units::bytes(meta.len), kind.to_owned(), shown, state])
         }
         Mode::Plain | Mode::Raw => {
             let shown = value.as_ref().map_or_else(|| "-".to_owned(), |value| quote(value));
-            writeln!(out, "{}\t{}\t{}\t{kind}\t{}\t{shown}", meta.seq, meta.time_ms, meta.location, fate.name)
+            let by = fate.by.map_or_else(String::new, |by| format!(" {} {by}", fate.why));
+            let state = format!("{}{by}", fate.name());
+            writeln!(out, "{}\t{}\t{}\t{kind}\t{state}\t{shown}", meta.seq, meta.time_ms, meta.location)
         }
         Mode::Json => {
             let mut object = Object::new(out);
             object.bytes("key", &meta.key)?.bytes_if_any("value", value.as_deref())?;
             object.field("seq", meta.seq.0)?.field("time_ms", meta.time_ms)?;
             object.field("segment", meta.location.segment.0)?.field("offset", meta.location.offset)?;
-            object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?.field("state", fate.name)?;
+            object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?;
+            object.field("state", fate.name())?.field("why", fate.why)?;
             object.field("by_segment", fate.by.map(|by| by.segment.0))?;
             object.field("by_offset", fate.by.map(|by| by.offset))?.end()
         }

@@ -142,7 +142,10 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         };
         count += 1;
         match session.out.mode {
-            Mode::Table => drawn.row(&mut session.out, cells(&row, long.then_some(now_ms)))?,
+            Mode::Table => {
+                let cells = cells(&row, long.then_some(now_ms), session.out.look.none());
+                drawn.row(&mut session.out, cells)?;
+            }
             _ if nul => print_null(session, &row)?,
             Mode::Plain => print_plain(&mut session.out, &row, long)?,
             Mode::Raw => print_raw(&mut session.out, &row, long)?,
@@ -232,12 +235,12 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// `long_at_ms`: all about the row's record, at that time.
-fn cells(row: &Row, long_at_ms: Option<u64>) -> Vec<String> {
+/// `long_at_ms`: all about the row's record, at that time; `none` stands for what is not there.
+fn cells(row: &Row, long_at_ms: Option<u64>, none: &str) -> Vec<String> {
     let mut cells = vec![quote(row.key())];
     if let Some(now_ms) = long_at_ms {
         cells.extend(row.entry().map_or_else(
-            || ["–", "–", "–", "–", "with commit"].map(str::to_owned),
+            || [none, none, none, none, "with commit"].map(str::to_owned),
             |entry| {
                 [
                     entry.location.segment.to_string(),
@@ -249,7 +252,7 @@ fn cells(row: &Row, long_at_ms: Option<u64>) -> Vec<String> {
             },
         ));
         let left = row.expires_ms().map(|expires_ms| units::duration(expires_ms.saturating_sub(now_ms)));
-        cells.push(left.unwrap_or_else(|| "–".to_owned()));
+        cells.push(left.unwrap_or_else(|| none.to_owned()));
     }
     if let Some(value) = row.value() {
         cells.push(quote_start(value));

@@ -8,15 +8,17 @@ use std::time::Duration;
 use logkv::{Change, Changes, Cursor, CursorError, Error, Seqno};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::keys::quote_start;
 use crate::shell::command::{
     Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes, number,
 };
 use crate::shell::failure::{Failure, Kind};
-use crate::shell::grid::clip;
+use crate::shell::grid::Grid;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
-use crate::shell::style::hue;
+use crate::shell::style::{Look, hue};
+use crate::shell::table::{Column, Squeeze};
 use crate::shell::words::{Word, quote, visible};
 use crate::shell::xray::Moment;
 
@@ -91,11 +93,12 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         // What comes with time is no page.
         session.out.flush()?;
     }
-    let mut tail = Tail { count: 0, is_within: false };
+    let mut tail = Tail::new(session.out.look, follows);
     let ended = tail.follow(session, &mut changes, left, follows);
+    tail.table.end(&mut session.out)?;
     let is_interrupted = ended.as_ref().is_err_and(|failure| failure.kind == Kind::Interrupted);
     if ended.is_ok() || is_interrupted {
-        tail.tell_cursor(session, changes.cursor())?;
+        tell_cursor(session, tail.count, changes.cursor())?;
     }
     ended.map(|()| Outcome::Done)
 }
@@ -113,14 +116,34 @@ fn cursor(word: &Word) -> Result<Cursor, Failure> {
     }
 }
 
+const COLUMNS: &[Column] = &[
+    // What binds the records of a batch together.
+    Column::text("", hue::PLAIN),
+    Column::number("seq", hue::PLAIN),
+    Column::text("time (UTC)", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
+    Column::text("kind", hue::PLAIN),
+    Column::text("key", hue::KEY).squeezed(Squeeze::Cuts),
+    Column::text("value", hue::VALUE).squeezed(Squeeze::Cuts),
+];
+
 /// What was shown.
 struct Tail {
     count: u64,
+    /// For people.
+    table: Grid<'static>,
     /// Whether the next record belongs to the same batch as the last one.
     is_within: bool,
 }
 
 impl Tail {
+    fn new(look: Look, follows: bool) -> Self {
+        let table = Grid::new(COLUMNS, look);
+        // Nobody knows what comes; most keys fit.
+        let wide = ["|", "12345678", "", "", "a key of twenty bytes", ""].map(str::to_owned);
+        let table = if follows { table.expecting(&wide) } else { table };
+        Self { count: 0, table, is_within: false }
+    }
+
     /// Shows at most `left` records, and if it `follows`, those that are appended.
     fn follow(
         &mut self,
@@ -135,6 +158,7 @@ impl Tail {
             if !follows || left == Some(0) {
                 return Ok(());
             }
+            self.table.flush(&mut session.out)?;
             session.out.flush()?;
             // Where nothing tells that files change, each wait ends as if there were something new.
             loop {
@@ -160,18 +184,6 @@ impl Tail {
         Ok(())
     }
 
-    /// Reports where to continue. In JSON the last record has it already.
-    fn tell_cursor(&self, session: &mut Session, cursor: Cursor) -> io::Result<()> {
-        match session.out.mode {
-            Mode::Json if self.count > 0 => Ok(()),
-            Mode::Json => Object::new(&mut session.out).field("cursor", cursor.to_string())?.end(),
-            Mode::Table | Mode::Plain | Mode::Raw => {
-                note_cursor(session, cursor);
-                Ok(())
-            }
-        }
-    }
-
     /// Shows what there is by now, `left` at most.
     fn show(
         &mut self,
@@ -190,14 +202,17 @@ impl Tail {
                     *left = left.map(|left| left - 1);
                 }
                 Err(Error::CompactedAway { whole_from }) => {
+                    self.table.flush(&mut session.out)?;
                     tell_missing(session, "compacted_to", "were compacted away", whole_from.previous())?;
                 }
                 Err(Error::GivenUp { whole_from }) => {
+                    self.table.flush(&mut session.out)?;
                     let what = "may have been given up by a repair, or compacted away";
                     tell_missing(session, "given_up_to", what, whole_from.previous())?;
                 }
                 // It costs itself alone: what comes behind it is shown.
                 Err(error @ Error::Damaged { .. }) => {
+                    self.table.flush(&mut session.out)?;
                     session.fail_in_part(&Failure::from(error));
                 }
                 Err(error) => return Err(error.into()),
@@ -212,19 +227,11 @@ impl Tail {
         let kind = if value.is_some() { "PUT" } else { "DEL" };
         match out.mode {
             Mode::Table => {
-                let look = out.look;
-                let bracket = bracket(was_within, *goes_on, look.ascii);
-                let time = Moment::of(meta.time_ms).full();
-                let head = format!("{:>8} {bracket} {time}  {kind}  ", meta.seq.0);
-                let room = look.width.saturating_sub(head.chars().count());
-                let key = clip(&quote(&meta.key), room, look.ellipsis());
-                let room = room.saturating_sub(unicode_width::UnicodeWidthStr::width(key.as_str()) + 2);
-                let value = value.as_ref().map(|value| clip(&quote(value), room, look.ellipsis()));
-                let (key, value) = (look.paint(key, hue::KEY), value.filter(|value| !value.is_empty()));
-                match value {
-                    Some(value) => writeln!(out, "{head}{key}  {}", look.paint(value, hue::VALUE)),
-                    None => writeln!(out, "{head}{key}"),
-                }
+                let bracket = bracket(was_within, *goes_on, out.look.ascii).to_owned();
+                let shown =
+                    value.as_ref().map_or_else(|| out.look.none().to_owned(), |value| quote_start(value));
+                let (seq, time) = (meta.seq.to_string(), Moment::of(meta.time_ms).full());
+                self.table.row(out, vec![bracket, seq, time, kind.to_owned(), quote_start(&meta.key), shown])
             }
             Mode::Plain | Mode::Raw => {
                 let shown = value.as_ref().map_or_else(|| "-".to_owned(), |value| quote(value));
@@ -240,6 +247,18 @@ impl Tail {
                 let cursor = (!goes_on).then(|| cursor.to_string());
                 object.field("batch_goes_on", *goes_on)?.field("cursor", cursor)?.end()
             }
+        }
+    }
+}
+
+/// Reports where to continue. In JSON the last record has it already, if one of `count` was shown.
+fn tell_cursor(session: &mut Session, count: u64, cursor: Cursor) -> io::Result<()> {
+    match session.out.mode {
+        Mode::Json if count > 0 => Ok(()),
+        Mode::Json => Object::new(&mut session.out).field("cursor", cursor.to_string())?.end(),
+        Mode::Table | Mode::Plain | Mode::Raw => {
+            note_cursor(session, cursor);
+            Ok(())
         }
     }
 }
@@ -263,15 +282,15 @@ fn tell_missing(session: &mut Session, field: &str, what: &str, up_to: Seqno) ->
 }
 
 /// What binds the records of a batch together.
-fn bracket(was_within: bool, goes_on: bool, is_ascii: bool) -> char {
+fn bracket(was_within: bool, goes_on: bool, is_ascii: bool) -> &'static str {
     match (was_within, goes_on, is_ascii) {
-        (false, false, _) => ' ',
-        (false, true, false) => '┌',
-        (true, true, false) => '│',
-        (true, false, false) => '└',
-        (false, true, true) => '/',
-        (true, true, true) => '|',
-        (true, false, true) => '\\',
+        (false, false, _) => "",
+        (false, true, false) => "┌",
+        (true, true, false) => "│",
+        (true, false, false) => "└",
+        (false, true, true) => "/",
+        (true, true, true) => "|",
+        (true, false, true) => "\\",
     }
 }
 

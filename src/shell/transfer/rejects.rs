@@ -106,7 +106,8 @@ impl Rejects {
                 Some(file) => format!("; {} has them all", file.name()),
                 None => "; --rejects FILE keeps them all".to_owned(),
             };
-            session.note(&format!("… and {} more{where_all}", units::thousands(more)));
+            let cut = session.err_look.ellipsis();
+            session.note(&format!("{cut} and {} more{where_all}", units::thousands(more)));
         }
     }
 

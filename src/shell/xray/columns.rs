@@ -25,6 +25,8 @@ pub enum Clock {
 pub struct Columns {
     pub(super) look: Look,
     pub(super) values: Values,
+    /// Whether there are values to show beside their keys.
+    has_values: bool,
     /// The day that the heading names, where all records measured are of one.
     pub(super) day: Option<String>,
     pub(super) index: usize,
@@ -75,6 +77,7 @@ impl Columns {
         let mut columns = Self {
             look,
             values,
+            has_values,
             clock: if day.is_some() { Clock::Millis } else { Clock::Full },
             day,
             index: widest(&|record| record.index.to_string(), "#", usize::MAX),
@@ -158,7 +161,19 @@ impl Columns {
 
     pub(super) fn state_of(&self, record: &RecordItem) -> String {
         let state = State::of(record);
-        if self.is_brief { state.short() } else { state.long() }
+        if self.is_brief { state.short(&self.look) } else { state.long() }
+    }
+
+    /// The columns that there is no room for.
+    pub fn left_out(&self) -> Vec<&'static str> {
+        let columns = [
+            ("#", self.index == 0),
+            ("size", self.size == 0),
+            ("kind", self.kind == 0),
+            ("time", self.clock == Clock::Hidden),
+            ("value", self.value == 0 && self.has_values),
+        ];
+        columns.into_iter().filter(|(_, is_left_out)| *is_left_out).map(|(name, _)| name).collect()
     }
 
     /// The line above the records.
@@ -278,10 +293,10 @@ mod tests {
     #[test]
     fn a_narrow_screen_still_says_which_record_killed_which() {
         let lines = list(48);
-        assert!(lines[1].ends_with("dead  put 1:0x0000a0"), "{}", lines[1]);
-        assert!(lines[2].ends_with("dead  del 1:0x0000d8"), "{}", lines[2]);
+        assert!(lines[1].ends_with("dead  repl… 1:0x0000a0"), "{}", lines[1]);
+        assert!(lines[2].ends_with("dead  dele… 1:0x0000d8"), "{}", lines[2]);
         assert!(lines[3].ends_with("LIVE"), "{}", lines[3]);
-        assert!(lines[4].ends_with("tomb  of 1:0x000070"), "{}", lines[4]);
+        assert!(lines[4].ends_with("tomb  hides 1:0x000070"), "{}", lines[4]);
     }
 
     #[test]

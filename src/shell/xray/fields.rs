@@ -6,6 +6,7 @@ use logkv::layout::{Field as Place, RECORD_FIELDS, SEGMENT_FIELDS};
 use super::paint::hue;
 use super::text::{self, Moment, preview};
 use crate::shell::style::Hue;
+use crate::shell::units;
 use crate::shell::words;
 
 /// One field: where it stands, its bytes, and what they say.
@@ -57,14 +58,14 @@ pub fn of_record(record: &RecordItem) -> Vec<Field<'_>> {
     }
     let [key_len, value_len] = ["klen", "vlen"].map(|name| stored_len(record, name));
     parts.take("key", key_len, hue::KEY, words::quote(&record.key));
-    parts.take_until("padding", offset(record.value_at), hue::DIM, PADDING);
+    parts.padding(offset(record.value_at));
     let value_end = parts.at.saturating_add(value_len);
     if record.is_compressed() {
         let codec = record.codec_name().unwrap_or_default();
         parts.take("raw_len", size_of::<u32>(), hue::LEN, format!("{} B before {codec}", record.value.len()));
     }
     parts.take("value", value_end.saturating_sub(parts.at), hue::VALUE, preview(record));
-    parts.take_until("padding", record.bytes.len(), hue::DIM, PADDING);
+    parts.padding(record.bytes.len());
     parts.fields
 }
 
@@ -80,8 +81,6 @@ pub fn of_header(header: &HeaderInfo) -> Vec<Field<'_>> {
     parts.check("crc", true, |_| covered);
     parts.fields
 }
-
-const PADDING: &str = "to a multiple of 8";
 
 /// Deals the bytes out to fields, from the first byte to the last.
 struct Parts<'a> {
@@ -118,6 +117,21 @@ impl<'a> Parts<'a> {
 
     fn take_until(&mut self, name: &'static str, end: usize, hue: Hue, meaning: &str) {
         self.take(name, end.saturating_sub(self.at), hue, meaning.to_owned());
+    }
+
+    /// Takes the zeros up to `end`, which fill up to a multiple of 8; what is not zero is said to be wrong.
+    fn padding(&mut self, end: usize) {
+        let bytes = self.peek(end.saturating_sub(self.at));
+        let nonzero = bytes.iter().filter(|&&byte| byte != 0).count();
+        self.take_until("padding", end, hue::DIM, "to a multiple of 8");
+        if nonzero > 0
+            && let Some(field) = self.fields.last_mut()
+        {
+            let what = units::count(nonzero as u64, "byte");
+            field.hue = hue::BAD;
+            field.meaning = "not zero".to_owned();
+            field.check = Some(Check { is_right: false, note: format!("{what} of it should be zero") });
+        }
     }
 
     /// Adds the verdict to the checksum `name`; `note` is given the offset that everything counts from.
@@ -220,7 +234,10 @@ fn offset(at: u64) -> usize {
 mod tests {
     use super::super::tests::{all_items, store_with_history};
     use super::*;
-    use logkv::inspect::Item;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use logkv::inspect::{self, Inspection, Item};
     use logkv::{Compression, Options, SegmentId, Store};
 
     #[test]
@@ -239,6 +256,32 @@ mod tests {
             follow(of_record(&record));
         }
         assert_eq!(next, inspection.len);
+    }
+
+    #[test]
+    fn padding_that_is_not_zero_is_said_to_be_wrong() {
+        let (dir, inspection) = store_with_history();
+        let padding = |inspection: &Inspection| {
+            let Some(Item::Record(record)) = all_items(inspection).into_iter().next() else {
+                panic!("there is a record")
+            };
+            let fields = of_record(&record);
+            let last = fields.last().expect("there are fields");
+            let note = last.check.as_ref().map(|check| check.note.clone());
+            (last.name, last.meaning.clone(), note, last.at + last.bytes.len() as u64 - 1)
+        };
+        let (name, meaning, note, at) = padding(&inspection);
+        assert_eq!((name, meaning.as_str(), note), ("padding", "to a multiple of 8", None));
+        let data = dir.path().join("data");
+        let file = File::options().write(true).open(data.join("000001.seg")).expect("it is there");
+        file.write_all_at(&[7], at).expect("it can be written to");
+        let inspection = inspect::segment(&data, &Options::new(), SegmentId(1)).expect("it can be read");
+        let (name, meaning, note, _) = padding(&inspection);
+        let note = note.expect("there is a verdict");
+        assert_eq!(
+            (name, meaning.as_str(), note.as_str()),
+            ("padding", "not zero", "1 byte of it should be zero")
+        );
     }
 
     #[test]

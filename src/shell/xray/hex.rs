@@ -1,6 +1,7 @@
 //! Fields as rows of a hex dump: the bytes in their columns, the same bytes as text, and what they say.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use unicode_width::UnicodeWidthStr;
 
@@ -14,20 +15,22 @@ use crate::shell::style::Look;
 struct Panes {
     row_len: u64,
     has_text: bool,
+    /// What an offset from the start of the record or header takes: `+0a`.
+    inner_width: usize,
+}
+
+const fn wide(row_len: u64, has_text: bool) -> Panes {
+    Panes { row_len, has_text, inner_width: "+00".len() }
 }
 
 /// From wide to narrow: the width from which the panes are used leaves room for what the bytes say.
-const PANES: [(usize, Panes); 3] = [
-    (112, Panes { row_len: 16, has_text: true }),
-    (72, Panes { row_len: 8, has_text: true }),
-    (60, Panes { row_len: 8, has_text: false }),
-];
-const NARROWEST: Panes = Panes { row_len: 4, has_text: false };
+const PANES: [(usize, Panes); 3] = [(112, wide(16, true)), (72, wide(8, true)), (60, wide(8, false))];
+const NARROWEST: Panes = wide(4, false);
 
-const MARGIN: usize = 2;
-const NAME_WIDTH: usize = 8;
+const MARGIN: usize = 1;
+const NAME_WIDTH: usize = 7;
 /// What bytes say is cut to no less.
-const ROOM_LEAST: usize = 6;
+const ROOM_LEAST: usize = 3;
 
 /// How many rows of a field are shown; of what is longer, the last of them says how much is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +46,18 @@ impl RowLimit {
     pub const NONE: Self = Self(1);
 }
 
-/// Writes one field: its rows, and beside them its name, its value and the verdict on it.
-pub fn write(out: &mut dyn Write, field: &Field<'_>, limit: RowLimit, look: &Look) -> io::Result<()> {
-    let panes = panes(look);
+/// Writes one field of what takes the bytes `of` in the file: its rows, and beside them its name, its value and the verdict on
+/// it.
+pub fn write(
+    out: &mut dyn Write,
+    field: &Field<'_>,
+    of: &Range<u64>,
+    limit: RowLimit,
+    look: &Look,
+) -> io::Result<()> {
+    let panes = panes(look, of.end.saturating_sub(of.start));
     let mut label = label(field, look, panes).into_iter();
-    let rows = Rows { field, panes };
+    let rows = Rows { field, base: of.start, panes };
     let count = rows.count();
     let shown = if count > limit.0 { limit.0.saturating_sub(1) } else { count };
     for row in 0..shown {
@@ -67,22 +77,26 @@ pub fn write(out: &mut dyn Write, field: &Field<'_>, limit: RowLimit, look: &Loo
     Ok(())
 }
 
-fn panes(look: &Look) -> Panes {
-    PANES.iter().find(|(width, _)| look.width >= *width).map_or(NARROWEST, |(_, panes)| *panes)
+/// The panes for a record of `len` bytes.
+fn panes(look: &Look, len: u64) -> Panes {
+    let panes = PANES.iter().find(|(width, _)| look.width >= *width).map_or(NARROWEST, |(_, panes)| *panes);
+    let inner_width = format!("+{:02x}", len.saturating_sub(1)).len();
+    Panes { inner_width, ..panes }
 }
 
 impl Panes {
     /// The column in which the label starts.
     fn label_at(self) -> usize {
         let bytes = self.row_len as usize;
-        let text = if self.has_text { bytes + 2 } else { 0 };
-        MARGIN + "0x000000".len() + 2 + bytes * 3 + 1 + text
+        let text = if self.has_text { bytes + 1 } else { 0 };
+        MARGIN + "0x000000".len() + 1 + self.inner_width + 2 + bytes * 3 + text
     }
 }
 
 /// The rows that a field's bytes fall into.
 struct Rows<'a> {
     field: &'a Field<'a>,
+    base: u64,
     panes: Panes,
 }
 
@@ -114,17 +128,19 @@ impl Rows<'_> {
     fn render(&self, row: usize, look: &Look) -> String {
         let (bytes, column) = self.bytes(row);
         let start = self.first() + row as u64 * self.panes.row_len;
-        let offset = format!("{start:#08x}");
+        // Of the first byte shown, in the file's rows and from the start of the record.
+        let inner = format!("+{:02x}", start.max(self.field.at).saturating_sub(self.base));
+        let offset = format!("{start:#08x} {inner:0$}", self.panes.inner_width);
         let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
         let mut line =
             format!("{:MARGIN$}{}  {:at$}", "", look.paint(&offset, hue::DIM), "", at = column * 3);
         line.push_str(&look.paint(&hex, self.field.hue));
-        line.extend(padding(&hex, self.panes.row_len as usize * 3 + 1 - column * 3));
+        line.extend(padding(&hex, self.panes.row_len as usize * 3 - column * 3));
         if self.panes.has_text {
             let text: String = bytes.iter().map(|&byte| printable(byte)).collect();
             line.extend(std::iter::repeat_n(' ', column));
             line.push_str(&look.paint(&text, self.field.hue));
-            line.extend(padding(&text, self.panes.row_len as usize + 2 - column));
+            line.extend(padding(&text, self.panes.row_len as usize + 1 - column));
         }
         line
     }
@@ -142,14 +158,28 @@ fn label(field: &Field<'_>, look: &Look, panes: Panes) -> Vec<String> {
     let mut first = look.paint(field.name, field.hue);
     first.extend(padding(field.name, name_width + 1));
     let mark = if field.check.is_some() { 1 + glyphs(look).wrong.width() } else { 0 };
-    first.push_str(&fit(look, &field.meaning, room.saturating_sub(mark)));
-    let Some(check) = &field.check else { return vec![first] };
-    first.push(' ');
-    first.push_str(&verdict(look, check.is_right));
+    // Of a key or value its start is enough; all else is read whole.
+    let is_cut = matches!(field.name, "key" | "value");
+    let meaning = if is_cut { fit(look, &field.meaning, room - mark) } else { field.meaning.clone() };
+    let fits = meaning.width() + mark <= room;
+    if fits {
+        first.push_str(&meaning);
+    }
+    if let Some(check) = &field.check {
+        first.push_str(if fits { " " } else { "" });
+        first.push_str(&verdict(look, check.is_right));
+    }
     // Below the name, since a place and a length do not fit beside it on eighty columns.
-    let note = hang(room + NAME_WIDTH - 1, "", 0, check.note.split(' '));
-    let notes = note.lines().map(|line| format!("  {}", look.paint(line, hue::DIM)));
-    std::iter::once(first).chain(notes).collect()
+    let below = |text: &str| hang(room + name_width - 1, "", 0, text.split(' '));
+    let mut lines = vec![first];
+    if !fits {
+        lines.extend(below(&meaning).lines().map(|line| format!("  {line}")));
+    }
+    if let Some(check) = &field.check {
+        let note = below(&check.note);
+        lines.extend(note.lines().map(|line| format!("  {}", look.paint(line, hue::DIM))));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -160,7 +190,8 @@ mod tests {
     fn lines(field: &Field<'_>, limit: usize, width: usize) -> Vec<String> {
         let look = Look { width, color: false, ascii: false };
         let mut out = Vec::new();
-        write(&mut out, field, RowLimit(limit), &look).expect("a vector takes everything");
+        let of = field.at.min(0x40)..field.at + field.bytes.len() as u64;
+        write(&mut out, field, &of, RowLimit(limit), &look).expect("a vector takes everything");
         String::from_utf8(out).expect("the view is text").lines().map(str::to_owned).collect()
     }
 
@@ -189,8 +220,8 @@ mod tests {
         assert_eq!(
             lines(&field(0x44, b"alice"), 9, 80),
             [
-                "  0x000040              61 6c 69 63      alic  value    alice",
-                "  0x000048  65                       e",
+                " 0x000040 +04              61 6c 69 63     alic value   alice",
+                " 0x000048 +08  65                      e",
             ]
         );
     }
@@ -199,19 +230,44 @@ mod tests {
     fn a_wide_screen_has_sixteen_bytes_a_row_and_a_narrow_one_no_text_pane() {
         let wide = lines(&field(0x40, &[b'x'; 16]), 9, 120);
         assert_eq!(wide.len(), 1);
-        assert!(wide[0].contains("xxxxxxxxxxxxxxxx  value"));
+        assert!(wide[0].contains("xxxxxxxxxxxxxxxx value"));
         assert_eq!(
             lines(&field(0x40, b"alice"), 9, 60),
-            ["  0x000040  61 6c 69 63 65           value    alice"]
+            [" 0x000040 +00  61 6c 69 63 65          value   alice"]
         );
-        assert_eq!(lines(&field(0x40, b"alic"), 9, 40), ["  0x000040  61 6c 69 63  value    alice"]);
+        assert_eq!(lines(&field(0x40, b"alic"), 9, 40), [" 0x000040 +00  61 6c 69 63 value   alice"]);
     }
 
     #[test]
     fn a_long_field_says_how_much_is_left_out() {
         let lines = lines(&field(0x40, &[b'x'; 100]), 3, 80);
         assert_eq!(lines.len(), 3);
-        assert_eq!(lines[2], "  … 84 B more: --values full");
+        assert_eq!(lines[2], " … 84 B more: --values full");
+    }
+
+    #[test]
+    fn an_offset_in_the_record_stands_in_a_column_that_its_longest_fits() {
+        let shown = lines(&field(0x40, &[b'x'; 300]), 99, 80);
+        assert!(shown[0].starts_with(" 0x000040 +00   78 78"), "{}", shown[0]);
+        assert!(shown[37].starts_with(" 0x000168 +128  78 78"), "{}", shown[37]);
+    }
+
+    #[test]
+    fn what_is_no_key_or_value_is_read_whole() {
+        let time = Field {
+            name: "time_ms",
+            meaning: "2026-01-31 05:56:41.620".to_owned(),
+            ..field(0x40, b"abcdef")
+        };
+        assert_eq!(
+            lines(&time, 9, 60),
+            [
+                " 0x000040 +00  61 62 63 64 65 66       time_ms",
+                "                                         2026-01-31",
+                "                                         05:56:41.620",
+            ]
+        );
+        assert_eq!(lines(&time, 9, 80).len(), 1);
     }
 
     #[test]
@@ -222,9 +278,9 @@ mod tests {
         assert_eq!(
             lines(&field, 9, 80),
             [
-                "  0x000040  61 62 63 64              abcd      value    alice ✗",
-                "                                                 its bytes give 00000001; covers",
-                "                                                 0x000048..0x000060",
+                " 0x000040 +00  61 62 63 64             abcd     value   alice ✗",
+                "                                                  its bytes give 00000001;",
+                "                                                  covers 0x000048..0x000060",
             ]
         );
     }

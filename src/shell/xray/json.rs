@@ -102,7 +102,7 @@ fn write_record<W: Write>(
     object.field("rcrc_computed", checksum(record.computed_rcrc))?;
     object.field("crc_ok", text::is_sound(record))?;
     let state = State::of(record);
-    object.field("state", state.word.to_lowercase())?;
+    object.field("state", state.name())?;
     object.field("why", state.why)?;
     object.field("other", state.other.map(place))?;
     object.field("damage", record.damage.as_ref().map(ToString::to_string))?;

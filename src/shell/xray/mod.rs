@@ -36,6 +36,7 @@ use super::interrupt::Interrupt;
 use super::output::Output;
 use super::segments;
 use super::session::{Origin, Session};
+use super::table::write_left_out;
 use super::units;
 
 /// Runs `dump-segment`.
@@ -152,7 +153,8 @@ impl Dump<'_> {
         let columns = Columns::measure(self.inspection, &measured, self.request.values, look);
         writeln!(out, "{}", columns.heading())?;
         let mut all = measured.into_iter().map(Ok).chain(items);
-        self.each(&mut all, |item| Ok(columns.write(out, self.inspection, item)?))
+        self.each(&mut all, |item| Ok(columns.write(out, self.inspection, item)?))?;
+        Ok(write_left_out(out, "  ", &columns.left_out(), &look)?)
     }
 
     fn write_hex(&mut self, out: &mut Output, items: &mut Items<'_>) -> Result<(), Failure> {
@@ -218,13 +220,14 @@ fn write_record_hex(out: &mut Output, record: &RecordItem, values: Values) -> st
     let state = State::of(record);
     let what = format!("record {} {dot} {} {dot} {} B", record.index, record.location, record.len);
     writeln!(out, "{} {dot} {}", look.paint(what, hue::HEAD), look.paint(state.long(), state.hue()))?;
+    let of = record.location.offset..record.location.offset + record.len;
     for field in fields::of_record(record) {
         let rows = match values {
             Values::Full => hex::ALL_ROWS,
             Values::None if field.name == "value" => RowLimit::NONE,
             Values::None | Values::Preview => RowLimit::PREVIEW,
         };
-        hex::write(out, &field, rows, &look)?;
+        hex::write(out, &field, &of, rows, &look)?;
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ fn write_record(out: &mut dyn Write, record: &RecordItem, values: Values) -> io:
         record.time_ms,
         words::quote(&record.key),
         if text::is_sound(record) { "ok" } else { "bad" },
-        format!("{} {}", state.word.to_lowercase(), state.why).trim_end(),
+        format!("{} {}", state.name(), state.why).trim_end(),
         state.other.map(|place| place.to_string()).unwrap_or_default(),
     )
 }

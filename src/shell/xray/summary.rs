@@ -40,7 +40,8 @@ pub fn write_header(out: &mut dyn Write, inspection: &Inspection, look: &Look) -
 pub fn write_header_hex(out: &mut dyn Write, inspection: &Inspection, look: &Look) -> io::Result<()> {
     let Ok(header) = &inspection.header else { return Ok(()) };
     writeln!(out, "{}", look.paint("header", hue::HEAD))?;
-    fields::of_header(header).iter().try_for_each(|field| hex::write(out, field, hex::ALL_ROWS, look))
+    let of = 0..header.bytes.len() as u64;
+    fields::of_header(header).iter().try_for_each(|field| hex::write(out, field, &of, hex::ALL_ROWS, look))
 }
 
 /// Writes the map and the line that adds everything up, with what compaction would free where that is known.

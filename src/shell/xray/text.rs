@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use logkv::inspect::{Fate, Kind, RecordItem, Role};
 use logkv::{Damage, Location};
 
-use super::paint::hue;
-use crate::shell::style::Hue;
+use super::paint::{fit, hue};
+use crate::shell::style::{Hue, Look};
 use crate::shell::words;
 
 /// The day and the time of day of a record, in UTC.
@@ -67,12 +67,10 @@ pub fn role(role: Role) -> &'static str {
 /// A record's state in one word, what explains it, and the record that explains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// `LIVE`, `dead`, `tomb`, `exp`, `BAD` or `skip`.
+    /// `LIVE`, `dead`, `tomb`, `expired`, `BAD` or `skip`.
     pub word: &'static str,
     /// The state in a few words, to stand before the other record.
     pub why: &'static str,
-    /// The same where columns are few.
-    pub brief: &'static str,
     /// The record that killed this one, or that this one hides.
     pub other: Option<Location>,
 }
@@ -84,18 +82,23 @@ impl State {
     }
 
     fn of_fate(fate: Fate) -> Self {
-        let state = |word, why, brief, other| Self { word, why, brief, other };
+        let state = |word, why, other| Self { word, why, other };
         match fate {
-            Fate::Live => state("LIVE", "", "", None),
-            Fate::ReplacedBy(by) => state("dead", "replaced by", "put", Some(by)),
-            Fate::DeletedBy(by) => state("dead", "deleted by", "del", Some(by)),
-            Fate::Tombstone { hides: Some(put) } => state("tomb", "hides", "of", Some(put)),
-            Fate::Tombstone { hides: None } => state("tomb", "hides nothing that is left", "", None),
-            Fate::TombstoneReplacedBy(by) => state("dead", "delete replaced by", "by", Some(by)),
-            Fate::Expired => state("exp", "expired", "", None),
-            Fate::Damaged => state("BAD", "damaged", "", None),
-            Fate::Skipped => state("skip", "of a newer version", "", None),
+            Fate::Live => state("LIVE", "", None),
+            Fate::ReplacedBy(by) => state("dead", "replaced by", Some(by)),
+            Fate::DeletedBy(by) => state("dead", "deleted by", Some(by)),
+            Fate::Tombstone { hides: Some(put) } => state("tomb", "hides", Some(put)),
+            Fate::Tombstone { hides: None } => state("tomb", "hides nothing that is left", None),
+            Fate::TombstoneReplacedBy(by) => state("dead", "delete replaced by", Some(by)),
+            Fate::Expired => state("expired", "", None),
+            Fate::Damaged => state("BAD", "damaged", None),
+            Fate::Skipped => state("skip", "of a newer version", None),
         }
+    }
+
+    /// Its name for programs.
+    pub fn name(&self) -> String {
+        self.word.to_lowercase()
     }
 
     /// `dead  replaced by 3:0x00003a`.
@@ -103,9 +106,13 @@ impl State {
         self.with(self.why)
     }
 
-    /// `dead  put 3:0x00003a`: who did it, as far as few columns can tell.
-    pub fn short(&self) -> String {
-        self.with(self.brief)
+    /// `dead  repl… 3:0x00003a`: the words are cut where columns are few, and the place is not.
+    pub fn short(&self, look: &Look) -> String {
+        const WORDS_WIDTH: usize = "hides".len();
+        match self.other {
+            Some(_) => self.with(&fit(look, self.why, WORDS_WIDTH)),
+            None => self.with(&fit(look, self.why, WORDS_WIDTH + 1 + "1:0x000040".len())),
+        }
     }
 
     /// Its hue.
@@ -168,8 +175,13 @@ mod tests {
     fn a_state_names_the_record_that_explains_it() {
         let by = Location { segment: SegmentId(3), offset: 0x3a };
         assert_eq!(State::of_fate(Fate::ReplacedBy(by)).long(), "dead  replaced by 3:0x00003a");
-        assert_eq!(State::of_fate(Fate::ReplacedBy(by)).short(), "dead  put 3:0x00003a");
-        assert_eq!(State::of_fate(Fate::DeletedBy(by)).short(), "dead  del 3:0x00003a");
+        let look = Look { color: false, ascii: false, width: 80 };
+        let short = |fate| State::of_fate(fate).short(&look);
+        assert_eq!(short(Fate::ReplacedBy(by)), "dead  repl… 3:0x00003a");
+        assert_eq!(short(Fate::DeletedBy(by)), "dead  dele… 3:0x00003a");
+        assert_eq!(short(Fate::Tombstone { hides: Some(by) }), "tomb  hides 3:0x00003a");
+        assert_eq!(short(Fate::Tombstone { hides: None }), "tomb  hides nothing t…");
+        assert_eq!((short(Fate::Live), short(Fate::Expired)), ("LIVE".to_owned(), "expired".to_owned()));
         assert_eq!(State::of_fate(Fate::Tombstone { hides: Some(by) }).long(), "tomb  hides 3:0x00003a");
         assert_eq!(
             State::of_fate(Fate::Tombstone { hides: None }).long(),

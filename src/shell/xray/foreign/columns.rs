@@ -174,15 +174,27 @@ impl Columns {
         let what = format!("record {index} {dot} {at:#08x} {dot} {} B {dot} {}", record.len, kind(record));
         writeln!(out, "{}", self.look.paint(what, hue::HEAD))?;
         let header = self.format.header(record);
+        let of = *at..*at + record.len as u64;
         for field in fields(self.format, *at, &header, record) {
             let rows = match self.values {
                 Values::Full => hex::ALL_ROWS,
                 Values::None if field.name == "value" => RowLimit::NONE,
                 Values::None | Values::Preview => RowLimit::PREVIEW,
             };
-            hex::write(out, &field, rows, &self.look)?;
+            hex::write(out, &field, &of, rows, &self.look)?;
         }
         Ok(())
+    }
+
+    /// The columns that there is no room for.
+    pub fn left_out(&self) -> Vec<&'static str> {
+        let columns = [
+            ("#", self.index == 0),
+            ("size", self.size == 0),
+            ("time (UTC)", self.time == 0),
+            ("value", self.value == 0 && self.values == Values::Preview),
+        ];
+        columns.into_iter().filter(|(_, is_left_out)| *is_left_out).map(|(name, _)| name).collect()
     }
 
     /// Writes how to go on, and what the file adds up to.

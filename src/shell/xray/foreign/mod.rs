@@ -22,6 +22,7 @@ use crate::shell::foreign::{Format, Record};
 use crate::shell::interrupt::Interrupt;
 use crate::shell::output::Output;
 use crate::shell::session::Session;
+use crate::shell::table::write_left_out;
 use crate::shell::transfer::walk::{Bad, Found, Walk, record_len_max};
 use crate::shell::units;
 use crate::shell::words::{quote, visible};
@@ -187,6 +188,10 @@ impl Dump {
     ) -> io::Result<()> {
         match self.request.form(out.mode) {
             Form::Drawn => {
+                let look = out.look;
+                if shown > 0 && !self.request.hex {
+                    write_left_out(out, "  ", &columns.left_out(), &look)?;
+                }
                 let continuation = next.map(|next| self.request.continuation(&self.quoted, next));
                 columns.write_end(out, sums, shown, continuation)
             }
