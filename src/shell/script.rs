@@ -264,6 +264,7 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> Ran {
             if !settle(session) {
                 return Ran::Told;
             }
+            session.place = place();
             let keys: Vec<_> = words.map(|key| key.bytes).collect();
             get::get(session, &keys).map(|_| Ran::Told)
         }

@@ -79,7 +79,7 @@ pub struct Session {
     /// How many scripts deep `read` is.
     pub depth: usize,
     /// Where the present command was given.
-    place: Place,
+    pub place: Place,
     /// What the present line of the script is answered with, once something of it has failed.
     refused: Option<Refused>,
     /// The last failure that was told.

@@ -235,6 +235,15 @@ fn the_table_of_commands_is_that_of_help() {
 }
 
 #[test]
+fn the_kinds_of_failures_are_those_that_help_names() {
+    let kinds: Vec<_> =
+        table(&readme(), "kind").iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    let help = objects("help");
+    let about_mode = help.iter().find(|object| field(object, "command") == "mode").expect("there is one");
+    assert!(about_mode.contains(&format!("kind ({})", kinds.join(", "))), "{about_mode}");
+}
+
+#[test]
 fn the_table_of_options_is_that_of_config_and_help() {
     let dir = scratch();
     let help = program(dir.path()).args(["--width", "4000", "--help"]).output().expect("the program runs");

@@ -121,9 +121,10 @@ fn what_is_damaged_is_told_in_its_place_and_hides_nothing_behind_it() {
     let lines: Vec<_> = said.lines().filter(|line| !line.contains('\t')).collect();
     assert!(lines[2].starts_with("ERR 4 ") && lines[5].starts_with("ERR 4 "), "{said}");
     assert_eq!([lines[0], lines[1], lines[3], lines[4]], ["value", "value", "value", "OK"], "{said}");
+    let told = String::from_utf8_lossy(&output.stderr);
     assert!(
-        String::from_utf8_lossy(&output.stderr).contains("-:3: error: "),
-        "a part of a command has its line"
+        told.contains("-:1: error: ") && told.contains("-:3: error: "),
+        "a part of a command has its line: {told}"
     );
 }
 
@@ -169,6 +170,10 @@ fn a_disk_without_room_for_the_results_is_a_failure_of_the_line() {
     let output = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said, "OK\nOK\nERR 1 cannot write the output: No space left on device\n");
+    let output = transcript.command(&["--json", "d", "-c", "output /dev/full", "-c", "get a"]).output();
+    let said = output.expect("it runs").stdout;
+    let object = r#"{"error":"cannot write the output: No space left on device","kind":"failed","code":1}"#;
+    assert!(String::from_utf8_lossy(&said).starts_with(object));
 }
 
 #[test]
@@ -437,6 +442,14 @@ fn a_dash_is_the_standard_input_or_output_wherever_a_file_is_named_or_is_refused
     assert_eq!(output.stdout, b"\x00\xff\nvalue");
     let mut person = Person::at(transcript.dir.path(), &["d"], &[]);
     person.sees_at_end("logkv d>").enters("get v -o -").sees("to a terminal only in mode raw");
+    // The prompt is not drawn over a value that has no line break at its end.
+    person
+        .sees_at_end("logkv d>")
+        .enters("mode raw")
+        .sees_at_end("logkv d>")
+        .enters("get k1")
+        .sees("\none\n");
+    person.sees_at_end("logkv d>").enters("get k2 -o -").sees("\ntwo\n");
     person.sees_at_end("logkv d>").enters("import empty --rejects -").sees("nothing for a terminal");
     person.sees_at_end("logkv d>").enters("quit");
     assert_eq!(person.sees_it_end(), Some(0));

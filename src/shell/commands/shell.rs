@@ -22,7 +22,9 @@ pub const MODE: Command = Command {
     signature: "[table|plain|json|raw]",
     summary: "The form of results",
     help: "table is for people, plain for programs (a result a line, fields between tabs), json \
-           is one object a line, raw gives keys and values byte by byte.",
+           is one object a line, raw gives keys and values byte by byte. In mode json a failure is an object in its \
+           place among the results, too: error, kind (usage, failed, rejected, unopened, damaged, interrupted), code, \
+           and in a script line, with file where that is neither the standard input nor -c.",
     examples: &[
         Example { line: "mode json", does: "prints objects from here on" },
         Example { line: "mode", does: "prints the mode" },

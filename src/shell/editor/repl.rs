@@ -121,6 +121,10 @@ impl Repl {
             pager.begin(manner(session));
         }
         let outcome = session.interpret(line.as_bytes(), &Place::Nowhere);
+        if session.out.is_terminal {
+            // The prompt would be drawn over a line without an end. What cannot be written is told by the flush.
+            let _ = session.out.own_line();
+        }
         session.flush();
         if pager.is_some_and(|pager| pager.was_left()) {
             session.tally.broken_pipe = false;

@@ -107,9 +107,7 @@ impl Session {
     /// the line.
     fn tell_programs(&mut self, kind: Kind, message: &str, place: &Place) {
         let code = self.code_of(kind);
-        if self.settings.ack && self.refused.is_none() {
-            self.refused = Some(Refused { code, message: message.to_owned() });
-        }
+        self.refuse(code, message);
         if self.out.mode == Mode::Json
             && let Err(error) = self.write_error(kind.name(), message, code, place)
         {
@@ -118,16 +116,7 @@ impl Session {
     }
 
     fn write_error(&mut self, kind: &str, message: &str, code: u8, place: &Place) -> io::Result<()> {
-        let mut out = self.out.own_line()?;
-        let mut object = Object::new(&mut out);
-        object.field("error", message)?.field("kind", kind)?.field("code", code)?;
-        if let Place::Line { file, number } = place {
-            object.field("line", *number)?;
-            if !matches!(&**file, "-" | "-c") {
-                object.field("file", &**file)?;
-            }
-        }
-        object.end()
+        write_error(&mut self.out.own_line()?, kind, message, code, place)
     }
 
     /// Whether the answer to each line of the present script ends with an acknowledgement.
@@ -193,12 +182,35 @@ impl Session {
             _ if is_gone => {}
             failure => {
                 self.tally.failed = true;
-                if self.settings.ack && self.refused.is_none() {
-                    let (code, message) = (self.code_of(failure.kind), failure.message.clone());
-                    self.refused = Some(Refused { code, message });
+                let (kind, message) = (failure.kind, failure.message.as_str());
+                let code = self.code_of(kind);
+                self.refuse(code, message);
+                if self.out.is_redirected && self.out.mode == Mode::Json {
+                    // The file itself cannot take it.
+                    drop(write_error(&mut io::stdout(), kind.name(), message, code, &Place::Nowhere));
                 }
                 report::write_failure(&failure, b"", &Place::Nowhere, &self.err_look);
             }
         }
     }
+
+    /// Has the acknowledgement of the present line say that it failed; the first failure counts.
+    fn refuse(&mut self, code: u8, message: &str) {
+        if self.settings.ack && self.refused.is_none() {
+            self.refused = Some(Refused { code, message: message.to_owned() });
+        }
+    }
+}
+
+/// Writes a failure as an object.
+fn write_error(out: &mut impl Write, kind: &str, message: &str, code: u8, place: &Place) -> io::Result<()> {
+    let mut object = Object::new(out);
+    object.field("error", message)?.field("kind", kind)?.field("code", code)?;
+    if let Place::Line { file, number } = place {
+        object.field("line", *number)?;
+        if !matches!(&**file, "-" | "-c") {
+            object.field("file", &**file)?;
+        }
+    }
+    object.end()
 }
