@@ -169,6 +169,9 @@ impl Failure {
             failure.is_of_one_record = true;
             failure.hint = Some(format!("--read-limit {len} reads it, and takes that much memory"));
         }
+        if let logkv::Error::ValueLength { len, .. } = error {
+            failure.hint = Some(format!("--value-limit {len} takes it"));
+        }
         if let logkv::Error::Io { source, .. } = error {
             failure.hint = limit_hint(source);
         }

@@ -109,7 +109,9 @@ fn a_value_without_an_end_is_refused_and_memory_is_not_filled_with_it() {
         let output = transcript.command(&args).stdin(zeros).output().expect("the program runs");
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(said, "error: a value has at most 1,048,576 bytes here; this one has more\n");
+        let hinted = "error: a value has at most 1,048,576 bytes here; this one has more\n\
+                      hint: --value-limit takes longer ones\n";
+        assert_eq!(said, hinted);
     }
 }
 

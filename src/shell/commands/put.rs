@@ -233,9 +233,9 @@ fn read_value(
     match input.and_then(|input| input.rest(session.value_len_max, &session.interrupt)) {
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
-            let limit = session.value_len_max;
-            let limit = units::thousands(limit);
-            Err(Failure::command(format!("a value has at most {limit} bytes here; this one has more")))
+            let limit = units::thousands(session.value_len_max);
+            let failure = Failure::command(format!("a value has at most {limit} bytes here; this one has more"));
+            Err(failure.hint("--value-limit takes longer ones"))
         }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::interrupted()),
         Err(error) => Err(failed(error)),
