@@ -200,7 +200,7 @@ fn the_limits_are_those_of_the_code() {
         assert!(limit(&rows, what).starts_with(is), "{what}");
     }
     assert_eq!(with_commas(1 << 17), "131,072");
-    assert!(Error::Full.to_string().ends_with("8 TiB or 131072 segments"), "{}", Error::Full);
+    assert!(Error::Full.to_string().ends_with("8 TiB or 131,072 segments"), "{}", Error::Full);
     assert!(readme.contains("at most 4,096 records, or a 2,048th of the keys"), "how much opening reads");
 }
 

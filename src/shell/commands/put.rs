@@ -234,7 +234,8 @@ fn read_value(
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
             let limit = units::thousands(session.value_len_max);
-            let failure = Failure::command(format!("a value has at most {limit} bytes here; this one has more"));
+            let failure =
+                Failure::command(format!("a value has at most {limit} bytes here; this one has more"));
             Err(failure.hint("--value-limit takes longer ones"))
         }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::interrupted()),
