@@ -110,6 +110,8 @@ pub enum Takes {
     Key,
     /// A pattern of keys.
     Glob,
+    /// The name of a field, or column.
+    Field,
     /// A path.
     File,
     /// The path of a directory.
@@ -129,6 +131,7 @@ impl Takes {
             Self::Time => Some("TIME".to_owned()),
             Self::Key => Some("KEY".to_owned()),
             Self::Glob => Some("PATTERN".to_owned()),
+            Self::Field => Some("FIELD".to_owned()),
             Self::File => Some("FILE".to_owned()),
             Self::Directory => Some("DIR".to_owned()),
             Self::Enum(words) => Some(words.join("|")),

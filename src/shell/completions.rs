@@ -71,9 +71,13 @@ fn flag(flag: &Flag) -> Arg {
         Takes::Enum(words) => arg.value_parser(PossibleValuesParser::new(words)),
         Takes::File => arg.value_hint(ValueHint::FilePath),
         Takes::Directory => arg.value_hint(ValueHint::DirPath),
-        Takes::Number | Takes::Cursor | Takes::Duration | Takes::Time | Takes::Key | Takes::Glob => {
-            arg.value_hint(ValueHint::Other)
-        }
+        Takes::Number
+        | Takes::Cursor
+        | Takes::Duration
+        | Takes::Time
+        | Takes::Key
+        | Takes::Glob
+        | Takes::Field => arg.value_hint(ValueHint::Other),
     }
 }
 

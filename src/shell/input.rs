@@ -1,4 +1,4 @@
-//! The lines of a script, as bytes.
+//! The lines of a script, as bytes, and what an import reads.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
 use super::interrupt::Interrupt;
+use super::packing::Packing;
 
 /// Whether a read would have to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +34,47 @@ pub struct Input {
     searched: usize,
     is_begun: bool,
     is_at_end: bool,
+    packing: Unpacking,
+}
+
+/// Whether what is read is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unpacking {
+    /// It is taken as it is.
+    Never,
+    /// Its first bytes will say.
+    Unknown,
+    /// It is, and unpacked while it is read.
+    Of(Packing),
+}
+
+/// A source that has to wait, and says so.
+struct Unwaiting {
+    source: Box<dyn Read>,
+    pollable: Option<OwnedFd>,
+}
+
+impl Read for Unwaiting {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if readiness(self.pollable.as_ref())? == Readiness::Waits {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.source.read(bytes)
+    }
+}
+
+/// Whether a read would have to wait.
+fn readiness(pollable: Option<&OwnedFd>) -> io::Result<Readiness> {
+    let Some(fd) = pollable else { return Ok(Readiness::Ready) };
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&at_once))?;
+    Ok(if ready == 0 { Readiness::Waits } else { Readiness::Ready })
 }
 
 impl Input {
     const READ_LEN: usize = 256 << 10;
+    /// What may stand before a text, and is no part of it.
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
     /// The lines of an open file, a pipe or a terminal.
     pub fn file(file: File) -> io::Result<Self> {
@@ -80,20 +118,33 @@ impl Input {
             searched: 0,
             is_begun: false,
             is_at_end: false,
+            packing: Unpacking::Never,
+        }
+    }
+
+    /// The same, unpacked where its first bytes say that it is packed.
+    pub fn unpacked(self) -> Self {
+        Self { packing: Unpacking::Unknown, ..self }
+    }
+
+    /// How it is packed, once the first bytes are read.
+    pub fn packing(&self) -> Option<Packing> {
+        match self.packing {
+            Unpacking::Of(packing) => Some(packing),
+            Unpacking::Never | Unpacking::Unknown => None,
         }
     }
 
     /// Goes on to the next line. `false` when [`Input::fill`] has to be called first, or there is none.
     pub fn advance(&mut self) -> bool {
-        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
         let is_first = self.end == 0 && !self.is_begun || planted(Plant::MarkInEachLine);
         self.start = self.end;
         if !self.extend() {
             return false;
         }
         self.is_begun = true;
-        if is_first && self.buffer[self.start..].starts_with(BYTE_ORDER_MARK) {
-            self.start += BYTE_ORDER_MARK.len();
+        if is_first && self.buffer[self.start..].starts_with(Self::BYTE_ORDER_MARK) {
+            self.start += Self::BYTE_ORDER_MARK.len();
         }
         true
     }
@@ -127,6 +178,37 @@ impl Input {
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
+    /// How many bytes the present line has, its line break included: [`Input::shorten`] goes back to that.
+    pub fn line_len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Takes the present line back to its first `len` bytes, which were all of it: what follows is read again.
+    pub fn shorten(&mut self, len: usize) {
+        self.end = self.start + len;
+        self.searched = self.end;
+    }
+
+    /// The first `len` bytes of what is held.
+    pub fn held(&self, len: usize) -> &[u8] {
+        &self.buffer[self.start..self.start + len]
+    }
+
+    /// The bytes that are held, for those who look for no lines: a byte order mark at the start is none of them.
+    pub fn unread(&mut self) -> &[u8] {
+        if !self.is_begun && self.buffer.starts_with(Self::BYTE_ORDER_MARK) {
+            self.take(Self::BYTE_ORDER_MARK.len());
+        }
+        &self.buffer[self.start..]
+    }
+
+    /// Lets go of the first `len` bytes of [`Input::unread`].
+    pub fn take(&mut self, len: usize) {
+        self.start += len;
+        self.end = self.start;
+        self.is_begun = true;
+    }
+
     /// How many bytes are held of the present line and what follows it.
     pub fn unread_len(&self) -> u64 {
         (self.buffer.len() - self.start) as u64
@@ -144,16 +226,9 @@ impl Input {
         self.is_at_end
     }
 
-    /// Whether [`Input::fill`] would have to wait.
+    /// Whether [`Input::fill`] would have to wait. What is packed is unpacked first, as far as it is there.
     pub fn readiness(&self) -> io::Result<Readiness> {
-        match &self.pollable {
-            Some(fd) => {
-                let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-                let ready = poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&at_once))?;
-                Ok(if ready == 0 { Readiness::Waits } else { Readiness::Ready })
-            }
-            None => Ok(Readiness::Ready),
-        }
+        if self.packing().is_some() { Ok(Readiness::Ready) } else { readiness(self.pollable.as_ref()) }
     }
 
     /// Waits until there is something to read. Ctrl-C ends the wait with [`io::ErrorKind::Interrupted`]; a read
@@ -180,7 +255,7 @@ impl Input {
         Ok(Some(self.buffer))
     }
 
-    /// Reads more.
+    /// Reads more. What is packed may have to wait all the same, and says so with [`io::ErrorKind::WouldBlock`].
     pub fn fill(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.start);
         self.end -= self.start;
@@ -191,13 +266,36 @@ impl Input {
         self.buffer.resize(old_len + Self::READ_LEN, 0);
         let read = self.source.read(&mut self.buffer[old_len..]);
         self.buffer.truncate(old_len + *read.as_ref().unwrap_or(&0));
+        let read = read.map_err(|error| match self.packing() {
+            Some(packing) => packing.told(error),
+            None => error,
+        });
         self.is_at_end = read? == 0;
+        if self.packing == Unpacking::Unknown { self.look_for_packing() } else { Ok(()) }
+    }
+
+    /// Goes by the first bytes, as soon as they are there.
+    fn look_for_packing(&mut self) -> io::Result<()> {
+        if let Some(packing) = Packing::of_start(&self.buffer) {
+            let source = std::mem::replace(&mut self.source, Box::new(io::empty()));
+            let pollable = self.pollable.as_ref().map(OwnedFd::try_clone).transpose()?;
+            let start = Cursor::new(std::mem::take(&mut self.buffer));
+            self.source = packing.unpack(Box::new(start.chain(Unwaiting { source, pollable })))?;
+            self.packing = Unpacking::Of(packing);
+            // What was searched is not what was packed.
+            self.searched = 0;
+        } else if self.is_at_end || !Packing::may_start(&self.buffer) {
+            self.packing = Unpacking::Never;
+        }
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use super::super::packing::Packer;
     use super::*;
 
     fn lines(text: &[u8]) -> Vec<Vec<u8>> {
@@ -264,6 +362,34 @@ mod tests {
             }
         }
         assert_eq!(lines, [&[&long[Input::READ_LEN..], b"end"].concat()[..], b"next"]);
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked_as_it_comes_and_a_wait_is_told() {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        let mut input = Input::file(File::from(OwnedFd::from(reader))).expect("it can be read").unpacked();
+        let mut packer = Packer::new(Some(Packing::Gzip), Vec::new()).expect("memory takes it");
+        packer.write_all(b"a\nb\n").expect("memory takes it");
+        let packed = packer.finish().expect("memory takes it");
+        // The first byte alone says nothing yet.
+        writer.write_all(&packed[..1]).expect("the pipe takes it");
+        input.fill().expect("it is there");
+        assert!(input.packing().is_none() && !input.advance() && !input.is_at_end());
+        writer.write_all(&packed[1..packed.len() - 3]).expect("the pipe takes it");
+        let mut lines = Vec::new();
+        let waits = loop {
+            if let Err(error) = input.fill() {
+                break error;
+            }
+            while input.advance() {
+                lines.push(input.line().to_vec());
+            }
+        };
+        assert_eq!((waits.kind(), lines), (io::ErrorKind::WouldBlock, vec![b"a".to_vec(), b"b".to_vec()]));
+        writer.write_all(&packed[packed.len() - 3..]).expect("the pipe takes it");
+        drop(writer);
+        input.fill().expect("it goes on where it was");
+        assert!(input.is_at_end());
     }
 
     #[test]

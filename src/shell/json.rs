@@ -79,6 +79,11 @@ impl<'a, W: Write> Object<'a, W> {
         self.out.write_all(if self.is_empty { b"{}\n" } else { b"}\n" })
     }
 
+    /// Ends the object, and not its line.
+    pub fn close(&mut self) -> io::Result<()> {
+        self.out.write_all(if self.is_empty { b"{}" } else { b"}" })
+    }
+
     /// Writes a value, in which what would drive a terminal, or hide there, is `\uXXXX`. By itself JSON escapes only
     /// the control characters below the blank: DEL and those of C1, such as U+009B, would come through.
     fn write(&mut self, json: &str) -> io::Result<()> {

@@ -81,6 +81,7 @@ mod shell_dump;
 mod shell_expiry;
 mod shell_help;
 mod shell_history;
+mod shell_import;
 mod shell_pipe;
 mod shell_refusals;
 mod shell_repair;

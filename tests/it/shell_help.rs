@@ -53,6 +53,9 @@ fn stage() -> TempDir {
         ("photo.jpg", "a photo"),
         ("users.jsonl", "{\"key\":\"user:3\",\"value\":\"carol\"}\n"),
         ("users.txt", "user:3\tcarol\n"),
+        ("users.csv", "id,name\n7,carol\n"),
+        ("a.jsonl", "{\"key\":\"a\",\"value\":1}\n"),
+        ("b.csv.gz", "key,value\nb,2\n"),
     ] {
         fs::write(dir.path().join(name), text).expect("a file");
     }

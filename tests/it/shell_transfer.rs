@@ -92,11 +92,11 @@ const MODES: [&str; 4] = ["-m table --width 80", "-m table --width 40 --ascii", 
 #[test]
 fn an_export_is_shown_in_every_format_and_told_in_every_form() {
     let mut transcript = with_store();
-    for format in ["jsonl", "tsv", "script"] {
+    for format in ["jsonl", "json", "csv", "tsv", "script"] {
         transcript.run(&format!("d export --format {format}"));
     }
     for mode in MODES {
-        transcript.run(&format!("{mode} d export rows.tsv"));
+        transcript.run(&format!("{mode} d export rows.tsv -y"));
     }
     transcript.run("d export - --prefix user: --from user:2").run("d export --glob '*:[13]' --format tsv");
     transcript
@@ -109,6 +109,10 @@ fn an_export_is_shown_in_every_format_and_told_in_every_form() {
         "d export --format xml",
         "d export --glob 'a*' --prefix b",
         "d export a b",
+        "d export rows.tsv",
+        "d export rows.parquet",
+        "d export rows.tar.zst",
+        "d export rows.parquet --format csv",
         "nowhere export",
     ] {
         transcript.run(line);
@@ -228,7 +232,15 @@ fn rejected_rows_are_kept_in_a_file_with_their_place_and_why_and_come_back_from_
     assert_eq!(kept, expected.collect::<String>());
     // Where all of it goes in, the file says that there is nothing.
     fs::write(transcript.path("rows.tsv"), "k\tv\n").expect("a file can be written");
-    assert_eq!(import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad"]), (Some(0), String::new()));
+    let (code, said) = import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad"]);
+    assert!(
+        code == Some(1) && said.starts_with("error: will not replace bad: nobody can be asked\n"),
+        "{said}"
+    );
+    assert_eq!(
+        import(&["-q", "d", "import", "rows.tsv", "--rejects", "bad", "-y"]),
+        (Some(0), String::new())
+    );
     assert_eq!(fs::read(transcript.path("bad")).expect("it was made"), b"");
 }
 
@@ -403,11 +415,11 @@ fn whatever_is_in_a_store_comes_back_from_every_format() {
         let output = program(dir.path()).args(args).output().expect("the program runs");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    for format in ["jsonl", "tsv", "script"] {
-        let file = format!("rows.{format}");
+    for ending in ["jsonl", "json", "csv", "tsv", "script", "jsonl.gz", "csv.zst", "json.GZ", "script.zst"] {
+        let (file, to) = (format!("rows.{ending}"), format!("to-{ending}"));
         run(&["from", "export", &file]);
-        run(&["--sync", "never", format, "import", &file]);
-        assert!(contents(&open(&dir.path().join(format))) == pairs, "{format}");
+        run(&["--sync", "never", &to, "import", &file]);
+        assert!(contents(&open(&dir.path().join(to))) == pairs, "{ending}");
     }
     // A script is a script.
     run(&["--sync", "never", "run", "-f", "rows.script"]);
@@ -429,16 +441,19 @@ fn a_key_that_expires_does_so_at_the_same_time_after_an_import() {
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stderr).expect("text")
     };
-    for (format, kept) in [("jsonl", Some(THEN)), ("tsv", Some(THEN)), ("script", None)] {
+    for format in ["jsonl", "json", "csv", "tsv", "script"] {
         let file = format!("rows.{format}");
-        let note = "note: a script does not say when 1 key expires; jsonl and tsv do\n";
-        assert_eq!(run(&["d", "export", &file]), if kept.is_some() { "" } else { note });
+        assert_eq!(run(&["d", "export", &file]), "");
         run(&[format, "import", &file]);
         let store = open(&transcript.path(format));
         let entry = store.get_entry("offer").expect("reads").expect("it is there");
-        assert_eq!((&*entry.value, entry.meta.expires_ms), (&b"half price"[..], kept), "{format}");
+        assert_eq!((&*entry.value, entry.meta.expires_ms), (&b"half price"[..], Some(THEN)), "{format}");
         assert_eq!(store.get_entry("user:1").expect("reads").expect("it is there").meta.expires_ms, None);
     }
+    // A script says the same to whoever runs it.
+    run(&["ran", "-f", "rows.script"]);
+    let entry = open(&transcript.path("ran")).get_entry("offer").expect("reads").expect("it is there");
+    assert_eq!(entry.meta.expires_ms, Some(THEN));
 }
 
 #[test]

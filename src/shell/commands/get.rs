@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use logkv::{At, Entry, Value};
 
 use super::history::{AT, get_at, gone, past, point_asked_for};
-use super::words::{HEX, arguments, refuse_own_file};
+use super::words::{HEX, arguments, may_replace};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -32,7 +32,10 @@ pub const GET: Command = Command {
     examples: &[
         Example { line: "get user:1", does: "prints the value" },
         Example { line: "get user:1 --at 120", does: "prints what it was after record 120" },
-        Example { line: "get photo -o photo.jpg", does: "writes the value into a file" },
+        Example {
+            line: "get photo -o photo.jpg",
+            does: "writes the value into a file, and asks before it replaces one",
+        },
         Example { line: "get --hex 00ff", does: "the key is the two bytes 00 and ff" },
     ],
     flags: &[
@@ -71,7 +74,7 @@ fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let keys = arguments(invocation)?;
     let at = point_asked_for(session, invocation)?;
     if let Some(file) = invocation.value("output") {
-        return get_into_file(session, &keys, file, at);
+        return get_into_file(session, &keys, file, invocation, at);
     }
     match at {
         Some(at) => get_at(session, &keys, at),
@@ -233,15 +236,20 @@ fn get_into_file(
     session: &mut Session,
     keys: &[Vec<u8>],
     file: &Word,
+    invocation: &Invocation,
     at: Option<At>,
 ) -> Result<Outcome, Failure> {
     let [key] = keys else {
         return Err(Failure::usage("--output takes one key").at(file.span.clone()));
     };
     let pending = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
-    let stored: Option<Value>;
+    let (queued, stored): (Vec<u8>, Option<Value>);
     let value = match pending {
-        Some(pending) => pending.map(|put| put.value.as_slice()),
+        Some(None) => None,
+        Some(Some(put)) => {
+            queued = put.value.clone();
+            Some(queued.as_slice())
+        }
         None => {
             stored = match at {
                 Some(at) => {
@@ -269,7 +277,10 @@ fn get_into_file(
         session.out.write_all(value)?;
         return Ok(Outcome::Done);
     }
-    refuse_own_file(session, file)?;
+    if !may_replace(session, file, invocation)? {
+        session.note("nothing was written");
+        return Ok(Outcome::Done);
+    }
     let write = || {
         let mut target = Target::create(file.path(), NewMode::Umask, &session.interrupt)?;
         target.write_all(value)?;

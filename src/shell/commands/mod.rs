@@ -19,7 +19,7 @@ pub mod tail;
 mod transfer;
 pub mod words;
 
-pub use self::words::is_of_store;
+pub use self::words::{YES, check_key, is_of_store, may_replace};
 use super::command::Command;
 
 /// All commands, in the order of `help`.

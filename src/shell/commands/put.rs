@@ -7,7 +7,7 @@ use logkv::{Batch, Expiry, Pending, Plant, PutOptions, planted};
 use super::get::contains;
 use super::keys;
 use super::reply::{Reply, deletions, not_set, queued};
-use super::words::{HEX, arguments, bytes_of, check_key, stdin, ttl_of, unread_stdin};
+use super::words::{HEX, arguments, bytes_of, check_key, moment_of, stdin, ttl_of, unread_stdin};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -22,12 +22,13 @@ pub const PUT: Command = Command {
     name: "put",
     aliases: &["set"],
     group: Group::Data,
-    signature: "KEY VALUE… | KEY - | KEY --file FILE [--ttl DURATION] [--nx|--xx] [--hex]",
+    signature: "KEY VALUE… | KEY - | KEY --file FILE [--ttl DURATION|--until TIME] [--nx|--xx] [--hex]",
     summary: "Sets keys to values",
     help: "Sets each key to the value after it; several pairs are written all or not at all. \
            The value may come from a file, or from the standard input (-) where the commands do not, \
            byte by byte. With --ttl the keys are gone after so long, 90s or 1h30m or a number \
-           of seconds; without it they stay, also where they were to expire before.",
+           of seconds; with --until they are gone from a time on, a date (UTC, unless it says otherwise) or milliseconds \
+           since 1970, at once where that is past. Without either they stay, also where they were to expire before.",
     examples: &[
         Example { line: "put user:1 alice", does: "sets one key" },
         Example { line: "put a 1 b 2", does: "sets two keys, both or none" },
@@ -35,6 +36,7 @@ pub const PUT: Command = Command {
         Example { line: "put photo --file photo.jpg", does: "takes the value from a file" },
         Example { line: "put lock me --nx", does: "sets the key only if it is not there" },
         Example { line: "put session:7 alice --ttl 10m", does: "the key is gone after ten minutes" },
+        Example { line: "put offer half --until 2030-01-31", does: "the key is gone from that day on" },
     ],
     flags: &[
         Flag {
@@ -44,6 +46,7 @@ pub const PUT: Command = Command {
             doc: "Takes the value from this file; - is the standard input",
         },
         Flag { name: "ttl", short: None, takes: Takes::Duration, doc: "The keys are gone after so long" },
+        Flag { name: "until", short: None, takes: Takes::Time, doc: "The keys are gone from this time on" },
         Flag { name: "nx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is not there" },
         Flag { name: "xx", short: None, takes: Takes::Nothing, doc: "Sets the key only if it is there" },
         HEX,
@@ -121,7 +124,15 @@ struct Put {
 impl Put {
     fn asked(session: &Session, invocation: &Invocation) -> Result<Self, Failure> {
         // Bad words first: no input is read for them.
-        let expiry = invocation.value("ttl").map(|word| ttl_of(word, "--ttl")).transpose()?.map(Expiry::In);
+        let expiry = match (invocation.value("ttl"), invocation.value("until")) {
+            (None, None) => None,
+            (Some(ttl), None) => Some(Expiry::In(ttl_of(ttl, "--ttl")?)),
+            (None, Some(until)) => Some(Expiry::At(moment_of(until, "--until")?)),
+            (Some(_), Some(until)) => {
+                let failure = Failure::usage("put takes either --ttl DURATION or --until TIME");
+                return Err(failure.at(until.span.clone()));
+            }
+        };
         let pairs = pairs(session, invocation)?;
         let if_absent = match (invocation.has("nx"), invocation.has("xx")) {
             (false, false) => None,

@@ -64,6 +64,11 @@ pub fn submit_of(command: &Command) -> Option<Submit> {
     }
 }
 
+/// Whether `command` sets or removes keys, or is about a batch: what a script that is imported may hold.
+pub fn writes(command: &Command) -> bool {
+    submit_of(command).is_some() || matches!(command.name, "del" | "begin" | "commit" | "rollback")
+}
+
 impl Reply {
     /// Says what came of a write that is acknowledged. `commit` is `None` when nothing had to be written.
     pub fn tell(&self, session: &mut Session, commit: Option<Commit>) -> Result<Outcome, Failure> {

@@ -7,15 +7,23 @@ pub const IMPORT: Command = Command {
     name: "import",
     aliases: &[],
     group: Group::Maintain,
-    signature: "FILE|-|DIR [--format jsonl|tsv|script|bitcask|logkv-store] [--rejects FILE]",
-    summary: "Takes in rows of a file, or another store's data files",
-    help: "Sets the keys of a file, or in a one-shot command of the standard input (-), a line a row; blank lines are \
-           passed over. jsonl has objects with key and value, or key_b64 and value_b64 for bytes that are no text; \
-           expires_ms says when the key expires, in milliseconds since 1970, and other fields are passed over. tsv has \
+    signature: "FILE|-|DIR… [--format jsonl|json|csv|tsv|script|bitcask|logkv-store] [--key FIELD [--value FIELD]] [--rejects FILE [-y|--yes]]",
+    summary: "Takes in rows of files, or another store's data files",
+    help: "Sets the keys of a file, or in a one-shot command of the standard input (-); blank lines are \
+           passed over. A name that ends in .jsonl, .ndjson, .json, .csv, .tsv or .script says what it is, else it is jsonl; \
+           what gzip or zstd has packed is unpacked, whatever its name (.jsonl.gz, .csv.zst). \
+           jsonl has an object a line, json objects in an array or over several lines, with key and value, or key_b64 and \
+           value_b64 for bytes that are no text; expires_ms says when the key expires, in milliseconds since 1970; other \
+           fields are passed over unread, and null is as good as nothing. A value that is no string is taken as its JSON text as it \
+           stands, and so is a key that is a number, true or false. \
+           csv has these fields as columns below a header. tsv has \
            key, tab, value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and behind another tab \
-           when the key expires; script has lines of put, with --ttl, which counts from the import, or without, and of del: read FILE runs \
-           other commands and flags. A name that ends in .jsonl, .tsv or .script says which; \
-           else it is jsonl. \
+           when the key expires. script has the lines that read FILE runs and that write: put, del, incr, expire and \
+           persist with their flags, begin, commit and rollback; --ttl counts from the import. \
+           --key takes any jsonl, json, csv or tsv below a header as it is found: the field of that name is the key, that of \
+           --value the value; without --value the whole row is, as JSON. \
+           Of several files each is looked at before anything goes in, and they go in in their order. Of one that breaks off, \
+           or is damaged, what came before that stays, and the others go in all the same; exit code 1. \
            A directory is one of Riak's bitcask (N.bitcask.data) or of the Go program logkv-store (segment_N.log), \
            or FILE is one such file: its records go in from the oldest to the newest, deletes too, so that of each \
            key the last one counts. Their times are not kept: a record's time is that of its import. A data file \
@@ -25,19 +33,24 @@ pub const IMPORT: Command = Command {
            comes; the rest goes in; exit code 1. A terminal shows the first 20 of these rows. --rejects keeps each \
            in a file, which is there when all was read, or stays as it was: its place, tab, why, tab, and its line as it \
            was, so that cut -f3- gives back what is to be mended; of them the standard error then has the first 20. \
+           A file that is there is replaced only if a person says so, or -y. \
            A row that had expired already goes in all the same, hides what there was of its key, and is told. \
            Ctrl-C stops at the next row, and what went in stays. What cannot be read makes no store. \
            Mode plain has name, tab, value; mode json one object: imported, deleted, expired (how many of those \
-           imported), rejected, format, format_from (flag, name, contents, default), files.",
+           imported), rejected, format, format_from (flag, name, contents, default), files; of several files one each, with \
+           given_up where one broke off, and one for all without a format.",
     examples: &[
         Example { line: "import users.jsonl", does: "sets the keys of a file" },
+        Example { line: "import a.jsonl b.csv.gz", does: "takes in two files, the second one packed" },
+        Example { line: "import users.csv --key id", does: "takes any table: each row as JSON, by its id" },
+        Example { line: "import users.csv --key id --value name", does: "sets each id to its name" },
         Example { line: "import users.txt --format tsv", does: "reads it as tab-separated" },
         Example { line: "import users.jsonl --rejects bad.tsv", does: "keeps the rows that did not go in" },
         Example { line: "import ./riak", does: "takes in a directory of Riak's bitcask" },
     ],
     flags: import::FLAGS,
     args: &[ArgKind::File],
-    arity: Arity::exactly(1),
+    arity: Arity::at_least(1),
     needs: Needs::NewStore,
     run: import::run,
 };
@@ -46,17 +59,22 @@ pub const EXPORT: Command = Command {
     name: "export",
     aliases: &[],
     group: Group::Maintain,
-    signature: "[FILE|-] [--format jsonl|tsv|script|resp] [--glob PATTERN|--prefix KEY] [--from KEY] [--to KEY]",
+    signature: "[FILE [-y|--yes]|-] [--format jsonl|json|csv|tsv|script|resp] [--glob PATTERN|--prefix KEY] [--from KEY] [--to KEY]",
     summary: "Writes keys and values as rows, for import and other programs",
     help: "Writes all keys of this moment, or those asked for, with their values, in key order: to the standard output, \
-           or to FILE, which is there when all of it is, or stays as it was. The format is that of the file's name \
-           (.jsonl, .tsv, .script, .resp), or jsonl; every byte comes back with import, and when a key expires, \
-           which a script alone does not say. resp is for redis-cli --pipe. \
+           or to FILE, which is there when all of it is, or stays as it was. A file that is there is replaced only if a person \
+           says so, or -y. Between begin and commit it writes what the batch would make of the keys: what is not committed is in it. \
+           The format is that of the file's name (.jsonl, .ndjson, .json, .csv, .tsv, .script, .resp), or jsonl; .gz or .zst \
+           behind it packs the file. Every byte comes back with import, and when a key expires. \
+           csv has the columns key and value, and expires_ms, key_b64 and value_b64 where some row needs them, which an export looks \
+           for first: bytes that are no text, and characters that are not seen, are in base64. A text that starts with = or + \
+           stays as it is: a spreadsheet may take it for a formula. resp is for redis-cli --pipe. \
            Of a store with damage all keys that can be read are written; exit code 4. \
            With FILE, mode plain has name, tab, value; mode json one object: exported, bytes, format, file.",
     examples: &[
         Example { line: "export", does: "prints all as JSON, an object a line" },
-        Example { line: "export users.tsv --prefix user:", does: "writes the keys that start with user:" },
+        Example { line: "export users.csv", does: "writes a table for other programs" },
+        Example { line: "export users.tsv.gz --prefix user:", does: "packs the keys that start with user:" },
         Example { line: "export --format resp", does: "for redis-cli --pipe" },
     ],
     flags: export::FLAGS,

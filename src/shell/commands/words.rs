@@ -13,7 +13,7 @@ use crate::shell::folder::{Folder, Place};
 use crate::shell::input::Input;
 use crate::shell::session::Session;
 use crate::shell::units::{self, TtlError};
-use crate::shell::words::{Word, quote};
+use crate::shell::words::{Word, quote, visible};
 
 /// The flag that makes arguments hexadecimal.
 pub const HEX: Flag = Flag {
@@ -22,6 +22,10 @@ pub const HEX: Flag = Flag {
     takes: Takes::Nothing,
     doc: "Arguments are hexadecimal: 00ff is two bytes",
 };
+
+/// The flag that answers a question with yes.
+pub const YES: Flag =
+    Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Replaces a file without asking" };
 
 /// The bytes of all arguments.
 pub fn arguments(invocation: &Invocation) -> Result<Vec<Vec<u8>>, Failure> {
@@ -123,6 +127,18 @@ pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
         Place::Special(special) => special.open(&session.interrupt),
     };
     create().map_err(|error| Failure::file("write", path, &error).at(word.span.clone()))
+}
+
+/// Whether the file `word` may be written: where there is one, a person says whether to replace it, or `-y` does.
+pub fn may_replace(session: &mut Session, word: &Word, invocation: &Invocation) -> Result<bool, Failure> {
+    refuse_own_file(session, word)?;
+    let is_there = word.path().metadata().is_ok_and(|metadata| metadata.is_file());
+    if !is_there || invocation.has(YES.name) {
+        return Ok(true);
+    }
+    session
+        .confirm(&format!("replace {}", visible(&word.bytes)))
+        .map_err(|failure| failure.at(word.span.clone()))
 }
 
 /// Fails when `word` names a file of the store itself.

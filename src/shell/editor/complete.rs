@@ -45,7 +45,7 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look, screen: Screen) ->
             Takes::File => files(&spot, typed, |_| true),
             Takes::Directory => files(&spot, typed, |is_folder| is_folder),
             Takes::Enum(allowed) => all_of(one_of(&spot.bytes, allowed)),
-            Takes::Nothing | Takes::Number | Takes::Cursor | Takes::Duration | Takes::Time => {
+            Takes::Nothing | Takes::Number | Takes::Cursor | Takes::Duration | Takes::Time | Takes::Field => {
                 all_of(Vec::new())
             }
         },

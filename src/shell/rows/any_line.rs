@@ -2,9 +2,9 @@
 
 use logkv::{Expiry, Visible};
 
-use super::{Format, Row};
-
-const READ: [Format; 3] = [Format::Jsonl, Format::Tsv, Format::Script];
+use super::csv::{Columns, Records};
+use super::table::{Header, Table};
+use super::{Format, Row, RowWriter, jsonl, script, tsv};
 
 /// Checks that `line` is read without a panic in each format, and that each row of it, and the row that has `line`'s own bytes,
 /// is read back as it was from what is written of it.
@@ -12,10 +12,33 @@ const READ: [Format; 3] = [Format::Jsonl, Format::Tsv, Format::Script];
 /// # Panics
 /// When that does not hold.
 pub fn holds(line: &[u8]) {
-    for format in READ {
-        match format.read(line) {
-            Ok(rows) => rows.iter().for_each(returns),
+    let (whole, of_field) = (Table { key: "key".into(), value: None }, Some("value".into()));
+    let of_field = Table { value: of_field, ..whole.clone() };
+    for read in [
+        jsonl::read(line),
+        tsv::read(line),
+        jsonl::read_table(line, &whole),
+        jsonl::read_table(line, &of_field),
+    ] {
+        match read {
+            Ok(row) => returns(&row),
             Err(why) => assert!(why.chars().all(Visible::is), "nothing that would drive a terminal"),
+        }
+    }
+    script::read(line).unwrap_or_default().iter().for_each(returns);
+    for table in [None, Some(&whole), Some(&of_field)] {
+        let records = csv_records(&[b"key,value,value_b64\n", line].concat());
+        let header = records.first().map(|names| Header::new(&fields(names), table));
+        let header = header.expect("it is above all").expect("it has the columns");
+        records
+            .iter()
+            .skip(1)
+            .filter_map(|record| header.row(&fields(record)).ok())
+            .for_each(|row| returns(&row));
+        if let Ok(fields) = tsv::fields(line)
+            && let Ok(header) = Header::new(&fields, table)
+        {
+            header.row(&fields).iter().for_each(returns);
         }
     }
     let (key, value) = line.split_at(line.len() / 2);
@@ -23,23 +46,58 @@ pub fn holds(line: &[u8]) {
     returns(&Row::put(line, b"".as_slice()).until(Some(line.len() as u64)));
 }
 
-/// Checks that `row` comes back from each format, in one line of text.
+/// Checks that `row` comes back from each format, in text.
 fn returns(row: &Row<'_>) {
     let Some(value) = &row.value else { return };
-    for format in READ {
-        let mut written = Vec::new();
-        // How long after it is read, no format says of what is there.
-        let expires_ms = match row.expiry {
-            Some(Expiry::At(expires_ms)) if format.has_expiry() => Some(expires_ms),
-            _ => None,
+    let expires_ms = match row.expiry {
+        Some(Expiry::At(expires_ms)) => Some(expires_ms.min(Expiry::AT_MS_MAX)),
+        _ => None,
+    };
+    let row = row.clone().until(expires_ms);
+    let mut columns = Columns::default();
+    columns.add(&row.key, value, expires_ms);
+    for format in [Format::Jsonl, Format::Tsv, Format::Script, Format::Csv] {
+        let (mut writer, mut written) = (RowWriter::new(format, columns), Vec::new());
+        writer.begin(&mut written).expect("memory takes it");
+        writer.write(&mut written, &row.key, value, expires_ms).expect("memory takes it");
+        let text = str::from_utf8(&written).expect("a row is text");
+        let is_seen = |c| Visible::is(c) || matches!(c, '\t' | '\n') || format == Format::Csv && c == '\r';
+        assert!(text.chars().all(is_seen), "nothing that would drive a terminal");
+        let line = written.strip_suffix(b"\n").expect("a row ends");
+        let read = match format {
+            Format::Jsonl => jsonl::read(line),
+            Format::Tsv => tsv::read(line),
+            Format::Script => Ok(script::read(line).expect("it is plain").remove(0)),
+            _ => {
+                let records = csv_records(&written);
+                assert_eq!(records.len(), 2, "a header and a row");
+                let header = Header::new(&fields(&records[0]), None).expect("it has its columns");
+                header.row(&fields(&records[1])).map(Row::into_owned)
+            }
         };
-        format.write(&mut written, &row.key, value, expires_ms).expect("memory takes it");
-        let line = written.strip_suffix(b"\n").expect("a row is a line");
-        let text = str::from_utf8(line).expect("a row is text");
-        assert!(text.chars().all(|c| Visible::is(c) || c == '\t'), "nothing that would drive a terminal");
-        assert!(!format.is_blank(line), "no row is passed over");
-        assert_eq!(format.read(line), Ok(vec![row.clone().until(expires_ms)]), "{}", format.name());
+        assert_eq!(read.as_ref(), Ok(&row), "{}", format.name());
+        assert!(format == Format::Csv || !line.contains(&b'\n'), "a row is a line");
     }
+}
+
+/// The records of `text`, which ends in a line break or goes without one.
+fn csv_records(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    let (mut records, mut found) = (Records::default(), Vec::new());
+    for mut rest in [text, b"\n"] {
+        while !rest.is_empty() {
+            let (taken, is_whole) = records.push(rest);
+            rest = &rest[taken..];
+            if is_whole {
+                found.push(records.fields().into_iter().flatten().map(|field| field.into_owned()).collect());
+                records.forget();
+            }
+        }
+    }
+    found
+}
+
+fn fields(record: &[Vec<u8>]) -> Vec<super::table::Field<'_>> {
+    record.iter().map(|field| Some(field.as_slice().into())).collect()
 }
 
 #[cfg(test)]
@@ -52,9 +110,11 @@ mod tests {
         prop_oneof![
             any::<Vec<u8>>(),
             r#"[\\\t a-fxnN0-9]*"#.prop_map(String::into_bytes),
-            r#"(put|del|#)( --ttl| [0-9]*[smh])?[ \\"'x0-9a-]*( --ttl [0-9]*[smh]?)?"#
+            r#"(put|del|#)( --until| [0-9]*[smh])?[ \\"'x0-9a-]*( --until [0-9]{0,20})?"#
                 .prop_map(String::into_bytes),
-            r#"\{("(key|value)(_b64)?":("[a-zA-Z0-9+/=\\]*"|7|null),?)*\}"#.prop_map(String::into_bytes),
+            r#"([",\n\r \ta-c=]|\PC){0,12}"#.prop_map(String::into_bytes),
+            r#"\{("(key|value)(_b64)?":("[a-zA-Z0-9+/=\\]*"|7|null|\[1e999\]|1e3),?)*\}"#
+                .prop_map(String::into_bytes),
         ]
     }
 

@@ -1,13 +1,15 @@
-//! Keys and values as text: the formats that `export` writes and `import` reads, a line a row.
+//! Keys and values as text: the formats that `export` writes and `import` reads.
 //!
 //! All formats go through [`Row`]. Whatever bytes a row has, what is written of it is read back as the same row.
 
 #[cfg(any(test, fuzzing))]
 pub mod any_line;
-mod jsonl;
+pub mod csv;
+pub mod jsonl;
 mod resp;
-mod script;
-mod tsv;
+pub mod script;
+pub mod table;
+pub mod tsv;
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -15,6 +17,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use logkv::Expiry;
+
+use self::csv::Columns;
+pub use self::table::Table;
 
 /// A key, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +43,12 @@ impl<'a> Row<'a> {
         Self { expiry: expires_ms.map(Expiry::At), ..self }
     }
 
+    /// The same, with bytes of its own.
+    pub fn into_owned(self) -> Row<'static> {
+        let owned = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
+        Row { key: owned(self.key), value: self.value.map(owned), expiry: self.expiry }
+    }
+
     /// A row that deletes `key`.
     pub fn delete(key: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { key: key.into(), value: None, expiry: None }
@@ -49,6 +60,10 @@ impl<'a> Row<'a> {
 pub enum Format {
     /// A JSON object a line.
     Jsonl,
+    /// A JSON array of objects.
+    Json,
+    /// Key, comma, value, below a header.
+    Csv,
     /// Key, tab, value, with escapes.
     Tsv,
     /// Lines of `put`.
@@ -59,9 +74,9 @@ pub enum Format {
 
 impl Format {
     /// The names that `export --format` takes.
-    pub const NAMES: &'static [&'static str] = &["jsonl", "tsv", "script", "resp"];
+    pub const NAMES: &'static [&'static str] = &["jsonl", "json", "csv", "tsv", "script", "resp"];
 
-    const ALL: [Self; 4] = [Self::Jsonl, Self::Tsv, Self::Script, Self::Resp];
+    const ALL: [Self; 6] = [Self::Jsonl, Self::Json, Self::Csv, Self::Tsv, Self::Script, Self::Resp];
 
     /// The format called `name`.
     pub fn parse(name: &str) -> Option<Self> {
@@ -75,8 +90,10 @@ impl Format {
 
     /// The format that a file's name ends with.
     pub fn of(path: &Path) -> Option<Self> {
-        match path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase().as_str() {
-            "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
+        match ending(path)?.as_str() {
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "json" => Some(Self::Json),
+            "csv" => Some(Self::Csv),
             "tsv" | "tab" => Some(Self::Tsv),
             "script" | "logkv" => Some(Self::Script),
             "resp" => Some(Self::Resp),
@@ -88,45 +105,86 @@ impl Format {
     pub fn is_text(self) -> bool {
         self != Self::Resp
     }
+}
 
-    /// Whether it says when a key expires. Lines of `put` only say how long after they are run.
-    pub fn has_expiry(self) -> bool {
-        self != Self::Script
+/// How `path` ends, if that is how files end that this program neither writes nor reads.
+pub fn foreign_ending(path: &Path) -> Option<String> {
+    const ENDINGS: &[&str] = &[
+        "7z", "arrow", "avro", "bson", "bz2", "cbor", "db", "duckdb", "feather", "html", "lz4", "mdb",
+        "msgpack", "numbers", "ods", "orc", "parquet", "pb", "pdf", "rar", "rdb", "sql", "sqlite", "sqlite3",
+        "tar", "tgz", "toml", "tzst", "xls", "xlsx", "xml", "xz", "yaml", "yml", "zip",
+    ];
+    ending(path).filter(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
+fn ending(path: &Path) -> Option<String> {
+    Some(path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase())
+}
+
+/// Rows on their way out.
+#[derive(Clone, Copy, Debug)]
+pub struct RowWriter {
+    format: Format,
+    /// The columns, of a format that has them.
+    columns: Columns,
+    is_begun: bool,
+}
+
+impl RowWriter {
+    /// A writer of rows in `format`. In CSV they have `columns`.
+    pub fn new(format: Format, columns: Columns) -> Self {
+        Self { format, columns, is_begun: false }
+    }
+
+    /// Writes what stands before all rows.
+    pub fn begin(&self, out: &mut impl Write) -> io::Result<()> {
+        match self.format {
+            Format::Json => out.write_all(b"["),
+            Format::Csv => self.columns.write_header(out),
+            Format::Jsonl | Format::Tsv | Format::Script | Format::Resp => Ok(()),
+        }
     }
 
     /// Writes a row that sets `key` to `value`, until `expires_ms`.
     pub fn write(
-        self,
+        &mut self,
         out: &mut impl Write,
         key: &[u8],
         value: &[u8],
         expires_ms: Option<u64>,
     ) -> io::Result<()> {
-        match self {
-            Self::Jsonl => jsonl::write(out, key, value, expires_ms),
-            Self::Tsv => tsv::write(out, key, value, expires_ms),
-            Self::Script => script::write(out, key, value),
-            Self::Resp => resp::write(out, key, value, expires_ms),
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
+        match self.format {
+            Format::Jsonl => {
+                jsonl::write(out, key, value, expires_ms)?;
+                out.write_all(b"\n")
+            }
+            Format::Json => {
+                out.write_all(if is_first { b"\n" } else { b",\n" })?;
+                jsonl::write(out, key, value, expires_ms)
+            }
+            Format::Csv => self.columns.write(out, key, value, expires_ms),
+            Format::Tsv => tsv::write(out, key, value, expires_ms),
+            Format::Script => script::write(out, key, value, expires_ms),
+            Format::Resp => resp::write(out, key, value, expires_ms),
         }
     }
 
-    /// Whether a line has nothing on it. One of blanks alone may be a row with a tab.
-    pub fn is_blank(self, line: &[u8]) -> bool {
-        match self {
-            Self::Tsv => line.is_empty(),
-            Self::Jsonl | Self::Script | Self::Resp => line.iter().all(u8::is_ascii_whitespace),
-        }
+    /// Writes what stands behind all rows.
+    pub fn end(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.format == Format::Json { out.write_all(b"\n]\n") } else { Ok(()) }
     }
+}
 
-    /// The rows of a line, which is not blank; or why it has none.
-    pub fn read(self, line: &[u8]) -> Result<Vec<Row<'_>>, String> {
-        match self {
-            Self::Jsonl => jsonl::read(line).map(|row| vec![row]),
-            Self::Tsv => tsv::read(line).map(|row| vec![row]),
-            Self::Script => script::read(line),
-            Self::Resp => Err("resp is written, and not read".to_owned()),
-        }
+/// A whole number that is not negative, however it is written: `7`, `7.0`, `1e3`.
+fn whole_number(text: &str) -> Option<u64> {
+    const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok();
     }
+    let number: f64 = text.parse().ok()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and in range")]
+    (number.fract() == 0.0 && (0.0..TOO_LARGE).contains(&number)).then_some(number as u64)
 }
 
 #[cfg(test)]
@@ -143,7 +201,12 @@ mod tests {
             );
         }
         assert_eq!(Format::parse("xml"), None);
-        assert_eq!(Format::of(Path::new("A.JSON")), Some(Format::Jsonl));
+        assert_eq!(Format::of(Path::new("A.JSON")), Some(Format::Json));
+        assert_eq!(Format::of(Path::new("a.ndjson")), Some(Format::Jsonl));
         assert_eq!(Format::of(Path::new("jsonl")), None);
+        assert_eq!(foreign_ending(Path::new("a.PARQUET")).as_deref(), Some("parquet"));
+        for format in Format::ALL {
+            assert_eq!(foreign_ending(&Path::new("a").with_extension(format.name())), None);
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use logkv::Visible;
 
 use super::Row;
+use super::table::Field;
 
 pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> io::Result<()> {
     write_field(out, key)?;
@@ -56,6 +57,15 @@ pub fn read(line: &[u8]) -> Result<Row<'_>, String> {
     }
 }
 
+/// The fields of a line, whatever they are.
+pub fn fields(line: &[u8]) -> Result<Vec<Field<'_>>, String> {
+    let fields = line.split(|&byte| byte == b'\t');
+    fields.map(|text| if text == NO_VALUE { Ok(None) } else { field(text).map(Some) }).collect()
+}
+
+/// How PostgreSQL writes that there is no value.
+const NO_VALUE: &[u8] = br"\N";
+
 /// The number that says when a key expires.
 fn expiry(text: &[u8]) -> Result<u64, String> {
     let number = str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -67,7 +77,7 @@ fn expiry(text: &[u8]) -> Result<u64, String> {
 
 /// The bytes of a field, which are those of the line where there is no escape.
 fn field(text: &[u8]) -> Result<Cow<'_, [u8]>, String> {
-    if text == br"\N" {
+    if text == NO_VALUE {
         return Err(r"\N stands for no value".to_owned());
     }
     let Some(first) = text.iter().position(|&byte| byte == b'\\') else { return Ok(text.into()) };

@@ -6,15 +6,17 @@ use logkv::Cursor;
 
 use crate::shell::command::{Flag, Invocation, Outcome, Takes};
 use crate::shell::commands::tail::note_cursor;
-use crate::shell::commands::words::refuse_own_file;
+use crate::shell::commands::{YES, may_replace};
 use crate::shell::failure::{Failure, Kind};
 use crate::shell::folder::{NewMode, Target};
 use crate::shell::glob::Glob;
 use crate::shell::interrupt::{Breakable, Interrupt};
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
+use crate::shell::packing::{Packer, Packing};
 use crate::shell::progress::Progress;
-use crate::shell::rows::Format;
+use crate::shell::rows::csv::Columns;
+use crate::shell::rows::{Format, RowWriter, foreign_ending};
 use crate::shell::session::Session;
 use crate::shell::units;
 use crate::shell::view::{Rows, Walk};
@@ -31,6 +33,7 @@ pub const FLAGS: &[Flag] = &[
     flag("prefix", Takes::Key, "Exports the keys that start with this"),
     flag("from", Takes::Key, "Starts at this key"),
     flag("to", Takes::Key, "Stops before this key"),
+    YES,
 ];
 
 const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
@@ -40,21 +43,28 @@ const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
 /// Runs `export`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let file = invocation.args.first().filter(|word| !word.is_dash());
-    let format = invocation.value("format").and_then(|word| Format::parse(str::from_utf8(&word.bytes).ok()?));
-    let format = format.or_else(|| Format::of(file?.path())).unwrap_or(Format::Jsonl);
+    let (format, packing) = how(invocation, file)?;
     let walk = walk(invocation)?;
     let store = session.store()?;
+    if let Some(word) = file
+        && !may_replace(session, word, invocation)?
+    {
+        session.note("nothing was exported");
+        return Ok(Outcome::Done);
+    }
     let snapshot = store.snapshot()?;
-    let rows = walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt)?;
+    let rows = |session: &Session| walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt);
+    let columns = if format == Format::Csv { columns(rows(session)?)? } else { Columns::default() };
     // Of some of the keys nobody knows how much they are.
     let total_len = if walk.is_whole() { Some(store.stats()?.live_len) } else { None };
     let mut run = Run {
-        rows,
+        rows: rows(session)?,
+        writer: RowWriter::new(format, columns),
         format,
+        packing,
         total_len,
         progress: session.progress("exporting"),
         count: 0,
-        expiring: 0,
         damage: None,
     };
     match file {
@@ -65,19 +75,39 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
             }
         }
         Some(word) => {
-            refuse_own_file(session, word)?;
             let len = run.save(word, session.interrupt.clone())?;
             write(&mut session.out, &run, word, len, snapshot.cursor())?;
         }
     }
-    if run.expiring > 0 && !format.has_expiry() {
-        let expire = if run.expiring == 1 { "expires" } else { "expire" };
-        let keys = units::count(run.expiring, "key");
-        session.flush();
-        session.note(&format!("note: a script does not say when {keys} {expire}; jsonl and tsv do"));
-    }
     let damage = run.damage.take().map(|damage| run.with_rest(damage));
     session.shown_all(damage)
+}
+
+/// The format of an export into `file`, and how that is packed.
+fn how(invocation: &Invocation, file: Option<&Word>) -> Result<(Format, Option<Packing>), Failure> {
+    let flag = invocation.value("format").and_then(|word| Format::parse(str::from_utf8(&word.bytes).ok()?));
+    let Some(word) = file else { return Ok((flag.unwrap_or(Format::Jsonl), None)) };
+    let (packing, stem) = Packing::of_name(word.path());
+    let format = flag.or_else(|| Format::of(stem));
+    if let (None, Some(ending)) = (format, foreign_ending(stem)) {
+        let message = format!("an export is no .{ending} file; it is one of {}", Format::NAMES.join(", "));
+        let failure = Failure::usage(message).at(word.span.clone());
+        return Err(failure.hint("--format says which, whatever the file is called"));
+    }
+    Ok((format.unwrap_or(Format::Jsonl), packing))
+}
+
+/// The columns that `rows` need.
+fn columns(mut rows: Rows) -> Result<Columns, Failure> {
+    let mut columns = Columns::default();
+    // What cannot be read is told when it is to be written.
+    while let Some(row) = rows.next_sound(&mut None)? {
+        let value = row.value().expect("the walk is one with values");
+        if columns.add(row.key(), value, row.expires_ms()) {
+            break;
+        }
+    }
+    Ok(columns)
 }
 
 /// The keys that are asked for.
@@ -98,12 +128,12 @@ fn walk(invocation: &Invocation) -> Result<Walk, Failure> {
 /// An export that is going on.
 struct Run {
     rows: Rows,
+    writer: RowWriter,
     format: Format,
+    packing: Option<Packing>,
     total_len: Option<u64>,
     progress: Progress,
     count: u64,
-    /// How many of them expire.
-    expiring: u64,
     /// The first record that could not be read.
     damage: Option<Failure>,
 }
@@ -124,14 +154,18 @@ impl Run {
             _ => Failure::file("write", path, &error).at(word.span.clone()),
         };
         let mut target = Target::create(path, NewMode::Umask, &interrupt).map_err(failed)?;
-        self.copy(&mut Breakable::new(&mut target, interrupt), failed).map_err(|failure| {
-            match failure.kind {
-                Kind::Interrupted => {
-                    let message = format!("interrupted: nothing was written to {}", visible(&word.bytes));
-                    Failure { message, ..failure }
-                }
-                _ => failure,
+        let breakable = Breakable::new(&mut target, interrupt);
+        let packer = Packer::new(self.packing, breakable).map_err(failed);
+        let packed = packer.and_then(|mut packer| {
+            self.copy(&mut packer, failed)?;
+            packer.finish().map(drop).map_err(failed)
+        });
+        packed.map_err(|failure| match failure.kind {
+            Kind::Interrupted => {
+                let message = format!("interrupted: nothing was written to {}", visible(&word.bytes));
+                Failure { message, ..failure }
             }
+            _ => failure,
         })?;
         target.finish().map_err(failed)
     }
@@ -139,18 +173,19 @@ impl Run {
     /// Writes all rows, until Ctrl-C.
     fn copy(&mut self, out: &mut impl Write, failed: impl Fn(io::Error) -> Failure) -> Result<(), Failure> {
         let mut done_len = 0;
+        self.writer.begin(out).map_err(&failed)?;
         while let Some(row) = self.rows.next_sound(&mut self.damage)? {
             let value = row.value().expect("the walk is one with values");
             let expires_ms = row.expires_ms();
-            self.format.write(out, row.key(), value, expires_ms).map_err(&failed)?;
+            self.writer.write(out, row.key(), value, expires_ms).map_err(&failed)?;
             self.count += 1;
-            self.expiring += u64::from(expires_ms.is_some());
             done_len += row.entry().map_or(0, |entry| entry.len);
             match self.total_len {
                 Some(total) => self.progress.at(done_len, total),
                 None => self.progress.so_far(done_len),
             }
         }
+        self.writer.end(out).map_err(&failed)?;
         self.progress.clear();
         Ok(())
     }
@@ -206,11 +241,12 @@ mod tests {
         let progress = Progress::new("exporting", Look { color: false, ascii: false, width: 80 }, false);
         let mut run = Run {
             rows,
+            writer: RowWriter::new(Format::Jsonl, Columns::default()),
             format: Format::Jsonl,
+            packing: None,
             total_len: None,
             progress,
             count: 0,
-            expiring: 0,
             damage: None,
         };
         interrupt.press();

@@ -1,108 +1,41 @@
-//! `import`: rows of a file, of the standard input, or of another store's files go into this one.
+//! `import`: rows of files, of the standard input, or of another store's files go into this one.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+mod calls;
+mod plan;
+mod report;
 
 use logkv::Error;
 
-use super::files::Files;
-use super::rejects::Rejects;
-use super::source::{Lines, Records, Source, Taken};
-use super::writer::{Sum, Writer, is_about_row};
+use self::plan::{Asked, FORMATS, Planned, plan};
+use self::report::{Report, all_incomplete, incomplete, stopped};
+use super::rejects::{Rejects, refuse_source};
+use super::source::{Source, Taken};
+use super::writer::{Sum, Writer};
 use crate::shell::command::{Flag, Invocation, Outcome, Takes};
-use crate::shell::commands;
+use crate::shell::commands::{YES, may_replace};
 use crate::shell::failure::{Failure, Kind};
-use crate::shell::foreign;
-use crate::shell::input::Input;
-use crate::shell::json::Object;
-use crate::shell::output::{Mode, Output};
 use crate::shell::progress::Progress;
-use crate::shell::rows;
 use crate::shell::session::Session;
-use crate::shell::units;
-use crate::shell::words::{Word, visible};
-
-/// The formats that are read.
-const FORMATS: &[&str] = &["jsonl", "tsv", "script", "bitcask", "logkv-store"];
 
 /// The flags of `import`.
 pub const FLAGS: &[Flag] = &[
-    Flag {
-        name: "format",
-        short: None,
-        takes: Takes::Enum(FORMATS),
-        doc: "What it is written in, where its name or what it holds does not say",
-    },
-    Flag {
-        name: "rejects",
-        short: None,
-        takes: Takes::File,
-        doc: "Keeps each row that was rejected, with its place and why; - is the standard output",
-    },
+    flag(
+        "format",
+        Takes::Enum(FORMATS),
+        "What it is written in, where its name or what it holds does not say",
+    ),
+    flag("key", Takes::Field, "Takes any table: the field, or column, that is the key"),
+    flag("value", Takes::Field, "The field that is the value; without it, the whole row as JSON"),
+    flag(
+        "rejects",
+        Takes::File,
+        "Keeps each row that was rejected, with its place and why; - is the standard output",
+    ),
+    YES,
 ];
 
-/// What is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Lines(rows::Format),
-    Files(foreign::Format),
-}
-
-impl Format {
-    fn parse(name: &str) -> Option<Self> {
-        let foreign = foreign::Format::ALL.into_iter().find(|format| format.name() == name);
-        foreign.map(Self::Files).or_else(|| rows::Format::parse(name).map(Self::Lines))
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Lines(format) => format.name(),
-            Self::Files(format) => format.name(),
-        }
-    }
-}
-
-/// What said so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Flag,
-    Name,
-    Contents,
-    Default,
-}
-
-impl Told {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Flag => "flag",
-            Self::Name => "name",
-            Self::Contents => "contents",
-            Self::Default => "default",
-        }
-    }
-
-    fn in_words(self) -> &'static str {
-        match self {
-            Self::Flag => "as --format says",
-            Self::Name => "as its name says",
-            Self::Contents => "as the names of its files say",
-            Self::Default => "as nothing says otherwise",
-        }
-    }
-}
-
-/// What is to be imported, opened.
-struct Opened {
-    source: Box<dyn Source>,
-    format: Format,
-    told: Told,
-    /// The files that are read, in that order, as they are called in messages.
-    names: Vec<String>,
-    paths: Vec<PathBuf>,
-    /// What the user should know of them, a sentence each.
-    notes: Vec<String>,
+const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
+    Flag { name, short: None, takes, doc }
 }
 
 /// Runs `import`.
@@ -112,143 +45,71 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         return Err(failure.at(invocation.name.clone()).hint("commit or rollback comes first"));
     }
     // Nothing is made for what cannot be read.
-    let Opened { mut source, format, told, names, paths, notes } = open(session, invocation)?;
-    let rejects = Rejects::new(session, invocation.value("rejects"), &paths)?;
+    let asked = Asked::of(invocation)?;
+    let mut planned = plan(session, invocation, &asked)?;
+    let mut first = Some(planned[0].open(session, &asked, &mut || Ok(()))?);
+    if let Some(word) = invocation.value("rejects") {
+        refuse_source(word, planned.iter().flat_map(|planned| &planned.paths))?;
+        if !word.is_dash() && !may_replace(session, word, invocation)? {
+            session.note("nothing was imported");
+            return Ok(Outcome::Done);
+        }
+    }
+    let rejects = Rejects::new(session, invocation.value("rejects"))?;
     let store = session.make_store()?;
     if store.is_read_only() {
         return Err(Error::ReadOnly.into());
     }
-    notes.iter().for_each(|note| session.note(&format!("note: {note}")));
+    for note in planned.iter().flat_map(|planned| &planned.notes) {
+        session.note(&format!("note: {note}"));
+    }
     // Rows may be rejected before anything else is said.
     session.flush();
     let mut run = Run { writer: Writer::new(store), rejects, progress: session.progress("importing") };
-    let ended = run.copy(&mut *source, session);
-    run.progress.clear();
-    // What was appended is acknowledged, whatever ended the import.
-    let ended = ended.and(run.writer.drain().map_err(Failure::from));
-    let (sum, rejected) = (run.writer.sum(), run.rejects.count());
-    let report = Report { sum, rejected, format, told, names };
-    match ended.is_ok() {
-        true if run.rejects.are_printed() => session.note(&report.sentence()),
-        true => write(&mut session.out, &report)?,
-        false => {}
-    }
-    session.flush();
-    run.rejects.tell(session, ended.is_err());
-    if let Err(failure) = ended {
-        return Err(run.rejects.given_up(stopped(failure, sum)));
-    }
-    run.rejects.finish()?;
-    if rejected == 0 { Ok(Outcome::Done) } else { Err(incomplete(rejected, sum, format, told)) }
-}
-
-/// That some rows were rejected.
-fn incomplete(rejected: u64, sum: Sum, format: Format, told: Told) -> Failure {
-    let was = if rejected == 1 { "was" } else { "were" };
-    let count = units::count(rejected, noun(format));
-    let message = format!("{count} {was} rejected; {} went in", units::thousands(sum.count()));
-    let failure = Failure::command(message);
-    if told == Told::Default { failure.hint("--format says what else it may be") } else { failure }
-}
-
-/// What a format has many of.
-fn noun(format: Format) -> &'static str {
-    match format {
-        Format::Lines(_) => "row",
-        Format::Files(_) => "record",
-    }
-}
-
-/// `failure`, with how far the import came.
-fn stopped(failure: Failure, sum: Sum) -> Failure {
-    let went_in = format!("{} went in", units::count(sum.count(), "row"));
-    let message = match failure.kind {
-        Kind::Interrupted => format!("interrupted: {went_in}"),
-        _ => format!("{}; {went_in}", failure.message),
-    };
-    Failure { message, ..failure }
-}
-
-/// Finds out what the argument is, and opens it.
-fn open(session: &Session, invocation: &Invocation) -> Result<Opened, Failure> {
-    let word = &invocation.args[0];
-    let flag =
-        invocation.value("format").and_then(|word| str::from_utf8(&word.bytes).ok()).and_then(Format::parse);
-    let told = |otherwise| if flag.is_some() { Told::Flag } else { otherwise };
-    if word.is_dash() {
-        let format = flag.unwrap_or(Format::Lines(rows::Format::Jsonl));
-        return stdin(session, word, format, told(Told::Default));
-    }
-    let path = word.path();
-    let failed = |error: io::Error| Failure::file("read", path, &error).at(word.span.clone());
-    if fs::metadata(path).map_err(failed)?.is_dir() {
-        let foreign = match flag {
-            Some(Format::Lines(format)) => {
-                let failure =
-                    Failure::command(format!("{} is a file's format; this is a directory", format.name()));
-                return Err(failure.at(word.span.clone()));
-            }
-            Some(Format::Files(format)) => Some(format),
-            None => None,
+    let is_one = planned.len() == 1;
+    let mut given_up = 0;
+    for planned in &mut planned {
+        let one = run.import(planned, first.take(), &asked, session);
+        let why = match one.ended {
+            Ok(()) => None,
+            Err(Stop::One(failure)) if !is_one => Some(failure.message),
+            Err(Stop::One(failure) | Stop::All(failure)) => return Err(run.give_up(failure, session)),
         };
-        let files = Files::of(path, foreign).map_err(|failure| failure.at(word.span.clone()))?;
-        return records(session, files, told(Told::Contents));
-    }
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    let named = foreign::Format::of(name).map(Format::Files).or(rows::Format::of(path).map(Format::Lines));
-    let told = told(if named.is_some() { Told::Name } else { Told::Default });
-    match flag.or(named).unwrap_or(Format::Lines(rows::Format::Jsonl)) {
-        Format::Files(format) => records(session, Files::one(path, format), told),
-        Format::Lines(rows::Format::Resp) => {
-            let failure = Failure::command("resp is written, and not read").at(word.span.clone());
-            Err(failure.hint("--format says what it is, where its name is wrong"))
-        }
-        Format::Lines(format) => {
-            let len = fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len());
-            let input = Input::path(path).map_err(failed)?;
-            let opened = lines(session, input, visible(&word.bytes), format, told, len);
-            Ok(Opened { paths: vec![path.to_owned()], ..opened })
+        let report = if is_one {
+            Report::of(planned, one.sum, one.rejected)
+        } else {
+            Report::of_one(planned, one.sum, one.rejected, why.as_deref())
+        };
+        run.tell(&report, session)?;
+        session.flush();
+        if let Some(why) = why {
+            given_up += 1;
+            session.fail_in_part(&Failure::command(format!("{why}; the rest of it is given up")));
         }
     }
+    run.finish(&planned, given_up, session)
 }
 
-/// The standard input, unless the commands come from there.
-fn stdin(session: &Session, word: &Word, format: Format, told: Told) -> Result<Opened, Failure> {
-    let input = commands::words::stdin(session, word, "logkv DIR import - reads it")?;
-    let Format::Lines(format) = format else {
-        let message = "data files of another store are read from a file or a directory";
-        return Err(Failure::command(message).at(word.span.clone()));
-    };
-    let opened = lines(session, input, "-".to_owned(), format, told, None);
-    Ok(Opened { paths: vec![PathBuf::from("/dev/stdin")], ..opened })
+/// Why an import ended before all of it was read.
+enum Stop {
+    /// Of this argument nothing more can be read.
+    One(Failure),
+    /// Nothing more can be written, or Ctrl-C.
+    All(Failure),
 }
 
-fn lines(
-    session: &Session,
-    input: Input,
-    name: String,
-    format: rows::Format,
-    told: Told,
-    len: Option<u64>,
-) -> Opened {
-    let interrupt = session.interrupt.clone();
-    let source = Lines::new(input, format, name.clone(), interrupt, len, session.value_len_max);
-    Opened {
-        source: Box::new(source),
-        format: Format::Lines(format),
-        told,
-        names: vec![name],
-        paths: Vec::new(),
-        notes: Vec::new(),
+impl Stop {
+    /// That `failure` ended the reading.
+    fn of_source(failure: Failure) -> Self {
+        if failure.kind == Kind::Interrupted { Self::All(failure) } else { Self::One(failure) }
     }
 }
 
-fn records(session: &Session, mut files: Files, told: Told) -> Result<Opened, Failure> {
-    let notes = std::mem::take(&mut files.notes);
-    let (paths, names) = files.files.iter().map(|file| (file.path.clone(), file.name.clone())).unzip();
-    let format = Format::Files(files.format);
-    let source = Box::new(Records::open(files, session.value_len_max, session.interrupt.clone())?);
-    Ok(Opened { source, format, told, names, paths, notes })
+/// What came of one argument.
+struct One {
+    ended: Result<(), Stop>,
+    sum: Sum,
+    rejected: u64,
 }
 
 /// An import that is going on.
@@ -259,106 +120,132 @@ struct Run {
 }
 
 impl Run {
-    /// Writes all rows of `source`, until Ctrl-C.
-    fn copy(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Failure> {
-        loop {
-            session.interrupt.check(0)?;
-            let writer = &mut self.writer;
-            let Some(taken) = source.next(&mut || Ok(writer.drain()?))? else { return Ok(()) };
-            let reasons = match taken {
-                Taken::Rejected(why) => vec![why],
-                Taken::Rows(rows) => {
-                    let mut reasons = Vec::new();
-                    for row in &rows {
-                        match self.writer.add(row) {
-                            Err(error) if is_about_row(&error) => reasons.push(error.to_string()),
-                            added => added?,
-                        }
-                    }
-                    reasons
+    /// Writes all rows of `planned`, which is opened where there is no `source` yet, until Ctrl-C.
+    fn import(
+        &mut self,
+        planned: &mut Planned,
+        source: Option<Box<dyn Source>>,
+        asked: &Asked,
+        session: &mut Session,
+    ) -> One {
+        let (sum, rejected) = (self.writer.sum(), self.rejects.count());
+        let source = source.map_or_else(|| planned.open(session, asked, &mut || Ok(())), Ok);
+        let ended = source.map_err(Stop::of_source).and_then(|mut source| match planned.format.is_script() {
+            true => calls::as_script(session, planned.name == "-", |session| {
+                self.copy_script(&mut *source, session)
+            }),
+            false => self.copy(&mut *source, session),
+        });
+        self.progress.clear();
+        // What was appended is acknowledged, whatever ended the import.
+        let ended = ended.and(self.writer.drain().map_err(|error| Stop::All(error.into())));
+        One { ended, sum: self.writer.sum() - sum, rejected: self.rejects.count() - rejected }
+    }
+
+    /// Writes a script, with its batches.
+    fn copy_script(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Stop> {
+        let mut begun = String::new();
+        let mut ended = Ok(true);
+        while let Ok(true) = ended {
+            let had_batch = session.transaction.is_some();
+            ended = self.step(source, session);
+            if !had_batch && session.transaction.is_some() {
+                begun = source.place();
+            }
+        }
+        if session.transaction.take().is_some() && ended.is_ok() {
+            let why = "the batch that begins here is never committed: nothing of it went in";
+            let added = self.rejects.add(&begun, b"", why, session);
+            return added.map_err(Stop::All);
+        }
+        ended.map(drop)
+    }
+
+    /// Writes all rows of `source`.
+    fn copy(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Stop> {
+        while self.step(source, session)? {}
+        Ok(())
+    }
+
+    /// Writes what comes next; whether there was something.
+    fn step(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<bool, Stop> {
+        session.interrupt.check(0).map_err(Stop::All)?;
+        let (writer, mut is_written) = (&mut self.writer, true);
+        let taken = source.next(&mut || {
+            let drained = writer.drain();
+            is_written = drained.is_ok();
+            Ok(drained?)
+        });
+        let taken = taken.map_err(
+            |failure| {
+                if is_written { Stop::of_source(failure) } else { Stop::All(failure) }
+            },
+        )?;
+        let Some(taken) = taken else { return Ok(false) };
+        let reasons = self.take(taken, session).map_err(Stop::All)?;
+        if let (false, Some(transaction)) = (reasons.is_empty(), &mut session.transaction) {
+            transaction.has_failed = true;
+        }
+        for why in reasons {
+            let added = self.rejects.add(&source.place(), source.line(), &why, session);
+            added.map_err(Stop::All)?;
+        }
+        match source.progress() {
+            (done, Some(total)) => self.progress.at(done, total),
+            (done, None) => self.progress.so_far(done),
+        }
+        Ok(true)
+    }
+
+    /// Writes what was found; what of it cannot be taken, and why.
+    fn take(&mut self, taken: Taken<'_>, session: &mut Session) -> Result<Vec<String>, Failure> {
+        let writer = &mut self.writer;
+        let reason = match taken {
+            Taken::Row(row) => calls::add(session, writer, &row)?,
+            Taken::Call(invocation) => calls::call(session, writer, &invocation)?,
+            Taken::Rejected(why) => Some(why),
+            Taken::Rows(rows) => {
+                let mut reasons = Vec::new();
+                for row in &rows {
+                    reasons.extend(calls::add(session, writer, row)?);
                 }
-            };
-            for why in reasons {
-                self.rejects.add(&source.place(), source.line(), &why, session)?;
+                return Ok(reasons);
             }
-            match source.progress() {
-                (done, Some(total)) => self.progress.at(done, total),
-                (done, None) => self.progress.so_far(done),
-            }
-        }
-    }
-}
-
-/// What came of an import.
-struct Report {
-    sum: Sum,
-    rejected: u64,
-    format: Format,
-    told: Told,
-    names: Vec<String>,
-}
-
-impl Report {
-    fn sentence(&self) -> String {
-        let Self { sum, format, told, names, .. } = self;
-        let what = in_words(*format, *sum);
-        let of = match format {
-            Format::Lines(_) => String::new(),
-            Format::Files(_) => format!(" of {}", units::count(names.len() as u64, "file")),
         };
-        format!("imported {what}{of}: {}, {}", format.name(), told.in_words())
+        Ok(reason.into_iter().collect())
     }
-}
 
-fn write(out: &mut Output, report: &Report) -> io::Result<()> {
-    let Report { sum, rejected, format, told, names } = report;
-    match out.mode {
-        Mode::Table => writeln!(out, "{}", report.sentence()),
-        Mode::Plain | Mode::Raw => {
-            writeln!(out, "imported\t{}\ndeleted\t{}", sum.puts, sum.deletes)?;
-            writeln!(out, "expired\t{}\nrejected\t{rejected}", sum.expired)?;
-            writeln!(out, "format\t{}\nformat_from\t{}", format.name(), told.name())?;
-            names.iter().try_for_each(|name| writeln!(out, "file\t{name}"))
+    /// Tells what came of an argument, or of all. Where the rows that were rejected are the output, nothing else goes there.
+    fn tell(&self, report: &Report<'_>, session: &mut Session) -> Result<(), Failure> {
+        match self.rejects.are_printed() {
+            true => session.note(&report.sentence()),
+            false => report.write(&mut session.out)?,
         }
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object
-                .field("imported", sum.puts)?
-                .field("deleted", sum.deletes)?
-                .field("expired", sum.expired)?
-                .field("rejected", *rejected)?;
-            object.field("format", format.name())?.field("format_from", told.name())?;
-            object.field("files", names.clone())?.end()
-        }
+        Ok(())
     }
-}
 
-/// What went in, for people.
-fn in_words(format: Format, sum: Sum) -> String {
-    let expired = match (sum.expired, sum.puts) {
-        (0, _) => String::new(),
-        (1, 1) => ", which had expired already".to_owned(),
-        (expired, _) => format!(", {} of which had expired already", units::thousands(expired)),
-    };
-    match (format, sum.deletes) {
-        (Format::Lines(_), 0) => format!("{}{expired}", units::count(sum.puts, "row")),
-        (_, deletes) => {
-            let comma = if sum.expired == 0 { "" } else { "," };
-            let (puts, deletes) = (units::count(sum.puts, "put"), units::count(deletes, "delete"));
-            format!("{puts}{expired}{comma} and {deletes}")
-        }
+    /// Ends the import before all was read: tells what went in, and what was rejected until then.
+    fn give_up(self, failure: Failure, session: &mut Session) -> Failure {
+        session.flush();
+        self.rejects.tell(session, true);
+        self.rejects.given_up(stopped(failure, self.writer.sum()))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_format_that_is_read_is_found_by_its_name_and_none_that_is_not() {
-        for name in FORMATS {
-            assert_eq!(Format::parse(name).map(Format::name), Some(*name));
+    /// Tells what came of all arguments, of which `given_up` were not read to their ends.
+    fn finish(self, planned: &[Planned], given_up: u64, session: &mut Session) -> Result<Outcome, Failure> {
+        let (sum, rejected) = (self.writer.sum(), self.rejects.count());
+        if planned.len() > 1 {
+            let names = planned.iter().flat_map(|planned| planned.names.clone()).collect();
+            let report = Report { name: None, sum, rejected, format: None, names, given_up: None };
+            self.tell(&report, session)?;
         }
-        assert!(!FORMATS.contains(&rows::Format::Resp.name()));
+        session.flush();
+        self.rejects.tell(session, false);
+        self.rejects.finish()?;
+        match planned {
+            _ if (rejected, given_up) == (0, 0) => Ok(Outcome::Done),
+            [one] => Err(incomplete(rejected, sum, one)),
+            _ => Err(all_incomplete(given_up, rejected, sum)),
+        }
     }
 }

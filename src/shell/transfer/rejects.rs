@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::shell::commands::words::refuse_own_file;
 use crate::shell::failure::Failure;
 use crate::shell::folder::{NewMode, Target};
 use crate::shell::session::Session;
@@ -45,9 +44,9 @@ impl File {
 impl Rejects {
     const TOLD_MAX: usize = 20;
 
-    /// None so far, of rows that come from `sources`. A person, and who has them kept in `file`, is told the first of them.
-    pub fn new(session: &Session, file: Option<&Word>, sources: &[PathBuf]) -> Result<Self, Failure> {
-        let file = file.map(|word| keep(session, word, sources)).transpose()?;
+    /// None so far. A person, and who has them kept in `file`, is told the first of them.
+    pub fn new(session: &Session, file: Option<&Word>) -> Result<Self, Failure> {
+        let file = file.map(|word| keep(session, word)).transpose()?;
         Ok(Self::telling(!io::stderr().is_terminal() && file.is_none(), file))
     }
 
@@ -129,8 +128,17 @@ impl Rejects {
     }
 }
 
-/// Begins the file that keeps them, which must be none of those that are read.
-fn keep(session: &Session, word: &Word, sources: &[PathBuf]) -> Result<File, Failure> {
+/// Fails if the file that is to keep them is one of those that are read.
+pub fn refuse_source<'a>(word: &Word, mut sources: impl Iterator<Item = &'a PathBuf>) -> Result<(), Failure> {
+    if !word.is_dash() && sources.any(|source| is_same(source, word.path())) {
+        let failure = Failure::command("this is what is imported, and would be overwritten");
+        return Err(failure.at(word.span.clone()));
+    }
+    Ok(())
+}
+
+/// Begins the file that keeps them.
+fn keep(session: &Session, word: &Word) -> Result<File, Failure> {
     if word.is_dash() {
         if io::stdout().is_terminal() {
             let failure = Failure::command("rows as they were are nothing for a terminal");
@@ -138,11 +146,6 @@ fn keep(session: &Session, word: &Word, sources: &[PathBuf]) -> Result<File, Fai
         }
         let target = Target::stdout().map_err(Failure::from)?;
         return Ok(File { target, word: word.clone() });
-    }
-    refuse_own_file(session, word)?;
-    if sources.iter().any(|source| is_same(source, word.path())) {
-        let failure = Failure::command("this is what is imported, and would be overwritten");
-        return Err(failure.at(word.span.clone()));
     }
     let target = Target::create(word.path(), NewMode::OfDirectory, &session.interrupt);
     let target = target.map_err(File::failed(word))?;

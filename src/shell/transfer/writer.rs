@@ -1,6 +1,6 @@
 //! Rows on their way into the store: appended one by one, acknowledged many at a time.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Sub};
 
 use logkv::{Batch, Error, Expiry, Pending, Store};
 
@@ -12,7 +12,7 @@ pub struct Writer {
     store: Store,
     /// Kept for its memory.
     batch: Batch,
-    pending: Vec<(Pending, Sum)>,
+    pending: Vec<(Pending, Counted)>,
     pending_len: usize,
     sum: Sum,
 }
@@ -39,6 +39,27 @@ impl Sum {
         let is_put = row.value.is_some();
         let is_expired = matches!(row.expiry, Some(Expiry::At(expires_ms)) if expires_ms <= now_ms());
         Self { puts: is_put.into(), expired: is_expired.into(), deletes: (!is_put).into() }
+    }
+}
+
+/// What a write comes to.
+#[derive(Clone, Copy, Debug)]
+enum Counted {
+    /// This.
+    Always(Sum),
+    /// This, if anything had to be written.
+    IfWritten(Sum),
+}
+
+impl Sub for Sum {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            puts: self.puts - earlier.puts,
+            expired: self.expired - earlier.expired,
+            deletes: self.deletes - earlier.deletes,
+        }
     }
 }
 
@@ -69,8 +90,25 @@ impl Writer {
             (None, _) => self.batch.delete(&row.key),
         };
         let sum = Sum::of(row, || self.store.now_ms());
-        self.pending.push((self.store.submit(&self.batch)?, sum));
-        self.pending_len += row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
+        let pending = self.store.submit(&self.batch)?;
+        let len = row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
+        self.push(pending, Counted::Always(sum), len)
+    }
+
+    /// Waits later for `pending`, which was submitted by a command and writes `len` bytes or so: it comes to `sum`, where it
+    /// depends on what is there only if anything had to be written.
+    pub fn wait_for(&mut self, pending: Pending, sum: Sum, depends: bool, len: usize) -> Result<(), Error> {
+        self.push(pending, if depends { Counted::IfWritten(sum) } else { Counted::Always(sum) }, len)
+    }
+
+    /// Adds what was written otherwise.
+    pub fn count(&mut self, sum: Sum) {
+        self.sum += sum;
+    }
+
+    fn push(&mut self, pending: Pending, counted: Counted, len: usize) -> Result<(), Error> {
+        self.pending.push((pending, counted));
+        self.pending_len += len;
         if self.pending.len() >= Self::COUNT_MAX || self.pending_len >= Self::LEN_MAX {
             self.drain()?;
         }
@@ -80,9 +118,11 @@ impl Writer {
     /// Waits until all that was appended is acknowledged.
     pub fn drain(&mut self) -> Result<(), Error> {
         self.pending_len = 0;
-        for (pending, sum) in self.pending.drain(..) {
-            pending.wait()?;
-            self.sum += sum;
+        for (pending, counted) in self.pending.drain(..) {
+            match (pending.wait()?, counted) {
+                (_, Counted::Always(sum)) | (Some(_), Counted::IfWritten(sum)) => self.sum += sum,
+                (None, Counted::IfWritten(_)) => {}
+            }
         }
         Ok(())
     }

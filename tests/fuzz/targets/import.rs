@@ -11,9 +11,6 @@ mod json;
 #[expect(dead_code, reason = "the shell alone finds files by their names")]
 #[path = "../../../src/shell/rows/mod.rs"]
 mod rows;
-#[expect(dead_code, reason = "the shell alone shows sizes and numbers")]
-#[path = "../../../src/shell/units.rs"]
-mod units;
 #[expect(dead_code, reason = "the shell alone splits whole lines, and shows them")]
 #[path = "../../../src/shell/words/mod.rs"]
 mod words;

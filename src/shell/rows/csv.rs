@@ -1,0 +1,227 @@
+//! Fields with commas between them, in quotes where they hold a comma, a quote or a line break, below a header.
+//!
+//! CSV has no escapes. What no editor or spreadsheet would keep, bytes that are no text and characters that are not seen, is
+//! in base64, in the columns `key_b64` and `value_b64`; these, and `expires_ms`, are there where some row needs them.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use csv_core::{ReadRecordResult, Reader};
+use logkv::Visible;
+
+use super::table::Field;
+
+/// Which columns rows need beside `key` and `value`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    key_b64: bool,
+    value_b64: bool,
+    expires_ms: bool,
+}
+
+impl Columns {
+    /// Adds what this row needs; whether nothing is left to add.
+    pub fn add(&mut self, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> bool {
+        self.key_b64 |= !is_plain(key);
+        self.value_b64 = self.value_b64 || !is_plain(value);
+        self.expires_ms |= expires_ms.is_some();
+        self.key_b64 && self.value_b64 && self.expires_ms
+    }
+
+    /// Writes their names.
+    pub fn write_header(self, out: &mut impl Write) -> io::Result<()> {
+        let expires_ms = if self.expires_ms { ",expires_ms" } else { "" };
+        let key_b64 = if self.key_b64 { ",key_b64" } else { "" };
+        let value_b64 = if self.value_b64 { ",value_b64" } else { "" };
+        writeln!(out, "key,value{expires_ms}{key_b64}{value_b64}")
+    }
+
+    /// Writes a row whose needs were added.
+    pub fn write(
+        self,
+        out: &mut impl Write,
+        key: &[u8],
+        value: &[u8],
+        expires_ms: Option<u64>,
+    ) -> io::Result<()> {
+        let (key_is_plain, value_is_plain) =
+            (!self.key_b64 || is_plain(key), !self.value_b64 || is_plain(value));
+        write_field(out, if key_is_plain { key } else { b"" })?;
+        out.write_all(b",")?;
+        write_field(out, if value_is_plain { value } else { b"" })?;
+        match expires_ms {
+            Some(expires_ms) => write!(out, ",{expires_ms}")?,
+            None if self.expires_ms => out.write_all(b",")?,
+            None => {}
+        }
+        for (is_there, is_plain, bytes) in
+            [(self.key_b64, key_is_plain, key), (self.value_b64, value_is_plain, value)]
+        {
+            if is_there {
+                out.write_all(b",")?;
+            }
+            if !is_plain {
+                out.write_all(BASE64_STANDARD.encode(bytes).as_bytes())?;
+            }
+        }
+        out.write_all(b"\n")
+    }
+}
+
+/// Whether `bytes` are text that is seen as it is. A carriage return is only before a line feed.
+fn is_plain(bytes: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(bytes) else { return false };
+    let is_seen = |c| Visible::is(c) || matches!(c, '\n' | '\t');
+    text.char_indices().all(|(at, c)| is_seen(c) || c == '\r' && bytes.get(at + 1) == Some(&b'\n'))
+}
+
+fn write_field(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    if !bytes.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+        return out.write_all(bytes);
+    }
+    out.write_all(b"\"")?;
+    for piece in bytes.split_inclusive(|&byte| byte == b'"') {
+        out.write_all(piece)?;
+        if piece.ends_with(b"\"") {
+            out.write_all(b"\"")?;
+        }
+    }
+    out.write_all(b"\"")
+}
+
+/// Finds records in bytes that come piece by piece, and holds one.
+#[derive(Debug)]
+pub struct Records {
+    reader: Reader,
+    bytes: Vec<u8>,
+    len: usize,
+    ends: Vec<usize>,
+    count: usize,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self { reader: Reader::new(), bytes: vec![0; 1024], len: 0, ends: vec![0; 16], count: 0 }
+    }
+}
+
+impl Records {
+    /// Reads on in `input`, which has bytes; how many of them it took, and whether a record ends there.
+    pub fn push(&mut self, input: &[u8]) -> (usize, bool) {
+        let mut taken = 0;
+        loop {
+            let (result, read, written, ended) = self.reader.read_record(
+                &input[taken..],
+                &mut self.bytes[self.len..],
+                &mut self.ends[self.count..],
+            );
+            taken += read;
+            self.len += written;
+            self.count += ended;
+            match result {
+                ReadRecordResult::OutputFull => self.bytes.resize(self.bytes.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                ReadRecordResult::Record => return (taken, true),
+                ReadRecordResult::InputEmpty | ReadRecordResult::End => return (taken, false),
+            }
+        }
+    }
+
+    /// The fields of the record that has ended.
+    pub fn fields(&self) -> Vec<Field<'_>> {
+        let mut start = 0;
+        let ends = self.ends[..self.count].iter();
+        ends.map(|&end| Some(Cow::Borrowed(&self.bytes[std::mem::replace(&mut start, end)..end]))).collect()
+    }
+
+    /// Lets go of that record.
+    pub fn forget(&mut self) {
+        (self.len, self.count) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::Header;
+    use super::super::{Row, Table};
+    use super::*;
+
+    /// The records of `text`, given in pieces of `len` bytes.
+    fn records(text: &[u8], len: usize) -> Vec<Vec<Vec<u8>>> {
+        let (mut records, mut found) = (Records::default(), Vec::new());
+        for mut piece in text.chunks(len) {
+            while !piece.is_empty() {
+                let (taken, is_whole) = records.push(piece);
+                piece = &piece[taken..];
+                if is_whole {
+                    found.push(records.fields().into_iter().flatten().map(Cow::into_owned).collect());
+                    records.forget();
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn quotes_hold_commas_quotes_and_line_breaks_wherever_a_piece_ends() {
+        let text = b"key,value\r\n\"a,b\",\"c \"\"d\"\"\r\ne\"\n\n=1+1,+x\n\"\",\n";
+        let expected: Vec<Vec<&[u8]>> =
+            vec![vec![b"key", b"value"], vec![b"a,b", b"c \"d\"\r\ne"], vec![b"=1+1", b"+x"], vec![b"", b""]];
+        for len in 1..text.len() {
+            assert_eq!(records(text, len), expected, "{len}");
+        }
+    }
+
+    #[test]
+    fn columns_are_there_where_a_row_needs_them() {
+        let rows: [(&[u8], &[u8], Option<u64>); 3] =
+            [(b"a", b"1", None), (b"\xff", b"x", None), (b"b", b"\x1b[2J", Some(7))];
+        let written = |count: usize| {
+            let (mut columns, mut out) = (Columns::default(), Vec::new());
+            let rows = &rows[..count];
+            let is_full =
+                rows.iter().fold(false, |_, (key, value, expires)| columns.add(key, value, *expires));
+            columns.write_header(&mut out).expect("memory takes it");
+            for (key, value, expires) in rows {
+                columns.write(&mut out, key, value, *expires).expect("memory takes it");
+            }
+            (is_full, String::from_utf8(out).expect("it is text"))
+        };
+        assert_eq!(written(1), (false, "key,value\na,1\n".to_owned()));
+        assert_eq!(written(2), (false, "key,value,key_b64\na,1,\n,x,/w==\n".to_owned()));
+        let all = "key,value,expires_ms,key_b64,value_b64\na,1,,,\n,x,,/w==,\nb,,7,,G1sySg==\n";
+        assert_eq!(written(3), (true, all.to_owned()));
+    }
+
+    #[test]
+    fn a_header_says_which_field_is_which() {
+        let of = |header: &[u8], table: Option<&Table>| {
+            let mut records = Records::default();
+            assert!(records.push(header).1);
+            Header::new(&records.fields(), table)
+        };
+        let row = |header: &Header, line: &[u8]| {
+            let mut records = Records::default();
+            assert!(records.push(line).1);
+            let row = header.row(&records.fields());
+            row.map(|row| (row.key.into_owned(), row.value.expect("a put").into_owned(), row.expiry))
+        };
+        let header = of(b"expires_ms,value, key ,other\n", None).expect("a header");
+        let expected = Row::put(&b"k"[..], &b"v"[..]).until(Some(7));
+        assert_eq!(row(&header, b"7.0,v,k,x\n"), Ok((b"k".to_vec(), b"v".to_vec(), expected.expiry)));
+        assert_eq!(row(&header, b"7,v,k\n"), Err("it has 3 fields, and the header 4".to_owned()));
+        assert_eq!(row(&header, b"soon,v,k,\n"), Err("expires_ms is no number of milliseconds".to_owned()));
+        let header = of(b"key,value,value_b64\n", None).expect("a header");
+        assert_eq!(row(&header, b"k,v,dg==\n"), Err("it has both value and value_b64".to_owned()));
+        let why = of(b"id,name\n", None).expect_err("it has no key");
+        assert_eq!(why, "it has no column key; its columns are id, name");
+        let table = Table { key: "id".into(), value: None };
+        let header = of(b"id,\"the \"\"name\"\"\"\n", Some(&table)).expect("a header");
+        let json = br#"{"id":"7","the \"name\"":"x,y"}"#;
+        assert_eq!(row(&header, b"7,\"x,y\"\n"), Ok((b"7".to_vec(), json.to_vec(), None)));
+        let table = Table { key: "id".into(), value: Some("nowhere".into()) };
+        assert!(of(b"id,name\n", Some(&table)).is_err());
+    }
+}

@@ -1,0 +1,117 @@
+//! The lines of a script that an import runs: writes that go by what is there, and batches.
+
+use logkv::{Batch, Op};
+
+use crate::shell::command::{Invocation, Outcome};
+use crate::shell::commands::check_key;
+use crate::shell::commands::reply::{Reply, submit_of};
+use crate::shell::failure::{Failure, Kind};
+use crate::shell::output::{Mode, Output};
+use crate::shell::rows::Row;
+use crate::shell::session::{Origin, Session};
+use crate::shell::transfer::writer::{Sum, Writer, is_about_row};
+
+/// Runs `import` as a script runs: nobody is asked, and no value comes from where the script does.
+pub fn as_script<T>(session: &mut Session, is_stdin: bool, import: impl FnOnce(&mut Session) -> T) -> T {
+    let origin = std::mem::replace(&mut session.origin, Origin::Script);
+    let reads_stdin = session.reads_stdin;
+    session.reads_stdin |= is_stdin;
+    let result = import(session);
+    session.reads_stdin = reads_stdin;
+    session.origin = origin;
+    result
+}
+
+/// Runs a command that prints nothing.
+fn silently(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let silent = Output::new(Box::new(std::io::sink()), Mode::Table, session.out.look, false);
+    let out = std::mem::replace(&mut session.out, silent);
+    let result = (invocation.command.run)(session, invocation);
+    session.out = out;
+    result
+}
+
+/// Adds a row to the batch that is open, or to what is written. `Some`: why it cannot be taken.
+pub fn add(session: &mut Session, writer: &mut Writer, row: &Row<'_>) -> Result<Option<String>, Failure> {
+    let added = match &mut session.transaction {
+        None => writer.add(row),
+        Some(transaction) => match check_key(&row.key) {
+            Err(failure) => return Ok(Some(failure.message)),
+            Ok(()) => match &row.value {
+                Some(value) => transaction.put(&row.key, value, row.expiry),
+                None => {
+                    transaction.delete(&row.key);
+                    Ok(())
+                }
+            },
+        },
+    };
+    match added {
+        Ok(()) => Ok(None),
+        Err(error) if is_about_row(&error) => Ok(Some(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs another line that writes. `Some`: why it cannot be taken.
+pub fn call(
+    session: &mut Session,
+    writer: &mut Writer,
+    invocation: &Invocation,
+) -> Result<Option<String>, Failure> {
+    let called = match submit_of(invocation.command) {
+        Some(submit) if session.transaction.is_none() => match submit(session, invocation) {
+            Ok((pending, reply)) => {
+                let len = invocation.args.iter().map(|word| word.bytes.len()).sum();
+                let (puts, depends) = count(&reply, invocation);
+                let sum = Sum { puts, ..Sum::default() };
+                Ok(writer.wait_for(pending, sum, depends, len)?)
+            }
+            Err(failure) => Err(failure),
+        },
+        _ => at_once(session, writer, invocation),
+    };
+    match called {
+        Err(failure) if matches!(failure.kind, Kind::Command | Kind::Usage | Kind::Corruption) => {
+            Ok(Some(failure.message))
+        }
+        called => called.map(|()| None),
+    }
+}
+
+/// How many keys a write sets, and whether that depends on what is there.
+fn count(reply: &Reply, invocation: &Invocation) -> (u64, bool) {
+    match reply {
+        Reply::Put => (invocation.args.len().div_ceil(2) as u64, false),
+        Reply::Sum { .. } => (1, false),
+        _ => (1, true),
+    }
+}
+
+/// Runs what is not waited for later: a `del` with flags, and all that is about a batch.
+fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) -> Result<(), Failure> {
+    // It sees what came before it.
+    writer.drain()?;
+    let (command, store) = (invocation.command, session.store()?);
+    let committed = session.transaction.as_ref().filter(|_| command.name == "commit");
+    let committed = committed.map(|transaction| changes(&transaction.to_batch()));
+    let (len, was_in_batch) = (store.len(), session.transaction.is_some());
+    let ran = silently(session, invocation);
+    if ran.is_err() && command.name == "commit" {
+        // Else nothing that follows would be written.
+        session.transaction = None;
+    }
+    ran?;
+    writer.count(match committed {
+        Some(sum) => sum,
+        None if was_in_batch => Sum::default(),
+        None => Sum { deletes: len.saturating_sub(store.len()), ..Sum::default() },
+    });
+    Ok(())
+}
+
+/// What a batch sets and removes.
+fn changes(batch: &Batch) -> Sum {
+    let puts = batch.iter().filter(|op| matches!(op, Op::Put { .. })).count() as u64;
+    Sum { puts, deletes: batch.len() as u64 - puts, ..Sum::default() }
+}

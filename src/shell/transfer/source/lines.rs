@@ -1,0 +1,96 @@
+//! Rows that take a line each.
+
+use super::reading::{Line, Reading};
+use super::{BeforeWait, Source, Taken};
+use crate::shell::failure::Failure;
+use crate::shell::rows::table::Header;
+use crate::shell::rows::{Row, Table, jsonl, tsv};
+
+/// The lines of a text, each a row.
+pub struct Lines {
+    reading: Reading,
+    parser: Parser,
+    is_too_long: bool,
+}
+
+/// What a line is.
+pub enum Parser {
+    /// A JSON object: of an export, or of a table.
+    Json(Option<Table>),
+    /// Key, tab, value.
+    Tsv,
+    /// Fields with tabs between them, below this header.
+    Table(Header),
+}
+
+impl Parser {
+    fn read<'a>(&self, line: &'a [u8]) -> Result<Row<'a>, String> {
+        match self {
+            Self::Json(None) => jsonl::read(line),
+            Self::Json(Some(table)) => jsonl::read_table(line, table),
+            Self::Tsv => tsv::read(line),
+            Self::Table(header) => header.row(&tsv::fields(line)?),
+        }
+    }
+
+    /// Whether a line has nothing on it. One of blanks alone may be a row with a tab.
+    fn is_blank(&self, line: &[u8]) -> bool {
+        match self {
+            Self::Tsv | Self::Table(_) => line.is_empty(),
+            Self::Json(_) => line.iter().all(u8::is_ascii_whitespace),
+        }
+    }
+}
+
+impl Lines {
+    /// The lines of `reading`, as `parser` reads them.
+    pub fn new(reading: Reading, parser: Parser) -> Self {
+        Self { reading, parser, is_too_long: false }
+    }
+
+    /// The same below a first line that names the columns.
+    pub fn with_header(
+        mut reading: Reading,
+        table: &Table,
+        before_wait: BeforeWait<'_>,
+    ) -> Result<Self, Failure> {
+        if reading.advance(before_wait)? != Line::Whole {
+            return Err(reading.broken("a table's first line names its columns"));
+        }
+        let header = tsv::fields(reading.input.line()).and_then(|names| Header::new(&names, Some(table)));
+        let header = header.map_err(|why| reading.broken(&why))?;
+        Ok(Self::new(reading, Parser::Table(header)))
+    }
+}
+
+impl Source for Lines {
+    fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
+        loop {
+            let line = self.reading.advance(before_wait)?;
+            self.is_too_long = line == Line::TooLong;
+            match line {
+                Line::End => return Ok(None),
+                Line::TooLong => {
+                    let len_max = self.reading.len_max;
+                    return Ok(Some(Taken::Rejected(format!("it is longer than {len_max} bytes"))));
+                }
+                Line::Whole if self.parser.is_blank(self.reading.input.line()) => {}
+                Line::Whole => break,
+            }
+        }
+        let row = self.parser.read(self.reading.input.line());
+        Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
+    }
+
+    fn place(&self) -> String {
+        self.reading.place()
+    }
+
+    fn line(&self) -> &[u8] {
+        if self.is_too_long { &[] } else { self.reading.input.line() }
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        self.reading.progress()
+    }
+}

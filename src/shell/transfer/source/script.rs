@@ -1,0 +1,96 @@
+//! The lines of a script that write.
+
+use super::reading::{Line, Reading};
+use super::{BeforeWait, Source, Taken};
+use crate::shell::commands::reply::writes;
+use crate::shell::failure::Failure;
+use crate::shell::parse::parse_line;
+use crate::shell::rows::{Row, script};
+use crate::shell::words::open_quote;
+
+/// A script, a command a line. A quote may go on in the next line, as where it is run.
+pub struct Script {
+    reading: Reading,
+    is_too_long: bool,
+    /// The quotes that no line closes any more: nobody looks through the rest of the script for each line again.
+    unclosed: Vec<char>,
+}
+
+impl Script {
+    /// The script that `reading` is.
+    pub fn new(reading: Reading) -> Self {
+        Self { reading, is_too_long: false, unclosed: Vec::new() }
+    }
+
+    /// What a line is that is more than a plain put or del.
+    fn call(&mut self, before_wait: BeforeWait<'_>) -> Result<Taken<'_>, Failure> {
+        self.finish_quote(before_wait)?;
+        Ok(match parse_line(self.reading.input.line()) {
+            Ok(Some(invocation)) if writes(invocation.command) => Taken::Call(Box::new(invocation)),
+            Ok(Some(invocation)) => {
+                let name = invocation.command.name;
+                Taken::Rejected(format!("{name} writes nothing; read FILE runs every line"))
+            }
+            Ok(None) => Taken::Rows(Vec::new()),
+            Err(failure) => Taken::Rejected(failure.message),
+        })
+    }
+
+    /// Takes lines into the present command until its last quote is closed; none if nothing closes it.
+    fn finish_quote(&mut self, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
+        let first_len = self.reading.input.line_len();
+        while let Some((quote, _)) = open_quote(self.reading.input.line()) {
+            loop {
+                let len = self.reading.input.line().len();
+                let is_closed_nowhere = self.unclosed.contains(&quote);
+                if is_closed_nowhere || !self.reading.extend(before_wait)? {
+                    if !is_closed_nowhere {
+                        self.unclosed.push(quote);
+                    }
+                    self.reading.input.shorten(first_len);
+                    self.reading.line_count = 1;
+                    return Ok(());
+                }
+                // Looking at the whole command again for each line would take quadratic time.
+                if self.reading.input.line()[len..].contains(&(quote as u8)) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for Script {
+    fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
+        loop {
+            let line = self.reading.advance(before_wait)?;
+            self.is_too_long = line == Line::TooLong;
+            match line {
+                Line::End => return Ok(None),
+                Line::TooLong => {
+                    let len_max = self.reading.len_max;
+                    return Ok(Some(Taken::Rejected(format!("it is longer than {len_max} bytes"))));
+                }
+                Line::Whole if self.reading.input.line().iter().all(u8::is_ascii_whitespace) => {}
+                Line::Whole => break,
+            }
+        }
+        match script::read(self.reading.input.line()) {
+            Some(rows) => Ok(Some(Taken::Rows(rows.into_iter().map(Row::into_owned).collect()))),
+            None => self.call(before_wait).map(Some),
+        }
+    }
+
+    fn place(&self) -> String {
+        self.reading.place()
+    }
+
+    fn line(&self) -> &[u8] {
+        if self.is_too_long { &[] } else { self.reading.input.line() }
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        self.reading.progress()
+    }
+}
