@@ -2,7 +2,6 @@
 
 mod draft;
 
-use std::fs::File;
 use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -220,16 +219,19 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
         progress.at(at.done_len, at.total_len);
         go_on(&interrupt)
     };
+    let interrupted = || Failure::interrupted_with("nothing was made");
     let made = if !word.is_dash() && word.path().is_dir() {
         backup::restore(word.path(), &to, &options, observe)
     } else {
-        let mut archive = unpack(source(word, &interrupt)?)?;
+        let archive = unpack(source(word, &interrupt)?);
+        let mut archive =
+            archive.map_err(|failure| if interrupt.is_set() { interrupted() } else { failure })?;
         backup::restore_archive(&mut archive, &to, &options, observe)
     };
     progress.clear();
     let report = made.map_err(|error| match error {
         // A read of standard input fails when it is interrupted.
-        _ if interrupt.is_set() => Failure::interrupted_with("nothing was made"),
+        _ if interrupt.is_set() => interrupted(),
         Error::NotABackup { .. } => {
             let failure = Failure::usage(error.to_string()).at(word.span.clone());
             failure.hint("restore takes what backup made: a directory, or an archive of one")
@@ -251,19 +253,21 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
 
 /// The bytes of the archive that `word` names.
 fn source(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Failure> {
-    if !word.is_dash() {
-        let file = File::open(word.path());
-        let file = file.map_err(|error| Failure::file("read", word.path(), &error).at(word.span.clone()));
-        return Ok(Box::new(file.map_err(|failure| Failure { kind: Kind::Open, ..failure })?));
-    }
-    if io::stdin().is_terminal() {
-        return Err(Failure::command("no archive comes from a terminal").at(word.span.clone()));
-    }
-    let unread = |error: io::Error| Failure::file("read", Path::new("the standard input"), &error);
-    Ok(Box::new(Waiting { input: Input::stdin().map_err(unread)?, interrupt: interrupt.clone() }))
+    let input = if word.is_dash() {
+        if io::stdin().is_terminal() {
+            return Err(Failure::command("no archive comes from a terminal").at(word.span.clone()));
+        }
+        Input::stdin().map_err(|error| Failure::file("read", Path::new("the standard input"), &error))?
+    } else {
+        Input::path(word.path()).map_err(|error| {
+            let failure = Failure::file("read", word.path(), &error).at(word.span.clone());
+            Failure { kind: Kind::Open, ..failure }
+        })?
+    };
+    Ok(Box::new(Waiting { input, interrupt: interrupt.clone() }))
 }
 
-/// The standard input, read until Ctrl-C.
+/// An archive, read until Ctrl-C: the standard input or a named pipe may have nothing to read for long.
 struct Waiting {
     input: Input,
     interrupt: Interrupt,
@@ -273,7 +277,7 @@ impl Read for Waiting {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // A read that is said to be interrupted would be tried again for ever.
         self.input.wait(&self.interrupt).map_err(|error| io::Error::other(error.to_string()))?;
-        io::stdin().read(buffer)
+        self.input.read(buffer)
     }
 }
 

@@ -241,6 +241,11 @@ impl Input {
         if interrupt.is_set() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 
+    /// Reads what comes next, of which no line is made.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.source.read(buffer)
+    }
+
     /// All that is left, waiting for it as [`Input::wait`] does; `None` when that is more than `len_max` bytes, which
     /// are not read to the end: `/dev/zero` has none.
     pub fn rest(mut self, len_max: u64, interrupt: &Interrupt) -> io::Result<Option<Vec<u8>>> {

@@ -520,6 +520,37 @@ fn who_waits_for_the_reader_of_a_named_pipe_hears_ctrl_c() {
 }
 
 #[test]
+fn who_waits_for_the_writer_of_a_pipe_hears_ctrl_c() {
+    const LINES: [&str; 9] = [
+        "d put a --file pipe",
+        "d put a -",
+        "d read pipe",
+        "d read -",
+        "d -f pipe",
+        "d import pipe",
+        "d import -",
+        "new restore pipe",
+        "new restore -",
+    ];
+    for line in LINES {
+        let dir = scratch();
+        open(&dir.path().join("d")).close().expect("closes");
+        mknodat(CWD, dir.path().join("pipe"), FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+        let child = piped(&mut command(dir.path(), &line.split(' ').collect::<Vec<_>>()));
+        wait_until(|| catches_ctrl_c(&child));
+        interrupt(&child);
+        assert_eq!(child.wait_with_output().expect("it ends").status.code(), Some(130), "{line}");
+    }
+}
+
+/// Whether Ctrl-C would no longer end `child` by itself.
+fn catches_ctrl_c(child: &Child) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it is there");
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+    u64::from_str_radix(caught.trim(), 16).expect("a mask") & 1 << (Signal::INT.as_raw() - 1) != 0
+}
+
+#[test]
 fn writes_sent_ahead_share_a_sync_and_are_acknowledged_after_it() {
     const COUNT: u32 = 300;
     let transcript = Transcript::new();
