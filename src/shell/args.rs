@@ -342,7 +342,7 @@ mod tests {
         man_page(&mut page).expect("memory takes it");
         let page = String::from_utf8(page).expect("the page is text");
         for command in command::all() {
-            assert!(page.contains(&format!("\\fB{}\\fR", command.name)), "{}", command.name);
+            assert!(page.contains(&format!("\\fB{}\\fR", roff(command.name))), "{}", command.name);
         }
     }
 }

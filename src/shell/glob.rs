@@ -1,6 +1,13 @@
 //! Patterns of keys, as redis-cli has them, over bytes.
 //!
-//! `*` any bytes, `?` one byte, `[abc]` `[a-z]` `[^a]` one byte of a set, `\x` the byte x itself.
+//! `*` any bytes, `?` one byte, `[abc]` `[a-z]` one byte of a set, `[^a]` `[!a]` one that is not of it, `\x` the
+//! byte x itself. `[z-a]` is `[a-z]`. Unlike there, a set that is never closed is an error, and so is an empty one: a
+//! pattern that matches nothing is a slip.
+
+use std::ops::Range;
+
+use super::failure::Failure;
+use super::words::{Style, Word};
 
 /// A pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,23 +40,60 @@ impl Token {
     }
 }
 
+/// A set that no pattern can have, and where it stands in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum BadSet {
+    Open(Range<usize>),
+    Empty(Range<usize>),
+}
+
 impl Glob {
-    /// The pattern that `text` is. Every text is one: a `[` that is never closed reaches to the end, as in Redis.
-    pub fn new(text: &[u8]) -> Self {
+    /// The pattern that `word` is.
+    pub fn of(word: &Word) -> Result<Self, Failure> {
+        Self::parse(&word.bytes).map_err(|bad| {
+            let (message, at) = match bad {
+                BadSet::Open(at) => ("the [ of the pattern is not closed", at),
+                BadSet::Empty(at) => ("a set of the pattern holds no byte", at),
+            };
+            // In quotes, bytes may stand elsewhere than in the pattern.
+            let span = match word.style {
+                Style::Bare => word.span.start + at.start..(word.span.start + at.end).min(word.span.end),
+                Style::Double | Style::Single => word.span.clone(),
+            };
+            Failure::usage(message).at(span).hint(r"\[ and \] are the brackets themselves")
+        })
+    }
+
+    /// The pattern that `text` is.
+    fn parse(text: &[u8]) -> Result<Self, BadSet> {
         let mut tokens = Vec::new();
         let mut rest = text;
         while let [first, after @ ..] = rest {
+            let at = text.len() - rest.len();
             rest = after;
             tokens.push(match first {
                 b'*' if tokens.last() == Some(&Token::Many) => continue,
                 b'*' => Token::Many,
                 b'?' => Token::One,
-                b'[' => set(&mut rest),
+                b'[' => match set(&mut rest) {
+                    None => return Err(BadSet::Open(at..text.len())),
+                    Some((ranges, _)) if ranges.is_empty() => {
+                        return Err(BadSet::Empty(at..text.len() - rest.len()));
+                    }
+                    Some((ranges, negated)) => Token::Set { ranges, negated },
+                },
                 b'\\' => Token::Byte(escaped(&mut rest)),
                 &byte => Token::Byte(byte),
             });
         }
-        Self { tokens }
+        Ok(Self { tokens })
+    }
+
+    /// The same, with any bytes behind it; `None` where it takes any number of bytes somewhere already.
+    pub fn lengthened(&self) -> Option<Self> {
+        let is_open = self.tokens.contains(&Token::Many);
+        let tokens = self.tokens.iter().cloned().chain([Token::Many]);
+        (!is_open).then(|| Self { tokens: tokens.collect() })
     }
 
     /// The pattern of all keys that start with `prefix`.
@@ -113,9 +157,9 @@ fn escaped(rest: &mut &[u8]) -> u8 {
     }
 }
 
-/// The set whose `[` was just read.
-fn set(rest: &mut &[u8]) -> Token {
-    let negated = rest.first() == Some(&b'^');
+/// The ranges of the set whose `[` was just read, and whether it is of all other bytes; `None`: it is never closed.
+fn set(rest: &mut &[u8]) -> Option<(Vec<(u8, u8)>, bool)> {
+    let negated = matches!(rest.first(), Some(b'^' | b'!'));
     if negated {
         *rest = &rest[1..];
     }
@@ -123,7 +167,7 @@ fn set(rest: &mut &[u8]) -> Token {
     while let [first, after @ ..] = *rest {
         *rest = after;
         let low = match first {
-            b']' => break,
+            b']' => return Some((ranges, negated)),
             b'\\' => escaped(rest),
             &byte => byte,
         };
@@ -140,7 +184,7 @@ fn set(rest: &mut &[u8]) -> Token {
         };
         ranges.push((low.min(high), low.max(high)));
     }
-    Token::Set { ranges, negated }
+    None
 }
 
 #[cfg(test)]
@@ -148,8 +192,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn glob(pattern: &str) -> Glob {
+        Glob::parse(pattern.as_bytes()).expect("a pattern")
+    }
+
     fn matches(pattern: &str, key: &str) -> bool {
-        Glob::new(pattern.as_bytes()).matches(key.as_bytes())
+        glob(pattern).matches(key.as_bytes())
     }
 
     #[test]
@@ -169,7 +217,11 @@ mod tests {
             (r"[\]]", "]"),
             (r"[a\-z]", "-"),
             ("[a-]", "-"),
-            ("[abc", "c"),
+            ("[!a]", "b"),
+            ("[a!]", "!"),
+            (r"[\!a]", "!"),
+            ("[^!]", "^"),
+            ("]", "]"),
             (r"a\", r"a\"),
             ("*a*b*", "xaxbx"),
             ("**?", "ab"),
@@ -183,7 +235,9 @@ mod tests {
             ("h[ae]llo", "hillo"),
             ("h[^e]llo", "hello"),
             (r"a\*b", "axb"),
-            ("[]", "]"),
+            ("[!a]", "a"),
+            ("[!a-c]x", "bx"),
+            ("[^!]", "!"),
             ("a*b", "acbd"),
             (r"[a\-z]", "b"),
         ] {
@@ -196,8 +250,35 @@ mod tests {
         for (pattern, prefix) in
             [("1F9*", "1F9"), ("*", ""), (r"a\*b?", "a*b"), ("user:[12]", "user:"), ("abc", "abc")]
         {
-            assert_eq!(Glob::new(pattern.as_bytes()).literal_prefix(), prefix.as_bytes());
+            assert_eq!(glob(pattern).literal_prefix(), prefix.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_set_that_is_not_closed_or_empty_is_pointed_at() {
+        let open = "the [ of the pattern is not closed";
+        let empty = "a set of the pattern holds no byte";
+        for (line, message, span) in [
+            ("keys a[bc", open, 6..9),
+            ("keys [", open, 5..6),
+            (r"keys [a\]", open, 5..9),
+            ("keys [^", open, 5..7),
+            ("keys a[]b", empty, 6..8),
+            ("keys [^]", empty, 5..8),
+            ("keys [!]x", empty, 5..8),
+            ("keys 'a b[c'", open, 5..12),
+        ] {
+            let words = crate::shell::words::split(line.as_bytes()).expect("words");
+            let failure = Glob::of(&words[1]).expect_err("it is no pattern");
+            assert_eq!((failure.message.as_str(), failure.span), (message, Some(span)), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_ends_nowhere_is_not_lengthened() {
+        assert_eq!(glob("user").lengthened(), Some(glob("user*")));
+        assert_eq!(glob("us[ae]r?").lengthened(), Some(glob("us[ae]r?*")));
+        assert_eq!(glob("*user").lengthened(), None);
     }
 
     #[test]
@@ -221,9 +302,9 @@ mod tests {
     proptest! {
         #[test]
         fn every_pattern_gives_what_the_plain_definition_gives(
-            pattern in r"[ab*?\[\]^\\-]{0,10}", key in "[ab-]{0,8}"
+            pattern in r"[ab*?\[\]^!\\-]{0,10}", key in "[ab-]{0,8}"
         ) {
-            let glob = Glob::new(pattern.as_bytes());
+            let Ok(glob) = Glob::parse(pattern.as_bytes()) else { return Ok(()) };
             prop_assert_eq!(glob.matches(key.as_bytes()), plainly(&glob.tokens, key.as_bytes()));
             if glob.matches(key.as_bytes()) {
                 prop_assert!(key.as_bytes().starts_with(&glob.literal_prefix()));

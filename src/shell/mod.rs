@@ -18,6 +18,7 @@ mod folder;
 mod foreign;
 mod glob;
 mod grid;
+mod habits;
 mod input;
 mod interrupt;
 mod json;

@@ -5,6 +5,7 @@ use std::vec::IntoIter;
 
 use super::command::{self, Command, Flag, GivenFlag, Invocation, Takes};
 use super::failure::Failure;
+use super::habits;
 use super::nearest::nearest;
 use super::words::{self, Lexer, Style, Word, quote, visible};
 
@@ -149,12 +150,13 @@ fn check_args(invocation: &Invocation) -> Result<(), Failure> {
 /// That there is no such command, and which was meant.
 pub fn unknown_command(name: &Word) -> Failure {
     let typed = String::from_utf8_lossy(&name.bytes);
-    let typed = typed.trim_start_matches(['.', '\\']);
-    let known = command::all().iter().flat_map(Command::names);
-    let hint = match nearest(typed, known) {
-        Some(meant) => format!("did you mean {meant}?"),
-        None => "help lists the commands".to_owned(),
-    };
+    let hint = habits::instead(&typed).unwrap_or_else(|| {
+        let known = command::all().iter().flat_map(Command::names);
+        match nearest(typed.trim_start_matches(['.', '\\']).trim_end_matches(';'), known) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => "help lists the commands".to_owned(),
+        }
+    });
     Failure::usage(format!("unknown command {}", quote(&name.bytes))).at(name.span.clone()).hint(hint)
 }
 
@@ -248,7 +250,7 @@ mod tests {
             ("keys --limit --all", "--limit takes a number, not \"--all\"", 13..18, None),
             ("keys --all=1", "--all takes no value", 5..12, None),
             ("mode xml", "mode takes one of table, plain, json, raw, not xml", 5..8, None),
-            ("count a b", "count takes no argument b", 8..9, Some("usage: count [PATTERN]")),
+            ("count a b", "count takes no argument b", 8..9, Some("usage: count [PATTERN|--prefix KEY]")),
             ("exists", "exists wants an argument", 0..6, Some("usage: exists KEY… [--hex]")),
         ];
         for (line, message, span, hint) in cases {

@@ -14,6 +14,9 @@ use super::style::{Look, hue};
 use super::units::{bytes, count};
 use super::words::visible;
 
+/// How a hint starts that says how a command is called.
+pub const USAGE_HINT: &str = "usage: ";
+
 /// Where a line came from, as an error names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -46,7 +49,7 @@ pub fn write_failure(failure: &Failure, line: &[u8], place: &Place, look: &Look)
     }
     if let Some(hint) = &failure.hint {
         // A usage says what repeats; any other hint may name a key.
-        let is_usage = hint.starts_with("usage: ");
+        let is_usage = hint.starts_with(USAGE_HINT);
         let hint = if is_usage { hint.replace('…', look.ellipsis()) } else { hint.clone() };
         let hint = broken(&hint, "hint: ".len(), width);
         text.push_str(&format!("{} {hint}\n", look.paint("hint:", hue::HEAD)));

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use logkv::{Batch, Pending, Plant, planted};
+use logkv::{Batch, Op, Pending, Plant, planted};
 
 use super::command::{self, Outcome};
 use super::commands::get;
-use super::commands::reply::{Reply, submit_of};
+use super::commands::reply::{Reply, distinct, submit_of};
 use super::failure::{Failure, plain_words};
 use super::input::{Input, Readiness};
 use super::json::Object;
@@ -242,7 +242,10 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> Ran {
                 session.pipeline.give_batch(batch);
                 return Ran::Not;
             }
-            submit(session, batch, line.len(), Reply::Put, place())
+            // Only people are told how many.
+            let is_told = batch.len() > 1 && session.out.is_table();
+            let keys = if is_told { distinct(batch.iter().map(key_of)) } else { 1 };
+            submit(session, batch, line.len(), Reply::Put { keys }, place())
         }
         Some("del") => {
             let mut batch = session.pipeline.take_batch();
@@ -276,6 +279,12 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> Ran {
         session.fail(&failure, b"", &place());
         Ran::Told
     })
+}
+
+fn key_of(op: Op<'_>) -> &[u8] {
+    match op {
+        Op::Put { key, .. } | Op::Delete { key, .. } => key,
+    }
 }
 
 /// Waits for the writes that are on their way, which the next command is to see; whether it may be run: where a script ends
@@ -364,7 +373,6 @@ fn all_plain<'a>(mut words: Lexer<'a>, mut take: impl FnMut(std::borrow::Cow<'a,
 
 #[cfg(test)]
 mod tests {
-    use logkv::Op;
     use proptest::prelude::*;
 
     use super::*;

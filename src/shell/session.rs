@@ -17,6 +17,7 @@ use super::command::{Invocation, Outcome};
 use super::commands::is_of_store;
 use super::config::Setting;
 use super::failure::{Failure, Kind};
+use super::habits;
 use super::input::Input;
 use super::interrupt::Interrupt;
 use super::logging;
@@ -314,6 +315,9 @@ impl Session {
         });
         if let Some(transaction) = self.transaction.as_mut().filter(|_| !had_batch) {
             transaction.begun = Some(place.clone());
+        }
+        if outcome.is_some() {
+            habits::remark(self, invocation, line, place);
         }
         self.tell_time(started);
         if let Some(why) = self.keeper.as_ref().and_then(MetricsFile::trouble) {

@@ -260,7 +260,9 @@ mod tests {
 
     fn walk(glob: Option<&str>, from: Option<&str>, to: Option<&str>) -> Walk {
         Walk {
-            glob: glob.map(|text| Glob::new(text.as_bytes())),
+            glob: glob.map(|text| {
+                Glob::of(&crate::shell::words::split(text.as_bytes()).expect("a word")[0]).expect("a pattern")
+            }),
             from: from.map(Into::into),
             to: to.map(Into::into),
             reverse: false,

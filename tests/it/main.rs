@@ -73,6 +73,7 @@ mod salvage;
 mod scripted;
 mod searches;
 mod shell;
+mod shell_answers;
 mod shell_backup;
 mod shell_beside;
 mod shell_compact;

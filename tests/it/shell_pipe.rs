@@ -578,6 +578,8 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("put --xx", "put n 9", "put n 9 --xx"),
     ("put --hex", "put 61 62", "put --hex 61 62"),
     ("del --glob", "del", "del --glob 'a*' -y"),
+    ("del --prefix", "del", "del --prefix a -y"),
+    ("count --prefix", "count", "count --prefix a"),
     ("del --all", "del", "del --all -y"),
     ("del --yes", "del --all", "del --all --yes"),
     ("del --hex", "del 62", "del --hex 62"),
@@ -627,6 +629,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
 /// The flags of `keys` and `scan`.
 const LISTING_FLAGS: &[(&str, &str)] = &[
     ("at", "--at 1"),
+    ("prefix", "--prefix a"),
     ("from", "--from b"),
     ("to", "--to b"),
     ("limit", "--limit 1"),

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use logkv::{Expiry, Pending};
 
-use super::get::{absent, seen, unless_damaged};
+use super::absence::explain_absence;
+use super::get::{NIL, absent, seen, unless_damaged};
 use super::reply::{Reply, not_set, queued, waited};
 use super::words::{HEX, arguments, bytes_of, moment_of, ttl_of};
 use crate::shell::command::{
@@ -111,14 +112,16 @@ fn tell(session: &mut Session, key: &[u8], expires_ms: Option<u64>) -> Result<Ou
 
 fn tell_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     match session.out.mode {
-        Mode::Table => writeln!(session.out, "(nil)")?,
+        Mode::Table => writeln!(session.out, "{NIL}")?,
         Mode::Plain | Mode::Raw => {
             session.flush();
             session.note(&format!("not found: {}", quote(key)));
         }
         Mode::Json => Object::new(&mut session.out).bytes("key", key)?.field("exists", false)?.end()?,
     }
-    absent(session)
+    let outcome = absent(session)?;
+    explain_absence(session, key)?;
+    Ok(outcome)
 }
 
 fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
@@ -181,6 +184,6 @@ fn set_queued(session: &mut Session, key: &[u8], expiry: Option<Expiry>) -> Resu
     {
         transaction.put(key, &value, expiry)?;
     }
-    queued(&mut session.out, Some(key))?;
+    queued(&mut session.out, Some(key), 1)?;
     Ok(Outcome::Done)
 }

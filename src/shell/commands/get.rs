@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use logkv::{At, Entry, Value};
 
+use super::absence::explain_absence;
 use super::history::{AT, get_at, gone, past, point_asked_for};
 use super::words::{HEX, arguments, may_replace};
 use crate::shell::command::{
@@ -99,7 +100,7 @@ pub fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, 
         for (key, found) in keys.iter().zip(store.get_many(keys)?) {
             let told = match found {
                 Ok(Some(value)) => Ok(print_value(&mut session.out, key.as_ref(), &value, None)?),
-                Ok(None) => missing(session, key.as_ref()),
+                Ok(None) => missing(session, key.as_ref(), NIL),
                 Err(error) => Err(error.into()),
             };
             worst = worst.max(unless_damaged(session, told)?);
@@ -126,10 +127,10 @@ fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
             let told = Told { written: None, expires_ms: put.expires_ms };
             Ok(print_value(&mut session.out, key, &put.value, Some(told))?)
         }
-        Some(None) => missing(session, key),
+        Some(None) => missing(session, key, NIL),
         None => match session.store()?.get_entry(key)? {
             Some(entry) => Ok(print_entry(&mut session.out, key, &entry)?),
-            None => missing(session, key),
+            None => missing(session, key, NIL),
         },
     }
 }
@@ -172,10 +173,14 @@ fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -
     Ok(Outcome::Done)
 }
 
-/// Says that a key is not there, and which one may have been meant.
-pub fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
-    let outcome = not_there(session, key)?;
-    if session.out.mode == Mode::Table
+/// What stands in a table for a value that is not there.
+pub const NIL: &str = "(nil)";
+
+/// Says that a key is not there, in a table by `nil`; and why, or which one may have been meant.
+pub fn missing(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, Failure> {
+    let outcome = not_there(session, key, nil)?;
+    if !explain_absence(session, key)?
+        && session.out.is_table()
         && let Some(near) = near_key(session, key)?
     {
         session.flush();
@@ -184,10 +189,10 @@ pub fn missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// Says that a key is not, or was not, there.
-pub fn not_there(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
+/// Says that a key is not, or was not, there, in a table by `nil`.
+pub fn not_there(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, Failure> {
     match session.out.mode {
-        Mode::Table => writeln!(session.out, "(nil)")?,
+        Mode::Table => writeln!(session.out, "{nil}")?,
         Mode::Plain | Mode::Raw => {
             session.flush();
             session.note(&format!("not found: {}", quote(key)));
@@ -267,7 +272,7 @@ fn get_into_file(
             session.note(&format!("not found: {}", quote(key)));
             return absent(session);
         }
-        return missing(session, key);
+        return missing(session, key, NIL);
     };
     if is_dash {
         if session.out.is_terminal && session.out.mode != Mode::Raw {
@@ -314,7 +319,12 @@ fn tell_exists(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
         Mode::Plain | Mode::Raw => writeln!(out, "{}", u8::from(exists))?,
         Mode::Json => Object::new(out).bytes("key", key)?.field("exists", exists)?.end()?,
     }
-    if exists { Ok(Outcome::Done) } else { absent(session) }
+    if exists {
+        return Ok(Outcome::Done);
+    }
+    let outcome = absent(session)?;
+    explain_absence(session, key)?;
+    Ok(outcome)
 }
 
 /// Whether a key is there, as this shell sees it.

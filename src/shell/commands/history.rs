@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use logkv::{At, Cursor, Error, Location, Past, Seqno, Version};
 
-use super::get::{missing, not_there, print_entry, unless_damaged};
+use super::get::{NIL, missing, not_there, print_entry, unless_damaged};
 use super::keys::quote_start;
 use super::words::{HEX, arguments, moment_of};
 use crate::shell::command::{
@@ -101,7 +101,7 @@ pub fn get_at(session: &mut Session, keys: &[Vec<u8>], at: At) -> Result<Outcome
     for key in keys {
         let told = match past.get(key) {
             Ok(Some(entry)) => Ok(print_entry(&mut session.out, key, &entry)?),
-            Ok(None) => not_there(session, key),
+            Ok(None) => not_there(session, key, NIL),
             Err(error) => Err(gone(error, key)),
         };
         worst = worst.max(unless_damaged(session, told)?);
@@ -194,7 +194,7 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
     table.end(&mut session.out)?;
     tell_missing(session, dropped_to, given_up_to);
     match damage {
-        None if count == 0 => missing(session, &key),
+        None if count == 0 => missing(session, &key, "no records"),
         damage => session.shown_all(damage),
     }
 }

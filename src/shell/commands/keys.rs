@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use logkv::{Plant, planted};
 
 use super::history::{AT, past, point_asked_for};
+use super::words::{PREFIX, keys_asked};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -22,6 +23,7 @@ use crate::shell::words::{Quoted, quote};
 
 const FLAGS: &[Flag] = &[
     AT,
+    PREFIX,
     Flag { name: "from", short: None, takes: Takes::Key, doc: "Starts at this key" },
     Flag { name: "to", short: None, takes: Takes::Key, doc: "Stops before this key" },
     Flag { name: "limit", short: None, takes: Takes::Number, doc: "Shows this many at most" },
@@ -41,8 +43,8 @@ const FLAGS: &[Flag] = &[
     },
 ];
 
-const SIGNATURE: &str =
-    "[PATTERN] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse] [--at SEQ|TIME] [-0|--null]";
+const SIGNATURE: &str = "[PATTERN|--prefix KEY] [--from KEY] [--to KEY] [--limit N] [--all] [--long] [--reverse] [--at SEQ|TIME] \
+     [-0|--null]";
 
 pub const KEYS: Command = Command {
     name: "keys",
@@ -51,7 +53,8 @@ pub const KEYS: Command = Command {
     signature: SIGNATURE,
     summary: "The keys, in order",
     help: "Prints the keys in the order of their bytes. A pattern has * for any bytes, ? for \
-           one, [abc] [a-z] [^a] for one of a set, and \\x for x itself. \
+           one, [abc] [a-z] for one of a set, [^a] [!a] for one that is not of it, and \\x for x itself. It \
+           covers the whole key: user:* lists the keys that start with user:, and so does --prefix user:. \
            In mode table the first 40 are shown, unless --all or --limit says otherwise. \
            -0 is for the modes plain and raw: each key is printed as it is, with a NUL byte behind it and no \
            line break, as xargs -0 and sort -z read it; a key that has a NUL byte itself is an error, and \
@@ -96,15 +99,15 @@ pub const COUNT: Command = Command {
     name: "count",
     aliases: &["dbsize"],
     group: Group::Data,
-    signature: "[PATTERN]",
+    signature: "[PATTERN|--prefix KEY]",
     summary: "How many keys there are",
-    help: "Prints the number of keys, or of those that match a pattern. Without a pattern it costs nothing, and keys that \
-           have expired count until a compaction gives back their room; count '*' looks at each.",
+    help: "Prints the number of keys, or of those that match a pattern or start with a prefix. Without either it costs \
+           nothing, and keys that have expired count until a compaction gives back their room; count '*' looks at each.",
     examples: &[
         Example { line: "count", does: "counts all keys, at once" },
         Example { line: "count 'user:*'", does: "counts the keys that start with user:" },
     ],
-    flags: &[],
+    flags: &[PREFIX],
     args: &[ArgKind::Glob],
     arity: Arity::between(0, 1),
     needs: Needs::Reading,
@@ -115,7 +118,7 @@ pub const COUNT: Command = Command {
 const ROWS_SHOWN: u64 = 40;
 
 fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<Outcome, Failure> {
-    let walk = walk(invocation, values);
+    let walk = walk(invocation, values)?;
     let limit = match invocation.number("limit")? {
         None if session.out.is_table() && !invocation.has("all") => None,
         None => Some(u64::MAX),
@@ -159,6 +162,10 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         session.out.flush()?;
     }
     drawn.end(&mut session.out)?;
+    if count == 0 && limit != Some(0) && session.out.is_table() {
+        writeln!(session.out, "no keys")?;
+        suggest_more(session, invocation, &walk)?;
+    }
     if goes_on {
         let shown = if walk.is_whole() && session.transaction.is_none() && at.is_none() {
             format!("{ROWS_SHOWN} of {}", units::count(session.store()?.len(), "key"))
@@ -174,14 +181,29 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     session.shown_all(damage)
 }
 
-fn walk(invocation: &Invocation, values: bool) -> Walk {
-    Walk {
-        glob: invocation.args.first().map(|word| Glob::new(&word.bytes)),
+/// Names the pattern that was most likely meant by one without a `*`, of which there is no key.
+fn suggest_more(session: &mut Session, invocation: &Invocation, walk: &Walk) -> Result<(), Failure> {
+    let (Some(word), Some(glob)) = (invocation.args.first(), walk.glob.as_ref().and_then(Glob::lengthened))
+    else {
+        return Ok(());
+    };
+    let longer = Walk { glob: Some(glob), values: false, ..walk.clone() };
+    if rows(session, &longer)?.next_sound(&mut None)?.is_some() {
+        let pattern = quote(&[&word.bytes, &b"*"[..]].concat());
+        session.flush();
+        session.note(&format!("hint: did you mean {pattern}?"));
+    }
+    Ok(())
+}
+
+fn walk(invocation: &Invocation, values: bool) -> Result<Walk, Failure> {
+    Ok(Walk {
+        glob: keys_asked(invocation, invocation.args.first())?,
         from: invocation.value("from").map(|word| word.bytes.clone()),
         to: invocation.value("to").map(|word| word.bytes.clone()),
         reverse: invocation.has("reverse"),
         values,
-    }
+    })
 }
 
 fn columns(values: bool, long: bool) -> Vec<Column> {
@@ -356,7 +378,7 @@ fn rows(session: &Session, walk: &Walk) -> Result<view::Rows, Failure> {
 }
 
 fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let walk = walk(invocation, false);
+    let walk = walk(invocation, false)?;
     let mut damage = None;
     let count = if walk.is_whole() && session.transaction.is_none() {
         session.store()?.len()
@@ -368,6 +390,9 @@ fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, 
         Mode::Table => writeln!(out, "{}", units::thousands(count))?,
         Mode::Plain | Mode::Raw => writeln!(out, "{count}")?,
         Mode::Json => Object::new(out).field("count", count)?.end()?,
+    }
+    if count == 0 && session.out.is_table() {
+        suggest_more(session, invocation, &walk)?;
     }
     session.shown_all(damage)
 }
@@ -381,7 +406,7 @@ pub fn count(rows: &mut view::Rows, damage: &mut Option<Failure>) -> Result<u64,
     Ok(count)
 }
 
-/// A walk over all keys that match `pattern`.
-pub fn matching(pattern: &[u8]) -> Walk {
-    Walk { glob: Some(Glob::new(pattern)), from: None, to: None, reverse: false, values: false }
+/// A walk over all keys that match `glob`.
+pub fn matching(glob: Glob) -> Walk {
+    Walk { glob: Some(glob), from: None, to: None, reverse: false, values: false }
 }

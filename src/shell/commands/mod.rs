@@ -1,5 +1,6 @@
 //! The rows of the command table, a file a group.
 
+mod absence;
 mod batch;
 mod diff;
 mod expiry;

@@ -6,12 +6,15 @@ use logkv::{Batch, Expiry, Pending, Plant, PutOptions, planted};
 
 use super::get::contains;
 use super::keys;
-use super::reply::{Reply, deletions, not_set, queued};
-use super::words::{HEX, arguments, bytes_of, check_key, moment_of, stdin, ttl_of, unread_stdin};
+use super::reply::{Reply, distinct, not_set, queued, tell_deletions};
+use super::words::{
+    HEX, PREFIX, arguments, bytes_of, check_key, keys_asked, moment_of, stdin, ttl_of, unread_stdin,
+};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
 use crate::shell::failure::{Failure, Kind};
+use crate::shell::glob::Glob;
 use crate::shell::input::Input;
 use crate::shell::session::Session;
 use crate::shell::units;
@@ -61,9 +64,9 @@ pub const DEL: Command = Command {
     name: "del",
     aliases: &["delete", "rm"],
     group: Group::Data,
-    signature: "KEY… | --glob PATTERN | --all  [-y|--yes] [--hex]",
+    signature: "KEY… | --glob PATTERN | --prefix KEY | --all  [-y|--yes] [--hex]",
     summary: "Removes keys",
-    help: "Removes the keys, all or none, and tells how many were there. With a pattern, and with --all, it \
+    help: "Removes the keys, all or none, and tells how many were there. With a pattern, a prefix or --all, it \
            asks first; where nobody can be asked it wants -y. --all empties the store in one step, whatever \
            there is in it: a crash leaves all of it or nothing, and the space is free at once: nothing of it is \
            kept for those who look back.",
@@ -79,6 +82,7 @@ pub const DEL: Command = Command {
             takes: Takes::Glob,
             doc: "Removes the keys that match this pattern",
         },
+        PREFIX,
         Flag { name: "all", short: None, takes: Takes::Nothing, doc: "Removes every key" },
         Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Does not ask" },
         HEX,
@@ -162,10 +166,16 @@ impl Put {
     }
 
     fn reply(self) -> Reply {
+        let keys = self.key_count();
         match (self.if_absent, self.pairs.into_iter().next()) {
             (Some(if_absent), Some((key, _))) => Reply::PutIf { key, if_absent },
-            _ => Reply::Put,
+            _ => Reply::Put { keys },
         }
+    }
+
+    /// The number of keys that it sets: a key may stand in several pairs.
+    fn key_count(&self) -> usize {
+        distinct(self.pairs.iter().map(|(key, _)| key.as_slice()))
     }
 
     /// Has `commit` do it.
@@ -183,7 +193,8 @@ impl Put {
                 transaction.put(key, value, self.expiry)?;
             }
         }
-        queued(&mut session.out, None)?;
+        let keys = self.key_count();
+        queued(&mut session.out, None, keys)?;
         Ok(Outcome::Done)
     }
 }
@@ -210,7 +221,7 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
         return Ok(vec![(bytes_of(key, invocation)?, value)]);
     }
     if !args.len().is_multiple_of(2) {
-        return Err(usage("put takes pairs: a VALUE after each KEY"));
+        return Err(usage("put takes pairs: a VALUE after each KEY; one with blanks goes in quotes"));
     }
     match args.as_slice() {
         [key, dash] if dash.is_dash() => {
@@ -256,11 +267,18 @@ fn read_value(
 
 fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let named = arguments(invocation)?;
-    match (invocation.value("glob"), named.is_empty()) {
+    let glob = keys_asked(invocation, invocation.value("glob"))?;
+    match (glob, named.is_empty()) {
         (None, true) if invocation.has("all") => delete_all(session, invocation.has("yes")),
         (None, true) | (Some(_), false) => Err(misused_del(invocation)),
         _ if invocation.has("all") => Err(misused_del(invocation)),
-        (Some(pattern), true) => delete_matching(session, &pattern.bytes, invocation.has("yes")),
+        (Some(glob), true) => {
+            let what = match invocation.value("glob") {
+                Some(pattern) => format!("matching {}", quote(&pattern.bytes)),
+                None => format!("that start with {}", quote(&glob.literal_prefix())),
+            };
+            delete_matching(session, glob, &what, invocation.has("yes"))
+        }
         (None, false) if session.transaction.is_some() => {
             let mut deleted = 0;
             for key in &named {
@@ -270,7 +288,7 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
                     transaction.delete(key);
                 }
             }
-            deletions(&mut session.out, deleted, named.len())?;
+            tell_deletions(session, deleted, named.len())?;
             Ok(Outcome::Done)
         }
         (None, false) => {
@@ -285,14 +303,14 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
 }
 
 fn misused_del(invocation: &Invocation) -> Failure {
-    let failure = Failure::usage("del takes either KEYs, --glob PATTERN or --all");
+    let failure = Failure::usage("del takes either KEYs, --glob PATTERN, --prefix KEY or --all");
     failure.at(invocation.name.clone()).hint(format!("usage: {}", DEL.usage()))
 }
 
 /// Empties the store in one step; in a batch that is begun, key by key.
 fn delete_all(session: &mut Session, yes: bool) -> Result<Outcome, Failure> {
     if session.transaction.is_some() {
-        return delete_matching(session, b"*", yes);
+        return delete_matching(session, Glob::starting_with(b""), "in the store", yes);
     }
     let store = session.store()?;
     let count = store.len();
@@ -302,18 +320,19 @@ fn delete_all(session: &mut Session, yes: bool) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let deleted = usize::try_from(store.clear()?).unwrap_or(usize::MAX);
-    deletions(&mut session.out, deleted, deleted)?;
+    tell_deletions(session, deleted, deleted)?;
     Ok(Outcome::Done)
 }
 
-fn delete_matching(session: &mut Session, pattern: &[u8], yes: bool) -> Result<Outcome, Failure> {
+/// Deletes the keys of `glob`, which a question calls keys `what`.
+fn delete_matching(session: &mut Session, glob: Glob, what: &str, yes: bool) -> Result<Outcome, Failure> {
     // What is counted, asked about and deleted is of one moment.
     let snapshot = session.store()?.snapshot()?;
-    let walk = keys::matching(pattern);
+    let walk = keys::matching(glob);
     let rows = |session: &Session| walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt);
     if !yes && !session.settings.yes {
         let count = keys::count(&mut rows(session)?, &mut None)?;
-        let question = format!("delete {} matching {}", units::count(count, "key"), quote(pattern));
+        let question = format!("delete {} {what}", units::count(count, "key"));
         if count > 0 && !session.confirm(&question)? {
             session.note("nothing was deleted");
             return Ok(Outcome::Done);
@@ -346,7 +365,7 @@ fn delete_rows(session: &mut Session, mut rows: Rows) -> Result<Outcome, Failure
         }
         deleted += session.store()?.write(&batch)?.map_or(0, |commit| commit.deleted);
     }
-    deletions(&mut session.out, deleted, named)?;
+    tell_deletions(session, deleted, named)?;
     damage.map_or(Ok(Outcome::Done), Err)
 }
 

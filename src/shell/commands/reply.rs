@@ -1,22 +1,28 @@
 //! What is said of a write: once it is acknowledged, or that it waits for `commit`.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use logkv::{Commit, Pending};
 
+use super::absence::explain_absence;
 use super::get;
 use crate::shell::command::{Command, Invocation, Outcome};
 use crate::shell::failure::Failure;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
+use crate::shell::units;
 use crate::shell::words::quote;
 
 /// What is to be said of a write once it is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// That it is done.
-    Put,
+    Put {
+        /// The number of keys that are set.
+        keys: usize,
+    },
     /// How many keys there were, of the number that was named.
     Delete {
         /// The keys that were named.
@@ -50,6 +56,11 @@ pub enum Reply {
     },
 }
 
+/// How many different keys there are among `keys`.
+pub fn distinct<'a>(keys: impl Iterator<Item = &'a [u8]>) -> usize {
+    keys.collect::<HashSet<_>>().len()
+}
+
 /// Does what a command does to the store, but does not wait until that is acknowledged.
 pub type Submit = fn(&mut Session, &Invocation) -> Result<(Pending, Reply), Failure>;
 
@@ -74,18 +85,18 @@ impl Reply {
     pub fn tell(&self, session: &mut Session, commit: Option<Commit>) -> Result<Outcome, Failure> {
         let (out, fate) = (&mut session.out, Fate::Done(commit));
         match (self, commit) {
-            (Self::Put, _) => ok(out, None, fate)?,
+            (Self::Put { keys }, _) => ok(out, None, *keys, fate)?,
             (Self::PutIf { if_absent, .. }, Some(_)) => {
-                ok(out, None, fate)?;
+                ok(out, None, 1, fate)?;
                 return if *if_absent { unless_uncertain(session) } else { Ok(Outcome::Done) };
             }
             (Self::Delete { named }, _) => {
                 let deleted = commit.map_or(0, |commit| commit.deleted);
-                deletions(out, deleted, *named)?;
+                deletions(out, deleted, *named, fate)?;
                 return if deleted < *named { unless_uncertain(session) } else { Ok(Outcome::Done) };
             }
             (Self::Expire { key }, Some(_)) | (Self::Persist { key, is_there: true }, _) => {
-                ok(out, Some(key), fate)?;
+                ok(out, Some(key), 1, fate)?;
             }
             (Self::Sum { key, sum }, _) => summed(out, key, *sum, fate)?,
             (Self::PutIf { key, if_absent }, None) => return not_set(session, key, *if_absent),
@@ -117,6 +128,14 @@ enum Fate {
 }
 
 impl Fate {
+    /// What follows the answer for people.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Done(_) => "",
+            Self::Queued => ", with commit",
+        }
+    }
+
     /// Ends an object that tells of a write: with the number and the place of its record, null where none had to be
     /// written.
     fn end(self, object: &mut Object<'_, Output>) -> io::Result<()> {
@@ -132,13 +151,14 @@ impl Fate {
     }
 }
 
-/// Says what became of a write; in JSON of which key, where it is of one.
-fn ok(out: &mut Output, key: Option<&[u8]>, fate: Fate) -> io::Result<()> {
-    match (out.mode, fate) {
-        (Mode::Table, Fate::Done(_)) => writeln!(out, "OK"),
-        (Mode::Table, Fate::Queued) => writeln!(out, "OK, with commit"),
-        (Mode::Plain | Mode::Raw, _) => Ok(()),
-        (Mode::Json, _) => {
+/// Says what became of a write of so many keys; in JSON of which key, where it is of one.
+fn ok(out: &mut Output, key: Option<&[u8]>, keys: usize, fate: Fate) -> io::Result<()> {
+    match out.mode {
+        Mode::Table if keys == 1 => writeln!(out, "OK{}", fate.suffix()),
+        // A value of several words without quotes is several pairs.
+        Mode::Table => writeln!(out, "OK, {}{}", units::count(keys as u64, "key"), fate.suffix()),
+        Mode::Plain | Mode::Raw => Ok(()),
+        Mode::Json => {
             let mut object = Object::new(out);
             if let Some(key) = key {
                 object.bytes("key", key)?;
@@ -158,12 +178,24 @@ fn summed(out: &mut Output, key: &[u8], sum: i64, fate: Fate) -> io::Result<()> 
     }
 }
 
-/// Says how many keys were deleted.
-pub fn deletions(out: &mut Output, deleted: usize, named: usize) -> io::Result<()> {
+/// Says how many keys were deleted, or are to be with `commit` where a batch is open.
+pub fn tell_deletions(session: &mut Session, deleted: usize, named: usize) -> io::Result<()> {
+    let fate = if session.transaction.is_some() { Fate::Queued } else { Fate::Done(None) };
+    deletions(&mut session.out, deleted, named, fate)
+}
+
+fn deletions(out: &mut Output, deleted: usize, named: usize, fate: Fate) -> io::Result<()> {
     match out.mode {
-        Mode::Table => writeln!(out, "deleted {deleted} of {named}"),
+        Mode::Table => writeln!(out, "deleted {deleted} of {named}{}", fate.suffix()),
         Mode::Plain | Mode::Raw => writeln!(out, "{deleted}"),
-        Mode::Json => Object::new(out).field("deleted", deleted)?.end(),
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("deleted", deleted)?;
+            if matches!(fate, Fate::Queued) {
+                object.field("queued", true)?;
+            }
+            object.end()
+        }
     }
 }
 
@@ -179,7 +211,12 @@ pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Out
         }
         Mode::Json => Object::new(&mut session.out).bytes("key", key)?.field("ok", false)?.end()?,
     }
-    if if_absent { Ok(Outcome::Absent) } else { get::absent(session) }
+    if if_absent {
+        return Ok(Outcome::Absent);
+    }
+    let outcome = get::absent(session)?;
+    explain_absence(session, key)?;
+    Ok(outcome)
 }
 
 /// What becomes of a command that went by a key's not being there: in a store with damage it may have been.
@@ -210,9 +247,9 @@ pub fn done(
     Ok(Outcome::Done)
 }
 
-/// Says that a write waits for `commit`; in JSON of which key, where it is of one.
-pub fn queued(out: &mut Output, key: Option<&[u8]>) -> io::Result<()> {
-    ok(out, key, Fate::Queued)
+/// Says that a write of so many keys waits for `commit`; in JSON of which key, where it is of one.
+pub fn queued(out: &mut Output, key: Option<&[u8]>, keys: usize) -> io::Result<()> {
+    ok(out, key, keys, Fate::Queued)
 }
 
 /// Says what a key's number will be with `commit`.

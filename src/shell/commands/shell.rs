@@ -307,6 +307,9 @@ fn run_history(session: &mut Session, invocation: &Invocation) -> Result<Outcome
             Mode::Table | Mode::Plain | Mode::Raw => writeln!(session.out, "{}", visible(line.as_bytes()))?,
         }
     }
+    if skipped == session.history.len() && session.out.is_table() {
+        writeln!(session.out, "no lines")?;
+    }
     Ok(Outcome::Done)
 }
 

@@ -96,6 +96,9 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let mut tail = Tail::new(session.out.look, follows);
     let ended = tail.follow(session, &mut changes, left, follows);
     tail.table.end(&mut session.out)?;
+    if ended.is_ok() && tail.count == 0 && lines != Some(0) && session.out.is_table() {
+        writeln!(session.out, "no records")?;
+    }
     let is_interrupted = ended.as_ref().is_err_and(|failure| failure.kind == Kind::Interrupted);
     if ended.is_ok() || is_interrupted {
         tell_cursor(session, tail.count, changes.cursor())?;

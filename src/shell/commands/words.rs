@@ -10,6 +10,7 @@ use logkv::fs::StoreFile;
 use crate::shell::command::{Flag, Invocation, Takes};
 use crate::shell::failure::{Failure, plain_words};
 use crate::shell::folder::{Folder, Place};
+use crate::shell::glob::Glob;
 use crate::shell::input::Input;
 use crate::shell::session::Session;
 use crate::shell::units::{self, TtlError};
@@ -26,6 +27,27 @@ pub const HEX: Flag = Flag {
 /// The flag that answers a question with yes.
 pub const YES: Flag =
     Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Replaces a file without asking" };
+
+/// The flag for keys that start alike.
+pub const PREFIX: Flag = Flag {
+    name: "prefix",
+    short: None,
+    takes: Takes::Key,
+    doc: "The keys that start with this, byte by byte: a * in it is a *",
+};
+
+/// The keys that `pattern` or `--prefix` asks for; all, where there is neither.
+pub fn keys_asked(invocation: &Invocation, pattern: Option<&Word>) -> Result<Option<Glob>, Failure> {
+    match (pattern, invocation.value(PREFIX.name)) {
+        (Some(_), Some(prefix)) => {
+            let message = format!("{} takes either a PATTERN or --prefix KEY", invocation.command.name);
+            Err(Failure::usage(message).at(prefix.span.clone()))
+        }
+        (Some(pattern), None) => Glob::of(pattern).map(Some),
+        (None, Some(prefix)) => Ok(Some(Glob::starting_with(&bytes_of(prefix, invocation)?))),
+        (None, None) => Ok(None),
+    }
+}
 
 /// The bytes of all arguments.
 pub fn arguments(invocation: &Invocation) -> Result<Vec<Vec<u8>>, Failure> {

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::{Origin, Session};
 use crate::shell::command::Outcome;
 use crate::shell::failure::{Failure, Kind};
+use crate::shell::habits;
 use crate::shell::json::Object;
 use crate::shell::output::Mode;
 use crate::shell::report::{self, Place};
@@ -69,7 +70,7 @@ impl Session {
         self.tell_programs(failure.kind, &failure.message, place);
         // The error would stand before the results of earlier lines where both go to one terminal.
         self.flush();
-        report::write_failure(failure, line, place, &self.err_look);
+        report::write_failure(&habits::advised(failure, line), line, place, &self.err_look);
         self.told.clone_from(&failure.message);
     }
 

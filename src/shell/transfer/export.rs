@@ -6,10 +6,10 @@ use logkv::Cursor;
 
 use crate::shell::command::{Flag, Invocation, Outcome, Takes};
 use crate::shell::commands::tail::note_cursor;
+use crate::shell::commands::words::{PREFIX, keys_asked};
 use crate::shell::commands::{YES, may_replace};
 use crate::shell::failure::{Failure, Kind};
 use crate::shell::folder::{NewMode, Target};
-use crate::shell::glob::Glob;
 use crate::shell::interrupt::{Breakable, Interrupt};
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
@@ -30,7 +30,7 @@ pub const FLAGS: &[Flag] = &[
         "What rows are written in, where the file's name does not say",
     ),
     flag("glob", Takes::Glob, "Exports the keys that match this pattern"),
-    flag("prefix", Takes::Key, "Exports the keys that start with this"),
+    PREFIX,
     flag("from", Takes::Key, "Starts at this key"),
     flag("to", Takes::Key, "Stops before this key"),
     YES,
@@ -70,6 +70,10 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     match file {
         None => {
             run.print(&mut session.out, invocation)?;
+            if run.count == 0 && session.out.is_table() {
+                session.flush();
+                session.note("note: no keys");
+            }
             if session.out.mode == Mode::Json {
                 note_cursor(session, snapshot.cursor());
             }
@@ -112,15 +116,7 @@ fn columns(mut rows: Rows) -> Result<Columns, Failure> {
 
 /// The keys that are asked for.
 fn walk(invocation: &Invocation) -> Result<Walk, Failure> {
-    let glob = match (invocation.value("glob"), invocation.value("prefix")) {
-        (Some(_), Some(prefix)) => {
-            let failure = Failure::usage("export takes either --glob PATTERN or --prefix KEY");
-            return Err(failure.at(prefix.span.clone()));
-        }
-        (Some(pattern), None) => Some(Glob::new(&pattern.bytes)),
-        (None, Some(prefix)) => Some(Glob::starting_with(&prefix.bytes)),
-        (None, None) => None,
-    };
+    let glob = keys_asked(invocation, invocation.value("glob"))?;
     let key = |name| invocation.value(name).map(|word| word.bytes.clone());
     Ok(Walk { glob, from: key("from"), to: key("to"), reverse: false, values: true })
 }

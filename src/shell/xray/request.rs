@@ -174,7 +174,8 @@ impl Request {
             record: invocation.number("record")?,
             key: invocation
                 .value("key")
-                .map(|word| KeyPattern { text: word.bytes.clone(), glob: Glob::new(&word.bytes) }),
+                .map(|word| Ok::<_, Failure>(KeyPattern { text: word.bytes.clone(), glob: Glob::of(word)? }))
+                .transpose()?,
             only: word("only").and_then(Only::parse),
             values: word("values").and_then(Values::parse).unwrap_or_default(),
             hex: invocation.has("hex"),

@@ -82,7 +82,7 @@ pub fn call(
 /// How many keys a write sets, and whether that depends on what is there.
 fn count(reply: &Reply, invocation: &Invocation) -> (u64, bool) {
     match reply {
-        Reply::Put => (invocation.args.len().div_ceil(2) as u64, false),
+        Reply::Put { .. } => (invocation.args.len().div_ceil(2) as u64, false),
         Reply::Sum { .. } => (1, false),
         _ => (1, true),
     }

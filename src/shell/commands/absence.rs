@@ -1,0 +1,62 @@
+//! Why a key is not there: the log may still tell.
+
+use logkv::{At, Version};
+
+use crate::shell::failure::Failure;
+use crate::shell::session::Session;
+use crate::shell::units;
+use crate::shell::words::quote;
+
+/// Of a log with more records nobody is told: the search may sort a segment that nobody has looked at yet.
+const RECORDS_MAX: u64 = 2_000_000;
+
+/// Tells a person in front of a table which record deleted `key`, or when it expired, and how to see what it was. Whether
+/// that was told: most keys were never there.
+pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failure> {
+    if !(session.is_interactive() && session.out.is_table()) {
+        return Ok(false);
+    }
+    let batched = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
+    let reason = match batched {
+        Some(_) => Some(format!("the open batch removes {}; rollback forgets that", quote(key))),
+        None => reason(session, key)?,
+    };
+    if let Some(reason) = &reason {
+        session.flush();
+        session.note(&format!("note: {reason}"));
+    }
+    Ok(reason.is_some())
+}
+
+/// What the log tells of the end of `key`.
+fn reason(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
+    let store = session.store()?;
+    // A miss is no failure, whatever else is wrong with the log.
+    let Ok(segments) = store.segments() else { return Ok(None) };
+    if segments.iter().map(|segment| segment.record_count).sum::<u64>() > RECORDS_MAX {
+        return Ok(None);
+    }
+    let Ok(versions) = store.versions(key) else { return Ok(None) };
+    let (mut before, mut last): (Option<Version>, Option<Version>) = (None, None);
+    for (count, version) in (0..).zip(versions) {
+        session.interrupt.check(count)?;
+        let Ok(version) = version else { return Ok(None) };
+        before = last.replace(version);
+    }
+    let (Some(last), now_ms, name) = (last, store.now_ms(), quote(key)) else { return Ok(None) };
+    let ago = |ms: u64| units::duration(now_ms.saturating_sub(ms));
+    if last.value.is_none() {
+        let seq = last.meta.seq;
+        let was = before.filter(|before| matches!(store.get_at(key, At::Seq(before.meta.seq)), Ok(Some(_))));
+        let how = was.map_or_else(
+            || format!("versions {name} shows what is left"),
+            |was| format!("get {name} --at {} shows what it was", was.meta.seq),
+        );
+        return Ok(Some(format!("record {seq} deleted {name} {} ago; {how}", ago(last.meta.time_ms))));
+    }
+    let expired = last.meta.expires_ms.filter(|expires_ms| *expires_ms <= now_ms);
+    Ok(expired.map(|expires_ms| {
+        let seq = last.meta.seq;
+        format!("{name} expired {} ago (record {seq}); versions {name} shows it", ago(expires_ms))
+    }))
+}

@@ -1,0 +1,277 @@
+//! Answers say what happened: how many keys were set, that there are none, why one is not there, and what does here what
+//! fingers know from elsewhere.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::common::{open, scratch, value};
+use crate::person::Person;
+use crate::transcript::Transcript;
+
+const PROMPT: &str = "logkv d>";
+
+/// A person at the prompt of a store of their own.
+fn person(dir: &TempDir) -> Person {
+    let mut person = Person::at_terminal(dir.path(), &["d"], &[], (50, 100));
+    // How long a command takes here is nobody's answer.
+    person.sees_at_end(PROMPT).enters("timer off").sees("timer off\nlogkv d>");
+    person
+}
+
+#[test]
+fn several_pairs_are_told_as_so_many_keys_and_a_batch_answers_alike() {
+    let mut transcript = Transcript::new();
+    let script = b"put title The Old Man\nput a 1 a 2\nput a 1 a 2 b 3 --ttl 1d\nput t The Old\nbegin\nput x 1 y 2\nput z 3\ndel x b\n\
+        del --glob 'title' -y\ndel --prefix O -y\ncommit\ndel x y\nscan\nbegin\ndel --all -y\nrollback\n";
+    for mode in ["table", "plain", "json"] {
+        transcript.run_with(&format!("-q -m {mode} {mode}"), script);
+    }
+    transcript.run("-q -m table one put a 1 b 2").run("-q -m table one put a 1 b 2 c 3 --ttl 1d");
+    transcript.compare("shell-answers-writes");
+}
+
+#[test]
+fn nothing_found_is_said_and_never_an_empty_screen() {
+    let commands = [
+        "keys",
+        "scan",
+        "count",
+        "keys 'user:*'",
+        "versions k",
+        "tail",
+        "tail -n 0",
+        "diff 0",
+        "segments",
+        "history",
+        "export",
+    ];
+    let after = [
+        "keys user",
+        "scan user",
+        "count user",
+        "keys use?",
+        "keys 'us[e]r'",
+        "keys nobody",
+        "keys '*x'",
+        "scan --prefix x",
+        "keys --limit 0",
+        "keys user --at 1",
+        "keys --from x --to y",
+        "keys user --from v",
+        "count --prefix user",
+        "count --prefix x",
+        "keys 'us er'",
+        "export --glob x",
+    ];
+    let mut transcript = Transcript::new();
+    for mode in ["table", "plain", "json"] {
+        let lines =
+            commands.join("\n") + "\nput user:1 alice\nput 'us er:2' bob\n" + &after.join("\n") + "\n";
+        transcript.run_with(&format!("-q -m {mode} --width 80 {mode}"), lines.as_bytes());
+    }
+    transcript.compare("shell-answers-nothing");
+}
+
+#[test]
+fn a_prefix_is_taken_byte_by_byte_by_all_that_take_patterns() {
+    let mut transcript = Transcript::new();
+    transcript.run("-q d put 'a*1' x 'a*2' y 'ab' z");
+    transcript.run_with("d", b"put \"\\xff\\x001\" bin\n");
+    for line in [
+        "keys --prefix 'a*'",
+        "scan --prefix 'a*' --reverse",
+        "scan --prefix a --from 'a*2' --limit 1",
+        "count --prefix a",
+        "count --prefix ''",
+        "export --prefix 'a*'",
+        "keys --prefix a --at 1",
+        "keys a --prefix a",
+        "count a --prefix=a",
+        "export --glob a --prefix a",
+        "del --glob a --prefix a",
+        "del k --prefix a",
+        "del --all --prefix a",
+        "del --prefix",
+        "del --prefix 'a*'",
+        "del --prefix 'a*' -y",
+        "del --hex --prefix ff00 -y",
+        "keys",
+    ] {
+        transcript.run(&format!("d {line}"));
+    }
+    transcript.run_with(
+        "d",
+        b"put \"\\xff\\x001\" bin\nkeys --prefix \"\\xff\\x00\"\nbegin\nput ac 1\ncount --prefix a\ncommit\n",
+    );
+    transcript.compare("shell-answers-prefix");
+}
+
+#[test]
+fn a_set_that_is_not_closed_or_empty_is_an_error_wherever_a_pattern_is_taken() {
+    let mut transcript = Transcript::new();
+    transcript.run("-q d put a 1 b 2 '!' 3 '[' 4");
+    for command in ["keys", "scan", "count", "del -y --glob", "export --glob", "dump-segment 1 --key"] {
+        for pattern in ["x[ab", "[]", "a[^]b"] {
+            transcript.run(&format!("d {command} {pattern}"));
+        }
+    }
+    for pattern in ["[!a]", "[^a]", "[a!]", "[b-a]", "'\\['", "[[]"] {
+        transcript.run(&format!("d keys {pattern}"));
+    }
+    transcript.compare("shell-answers-patterns");
+}
+
+#[test]
+fn a_key_that_is_gone_is_told_with_its_record_and_how_to_see_it() {
+    let dir = scratch();
+    let mut person = person(&dir);
+    person
+        .enters("put user:1 alice user:2 bob")
+        .sees("OK, 2 keys")
+        .enters("del user:1")
+        .sees("deleted 1 of 1");
+    person
+        .enters("get user:1")
+        .sees("(nil)\nnote: record 3 deleted user:1 ")
+        .sees("ago; get user:1 --at 1 shows what it was");
+    person
+        .sees_at_end(PROMPT)
+        .enters("get user:1 --at 1")
+        .sees("\nalice\n")
+        .enters("clear")
+        .sees_at_end(PROMPT);
+    for (line, answer) in [
+        ("exists user:1", "no\nnote: record 3 deleted"),
+        ("ttl user:1", "(nil)\nnote: record 3 deleted"),
+        ("expire user:1 1h", "not set: user:1 does not exist\nnote: record 3 deleted"),
+        ("persist user:1", "not set: user:1 does not exist\nnote: record 3 deleted"),
+        ("put user:1 x --xx", "not set: user:1 does not exist\nnote: record 3 deleted"),
+        ("get user:1 -o f", "(nil)\nnote: record 3 deleted"),
+        ("get user:7", "(nil)\nhint: did you mean user:2?"),
+    ] {
+        person.enters(line).sees(&format!("> {line}\n{answer}")).sees_at_end(PROMPT);
+    }
+    person.enters("put lock me --ttl 1ms").sees("OK").enters("clear").sees_at_end(PROMPT);
+    person
+        .enters("get lock")
+        .sees("(nil)\nnote: lock expired ")
+        .sees("ago (record 4); versions lock shows it");
+    person.enters("begin").sees_at_end("logkv d*>").enters("del user:2").sees("deleted 1 of 1, with commit");
+    person.enters("get user:2").sees("(nil)\nnote: the open batch removes user:2; rollback forgets that");
+    person
+        .enters("rollback")
+        .sees_at_end(PROMPT)
+        .enters("rotate")
+        .enters("compact --all")
+        .sees_at_end(PROMPT);
+    // What compaction has dropped nobody can tell.
+    person
+        .enters("clear")
+        .enters("get user:1")
+        .sees("> get user:1\n(nil)\nhint: did you mean user:2?\nlogkv d>");
+}
+
+#[test]
+fn a_program_is_not_told_why_a_key_is_gone() {
+    let mut transcript = Transcript::new();
+    for mode in ["table", "plain", "json"] {
+        let script = b"put a 1\ndel a\nget a\nexists a\nttl a\nput b 1 --ttl 1ms\n";
+        transcript.run_with(&format!("-q -m {mode} {mode}"), script).run(&format!("-m {mode} {mode} get a"));
+    }
+    transcript.compare("shell-answers-gone");
+}
+
+#[test]
+fn words_that_mean_something_elsewhere_get_a_hint_at_the_prompt_and_are_words_in_a_script() {
+    let dir = scratch();
+    let mut person = person(&dir);
+    person.enters("put a 1;").sees("OK\nhint: the ; is a part of 1; here: a command ends with its line");
+    person.enters("get a").sees("\n1;\n").sees_at_end(PROMPT).enters("clear").sees_at_end(PROMPT);
+    person
+        .enters("get a > f")
+        .sees("hint: > is a word like any other here: output FILE sends")
+        .sees_at_end(PROMPT);
+    person
+        .enters("keys | head")
+        .sees("error: keys takes no argument head")
+        .sees("hint: | is a word like any other here");
+    person.enters("count;").sees("error: unknown command count;").sees("hint: did you mean count?");
+    person.sees_at_end(PROMPT).enters("clear").sees_at_end(PROMPT);
+    person.enters("stats; keys").sees("error: unknown command stats;").sees("hint: did you mean stats?");
+    person.enters("mode json;").sees("not json;").sees("hint: the ; is a part of json; here");
+    person.sees_at_end(PROMPT).enters("clear").sees_at_end(PROMPT);
+    // In quotes and behind two dashes a word is meant as it stands.
+    for line in ["put b '2;'", "put -- c 3;", "put d '>'"] {
+        person.enters(line).sees(&format!("> {line}\nOK\nlogkv d>"));
+    }
+
+    let transcript = Transcript::new();
+    fs::write(transcript.path("script"), "put a 1;\nput > | ; x;\nget a > ;\n")
+        .expect("a file can be written");
+    let output = transcript.command(&["-q", "-m", "table", "d", "-f", "script"]).output().expect("it runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "OK\nOK, 2 keys\n1;\n|\nx;\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(value(&open(&transcript.path("d")), "a").as_deref(), Some("1;"));
+}
+
+#[test]
+fn a_key_that_has_the_name_of_an_option_is_stored_and_told_how_the_option_is_set() {
+    let dir = scratch();
+    let mut person = person(&dir);
+    person
+        .enters("set mode json")
+        .sees("OK\nhint: mode is a key now: mode json, without set, sets the option");
+    person
+        .enters("SET sync never")
+        .sees("OK\nhint: sync is a key now: the option is --sync never before DIR, LOGKV_SYNC,");
+    person.enters("put bail on").sees("> put bail on\nOK\nlogkv d>");
+    person.enters("set user:1 x").sees("> set user:1 x\nOK\nlogkv d>");
+    let mut transcript = Transcript::new();
+    transcript
+        .run("-q -m table d set mode json")
+        .run("-q d set mode json")
+        .run("-q -m table d -c 'set mode json'");
+    transcript.compare("shell-answers-set");
+}
+
+#[test]
+fn what_others_call_a_command_is_told_with_what_does_it_here() {
+    let mut transcript = Transcript::new();
+    let lines = [
+        "mset a 1 b 2",
+        "append a 1",
+        "rename a b",
+        "flushall",
+        "multi",
+        "exec",
+        "discard",
+        "select 1",
+        "select * from t",
+        "use other",
+        "show tables",
+        "hget a b",
+        "setex a 10 1",
+        "expireat a 1",
+        "decr a",
+        "ping",
+        ".tables",
+        ".schema",
+        ".open x",
+        ".dump",
+        ".headers on",
+        "\\d",
+        "\\dt",
+        "\\timing",
+        "\\copy t from 'x'",
+        "VACUUM;",
+        "insert into t values 1",
+        "cat a",
+        "grep x",
+        "monitor",
+        "frob",
+    ];
+    transcript.run_with("-q d", (lines.join("\n") + "\n").as_bytes());
+    transcript.run("d mset a 1");
+    transcript.compare("shell-answers-elsewhere");
+}
