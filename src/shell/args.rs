@@ -255,7 +255,8 @@ fn man_page(out: &mut dyn Write) -> io::Result<()> {
         for command in command::all().iter().filter(|command| command.group == group) {
             let names: Vec<_> = command.names().map(|name| format!("\\fB{}\\fR", roff(name))).collect();
             writeln!(out, ".TP\n{} {}", names.join(", "), roff(command.signature))?;
-            writeln!(out, "{}\n.br\n{}", roff(command.summary), roff(command.help))?;
+            let help = roff(command.help).replace("\n\n", "\n.sp\n");
+            writeln!(out, "{}\n.br\n{help}", roff(command.summary))?;
             for flag in command.flags {
                 let value = flag.takes.placeholder().unwrap_or_default();
                 writeln!(out, ".br\n\\fB\\-\\-{}\\fR {}: {}", roff(flag.name), roff(&value), roff(flag.doc))?;

@@ -106,7 +106,7 @@ impl<'a> Grid<'a> {
         self.shown = (0..self.columns.len()).filter(is_shown).collect();
         while self.width() > self.look.width {
             let is_wide = |index: &usize| self.widths[*index] > NARROWEST;
-            let keeps = |index: usize| self.columns[index].squeeze == Squeeze::Keeps;
+            let keeps = |index: usize| self.columns[index].squeeze != Squeeze::Cuts;
             let wide = self.shown.iter().copied().filter(is_wide);
             let Some(widest) = wide.max_by_key(|&index| (!keeps(index), self.widths[index])) else { break };
             self.widths[widest] -= 1;

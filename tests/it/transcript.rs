@@ -72,7 +72,7 @@ impl Transcript {
         );
         // The same to the second, and when something expires.
         settings.add_filter(
-            r"(?m)(^ *\d+  |  expires |→ )\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b",
+            r"(?m)(^ *\d+  |\d  |  expires |→ )\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b",
             "${1}2026-01-01 00:00:00",
         );
         // Keys fall into other shards in each store.

@@ -27,7 +27,7 @@ pub const GET: Command = Command {
     summary: "The value of a key",
     help: "Prints the value of each key. A missing key is (nil) in mode table, a note on the \
            standard error in mode plain, and null in mode json; a one-shot get of a missing \
-           key exits with 1. \
+           key exits with 1.\n\n\
            Mode plain prints the bytes and a newline, mode raw the bytes alone; mode json has \
            expires_ms where the key expires.",
     examples: &[

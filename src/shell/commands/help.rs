@@ -121,3 +121,23 @@ fn flag_name(flag: &Flag) -> String {
     };
     format!("{short}--{}{value}", flag.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_help_has_short_paragraphs_and_names_for_programs_last() {
+        const LINES_MAX: usize = 7;
+        for command in command::all() {
+            let paragraphs: Vec<_> = command.help.split("\n\n").collect();
+            for (index, text) in paragraphs.iter().enumerate() {
+                let lines = wrap(text, HELP_WIDTH).lines().count();
+                assert!(lines <= LINES_MAX, "help {} has a paragraph of {lines} lines: {text}", command.name);
+                let names_fields = text.contains("mode json one object") || text.contains("Mode plain has");
+                let is_last = index + 1 == paragraphs.len();
+                assert!(is_last || !names_fields, "help {} goes on behind {text}", command.name);
+            }
+        }
+    }
+}

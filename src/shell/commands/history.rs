@@ -35,7 +35,8 @@ pub const VERSIONS: Command = Command {
     group: Group::Inspect,
     signature: "KEY [--hex]",
     summary: "Every record of a key that is still in the log",
-    help: "Shows the records of the key, the oldest first, and what became of each. Compaction drops what was \
+    help: "Shows the records of the key, the oldest first, and what became of each.\n\n\
+           Compaction drops what was \
            replaced, unless --keep-versions or --keep-for says how much of the past is kept; it is told where there \
            may have been others.",
     examples: &[Example { line: "versions user:1", does: "shows what user:1 was" }],

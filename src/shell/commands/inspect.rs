@@ -13,12 +13,13 @@ pub const DUMP_SEGMENT: Command = Command {
     summary: "A segment record by record, and why each is alive or dead",
     help: "Prints a line a record: where it is, what it holds, whether its checksum is right, \
            and whether it is live; of a dead one, which record killed it. Then a map of the \
-           segment's bytes and their sums. Works also on a store that does not open. \
+           segment's bytes and their sums.\n\n\
+           It works on a store that does not open, too. \
            In mode table the first 40 are shown, and the command that goes on. \
-           --hex shows every byte, field by field, in the modes plain and raw as in mode table, and in \
-           mode json as bytes_b64. \
            SEG may also be a data file of another store, N.bitcask.data of Riak's bitcask or segment_N.log of the \
-           Go program logkv-store, which is shown in that format's own terms; DIR need not be a store then.",
+           Go program logkv-store, which is shown in that format's own terms; DIR need not be a store then.\n\n\
+           --hex shows every byte, field by field, with its offset in the file and, behind a +, in the record: in \
+           the modes plain and raw as in mode table, and in mode json as bytes_b64.",
     examples: &[
         Example { line: "dump-segment 3", does: "shows the records of 000003.seg" },
         Example { line: "dump-segment 3 --only dead --limit 10", does: "shows ten dead records" },
@@ -39,9 +40,11 @@ pub const VERIFY: Command = Command {
     signature: "[SEG…]",
     summary: "Checks every byte of the files, and says what is wrong",
     help: "Reads the files alone, and writes nothing: it works on a store that does not open, and beside a \
-           writer. It checks every checksum, the order of the log, each hint against its segment, and KEYDIR \
+           writer.\n\n\
+           It checks every checksum, the order of the log, each hint against its segment, and KEYDIR \
            against the log. Damage is in the log itself; derived is in a hint or KEYDIR, which are made \
-           anew; a note costs nothing. Exit code 4 when there is damage of either kind. \
+           anew; a note costs nothing.\n\n\
+           Exit code 4 when there is damage of either kind.\n\n\
            Mode plain has severity, file, offset, length, key and text, separated by tabs, and ok when \
            nothing is wrong; mode json an object a finding, and a summary.",
     examples: &[

@@ -20,6 +20,7 @@ use crate::shell::table::{Column, Squeeze, Table};
 use crate::shell::units;
 use crate::shell::view::{self, Row, Walk};
 use crate::shell::words::{Quoted, quote};
+use crate::shell::xray::Moment;
 
 const FLAGS: &[Flag] = &[
     AT,
@@ -52,10 +53,11 @@ pub const KEYS: Command = Command {
     group: Group::Data,
     signature: SIGNATURE,
     summary: "The keys, in order",
-    help: "Prints the keys in the order of their bytes. A pattern has * for any bytes, ? for \
+    help: "Prints the keys in the order of their bytes.\n\n\
+           A pattern has * for any bytes, ? for \
            one, [abc] [a-z] for one of a set, [^a] [!a] for one that is not of it, and \\x for x itself. It \
-           covers the whole key: user:* lists the keys that start with user:, and so does --prefix user:. \
-           In mode table the first 40 are shown, unless --all or --limit says otherwise. \
+           covers the whole key: user:* lists the keys that start with user:, and so does --prefix user:.\n\n\
+           In mode table the first 40 are shown, unless --all or --limit says otherwise.\n\n\
            -0 is for the modes plain and raw: each key is printed as it is, with a NUL byte behind it and no \
            line break, as xargs -0 and sort -z read it; a key that has a NUL byte itself is an error, and \
            the others follow.",
@@ -146,7 +148,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         count += 1;
         match session.out.mode {
             Mode::Table => {
-                let cells = cells(&row, long.then_some(now_ms), session.out.look.none());
+                let cells = cells(&row, long.then_some(now_ms), session.out.look);
                 drawn.row(&mut session.out, cells)?;
             }
             _ if nul => print_null(session, &row)?,
@@ -257,8 +259,16 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// `long_at_ms`: all about the row's record, at that time; `none` stands for what is not there.
-fn cells(row: &Row, long_at_ms: Option<u64>, none: &str) -> Vec<String> {
+/// On a screen of fewer columns times have no milliseconds.
+const WIDTH_OF_MILLIS: usize = 100;
+
+/// `long_at_ms`: all about the row's record, at that time.
+fn cells(row: &Row, long_at_ms: Option<u64>, look: Look) -> Vec<String> {
+    let none = look.none();
+    let time = |ms| {
+        let moment = Moment::of(ms);
+        if look.width < WIDTH_OF_MILLIS { moment.seconds_full() } else { moment.full() }
+    };
     let mut cells = vec![quote(row.key())];
     if let Some(now_ms) = long_at_ms {
         cells.extend(row.entry().map_or_else(
@@ -269,7 +279,7 @@ fn cells(row: &Row, long_at_ms: Option<u64>, none: &str) -> Vec<String> {
                     format!("{:#08x}", entry.location.offset),
                     units::thousands(entry.len),
                     units::thousands(entry.seq.0),
-                    units::time(entry.time_ms),
+                    time(entry.time_ms),
                 ]
             },
         ));

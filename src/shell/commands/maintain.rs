@@ -27,14 +27,15 @@ pub const COMPACT: Command = Command {
     summary: "Gives back the space of dead records",
     help: "Copies what is needed of some segments into new ones, and removes the old ones. Without \
            arguments it takes the segments that are due (see segments, and config for when one is); \
-           sealed ones can be named. Ctrl-C stops it at the next record: runs that are done stay done, \
-           and nothing else is changed. \
+           sealed ones can be named.\n\n\
+           Ctrl-C stops it at the next record: runs that are done stay done, \
+           and nothing else is changed.\n\n\
+           --dry-run shows the first 40 records on a terminal, unless --limit says otherwise.\n\n\
+           --step waits for Enter where there is a person, and elsewhere just tells the steps.\n\n\
            Mode plain has name, tab, value; mode json one object: segments_before, segments_after, \
            bytes_before, bytes_after, freed_bytes, records_before, records_after, kept and dropped (each by \
            reason, with _bytes), needed_by (which older segments tombstones are kept for), runs, cancelled. \
-           --dry-run in these modes begins each line with its type: run, record, and sum or summary; on a \
-           terminal the first 40 records are shown, unless --limit says otherwise. \
-           --step waits for Enter where there is a person, and elsewhere just tells the steps.",
+           --dry-run in these modes begins each line with its type: run, record, and sum or summary.",
     examples: &[
         Example { line: "compact", does: "compacts what is due" },
         Example { line: "compact --all", does: "compacts all that holds anything dead" },
@@ -85,14 +86,14 @@ pub const BACKUP: Command = Command {
     group: Group::Maintain,
     signature: "DIR | FILE.tar.zst | FILE.tar | - [--level N]",
     summary: "Makes a copy of the store, while it is written to",
-    help: "Takes the store as it is now, every batch whole, and checks what it takes. \
+    help: "Takes the store as it is now, every batch whole, and checks what it takes.\n\n\
            In a directory, sealed segments get a second name (a hard link) where that is possible, and are \
            copied elsewhere; the directory is missing, empty, or holds an earlier backup of this store, \
            and then what is new is taken and what was compacted away goes. Until the end of it the earlier \
            backup is as it was. A backup in a directory can be opened with -r; once it was written to, it is \
-           a store of its own. \
+           a store of its own.\n\n\
            A name that ends in .tar.zst, .tzst or .tar, in letters of any case, makes an archive, which replaces a file of that \
-           name when a question is answered; - writes a compressed one to the standard output. \
+           name when a question is answered; - writes a compressed one to the standard output.\n\n\
            Mode plain has name, tab, value; mode json one object, but for -.",
     examples: &[
         Example { line: "backup ./copy", does: "makes a backup in ./copy, or brings it up to date" },
@@ -112,12 +113,15 @@ pub const RESTORE: Command = Command {
     signature: "FROM",
     summary: "Makes a store of a backup",
     help: "Makes DIR, which is missing or empty, the store that was backed up in FROM: a directory, an \
-           archive, or - for an archive from the standard input. Every byte is read and checked \
+           archive, or - for an archive from the standard input.\n\n\
+           Every byte is read and checked \
            before DIR is a store: what is damaged is refused, with exit code 4, and nothing is \
-           left behind. A missing DIR is made as DIR.unfinished and renamed at the end; an empty one, also a \
+           left behind.\n\n\
+           A missing DIR is made as DIR.unfinished and renamed at the end; an empty one, also a \
            mount point or a link to one, is filled where it is, MANIFEST last. If it is killed before that, \
            DIR is no store, and the next restore to DIR begins anew. An empty DIR that another user owns \
-           needs --trust. FROM may also be the directory of a closed store, or a tar of a backup's directory \
+           needs --trust.\n\n\
+           FROM may also be the directory of a closed store, or a tar of a backup's directory \
            that another program made, as it is or packed with zstd or gzip.",
     examples: &[
         Example { line: "restore ./copy", does: "as in logkv ./new restore ./copy" },
@@ -137,12 +141,15 @@ pub const REPAIR: Command = Command {
     signature: "--to DIR | --in-place",
     summary: "Makes a store of all that is intact in a damaged one",
     help: "Copies every record that is as it was written into a new store, whatever is damaged around it, and \
-           makes MANIFEST anew where that is lost. What had to be given up is told, with the keys, where \
-           they are known: a key whose newest record is lost has its older value again, or is gone. The \
+           makes MANIFEST anew where that is lost.\n\n\
+           What had to be given up is told, with the keys, where \
+           they are known: a key whose newest record is lost has its older value again, or is gone.\n\n\
+           The \
            damaged store stays as it is: with --in-place it changes places with the new one, and is kept \
            under its name with .damaged added. Until then the new one has the name with .repairing added; \
            what a repair that was killed leaves there the next --in-place removes, unless the store was opened for \
-           writing in between. Where nothing is damaged --in-place changes nothing. The store is not opened, and nobody \
+           writing in between. Where nothing is damaged --in-place changes nothing.\n\n\
+           The store is not opened, and nobody \
            else may have it open. Exit code 4 when something was given up.",
     examples: &[
         Example { line: "repair --to ./data-2", does: "makes a store in ./data-2" },
@@ -163,8 +170,10 @@ pub const CONFIG: Command = Command {
     summary: "The engine's options, and where each comes from",
     help: "An option comes from the first that names it: a flag (--sync never), LOGKV_… in the \
            environment (LOGKV_SYNC=never), --config FILE or logkv.toml in the data directory \
-           (sync = \"never\"), the default. The file in a directory that somebody else owns or may \
-           write to is read only with --trust. --init writes a logkv.toml with each option, what it does and its \
+           (sync = \"never\"), the default.\n\n\
+           The file in a directory that somebody else owns or may \
+           write to is read only with --trust.\n\n\
+           --init writes a logkv.toml with each option, what it does and its \
            default, all commented out; one that is there stays as it is.",
     examples: &[
         Example { line: "config", does: "lists the options" },

@@ -27,9 +27,10 @@ pub const PUT: Command = Command {
     group: Group::Data,
     signature: "KEY VALUE… | KEY - | KEY --file FILE [--ttl DURATION|--until TIME] [--nx|--xx] [--hex]",
     summary: "Sets keys to values",
-    help: "Sets each key to the value after it; several pairs are written all or not at all. \
+    help: "Sets each key to the value after it; several pairs are written all or not at all.\n\n\
            The value may come from a file, or from the standard input (-) where the commands do not, \
-           byte by byte. With --ttl the keys are gone after so long, 90s or 1h30m or a number \
+           byte by byte.\n\n\
+           With --ttl the keys are gone after so long, 90s or 1h30m or a number \
            of seconds; with --until they are gone from a time on, a date (UTC, unless it says otherwise) or milliseconds \
            since 1970, at once where that is past. Without either they stay, also where they were to expire before.",
     examples: &[
@@ -66,8 +67,10 @@ pub const DEL: Command = Command {
     group: Group::Data,
     signature: "KEY… | --glob PATTERN | --prefix KEY | --all  [-y|--yes] [--hex]",
     summary: "Removes keys",
-    help: "Removes the keys, all or none, and tells how many were there. With a pattern, a prefix or --all, it \
-           asks first; where nobody can be asked it wants -y. --all empties the store in one step, whatever \
+    help: "Removes the keys, all or none, and tells how many were there.\n\n\
+           With a pattern, a prefix or --all, it \
+           asks first; where nobody can be asked it wants -y.\n\n\
+           --all empties the store in one step, whatever \
            there is in it: a crash leaves all of it or nothing, and the space is free at once: nothing of it is \
            kept for those who look back.",
     examples: &[

@@ -21,10 +21,11 @@ pub const SEGMENTS: Command = Command {
     signature: "",
     summary: "The files of the log, and how much of each is alive",
     help: "Prints a line a segment, in log order: its length, records, and how much of it is \
-           live and dead. The last one is active, and is appended to; the others are final. \
+           live and dead. The last one is active, and is appended to; the others are final.\n\n\
            Due is what compact would take, and why: its dead share or bytes, that it is small and has \
-           such neighbours, or that it goes along with a neighbour. A sealed segment has a hint, which \
-           makes opening fast; one that is missing is made again. \
+           such neighbours, or that it goes along with a neighbour.\n\n\
+           A sealed segment has a hint, which \
+           makes opening fast; one that is missing is made again.\n\n\
            Mode plain has segment, state, bytes, base_seq, records, live, live_bytes, dead_bytes, tombstones, \
            tombstone_bytes, created_ms, hint and due, separated by tabs; mode json the same names. There, due is \
            dead_share, dead_bytes, small or neighbour.",

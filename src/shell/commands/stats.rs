@@ -23,13 +23,13 @@ pub const STATS: Command = Command {
     signature: "[--memory] [--prometheus]",
     summary: "Figures of the whole store",
     help: "Prints how many keys there are, what their records take, how much of the log is \
-           dead, and what the index takes in memory. Keys that have expired count until a compaction \
-           gives back their room. Mode plain has name, tab, value; mode \
-           json one object; all lengths are bytes. \
+           dead, and what the index takes in memory.\n\n\
+           Keys that have expired count until a compaction gives back their room.\n\n\
            --memory prints what the store takes of memory, and what the operating system says of the whole process: \
-           what is mapped from files goes when the memory is needed for something else. \
+           what is mapped from files goes when the memory is needed for something else.\n\n\
            --prometheus prints them, and what this process has counted and timed since it opened the store, \
-           in the text format of Prometheus; --metrics-file keeps that in a file.",
+           in the text format of Prometheus; --metrics-file keeps that in a file.\n\n\
+           Mode plain has name, tab, value; mode json one object; all lengths are bytes.",
     examples: &[
         Example { line: "stats", does: "prints the figures" },
         Example { line: "stats --memory", does: "prints what the store takes of memory" },

@@ -33,14 +33,17 @@ pub const TAIL: Command = Command {
     group: Group::Inspect,
     signature: "[-f|--follow] [--from SEQ|CURSOR] [-n|--lines N]",
     summary: "The last records of the log, and those that come",
-    help: "Shows the last 10 records in the order they were written. --follow goes on with what is \
+    help: "Shows the last 10 records in the order they were written.\n\n\
+           --follow goes on with what is \
            appended, by this process or by another one, until Ctrl-C; a batch is shown when all of \
            it is there. Beside a writer, with --read-only, records are shown when they are in the \
-           file, which may be before they are durable. --from starts at a record's number, or at \
+           file, which may be before they are durable.\n\n\
+           --from starts at a record's number, or at \
            the cursor where an earlier tail ended: SEQ@LINEAGE. A store that was restored or \
            repaired since has another lineage. A cursor of the old one fails, and so does a number \
            beyond the log's end. Where compaction has dropped records from there on, it says so and \
-           shows what is left. Mode plain has number, milliseconds since 1970, place, PUT or DEL, \
+           shows what is left.\n\n\
+           Mode plain has number, milliseconds since 1970, place, PUT or DEL, \
            key and value, separated by tabs. Mode json has the cursor to continue from in each \
            record that ends a batch, or in an object of its own if no record is shown. It has an \
            object of its own with compacted_to where records up to that number are gone, or with \

@@ -141,7 +141,8 @@ const COLUMNS: &[Column] = &[
     Column::text("key", hue::KEY).squeezed(Squeeze::Cuts),
     Column::number("bytes", hue::PLAIN).squeezed(Squeeze::Leaves(2)),
     Column::text("fate", hue::PLAIN),
-    Column::text("why", hue::DIM).squeezed(Squeeze::Cuts),
+    // A reason is read whole; of a key its start is enough.
+    Column::text("why", hue::DIM),
 ];
 
 fn cells(decided: &Decided) -> Vec<String> {
