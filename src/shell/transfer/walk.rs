@@ -1,12 +1,14 @@
 //! A data file of another store from its first record to its last, past what is damaged.
 
+mod window;
+
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use logkv::fs::next_data;
 
+use self::window::Window;
 use crate::shell::foreign::{Format, Record, Start};
 use crate::shell::interrupt::Interrupt;
 
@@ -247,66 +249,10 @@ fn is_zeros(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == 0)
 }
 
-/// A piece of a file in memory, which moves along with what is asked for.
-#[derive(Debug)]
-struct Window {
-    file: File,
-    len: u64,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Window {
-    const LEN_LEAST: usize = 1 << 20;
-
-    fn of(file: File) -> io::Result<Self> {
-        Ok(Self { len: file.metadata()?.len(), file, start: 0, bytes: Vec::new() })
-    }
-
-    /// The `len` bytes from `at` on, or those of them that are there.
-    fn bytes(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
-        let wanted = |window: &Self| {
-            let from = usize::try_from(at.checked_sub(window.start)?).ok()?;
-            let to = from.checked_add(len)?;
-            (to <= window.bytes.len()).then_some(from..to)
-        };
-        let range = match wanted(self) {
-            Some(range) => range,
-            None => {
-                self.load(at, len)?;
-                0..len.min(self.bytes.len())
-            }
-        };
-        Ok(self.bytes.get(range).unwrap_or_default())
-    }
-
-    fn load(&mut self, at: u64, len: usize) -> io::Result<()> {
-        let left = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
-        self.start = at;
-        self.bytes.resize(len.max(Self::LEN_LEAST).min(left), 0);
-        let mut filled = 0;
-        while filled < self.bytes.len() {
-            match self.file.read_at(&mut self.bytes[filled..], at + filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.bytes.clear();
-                    return Err(error);
-                }
-            }
-        }
-        if filled < self.bytes.len() {
-            // The file was truncated after its length was read.
-            self.len = at + filled as u64;
-        }
-        self.bytes.truncate(filled);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     /// The keys of the file that has `bytes`, and the places of what is bad.
