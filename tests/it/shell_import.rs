@@ -54,11 +54,16 @@ fn any_table_is_taken_by_the_field_that_is_its_key() {
         ("t.csv", b"\xef\xbb\xbfid,name,note\r\n7,\"a, b\",\"l1\nl2 \"\"q\"\"\"\r\n\r\n8,,=1+1\n9,x\n"),
         ("t.tsv", b"id\tname\n7\ta\\tb\n8\t\\N\n\\N\tx\n"),
         ("latin.csv", b"id,name\n7,caf\xe9\n"),
+        ("semicolons.csv", b"id;name;note\r\n7;\"a; b\";1,5\r\n"),
+        ("tabs.csv", b"id\tname\n7\t\"a\tb\"\n"),
         ("open.csv", b"id,name\n7,x\n8,\"y\n"),
         ("empty.csv", b""),
         ("put.script", b"put a 1\n"),
     ]);
-    for (at, file) in ["t.jsonl", "t.csv", "t.tsv", "latin.csv", "open.csv"].into_iter().enumerate() {
+    for (at, file) in ["t.jsonl", "t.csv", "t.tsv", "latin.csv", "open.csv", "semicolons.csv", "tabs.csv"]
+        .into_iter()
+        .enumerate()
+    {
         transcript.run(&format!("-m table w{at} import {file} --key id")).run(&format!("w{at} scan"));
         transcript
             .run(&format!("-m table v{at} import {file} --key id --value name"))

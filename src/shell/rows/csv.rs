@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use csv_core::{ReadRecordResult, Reader};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use logkv::Visible;
 
 use super::table::Field;
@@ -103,11 +103,25 @@ pub struct Records {
 
 impl Default for Records {
     fn default() -> Self {
-        Self { reader: Reader::new(), bytes: vec![0; 1024], len: 0, ends: vec![0; 16], count: 0 }
+        Self::with_delimiter(b',')
     }
 }
 
 impl Records {
+    /// Finds records whose fields have `delimiter` between them.
+    pub fn with_delimiter(delimiter: u8) -> Self {
+        let reader = ReaderBuilder::new().delimiter(delimiter).build();
+        Self { reader, bytes: vec![0; 1024], len: 0, ends: vec![0; 16], count: 0 }
+    }
+
+    /// What stands between the names of the header that has ended, where that is no comma: spreadsheets of half the world write
+    /// semicolons.
+    pub fn other_delimiter(&self) -> Option<u8> {
+        let fields = self.fields();
+        let [Some(only)] = fields.as_slice() else { return None };
+        b";\t".iter().copied().find(|delimiter| only.contains(delimiter))
+    }
+
     /// Reads on in `input`, which has bytes; how many of them it took, and whether a record ends there.
     pub fn push(&mut self, input: &[u8]) -> (usize, bool) {
         let mut taken = 0;

@@ -27,6 +27,11 @@ impl Csv {
         let Some(len) = advance(&mut reading, &mut records, 0, before_wait)? else {
             return Err(reading.broken("it is empty; a table's first line names its columns"));
         };
+        if let Some(delimiter) = records.other_delimiter() {
+            records = Records::with_delimiter(delimiter);
+            records.push(reading.input.held(len));
+            records.push(b"\n");
+        }
         let header = Header::new(&records.fields(), table).map_err(|why| {
             let failure = reading.broken(&why);
             if table.is_some() { failure } else { failure.hint("--key COLUMN says which one is the key") }
