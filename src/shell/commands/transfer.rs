@@ -17,8 +17,8 @@ pub const IMPORT: Command = Command {
            value_b64 for bytes that are no text; expires_ms says when the key expires, in milliseconds since 1970; other \
            fields are passed over unread, and null is as good as nothing. A value that is no string is taken as its JSON text as it \
            stands, and so is a key that is a number, true or false.\n\n\
-           csv has these fields as columns below a header. tsv has \
-           key, tab, value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and behind another tab \
+           csv has these fields as columns below a header, with commas between them, or semicolons or tabs where the header has \
+           no comma. tsv has key, tab, value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and behind another tab \
            when the key expires. script has the lines that read FILE runs and that write: put, del, incr, expire and \
            persist with their flags, begin, commit and rollback; --ttl counts from the import.\n\n\
            --key takes any jsonl, json, csv or tsv below a header as it is found: the field of that name is the key, that of \
