@@ -70,8 +70,14 @@ impl Header {
 
     /// The row that has `fields`.
     pub fn row<'a>(&self, fields: &[Field<'a>]) -> Result<Row<'a>, String> {
-        if fields.len() != self.names.len() {
-            return Err(format!("it has {} fields, and the header {}", fields.len(), self.names.len()));
+        match (fields.len(), self.names.len()) {
+            (found, named) if found < named => {
+                return Err(format!("it has {found} of the header's {named} fields"));
+            }
+            (found, named) if found > named => {
+                return Err(format!("it has {found} fields, and the header {named}"));
+            }
+            _ => {}
         }
         let field = |place: usize| fields.get(place).cloned().flatten();
         match &self.columns {
