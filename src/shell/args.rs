@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
-use super::command::{self, Group, Needs};
+use super::command::{self, Needs};
 use super::completions;
 use super::config;
+use super::manual;
 use super::output::Mode;
 use super::style::ColorChoice;
 
@@ -187,7 +188,7 @@ impl Args {
             completions::write(shell, &definition(), "command", out)?;
         }
         if self.man {
-            man_page(out)?;
+            manual::write(definition(), EXAMPLES, out)?;
         }
         let is_asked = self.help == Some(true);
         if is_asked {
@@ -237,43 +238,6 @@ pub fn usage_error(message: &str) -> clap::Error {
 pub fn asks_json(words: impl IntoIterator<Item = OsString>) -> bool {
     let matches = definition().ignore_errors(true).try_get_matches_from(words);
     matches.and_then(|matches| Args::from_arg_matches(&matches)).is_ok_and(|args| args.is_json())
-}
-
-fn man_page(out: &mut dyn Write) -> io::Result<()> {
-    let man = clap_mangen::Man::new(definition());
-    man.render_title(out)?;
-    man.render_name_section(out)?;
-    man.render_synopsis_section(out)?;
-    man.render_description_section(out)?;
-    man.render_options_section(out)?;
-    writeln!(out, ".SH COMMANDS")?;
-    let common =
-        command::COMMON.each_ref().map(|flag| format!("\\fB{}\\fR", roff(&format!("--{}", flag.name))));
-    writeln!(out, "Each takes {}.", common.join(" and "))?;
-    for group in Group::ALL {
-        writeln!(out, ".SS {}", group.name())?;
-        for command in command::all().iter().filter(|command| command.group == group) {
-            let names: Vec<_> = command.names().map(|name| format!("\\fB{}\\fR", roff(name))).collect();
-            writeln!(out, ".TP\n{} {}", names.join(", "), roff(command.signature))?;
-            let help = roff(command.help).replace("\n\n", "\n.sp\n");
-            writeln!(out, "{}\n.br\n{help}", roff(command.summary))?;
-            for flag in command.flags {
-                let value = flag.takes.placeholder().unwrap_or_default();
-                writeln!(out, ".br\n\\fB\\-\\-{}\\fR {}: {}", roff(flag.name), roff(&value), roff(flag.doc))?;
-            }
-        }
-    }
-    man.render_extra_section(out)?;
-    man.render_version_section(out)
-}
-
-/// `text` such that roff takes no byte of it for a command.
-fn roff(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-");
-    text.lines()
-        .map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line.to_owned() })
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 #[cfg(test)]
@@ -335,15 +299,5 @@ mod tests {
             assert!(unicode_width::UnicodeWidthStr::width(line) <= 80, "{line}");
         }
         assert!(help.trim_end().ends_with(EXAMPLES));
-    }
-
-    #[test]
-    fn the_manual_page_has_every_command() {
-        let mut page = Vec::new();
-        man_page(&mut page).expect("memory takes it");
-        let page = String::from_utf8(page).expect("the page is text");
-        for command in command::all() {
-            assert!(page.contains(&format!("\\fB{}\\fR", roff(command.name))), "{}", command.name);
-        }
     }
 }

@@ -152,6 +152,15 @@ pub struct Flag {
     pub doc: &'static str,
 }
 
+impl Flag {
+    /// How it is given: `-o, --output FILE`.
+    pub fn usage(&self) -> String {
+        let short = self.short.map_or_else(String::new, |short| format!("-{short}, "));
+        let value = self.takes.placeholder().map_or_else(String::new, |value| format!(" {value}"));
+        format!("{short}--{}{value}", self.name)
+    }
+}
+
 /// A line to try, and what it does.
 #[derive(Debug)]
 pub struct Example {

@@ -23,6 +23,7 @@ mod input;
 mod interrupt;
 mod json;
 mod logging;
+mod manual;
 mod metrics_file;
 mod nearest;
 mod output;

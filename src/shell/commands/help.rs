@@ -2,9 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::shell::command::{
-    self, ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
-};
+use crate::shell::command::{self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
 use crate::shell::grid::wrap;
 use crate::shell::json::Object;
@@ -99,7 +97,7 @@ fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
         writeln!(out, "\n{}", look.paint("Flags", hue::HEAD))?;
         let mut table = Table::new(FLAG_COLUMNS, look).headless();
         for flag in command.flags {
-            table.row(vec![format!("  {}", flag_name(flag)), flag.doc.to_owned()]);
+            table.row(vec![format!("  {}", flag.usage()), flag.doc.to_owned()]);
         }
         table.write(out)?;
     }
@@ -112,15 +110,6 @@ fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
 
 /// Before the second line of a long usage.
 const USAGE_INDENT: &str = "    ";
-
-fn flag_name(flag: &Flag) -> String {
-    let short = flag.short.map_or_else(String::new, |short| format!("-{short}, "));
-    let value = match flag.takes {
-        Takes::Nothing => String::new(),
-        takes => takes.placeholder().map_or_else(String::new, |value| format!(" {value}")),
-    };
-    format!("{short}--{}{value}", flag.name)
-}
 
 #[cfg(test)]
 mod tests {
