@@ -47,18 +47,18 @@
 //!
 //! # Limits
 //! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB
-//! and 131,072 segments a store, of which each counts as a multiple of 64 MiB. Opening takes time in
-//! proportion to the segments. Each segment
-//! takes a memory mapping, and each hint that was used takes another. A process makes at most
-//! 32,768 mappings, half of Linux's limit (`vm.max_map_count`), since its memory counts against the
-//! same limit. A segment beyond that is read instead, as with [`ReadWith::Pread`], and takes a
-//! bounded number of file descriptors ([`Options::open_files_max`],
-//! [`fs::raise_open_files_limit`]). If the system refuses a thread (`ulimit -u`), the store goes on
-//! without background work and reports it to `tracing`, but does not open with [`Sync::Every`]. The
-//! keydir takes 64 KiB and, from 100,000 keys on, 9 to 12 bytes a key, whatever its length: of memory
-//! what was written since the store was opened, the rest of the file KEYDIR, mapped. Sorting a segment for
-//! its hint takes its keys and about 40 bytes a record for a moment. Linux; the directory must be
-//! on a file system with `flock` and coherent mappings, so not on NFS.
+//! and 131,072 segments a store, of which each counts as a multiple of 64 MiB. Opening takes time
+//! in proportion to the segments. Each segment takes a memory mapping, and each hint that was used
+//! takes another. A process makes at most 32,768 mappings, half of Linux's limit
+//! (`vm.max_map_count`), since its memory counts against the same limit. A segment beyond that is
+//! read instead, as with [`ReadWith::Pread`], and takes a bounded number of file descriptors
+//! ([`Options::open_files_max`], [`fs::raise_open_files_limit`]). If the system refuses a thread
+//! (`ulimit -u`), the store goes on without background work and reports it to `tracing`, but does
+//! not open with [`Sync::Every`]. The keydir takes 64 KiB and, from 100,000 keys on, 9 to 12 bytes
+//! a key, whatever its length: of memory what was written since the store was opened, the rest of
+//! the file KEYDIR, mapped. Sorting a segment for its hint takes its keys and about 40 bytes a
+//! record for a moment. Linux; the directory must be on a file system with `flock` and coherent
+//! mappings, so not on NFS.
 //!
 //! # Words
 //! - *segment*: a file of records; the last one is *active*, the rest are *sealed*: final.

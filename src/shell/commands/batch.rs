@@ -31,7 +31,8 @@ pub const COMMIT: Command = Command {
     signature: "",
     summary: "Writes what was collected since begin, all or nothing",
     help: "Writes the batch as one: after a crash either all of it is there, or nothing. In a script it writes nothing \
-           when a line since begin has failed.",
+           when a line since begin has failed. Mode plain prints nothing; mode json has ok, how many changes there were, \
+           and the seq of the last record.",
     examples: &[Example { line: "commit", does: "writes the batch" }],
     flags: &[],
     args: &[],
@@ -46,7 +47,8 @@ pub const ROLLBACK: Command = Command {
     group: Group::Data,
     signature: "",
     summary: "Forgets what was collected since begin",
-    help: "Forgets the batch; nothing of it was written.",
+    help: "Forgets the batch; nothing of it was written. Mode plain prints nothing; mode json has ok, and how many \
+           changes are forgotten.",
     examples: &[Example { line: "rollback", does: "forgets the batch" }],
     flags: &[],
     args: &[],

@@ -19,7 +19,11 @@ pub const DUMP_SEGMENT: Command = Command {
            SEG may also be a data file of another store, N.bitcask.data of Riak's bitcask or segment_N.log of the \
            Go program logkv-store, which is shown in that format's own terms; DIR need not be a store then.\n\n\
            --hex shows every byte, field by field, with its offset in the file and, behind a +, in the record: in \
-           the modes plain and raw as in mode table, and in mode json as bytes_b64.",
+           the modes plain and raw as in mode table, and in mode json as bytes_b64.\n\n\
+           Exit code 4 when a record is damaged.\n\n\
+           Mode plain has number, offset, length, kind, seq, milliseconds since 1970, key, value, checksum, state and \
+           the record that replaced, deleted or hides it, separated by tabs; mode json an object a record and a \
+           summary.",
     examples: &[
         Example { line: "dump-segment 3", does: "shows the records of 000003.seg" },
         Example { line: "dump-segment 3 --only dead --limit 10", does: "shows ten dead records" },

@@ -60,7 +60,9 @@ pub const KEYS: Command = Command {
            In mode table the first 40 are shown, unless --all or --limit says otherwise.\n\n\
            -0 is for the modes plain and raw: each key is printed as it is, with a NUL byte behind it and no \
            line break, as xargs -0 and sort -z read it; a key that has a NUL byte itself is an error, and \
-           the others follow.",
+           the others follow.\n\n\
+           With --long, mode plain has key, segment, offset, length, seq, milliseconds since 1970 and when the key \
+           expires, separated by tabs; mode json the same.",
     examples: &[
         Example { line: "keys", does: "lists the keys" },
         Example { line: "keys 'user:*' --limit 10", does: "lists ten keys that start with user:" },

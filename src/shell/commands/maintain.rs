@@ -34,7 +34,8 @@ pub const COMPACT: Command = Command {
            --step waits for Enter where there is a person, and elsewhere just tells the steps.\n\n\
            Mode plain has name, tab, value; mode json one object: segments_before, segments_after, \
            bytes_before, bytes_after, freed_bytes, records_before, records_after, kept and dropped (each by \
-           reason, with _bytes), needed_by (which older segments tombstones are kept for), runs, cancelled. \
+           reason, with _bytes), needed_by (which older segments tombstones are kept for), runs, left (segments that stay for damage in \
+           them), cancelled. \
            --dry-run in these modes begins each line with its type: run, record, and sum or summary.",
     examples: &[
         Example { line: "compact", does: "compacts what is due" },
@@ -55,7 +56,7 @@ pub const SYNC: Command = Command {
     group: Group::Maintain,
     signature: "",
     summary: "Makes everything written so far durable",
-    help: "Returns when all that was acknowledged so far survives a power cut.",
+    help: "Returns when all that was acknowledged so far survives a power cut. Mode plain prints nothing, mode json ok.",
     examples: &[Example { line: "sync", does: "waits for the disk" }],
     flags: &[],
     args: &[],
@@ -71,7 +72,7 @@ pub const ROTATE: Command = Command {
     signature: "",
     summary: "Seals the active segment; the next write starts a new one",
     help: "The segment that was active is final from then on. Without a record in it nothing \
-           is done.",
+           is done. Mode plain prints the number of the segment that was sealed, mode json has it as sealed, or null.",
     examples: &[Example { line: "rotate", does: "prints the segment that was sealed" }],
     flags: &[],
     args: &[],
@@ -174,7 +175,8 @@ pub const CONFIG: Command = Command {
            The file in a directory that somebody else owns or may \
            write to is read only with --trust.\n\n\
            --init writes a logkv.toml with each option, what it does and its \
-           default, all commented out; one that is there stays as it is.",
+           default, all commented out; one that is there stays as it is.\n\n\
+           Mode plain has option, value and source, separated by tabs; mode json an object an option.",
     examples: &[
         Example { line: "config", does: "lists the options" },
         Example { line: "config --init", does: "writes a logkv.toml to begin with" },
