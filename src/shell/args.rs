@@ -213,7 +213,11 @@ pub fn is_missing_command(dir: &OsStr) -> bool {
 
 /// The arguments: those above, and a flag for each of the engine's options.
 fn definition() -> clap::Command {
-    config::ROWS.iter().fold(Args::command(), |command, row| {
+    // What takes a value says what is wrong with -1, which would else be a flag that nobody knows.
+    let is_valued = |arg: &Arg| !arg.is_positional() && arg.get_action().takes_values();
+    let command =
+        Args::command().mut_args(|arg| if is_valued(&arg) { arg.allow_negative_numbers(true) } else { arg });
+    config::ROWS.iter().fold(command, |command, row| {
         let arg = Arg::new(row.name)
             .long(row.name)
             .value_name(row.value_name)
@@ -223,7 +227,7 @@ fn definition() -> clap::Command {
         let arg = if row.is_switch {
             arg.num_args(0..=1).require_equals(true).default_missing_value("yes")
         } else {
-            arg
+            arg.allow_hyphen_values(true)
         };
         command.arg(arg)
     })

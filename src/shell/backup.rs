@@ -350,7 +350,10 @@ fn sentence(report: &BackupReport, place: &str) -> String {
         (report.copied_count, copied.as_str()),
         (report.removed_count, "removed"),
     ];
-    let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let parts = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", units::thousands(*count)));
     let parts = parts.collect::<Vec<_>>().join(", ");
     let parts = if parts.is_empty() { "it is empty".to_owned() } else { parts };
     format!("{place} holds the store up to record {}, in {segments} ({len}): {parts}", report.last_seq)

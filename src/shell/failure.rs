@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use super::units;
 use super::words::{WordError, WordErrorKind, visible};
 
 /// What a failure means for the exit code.
@@ -91,8 +92,7 @@ impl Failure {
 
     /// Ctrl-C, after `count` records.
     pub fn interrupted_after(count: u64) -> Self {
-        let noun = if count == 1 { "record" } else { "records" };
-        Self::new(Kind::Interrupted, format!("interrupted after {count} {noun}"))
+        Self::new(Kind::Interrupted, format!("interrupted after {}", units::count(count, "record")))
     }
 
     /// Ctrl-C, with the outcome of the command.

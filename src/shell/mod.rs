@@ -43,6 +43,7 @@ mod start;
 mod style;
 mod table;
 mod tally;
+mod times;
 mod transaction;
 mod transfer;
 mod units;

@@ -1,8 +1,14 @@
-//! Numbers for people, and from them.
+//! Numbers for people.
+//!
+//! A count, a size or a limit of four and more digits is grouped, `12,345`, wherever a person reads it: in tables, in
+//! sentences and in notes. What names something and may be typed back is not: the number of a record or a segment, an
+//! offset, a cursor, a time in milliseconds, a value. Nor is a field of the modes plain and json.
 
 use std::time::Duration;
 
-use logkv::{Expiry, Grouped};
+use logkv::Grouped;
+
+use super::times;
 
 /// `n` with a comma between each three digits.
 pub fn thousands(n: u64) -> String {
@@ -13,7 +19,7 @@ pub fn thousands(n: u64) -> String {
 pub fn bytes(len: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if len < 1024 {
-        return format!("{len} B");
+        return format!("{} B", thousands(len));
     }
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let mut amount = len as f64 / 1024.0;
@@ -24,7 +30,12 @@ pub fn bytes(len: u64) -> String {
         unit += 1;
     }
     let text = format!("{amount:.1}");
-    format!("{} {}", text.strip_suffix(".0").unwrap_or(&text), UNITS[unit])
+    let (whole, tenths) = text.split_once('.').unwrap_or((&text, "0"));
+    let whole = whole.parse().map_or_else(|_| whole.to_owned(), thousands);
+    match tenths {
+        "0" => format!("{whole} {}", UNITS[unit]),
+        tenths => format!("{whole}.{tenths} {}", UNITS[unit]),
+    }
 }
 
 /// How much of `whole` is `part`: `58%`, and `<1%` of what is there but hardly counts.
@@ -37,8 +48,7 @@ pub fn percent(part: u64, whole: u64) -> String {
 
 /// A moment in UTC, as `2026-01-31T05:56:40.812Z`.
 pub fn time(ms: u64) -> String {
-    let timestamp = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    timestamp.map_or_else(|| format!("{ms} ms"), |timestamp| format!("{timestamp:.3}"))
+    times::civil(ms).map_or_else(|| format!("{ms} ms"), |time| format!("{time:.3}Z"))
 }
 
 /// A length of time in its two largest units, rounded up: `10m`, `9m 58s`, `350ms`. It can be typed back.
@@ -93,35 +103,6 @@ pub fn ranges(numbers: &[u64]) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
-/// Why a text is not a time to live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TtlError {
-    /// It is not a duration, or shorter than the clock's tick.
-    Malformed,
-    /// It is longer than any key can be kept before it expires.
-    TooLong,
-}
-
-/// Parses a duration: `90s`, `1h 30m`, or a number of seconds, as in redis.
-pub fn time_to_live(text: &[u8]) -> Result<Duration, TtlError> {
-    let text = str::from_utf8(text).map_err(|_| TtlError::Malformed)?;
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let ttl = match text.strip_suffix("ms").filter(|ms| is_number(ms)) {
-        // humantime counts nanoseconds, which overflow earlier.
-        Some(ms) => Duration::from_millis(ms.parse().map_err(|_| TtlError::TooLong)?),
-        None if is_number(text) => Duration::from_secs(text.parse().map_err(|_| TtlError::TooLong)?),
-        None => humantime::parse_duration(text).map_err(|error| match error {
-            humantime::DurationError::NumberOverflow => TtlError::TooLong,
-            _ => TtlError::Malformed,
-        })?,
-    };
-    match ttl.as_millis() {
-        0 => Err(TtlError::Malformed),
-        ms if ms > u128::from(Expiry::AT_MS_MAX) => Err(TtlError::TooLong),
-        _ => Ok(ttl),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,8 +111,8 @@ mod tests {
     fn numbers_read_as_people_write_them() {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
-            [0, 1023, 1024, 1536, 64 << 20, (1 << 20) - 1, u64::MAX].map(bytes),
-            ["0 B", "1023 B", "1 KiB", "1.5 KiB", "64 MiB", "1 MiB", "16 EiB"]
+            [0, 1023, 1024, 1536, 1_047_552, 64 << 20, (1 << 20) - 1, u64::MAX].map(bytes),
+            ["0 B", "1,023 B", "1 KiB", "1.5 KiB", "1,023 KiB", "64 MiB", "1 MiB", "16 EiB"]
         );
         assert_eq!(
             [percent(0, 0), percent(1, 3), percent(u64::MAX, u64::MAX), percent(1, 1000)],
@@ -163,24 +144,6 @@ mod tests {
     }
 
     #[test]
-    fn a_time_to_live_is_as_long_as_a_key_can_be_given() {
-        let millis = |text: &str| time_to_live(text.as_bytes()).map(|ttl| ttl.as_millis());
-        assert_eq!(["90", "1h30m", "350ms"].map(millis), [Ok(90_000), Ok(5_400_000), Ok(350)]);
-        assert_eq!(millis("9007199254740"), Ok(9_007_199_254_740_000));
-        assert_eq!(millis("9007199254740991ms"), Ok(9_007_199_254_740_991));
-        let too_long =
-            ["9007199254741", "9007199254740992ms", "18446744073709551616ms", "18446744073709551615"];
-        for text in
-            too_long.into_iter().chain(["18446744073709551616", "99999999999d", "18446744073709551616d"])
-        {
-            assert_eq!(millis(text), Err(TtlError::TooLong), "{text}");
-        }
-        for text in ["", "0", "0ms", "ms", "999us", "-1", "-1ms", "soon"] {
-            assert_eq!(millis(text), Err(TtlError::Malformed), "{text}");
-        }
-    }
-
-    #[test]
     fn neighbours_are_told_as_one() {
         assert_eq!(ranges(&[1, 3, 4, 5, 9]), "1, 3 to 5, 9");
         assert_eq!(ranges(&[7]), "7");
@@ -190,6 +153,9 @@ mod tests {
     #[test]
     fn a_time_has_its_milliseconds_and_one_beyond_the_calendar_is_still_told() {
         assert_eq!(time(0), "1970-01-01T00:00:00.000Z");
+        // The last moment of the calendar in UTC, which no time zone has all of.
+        assert_eq!(time(253_402_300_799_999), "9999-12-31T23:59:59.999Z");
+        assert_eq!(time(253_402_300_800_000), "253402300800000 ms");
         assert_eq!(time(u64::MAX), "18446744073709551615 ms");
     }
 }

@@ -63,7 +63,9 @@ pub fn restore(
                 let read = read_exact_at(&*source, bytes, at);
                 at += bytes.len() as u64;
                 read.map_err(|error| match error.kind() {
-                    ErrorKind::UnexpectedEof => damaged(format!("segment {id} has not {len} bytes")),
+                    ErrorKind::UnexpectedEof => {
+                        damaged(format!("segment {id} has not {} bytes", Grouped(len)))
+                    }
                     _ => Error::io("read", directory.path(StoreFile::Segment(id)))(error),
                 })
             })?;

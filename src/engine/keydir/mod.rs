@@ -156,6 +156,11 @@ impl Keydir {
         Snapshot(self.shards.iter().map(|shard| Arc::clone(&read(shard))).collect())
     }
 
+    /// The bytes of the slots that hold a key, wherever their tables are.
+    pub(crate) fn used_len(&self) -> u64 {
+        self.count() * size_of::<u64>() as u64
+    }
+
     /// The memory that the tables take, in bytes. Shards that still lie in the file are not counted: their memory is
     /// the operating system's, which takes it back when it needs it.
     pub(crate) fn memory_len(&self) -> u64 {

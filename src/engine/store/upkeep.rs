@@ -131,7 +131,9 @@ impl Store {
         let view = self.view();
         let keydir = &view.state.keydir;
         let (keydir_len, keydir_mapped_len) = (keydir.memory_len(), keydir.mapped_len());
-        let mut memory = MemoryStats { keydir_len, keydir_mapped_len, ..MemoryStats::default() };
+        let keydir_used_len = keydir.used_len();
+        let mut memory =
+            MemoryStats { keydir_len, keydir_mapped_len, keydir_used_len, ..MemoryStats::default() };
         for segment in view.state.segments().iter() {
             let (hint_len, order_len) = segment.order_len();
             memory.hint_mapped_len += hint_len;

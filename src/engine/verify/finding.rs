@@ -2,6 +2,7 @@
 
 use crate::engine::fs::StoreFile;
 use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::visible::Grouped;
 use crate::error::Damage;
 
 /// Something that is not as it should be, or that is worth a word.
@@ -97,7 +98,7 @@ pub enum Fault {
     #[error("it has format {0}, which this version cannot read")]
     Unsupported(String),
     /// The file ends too early.
-    #[error("it should have {wants} bytes, and has {has}")]
+    #[error("it should have {} bytes, and has {}", Grouped(*wants), Grouped(*has))]
     CutShort {
         /// The bytes that MANIFEST tells of.
         wants: u64,

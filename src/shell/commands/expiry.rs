@@ -42,7 +42,8 @@ pub const EXPIRE: Command = Command {
     signature: "KEY DURATION | KEY --at TIME [--hex]",
     summary: "Sets when a key expires",
     help: "The key is gone after so long, 90s or 1h30m or a number of seconds; or from a time on, which is a \
-           date (UTC, unless it says otherwise) or a number of milliseconds since 1970. It replaces the expiry that \
+           date with or without a time of day (UTC, unless it says otherwise), tomorrow, 'in 2 days', or a number \
+           of milliseconds since 1970. With never it stays, as with persist. It replaces the expiry that \
            the key had. The value is written anew. A key that is not there is not set. Mode json has one object: key, ok, and \
            the seq, segment and offset of what was written.",
     examples: &[
@@ -127,7 +128,7 @@ fn tell_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
 fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     if session.transaction.is_some() {
         let (key, expiry) = (bytes_of(&invocation.args[0], invocation)?, expiry(session, invocation)?);
-        return set_queued(session, &key, Some(expiry));
+        return set_queued(session, &key, expiry);
     }
     let submitted = submit_expire(session, invocation);
     waited(session, submitted)
@@ -135,22 +136,26 @@ fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
 
 /// Submits what an `expire` outside a batch writes.
 pub fn submit_expire(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
-    let (key, expiry) = (bytes_of(&invocation.args[0], invocation)?, expiry(session, invocation)?);
-    Ok((session.store()?.submit_expire(&key, expiry)?, Reply::Expire { key }))
+    let key = bytes_of(&invocation.args[0], invocation)?;
+    match expiry(session, invocation)? {
+        Some(expiry) => Ok((session.store()?.submit_expire(&key, expiry)?, Reply::Expire { key })),
+        None => submit_persist(session, invocation),
+    }
 }
 
-/// When an `expire` has its key expire.
-fn expiry(session: &Session, invocation: &Invocation) -> Result<Expiry, Failure> {
+/// When an `expire` has its key expire; `None` for never.
+fn expiry(session: &Session, invocation: &Invocation) -> Result<Option<Expiry>, Failure> {
     match (invocation.args.get(1), invocation.value("at")) {
-        (Some(word), None) => Ok(Expiry::In(ttl_of(word, "expire")?)),
+        (Some(word), None) => Ok(ttl_of(word, "expire")?.map(Expiry::In)),
         (None, Some(word)) => {
-            let at_ms = moment_of(word, "--at")?;
+            let now_ms = session.store()?.now_ms();
+            let Some(at_ms) = moment_of(word, "--at", now_ms)? else { return Ok(None) };
             // Most likely a number of seconds, or a slip: who wants the key gone says del.
-            if at_ms <= session.store()?.now_ms() {
+            if at_ms <= now_ms {
                 let message = format!("{} is past already", units::time(at_ms));
                 return Err(Failure::usage(message).at(word.span.clone()).hint("del removes a key"));
             }
-            Ok(Expiry::At(at_ms))
+            Ok(Some(Expiry::At(at_ms)))
         }
         _ => {
             let failure = Failure::usage("expire takes either a DURATION or --at TIME");

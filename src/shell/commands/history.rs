@@ -6,7 +6,7 @@ use logkv::{At, Cursor, Error, Location, Past, Seqno, Version};
 
 use super::get::{NIL, missing, not_there, print_entry, unless_damaged};
 use super::keys::quote_start;
-use super::words::{HEX, arguments, moment_of};
+use super::words::{HEX, arguments, is_digits};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -17,6 +17,7 @@ use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
 use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze};
+use crate::shell::times::{self, MOMENTS};
 use crate::shell::units;
 use crate::shell::words::{Word, quote};
 use crate::shell::xray::Moment;
@@ -52,32 +53,37 @@ pub const VERSIONS: Command = Command {
 /// The point of the log that `word` names.
 pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
     let text = str::from_utf8(&word.bytes).unwrap_or_default();
-    if let Ok(number) = text.parse() {
+    if is_digits(text) {
         let last = session.store()?.at(At::Seq(Seqno(u64::MAX)))?.seq();
-        if number > last.0 {
-            // The number before it may also have no record: some are skipped after a crash.
-            let text = format!("there is no record {number} yet: the next one is {}", last.plus(1));
-            let failure = Failure::command(text).at(word.span.clone());
-            return Err(failure.hint("a time is written 2030-01-31T12:00Z, or 10m ago"));
-        }
-        return Ok(At::Seq(Seqno(number)));
+        return match text.parse() {
+            Ok(number) if number <= last.0 => Ok(At::Seq(Seqno(number))),
+            _ => {
+                // The number before it may also have no record: some are skipped after a crash.
+                let text = format!("there is no record {text} yet: the next one is {}", last.plus(1));
+                let failure = Failure::command(text).at(word.span.clone());
+                Err(failure.hint(format!("a time is written {MOMENTS}")))
+            }
+        };
     }
-    if let Ok(ago) = humantime::parse_duration(text) {
-        let now_ms = session.store()?.now_ms();
+    let now_ms = session.store()?.now_ms();
+    if let Some(ago) = times::duration(text) {
         let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
         return Ok(At::Time(now_ms.saturating_sub(ago_ms)));
     }
-    if let Some(cursor) = text.parse::<Cursor>().ok().filter(|cursor| cursor.lineage.is_some()) {
-        let text = "a point of the log is a record's number, 2030-01-31T12:00Z or 10m, not a cursor";
-        let hint = format!("{} is the last number before this cursor", cursor.seq.previous());
-        return Err(Failure::usage(text).at(word.span.clone()).hint(hint));
+    if let Some(ms) = times::moment(text, now_ms) {
+        return Ok(At::Time(ms));
     }
-    let refused = |_| {
-        let given = quote(&word.bytes);
-        let text = format!("a point of the log is a record's number, 2030-01-31T12:00Z or 10m, not {given}");
+    let failure = |given: &str| {
+        let text = format!("a point of the log is a record's number, {MOMENTS}, not {given}");
         Failure::usage(text).at(word.span.clone())
     };
-    moment_of(word, "--at").map(At::Time).map_err(refused)
+    Err(match text.parse::<Cursor>().ok().filter(|cursor| cursor.lineage.is_some()) {
+        Some(cursor) => {
+            let hint = format!("{} is the last number before this cursor", cursor.seq.previous());
+            failure("a cursor").hint(hint)
+        }
+        None => failure(&quote(&word.bytes).to_string()),
+    })
 }
 
 /// The point of the log that `--at` names; `None` where it is not given. In a batch there is none.

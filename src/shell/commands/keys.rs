@@ -280,7 +280,7 @@ fn cells(row: &Row, long_at_ms: Option<u64>, look: Look) -> Vec<String> {
                     entry.location.segment.to_string(),
                     format!("{:#08x}", entry.location.offset),
                     units::thousands(entry.len),
-                    units::thousands(entry.seq.0),
+                    entry.seq.to_string(),
                     time(entry.time_ms),
                 ]
             },

@@ -133,8 +133,10 @@ impl Put {
         // Bad words first: no input is read for them.
         let expiry = match (invocation.value("ttl"), invocation.value("until")) {
             (None, None) => None,
-            (Some(ttl), None) => Some(Expiry::In(ttl_of(ttl, "--ttl")?)),
-            (None, Some(until)) => Some(Expiry::At(moment_of(until, "--until")?)),
+            (Some(ttl), None) => ttl_of(ttl, "--ttl")?.map(Expiry::In),
+            (None, Some(until)) => {
+                moment_of(until, "--until", session.store()?.now_ms())?.map(Expiry::At)
+            }
             (Some(_), Some(until)) => {
                 let failure = Failure::usage("put takes either --ttl DURATION or --until TIME");
                 return Err(failure.at(until.span.clone()));

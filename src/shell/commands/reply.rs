@@ -186,7 +186,10 @@ pub fn tell_deletions(session: &mut Session, deleted: usize, named: usize) -> io
 
 fn deletions(out: &mut Output, deleted: usize, named: usize, fate: Fate) -> io::Result<()> {
     match out.mode {
-        Mode::Table => writeln!(out, "deleted {deleted} of {named}{}", fate.suffix()),
+        Mode::Table => {
+            let [deleted, named] = [deleted, named].map(|count| units::thousands(count as u64));
+            writeln!(out, "deleted {deleted} of {named}{}", fate.suffix())
+        }
         Mode::Plain | Mode::Raw => writeln!(out, "{deleted}"),
         Mode::Json => {
             let mut object = Object::new(out);

@@ -65,6 +65,11 @@ struct Figure<T> {
     show: fn(u64) -> String,
 }
 
+/// A record's number, which may be typed back.
+fn number(seq: u64) -> String {
+    seq.to_string()
+}
+
 const FIGURES: &[Figure<Stats>] = &[
     Figure { name: "keys", title: "keys", of: |stats| Some(stats.key_count), show: units::thousands },
     Figure { name: "live_bytes", title: "live", of: |stats| Some(stats.live_len), show: units::bytes },
@@ -114,12 +119,12 @@ const FIGURES: &[Figure<Stats>] = &[
     },
     Figure { name: "raw_bytes", title: "", of: |stats| Some(stats.raw_len), show: units::bytes },
     Figure { name: "stored_bytes", title: "", of: |stats| Some(stats.stored_len), show: units::bytes },
-    Figure { name: "seq", title: "last record", of: |stats| Some(stats.last_seq.0), show: units::thousands },
+    Figure { name: "seq", title: "last record", of: |stats| Some(stats.last_seq.0), show: number },
     Figure {
         name: "durable_seq",
         title: "durable up to",
         of: |stats| stats.durable_seq.map(|seq| seq.0),
-        show: units::thousands,
+        show: number,
     },
     Figure {
         name: "keydir_bytes",
@@ -152,6 +157,12 @@ const MEMORY_FIGURES: &[Figure<InMemory>] = &[
         name: "keydir_mapped_bytes",
         title: "index, mapped from KEYDIR",
         of: |memory| Some(memory.store.keydir_mapped_len),
+        show: units::bytes,
+    },
+    Figure {
+        name: "keydir_used_bytes",
+        title: "index, in slots with keys",
+        of: |memory| Some(memory.store.keydir_used_len),
         show: units::bytes,
     },
     Figure {
@@ -227,8 +238,14 @@ fn run_memory(session: &mut Session) -> Result<Outcome, Failure> {
     let store = session.store()?;
     let (memory, keys) = (InMemory { store: store.memory(), process: process::resident() }, store.len());
     let index_len = memory.store.keydir_len + memory.store.keydir_mapped_len;
-    let of_a_key = || ("index, of a key", format!("{:.1} B", index_len as f64 / keys as f64));
-    write_figures(&mut session.out, MEMORY_FIGURES, &memory, (keys > 0).then(of_a_key))?;
+    // The tables of a few keys are nearly empty, and say nothing about what another key takes.
+    const USED_PERCENT_LEAST: u64 = 25;
+    let used_len = memory.store.keydir_used_len;
+    let more = match used_len * 100 >= index_len * USED_PERCENT_LEAST {
+        true if keys > 0 => Some(("index, of a key", format!("{:.1} B", index_len as f64 / keys as f64))),
+        _ => Some(("index, share in use", units::percent(used_len, index_len))),
+    };
+    write_figures(&mut session.out, MEMORY_FIGURES, &memory, more)?;
     Ok(Outcome::Done)
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use logkv::{Change, Changes, Cursor, CursorError, Error, Seqno};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::history::{past, point};
 use super::keys::quote_start;
+use super::words::is_digits;
 use crate::shell::command::{
     Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes, number,
 };
@@ -19,6 +21,7 @@ use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
 use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze};
+use crate::shell::times::MOMENTS;
 use crate::shell::words::{Word, quote, visible};
 use crate::shell::xray::Moment;
 
@@ -31,15 +34,16 @@ pub const TAIL: Command = Command {
     name: "tail",
     aliases: &[],
     group: Group::Inspect,
-    signature: "[-f|--follow] [--from SEQ|CURSOR] [-n|--lines N]",
+    signature: "[-f|--follow] [--from SEQ|CURSOR|TIME] [-n|--lines N]",
     summary: "The last records of the log, and those that come",
     help: "Shows the last 10 records in the order they were written.\n\n\
            --follow goes on with what is \
            appended, by this process or by another one, until Ctrl-C; a batch is shown when all of \
            it is there. Beside a writer, with --read-only, records are shown when they are in the \
            file, which may be before they are durable.\n\n\
-           --from starts at a record's number, or at \
-           the cursor where an earlier tail ended: SEQ@LINEAGE. A store that was restored or \
+           --from starts at a record's number, at \
+           the first record after a time, such as 10m or yesterday, or at the cursor where an earlier tail \
+           ended: SEQ@LINEAGE. A store that was restored or \
            repaired since has another lineage. A cursor of the old one fails, and so does a number \
            beyond the log's end. Where compaction has dropped records from there on, it says so and \
            shows what is left.\n\n\
@@ -64,7 +68,7 @@ pub const TAIL: Command = Command {
             name: "from",
             short: None,
             takes: Takes::Cursor,
-            doc: "Starts at the record of this number, or the next existing one, or at a cursor",
+            doc: "Starts at the record of this number, or the next existing one, at a cursor, or after a time",
         },
         Flag {
             name: "lines",
@@ -80,7 +84,8 @@ pub const TAIL: Command = Command {
 };
 
 fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let (from, lines) = (invocation.value("from").map(cursor).transpose()?, invocation.number("lines")?);
+    let from = invocation.value("from").map(|word| start(session, word)).transpose()?;
+    let lines = invocation.number("lines")?;
     let follows = invocation.has("follow");
     let store = session.store()?;
     let (mut changes, left) = match from {
@@ -109,16 +114,21 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     ended.map(|()| Outcome::Done)
 }
 
-/// Parses a cursor, or a bare number.
-fn cursor(word: &Word) -> Result<Cursor, Failure> {
+/// The record that `word` names by a cursor, a bare number, or a time: the first one after that.
+fn start(session: &Session, word: &Word) -> Result<Cursor, Failure> {
     match str::from_utf8(&word.bytes) {
         Ok(text) if text.contains('@') => text.parse().map_err(|error: CursorError| {
             Failure::usage(format!("{error}, not {}", quote(&word.bytes))).at(word.span.clone())
         }),
-        _ => number(word, "--from").map(|seq| Seqno(seq).into()).map_err(|failure| {
-            let given = quote(&word.bytes);
-            Failure { message: format!("--from takes a number or a cursor, not {given}"), ..failure }
-        }),
+        Ok(text) if !is_digits(text) => {
+            let point = point(session, word).map_err(|failure| {
+                let given = quote(&word.bytes);
+                let message = format!("--from takes a record's number, a cursor, {MOMENTS}, not {given}");
+                Failure { message, ..failure }
+            })?;
+            Ok(past(session, point)?.seq().plus(1).into())
+        }
+        _ => number(word, "--from").map(|seq| Seqno(seq).into()),
     }
 }
 

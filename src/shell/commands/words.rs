@@ -13,7 +13,7 @@ use crate::shell::folder::{Folder, Place};
 use crate::shell::glob::Glob;
 use crate::shell::input::Input;
 use crate::shell::session::Session;
-use crate::shell::units::{self, TtlError};
+use crate::shell::times::{self, TtlError};
 use crate::shell::words::{Word, quote, visible};
 
 /// The flag that makes arguments hexadecimal.
@@ -73,13 +73,13 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
     }
 }
 
-/// How long a key is to live, as the words of `what` say it.
-pub fn ttl_of(word: &Word, what: &str) -> Result<Duration, Failure> {
-    units::time_to_live(&word.bytes).map_err(|error| {
+/// How long a key is to live, as the words of `what` say it; `None` for ever.
+pub fn ttl_of(word: &Word, what: &str) -> Result<Option<Duration>, Failure> {
+    times::time_to_live(&word.bytes).map_err(|error| {
         let given = quote(&word.bytes);
         let text = match error {
             TtlError::Malformed => {
-                format!("{what} takes a time such as 90s or 1h30m, or seconds, not {given}")
+                format!("{what} takes a time such as 90s or 1h30m, seconds, or never, not {given}")
             }
             TtlError::TooLong => logkv::Error::ExpiryTooLate.to_string(),
         };
@@ -87,33 +87,34 @@ pub fn ttl_of(word: &Word, what: &str) -> Result<Duration, Failure> {
     })
 }
 
-/// A moment, in milliseconds since 1970: given so, or as a date with a time or without one, in UTC where it does not say.
-pub fn moment_of(word: &Word, what: &str) -> Result<u64, Failure> {
+/// A moment, in milliseconds since 1970: given so, or as [`times::moment`] reads it. `None` for never.
+pub fn moment_of(word: &Word, what: &str, now_ms: u64) -> Result<Option<u64>, Failure> {
     let text = str::from_utf8(&word.bytes).unwrap_or_default();
-    let of_date = || {
-        let zoned = text.parse::<jiff::Timestamp>().ok();
-        let in_utc = || {
-            let local = text.parse::<jiff::civil::DateTime>().ok()?;
-            jiff::tz::TimeZone::UTC.to_timestamp(local).ok()
-        };
-        let moment = zoned.or_else(in_utc)?;
-        u64::try_from(moment.as_millisecond()).ok()
-    };
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let ms = if is_number { text.parse().ok() } else { of_date() };
-    ms.ok_or_else(|| {
+    if text.eq_ignore_ascii_case("never") {
+        return Ok(None);
+    }
+    let is_number = is_digits(text);
+    let ms = if is_number { text.parse().ok() } else { times::moment(text, now_ms) };
+    ms.map(Some).ok_or_else(|| {
         let given = quote(&word.bytes);
         let year = text.trim_start_matches('+').split('-').next().unwrap_or_default();
-        let is_beyond_calendar = year.len() > 4 && year.bytes().all(|byte| byte.is_ascii_digit());
         let text = if is_number {
             logkv::Error::ExpiryTooLate.to_string()
-        } else if is_beyond_calendar {
+        } else if year.len() > 4 && is_digits(year) {
             format!("{what} takes dates up to the year 9999, and later times in milliseconds since 1970, not {given}")
         } else {
-            format!("{what} takes 2030-01-31T12:00Z or milliseconds since 1970, not {given}")
+            format!(
+                "{what} takes 2030-01-31, 2030-01-31T12:00Z, tomorrow, 'in 10m', never, or milliseconds \
+                 since 1970, not {given}"
+            )
         };
         Failure::usage(text).at(word.span.clone())
     })
+}
+
+/// Whether a text is a whole number without a sign, however large.
+pub fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What the store says of such a key, said when a write of it is queued and not when it is committed.

@@ -4,10 +4,10 @@ use logkv::{ReadWith, SEGMENT_LEN_MAX_BOUNDS};
 
 use super::Row;
 use super::values::{
-    parse_any_duration, parse_compression, parse_duration, parse_len, parse_percent, parse_some_len,
-    parse_sync, show_compression, show_duration, show_len, show_percent, show_sync,
+    parse_compression, parse_duration, parse_len, parse_percent, parse_some_len, parse_sync,
+    show_compression, show_duration, show_len, show_percent, show_sync,
 };
-use crate::shell::logging;
+use crate::shell::{logging, times};
 
 /// One small segment has no neighbour to become one with.
 const SMALL_COUNT_LEAST: usize = 2;
@@ -203,7 +203,7 @@ pub const ROWS: &[Row] = &[
         value_name: "DURATION",
         doc: "How long compaction keeps what has expired: a clock may have stepped by mistake",
         allowed: "a duration such as 1h, or 0s",
-        set: |engine, text| parse_any_duration(text).map(|grace| engine.compaction.expiry_grace = grace),
+        set: |engine, text| times::duration(text).map(|grace| engine.compaction.expiry_grace = grace),
         show: |engine| show_duration(engine.compaction.expiry_grace),
         ..PLAIN
     },
@@ -224,7 +224,7 @@ pub const ROWS: &[Row] = &[
         value_name: "DURATION",
         doc: "How long compaction keeps what was replaced, deleted or has expired, for those who look back",
         allowed: "a duration such as 24h, or 0s",
-        set: |engine, text| parse_any_duration(text).map(|time| engine.compaction.keep_for = time),
+        set: |engine, text| times::duration(text).map(|time| engine.compaction.keep_for = time),
         show: |engine| show_duration(engine.compaction.keep_for),
         ..PLAIN
     },

@@ -5,6 +5,8 @@ use std::time::Duration;
 use logkv::{Compression, Sync, ZSTD_LEVELS};
 use parse_size::Config as SizeParser;
 
+use crate::shell::times;
+
 /// `always`, `never`, `100ms`, `buffered:8MiB`.
 pub fn parse_sync(text: &str) -> Option<Sync> {
     match text {
@@ -82,12 +84,7 @@ pub fn show_len(len: u64) -> String {
 
 /// `100ms`, `1h 30m`; nothing shorter than a nanosecond.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    parse_any_duration(text).filter(|duration| !duration.is_zero())
-}
-
-/// As [`parse_duration`], or `0s`.
-pub fn parse_any_duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok()
+    times::duration(text).filter(|duration| !duration.is_zero())
 }
 
 /// The inverse of [`parse_duration`].

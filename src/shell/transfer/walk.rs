@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 
+use logkv::Grouped;
 use logkv::fs::next_data;
 
 use self::window::Window;
@@ -79,18 +80,27 @@ impl fmt::Display for Bad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.why {
             Why::Torn(needed) if self.is_rest => {
-                return write!(f, "it takes {needed} bytes, and the file ends after {}", self.len);
+                return write!(
+                    f,
+                    "it takes {} bytes, and the file ends after {}",
+                    Grouped(needed),
+                    Grouped(self.len)
+                );
             }
-            Why::Torn(needed) => write!(f, "it would take {needed} bytes, more than the file has")?,
-            Why::TooLong(needed) => write!(f, "it takes {needed} bytes, more than a record may here")?,
+            Why::Torn(needed) => {
+                write!(f, "it would take {} bytes, more than the file has", Grouped(needed))?
+            }
+            Why::TooLong(needed) => {
+                write!(f, "it takes {} bytes, more than a record may here", Grouped(needed))?
+            }
             Why::Checksum { stored, computed } => {
                 write!(f, "its checksum is {stored:08x}, its bytes give {computed:08x}")?;
             }
             Why::Zeros => f.write_str("zeros stand where a record should")?,
         }
         match (self.is_rest, self.len) {
-            (true, len) => write!(f, "; the rest of the file, {len} bytes, is given up"),
-            (false, len) => write!(f, "; {len} bytes are passed over"),
+            (true, len) => write!(f, "; the rest of the file, {} bytes, is given up", Grouped(len)),
+            (false, len) => write!(f, "; {} bytes are passed over", Grouped(len)),
         }
     }
 }

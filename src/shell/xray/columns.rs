@@ -9,7 +9,7 @@ use super::paint::{fit, glyphs, hue, verdict};
 use super::request::Values;
 use super::text::{Moment, State, preview};
 use crate::shell::style::{Hue, Look};
-use crate::shell::words;
+use crate::shell::{units, words};
 
 /// How much of a record's time is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,12 @@ impl Columns {
             day,
             index: widest(&|record| record.index.to_string(), "#", usize::MAX),
             offset: place.to_string().len() - format!("{}:", inspection.id).len(),
-            size: items.iter().map(|item| len(item).to_string().len()).max().unwrap_or(0).max("size".len()),
+            size: items
+                .iter()
+                .map(|item| units::thousands(len(item)).len())
+                .max()
+                .unwrap_or(0)
+                .max("size".len()),
             kind: KIND_LEN,
             key: widest(&|record| words::quote(&record.key), "key", KEY_MAX),
             value: if has_values { widest(&|record| preview(record), "value", VALUE_MAX) } else { 0 },

@@ -9,6 +9,7 @@ use super::fields::Field;
 use super::paint::{fit, glyphs, hue, padding, verdict};
 use crate::shell::grid::hang;
 use crate::shell::style::Look;
+use crate::shell::units;
 
 /// The columns of the hex view: fewer bytes a row, then no text pane, where the screen is narrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,8 @@ pub fn write(
         writeln!(out, "{}", line.trim_end())?;
     }
     if shown < count {
-        let note = format!("{} {} B more: --values full", glyphs(look).cut, rows.len_from(shown));
+        let note =
+            format!("{} {} more: --values full", glyphs(look).cut, units::bytes(rows.len_from(shown) as u64));
         let pad = panes.label_at().saturating_sub(MARGIN + note.width());
         let beside = label.next().unwrap_or_default();
         let line = format!("{:MARGIN$}{}{:pad$}{beside}", "", look.paint(&note, hue::DIM), "");

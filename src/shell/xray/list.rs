@@ -40,7 +40,7 @@ impl Columns {
         let mut line = Line::new(self.look);
         line.right(&record.index.to_string(), self.index, hue::DIM);
         line.left(&format!("{:#08x}", record.location.offset), self.offset, hue::OFFSET);
-        line.right(&record.len.to_string(), self.size, hue::LEN);
+        line.right(&units::thousands(record.len), self.size, hue::LEN);
         line.left(&text::kind(record.kind), self.kind, hue::KIND);
         line.left(&self.time_of(record), self.clock_width(), hue::TIME);
         line.left(&words::quote(&record.key), self.key, hue::KEY);
@@ -70,7 +70,7 @@ impl Columns {
         let mut line = Line::new(Look { color: false, ..self.look });
         line.right("!", self.index.max(1), hue::PLAIN);
         line.left(&format!("{at:#08x}"), self.offset, hue::PLAIN);
-        line.right(&len.to_string(), self.size, hue::PLAIN);
+        line.right(&units::thousands(len), self.size, hue::PLAIN);
         let first = format!("{}  ", line.end(&format!("{word:<4}"), hue::PLAIN));
         let text = hang(self.look.width, &first, first.width().min(self.look.width / 2), told.split(' '));
         text.lines().try_for_each(|line| writeln!(out, "{}", self.look.paint(line, hue::BAD)))

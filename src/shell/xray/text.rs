@@ -1,11 +1,11 @@
 //! Words and numbers that all X-ray views share.
 
-use jiff::Timestamp;
 use logkv::inspect::{Fate, Kind, RecordItem, Role};
 use logkv::{Damage, Location};
 
 use super::paint::{fit, hue};
 use crate::shell::style::{Hue, Look};
+use crate::shell::times;
 use crate::shell::words;
 
 /// The day and the time of day of a record, in UTC.
@@ -20,7 +20,7 @@ pub struct Moment {
 impl Moment {
     /// The moment `ms` milliseconds after 1970.
     pub fn of(ms: u64) -> Self {
-        match i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
+        match times::civil(ms) {
             Some(time) => Self {
                 day: time.strftime("%Y-%m-%d").to_string(),
                 clock: time.strftime("%H:%M:%S%.3f").to_string(),
