@@ -82,7 +82,7 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
             let hint = format!("{} is the last number before this cursor", cursor.seq.previous());
             failure("a cursor").hint(hint)
         }
-        None => failure(&quote(&word.bytes).to_string()),
+        None => failure(&quote(&word.bytes)),
     })
 }
 

@@ -88,10 +88,10 @@ impl fmt::Display for Bad {
                 );
             }
             Why::Torn(needed) => {
-                write!(f, "it would take {} bytes, more than the file has", Grouped(needed))?
+                write!(f, "it would take {} bytes, more than the file has", Grouped(needed))?;
             }
             Why::TooLong(needed) => {
-                write!(f, "it takes {} bytes, more than a record may here", Grouped(needed))?
+                write!(f, "it takes {} bytes, more than a record may here", Grouped(needed))?;
             }
             Why::Checksum { stored, computed } => {
                 write!(f, "its checksum is {stored:08x}, its bytes give {computed:08x}")?;
