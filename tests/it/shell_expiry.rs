@@ -117,3 +117,46 @@ fn what_is_no_time_is_refused_and_pointed_at() {
     );
     transcript.compare("shell-expiry-refusals");
 }
+
+#[test]
+fn a_time_is_written_as_people_write_it_and_never_is_one() {
+    let transcript = Transcript::new();
+    let run = |line: &str| transcript.answer(&[&["d"], &*line.split(' ').collect::<Vec<_>>()].concat());
+    assert_eq!(run("put k v").0, Some(0));
+    for (command, left_s) in [
+        ("expire k --at 9999-12-31", 2_000_000_000..),
+        ("expire k --at 9999-12-31T23:59:59Z", 2_000_000_000..),
+        ("expire k 1.5h", 5_000..),
+        ("expire k 1h30m", 5_000..),
+        ("expire k --at tomorrow", 0..),
+        ("put k v --ttl 2h", 7_000..),
+        ("put k v --until 2100-01-01", 2_000_000_000..),
+    ] {
+        assert!(run(command).0 == Some(0), "{command}");
+        let left: u64 = run("ttl k").1.trim().parse().expect("seconds");
+        assert!(left_s.contains(&left), "{command}: {left}");
+    }
+    let in_two_days =
+        transcript.command(&["d", "expire", "k", "--at", "in 2 days"]).status().expect("it runs");
+    assert!(in_two_days.success());
+    for command in ["expire k never", "expire k --at never", "put k v --ttl never", "put k v --until NEVER"] {
+        assert_eq!(run("expire k 1h").0, Some(0));
+        assert_eq!(run(command).0, Some(0), "{command}");
+        assert_eq!(run("ttl k").1, "-1\n", "{command}");
+    }
+    // In a batch, too.
+    let lines = ["-c", "expire k 1h", "-c", "begin", "-c", "expire k never", "-c", "commit", "-c", "ttl k"];
+    assert!(transcript.answer(&[&["d"], &lines[..]].concat()).1.ends_with("-1\n"));
+    for extreme in
+        ["-1", "0", "18446744073709551615", "18446744073709551616", "10000-01-01", "99999999999999999y"]
+    {
+        for command in ["expire k", "expire k --at", "put k v --ttl", "put k v --until"] {
+            if (command, extreme) == ("put k v --until", "0") {
+                // A value that is gone already, as an export may hold it.
+                continue;
+            }
+            let (code, _) = run(&format!("{command} {extreme}"));
+            assert!(matches!(code, Some(1 | 2)), "{command} {extreme}: {code:?}");
+        }
+    }
+}

@@ -118,3 +118,36 @@ fn a_key_that_expires_at_another_time_is_a_difference_and_says_which() {
     transcript.run_with("-m plain d", lines.concat().as_bytes()).run("-m table --width 80 d diff 14 17");
     transcript.compare("shell-history-expiry");
 }
+
+#[test]
+fn a_point_of_the_log_is_a_time_as_people_write_it_whatever_its_extreme() {
+    let transcript = Transcript::new();
+    let answer = |args: &[&str]| transcript.answer(&[&["d"], args].concat());
+    assert_eq!(answer(&["put", "k", "v"]).0, Some(0));
+    for at in ["now", "9999-12-31", "9999-12-31T23:59:59.999Z", "tomorrow", "in 1h"] {
+        assert_eq!(answer(&["get", "k", "--at", at]), (Some(0), "v\n".to_owned()), "{at}");
+        assert_eq!(answer(&["keys", "--at", at]).1, "k\n", "{at}");
+    }
+    for at in [
+        "yesterday",
+        "10m ago",
+        "1h30m ago",
+        "1969-12-31",
+        "0001-01-01",
+        "-009999-01-01",
+        "9999y",
+        "1970-01-01",
+    ] {
+        assert_eq!(answer(&["get", "k", &format!("--at={at}")]), (Some(1), String::new()), "{at}");
+        assert_eq!(answer(&["diff", "--", at]), (Some(0), "+\tk\tv\n".to_owned()), "{at}");
+        assert_eq!(answer(&["tail", "-n", "1", &format!("--from={at}")]).1.lines().count(), 1, "{at}");
+    }
+    for at in
+        ["-1", "18446744073709551615", "18446744073709551616", "10000-01-01", "2030-02-30", "soon", "never"]
+    {
+        for command in [["get", "k", "--at"], ["tail", "-f", "--from"]] {
+            let (code, out) = answer(&[&command[..], &[at]].concat());
+            assert!(matches!(code, Some(1 | 2)) && out.is_empty(), "{command:?} {at}: {code:?} {out}");
+        }
+    }
+}

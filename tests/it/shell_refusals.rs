@@ -343,3 +343,32 @@ fn a_new_store_is_told_once_and_not_where_it_is_to_be_quiet() {
     }
     assert_eq!(said(&["-q", "f", "put", "a", "1"]), "");
 }
+
+#[test]
+fn an_option_without_its_value_or_with_a_negative_one_says_what_is_wrong_with_it() {
+    let transcript = Transcript::new();
+    for row in [
+        "segment-size",
+        "sync",
+        "value-limit",
+        "compression",
+        "keep-for",
+        "keep-versions",
+        "segment-age",
+        "compaction",
+    ] {
+        for value in ["-1", "-1k", "--json"] {
+            let flag = format!("--{row}");
+            let output = transcript.command(&[&flag, value, "d", "keys"]).output().expect("it runs");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.starts_with(&format!("error: {flag} cannot be \"{value}\"; it takes ")), "{said}");
+        }
+        let output = transcript.command(&["d", &format!("--{row}")]).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("a value is required"), "{output:?}");
+    }
+    let output = transcript.command(&["--width", "-1", "d", "keys"]).output().expect("it runs");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("-1 is not in 20..=65535"), "{output:?}");
+    assert!(!transcript.path("d").exists());
+}

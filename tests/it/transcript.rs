@@ -28,6 +28,12 @@ impl Transcript {
         command(self.dir.path(), args)
     }
 
+    /// The exit code of a run, and what it wrote to the standard output.
+    pub(crate) fn answer(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(args).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Runs `logkv` with the words of `line`, and keeps what it says.
     pub(crate) fn run(&mut self, line: &str) -> &mut Self {
         self.run_with(line, b"")

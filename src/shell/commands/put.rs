@@ -2,7 +2,7 @@
 
 use std::io;
 
-use logkv::{Batch, Expiry, Pending, Plant, PutOptions, planted};
+use logkv::{Batch, Clock, Expiry, Pending, Plant, PutOptions, SystemClock, planted};
 
 use super::get::contains;
 use super::keys;
@@ -135,7 +135,9 @@ impl Put {
             (None, None) => None,
             (Some(ttl), None) => ttl_of(ttl, "--ttl")?.map(Expiry::In),
             (None, Some(until)) => {
-                moment_of(until, "--until", session.store()?.now_ms())?.map(Expiry::At)
+                // The store is opened when the words are known to be right.
+                let now_ms = session.store().map_or_else(|_| SystemClock.now_ms(), |store| store.now_ms());
+                moment_of(until, "--until", now_ms)?.map(Expiry::At)
             }
             (Some(_), Some(until)) => {
                 let failure = Failure::usage("put takes either --ttl DURATION or --until TIME");
