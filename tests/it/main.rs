@@ -47,6 +47,7 @@ mod keydir;
 mod killed;
 mod limits;
 mod linear;
+mod looks;
 mod machine;
 mod many_segments;
 mod metrics;

@@ -72,7 +72,11 @@ fn write_overview(out: &mut Output) -> io::Result<()> {
         }
         table.write(out)?;
     }
-    writeln!(out, "help COMMAND or COMMAND --help explains one. Each takes --json.")
+    writeln!(
+        out,
+        "{}",
+        wrap("help COMMAND or COMMAND --help explains one. Each takes --json.", out.look.width)
+    )
 }
 
 /// Longer lines are hard to read, however wide the terminal is.
@@ -90,7 +94,7 @@ fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
     if !command.aliases.is_empty() {
         writeln!(out, "also: {}", command.aliases.join(", "))?;
     }
-    writeln!(out, "\n{}.", command.summary)?;
+    writeln!(out, "\n{}", wrap(&format!("{}.", command.summary), look.width))?;
     let paragraphs = command.help.split("\n\n").map(|text| wrap(&look.spell(text), look.width));
     writeln!(out, "{}", paragraphs.collect::<Vec<_>>().join("\n\n"))?;
     if !command.flags.is_empty() {
