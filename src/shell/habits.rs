@@ -307,6 +307,7 @@ mod tests {
             "get a>b",
             "count;",
             "> a",
+            "get a b nx",
             "get 'a",
         ] {
             assert_eq!(odd_word(line.as_bytes()), None, "{line}");
