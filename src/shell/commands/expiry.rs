@@ -44,8 +44,10 @@ pub const EXPIRE: Command = Command {
     help: "The key is gone after so long, 90s or 1h30m or a number of seconds; or from a time on, which is a \
            date with or without a time of day (UTC, unless it says otherwise), tomorrow, 'in 2 days', or a number \
            of milliseconds since 1970. With never it stays, as with persist. It replaces the expiry that \
-           the key had. The value is written anew. A key that is not there is not set. Mode json has one object: key, ok, and \
-           the seq, segment and offset of what was written.",
+           the key had. The value is written anew. A key that is not there is not set, and a one-shot expire \
+           exits with 1.\n\n\
+           Mode plain prints nothing; mode json one object: key, ok, and the seq, segment and offset of what was \
+           written.",
     examples: &[
         Example { line: "expire session:7 1h30m", does: "the key is gone in an hour and a half" },
         Example { line: "expire session:7 90", does: "the key is gone in 90 seconds" },
@@ -68,7 +70,8 @@ pub const PERSIST: Command = Command {
     signature: "KEY [--hex]",
     summary: "Keeps a key from expiring",
     help: "The key stays until it is deleted. Where it was to expire, its value is written anew. A key that is not \
-           there is not set. Mode json has what expire has there; seq, segment and offset are null where nothing had to be \
+           there is not set, and a one-shot persist exits with 1.\n\n\
+           Mode plain prints nothing; mode json has what expire has there; seq, segment and offset are null where nothing had to be \
            written.",
     examples: &[Example { line: "persist session:7", does: "the key stays" }],
     flags: &[HEX],

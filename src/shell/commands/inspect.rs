@@ -48,7 +48,7 @@ pub const VERIFY: Command = Command {
            It checks every checksum, the order of the log, each hint against its segment, and KEYDIR \
            against the log. Damage is in the log itself; derived is in a hint or KEYDIR, which are made \
            anew; a note costs nothing.\n\n\
-           Exit code 4 when there is damage of either kind.\n\n\
+           Exit code 4 when there is damage of either kind, and 3 when nothing is wrong but some file may not be read.\n\n\
            Mode plain has severity, file, offset, length, key and text, separated by tabs, and ok when \
            nothing is wrong; mode json an object a finding, and a summary.",
     examples: &[

@@ -32,7 +32,9 @@ pub const PUT: Command = Command {
            byte by byte.\n\n\
            With --ttl the keys are gone after so long, 90s or 1h30m or a number \
            of seconds; with --until they are gone from a time on, a date (UTC, unless it says otherwise) or milliseconds \
-           since 1970, at once where that is past. Without either they stay, also where they were to expire before.",
+           since 1970, at once where that is past. Without either they stay, also where they were to expire before.\n\n\
+           A key that --nx or --xx keeps from being set is told on the standard error, and a one-shot put exits with 1.\n\n\
+           Mode plain prints nothing; mode json ok, seq, segment and offset, and in a batch queued.",
     examples: &[
         Example { line: "put user:1 alice", does: "sets one key" },
         Example { line: "put a 1 b 2", does: "sets two keys, both or none" },
@@ -69,7 +71,7 @@ pub const DEL: Command = Command {
     summary: "Removes keys",
     help: "Removes the keys, all or none, and tells how many were there.\n\n\
            With a pattern, a prefix or --all, it \
-           asks first; where nobody can be asked it wants -y.\n\n\
+           asks first; where nobody can be asked it wants -y. Mode plain prints the number alone.\n\n\
            --all empties the store in one step, whatever \
            there is in it: a crash leaves all of it or nothing, and the space is free at once: nothing of it is \
            kept for those who look back.",
@@ -282,7 +284,7 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         (Some(glob), true) => {
             let what = match invocation.value("glob") {
                 Some(pattern) => format!("matching {}", quote(&pattern.bytes)),
-                None => format!("with {} at their start", quote(&glob.literal_prefix())),
+                None => format!("that start with {}", quote(&glob.literal_prefix())),
             };
             delete_matching(session, glob, &what, invocation.has("yes"))
         }

@@ -44,7 +44,8 @@ pub const TIMER: Command = Command {
     group: Group::Shell,
     signature: "[on|off|auto]",
     summary: "Whether to tell how long a command took",
-    help: "on tells it after each command, auto after those that took half a second or more.",
+    help: "on tells it after each command, auto after those that took half a second or more. Without an \
+           argument it prints which is set.",
     examples: &[Example { line: "timer on", does: "tells how long each command took" }],
     flags: &[],
     args: &[ArgKind::Enum(Timer::NAMES)],
@@ -68,7 +69,7 @@ pub const ECHO: Command = Command {
     group: Group::Shell,
     signature: "[on|off]",
     summary: "Whether a script's lines are shown before they run",
-    help: "With on, each line of a script is printed before its result.",
+    help: "With on, each line of a script is printed before its result. Without an argument it prints which is set.",
     examples: &[Example { line: "echo on", does: "shows each line from here on" }],
     flags: &[],
     args: &[ArgKind::Enum(SWITCH)],
@@ -85,7 +86,8 @@ pub const BAIL: Command = Command {
     group: Group::Shell,
     signature: "[on|off]",
     summary: "Whether a script ends at its first error",
-    help: "With off, which is where it starts, a script goes on after an error.",
+    help: "With off, which is where it starts, a script goes on after an error. Without an argument it prints \
+           which is set.",
     examples: &[Example { line: "bail on", does: "ends the script at the first error" }],
     flags: &[],
     args: &[ArgKind::Enum(SWITCH)],
@@ -102,7 +104,8 @@ pub const COLOR: Command = Command {
     group: Group::Shell,
     signature: "[auto|always|never]",
     summary: "When to use colours",
-    help: "auto uses them on a terminal, unless NO_COLOR is set or TERM is dumb.",
+    help: "auto uses them on a terminal, unless NO_COLOR is set or TERM is dumb. Without an argument it prints \
+           which is set.",
     examples: &[Example { line: "color never", does: "does without colours" }],
     flags: &[],
     args: &[ArgKind::Enum(ColorChoice::NAMES)],
