@@ -4,10 +4,11 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use logkv::Location;
 use rustix::io::Errno;
 
 use super::units;
-use super::words::{WordError, WordErrorKind, visible};
+use super::words::{WordError, WordErrorKind, quote, visible};
 
 /// What a failure means for the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Failure {
     pub is_about_contents: bool,
     /// Whether it affects one record only, and iteration continues after it.
     pub is_of_one_record: bool,
+    /// Where the log is damaged, if that is why.
+    pub damaged_at: Option<Location>,
 }
 
 impl Failure {
@@ -66,6 +69,7 @@ impl Failure {
             hint: None,
             is_about_contents: false,
             is_of_one_record: false,
+            damaged_at: None,
         }
     }
 
@@ -153,6 +157,17 @@ impl Failure {
         self
     }
 
+    /// What `key` has cannot be read; or the store would not do something else.
+    pub fn of_key(error: &logkv::Error, key: &[u8]) -> Self {
+        let failure = Self::from_store(error);
+        if failure.damaged_at.is_some() { failure.about_key(key) } else { failure }
+    }
+
+    /// The failure to read what `key` has.
+    pub fn about_key(self, key: &[u8]) -> Self {
+        Self { message: format!("{} cannot be read: {}", quote(key), self.message), ..self }
+    }
+
     /// The store would not do it.
     pub fn from_store(error: &logkv::Error) -> Self {
         let mut message = error.to_string();
@@ -165,6 +180,11 @@ impl Failure {
         }
         let mut failure = Self::new(kind(error), message);
         failure.is_of_one_record = failure.kind == Kind::Corruption;
+        if let logkv::Error::Damaged { segment, offset, .. } = *error {
+            failure.damaged_at = Some(Location { segment, offset });
+            let hint = format!("verify says all that is wrong; dump-segment {segment} --only bad shows this");
+            failure.hint = Some(hint);
+        }
         if let logkv::Error::ValueTooLarge { len, .. } = error {
             failure.is_of_one_record = true;
             failure.hint = Some(format!("--read-limit {len} reads it, and takes that much memory"));

@@ -57,8 +57,13 @@ pub fn write_failure(failure: &Failure, line: &[u8], place: &Place, look: &Look)
     to_stderr(&text);
 }
 
-/// Writes a note.
+/// Writes a note; a warning is not to be overlooked.
 pub fn write_note(text: &str, look: &Look) {
+    const WARNING: &str = "warning:";
+    if let Some(rest) = text.strip_prefix(WARNING) {
+        let rest = broken(rest.trim_start(), WARNING.len() + 1, line_width(look));
+        return to_stderr(&format!("{} {rest}\n", look.paint(WARNING, hue::WARNING)));
+    }
     to_stderr(&format!("{}\n", look.paint(broken(text, 0, line_width(look)), hue::DIM)));
 }
 

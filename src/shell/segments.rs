@@ -1,14 +1,18 @@
 //! Segments, as a person names them.
 
 use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use logkv::SegmentId;
 use logkv::fs::StoreFile;
+use logkv::{Location, SegmentId};
 
 use super::command;
 use super::failure::Failure;
+use super::grid::hang;
+use super::output::{Mode, Output};
+use super::style::hue;
 use super::units;
 use super::words::Word;
 
@@ -45,6 +49,22 @@ pub fn names(ids: &[SegmentId]) -> String {
         [id] => format!("segment {id}"),
         ids => format!("segments {}", units::ranges(ids)),
     }
+}
+
+/// Says where the log is known to be damaged, and what to do about it, to a person.
+pub fn write_damage(out: &mut Output, damage: &[Location]) -> io::Result<()> {
+    if damage.is_empty() || out.mode != Mode::Table {
+        return Ok(());
+    }
+    let mut ids: Vec<_> = damage.iter().map(|at| at.segment).collect();
+    ids.dedup();
+    let (places, look) = (units::count(damage.len() as u64, "damaged range"), out.look);
+    let text =
+        format!("{places} in {}: verify says what is wrong, repair keeps all that is intact", names(&ids));
+    for line in hang(look.width, "", 0, text.split(' ')).lines() {
+        writeln!(out, "{}", look.paint(line, hue::BAD))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! What commands share: the store, the open transaction, the output, the settings.
 
 mod answer;
+mod damage;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use logkv::{CompactionPolicy, Error, Options, Store, VALUE_LEN_MAX_DEFAULT};
+use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, VALUE_LEN_MAX_DEFAULT};
 
 use self::answer::Refused;
 pub use self::settings::{Origin, Settings, Timer};
@@ -83,6 +85,8 @@ pub struct Session {
     pub place: Place,
     /// What the present line of the script is answered with, once something of it has failed.
     refused: Option<Refused>,
+    /// Where commands have met damage in the log.
+    met_damage: BTreeSet<(SegmentId, u64)>,
     /// The last failure that was told.
     told: String,
     /// How long the present command waited for a person's answer.
@@ -124,6 +128,7 @@ impl Session {
             depth: 0,
             place: Place::Nowhere,
             refused: None,
+            met_damage: BTreeSet::new(),
             told: String::new(),
             asked: Duration::ZERO,
             keeper: None,
@@ -244,7 +249,7 @@ impl Session {
     /// knows whether keys are missing.
     pub fn shown_all(&self, damage: Option<Failure>) -> Result<Outcome, Failure> {
         match (damage, self.store()?.open_report().damage.is_empty()) {
-            (Some(damage), _) => Err(damage),
+            (Some(damage), _) => Err(self.naming_key(damage)),
             (None, true) => Ok(Outcome::Done),
             (None, false) => Ok(Outcome::Damaged),
         }

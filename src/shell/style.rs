@@ -181,6 +181,8 @@ pub mod hue {
     pub const GOOD: Hue = Hue::of(AnsiColors::Green);
     /// What is damaged, wrong, or unknown.
     pub const BAD: Hue = Hue::of(AnsiColors::Red).bold();
+    /// What a person should not overlook.
+    pub const WARNING: Hue = Hue::of(AnsiColors::Yellow).bold();
     /// What matters less.
     pub const DIM: Hue = Hue::PLAIN.dim();
     /// A heading.

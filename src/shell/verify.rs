@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use logkv::fs::StoreFile;
 use logkv::verify::{self, Finding, Severity, VerifyEvent, VerifyReport};
-use logkv::{Error, SegmentId};
+use logkv::{Error, Location, SegmentId};
 
 use super::command::{Invocation, Outcome};
 use super::failure::Failure;
@@ -27,12 +27,13 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let ids: Vec<SegmentId> = ids.collect::<Result<_, _>>()?;
     let (dir, options) = (session.dir().to_owned(), session.options.clone());
     let progress = session.progress("verifying");
-    let (mut unwritten, mut reached) = (None, (0, 0));
+    let (mut unwritten, mut reached, mut met) = (None, (0, 0), Vec::new());
     let verified = verify::store(&dir, &options, &ids, &mut |event| {
         match event {
             VerifyEvent::Found(finding) => {
                 progress.clear();
                 unwritten = write_finding(&mut session.out, finding).err();
+                met.extend(damaged_at(finding));
             }
             VerifyEvent::Progress { done_len, total_len } => {
                 reached = (done_len, total_len);
@@ -45,6 +46,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         }
     });
     progress.clear();
+    met.into_iter().for_each(|at| session.remember_damage(at));
     if let Some(error) = unwritten {
         return Err(error.into());
     }
@@ -69,6 +71,16 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         (false, true) => Outcome::Done,
         (false, false) => Outcome::Refused,
     })
+}
+
+/// Where the log is damaged, if that is what was found.
+fn damaged_at(finding: &Finding) -> Option<Location> {
+    match (finding.fault.severity(), finding.file) {
+        (Severity::Damage, StoreFile::Segment(segment)) => {
+            Some(Location { segment, offset: finding.range.as_ref().map_or(0, |range| range.start) })
+        }
+        _ => None,
+    }
 }
 
 fn severity(finding: &Finding) -> (&'static str, Hue) {

@@ -79,6 +79,7 @@ mod shell_backup;
 mod shell_beside;
 mod shell_compact;
 mod shell_completions;
+mod shell_damage;
 mod shell_dump;
 mod shell_expiry;
 mod shell_help;

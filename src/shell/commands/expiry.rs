@@ -141,7 +141,10 @@ fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
 pub fn submit_expire(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
     let key = bytes_of(&invocation.args[0], invocation)?;
     match expiry(session, invocation)? {
-        Some(expiry) => Ok((session.store()?.submit_expire(&key, expiry)?, Reply::Expire { key })),
+        Some(expiry) => {
+            let submitted = session.store()?.submit_expire(&key, expiry);
+            Ok((submitted.map_err(|error| Failure::of_key(&error, &key))?, Reply::Expire { key }))
+        }
         None => submit_persist(session, invocation),
     }
 }
@@ -179,7 +182,8 @@ fn run_persist(session: &mut Session, invocation: &Invocation) -> Result<Outcome
 /// Submits what a `persist` outside a batch writes.
 pub fn submit_persist(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
     let key = bytes_of(&invocation.args[0], invocation)?;
-    let (is_there, pending) = session.store()?.submit_persist(&key)?;
+    let submitted = session.store()?.submit_persist(&key);
+    let (is_there, pending) = submitted.map_err(|error| Failure::of_key(&error, &key))?;
     Ok((pending, Reply::Persist { key, is_there }))
 }
 

@@ -101,7 +101,7 @@ pub fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, 
             let told = match found {
                 Ok(Some(value)) => Ok(print_value(&mut session.out, key.as_ref(), &value, None)?),
                 Ok(None) => missing(session, key.as_ref(), NIL),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(Failure::of_key(&error, key.as_ref())),
             };
             worst = worst.max(unless_damaged(session, told)?);
         }
@@ -128,7 +128,7 @@ fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
             Ok(print_value(&mut session.out, key, &put.value, Some(told))?)
         }
         Some(None) => missing(session, key, NIL),
-        None => match session.store()?.get_entry(key)? {
+        None => match session.store()?.get_entry(key).map_err(|error| Failure::of_key(&error, key))? {
             Some(entry) => Ok(print_entry(&mut session.out, key, &entry)?),
             None => missing(session, key, NIL),
         },
@@ -260,7 +260,7 @@ fn get_into_file(
                 Some(at) => {
                     past(session, at)?.get(key).map_err(|error| gone(error, key))?.map(|entry| entry.value)
                 }
-                None => session.store()?.get(key)?,
+                None => session.store()?.get(key).map_err(|error| Failure::of_key(&error, key))?,
             };
             stored.as_deref()
         }
@@ -331,7 +331,7 @@ fn tell_exists(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
 pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
     match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
         Some(pending) => Ok(pending.is_some()),
-        None => Ok(session.store()?.contains(key)?),
+        None => session.store()?.contains(key).map_err(|error| Failure::of_key(&error, key)),
     }
 }
 
@@ -344,7 +344,7 @@ pub fn seen<T>(
     match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
         Some(pending) => Ok(pending.map(|put| look(&put.value, put.expires_ms))),
         None => {
-            let entry = session.store()?.get_entry(key)?;
+            let entry = session.store()?.get_entry(key).map_err(|error| Failure::of_key(&error, key))?;
             Ok(entry.map(|entry| look(&entry.value, entry.meta.expires_ms)))
         }
     }

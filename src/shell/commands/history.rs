@@ -125,7 +125,7 @@ pub fn gone(error: Error, key: &[u8]) -> Failure {
             let hint = format!("versions {} shows what is left", quote(key));
             Failure::from(error).hint(hint)
         }
-        error => error.into(),
+        error => Failure::of_key(&error, key),
     }
 }
 
@@ -197,14 +197,15 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
                 write_version(&mut session.out, &mut table, &version, &fate)?;
             }
             // The others are told first.
-            Err(error) => drop(damage.get_or_insert(Failure::from(error))),
+            Err(error) => drop(damage.get_or_insert(Failure::of_key(&error, &key))),
         }
     }
     table.end(&mut session.out)?;
     tell_missing(session, dropped_to, given_up_to);
     match damage {
         None if count == 0 => missing(session, &key, "no records"),
-        damage => session.shown_all(damage),
+        Some(damage) => Err(damage),
+        None => session.shown_all(None),
     }
 }
 

@@ -83,6 +83,6 @@ fn told(key: &[u8], error: Error) -> Failure {
         Error::NotANumber | Error::NumberOverflow { .. } => {
             Failure::command(format!("cannot add to {}: {error}", quote(key)))
         }
-        error => error.into(),
+        error => Failure::of_key(&error, key),
     }
 }

@@ -116,7 +116,10 @@ pub fn submit(session: &mut Session, invocation: &Invocation) -> Result<(Pending
     let put = Put::asked(session, invocation)?;
     let store = session.store()?;
     let pending = match put.condition() {
-        Some((key, value, options)) => store.submit_put(key, value, options)?,
+        Some((key, value, options)) => {
+            let submitted = store.submit_put(key, value, options);
+            submitted.map_err(|error| Failure::of_key(&error, key))?
+        }
         None => store.submit(&put.batch())?,
     };
     Ok((pending, put.reply()))

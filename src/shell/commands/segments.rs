@@ -8,6 +8,7 @@ use crate::shell::compact::percent_dead;
 use crate::shell::failure::Failure;
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
+use crate::shell::segments;
 use crate::shell::session::Session;
 use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze, Table};
@@ -27,8 +28,9 @@ pub const SEGMENTS: Command = Command {
            A sealed segment has a hint, which \
            makes opening fast; one that is missing is made again.\n\n\
            Mode plain has segment, state, bytes, base_seq, records, live, live_bytes, dead_bytes, tombstones, \
-           tombstone_bytes, created_ms, hint and due, separated by tabs; mode json the same names. There, due is \
-           dead_share, dead_bytes, small or neighbour.",
+           tombstone_bytes, created_ms, hint, due and damaged, separated by tabs; mode json the same names. There, due is \
+           dead_share, dead_bytes, small or neighbour. Damaged counts the damaged ranges that are known: those that \
+           opening has found, and those that commands of this session have met.",
     examples: &[Example { line: "segments", does: "lists the segments" }],
     flags: &[],
     args: &[],
@@ -48,27 +50,43 @@ const COLUMNS: &[Column] = &[
     Column::text("hint", hue::PLAIN).squeezed(Squeeze::Leaves(5)),
     Column::text("live/dead", hue::GOOD).squeezed(Squeeze::Leaves(0)),
     Column::text("due", hue::VALUE),
+    Column::text("damage", hue::BAD),
 ];
 
 fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let store = session.store()?;
     let segments = store.segments()?;
     let plan = store.compaction_plan(&Compact::Due)?;
+    let damage = session.known_damage();
     let out = &mut session.out;
-    let mut table = Table::new(COLUMNS, out.look);
+    // Where nothing is damaged there is no column for it.
+    let columns = if damage.is_empty() { &COLUMNS[..COLUMNS.len() - 1] } else { COLUMNS };
+    let mut table = Table::new(columns, out.look);
     for segment in &segments {
+        let damaged = damage.iter().filter(|at| at.segment == segment.id).count() as u64;
         let due = Due::of(segment, &plan, &session.compaction);
         match out.mode {
-            Mode::Table => table.row(cells(segment, due, out.look)),
-            Mode::Plain | Mode::Raw => write_plain(out, segment, due)?,
-            Mode::Json => write_json(out, segment, due)?,
+            Mode::Table => {
+                let mut cells = cells(segment, due, out.look);
+                cells.push(mark(damaged));
+                cells.truncate(columns.len());
+                table.row(cells);
+            }
+            Mode::Plain | Mode::Raw => write_plain(out, segment, due, damaged)?,
+            Mode::Json => write_json(out, segment, due, damaged)?,
         }
     }
     table.write(&mut session.out)?;
     if segments.is_empty() && session.out.is_table() {
         writeln!(session.out, "no segments yet: the first write makes one")?;
     }
-    Ok(Outcome::Done)
+    segments::write_damage(&mut session.out, &damage)?;
+    Ok(if damage.is_empty() { Outcome::Done } else { Outcome::Damaged })
+}
+
+/// What is known of a segment's damage.
+fn mark(damaged: u64) -> String {
+    if damaged > 0 { units::count(damaged, "range") } else { String::new() }
 }
 
 /// Why compaction would take a segment.
@@ -144,19 +162,20 @@ fn fields(segment: &SegmentStats) -> [(&'static str, u64); 9] {
     ]
 }
 
-fn write_plain(out: &mut Output, segment: &SegmentStats, due: Option<Due>) -> io::Result<()> {
+fn write_plain(out: &mut Output, segment: &SegmentStats, due: Option<Due>, damaged: u64) -> io::Result<()> {
     let fields = fields(segment).map(|(_, number)| number.to_string()).join("\t");
     let (hint, due) = (u8::from(segment.has_hint), due.map_or("", Due::name));
-    writeln!(out, "{}\t{}\t{fields}\t{hint}\t{due}", segment.id, state(segment))
+    writeln!(out, "{}\t{}\t{fields}\t{hint}\t{due}\t{damaged}", segment.id, state(segment))
 }
 
-fn write_json(out: &mut Output, segment: &SegmentStats, due: Option<Due>) -> io::Result<()> {
+fn write_json(out: &mut Output, segment: &SegmentStats, due: Option<Due>, damaged: u64) -> io::Result<()> {
     let mut object = Object::new(out);
     object.field("segment", segment.id.0)?.field("state", state(segment))?;
     for (name, number) in fields(segment) {
         object.field(name, number)?;
     }
-    object.field("hint", segment.has_hint)?.field("due", due.map(Due::name))?.end()
+    object.field("hint", segment.has_hint)?.field("due", due.map(Due::name))?;
+    object.field("damaged", damaged)?.end()
 }
 
 fn cells(segment: &SegmentStats, due: Option<Due>, look: Look) -> Vec<String> {
@@ -185,7 +204,10 @@ mod tests {
     fn the_help_names_all_fields_in_their_order() {
         let segment = segment(1, 0, 0);
         let names = fields(&segment).map(|(name, _)| name).join(", ");
-        assert!(SEGMENTS.help.contains(&format!("segment, state, {names}, hint and due")), "{names}");
+        assert!(
+            SEGMENTS.help.contains(&format!("segment, state, {names}, hint, due and damaged")),
+            "{names}"
+        );
     }
 
     use logkv::{CompactionRun, SegmentId, Seqno};

@@ -11,6 +11,7 @@ use crate::shell::json::Object;
 use crate::shell::metrics_file;
 use crate::shell::output::{Mode, Output};
 use crate::shell::process::{self, Resident};
+use crate::shell::segments;
 use crate::shell::session::Session;
 use crate::shell::style::hue;
 use crate::shell::table::{Column, Table};
@@ -218,7 +219,9 @@ fn run_stats(session: &mut Session, invocation: &Invocation) -> Result<Outcome, 
 }
 
 fn run_figures(session: &mut Session) -> Result<Outcome, Failure> {
-    let stats = session.store()?.stats()?;
+    let mut stats = session.store()?.stats()?;
+    let damage = session.known_damage();
+    stats.damage_count = damage.len() as u64;
     let ratio = stats.compression_ratio().map(|ratio| {
         let [raw, stored] = [stats.raw_len, stats.stored_len].map(units::bytes);
         ("compression", format!("{ratio:.2} : 1, {raw} in {stored}"))
@@ -230,7 +233,7 @@ fn run_figures(session: &mut Session) -> Result<Outcome, Failure> {
         let bar = bar(stats.live_len, stats.dead_len, look.width.saturating_sub(16).min(60), look);
         writeln!(out, "{bar} {} live", units::percent(stats.live_len, stats.live_len + stats.dead_len))?;
     }
-    // What is damaged was told when the store was opened.
+    segments::write_damage(out, &damage)?;
     Ok(if stats.damage_count > 0 { Outcome::Damaged } else { Outcome::Done })
 }
 

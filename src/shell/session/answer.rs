@@ -50,6 +50,9 @@ impl Session {
     /// Tells a failure, after the results that came before it, and counts it.
     pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &Place) {
         self.failures += 1;
+        if let Some(at) = failure.damaged_at {
+            self.remember_damage(at);
+        }
         match failure.kind {
             Kind::BrokenPipe => {
                 self.tally.broken_pipe = true;

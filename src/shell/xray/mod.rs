@@ -20,7 +20,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 
 use logkv::inspect::{self, Inspection, Item, RecordItem};
-use logkv::{Compact, Error, Plant, SegmentId, Store, planted};
+use logkv::{Compact, Error, Location, Plant, SegmentId, Store, planted};
 
 use self::columns::Columns;
 use self::hex::RowLimit;
@@ -62,7 +62,29 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         error => error.into(),
     })?;
     let interrupt = session.interrupt.clone();
+    remember_damage(session, &inspection)?;
     dump(&inspection, &request, store.as_ref(), &mut session.out, &interrupt)
+}
+
+/// Has the session know where the segment is damaged. Without damage nothing is read.
+fn remember_damage(session: &mut Session, inspection: &Inspection) -> Result<(), Failure> {
+    let mut left = inspection.totals.damaged_count;
+    let mut items = inspection.items(inspect::Range::default());
+    while left > 0
+        && let Some(item) = items.next()
+    {
+        let item = item?;
+        let is_damaged = match &item {
+            Item::Record(record) => record.damage.is_some(),
+            Item::Damaged { .. } => true,
+            Item::Torn { .. } => false,
+        };
+        if is_damaged {
+            left -= 1;
+            session.remember_damage(Location { segment: inspection.id, offset: offset(&item) });
+        }
+    }
+    Ok(())
 }
 
 /// Whether a call is about the data file of another store, and so wants no store to be open.
