@@ -58,7 +58,7 @@
 //! 5. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
 //! 6. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
 //!
-//! `wake`'s lock, that of `store::view` and those of `meter`, `Compactor::runs_in` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
+//! `wake`'s lock, that of `store::view` and those of `meter`, `Compactor::runs_in`, `Compactor::unasked` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
 //! scans rank 5. A compaction passes no gate: it changes where records are, not what they are.
 
 pub(crate) mod aside;

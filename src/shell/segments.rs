@@ -3,15 +3,15 @@
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use logkv::fs::StoreFile;
-use logkv::{Location, SegmentId};
+use logkv::{Error, Location, SegmentId};
 
 use super::command;
 use super::failure::Failure;
 use super::grid::hang;
 use super::output::{Mode, Output};
+use super::session::Session;
 use super::style::hue;
 use super::units;
 use super::words::Word;
@@ -24,9 +24,18 @@ pub fn parse(word: &Word, command: &str) -> Result<SegmentId, Failure> {
     }
 }
 
-/// `failure` to find a segment, with those that are there.
-pub fn with_known(failure: Failure, dir: &Path) -> Failure {
-    let names = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+/// The failure to find segment `id`: what took its place, as far as the session knows, and which ones are there.
+pub fn missing(id: SegmentId, session: &mut Session) -> Failure {
+    session.learn_of_compactions();
+    let failure = Failure::from(Error::NoSuchSegment { segment: id });
+    let message = match session.compacted.successors(id).as_deref() {
+        None => failure.message.clone(),
+        Some([]) => format!("{}: it was compacted away, and nothing of it was needed", failure.message),
+        Some(into) => format!("{}: it was compacted into {}", failure.message, numbers(into)),
+    };
+    let failure = Failure { message, ..failure };
+    let names =
+        std::fs::read_dir(session.dir()).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let mut ids: Vec<_> = names
         .filter_map(|name| match StoreFile::parse(&name) {
             Some(StoreFile::Segment(id)) => Some(id.0),
@@ -41,13 +50,20 @@ pub fn with_known(failure: Failure, dir: &Path) -> Failure {
     }
 }
 
+/// `3`, `3 to 5, 9`; no segment is `nothing`.
+pub fn numbers(ids: &[SegmentId]) -> String {
+    if ids.is_empty() {
+        return "nothing".to_owned();
+    }
+    units::ranges(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
+}
+
 /// `segment 3`, `segments 3 to 5, 9`; no segment is `nothing`.
 pub fn names(ids: &[SegmentId]) -> String {
-    let numbers: Vec<_> = ids.iter().map(|id| id.0).collect();
-    match numbers.as_slice() {
-        [] => "nothing".to_owned(),
+    match ids {
+        [] => numbers(ids),
         [id] => format!("segment {id}"),
-        ids => format!("segments {}", units::ranges(ids)),
+        ids => format!("segments {}", numbers(ids)),
     }
 }
 

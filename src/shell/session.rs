@@ -1,6 +1,7 @@
 //! What commands share: the store, the open transaction, the output, the settings.
 
 mod answer;
+mod compacted;
 mod damage;
 mod settings;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, VALUE_LEN_MAX_DEFAULT};
 
 use self::answer::Refused;
+use self::compacted::Compacted;
 pub use self::settings::{Origin, Settings, Timer};
 
 use super::command::{Invocation, Outcome};
@@ -85,6 +87,8 @@ pub struct Session {
     pub place: Place,
     /// What the present line of the script is answered with, once something of it has failed.
     refused: Option<Refused>,
+    /// Which segments gave way to which.
+    pub compacted: Compacted,
     /// Where commands have met damage in the log.
     met_damage: BTreeSet<(SegmentId, u64)>,
     /// The last failure that was told.
@@ -128,6 +132,7 @@ impl Session {
             depth: 0,
             place: Place::Nowhere,
             refused: None,
+            compacted: Compacted::default(),
             met_damage: BTreeSet::new(),
             told: String::new(),
             asked: Duration::ZERO,

@@ -53,7 +53,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let report = verified.map_err(|error| match error {
         Error::NoSuchSegment { segment } => {
             let named = |word: &&_| segments::parse(word, "verify").is_ok_and(|id| id == segment);
-            let failure = segments::with_known(error.into(), &dir);
+            let failure = segments::missing(segment, session);
             match invocation.args.iter().find(named) {
                 Some(word) => failure.at(word.span.clone()),
                 None => failure,

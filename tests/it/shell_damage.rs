@@ -93,3 +93,20 @@ fn a_warning_at_the_opening_is_not_dimmed_and_reads_the_same_without_colours() {
     let last = stats.lines().rev().nth(1).expect("a line, and the rest of it");
     assert!(last.starts_with("\u{1b}[31;1m1 damaged range in segment 1"), "{last:?}");
 }
+
+#[test]
+fn a_damaged_log_end_that_is_not_gone_on_with_is_sealed_in_every_list() {
+    let mut transcript = Transcript::new();
+    transcript.run_with("-m plain d", b"put a 1\nput b 2\n");
+    let path = segment_path(&transcript.path("d"), 1);
+    let mut bytes = fs::read(&path).expect("a segment");
+    bytes[64 + 40] ^= 1;
+    fs::write(path, bytes).expect("writes");
+    for (options, told) in [("-q", "sealed"), ("-q -r", "active")] {
+        let words = options.split(' ').chain(["--json", "d", "-c", "segments", "-c", "dump-segment 1"]);
+        let output = transcript.command(&words.collect::<Vec<_>>()).output().expect("it runs");
+        let shown = String::from_utf8(output.stdout).expect("text");
+        assert!(shown.contains(&format!("\"segment\":1,\"state\":\"{told}\"")), "{options}: {shown}");
+        assert!(shown.contains(&format!("\"segment\":1,\"role\":\"{told}\"")), "{options}: {shown}");
+    }
+}

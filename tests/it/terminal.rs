@@ -8,7 +8,7 @@ use std::process::Command;
 use logkv::Expiry;
 use tempfile::TempDir;
 
-use crate::common::{open, quick, scratch, value};
+use crate::common::{open, quick, scratch, segment_path, value, wait_until};
 use crate::person::{CTRL_C, CTRL_D, CTRL_R, Person};
 
 const PROMPT: &str = "logkv d>";
@@ -210,6 +210,25 @@ fn the_prompt_says_read_only_and_inside_a_batch() {
     reader.sees_at_end("logkv d(ro)>").enters("get a").sees("\n1\n");
     reader.enters("put a 3").sees("error: ").sees_at_end("logkv d(ro)>");
     writer.enters("commit").sees("committed 1 change").sees_at_end(PROMPT);
+}
+
+#[test]
+fn what_the_store_compacts_by_itself_is_told_once_before_the_next_prompt_and_not_with_quiet() {
+    for quiet in [false, true] {
+        let dir = scratch();
+        let args: &[&str] = if quiet { &["-q", "d"] } else { &["d"] };
+        let mut person = Person::at(dir.path(), args, &[]);
+        person.sees_at_end(PROMPT).enters("put a 1").sees("OK").enters("put a 2").sees_at_end(PROMPT);
+        person.enters("rotate").sees("sealed segment 1").sees_at_end(PROMPT);
+        wait_until(|| !segment_path(&dir.path().join("d"), 1).exists());
+        person.enters("count").sees("\n1\n").sees_at_end(PROMPT);
+        let told = person.screen().matches("note: compacted 1 into 2, 48 B freed\n").count();
+        assert_eq!(told, usize::from(!quiet), "{}", person.screen());
+        person.enters("count").sees_at_end(PROMPT);
+        assert_eq!(person.screen().matches("note: compacted").count(), told, "{}", person.screen());
+        person.enters("dump 1").sees("error: there is no segment 1: it was compacted into 2\n");
+        person.sees("hint: there is only segment 2\n").sees_at_end(PROMPT);
+    }
 }
 
 #[test]

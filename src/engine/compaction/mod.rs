@@ -12,6 +12,7 @@ mod report;
 mod retention;
 mod rewrite;
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError, TryLockError};
@@ -41,6 +42,9 @@ use crate::error::{Error, Result};
 /// Used by a deliberate mistake alone.
 static FIRST_POLICY: OnceLock<CompactionPolicy> = OnceLock::new();
 
+/// How many runs are kept for who asks what was done unasked.
+const UNASKED_MAX: usize = 1000;
+
 /// Who is told how a compaction goes, and may break it off.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(CompactionEvent<'_>) -> ControlFlow<()>;
 
@@ -58,6 +62,8 @@ pub(crate) struct Compactor {
     runs_in: Mutex<Option<ThreadId>>,
     /// How many commands wait for a compaction in the background to give way.
     waiting: AtomicUsize,
+    /// The last runs that nobody asked for and nobody has been told of. Held to look at them alone.
+    unasked: Mutex<VecDeque<RunReport>>,
     /// Whether the store is being closed.
     is_closing: AtomicBool,
 }
@@ -76,6 +82,7 @@ impl Compactor {
             busy: Mutex::new(()),
             runs_in: Mutex::new(None),
             waiting: AtomicUsize::new(0),
+            unasked: Mutex::default(),
             is_closing: AtomicBool::new(false),
         }
     }
@@ -89,6 +96,20 @@ impl Compactor {
         if !log.is_fork() && self.runs_in() != Some(thread::current().id()) {
             drop(self.busy.lock().unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    /// Keeps a run that nobody asked for, for who wants to know.
+    pub(crate) fn keep_unasked(&self, run: RunReport) {
+        let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
+        if unasked.len() == UNASKED_MAX {
+            unasked.pop_front();
+        }
+        unasked.push_back(run);
+    }
+
+    /// Takes what was kept so.
+    pub(crate) fn take_unasked(&self) -> Vec<RunReport> {
+        self.unasked.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
     fn runs_in(&self) -> Option<ThreadId> {

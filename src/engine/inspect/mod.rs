@@ -144,7 +144,11 @@ fn take_apart(survey: Survey, id: SegmentId, now_ms: u64, state: Option<&State>)
     let pieces = pieces(&segment, unsettled.map(|listed| survey.settled(listed)), now_ms)?;
     let mut inspection = Inspection {
         id,
-        role: role(&survey, id),
+        role: match &known {
+            // A log's end that is damaged is not gone on with, and MANIFEST says so only when it is next written.
+            Some(known) if known.is_sealed() => Role::Sealed,
+            _ => role(&survey, id),
+        },
         len: segment.len(),
         header,
         totals: Totals::default(),

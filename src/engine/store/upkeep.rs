@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::Store;
 use super::view::View;
 use crate::engine::compaction::{
-    Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, Tallies,
+    Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, RunReport, Tallies,
 };
 use crate::engine::metrics::Metrics;
 use crate::engine::segment::{Expired, file};
@@ -81,6 +81,13 @@ impl Store {
     ) -> Result<CompactionReport> {
         self.reveal()?;
         self.view().compactor.compact(what, observe)
+    }
+
+    /// The runs that the store has compacted by itself, in the background, since this was called last: the oldest first, and
+    /// the last thousand at most. Costs nothing else.
+    #[must_use]
+    pub fn background_compactions(&self) -> Vec<RunReport> {
+        self.view().compactor.take_unasked()
     }
 
     /// The time by the store's clock, in milliseconds since 1970: what expires is gone when it comes to that. It never goes

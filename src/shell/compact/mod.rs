@@ -73,14 +73,12 @@ impl<'a> Request<'a> {
     }
 
     /// `error`, pointing at the segment that it is about, with advice.
-    fn failure(&self, error: Error, session: &Session) -> Failure {
+    fn failure(&self, error: Error, session: &mut Session) -> Failure {
         match error {
             Error::ReadOnly => {
                 Failure::from(error).hint("compact --dry-run tells what would be done, and changes nothing")
             }
-            Error::NoSuchSegment { segment } => {
-                self.point_at(segment, segments::with_known(error.into(), session.dir()))
-            }
+            Error::NoSuchSegment { segment } => self.point_at(segment, segments::missing(segment, session)),
             Error::NotCompactable { segment, .. } => self.point_at(segment, error.into()),
             error => error.into(),
         }
@@ -168,7 +166,10 @@ impl Watch {
     /// Whether the compaction goes on.
     fn observe(&mut self, session: &mut Session, event: &CompactionEvent<'_>) -> ControlFlow<()> {
         match (event, &self.steps) {
-            (CompactionEvent::Done(run), _) => self.runs.push((*run).clone()),
+            (CompactionEvent::Done(run), _) => {
+                session.compacted.note(run);
+                self.runs.push((*run).clone());
+            }
             (CompactionEvent::Reached(stage, run), Some(steps)) => match steps.reach(session, *stage, run) {
                 Ok(goes_on) => self.is_declined |= !goes_on,
                 Err(failure) => self.failure = Some(failure),

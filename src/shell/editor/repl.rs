@@ -63,6 +63,7 @@ impl Repl {
 
     /// One prompt, and the lines that come of it. `false`: the person leaves.
     fn turn(&mut self, session: &mut Session) -> Result<bool, Failure> {
+        session.tell_unasked();
         match self.read(session) {
             Ok(text) => {
                 let lines = self.lines.add(&text);

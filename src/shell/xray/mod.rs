@@ -58,7 +58,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         Origin::Person | Origin::Script => inspect(),
     };
     let inspection = inspection.map_err(|error| match error {
-        Error::NoSuchSegment { .. } => segments::with_known(error.into(), session.dir()),
+        Error::NoSuchSegment { segment } => segments::missing(segment, session),
         error => error.into(),
     })?;
     let interrupt = session.interrupt.clone();
