@@ -148,9 +148,6 @@ impl Work {
         }
         let started = Instant::now();
         let mut observe = |event: CompactionEvent<'_>| {
-            if let CompactionEvent::Done(run) = event {
-                self.compactor.keep_unasked(run.clone());
-            }
             if let (CompactionEvent::Progress { done_len, .. }, Some(rate)) = (&event, policy.rate) {
                 let due = Duration::from_secs_f64(*done_len as f64 / rate.max(1) as f64);
                 self.rest(|| due.saturating_sub(started.elapsed()));

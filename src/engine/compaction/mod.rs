@@ -62,6 +62,8 @@ pub(crate) struct Compactor {
     runs_in: Mutex<Option<ThreadId>>,
     /// How many commands wait for a compaction in the background to give way.
     waiting: AtomicUsize,
+    /// Whether nobody asked for the compaction that runs.
+    is_unasked: AtomicBool,
     /// The last runs that nobody asked for and nobody has been told of. Held to look at them alone.
     unasked: Mutex<VecDeque<RunReport>>,
     /// Whether the store is being closed.
@@ -82,6 +84,7 @@ impl Compactor {
             busy: Mutex::new(()),
             runs_in: Mutex::new(None),
             waiting: AtomicUsize::new(0),
+            is_unasked: AtomicBool::new(false),
             unasked: Mutex::default(),
             is_closing: AtomicBool::new(false),
         }
@@ -98,13 +101,16 @@ impl Compactor {
         }
     }
 
-    /// Keeps a run that nobody asked for, for who wants to know.
-    pub(crate) fn keep_unasked(&self, run: RunReport) {
+    /// Keeps a run that is committed for who wants to know, if nobody asked for it.
+    fn keep_unasked(&self, run: &RunReport) {
+        if !self.is_unasked.load(Ordering::Relaxed) {
+            return;
+        }
         let mut unasked = self.unasked.lock().unwrap_or_else(PoisonError::into_inner);
         if unasked.len() == UNASKED_MAX {
             unasked.pop_front();
         }
-        unasked.push_back(run);
+        unasked.push_back(run.clone());
     }
 
     /// Takes what was kept so.
@@ -198,6 +204,7 @@ impl Compactor {
         let started = Instant::now();
         let log = self.log.as_ref().ok_or(Error::ReadOnly)?;
         let _turn = self.turn(log)?;
+        self.is_unasked.store(false, Ordering::Relaxed);
         // Read after the wait for other compactions.
         let basis = self.basis(Known::ByLooking);
         if *what == Compact::All {
@@ -238,6 +245,7 @@ impl Compactor {
             Err(TryLockError::WouldBlock) => return Ok(CompactionReport::default()),
         };
         let _turn = Turn::begin(self, busy);
+        self.is_unasked.store(true, Ordering::Relaxed);
         self.runs(log, &Compact::Due, &self.basis(Known::WithoutLooking), observe)
     }
 

@@ -26,6 +26,7 @@ pub(super) struct Rewrite<'a> {
     state: &'a State,
     log: &'a Log,
     run: &'a CompactionRun,
+    compactor: &'a Compactor,
     judge: Judge<'a>,
     copy: Copy<'a>,
 }
@@ -40,7 +41,7 @@ impl<'a> Rewrite<'a> {
     ) -> Result<Self> {
         let judge = Judge::new(state, run, &compactor.policy, now_ms)?;
         let copy = Copy::new(state, log, judge.run(), compactor, now_ms);
-        Ok(Self { state, log, run, judge, copy })
+        Ok(Self { state, log, run, compactor, judge, copy })
     }
 
     /// The whole run; `Break` when `observe` broke it off, and no trace of it is left.
@@ -64,6 +65,8 @@ impl<'a> Rewrite<'a> {
         let report = self.report();
         self.count(&report);
         self.take_note();
+        // Who misses a file that is gone can say why.
+        self.compactor.keep_unasked(&report);
         let Self { state, run, judge, copy, .. } = self;
         // An unmapped file stays open for its readers after it is unlinked. This compaction needs
         // it no more.
