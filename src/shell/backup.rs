@@ -11,6 +11,7 @@ use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
 
 use self::draft::Unfinished;
 use super::command::{self, Flag, Invocation, Outcome, Takes};
+use super::commands::YES;
 use super::failure::{Failure, Kind};
 use super::grid::wrap;
 use super::input::Input;
@@ -24,12 +25,15 @@ use super::units;
 use super::words::{Word, visible};
 
 /// The flags of `backup`.
-pub const FLAGS: &[Flag] = &[Flag {
-    name: "level",
-    short: None,
-    takes: Takes::Number,
-    doc: "How hard an archive is compressed: 1, fast, to 22, small; 3 unless this says otherwise",
-}];
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        name: "level",
+        short: None,
+        takes: Takes::Number,
+        doc: "How hard an archive is compressed: 1, fast, to 22, small; 3 unless this says otherwise",
+    },
+    YES,
+];
 
 const LEVELS: std::ops::RangeInclusive<u64> = 1..=22;
 const LEVEL_DEFAULT: u64 = 3;

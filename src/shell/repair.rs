@@ -13,6 +13,7 @@ use logkv::verify::{self, VerifyEvent};
 use logkv::{Error, Options};
 
 use super::command::{Flag, Invocation, Outcome, Takes};
+use super::commands::YES;
 use super::failure::{Failure, Kind, plain_words};
 use super::session::Session;
 use super::words::{Word, visible};
@@ -32,6 +33,7 @@ pub const FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         doc: "Puts it in the place of the damaged one, which is kept beside it; asks first",
     },
+    YES,
 ];
 
 /// Runs `repair`.

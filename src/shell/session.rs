@@ -18,7 +18,7 @@ use self::compacted::Compacted;
 pub use self::settings::{Origin, Settings, Timer};
 
 use super::command::{Invocation, Outcome};
-use super::commands::is_of_store;
+use super::commands::{YES, is_of_store};
 use super::config::Setting;
 use super::failure::{Failure, Kind};
 use super::habits;
@@ -319,10 +319,13 @@ impl Session {
         self.asked = Duration::ZERO;
         self.place.clone_from(place);
         let had_batch = self.transaction.is_some();
+        let always_yes = self.settings.yes;
+        self.settings.yes |= invocation.has(YES.name);
         let outcome = self.in_json(invocation.json, |session| {
             let result = session.follow().and_then(|()| (invocation.command.run)(session, invocation));
             session.settle(result, line, place)
         });
+        self.settings.yes = always_yes;
         if let Some(transaction) = self.transaction.as_mut().filter(|_| !had_batch) {
             transaction.begun = Some(place.clone());
         }
@@ -381,7 +384,7 @@ impl Session {
             self.origin == Origin::OneShot && io::stdin().is_terminal() && io::stderr().is_terminal();
         if !(self.is_interactive() || is_person) {
             let failure = Failure::command(format!("will not {question}: nobody can be asked"));
-            return Err(failure.hint("-y before DIR says yes"));
+            return Err(failure.hint("-y says yes"));
         }
         let answer = self.ask(&format!("{question}? [y/N] "))?;
         Ok(matches!(answer.as_deref(), Some("y" | "Y" | "yes")))

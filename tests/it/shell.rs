@@ -1,5 +1,6 @@
 //! The program from outside: what it prints, on which stream, and with which exit code.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
@@ -242,4 +243,25 @@ fn a_flag_decides_about_colours_whatever_the_environment_says() {
     assert_eq!(colored(&["--color", "never"], "CLICOLOR_FORCE"), [false, false]);
     assert_eq!(colored(&[], "CLICOLOR_FORCE"), [true, true]);
     assert_eq!(colored(&[], "NO_COLOR"), [false, false]);
+}
+
+#[test]
+fn the_memory_of_few_keys_is_told_in_tables_and_their_share_and_numbers_are_grouped() {
+    let transcript = Transcript::new();
+    assert_eq!(transcript.answer(&["-q", "d", "put", "a", "1", "b", "2"]).0, Some(0));
+    let (_, table) = transcript.answer(&["-m", "table", "d", "stats", "--memory"]);
+    assert!(table.contains("index, share in use") && table.contains("<1%"), "{table}");
+    assert!(!table.contains("of a key"), "{table}");
+    let lines: String = (0..12_345).map(|n| format!("put key:{n} {n}\n")).collect();
+    fs::write(transcript.path("lines"), lines).expect("a file");
+    assert_eq!(transcript.answer(&["--sync", "never", "d", "-f", "lines"]).0, Some(0));
+    let (_, table) = transcript.answer(&["-m", "table", "d", "stats"]);
+    assert!(table.contains("12,347") && table.contains("last record"), "{table}");
+    // What may be typed back is not grouped, nor is a field.
+    assert!(table.lines().any(|line| line.contains("last record") && line.ends_with(" 12347")), "{table}");
+    assert_eq!(transcript.answer(&["-m", "table", "d", "count"]).1, "12,347\n");
+    assert_eq!(transcript.answer(&["-m", "plain", "d", "count"]).1, "12347\n");
+    assert_eq!(transcript.answer(&["-m", "json", "d", "count"]).1, "{\"count\":12347}\n");
+    let (_, deleted) = transcript.answer(&["-m", "table", "d", "del", "-y", "--glob", "key:*"]);
+    assert_eq!(deleted, "deleted 12,345 of 12,345\n");
 }

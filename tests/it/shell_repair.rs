@@ -215,3 +215,28 @@ fn what_goes_by_a_missing_key_is_said_to_be_uncertain_in_a_damaged_store() {
     transcript.run("-q -r e versions user:3 --json").run("-q -r e diff 5");
     transcript.compare("shell-uncertain");
 }
+
+#[test]
+fn a_question_is_answered_with_yes_before_the_directory_or_behind_the_command() {
+    for args in [
+        &["-y", "d", "repair", "--in-place"][..],
+        &["d", "repair", "--in-place", "-y"],
+        &["d", "repair", "-y", "--in-place"],
+    ] {
+        let transcript = Transcript::new();
+        write_store(&transcript.path("d"));
+        let segment = segment_path(&transcript.path("d"), 1);
+        let mut bytes = fs::read(&segment).expect("the segment");
+        bytes[64 + 40] ^= 1;
+        fs::write(&segment, bytes).expect("the damage");
+        assert_eq!(transcript.answer(&["d", "repair", "--in-place"]).0, Some(1), "nobody can be asked");
+        assert_eq!(transcript.answer(args).0, Some(4), "{args:?}: a record is given up");
+        assert!(transcript.path("d.damaged").exists(), "{args:?}");
+        for backup in [["d", "backup", "a.tar"].as_slice(), &["d", "backup", "a.tar", "-y"]] {
+            assert_eq!(transcript.answer(backup).0, Some(0), "{backup:?}");
+        }
+        // It counts for that command alone.
+        let (code, _) = transcript.answer(&["d", "-c", "backup a.tar -y", "-c", "backup a.tar"]);
+        assert_eq!(code, Some(1));
+    }
+}

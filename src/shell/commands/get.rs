@@ -6,7 +6,7 @@ use logkv::{At, Entry, Value};
 
 use super::absence::explain_absence;
 use super::history::{AT, get_at, gone, past, point_asked_for};
-use super::words::{HEX, arguments, may_replace};
+use super::words::{HEX, YES, arguments, may_replace};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -47,6 +47,7 @@ pub const GET: Command = Command {
             takes: Takes::File,
             doc: "Writes the value into this file; - is standard output",
         },
+        YES,
         HEX,
     ],
     args: &[ArgKind::Key],
@@ -75,7 +76,7 @@ fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let keys = arguments(invocation)?;
     let at = point_asked_for(session, invocation)?;
     if let Some(file) = invocation.value("output") {
-        return get_into_file(session, &keys, file, invocation, at);
+        return get_into_file(session, &keys, file, at);
     }
     match at {
         Some(at) => get_at(session, &keys, at),
@@ -241,7 +242,6 @@ fn get_into_file(
     session: &mut Session,
     keys: &[Vec<u8>],
     file: &Word,
-    invocation: &Invocation,
     at: Option<At>,
 ) -> Result<Outcome, Failure> {
     let [key] = keys else {
@@ -282,7 +282,7 @@ fn get_into_file(
         session.out.write_all(value)?;
         return Ok(Outcome::Done);
     }
-    if !may_replace(session, file, invocation)? {
+    if !may_replace(session, file)? {
         session.note("nothing was written");
         return Ok(Outcome::Done);
     }

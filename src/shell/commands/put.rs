@@ -8,7 +8,7 @@ use super::get::contains;
 use super::keys;
 use super::reply::{Reply, distinct, not_set, queued, tell_deletions};
 use super::words::{
-    HEX, PREFIX, arguments, bytes_of, check_key, keys_asked, moment_of, stdin, ttl_of, unread_stdin,
+    HEX, PREFIX, YES, arguments, bytes_of, check_key, keys_asked, moment_of, stdin, ttl_of, unread_stdin,
 };
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
@@ -89,7 +89,7 @@ pub const DEL: Command = Command {
         },
         PREFIX,
         Flag { name: "all", short: None, takes: Takes::Nothing, doc: "Removes every key" },
-        Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Does not ask" },
+        YES,
         HEX,
     ],
     args: &[ArgKind::Key],
@@ -281,7 +281,7 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let named = arguments(invocation)?;
     let glob = keys_asked(invocation, invocation.value("glob"))?;
     match (glob, named.is_empty()) {
-        (None, true) if invocation.has("all") => delete_all(session, invocation.has("yes")),
+        (None, true) if invocation.has("all") => delete_all(session),
         (None, true) | (Some(_), false) => Err(misused_del(invocation)),
         _ if invocation.has("all") => Err(misused_del(invocation)),
         (Some(glob), true) => {
@@ -289,7 +289,7 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
                 Some(pattern) => format!("matching {}", quote(&pattern.bytes)),
                 None => format!("that start with {}", quote(&glob.literal_prefix())),
             };
-            delete_matching(session, glob, &what, invocation.has("yes"))
+            delete_matching(session, glob, &what)
         }
         (None, false) if session.transaction.is_some() => {
             let mut deleted = 0;
@@ -320,14 +320,14 @@ fn misused_del(invocation: &Invocation) -> Failure {
 }
 
 /// Empties the store in one step; in a batch that is begun, key by key.
-fn delete_all(session: &mut Session, yes: bool) -> Result<Outcome, Failure> {
+fn delete_all(session: &mut Session) -> Result<Outcome, Failure> {
     if session.transaction.is_some() {
-        return delete_matching(session, Glob::starting_with(b""), "in the store", yes);
+        return delete_matching(session, Glob::starting_with(b""), "in the store");
     }
     let store = session.store()?;
     let count = store.len();
     let question = format!("delete all {}", units::count(count, "key"));
-    if count > 0 && !yes && !session.confirm(&question)? {
+    if count > 0 && !session.confirm(&question)? {
         session.note("nothing was deleted");
         return Ok(Outcome::Done);
     }
@@ -337,12 +337,12 @@ fn delete_all(session: &mut Session, yes: bool) -> Result<Outcome, Failure> {
 }
 
 /// Deletes the keys of `glob`, which a question calls keys `what`.
-fn delete_matching(session: &mut Session, glob: Glob, what: &str, yes: bool) -> Result<Outcome, Failure> {
+fn delete_matching(session: &mut Session, glob: Glob, what: &str) -> Result<Outcome, Failure> {
     // What is counted, asked about and deleted is of one moment.
     let snapshot = session.store()?.snapshot()?;
     let walk = keys::matching(glob);
     let rows = |session: &Session| walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt);
-    if !yes && !session.settings.yes {
+    if !session.settings.yes {
         let count = keys::count(&mut rows(session)?, &mut None)?;
         let question = format!("delete {} {what}", units::count(count, "key"));
         if count > 0 && !session.confirm(&question)? {

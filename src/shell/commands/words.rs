@@ -25,8 +25,7 @@ pub const HEX: Flag = Flag {
 };
 
 /// The flag that answers a question with yes.
-pub const YES: Flag =
-    Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Replaces a file without asking" };
+pub const YES: Flag = Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Does not ask" };
 
 /// The flag for keys that start alike.
 pub const PREFIX: Flag = Flag {
@@ -153,10 +152,10 @@ pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
 }
 
 /// Whether the file `word` may be written: where there is one, a person says whether to replace it, or `-y` does.
-pub fn may_replace(session: &mut Session, word: &Word, invocation: &Invocation) -> Result<bool, Failure> {
+pub fn may_replace(session: &mut Session, word: &Word) -> Result<bool, Failure> {
     refuse_own_file(session, word)?;
     let is_there = word.path().metadata().is_ok_and(|metadata| metadata.is_file());
-    if !is_there || invocation.has(YES.name) {
+    if !is_there {
         return Ok(true);
     }
     session

@@ -47,7 +47,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let walk = walk(invocation)?;
     let store = session.store()?;
     if let Some(word) = file
-        && !may_replace(session, word, invocation)?
+        && !may_replace(session, word)?
     {
         session.note("nothing was exported");
         return Ok(Outcome::Done);

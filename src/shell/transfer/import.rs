@@ -50,7 +50,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let mut first = Some(planned[0].open(session, &asked, &mut || Ok(()))?);
     if let Some(word) = invocation.value("rejects") {
         refuse_source(word, planned.iter().flat_map(|planned| &planned.paths))?;
-        if !word.is_dash() && !may_replace(session, word, invocation)? {
+        if !word.is_dash() && !may_replace(session, word)? {
             session.note("nothing was imported");
             return Ok(Outcome::Done);
         }
