@@ -28,7 +28,7 @@ struct State {
     manner: Manner,
     sink: Sink,
     extent: Extent,
-    /// How long the person was waited for in this command.
+    /// How long the person was waited for so far.
     waited: Duration,
 }
 
@@ -167,7 +167,6 @@ impl Pager {
     fn begin_on(&self, screen: Option<(usize, usize)>, manner: Manner) {
         let mut state = self.0.borrow_mut();
         state.manner = manner;
-        state.waited = Duration::ZERO;
         state.sink = match screen.filter(|_| state.program.is_some()) {
             Some((columns, rows)) => {
                 state.extent = Extent { columns, rows, ..Extent::default() };
@@ -182,7 +181,7 @@ impl Pager {
         matches!(self.0.borrow().sink, Sink::Left)
     }
 
-    /// How long this command has waited for the person who reads.
+    /// How long all commands so far have waited for the person who reads.
     pub fn waited(&self) -> Duration {
         self.0.borrow().waited
     }
@@ -402,8 +401,10 @@ mod tests {
         let mut pager = pager("sleep 0.05; cat >/dev/null", Manner::default());
         pager.write_all(&[b'\n'; 10]).expect("the pager reads all");
         pager.flush().expect("the pager ends");
-        assert!(pager.waited() >= Duration::from_millis(50));
+        let waited = pager.waited();
+        assert!(waited >= Duration::from_millis(50));
         pager.begin_on(Some((80, 2)), Manner::default());
-        assert_eq!(pager.waited(), Duration::ZERO);
+        pager.write_all(b"fits").and_then(|()| pager.flush()).expect("the screen takes it");
+        assert_eq!(pager.waited(), waited);
     }
 }

@@ -317,6 +317,7 @@ impl Session {
         self.drain();
         let started = Instant::now();
         self.asked = Duration::ZERO;
+        let read_before = self.read_for();
         self.place.clone_from(place);
         let had_batch = self.transaction.is_some();
         let always_yes = self.settings.yes;
@@ -332,7 +333,7 @@ impl Session {
         if outcome.is_some() {
             habits::remark(self, invocation, line, place);
         }
-        self.tell_time(started);
+        self.tell_time(started.elapsed(), read_before);
         if let Some(why) = self.keeper.as_ref().and_then(MetricsFile::trouble) {
             self.note(&format!("warning: {why}"));
         }
@@ -364,10 +365,14 @@ impl Session {
         self.tally.broken_pipe || self.tally.interrupted.is_some()
     }
 
-    /// Tells how long the command took that was `started` then, without the time that a person took over it.
-    fn tell_time(&mut self, started: Instant) {
-        let read = self.pager.as_ref().map_or(Duration::ZERO, Pager::waited);
-        let took = started.elapsed().saturating_sub(self.asked + read);
+    /// How long a person has read in the pager so far.
+    fn read_for(&self) -> Duration {
+        self.pager.as_ref().map_or(Duration::ZERO, Pager::waited)
+    }
+
+    /// Tells how long a command took, without the time that a person took over it.
+    fn tell_time(&mut self, took: Duration, read_before: Duration) {
+        let took = took.saturating_sub(self.asked + self.read_for().saturating_sub(read_before));
         if self.settings.timer.tells(took) {
             self.flush();
             self.note(&format!("({})", units::elapsed(took, self.err_look.ascii)));
