@@ -1,5 +1,6 @@
 //! Compactions at odd moments, and with odd wishes.
 
+use std::any::Any;
 use std::fs;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -49,6 +50,33 @@ fn a_compaction_that_an_observer_asks_for_is_refused_and_the_one_that_runs_is_do
     assert_eq!(report.expect("compacts").runs.len(), 1);
     let is_refused = |outcome: &Result<_, Error>| matches!(outcome, Err(Error::WithinCompaction));
     assert!(!inner.is_empty() && inner.iter().all(is_refused), "{inner:?}");
+}
+
+#[test]
+fn a_segment_that_was_compacted_away_keeps_its_space_until_the_last_that_reads_from_it_is_dropped() {
+    type Hold = fn(&Store) -> Box<dyn Any>;
+    let holds: [Hold; 3] = [
+        |store| Box::new(store.get("k").expect("a get")),
+        |store| Box::new(store.snapshot().expect("a snapshot")),
+        |store| Box::new(store.scan(..).expect("a scan")),
+    ];
+    for hold in holds {
+        let dir = scratch();
+        let store = open(dir.path());
+        store.put("k", "1").expect("a put");
+        store.rotate().expect("rotates");
+        let held = hold(&store);
+        store.put("k", "2").expect("a put");
+        store.compact_recounted(&Compact::All).expect("compacts");
+        let removed = format!("{} (deleted)", segment_path(dir.path(), 1).display());
+        let is_mapped = || {
+            let mappings = fs::read_to_string("/proc/self/maps").expect("a process has mappings");
+            mappings.lines().any(|line| line.ends_with(&removed))
+        };
+        assert!(is_mapped(), "it has no name, and is there");
+        drop(held);
+        assert!(!is_mapped(), "nobody reads from it");
+    }
 }
 
 #[test]
