@@ -68,7 +68,7 @@ pub struct Args {
     /// Ends a script at its first error
     #[arg(long)]
     pub bail: bool,
-    /// Ends the answer to each line of a script with OK or ERR
+    /// Ends the answer to each line of a script with OK or ERR, or with an object in mode json
     #[arg(long, conflicts_with = "command")]
     pub ack: bool,
     /// Shows each line of a script before running it
