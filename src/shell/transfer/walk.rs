@@ -328,7 +328,7 @@ mod tests {
             assert_eq!(keys, [b"a", b"b", b"c", b"d"]);
             let told = format!(
                 "it takes {0} bytes, more than a record may here; {0} bytes are passed over",
-                long.len()
+                Grouped(long.len() as u64)
             );
             assert_eq!(bad.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
         }
