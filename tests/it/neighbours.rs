@@ -58,10 +58,10 @@ fn a_file_that_is_replaced_keeps_its_mode_under_any_umask_and_metrics_are_there_
         let new = 0o666 & !u32::from_str_radix(umask, 8).expect("a number");
         for (args, is_metrics) in [
             (&["--metrics-file", "file", "d", "put", "a", "1"][..], true),
-            (&["d", "export", "file"], false),
-            (&["d", "get", "a", "-o", "file"], false),
+            (&["-y", "d", "export", "file"], false),
+            (&["-y", "d", "get", "a", "-o", "file"], false),
             (&["d", "-c", "output file", "-c", "get a"], false),
-            (&["d", "import", "rows", "--rejects", "file"], false),
+            (&["-y", "d", "import", "rows", "--rejects", "file"], false),
         ] {
             let dir = with_store();
             let path = dir.path().join("file");
@@ -84,9 +84,9 @@ fn what_a_neighbour_has_left_gives_nothing_to_the_file_that_takes_its_place() {
         return;
     }
     for args in [
-        &["d", "export", "shared/file"][..],
-        &["d", "get", "a", "-o", "shared/file"],
-        &["d", "import", "rows", "--rejects", "shared/file"],
+        &["-y", "d", "export", "shared/file"][..],
+        &["-y", "d", "get", "a", "-o", "shared/file"],
+        &["-y", "d", "import", "rows", "--rejects", "shared/file"],
         &["--metrics-file", "shared/file", "d", "put", "a", "1"],
     ] {
         let dir = with_store();
@@ -113,10 +113,10 @@ fn a_link_that_a_neighbour_has_planted_is_not_written_through() {
         return;
     }
     for args in [
-        &["d", "export", "shared/file"][..],
+        &["-y", "d", "export", "shared/file"][..],
         &["d", "get", "a", "-o", "shared/file"],
         &["d", "-c", "output shared/file"],
-        &["d", "import", "rows", "--rejects", "shared/file"],
+        &["-y", "d", "import", "rows", "--rejects", "shared/file"],
         &["--metrics-file", "shared/file", "d", "put", "a", "1"],
     ] {
         for victim in ["there", "missing"] {

@@ -154,7 +154,11 @@ pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
 /// Whether the file `word` may be written: where there is one, a person says whether to replace it, or `-y` does.
 pub fn may_replace(session: &mut Session, word: &Word) -> Result<bool, Failure> {
     refuse_own_file(session, word)?;
-    let is_there = word.path().metadata().is_ok_and(|metadata| metadata.is_file());
+    // Of what cannot be written at all nobody is asked: that is told when it is tried.
+    let is_there = match Folder::place(word.path()) {
+        Ok(Place::File(folder, name)) => folder.stat(&name).is_ok_and(|stat| stat.is_some()),
+        Ok(Place::Special(_)) | Err(_) => false,
+    };
     if !is_there {
         return Ok(true);
     }
