@@ -310,7 +310,7 @@ mod tests {
         );
         assert_eq!(
             message(resolved(&[], &[], "segment-size = 1", true)),
-            "segment-size in f.toml cannot be 1; it takes a size from 128 to 4294967288 bytes, such as 64MiB"
+            "segment-size in f.toml cannot be 1; it takes a size from 128 to 4,294,967,288 bytes, such as 64MiB"
         );
     }
 

@@ -40,7 +40,7 @@ pub const ROWS: &[Row] = &[
         name: "segment-size",
         value_name: "SIZE",
         doc: "The size at which a segment is sealed and a new one started",
-        allowed: "a size from 128 to 4294967288 bytes, such as 64MiB",
+        allowed: "a size from 128 to 4,294,967,288 bytes, such as 64MiB",
         set: |engine, text| {
             let (least, most) = SEGMENT_LEN_MAX_BOUNDS;
             parse_len(text).filter(|len| (least..=most).contains(len)).map(|len| engine.segment_len = len)
@@ -65,7 +65,7 @@ pub const ROWS: &[Row] = &[
         name: "value-limit",
         value_name: "SIZE",
         doc: "The largest value that may be written",
-        allowed: "a size up to 4294967288 bytes, such as 64MiB",
+        allowed: "a size up to 4,294,967,288 bytes, such as 64MiB",
         set: |engine, text| {
             parse_len(text).filter(|&len| len <= SEGMENT_LEN_MAX_BOUNDS.1).map(|len| engine.value_len = len)
         },
@@ -294,6 +294,7 @@ mod tests {
     use logkv::ZSTD_LEVELS;
 
     use crate::shell::config::Engine;
+    use crate::shell::units;
 
     #[test]
     fn the_bounds_in_words_are_those_of_the_engine() {
@@ -304,7 +305,7 @@ mod tests {
             (&ROWS[5], u64::from(ZSTD_LEVELS.0.unsigned_abs())),
             (&ROWS[5], u64::from(ZSTD_LEVELS.1.unsigned_abs())),
         ] {
-            assert!(row.allowed.contains(&number.to_string()), "{}", row.allowed);
+            assert!(row.allowed.contains(&units::thousands(number)), "{}", row.allowed);
         }
     }
 
