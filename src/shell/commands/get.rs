@@ -23,7 +23,7 @@ pub const GET: Command = Command {
     name: "get",
     aliases: &[],
     group: Group::Data,
-    signature: "KEY… [--at SEQ|TIME] [-o|--output FILE] [--hex]",
+    signature: "KEY… [--at SEQ|TIME] [-o|--output FILE [-y|--yes]] [--hex]",
     summary: "The value of a key",
     help: "Prints the value of each key. A missing key is (nil) in mode table, a note on the \
            standard error in mode plain, and null in mode json; a one-shot get of a missing \

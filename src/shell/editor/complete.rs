@@ -276,7 +276,8 @@ mod tests {
 
     #[test]
     fn where_no_argument_can_stand_flags_are_offered() {
-        assert_eq!(offered("repair ", &[]), (7, vec!["--to ".to_owned(), "--in-place ".to_owned()]));
+        let flags = ["--to ", "--in-place ", "--yes "].map(str::to_owned);
+        assert_eq!(offered("repair ", &[]), (7, flags.to_vec()));
         assert!(offered("repair x", &[]).1.is_empty());
     }
 
