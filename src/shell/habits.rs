@@ -127,6 +127,11 @@ const HABITS: &[Habit] = &[
         "",
         "there is no server: backup copies a store, tail -f follows it",
     ),
+    habit(
+        "logkv redis-cli sqlite3 duckdb psql",
+        "",
+        "this is the shell already: a command stands alone here, as in get a",
+    ),
     habit("eval evalsha fcall script", "", "a script is lines of commands: read FILE runs it"),
 ];
 
@@ -257,6 +262,7 @@ mod tests {
         starts("\\copy", "import ");
         starts(".ping", "there is no server");
         starts("append", "there is no append");
+        starts("logkv", "this is the shell already");
         assert_eq!(instead("frob"), None);
         assert_eq!(instead("d"), None);
     }

@@ -120,7 +120,7 @@ pub const READ: Command = Command {
     group: Group::Shell,
     signature: "FILE|-",
     summary: "Runs the lines of a file",
-    help: "Runs a script: one command a line; blank lines and lines that start with # are \
+    help: "Runs a script: one command a line, where ; > and | are bytes like any other; blank lines and lines that start with # are \
            skipped. A script may read another. - is the standard input, where the commands do not come from there.",
     examples: &[Example { line: "read setup.logkv", does: "runs the file" }],
     flags: &[],
