@@ -152,7 +152,11 @@ pub fn remark(session: &mut Session, invocation: &Invocation, line: &[u8], place
     }
     // The words of a one-shot command have been through another shell.
     let odd = if session.is_interactive() { odd_word(line) } else { None };
-    let option = if session.out.is_table() { set_option(invocation, line) } else { None };
+    let option = if session.out.is_table() {
+        set_option(invocation, line).or_else(|| set_until(invocation))
+    } else {
+        None
+    };
     for hint in odd.into_iter().chain(option) {
         session.flush();
         session.note(&format!("hint: {hint}"));
@@ -172,6 +176,8 @@ pub fn advised<'a>(failure: &'a Failure, line: &[u8]) -> Cow<'a, Failure> {
 /// two dashes and in quotes a word is meant as it stands.
 fn odd_word(line: &[u8]) -> Option<String> {
     let words = words::split(line).ok()?;
+    let is_put = |name: &Word| command::find(&name.bytes).is_some_and(|command| command.name == "put");
+    let is_odd_put = words.len() == 4 && words.first().is_some_and(is_put);
     let is_bare = |word: &&Word| word.style == Style::Bare;
     let bare = words.iter().take_while(|word| word.bytes != b"--").filter(is_bare).skip(1);
     for word in bare {
@@ -189,6 +195,9 @@ fn odd_word(line: &[u8]) -> Option<String> {
                 "| is a word like any other here: logkv DIR COMMAND pipes its result to another program from your own shell"
             }
             b"&" | b"&&" | b";" => "a line is one command here",
+            // `set a 1 NX`.
+            [b'n' | b'N', b'x' | b'X'] if is_last && is_odd_put => "--nx sets a key only if it is not there",
+            [b'x' | b'X', b'x' | b'X'] if is_last && is_odd_put => "--xx sets a key only if it is there",
             [.., b';'] if is_last => {
                 let word = quote(&word.bytes);
                 return Some(format!("the ; is a part of {word} here: a command ends with its line"));
@@ -220,6 +229,18 @@ fn set_option(invocation: &Invocation, line: &[u8]) -> Option<String> {
     Some(format!(
         "{name} is a key now: the option is --{name} {value} before DIR, {env_name}, or {name} in logkv.toml"
     ))
+}
+
+/// How a key is made to expire, where `invocation` stored a key for that: `set a 1 EX 10`.
+fn set_until(invocation: &Invocation) -> Option<String> {
+    let [_, _, option, time] = invocation.args.as_slice() else { return None };
+    let flag = match option.bytes.to_ascii_lowercase().as_slice() {
+        b"ex" | b"px" => "--ttl 10s sets how long it is there",
+        b"exat" | b"pxat" => "--until 2030-01-31T12:00Z sets the time from which it is gone",
+        _ => return None,
+    };
+    let is_number = time.bytes.iter().all(u8::is_ascii_digit);
+    is_number.then(|| format!("{} is a key now, and the other one stays: {flag}", quote(&option.bytes)))
 }
 
 #[cfg(test)]
@@ -278,6 +299,8 @@ mod tests {
             ("put a 1;", "the ; is a part of 1; here"),
             ("put a 1;  ", "the ; is a part of 1; here"),
             ("get a -o f;", "the ; is a part of f; here"),
+            ("set a 1 NX", "--nx sets"),
+            ("put a 1 xx", "--xx sets"),
         ] {
             assert!(odd_word(line.as_bytes()).is_some_and(|told| told.starts_with(start)), "{line}");
         }
@@ -294,6 +317,20 @@ mod tests {
             "get 'a",
         ] {
             assert_eq!(odd_word(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_expiry_that_was_stored_as_a_key_is_told_how_it_is_set() {
+        let told = |line: &str| {
+            let invocation = parse_line(line.as_bytes()).expect("it is understood").expect("it has words");
+            set_until(&invocation)
+        };
+        let ttl = "EX is a key now, and the other one stays: --ttl 10s sets how long it is there";
+        assert_eq!(told("set a 1 EX 10").as_deref(), Some(ttl));
+        assert!(told("put a 1 pxat 1893456000000").is_some_and(|hint| hint.contains("--until ")));
+        for line in ["put a 1 b 2", "put a 1 ex wife", "put ex 10", "get a 1 ex"] {
+            assert_eq!(told(line), None, "{line}");
         }
     }
 

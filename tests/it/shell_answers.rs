@@ -228,6 +228,7 @@ fn a_key_that_has_the_name_of_an_option_is_stored_and_told_how_the_option_is_set
     person.enters("put bail on").sees("> put bail on\nOK\nlogkv d>");
     person.enters("set user:1 x").sees("> set user:1 x\nOK\nlogkv d>");
     let mut transcript = Transcript::new();
+    transcript.run("-q -m table d set a 1 EX 10").run("d set a 1 NX");
     transcript
         .run("-q -m table d set mode json")
         .run("-q d set mode json")

@@ -287,7 +287,7 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         (Some(glob), true) => {
             let what = match invocation.value("glob") {
                 Some(pattern) => format!("matching {}", quote(&pattern.bytes)),
-                None => format!("that start with {}", quote(&glob.literal_prefix())),
+                None => format!("with {} at their start", quote(&glob.literal_prefix())),
             };
             delete_matching(session, glob, &what)
         }
