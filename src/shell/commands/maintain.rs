@@ -85,7 +85,7 @@ pub const BACKUP: Command = Command {
     name: "backup",
     aliases: &[],
     group: Group::Maintain,
-    signature: "DIR | FILE.tar.zst | FILE.tar | - [--level N] [-y]",
+    signature: "DIR | FILE.tar.zst | FILE.tar | - [--level N] [-y|--yes]",
     summary: "Makes a copy of the store, while it is written to",
     help: "Takes the store as it is now, every batch whole, and checks what it takes.\n\n\
            In a directory, sealed segments get a second name (a hard link) where that is possible, and are \
@@ -139,7 +139,7 @@ pub const REPAIR: Command = Command {
     name: "repair",
     aliases: &[],
     group: Group::Maintain,
-    signature: "--to DIR | --in-place [-y]",
+    signature: "--to DIR | --in-place [-y|--yes]",
     summary: "Makes a store of all that is intact in a damaged one",
     help: "Copies every record that is as it was written into a new store, whatever is damaged around it, and \
            makes MANIFEST anew where that is lost.\n\n\
