@@ -61,9 +61,8 @@ impl Pipeline {
         for Submitted { pending, reply, mode, place } in self.submitted.drain(..) {
             let committed = pending.wait().map_err(Failure::from);
             session.in_json(mode == Mode::Json, |session| {
-                if let Err(failure) = committed.and_then(|commit| reply.tell(session, commit)) {
-                    session.fail(&failure, b"", &place);
-                }
+                let told = committed.and_then(|commit| reply.tell(session, commit));
+                session.settle(told, b"", &place);
             });
             session.acknowledge(&place);
         }

@@ -269,7 +269,9 @@ fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> Ran {
             }
             session.place = place();
             let keys: Vec<_> = words.map(|key| key.bytes).collect();
-            get::get(session, &keys).map(|_| Ran::Told)
+            let told = get::get(session, &keys);
+            session.settle(told, b"", &place());
+            return Ran::Told;
         }
         _ => return Ran::Not,
     };

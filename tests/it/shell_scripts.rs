@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use logkv::{Batch, Store};
 
-use crate::common::{interrupt, open, piped, quick, segment_path};
+use crate::common::{copy_of, interrupt, open, piped, quick, segment_path};
 use crate::transcript::Transcript;
 
 /// A key and a value that no text can hold.
@@ -71,7 +71,7 @@ fn a_key_that_the_batch_deletes_is_not_what_was_meant() {
 }
 
 #[test]
-fn a_damaged_record_hides_no_other_key_and_makes_no_miss_an_error() {
+fn a_damaged_record_hides_no_other_key_and_makes_each_miss_uncertain() {
     let transcript = Transcript::new();
     let store = open(&transcript.path("d"));
     for key in ["user:1", "user:2", "user:3"] {
@@ -88,7 +88,44 @@ fn a_damaged_record_hides_no_other_key_and_makes_no_miss_an_error() {
         (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
     };
     assert_eq!(run(&["d", "keys"]), ("user:2\nuser:3\n".to_owned(), Some(4)));
-    assert_eq!(run(&["-m", "table", "d", "-c", "get user:9"]).1, Some(0));
+    let misses = [
+        "get user:9",
+        "get user:9 user:2",
+        "get user:9 --json",
+        "exists user:9",
+        "ttl user:9",
+        "del user:9 user:2",
+        "incr user:9",
+        "put user:9 1 --nx",
+        "put user:9 1 --xx",
+        "expire user:9 1h",
+        "persist user:9",
+    ];
+    for line in misses {
+        let copy = || copy_of(&transcript.path("d"));
+        let told = r#""kind":"damaged","code":4"#;
+        let (said, code) = {
+            let (copy, words) = (copy(), line.split(' '));
+            let dir = copy.path().to_str().expect("text");
+            run(&["--json", dir].into_iter().chain(words).collect::<Vec<_>>())
+        };
+        assert!(said.trim_end().ends_with('}') && said.contains(told) && code == Some(4), "{line}: {said}");
+        for batch in [&[][..], &["-c", "begin"]] {
+            let copy = copy();
+            let dir = copy.path().to_str().expect("text");
+            let lines = [&["--json", "--ack", dir], batch, &["-c", line, "-c", "rollback"]].concat();
+            let (said, code) = run(&lines);
+            let number = batch.len() / 2 + 1;
+            let acked = format!(r#"{{"ack":{number},"ok":false,"code":4,"#);
+            assert!(said.contains(told) && said.contains(&acked) && code == Some(4), "{lines:?}: {said}");
+        }
+    }
+    for line in ["get user:2", "exists user:2", "incr n 5", "put user:2 1 --xx", "del user:2"] {
+        let copy = copy_of(&transcript.path("d"));
+        let dir = copy.path().to_str().expect("text");
+        assert_eq!(run(&["--ack", dir, "-c", "put n 1", "-c", line]).1, Some(0), "{line}");
+    }
+    assert!(!run(&["--bail", "d", "-c", "get user:9", "-c", "count"]).0.contains('2'), "it is an error");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use logkv::{Error, Expiry, Pending};
 
-use super::get::seen;
-use super::reply::{Reply, sum_queued, waited};
+use super::get::{contains, seen};
+use super::reply::{Reply, sum_queued, unless_uncertain, waited};
 use super::words::{HEX, bytes_of, check_key};
 use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
@@ -33,9 +33,9 @@ pub const INCR: Command = Command {
 fn run_incr(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     if session.transaction.is_some() {
         let (key, by) = asked(invocation)?;
-        let sum = incr_queued(session, &key, by)?;
+        let (sum, was_there) = incr_queued(session, &key, by)?;
         sum_queued(&mut session.out, &key, sum)?;
-        return Ok(Outcome::Done);
+        return if was_there { Ok(Outcome::Done) } else { unless_uncertain(session) };
     }
     let submitted = submit(session, invocation);
     waited(session, submitted)
@@ -44,8 +44,15 @@ fn run_incr(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
 /// Submits what an `incr` outside a batch writes.
 pub fn submit(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
     let (key, by) = asked(invocation)?;
-    let (sum, pending) = session.store()?.submit_incr(&key, by).map_err(|error| told(&key, error))?;
-    Ok((pending, Reply::Sum { key, sum }))
+    let store = session.store()?;
+    let is_sound = store.open_report().damage.is_empty();
+    if !is_sound {
+        // The key may be on its way.
+        session.drain();
+    }
+    let was_there = is_sound || contains(session, &key)?;
+    let (sum, pending) = store.submit_incr(&key, by).map_err(|error| told(&key, error))?;
+    Ok((pending, Reply::Sum { key, sum, was_there }))
 }
 
 /// The key, and what is added.
@@ -55,18 +62,20 @@ fn asked(invocation: &Invocation) -> Result<(Vec<u8>, i64), Failure> {
     Ok((key, invocation.args.get(1).map_or(Ok(1), addend)?))
 }
 
-/// Has `commit` set the key to the sum, which is right by then: nobody else writes to the store.
-fn incr_queued(session: &mut Session, key: &[u8], by: i64) -> Result<i64, Failure> {
+/// Has `commit` set the key to the sum, which is right by then: nobody else writes to the store. The sum, and whether the key
+/// is there.
+fn incr_queued(session: &mut Session, key: &[u8], by: i64) -> Result<(i64, bool), Failure> {
     check_key(key)?;
     let number = |value: &[u8]| str::from_utf8(value).ok()?.parse().ok();
     let found = seen(session, key, |value, expires_ms| (number(value), expires_ms))?;
+    let was_there = found.is_some();
     let (number, expires_ms) = found.unwrap_or((Some(0), None));
     let number: i64 = number.ok_or_else(|| told(key, Error::NotANumber))?;
     let sum = number.checked_add(by).ok_or_else(|| told(key, Error::NumberOverflow { number, by }))?;
     if let Some(transaction) = &mut session.transaction {
         transaction.put(key, sum.to_string().as_bytes(), expires_ms.map(Expiry::At))?;
     }
-    Ok(sum)
+    Ok((sum, was_there))
 }
 
 fn addend(word: &Word) -> Result<i64, Failure> {

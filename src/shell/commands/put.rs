@@ -6,7 +6,7 @@ use logkv::{Batch, Clock, Expiry, Pending, Plant, PutOptions, SystemClock, plant
 
 use super::get::contains;
 use super::keys;
-use super::reply::{Reply, distinct, not_set, queued, tell_deletions};
+use super::reply::{Reply, distinct, not_set, queued, tell_deletions, unless_uncertain};
 use super::words::{
     HEX, PREFIX, YES, arguments, bytes_of, check_key, keys_asked, moment_of, stdin, ttl_of, unread_stdin,
 };
@@ -207,7 +207,7 @@ impl Put {
         }
         let keys = self.key_count();
         queued(&mut session.out, None, keys)?;
-        Ok(Outcome::Done)
+        if self.if_absent == Some(true) { unless_uncertain(session) } else { Ok(Outcome::Done) }
     }
 }
 
@@ -301,7 +301,7 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
                 }
             }
             tell_deletions(session, deleted, named.len())?;
-            Ok(Outcome::Done)
+            if deleted < named.len() { unless_uncertain(session) } else { Ok(Outcome::Done) }
         }
         (None, false) => {
             let mut batch = Batch::new();

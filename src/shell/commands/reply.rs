@@ -53,6 +53,8 @@ pub enum Reply {
         key: Vec<u8>,
         /// The number.
         sum: i64,
+        /// Whether the key was there.
+        was_there: bool,
     },
 }
 
@@ -98,7 +100,10 @@ impl Reply {
             (Self::Expire { key }, Some(_)) | (Self::Persist { key, is_there: true }, _) => {
                 ok(out, Some(key), 1, fate)?;
             }
-            (Self::Sum { key, sum }, _) => summed(out, key, *sum, fate)?,
+            (Self::Sum { key, sum, was_there }, _) => {
+                summed(out, key, *sum, fate)?;
+                return if *was_there { Ok(Outcome::Done) } else { unless_uncertain(session) };
+            }
             (Self::PutIf { key, if_absent }, None) => return not_set(session, key, *if_absent),
             (Self::Expire { key }, None) | (Self::Persist { key, is_there: false }, _) => {
                 return not_set(session, key, false);
@@ -223,7 +228,7 @@ pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Out
 }
 
 /// What becomes of a command that went by a key's not being there: in a store with damage it may have been.
-fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
+pub fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
     match get::absent(session)? {
         Outcome::Absent => Ok(Outcome::Done),
         uncertain => Ok(uncertain),

@@ -22,7 +22,7 @@ pub(super) struct Refused {
 
 impl Session {
     /// Counts what a command came to, and tells its failure.
-    pub(super) fn settle(
+    pub fn settle(
         &mut self,
         result: Result<Outcome, Failure>,
         line: &[u8],
@@ -33,6 +33,7 @@ impl Session {
                 self.tally.corrupt |= outcome == Outcome::Damaged;
                 self.tally.unopened |= outcome == Outcome::Refused;
                 self.tally.failed |= outcome == Outcome::Absent && self.origin == Origin::OneShot;
+                self.failures += u64::from(matches!(outcome, Outcome::Damaged | Outcome::Refused));
                 match outcome {
                     Outcome::Damaged => self.tell_programs(Kind::Corruption, "some bytes are damaged", place),
                     Outcome::Refused => self.tell_programs(Kind::Open, "some files cannot be read", place),
