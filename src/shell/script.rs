@@ -28,7 +28,8 @@ pub fn run(session: &mut Session, input: Input, name: &str) -> Outcome {
         session.origin = Origin::Script;
     }
     let outcome = loop {
-        let bails = session.settings.bail && session.failures > failures_before;
+        let bails =
+            session.settings.bail && session.failures > failures_before.max(session.failures_forgiven);
         if bails || session.is_over() {
             break Outcome::Done;
         }

@@ -81,6 +81,8 @@ pub struct Session {
     pub tally: Tally,
     /// How many commands have failed so far.
     pub failures: u64,
+    /// How many had when `bail on` was said: those end no script.
+    pub failures_forgiven: u64,
     /// How many scripts deep `read` is.
     pub depth: usize,
     /// Where the present command was given.
@@ -129,6 +131,7 @@ impl Session {
             pager: None,
             tally: Tally::default(),
             failures: 0,
+            failures_forgiven: 0,
             depth: 0,
             place: Place::Nowhere,
             refused: None,

@@ -15,7 +15,9 @@ pub const BEGIN: Command = Command {
     summary: "Collects puts and dels until commit",
     help: "From here on, what put, del, incr, expire and persist do waits for commit, which writes it all \
            or not at all. Meanwhile get, exists, ttl, keys, scan and count see it; nobody else does. \
-           A time to live counts from its put, not from commit.",
+           A time to live counts from its put, not from commit.\n\n\
+           In a script a line that fails spoils the batch, and a second begin is one: commit then writes nothing. \
+           At the prompt the batch stays as it was before that line.",
     examples: &[Example { line: "begin", does: "opens a batch" }],
     flags: &[],
     args: &[],

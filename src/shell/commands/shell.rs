@@ -86,14 +86,15 @@ pub const BAIL: Command = Command {
     group: Group::Shell,
     signature: "[on|off]",
     summary: "Whether a script ends at its first error",
-    help: "With off, which is where it starts, a script goes on after an error. Without an argument it prints \
-           which is set.",
-    examples: &[Example { line: "bail on", does: "ends the script at the first error" }],
+    help: "With on, a script ends at the next error; with off, which is where it starts, it goes on. Without an \
+           argument it prints which is set.",
+    examples: &[Example { line: "bail on", does: "ends the script at the next error" }],
     flags: &[],
     args: &[ArgKind::Enum(SWITCH)],
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
     run: |session, invocation| {
+        session.failures_forgiven = session.failures;
         setting(session, invocation, "bail", switch, |session| &mut session.settings.bail, switch_name)
     },
 };
