@@ -90,8 +90,13 @@ impl Script {
     /// Runs the next command; `None` when there is none. An error here ends the script.
     fn step(&mut self, session: &mut Session) -> Result<Option<Outcome>, Failure> {
         loop {
-            if !self.read(session, Input::advance)? {
-                return Ok(None);
+            match self.read(session, Input::advance)? {
+                Read::Whole => {}
+                Read::TooLong => {
+                    self.pass_over(session)?;
+                    return Ok(Some(Outcome::Done));
+                }
+                Read::End => return Ok(None),
             }
             if session.interrupt.is_set() {
                 return Err(Failure::interrupted());
@@ -145,13 +150,16 @@ impl Script {
         while let Some((quote, at)) = open_quote(self.input.line()) {
             loop {
                 let len = self.input.line().len();
-                if !self.read(session, Input::extend)? {
+                let read = self.read(session, Input::extend)?;
+                if read != Read::Whole {
                     // Named is the line where it opened, which may be far above the end.
                     let opened = self.input.line()[..at].iter().filter(|&&byte| byte == b'\n').count();
                     self.number += opened as u64;
-                    return Err(Failure::usage(format!(
-                        "the quote {quote} that opens in this line is never closed"
-                    )));
+                    // What follows may be the rest of a value, and is not run.
+                    return Err(match read {
+                        Read::TooLong => too_long(session).hint(format!("the quote {quote} that opens here is not closed by then, and the script ends here")),
+                        _ => Failure::usage(format!("the quote {quote} that opens in this line is never closed")),
+                    });
                 }
                 self.next_number += u64::from(!planted(Plant::LineNumberLost));
                 // Looking at the whole command again for each line would take quadratic time.
@@ -164,22 +172,34 @@ impl Script {
     }
 
     /// Goes on by a line, reading as much as that takes.
-    fn read(&mut self, session: &mut Session, go_on: fn(&mut Input) -> bool) -> Result<bool, Failure> {
+    fn read(&mut self, session: &mut Session, go_on: fn(&mut Input) -> bool) -> Result<Read, Failure> {
         while !go_on(&mut self.input) {
             if self.input.is_at_end() {
-                return Ok(false);
+                return Ok(Read::End);
             }
-            let (len, len_max) = (self.input.unread_len(), line_len_max(session.value_len_max));
-            if len > len_max {
-                // Named is the line that has no end.
-                self.number = self.next_number;
-                self.is_answered = false;
-                let len_max = units::bytes(len_max);
-                return Err(Failure::usage(format!("a command of more than {len_max} is not read")));
+            if self.input.unread_len() > line_len_max(session.value_len_max) {
+                return Ok(Read::TooLong);
             }
             self.fill(session)?;
         }
-        Ok(true)
+        Ok(Read::Whole)
+    }
+
+    /// Tells that the next line is too long, and goes to its end, holding little of it.
+    fn pass_over(&mut self, session: &mut Session) -> Result<(), Failure> {
+        self.number = self.next_number;
+        self.next_number += 1;
+        self.is_answered = false;
+        session.drain();
+        session.fail(&too_long(session), b"", &self.place());
+        self.answered(session);
+        loop {
+            self.input.forget();
+            self.fill(session)?;
+            if self.input.advance() || self.input.is_at_end() {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads more. Before that would wait, all that was done is acknowledged and told: the other end of the pipe
@@ -202,6 +222,22 @@ impl Script {
         // Whoever wrote these lines knows of nothing that was written later than this.
         session.follow()
     }
+}
+
+/// What came of a look for the next line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// There is one.
+    Whole,
+    /// There is one, and it makes the command longer than is read.
+    TooLong,
+    /// There is none.
+    End,
+}
+
+fn too_long(session: &Session) -> Failure {
+    let len_max = units::bytes(line_len_max(session.value_len_max));
+    Failure::usage(format!("a command of more than {len_max} is not read"))
 }
 
 /// The longest command that is read, in bytes: a record with each byte of it escaped, and some more for names and flags.

@@ -177,17 +177,19 @@ fn a_disk_without_room_for_the_results_is_a_failure_of_the_line() {
 }
 
 #[test]
-fn a_line_without_an_end_is_acknowledged_once_and_ends_the_script() {
+fn a_line_that_is_too_long_is_acknowledged_once_and_the_next_one_runs() {
     let transcript = Transcript::new();
     let mut child = piped(&mut transcript.command(&["--ack", "--value-limit", "1", "d"]));
     let mut stdin = child.stdin.take().expect("it is piped");
     let sender = thread::spawn(move || {
-        drop(stdin.write_all(&[b"count\nput ".as_slice(), &[b'a'; 2_000_000]].concat()));
+        let long = [b'a'; 2_000_000];
+        drop(stdin.write_all(&[b"count\nput ".as_slice(), &long, b"\nput a 1\nget a\n", &long].concat()));
     });
     let output = child.wait_with_output().expect("it ends");
     sender.join().expect("it ends");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(said, "0\nOK\nERR 1 a command of more than 1.2 MiB is not read\n");
+    let refused = "ERR 1 a command of more than 1.2 MiB is not read\n";
+    assert_eq!(said, format!("0\nOK\n{refused}OK\n1\nOK\n{refused}"));
 }
 
 /// A program that waits for answers.
@@ -571,6 +573,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("get --at", "get a", "get a --at 1"),
     ("get --output", "get a", "get a --output out"),
     ("get --hex", "get 61", "get --hex 61"),
+    ("get --yes", "get a -o rows.tsv", "get a -o rows.tsv -y"),
     ("put --file", "put n", "put n --file rows.tsv"),
     ("put --ttl", "put n 1", "put n 1 --ttl 1h"),
     ("put --until", "put n 1", "put n 1 --until 2100-01-01"),
@@ -610,6 +613,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("compact --limit", "compact --all --dry-run", "compact --all --dry-run --limit 1"),
     ("compact --step", "compact --all", "compact --all --step"),
     ("backup --level", "backup x.tar.zst", "backup x.tar.zst --level 19"),
+    ("backup --yes", "backup old.tar.zst", "backup old.tar.zst -y"),
     ("import --format", "import rows.tsv", "import rows.tsv --format jsonl"),
     ("import --rejects", "import bad.tsv", "import bad.tsv --rejects out"),
     ("import --key", "import rows.tsv", "import rows.tsv --key k1"),
@@ -698,6 +702,7 @@ fn no_mode_ignores_a_flag() {
     opened.close().expect("closes");
     fs::write(beside.path().join("rows.tsv"), "k1\tone\n").expect("a file");
     fs::write(beside.path().join("bad.tsv"), "bad\n").expect("a file");
+    fs::write(beside.path().join("old.tar.zst"), "old").expect("a file");
     fs::write(beside.path().join("7.bitcask.data"), bitcask_record(1, b"key", b"value")).expect("a file");
     for mode in ["table", "plain", "json", "raw"] {
         for (flag, without, with) in &cases {

@@ -94,7 +94,7 @@ pub const BACKUP: Command = Command {
            backup is as it was. A backup in a directory can be opened with -r; once it was written to, it is \
            a store of its own.\n\n\
            A name that ends in .tar.zst, .tzst or .tar, in letters of any case, makes an archive, which replaces a file of that \
-           name when a question is answered; - writes a compressed one to the standard output.\n\n\
+           name when a question is answered, or with -y; - writes a compressed one to the standard output.\n\n\
            Mode plain has name, tab, value; mode json one object, but for -.",
     examples: &[
         Example { line: "backup ./copy", does: "makes a backup in ./copy, or brings it up to date" },
