@@ -642,8 +642,8 @@ const LISTING_FLAGS: &[(&str, &str)] = &[
     ("null", "-0"),
 ];
 
-/// Flags that say what is so anyway where nobody pages, or that never end.
-const UNTRIED: &[&str] = &["keys --all", "scan --all", "tail --follow"];
+/// Flags that say what is so anyway where nobody pages or nothing is damaged, or that never end.
+const UNTRIED: &[&str] = &["keys --all", "scan --all", "tail --follow", "repair --yes"];
 
 /// What is seen of a call in mode `mode` in a copy of `store` and of the files `beside` it: what it says, the files that it leaves, and of a write the keys.
 fn seen_in_copy(
