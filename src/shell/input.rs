@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
 use super::interrupt::Interrupt;
-use super::packing::Packing;
+use super::packing::{Packing, is_trailing};
 
 /// Whether a read would have to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,6 +271,11 @@ impl Input {
         self.buffer.resize(old_len + Self::READ_LEN, 0);
         let read = self.source.read(&mut self.buffer[old_len..]);
         self.buffer.truncate(old_len + *read.as_ref().unwrap_or(&0));
+        if read.as_ref().is_err_and(is_trailing) && self.buffer.last().is_some_and(|&last| last != b'\n') {
+            // The last line ends where what was packed does. The error comes back with the next read.
+            self.buffer.push(b'\n');
+            return Ok(());
+        }
         let read = read.map_err(|error| match self.packing() {
             Some(packing) => packing.told(error),
             None => error,

@@ -1,10 +1,14 @@
 //! Compressed files: gzip and zstd, known by their names' ends and by what they begin with.
 
-use std::io::{self, BufReader, Read, Write};
+mod unpacker;
+
+use std::io::{self, Read, Write};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
+
+use self::unpacker::Unpacker;
+pub use self::unpacker::is_trailing;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +30,31 @@ impl Packing {
         }
     }
 
-    /// The bytes that every such file begins with.
-    fn magic(self) -> &'static [u8] {
+    /// How the names of such files end.
+    pub fn ending(self) -> &'static str {
         match self {
-            Self::Gzip => b"\x1f\x8b",
-            Self::Zstd => b"\x28\xb5\x2f\xfd",
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+        }
+    }
+
+    /// How many bytes say that a file is one.
+    fn magic_len(self) -> usize {
+        match self {
+            Self::Gzip => 2,
+            Self::Zstd => 4,
+        }
+    }
+
+    /// Whether such a file may begin with `bytes`, as far as they go.
+    fn agrees(self, bytes: &[u8]) -> bool {
+        let is = |magic: &[u8]| magic.iter().zip(bytes).all(|(magic, byte)| magic == byte);
+        match self {
+            Self::Gzip => is(b"\x1f\x8b"),
+            // pzstd puts a frame that is to be skipped before each other one.
+            Self::Zstd => {
+                is(b"\x28\xb5\x2f\xfd") || (0x50..=0x5f).any(|first| is(&[first, 0x2a, 0x4d, 0x18]))
+            }
         }
     }
 
@@ -38,7 +62,7 @@ impl Packing {
     pub fn of_name(path: &Path) -> (Option<Self>, &Path) {
         let name = path.as_os_str().as_encoded_bytes();
         for (ending, packing) in [(".gz", Self::Gzip), (".zst", Self::Zstd), (".zstd", Self::Zstd)] {
-            let Some(len) = name.len().checked_sub(ending.len()).filter(|&len| len > 0) else { continue };
+            let Some(len) = name.len().checked_sub(ending.len()) else { continue };
             let (stem, end) = name.split_at(len);
             if end.eq_ignore_ascii_case(ending.as_bytes())
                 && let Ok(stem) = str::from_utf8(stem)
@@ -51,35 +75,37 @@ impl Packing {
 
     /// The packing of what begins with `bytes`.
     pub fn of_start(bytes: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|packing| bytes.starts_with(packing.magic()))
+        Self::ALL.into_iter().find(|packing| bytes.len() >= packing.magic_len() && packing.agrees(bytes))
     }
 
     /// Whether more bytes behind these may begin something packed.
     pub fn may_start(bytes: &[u8]) -> bool {
-        Self::ALL.iter().any(|packing| {
-            let magic = packing.magic();
-            bytes.len() < magic.len() && magic.starts_with(bytes)
-        })
+        Self::ALL.iter().any(|packing| bytes.len() < packing.magic_len() && packing.agrees(bytes))
     }
 
-    /// What was packed into `source`. Parts that follow one another are one. A source that would have to wait says so with
-    /// [`io::ErrorKind::WouldBlock`], and is read on later.
+    /// What was packed into `source`. Parts that follow one another are one, and zeros behind them are padding. A source that
+    /// would have to wait says so with [`io::ErrorKind::WouldBlock`], and is read on later.
     pub fn unpack(self, source: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
-        Ok(match self {
-            Self::Gzip => Box::new(MultiGzDecoder::new(BufReader::new(source))),
-            Self::Zstd => Box::new(zstd::Decoder::new(source)?),
-        })
+        Ok(Box::new(Unpacker::new(self, source)?))
     }
 
     /// In words, what is wrong with a packed file that could not be read on.
     pub fn told(self, error: io::Error) -> io::Error {
         let name = self.name();
+        if is_trailing(&error) {
+            return io::Error::other(format!(
+                "behind its {name} stream stands something else, which is not read"
+            ));
+        }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => {
                 io::Error::other(format!("it is cut off: its {name} stream does not end"))
             }
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
-                io::Error::other(format!("its {name} stream is damaged: {error}"))
+                // Only the end of a part has the checksum of all that came out of it.
+                io::Error::other(format!(
+                    "its {name} stream is damaged: {error}; what came out of it may be wrong"
+                ))
             }
             _ => error,
         }
@@ -155,12 +181,14 @@ mod tests {
         assert_eq!(of("dir/a.csv.gz"), (Some(Packing::Gzip), Path::new("dir/a.csv")));
         assert_eq!(of("A.JSONL.ZST"), (Some(Packing::Zstd), Path::new("A.JSONL")));
         assert_eq!(of("a.csv"), (None, Path::new("a.csv")));
-        assert_eq!(of(".gz"), (None, Path::new(".gz")));
+        assert_eq!(of(".gz"), (Some(Packing::Gzip), Path::new("")));
         for packing in Packing::ALL {
             let bytes = packed(packing, b"rows");
             assert_eq!(Packing::of_start(&bytes), Some(packing));
             assert!(Packing::may_start(&bytes[..1]) && !Packing::may_start(&bytes[..4]));
         }
+        assert_eq!(Packing::of_start(b"\x5f\x2a\x4d\x18\0\0\0\0"), Some(Packing::Zstd));
+        assert_eq!(Packing::of_start(b"P\x2a\x4dx"), None);
     }
 
     #[test]
@@ -183,6 +211,43 @@ mod tests {
                     "{len}"
                 );
             }
+        }
+    }
+    /// What comes out of `bytes`, given in pieces of `len`, and what is wrong behind that.
+    fn unpacked(packing: Packing, bytes: &[u8], len: usize) -> (Vec<u8>, Option<String>) {
+        struct Pieces(io::Cursor<Vec<u8>>, usize);
+        impl Read for Pieces {
+            fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+                let len = bytes.len().min(self.1);
+                self.0.read(&mut bytes[..len])
+            }
+        }
+        let source = Box::new(Pieces(io::Cursor::new(bytes.to_vec()), len));
+        let (mut all, mut reader) = (Vec::new(), packing.unpack(source).expect("it begins as it should"));
+        let why = reader.read_to_end(&mut all).err().map(|error| packing.told(error).to_string());
+        (all, why)
+    }
+
+    #[test]
+    fn zeros_behind_a_stream_are_padding_and_anything_else_is_told_after_what_was_packed() {
+        let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0abc";
+        for packing in Packing::ALL {
+            let one = packed(packing, b"one\n");
+            for len in [1, 2, 3, 5, 1000] {
+                let of = |behind: &[u8]| unpacked(packing, &[&one, behind].concat(), len);
+                assert_eq!(of(b""), (b"one\n".to_vec(), None));
+                assert_eq!(of(&[0; 700]), (b"one\n".to_vec(), None));
+                assert_eq!(of(&[&[0; 700], &one[..]].concat()), (b"one\none\n".to_vec(), None));
+                let why =
+                    format!("behind its {} stream stands something else, which is not read", packing.name());
+                assert_eq!(of(b"junk"), (b"one\n".to_vec(), Some(why.clone())));
+                assert_eq!(of(b"\0\0junk"), (b"one\n".to_vec(), Some(why)));
+            }
+        }
+        let one = packed(Packing::Zstd, b"one\n");
+        for len in [1, 3, 1000] {
+            let parts = [skipped, &one[..], skipped, &one[..], skipped].concat();
+            assert_eq!(unpacked(Packing::Zstd, &parts, len), (b"one\none\n".to_vec(), None));
         }
     }
 }
