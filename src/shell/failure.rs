@@ -140,6 +140,9 @@ impl Failure {
         if is_interrupted(error) {
             return Self::interrupted();
         }
+        if path.as_os_str().is_empty() {
+            return Self::command(format!("cannot {action} \"\": an empty name is no file's"));
+        }
         let path = visible(path.as_os_str().as_encoded_bytes());
         let failure = Self::command(format!("cannot {action} {path}: {}", plain_words(error)));
         Self { hint: limit_hint(error), ..failure }

@@ -12,7 +12,6 @@ pub mod table;
 pub mod tsv;
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -118,7 +117,10 @@ pub fn foreign_ending(path: &Path) -> Option<String> {
 }
 
 fn ending(path: &Path) -> Option<String> {
-    Some(path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase())
+    // Of a name such as `.csv` the ending is all.
+    let name = path.file_name()?.as_encoded_bytes();
+    let dot = name.iter().rposition(|&byte| byte == b'.')?;
+    Some(str::from_utf8(&name[dot + 1..]).ok()?.to_ascii_lowercase())
 }
 
 /// Rows on their way out.
@@ -204,6 +206,8 @@ mod tests {
         assert_eq!(Format::of(Path::new("A.JSON")), Some(Format::Json));
         assert_eq!(Format::of(Path::new("a.ndjson")), Some(Format::Jsonl));
         assert_eq!(Format::of(Path::new("jsonl")), None);
+        assert_eq!(Format::of(Path::new("dir.tsv/.csv")), Some(Format::Csv));
+        assert_eq!(Format::of(Path::new("dir.csv/x")), None);
         assert_eq!(foreign_ending(Path::new("a.PARQUET")).as_deref(), Some("parquet"));
         for format in Format::ALL {
             assert_eq!(foreign_ending(&Path::new("a").with_extension(format.name())), None);

@@ -93,6 +93,12 @@ fn how(invocation: &Invocation, file: Option<&Word>) -> Result<(Format, Option<P
     let Some(word) = file else { return Ok((flag.unwrap_or(Format::Jsonl), None)) };
     let (packing, stem) = Packing::of_name(word.path());
     let format = flag.or_else(|| Format::of(stem));
+    if let (Some(outer), (Some(inner), stem)) = (packing, Packing::of_name(stem)) {
+        let message = format!("a file is packed once, and not with {} and {}", inner.name(), outer.name());
+        let name = visible(stem.as_os_str().as_encoded_bytes());
+        let hint = format!("{name}{} and {name}{} are names of one that is", inner.ending(), outer.ending());
+        return Err(Failure::usage(message).at(word.span.clone()).hint(hint));
+    }
     if let (None, Some(ending)) = (format, foreign_ending(stem)) {
         let message = format!("an export is no .{ending} file; it is one of {}", Format::NAMES.join(", "));
         let failure = Failure::usage(message).at(word.span.clone());
