@@ -64,6 +64,14 @@ impl Progress {
         bar.set_position(done);
     }
 
+    /// Does what writes to the screen, with the bar out of its way.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match self.bar.get() {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
     /// Takes it off the screen.
     pub fn clear(&self) {
         if let Some(bar) = self.bar.get() {

@@ -91,6 +91,7 @@ mod shell_repair;
 mod shell_scripts;
 mod shell_tail;
 mod shell_transfer;
+mod shell_transfer_faults;
 mod signals;
 mod simulated;
 mod store;

@@ -9,7 +9,7 @@ use crate::person::Person;
 use crate::transcript::Transcript;
 
 /// A directory with these files.
-fn with_files(files: &[(&str, &[u8])]) -> Transcript {
+pub(crate) fn with_files(files: &[(&str, &[u8])]) -> Transcript {
     let transcript = Transcript::new();
     for (name, bytes) in files {
         fs::write(transcript.path(name), bytes).expect("a file can be written");

@@ -469,7 +469,7 @@ fn more_rows_than_share_an_fsync_all_go_in_from_a_pipe() {
     let rows: String = (0..COUNT).map(|n| format!("key{n}\tvalue{n}\n")).collect();
     child.stdin.take().expect("it is piped").write_all(rows.as_bytes()).expect("the program reads");
     let output = child.wait_with_output().expect("it ends");
-    let said = "{\"imported\":70000,\"deleted\":0,\"expired\":0,\"rejected\":0,\"format\":\"tsv\",\"format_from\":\"flag\",\"files\":[\"-\"]}\n";
+    let said = "{\"imported\":70000,\"deleted\":0,\"expired\":0,\"not_set\":0,\"rejected\":0,\"format\":\"tsv\",\"format_from\":\"flag\",\"files\":[\"-\"]}\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), said);
     let store = open(&dir.path().join("store"));
     assert_eq!((store.len(), value(&store, "key69999").as_deref()), (COUNT, Some("value69999")));
@@ -500,7 +500,7 @@ fn an_interrupt_stops_an_import_at_the_next_row_and_keeps_what_went_in() {
     let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
     said.extend(stderr.lines().map(|line| line.expect("text")));
     let why = "-:3: rejected: it has no tab between a key and a value";
-    let ended = "error: interrupted: 2 rows went in; bad has the rows that were rejected until then";
+    let ended = "error: interrupted: 2 rows went in, and 1 was rejected; bad has the rows that were rejected until then";
     assert_eq!(said, [why, ended]);
     assert!(fs::read_to_string(dir.path().join("bad")).is_ok_and(|kept| kept.ends_with("\tno tab\n")));
     assert_eq!(child.wait().expect("it ends").code(), Some(130));

@@ -12,15 +12,17 @@ pub const IMPORT: Command = Command {
     help: "Sets the keys of a file, or in a one-shot command of the standard input (-); blank lines are \
            passed over.\n\n\
            A name that ends in .jsonl, .ndjson, .json, .csv, .tsv or .script says what it is, else it is jsonl; \
-           what gzip or zstd has packed is unpacked, whatever its name (.jsonl.gz, .csv.zst).\n\n\
+           what gzip or zstd has packed is unpacked, whatever its name (.jsonl.gz, .csv.zst). Of a packed file that is \
+           damaged, what came out of it before that may be wrong.\n\n\
            jsonl has an object a line, json objects in an array or over several lines, with key and value, or key_b64 and \
            value_b64 for bytes that are no text; expires_ms says when the key expires, in milliseconds since 1970; other \
            fields are passed over unread, and null is as good as nothing. A value that is no string is taken as its JSON text as it \
            stands, and so is a key that is a number, true or false.\n\n\
            csv has these fields as columns below a header, with commas between them, or semicolons or tabs where the header has \
-           no comma. tsv has key, tab, value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and behind another tab \
+           no comma; a column that is used is there once. tsv has key, tab, value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and behind another tab \
            when the key expires. script has the lines that read FILE runs and that write: put, del, incr, expire and \
-           persist with their flags, begin, commit and rollback; --ttl counts from the import.\n\n\
+           persist with their flags, begin, commit and rollback; --ttl counts from the import. \
+           Of a batch that is not written every line is rejected.\n\n\
            --key takes any jsonl, json, csv or tsv below a header as it is found: the field of that name is the key, that of \
            --value the value; without --value the whole row is, as JSON.\n\n\
            Of several files each is looked at before anything goes in, and they go in in their order. Of one that breaks off, \
@@ -38,8 +40,9 @@ pub const IMPORT: Command = Command {
            A row that had expired already goes in all the same, hides what there was of its key, and is told. \
            Ctrl-C stops at the next row, and what went in stays. What cannot be read makes no store.\n\n\
            Mode plain has name, tab, value; mode json one object: imported, deleted, expired (how many of those \
-           imported), rejected, format, format_from (flag, name, contents, default), files; of several files one each, with \
-           given_up where one broke off, and one for all without a format.",
+           imported), not_set (commands that set nothing, as they go by what is there), rejected, format, format_from (flag, name, contents, default), files; of several files one each, with \
+           given_up where one broke off, and one for all without a format. A rejected row is an object there, too: error, file, \
+           row (its line), column where it is not the first of its line, or offset, and why.",
     examples: &[
         Example { line: "import users.jsonl", does: "sets the keys of a file" },
         Example { line: "import a.jsonl b.csv.gz", does: "takes in two files, the second one packed" },

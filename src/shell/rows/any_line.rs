@@ -15,10 +15,10 @@ pub fn holds(line: &[u8]) {
     let (whole, of_field) = (Table { key: "key".into(), value: None }, Some("value".into()));
     let of_field = Table { value: of_field, ..whole.clone() };
     for read in [
-        jsonl::read(line),
+        jsonl::read(line, 0, None),
         tsv::read(line),
-        jsonl::read_table(line, &whole),
-        jsonl::read_table(line, &of_field),
+        jsonl::read(line, 7, Some(&whole)),
+        jsonl::read(line, 0, Some(&of_field)),
     ] {
         match read {
             Ok(row) => returns(&row),
@@ -65,7 +65,7 @@ fn returns(row: &Row<'_>) {
         assert!(text.chars().all(is_seen), "nothing that would drive a terminal");
         let line = written.strip_suffix(b"\n").expect("a row ends");
         let read = match format {
-            Format::Jsonl => jsonl::read(line),
+            Format::Jsonl => jsonl::read(line, 0, None),
             Format::Tsv => tsv::read(line),
             Format::Script => Ok(script::read(line).expect("it is plain").remove(0)),
             _ => {

@@ -150,6 +150,11 @@ impl Records {
         ends.map(|&end| Some(Cow::Borrowed(&self.bytes[std::mem::replace(&mut start, end)..end]))).collect()
     }
 
+    /// How many bytes the fields have so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Lets go of that record.
     pub fn forget(&mut self) {
         (self.len, self.count) = (0, 0);
@@ -230,13 +235,27 @@ mod tests {
         assert_eq!(row(&header, b"soon,v,k,\n"), Err("expires_ms is no number of milliseconds".to_owned()));
         let header = of(b"key,value,value_b64\n", None).expect("a header");
         assert_eq!(row(&header, b"k,v,dg==\n"), Err("it has both value and value_b64".to_owned()));
-        let why = of(b"id,name\n", None).expect_err("it has no key");
-        assert_eq!(why, "it has no column key; its columns are id, name");
+        let why = |header: &[u8], table: Option<&Table>| of(header, table).expect_err("it is unclear").why;
+        assert_eq!(why(b"id,a b\n", None), "it has no column key; its columns are id, \"a b\"");
+        assert_eq!(why(b"key,value, key\n", None), "it has more than one column key");
+        assert_eq!(why(b"key,value,value_b64,value_b64\n", None), "it has more than one column value_b64");
+        assert!(of(b"key,value,other,other\n", None).is_ok(), "what is passed over may be there twice");
+        let many = [&b"x,".repeat(29)[..], b"x\n"].concat();
+        assert!(why(&many, None).ends_with("x, x and 10 more"));
         let table = Table { key: "id".into(), value: None };
         let header = of(b"id,\"the \"\"name\"\"\"\n", Some(&table)).expect("a header");
         let json = br#"{"id":"7","the \"name\"":"x,y"}"#;
         assert_eq!(row(&header, b"7,\"x,y\"\n"), Ok((b"7".to_vec(), json.to_vec(), None)));
+        let twice = "it has more than one column name, and a row as JSON has each name once";
+        assert_eq!(why(b"id,name,name\n", Some(&table)), twice);
+        let latin = "its column \"caf\\xe9\" is no UTF-8, and the name of an object's field is";
+        assert_eq!(why(b"id,caf\xe9\n", Some(&table)), latin);
+        let table = Table { key: b"caf\xe9".into(), value: Some("id".into()) };
+        let header = of(b"id,caf\xe9,x,x\n", Some(&table)).expect("one column of each name that is used");
+        assert_eq!(row(&header, b"v,k,1,2\n"), Ok((b"k".to_vec(), b"v".to_vec(), None)));
         let table = Table { key: "id".into(), value: Some("nowhere".into()) };
-        assert!(of(b"id,name\n", Some(&table)).is_err());
+        assert_eq!(why(b"id,name\n", Some(&table)), "it has no column nowhere; its columns are id, name");
+        let table = Table { key: "".into(), value: None };
+        assert_eq!(why(b"id,name\n", Some(&table)), "it has no column \"\"; its columns are id, name");
     }
 }

@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 use serde_json::value::RawValue;
 
 use super::super::json::Object;
-use super::super::words::visible;
+use super::super::words::quote;
 use super::{Row, Table, whole_number};
 
 /// Writes a row, and no line break.
@@ -26,10 +26,19 @@ pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<
     object.close()
 }
 
+/// The row that an object is: one of an export, or as `table` says. `before` bytes stand before it in its first line, which
+/// counts where a column is named.
+pub fn read<'a>(text: &'a [u8], before: usize, table: Option<&Table>) -> Result<Row<'a>, String> {
+    match table {
+        None => read_own(text, before),
+        Some(table) => read_table(text, before, table),
+    }
+}
+
 /// Fields of other names, such as `get --json` and `keys --json --long` print, are passed over.
-pub fn read(text: &[u8]) -> Result<Row<'_>, String> {
-    let names = ["key", "key_b64", "value", "value_b64", "expires_ms"];
-    let [key, key_b64, value, value_b64, expires] = fields(text, names)?;
+fn read_own(text: &[u8], before: usize) -> Result<Row<'_>, String> {
+    let names = [&b"key"[..], b"key_b64", b"value", b"value_b64", b"expires_ms"];
+    let [key, key_b64, value, value_b64, expires] = fields(text, before, names)?;
     let key = bytes(["key", "key_b64"], key.map(is_key).transpose()?, key_b64)?;
     let value = bytes(["value", "value_b64"], value, value_b64)?;
     let expires_ms = expires.map(|raw| {
@@ -39,10 +48,10 @@ pub fn read(text: &[u8]) -> Result<Row<'_>, String> {
 }
 
 /// The row that `table` makes of an object.
-pub fn read_table<'a>(text: &'a [u8], table: &Table) -> Result<Row<'a>, String> {
+fn read_table<'a>(text: &'a [u8], before: usize, table: &Table) -> Result<Row<'a>, String> {
     let value_name = table.value.as_deref().unwrap_or(&table.key);
-    let [key, value] = fields(text, [&table.key, value_name])?;
-    let missing = |name: &str| format!("it has no {}", visible(name.as_bytes()));
+    let [key, value] = fields(text, before, [&table.key, value_name])?;
+    let missing = |name: &[u8]| format!("it has no {}", quote(name));
     let Some(key) = key else { return Err(missing(&table.key)) };
     let value = match (&table.value, value) {
         (None, _) => text.trim_ascii().into(),
@@ -55,22 +64,26 @@ pub fn read_table<'a>(text: &'a [u8], table: &Table) -> Result<Row<'a>, String> 
 }
 
 /// The fields called `names` of the object that `text` is; of several with one name, the last. `null` is none.
-fn fields<'a, const N: usize>(text: &'a [u8], names: [&str; N]) -> Result<[Option<&'a RawValue>; N], String> {
+fn fields<'a, const N: usize>(
+    text: &'a [u8],
+    before: usize,
+    names: [&[u8]; N],
+) -> Result<[Option<&'a RawValue>; N], String> {
     if text.trim_ascii_start().first() != Some(&b'{') {
         let read = serde_json::from_slice::<IgnoredAny>(text);
-        return Err(read.map_or_else(|error| in_words(&error), |_| "it is no JSON object".to_owned()));
+        return Err(read.map_or_else(|error| in_words(&error, before), |_| "it is no JSON object".to_owned()));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let found = deserializer.deserialize_map(Wanted(names)).and_then(|found| {
         deserializer.end()?;
         Ok(found)
     });
-    let found = found.map_err(|error| in_words(&error))?;
+    let found = found.map_err(|error| in_words(&error, before))?;
     Ok(found.map(|raw| raw.filter(|raw| raw.get() != "null")))
 }
 
 /// Takes the fields of these names as they stand.
-struct Wanted<'n, const N: usize>([&'n str; N]);
+struct Wanted<'n, const N: usize>([&'n [u8]; N]);
 
 impl<'de, const N: usize> Visitor<'de> for Wanted<'_, N> {
     type Value = [Option<&'de RawValue>; N];
@@ -92,7 +105,7 @@ impl<'de, const N: usize> Visitor<'de> for Wanted<'_, N> {
 }
 
 /// Which of these names a field has.
-struct Name<'n>(&'n [&'n str]);
+struct Name<'n>(&'n [&'n [u8]]);
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
     type Value = Option<usize>;
@@ -111,7 +124,7 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|wanted| wanted.as_bytes() == name))
+        Ok(self.0.iter().position(|wanted| *wanted == name))
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
@@ -126,9 +139,9 @@ fn bytes<'a>(
     base64: Option<&'a RawValue>,
 ) -> Result<Cow<'a, [u8]>, String> {
     match (plain, base64) {
-        (Some(raw), None) => text(name, raw),
+        (Some(raw), None) => text(name.as_bytes(), raw),
         (None, Some(raw)) if raw.get().starts_with('"') => {
-            let bytes = BASE64_STANDARD.decode(text(name_b64, raw)?);
+            let bytes = BASE64_STANDARD.decode(text(name_b64.as_bytes(), raw)?);
             bytes.map(Cow::Owned).map_err(|error| format!("{name_b64} is no base64: {error}"))
         }
         (None, Some(_)) => Err(format!("{name_b64} is no string")),
@@ -146,20 +159,21 @@ fn is_key(raw: &RawValue) -> Result<&RawValue, String> {
 }
 
 /// What the field `name` holds: the text of a string; of anything else, its JSON as it stands.
-fn text<'a>(name: &str, raw: &'a RawValue) -> Result<Cow<'a, [u8]>, String> {
+fn text<'a>(name: &[u8], raw: &'a RawValue) -> Result<Cow<'a, [u8]>, String> {
     match raw.get().as_bytes() {
         [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => Ok(inner.into()),
         [b'"', ..] => match serde_json::from_str::<String>(raw.get()) {
             Ok(text) => Ok(text.into_bytes().into()),
-            Err(error) => Err(format!("{} is no text: {}", visible(name.as_bytes()), reason(&error))),
+            Err(error) => Err(format!("{} is no text: {}", quote(name), reason(&error))),
         },
         json => Ok(json.into()),
     }
 }
 
-/// What is wrong with a row's text: where in it, and what.
-fn in_words(error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
+/// What is wrong with a row's text: where in it, and what. `before` bytes stand before it in its first line.
+fn in_words(error: &serde_json::Error, before: usize) -> String {
+    let line = error.line();
+    let column = error.column() + if line > 1 { 0 } else { before };
     let line = if line > 1 { format!("line {line} of it, ") } else { String::new() };
     format!("it is no JSON at {line}column {column}: {}", reason(error))
 }
@@ -175,7 +189,7 @@ mod tests {
     use super::*;
 
     fn row(line: &str) -> Result<Row<'_>, String> {
-        read(line.as_bytes())
+        read(line.as_bytes(), 0, None)
     }
 
     #[test]
@@ -201,9 +215,10 @@ mod tests {
             }
         }
         let named = br#"{"\ud800":1,"key":"k","x":"\xff","value":"v"}"#;
-        assert_eq!(read(named), Err("it is no JSON at column 29: invalid escape".to_owned()));
+        assert_eq!(read(named, 0, None), Err("it is no JSON at column 29: invalid escape".to_owned()));
+        assert_eq!(read(named, 3, None), Err("it is no JSON at column 32: invalid escape".to_owned()));
         let bytes = b"{\"\\ud800\":1,\"\xff\":\"\xff\",\"key\":\"k\",\"value\":\"v\"}";
-        assert_eq!(read(bytes), Ok(Row::put(&b"k"[..], &b"v"[..])));
+        assert_eq!(read(bytes, 0, None), Ok(Row::put(&b"k"[..], &b"v"[..])));
     }
 
     #[test]
@@ -240,14 +255,14 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, b"k", b"v", Some(7)).expect("memory takes it");
         assert_eq!(out, b"{\"key\":\"k\",\"value\":\"v\",\"expires_ms\":7}");
-        assert_eq!(read(&out), Ok(Row::put(&b"k"[..], &b"v"[..]).until(Some(7))));
+        assert_eq!(read(&out, 0, None), Ok(Row::put(&b"k"[..], &b"v"[..]).until(Some(7))));
     }
 
     #[test]
     fn any_objects_are_rows_where_it_is_said_which_field_is_the_key() {
         let table = |key: &str, value: Option<&str>| Table { key: key.into(), value: value.map(Into::into) };
         let line = br#" {"id": 7, "name": "x\ty", "tags": ["a"], "none": null} "#;
-        let read = |table: &Table| read_table(line, table);
+        let read = |table: &Table| super::read(line, 0, Some(table));
         assert_eq!(read(&table("id", None)), Ok(Row::put(&b"7"[..], line.trim_ascii())));
         assert_eq!(read(&table("name", Some("tags"))), Ok(Row::put(&b"x\ty"[..], &br#"["a"]"#[..])));
         assert_eq!(read(&table("id", Some("id"))), Ok(Row::put(&b"7"[..], &b"7"[..])));
@@ -284,7 +299,7 @@ mod tests {
         ] {
             assert_eq!(row(line), Err(why.to_owned()), "{line}");
         }
-        let why = read(b"{\"key\":\"k\",\"value\":\"\xff\"}").expect_err("it is no text");
+        let why = read(b"{\"key\":\"k\",\"value\":\"\xff\"}", 0, None).expect_err("it is no text");
         assert!(why.starts_with("it is no JSON at column 2"), "{why}");
     }
 }

@@ -1,27 +1,29 @@
 //! Tables as they are found: which of their fields is the key, and which the value.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::super::json::Object;
-use super::super::words::visible;
+use super::super::units;
+use super::super::words::quote;
 use super::{Row, whole_number};
 
 /// Which fields of a table make its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     /// The name of the field that is the key.
-    pub key: String,
+    pub key: Vec<u8>,
     /// That of the value; `None`: the whole row is the value, as JSON.
-    pub value: Option<String>,
+    pub value: Option<Vec<u8>>,
 }
 
 /// The first line of a table in text: the names of its columns, and what they are for.
 #[derive(Debug)]
 pub struct Header {
-    names: Vec<String>,
+    names: Vec<Vec<u8>>,
     columns: Columns,
 }
 
@@ -37,32 +39,38 @@ enum Columns {
 /// A field of a row; `None` where the format says that it has no value.
 pub type Field<'a> = Option<Cow<'a, [u8]>>;
 
+/// Why a header does not say which column is which.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unclear {
+    /// What is wrong.
+    pub why: String,
+    /// What to do about it.
+    pub hint: Option<&'static str>,
+}
+
 impl Header {
-    /// The header whose fields are `names`. Fails if a column is missing.
-    pub fn new(names: &[Field<'_>], table: Option<&Table>) -> Result<Self, String> {
-        let name =
-            |name: &Field<'_>| String::from_utf8_lossy(name.as_deref().unwrap_or_default()).into_owned();
-        let names: Vec<String> = names.iter().map(name).collect();
-        let place = |name: &str| names.iter().position(|found| found == name || found.trim() == name);
-        let missing = |name: &str| {
-            let all: Vec<_> = names.iter().map(|name| visible(name.trim().as_bytes())).collect();
-            format!("it has no column {}; its columns are {}", visible(name.as_bytes()), all.join(", "))
-        };
+    /// The header whose fields are `names`. Fails if a column is missing, or may be meant twice.
+    pub fn new(names: &[Field<'_>], table: Option<&Table>) -> Result<Self, Unclear> {
+        let names: Vec<_> =
+            names.iter().map(|name| name.as_deref().unwrap_or_default().trim_ascii().to_vec()).collect();
+        let found = |name: &[u8]| place(&names, name.trim_ascii());
         let columns = match table {
-            Some(Table { key, value }) => Columns::Named {
-                key: place(key).ok_or_else(|| missing(key))?,
-                value: value.as_ref().map(|name| place(name).ok_or_else(|| missing(name))).transpose()?,
-            },
-            None => {
-                let both = |name: &str| [place(name), place(&format!("{name}_b64"))];
+            Some(Table { key, value }) => {
+                let named = |name: &[u8]| found(name)?.ok_or_else(|| missing(&names, name, None));
                 let columns =
-                    Columns::Own { key: both("key"), value: both("value"), expires: place("expires_ms") };
-                for name in ["key", "value"] {
-                    if both(name) == [None; 2] {
-                        return Err(missing(name));
-                    }
+                    Columns::Named { key: named(key)?, value: value.as_deref().map(named).transpose()? };
+                if value.is_none() {
+                    check_object(&names)?;
                 }
                 columns
+            }
+            None => {
+                let both = |name: &str| -> Result<_, Unclear> {
+                    let places = [found(name.as_bytes())?, found(format!("{name}_b64").as_bytes())?];
+                    let hint = Some("--key COLUMN says which one is the key");
+                    if places == [None; 2] { Err(missing(&names, name.as_bytes(), hint)) } else { Ok(places) }
+                };
+                Columns::Own { key: both("key")?, value: both("value")?, expires: found(b"expires_ms")? }
             }
         };
         Ok(Self { names, columns })
@@ -82,8 +90,9 @@ impl Header {
         let field = |place: usize| fields.get(place).cloned().flatten();
         match &self.columns {
             Columns::Named { key, value } => {
-                let missing =
-                    |place: usize| format!("it has no {}", self.names.get(place).map_or("", String::as_str));
+                let missing = |place: usize| {
+                    format!("it has no {}", self.names.get(place).map_or(String::new(), |name| quote(name)))
+                };
                 let value = match value {
                     Some(place) => field(*place).ok_or_else(|| missing(*place))?,
                     None => self.object(fields).into(),
@@ -109,13 +118,54 @@ impl Header {
         let mut json = Vec::new();
         let mut object = Object::new(&mut json);
         for (name, field) in self.names.iter().zip(fields) {
-            let name = serde_json::Value::from(name.trim()).to_string();
+            let name = serde_json::Value::from(String::from_utf8_lossy(name)).to_string();
             let name = name.get(1..name.len() - 1).unwrap_or_default();
             object.bytes_if_any(name, field.as_deref()).expect("memory takes it");
         }
         object.close().expect("memory takes it");
         json
     }
+}
+
+/// The place of the column called `name`. Of two of that name nobody knows which one is meant.
+fn place(names: &[Vec<u8>], name: &[u8]) -> Result<Option<usize>, Unclear> {
+    let mut places = names.iter().enumerate().filter(|(_, found)| *found == name).map(|(at, _)| at);
+    match (places.next(), places.next()) {
+        (_, Some(_)) => Err(Unclear {
+            why: format!("it has more than one column {}", quote(name)),
+            hint: Some("rename all but one of them in the file"),
+        }),
+        (place, None) => Ok(place),
+    }
+}
+
+fn missing(names: &[Vec<u8>], name: &[u8], hint: Option<&'static str>) -> Unclear {
+    const SHOWN_MAX: usize = 20;
+    let shown: Vec<_> = names.iter().take(SHOWN_MAX).map(|name| quote(name)).collect();
+    let more = match names.len().saturating_sub(SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {} more", units::thousands(more as u64)),
+    };
+    let shown = shown.join(", ");
+    Unclear { why: format!("it has no column {}; its columns are {shown}{more}", quote(name)), hint }
+}
+
+/// Fails if a row below `names` is no JSON object: each name has to be text, and another one.
+fn check_object(names: &[Vec<u8>]) -> Result<(), Unclear> {
+    let mut seen = HashSet::new();
+    if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
+        return Err(Unclear {
+            why: format!("it has more than one column {}, and a row as JSON has each name once", quote(name)),
+            hint: Some("--value COLUMN takes one column, and not the whole row"),
+        });
+    }
+    if let Some(name) = names.iter().find(|name| str::from_utf8(name).is_err()) {
+        return Err(Unclear {
+            why: format!("its column {} is no UTF-8, and the name of an object's field is", quote(name)),
+            hint: Some("iconv makes UTF-8 of it; --value COLUMN takes one column, and not the whole row"),
+        });
+    }
+    Ok(())
 }
 
 /// The bytes of two columns, the second of which has them in base64, where it has any.

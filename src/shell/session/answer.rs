@@ -84,11 +84,14 @@ impl Session {
         self.fail(failure, b"", &place);
     }
 
-    /// Tells that a row of an import was rejected. The import goes on, and fails at its end.
-    pub fn reject(&mut self, told: &str) {
+    /// Tells that a row of an import was rejected, to programs with these `fields`. The import goes on, and fails at its end.
+    pub fn reject(
+        &mut self,
+        told: &str,
+        fields: impl FnOnce(&mut Object<'_, &mut dyn Write>) -> io::Result<()>,
+    ) {
         if self.out.mode == Mode::Json {
-            let place = self.place.clone();
-            if let Err(error) = self.write_error("rejected", told, 1, &place) {
+            if let Err(error) = self.write_rejected(told, fields) {
                 self.lost(error);
             }
             self.flush();
@@ -118,6 +121,25 @@ impl Session {
         {
             self.lost(error);
         }
+    }
+
+    fn write_rejected(
+        &mut self,
+        told: &str,
+        fields: impl FnOnce(&mut Object<'_, &mut dyn Write>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let line = match self.place {
+            Place::Line { number, .. } => Some(number),
+            Place::Nowhere => None,
+        };
+        let mut out = self.out.own_line()?;
+        let mut object = Object::new(&mut out);
+        object.field("error", told)?.field("kind", "rejected")?.field("code", 1)?;
+        if let Some(line) = line {
+            object.field("line", line)?;
+        }
+        fields(&mut object)?;
+        object.end()
     }
 
     fn write_error(&mut self, kind: &str, message: &str, code: u8, place: &Place) -> io::Result<()> {

@@ -49,6 +49,9 @@ impl DataFile {
     }
 }
 
+/// What to do about a store of our own.
+pub const COPY: &str = "`logkv DIR export - | logkv NEW import -` copies the keys of a store";
+
 /// The directory in which logkv-store writes what a merge makes.
 const MERGE: &str = "merge_tmp";
 
@@ -82,7 +85,7 @@ impl Files {
                 if names.iter().any(|(name, _)| StoreFile::parse(name) == Some(StoreFile::Manifest)) =>
             {
                 let failure = Failure::command(format!("{shown} is a store of logkv, and nothing to import"));
-                return Err(failure.hint("`logkv DIR export - | logkv NEW import -` copies its keys"));
+                return Err(failure.hint(COPY));
             }
             (None, [false, false]) => {
                 return Err(Failure::command(format!(

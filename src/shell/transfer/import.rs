@@ -1,11 +1,13 @@
 //! `import`: rows of files, of the standard input, or of another store's files go into this one.
 
 mod calls;
+mod open_batch;
 mod plan;
 mod report;
 
 use logkv::Error;
 
+use self::open_batch::{OpenBatch, RejectedLine};
 use self::plan::{Asked, FORMATS, Planned, plan};
 use self::report::{Report, all_incomplete, incomplete, stopped};
 use super::rejects::{Rejects, refuse_source};
@@ -112,6 +114,16 @@ struct One {
     rejected: u64,
 }
 
+/// What came of what was read next.
+enum Step {
+    /// It was taken, but for these reasons not to.
+    Taken(Vec<String>),
+    /// There is nothing in it to take.
+    Passed,
+    /// There is none.
+    End,
+}
+
 /// An import that is going on.
 struct Run {
     writer: Writer,
@@ -137,38 +149,71 @@ impl Run {
             false => self.copy(&mut *source, session),
         });
         self.progress.clear();
+        self.rejects.tell_rest(session, ended.is_err());
         // What was appended is acknowledged, whatever ended the import.
         let ended = ended.and(self.writer.drain().map_err(|error| Stop::All(error.into())));
         One { ended, sum: self.writer.sum() - sum, rejected: self.rejects.count() - rejected }
     }
 
-    /// Writes a script, with its batches.
+    /// Writes a script, with its batches. The lines of a batch that is not written are rejected, all of them.
     fn copy_script(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Stop> {
-        let mut begun = String::new();
-        let mut ended = Ok(true);
-        while let Ok(true) = ended {
-            let had_batch = session.transaction.is_some();
-            ended = self.step(source, session);
-            if !had_batch && session.transaction.is_some() {
-                begun = source.place();
+        let mut batch = OpenBatch::default();
+        let ended = loop {
+            let was_open = session.transaction.is_some();
+            match self.step(source, session) {
+                Ok(Step::End) => break Ok(()),
+                Ok(Step::Taken(reasons)) if was_open || session.transaction.is_some() => {
+                    batch.add(source, reasons, self.rejects.are_kept());
+                    if session.transaction.is_none() {
+                        self.reject_batch(batch.ended(), session)?;
+                    }
+                }
+                Ok(Step::Taken(reasons)) => self.reject(source, reasons, session)?,
+                Ok(Step::Passed) => {}
+                Err(stop) => break Err(stop),
             }
-        }
-        if session.transaction.take().is_some() && ended.is_ok() {
-            let why = "the batch that begins here is never committed: nothing of it went in";
-            let added = self.rejects.add(&begun, b"", why, session);
-            return added.map_err(Stop::All);
-        }
-        ended.map(drop)
+        };
+        let is_open = session.transaction.take().is_some();
+        let rejected = if is_open { self.reject_batch(batch.never_committed(), session) } else { Ok(()) };
+        ended.and(rejected)
     }
 
     /// Writes all rows of `source`.
     fn copy(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Stop> {
-        while self.step(source, session)? {}
-        Ok(())
+        loop {
+            match self.step(source, session)? {
+                Step::End => return Ok(()),
+                Step::Taken(reasons) => self.reject(source, reasons, session)?,
+                Step::Passed => {}
+            }
+        }
     }
 
-    /// Writes what comes next; whether there was something.
-    fn step(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<bool, Stop> {
+    fn reject_batch(&mut self, lines: Vec<RejectedLine>, session: &mut Session) -> Result<(), Stop> {
+        let rejects = &mut self.rejects;
+        self.progress
+            .aside(|| {
+                lines.iter().try_for_each(|line| rejects.add(&line.spot, &line.text, &line.why, session))
+            })
+            .map_err(Stop::All)
+    }
+
+    fn reject(
+        &mut self,
+        source: &dyn Source,
+        reasons: Vec<String>,
+        session: &mut Session,
+    ) -> Result<(), Stop> {
+        if reasons.is_empty() {
+            return Ok(());
+        }
+        let (rejects, spot) = (&mut self.rejects, source.spot());
+        let add = || reasons.iter().try_for_each(|why| rejects.add(&spot, source.line(), why, session));
+        self.progress.aside(add).map_err(Stop::All)
+    }
+
+    /// Writes what comes next.
+    fn step(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<Step, Stop> {
         session.interrupt.check(0).map_err(Stop::All)?;
         let (writer, mut is_written) = (&mut self.writer, true);
         let taken = source.next(&mut || {
@@ -181,20 +226,19 @@ impl Run {
                 if is_written { Stop::of_source(failure) } else { Stop::All(failure) }
             },
         )?;
-        let Some(taken) = taken else { return Ok(false) };
-        let reasons = self.take(taken, session).map_err(Stop::All)?;
-        if let (false, Some(transaction)) = (reasons.is_empty(), &mut session.transaction) {
-            transaction.has_failed = true;
-        }
-        for why in reasons {
-            let added = self.rejects.add(&source.place(), source.line(), &why, session);
-            added.map_err(Stop::All)?;
+        let step = match taken {
+            None => return Ok(Step::End),
+            Some(Taken::Rows(rows)) if rows.is_empty() => Step::Passed,
+            Some(taken) => Step::Taken(self.take(taken, session).map_err(Stop::All)?),
+        };
+        if let (Step::Taken(reasons), Some(transaction)) = (&step, &mut session.transaction) {
+            transaction.has_failed |= !reasons.is_empty();
         }
         match source.progress() {
             (done, Some(total)) => self.progress.at(done, total),
             (done, None) => self.progress.so_far(done),
         }
-        Ok(true)
+        Ok(step)
     }
 
     /// Writes what was found; what of it cannot be taken, and why.
@@ -227,8 +271,8 @@ impl Run {
     /// Ends the import before all was read: tells what went in, and what was rejected until then.
     fn give_up(self, failure: Failure, session: &mut Session) -> Failure {
         session.flush();
-        self.rejects.tell(session, true);
-        self.rejects.given_up(stopped(failure, self.writer.sum()))
+        let rejected = self.rejects.count();
+        self.rejects.given_up(stopped(failure, self.writer.sum(), rejected))
     }
 
     /// Tells what came of all arguments, of which `given_up` were not read to their ends.
@@ -240,7 +284,6 @@ impl Run {
             self.tell(&report, session)?;
         }
         session.flush();
-        self.rejects.tell(session, false);
         self.rejects.finish()?;
         match planned {
             _ if (rejected, given_up) == (0, 0) => Ok(Outcome::Done),

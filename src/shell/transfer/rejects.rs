@@ -7,16 +7,20 @@ use std::path::{Path, PathBuf};
 
 use crate::shell::failure::Failure;
 use crate::shell::folder::{NewMode, Target};
+use crate::shell::json::Object;
 use crate::shell::session::Session;
+use crate::shell::transfer::source::{At, Spot};
 use crate::shell::units;
 use crate::shell::words::{Word, visible};
 
-/// The rows that did not go in, of which none is held but the first few that a person is shown.
+/// The rows that did not go in. None of them is held.
 #[derive(Debug)]
 pub struct Rejects {
     count: u64,
-    /// The first ones, which are told at the end; `None`: all are told as they come.
-    first: Option<Vec<String>>,
+    /// How many more are told; `None`: all.
+    left: Option<u64>,
+    /// How many were not, and nobody knows of them yet.
+    untold: u64,
     file: Option<File>,
 }
 
@@ -42,7 +46,7 @@ impl File {
 }
 
 impl Rejects {
-    const TOLD_MAX: usize = 20;
+    const TOLD_MAX: u64 = 20;
 
     /// None so far. A person, and who has them kept in `file`, is told the first of them.
     pub fn new(session: &Session, file: Option<&Word>) -> Result<Self, Failure> {
@@ -51,7 +55,7 @@ impl Rejects {
     }
 
     fn telling(all: bool, file: Option<File>) -> Self {
-        Self { count: 0, first: (!all).then(Vec::new), file }
+        Self { count: 0, left: (!all).then_some(Self::TOLD_MAX), untold: 0, file }
     }
 
     /// How many there are.
@@ -59,46 +63,44 @@ impl Rejects {
         self.count
     }
 
+    /// Whether their lines are kept in a file.
+    pub fn are_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Whether they are printed on the standard output, and nothing else is to go there.
     pub fn are_printed(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.word.is_dash())
     }
 
-    /// Takes note of one: where it stands, the bytes of its line, and what is wrong with it. Tells it, if that is not left
-    /// for later.
-    pub fn add(&mut self, place: &str, line: &[u8], why: &str, session: &mut Session) -> Result<(), Failure> {
-        self.add_telling(place, line, why, |told| session.reject(told))
-    }
-
-    fn add_telling(
-        &mut self,
-        place: &str,
-        line: &[u8],
-        why: &str,
-        tell: impl FnOnce(&str),
-    ) -> Result<(), Failure> {
-        self.count += 1;
+    /// Takes note of one: where it stands, the bytes of its line, and what is wrong with it. Tells it, unless that would be too
+    /// many.
+    pub fn add(&mut self, spot: &Spot, line: &[u8], why: &str, session: &mut Session) -> Result<(), Failure> {
         if let Some(File { target, word }) = &mut self.file {
-            let line = [place.as_bytes(), b"\t", why.as_bytes(), b"\t", line, b"\n"].concat();
+            let line = [spot.to_string().as_bytes(), b"\t", why.as_bytes(), b"\t", line, b"\n"].concat();
             target.write_all(&line).map_err(File::failed(word))?;
         }
-        let told = || format!("{place}: rejected: {why}");
-        match &mut self.first {
-            None => tell(&told()),
-            Some(first) if first.len() < Self::TOLD_MAX => first.push(told()),
-            Some(_) => {}
+        if self.is_told() {
+            match self.are_printed() {
+                true => session.note(&told(spot, why)),
+                false => session.reject(&told(spot, why), |object| fields(object, spot, why)),
+            }
         }
         Ok(())
     }
 
-    /// Tells those that were not told as they came, at the end of an import, or when it was broken off.
-    pub fn tell(&self, session: &mut Session, is_broken_off: bool) {
-        let Some(first) = &self.first else { return };
-        match self.are_printed() {
-            true => first.iter().for_each(|told| session.note(told)),
-            false => first.iter().for_each(|told| session.reject(told)),
-        }
-        let more = self.count - first.len() as u64;
+    /// Counts one more; whether it is to be told.
+    fn is_told(&mut self) -> bool {
+        self.count += 1;
+        let is_told = self.left != Some(0);
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        self.untold += u64::from(!is_told);
+        is_told
+    }
+
+    /// Says how many were not told, at the end of a file, or where an import is broken off.
+    pub fn tell_rest(&mut self, session: &Session, is_broken_off: bool) {
+        let more = std::mem::take(&mut self.untold);
         if more > 0 {
             let where_all = match &self.file {
                 Some(_) if is_broken_off => String::new(),
@@ -128,11 +130,27 @@ impl Rejects {
     }
 }
 
+fn told(spot: &Spot, why: &str) -> String {
+    format!("{spot}: rejected: {why}")
+}
+
+/// One of them, for programs.
+fn fields<W: Write>(object: &mut Object<'_, W>, spot: &Spot, why: &str) -> io::Result<()> {
+    object.field("file", &*spot.file)?;
+    match spot.at {
+        At::Line { number, column: 1 } => object.field("row", number)?,
+        At::Line { number, column } => object.field("row", number)?.field("column", column)?,
+        At::Offset(offset) => object.field("offset", offset)?,
+    };
+    object.field("why", why).map(drop)
+}
+
 /// Fails if the file that is to keep them is one of those that are read.
 pub fn refuse_source<'a>(word: &Word, mut sources: impl Iterator<Item = &'a PathBuf>) -> Result<(), Failure> {
     if !word.is_dash() && sources.any(|source| is_same(source, word.path())) {
-        let failure = Failure::command("this is what is imported, and would be overwritten");
-        return Err(failure.at(word.span.clone()));
+        let name = visible(&word.bytes);
+        let failure = Failure::command(format!("{name} is what is imported, and would be overwritten"));
+        return Err(failure.at(word.span.clone()).hint("--rejects takes any other name"));
     }
     Ok(())
 }
@@ -163,20 +181,14 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
     #[test]
-    fn a_row_is_told_as_it_comes_or_held_with_no_more_than_a_person_is_shown() {
-        for (all, told, held) in [(true, 1000, None), (false, 0, Some(Rejects::TOLD_MAX))] {
-            let (mut rejects, seen) = (Rejects::telling(all, None), Cell::new(0));
-            for _ in 0..1000 {
-                let added = rejects.add_telling("-:7", b"row", "why", |_| seen.set(seen.get() + 1));
-                added.expect("there is no file to write to");
-            }
-            assert_eq!((rejects.count(), seen.get()), (1000, told));
-            assert_eq!(rejects.first.map(|first| first.len()), held);
+    fn every_row_is_told_or_no_more_than_a_person_is_shown() {
+        for (all, expected) in [(true, 1000), (false, Rejects::TOLD_MAX)] {
+            let mut rejects = Rejects::telling(all, None);
+            let told = (0..1000).filter(|_| rejects.is_told()).count() as u64;
+            assert_eq!((rejects.count(), told, rejects.untold), (1000, expected, 1000 - expected));
         }
     }
 }

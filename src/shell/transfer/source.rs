@@ -7,6 +7,9 @@ mod reading;
 mod records;
 mod script;
 
+use std::fmt;
+use std::rc::Rc;
+
 pub use self::reading::Reading;
 pub use self::records::Records;
 use super::super::command::Invocation;
@@ -26,6 +29,40 @@ pub enum Taken<'a> {
     Rejected(String),
 }
 
+/// Where something stands in what is imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The file, as messages call it.
+    pub file: Rc<str>,
+    /// Where in it.
+    pub at: At,
+}
+
+/// A place in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// In a text, both from 1.
+    Line {
+        /// The line.
+        number: u64,
+        /// The byte of that line.
+        column: u64,
+    },
+    /// Behind so many bytes.
+    Offset(u64),
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = &self.file;
+        match self.at {
+            At::Line { number, column: 1 } => write!(f, "{file}:{number}"),
+            At::Line { number, column } => write!(f, "{file}:{number}:{column}"),
+            At::Offset(offset) => write!(f, "{file}:{offset:#08x}"),
+        }
+    }
+}
+
 /// What is done before a source waits for somebody to write more.
 pub type BeforeWait<'a> = &'a mut dyn FnMut() -> Result<(), Failure>;
 
@@ -34,8 +71,8 @@ pub trait Source {
     /// What comes next; `None` at the end. Calls `before_wait` before it waits for somebody to write more.
     fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure>;
 
-    /// The place of what came last, as messages name it.
-    fn place(&self) -> String;
+    /// The place of what came last.
+    fn spot(&self) -> Spot;
 
     /// The bytes of the row that came last; none where no row did, or more than is read.
     fn line(&self) -> &[u8];
@@ -51,9 +88,7 @@ pub fn of_text(
     table: Option<Table>,
     before_wait: BeforeWait<'_>,
 ) -> Result<Box<dyn Source>, Failure> {
-    if matches!(format, Format::Jsonl | Format::Json | Format::Csv) {
-        reading.begin(before_wait)?;
-    }
+    reading.begin(format, before_wait)?;
     Ok(match format {
         Format::Jsonl | Format::Json if json::is_document(&mut reading, before_wait)? => {
             Box::new(json::Document::new(reading, table))

@@ -26,10 +26,12 @@ pub struct Sum {
     pub expired: u64,
     /// Deletes, of keys that were there or not.
     pub deletes: u64,
+    /// Commands that set nothing, as they go by what is there.
+    pub not_set: u64,
 }
 
 impl Sum {
-    /// Both.
+    /// What was written.
     pub fn count(self) -> u64 {
         self.puts + self.deletes
     }
@@ -38,7 +40,7 @@ impl Sum {
     fn of(row: &Row<'_>, now_ms: impl FnOnce() -> u64) -> Self {
         let is_put = row.value.is_some();
         let is_expired = matches!(row.expiry, Some(Expiry::At(expires_ms)) if expires_ms <= now_ms());
-        Self { puts: is_put.into(), expired: is_expired.into(), deletes: (!is_put).into() }
+        Self { puts: is_put.into(), expired: is_expired.into(), deletes: (!is_put).into(), not_set: 0 }
     }
 }
 
@@ -47,8 +49,8 @@ impl Sum {
 enum Counted {
     /// This.
     Always(Sum),
-    /// This, if anything had to be written.
-    IfWritten(Sum),
+    /// The first, if anything had to be written, or else the second.
+    IfWritten(Sum, Sum),
 }
 
 impl Sub for Sum {
@@ -59,6 +61,7 @@ impl Sub for Sum {
             puts: self.puts - earlier.puts,
             expired: self.expired - earlier.expired,
             deletes: self.deletes - earlier.deletes,
+            not_set: self.not_set - earlier.not_set,
         }
     }
 }
@@ -68,6 +71,7 @@ impl AddAssign for Sum {
         self.puts += other.puts;
         self.expired += other.expired;
         self.deletes += other.deletes;
+        self.not_set += other.not_set;
     }
 }
 
@@ -95,10 +99,17 @@ impl Writer {
         self.push(pending, Counted::Always(sum), len)
     }
 
-    /// Waits later for `pending`, which was submitted by a command and writes `len` bytes or so: it comes to `sum`, where it
-    /// depends on what is there only if anything had to be written.
-    pub fn wait_for(&mut self, pending: Pending, sum: Sum, depends: bool, len: usize) -> Result<(), Error> {
-        self.push(pending, if depends { Counted::IfWritten(sum) } else { Counted::Always(sum) }, len)
+    /// Waits later for `pending`, which was submitted by a command and writes `len` bytes or so: it comes to `sum`, or to
+    /// `otherwise` where nothing had to be written.
+    pub fn wait_for(
+        &mut self,
+        pending: Pending,
+        sum: Sum,
+        otherwise: Option<Sum>,
+        len: usize,
+    ) -> Result<(), Error> {
+        let counted = otherwise.map_or(Counted::Always(sum), |otherwise| Counted::IfWritten(sum, otherwise));
+        self.push(pending, counted, len)
     }
 
     /// Adds what was written otherwise.
@@ -120,8 +131,9 @@ impl Writer {
         self.pending_len = 0;
         for (pending, counted) in self.pending.drain(..) {
             match (pending.wait()?, counted) {
-                (_, Counted::Always(sum)) | (Some(_), Counted::IfWritten(sum)) => self.sum += sum,
-                (None, Counted::IfWritten(_)) => {}
+                (_, Counted::Always(sum))
+                | (Some(_), Counted::IfWritten(sum, _))
+                | (None, Counted::IfWritten(_, sum)) => self.sum += sum,
             }
         }
         Ok(())

@@ -63,9 +63,8 @@ pub fn call(
         Some(submit) if session.transaction.is_none() => match submit(session, invocation) {
             Ok((pending, reply)) => {
                 let len = invocation.args.iter().map(|word| word.bytes.len()).sum();
-                let (puts, depends) = count(&reply, invocation);
-                let sum = Sum { puts, ..Sum::default() };
-                Ok(writer.wait_for(pending, sum, depends, len)?)
+                let (sum, otherwise) = count(&reply, invocation);
+                Ok(writer.wait_for(pending, sum, otherwise, len)?)
             }
             Err(failure) => Err(failure),
         },
@@ -79,12 +78,15 @@ pub fn call(
     }
 }
 
-/// How many keys a write sets, and whether that depends on what is there.
-fn count(reply: &Reply, invocation: &Invocation) -> (u64, bool) {
+/// What a write comes to; and to what where nothing had to be written, if that depends on what is there.
+fn count(reply: &Reply, invocation: &Invocation) -> (Sum, Option<Sum>) {
+    let puts = |puts| Sum { puts, ..Sum::default() };
     match reply {
-        Reply::Put { .. } => (invocation.args.len().div_ceil(2) as u64, false),
-        Reply::Sum { .. } => (1, false),
-        _ => (1, true),
+        Reply::Put { .. } => (puts(invocation.args.len().div_ceil(2) as u64), None),
+        Reply::Sum { .. } => (puts(1), None),
+        // A key that never expires stays as it is.
+        Reply::Persist { is_there: true, .. } => (puts(1), Some(Sum::default())),
+        _ => (puts(1), Some(Sum { not_set: 1, ..Sum::default() })),
     }
 }
 
@@ -101,7 +103,9 @@ fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) 
         // Else nothing that follows would be written.
         session.transaction = None;
     }
-    ran?;
+    if ran? == Outcome::Absent {
+        writer.count(Sum { not_set: 1, ..Sum::default() });
+    }
     writer.count(match committed {
         Some(sum) => sum,
         None if was_in_batch => Sum::default(),

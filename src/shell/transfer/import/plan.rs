@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use logkv::fs::StoreFile;
+
 use crate::shell::command::Invocation;
 use crate::shell::commands::words;
 use crate::shell::failure::Failure;
@@ -13,7 +15,7 @@ use crate::shell::input::Input;
 use crate::shell::packing::Packing;
 use crate::shell::rows::{self, Table};
 use crate::shell::session::Session;
-use crate::shell::transfer::files::Files;
+use crate::shell::transfer::files::{COPY, Files};
 use crate::shell::transfer::source::{BeforeWait, Reading, Records, Source, of_text};
 use crate::shell::words::{Word, visible};
 
@@ -128,9 +130,8 @@ pub struct Asked {
 impl Asked {
     /// What the flags of `invocation` say.
     pub fn of(invocation: &Invocation) -> Result<Self, Failure> {
-        let text =
-            |name| invocation.value(name).map(|word| String::from_utf8_lossy(&word.bytes).into_owned());
-        let table = match (text("key"), text("value")) {
+        let field = |name| invocation.value(name).map(|word| word.bytes.clone());
+        let table = match (field("key"), field("value")) {
             (Some(key), value) => Some(Table { key, value }),
             (None, None) => None,
             (None, Some(_)) => {
@@ -138,7 +139,8 @@ impl Asked {
                 return Err(failure.at(invocation.name.clone()));
             }
         };
-        Ok(Self { format: text("format").as_deref().and_then(Format::parse), table })
+        let format = invocation.value("format").and_then(|word| str::from_utf8(&word.bytes).ok());
+        Ok(Self { format: format.and_then(Format::parse), table })
     }
 }
 
@@ -181,6 +183,11 @@ fn of_word(session: &Session, word: &Word, flag: Option<Format>) -> Result<Plann
     let (_, stem) = Packing::of_name(path);
     let name = path.file_name().unwrap_or_default().as_bytes();
     let named = foreign::Format::of(name).map(Format::Files).or(rows::Format::of(stem).map(Format::Text));
+    if flag.is_none() && path.file_name().is_some_and(|name| StoreFile::parse(name).is_some()) {
+        let shown = visible(&word.bytes);
+        let message = format!("{shown} is a store's own file by its name, and is not imported");
+        return Err(Failure::command(message).at(word.span.clone()).hint(COPY));
+    }
     if let (None, Some(ending)) = (flag.or(named), rows::foreign_ending(stem)) {
         let message = format!("a .{ending} file is not read; what is: {}", FORMATS.join(", "));
         return Err(Failure::usage(message).at(word.span.clone()).hint(WRONG_NAME));

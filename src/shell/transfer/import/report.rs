@@ -44,7 +44,8 @@ impl<'a> Report<'a> {
             Mode::Plain | Mode::Raw => {
                 let Self { sum, rejected, .. } = self;
                 writeln!(out, "imported\t{}\ndeleted\t{}", sum.puts, sum.deletes)?;
-                writeln!(out, "expired\t{}\nrejected\t{rejected}", sum.expired)?;
+                writeln!(out, "expired\t{}\nnot_set\t{}", sum.expired, sum.not_set)?;
+                writeln!(out, "rejected\t{rejected}")?;
                 if let Some((format, told)) = self.format {
                     writeln!(out, "format\t{}\nformat_from\t{}", format.name(), told.name())?;
                 }
@@ -54,7 +55,8 @@ impl<'a> Report<'a> {
             Mode::Json => {
                 let mut object = Object::new(out);
                 object.field("imported", self.sum.puts)?.field("deleted", self.sum.deletes)?;
-                object.field("expired", self.sum.expired)?.field("rejected", self.rejected)?;
+                object.field("expired", self.sum.expired)?.field("not_set", self.sum.not_set)?;
+                object.field("rejected", self.rejected)?;
                 if let Some((format, told)) = self.format {
                     object.field("format", format.name())?.field("format_from", told.name())?;
                 }
@@ -87,6 +89,14 @@ impl<'a> Report<'a> {
 
 /// What went in, for people.
 fn in_words(format: Option<Format>, sum: Sum) -> String {
+    let not_set = match sum.not_set {
+        0 => String::new(),
+        not_set => format!(", {} not set", units::thousands(not_set)),
+    };
+    written_in_words(format, sum) + &not_set
+}
+
+fn written_in_words(format: Option<Format>, sum: Sum) -> String {
     let expired = match (sum.expired, sum.puts) {
         (0, _) => String::new(),
         (1, 1) => ", which had expired already".to_owned(),
@@ -124,8 +134,13 @@ fn were(count: u64, noun: &str, what: &str) -> String {
 }
 
 /// `failure`, with how far the import came.
-pub fn stopped(failure: Failure, sum: Sum) -> Failure {
+pub fn stopped(failure: Failure, sum: Sum, rejected: u64) -> Failure {
     let went_in = format!("{} went in", units::count(sum.count(), "row"));
+    let went_in = match rejected {
+        0 => went_in,
+        1 => format!("{went_in}, and 1 was rejected"),
+        more => format!("{went_in}, and {} were rejected", units::thousands(more)),
+    };
     let message = match failure.kind {
         Kind::Interrupted => format!("interrupted: {went_in}"),
         _ => format!("{}; {went_in}", failure.message),

@@ -1,7 +1,9 @@
 //! The rows of a table in CSV, below its header.
 
+use logkv::Grouped;
+
 use super::reading::Reading;
-use super::{BeforeWait, Source, Taken};
+use super::{BeforeWait, Source, Spot, Taken};
 use crate::shell::failure::Failure;
 use crate::shell::rows::Table;
 use crate::shell::rows::csv::Records;
@@ -24,7 +26,8 @@ impl Csv {
         before_wait: BeforeWait<'_>,
     ) -> Result<Self, Failure> {
         let mut records = Records::default();
-        let Some(len) = advance(&mut reading, &mut records, 0, before_wait)? else {
+        let row = Row { len: 0, is_header: true };
+        let Some(len) = advance(&mut reading, &mut records, row, before_wait)? else {
             return Err(reading.broken("it is empty; a table's first line names its columns"));
         };
         if let Some(delimiter) = records.other_delimiter() {
@@ -32,19 +35,26 @@ impl Csv {
             records.push(reading.input.held(len));
             records.push(b"\n");
         }
-        let header = Header::new(&records.fields(), table).map_err(|why| {
-            let failure = reading.broken(&why);
-            if table.is_some() { failure } else { failure.hint("--key COLUMN says which one is the key") }
-        })?;
+        let header = Header::new(&records.fields(), table);
+        let header = header.map_err(|unclear| reading.without_columns(&unclear))?;
         Ok(Self { reading, records, header, len })
     }
 }
 
-/// Goes on behind the present record, of `len` bytes, to the next one: its length, or `None` at the end.
+/// A record to go on behind.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    /// Its bytes.
+    len: usize,
+    /// Whether the next one is the first.
+    is_header: bool,
+}
+
+/// Goes on behind the present record to the next one: its length, or `None` at the end.
 fn advance(
     reading: &mut Reading,
     records: &mut Records,
-    len: usize,
+    Row { len, is_header }: Row,
     before_wait: BeforeWait<'_>,
 ) -> Result<Option<usize>, Failure> {
     records.forget();
@@ -70,12 +80,10 @@ fn advance(
                 (_, false) => Err(reading.broken("the quote that opens in this row is never closed")),
             };
         } else {
-            if reading.input.unread_len() > reading.len_max {
-                let len_max = reading.len_max;
-                let why =
-                    format!("this row is longer than {len_max} bytes; perhaps a quote in it is not closed");
-                return Err(reading.broken(&why));
+            if is_header {
+                reading.check_header(reading.input.unread_len())?;
             }
+            check_row(reading, records)?;
             reading.fill(before_wait)?;
             while let (0, Some(b'\n' | b'\r')) = (at, reading.input.unread().first()) {
                 reading.take(1);
@@ -84,9 +92,26 @@ fn advance(
     }
 }
 
+/// Fails if what was read of the present record is more than one has, as it stands or in its fields.
+fn check_row(reading: &Reading, records: &Records) -> Result<(), Failure> {
+    // In base64 four bytes stand for three.
+    let fields_len_max =
+        reading.pair_len_max.saturating_add(reading.pair_len_max / 3).saturating_add(1 << 20);
+    let found = [(reading.input.unread_len(), reading.len_max), (records.len() as u64, fields_len_max)];
+    match found.into_iter().find(|(len, len_max)| len > len_max) {
+        None => Ok(()),
+        Some((_, len_max)) => {
+            let len_max = Grouped(len_max);
+            let why = format!("this row is longer than {len_max} bytes; perhaps a quote in it is not closed");
+            Err(reading.broken(&why))
+        }
+    }
+}
+
 impl Source for Csv {
     fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
-        match advance(&mut self.reading, &mut self.records, self.len, before_wait)? {
+        let row = Row { len: self.len, is_header: false };
+        match advance(&mut self.reading, &mut self.records, row, before_wait)? {
             None => {
                 self.len = 0;
                 Ok(None)
@@ -99,8 +124,8 @@ impl Source for Csv {
         }
     }
 
-    fn place(&self) -> String {
-        self.reading.place()
+    fn spot(&self) -> Spot {
+        self.reading.spot()
     }
 
     fn line(&self) -> &[u8] {

@@ -4,8 +4,10 @@
 //! lines are. A row that is none is rejected, and costs itself; where brackets or strings do not end as they should, nobody
 //! knows where the next row starts, and the document is given up.
 
+use logkv::Grouped;
+
 use super::reading::Reading;
-use super::{BeforeWait, Source, Taken};
+use super::{BeforeWait, Source, Spot, Taken};
 use crate::shell::failure::Failure;
 use crate::shell::rows::{Table, jsonl};
 
@@ -129,9 +131,10 @@ impl Document {
                 }
                 Ok(None) if self.reading.input.unread_len() > self.reading.len_max => {
                     let len_max = self.reading.len_max;
-                    return Err(self
-                        .reading
-                        .broken(&format!("the row that starts here is longer than {len_max} bytes")));
+                    return Err(self.reading.broken(&format!(
+                        "the row that starts here is longer than {} bytes",
+                        Grouped(len_max)
+                    )));
                 }
                 Ok(None) => self.reading.fill(before_wait)?,
                 Err(why) => {
@@ -218,15 +221,13 @@ impl Source for Document {
             return Ok(None);
         }
         let text = self.line();
-        let row = match &self.table {
-            None => jsonl::read(text),
-            Some(table) => jsonl::read_table(text, table),
-        };
+        let before = usize::try_from(self.reading.column - 1).unwrap_or(usize::MAX);
+        let row = jsonl::read(text, before, self.table.as_ref());
         Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
     }
 
-    fn place(&self) -> String {
-        self.reading.place()
+    fn spot(&self) -> Spot {
+        self.reading.spot()
     }
 
     fn line(&self) -> &[u8] {

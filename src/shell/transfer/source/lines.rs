@@ -1,7 +1,9 @@
 //! Rows that take a line each.
 
+use logkv::Grouped;
+
 use super::reading::{Line, Reading};
-use super::{BeforeWait, Source, Taken};
+use super::{BeforeWait, Source, Spot, Taken};
 use crate::shell::failure::Failure;
 use crate::shell::rows::table::Header;
 use crate::shell::rows::{Row, Table, jsonl, tsv};
@@ -26,8 +28,7 @@ pub enum Parser {
 impl Parser {
     fn read<'a>(&self, line: &'a [u8]) -> Result<Row<'a>, String> {
         match self {
-            Self::Json(None) => jsonl::read(line),
-            Self::Json(Some(table)) => jsonl::read_table(line, table),
+            Self::Json(table) => jsonl::read(line, 0, table.as_ref()),
             Self::Tsv => tsv::read(line),
             Self::Table(header) => header.row(&tsv::fields(line)?),
         }
@@ -54,11 +55,10 @@ impl Lines {
         table: &Table,
         before_wait: BeforeWait<'_>,
     ) -> Result<Self, Failure> {
-        if reading.advance(before_wait)? != Line::Whole {
-            return Err(reading.broken("a table's first line names its columns"));
-        }
-        let header = tsv::fields(reading.input.line()).and_then(|names| Header::new(&names, Some(table)));
-        let header = header.map_err(|why| reading.broken(&why))?;
+        reading.header(before_wait)?;
+        let names = tsv::fields(reading.input.line()).map_err(|why| reading.broken(&why))?;
+        let header = Header::new(&names, Some(table));
+        let header = header.map_err(|unclear| reading.without_columns(&unclear))?;
         Ok(Self::new(reading, Parser::Table(header)))
     }
 }
@@ -71,7 +71,7 @@ impl Source for Lines {
             match line {
                 Line::End => return Ok(None),
                 Line::TooLong => {
-                    let len_max = self.reading.len_max;
+                    let len_max = Grouped(self.reading.len_max);
                     return Ok(Some(Taken::Rejected(format!("it is longer than {len_max} bytes"))));
                 }
                 Line::Whole if self.parser.is_blank(self.reading.input.line()) => {}
@@ -82,8 +82,8 @@ impl Source for Lines {
         Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
     }
 
-    fn place(&self) -> String {
-        self.reading.place()
+    fn spot(&self) -> Spot {
+        self.reading.spot()
     }
 
     fn line(&self) -> &[u8] {

@@ -1,12 +1,15 @@
 //! A text that is read: its bytes, where in it the reader is, and how far it reads for one row.
 
 use std::io;
+use std::rc::Rc;
 
-use super::BeforeWait;
+use super::{At, BeforeWait, Spot};
 use crate::shell::failure::{Failure, plain_words};
 use crate::shell::input::{Input, Readiness};
 use crate::shell::interrupt::Interrupt;
 use crate::shell::packing::Packing;
+use crate::shell::rows::Format;
+use crate::shell::rows::table::Unclear;
 
 /// A text, and the reader's place in it.
 pub struct Reading {
@@ -14,11 +17,15 @@ pub struct Reading {
     pub input: Input,
     /// The number of the line where the present row starts, from 1.
     pub number: u64,
+    /// The byte of that line where it starts, from 1, in a text that is not read by lines.
+    pub column: u64,
     /// How many lines the present row takes; 0 before the first.
     pub line_count: u64,
     /// The longest row that is read, in bytes.
     pub len_max: u64,
-    name: String,
+    /// The most that a key and a value have, in bytes.
+    pub pair_len_max: u64,
+    name: Rc<str>,
     /// How it is packed, as its name says.
     packing: Option<Packing>,
     interrupt: Interrupt,
@@ -43,9 +50,11 @@ impl Reading {
         Self {
             input: input.unpacked(),
             number: 1,
+            column: 1,
             line_count: 0,
-            len_max: row_len_max(value_len_max),
-            name,
+            len_max: 0,
+            pair_len_max: value_len_max.saturating_add(KEY_LEN_MAX),
+            name: name.into(),
             packing: None,
             interrupt,
             done_len: 0,
@@ -58,13 +67,60 @@ impl Reading {
         Self { total_len, packing, ..self }
     }
 
-    /// Reads enough to see how the text begins.
-    pub fn begin(&mut self, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
-        const LEN: u64 = 4;
-        while self.input.unread_len() < LEN && !self.input.is_at_end() {
+    /// Reads enough of a text in `format` to see how it begins. Fails where it begins as no such text does.
+    pub fn begin(&mut self, format: Format, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
+        self.len_max = row_len_max(self.pair_len_max, format);
+        // A line of a script or of tab-separated fields may be short, and the next one may be long in coming.
+        let len = if matches!(format, Format::Script | Format::Tsv) { 2 } else { 4 };
+        while self.input.unread_len() < len && !self.input.is_at_end() {
             self.fill(before_wait)?;
         }
+        let start = self.input.unread();
+        if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+            let failure = self.broken("it is UTF-16, as its first two bytes say; what is read is UTF-8");
+            return Err(failure.hint("iconv -f UTF-16 -t UTF-8 makes one of the other"));
+        }
+        match (self.input.packing(), Packing::of_start(self.input.unread())) {
+            (Some(outer), Some(inner)) => {
+                let why = format!("it is packed twice, with {} and then {}", inner.name(), outer.name());
+                let hint = format!("unpack it once, with {}, and import that", outer.name());
+                Err(self.broken(&why).hint(hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on to the first line, which names columns.
+    pub fn header(&mut self, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
+        while !self.input.advance() {
+            if self.input.is_at_end() {
+                return Err(self.broken("it is empty; a table's first line names its columns"));
+            }
+            self.check_header(self.input.unread_len())?;
+            self.fill(before_wait)?;
+        }
+        self.line_count = 1;
+        self.done_len += self.input.line().len() as u64 + 1;
         Ok(())
+    }
+
+    /// Fails if `len` bytes are more than names of columns take.
+    pub fn check_header(&self, len: u64) -> Result<(), Failure> {
+        const LEN_MAX: u64 = 1 << 20;
+        if len <= LEN_MAX {
+            return Ok(());
+        }
+        let failure = self.broken("its first line, which names the columns, is longer than 1 MiB");
+        Err(failure.hint("--format says what it is, where that is no table"))
+    }
+
+    /// That its header is `unclear`.
+    pub fn without_columns(&self, unclear: &Unclear) -> Failure {
+        let failure = self.broken(&unclear.why);
+        match unclear.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 
     /// Goes on to the next line.
@@ -104,6 +160,10 @@ impl Reading {
     pub fn take(&mut self, len: usize) {
         let taken = self.input.unread().get(..len).unwrap_or_default();
         self.number += memchr::memchr_iter(b'\n', taken).count() as u64;
+        self.column = match memchr::memrchr(b'\n', taken) {
+            Some(at) => (taken.len() - at) as u64,
+            None => self.column + len as u64,
+        };
         self.input.take(len);
         self.done_len += len as u64;
     }
@@ -140,14 +200,15 @@ impl Reading {
         self.input.wait(&self.interrupt).map_err(|error| unread(&self.name, &error))
     }
 
-    /// Where the present row starts, as messages name it.
-    pub fn place(&self) -> String {
-        format!("{}:{}", self.name, self.number)
+    /// Where the present row starts.
+    pub fn spot(&self) -> Spot {
+        let at = At::Line { number: self.number, column: self.column };
+        Spot { file: Rc::clone(&self.name), at }
     }
 
     /// The failure of what is not rows at all: `why`, with its place.
     pub fn broken(&self, why: &str) -> Failure {
-        Failure::command(format!("{}: {why}", self.place()))
+        Failure::command(format!("{}: {why}", self.spot()))
     }
 
     /// How many bytes were read, and of how many. Of what is packed nobody knows how many that will be.
@@ -164,12 +225,19 @@ pub fn unread(name: &str, error: &io::Error) -> Failure {
     }
 }
 
-/// The longest row that is read, in bytes: a record with each byte of it escaped, and some more for what is around it.
-/// Without a limit a row without an end would take all memory.
-fn row_len_max(value_len_max: u64) -> u64 {
-    /// `\u0001`
-    const ESCAPE_LEN: u64 = 6;
-    const KEY_LEN_MAX: u64 = 65_535;
+const KEY_LEN_MAX: u64 = 65_535;
+
+/// The longest row that is read in `format`, in bytes: a key and a value that have `pair_len_max` bytes, with each byte of them
+/// escaped, and some more for what is around them. Without a limit a row without an end would take all memory.
+fn row_len_max(pair_len_max: u64, format: Format) -> u64 {
+    let escape_len: u64 = match format {
+        // `\u0001`
+        Format::Jsonl | Format::Json => 6,
+        // `\x01`
+        Format::Tsv | Format::Script | Format::Resp => 4,
+        // `""`
+        Format::Csv => 2,
+    };
     const REST_LEN: u64 = 1 << 20;
-    value_len_max.saturating_add(KEY_LEN_MAX).saturating_mul(ESCAPE_LEN).saturating_add(REST_LEN)
+    pair_len_max.saturating_mul(escape_len).saturating_add(REST_LEN)
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::reading::unread;
-use super::{Source, Taken};
+use super::{At, Source, Spot, Taken};
 use crate::shell::failure::Failure;
 use crate::shell::interrupt::Interrupt;
 use crate::shell::rows::Row;
@@ -79,8 +79,8 @@ impl Source for Records {
         }))
     }
 
-    fn place(&self) -> String {
-        format!("{}:{:#08x}", self.name(), self.at)
+    fn spot(&self) -> Spot {
+        Spot { file: self.name().into(), at: At::Offset(self.at) }
     }
 
     fn line(&self) -> &[u8] {

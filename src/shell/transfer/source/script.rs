@@ -1,7 +1,9 @@
 //! The lines of a script that write.
 
+use logkv::Grouped;
+
 use super::reading::{Line, Reading};
-use super::{BeforeWait, Source, Taken};
+use super::{BeforeWait, Source, Spot, Taken};
 use crate::shell::commands::reply::writes;
 use crate::shell::failure::Failure;
 use crate::shell::parse::parse_line;
@@ -69,7 +71,7 @@ impl Source for Script {
             match line {
                 Line::End => return Ok(None),
                 Line::TooLong => {
-                    let len_max = self.reading.len_max;
+                    let len_max = Grouped(self.reading.len_max);
                     return Ok(Some(Taken::Rejected(format!("it is longer than {len_max} bytes"))));
                 }
                 Line::Whole if self.reading.input.line().iter().all(u8::is_ascii_whitespace) => {}
@@ -82,8 +84,8 @@ impl Source for Script {
         }
     }
 
-    fn place(&self) -> String {
-        self.reading.place()
+    fn spot(&self) -> Spot {
+        self.reading.spot()
     }
 
     fn line(&self) -> &[u8] {
