@@ -141,6 +141,7 @@ impl Run {
         session: &mut Session,
     ) -> One {
         let (sum, rejected) = (self.writer.sum(), self.rejects.count());
+        self.progress = session.progress("importing");
         let source = source.map_or_else(|| planned.open(session, asked, &mut || Ok(())), Ok);
         let ended = source.map_err(Stop::of_source).and_then(|mut source| match planned.format.is_script() {
             true => calls::as_script(session, planned.name == "-", |session| {
