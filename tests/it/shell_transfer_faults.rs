@@ -33,6 +33,20 @@ fn every_line_of_a_batch_that_is_not_written_is_rejected_and_comes_back_from_the
 }
 
 #[test]
+fn cut_gives_back_rejected_rows_that_go_over_several_lines_as_they_were() {
+    let (row, line) = ("x,\"1\n\t2\t3\n\n4\",5\n", "put 'a\n\tb\tc' d e\n");
+    let transcript =
+        with_files(&[("r.csv", format!("key,value\n{row}").as_bytes()), ("r.script", line.as_bytes())]);
+    for (file, expected) in [("r.csv", row), ("r.script", line)] {
+        let args = ["-q", "d", "import", file, "--rejects", "bad", "-y"];
+        assert_eq!(transcript.command(&args).output().expect("it runs").status.code(), Some(1));
+        let cut =
+            program_of_system("cut", transcript.dir.path()).args(["-f3-", "bad"]).output().expect("it runs");
+        assert_eq!(String::from_utf8_lossy(&cut.stdout), expected);
+    }
+}
+
+#[test]
 fn writes_that_set_nothing_as_they_go_by_what_is_there_are_counted() {
     let script = b"put a 1\nput a 2 --nx\nput b 1 --xx\nexpire nokey 1h\npersist a\nbegin\nput a 3 --nx\nput c 1\ncommit\n";
     let mut transcript = with_files(&[("n.script", script)]);

@@ -19,7 +19,8 @@ pub const IMPORT: Command = Command {
            fields are passed over unread, and null is as good as nothing. A value that is no string is taken as its JSON text as it \
            stands, and so is a key that is a number, true or false.\n\n\
            csv has these fields as columns below a header, with commas between them, or semicolons or tabs where the header has \
-           no comma; a column that is used is there once. tsv has key, tab, value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and behind another tab \
+           no comma; a column that is used is there once. tsv has key, tab, value, with \\t \\n \\r \\\\ and \\xHH, \
+           as PostgreSQL's COPY writes it, and behind another tab \
            when the key expires. script has the lines that read FILE runs and that write: put, del, incr, expire and \
            persist with their flags, begin, commit and rollback; --ttl counts from the import. \
            Of a batch that is not written every line is rejected.\n\n\
@@ -35,8 +36,9 @@ pub const IMPORT: Command = Command {
            What cannot be taken is told with its line, or its file and offset, and why, on the standard error as it \
            comes; the rest goes in; exit code 1. A terminal shows the first 20 of these rows. --rejects keeps each \
            in a file, which is there when all was read, or stays as it was: its place, tab, why, tab, and its line as it \
-           was, so that cut -f3- gives back what is to be mended; of them the standard error then has the first 20. \
-           A file that is there is replaced only if a person says so, or -y.\n\n\
+           was, so that cut -f3- gives back what is to be mended: a row over several lines has two tabs before each \
+           further one. Of them the standard error then has the first 20. A file that is there is replaced only if a \
+           person says so, or -y.\n\n\
            A row that had expired already goes in all the same, hides what there was of its key, and is told. \
            Ctrl-C stops at the next row, and what went in stays. What cannot be read makes no store.\n\n\
            Mode plain has name, tab, value; mode json one object: imported, deleted, expired (how many of those \

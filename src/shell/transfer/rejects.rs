@@ -77,8 +77,7 @@ impl Rejects {
     /// many.
     pub fn add(&mut self, spot: &Spot, line: &[u8], why: &str, session: &mut Session) -> Result<(), Failure> {
         if let Some(File { target, word }) = &mut self.file {
-            let line = [spot.to_string().as_bytes(), b"\t", why.as_bytes(), b"\t", line, b"\n"].concat();
-            target.write_all(&line).map_err(File::failed(word))?;
+            write_row(target, spot, line, why).map_err(File::failed(word))?;
         }
         if self.is_told() {
             match self.are_printed() {
@@ -128,6 +127,16 @@ impl Rejects {
         };
         Failure { message: format!("{}; {what}", failure.message), ..failure }
     }
+}
+
+/// Writes one of them into the file that keeps them. A row over several lines is its third field over as many, as cut sees them.
+fn write_row(out: &mut impl Write, spot: &Spot, row: &[u8], why: &str) -> io::Result<()> {
+    write!(out, "{spot}\t{why}")?;
+    for (at, line) in row.split(|&byte| byte == b'\n').enumerate() {
+        out.write_all(if at == 0 { b"\t" } else { b"\n\t\t" })?;
+        out.write_all(line)?;
+    }
+    out.write_all(b"\n")
 }
 
 fn told(spot: &Spot, why: &str) -> String {
