@@ -67,7 +67,7 @@ pub const DEL: Command = Command {
     name: "del",
     aliases: &["delete", "rm"],
     group: Group::Data,
-    signature: "KEY… | --glob PATTERN | --prefix KEY | --all  [-y|--yes] [--hex]",
+    signature: "KEY… | --glob PATTERN | --prefix KEY | --all [-y|--yes] [--hex]",
     summary: "Removes keys",
     help: "Removes the keys, all or none, and tells how many were there.\n\n\
            With a pattern, a prefix or --all, it \
