@@ -30,16 +30,16 @@ pub fn duration(text: &str) -> Option<Duration> {
 pub fn moment(text: &str, now_ms: u64) -> Option<u64> {
     let millis = |text: &str| Some(u64::try_from(duration(text)?.as_millis()).unwrap_or(u64::MAX));
     let today = now_ms - now_ms % DAY_MS;
-    match text.to_ascii_lowercase().as_str() {
+    let lowercase = text.to_ascii_lowercase();
+    match lowercase.as_str() {
         "now" => Some(now_ms),
         "today" => Some(today),
         "yesterday" => Some(today.saturating_sub(DAY_MS)),
         "tomorrow" => Some(today.saturating_add(DAY_MS)),
-        text => match (text.strip_suffix(" ago"), text.strip_prefix("in ")) {
-            (Some(ago), _) => Some(now_ms.saturating_sub(millis(ago)?)),
-            (None, Some(ahead)) => Some(now_ms.saturating_add(millis(ahead)?)),
-            (None, None) => of_calendar(text),
-        },
+        // A duration is taken as it was written: `M` is a month, and `m` a minute.
+        _ if lowercase.ends_with(" ago") => Some(now_ms.saturating_sub(millis(&text[..text.len() - 4])?)),
+        _ if lowercase.starts_with("in ") => Some(now_ms.saturating_add(millis(&text[3..])?)),
+        _ => of_calendar(&lowercase),
     }
 }
 
@@ -138,6 +138,9 @@ mod tests {
             ("1.5h ago", NOW - 5_400_000),
             ("in 2 days", NOW + 2 * DAY_MS),
             ("1000y ago", 0),
+            ("1M ago", NOW - 2_630_016_000),
+            ("IN 1m", NOW + 60_000),
+            ("1m Ago", NOW - 60_000),
         ] {
             assert_eq!(of(text), Some(ms), "{text:?}");
         }

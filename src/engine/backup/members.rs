@@ -35,7 +35,8 @@ pub(super) fn read(from: &mut dyn Read, take: &mut Take<'_>) -> Result<(), Stop>
         let mut bytes = (&mut *members.from).take(len);
         take(file, len, &mut bytes)?;
         let left = bytes.limit();
-        members.pass_over(left + padding(len))?;
+        members.pass_over(left)?;
+        members.pass_over(padding(len))?;
     }
     Ok(members.read_end()?)
 }
@@ -78,7 +79,10 @@ impl Members<'_> {
                     let len = longer.unwrap_or(len);
                     match self.file(&name, kind)? {
                         Some(file) => return Ok(Some((file, len))),
-                        None => self.pass_over(len + padding(len))?,
+                        None => {
+                            self.pass_over(len)?;
+                            self.pass_over(padding(len))?;
+                        }
                     }
                 }
             }

@@ -194,9 +194,14 @@ fn sizes_that_lie_and_headers_that_swell_are_damage_and_take_no_memory() {
         members.insert(0, member);
         archive_of(&members)
     };
-    let huge = format!("{}", 1_u64 << 60);
+    let [huge, most] = [1 << 60, u64::MAX].map(|len: u64| len.to_string());
     let bad = [
         (with(("x", Kind::XHeader, pax("size", &huge))), "cannot be read"),
+        (with(("x", Kind::XHeader, pax("size", &most))), "cannot be read"),
+        (
+            archive_of(&[("x", Kind::XHeader, pax("size", &most)), ("d", Kind::Directory, Vec::new())]),
+            "it ends in the middle of a file",
+        ),
         (with(("x", Kind::XHeader, pax("size", "-1"))), "an extended header in it is damaged"),
         (with(("x", Kind::XHeader, b"nonsense".to_vec())), "an extended header in it is damaged"),
         (with(("x", Kind::XHeader, vec![b'9'; 1 << 20])), "an extended header of 1,048,576 bytes"),
