@@ -265,6 +265,50 @@ fn a_script_is_imported_to_what_running_it_comes_to() {
 }
 
 #[test]
+fn the_keys_of_a_line_go_in_together_or_not_at_all() {
+    let script = b"put old 1 older 1\nput a 1 \"\" 2\nput b 1 c 2 \"\" 3 \"\" 4\ndel old \"\"\nput d 1 e 2\n\
+        put f 1 g 2 --until 18446744073709551615\nbegin\nput h 1 \"\" 2\ncommit\nbegin\ndel old older\ncommit\n";
+    let mut transcript = with_files(&[("lines.script", script)]);
+    transcript.run("-m table d import lines.script --rejects bad").run("d scan");
+    let bad = fs::read_to_string(transcript.path("bad")).expect("it was made");
+    let lines: Vec<_> = bad.lines().filter_map(|line| line.splitn(3, '\t').nth(2)).collect();
+    assert_eq!(
+        lines,
+        [
+            "put a 1 \"\" 2",
+            "put b 1 c 2 \"\" 3 \"\" 4",
+            "del old \"\"",
+            "put f 1 g 2 --until 18446744073709551615",
+            "begin",
+            "put h 1 \"\" 2",
+            "commit"
+        ],
+        "a line is rejected once"
+    );
+    transcript.compare("shell-import-lines");
+    // They are one batch of the log: a crash leaves all of it or nothing.
+    let (_, records) = transcript.answer(&["--json", "d", "tail"]);
+    let goes_on = |key: &str| {
+        let record = records.lines().find(|line| line.contains(&format!("\"key\":\"{key}\"")));
+        record.expect("it is in the log").contains("\"batch_goes_on\":true")
+    };
+    assert_eq!(["d", "e"].map(goes_on), [true, false], "{records}");
+}
+
+#[test]
+fn a_del_of_which_a_key_is_none_changes_nothing_of_an_open_batch() {
+    let dir = scratch();
+    let mut person = Person::at(dir.path(), &["d"], &[]);
+    person.sees_at_end("logkv d>").enters("put a 1").sees("OK").enters("begin").sees_at_end("logkv d*>");
+    person
+        .enters("del a ''")
+        .sees("a key has 1 to 65,535 bytes")
+        .enters("commit")
+        .sees("committed 0 changes");
+    person.enters("get a").sees_at_end("1\nlogkv d>");
+}
+
+#[test]
 fn a_person_is_asked_before_a_file_is_replaced() {
     let transcript = with_files(&[("x.csv", b"mine\n"), ("bad", b"mine\n"), ("rows.tsv", b"k\tv\nno tab\n")]);
     let at = |name: &str| fs::read_to_string(transcript.path(name)).expect("it is there");

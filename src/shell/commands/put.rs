@@ -1,5 +1,6 @@
 //! `put` and `del`.
 
+use std::collections::HashSet;
 use std::io;
 
 use logkv::{Batch, Clock, Expiry, Pending, Plant, PutOptions, SystemClock, planted};
@@ -292,13 +293,16 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
             delete_matching(session, glob, &what)
         }
         (None, false) if session.transaction.is_some() => {
-            let mut deleted = 0;
+            let mut there = HashSet::new();
             for key in &named {
                 check_key(key)?;
-                deleted += usize::from(contains(session, key)?);
-                if let Some(transaction) = &mut session.transaction {
-                    transaction.delete(key);
+                if contains(session, key)? {
+                    there.insert(key);
                 }
+            }
+            let deleted = there.len();
+            if let Some(transaction) = &mut session.transaction {
+                named.iter().for_each(|key| transaction.delete(key));
             }
             tell_deletions(session, deleted, named.len())?;
             if deleted < named.len() { unless_uncertain(session) } else { Ok(Outcome::Done) }

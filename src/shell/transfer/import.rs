@@ -5,6 +5,8 @@ mod open_batch;
 mod plan;
 mod report;
 
+use std::slice;
+
 use logkv::Error;
 
 use self::open_batch::{OpenBatch, RejectedLine};
@@ -116,8 +118,8 @@ struct One {
 
 /// What came of what was read next.
 enum Step {
-    /// It was taken, but for these reasons not to.
-    Taken(Vec<String>),
+    /// It was taken, unless there is a reason not to.
+    Taken(Option<String>),
     /// There is nothing in it to take.
     Passed,
     /// There is none.
@@ -163,13 +165,13 @@ impl Run {
             let was_open = session.transaction.is_some();
             match self.step(source, session) {
                 Ok(Step::End) => break Ok(()),
-                Ok(Step::Taken(reasons)) if was_open || session.transaction.is_some() => {
-                    batch.add(source, reasons, self.rejects.are_kept());
+                Ok(Step::Taken(reason)) if was_open || session.transaction.is_some() => {
+                    batch.add(source, reason, self.rejects.are_kept());
                     if session.transaction.is_none() {
                         self.reject_batch(batch.ended(), session)?;
                     }
                 }
-                Ok(Step::Taken(reasons)) => self.reject(source, reasons, session)?,
+                Ok(Step::Taken(reason)) => self.reject(source, reason, session)?,
                 Ok(Step::Passed) => {}
                 Err(stop) => break Err(stop),
             }
@@ -184,7 +186,7 @@ impl Run {
         loop {
             match self.step(source, session)? {
                 Step::End => return Ok(()),
-                Step::Taken(reasons) => self.reject(source, reasons, session)?,
+                Step::Taken(reason) => self.reject(source, reason, session)?,
                 Step::Passed => {}
             }
         }
@@ -202,15 +204,12 @@ impl Run {
     fn reject(
         &mut self,
         source: &dyn Source,
-        reasons: Vec<String>,
+        reason: Option<String>,
         session: &mut Session,
     ) -> Result<(), Stop> {
-        if reasons.is_empty() {
-            return Ok(());
-        }
+        let Some(why) = reason else { return Ok(()) };
         let (rejects, spot) = (&mut self.rejects, source.spot());
-        let add = || reasons.iter().try_for_each(|why| rejects.add(&spot, source.line(), why, session));
-        self.progress.aside(add).map_err(Stop::All)
+        self.progress.aside(|| rejects.add(&spot, source.line(), &why, session)).map_err(Stop::All)
     }
 
     /// Writes what comes next.
@@ -232,8 +231,8 @@ impl Run {
             Some(Taken::Rows(rows)) if rows.is_empty() => Step::Passed,
             Some(taken) => Step::Taken(self.take(taken, session).map_err(Stop::All)?),
         };
-        if let (Step::Taken(reasons), Some(transaction)) = (&step, &mut session.transaction) {
-            transaction.has_failed |= !reasons.is_empty();
+        if let (Step::Taken(reason), Some(transaction)) = (&step, &mut session.transaction) {
+            transaction.has_failed |= reason.is_some();
         }
         match source.progress() {
             (done, Some(total)) => self.progress.at(done, total),
@@ -242,22 +241,15 @@ impl Run {
         Ok(step)
     }
 
-    /// Writes what was found; what of it cannot be taken, and why.
-    fn take(&mut self, taken: Taken<'_>, session: &mut Session) -> Result<Vec<String>, Failure> {
+    /// Writes what was found. `Some`: why it cannot be taken.
+    fn take(&mut self, taken: Taken<'_>, session: &mut Session) -> Result<Option<String>, Failure> {
         let writer = &mut self.writer;
-        let reason = match taken {
-            Taken::Row(row) => calls::add(session, writer, &row)?,
-            Taken::Call(invocation) => calls::call(session, writer, &invocation)?,
-            Taken::Rejected(why) => Some(why),
-            Taken::Rows(rows) => {
-                let mut reasons = Vec::new();
-                for row in &rows {
-                    reasons.extend(calls::add(session, writer, row)?);
-                }
-                return Ok(reasons);
-            }
-        };
-        Ok(reason.into_iter().collect())
+        match taken {
+            Taken::Row(row) => calls::add(session, writer, slice::from_ref(&row)),
+            Taken::Rows(rows) => calls::add(session, writer, &rows),
+            Taken::Call(invocation) => calls::call(session, writer, &invocation),
+            Taken::Rejected(why) => Ok(Some(why)),
+        }
     }
 
     /// Tells what came of an argument, or of all. Where the rows that were rejected are the output, nothing else goes there.

@@ -85,17 +85,20 @@ impl Writer {
         Self { store, batch: Batch::new(), pending: Vec::new(), pending_len: 0, sum: Sum::default() }
     }
 
-    /// Appends `row`. What [`is_about_row`] says of an error is true of this row alone.
-    pub fn add(&mut self, row: &Row<'_>) -> Result<(), Error> {
+    /// Appends `rows`, all or none. What [`is_about_row`] says of an error is true of these rows alone.
+    pub fn add(&mut self, rows: &[Row<'_>]) -> Result<(), Error> {
         self.batch.clear();
-        match (&row.value, row.expiry) {
-            (Some(value), None) => self.batch.put(&row.key, value),
-            (Some(value), Some(expiry)) => self.batch.put_expiring(&row.key, value, expiry),
-            (None, _) => self.batch.delete(&row.key),
-        };
-        let sum = Sum::of(row, || self.store.now_ms());
+        let (mut sum, mut len) = (Sum::default(), 0);
+        for row in rows {
+            match (&row.value, row.expiry) {
+                (Some(value), None) => self.batch.put(&row.key, value),
+                (Some(value), Some(expiry)) => self.batch.put_expiring(&row.key, value, expiry),
+                (None, _) => self.batch.delete(&row.key),
+            };
+            sum += Sum::of(row, || self.store.now_ms());
+            len += row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
+        }
         let pending = self.store.submit(&self.batch)?;
-        let len = row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
         self.push(pending, Counted::Always(sum), len)
     }
 

@@ -31,19 +31,19 @@ fn silently(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     result
 }
 
-/// Adds a row to the batch that is open, or to what is written. `Some`: why it cannot be taken.
-pub fn add(session: &mut Session, writer: &mut Writer, row: &Row<'_>) -> Result<Option<String>, Failure> {
+/// Adds the rows of a line, all or none, to the batch that is open, or to what is written. `Some`: why they cannot be taken.
+pub fn add(session: &mut Session, writer: &mut Writer, rows: &[Row<'_>]) -> Result<Option<String>, Failure> {
     let added = match &mut session.transaction {
-        None => writer.add(row),
-        Some(transaction) => match check_key(&row.key) {
+        None => writer.add(rows),
+        Some(transaction) => match rows.iter().try_for_each(|row| check_key(&row.key)) {
             Err(failure) => return Ok(Some(failure.message)),
-            Ok(()) => match &row.value {
+            Ok(()) => rows.iter().try_for_each(|row| match &row.value {
                 Some(value) => transaction.put(&row.key, value, row.expiry),
                 None => {
                     transaction.delete(&row.key);
                     Ok(())
                 }
-            },
+            }),
         },
     };
     match added {

@@ -12,7 +12,7 @@ pub struct OpenBatch {
 struct Line {
     spot: Spot,
     text: Vec<u8>,
-    reasons: Vec<String>,
+    reason: Option<String>,
 }
 
 /// A line that is not written.
@@ -27,18 +27,18 @@ pub struct RejectedLine {
 }
 
 impl OpenBatch {
-    /// Adds the line that came last from `source`, for which there are `reasons` not to take it, and its bytes if they are to be
-    /// kept.
-    pub fn add(&mut self, source: &dyn Source, reasons: Vec<String>, is_kept: bool) {
+    /// Adds the line that came last from `source`, for which there may be a `reason` not to take it, and its bytes if they are
+    /// to be kept.
+    pub fn add(&mut self, source: &dyn Source, reason: Option<String>, is_kept: bool) {
         let text = if is_kept { source.line().to_vec() } else { Vec::new() };
-        self.lines.push(Line { spot: source.spot(), text, reasons });
+        self.lines.push(Line { spot: source.spot(), text, reason });
     }
 
     /// What is not written of it, now that its last line has ended it. If that is what failed, nothing is.
     pub fn ended(&mut self) -> Vec<RejectedLine> {
         match self.lines.last() {
-            Some(last) if !last.reasons.is_empty() => {
-                let why = format!("nothing of its batch was written: the commit at {} failed", last.spot);
+            Some(Line { spot, reason: Some(_), .. }) => {
+                let why = format!("nothing of its batch was written: the commit at {spot} failed");
                 self.rejected(|_| Some(why.clone()))
             }
             _ => self.rejected(|_| None),
@@ -59,8 +59,8 @@ impl OpenBatch {
     /// The lines that have failed, and of the others those that `why` gives a reason for, by their places.
     fn rejected(&mut self, why: impl Fn(usize) -> Option<String>) -> Vec<RejectedLine> {
         let lines = std::mem::take(&mut self.lines).into_iter().enumerate();
-        let rejected = lines.filter_map(|(at, Line { spot, text, reasons })| {
-            let why = if reasons.is_empty() { why(at)? } else { reasons.join("; ") };
+        let rejected = lines.filter_map(|(at, Line { spot, text, reason })| {
+            let why = reason.or_else(|| why(at))?;
             Some(RejectedLine { spot, text, why })
         });
         rejected.collect()
