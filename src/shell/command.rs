@@ -4,7 +4,7 @@
 
 use super::failure::Failure;
 use super::session::Session;
-use super::words::Word;
+use super::words::{Word, shown};
 
 /// What a command came to, when it did not fail. Its worst over a run decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -332,8 +332,7 @@ pub fn number(word: &Word, what: &str) -> Result<u64, Failure> {
         _ => text.parse().ok(),
     };
     number.ok_or_else(|| {
-        Failure::usage(format!("{what} takes a number, not {}", super::words::quote(&word.bytes)))
-            .at(word.span.clone())
+        Failure::usage(format!("{what} takes a number, not {}", shown(&word.bytes))).at(word.span.clone())
     })
 }
 

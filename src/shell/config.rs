@@ -27,7 +27,7 @@ pub use self::rows::ROWS;
 use super::failure::Failure;
 use super::logging;
 use super::nearest::nearest;
-use super::words::{quote, visible};
+use super::words::{shown, visible};
 
 /// How often Prometheus looks, unless it is told otherwise, several times over.
 const METRICS_INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
@@ -234,7 +234,7 @@ fn bad_value(row: &Row, text: &str, source: &Source) -> Failure {
         Source::File(_) => format!("{} in {source}", row.name),
         Source::Default => row.name.to_owned(),
     };
-    Failure::usage(format!("{source} cannot be {}; it takes {}", quote(text.as_bytes()), row.allowed))
+    Failure::usage(format!("{source} cannot be {}; it takes {}", shown(text.as_bytes()), row.allowed))
 }
 
 fn check_names(path: &Path, table: &toml::Table, is_in_dir: bool) -> Result<(), Failure> {
@@ -252,7 +252,7 @@ fn check_names(path: &Path, table: &toml::Table, is_in_dir: bool) -> Result<(), 
                     Some(meant) => format!("did you mean {meant}?"),
                     None => format!("the options are {}", names.collect::<Vec<_>>().join(", ")),
                 };
-                let message = format!("{file} names an unknown option {}", quote(name.as_bytes()));
+                let message = format!("{file} names an unknown option {}", shown(name.as_bytes()));
                 return Err(Failure::usage(message).hint(hint));
             }
         }

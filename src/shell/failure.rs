@@ -8,7 +8,7 @@ use logkv::Location;
 use rustix::io::Errno;
 
 use super::units;
-use super::words::{WordError, WordErrorKind, quote, visible};
+use super::words::{WordError, WordErrorKind, named, shown};
 
 /// What a failure means for the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Failure {
         if path.as_os_str().is_empty() {
             return Self::command(format!("cannot {action} \"\": an empty name is no file's"));
         }
-        let path = visible(path.as_os_str().as_encoded_bytes());
+        let path = named(path.as_os_str().as_encoded_bytes());
         let failure = Self::command(format!("cannot {action} {path}: {}", plain_words(error)));
         Self { hint: limit_hint(error), ..failure }
     }
@@ -168,12 +168,17 @@ impl Failure {
 
     /// The failure to read what `key` has.
     pub fn about_key(self, key: &[u8]) -> Self {
-        Self { message: format!("{} cannot be read: {}", quote(key), self.message), ..self }
+        Self { message: format!("{} cannot be read: {}", shown(key), self.message), ..self }
     }
 
     /// The store would not do it.
     pub fn from_store(error: &logkv::Error) -> Self {
-        let mut message = error.to_string();
+        let mut message = match error {
+            logkv::Error::Io { action, path, .. } => {
+                format!("cannot {action} {}", named(path.as_os_str().as_encoded_bytes()))
+            }
+            _ => error.to_string(),
+        };
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
             let text = cause.downcast_ref().map_or_else(|| cause.to_string(), plain_words);

@@ -2,12 +2,18 @@
 
 /// The candidate that `typed` was most likely meant to be, if any is near enough: by a slip, or as the start of no other.
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Nobody types more by hand, and the time that a comparison takes grows with both lengths.
+    const LEN_MAX: usize = 256;
+    if typed.len() > LEN_MAX {
+        return None;
+    }
     let typed = typed.to_lowercase();
     let candidates: Vec<_> = candidates.into_iter().collect();
     // One slip in a short word, two in a longer one: more than that, and everything is near everything.
     let slips_max = if typed.chars().count() < 5 { 1 } else { 2 };
     let slipped = candidates
         .iter()
+        .filter(|candidate| candidate.len() <= LEN_MAX)
         .map(|&candidate| (strsim::damerau_levenshtein(&typed, &candidate.to_lowercase()), candidate))
         .filter(|&(slips, candidate)| slips <= slips_max && slips < candidate.chars().count())
         .min_by_key(|&(slips, _)| slips)

@@ -7,7 +7,7 @@ use super::command::{self, Command, Flag, GivenFlag, Invocation, Takes};
 use super::failure::Failure;
 use super::habits;
 use super::nearest::nearest;
-use super::words::{self, Lexer, Style, Word, quote, visible};
+use super::words::{self, Lexer, Style, Word, named, shown};
 
 /// The call that `line` makes; `None` for a line without words.
 pub fn parse_line(line: &[u8]) -> Result<Option<Invocation>, Failure> {
@@ -122,7 +122,7 @@ fn find_flag(command: &Command, name: &str) -> Option<&'static Flag> {
 pub fn one_of(word: &Word, allowed: &'static [&'static str], what: &str) -> Result<&'static str, Failure> {
     allowed.iter().copied().find(|name| word.bytes == name.as_bytes()).ok_or_else(|| {
         let allowed = allowed.join(", ");
-        Failure::usage(format!("{what} takes one of {allowed}, not {}", quote(&word.bytes)))
+        Failure::usage(format!("{what} takes one of {allowed}, not {}", shown(&word.bytes)))
             .at(word.span.clone())
     })
 }
@@ -136,7 +136,7 @@ fn check_args(invocation: &Invocation) -> Result<(), Failure> {
         return Err(Failure::usage(message).at(invocation.name.clone()).hint(usage()));
     }
     if let Some(word) = command.arity.max.and_then(|max| args.get(max)) {
-        let message = format!("{} takes no argument {}", command.name, quote(&word.bytes));
+        let message = format!("{} takes no argument {}", command.name, shown(&word.bytes));
         return Err(Failure::usage(message).at(word.span.clone()).hint(usage()));
     }
     for (index, word) in args.iter().enumerate() {
@@ -157,7 +157,7 @@ pub fn unknown_command(name: &Word) -> Failure {
             None => "help lists the commands".to_owned(),
         }
     });
-    Failure::usage(format!("unknown command {}", quote(&name.bytes))).at(name.span.clone()).hint(hint)
+    Failure::usage(format!("unknown command {}", shown(&name.bytes))).at(name.span.clone()).hint(hint)
 }
 
 fn unknown_flag(command: &Command, name: &str, word: &Word) -> Failure {
@@ -166,7 +166,7 @@ fn unknown_flag(command: &Command, name: &str, word: &Word) -> Failure {
         Some(meant) => format!("did you mean --{meant}?"),
         None => "a key or value that starts with a dash goes in quotes, or after --".to_owned(),
     };
-    Failure::usage(format!("{} has no flag {}", command.name, visible(name.as_bytes())))
+    Failure::usage(format!("{} has no flag {}", command.name, named(name.as_bytes())))
         .at(word.span.clone())
         .hint(hint)
 }
@@ -175,6 +175,7 @@ fn unknown_flag(command: &Command, name: &str, word: &Word) -> Failure {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::words::quote;
     use super::*;
 
     fn parsed(line: &str) -> Invocation {

@@ -89,11 +89,17 @@ fn to_stderr(text: &str) {
 fn caret(line: &[u8], span: &Range<usize>, look: &Look) -> (String, String) {
     const INDENT: usize = 2;
     const CARETS_MAX: usize = 40;
+    const CHAR_LEN_MAX: usize = 4;
     let ellipsis = look.ellipsis();
     let room = look.width.saturating_sub(INDENT + 1).max(CARETS_MAX / 2);
     let start = span.start.min(line.len());
     let end = span.end.clamp(start, line.len());
-    let [before, under, after] = [&line[..start], &line[start..end], &line[end..]].map(visible);
+    // Of a line without end no more is looked at than may fit.
+    let near = room.saturating_mul(CHAR_LEN_MAX) + 1;
+    let before = &line[start.saturating_sub(near)..start];
+    let [under, after] = [start..end, end..line.len()]
+        .map(|part| &line[part.start..part.end.min(part.start.saturating_add(near))]);
+    let [before, under, after] = [before, under, after].map(visible);
     let under = clip(&under, CARETS_MAX.min(room / 2), ellipsis);
     let before = clip_start(&before, (room - under.width()) * 2 / 3, ellipsis);
     let after = clip(&after, room - under.width() - before.width(), ellipsis);

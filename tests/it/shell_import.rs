@@ -332,3 +332,22 @@ fn a_person_is_asked_before_a_file_is_replaced() {
     person.enters("y").sees("wrote 1 B");
     assert_eq!(at("x.csv"), "v");
 }
+
+#[test]
+fn columns_that_are_long_or_many_are_cut_where_one_is_missing() {
+    let transcript = Transcript::new();
+    fs::write(transcript.path("long.csv"), vec![b'x'; 3 << 20]).expect("a file");
+    let many: Vec<_> = (0..5000).map(|n| format!("a column {n}")).collect();
+    fs::write(transcript.path("many.tsv"), many.join("\t") + "\n").expect("a file");
+    for (line, told) in [
+        ("import long.csv", "it has no column key; its columns are xxxxx"),
+        ("import long.csv --key zz", "it has no column zz; its columns are xxxxx"),
+        ("import many.tsv --key zz", r#"are "a column 0", "a column 1", "#),
+        ("import many.tsv --key zz", r#""a column 19" and 4,980 more"#),
+    ] {
+        let args: Vec<_> = ["-q", "d"].into_iter().chain(line.split(' ')).collect();
+        let output = transcript.command(&args).output().expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert!(said.contains(told) && said.len() < 600, "{line}: {}", &said[..said.len().min(600)]);
+    }
+}

@@ -16,7 +16,7 @@ use crate::shell::json::Object;
 use crate::shell::output::Mode;
 use crate::shell::session::Session;
 use crate::shell::units;
-use crate::shell::words::quote;
+use crate::shell::words::shown;
 
 pub const TTL: Command = Command {
     name: "ttl",
@@ -119,7 +119,7 @@ fn tell_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
         Mode::Table => writeln!(session.out, "{NIL}")?,
         Mode::Plain | Mode::Raw => {
             session.flush();
-            session.note(&format!("not found: {}", quote(key)));
+            session.note(&format!("not found: {}", shown(key)));
         }
         Mode::Json => Object::new(&mut session.out).bytes("key", key)?.field("exists", false)?.end()?,
     }

@@ -17,7 +17,7 @@ use crate::shell::nearest::nearest;
 use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
 use crate::shell::units;
-use crate::shell::words::{Quoted, Word, quote};
+use crate::shell::words::{Quoted, Word, quote, shown};
 
 pub const GET: Command = Command {
     name: "get",
@@ -196,7 +196,7 @@ pub fn not_there(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome
         Mode::Table => writeln!(session.out, "{nil}")?,
         Mode::Plain | Mode::Raw => {
             session.flush();
-            session.note(&format!("not found: {}", quote(key)));
+            session.note(&format!("not found: {}", shown(key)));
         }
         Mode::Json => {
             Object::new(&mut session.out).bytes("key", key)?.field("value", None::<u64>)?.end()?;
@@ -269,7 +269,7 @@ fn get_into_file(
     let Some(value) = value else {
         if is_dash {
             // What else went there would be taken for the value.
-            session.note(&format!("not found: {}", quote(key)));
+            session.note(&format!("not found: {}", shown(key)));
             return absent(session);
         }
         return missing(session, key, NIL);

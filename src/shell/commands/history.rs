@@ -19,7 +19,7 @@ use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze};
 use crate::shell::times::{self, MOMENTS};
 use crate::shell::units;
-use crate::shell::words::{Word, quote};
+use crate::shell::words::{Word, quote, shown};
 use crate::shell::xray::Moment;
 
 /// The flag that looks back.
@@ -59,7 +59,11 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
             Ok(number) if number <= last.0 => Ok(At::Seq(Seqno(number))),
             _ => {
                 // The number before it may also have no record: some are skipped after a crash.
-                let text = format!("there is no record {text} yet: the next one is {}", last.plus(1));
+                let text = format!(
+                    "there is no record {} yet: the next one is {}",
+                    shown(&word.bytes),
+                    last.plus(1)
+                );
                 let failure = Failure::command(text).at(word.span.clone());
                 Err(failure.hint(format!("a time is written {MOMENTS}")))
             }
@@ -82,7 +86,7 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
             let hint = format!("{} is the last number before this cursor", cursor.seq.previous());
             failure("a cursor").hint(hint)
         }
-        None => failure(&quote(&word.bytes)),
+        None => failure(&shown(&word.bytes)),
     })
 }
 

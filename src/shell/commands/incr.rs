@@ -8,7 +8,7 @@ use super::words::{HEX, bytes_of, check_key};
 use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
 use crate::shell::session::Session;
-use crate::shell::words::{Word, quote};
+use crate::shell::words::{Word, shown};
 
 pub const INCR: Command = Command {
     name: "incr",
@@ -81,7 +81,7 @@ fn incr_queued(session: &mut Session, key: &[u8], by: i64) -> Result<(i64, bool)
 fn addend(word: &Word) -> Result<i64, Failure> {
     let number = str::from_utf8(&word.bytes).ok().and_then(|text| text.parse().ok());
     number.ok_or_else(|| {
-        let given = quote(&word.bytes);
+        let given = shown(&word.bytes);
         Failure::usage(format!("incr adds a whole number of 64 bits, not {given}")).at(word.span.clone())
     })
 }
@@ -90,7 +90,7 @@ fn addend(word: &Word) -> Result<i64, Failure> {
 fn told(key: &[u8], error: Error) -> Failure {
     match error {
         Error::NotANumber | Error::NumberOverflow { .. } => {
-            Failure::command(format!("cannot add to {}: {error}", quote(key)))
+            Failure::command(format!("cannot add to {}: {error}", shown(key)))
         }
         error => Failure::of_key(&error, key),
     }

@@ -20,7 +20,7 @@ use crate::shell::input::Input;
 use crate::shell::session::Session;
 use crate::shell::units;
 use crate::shell::view::Rows;
-use crate::shell::words::{Word, quote};
+use crate::shell::words::{Word, shown};
 
 pub const PUT: Command = Command {
     name: "put",
@@ -287,8 +287,8 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         _ if invocation.has("all") => Err(misused_del(invocation)),
         (Some(glob), true) => {
             let what = match invocation.value("glob") {
-                Some(pattern) => format!("matching {}", quote(&pattern.bytes)),
-                None => format!("with {} at their start", quote(&glob.literal_prefix())),
+                Some(pattern) => format!("matching {}", shown(&pattern.bytes)),
+                None => format!("with {} at their start", shown(&glob.literal_prefix())),
             };
             delete_matching(session, glob, &what)
         }

@@ -13,7 +13,7 @@ use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::session::Session;
 use crate::shell::units;
-use crate::shell::words::quote;
+use crate::shell::words::shown;
 
 /// What is to be said of a write once it is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,7 +210,7 @@ fn deletions(out: &mut Output, deleted: usize, named: usize, fate: Fate) -> io::
 /// Says that a condition was not met: a result, not an error.
 pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Outcome, Failure> {
     let why = if if_absent { "exists" } else { "does not exist" };
-    let text = format!("not set: {} {why}", quote(key));
+    let text = format!("not set: {} {why}", shown(key));
     match session.out.mode {
         Mode::Table => writeln!(session.out, "{text}")?,
         Mode::Plain | Mode::Raw => {

@@ -22,7 +22,7 @@ use crate::shell::session::Session;
 use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze};
 use crate::shell::times::MOMENTS;
-use crate::shell::words::{Word, quote, visible};
+use crate::shell::words::{Word, quote, shown, visible};
 use crate::shell::xray::Moment;
 
 /// How many records are shown when nothing else is said, as by tail(1).
@@ -118,11 +118,11 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
 fn start(session: &Session, word: &Word) -> Result<Cursor, Failure> {
     match str::from_utf8(&word.bytes) {
         Ok(text) if text.contains('@') => text.parse().map_err(|error: CursorError| {
-            Failure::usage(format!("{error}, not {}", quote(&word.bytes))).at(word.span.clone())
+            Failure::usage(format!("{error}, not {}", shown(&word.bytes))).at(word.span.clone())
         }),
         Ok(text) if !is_digits(text) => {
             let point = point(session, word).map_err(|failure| {
-                let given = quote(&word.bytes);
+                let given = shown(&word.bytes);
                 let message = format!("--from takes a record's number, a cursor, {MOMENTS}, not {given}");
                 Failure { message, ..failure }
             })?;

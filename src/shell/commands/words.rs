@@ -14,7 +14,7 @@ use crate::shell::glob::Glob;
 use crate::shell::input::Input;
 use crate::shell::session::Session;
 use crate::shell::times::{self, TtlError};
-use crate::shell::words::{Word, quote, visible};
+use crate::shell::words::{Word, named, shown};
 
 /// The flag that makes arguments hexadecimal.
 pub const HEX: Flag = Flag {
@@ -67,7 +67,7 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
         Some(digits) if digits.len().is_multiple_of(2) => {
             Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
         }
-        _ => Err(Failure::usage(format!("--hex takes two digits a byte, not {}", quote(&word.bytes)))
+        _ => Err(Failure::usage(format!("--hex takes two digits a byte, not {}", shown(&word.bytes)))
             .at(word.span.clone())),
     }
 }
@@ -75,7 +75,7 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
 /// How long a key is to live, as the words of `what` say it; `None` for ever.
 pub fn ttl_of(word: &Word, what: &str) -> Result<Option<Duration>, Failure> {
     times::time_to_live(&word.bytes).map_err(|error| {
-        let given = quote(&word.bytes);
+        let given = shown(&word.bytes);
         let text = match error {
             TtlError::Malformed => {
                 format!("{what} takes a time such as 90s or 1h30m, seconds, or never, not {given}")
@@ -95,7 +95,7 @@ pub fn moment_of(word: &Word, what: &str, now_ms: u64) -> Result<Option<u64>, Fa
     let is_number = is_digits(text);
     let ms = if is_number { text.parse().ok() } else { times::moment(text, now_ms) };
     ms.map(Some).ok_or_else(|| {
-        let given = quote(&word.bytes);
+        let given = shown(&word.bytes);
         let year = text.trim_start_matches('+').split('-').next().unwrap_or_default();
         let text = if is_number {
             logkv::Error::ExpiryTooLate.to_string()
@@ -163,7 +163,7 @@ pub fn may_replace(session: &mut Session, word: &Word) -> Result<bool, Failure> 
         return Ok(true);
     }
     session
-        .confirm(&format!("replace {}", visible(&word.bytes)))
+        .confirm(&format!("replace {}", named(&word.bytes)))
         .map_err(|failure| failure.at(word.span.clone()))
 }
 

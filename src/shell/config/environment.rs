@@ -4,7 +4,7 @@ use super::ROWS;
 use super::Row;
 use crate::shell::failure::Failure;
 use crate::shell::nearest::nearest;
-use crate::shell::words::visible;
+use crate::shell::words::named;
 
 /// The name in the environment of the directory that is opened where none is given.
 pub const DIR_ENV_NAME: &str = "LOGKV_DIR";
@@ -29,7 +29,7 @@ pub fn check_names(names: impl IntoIterator<Item = String>) -> Result<(), Failur
         name.strip_prefix(PREFIX).is_some_and(|rest| !is_address(rest)) && !known.contains(name)
     };
     let Some(name) = names.into_iter().filter(is_stranger).min() else { return Ok(()) };
-    let shown = visible(name.as_bytes());
+    let shown = named(name.as_bytes());
     let hint = match nearest(&name, known.iter().map(String::as_str)) {
         Some(meant) => format!("did you mean {meant}?"),
         None => format!("logkv --help lists the options: --sync is {PREFIX}SYNC here"),

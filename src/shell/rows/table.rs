@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::super::json::Object;
 use super::super::units;
-use super::super::words::quote;
+use super::super::words::shown;
 use super::{Row, whole_number};
 
 /// Which fields of a table make its rows.
@@ -91,7 +91,7 @@ impl Header {
         match &self.columns {
             Columns::Named { key, value } => {
                 let missing = |place: usize| {
-                    format!("it has no {}", self.names.get(place).map_or(String::new(), |name| quote(name)))
+                    format!("it has no {}", self.names.get(place).map_or(String::new(), |name| shown(name)))
                 };
                 let value = match value {
                     Some(place) => field(*place).ok_or_else(|| missing(*place))?,
@@ -132,7 +132,7 @@ fn place(names: &[Vec<u8>], name: &[u8]) -> Result<Option<usize>, Unclear> {
     let mut places = names.iter().enumerate().filter(|(_, found)| *found == name).map(|(at, _)| at);
     match (places.next(), places.next()) {
         (_, Some(_)) => Err(Unclear {
-            why: format!("it has more than one column {}", quote(name)),
+            why: format!("it has more than one column {}", shown(name)),
             hint: Some("rename all but one of them in the file"),
         }),
         (place, None) => Ok(place),
@@ -141,13 +141,13 @@ fn place(names: &[Vec<u8>], name: &[u8]) -> Result<Option<usize>, Unclear> {
 
 fn missing(names: &[Vec<u8>], name: &[u8], hint: Option<&'static str>) -> Unclear {
     const SHOWN_MAX: usize = 20;
-    let shown: Vec<_> = names.iter().take(SHOWN_MAX).map(|name| quote(name)).collect();
+    let all: Vec<_> = names.iter().take(SHOWN_MAX).map(|name| shown(name)).collect();
     let more = match names.len().saturating_sub(SHOWN_MAX) {
         0 => String::new(),
         more => format!(" and {} more", units::thousands(more as u64)),
     };
-    let shown = shown.join(", ");
-    Unclear { why: format!("it has no column {}; its columns are {shown}{more}", quote(name)), hint }
+    let all = all.join(", ");
+    Unclear { why: format!("it has no column {}; its columns are {all}{more}", shown(name)), hint }
 }
 
 /// Fails if a row below `names` is no JSON object: each name has to be text, and another one.
@@ -155,13 +155,13 @@ fn check_object(names: &[Vec<u8>]) -> Result<(), Unclear> {
     let mut seen = HashSet::new();
     if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
         return Err(Unclear {
-            why: format!("it has more than one column {}, and a row as JSON has each name once", quote(name)),
+            why: format!("it has more than one column {}, and a row as JSON has each name once", shown(name)),
             hint: Some("--value COLUMN takes one column, and not the whole row"),
         });
     }
     if let Some(name) = names.iter().find(|name| str::from_utf8(name).is_err()) {
         return Err(Unclear {
-            why: format!("its column {} is no UTF-8, and the name of an object's field is", quote(name)),
+            why: format!("its column {} is no UTF-8, and the name of an object's field is", shown(name)),
             hint: Some("iconv makes UTF-8 of it; --value COLUMN takes one column, and not the whole row"),
         });
     }

@@ -35,6 +35,40 @@ pub fn visible(bytes: &[u8]) -> String {
     Visible(bytes).to_string()
 }
 
+/// A word or a key as a message names it: as [`quote`] prints it, but only the start of a long one, with `...` behind it.
+pub fn shown(bytes: &[u8]) -> String {
+    cut(bytes, WORD_LEN_MAX, quote)
+}
+
+/// A name as a message has it: as [`visible`] prints it, but only the start of a long one, with `...` behind it. Paths get more
+/// room than words.
+pub fn named(bytes: &[u8]) -> String {
+    cut(bytes, NAME_LEN_MAX, visible)
+}
+
+/// The most characters that a word takes in a message, but for what says that it is cut.
+const WORD_LEN_MAX: usize = 60;
+
+/// The same of a name: what a file's name takes.
+const NAME_LEN_MAX: usize = 255;
+
+/// `bytes` as `print` has them, or their start if that is longer than `len_max` characters. Of bytes without end little is looked
+/// at.
+fn cut(bytes: &[u8], len_max: usize, print: fn(&[u8]) -> String) -> String {
+    const CHAR_LEN_MAX: usize = 4;
+    let fits = |text: &String| text.chars().count() <= len_max;
+    if bytes.len() <= len_max * CHAR_LEN_MAX {
+        let whole = print(bytes);
+        if fits(&whole) {
+            return whole;
+        }
+    }
+    let is_start = |at: usize| bytes.get(at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    let ends = (0..=len_max * CHAR_LEN_MAX).rev().filter(|&end| end < bytes.len() && is_start(end));
+    let mut starts = ends.map(|end| print(&bytes[..end]));
+    starts.find(fits).unwrap_or_default() + "..."
+}
+
 /// Whether `text` is read back as it is, without quotes, and never as a flag, a comment or a dotted command.
 fn is_bare(text: &str) -> bool {
     let is_plain = |c: char| !matches!(c, '"' | '\'' | '\\') && !c.is_whitespace() && Visible::is(c);
@@ -81,6 +115,18 @@ mod tests {
         ] {
             assert_eq!(quote(text.as_bytes()), text);
         }
+    }
+
+    #[test]
+    fn what_is_long_is_cut_where_a_message_names_it() {
+        assert_eq!(shown(b"a b"), "\"a b\"");
+        assert_eq!(shown(&[b'x'; 60]), "x".repeat(60));
+        assert_eq!(shown(&[b'x'; 61]), "x".repeat(60) + "...");
+        assert_eq!(shown("ä".repeat(1 << 20).as_bytes()), "ä".repeat(60) + "...");
+        assert_eq!(shown(&[0xff; 1000]), format!("\"{}\"...", r"\xff".repeat(14)));
+        assert_eq!(shown(&[0x80; 1000]), "...", "no character starts there");
+        assert_eq!(named(&[b'x'; 255]), "x".repeat(255));
+        assert_eq!(named(&[b'x'; 1000]), "x".repeat(255) + "...");
     }
 
     #[test]
