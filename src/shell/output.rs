@@ -45,19 +45,30 @@ pub struct Output {
     pub look: Look,
     /// Whether results go straight to a terminal.
     pub is_terminal: bool,
-    /// Whether results go into a file, and not to the standard output.
-    pub is_redirected: bool,
 }
 
 /// What the buffer is written to, and the last byte that was.
 struct Sink {
     out: Box<dyn Write>,
     last: Option<u8>,
+    /// The name of the file that it is, if it is not the standard output.
+    file: Option<String>,
+    /// Why the file did not take what was written. Nothing more is written to it then: who goes back to the standard output
+    /// gets rid of what is still buffered.
+    refusal: Option<io::Error>,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
+        if self.refusal.is_some() {
+            return Ok(bytes.len());
+        }
+        let written = self.out.write(bytes).inspect_err(|error| {
+            if self.file.is_some() && error.kind() != io::ErrorKind::Interrupted {
+                self.refusal =
+                    Some(error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error));
+            }
+        })?;
         self.last = bytes[..written].last().copied().or(self.last);
         Ok(written)
     }
@@ -67,9 +78,9 @@ impl Write for Sink {
     }
 }
 
-/// A buffer before `out`.
-fn buffered(out: Box<dyn Write>) -> BufWriter<Sink> {
-    BufWriter::with_capacity(BUFFER_LEN, Sink { out, last: None })
+/// A buffer before `out`, which is `file` or the standard output.
+fn buffered(out: Box<dyn Write>, file: Option<String>) -> BufWriter<Sink> {
+    BufWriter::with_capacity(BUFFER_LEN, Sink { out, last: None, file, refusal: None })
 }
 
 /// Enough for some hundred results, so that a script costs a system call now and then.
@@ -78,8 +89,8 @@ const BUFFER_LEN: usize = 64 << 10;
 impl Output {
     /// An output to `sink`.
     pub fn new(sink: Box<dyn Write>, mode: Mode, look: Look, is_terminal: bool) -> Self {
-        let sink = Breakable::new(buffered(sink), Interrupt::default());
-        Self { sink, mode, look, is_terminal, is_redirected: false }
+        let sink = Breakable::new(buffered(sink, None), Interrupt::default());
+        Self { sink, mode, look, is_terminal }
     }
 
     /// Has `interrupt` break off a long result that is being written when it is pressed.
@@ -87,12 +98,21 @@ impl Output {
         self.sink.heed(interrupt);
     }
 
-    /// Sends what follows to `sink`; what came before is written first.
-    pub fn redirect(&mut self, sink: Box<dyn Write>, is_terminal: bool) -> io::Result<()> {
-        self.sink.flush()?;
-        self.sink.out = buffered(sink);
+    /// Sends what follows to `sink`, which is `file` or the standard output; what came before is written already, or lost.
+    pub fn redirect(&mut self, sink: Box<dyn Write>, file: Option<String>, is_terminal: bool) {
+        self.sink.out = buffered(sink, file);
         self.is_terminal = is_terminal;
-        Ok(())
+    }
+
+    /// Whether results go into a file, and not to the standard output.
+    pub fn is_redirected(&self) -> bool {
+        self.sink.out.get_ref().file.is_some()
+    }
+
+    /// The file that results were to go into and that did not take them, and why.
+    pub fn refusal(&self) -> Option<(&str, &io::Error)> {
+        let sink = self.sink.out.get_ref();
+        sink.file.as_deref().zip(sink.refusal.as_ref())
     }
 
     /// The output at the start of a line, also behind a result that was broken off or has no line break at its end.

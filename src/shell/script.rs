@@ -18,8 +18,11 @@ use super::session::{Origin, Session};
 use super::units;
 use super::words::{open_quote, visible};
 
-/// Runs all lines of `input`, which errors call `name`. [`Outcome::Quit`] when a line says so.
-pub fn run(session: &mut Session, input: Input, name: &str) -> Outcome {
+/// Runs all lines of `inputs`, which errors call `name`. [`Outcome::Quit`] when a line says so. No command goes on from one
+/// input into the next.
+pub fn run(session: &mut Session, inputs: Vec<Input>, name: &str) -> Outcome {
+    let mut inputs = inputs.into_iter();
+    let Some(input) = inputs.next() else { return Outcome::Done };
     let mut script = Script { input, file: Rc::from(name), number: 0, next_number: 1, is_answered: true };
     let failures_before = session.failures;
     let origin = session.origin;
@@ -35,14 +38,17 @@ pub fn run(session: &mut Session, input: Input, name: &str) -> Outcome {
         }
         match script.step(session) {
             Ok(Some(Outcome::Quit)) => break Outcome::Quit,
-            Ok(Some(_)) => {}
-            Ok(None) => break Outcome::Done,
+            Ok(Some(_)) => continue,
+            Ok(None) => {}
             Err(failure) => {
                 session.drain();
                 session.fail(&failure, b"", &script.place());
                 script.answered(session);
-                break Outcome::Done;
             }
+        }
+        match inputs.next() {
+            Some(input) => script.input = input,
+            None => break Outcome::Done,
         }
     };
     session.drain();
@@ -124,6 +130,9 @@ impl Script {
                 }
                 // A failure was told and counted; the script goes on.
                 outcome = session.interpret(self.input.line(), &self.place()).unwrap_or(Outcome::Done);
+                if outcome == Outcome::Quit && !session.is_interactive() {
+                    session.forget_batch(Some(&self.place()));
+                }
                 self.answered(session);
             }
             Ran::Not => {}
@@ -133,8 +142,9 @@ impl Script {
 
     /// Takes lines into the present command until its last quote is closed.
     fn finish_quote(&mut self, session: &mut Session) -> Result<(), Failure> {
-        if session.acknowledges() {
-            // Who waits for the answer to a line does not send the next one.
+        // All of a -c is there; who waits for the answer to a line does not send the next one.
+        let is_whole = &*self.file == "-c";
+        if session.acknowledges() && !is_whole {
             return Ok(());
         }
         while let Some((quote, at)) = open_quote(self.input.line()) {
@@ -151,7 +161,8 @@ impl Script {
                         _ => Failure::usage(format!("the quote {quote} that opens in this line is never closed")),
                     });
                 }
-                self.next_number += u64::from(!planted(Plant::LineNumberLost));
+                // With acknowledgements what is counted are those.
+                self.next_number += u64::from(!session.acknowledges() && !planted(Plant::LineNumberLost));
                 // Looking at the whole command again for each line would take quadratic time.
                 if self.input.line()[len..].contains(&(quote as u8)) {
                     break;

@@ -92,6 +92,8 @@ pub struct Session {
     pub compacted: Compacted,
     /// Where commands have met damage in the log.
     met_damage: BTreeSet<(SegmentId, u64)>,
+    /// The last line of the script that was acknowledged.
+    acknowledged: u64,
     /// The last failure that was told.
     told: String,
     /// How long the present command waited for a person's answer.
@@ -134,6 +136,7 @@ impl Session {
             depth: 0,
             place: Place::Nowhere,
             refused: None,
+            acknowledged: 0,
             compacted: Compacted::default(),
             met_damage: BTreeSet::new(),
             told: String::new(),

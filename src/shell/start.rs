@@ -98,6 +98,10 @@ fn run(mut args: Args) -> u8 {
         let message = "DIR is a directory, and not the standard input; one of that name is ./-";
         return tell_usage(&args::usage_error(message), args.is_json());
     }
+    if args.ack && args.mode() == Some(Mode::Table) {
+        let message = "--ack is for programs, and mode table for people: take plain, raw or json";
+        return tell_usage(&args::usage_error(message), false);
+    }
     let mut session = session(&args, dir);
     let configured = refuse_command_name(&args, &session)
         .and_then(|()| check_environment())
@@ -125,6 +129,7 @@ fn run(mut args: Args) -> u8 {
             session.origin = Origin::OneShot;
         }
         session.fail(&failure, b"", &Place::Nowhere);
+        session.acknowledge_start();
     }
     session.close();
     session.tally.code()
@@ -158,37 +163,33 @@ fn refuse_command_name(args: &Args, session: &Session) -> Result<(), Failure> {
 fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Failure> {
     if session.origin == Origin::OneShot {
         one_shot(session, args, engine);
-        forgotten_batch(session);
+        session.forget_batch(None);
         return Ok(());
     }
-    let input = match (&args.file, args.lines.as_slice()) {
-        (Some(path), _) if path.as_os_str() != "-" => Some((script_file(path)?, path.to_string_lossy())),
-        (None, [_, ..]) => Some((Input::text(joined(&args.lines)), "-c".into())),
+    let inputs = match (&args.file, args.lines.as_slice()) {
+        (Some(path), _) if path.as_os_str() != "-" => {
+            Some((vec![script_file(path)?], path.to_string_lossy()))
+        }
+        (None, lines @ [_, ..]) => {
+            let lines = lines.iter().map(|line| Input::text(line.clone().into_vec()));
+            Some((lines.collect(), "-c".into()))
+        }
         _ => {
             session.reads_stdin = true;
             let is_script = !session.is_interactive();
             let stdin = is_script.then(|| Input::stdin().map_err(|error| unread_stdin(&error)));
-            stdin.transpose()?.map(|input| (input, "-".into()))
+            stdin.transpose()?.map(|input| (vec![input], "-".into()))
         }
     };
     session.open(opening(args, engine, true))?;
-    match input {
-        Some((input, name)) => {
-            script::run(session, input, &name);
-            forgotten_batch(session);
+    match inputs {
+        Some((inputs, name)) => {
+            script::run(session, inputs, &name);
+            session.forget_batch(None);
         }
         None => editor::run(session, !args.no_init)?,
     }
     Ok(())
-}
-
-/// A script that ends inside a batch has lost it, and should say so; `read FILE` alone runs one, too.
-fn forgotten_batch(session: &mut Session) {
-    if let Some(transaction) = session.transaction.take().filter(|transaction| transaction.len() > 0) {
-        let changes = super::units::count(transaction.len() as u64, "change");
-        let failure = Failure::command(format!("the batch was not committed; {changes} forgotten"));
-        session.fail(&failure, b"", &transaction.begun.unwrap_or(Place::Nowhere));
-    }
 }
 
 fn one_shot(session: &mut Session, args: &Args, engine: &Engine) {
@@ -267,10 +268,6 @@ fn as_line(args: &[OsString]) -> (Vec<u8>, Vec<Word>) {
     (line, words)
 }
 
-fn joined(lines: &[OsString]) -> Vec<u8> {
-    lines.iter().cloned().map(OsStringExt::into_vec).collect::<Vec<_>>().join(&b'\n')
-}
-
 fn script_file(path: &Path) -> Result<Input, Failure> {
     Input::path(path).map_err(|error| Failure::file("read", path, &error))
 }
@@ -333,7 +330,7 @@ fn check_environment() -> Result<(), Failure> {
 fn session(args: &Args, dir: PathBuf) -> Session {
     let origin = origin(args);
     let is_terminal = io::stdout().is_terminal();
-    let mode = args.mode().unwrap_or(if is_terminal { Mode::Table } else { Mode::Plain });
+    let mode = args.mode().unwrap_or(if is_terminal && !args.ack { Mode::Table } else { Mode::Plain });
     let look = |is_terminal| Look {
         color: args.color.decide(is_terminal),
         ascii: args.ascii.unwrap_or_else(is_ascii_locale),

@@ -11,7 +11,7 @@ use crate::shell::output::Mode;
 use crate::shell::script;
 use crate::shell::session::{Session, Timer};
 use crate::shell::style::{ColorChoice, is_dumb};
-use crate::shell::words::{Word, visible};
+use crate::shell::words::{Word, named, visible};
 
 const SWITCH: &[&str] = &["on", "off"];
 
@@ -34,6 +34,12 @@ pub const MODE: Command = Command {
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
     run: |session, invocation| {
+        if let Some(word) =
+            invocation.args.first().filter(|word| session.settings.ack && word.bytes == b"table")
+        {
+            let failure = Failure::usage("mode table is for people: with --ack it is plain, raw or json");
+            return Err(failure.at(word.span.clone()));
+        }
         setting(session, invocation, "mode", Mode::parse, |session| &mut session.out.mode, Mode::name)
     },
 };
@@ -138,7 +144,8 @@ pub const OUTPUT: Command = Command {
     signature: "[FILE|-]",
     summary: "Sends results into a file, or back",
     help: "From here on results go into the file, which is made anew, and in mode json failures with them; output \
-           alone, or output -, sends them to the standard output again.",
+           alone, or output -, sends them to the standard output again. So does a file that takes no more, which is a \
+           failure: what is lost then are results, and no writes.",
     examples: &[
         Example { line: "output keys.txt", does: "sends results into keys.txt" },
         Example { line: "output", does: "sends them to the standard output again" },
@@ -272,7 +279,7 @@ fn run_read(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     let read_stdin = session.reads_stdin;
     session.reads_stdin |= word.is_dash();
     session.depth += 1;
-    let outcome = script::run(session, input, &word.path().to_string_lossy());
+    let outcome = script::run(session, vec![input], &word.path().to_string_lossy());
     session.depth -= 1;
     session.reads_stdin = read_stdin;
     Ok(outcome)
@@ -287,15 +294,13 @@ fn open_script(session: &Session, word: &Word) -> Result<Input, Failure> {
 
 fn run_output(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let file = invocation.args.first().filter(|word| !word.is_dash());
-    match file {
-        Some(word) => {
-            let file = create(session, word)?;
-            session.out.redirect(Box::new(file), false)?;
-        }
-        None => session.out.redirect(Box::new(io::stdout()), io::stdout().is_terminal())?,
-    }
-    session.out.is_redirected = file.is_some();
-    session.out.look.color = session.settings.color.decide(session.out.is_terminal);
+    let file = match file {
+        Some(word) => Some((create(session, word)?, named(&word.bytes))),
+        None => None,
+    };
+    // What does not reach the file before is told, and holds up nothing.
+    session.flush();
+    session.send_results(file);
     Ok(Outcome::Done)
 }
 

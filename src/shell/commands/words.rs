@@ -170,8 +170,7 @@ pub fn may_replace(session: &mut Session, word: &Word) -> Result<bool, Failure> 
 /// Fails when `word` names a file of the store itself.
 pub fn refuse_own_file(session: &Session, word: &Word) -> Result<(), Failure> {
     if is_of_store(session.dir(), word.path()) {
-        let message =
-            format!("{} is a file of the store itself, and is not written to", visible(&word.bytes));
+        let message = format!("{} is a file of the store itself, and is not written to", named(&word.bytes));
         let failure = Failure::command(message).at(word.span.clone());
         return Err(failure.hint("outside of the store's directory any name is free"));
     }

@@ -115,9 +115,10 @@ impl Repl {
         session.follow_width();
         let pager = session.pager.clone().filter(|_| session.settings.pager && session.out.is_terminal);
         if let Some(pager) = &pager {
-            if session.out.redirect(Box::new(pager.clone()), true).is_err() {
+            if session.out.flush().is_err() {
                 return false;
             }
+            session.out.redirect(Box::new(pager.clone()), None, true);
             // Not before: redirecting flushes, and what is flushed is no longer held back.
             pager.begin(manner(session));
         }
@@ -219,7 +220,7 @@ fn run_init(session: &mut Session) -> Outcome {
         Err(error) => Err(error),
     };
     let outcome = match input {
-        Ok(input) => script::run(session, input, &name),
+        Ok(input) => script::run(session, vec![input], &name),
         Err(error) => {
             session.note(&Failure::file("read", &path, &error).message);
             Outcome::Done

@@ -1,16 +1,18 @@
 //! How the answer to a line ends: with what went wrong, for people and for programs, and with an acknowledgement.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
 
 use rustix::io::Errno;
 
 use super::{Origin, Session};
 use crate::shell::command::Outcome;
-use crate::shell::failure::{Failure, Kind};
+use crate::shell::failure::{Failure, Kind, plain_words};
 use crate::shell::habits;
 use crate::shell::json::Object;
 use crate::shell::output::Mode;
 use crate::shell::report::{self, Place};
+use crate::shell::units;
 use crate::shell::words::visible;
 
 /// The first failure of a line of a script, as its acknowledgement has it.
@@ -50,6 +52,16 @@ impl Session {
 
     /// Tells a failure, after the results that came before it, and counts it.
     pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &Place) {
+        let lost = self.results_lost();
+        let failure = match &lost {
+            // It is that, or the write that failed was not the last word.
+            Some((lost, first)) if first.kind == failure.kind && first.message == failure.message => lost,
+            Some((lost, _)) => {
+                self.fail(lost, b"", place);
+                failure
+            }
+            None => failure,
+        };
         self.failures += 1;
         if let Some(at) = failure.damaged_at {
             self.remember_damage(at);
@@ -143,7 +155,31 @@ impl Session {
     }
 
     fn write_error(&mut self, kind: &str, message: &str, code: u8, place: &Place) -> io::Result<()> {
+        let is_answered = matches!(place, Place::Line { number, .. } if *number <= self.acknowledged);
+        // The answer to a line ends with its acknowledgement.
+        let place = if self.acknowledges() && is_answered { &Place::Nowhere } else { place };
         write_error(&mut self.out.own_line()?, kind, message, code, place)
+    }
+
+    /// Sends results from here on into a file, which has a name, or to the standard output.
+    pub fn send_results(&mut self, file: Option<(File, String)>) {
+        match file {
+            Some((file, name)) => self.out.redirect(Box::new(file), Some(name), false),
+            None => self.out.redirect(Box::new(io::stdout()), None, io::stdout().is_terminal()),
+        }
+        self.out.look.color = self.settings.color.decide(self.out.is_terminal);
+    }
+
+    /// Goes back to the standard output if the file of `output` takes no more. That as a failure, and as the failed write.
+    fn results_lost(&mut self) -> Option<(Failure, Failure)> {
+        let (file, why) = self.out.refusal()?;
+        let message = format!(
+            "cannot write results to {file}: {}; what was done is done, and results go to the standard output again",
+            plain_words(why)
+        );
+        let again = why.raw_os_error().map_or(why.kind().into(), io::Error::from_raw_os_error);
+        self.send_results(None);
+        Some((Failure::command(message), Failure::from(again)))
     }
 
     /// Whether the answer to each line of the present script ends with an acknowledgement.
@@ -157,12 +193,24 @@ impl Session {
         if !self.acknowledges() {
             return;
         }
-        if self.out.is_redirected {
+        if self.out.is_redirected() {
             // What does not reach its file is a failure of this line.
+            self.place.clone_from(place);
             self.flush();
         }
         let refused = self.refused.take();
+        self.acknowledged = *number;
         if let Err(error) = self.write_acknowledgement(*number, refused.as_ref()) {
+            self.lost(error);
+        }
+    }
+
+    /// Answers who waits for the answer to some line, where no line is run: in JSON the failure is an object already.
+    pub fn acknowledge_start(&mut self) {
+        if let Some(refused) = self.refused.take()
+            && self.out.mode != Mode::Json
+            && let Err(error) = self.write_acknowledgement(0, Some(&refused))
+        {
             self.lost(error);
         }
     }
@@ -170,7 +218,8 @@ impl Session {
     fn write_acknowledgement(&mut self, number: u64, refused: Option<&Refused>) -> io::Result<()> {
         let is_json = self.out.mode == Mode::Json;
         let mut stdout = io::stdout();
-        let mut own_line = if self.out.is_redirected { &mut stdout } else { self.out.own_line()? };
+        let is_redirected = self.out.is_redirected();
+        let mut own_line = if is_redirected { &mut stdout } else { self.out.own_line()? };
         match refused {
             _ if is_json => {
                 let mut object = Object::new(&mut own_line);
@@ -185,7 +234,18 @@ impl Session {
                 writeln!(own_line, "ERR {code} {}", visible(message.as_bytes()))?;
             }
         }
-        if self.out.is_redirected { stdout.flush() } else { Ok(()) }
+        if is_redirected { stdout.flush() } else { Ok(()) }
+    }
+
+    /// Forgets the batch that is open where a script ends or, at `end`, is left. That is a failure where it holds something.
+    pub fn forget_batch(&mut self, end: Option<&Place>) {
+        let transaction = self.transaction.take();
+        let Some(transaction) = transaction.filter(|transaction| transaction.len() > 0) else { return };
+        let changes = units::count(transaction.len() as u64, "change");
+        let failure = Failure::command(format!("the batch was not committed; {changes} forgotten"));
+        // The line that is answered is that which leaves.
+        let place = end.filter(|_| self.acknowledges()).cloned().or(transaction.begun);
+        self.fail(&failure, b"", &place.unwrap_or(Place::Nowhere));
     }
 
     /// Says something about the store on the standard error.
@@ -202,6 +262,9 @@ impl Session {
 
     /// Tells that results could not be written.
     fn lost(&mut self, error: io::Error) {
+        if let Some((lost, _)) = self.results_lost() {
+            return self.fail_in_part(&lost);
+        }
         // A closed terminal sends a signal, and accepts no output.
         let is_gone = self.interrupt.is_ending() && error.raw_os_error() == Some(Errno::IO.raw_os_error());
         match Failure::from(error) {
@@ -209,13 +272,8 @@ impl Session {
             _ if is_gone => {}
             failure => {
                 self.tally.failed = true;
-                let (kind, message) = (failure.kind, failure.message.as_str());
-                let code = self.code_of(kind);
+                let (code, message) = (self.code_of(failure.kind), failure.message.as_str());
                 self.refuse(code, message);
-                if self.out.is_redirected && self.out.mode == Mode::Json {
-                    // The file itself cannot take it.
-                    drop(write_error(&mut io::stdout(), kind.name(), message, code, &Place::Nowhere));
-                }
                 report::write_failure(&failure, b"", &Place::Nowhere, &self.err_look);
             }
         }
