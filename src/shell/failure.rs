@@ -56,6 +56,8 @@ pub struct Failure {
     pub is_about_contents: bool,
     /// Whether it affects one record only, and iteration continues after it.
     pub is_of_one_record: bool,
+    /// Whether it is the store that failed, for a reason that any other write would meet, too.
+    pub is_of_store: bool,
     /// Where the log is damaged, if that is why.
     pub damaged_at: Option<Location>,
 }
@@ -69,6 +71,7 @@ impl Failure {
             hint: None,
             is_about_contents: false,
             is_of_one_record: false,
+            is_of_store: false,
             damaged_at: None,
         }
     }
@@ -188,6 +191,7 @@ impl Failure {
         }
         let mut failure = Self::new(kind(error), message);
         failure.is_of_one_record = failure.kind == Kind::Corruption;
+        failure.is_of_store = !is_of_one_write(error);
         if let logkv::Error::Damaged { segment, offset, .. } = *error {
             failure.damaged_at = Some(Location { segment, offset });
             let hint = format!("verify says all that is wrong; dump-segment {segment} --only bad shows this");
@@ -242,6 +246,22 @@ fn kind(error: &logkv::Error) -> Kind {
         error if error.is_corruption() => Kind::Corruption,
         _ => Kind::Command,
     }
+}
+
+/// Whether `error` is about what was to be written, and about the value there: the next write may well succeed.
+fn is_of_one_write(error: &logkv::Error) -> bool {
+    use logkv::Error;
+    matches!(
+        error,
+        Error::KeyLength { .. }
+            | Error::ValueLength { .. }
+            | Error::BatchLength { .. }
+            | Error::ExpiryTooLate
+            | Error::NotANumber
+            | Error::NumberOverflow { .. }
+            | Error::ValueTooLarge { .. }
+            | Error::Damaged { .. }
+    )
 }
 
 /// What the operating system said, without the number that Rust appends to it.

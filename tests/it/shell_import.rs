@@ -296,6 +296,34 @@ fn the_keys_of_a_line_go_in_together_or_not_at_all() {
 }
 
 #[test]
+fn a_script_ends_where_the_disk_is_full_and_what_is_wrong_with_one_line_costs_that_line() {
+    let (conditional, plain): (String, String) =
+        (0..2000).map(|n| (format!("put key{n} v --nx\n"), format!("put key{n} v\n"))).unzip();
+    let batch = format!("put first 1\nbegin\n{plain}commit\nput after 1\n");
+    let sums = format!("put after x\nincr after\nput '' 1 --nx\n{conditional}put after 1\n");
+    let scripts = [("nx", &*conditional, 0), ("plain", &plain, 0), ("batch", &batch, 0), ("sums", &sums, 2)];
+    for (name, script, rejected) in scripts {
+        let transcript = with_files(&[("lines.script", script.as_bytes())]);
+        let limited = "ulimit -f 64 && exec \"$0\" -q d import lines.script";
+        let mut command = program_of_system("sh", transcript.dir.path());
+        let output = command.args(["-c", limited, env!("CARGO_BIN_EXE_logkv")]).output().expect("it runs");
+        let err = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(
+            (output.status.code(), err.matches("cannot write").count()),
+            (Some(1), 1),
+            "{name}: {err}"
+        );
+        assert_eq!(err.matches(": rejected: ").count(), rejected, "{name}: {err}");
+        let (_, count) = transcript.answer(&["d", "count"]);
+        let went_in: usize = count.trim().parse().expect("a number");
+        let noun = if went_in == 1 { "row" } else { "rows" };
+        assert!(err.contains(&format!("; {went_in} {noun} went in")), "{name}: {count}: {err}");
+        let after = value(&open(&transcript.path("d")), "after");
+        assert_ne!(after.as_deref(), Some("1"), "{name}: what comes behind is not written");
+    }
+}
+
+#[test]
 fn a_del_of_which_a_key_is_none_changes_nothing_of_an_open_batch() {
     let dir = scratch();
     let mut person = Person::at(dir.path(), &["d"], &[]);

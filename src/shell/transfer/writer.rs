@@ -85,7 +85,7 @@ impl Writer {
         Self { store, batch: Batch::new(), pending: Vec::new(), pending_len: 0, sum: Sum::default() }
     }
 
-    /// Appends `rows`, all or none. What [`is_about_row`] says of an error is true of these rows alone.
+    /// Appends `rows`, all or none.
     pub fn add(&mut self, rows: &[Row<'_>]) -> Result<(), Error> {
         self.batch.clear();
         let (mut sum, mut len) = (Sum::default(), 0);
@@ -146,15 +146,4 @@ impl Writer {
     pub fn sum(&self) -> Sum {
         self.sum
     }
-}
-
-/// Whether an error says that a row cannot be written, and nothing of the next one.
-pub fn is_about_row(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::KeyLength { .. }
-            | Error::ValueLength { .. }
-            | Error::BatchLength { .. }
-            | Error::ExpiryTooLate
-    )
 }

@@ -9,7 +9,7 @@ use crate::shell::failure::{Failure, Kind};
 use crate::shell::output::{Mode, Output};
 use crate::shell::rows::Row;
 use crate::shell::session::{Origin, Session};
-use crate::shell::transfer::writer::{Sum, Writer, is_about_row};
+use crate::shell::transfer::writer::{Sum, Writer};
 
 /// Runs `import` as a script runs: nobody is asked, and no value comes from where the script does.
 pub fn as_script<T>(session: &mut Session, is_stdin: bool, import: impl FnOnce(&mut Session) -> T) -> T {
@@ -36,7 +36,7 @@ pub fn add(session: &mut Session, writer: &mut Writer, rows: &[Row<'_>]) -> Resu
     let added = match &mut session.transaction {
         None => writer.add(rows),
         Some(transaction) => match rows.iter().try_for_each(|row| check_key(&row.key)) {
-            Err(failure) => return Ok(Some(failure.message)),
+            Err(failure) => return rejected(Err(failure)),
             Ok(()) => rows.iter().try_for_each(|row| match &row.value {
                 Some(value) => transaction.put(&row.key, value, row.expiry),
                 None => {
@@ -46,10 +46,19 @@ pub fn add(session: &mut Session, writer: &mut Writer, rows: &[Row<'_>]) -> Resu
             }),
         },
     };
-    match added {
-        Ok(()) => Ok(None),
-        Err(error) if is_about_row(&error) => Ok(Some(error.to_string())),
-        Err(error) => Err(error.into()),
+    rejected(added.map_err(Failure::from))
+}
+
+/// Tells why a line is rejected from why the import ends with it.
+fn rejected(written: Result<(), Failure>) -> Result<Option<String>, Failure> {
+    match written {
+        Err(failure)
+            if matches!(failure.kind, Kind::Command | Kind::Usage | Kind::Corruption)
+                && !failure.is_of_store =>
+        {
+            Ok(Some(failure.message))
+        }
+        written => written.map(|()| None),
     }
 }
 
@@ -70,12 +79,7 @@ pub fn call(
         },
         _ => at_once(session, writer, invocation),
     };
-    match called {
-        Err(failure) if matches!(failure.kind, Kind::Command | Kind::Usage | Kind::Corruption) => {
-            Ok(Some(failure.message))
-        }
-        called => called.map(|()| None),
-    }
+    rejected(called)
 }
 
 /// What a write comes to; and to what where nothing had to be written, if that depends on what is there.
