@@ -46,7 +46,7 @@ pub enum Error {
     },
     /// A backup or a restore into this directory was interrupted. Nothing in it was touched.
     #[error(
-        "{} is no store yet: a backup or a restore into it was interrupted; run it again, or remove the directory",
+        "{} is not a store yet: a backup or a restore into it was interrupted; run it again, or remove the directory",
         Visible::path(path)
     )]
     Unfinished {
@@ -70,7 +70,7 @@ pub enum Error {
         reason: String,
     },
     /// What was to be restored is no backup of a store. Nothing was made.
-    #[error("this is no backup: {reason}")]
+    #[error("this is not a backup: {reason}")]
     NotABackup {
         /// What it is or holds.
         reason: String,
@@ -364,7 +364,7 @@ mod tests {
             Error::Untrusted { path: path(), reason: text("can be written to by everybody") },
             Error::Occupied { path: path(), reason: text("it is not empty") },
             Error::BackupDamaged { reason: text("it ends before segment 3") },
-            Error::NotABackup { reason: text("it is no archive") },
+            Error::NotABackup { reason: text("it is not an archive") },
             Error::Unfinished { path: path() },
             Error::Locked { pid: Some(4711) },
             Error::Locked { pid: None },

@@ -8,7 +8,7 @@ use crate::engine::visible::Grouped;
 #[non_exhaustive]
 pub enum Damage {
     /// The file ends inside.
-    #[error("it wants {} bytes, and the file ends after {}", Grouped(*wants), Grouped(*has))]
+    #[error("it needs {} bytes, and the file ends after {}", Grouped(*wants), Grouped(*has))]
     Truncated {
         /// The bytes it takes.
         wants: u64,
@@ -55,7 +55,7 @@ pub enum Damage {
     Codec(u8),
     /// The value does not decompress to as many bytes as it had.
     #[error(
-        "its value is compressed with {codec} and does not give the {} bytes that it should",
+        "its value is compressed with {codec} and does not decompress to the expected {} bytes",
         Grouped((*raw_len).into())
     )]
     Compressed {

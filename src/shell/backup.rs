@@ -30,7 +30,7 @@ pub const FLAGS: &[Flag] = &[
         name: "level",
         short: None,
         takes: Takes::Number,
-        doc: "How hard an archive is compressed: 1, fast, to 22, small; 3 unless this says otherwise",
+        doc: "The compression level of an archive, from 1 (fast) to 22 (small); 3 by default",
     },
     YES,
 ];
@@ -238,7 +238,7 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
         _ if interrupt.is_set() => interrupted(),
         Error::NotABackup { .. } => {
             let failure = Failure::usage(error.to_string()).at(word.span.clone());
-            failure.hint("restore takes what backup made: a directory, or an archive of one")
+            failure.hint("restore takes a backup: a directory or an archive")
         }
         Error::Missing { .. }
         | Error::Foreign { .. }
@@ -259,7 +259,7 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
 fn source(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Failure> {
     let input = if word.is_dash() {
         if io::stdin().is_terminal() {
-            return Err(Failure::command("no archive comes from a terminal").at(word.span.clone()));
+            return Err(Failure::command("an archive cannot be read from a terminal").at(word.span.clone()));
         }
         Input::stdin().map_err(|error| Failure::file("read", Path::new("the standard input"), &error))?
     } else {
@@ -295,7 +295,7 @@ fn unpack(mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
     source.by_ref().take(START_LEN).read_to_end(&mut start).map_err(unread)?;
     if let Some((_, packing)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
         let failure =
-            Failure::usage(format!("this archive is packed with {packing}, which is not read here"));
+            Failure::usage(format!("this archive is compressed with {packing}, which restore does not read"));
         return Err(failure.hint("unpack it, and restore the .tar or the directory"));
     }
     let packing = Packing::of_start(&start);

@@ -194,7 +194,7 @@ impl Failure {
         failure.is_of_store = !is_of_one_write(error);
         if let logkv::Error::Damaged { segment, offset, .. } = *error {
             failure.damaged_at = Some(Location { segment, offset });
-            let hint = format!("verify says all that is wrong; dump-segment {segment} --only bad shows this");
+            let hint = format!("verify lists all damage; dump-segment {segment} --only bad shows this");
             failure.hint = Some(hint);
         }
         if let logkv::Error::ValueTooLarge { len, .. } = error {
@@ -202,7 +202,7 @@ impl Failure {
             failure.hint = Some(format!("--read-limit {len} reads it, and takes that much memory"));
         }
         if let logkv::Error::ValueLength { len, .. } = error {
-            failure.hint = Some(format!("--value-limit {len} takes it"));
+            failure.hint = Some(format!("--value-limit {len} allows it"));
         }
         if let logkv::Error::Io { source, .. } = error {
             failure.hint = limit_hint(source);

@@ -52,8 +52,8 @@ impl Glob {
     pub fn of(word: &Word) -> Result<Self, Failure> {
         Self::parse(&word.bytes).map_err(|bad| {
             let (message, at) = match bad {
-                BadSet::Open(at) => ("the [ of the pattern is not closed", at),
-                BadSet::Empty(at) => ("a set of the pattern holds no byte", at),
+                BadSet::Open(at) => ("the pattern has a [ that is not closed", at),
+                BadSet::Empty(at) => ("the pattern has an empty set", at),
             };
             // In quotes, bytes may stand elsewhere than in the pattern.
             let span = match word.style {
@@ -256,8 +256,8 @@ mod tests {
 
     #[test]
     fn a_set_that_is_not_closed_or_empty_is_pointed_at() {
-        let open = "the [ of the pattern is not closed";
-        let empty = "a set of the pattern holds no byte";
+        let open = "the pattern has a [ that is not closed";
+        let empty = "the pattern has an empty set";
         for (line, message, span) in [
             ("keys a[bc", open, 6..9),
             ("keys [", open, 5..6),

@@ -36,7 +36,7 @@ const HABITS: &[Habit] = &[
     habit("mset msetnx batchput", "put a 1 b 2", "sets several keys, all or none"),
     habit("add store write insert update upsert replace", "put user:1 alice", "sets a key"),
     habit("setnx", "put a 1 --nx", "sets a key only if it is not there"),
-    habit("setex psetex getex", "put a 1 --ttl 10m", "sets a key that is gone after ten minutes"),
+    habit("setex psetex getex", "put a 1 --ttl 10m", "sets a key that expires after ten minutes"),
     habit("append", "", "there is no append: put writes a value as a whole"),
     habit("strlen", "keys a --long", "shows the length of a key's record"),
     habit(
@@ -52,12 +52,12 @@ const HABITS: &[Habit] = &[
         "removes every key, and del --prefix P those that start with P",
     ),
     habit("decr decrby incrby incrbyfloat", "incr a -1", "takes 1 from a whole number, and incr a 5 adds 5"),
-    habit("pexpire", "expire a 90s", "sets how long a key is still there"),
-    habit("expireat pexpireat", "expire a --at 2030-01-31T12:00Z", "sets the time from which a key is gone"),
-    habit("pttl expiretime pexpiretime", "ttl a", "prints how long a key is still there"),
-    habit("multi start", "begin", "opens a batch, which commit writes and rollback forgets"),
+    habit("pexpire", "expire a 90s", "sets the time to live of a key"),
+    habit("expireat pexpireat", "expire a --at 2030-01-31T12:00Z", "sets the time when a key expires"),
+    habit("pttl expiretime pexpiretime", "ttl a", "prints the time to live of a key"),
+    habit("multi start", "begin", "opens a batch, which commit writes and rollback discards"),
     habit("exec end", "commit", "writes the batch that begin opened"),
-    habit("discard abort", "rollback", "forgets the batch that begin opened"),
+    habit("discard abort", "rollback", "discards the batch that begin opened"),
     habit(
         "watch unwatch",
         "",
@@ -69,45 +69,45 @@ const HABITS: &[Habit] = &[
          zscore zcard zrank zincrby xadd xread xrange xlen setbit getbit bitcount setrange getrange pfadd pfcount geoadd \
          type object json.get json.set",
         "",
-        "a value is bytes, without fields: each gets a key, such as user:1:name, and scan --prefix user:1: shows them",
+        "a value has no fields: give each field a key, such as user:1:name; scan --prefix user:1: shows them",
     ),
     // Looking.
     habit(
         "select from with values",
         "scan 'user:*'",
-        "shows keys and values; there is no SQL, and one store a directory",
+        "shows keys and values; there is no SQL, and a directory holds one store",
     ),
     habit(
         "show tables .tables .schema schema .indexes .indices .databases databases describe desc summarize \\d \\d+ \\dt \
          \\dt+ \\di \\dn \\l \\l+ dir ll tree",
         "keys",
-        "lists the keys, and keys --long where each is; there are no tables",
+        "lists the keys, and keys --long shows where each one is; there are no tables",
     ),
     habit("grep find search filter like", "keys '*alice*'", "lists the keys with alice in them"),
     habit("randomkey head first", "keys --limit 10", "lists the first ten keys"),
     habit("last sort", "keys --reverse --limit 10", "lists the last ten keys; keys are in order already"),
     habit("wc size len length", "count", "counts the keys"),
     habit("df du memory slowlog latency mdb_stat", "stats", "shows the figures of the store"),
-    habit("subscribe psubscribe publish monitor", "tail -f", "shows what is written, as it comes"),
+    habit("subscribe psubscribe publish monitor", "tail -f", "shows records as they are written"),
     habit("explain analyze", "versions a", "shows every record of a key, and what became of it"),
     habit(
         "undo flashback",
         "diff 10m",
-        "shows what changed in ten minutes, and get a --at 10m what a key was",
+        "shows what changed in ten minutes, and get a --at 10m shows the value from then",
     ),
     // Keeping.
-    habit("vacuum .vacuum reindex optimize bgrewriteaof", "compact", "gives back the space of dead records"),
+    habit("vacuum .vacuum reindex optimize bgrewriteaof", "compact", "frees the space of dead records"),
     habit("fsck checkconsistency integrity_check", "verify", "checks every byte of the files"),
     habit("fsync flush checkpoint wait waitaof", "sync", "makes everything written so far durable"),
     habit("save bgsave lastsave .save .clone snapshot", "backup ../copy", "makes a copy of the store"),
     habit(".dump dumpall unload", "export all.jsonl", "writes all keys and values"),
-    habit("copy \\copy load .load", "import rows.jsonl", "takes in rows, and export rows.jsonl writes them"),
+    habit("copy \\copy load .load", "import rows.jsonl", "imports rows, and export rows.jsonl writes them"),
     habit("pragma", "config", "shows the options, which stand before DIR or in logkv.toml"),
-    habit("create alter declare", "", "nothing is declared here: put makes a key, and logkv DIR a store"),
+    habit("create alter declare", "", "nothing is declared here: put creates a key, and logkv DIR creates a store"),
     habit(
         "use attach detach connect open close .open .close \\c \\connect cd pwd",
         "",
-        "this shell is on one store: quit, and logkv DIR opens another",
+        "this shell works on one store: quit, and logkv DIR opens another",
     ),
     // The shell itself.
     habit("source run \\i \\ir", "read setup.logkv", "runs the lines of a file"),
@@ -115,12 +115,12 @@ const HABITS: &[Habit] = &[
     habit(
         ".headers .header .separator .nullvalue .width .columns \\x \\pset \\a \\t \\f",
         "mode json",
-        "sets the form of results: table, plain, json or raw",
+        "sets the format of results: table, plain, json or raw",
     ),
-    habit("time \\timing", "timer on", "tells how long each command took"),
+    habit("time \\timing", "timer on", "prints how long each command took"),
     habit("man apropos usage \\h", "help", "lists the commands, and help COMMAND explains one"),
     habit("bye logout shutdown :q :q! :wq :x", "quit", "closes the store and leaves"),
-    habit("sh bash .shell .system \\! !", "", "other programs run in your own shell: Ctrl-D leaves"),
+    habit("sh bash .shell .system \\! !", "", "this shell runs no other programs: Ctrl-D leaves it"),
     habit("ping auth hello client acl", "", "there is no server to reach: the store is open in this process"),
     habit(
         "replicaof slaveof role cluster failover migrate",
@@ -130,7 +130,7 @@ const HABITS: &[Habit] = &[
     habit(
         "logkv redis-cli sqlite3 duckdb psql",
         "",
-        "this is the shell already: a command stands alone here, as in get a",
+        "this is the logkv shell already: type the command alone, as in get a",
     ),
     habit("eval evalsha fcall script", "", "a script is lines of commands: read FILE runs it"),
 ];
@@ -200,7 +200,7 @@ fn odd_word(line: &[u8]) -> Option<String> {
             [b'x' | b'X', b'x' | b'X'] if is_last && is_odd_put => "--xx sets a key only if it is there",
             [.., b';'] if is_last => {
                 let word = quote(&word.bytes);
-                return Some(format!("the ; is a part of {word} here: a command ends with its line"));
+                return Some(format!("the ; is part of {word} here: a command ends with its line"));
             }
             _ => continue,
         };
@@ -222,12 +222,12 @@ fn set_option(invocation: &Invocation, line: &[u8]) -> Option<String> {
     let value = quote(&value.bytes);
     if let Some(command) = command::find(&name.bytes).filter(|command| is_setting(command)) {
         let name = command.name;
-        return Some(format!("{name} is a key now: {name} {value}, without set, sets the option"));
+        return Some(format!("this set a key called {name}; {name} {value}, without set, sets the option"));
     }
     let row = config::ROWS.iter().find(|row| name.bytes.eq_ignore_ascii_case(row.name.as_bytes()))?;
     let (name, env_name) = (row.name, row.env_name());
     Some(format!(
-        "{name} is a key now: the option is --{name} {value} before DIR, {env_name}, or {name} in logkv.toml"
+        "this set a key called {name}; the option is --{name} {value} before DIR, {env_name}, or {name} in logkv.toml"
     ))
 }
 
@@ -235,12 +235,12 @@ fn set_option(invocation: &Invocation, line: &[u8]) -> Option<String> {
 fn set_until(invocation: &Invocation) -> Option<String> {
     let [_, _, option, time] = invocation.args.as_slice() else { return None };
     let flag = match option.bytes.to_ascii_lowercase().as_slice() {
-        b"ex" | b"px" => "--ttl 10s sets how long it is there",
-        b"exat" | b"pxat" => "--until 2030-01-31T12:00Z sets the time from which it is gone",
+        b"ex" | b"px" => "--ttl 10s sets its time to live",
+        b"exat" | b"pxat" => "--until 2030-01-31T12:00Z sets when it expires",
         _ => return None,
     };
     let is_number = time.bytes.iter().all(u8::is_ascii_digit);
-    is_number.then(|| format!("{} is a key now, and the other one stays: {flag}", quote(&option.bytes)))
+    is_number.then(|| format!("this set a second key, {}, and the first does not expire: {flag}", quote(&option.bytes)))
 }
 
 #[cfg(test)]
@@ -283,7 +283,7 @@ mod tests {
         starts("\\copy", "import ");
         starts(".ping", "there is no server");
         starts("append", "there is no append");
-        starts("logkv", "this is the shell already");
+        starts("logkv", "this is the logkv shell already");
         assert_eq!(instead("frob"), None);
         assert_eq!(instead("d"), None);
     }
@@ -296,9 +296,9 @@ mod tests {
             ("keys | head", "| is"),
             ("read < f", "< is"),
             ("count ; count", "a line is"),
-            ("put a 1;", "the ; is a part of 1; here"),
-            ("put a 1;  ", "the ; is a part of 1; here"),
-            ("get a -o f;", "the ; is a part of f; here"),
+            ("put a 1;", "the ; is part of 1; here"),
+            ("put a 1;  ", "the ; is part of 1; here"),
+            ("get a -o f;", "the ; is part of f; here"),
             ("set a 1 NX", "--nx sets"),
             ("put a 1 xx", "--xx sets"),
         ] {
@@ -326,7 +326,7 @@ mod tests {
             let invocation = parse_line(line.as_bytes()).expect("it is understood").expect("it has words");
             set_until(&invocation)
         };
-        let ttl = "EX is a key now, and the other one stays: --ttl 10s sets how long it is there";
+        let ttl = "this set a second key, EX, and the first does not expire: --ttl 10s sets its time to live";
         assert_eq!(told("set a 1 EX 10").as_deref(), Some(ttl));
         assert!(told("put a 1 pxat 1893456000000").is_some_and(|hint| hint.contains("--until ")));
         for line in ["put a 1 b 2", "put a 1 ex wife", "put ex 10", "get a 1 ex"] {
@@ -342,10 +342,10 @@ mod tests {
         };
         assert_eq!(
             told("set mode json").as_deref(),
-            Some("mode is a key now: mode json, without set, sets the option")
+            Some("this set a key called mode; mode json, without set, sets the option")
         );
         let sync =
-            "sync is a key now: the option is --sync never before DIR, LOGKV_SYNC, or sync in logkv.toml";
+            "this set a key called sync; the option is --sync never before DIR, LOGKV_SYNC, or sync in logkv.toml";
         assert_eq!(told("SET Sync never").as_deref(), Some(sync));
         for line in
             ["put mode json", "set user:1 alice", "set mode json b 2", "set stats 1", "set mode json --nx"]

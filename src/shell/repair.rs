@@ -57,7 +57,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
 fn copy(session: &mut Session, word: &Word) -> Result<Outcome, Failure> {
     let (from, to) = (session.dir().to_owned(), word.path().to_owned());
     if word.is_dash() {
-        let message = "--to takes a directory, and not the standard output; one of that name is ./-";
+        let message = "--to takes a directory, not the standard output; ./- is a directory called -";
         return Err(Failure::usage(message).at(word.span.clone()));
     }
     if let Some(why) = why_not(&from, &to) {

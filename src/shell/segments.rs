@@ -30,7 +30,7 @@ pub fn missing(id: SegmentId, session: &mut Session) -> Failure {
     let failure = Failure::from(Error::NoSuchSegment { segment: id });
     let message = match session.compacted.successors(id).as_deref() {
         None => failure.message.clone(),
-        Some([]) => format!("{}: it was compacted away, and nothing of it was needed", failure.message),
+        Some([]) => format!("{}: it was compacted away, and none of its records was needed", failure.message),
         Some(into) => format!("{}: it was compacted into {}", failure.message, numbers(into)),
     };
     let failure = Failure { message, ..failure };
@@ -76,7 +76,7 @@ pub fn write_damage(out: &mut Output, damage: &[Location]) -> io::Result<()> {
     ids.dedup();
     let (places, look) = (units::count(damage.len() as u64, "damaged range"), out.look);
     let text =
-        format!("{places} in {}: verify says what is wrong, repair keeps all that is intact", names(&ids));
+        format!("{places} in {}: verify lists the damage, repair saves what is intact", names(&ids));
     for line in hang(look.width, "", 0, text.split(' ')).lines() {
         writeln!(out, "{}", look.paint(line, hue::BAD))?;
     }

@@ -161,7 +161,7 @@ impl Session {
             Err(error @ Error::Locked { .. }) => {
                 if !self.settings.quiet {
                     let why = error.to_string().replacen("; try --read-only", "", 1);
-                    self.note(&format!("note: {why}: reading it read-only"));
+                    self.note(&format!("note: {why}: opening it read-only"));
                 }
                 self.open_store(options.read_only(true).create(false))?
             }
@@ -235,7 +235,7 @@ impl Session {
         let Some((path, interval)) = self.metrics_file.clone() else { return Ok(()) };
         let named = path.clone();
         if path.as_os_str() == "-" {
-            let failure = Failure::usage("--metrics-file takes a file, and not the standard output");
+            let failure = Failure::usage("--metrics-file takes a file, not the standard output");
             return Err(failure.hint("stats --prometheus prints the metrics"));
         }
         if is_of_store(&self.dir, &path) {

@@ -85,7 +85,7 @@ fn run(mut args: Args) -> u8 {
         Err(error) => return u8::from(error.kind() != io::ErrorKind::BrokenPipe),
     }
     if args.config.as_deref() == Some(Path::new("-")) {
-        let message = "--config takes a file, and not the standard input";
+        let message = "--config takes a file, not the standard input";
         return tell_usage(&args::usage_error(message), args.is_json());
     }
     let Some(dir) = args.take_dir(std::env::var_os(config::DIR_ENV_NAME)) else {
@@ -95,7 +95,7 @@ fn run(mut args: Args) -> u8 {
         return tell_usage(&args::usage_error("the name of the directory is empty"), args.is_json());
     }
     if dir.as_os_str() == "-" {
-        let message = "DIR is a directory, and not the standard input; one of that name is ./-";
+        let message = "DIR is a directory, not the standard input; ./- is a directory called -";
         return tell_usage(&args::usage_error(message), args.is_json());
     }
     if args.ack && args.mode() == Some(Mode::Table) {
@@ -156,7 +156,7 @@ fn refuse_command_name(args: &Args, session: &Session) -> Result<(), Failure> {
     let line = clip(&line, LINE_WIDTH_MAX, session.err_look.ellipsis());
     let name = visible(dir.as_bytes());
     let failure = Failure::usage(format!("DIR is missing: logkv DIR {line}"));
-    Err(failure.hint(format!("a directory of that name is ./{name}; logkv help {name} explains the command")))
+    Err(failure.hint(format!("./{name} is a directory of that name; logkv help {name} explains the command")))
 }
 
 /// Runs what the arguments ask for.

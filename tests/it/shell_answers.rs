@@ -186,7 +186,7 @@ fn a_program_is_not_told_why_a_key_is_gone() {
 fn words_that_mean_something_elsewhere_get_a_hint_at_the_prompt_and_are_words_in_a_script() {
     let dir = scratch();
     let mut person = person(&dir);
-    person.enters("put a 1;").sees("OK\nhint: the ; is a part of 1; here: a command ends with its line");
+    person.enters("put a 1;").sees("OK\nhint: the ; is part of 1; here: a command ends with its line");
     person.enters("get a").sees("\n1;\n").sees_at_end(PROMPT).enters("clear").sees_at_end(PROMPT);
     person
         .enters("get a > f")
@@ -199,7 +199,7 @@ fn words_that_mean_something_elsewhere_get_a_hint_at_the_prompt_and_are_words_in
     person.enters("count;").sees("error: unknown command count;").sees("hint: did you mean count?");
     person.sees_at_end(PROMPT).enters("clear").sees_at_end(PROMPT);
     person.enters("stats; keys").sees("error: unknown command stats;").sees("hint: did you mean stats?");
-    person.enters("mode json;").sees("not json;").sees("hint: the ; is a part of json; here");
+    person.enters("mode json;").sees("not json;").sees("hint: the ; is part of json; here");
     person.sees_at_end(PROMPT).enters("clear").sees_at_end(PROMPT);
     // In quotes and behind two dashes a word is meant as it stands.
     for line in ["put b '2;'", "put -- c 3;", "put d '>'"] {
@@ -221,10 +221,10 @@ fn a_key_that_has_the_name_of_an_option_is_stored_and_told_how_the_option_is_set
     let mut person = person(&dir);
     person
         .enters("set mode json")
-        .sees("OK\nhint: mode is a key now: mode json, without set, sets the option");
+        .sees("OK\nhint: this set a key called mode; mode json, without set, sets the option");
     person
         .enters("SET sync never")
-        .sees("OK\nhint: sync is a key now: the option is --sync never before DIR, LOGKV_SYNC,");
+        .sees("OK\nhint: this set a key called sync; the option is --sync never before DIR, LOGKV_SYNC,");
     person.enters("put bail on").sees("> put bail on\nOK\nlogkv d>");
     person.enters("set user:1 x").sees("> set user:1 x\nOK\nlogkv d>");
     let mut transcript = Transcript::new();

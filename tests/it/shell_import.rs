@@ -234,7 +234,7 @@ fn several_files_go_in_in_their_order_and_one_that_breaks_off_stops_no_other() {
     transcript.run("n import n.csv --format resp");
     assert!(!transcript.path("n").exists(), "nothing is made for what cannot be read");
     let bad = fs::read_to_string(transcript.path("bad0")).expect("it was made");
-    assert_eq!(bad, "a.jsonl:3\tit is no JSON at column 2: expected ident\tnonsense\n");
+    assert_eq!(bad, "a.jsonl:3\tit is not valid JSON at column 2: expected ident\tnonsense\n");
     transcript.compare("shell-import-several");
 }
 

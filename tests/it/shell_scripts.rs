@@ -147,7 +147,7 @@ fn a_value_without_an_end_is_refused_and_memory_is_not_filled_with_it() {
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr);
         let hinted = "error: a value has at most 1,048,576 bytes here; this one has more\n\
-                      hint: --value-limit takes longer ones\n";
+                      hint: --value-limit allows longer ones\n";
         assert_eq!(said, hinted);
     }
 }

@@ -110,7 +110,7 @@ impl Members<'_> {
                 // What it is packed in may be damaged: then reading on fails.
                 let mut rest = self.from.take(END_LEN_MAX as u64);
                 io::copy(&mut rest, &mut io::sink()).map_err(unreadable)?;
-                not_a_backup("it is no archive")
+                not_a_backup("it is not an archive")
             }
             false if len < BLOCK_LEN => damaged("it ends in the middle of a header"),
             false => damaged("a header in it is damaged"),

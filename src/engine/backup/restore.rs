@@ -64,7 +64,7 @@ pub fn restore(
                 at += bytes.len() as u64;
                 read.map_err(|error| match error.kind() {
                     ErrorKind::UnexpectedEof => {
-                        damaged(format!("segment {id} has not {} bytes", Grouped(len)))
+                        damaged(format!("segment {id} does not have {} bytes", Grouped(len)))
                     }
                     _ => Error::io("read", directory.path(StoreFile::Segment(id)))(error),
                 })
@@ -99,7 +99,7 @@ pub fn restore_archive(
             }
             StoreFile::Segment(_) => {
                 let len = Grouped(len);
-                Err(damaged(format!("MANIFEST knows of no {file} of {len} bytes")).into())
+                Err(damaged(format!("MANIFEST lists no {file} of {len} bytes")).into())
             }
             _ => new.pass_over(bytes),
         })
@@ -252,7 +252,7 @@ impl New<'_> {
             }
         }
         if let Some(early) = self.early.first() {
-            return Err(damaged(format!("MANIFEST knows of no {}", StoreFile::Segment(early.id))).into());
+            return Err(damaged(format!("MANIFEST lists no {}", StoreFile::Segment(early.id))).into());
         }
         self.report.segment_count = manifest.segments.len() as u64;
         self.report.len = manifest.segments.iter().fold(0, |sum, line| sum.saturating_add(line.extent.len()));

@@ -12,7 +12,7 @@ pub(super) fn check(directory: &dyn Directory, len: u64) -> Result<()> {
     match directory.room() {
         Some(room) if room.free_len < len => {
             let (needed, free) = (Grouped(len), Grouped(room.free_len));
-            let reason = format!("it takes {needed} bytes, and {free} are free");
+            let reason = format!("it needs {needed} bytes, and {free} are free");
             let source = io::Error::new(ErrorKind::StorageFull, reason);
             Err(Error::io("write", directory.path(StoreFile::Manifest))(source))
         }

@@ -32,7 +32,7 @@ impl FileSystem for OsFileSystem {
             // Nothing is created behind a link unseen.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(match path.symlink_metadata().is_ok() {
-                    true => PathKind::Other("a symbolic link to nothing"),
+                    true => PathKind::Other("a dangling symbolic link"),
                     false => PathKind::Missing,
                 })
             }

@@ -130,7 +130,7 @@ impl Parent for OsParent {
             FileType::RegularFile => PathKind::Other("a file"),
             FileType::Symlink => {
                 PathKind::Other(match rustix::fs::statat(&self.handle, name, AtFlags::empty()) {
-                    Err(Errno::NOENT) => "a symbolic link to nothing",
+                    Err(Errno::NOENT) => "a dangling symbolic link",
                     _ => "a symbolic link",
                 })
             }

@@ -18,7 +18,7 @@ pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failur
     }
     let batched = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
     let reason = match batched {
-        Some(_) => Some(format!("the open batch removes {}; rollback forgets that", quote(key))),
+        Some(_) => Some(format!("the open batch deletes {}; rollback undoes that", quote(key))),
         None => reason(session, key)?,
     };
     if let Some(reason) = &reason {

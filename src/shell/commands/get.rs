@@ -276,7 +276,7 @@ fn get_into_file(
     };
     if is_dash {
         if session.out.is_terminal && session.out.mode != Mode::Raw {
-            let failure = Failure::usage("-o - writes bytes as they are, to a terminal only in mode raw");
+            let failure = Failure::usage("-o - writes raw bytes; on a terminal it needs mode raw");
             return Err(failure.at(file.span.clone()));
         }
         session.out.write_all(value)?;

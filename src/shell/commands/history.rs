@@ -78,7 +78,7 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
         return Ok(At::Time(ms));
     }
     let failure = |given: &str| {
-        let text = format!("a point of the log is a record's number, {MOMENTS}, not {given}");
+        let text = format!("a point in the log is a record's number, {MOMENTS}, not {given}");
         Failure::usage(text).at(word.span.clone())
     };
     Err(match text.parse::<Cursor>().ok().filter(|cursor| cursor.lineage.is_some()) {

@@ -327,9 +327,9 @@ fn print_long(out: &mut Output, row: &Row) -> io::Result<()> {
 /// Refuses `--null` where something else would be printed than what it asks for.
 fn check_null(out: &Output, invocation: &Invocation) -> Result<(), Failure> {
     let why = match out.mode {
-        _ if invocation.has("long") => "-0 is for keys and values alone, not for --long",
-        Mode::Table | Mode::Json => "-0 is for the modes plain and raw",
-        Mode::Plain if out.is_terminal => "-0 prints bytes as they are, on a terminal only in mode raw",
+        _ if invocation.has("long") => "-0 prints keys and values alone, without --long",
+        Mode::Table | Mode::Json => "-0 works only in modes plain and raw",
+        Mode::Plain if out.is_terminal => "-0 prints raw bytes; on a terminal it needs mode raw",
         Mode::Plain | Mode::Raw => return Ok(()),
     };
     Err(Failure::usage(why).at(invocation.name.clone()))
@@ -349,7 +349,7 @@ fn print_null(session: &mut Session, row: &Row) -> Result<(), Failure> {
     let what = if part == 0 { "the key" } else { "the value of" };
     let key = quote(row.key());
     let failure = Failure::command(format!("{what} {key} has a NUL byte, which would end it early"));
-    session.fail_in_part(&failure.hint("without -0 it is printed with an escape"));
+    session.fail_in_part(&failure.hint("without -0 it is printed escaped"));
     Ok(())
 }
 

@@ -271,7 +271,7 @@ fn read_value(
             let limit = units::thousands(session.value_len_max);
             let failure =
                 Failure::command(format!("a value has at most {limit} bytes here; this one has more"));
-            Err(failure.hint("--value-limit takes longer ones"))
+            Err(failure.hint("--value-limit allows longer ones"))
         }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::interrupted()),
         Err(error) => Err(failed(error)),

@@ -52,7 +52,7 @@ pub const TIMER: Command = Command {
     summary: "Whether to tell how long a command took",
     help: "on tells it after each command, auto after those that took half a second or more. Without an \
            argument it prints which is set.",
-    examples: &[Example { line: "timer on", does: "tells how long each command took" }],
+    examples: &[Example { line: "timer on", does: "prints how long each command took" }],
     flags: &[],
     args: &[ArgKind::Enum(Timer::NAMES)],
     arity: Arity::between(0, 1),

@@ -32,7 +32,7 @@ pub const PREFIX: Flag = Flag {
     name: "prefix",
     short: None,
     takes: Takes::Key,
-    doc: "The keys that start with this, byte by byte: a * in it is a *",
+    doc: "The keys that start with these bytes; a * in them is a plain *",
 };
 
 /// The keys that `pattern` or `--prefix` asks for; all, where there is neither.
@@ -128,7 +128,7 @@ pub fn check_key(key: &[u8]) -> Result<(), Failure> {
 /// The standard input, which `word` stands for, unless the commands come from there. `hint` is what helps then.
 pub fn stdin(session: &Session, word: &Word, hint: &str) -> Result<Input, Failure> {
     if session.reads_stdin {
-        let message = "- stands for the standard input, where the commands come from here";
+        let message = "- is the standard input, and the commands come from there";
         return Err(Failure::command(message).at(word.span.clone()).hint(hint));
     }
     Input::stdin().map_err(|error| unread_stdin(&error))

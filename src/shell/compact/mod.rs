@@ -27,7 +27,7 @@ pub const FLAGS: &[Flag] = &[
         Takes::Nothing,
         "Takes every segment that holds anything dead, and seals the active one first",
     ),
-    flag(DRY_RUN, Takes::Nothing, "Changes nothing, and tells what would become of each record, and why"),
+    flag(DRY_RUN, Takes::Nothing, "Changes nothing; prints what would become of each record, and why"),
     flag("limit", Takes::Number, "Shows at most this many records of a dry run"),
     flag("step", Takes::Nothing, "Stops before each step, and says what a crash there would leave"),
 ];

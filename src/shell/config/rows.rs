@@ -188,7 +188,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "compact-rate",
         value_name: "SIZE|none",
-        doc: "The most that the background compaction reads a second",
+        doc: "The most that background compaction reads per second",
         allowed: "none, or a size from 1 byte up, such as 10MiB",
         set: |engine, text| {
             let rate = if text == "none" { None } else { Some(parse_some_len(text)?) };

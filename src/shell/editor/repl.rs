@@ -77,7 +77,7 @@ impl Repl {
             }
             Err(ReadlineError::Eof) => Ok(false),
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                session.note("error: the line is no UTF-8, and is not run; \"\\xHH\" writes any byte");
+                session.note("error: the line is not UTF-8 and was not run; \"\\xHH\" writes any byte");
                 Ok(true)
             }
             Err(error) => Err(broken(&error)),

@@ -42,7 +42,7 @@ fn read_own(text: &[u8], before: usize) -> Result<Row<'_>, String> {
     let key = bytes(["key", "key_b64"], key.map(is_key).transpose()?, key_b64)?;
     let value = bytes(["value", "value_b64"], value, value_b64)?;
     let expires_ms = expires.map(|raw| {
-        whole_number(raw.get()).ok_or_else(|| "expires_ms is no number of milliseconds".to_owned())
+        whole_number(raw.get()).ok_or_else(|| "expires_ms is not a whole number of milliseconds".to_owned())
     });
     Ok(Row::put(key, value).until(expires_ms.transpose()?))
 }
@@ -144,7 +144,7 @@ fn bytes<'a>(
             let bytes = BASE64_STANDARD.decode(text(name_b64.as_bytes(), raw)?);
             bytes.map(Cow::Owned).map_err(|error| format!("{name_b64} is no base64: {error}"))
         }
-        (None, Some(_)) => Err(format!("{name_b64} is no string")),
+        (None, Some(_)) => Err(format!("{name_b64} is not a string")),
         (None, None) => Err(format!("it has no {name}")),
         (Some(_), Some(_)) => Err(format!("it has both {name} and {name_b64}")),
     }
@@ -175,7 +175,7 @@ fn in_words(error: &serde_json::Error, before: usize) -> String {
     let line = error.line();
     let column = error.column() + if line > 1 { 0 } else { before };
     let line = if line > 1 { format!("line {line} of it, ") } else { String::new() };
-    format!("it is no JSON at {line}column {column}: {}", reason(error))
+    format!("it is not valid JSON at {line}column {column}: {}", reason(error))
 }
 
 /// What is wrong, without the place.
@@ -282,20 +282,20 @@ mod tests {
     #[test]
     fn what_is_no_row_says_why() {
         for (line, why) in [
-            ("{", "it is no JSON at column 1: EOF while parsing an object"),
-            ("[1]", "it is no JSON object"),
-            ("nonsense", "it is no JSON at column 2: expected ident"),
+            ("{", "it is not valid JSON at column 1: EOF while parsing an object"),
+            ("[1]", "it is not a JSON object"),
+            ("nonsense", "it is not valid JSON at column 2: expected ident"),
             (r#"{"value":"v"}"#, "it has no key"),
             (r#"{"key":"k"}"#, "it has no value"),
             (r#"{"key":"k","key_b64":"aw==","value":"v"}"#, "it has both key and key_b64"),
             (r#"{"key_b64":7,"value":"v"}"#, "key_b64 is no string"),
             (r#"{"key_b64":"a","value":"v"}"#, "key_b64 is no base64: Invalid input length: 1"),
-            (r#"{"key":"k","value":"v","expires_ms":-7}"#, "expires_ms is no number of milliseconds"),
-            (r#"{"key":"k","value":"v","expires_ms":7.5}"#, "expires_ms is no number of milliseconds"),
-            (r#"{"key":"k","value":"v","expires_ms":"7"}"#, "expires_ms is no number of milliseconds"),
-            (r#"{"key":"k","value":"v"} x"#, "it is no JSON at column 25: trailing characters"),
-            (r#"{"key":"k","value":"\ud800"}"#, "value is no text: unexpected end of hex escape"),
-            ("{\"key\":\"k\",\n \"value\":nope}", "it is no JSON at line 2 of it, column 11: expected ident"),
+            (r#"{"key":"k","value":"v","expires_ms":-7}"#, "expires_ms is not a whole number of milliseconds"),
+            (r#"{"key":"k","value":"v","expires_ms":7.5}"#, "expires_ms is not a whole number of milliseconds"),
+            (r#"{"key":"k","value":"v","expires_ms":"7"}"#, "expires_ms is not a whole number of milliseconds"),
+            (r#"{"key":"k","value":"v"} x"#, "it is not valid JSON at column 25: trailing characters"),
+            (r#"{"key":"k","value":"\ud800"}"#, "value is not valid text: unexpected end of hex escape"),
+            ("{\"key\":\"k\",\n \"value\":nope}", "it is not valid JSON at line 2 of it, column 11: expected ident"),
         ] {
             assert_eq!(row(line), Err(why.to_owned()), "{line}");
         }

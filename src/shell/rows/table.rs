@@ -83,7 +83,7 @@ impl Header {
                 return Err(format!("it has {found} of the header's {named} fields"));
             }
             (found, named) if found > named => {
-                return Err(format!("it has {found} fields, and the header {named}"));
+                return Err(format!("it has {found} fields, and the header has {named}"));
             }
             _ => {}
         }
@@ -106,7 +106,7 @@ impl Header {
                 let expires = expires.and_then(field).filter(|text| !text.is_empty());
                 let expires_ms = expires.map(|text| {
                     let number = str::from_utf8(&text).ok().and_then(whole_number);
-                    number.ok_or_else(|| "expires_ms is no number of milliseconds".to_owned())
+                    number.ok_or_else(|| "expires_ms is not a whole number of milliseconds".to_owned())
                 });
                 Ok(Row::put(bytes("key", *key)?, bytes("value", *value)?).until(expires_ms.transpose()?))
             }
@@ -174,7 +174,7 @@ fn bytes<'a>(name: &str, plain: Field<'a>, base64: Field<'a>) -> Result<Cow<'a, 
         (Some(plain), None) => Ok(plain),
         (plain, Some(text)) if plain.as_ref().is_none_or(|plain| plain.is_empty()) => {
             let bytes = BASE64_STANDARD.decode(text);
-            bytes.map(Cow::Owned).map_err(|error| format!("{name}_b64 is no base64: {error}"))
+            bytes.map(Cow::Owned).map_err(|error| format!("{name}_b64 is not base64: {error}"))
         }
         (Some(_), Some(_)) => Err(format!("it has both {name} and {name}_b64")),
         (None, _) => Err(format!("it has no {name}")),

@@ -26,14 +26,14 @@ pub const FLAGS: &[Flag] = &[
     flag(
         "format",
         Takes::Enum(FORMATS),
-        "What it is written in, where its name or what it holds does not say",
+        "The format, if neither the name nor the content says it",
     ),
-    flag("key", Takes::Field, "Takes any table: the field, or column, that is the key"),
+    flag("key", Takes::Field, "Imports any table: this field, or column, is the key"),
     flag("value", Takes::Field, "The field that is the value; without it, the whole row as JSON"),
     flag(
         "rejects",
         Takes::File,
-        "Keeps each row that was rejected, with its place and why; - is the standard output",
+        "Keeps each rejected row, with its place and the reason; - is the standard output",
     ),
     YES,
 ];

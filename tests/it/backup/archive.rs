@@ -213,12 +213,12 @@ fn an_archive_that_holds_what_no_backup_does_is_refused_in_a_sentence() {
         (archive_of(&with("/tmp/escaped", b"x"), plain), "/tmp/escaped"),
         (archive_of(&with("a/000001.seg", b"x"), plain), "a/000001.seg"),
         (archive_of(&with("\x1b]0;x\x07", b"x"), plain), "\\x1b]0;x\\x07"),
-        (archive_of(&with("000009.seg", b"x"), plain), "MANIFEST knows of no 000009.seg of 1 bytes"),
+        (archive_of(&with("000009.seg", b"x"), plain), "MANIFEST lists no 000009.seg of 1 bytes"),
         (archive_of(&with("000001.seg", &good[1].1), plain), "000001.seg twice"),
         (archive_of(&with("MANIFEST", &good[0].1), plain), "MANIFEST twice"),
         (archive_of(&good[..3], plain), "it ends before segment 3"),
         (archive_of(&[], plain), "it holds no store"),
-        (b"not an archive".repeat(100), "it is no archive"),
+        (b"not an archive".repeat(100), "it is not an archive"),
         (Vec::new(), "it holds no store"),
     ];
     for (entry_type, name) in [

@@ -84,7 +84,7 @@ fn a_link_to_nothing_is_refused_in_a_sentence() {
     let from = small_store();
     for (name, fill) in &FILLS[..3] {
         let said = fill(from.path(), &dangling).expect_err("it is refused").sentence();
-        assert!(said.contains("dangling: it is a symbolic link to nothing"), "{name}: {said}");
+        assert!(said.contains("dangling: it is a dangling symbolic link"), "{name}: {said}");
     }
     assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 1, "nothing is left beside it");
 }

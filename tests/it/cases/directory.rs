@@ -158,7 +158,7 @@ fn case_24_what_is_no_store_is_refused_with_a_sentence_and_not_touched() {
 
     let dangling = dir.path().join("dangling");
     symlink(dir.path().join("nowhere"), &dangling).expect("a link");
-    assert!(refused(&dangling).sentence().contains("it is a symbolic link to nothing"));
+    assert!(refused(&dangling).sentence().contains("it is a dangling symbolic link"));
 
     let full = dir.path().join("full");
     fs::create_dir(&full).expect("a directory");

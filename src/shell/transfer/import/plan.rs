@@ -87,7 +87,7 @@ impl Told {
             Self::Flag => "as --format says",
             Self::Name => "as its name says",
             Self::Contents => "as the names of its files say",
-            Self::Default => "as nothing says otherwise",
+            Self::Default => "by default",
         }
     }
 }
@@ -135,7 +135,7 @@ impl Asked {
             (Some(key), value) => Some(Table { key, value }),
             (None, None) => None,
             (None, Some(_)) => {
-                let failure = Failure::usage("--value wants --key FIELD: a table's rows need keys");
+                let failure = Failure::usage("--value needs --key FIELD: a table's rows need keys");
                 return Err(failure.at(invocation.name.clone()));
             }
         };
@@ -189,14 +189,14 @@ fn of_word(session: &Session, word: &Word, flag: Option<Format>) -> Result<Plann
         return Err(Failure::command(message).at(word.span.clone()).hint(COPY));
     }
     if let (None, Some(ending)) = (flag.or(named), rows::foreign_ending(stem)) {
-        let message = format!("a .{ending} file is not read; what is: {}", FORMATS.join(", "));
+        let message = format!("import does not read .{ending} files; it reads {}", FORMATS.join(", "));
         return Err(Failure::usage(message).at(word.span.clone()).hint(WRONG_NAME));
     }
     let told = told(if named.is_some() { Told::Name } else { Told::Default });
     match flag.or(named).unwrap_or(Format::Text(rows::Format::Jsonl)) {
         Format::Files(format) => records(session, word, Files::one(path, format), told),
         Format::Text(rows::Format::Resp) => {
-            Err(Failure::command("resp is written, and not read").at(word.span.clone()).hint(WRONG_NAME))
+            Err(Failure::command("resp can be exported, but not imported").at(word.span.clone()).hint(WRONG_NAME))
         }
         format => {
             let input = Input::path(path).map_err(failed)?;
@@ -210,7 +210,7 @@ fn of_word(session: &Session, word: &Word, flag: Option<Format>) -> Result<Plann
     }
 }
 
-const WRONG_NAME: &str = "--format says what it is, where its name is wrong";
+const WRONG_NAME: &str = "--format sets the format if the name is wrong";
 
 /// The standard input, unless the commands come from there.
 fn stdin(session: &Session, word: &Word, format: Format, told: Told) -> Result<Planned, Failure> {

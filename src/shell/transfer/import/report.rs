@@ -99,8 +99,8 @@ fn in_words(format: Option<Format>, sum: Sum) -> String {
 fn written_in_words(format: Option<Format>, sum: Sum) -> String {
     let expired = match (sum.expired, sum.puts) {
         (0, _) => String::new(),
-        (1, 1) => ", which had expired already".to_owned(),
-        (expired, _) => format!(", {} of which had expired already", units::thousands(expired)),
+        (1, 1) => ", already expired".to_owned(),
+        (expired, _) => format!(", {} of them already expired", units::thousands(expired)),
     };
     match (format, sum.deletes) {
         (None | Some(Format::Text(_)), 0) => format!("{}{expired}", units::count(sum.puts, "row")),
@@ -117,7 +117,7 @@ pub fn incomplete(rejected: u64, sum: Sum, planned: &Planned) -> Failure {
     let noun = if let Format::Files(_) = planned.format { "record" } else { "row" };
     let message = format!("{}; {} went in", were(rejected, noun, "rejected"), units::thousands(sum.count()));
     let failure = Failure::command(message);
-    if planned.told == Told::Default { failure.hint("--format says what else it may be") } else { failure }
+    if planned.told == Told::Default { failure.hint("--format sets another format") } else { failure }
 }
 
 /// That some of several arguments were given up, or some of their rows rejected.

@@ -79,7 +79,7 @@ impl Document {
                 (b']', Some(_), Expects::Row) => {
                     return Err(self
                         .reading
-                        .broken("the array ends behind a comma, where a row should stand"));
+                        .broken("the array ends after a comma, where a row should be"));
                 }
                 (b',', Some(_), Expects::Comma) => self.expects = Expects::Row,
                 (b',' | b']' | b'}', ..) => {
@@ -101,7 +101,7 @@ impl Document {
             None => Ok(false),
             Some(line) => Err(self
                 .reading
-                .broken(&format!("it is cut off: the array that opens in line {line} does not end"))),
+                .broken(&format!("it is cut off: the array that opens on line {line} does not end"))),
         }
     }
 
@@ -185,7 +185,7 @@ impl Scan {
                         }
                     }
                     (None, _) => return Ok(Some(self.at)),
-                    _ => return Err("a bracket here closes what another kind of bracket has opened"),
+                    _ => return Err("a bracket here does not match the one that it closes"),
                 },
                 b',' | b' ' | b'\t' | b'\n' | b'\r' if self.open.is_empty() => return Ok(Some(self.at)),
                 _ => {}
@@ -205,7 +205,7 @@ impl Scan {
                     self.is_in_string = false;
                     return Ok(true);
                 }
-                b'\n' => return Err("the string that opens in this line does not end in it"),
+                b'\n' => return Err("a string that opens on this line does not end on it"),
                 _ if self.at + 1 == text.len() => return Ok(false),
                 _ => self.at += 2,
             }
