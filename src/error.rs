@@ -69,13 +69,13 @@ pub enum Error {
         /// What is there.
         reason: String,
     },
-    /// What was to be restored is no backup of a store. Nothing was made.
+    /// The source of a restore is not a backup of a store. Nothing was made.
     #[error("this is not a backup: {reason}")]
     NotABackup {
         /// What it is or holds.
         reason: String,
     },
-    /// What was to be restored is not as a backup was written. Nothing was made.
+    /// The backup differs from what was written. Nothing was made.
     #[error("the backup cannot be restored: {reason}")]
     BackupDamaged {
         /// What is wrong with it.

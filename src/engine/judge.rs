@@ -60,7 +60,7 @@ pub(crate) struct Verdict {
     /// The count of records read before it, and the number of the last one, read or settled.
     pub(crate) record_count: u64,
     pub(crate) last: Seqno,
-    /// Where the last one that was read stands.
+    /// Where the last record that was read is.
     pub(crate) last_at: Option<u64>,
     /// The first damage that had been durable, and the number of a record that proves it.
     pub(crate) rot: Option<(u64, Seqno)>,

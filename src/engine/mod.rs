@@ -39,9 +39,9 @@
 //! `recovery::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
 //!
 //! # Following a writer
-//! A reader's refresh compares MANIFEST and the last segment's file with what they were → `recovery::follow` opens what is new
-//! at the log's end, and has `recovery::index` put its rows into a copy of the index, whose shards are shared until they are
-//! written to → `store::view` swaps the state. Where more than the end is another, all is opened anew.
+//! A reader's refresh compares MANIFEST and the last segment's file with their earlier state → `recovery::follow` reads the
+//! new records at the log's end, and `recovery::index` puts their rows into a copy of the index, which shares its shards until
+//! they are written to → `store::view` swaps the state. If more than the end has changed, everything is opened anew.
 //!
 //! # A backup
 //! `log::cut` says, under the log's lock, how far each segment goes between two batches → `backup::source` holds those

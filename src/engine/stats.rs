@@ -54,7 +54,7 @@ pub struct MemoryStats {
     pub keydir_len: u64,
     /// The parts of the file KEYDIR that nobody has written to since it was mapped.
     pub keydir_mapped_len: u64,
-    /// The part of both that is in slots with a key: the rest of the tables is free, or is their frame.
+    /// The part of both that is in slots with a key. The rest is free slots and table headers.
     pub keydir_used_len: u64,
     /// The order of segments without a hint, kept since a scan asked for it, of the process's own: 16 bytes a record.
     pub order_len: u64,

@@ -103,7 +103,11 @@ const HABITS: &[Habit] = &[
     habit(".dump dumpall unload", "export all.jsonl", "writes all keys and values"),
     habit("copy \\copy load .load", "import rows.jsonl", "imports rows, and export rows.jsonl writes them"),
     habit("pragma", "config", "shows the options, which stand before DIR or in logkv.toml"),
-    habit("create alter declare", "", "nothing is declared here: put creates a key, and logkv DIR creates a store"),
+    habit(
+        "create alter declare",
+        "",
+        "nothing is declared here: put creates a key, and logkv DIR creates a store",
+    ),
     habit(
         "use attach detach connect open close .open .close \\c \\connect cd pwd",
         "",
@@ -240,7 +244,9 @@ fn set_until(invocation: &Invocation) -> Option<String> {
         _ => return None,
     };
     let is_number = time.bytes.iter().all(u8::is_ascii_digit);
-    is_number.then(|| format!("this set a second key, {}, and the first does not expire: {flag}", quote(&option.bytes)))
+    is_number.then(|| {
+        format!("this set a second key, {}, and the first does not expire: {flag}", quote(&option.bytes))
+    })
 }
 
 #[cfg(test)]
@@ -344,8 +350,7 @@ mod tests {
             told("set mode json").as_deref(),
             Some("this set a key called mode; mode json, without set, sets the option")
         );
-        let sync =
-            "this set a key called sync; the option is --sync never before DIR, LOGKV_SYNC, or sync in logkv.toml";
+        let sync = "this set a key called sync; the option is --sync never before DIR, LOGKV_SYNC, or sync in logkv.toml";
         assert_eq!(told("SET Sync never").as_deref(), Some(sync));
         for line in
             ["put mode json", "set user:1 alice", "set mode json b 2", "set stats 1", "set mode json --nx"]

@@ -75,8 +75,7 @@ pub fn write_damage(out: &mut Output, damage: &[Location]) -> io::Result<()> {
     let mut ids: Vec<_> = damage.iter().map(|at| at.segment).collect();
     ids.dedup();
     let (places, look) = (units::count(damage.len() as u64, "damaged range"), out.look);
-    let text =
-        format!("{places} in {}: verify lists the damage, repair saves what is intact", names(&ids));
+    let text = format!("{places} in {}: verify lists the damage, repair saves what is intact", names(&ids));
     for line in hang(look.width, "", 0, text.split(' ')).lines() {
         writeln!(out, "{}", look.paint(line, hue::BAD))?;
     }

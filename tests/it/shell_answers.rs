@@ -158,7 +158,7 @@ fn a_key_that_is_gone_is_told_with_its_record_and_how_to_see_it() {
         .sees("(nil)\nnote: lock expired ")
         .sees("ago (record 4); versions lock shows it");
     person.enters("begin").sees_at_end("logkv d*>").enters("del user:2").sees("deleted 1 of 1, with commit");
-    person.enters("get user:2").sees("(nil)\nnote: the open batch removes user:2; rollback forgets that");
+    person.enters("get user:2").sees("(nil)\nnote: the open batch deletes user:2; rollback undoes that");
     person
         .enters("rollback")
         .sees_at_end(PROMPT)

@@ -145,7 +145,7 @@ fn a_tar_that_another_program_packed_is_restored_and_another_packing_is_named() 
         let refused = run(&transcript, &["x", "restore", "other"], Stdio::null());
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(
-            refused.status.code() == Some(2) && said.contains(&format!("packed with {packing}")),
+            refused.status.code() == Some(2) && said.contains(&format!("compressed with {packing}")),
             "{said}"
         );
     }

@@ -532,7 +532,7 @@ fn a_key_or_value_ends_with_a_nul_byte_where_that_is_asked_for_and_xargs_reads_i
     transcript.run("-m table d keys -0").run("--json d scan -0").run("d keys -0 --long").run("d count -0");
     transcript.compare("shell-pipe-null");
     let mut person = Person::at(transcript.dir.path(), &["-m", "plain", "d"], &[]);
-    person.sees_at_end("logkv d>").enters("keys -0").sees("on a terminal only in mode raw");
+    person.sees_at_end("logkv d>").enters("keys -0").sees("on a terminal it needs mode raw");
     person.sees_at_end("logkv d>").enters("quit");
     assert_eq!(person.sees_it_end(), Some(0));
 }
@@ -575,7 +575,7 @@ fn a_dash_is_the_standard_input_or_output_wherever_a_file_is_named_or_is_refused
         .enters("get k1")
         .sees("\none\n");
     person.sees_at_end("logkv d>").enters("get k2 -o -").sees("\ntwo\n");
-    person.sees_at_end("logkv d>").enters("import empty --rejects -").sees("nothing for a terminal");
+    person.sees_at_end("logkv d>").enters("import empty --rejects -").sees("does not write raw rows");
     person.sees_at_end("logkv d>").enters("quit");
     assert_eq!(person.sees_it_end(), Some(0));
 }

@@ -34,7 +34,7 @@ pub(crate) struct Unfinished {
     directory: Arc<dyn Directory>,
     /// The files that mark it as unfinished, removed last, in this order.
     marks: &'static [StoreFile],
-    /// Its place if it was made for this: then it is removed, too.
+    /// Its place if it was made for this: then the directory is removed too.
     made_at: Option<Place>,
     is_kept: bool,
 }
@@ -128,7 +128,7 @@ impl Drop for Unfinished {
 ///
 /// One that exists is filled where it is: it may be a mount point, its parent may be read-only, and
 /// other processes may have it open. A killed process leaves it marked and without MANIFEST, which is
-/// no store, and the next one for the same directory removes the remains.
+/// not a store, and the next one for the same directory removes the remains.
 #[derive(Debug)]
 pub(crate) struct Staging {
     /// Locked, so that no other process clears it. The lock survives the rename.
@@ -166,7 +166,7 @@ impl Staging {
 
     fn inside(place: &Place, trusts_all: bool) -> Result<Self> {
         let (directory, path) = (place.open(trusts_all)?, place.path());
-        // Before the lock, which is a file: nothing is put where something is.
+        // Before the lock, which is itself a file: an occupied directory must stay untouched.
         check_vacant(&*directory, path)?;
         check_trusted(&*directory, path, trusts_all)?;
         let directory = locked(&directory, path)?;
@@ -204,7 +204,7 @@ impl Staging {
         place.sync().map_err(error)
     }
 
-    /// Takes the mark away. With its MANIFEST the directory is a store, whether that succeeds or not.
+    /// Removes the mark. With its MANIFEST the directory is a store, even if this fails.
     fn unmark(self) -> Result<()> {
         let path = self.made.path.clone();
         let directory = self.made.keep();

@@ -25,7 +25,7 @@ use crate::error::{Error, Failure, Result, Stop};
 ///
 /// # Errors
 /// [`Error::Occupied`] when it holds anything else, or is the store itself or inside it, [`Error::Damaged`],
-/// [`Error::Cancelled`], and [`Error::Io`], also when there is too little room: there is what was there before.
+/// [`Error::Cancelled`], and [`Error::Io`], also if there is too little room. The earlier backup is unchanged.
 pub(crate) fn into_directory(
     source: &Source,
     (from, to): (&Path, &Path),
@@ -174,7 +174,7 @@ impl<'a> Target<'a> {
         Ok(self.report.clone())
     }
 
-    /// Fails if what must be copied does not fit. What can be linked takes no room.
+    /// Fails if the files to copy do not fit. Linked files take no room.
     fn check_room(&self) -> Result<()> {
         let can_link = room::are_on_one_device(&*self.source.home.directory, &*self.directory);
         let is_copied = |part: &&Part| {

@@ -1,5 +1,5 @@
 //! The files in an archive of a backup, whichever program made it: with names that lead through directories, with
-//! extended headers, in any order. No name in it is used but to find out which file of a store it means.
+//! extended headers, in any order. Names only serve to identify files of a store; none is used as a path.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -14,21 +14,22 @@ use crate::engine::fs::{StoreFile, is_of_file_system};
 use crate::engine::visible::{Grouped, Visible};
 use crate::error::{Error, Result, Stop};
 
-/// Zeros behind the last file: whoever made the archive may have added some.
+/// Zeros after the last file, which other programs may have added.
 const END_LEN_MAX: usize = 1 << 20;
-/// Where a header says that it is one, in all formats but the oldest.
+/// Offset of the magic number, which all formats but the oldest have.
 const MAGIC_AT: usize = 257;
 /// The longest extended header that is read. Other programs write a few hundred bytes.
 const EXTENSION_LEN_MAX: u64 = 64 << 10;
 
-/// Takes a file of an archive: which one it is, its length, and what gives its bytes.
+/// Receives a file of an archive: its identity, its length, and a reader of its bytes.
 type Take<'a> = dyn FnMut(StoreFile, u64, &mut dyn Read) -> Result<(), Stop> + 'a;
 
-/// Hands each file of the archive `from` to `take`, with its length and its bytes, and reads on to the end: what follows
-/// would be checked by nobody.
+/// Hands each file of the archive `from` to `take`, with its length and its bytes, and reads on to the end, so
+/// that trailing bytes are checked too.
 ///
 /// # Errors
-/// [`Error::NotABackup`] when it is no archive, or holds what no backup does; [`Error::BackupDamaged`]; those of `take`.
+/// [`Error::NotABackup`] if it is not an archive, or holds a file that a backup never has; [`Error::BackupDamaged`]; the
+/// errors of `take`.
 pub(super) fn read(from: &mut dyn Read, take: &mut Take<'_>) -> Result<(), Stop> {
     let mut members = Members { from, count: 0, folder: None, seen: HashSet::new() };
     while let Some((file, len)) = members.next()? {
@@ -46,12 +47,12 @@ struct Members<'a> {
     from: &'a mut dyn Read,
     /// How many headers were read.
     count: u64,
-    /// The directory that all files are in, once one was seen.
+    /// The directory of all files, once the first was seen.
     folder: Option<Vec<u8>>,
     seen: HashSet<StoreFile>,
 }
 
-/// What an extended header says of the next member.
+/// The extended header's fields for the next member.
 #[derive(Default)]
 struct Extension {
     name: Option<Vec<u8>>,
@@ -66,7 +67,7 @@ impl Members<'_> {
             let len = header.entry_size().map_err(unreadable)?;
             match header.entry_type() {
                 EntryType::XHeader => self.extend(&mut extension, len)?,
-                // Of all members: a comment, as a rule.
+                // A global header: usually a comment.
                 EntryType::XGlobalHeader => self.extend(&mut Extension::default(), len)?,
                 EntryType::GNULongName => {
                     let mut name = self.small(len)?;
@@ -107,7 +108,7 @@ impl Members<'_> {
         let has_magic = block[MAGIC_AT..].starts_with(b"ustar");
         Err(match is_first && !has_magic {
             true => {
-                // What it is packed in may be damaged: then reading on fails.
+                // If the compressed stream is damaged, reading on fails with a better error.
                 let mut rest = self.from.take(END_LEN_MAX as u64);
                 io::copy(&mut rest, &mut io::sink()).map_err(unreadable)?;
                 not_a_backup("it is not an archive")
@@ -117,7 +118,7 @@ impl Members<'_> {
         })
     }
 
-    /// Which file of the store the member `name` is; `None` for what is passed over: directories.
+    /// The file of the store that member `name` is; `None` for a directory, which is skipped.
     fn file(&mut self, name: &[u8], kind: EntryType) -> Result<Option<StoreFile>> {
         let refused =
             |what: &str| not_a_backup(format!("it holds {}{what}, which no backup does", Visible(name)));
@@ -173,7 +174,7 @@ impl Members<'_> {
         }
     }
 
-    /// The bytes of a member that says something of the next one.
+    /// The bytes of an extended header, which describes the next member.
     fn small(&mut self, len: u64) -> Result<Vec<u8>> {
         if len > EXTENSION_LEN_MAX {
             return Err(damaged(format!("it holds an extended header of {} bytes", Grouped(len))));
@@ -188,7 +189,7 @@ impl Members<'_> {
         if passed == len { Ok(()) } else { Err(damaged("it ends in the middle of a file")) }
     }
 
-    /// Reads what is behind the last file: zeros, and the end of what the archive may be packed in.
+    /// Reads on after the last file: zeros, and the end of a compressed stream.
     fn read_end(&mut self) -> Result<()> {
         let mut rest = Vec::new();
         (&mut *self.from).take(END_LEN_MAX as u64 + 1).read_to_end(&mut rest).map_err(unreadable)?;
@@ -199,7 +200,7 @@ impl Members<'_> {
     }
 }
 
-/// Reads until `buffer` is full or nothing is left; how many bytes there were.
+/// Reads until `buffer` is full or the input ends. Returns the number of bytes read.
 fn read_as_much(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {
@@ -213,7 +214,7 @@ fn read_as_much(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-/// What a byte of a header adds to its checksum, which counts its own bytes as blanks.
+/// The contribution of a header's byte to the checksum, which counts its own bytes as blanks.
 fn summed(at: usize, byte: u8) -> u8 {
     const CHECKSUM: std::ops::Range<usize> = 148..156;
     if CHECKSUM.contains(&at) { b' ' } else { byte }
@@ -236,10 +237,10 @@ fn line_of_pax(bytes: &[u8]) -> Option<(Pair<'_>, &[u8])> {
     Some(((&line[..equals], &line[equals + 1..]), &bytes[len..]))
 }
 
-/// All of a file that people read, `len` bytes long.
+/// The whole of a text file, `len` bytes long.
 ///
 /// # Errors
-/// [`Error::BackupDamaged`] when it is longer than any, or ends before.
+/// [`Error::BackupDamaged`] if it exceeds the limit, or ends early.
 pub(super) fn text(from: &mut dyn Read, len: u64) -> Result<Vec<u8>> {
     if len > catalog::LEN_MAX {
         let most = Grouped(catalog::LEN_MAX);

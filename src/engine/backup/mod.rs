@@ -5,8 +5,8 @@
 //! made anew where it is missing. MANIFEST is put in place last and says that this is a backup; the first write to it as to a
 //! store takes that out, and from then on no backup is put there.
 //!
-//! Segments are read and checked once, when they are taken in. Restoring checks every byte of all of them before there is a
-//! MANIFEST.
+//! A backup reads and checks each segment once, when it adds it. Restoring checks every byte of all of them before it
+//! writes MANIFEST.
 
 mod archive;
 mod course;

@@ -1,4 +1,4 @@
-//! A store made of a backup: put together, every byte checked, and then given its MANIFEST and its name.
+//! Makes a store from a backup: copies the files, checks every byte, then writes MANIFEST and renames the directory.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
@@ -76,14 +76,13 @@ pub fn restore(
 
 /// As [`restore`], of an archive: `from` gives its bytes, unpacked.
 /// [`Store::backup_archive`](crate::Store::backup_archive) writes one, with MANIFEST first; `tar` makes one
-/// of a backup in a directory. Names may lead through one directory, and come in any order; what is
-/// derived from the segments is passed over. Whatever they are, no name leads anywhere but to a file
-/// of the new store.
+/// of a backup in a directory. Names may include one directory, and come in any order. Files derived
+/// from the segments are skipped. Whatever the names are, only files of the new store are written.
 ///
 /// # Errors
-/// [`Error::Occupied`] when `to` is not empty; [`Error::NotABackup`] when `from` gives no archive, or one
-/// with files that no backup holds; [`Error::BackupDamaged`] when any byte is not as it was written;
-/// [`Error::Unsupported`], and [`Error::Io`]. Nothing was made then.
+/// [`Error::Occupied`] when `to` is not empty; [`Error::NotABackup`] if `from` is not an archive, or is one
+/// with files that a backup never has; [`Error::BackupDamaged`] when any byte is not as it was written;
+/// [`Error::Unsupported`], and [`Error::Io`]. Nothing was made.
 pub fn restore_archive(
     from: &mut dyn Read,
     to: &Path,
@@ -142,7 +141,7 @@ struct New<'a> {
     manifest: Option<Manifest>,
     /// The segments still to be restored, with their lengths and lines in MANIFEST.
     lens: HashMap<SegmentId, (u64, SegmentLine)>,
-    /// The segments that came before MANIFEST, as they say themselves.
+    /// The segments that came before MANIFEST, by their own headers.
     early: Vec<SegmentLine>,
     report: RestoreReport,
 }
@@ -267,7 +266,7 @@ impl New<'_> {
         len > 0 && self.manifest.is_none() || self.lens.get(&id).is_some_and(|(wanted, _)| *wanted == len)
     }
 
-    /// Reads what is not needed: it is derived from the segments.
+    /// Skips a file that is derived from the segments.
     fn pass_over(&mut self, bytes: &mut dyn Read) -> Result<(), Stop> {
         let mut buffer = vec![0; CHUNK_LEN as usize];
         while bytes.read(&mut buffer).map_err(unreadable)? > 0 {
@@ -320,7 +319,7 @@ impl New<'_> {
         Ok(())
     }
 
-    /// Writes MANIFEST: what it lists is there, and was verified.
+    /// Writes MANIFEST, after the files that it lists were verified.
     fn finish(&mut self) -> Result<(), Stop> {
         let manifest = self.manifest()?;
         catalog::replace(&*self.directory, manifest).map_err(|Failure { error, .. }| error.into())

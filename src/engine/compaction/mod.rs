@@ -42,7 +42,7 @@ use crate::error::{Error, Result};
 /// Used by a deliberate mistake alone.
 static FIRST_POLICY: OnceLock<CompactionPolicy> = OnceLock::new();
 
-/// How many runs are kept for who asks what was done unasked.
+/// How many background runs are kept until they are asked for.
 const UNASKED_MAX: usize = 1000;
 
 /// Who is told how a compaction goes, and may break it off.
@@ -62,9 +62,9 @@ pub(crate) struct Compactor {
     runs_in: Mutex<Option<ThreadId>>,
     /// How many commands wait for a compaction in the background to give way.
     waiting: AtomicUsize,
-    /// Whether nobody asked for the compaction that runs.
+    /// Whether the current compaction is a background one.
     is_unasked: AtomicBool,
-    /// The last runs that nobody asked for and nobody has been told of. Held to look at them alone.
+    /// The last background runs that were not yet asked for. The lock is held only to access them.
     unasked: Mutex<VecDeque<RunReport>>,
     /// Whether the store is being closed.
     is_closing: AtomicBool,
@@ -101,7 +101,7 @@ impl Compactor {
         }
     }
 
-    /// Keeps a run that is committed for who wants to know, if nobody asked for it.
+    /// Keeps a committed run until it is asked for, if it ran in the background.
     fn keep_unasked(&self, run: &RunReport) {
         if !self.is_unasked.load(Ordering::Relaxed) {
             return;
@@ -113,7 +113,7 @@ impl Compactor {
         unasked.push_back(run.clone());
     }
 
-    /// Takes what was kept so.
+    /// Takes the runs that were kept.
     pub(crate) fn take_unasked(&self) -> Vec<RunReport> {
         self.unasked.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }

@@ -65,7 +65,7 @@ impl<'a> Rewrite<'a> {
         let report = self.report();
         self.count(&report);
         self.take_note();
-        // Who misses a file that is gone can say why.
+        // A later read of a removed segment can report why it is gone.
         self.compactor.keep_unasked(&report);
         let Self { state, run, judge, copy, .. } = self;
         // An unmapped file stays open for its readers after it is unlinked. This compaction needs

@@ -29,7 +29,7 @@ impl FileSystem for OsFileSystem {
             Ok(metadata) if metadata.is_dir() => Ok(PathKind::Directory),
             Ok(metadata) if metadata.is_file() => Ok(PathKind::Other("a file")),
             Ok(_) => Ok(PathKind::Other("not a directory")),
-            // Nothing is created behind a link unseen.
+            // Creating a file must not follow a link unnoticed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(match path.symlink_metadata().is_ok() {
                     true => PathKind::Other("a dangling symbolic link"),
@@ -68,7 +68,7 @@ impl FileSystem for OsFileSystem {
         let mut chosen: PathBuf = path.components().collect();
         for _ in 0..LINKS_MAX {
             match chosen.symlink_metadata() {
-                // One that leads nowhere is something all the same.
+                // A dangling link still occupies the name.
                 Ok(found) if found.is_symlink() && chosen.metadata().is_ok() => {
                     if let Some(reason) = owned_by_another(&found, &[]) {
                         return Err(io::Error::new(
@@ -377,7 +377,7 @@ impl Directory for OsDirectory {
     fn room(&self) -> Option<Room> {
         let (found, space) =
             (rustix::fs::fstat(&*self.handle).ok()?, rustix::fs::fstatvfs(&*self.handle).ok()?);
-        // A file system that counts nothing says that it has no blocks.
+        // A file system that does not count its space reports zero blocks.
         let free_len = space.f_bavail.saturating_mul(space.f_frsize);
         (space.f_blocks > 0).then_some(Room { device: found.st_dev, free_len })
     }

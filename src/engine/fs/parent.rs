@@ -139,7 +139,7 @@ impl Parent for OsParent {
     }
 
     fn names(&self) -> io::Result<Vec<OsString>> {
-        // Of a handle that can only look names up, the list is asked for here.
+        // The handle can only look up names; listing needs a second one.
         names_in(&File::from(rustix::fs::openat(&self.handle, ".", DIRECTORY, Mode::empty())?))
     }
 
@@ -186,7 +186,7 @@ impl Parent for OsParent {
 pub(super) fn hold(path: &Path) -> io::Result<File> {
     match rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()) {
         Err(Errno::NOENT) => {}
-        // Its list may not be read. Enough to open what is in it.
+        // The directory may be unreadable. This handle is enough to open its files.
         Err(Errno::ACCESS) => {
             let flags = DIRECTORY | OFlags::PATH;
             return Ok(File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?));

@@ -145,7 +145,7 @@ fn take_apart(survey: Survey, id: SegmentId, now_ms: u64, state: Option<&State>)
     let mut inspection = Inspection {
         id,
         role: match &known {
-            // A log's end that is damaged is not gone on with, and MANIFEST says so only when it is next written.
+            // A damaged end is not appended to, but MANIFEST says so only when it is next written.
             Some(known) if known.is_sealed() => Role::Sealed,
             _ => role(&survey, id),
         },

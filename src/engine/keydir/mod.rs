@@ -143,8 +143,8 @@ impl Keydir {
         self.count.store(0, Ordering::Relaxed);
     }
 
-    /// An index of its own that begins as this one is now: the shards are one until either is written to. The index has been
-    /// settled: a shard that was not would correct the count of this one alone. Nobody writes to it meanwhile.
+    /// A copy of the index, which shares each shard until either copy writes to it. The index must be settled: otherwise a
+    /// shard would correct the count of only one copy. Nobody writes to it meanwhile.
     pub(crate) fn fork(&self) -> Self {
         let shards = self.shards.iter().map(|shard| RwLock::new(Arc::clone(&read(shard)))).collect();
         Self { shards, count: Arc::new(AtomicU64::new(self.count())) }

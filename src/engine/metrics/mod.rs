@@ -28,7 +28,7 @@ pub struct Metrics {
     pub batch_count: u64,
     /// Bytes of all these records.
     pub written_len: u64,
-    /// How long gets took: of one get in 64 a thread, since a look at the clock would slow down each.
+    /// How long gets took: one get in 64 of each thread, because reading the clock would slow down every get.
     pub get_ns: Distribution,
     /// How long writes took, until they were as durable as the sync policy says; transactions and what was submitted are
     /// not among them.

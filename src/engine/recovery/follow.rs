@@ -1,5 +1,5 @@
-//! A reader that follows a writer: what came since it looked last is put into a copy of its index, which shares with it what
-//! did not change. Where more than the log's end is another, everything is read anew.
+//! A reader that follows a writer. New records go into a copy of its index, which shares the unchanged shards with it.
+//! If more than the log's end has changed, everything is read anew.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,11 +35,11 @@ pub(crate) struct Seen {
 pub(crate) struct SeenEnd {
     file: Arc<dyn File>,
     len: u64,
-    /// Where the last record stands, and how it begins.
+    /// Where the last record is, and its first bytes.
     mark: Option<(u64, Vec<u8>)>,
 }
 
-/// What a reader has, and how it came to it.
+/// A reader's state, and the files that it was read from.
 pub(crate) struct Followed<'a> {
     pub(crate) path: &'a Path,
     pub(crate) options: &'a Options,
@@ -50,12 +50,12 @@ pub(crate) struct Followed<'a> {
     pub(crate) seen: &'a Seen,
 }
 
-/// How the end of the log compares with what a reader has of it.
+/// How the end of the log compares with the reader's copy of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Same,
     Longer,
-    /// What had been read was cut off.
+    /// Records that had been read were cut off.
     Other,
 }
 
@@ -89,8 +89,8 @@ impl SeenEnd {
     }
 }
 
-/// The store as its files are now; `None` when they are as they were. A state that is made takes the place of the one there
-/// is, which stays as it was for those who use it.
+/// The store as its files are now; `None` if they are unchanged. A new state replaces the current one, which stays
+/// unchanged for its users.
 ///
 /// # Errors
 /// As of a read-only open.
@@ -120,7 +120,7 @@ pub(crate) fn follow(followed: &Followed<'_>) -> Result<Option<Opened>> {
         match followed.advance(manifest, file) {
             Ok(Some(opened)) => return Ok(Some(opened)),
             Ok(None) => {}
-            // What has changed meanwhile, or cannot be read, is met again when all is read.
+            // A change in between, or a read error, comes up again when everything is read.
             Err(error) => tracing::debug!(error = error.sentence(), "the log's end could not be followed"),
         }
     }
@@ -128,7 +128,7 @@ pub(crate) fn follow(followed: &Followed<'_>) -> Result<Option<Opened>> {
 }
 
 impl Followed<'_> {
-    /// What has come at the log's end by `manifest`; `None` when more than that is another.
+    /// The new records at the log's end, by `manifest`; `None` if more than the end has changed.
     fn advance(&self, manifest: Manifest, file: Arc<dyn File>) -> Result<Option<Opened>> {
         let Some(kept) = kept_count(&self.seen.manifest, &manifest) else { return Ok(None) };
         let mut load = Load::new(self.directory, self.options, &manifest, Some(self.state));
@@ -171,7 +171,7 @@ impl Followed<'_> {
 }
 
 impl Load<'_> {
-    /// Where no whole batch has come since, the last record is the one that it was.
+    /// If no whole batch has come since, the last record is unchanged.
     fn keep_mark(&mut self, before: Option<&SeenEnd>) {
         if let Some(now) = self.seen_end.as_mut().filter(|now| now.mark.is_none()) {
             now.mark = before.and_then(|before| before.mark.clone());
@@ -179,7 +179,7 @@ impl Load<'_> {
     }
 }
 
-/// How many segments of `before` are final, and the first ones of `now`, too; `None` where one is gone or another.
+/// How many final segments of `before` are also the first ones of `now`; `None` if one is gone or different.
 fn kept_count(before: &Manifest, now: &Manifest) -> Option<usize> {
     let is_same_store =
         (before.store, before.lineage, before.hash_seed) == (now.store, now.lineage, now.hash_seed);

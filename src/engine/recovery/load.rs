@@ -30,11 +30,11 @@ pub(super) struct Load<'a> {
     /// The segment to append to, its file and how long it may become.
     pub(super) end: Option<(Arc<Segment>, Arc<dyn File>, u64)>,
     pub(super) last_seq: Seqno,
-    /// What has been read already of the segment that goes on.
+    /// The part of the growing segment that has been read already.
     pub(super) read: Option<Settled>,
     /// The log's end as a reader found it.
     pub(super) seen_end: Option<SeenEnd>,
-    /// The state that this one takes the place of.
+    /// The state that this one replaces.
     earlier: Option<Arc<State>>,
 }
 
@@ -163,7 +163,7 @@ impl<'a> Load<'a> {
             header.minor == segment_header::MINOR && line.layout == Layout::current(line.layout.records.salt)
         });
         let resumes = appends && len == wants && is_ours;
-        // A reader follows whoever writes to it, who may have chosen another limit.
+        // A reader follows a writer, which may have another limit.
         let follows = is_unsettled && self.options.read_only;
         let capacity = match (resumes, follows) {
             (true, _) => wants.max(self.options.segment_len_max),

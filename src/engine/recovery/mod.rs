@@ -91,7 +91,7 @@ pub(crate) struct Opened {
     pub(crate) end: Option<SegmentId>,
     /// What KEYDIR covered.
     pub(crate) covering: Option<Covering>,
-    /// The files as they were, for who follows a writer; `None` when it was opened for writing.
+    /// The files as they were read, to follow a writer; `None` if the store is open for writing.
     pub(crate) seen: Option<Seen>,
 }
 
@@ -208,7 +208,7 @@ pub(crate) fn look(
 /// What was read without a lock, by the `manifest` in `file`.
 fn looked(load: Load<'_>, manifest: Manifest, file: Arc<dyn File>) -> Opened {
     let Load { home, state, report, last_seq, covering, seen_end, .. } = load;
-    // The newest records may be compacted away, and to those who look back they are the last ones all the same.
+    // The newest records may be compacted away, but they still count as the last ones for reads of the past.
     let last_seq = last_seq.max(manifest.next_seq.previous());
     let (directory, end) = (home.directory, unsealed(&manifest));
     let seen = Some(Seen { manifest, file, end: seen_end });

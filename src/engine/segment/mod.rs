@@ -152,7 +152,7 @@ impl Segment {
         self.seal_at(self.len());
     }
 
-    /// The same, for one that held `len` bytes, which may not be there any more.
+    /// The same, for a file that had `len` bytes and may be shorter now.
     pub(crate) fn seal_at(&self, len: u64) {
         self.limit.store(len, Ordering::Release);
         self.is_sealed.store(true, Ordering::Release);

@@ -135,7 +135,7 @@ impl Segment {
         *self.order.lock() = Known::Sorted { runs: vec![rows], sorted_to: self.len(), damaged };
     }
 
-    /// Takes over what was sorted of `shorter`, which holds the first records of this one.
+    /// Takes over the sorted records of `shorter`, which are the first ones of this segment.
     pub(crate) fn take_order_of(&self, shorter: &Self) {
         if let Known::Sorted { runs, sorted_to, damaged } = &*shorter.order.lock() {
             let (runs, sorted_to, damaged) = (runs.clone(), *sorted_to, damaged.clone());

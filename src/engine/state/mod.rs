@@ -109,16 +109,16 @@ impl State {
         Self { home, clock, latest_ms, keydir, meter, compacted_len, set, batches }
     }
 
-    /// A state that takes the place of `earlier`: it counts on, and its time does not go back.
+    /// A state that replaces `earlier`: its counters go on, and its time does not go back.
     pub(crate) fn in_place_of(self, earlier: &Self) -> Self {
         let (latest_ms, meter) = (Arc::clone(&earlier.latest_ms), Arc::clone(&earlier.meter));
         Self { latest_ms, meter, ..self }
     }
 
-    /// A state that begins as this one is, and takes its place when more has been put in. Nobody writes to this one.
+    /// A copy of this state, which replaces it once new records are added. Nobody writes to this one.
     ///
     /// # Errors
-    /// What the operating system says, when a part of the index has to be made anew.
+    /// Those of the operating system, if a part of the index has to be made anew.
     pub(crate) fn successor(&self) -> Result<Self> {
         self.keydir.settle()?;
         let state = Self::new(self.home.clone(), Arc::clone(&self.clock), self.keydir.fork());

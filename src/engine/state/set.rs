@@ -146,7 +146,7 @@ impl SegmentSet {
         self.segments.push(segment);
     }
 
-    /// Takes out the log's end, which comes back longer: its pages are free meanwhile, and its addresses stay its own.
+    /// Takes out the log's end, to put it back longer. Meanwhile its pages are free, and its addresses stay reserved.
     pub(crate) fn pop(&mut self) -> Option<Arc<Segment>> {
         let last = self.segments.pop()?;
         for page in &mut self.pages {

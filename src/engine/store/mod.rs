@@ -226,7 +226,7 @@ impl Store {
         inspect::of_open_store(&view.directory, &self.0.options, &view.state, segment)
     }
 
-    /// What opening this store found and did. After a [`Store::refresh`] what is damaged and torn is told as it was then.
+    /// What opening this store found and did. After a [`Store::refresh`] it describes damage and the torn end as that found them.
     #[must_use]
     pub fn open_report(&self) -> Arc<OpenReport> {
         Arc::clone(&self.view().report)

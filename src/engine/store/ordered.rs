@@ -8,7 +8,7 @@ use crate::engine::snapshot::Snapshot;
 use crate::error::Result;
 
 impl Store {
-    /// The store as it is now, to be read whatever happens to it meanwhile. It takes no longer for a larger store.
+    /// A snapshot of the store as it is now. Later writes do not change it. The cost does not depend on the store's size.
     ///
     /// # Errors
     /// What the operating system says, when writes were held back; [`Error::Closed`](crate::Error::Closed) in a fork of

@@ -83,8 +83,8 @@ impl Store {
         self.view().compactor.compact(what, observe)
     }
 
-    /// The runs that the store has compacted by itself, in the background, since this was called last: the oldest first, and
-    /// the last thousand at most. Costs nothing else.
+    /// The runs of background compaction since the last call: the oldest first, and at most the last thousand.
+    /// Takes no disk access.
     #[must_use]
     pub fn background_compactions(&self) -> Vec<RunReport> {
         self.view().compactor.take_unasked()

@@ -1,5 +1,5 @@
-//! What a [`Store`] shows. One that is open for writing shows the same state all the time, which changes; one that is open
-//! read-only another one when it was refreshed.
+//! The view of a [`Store`]. A store that is open for writing has one state, which changes. A read-only store
+//! gets another state with each refresh.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -15,10 +15,10 @@ use crate::engine::state::State;
 use crate::engine::sync::{ArcSwap, Mutex};
 use crate::error::Result;
 
-/// What [`Store::refresh`] came to.
+/// The result of [`Store::refresh`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refreshed {
-    /// Whether the files had changed: reads may show something else now.
+    /// Whether the files had changed: reads may give other results now.
     pub changed: bool,
     /// Damage that was not known before, in log order.
     pub damage: Vec<FoundDamage>,
@@ -40,10 +40,9 @@ pub(super) struct View {
 /// The views of a store.
 #[derive(Debug)]
 pub(super) enum Views {
-    /// The one of a store that is open for writing.
+    /// The view of a store that is open for writing.
     Own(View),
-    /// The present one of a store that follows whoever writes. `seen` is held while it is renewed; no other lock is taken
-    /// under it.
+    /// The current view of a read-only store. `seen` is held while it is replaced; no other lock is taken under it.
     Followed { now: ArcSwap<View>, seen: Mutex<Seen> },
 }
 
@@ -73,7 +72,7 @@ impl Views {
         }
     }
 
-    /// The present view.
+    /// The current view.
     #[inline]
     pub(super) fn now(&self) -> ViewRef<'_> {
         match self {
@@ -82,7 +81,7 @@ impl Views {
         }
     }
 
-    /// Goes over to what the files hold now.
+    /// Replaces the view with one of the files as they are now.
     ///
     /// # Errors
     /// As [`Store::refresh`].
@@ -110,17 +109,18 @@ impl Views {
 }
 
 impl Store {
-    /// Shows from now on what the files hold now, where the store was opened read-only and another process writes to it: all
-    /// that was acknowledged when this was called, and maybe later writes, also some that a power cut would take. Until it is called, reads show
-    /// the store as it was opened. What the writer holds back under [`Sync::Buffered`](crate::Sync::Buffered) is in no file
-    /// yet. A batch is seen whole or not at all; of a write that is under way or torn nothing is seen. Snapshots, scans and
-    /// values keep showing what they showed. All handles see the new state, and from one moment to the next.
+    /// Brings a read-only store up to date with the files, to which another process may write. Reads then see every
+    /// write acknowledged before this call, and maybe later writes, some of which a power cut would lose. Without
+    /// it reads show the store as it was opened. Writes that the writer still buffers under
+    /// [`Sync::Buffered`](crate::Sync::Buffered) are in no file yet. A batch is seen whole or not at all; an unfinished
+    /// or torn write is not seen. Snapshots, scans and values keep their view. All handles switch to the new state at
+    /// the same moment.
     ///
-    /// A store that is open for writing shows what was written anyway: nothing is done, and nothing has `changed`.
+    /// A store that is open for writing is always up to date: nothing is done, and `changed` is false.
     ///
-    /// When nothing changed it costs some microseconds, at any size. Else new records are read, and a list of the segments
-    /// copied; the first time, the index that was mapped from KEYDIR is checked, 8 bytes a key. After a compaction or a clear
-    /// by the writer, a restore or a repair, it costs what opening does.
+    /// If nothing changed, this takes some microseconds, at any size. Otherwise it reads the new records and copies a
+    /// list of the segments; the first time it also checks the index mapped from KEYDIR, 8 bytes a key. After a
+    /// compaction or a clear by the writer, a restore or a repair, it costs as much as opening.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -136,12 +136,12 @@ impl Store {
     ///
     /// # Errors
     /// As a read-only [`Store::open_with`]: [`Error::Missing`](crate::Error::Missing) when the directory is gone, and so on.
-    /// Reads then show what they showed. Damage of single records is no error, and told in the result.
+    /// Reads then keep the earlier view. Damage of single records is not an error; the result reports it.
     pub fn refresh(&self) -> Result<Refreshed> {
         self.0.views.refresh(&self.0.path, &self.0.options)
     }
 
-    /// The present view.
+    /// The current view.
     #[inline]
     pub(super) fn view(&self) -> ViewRef<'_> {
         self.0.views.now()

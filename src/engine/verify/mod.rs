@@ -49,7 +49,8 @@ pub enum VerifyEvent<'a> {
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Foreign`], [`Error::Unfinished`], [`Error::Untrusted`],
-/// [`Error::NoSuchSegment`], [`Error::Cancelled`] when `observe` said so, and [`Error::Io`] when the directory cannot be read. What is wrong with its files is no error, but a finding.
+/// [`Error::NoSuchSegment`], [`Error::Cancelled`] if `observe` returned `Break`, and
+/// [`Error::Io`] if the directory cannot be read. Damage in its files is a finding, not an error.
 pub fn store(
     path: &Path,
     options: &Options,

@@ -49,8 +49,8 @@ pub const ROLLBACK: Command = Command {
     group: Group::Data,
     signature: "",
     summary: "Forgets what was collected since begin",
-    help: "Forgets the batch; nothing of it was written. Mode plain prints nothing; mode json has ok, and how many \
-           changes are forgotten.",
+    help: "Discards the batch: none of it was written. Mode plain prints nothing; mode json has ok, and \
+           how many changes were discarded.",
     examples: &[Example { line: "rollback", does: "forgets the batch" }],
     flags: &[],
     args: &[],

@@ -23,12 +23,12 @@ pub const DIFF: Command = Command {
     group: Group::Inspect,
     signature: "FROM [TO]",
     summary: "What changed between two points of the log",
-    help: "Shows the keys that are something else at TO (now, unless it is given) than they were at FROM: + was set, \
-           - is gone, ~ has another value or expires at another time, which is told behind the values. Points are as for --at: the number of a record, a time, or so long ago.\n\n\
-           What compaction has dropped cannot be compared: then it says so.\n\n\
-           Mode plain has the sign, the key and the \
-           values, separated by tabs, and where one of them expires as many more: milliseconds since 1970, - for \
-           never.",
+    help: "Shows the keys that differ between FROM and TO (now, by default): + was set, - is gone, ~ \
+           has another value or another expiry, which is shown after the values. Points are as for \
+           --at: the number of a record, a time, or so long ago.\n\n\
+           diff cannot compare what compaction has dropped, and says so.\n\n\
+           Mode plain has the sign, the key and the values, separated by tabs, and where one of them \
+           expires as many more: milliseconds since 1970, - for never.",
     examples: &[
         Example { line: "diff 120", does: "shows what changed since record 120" },
         Example { line: "diff 10m", does: "shows what changed in the last ten minutes" },

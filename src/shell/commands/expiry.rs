@@ -24,9 +24,10 @@ pub const TTL: Command = Command {
     group: Group::Data,
     signature: "KEY… [--hex]",
     summary: "How long until a key expires",
-    help: "Prints how long each key is still there, or no expiry. Mode plain has seconds, rounded up, and -1 \
-           where there is no expiry; mode json ttl_ms and expires_ms. A missing key is (nil) in mode table and a \
-           note on the standard error in mode plain; a one-shot ttl of a missing key exits with 1.",
+    help: "Prints the time until each key expires, or no expiry. Mode plain has seconds, rounded up, \
+           and -1 for no expiry; mode json ttl_ms and expires_ms. A missing key is (nil) in mode table \
+           and a note on the standard error in mode plain; a one-shot ttl of a missing key exits with \
+           1.",
     examples: &[Example { line: "ttl session:7", does: "prints 9m 58s" }],
     flags: &[HEX],
     args: &[ArgKind::Key],
@@ -41,13 +42,13 @@ pub const EXPIRE: Command = Command {
     group: Group::Data,
     signature: "KEY DURATION | KEY --at TIME [--hex]",
     summary: "Sets when a key expires",
-    help: "The key is gone after so long, 90s or 1h30m or a number of seconds; or from a time on, which is a \
-           date with or without a time of day (UTC, unless it says otherwise), tomorrow, 'in 2 days', or a number \
-           of milliseconds since 1970. With never it stays, as with persist. It replaces the expiry that \
-           the key had. The value is written anew. A key that is not there is not set, and a one-shot expire \
-           exits with 1.\n\n\
-           Mode plain prints nothing; mode json one object: key, ok, and the seq, segment and offset of what was \
-           written.",
+    help: "The key expires after a duration (90s, 1h30m, or a number of seconds). With --at it expires \
+           at a time: a date with or without a time of day (UTC, unless it says otherwise), tomorrow, \
+           'in 2 days', or a number of milliseconds since 1970. never removes the expiry, as persist \
+           does. The new expiry replaces the old one, and the value is written again. If the key does \
+           not exist, nothing is set, and a one-shot expire exits with 1.\n\n\
+           Mode plain prints nothing; mode json one object: key, ok, and the seq, segment and offset of \
+           what was written.",
     examples: &[
         Example { line: "expire session:7 1h30m", does: "the key is gone in an hour and a half" },
         Example { line: "expire session:7 90", does: "the key is gone in 90 seconds" },
@@ -69,10 +70,10 @@ pub const PERSIST: Command = Command {
     group: Group::Data,
     signature: "KEY [--hex]",
     summary: "Keeps a key from expiring",
-    help: "The key stays until it is deleted. Where it was to expire, its value is written anew. A key that is not \
-           there is not set, and a one-shot persist exits with 1.\n\n\
-           Mode plain prints nothing; mode json has what expire has there; seq, segment and offset are null where nothing had to be \
-           written.",
+    help: "The key stays until it is deleted. If it had an expiry, its value is written again. If the \
+           key does not exist, nothing is set, and a one-shot persist exits with 1.\n\n\
+           Mode plain prints nothing; mode json has the fields of expire; seq, segment and offset are \
+           null if nothing had to be written.",
     examples: &[Example { line: "persist session:7", does: "the key stays" }],
     flags: &[HEX],
     args: &[ArgKind::Key],

@@ -37,11 +37,10 @@ pub const VERSIONS: Command = Command {
     signature: "KEY [--hex]",
     summary: "Every record of a key that is still in the log",
     help: "Shows the records of the key, the oldest first, and what became of each.\n\n\
-           Compaction drops what was \
-           replaced, unless --keep-versions or --keep-for says how much of the past is kept; it is told where there \
-           may have been others.\n\n\
-           Mode plain has seq, milliseconds since 1970, place, PUT or DEL, state and value, separated by tabs; mode \
-           json an object a record.",
+           Compaction drops records that were replaced, unless --keep-versions or --keep-for keeps \
+           them. A note says where there may have been others.\n\n\
+           Mode plain has seq, milliseconds since 1970, place, PUT or DEL, state and value, separated \
+           by tabs; mode json an object a record.",
     examples: &[Example { line: "versions user:1", does: "shows what user:1 was" }],
     flags: &[HEX],
     args: &[ArgKind::Key],

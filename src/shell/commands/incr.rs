@@ -16,9 +16,9 @@ pub const INCR: Command = Command {
     group: Group::Data,
     signature: "KEY [BY] [--hex]",
     summary: "Adds to a number",
-    help: "Adds 1, or BY, to the number that is the key's value, and prints the sum. BY may be negative; a key \
-           that is not there counts as 0. A key that expires goes on doing so at its time. Mode json has one object: key, ok, \
-           sum, and the seq, segment and offset of what was written.",
+    help: "Adds 1, or BY, to the number that is the key's value, and prints the sum. BY may be \
+           negative. A missing key counts as 0. The key keeps its expiry. Mode json has one object: \
+           key, ok, sum, and the seq, segment and offset of what was written.",
     examples: &[
         Example { line: "incr hits", does: "adds 1" },
         Example { line: "incr stock:7 -3", does: "takes 3 away" },

@@ -53,16 +53,16 @@ pub const KEYS: Command = Command {
     group: Group::Data,
     signature: SIGNATURE,
     summary: "The keys, in order",
-    help: "Prints the keys in the order of their bytes.\n\n\
-           A pattern has * for any bytes, ? for \
-           one, [abc] [a-z] for one of a set, [^a] [!a] for one that is not of it, and \\x for x itself. It \
-           covers the whole key: user:* lists the keys that start with user:, and so does --prefix user:.\n\n\
-           In mode table the first 40 are shown, unless --all or --limit says otherwise.\n\n\
-           -0 is for the modes plain and raw: each key is printed as it is, with a NUL byte behind it and no \
-           line break, as xargs -0 and sort -z read it; a key that has a NUL byte itself is an error, and \
-           the others follow.\n\n\
-           With --long, mode plain has key, segment, offset, length, seq, milliseconds since 1970 and when the key \
-           expires, separated by tabs; mode json the same.",
+    help: "Prints the keys in byte order.\n\n\
+           In a pattern, * stands for any bytes, ? for one byte, [abc] or [a-z] for one byte of a set, \
+           [^a] or [!a] for one byte outside it, and \\x for x itself. The pattern covers the whole \
+           key: user:* lists the keys that start with user:, and so does --prefix user:.\n\n\
+           Mode table shows the first 40, unless --all or --limit says otherwise.\n\n\
+           -0 works in modes plain and raw: each key is printed unescaped and ends with a NUL byte, \
+           without a line break, as xargs -0 and sort -z read it. A key that contains a NUL byte is an \
+           error, and the others follow.\n\n\
+           With --long, mode plain has key, segment, offset, length, seq, milliseconds since 1970 and \
+           when the key expires, separated by tabs; mode json the same.",
     examples: &[
         Example { line: "keys", does: "lists the keys" },
         Example { line: "keys 'user:*' --limit 10", does: "lists ten keys that start with user:" },
@@ -86,8 +86,8 @@ pub const SCAN: Command = Command {
     group: Group::Data,
     signature: SIGNATURE,
     summary: "The keys and their values, in order",
-    help: "As keys, with the values; mode plain separates key and value by a tab. With -0 a NUL byte is behind each \
-           key and each value: xargs -0 -n 2 takes pairs.",
+    help: "As keys, with the values; mode plain separates key and value by a tab. With -0 a NUL byte \
+           ends each key and each value: xargs -0 -n 2 takes pairs.",
     examples: &[
         Example { line: "scan 'user:*'", does: "shows all keys that start with user:, with their values" },
         Example { line: "scan --limit 3 --reverse", does: "shows the last three" },
@@ -105,8 +105,9 @@ pub const COUNT: Command = Command {
     group: Group::Data,
     signature: "[PATTERN|--prefix KEY]",
     summary: "How many keys there are",
-    help: "Prints the number of keys, or of those that match a pattern or start with a prefix. Without either it costs \
-           nothing, and keys that have expired count until a compaction gives back their room; count '*' looks at each.",
+    help: "Prints the number of keys, or of those that match a pattern or start with a prefix. Without \
+           either it costs nothing, but keys that have expired count until a compaction frees their \
+           space; count '*' looks at each key.",
     examples: &[
         Example { line: "count", does: "counts all keys, at once" },
         Example { line: "count 'user:*'", does: "counts the keys that start with user:" },

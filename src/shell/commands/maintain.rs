@@ -26,17 +26,16 @@ pub const COMPACT: Command = Command {
     signature: "[SEG…] [--all] [--dry-run] [--limit N] [--step]",
     summary: "Gives back the space of dead records",
     help: "Copies what is needed of some segments into new ones, and removes the old ones. Without \
-           arguments it takes the segments that are due (see segments, and config for when one is); \
-           sealed ones can be named.\n\n\
-           Ctrl-C stops it at the next record: runs that are done stay done, \
-           and nothing else is changed.\n\n\
+           arguments it takes the segments that are due (see segments, and config for when one is). \
+           Sealed segments can be named.\n\n\
+           Ctrl-C stops it at the next record: finished runs stay, and nothing else has changed.\n\n\
            --dry-run shows the first 40 records on a terminal, unless --limit says otherwise.\n\n\
-           --step waits for Enter where there is a person, and elsewhere just tells the steps.\n\n\
+           --step waits for Enter at a terminal, and elsewhere only prints the steps.\n\n\
            Mode plain has name, tab, value; mode json one object: segments_before, segments_after, \
-           bytes_before, bytes_after, freed_bytes, records_before, records_after, kept and dropped (each by \
-           reason, with _bytes), needed_by (which older segments tombstones are kept for), runs, left (segments that stay for damage in \
-           them), cancelled. \
-           --dry-run in these modes begins each line with its type: run, record, and sum or summary.",
+           bytes_before, bytes_after, freed_bytes, records_before, records_after, kept and dropped \
+           (each by reason, with _bytes), needed_by (which older segments tombstones are kept for), \
+           runs, left (segments that stay because they are damaged), cancelled. --dry-run in these \
+           modes begins each line with its type: run, record, and sum or summary.",
     examples: &[
         Example { line: "compact", does: "compacts what is due" },
         Example { line: "compact --all", does: "compacts all that holds anything dead" },
@@ -56,7 +55,8 @@ pub const SYNC: Command = Command {
     group: Group::Maintain,
     signature: "",
     summary: "Makes everything written so far durable",
-    help: "Returns when all that was acknowledged so far survives a power cut. Mode plain prints nothing, mode json ok.",
+    help: "Returns when everything acknowledged so far survives a power cut. Mode plain prints nothing, \
+           mode json ok.",
     examples: &[Example { line: "sync", does: "waits for the disk" }],
     flags: &[],
     args: &[],
@@ -71,8 +71,8 @@ pub const ROTATE: Command = Command {
     group: Group::Maintain,
     signature: "",
     summary: "Seals the active segment; the next write starts a new one",
-    help: "The segment that was active is final from then on. Without a record in it nothing \
-           is done. Mode plain prints the number of the segment that was sealed, mode json has it as sealed, or null.",
+    help: "The segment that was active is final from then on. If it holds no record, nothing happens. \
+           Mode plain prints the number of the sealed segment; mode json has it as sealed, or null.",
     examples: &[Example { line: "rotate", does: "prints the segment that was sealed" }],
     flags: &[],
     args: &[],
@@ -87,14 +87,15 @@ pub const BACKUP: Command = Command {
     group: Group::Maintain,
     signature: "DIR | FILE.tar.zst | FILE.tar | - [--level N] [-y|--yes]",
     summary: "Makes a copy of the store, while it is written to",
-    help: "Takes the store as it is now, every batch whole, and checks what it takes.\n\n\
-           In a directory, sealed segments get a second name (a hard link) where that is possible, and are \
-           copied elsewhere; the directory is missing, empty, or holds an earlier backup of this store, \
-           and then what is new is taken and what was compacted away goes. Until the end of it the earlier \
-           backup is as it was. A backup in a directory can be opened with -r; once it was written to, it is \
-           a store of its own.\n\n\
-           A name that ends in .tar.zst, .tzst or .tar, in letters of any case, makes an archive, which replaces a file of that \
-           name when a question is answered, or with -y; - writes a compressed one to the standard output.\n\n\
+    help: "Copies the store as it is now, every batch whole, and checks what it copies.\n\n\
+           In a directory, sealed segments get a second name (a hard link) where that is possible, and \
+           are copied elsewhere. The directory is missing, empty, or holds an earlier backup of this \
+           store. Then backup adds new segments and removes those that were compacted away; the earlier \
+           backup stays valid until the end. A backup in a directory can be opened with -r. After a \
+           write it is a store of its own.\n\n\
+           A name that ends in .tar.zst, .tzst or .tar, in letters of any case, makes an archive. It \
+           replaces a file of that name after a question, or with -y; - writes a compressed archive to \
+           the standard output.\n\n\
            Mode plain has name, tab, value; mode json one object, but for -.",
     examples: &[
         Example { line: "backup ./copy", does: "makes a backup in ./copy, or brings it up to date" },
@@ -113,17 +114,16 @@ pub const RESTORE: Command = Command {
     group: Group::Maintain,
     signature: "FROM",
     summary: "Makes a store of a backup",
-    help: "Makes DIR, which is missing or empty, the store that was backed up in FROM: a directory, an \
+    help: "Makes a store in DIR, which is missing or empty, from the backup FROM: a directory, an \
            archive, or - for an archive from the standard input.\n\n\
-           Every byte is read and checked \
-           before DIR is a store: what is damaged is refused, with exit code 4, and nothing is \
-           left behind.\n\n\
-           A missing DIR is made as DIR.unfinished and renamed at the end; an empty one, also a \
-           mount point or a link to one, is filled where it is, MANIFEST last. If it is killed before that, \
-           DIR is no store, and the next restore to DIR begins anew. An empty DIR that another user owns \
-           needs --trust.\n\n\
-           FROM may also be the directory of a closed store, or a tar of a backup's directory \
-           that another program made, as it is or packed with zstd or gzip.",
+           Every byte is read and checked before DIR is a store. A damaged backup is refused with exit \
+           code 4, and leaves nothing behind.\n\n\
+           A missing DIR is made as DIR.unfinished and renamed at the end. An empty one, which may be a \
+           mount point or a link to a directory, is filled where it is, MANIFEST last. If restore is \
+           killed before that, DIR is not a store, and the next restore to DIR starts again. An empty \
+           DIR that another user owns needs --trust.\n\n\
+           FROM may also be the directory of a closed store, or a tar of a backup's directory that \
+           another program made, plain or compressed with zstd or gzip.",
     examples: &[
         Example { line: "restore ./copy", does: "as in logkv ./new restore ./copy" },
         Example { line: "restore -", does: "as in logkv ./new restore - < today.tar.zst" },
@@ -141,17 +141,16 @@ pub const REPAIR: Command = Command {
     group: Group::Maintain,
     signature: "--to DIR | --in-place [-y|--yes]",
     summary: "Makes a store of all that is intact in a damaged one",
-    help: "Copies every record that is as it was written into a new store, whatever is damaged around it, and \
-           makes MANIFEST anew where that is lost.\n\n\
-           What had to be given up is told, with the keys, where \
-           they are known: a key whose newest record is lost has its older value again, or is gone.\n\n\
-           The \
-           damaged store stays as it is: with --in-place it changes places with the new one, and is kept \
-           under its name with .damaged added. Until then the new one has the name with .repairing added; \
-           what a repair that was killed leaves there the next --in-place removes, unless the store was opened for \
-           writing in between. Where nothing is damaged --in-place changes nothing.\n\n\
-           The store is not opened, and nobody \
-           else may have it open. Exit code 4 when something was given up.",
+    help: "Copies every intact record into a new store, whatever is damaged around it, and writes a new \
+           MANIFEST if that is lost.\n\n\
+           The report says what was lost, with the keys if they are known: a key whose newest record is \
+           lost has its older value again, or is gone.\n\n\
+           The damaged store stays as it is: with --in-place it changes places with the new one, and is \
+           kept under its name with .damaged added. Until then the new one has the name with .repairing \
+           added. If a repair is killed, the next --in-place removes that directory, unless somebody \
+           opened it for writing. If nothing is damaged, --in-place changes nothing.\n\n\
+           The store is not opened, and no other process may have it open. Exit code 4 when something \
+           was lost.",
     examples: &[
         Example { line: "repair --to ./data-2", does: "makes a store in ./data-2" },
         Example { line: "repair --in-place", does: "the same, in place, when a question is answered" },

@@ -28,13 +28,15 @@ pub const PUT: Command = Command {
     group: Group::Data,
     signature: "KEY VALUE… | KEY - | KEY --file FILE [--ttl DURATION|--until TIME] [--nx|--xx] [--hex]",
     summary: "Sets keys to values",
-    help: "Sets each key to the value after it; several pairs are written all or not at all.\n\n\
-           The value may come from a file, or from the standard input (-) where the commands do not, \
-           byte by byte.\n\n\
-           With --ttl the keys are gone after so long, 90s or 1h30m or a number \
-           of seconds; with --until they are gone from a time on, a date (UTC, unless it says otherwise) or milliseconds \
-           since 1970, at once where that is past. Without either they stay, also where they were to expire before.\n\n\
-           A key that --nx or --xx keeps from being set is told on the standard error, and a one-shot put exits with 1.\n\n\
+    help: "Sets each key to the value after it. Several pairs are written all or none.\n\n\
+           The value may come from a file, or from the standard input (-) unless the commands come from \
+           there. It is taken byte by byte.\n\n\
+           With --ttl the keys expire after a duration (90s, 1h30m, or a number of seconds). With \
+           --until they expire at a time: a date (UTC, unless it says otherwise) or milliseconds since \
+           1970; at once if that is past. Without either they never expire, even if they had an expiry \
+           before.\n\n\
+           If --nx or --xx keeps a key from being set, a note on the standard error says so, and a \
+           one-shot put exits with 1.\n\n\
            Mode plain prints nothing; mode json ok, seq, segment and offset, and in a batch queued.",
     examples: &[
         Example { line: "put user:1 alice", does: "sets one key" },
@@ -70,12 +72,11 @@ pub const DEL: Command = Command {
     group: Group::Data,
     signature: "KEY… | --glob PATTERN | --prefix KEY | --all [-y|--yes] [--hex]",
     summary: "Removes keys",
-    help: "Removes the keys, all or none, and tells how many were there.\n\n\
-           With a pattern, a prefix or --all, it \
-           asks first; where nobody can be asked it wants -y. Mode plain prints the number alone.\n\n\
-           --all empties the store in one step, whatever \
-           there is in it: a crash leaves all of it or nothing, and the space is free at once: nothing of it is \
-           kept for those who look back.",
+    help: "Removes the keys, all or none, and prints how many existed.\n\n\
+           With a pattern, a prefix or --all, it asks first; where nobody can be asked it needs -y. \
+           Mode plain prints the number alone.\n\n\
+           --all empties the store in one step, however much it holds. A crash leaves either everything \
+           or nothing. The space is free at once, and get --at and diff no longer see what was deleted.",
     examples: &[
         Example { line: "del user:1 user:2", does: "removes two keys" },
         Example { line: "del --glob 'tmp:*'", does: "removes all keys that start with tmp:" },

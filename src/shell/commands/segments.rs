@@ -21,16 +21,15 @@ pub const SEGMENTS: Command = Command {
     group: Group::Inspect,
     signature: "",
     summary: "The files of the log, and how much of each is alive",
-    help: "Prints a line a segment, in log order: its length, records, and how much of it is \
-           live and dead. The last one is active, and is appended to; the others are final.\n\n\
+    help: "Prints a line a segment, in log order: its length, its records, and how much of it is live \
+           and dead. The last segment is active and grows; the others are final.\n\n\
            Due is what compact would take, and why: its dead share or bytes, that it is small and has \
-           such neighbours, or that it goes along with a neighbour.\n\n\
-           A sealed segment has a hint, which \
-           makes opening fast; one that is missing is made again.\n\n\
-           Mode plain has segment, state, bytes, base_seq, records, live, live_bytes, dead_bytes, tombstones, \
-           tombstone_bytes, created_ms, hint, due and damaged, separated by tabs; mode json the same names. There, due is \
-           dead_share, dead_bytes, small or neighbour. Damaged counts the damaged ranges that are known: those that \
-           opening has found, and those that commands of this session have met.",
+           small neighbours, or that it goes along with a neighbour.\n\n\
+           A sealed segment has a hint, which makes opening fast; a missing hint is made again.\n\n\
+           Mode plain has segment, state, bytes, base_seq, records, live, live_bytes, dead_bytes, \
+           tombstones, tombstone_bytes, created_ms, hint, due and damaged, separated by tabs; mode json \
+           the same names. There, due is dead_share, dead_bytes, small or neighbour. Damaged counts the \
+           damaged ranges that opening, or a command of this session, has found.",
     examples: &[Example { line: "segments", does: "lists the segments" }],
     flags: &[],
     args: &[],

@@ -21,10 +21,10 @@ pub const MODE: Command = Command {
     group: Group::Shell,
     signature: "[table|plain|json|raw]",
     summary: "The form of results",
-    help: "table is for people, plain for programs (a result a line, fields between tabs), json \
-           is one object a line, raw gives keys and values byte by byte. In mode json a failure is an object in its \
-           place among the results, too: error, kind (usage, failed, rejected, unopened, damaged, interrupted), code, \
-           and in a script line, with file where that is neither the standard input nor -c.",
+    help: "table is for people, plain for programs (a result a line, fields between tabs), json is one \
+           object a line, raw gives keys and values byte by byte. In mode json a failure is also an \
+           object among the results: error, kind (usage, failed, rejected, unopened, damaged, \
+           interrupted), code, and in a script line, and file unless that is the standard input or -c.",
     examples: &[
         Example { line: "mode json", does: "prints objects from here on" },
         Example { line: "mode", does: "prints the mode" },
@@ -50,8 +50,8 @@ pub const TIMER: Command = Command {
     group: Group::Shell,
     signature: "[on|off|auto]",
     summary: "Whether to tell how long a command took",
-    help: "on tells it after each command, auto after those that took half a second or more. Without an \
-           argument it prints which is set.",
+    help: "on prints the time after each command, auto after commands that took half a second or more. \
+           Without an argument it prints the current setting.",
     examples: &[Example { line: "timer on", does: "prints how long each command took" }],
     flags: &[],
     args: &[ArgKind::Enum(Timer::NAMES)],
@@ -75,7 +75,8 @@ pub const ECHO: Command = Command {
     group: Group::Shell,
     signature: "[on|off]",
     summary: "Whether a script's lines are shown before they run",
-    help: "With on, each line of a script is printed before its result. Without an argument it prints which is set.",
+    help: "With on, each line of a script is printed before its result. Without an argument it prints \
+           the current setting.",
     examples: &[Example { line: "echo on", does: "shows each line from here on" }],
     flags: &[],
     args: &[ArgKind::Enum(SWITCH)],
@@ -92,8 +93,8 @@ pub const BAIL: Command = Command {
     group: Group::Shell,
     signature: "[on|off]",
     summary: "Whether a script ends at its first error",
-    help: "With on, a script ends at the next error; with off, which is where it starts, it goes on. Without an \
-           argument it prints which is set.",
+    help: "With on, a script ends at the next error; with off, the default, it goes on. Without an \
+           argument it prints the current setting.",
     examples: &[Example { line: "bail on", does: "ends the script at the next error" }],
     flags: &[],
     args: &[ArgKind::Enum(SWITCH)],
@@ -111,8 +112,8 @@ pub const COLOR: Command = Command {
     group: Group::Shell,
     signature: "[auto|always|never]",
     summary: "When to use colours",
-    help: "auto uses them on a terminal, unless NO_COLOR is set or TERM is dumb. Without an argument it prints \
-           which is set.",
+    help: "auto uses colours on a terminal, unless NO_COLOR is set or TERM is dumb. Without an argument \
+           it prints the current setting.",
     examples: &[Example { line: "color never", does: "does without colours" }],
     flags: &[],
     args: &[ArgKind::Enum(ColorChoice::NAMES)],
@@ -127,8 +128,9 @@ pub const READ: Command = Command {
     group: Group::Shell,
     signature: "FILE|-",
     summary: "Runs the lines of a file",
-    help: "Runs a script: one command a line, where ; > and | are bytes like any other; blank lines and lines that start with # are \
-           skipped. A script may read another. - is the standard input, where the commands do not come from there.",
+    help: "Runs a script: one command a line, where ; > and | are plain bytes. Blank lines and lines \
+           that start with # are skipped. A script may read another. - is the standard input, unless \
+           the commands come from there.",
     examples: &[Example { line: "read setup.logkv", does: "runs the file" }],
     flags: &[],
     args: &[ArgKind::File],

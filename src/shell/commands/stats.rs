@@ -23,13 +23,13 @@ pub const STATS: Command = Command {
     group: Group::Inspect,
     signature: "[--memory] [--prometheus]",
     summary: "Figures of the whole store",
-    help: "Prints how many keys there are, what their records take, how much of the log is \
-           dead, and what the index takes in memory.\n\n\
-           Keys that have expired count until a compaction gives back their room.\n\n\
-           --memory prints what the store takes of memory, and what the operating system says of the whole process: \
-           what is mapped from files goes when the memory is needed for something else.\n\n\
-           --prometheus prints them, and what this process has counted and timed since it opened the store, \
-           in the text format of Prometheus; --metrics-file keeps that in a file.\n\n\
+    help: "Prints how many keys there are, how much space their records take, how much of the log is \
+           dead, and how much memory the index takes.\n\n\
+           Keys that have expired count until a compaction frees their space.\n\n\
+           --memory prints the memory of the store, and what the operating system reports for the whole \
+           process. The system drops pages mapped from files when it needs the memory.\n\n\
+           --prometheus prints them in the text format of Prometheus, with what this process has \
+           counted and timed since it opened the store; --metrics-file keeps that in a file.\n\n\
            Mode plain has name, tab, value; mode json one object; all lengths are bytes.",
     examples: &[
         Example { line: "stats", does: "prints the figures" },

@@ -37,21 +37,19 @@ pub const TAIL: Command = Command {
     signature: "[-f|--follow] [--from SEQ|CURSOR|TIME] [-n|--lines N]",
     summary: "The last records of the log, and those that come",
     help: "Shows the last 10 records in the order they were written.\n\n\
-           --follow goes on with what is \
-           appended, by this process or by another one, until Ctrl-C; a batch is shown when all of \
-           it is there. Beside a writer, with --read-only, records are shown when they are in the \
-           file, which may be before they are durable.\n\n\
-           --from starts at a record's number, at \
-           the first record after a time, such as 10m or yesterday, or at the cursor where an earlier tail \
-           ended: SEQ@LINEAGE. A store that was restored or \
-           repaired since has another lineage. A cursor of the old one fails, and so does a number \
-           beyond the log's end. Where compaction has dropped records from there on, it says so and \
+           --follow goes on with records as this process or another one appends them, until Ctrl-C; a \
+           batch is shown when it is complete. Beside a writer, with --read-only, records are shown \
+           when they are in the file, which may be before they are durable.\n\n\
+           --from starts at a record's number, at the first record after a time, such as 10m or \
+           yesterday, or at the cursor where an earlier tail ended: SEQ@LINEAGE. A store that was \
+           restored or repaired since has another lineage. A cursor of the old one fails, and so does a \
+           number beyond the log's end. If compaction has dropped records from there on, it says so and \
            shows what is left.\n\n\
-           Mode plain has number, milliseconds since 1970, place, PUT or DEL, \
-           key and value, separated by tabs. Mode json has the cursor to continue from in each \
-           record that ends a batch, or in an object of its own if no record is shown. It has an \
-           object of its own with compacted_to where records up to that number are gone, or with \
-           given_up_to where a repair may have given them up.",
+           Mode plain has number, milliseconds since 1970, place, PUT or DEL, key and value, separated \
+           by tabs. Mode json has the cursor to continue from in each record that ends a batch, or in \
+           an object of its own if no record is shown. It has an object of its own with compacted_to \
+           where records up to that number are gone, or with given_up_to where a repair may have lost \
+           them.",
     examples: &[
         Example { line: "tail", does: "shows the last ten records" },
         Example { line: "tail -f", does: "goes on with what is written" },

@@ -67,17 +67,21 @@ pub const EXPORT: Command = Command {
     group: Group::Maintain,
     signature: "[FILE [-y|--yes]|-] [--format jsonl|json|csv|tsv|script|resp] [--glob PATTERN|--prefix KEY] [--from KEY] [--to KEY]",
     summary: "Writes keys and values as rows, for import and other programs",
-    help: "Writes all keys of this moment, or those asked for, with their values, in key order: to the standard output, \
-           or to FILE, which is there when all of it is, or stays as it was. A file that is there is replaced only if a person \
-           says so, or -y.\n\n\
-           Between begin and commit it writes what the batch would make of the keys: what is not committed is in it.\n\n\
-           The format is that of the file's name (.jsonl, .ndjson, .json, .csv, .tsv, .script, .resp), or jsonl; .gz or .zst \
-           behind it packs the file. Every byte comes back with import, and when a key expires.\n\n\
-           csv has the columns key and value, and expires_ms, key_b64 and value_b64 where some row needs them, which an export looks \
-           for first: bytes that are no text, and characters that are not seen, are in base64. A text that starts with = or + \
-           stays as it is: a spreadsheet may take it for a formula. resp is for redis-cli --pipe.\n\n\
-           Of a store with damage all keys that can be read are written; exit code 4.\n\n\
-           With FILE, mode plain has name, tab, value; mode json one object: exported, bytes, format, file.",
+    help: "Writes all keys of this moment, or those asked for, with their values, in key order: to the \
+           standard output or to FILE. FILE appears when it is complete, and until then stays as it \
+           was. An existing file is replaced only after a question, or with -y.\n\n\
+           Between begin and commit it writes the keys as the batch would leave them, although nothing \
+           is committed yet.\n\n\
+           The name of the file gives the format (.jsonl, .ndjson, .json, .csv, .tsv, .script, .resp); \
+           without one it is jsonl. A further .gz or .zst compresses the file. import brings back every \
+           byte and every expiry.\n\n\
+           csv has the columns key and value, and expires_ms, key_b64 and value_b64 if some row needs \
+           them; the export looks through all rows for that first. Bytes that are not text, and \
+           invisible characters, are in base64. A text that starts with = or + stays as it is: a \
+           spreadsheet may take it for a formula. resp is for redis-cli --pipe.\n\n\
+           If the store is damaged, all keys that can be read are written; exit code 4.\n\n\
+           With FILE, mode plain has name, tab, value; mode json one object: exported, bytes, format, \
+           file.",
     examples: &[
         Example { line: "export", does: "prints all as JSON, an object a line" },
         Example { line: "export users.csv", does: "writes a table for other programs" },

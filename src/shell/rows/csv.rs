@@ -232,7 +232,10 @@ mod tests {
         assert_eq!(row(&header, b"7.0,v,k,x\n"), Ok((b"k".to_vec(), b"v".to_vec(), expected.expiry)));
         assert_eq!(row(&header, b"7,v,k\n"), Err("it has 3 of the header's 4 fields".to_owned()));
         assert_eq!(row(&header, b"7,v,k,x,y\n"), Err("it has 5 fields, and the header has 4".to_owned()));
-        assert_eq!(row(&header, b"soon,v,k,\n"), Err("expires_ms is not a whole number of milliseconds".to_owned()));
+        assert_eq!(
+            row(&header, b"soon,v,k,\n"),
+            Err("expires_ms is not a whole number of milliseconds".to_owned())
+        );
         let header = of(b"key,value,value_b64\n", None).expect("a header");
         assert_eq!(row(&header, b"k,v,dg==\n"), Err("it has both value and value_b64".to_owned()));
         let why = |header: &[u8], table: Option<&Table>| of(header, table).expect_err("it is unclear").why;

@@ -71,7 +71,9 @@ fn fields<'a, const N: usize>(
 ) -> Result<[Option<&'a RawValue>; N], String> {
     if text.trim_ascii_start().first() != Some(&b'{') {
         let read = serde_json::from_slice::<IgnoredAny>(text);
-        return Err(read.map_or_else(|error| in_words(&error, before), |_| "it is no JSON object".to_owned()));
+        return Err(
+            read.map_or_else(|error| in_words(&error, before), |_| "it is not a JSON object".to_owned())
+        );
     }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let found = deserializer.deserialize_map(Wanted(names)).and_then(|found| {
@@ -142,7 +144,7 @@ fn bytes<'a>(
         (Some(raw), None) => text(name.as_bytes(), raw),
         (None, Some(raw)) if raw.get().starts_with('"') => {
             let bytes = BASE64_STANDARD.decode(text(name_b64.as_bytes(), raw)?);
-            bytes.map(Cow::Owned).map_err(|error| format!("{name_b64} is no base64: {error}"))
+            bytes.map(Cow::Owned).map_err(|error| format!("{name_b64} is not base64: {error}"))
         }
         (None, Some(_)) => Err(format!("{name_b64} is not a string")),
         (None, None) => Err(format!("it has no {name}")),
@@ -164,7 +166,7 @@ fn text<'a>(name: &[u8], raw: &'a RawValue) -> Result<Cow<'a, [u8]>, String> {
         [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => Ok(inner.into()),
         [b'"', ..] => match serde_json::from_str::<String>(raw.get()) {
             Ok(text) => Ok(text.into_bytes().into()),
-            Err(error) => Err(format!("{} is no text: {}", quote(name), reason(&error))),
+            Err(error) => Err(format!("{} is not valid text: {}", quote(name), reason(&error))),
         },
         json => Ok(json.into()),
     }
@@ -215,8 +217,8 @@ mod tests {
             }
         }
         let named = br#"{"\ud800":1,"key":"k","x":"\xff","value":"v"}"#;
-        assert_eq!(read(named, 0, None), Err("it is no JSON at column 29: invalid escape".to_owned()));
-        assert_eq!(read(named, 3, None), Err("it is no JSON at column 32: invalid escape".to_owned()));
+        assert_eq!(read(named, 0, None), Err("it is not valid JSON at column 29: invalid escape".to_owned()));
+        assert_eq!(read(named, 3, None), Err("it is not valid JSON at column 32: invalid escape".to_owned()));
         let bytes = b"{\"\\ud800\":1,\"\xff\":\"\xff\",\"key\":\"k\",\"value\":\"v\"}";
         assert_eq!(read(bytes, 0, None), Ok(Row::put(&b"k"[..], &b"v"[..])));
     }
@@ -290,16 +292,28 @@ mod tests {
             (r#"{"key":"k","key_b64":"aw==","value":"v"}"#, "it has both key and key_b64"),
             (r#"{"key_b64":7,"value":"v"}"#, "key_b64 is no string"),
             (r#"{"key_b64":"a","value":"v"}"#, "key_b64 is no base64: Invalid input length: 1"),
-            (r#"{"key":"k","value":"v","expires_ms":-7}"#, "expires_ms is not a whole number of milliseconds"),
-            (r#"{"key":"k","value":"v","expires_ms":7.5}"#, "expires_ms is not a whole number of milliseconds"),
-            (r#"{"key":"k","value":"v","expires_ms":"7"}"#, "expires_ms is not a whole number of milliseconds"),
+            (
+                r#"{"key":"k","value":"v","expires_ms":-7}"#,
+                "expires_ms is not a whole number of milliseconds",
+            ),
+            (
+                r#"{"key":"k","value":"v","expires_ms":7.5}"#,
+                "expires_ms is not a whole number of milliseconds",
+            ),
+            (
+                r#"{"key":"k","value":"v","expires_ms":"7"}"#,
+                "expires_ms is not a whole number of milliseconds",
+            ),
             (r#"{"key":"k","value":"v"} x"#, "it is not valid JSON at column 25: trailing characters"),
             (r#"{"key":"k","value":"\ud800"}"#, "value is not valid text: unexpected end of hex escape"),
-            ("{\"key\":\"k\",\n \"value\":nope}", "it is not valid JSON at line 2 of it, column 11: expected ident"),
+            (
+                "{\"key\":\"k\",\n \"value\":nope}",
+                "it is not valid JSON at line 2 of it, column 11: expected ident",
+            ),
         ] {
             assert_eq!(row(line), Err(why.to_owned()), "{line}");
         }
         let why = read(b"{\"key\":\"k\",\"value\":\"\xff\"}", 0, None).expect_err("it is no text");
-        assert!(why.starts_with("it is no JSON at column 2"), "{why}");
+        assert!(why.starts_with("it is not valid JSON at column 2"), "{why}");
     }
 }

@@ -100,7 +100,8 @@ fn how(invocation: &Invocation, file: Option<&Word>) -> Result<(Format, Option<P
         return Err(Failure::usage(message).at(word.span.clone()).hint(hint));
     }
     if let (None, Some(ending)) = (format, foreign_ending(stem)) {
-        let message = format!("export does not write .{ending} files; it writes {}", Format::NAMES.join(", "));
+        let message =
+            format!("export does not write .{ending} files; it writes {}", Format::NAMES.join(", "));
         let failure = Failure::usage(message).at(word.span.clone());
         return Err(failure.hint("--format sets the format, whatever the file is called"));
     }

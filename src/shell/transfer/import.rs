@@ -23,11 +23,7 @@ use crate::shell::session::Session;
 
 /// The flags of `import`.
 pub const FLAGS: &[Flag] = &[
-    flag(
-        "format",
-        Takes::Enum(FORMATS),
-        "The format, if neither the name nor the content says it",
-    ),
+    flag("format", Takes::Enum(FORMATS), "The format, if neither the name nor the content says it"),
     flag("key", Takes::Field, "Imports any table: this field, or column, is the key"),
     flag("value", Takes::Field, "The field that is the value; without it, the whole row as JSON"),
     flag(

@@ -169,7 +169,9 @@ fn keep(session: &Session, word: &Word) -> Result<File, Failure> {
     if word.is_dash() {
         if io::stdout().is_terminal() {
             let failure = Failure::command("--rejects - does not write raw rows to a terminal");
-            return Err(failure.at(word.span.clone()).hint("without it a terminal shows the first ones, escaped"));
+            return Err(failure
+                .at(word.span.clone())
+                .hint("without it a terminal shows the first ones, escaped"));
         }
         let target = Target::stdout().map_err(Failure::from)?;
         return Ok(File { target, word: word.clone() });

@@ -159,7 +159,8 @@ impl Request {
         if let Some(values) = invocation.value("values").filter(|word| word.bytes == b"preview")
             && mode == Mode::Json
         {
-            let failure = Failure::usage("--values preview does not work in mode json, which has whole values");
+            let failure =
+                Failure::usage("--values preview does not work in mode json, which has whole values");
             return Err(failure.at(values.span.clone()).hint("--values none leaves values out"));
         }
         let word = |name| invocation.value(name).and_then(|word| str::from_utf8(&word.bytes).ok());

@@ -195,7 +195,7 @@ fn what_an_interrupted_one_left_says_what_it_is_and_the_next_one_makes_it_whole(
     let left = left.expect("it began");
     let before = files(left.path());
     assert!(before.iter().any(|(name, _)| name.ends_with(".seg")), "{before:?}");
-    let told = "is no store yet: a backup or a restore into it was interrupted; run it again";
+    let told = "is not a store yet: a backup or a restore into it was interrupted; run it again";
     let refused = [
         Store::open_with(left.path(), quick()).map(drop),
         Store::open_with(left.path(), quick().read_only(true)).map(drop),
@@ -238,7 +238,7 @@ fn too_little_room_is_told_before_anything_is_written() {
         for to in [disk.0.clone(), disk.0.join("new")] {
             let error = fill(from.path(), &to).expect_err("it does not fit");
             let said = error.sentence();
-            assert!(said.contains("it takes 4,19") && said.contains("bytes, and 2"), "{name}: {said}");
+            assert!(said.contains("it needs 4,19") && said.contains("bytes, and 2"), "{name}: {said}");
             let Error::Io { source, .. } = error else { panic!("{name}: {said}") };
             assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
             assert_eq!(fs::read_dir(&disk.0).expect("a directory").count(), 0, "{name}");

@@ -195,9 +195,9 @@ fn of_word(session: &Session, word: &Word, flag: Option<Format>) -> Result<Plann
     let told = told(if named.is_some() { Told::Name } else { Told::Default });
     match flag.or(named).unwrap_or(Format::Text(rows::Format::Jsonl)) {
         Format::Files(format) => records(session, word, Files::one(path, format), told),
-        Format::Text(rows::Format::Resp) => {
-            Err(Failure::command("resp can be exported, but not imported").at(word.span.clone()).hint(WRONG_NAME))
-        }
+        Format::Text(rows::Format::Resp) => Err(Failure::command("resp can be exported, but not imported")
+            .at(word.span.clone())
+            .hint(WRONG_NAME)),
         format => {
             let input = Input::path(path).map_err(failed)?;
             let what = if metadata.is_file() {

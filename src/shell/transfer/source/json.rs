@@ -77,14 +77,12 @@ impl Document {
                 }
                 (b']', Some(_), Expects::First | Expects::Comma) => self.array = None,
                 (b']', Some(_), Expects::Row) => {
-                    return Err(self
-                        .reading
-                        .broken("the array ends after a comma, where a row should be"));
+                    return Err(self.reading.broken("the array ends after a comma, where a row should be"));
                 }
                 (b',', Some(_), Expects::Comma) => self.expects = Expects::Row,
                 (b',' | b']' | b'}', ..) => {
                     let stray = char::from(byte);
-                    return Err(self.reading.broken(&format!("{stray} stands where a row should")));
+                    return Err(self.reading.broken(&format!("{stray} is where a row should start")));
                 }
                 (_, Some(_), Expects::Comma) => {
                     return Err(self.reading.broken("a comma is missing before this row"));
