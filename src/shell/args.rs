@@ -68,7 +68,7 @@ pub struct Args {
     /// Ends a script at its first error
     #[arg(long)]
     pub bail: bool,
-    /// Ends the answer to each line of a script with OK or ERR, or with an object in mode json
+    /// Ends the answer to each line of a script with OK or ERR, or in mode json with an object
     #[arg(long, conflicts_with = "command")]
     pub ack: bool,
     /// Shows each line of a script before running it
@@ -83,15 +83,15 @@ pub struct Args {
     /// The columns that a line may take
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..))]
     pub width: Option<u16>,
-    /// Draws without box and block characters, as it does where the locale is not UTF-8; =false draws with them
+    /// Draws tables and bars in ASCII, the default if the locale is not UTF-8; =false uses box characters
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     pub ascii: Option<bool>,
     /// Answers questions with yes
     #[arg(short, long)]
     pub yes: bool,
-    /// Does not run the init file: the shell starts with the commands in
-    /// $XDG_CONFIG_HOME/logkv/init, which is ~/.config/logkv/init by default
+    /// Does not run the init file, which holds commands that the shell starts with:
+    /// $XDG_CONFIG_HOME/logkv/init, or ~/.config/logkv/init by default
     #[arg(long)]
     pub no_init: bool,
     /// Does not page long results
@@ -149,7 +149,7 @@ impl Args {
         self.matches.get_one::<OsString>(name).cloned()
     }
 
-    /// Takes the first word for the command, where DIR is missing and nothing needs one: `logkv help get`,
+    /// Takes the first word as the command, if DIR is missing and the command needs none: `logkv help get`,
     /// `logkv get --help`.
     pub fn takes_no_dir(&mut self) -> bool {
         let Some(first) = self.dir.as_ref().filter(|first| is_missing_command(first)) else { return false };
@@ -182,7 +182,7 @@ impl Args {
         Some(dir.into())
     }
 
-    /// Prints the completions, the manual page or the help of the program, where one was asked for.
+    /// Prints the completions, the manual page or the help of the program, if one was requested.
     pub fn print_documents(&self, out: &mut dyn Write) -> io::Result<bool> {
         if let Some(shell) = self.completions {
             completions::write(shell, &definition(), "command", out)?;
@@ -202,7 +202,7 @@ fn is_command(word: &OsStr) -> bool {
     command::find(word.as_encoded_bytes()).is_some()
 }
 
-/// Whether `dir` is the name of a command, and of nothing in the current directory: then DIR was left out.
+/// Whether `dir` names a command and nothing in the current directory: then DIR was left out.
 pub fn is_missing_command(dir: &OsStr) -> bool {
     let is_missing = || {
         let found = Path::new(dir).symlink_metadata();
@@ -213,7 +213,7 @@ pub fn is_missing_command(dir: &OsStr) -> bool {
 
 /// The arguments: those above, and a flag for each of the engine's options.
 fn definition() -> clap::Command {
-    // What takes a value says what is wrong with -1, which would else be a flag that nobody knows.
+    // An option that takes a value can say why -1 is wrong; otherwise it would be an unknown flag.
     let is_valued = |arg: &Arg| !arg.is_positional() && arg.get_action().takes_values();
     let command =
         Args::command().mut_args(|arg| if is_valued(&arg) { arg.allow_negative_numbers(true) } else { arg });
@@ -238,7 +238,7 @@ pub fn usage_error(message: &str) -> clap::Error {
     definition().error(ErrorKind::MissingRequiredArgument, message)
 }
 
-/// Whether arguments that are not well formed ask for JSON all the same.
+/// Whether arguments that do not parse still ask for JSON.
 pub fn asks_json(words: impl IntoIterator<Item = OsString>) -> bool {
     let matches = definition().ignore_errors(true).try_get_matches_from(words);
     matches.and_then(|matches| Args::from_arg_matches(&matches)).is_ok_and(|args| args.is_json())

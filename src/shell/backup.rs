@@ -37,7 +37,7 @@ pub const FLAGS: &[Flag] = &[
 
 const LEVELS: std::ops::RangeInclusive<u64> = 1..=22;
 const LEVEL_DEFAULT: u64 = 3;
-/// What files of other programs begin with, and how they are packed.
+/// The first bytes of compressed files that are not supported, and the names of their formats.
 const OTHERS: [(&[u8], &str); 5] = [
     (b"\xfd7zXZ\0", "xz"),
     (b"BZh", "bzip2"),

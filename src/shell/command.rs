@@ -52,7 +52,7 @@ impl Group {
 /// What must be there before a command can run alone (a script and the REPL have the store open anyway).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing, not even DIR: it is about the program. `logkv help` works.
+    /// Nothing, not even DIR: `logkv help` works.
     Program,
     /// Nothing: it is about the shell.
     Nothing,
@@ -178,7 +178,7 @@ pub const JSON: Flag = Flag {
     doc: "Prints the result in JSON, whatever the mode",
 };
 
-/// The flag that asks about a command, and keeps it from running.
+/// The flag that prints a command's help instead of running it.
 pub const HELP: Flag = Flag {
     name: "help",
     short: Some('h'),
@@ -189,7 +189,7 @@ pub const HELP: Flag = Flag {
 /// The flags that every command takes.
 pub static COMMON: [Flag; 2] = [JSON, HELP];
 
-/// The name of the flag with which a command only reads.
+/// The name of the flag that makes a command only read.
 pub const DRY_RUN: &str = "dry-run";
 
 /// How many arguments a command takes.

@@ -1,4 +1,4 @@
-//! What fingers know from other shells, and what does it here.
+//! Commands of other shells, and their equivalents here.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use super::report::{Place, USAGE_HINT};
 use super::session::Session;
 use super::words::{self, Style, Word, quote};
 
-/// Commands of redis-cli, sqlite3, DuckDB, psql and Unix, and what does the same here.
+/// Commands of redis-cli, sqlite3, DuckDB, psql and Unix, and the equivalent here.
 struct Habit {
-    /// How they are called there, in lower case, between blanks.
+    /// Their names there, in lower case, separated by blanks.
     names: &'static str,
-    /// A line that does it here; empty where none does.
+    /// The equivalent line here; empty if there is none.
     line: &'static str,
-    /// What comes of that line; or what there is to know.
+    /// The effect of that line; or an explanation.
     does: &'static str,
 }
 
@@ -139,7 +139,7 @@ const HABITS: &[Habit] = &[
     habit("eval evalsha fcall script", "", "a script is lines of commands: read FILE runs it"),
 ];
 
-/// What does here what the command `typed` does elsewhere.
+/// The equivalent here of the foreign command `typed`.
 pub fn instead(typed: &str) -> Option<String> {
     let typed = typed.trim_end_matches(';').to_lowercase();
     let trimmed = typed.trim_start_matches(['.', '\\']);
@@ -148,13 +148,13 @@ pub fn instead(typed: &str) -> Option<String> {
     named(&typed).or_else(|| named(trimmed)).map(Habit::hint)
 }
 
-/// Adds hints to the result of a line that somebody typed: what of it may not have been meant as it was taken.
+/// Adds hints to the result of a typed line, if it may have been meant differently.
 pub fn remark(session: &mut Session, invocation: &Invocation, line: &[u8], place: &Place) {
-    // In a script any word may be meant.
+    // In a script any word may be intended.
     if *place != Place::Nowhere {
         return;
     }
-    // The words of a one-shot command have been through another shell.
+    // The words of a one-shot command were parsed by another shell.
     let odd = if session.is_interactive() { odd_word(line) } else { None };
     let option = if session.out.is_table() {
         set_option(invocation, line).or_else(|| set_until(invocation))
@@ -167,7 +167,7 @@ pub fn remark(session: &mut Session, invocation: &Invocation, line: &[u8], place
     }
 }
 
-/// `failure` of a command that was not understood, with a hint at an odd word in place of how it is called.
+/// `failure` of a command that did not parse, with a hint at an odd word instead of the usage.
 pub fn advised<'a>(failure: &'a Failure, line: &[u8]) -> Cow<'a, Failure> {
     let has_advice = failure.hint.as_ref().is_some_and(|hint| !hint.starts_with(USAGE_HINT));
     if failure.kind != Kind::Usage || has_advice {
@@ -213,7 +213,7 @@ fn odd_word(line: &[u8]) -> Option<String> {
     None
 }
 
-/// How an option is set, where `invocation` stored a key of its name: `set mode json`.
+/// How to set an option, if `invocation` stored a key of its name: `set mode json`.
 fn set_option(invocation: &Invocation, line: &[u8]) -> Option<String> {
     let typed = line.get(invocation.name.clone())?;
     let [name, value] = invocation.args.as_slice() else { return None };
@@ -235,7 +235,7 @@ fn set_option(invocation: &Invocation, line: &[u8]) -> Option<String> {
     ))
 }
 
-/// How a key is made to expire, where `invocation` stored a key for that: `set a 1 EX 10`.
+/// How to set an expiry, if `invocation` stored a key for that: `set a 1 EX 10`.
 fn set_until(invocation: &Invocation) -> Option<String> {
     let [_, _, option, time] = invocation.args.as_slice() else { return None };
     let flag = match option.bytes.to_ascii_lowercase().as_slice() {

@@ -1,4 +1,4 @@
-//! Compressed files: gzip and zstd, known by their names' ends and by what they begin with.
+//! Compressed files: gzip and zstd, recognised by their names' endings or their first bytes.
 
 mod unpacker;
 
@@ -30,7 +30,7 @@ impl Packing {
         }
     }
 
-    /// How the names of such files end.
+    /// The endings of such files' names.
     pub fn ending(self) -> &'static str {
         match self {
             Self::Gzip => ".gz",

@@ -28,16 +28,16 @@ struct State {
     manner: Manner,
     sink: Sink,
     extent: Extent,
-    /// How long the person was waited for so far.
+    /// The total time spent waiting for the person.
     waited: Duration,
 }
 
-/// What the results are like.
+/// The format of the results.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Whether their escape sequences are colours that they can do without.
+    /// Whether all escape sequences are colours, which can be removed.
     pub is_bare_enough: bool,
-    /// Whether they have no characters but those of ASCII.
+    /// Whether they are ASCII only.
     pub is_ascii: bool,
 }
 
@@ -56,7 +56,7 @@ enum Sink {
 #[derive(Debug)]
 struct Paged {
     child: Child,
-    /// All that it was given, should it turn out not to run; `None` when that is too much for anything but a pager that does.
+    /// Everything written to it, in case it fails to start; `None` once so much was written that it must be running.
     given: Option<Vec<u8>>,
     /// Where in an escape sequence it is, if colours are to be taken out.
     strips: Option<Escapes>,
@@ -81,7 +81,7 @@ impl Paged {
         }
     }
 
-    /// Waits until it ends. Gives back what is to be printed in its place, where it has failed.
+    /// Waits until it ends. If it has failed, returns the text to print instead.
     fn end(mut self, interrupt: &Interrupt) -> io::Result<Option<Vec<u8>>> {
         drop(self.child.stdin.take());
         let status = self.child.wait()?;
@@ -110,7 +110,7 @@ impl Program {
         }
     }
 
-    /// The name of the program that the line starts, without its directory.
+    /// The name of the program that the line runs, without its directory.
     fn name(&self) -> &str {
         // Variables may be set before it: `LESS=S less`.
         let word = self.line.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Why a key is not there: the log may still tell.
+//! Why a key is missing, as far as the log still shows it.
 
 use logkv::{At, Version};
 
@@ -7,11 +7,11 @@ use crate::shell::session::Session;
 use crate::shell::units;
 use crate::shell::words::quote;
 
-/// Of a log with more records nobody is told: the search may sort a segment that nobody has looked at yet.
+/// Longer logs are not searched: the search may have to sort a segment first.
 const RECORDS_MAX: u64 = 2_000_000;
 
-/// Tells a person in front of a table which record deleted `key`, or when it expired, and how to see what it was. Whether
-/// that was told: most keys were never there.
+/// In mode table, prints which record deleted `key`, or when it expired, and how to see its old value. Returns whether it
+/// printed anything: most missing keys never existed.
 pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failure> {
     if !(session.is_interactive() && session.out.is_table()) {
         return Ok(false);
@@ -28,10 +28,10 @@ pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failur
     Ok(reason.is_some())
 }
 
-/// What the log tells of the end of `key`.
+/// The sentence on how `key` came to an end.
 fn reason(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
     let store = session.store()?;
-    // A miss is no failure, whatever else is wrong with the log.
+    // A miss is not a failure, even if the log is damaged.
     let Ok(segments) = store.segments() else { return Ok(None) };
     if segments.iter().map(|segment| segment.record_count).sum::<u64>() > RECORDS_MAX {
         return Ok(None);

@@ -110,7 +110,7 @@ pub fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, 
     Ok(worst)
 }
 
-/// What became of one key of several: a value that cannot be read is told in its place, and hides no other.
+/// The result for one key of several: an unreadable value is reported in its place, and the others follow.
 pub fn unless_damaged(session: &mut Session, told: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
     told.or_else(|failure| match failure.is_of_one_record {
         true => {
@@ -174,7 +174,7 @@ fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -
     Ok(Outcome::Done)
 }
 
-/// What stands in a table for a value that is not there.
+/// Shown in a table for a missing value.
 pub const NIL: &str = "(nil)";
 
 /// Says that a key is not there, in a table by `nil`; and why, or which one may have been meant.

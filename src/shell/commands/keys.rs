@@ -186,7 +186,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     session.shown_all(damage)
 }
 
-/// Names the pattern that was most likely meant by one without a `*`, of which there is no key.
+/// Suggests a pattern with `*` for one without it that matched no key.
 fn suggest_more(session: &mut Session, invocation: &Invocation, walk: &Walk) -> Result<(), Failure> {
     let (Some(word), Some(glob)) = (invocation.args.first(), walk.glob.as_ref().and_then(Glob::lengthened))
     else {
@@ -312,7 +312,7 @@ fn print_plain(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
     Ok(writeln!(out)?)
 }
 
-/// All about the row's record, each behind a tab.
+/// All fields of the row's record, each after a tab.
 fn print_long(out: &mut Output, row: &Row) -> io::Result<()> {
     match row.entry() {
         Some(entry) => {
@@ -325,7 +325,7 @@ fn print_long(out: &mut Output, row: &Row) -> io::Result<()> {
     write!(out, "\t{}", row.expires_ms().map_or_else(String::new, |ms| ms.to_string()))
 }
 
-/// Refuses `--null` where something else would be printed than what it asks for.
+/// Refuses `--null` if the output could not be NUL-separated bytes.
 fn check_null(out: &Output, invocation: &Invocation) -> Result<(), Failure> {
     let why = match out.mode {
         _ if invocation.has("long") => "-0 prints keys and values alone, without --long",
@@ -336,8 +336,8 @@ fn check_null(out: &Output, invocation: &Invocation) -> Result<(), Failure> {
     Err(Failure::usage(why).at(invocation.name.clone()))
 }
 
-/// Prints a key, and its value if it is wanted, each with a NUL byte behind it. One that has such a byte is left out, since
-/// it would be read as two.
+/// Prints a key, and its value if requested, each followed by a NUL byte. A key or value that contains NUL is left out,
+/// because a reader would take it for two.
 fn print_null(session: &mut Session, row: &Row) -> Result<(), Failure> {
     let parts = || std::iter::once(row.key()).chain(row.value());
     let Some(part) = parts().position(|part| memchr::memchr(0, part).is_some()) else {

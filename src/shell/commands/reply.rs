@@ -156,7 +156,7 @@ impl Fate {
     }
 }
 
-/// Says what became of a write of so many keys; in JSON of which key, where it is of one.
+/// Prints the result of a write of `keys` keys; in JSON it names the key if there is only one.
 fn ok(out: &mut Output, key: Option<&[u8]>, keys: usize, fate: Fate) -> io::Result<()> {
     match out.mode {
         Mode::Table if keys == 1 => writeln!(out, "OK{}", fate.suffix()),

@@ -174,7 +174,7 @@ impl Tail {
             }
             self.table.flush(&mut session.out)?;
             session.out.flush()?;
-            // Where nothing tells that files change, each wait ends as if there were something new.
+            // Without inotify each wait ends as if there were something new.
             loop {
                 let has_more = changes.wait(LOOK_INTERVAL)?;
                 self.check_goes_on(session, followed)?;
@@ -185,7 +185,7 @@ impl Tail {
         }
     }
 
-    /// Fails when there is no point in following any more.
+    /// Fails if following cannot go on.
     fn check_goes_on(&self, session: &Session, followed: Option<(u64, u64)>) -> Result<(), Failure> {
         session.interrupt.check(self.count)?;
         if identity(session.dir()) != followed {

@@ -39,7 +39,7 @@ pub const IMPORT: Command = Command {
            was, so that cut -f3- gives back what is to be mended: a row over several lines has two tabs before each \
            further one. Of them the standard error then has the first 20. A file that is there is replaced only if a \
            person says so, or -y.\n\n\
-           A row that had expired already goes in all the same, hides what there was of its key, and is told. \
+           A row that had already expired goes in all the same, hides what there was of its key, and is told. \
            Ctrl-C stops at the next row, and what went in stays. What cannot be read makes no store.\n\n\
            Mode plain has name, tab, value; mode json one object: imported, deleted, expired (how many of those \
            imported), not_set (commands that set nothing, as they go by what is there), rejected, format, format_from (flag, name, contents, default), files; of several files one each, with \

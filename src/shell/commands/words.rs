@@ -35,7 +35,7 @@ pub const PREFIX: Flag = Flag {
     doc: "The keys that start with these bytes; a * in them is a plain *",
 };
 
-/// The keys that `pattern` or `--prefix` asks for; all, where there is neither.
+/// The keys that `pattern` or `--prefix` selects; all keys if there is neither.
 pub fn keys_asked(invocation: &Invocation, pattern: Option<&Word>) -> Result<Option<Glob>, Failure> {
     match (pattern, invocation.value(PREFIX.name)) {
         (Some(_), Some(prefix)) => {
@@ -72,7 +72,7 @@ pub fn bytes_of(word: &Word, invocation: &Invocation) -> Result<Vec<u8>, Failure
     }
 }
 
-/// How long a key is to live, as the words of `what` say it; `None` for ever.
+/// The time to live that `what` was given; `None` for never.
 pub fn ttl_of(word: &Word, what: &str) -> Result<Option<Duration>, Failure> {
     times::time_to_live(&word.bytes).map_err(|error| {
         let given = shown(&word.bytes);
@@ -125,7 +125,7 @@ pub fn check_key(key: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// The standard input, which `word` stands for, unless the commands come from there. `hint` is what helps then.
+/// The standard input, for `word`; fails with `hint` if the commands come from there.
 pub fn stdin(session: &Session, word: &Word, hint: &str) -> Result<Input, Failure> {
     if session.reads_stdin {
         let message = "- is the standard input, and the commands come from there";
@@ -154,7 +154,7 @@ pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {
 /// Whether the file `word` may be written: where there is one, a person says whether to replace it, or `-y` does.
 pub fn may_replace(session: &mut Session, word: &Word) -> Result<bool, Failure> {
     refuse_own_file(session, word)?;
-    // Of what cannot be written at all nobody is asked: that is told when it is tried.
+    // No question about a path that cannot be written at all: the attempt reports it.
     let is_there = match Folder::place(word.path()) {
         Ok(Place::File(folder, name)) => folder.stat(&name).is_ok_and(|stat| stat.is_some()),
         Ok(Place::Special(_)) | Err(_) => false,

@@ -32,8 +32,8 @@ pub struct Found {
     pub more: More,
 }
 
-/// What the word at the end of `line` can become, and where in the line that word starts. The list fits the screen, so
-/// that nobody has to be asked whether to show it.
+/// The completions of the word at the end of `line`, and where that word starts. The list fits the screen, so no
+/// question is needed before showing it.
 pub fn complete(line: &str, source: &dyn Source, look: &Look, screen: Screen) -> (usize, Vec<Choice>) {
     let spot = Spot::at_end(line);
     let typed = &line[spot.span.clone()];
@@ -120,7 +120,7 @@ fn one_of<'a>(typed: &[u8], allowed: impl IntoIterator<Item = impl AsRef<str> + 
     allowed.map(|word| Choice::word(word.as_ref())).collect()
 }
 
-/// The segments that stand on the line already: to name one twice makes no sense.
+/// The segments named on the line already, which are not offered again.
 fn given_segments(spot: &Spot) -> Vec<u64> {
     let name = spot.before.command.map_or("", |command: &Command| command.name);
     let number = |word: &Word| segments::parse(word, name).ok().map(|id| id.0);
@@ -135,7 +135,7 @@ fn keys(spot: &Spot, typed: &str, source: &dyn Source) -> (Vec<Choice>, More) {
     (quoted(spot, typed, listed.into_iter().map(|key| (key, true)).collect(), &common), more)
 }
 
-/// What `first` and `last` start with; half a character is no part of it.
+/// The common prefix of `first` and `last`, cut at a whole character.
 fn common_of(first: &[u8], last: &[u8]) -> Vec<u8> {
     let mut len = common_len(first, last);
     if let Ok(text) = str::from_utf8(first) {
@@ -177,9 +177,8 @@ fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choic
 /// How many candidates are listed.
 pub const CHOICES_MAX: usize = 200;
 
-/// `words`, each with whether it is whole, as they can be typed in place of `typed`. One alone is inserted; of several, what
-/// they have in `common`. Where one needs quotes, or a quote is open already, it is written in quotes: they would have
-/// nothing in common otherwise.
+/// `words`, each with whether it is whole, as replacements of `typed`. A single word is inserted; of several, their `common`
+/// prefix. If one needs quotes, or a quote is open already, all are quoted: otherwise they would have no common prefix.
 fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u8]) -> Vec<Choice> {
     let shown: Vec<_> = words.iter().map(|(bytes, _)| words::quote(bytes)).collect();
     let is_literal = |bytes: &[u8]| !bytes.contains(&b'\\') && words::visible(bytes).as_bytes() == bytes;
@@ -194,7 +193,7 @@ fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u8]) 
         _ if style == spot.style && common == spot.bytes => typed.to_owned(),
         _ => {
             let text = opened(common, style);
-            // What is typed in more characters than it needs stays as it is: only what is longer is inserted.
+            // A word typed with needless escapes stays as it is: only a longer text is inserted.
             let goes_on = spot.is_open && text.len() <= typed.len() && common.len() > spot.bytes.len();
             if goes_on { format!("{typed}{}", escaped(&common[spot.bytes.len()..], style)) } else { text }
         }

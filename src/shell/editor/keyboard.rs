@@ -1,4 +1,4 @@
-//! What a person types on.
+//! The source of typed lines.
 
 use std::io::{self, Write};
 
@@ -44,7 +44,7 @@ impl Keyboard {
         Ok(Self::Edited(Box::new(editor)))
     }
 
-    /// Has what the engine tells printed above the line that is typed.
+    /// Prints the engine's log messages above the line being typed.
     pub fn tell_above(&mut self) -> rustyline::Result<()> {
         if let Self::Edited(editor) = self {
             logging::print_above(editor.create_external_printer()?);
@@ -52,7 +52,7 @@ impl Keyboard {
         Ok(())
     }
 
-    /// Who helps with the line.
+    /// The helper for completion, hints and highlighting.
     pub fn assistant(&mut self) -> Option<&mut Assistant> {
         match self {
             Self::Edited(editor) => editor.helper_mut(),
@@ -60,8 +60,8 @@ impl Keyboard {
         }
     }
 
-    /// Adds a line to those that can be recalled. Whether it is to be kept: it is not the last one again, and does not start
-    /// with a blank.
+    /// Adds a line to the history. Returns whether to keep it: it differs from the last one, and does not start with a
+    /// blank.
     pub fn remember(&mut self, line: &str) -> bool {
         match self {
             Self::Edited(editor) => editor.add_history_entry(line).unwrap_or(false),

@@ -1,4 +1,4 @@
-//! The list of what a word can become, as the screen has room for it.
+//! The list of completions, as it fits the screen.
 
 use rustyline::completion::{Candidate, longest_common_prefix};
 use unicode_width::UnicodeWidthStr;
@@ -19,9 +19,9 @@ pub struct Screen {
 /// How many candidates are not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum More {
-    /// This many.
+    /// Exactly this many.
     Exactly(usize),
-    /// More than this: all were too many to count while a person waits.
+    /// More than this: counting them all would take too long.
     Above(usize),
 }
 
@@ -40,12 +40,12 @@ impl More {
     }
 }
 
-/// One thing that a word can become.
+/// One completion of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// As it is listed.
     pub shown: String,
-    /// What stands in the line then.
+    /// The text that replaces the word.
     pub inserted: String,
 }
 

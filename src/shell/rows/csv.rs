@@ -1,7 +1,7 @@
 //! Fields with commas between them, in quotes where they hold a comma, a quote or a line break, below a header.
 //!
-//! CSV has no escapes. What no editor or spreadsheet would keep, bytes that are no text and characters that are not seen, is
-//! in base64, in the columns `key_b64` and `value_b64`; these, and `expires_ms`, are there where some row needs them.
+//! CSV has no escapes. Bytes that are not text, and invisible characters, would not survive an editor or spreadsheet. They
+//! are in base64, in the columns `key_b64` and `value_b64`. These and `expires_ms` appear only if some row needs them.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -70,7 +70,7 @@ impl Columns {
     }
 }
 
-/// Whether `bytes` are text that is seen as it is. A carriage return is only before a line feed.
+/// Whether `bytes` are visible text. A carriage return is only before a line feed.
 fn is_plain(bytes: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(bytes) else { return false };
     let is_seen = |c| Visible::is(c) || matches!(c, '\n' | '\t');

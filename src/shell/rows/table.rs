@@ -1,4 +1,4 @@
-//! Tables as they are found: which of their fields is the key, and which the value.
+//! Tables of any kind: which field is the key, and which the value.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! How the answer to a line ends: with what went wrong, for people and for programs, and with an acknowledgement.
+//! The end of the answer to a line: its failure, for people and for programs, and its acknowledgement.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -23,7 +23,7 @@ pub(super) struct Refused {
 }
 
 impl Session {
-    /// Counts what a command came to, and tells its failure.
+    /// Counts the outcome of a command, and reports its failure.
     pub fn settle(
         &mut self,
         result: Result<Outcome, Failure>,
@@ -50,7 +50,7 @@ impl Session {
         }
     }
 
-    /// Tells a failure, after the results that came before it, and counts it.
+    /// Reports a failure, after the results before it, and counts it.
     pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &Place) {
         let lost = self.results_lost();
         let failure = match &lost {
@@ -90,7 +90,7 @@ impl Session {
         self.told.clone_from(&failure.message);
     }
 
-    /// Tells a failure of a part of the present command, which goes on.
+    /// Reports a failure of a part of the current command, which goes on.
     pub fn fail_in_part(&mut self, failure: &Failure) {
         let place = self.place.clone();
         self.fail(failure, b"", &place);
@@ -111,7 +111,7 @@ impl Session {
         self.note(told);
     }
 
-    /// The exit code of a program that did nothing but fail so.
+    /// The exit code of a program with only this failure.
     fn code_of(&self, kind: Kind) -> u8 {
         match kind {
             Kind::BrokenPipe => 0,

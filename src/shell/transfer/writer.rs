@@ -22,7 +22,7 @@ pub struct Writer {
 pub struct Sum {
     /// Keys that were set.
     pub puts: u64,
-    /// How many of them had expired already: they hide what was there before, and nobody sees them.
+    /// How many of them had already expired: they hide what was there before, and nobody sees them.
     pub expired: u64,
     /// Deletes, of keys that were there or not.
     pub deletes: u64,
