@@ -566,7 +566,7 @@ fn a_dash_is_the_standard_input_or_output_wherever_a_file_is_named_or_is_refused
     let output = transcript.command(&["d", "get", "v", "-o", "-"]).output().expect("it runs");
     assert_eq!(output.stdout, b"\x00\xff\nvalue");
     let mut person = Person::at(transcript.dir.path(), &["d"], &[]);
-    person.sees_at_end("logkv d>").enters("get v -o -").sees("to a terminal only in mode raw");
+    person.sees_at_end("logkv d>").enters("get v -o -").sees("on a terminal it needs mode raw");
     // The prompt is not drawn over a value that has no line break at its end.
     person
         .sees_at_end("logkv d>")
