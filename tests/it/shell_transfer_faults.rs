@@ -135,7 +135,7 @@ fn names_are_shown_as_they_are_and_utf_16_is_called_that() {
     let said = run(&["n", "import", "names.csv", "--key", ""]);
     assert!(said.contains("it has no column \"\"; its columns are id, \"the key\"\n"), "{said}");
     let said = run(&["n", "import", "blanks.csv", "--key", "the key"]);
-    assert!(said.contains(r#"its column "caf\xe9" is no UTF-8"#), "{said}");
+    assert!(said.contains(r#"its column "caf\xe9" is not UTF-8"#), "{said}");
     assert!(run(&["d", "import", "o.jsonl", "--key", "the key"]).contains("it has no \"the key\"\n"));
     for args in [&["d", "export", ""][..], &["d", "import", ""], &["d", "put", "k", "--file", ""]] {
         assert!(run(args).contains(" \"\": an empty name is no file's\n"), "{args:?}");

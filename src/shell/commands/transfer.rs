@@ -41,11 +41,12 @@ pub const IMPORT: Command = Command {
            it is FILE.\n\n\
            A row that cannot be imported is reported on the standard error at once, with its line, or \
            its file and offset, and the reason. The other rows are imported; exit code 1. A terminal \
-           shows the first 20 of these rows. --rejects writes each of them to a file: its place, tab, \
-           the reason, tab, and its line as it was, so that cut -f3- gives back the rows to mend. If a \
-           row has several lines, two tabs precede each further one. The standard error then has the \
-           first 20. The file appears when everything was read, and until then stays as it was. An \
-           existing file is replaced only after a question, or with -y.\n\n\
+           shows the first 20 of these rows.\n\n\
+           --rejects writes all of them to a file: its place, tab, the reason, tab, and its line as it \
+           was, so that cut -f3- gives back the rows to mend. If a row has several lines, two tabs \
+           precede each further one. The standard error then has the first 20. The file appears when \
+           everything was read, and until then stays as it was. An existing file is replaced only after \
+           a question, or with -y.\n\n\
            A row that has already expired is imported too, hides the older value of its key, and is \
            reported. Ctrl-C stops at the next row, and the rows before it stay. If nothing can be read, \
            no store is made.\n\n\

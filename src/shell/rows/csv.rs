@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(row(&header, b"7,\"x,y\"\n"), Ok((b"7".to_vec(), json.to_vec(), None)));
         let twice = "it has more than one column name, and a row as JSON has each name once";
         assert_eq!(why(b"id,name,name\n", Some(&table)), twice);
-        let latin = "its column \"caf\\xe9\" is no UTF-8, and the name of an object's field is";
+        let latin = "its column \"caf\\xe9\" is not UTF-8, and the name of an object's field is";
         assert_eq!(why(b"id,caf\xe9\n", Some(&table)), latin);
         let table = Table { key: b"caf\xe9".into(), value: Some("id".into()) };
         let header = of(b"id,caf\xe9,x,x\n", Some(&table)).expect("one column of each name that is used");

@@ -290,8 +290,8 @@ mod tests {
             (r#"{"value":"v"}"#, "it has no key"),
             (r#"{"key":"k"}"#, "it has no value"),
             (r#"{"key":"k","key_b64":"aw==","value":"v"}"#, "it has both key and key_b64"),
-            (r#"{"key_b64":7,"value":"v"}"#, "key_b64 is no string"),
-            (r#"{"key_b64":"a","value":"v"}"#, "key_b64 is no base64: Invalid input length: 1"),
+            (r#"{"key_b64":7,"value":"v"}"#, "key_b64 is not a string"),
+            (r#"{"key_b64":"a","value":"v"}"#, "key_b64 is not base64: Invalid input length: 1"),
             (
                 r#"{"key":"k","value":"v","expires_ms":-7}"#,
                 "expires_ms is not a whole number of milliseconds",

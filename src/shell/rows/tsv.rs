@@ -70,7 +70,7 @@ const NO_VALUE: &[u8] = br"\N";
 fn expiry(text: &[u8]) -> Result<u64, String> {
     let number = str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     number.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        "its third field, when the key expires, is no number of milliseconds; a tab in a field is \\t"
+        "its third field, when the key expires, is not a whole number of milliseconds; a tab in a field is \\t"
             .to_owned()
     })
 }
@@ -148,7 +148,7 @@ mod tests {
             ("k\tv\t7\tx", r"it has 4 fields, and not two or three; a tab in one is \t"),
             (
                 "k\tv\t+7",
-                r"its third field, when the key expires, is no number of milliseconds; a tab in a field is \t",
+                r"its third field, when the key expires, is not a whole number of milliseconds; a tab in a field is \t",
             ),
             ("k\t\\N", r"\N stands for no value"),
             ("k\t\\", r"it ends in a backslash; one of its own is \\"),
