@@ -145,9 +145,10 @@ pub const OUTPUT: Command = Command {
     group: Group::Shell,
     signature: "[FILE|-]",
     summary: "Sends results into a file, or back",
-    help: "From here on results go into the file, which is made anew, and in mode json failures with them; output \
-           alone, or output -, sends them to the standard output again. So does a file that takes no more, which is a \
-           failure: what is lost then are results, and no writes.",
+    help: "Results go into the file from here on, and in mode json failures too. The file is created \
+           anew. output alone, or output -, sends them to the standard output again. If the file cannot \
+           be written any more, that is a failure, and results go to the standard output again: some \
+           results are lost, but no writes.",
     examples: &[
         Example { line: "output keys.txt", does: "sends results into keys.txt" },
         Example { line: "output", does: "sends them to the standard output again" },

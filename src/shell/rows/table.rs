@@ -161,7 +161,7 @@ fn check_object(names: &[Vec<u8>]) -> Result<(), Unclear> {
     }
     if let Some(name) = names.iter().find(|name| str::from_utf8(name).is_err()) {
         return Err(Unclear {
-            why: format!("its column {} is no UTF-8, and the name of an object's field is", shown(name)),
+            why: format!("its column {} is not UTF-8, and the name of an object's field is", shown(name)),
             hint: Some("iconv makes UTF-8 of it; --value COLUMN takes one column, and not the whole row"),
         });
     }
