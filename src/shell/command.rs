@@ -87,6 +87,8 @@ pub enum ArgKind {
     Command,
     /// A number.
     Number,
+    /// A point of the log: a record's number or a moment.
+    Point,
     /// How long something is to last.
     Duration,
     /// One of these words.

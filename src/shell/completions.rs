@@ -104,6 +104,7 @@ fn argument(arg: Arg, kind: ArgKind) -> Arg {
         | ArgKind::Segment
         | ArgKind::Sealed
         | ArgKind::Number
+        | ArgKind::Point
         | ArgKind::Duration => arg.value_hint(ValueHint::Other),
     }
 }

@@ -3,10 +3,11 @@
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
-use super::command::{self, Command, Flag, GivenFlag, Invocation, Takes};
+use super::command::{self, ArgKind, Command, Flag, GivenFlag, Invocation, Takes};
 use super::failure::Failure;
 use super::habits;
 use super::nearest::nearest;
+use super::times;
 use super::words::{self, Lexer, Style, Word, named, shown};
 
 /// The call that `line` makes; `None` for a line without words.
@@ -40,6 +41,11 @@ pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
                     // Here a dash is a dash, as it is in quotes.
                     word.style = Style::Single;
                 }
+                let word = match command.arg_kind(invocation.args.len()) {
+                    Some(ArgKind::Point) => whole_time(word, &mut words, is_moment),
+                    Some(ArgKind::Duration) => whole_time(word, &mut words, is_duration),
+                    _ => word,
+                };
                 invocation.args.push(word);
             }
         }
@@ -97,15 +103,47 @@ fn flag(
             let start = word.span.end - value.len().min(word.span.len());
             Some(Word { bytes: value.into(), span: start..word.span.end, style: Style::Bare })
         }
-        (takes, None) => Some(words.next().ok_or_else(|| {
-            let wants = takes.placeholder().unwrap_or_default();
-            Failure::usage(format!("--{} wants {wants} after it", flag.name)).at(word.span.clone())
-        })?),
+        (takes, None) => {
+            let value = words.next().ok_or_else(|| {
+                let wants = takes.placeholder().unwrap_or_default();
+                Failure::usage(format!("--{} wants {wants} after it", flag.name)).at(word.span.clone())
+            })?;
+            let is_time = matches!(takes, Takes::Time | Takes::Cursor);
+            Some(if is_time { whole_time(value, words, is_moment) } else { value })
+        }
     };
     if let (Takes::Enum(allowed), Some(value)) = (flag.takes, &value) {
         one_of(value, allowed, &format!("--{}", flag.name))?;
     }
     Ok(GivenFlag { flag, value })
+}
+
+fn is_moment(text: &str) -> bool {
+    times::moment(text, 0).is_some()
+}
+
+/// Whether it is one duration, as `1h 30m` is; `10m 20m` are two.
+fn is_duration(text: &str) -> bool {
+    times::duration(text).is_some() && text.parse::<jiff::Span>().is_ok()
+}
+
+/// The time that begins with `first`: as many of `words` as make one with it, as in `10m ago` and `2030-01-31 12:00`,
+/// belong to it, and are taken. What is in quotes does not.
+fn whole_time(first: Word, words: &mut Peekable<IntoIter<Word>>, is_time: fn(&str) -> bool) -> Word {
+    /// `2 days 3 hours ago` has so many behind its first.
+    const MORE_MAX: usize = 4;
+    if first.style != Style::Bare || words.peek().is_none_or(|next| next.style != Style::Bare) {
+        return first;
+    }
+    let more: Vec<Word> = words.clone().take(MORE_MAX).take_while(|word| word.style == Style::Bare).collect();
+    let joined = |count: usize| {
+        let texts = std::iter::once(&first).chain(&more[..count]).map(|word| word.bytes.as_slice());
+        texts.collect::<Vec<_>>().join(&b' ')
+    };
+    let is_whole = |count: &usize| str::from_utf8(&joined(*count)).is_ok_and(is_time);
+    let Some(count) = (1..=more.len()).rev().find(is_whole) else { return first };
+    words.nth(count - 1);
+    Word { bytes: joined(count), span: first.span.start..more[count - 1].span.end, style: Style::Bare }
 }
 
 fn find_flag(command: &Command, name: &str) -> Option<&'static Flag> {

@@ -87,6 +87,36 @@ fn a_point_that_is_none_is_refused_with_what_one_is() {
 }
 
 #[test]
+fn a_time_of_several_words_is_one_where_it_is_not_in_quotes_too() {
+    let mut transcript = Transcript::new();
+    transcript.run("d put a 1 ago 2 12:00 3");
+    for command in [
+        "get a --at 10m ago",
+        "get a --at 2 days ago",
+        "get --at 2 days 3 hours ago a",
+        "get a ago --at 2999-01-31 12:00",
+        "get --at in 2 days -- a",
+        "get --at 2999-01-31 -- 12:00",
+        "keys --at 10m ago",
+        "diff 10m ago",
+        "diff 1h 30m ago 1m ago",
+        "diff 10m ago in 1h",
+        "diff 0 in 1h more",
+        "put w 1 --until 2999-01-31 12:00",
+        "put w 1 --until in 2 days v 2",
+        "put w 1 --ttl 10m ago",
+        "expire a 1h 30m",
+        "expire a --at in 2 days",
+        "expire a 10m ago",
+    ] {
+        transcript.run(&format!("-m plain d {command}"));
+    }
+    // In a line quotes keep a word by itself.
+    transcript.run_with("-m plain d", b"get --at 0s 'ago'\nget ago --at 10m ago\nget --at '0s' ago\n");
+    transcript.compare("shell-times-of-words");
+}
+
+#[test]
 fn the_time_of_a_version_and_what_became_of_it_stay_on_a_narrow_screen() {
     let mut transcript = Transcript::new();
     transcript

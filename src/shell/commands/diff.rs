@@ -35,7 +35,7 @@ pub const DIFF: Command = Command {
         Example { line: "diff 2026-11-22T10:00Z 2026-11-22T11:00Z", does: "shows what changed in that hour" },
     ],
     flags: &[],
-    args: &[ArgKind::Number],
+    args: &[ArgKind::Point],
     arity: Arity::between(1, 2),
     needs: Needs::Reading,
     run: run_diff,

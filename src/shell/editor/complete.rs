@@ -62,7 +62,7 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look, screen: Screen) ->
             ArgKind::File => files(&spot, typed, |_| true),
             ArgKind::Command => all_of(commands(&spot.bytes)),
             ArgKind::Enum(allowed) => all_of(one_of(&spot.bytes, allowed)),
-            ArgKind::Value | ArgKind::Number | ArgKind::Duration => all_of(Vec::new()),
+            ArgKind::Value | ArgKind::Number | ArgKind::Point | ArgKind::Duration => all_of(Vec::new()),
         },
         // Where no argument can stand, a flag can.
         Role::Argument(_, None) => all_of(flags(&spot)),

@@ -90,7 +90,7 @@ fn placeholder(kind: ArgKind) -> String {
         ArgKind::Segment | ArgKind::Sealed => "SEG".to_owned(),
         ArgKind::File => "FILE".to_owned(),
         ArgKind::Command => "COMMAND".to_owned(),
-        ArgKind::Number => "N".to_owned(),
+        ArgKind::Number | ArgKind::Point => "N".to_owned(),
         ArgKind::Duration => "DURATION".to_owned(),
         ArgKind::Enum(allowed) => allowed.join("|"),
     }
