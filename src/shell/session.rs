@@ -285,6 +285,11 @@ impl Session {
         self.store.as_ref().is_some_and(Store::is_read_only)
     }
 
+    /// Fails where the store is only read: before anybody is asked, or anything is read that would be written.
+    pub fn check_writes(&self) -> Result<(), Failure> {
+        if self.is_read_only() { Err(logkv::Error::ReadOnly.into()) } else { Ok(()) }
+    }
+
     /// Takes the terminal's width for what comes next: its window may have been resized.
     pub fn follow_width(&mut self) {
         let width = self.settings.width.unwrap_or_else(style::terminal_width);

@@ -225,6 +225,8 @@ fn prepare(
             session.open_to_read(opening(args, engine, false))
         }
         Needs::Store => session.open(opening(args, engine, false)),
+        // Nothing is made then, and the command says that nothing is written before it reads anything.
+        Needs::NewStore if args.read_only => session.open(opening(args, engine, false)),
         Needs::NewStore => {
             session.open_later(opening(args, engine, true));
             Ok(())

@@ -63,9 +63,7 @@ fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     if session.transaction.is_some() {
         return Err(Failure::command("a batch is open already").hint("commit writes it, rollback forgets it"));
     }
-    if session.is_read_only() {
-        return Err(logkv::Error::ReadOnly.into());
-    }
+    session.check_writes()?;
     session.transaction = Some(Transaction::new(session.store()?));
     done(session, "OK", |_| Ok(()))
 }

@@ -20,7 +20,7 @@ use crate::shell::input::Input;
 use crate::shell::session::Session;
 use crate::shell::units;
 use crate::shell::view::Rows;
-use crate::shell::words::{Word, shown};
+use crate::shell::words::{Style, Word, shown};
 
 pub const PUT: Command = Command {
     name: "put",
@@ -223,6 +223,7 @@ type Pair = (Vec<u8>, Vec<u8>);
 
 /// The KEY VALUE pairs of a `put`, wherever the value comes from.
 fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failure> {
+    session.check_writes()?;
     let args = &invocation.args;
     let usage = |message: &str| {
         Failure::usage(message).at(invocation.name.clone()).hint(format!("usage: {}", PUT.usage()))
@@ -235,7 +236,13 @@ fn pairs(session: &Session, invocation: &Invocation) -> Result<Vec<Pair>, Failur
         return Ok(vec![(bytes_of(key, invocation)?, value)]);
     }
     if !args.len().is_multiple_of(2) {
-        return Err(usage("put takes pairs: a VALUE after each KEY; one with blanks goes in quotes"));
+        let failure = usage("put takes pairs: a VALUE after each KEY; one with blanks goes in quotes");
+        return Err(match invocation.value("ttl") {
+            Some(ttl) if ttl.style == Style::Bare => {
+                failure.hint("so does a time of several words: --ttl '1h 30m'")
+            }
+            _ => failure,
+        });
     }
     match args.as_slice() {
         [key, dash] if dash.is_dash() => {
@@ -280,6 +287,7 @@ fn read_value(
 }
 
 fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    session.check_writes()?;
     let named = arguments(invocation)?;
     let glob = keys_asked(invocation, invocation.value("glob"))?;
     match (glob, named.is_empty()) {

@@ -7,8 +7,6 @@ mod report;
 
 use std::slice;
 
-use logkv::Error;
-
 use self::open_batch::{OpenBatch, RejectedLine};
 use self::plan::{Asked, FORMATS, Planned, plan};
 use self::report::{Report, all_incomplete, incomplete, stopped};
@@ -44,6 +42,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         let failure = Failure::command("an import is not part of a batch");
         return Err(failure.at(invocation.name.clone()).hint("commit or rollback comes first"));
     }
+    session.check_writes()?;
     // Nothing is made for what cannot be read.
     let asked = Asked::of(invocation)?;
     let mut planned = plan(session, invocation, &asked)?;
@@ -57,9 +56,6 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     }
     let rejects = Rejects::new(session, invocation.value("rejects"))?;
     let store = session.make_store()?;
-    if store.is_read_only() {
-        return Err(Error::ReadOnly.into());
-    }
     for note in planned.iter().flat_map(|planned| &planned.notes) {
         session.note(&format!("note: {note}"));
     }
