@@ -49,6 +49,12 @@ pub const VERSIONS: Command = Command {
     run: run_versions,
 };
 
+/// That the record whose number is `word` is not written yet.
+pub fn not_yet(word: &Word, next: Seqno) -> Failure {
+    let text = format!("there is no record {} yet: the next one is {next}", shown(&word.bytes));
+    Failure::command(text).at(word.span.clone()).hint(format!("a time is written {MOMENTS}"))
+}
+
 /// The point of the log that `word` names.
 pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
     let text = str::from_utf8(&word.bytes).unwrap_or_default();
@@ -58,13 +64,7 @@ pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
             Ok(number) if number <= last.0 => Ok(At::Seq(Seqno(number))),
             _ => {
                 // The number before it may also have no record: some are skipped after a crash.
-                let text = format!(
-                    "there is no record {} yet: the next one is {}",
-                    shown(&word.bytes),
-                    last.plus(1)
-                );
-                let failure = Failure::command(text).at(word.span.clone());
-                Err(failure.hint(format!("a time is written {MOMENTS}")))
+                Err(not_yet(word, last.plus(1)))
             }
         };
     }

@@ -5,10 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use logkv::{Change, Changes, Cursor, CursorError, Error, Seqno};
+use logkv::{At, Change, Changes, Cursor, CursorError, Error, Seqno};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::history::{past, point};
+use super::history::{not_yet, past, point};
 use super::keys::quote_start;
 use super::words::is_digits;
 use crate::shell::command::{
@@ -126,7 +126,15 @@ fn start(session: &Session, word: &Word) -> Result<Cursor, Failure> {
             })?;
             Ok(past(session, point)?.seq().plus(1).into())
         }
-        _ => number(word, "--from").map(|seq| Seqno(seq).into()),
+        _ => {
+            let seq = Seqno(number(word, "--from")?);
+            let next = session.store()?.at(At::Seq(Seqno(u64::MAX)))?.seq().plus(1);
+            if seq <= next {
+                return Ok(seq.into());
+            }
+            let hint = "where a feed gave this number this log is older: rebuild from a snapshot, and continue from its cursor";
+            Err(not_yet(word, next).hint(hint))
+        }
     }
 }
 
