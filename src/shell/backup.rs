@@ -11,7 +11,7 @@ use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
 
 use self::draft::Unfinished;
 use super::command::{self, Flag, Invocation, Outcome, Takes};
-use super::commands::YES;
+use super::commands::{YES, place_of};
 use super::failure::{Failure, Kind};
 use super::grid::wrap;
 use super::input::Input;
@@ -22,7 +22,7 @@ use super::packing::Packing;
 use super::session::Session;
 use super::style::Look;
 use super::units;
-use super::words::{Word, visible};
+use super::words::{Word, quote, visible};
 
 /// The flags of `backup`.
 pub const FLAGS: &[Flag] = &[
@@ -56,15 +56,15 @@ enum To<'a> {
 }
 
 impl<'a> To<'a> {
-    fn of(word: &'a Word) -> Self {
-        let path = word.path();
+    fn of(word: &'a Word) -> Result<Self, Failure> {
+        let path = place_of(word)?;
         let has_ending = |ending| has_ending(path, ending);
-        match () {
+        Ok(match () {
             () if word.is_dash() => Self::Output,
             () if has_ending(".tar.zst") || has_ending(".tzst") => Self::PackedArchive(path),
             () if has_ending(".tar") => Self::Archive(path),
             () => Self::Directory(path),
-        }
+        })
     }
 }
 
@@ -85,7 +85,7 @@ fn ending_of_others(path: &Path) -> Option<&'static str> {
 /// Runs `backup`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let word = &invocation.args[0];
-    let to = To::of(word);
+    let to = To::of(word)?;
     if let To::Directory(path) = to
         && let Some(ending) = ending_of_others(path)
     {
@@ -151,10 +151,11 @@ fn refused(error: Error) -> Failure {
     if let Error::Cancelled = error {
         return Failure::interrupted_with("no backup was made");
     }
-    let is_damaged = matches!(error, Error::Damaged { .. });
-    match Failure::from(error) {
-        failure if is_damaged => failure.hint("repair --to DIR makes a store of what is intact"),
-        failure => failure,
+    match error {
+        Error::Untrusted { .. } => Failure::open(&error),
+        Error::Damaged { .. } => Failure::from(error).hint("repair --to DIR makes a store of what is intact"),
+        Error::Occupied { .. } => Failure::from(error).hint("name a directory that is missing or empty"),
+        error => error.into(),
     }
 }
 
@@ -210,6 +211,7 @@ fn into_file(
 /// Runs `restore`.
 pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let word = &invocation.args[0];
+    let from = place_of(word)?;
     if session.store().is_ok() {
         let failure = Failure::command("a store is open in this shell, and nothing is restored over one");
         return Err(failure.hint("leave it, and call logkv NEWDIR restore FROM"));
@@ -224,10 +226,10 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
         go_on(&interrupt)
     };
     let interrupted = || Failure::interrupted_with("nothing was made");
-    let made = if !word.is_dash() && word.path().is_dir() {
-        backup::restore(word.path(), &to, &options, observe)
+    let made = if !word.is_dash() && from.is_dir() {
+        backup::restore(from, &to, &options, observe)
     } else {
-        let archive = unpack(source(word, &interrupt)?);
+        let archive = unpack(word, source(word, &interrupt)?);
         let mut archive =
             archive.map_err(|failure| if interrupt.is_set() { interrupted() } else { failure })?;
         backup::restore_archive(&mut archive, &to, &options, observe)
@@ -236,23 +238,44 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
     let report = made.map_err(|error| match error {
         // A read of standard input fails when it is interrupted.
         _ if interrupt.is_set() => interrupted(),
+        error => not_restored(error, word),
+    })?;
+    write_restored(&mut session.out, &report, &shown(&to))?;
+    Ok(Outcome::Done)
+}
+
+/// Why no store was made of what `word` names, and what helps.
+fn not_restored(error: Error, word: &Word) -> Failure {
+    let name = || if word.is_dash() { "the archive".to_owned() } else { shown(word.path()) };
+    match error {
         Error::NotABackup { .. } => {
             let failure = Failure::usage(error.to_string()).at(word.span.clone());
             failure.hint("restore takes a backup: a directory or an archive")
+        }
+        Error::BackupDamaged { ref reason } => {
+            let message = format!("{} cannot be restored: {reason}", name());
+            let hint = if !word.is_dash() && word.path().is_dir() {
+                format!("logkv {} repair --to NEWDIR makes a store of what is intact", quote(&word.bytes))
+            } else {
+                "tar unpacks what is left of it, and repair --to NEWDIR makes a store of what is intact"
+                    .to_owned()
+            };
+            Failure { message, ..Failure::from(error) }.at(word.span.clone()).hint(hint)
+        }
+        Error::Occupied { .. } => {
+            Failure::from(error).hint("logkv NEWDIR restore FROM takes a directory that is missing or empty")
         }
         Error::Missing { .. }
         | Error::Foreign { .. }
         | Error::Untrusted { .. }
         | Error::Unfinished { .. } => Failure::open(&error),
         Error::Locked { .. } => {
-            let message = format!("another process has {} open", shown(word.path()));
+            let message = format!("another process has {} open", name());
             let failure = Failure { message, ..Failure::open(&error) };
             failure.hint("backup makes a copy of a store that is in use")
         }
         error => error.into(),
-    })?;
-    write_restored(&mut session.out, &report, &shown(&to))?;
-    Ok(Outcome::Done)
+    }
 }
 
 /// The bytes of the archive that `word` names.
@@ -285,11 +308,11 @@ impl Read for Waiting {
     }
 }
 
-/// What is in an archive, compressed or not.
-fn unpack(mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
+/// What is in the archive that `word` names, compressed or not.
+fn unpack(word: &Word, mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
     const START_LEN: u64 = 8;
     let unread = |error: io::Error| {
-        Failure::from(Error::BackupDamaged { reason: format!("it cannot be read ({error})") })
+        not_restored(Error::BackupDamaged { reason: format!("it cannot be read ({error})") }, word)
     };
     let mut start = Vec::new();
     source.by_ref().take(START_LEN).read_to_end(&mut start).map_err(unread)?;

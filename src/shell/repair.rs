@@ -13,7 +13,7 @@ use logkv::verify::{self, VerifyEvent};
 use logkv::{Error, Options};
 
 use super::command::{Flag, Invocation, Outcome, Takes};
-use super::commands::YES;
+use super::commands::{YES, place_of};
 use super::failure::{Failure, Kind, plain_words};
 use super::session::Session;
 use super::words::{Word, visible};
@@ -55,7 +55,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
 }
 
 fn copy(session: &mut Session, word: &Word) -> Result<Outcome, Failure> {
-    let (from, to) = (session.dir().to_owned(), word.path().to_owned());
+    let (from, to) = (session.dir().to_owned(), place_of(word)?.to_owned());
     if word.is_dash() {
         let message = "--to takes a directory, not the standard output; ./- is a directory called -";
         return Err(Failure::usage(message).at(word.span.clone()));
@@ -89,7 +89,7 @@ fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
     }
     let (from, to) = (shown(&dir), shown(&aside));
     let question = format!("put what is intact of {from} in its place, and keep what is there now as {to}");
-    if !session.confirm(&question)? {
+    if !session.confirm_or(&question, &format!("{from} is not repaired"))? {
         return Ok(Outcome::Done);
     }
     let report = repair(session, &dir, |options, observe| repair::in_place(&dir, &aside, options, observe))?;

@@ -57,6 +57,8 @@ fn what_cannot_be_backed_up_or_restored_is_refused_in_a_sentence() {
     }
     fs::create_dir(transcript.path("mine")).expect("a directory");
     fs::write(transcript.path("mine/notes"), "mine").expect("a file");
+    fs::create_dir(transcript.path("open")).expect("a directory");
+    fs::set_permissions(transcript.path("open"), Permissions::from_mode(0o1777)).expect("it is ours");
     for line in [
         "backup",
         "backup a b",
@@ -69,6 +71,8 @@ fn what_cannot_be_backed_up_or_restored_is_refused_in_a_sentence() {
     for to in ["d", "d/inside", "d/x.tar", "mine", "mine.tar", "no/such/x.tar", "e", "x --level 3"] {
         transcript.run(&format!("d backup {to}"));
     }
+    transcript.run("d backup ''").run("x restore ''").run("d repair --to ''");
+    transcript.run("d backup open").run("--trust d backup open");
     transcript.run("nowhere backup x").run("copy put k v").run("d backup copy");
     for from in ["cut.tar.zst", "text.tar.zst", "empty.tar", "mine", "nowhere", "mine.tar"] {
         transcript.run(&format!("x restore {from}"));

@@ -20,7 +20,7 @@ pub mod tail;
 mod transfer;
 pub mod words;
 
-pub use self::words::{YES, check_key, is_of_store, may_replace};
+pub use self::words::{YES, check_key, is_of_store, may_replace, place_of};
 use super::command::Command;
 
 /// All commands, in the order of `help`.

@@ -139,6 +139,14 @@ pub fn unread_stdin(error: &io::Error) -> Failure {
     Failure::command(format!("cannot read the standard input: {}", plain_words(error)))
 }
 
+/// The directory or archive that `word` names.
+pub fn place_of(word: &Word) -> Result<&Path, Failure> {
+    if word.bytes.is_empty() {
+        return Err(Failure::usage("the name of the directory is empty").at(word.span.clone()));
+    }
+    Ok(word.path())
+}
+
 /// Makes the file that results are to go into. A file of the store itself is refused: it would be emptied under the
 /// engine's hands.
 pub fn create(session: &Session, word: &Word) -> Result<File, Failure> {

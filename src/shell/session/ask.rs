@@ -10,6 +10,11 @@ use crate::shell::input::Input;
 impl Session {
     /// Asks a person a question that is answered with y or n; elsewhere refuses, unless told `-y`.
     pub fn confirm(&mut self, question: &str) -> Result<bool, Failure> {
+        self.confirm_or(question, &format!("will not {question}"))
+    }
+
+    /// Asks as [`Session::confirm`] does; `refusal` says what is not done where nobody can be asked.
+    pub fn confirm_or(&mut self, question: &str, refusal: &str) -> Result<bool, Failure> {
         if self.settings.yes {
             return Ok(true);
         }
@@ -17,7 +22,7 @@ impl Session {
         let is_person =
             self.origin == Origin::OneShot && io::stdin().is_terminal() && io::stderr().is_terminal();
         if !(self.is_interactive() || is_person) {
-            let failure = Failure::command(format!("will not {question}: nobody can be asked"));
+            let failure = Failure::command(format!("{refusal}: nobody can be asked"));
             return Err(failure.hint("-y says yes"));
         }
         let answer = self.ask(&format!("{question}? [y/N] "))?;
