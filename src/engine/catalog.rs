@@ -7,6 +7,7 @@ use super::format::manifest::{Manifest, ManifestError};
 use super::fs::{Access, Directory, File, FileSystem, StoreFile, read_vec_at, write_all_at};
 use super::location::Lineage;
 use super::plant::{Plant, unless};
+use super::visible::Grouped;
 use crate::error::{Error, Failure, Result};
 
 /// The longest MANIFEST that is read, in bytes: a line for each of 131,072 segments takes less.
@@ -37,7 +38,7 @@ pub(crate) fn decode(directory: &dyn Directory, file: &dyn File) -> Result<Manif
     let path = || directory.path(StoreFile::Manifest);
     let bytes = text(file).map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => {
-            Error::ManifestDamaged { reason: format!("it has more than {LEN_MAX} bytes") }
+            Error::ManifestDamaged { reason: format!("it has more than {} bytes", Grouped(LEN_MAX)) }
         }
         _ => Error::io("read", path())(error),
     })?;

@@ -185,7 +185,8 @@ pub enum Fault {
     /// As [`Fault::Torn`], with intact records behind it: a crash may leave that, and so does damage in what was synced last.
     #[error(
         "an unfinished write, or damage in the last writes that were synced together: the next open for writing cuts it off, \
-         with the intact records in it ({intact_count}), which repair keeps"
+         with the intact records in it ({}), which repair keeps",
+        Grouped(*intact_count)
     )]
     TornBefore {
         /// How many.
@@ -221,7 +222,7 @@ fn parts(first: usize, count: usize) -> String {
     if count == 1 {
         format!("its part {first}")
     } else {
-        format!("{count} of its parts, from part {first} on")
+        format!("{} of its parts, from part {first} on", Grouped(count as u64))
     }
 }
 
@@ -307,5 +308,21 @@ impl VerifyReport {
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         self.derived_count > 0 || self.damage_count > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped_and_the_numbers_of_what_is_counted_are_not() {
+        let parts = Fault::KeydirPart { first: 1234, count: 5678 };
+        assert_eq!(
+            parts.to_string(),
+            "not as written, and rebuilt when needed: 5,678 of its parts, from part 1234 on"
+        );
+        let torn = Fault::TornBefore { intact_count: 1234 }.to_string();
+        assert!(torn.contains("(1,234)"), "{torn}");
     }
 }

@@ -48,7 +48,16 @@ fn a_manifest_of_more_segments_than_a_store_can_have_is_refused() {
     let line = |id| format!("segment {id:06} base_seq 1 salt 00000000 headers 64+32 sealed 64\n");
     add_lines(dir.path(), 6, &(1..=131_073).map(line).collect::<String>());
     let error = Store::open_with(dir.path(), quick()).expect_err("too many").sentence();
-    assert!(error.contains("more than 131072 segments"), "{error}");
+    assert!(error.contains("more than 131,072 segments"), "{error}");
+}
+
+#[test]
+fn a_manifest_that_is_longer_than_any_is_refused() {
+    let dir = small_store();
+    let file = fs::File::options().write(true).open(dir.path().join("MANIFEST")).expect("it is there");
+    file.set_len((32 << 20) + 1).expect("it can grow");
+    let error = Store::open_with(dir.path(), quick()).expect_err("too long").sentence();
+    assert!(error.contains("it has more than 33,554,432 bytes"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::engine::format::record::RecordContext;
 use crate::engine::format::segment_header::{Layout, SEGMENT_LEN_MAX, StoreId};
 use crate::engine::location::{Lineage, SegmentId, Seqno};
 use crate::engine::plant::{Plant, planted};
-use crate::engine::visible::Visible;
+use crate::engine::visible::{Grouped, Visible};
 
 const MAJOR: u16 = 1;
 /// The minor version of a text with a line `lineage`; without it the text is version 1.0.
@@ -218,7 +218,10 @@ impl Fields {
                     return damaged(format!("line {} does not follow the line before it", line.number));
                 }
                 if self.segments.len() == SEGMENT_COUNT_MAX {
-                    return damaged(format!("it lists more than {SEGMENT_COUNT_MAX} segments"));
+                    return damaged(format!(
+                        "it lists more than {} segments",
+                        Grouped(SEGMENT_COUNT_MAX as u64)
+                    ));
                 }
                 self.segments.push(segment);
             }
