@@ -167,9 +167,13 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         session.out.flush()?;
     }
     drawn.end(&mut session.out)?;
-    if count == 0 && limit != Some(0) && session.out.is_table() {
-        writeln!(session.out, "no keys")?;
-        suggest_more(session, invocation, &walk)?;
+    match limit {
+        _ if count > 0 || !session.out.is_table() => {}
+        Some(0) => writeln!(session.out, "no keys are shown: --limit is 0")?,
+        _ => {
+            writeln!(session.out, "no keys")?;
+            suggest_more(session, invocation, &walk)?;
+        }
     }
     if goes_on {
         let shown = if walk.is_whole() && session.transaction.is_none() && at.is_none() {
