@@ -109,7 +109,8 @@ fn flag(
                 Failure::usage(format!("--{} wants {wants} after it", flag.name)).at(word.span.clone())
             })?;
             let is_time = matches!(takes, Takes::Time | Takes::Cursor);
-            Some(if is_time { whole_time(value, words, is_moment) } else { value })
+            let is_point = |text: &str| is_moment(text) || is_duration(text);
+            Some(if is_time { whole_time(value, words, is_point) } else { value })
         }
     };
     if let (Takes::Enum(allowed), Some(value)) = (flag.takes, &value) {

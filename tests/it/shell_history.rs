@@ -100,6 +100,8 @@ fn a_time_of_several_words_is_one_where_it_is_not_in_quotes_too() {
         "keys --at 10m ago",
         "diff 10m ago",
         "diff 1h 30m ago 1m ago",
+        "diff 1h 30m",
+        "get a --at 1h 30m",
         "diff 10m ago in 1h",
         "diff 0 in 1h more",
         "put w 1 --until 2999-01-31 12:00",

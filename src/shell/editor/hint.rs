@@ -90,7 +90,8 @@ fn placeholder(kind: ArgKind) -> String {
         ArgKind::Segment | ArgKind::Sealed => "SEG".to_owned(),
         ArgKind::File => "FILE".to_owned(),
         ArgKind::Command => "COMMAND".to_owned(),
-        ArgKind::Number | ArgKind::Point => "N".to_owned(),
+        ArgKind::Number => "N".to_owned(),
+        ArgKind::Point => "SEQ|TIME".to_owned(),
         ArgKind::Duration => "DURATION".to_owned(),
         ArgKind::Enum(allowed) => allowed.join("|"),
     }
@@ -113,6 +114,7 @@ mod tests {
         assert!(hinted("put a").starts_with(" VALUE…"));
         assert!(hinted("put a ").starts_with("VALUE…"));
         assert!(hinted("put a 1").starts_with(" [KEY VALUE…]"));
+        assert_eq!(hinted("diff "), "SEQ|TIME");
         assert_eq!(hinted("mode json"), "");
         assert_eq!(hinted("nonsense "), "");
         assert_eq!(hinted(""), "");
