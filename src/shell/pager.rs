@@ -236,8 +236,9 @@ impl State {
         let Sink::Paged(paged) = &mut self.sink else { return Ok(()) };
         let started = Instant::now();
         let result = paged.give(bytes);
+        // The pipe is full while the person reads, also when they leave in the end.
+        self.waited += started.elapsed();
         if result.is_ok() {
-            self.waited += started.elapsed();
             return Ok(());
         }
         if self.close()? { Ok(()) } else { result }
@@ -406,5 +407,14 @@ mod tests {
         pager.begin_on(Some((80, 2)), Manner::default());
         pager.write_all(b"fits").and_then(|()| pager.flush()).expect("the screen takes it");
         assert_eq!(pager.waited(), waited);
+    }
+
+    #[test]
+    fn the_time_in_a_pager_that_is_left_before_the_end_is_told_apart_too() {
+        let mut pager = pager("exec sleep 0.05", Manner::default());
+        // More than its pipe holds.
+        let stopped = pager.write_all(&[b'\n'; 1 << 20]);
+        assert!(stopped.is_err() && pager.was_left());
+        assert!(pager.waited() >= Duration::from_millis(50));
     }
 }
