@@ -21,8 +21,8 @@ pub struct Screen {
 pub enum More {
     /// Exactly this many.
     Exactly(usize),
-    /// More than this: counting them all would take too long.
-    Above(usize),
+    /// Too many to count while a person waits.
+    Many,
 }
 
 impl Default for More {
@@ -35,7 +35,7 @@ impl More {
     fn and(self, others: usize) -> Self {
         match self {
             Self::Exactly(count) => Self::Exactly(count + others),
-            Self::Above(count) => Self::Above(count + others),
+            Self::Many => Self::Many,
         }
     }
 }
@@ -121,15 +121,11 @@ fn cut(choices: &mut [Choice], room: usize, look: &Look) {
 }
 
 fn note(more: More, look: &Look) -> String {
-    let (above, count) = match more {
-        More::Exactly(count) => ("", count),
-        // So far they were counted: the digits behind the first say nothing.
-        More::Above(count) => {
-            let digit = 10_usize.pow(count.max(1).ilog10());
-            ("more than ", count / digit * digit)
-        }
+    let count = match more {
+        More::Exactly(count) => units::thousands(count as u64),
+        More::Many => "many".to_owned(),
     };
-    format!("{} {above}{} more", look.ellipsis(), units::thousands(count as u64))
+    format!("{} {count} more", look.ellipsis())
 }
 
 /// The length of what all of `texts` start with, but for the last of it: enough to be recognised.
@@ -166,7 +162,7 @@ mod tests {
         assert_eq!(listed[109].inserted, "key:");
         let ascii = Look { ascii: true, ..LOOK };
         assert_eq!(fit(all(), More::Exactly(95), &ascii, (80, 24), 0)[109].shown, "... 1,191 more");
-        assert_eq!(note(More::Above(10_157), &LOOK), "… more than 10,000 more");
+        assert_eq!(note(More::Many, &LOOK), "… many more");
     }
 
     #[test]
