@@ -92,6 +92,19 @@ fn the_tab_key_gives_what_all_keys_have_in_common_and_a_list_that_fits_the_scree
 }
 
 #[test]
+fn the_tab_key_opens_no_quote_that_a_listed_key_does_not_need() {
+    let dir = scratch();
+    let store = open(&dir.path().join("d"));
+    store.put("a b", "x").expect("it is written");
+    store.put("key:1", "y").expect("it is written");
+    store.close().expect("it is closed");
+    let mut person = person(&dir);
+    person.types("get \t").sees("\"a b\"  key:1").sees("> get KEY… [--at");
+    person.types("key:1\r").sees("> get key:1\ny\n").sees_at_end(PROMPT);
+    person.types("get \"\\x\t").types("7a\"\r").sees("> get \"\\x7a\"\n(nil)\n").sees_at_end(PROMPT);
+}
+
+#[test]
 fn a_line_that_is_echoed_cannot_drive_the_terminal_and_ctrl_c_ends_a_wait_for_a_fifo() {
     let dir = scratch();
     fs::write(dir.path().join("script"), "put \u{1b}[2Jk '1\n2'\nread fifo\n")

@@ -68,6 +68,14 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look, screen: Screen) ->
         Role::Argument(_, None) => all_of(flags(&spot)),
         Role::Unknown => all_of(Vec::new()),
     };
+    // No command, flag or number has an escape.
+    let may_be_escaped = matches!(
+        spot.role,
+        Role::FlagValue(Flag { takes: Takes::Key | Takes::Glob | Takes::File | Takes::Directory, .. })
+            | Role::Argument(_, Some(ArgKind::Key | ArgKind::Glob | ArgKind::File))
+    );
+    let (choices, more) =
+        if spot.escape.is_empty() || may_be_escaped { (choices, more) } else { all_of(Vec::new()) };
     let start = spot.span.start;
     let common = longest_common_prefix(&choices).unwrap_or_default();
     let width = screen.prompt_width + line[..start].width() + common.width().max(typed.width());
@@ -128,11 +136,40 @@ fn given_segments(spot: &Spot) -> Vec<u64> {
 }
 
 fn keys(spot: &Spot, typed: &str, source: &dyn Source) -> (Vec<Choice>, More) {
-    let Found { listed, last, more } = source.keys(&spot.bytes);
+    let Found { listed, last, more } =
+        if spot.escape.is_empty() { source.keys(&spot.bytes) } else { keys_of_escape(spot, source) };
     let Some(first) = listed.first() else { return all_of(Vec::new()) };
     // In key order all that lies between two keys has what they have in common.
     let common = common_of(first, &last);
     (quoted(spot, typed, listed.into_iter().map(|key| (key, true)).collect(), &common), more)
+}
+
+/// The keys that the unfinished escape can become the next byte of.
+fn keys_of_escape(spot: &Spot, source: &dyn Source) -> Found {
+    let mut all = Found::default();
+    for byte in 0..=u8::MAX {
+        if !goes_on(spot, &[&spot.bytes[..], &[byte]].concat()) {
+            continue;
+        }
+        let mut found = source.keys(&[&spot.bytes[..], &[byte]].concat());
+        found.listed.retain(|key| goes_on(spot, key));
+        if found.listed.is_empty() {
+            continue;
+        }
+        let is_cut = all.listed.len() + found.listed.len() > CHOICES_MAX || found.more != More::Exactly(0);
+        all.listed.append(&mut found.listed);
+        all.last = found.last;
+        if is_cut {
+            all.listed.truncate(CHOICES_MAX);
+            return Found { last: spot.bytes.clone(), more: More::Many, ..all };
+        }
+    }
+    all
+}
+
+/// Whether `bytes`, which start with what is typed, go on with the unfinished escape.
+fn goes_on(spot: &Spot, bytes: &[u8]) -> bool {
+    escaped(&bytes[spot.bytes.len()..], spot.style).starts_with(&spot.escape)
 }
 
 /// The common prefix of `first` and `last`, cut at a whole character.
@@ -159,6 +196,7 @@ fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choic
         .map(|entry| (entry.path().is_dir(), entry.file_name().into_vec()))
         .filter(|&(is_folder, _)| offered(is_folder))
         .filter(|(_, file)| file.starts_with(name) && (name.starts_with(b".") || !file.starts_with(b".")))
+        .filter(|(_, file)| spot.escape.is_empty() || goes_on(spot, &[folder, file].concat()))
         .map(|(is_folder, file)| {
             let end: &[u8] = if is_folder { b"/" } else { b"" };
             ([folder, &file, end].concat(), !is_folder)
@@ -178,19 +216,20 @@ fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choic
 pub const CHOICES_MAX: usize = 200;
 
 /// `words`, each with whether it is whole, as replacements of `typed`. A single word is inserted; of several, their `common`
-/// prefix. If one needs quotes, or a quote is open already, all are quoted: otherwise they would have no common prefix.
+/// prefix. A quote is opened only if all need it: the user could not go on to the others.
 fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u8]) -> Vec<Choice> {
     let shown: Vec<_> = words.iter().map(|(bytes, _)| words::quote(bytes)).collect();
+    let needs_quotes = |text: &String| text.starts_with('"');
     let is_literal = |bytes: &[u8]| !bytes.contains(&b'\\') && words::visible(bytes).as_bytes() == bytes;
     let style = match spot.style {
-        Style::Bare if shown.iter().any(|text| text.starts_with('"')) => Style::Double,
+        Style::Bare if !common.is_empty() && shown.iter().all(needs_quotes) => Style::Double,
         Style::Single if !words.iter().all(|(bytes, _)| is_literal(bytes)) => Style::Double,
         style => style,
     };
     let inserted = match words.as_slice() {
         [(bytes, true)] => format!("{}{} ", opened(bytes, style), mark(style)),
         [(bytes, false)] => opened(bytes, style),
-        _ if style == spot.style && common == spot.bytes => typed.to_owned(),
+        _ if common == spot.bytes && (style == spot.style || !spot.escape.is_empty()) => typed.to_owned(),
         _ => {
             let text = opened(common, style);
             // A word typed with needless escapes stays as it is: only a longer text is inserted.
@@ -310,7 +349,10 @@ mod tests {
     fn what_all_keys_have_in_common_is_inserted_in_the_quotes_that_they_need() {
         assert_eq!(common("get k", &["key1", "key2"]), "key");
         assert_eq!(common("get key", &["key", "key2"]), "key");
-        assert_eq!(common("get a", &["a b", "ac"]), r#""a"#);
+        assert_eq!(common("get a", &["a b", "ac"]), "a", "no quote that ac does not need");
+        assert_eq!(common("get ", &["a b", "key:1"]), "");
+        assert_eq!(common("get ", &["a b", "b c"]), "");
+        assert_eq!(common("get k", &["key 1", "key:1"]), "key");
         assert_eq!(common("get a", &["a b1", "a b2"]), r#""a b"#);
         assert_eq!(common(r#"get "a"#, &["a b", "a c"]), r#""a "#);
         assert_eq!(common("get 'a", &["a b1", "a b2"]), "'a b");
@@ -319,6 +361,24 @@ mod tests {
         // What is typed longer than it must be is gone on from.
         assert_eq!(common(r#"get "\x61"#, &["ab1", "ab2"]), r#""\x61b"#);
         assert_eq!(common(r#"get "a""#, &["ab1", "ab2"]), r#""ab"#);
+    }
+
+    #[test]
+    fn an_unfinished_escape_offers_what_it_can_become_alone() {
+        let keys = &["a", "a\u{1}", "a\u{12}", "a\u{13}", "a\\b", "a\n", "日"];
+        let shown = |line| {
+            let choices = complete(line, &Keys(keys), &LOOK, SCREEN).1;
+            choices.into_iter().map(|choice| choice.shown).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(r#"get "a\x"#), [r#""a\x01""#, r#""a\x12""#, r#""a\x13""#]);
+        assert_eq!(shown(r#"get "a\x1"#), [r#""a\x12""#, r#""a\x13""#]);
+        assert_eq!(shown(r#"get "a\"#).len(), 5);
+        assert!(shown(r#"get "\x"#).is_empty());
+        assert!(shown(r#"get --at "\x"#).is_empty() && shown(r#""\"#).is_empty());
+        assert_eq!(common(r#"get "a\x1"#, keys), r#""a\x1"#, "what is typed stays");
+        assert_eq!(offered(r#"get "a\x0"#, keys).1, [r#""a\x01" "#]);
+        assert_eq!(offered(r"get 'it\", &["it", "it's"]).1, [r"'it\'s' "]);
+        assert!(offered(r"get 'it\", &["it"]).1.is_empty());
     }
 
     #[test]
@@ -354,7 +414,7 @@ mod tests {
         let base = dir.path().display();
         let shown: Vec<_> = texts.iter().map(|choice| choice.shown.clone()).collect();
         assert_eq!(shown, [format!("{base}/script"), format!("\"{base}/sub dir/\"")]);
-        assert_eq!(texts[0].inserted, format!("\"{base}/s"));
+        assert_eq!(texts[0].inserted, format!("{base}/s"));
         let line = format!("repair --to {base}/s");
         let texts = complete(&line, &Keys(&[]), &LOOK, SCREEN).1;
         let inserted: Vec<_> = texts.iter().map(|choice| choice.inserted.as_str()).collect();

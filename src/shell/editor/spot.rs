@@ -86,6 +86,8 @@ pub struct Spot {
     pub span: Range<usize>,
     /// How it is written.
     pub style: Style,
+    /// The unfinished escape at its end, as it is typed.
+    pub escape: String,
     /// Whether it ends in a quote that is not closed, and in no unfinished escape: more can be typed behind it.
     pub is_open: bool,
 }
@@ -93,8 +95,8 @@ pub struct Spot {
 impl Spot {
     /// The word at the end of `line`; after a blank it is empty.
     pub fn at_end(line: &str) -> Self {
-        let (mut all, _) = words::split_leniently(finished(line));
-        let is_finished = finished(line).len() == line.len();
+        let (finished, escape) = line.split_at(finished(line).len());
+        let (mut all, _) = words::split_leniently(finished.as_bytes());
         let is_open = words::open_quote(line.as_bytes()).is_some();
         let ends_in_word = is_open || all.last().is_some_and(|word| word.span.end == line.len());
         let last = if ends_in_word { all.pop() } else { None };
@@ -111,7 +113,8 @@ impl Spot {
             bytes: word.bytes,
             span: word.span.start..line.len(),
             style: word.style,
-            is_open: is_open && is_finished,
+            escape: escape.to_owned(),
+            is_open: is_open && escape.is_empty(),
         }
     }
 }
@@ -132,12 +135,15 @@ fn role_of_last(before: &Roles, word: &Word) -> Role {
     kind.map_or(Role::Unknown, |kind| Role::Argument(index, kind))
 }
 
-/// `line` without an escape at its end that is still being typed (`"a\`, `"a\x`, `"a\x1`): taken as it is, it would
-/// stand for other bytes than it will.
+/// `line` without an escape at its end that is still being typed (`"a\`, `"a\x`, `"a\x1`, `'a\`): taken as it is, it
+/// would stand for other bytes than it will.
 fn finished(line: &str) -> &[u8] {
     let bytes = line.as_bytes();
-    if words::open_quote(bytes).is_none_or(|(quote, _)| quote != '"') {
-        return bytes;
+    match words::open_quote(bytes) {
+        Some(('"', _)) => {}
+        // Only a quote is escaped there.
+        Some(_) => return bytes.strip_suffix(b"\\").unwrap_or(bytes),
+        None => return bytes,
     }
     let Some(at) = bytes.iter().rposition(|&byte| byte == b'\\') else { return bytes };
     let is_begun = matches!(&bytes[at..], [_] | [_, b'x'] | [_, b'x', _]);
@@ -175,7 +181,10 @@ mod tests {
     fn an_escape_that_is_not_finished_is_left_out() {
         for line in [r#"get "a\"#, r#"get "a\x"#, r#"get "a\x1"#] {
             assert_eq!(Spot::at_end(line).bytes, b"a", "{line}");
+            assert_eq!(Spot::at_end(line).escape, line[6..], "{line}");
         }
+        assert_eq!(Spot::at_end(r"get 'a\").bytes, b"a");
+        assert_eq!(Spot::at_end(r"get 'a\'").bytes, b"a'");
         assert_eq!(Spot::at_end(r#"get "a\x41"#).bytes, b"aA");
         assert_eq!(Spot::at_end(r#"get "a\\"#).bytes, b"a\\");
     }
