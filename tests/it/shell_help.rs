@@ -6,6 +6,7 @@ use std::path::Path;
 
 use regex::Regex;
 use tempfile::TempDir;
+use unicode_width::UnicodeWidthStr;
 
 use crate::common::{binary, interrupt, piped, program, program_of_system, scratch};
 
@@ -113,6 +114,24 @@ fn each_example_of_each_page_of_help_works_at_the_prompt_and_as_a_command_of_its
             ways(&command, &line).iter().for_each(|way| runs(stage.path(), way));
         }
     }
+}
+
+#[test]
+fn no_page_of_help_is_wider_than_it_may_be_but_for_a_line_to_copy() {
+    let dir = scratch();
+    for command in commands(dir.path()) {
+        let lines = examples(dir.path(), &command);
+        for width in [50, 60, 80] {
+            let page = printed(dir.path(), &["--width", &width.to_string(), "data", "help", &command]);
+            let wide = page.lines().find(|line| line.width() > width && !is_whole(line.trim(), &lines));
+            assert_eq!(wide, None, "help {command} at {width}");
+        }
+    }
+}
+
+/// Whether `line` is one that is not broken: an example, or a flag with the words that it takes.
+fn is_whole(line: &str, examples: &[String]) -> bool {
+    examples.iter().any(|example| example == line) || line.starts_with('-') && !line.contains("  ")
 }
 
 #[test]

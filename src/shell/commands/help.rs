@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::shell::command::{self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::failure::Failure;
-use crate::shell::grid::wrap;
+use crate::shell::grid::{hang, wrap};
 use crate::shell::json::Object;
 use crate::shell::output::{Mode, Output};
 use crate::shell::parse;
@@ -87,9 +89,8 @@ const FLAG_COLUMNS: &[Column] =
 
 fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
     let look = Look { width: out.look.width.min(HELP_WIDTH), ..out.look };
-    let usage = wrap(&look.spell(&command.usage()), look.width - USAGE_INDENT.len());
+    let usage = usage_lines(&look.spell(&command.usage()), look.width);
     let arguments = usage.strip_prefix(command.name).unwrap_or_default();
-    let arguments = arguments.replace('\n', &format!("\n{USAGE_INDENT}"));
     writeln!(out, "{}{arguments}", look.paint(command.name, hue::GOOD))?;
     if !command.aliases.is_empty() {
         writeln!(out, "also: {}", command.aliases.join(", "))?;
@@ -99,25 +100,80 @@ fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
     writeln!(out, "{}", paragraphs.collect::<Vec<_>>().join("\n\n"))?;
     if !command.flags.is_empty() {
         writeln!(out, "\n{}", look.paint("Flags", hue::HEAD))?;
-        let mut table = Table::new(FLAG_COLUMNS, look).headless();
-        for flag in command.flags {
-            table.row(vec![format!("  {}", flag.usage()), flag.doc.to_owned()]);
-        }
-        table.write(out)?;
+        write_flags(out, command, &look)?;
     }
     writeln!(out, "\n{}", look.paint("Examples", hue::HEAD))?;
     for example in command.examples {
-        writeln!(out, "  {}\n      {}", example.line, look.paint(example.does, hue::DIM))?;
+        // A line to copy stays whole.
+        writeln!(out, "  {}\n{}", example.line, look.paint(below(example.does, &look), hue::DIM))?;
     }
     Ok(())
 }
 
-/// Before the second line of a long usage.
-const USAGE_INDENT: &str = "    ";
+/// The flags, each beside what it does; below each other where that would leave few columns for the text.
+fn write_flags(out: &mut Output, command: &Command, look: &Look) -> io::Result<()> {
+    const DOC_WIDTH_LEAST: usize = 24;
+    let usages = command.flags.iter().map(|flag| format!("  {}", flag.usage()));
+    let widest = usages.clone().map(|usage| usage.width()).max().unwrap_or(0);
+    if look.width < widest + DOC_WIDTH_LEAST {
+        return usages
+            .zip(command.flags)
+            .try_for_each(|(usage, flag)| writeln!(out, "{usage}\n{}", below(flag.doc, look)));
+    }
+    let mut table = Table::new(FLAG_COLUMNS, *look).headless();
+    usages.zip(command.flags).for_each(|(usage, flag)| table.row(vec![usage, flag.doc.to_owned()]));
+    table.write(out)
+}
+
+/// `text` in the lines below what it is about.
+fn below(text: &str, look: &Look) -> String {
+    const INDENT: usize = 6;
+    hang(look.width, &" ".repeat(INDENT), INDENT, text.split_whitespace())
+}
+
+/// `usage` in lines of `width` columns, broken inside brackets, or before the value of a flag, only where those are wider than a line.
+fn usage_lines(usage: &str, width: usize) -> String {
+    const INDENT: usize = 4;
+    let mut parts: Vec<String> = Vec::new();
+    let mut depth = 0;
+    for word in usage.split(' ') {
+        match parts.last_mut() {
+            Some(last)
+                if (depth > 0 || is_flag(last) && !word.starts_with(['|', '[', '-']))
+                    && last.width() + 1 + word.width() <= width.saturating_sub(INDENT) =>
+            {
+                *last = format!("{last} {word}");
+            }
+            _ => parts.push(word.to_owned()),
+        }
+        depth += word.matches('[').count();
+        depth = depth.saturating_sub(word.matches(']').count());
+    }
+    hang(width, "", INDENT, parts.iter().map(String::as_str))
+}
+
+/// Whether this part of a usage is a flag without its value.
+fn is_flag(part: &str) -> bool {
+    part.starts_with("--") && !part.contains(' ')
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_usage_is_not_broken_inside_a_flag() {
+        let usage = "scan [A|B] [--from KEY [--to KEY]] | --glob PATTERN [-y]";
+        assert_eq!(usage_lines(usage, 80), usage);
+        assert_eq!(
+            usage_lines(usage, 30),
+            "scan [A|B]\n    [--from KEY [--to KEY]] |\n    --glob PATTERN [-y]"
+        );
+        assert_eq!(
+            usage_lines(usage, 20),
+            "scan [A|B]\n    [--from KEY\n    [--to KEY]] |\n    --glob PATTERN\n    [-y]"
+        );
+    }
 
     #[test]
     fn a_long_help_has_short_paragraphs_and_names_for_programs_last() {
