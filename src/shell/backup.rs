@@ -252,15 +252,14 @@ fn not_restored(error: Error, word: &Word) -> Failure {
             let failure = Failure::usage(error.to_string()).at(word.span.clone());
             failure.hint("restore takes a backup: a directory or an archive")
         }
-        Error::BackupDamaged { ref reason } => {
-            let message = format!("{} cannot be restored: {reason}", name());
-            let hint = if !word.is_dash() && word.path().is_dir() {
-                format!("logkv {} repair --to NEWDIR makes a store of what is intact", quote(&word.bytes))
-            } else {
-                "tar unpacks what is left of it, and repair --to NEWDIR makes a store of what is intact"
-                    .to_owned()
+        error if error.is_corruption() => {
+            let failure = Failure::from_store(&error);
+            let reason = match error {
+                Error::BackupDamaged { reason } => reason,
+                _ => failure.message.clone(),
             };
-            Failure { message, ..Failure::from(error) }.at(word.span.clone()).hint(hint)
+            let message = format!("{} cannot be restored: {reason}", name());
+            Failure { message, ..failure }.at(word.span.clone()).hint(rest_of(word))
         }
         Error::Occupied { .. } => {
             Failure::from(error).hint("logkv NEWDIR restore FROM takes a directory that is missing or empty")
@@ -275,6 +274,15 @@ fn not_restored(error: Error, word: &Word) -> Failure {
             failure.hint("backup makes a copy of a store that is in use")
         }
         error => error.into(),
+    }
+}
+
+/// How to have what is intact of the damaged backup that `word` names.
+fn rest_of(word: &Word) -> String {
+    if !word.is_dash() && word.path().is_dir() {
+        format!("logkv {} repair --to NEWDIR makes a store of what is intact", quote(&word.bytes))
+    } else {
+        "tar unpacks what is left of it, and repair --to NEWDIR makes a store of what is intact".to_owned()
     }
 }
 

@@ -87,6 +87,8 @@ fn what_cannot_be_backed_up_or_restored_is_refused_in_a_sentence() {
     bytes[64 + 40] ^= 1;
     fs::write(&segment, bytes).expect("the damage");
     transcript.run("x restore theirs");
+    fs::write(transcript.path("theirs/MANIFEST"), "no MANIFEST").expect("the damage");
+    transcript.run("x restore theirs");
     let store = open(&transcript.path("e"));
     transcript.run("x restore e");
     drop(store);
