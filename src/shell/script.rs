@@ -24,16 +24,14 @@ pub fn run(session: &mut Session, inputs: Vec<Input>, name: &str) -> Outcome {
     let mut inputs = inputs.into_iter();
     let Some(input) = inputs.next() else { return Outcome::Done };
     let mut script = Script { input, file: Rc::from(name), number: 0, next_number: 1, is_answered: true };
-    let failures_before = session.failures;
+    session.failures_forgiven = session.failures;
     let origin = session.origin;
     if origin == Origin::OneShot {
         // `logkv DIR read FILE`: its lines are a script's, whose missing keys are results.
         session.origin = Origin::Script;
     }
     let outcome = loop {
-        let bails =
-            session.settings.bail && session.failures > failures_before.max(session.failures_forgiven);
-        if bails || session.is_over() {
+        if session.is_over() {
             break Outcome::Done;
         }
         match script.step(session) {
@@ -83,7 +81,7 @@ impl Script {
         }
     }
 
-    /// Runs the next command; `None` when there is none. An error here ends the script.
+    /// Runs the next command; `None` when there is none, or it is not to be run. An error here ends the script.
     fn step(&mut self, session: &mut Session) -> Result<Option<Outcome>, Failure> {
         loop {
             match self.read(session, Input::advance)? {
@@ -105,18 +103,25 @@ impl Script {
                 break;
             }
             if session.acknowledges() {
-                session.drain();
+                if !settle(session) {
+                    return Ok(None);
+                }
                 self.answered(session);
             }
         }
         if session.settings.echo {
             self.finish_quote(session)?;
-            session.drain();
+            if !settle(session) {
+                return Ok(None);
+            }
             echo(&mut session.out, self.input.line())?;
         }
         let mut ran = quick(session, self.input.line(), || self.place());
         if let Ran::Not = ran {
             self.finish_quote(session)?;
+            if session.is_over() {
+                return Ok(None);
+            }
             ran = later(session, self.input.line(), || self.place());
         }
         let mut outcome = Outcome::Done;
@@ -135,7 +140,7 @@ impl Script {
                 }
                 self.answered(session);
             }
-            Ran::Not => {}
+            Ran::Not | Ran::Over => return Ok(None),
         }
         Ok(Some(outcome))
     }
@@ -151,6 +156,9 @@ impl Script {
             loop {
                 let len = self.input.line().len();
                 let read = self.read(session, Input::extend)?;
+                if session.is_over() {
+                    return Ok(());
+                }
                 if read != Read::Whole {
                     // Named is the line where it opened, which may be far above the end.
                     let opened = self.input.line()[..at].iter().filter(|&&byte| byte == b'\n').count();
@@ -175,7 +183,7 @@ impl Script {
     /// Goes on by a line, reading as much as that takes.
     fn read(&mut self, session: &mut Session, go_on: fn(&mut Input) -> bool) -> Result<Read, Failure> {
         while !go_on(&mut self.input) {
-            if self.input.is_at_end() {
+            if self.input.is_at_end() || session.is_over() {
                 return Ok(Read::End);
             }
             if self.input.unread_len() > line_len_max(session.value_len_max) {
@@ -191,16 +199,19 @@ impl Script {
         self.number = self.next_number;
         self.next_number += 1;
         self.is_answered = false;
-        session.drain();
+        if !settle(session) {
+            return Ok(());
+        }
         session.fail(&too_long(session), b"", &self.place());
         self.answered(session);
-        loop {
+        while !session.is_over() {
             self.input.forget();
             self.fill(session)?;
             if self.input.advance() || self.input.is_at_end() {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     /// Reads more. Before that would wait, all that was done is acknowledged and told: the other end of the pipe
@@ -217,11 +228,14 @@ impl Script {
         if self.input.readiness().map_err(failed)? == Readiness::Waits {
             session.drain();
             session.flush();
+            if session.is_over() {
+                return Ok(());
+            }
             self.input.wait(&session.interrupt).map_err(failed)?;
         }
         self.input.fill().map_err(failed)?;
-        // Whoever wrote these lines knows of nothing that was written later than this.
-        session.follow()
+        session.hear();
+        Ok(())
     }
 }
 

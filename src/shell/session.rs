@@ -4,6 +4,7 @@ mod answer;
 mod ask;
 mod compacted;
 mod damage;
+mod follow;
 mod settings;
 
 use std::collections::BTreeSet;
@@ -80,7 +81,7 @@ pub struct Session {
     pub tally: Tally,
     /// How many commands have failed so far.
     pub failures: u64,
-    /// How many had when `bail on` was said: those end no script.
+    /// How many had when the present script began, or `bail on` was said: those do not end it.
     pub failures_forgiven: u64,
     /// How many scripts deep `read` is.
     pub depth: usize,
@@ -88,6 +89,8 @@ pub struct Session {
     pub place: Place,
     /// What the present line of the script is answered with, once something of it has failed.
     refused: Option<Refused>,
+    /// Whether lines came in since it was last seen what another process wrote.
+    lags: bool,
     /// Which segments gave way to which.
     pub compacted: Compacted,
     /// Where commands have met damage in the log.
@@ -137,6 +140,7 @@ impl Session {
             place: Place::Nowhere,
             refused: None,
             acknowledged: 0,
+            lags: false,
             compacted: Compacted::default(),
             met_damage: BTreeSet::new(),
             told: String::new(),
@@ -200,23 +204,6 @@ impl Session {
         Ok(())
     }
 
-    /// Goes over to what the files hold now, if another process may be writing to them.
-    ///
-    /// # Errors
-    /// That the store is gone, or cannot be read.
-    pub fn follow(&mut self) -> Result<(), Failure> {
-        let Some(store) = self.store.as_ref().filter(|store| store.is_read_only()) else { return Ok(()) };
-        let refreshed = store.refresh();
-        if let Some(progress) = &self.opening {
-            progress.clear();
-        }
-        let refreshed = refreshed.map_err(|error| Failure::open(&error))?;
-        if !self.settings.quiet {
-            refreshed.damage.iter().for_each(|found| self.note(&report::damaged(found)));
-        }
-        Ok(())
-    }
-
     /// Leaves the opening to the command, which may have nothing to write: then no store is made.
     pub fn open_later(&mut self, options: Options) {
         self.unopened = Some(options);
@@ -258,10 +245,10 @@ impl Session {
     /// What becomes of a command that has shown all there is, but for `damage`: where the store has damaged places, nobody
     /// knows whether keys are missing.
     pub fn shown_all(&self, damage: Option<Failure>) -> Result<Outcome, Failure> {
-        match (damage, self.store()?.open_report().damage.is_empty()) {
+        match (damage, self.is_damaged()?) {
             (Some(damage), _) => Err(self.naming_key(damage)),
-            (None, true) => Ok(Outcome::Done),
-            (None, false) => Ok(Outcome::Damaged),
+            (None, false) => Ok(Outcome::Done),
+            (None, true) => Ok(Outcome::Damaged),
         }
     }
 
@@ -333,7 +320,8 @@ impl Session {
         let always_yes = self.settings.yes;
         self.settings.yes |= invocation.has(YES.name);
         let outcome = self.in_json(invocation.json, |session| {
-            let result = session.follow().and_then(|()| (invocation.command.run)(session, invocation));
+            let result = session.follow_for(invocation);
+            let result = result.and_then(|()| (invocation.command.run)(session, invocation));
             session.settle(result, line, place)
         });
         self.settings.yes = always_yes;
@@ -370,9 +358,10 @@ impl Session {
         self.pipeline = pipeline;
     }
 
-    /// Whether there is no point in running more lines.
+    /// Whether no more lines of the present script are to be run.
     pub fn is_over(&self) -> bool {
-        self.tally.broken_pipe || self.tally.interrupted.is_some()
+        let bails = self.settings.bail && self.failures > self.failures_forgiven;
+        bails || self.tally.broken_pipe || self.tally.interrupted.is_some()
     }
 
     /// How long a person has read in the pager so far.

@@ -176,6 +176,52 @@ fn with_bail_nothing_is_done_after_a_write_that_failed() {
 }
 
 #[test]
+fn with_bail_no_line_behind_a_write_that_failed_is_answered() {
+    let too_long = format!("put b {}\n", "b".repeat(9_000_000));
+    for next in [
+        "get a\n",
+        "keys\n",
+        "# a comment\nget a\n",
+        "put c \"\\q\"\n",
+        "get 'over\nlines'\n",
+        "incr a x\n",
+        "",
+        &too_long,
+    ] {
+        for args in [
+            &["--ack", "--bail", "--value-limit", "1MiB", "store"][..],
+            &["--echo", "--ack", "--bail", "store"],
+        ] {
+            let dir = with_store();
+            // What is echoed fits into a pipe, which is read when all is written.
+            let big = [b"put big ".to_vec(), vec![b'b'; 40_000], b"\n".to_vec()].concat();
+            let seen = limited(dir.path(), "-f 64", args, &[&big, next.as_bytes()].concat());
+            let refusal = "cannot write store/000001.seg: File too large\n";
+            let echoed = if args[0] == "--echo" { &*String::from_utf8_lossy(&big) } else { "" };
+            let answer = format!("{echoed}ERR 1 {refusal}");
+            assert_eq!(seen, said(1, &answer, &format!("-:1: error: {refusal}")), "{next:.40}");
+            assert_eq!(logkv(dir.path(), &["store", "scan"], b""), said(0, "a\t1\n", ""), "{next:.40}");
+        }
+    }
+}
+
+#[test]
+fn with_bail_a_script_ends_at_a_write_that_failed_and_does_not_wait_for_the_next_line() {
+    let dir = with_store();
+    let mut command = program_of_system("sh", dir.path());
+    command.args(["-c", "ulimit -f 64 && exec \"$0\" --ack --bail store"]).arg(binary());
+    let mut child = piped(&mut command);
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let big = [b"put big ".to_vec(), vec![b'b'; 100_000], b"\n".to_vec()].concat();
+    stdin.write_all(&big).expect("the program reads");
+    // The pipe stays open.
+    let output = child.wait_with_output().expect("it ends");
+    drop(stdin);
+    let answer = "ERR 1 cannot write store/000001.seg: File too large\n";
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stdout)), (Some(1), answer));
+}
+
+#[test]
 fn a_header_that_claims_4_gib_is_damage_also_where_so_much_memory_is_not_to_be_had() {
     let dir = with_store();
     for command in ["rotate", "sync"] {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use crate::common::{open, scratch};
+use crate::common::{open, piped, scratch};
 use crate::person::Person;
 use crate::transcript::{Transcript, command};
 
@@ -105,6 +105,45 @@ fn a_read_only_shell_shows_what_the_writer_has_done_by_the_time_of_each_command(
     drop(writer);
     std::fs::rename(&store, dir.path().join("elsewhere")).expect("moved");
     person.enters("get k").sees("error: there is no store at d").sees_at_end("logkv d(ro)>");
+    person.enters("mode plain").sees("mode plain\n").sees_at_end("logkv d(ro)>");
+    person.enters("help quit").sees("Leaves the shell").sees_at_end("logkv d(ro)>");
     std::fs::rename(dir.path().join("elsewhere"), &store).expect("moved back");
-    person.enters("count").sees("\n1\n");
+    person.enters("count").sees("\n1\n").sees_at_end("logkv d(ro)>");
+    std::fs::rename(&store, dir.path().join("elsewhere")).expect("moved");
+    person.enters("quit");
+    assert_eq!(person.sees_it_end(), Some(0));
+}
+
+#[test]
+fn each_line_that_reads_a_store_that_is_gone_is_answered_so_until_it_is_back() {
+    let dir = scratch();
+    let (store, elsewhere) = (dir.path().join("d"), dir.path().join("elsewhere"));
+    open(&store).put("k", "value").expect("a put");
+    let mut child = piped(&mut command(dir.path(), &["-q", "-r", "--ack", "d"]));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut ask = |lines: &str, answer: &str| {
+        stdin.write_all(lines.as_bytes()).expect("the program reads");
+        for line in answer.lines() {
+            let mut reply = String::new();
+            stdout.read_line(&mut reply).expect("the program answers");
+            assert_eq!(reply.trim_end(), line, "{lines}");
+        }
+    };
+    ask("get k\n", "value\nOK");
+    std::fs::rename(&store, &elsewhere).expect("moved");
+    let gone = "ERR 3 there is no store at d";
+    ask("get k\nscan\nget k\n", &format!("{gone}\n{gone}\n{gone}"));
+    ask("# nothing\nversion\nmode plain\n", &format!("OK\nlogkv {}\nOK\nOK", env!("CARGO_PKG_VERSION")));
+    std::fs::rename(&elsewhere, &store).expect("moved back");
+    ask("get k\n", "value\nOK");
+    ask("count\n", "1\nOK");
+    std::fs::rename(&store, &elsewhere).expect("moved");
+    ask("quit\n", "OK");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    for line in 2..=4 {
+        assert!(told.contains(&format!("-:{line}: error: there is no store at d")), "{told}");
+    }
 }

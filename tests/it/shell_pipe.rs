@@ -129,6 +129,25 @@ fn what_is_damaged_is_told_in_its_place_and_hides_nothing_behind_it() {
 }
 
 #[test]
+fn with_bail_a_script_ends_at_an_answer_that_damage_makes_uncertain() {
+    for line in
+        ["exists x", "get x", "scan", "stats", "del x", "incr x", "put x 1 --nx", "put x 1 --xx", "persist x"]
+    {
+        let transcript = Transcript::new();
+        with_damage(&transcript);
+        let mut child = piped(&mut transcript.command(&["--ack", "--bail", "damaged"]));
+        let script = format!("put first 1\n{line}\nput second 2\n");
+        child.stdin.take().expect("it is piped").write_all(script.as_bytes()).expect("it listens");
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let ends: Vec<_> = said.lines().filter(|line| *line == "OK" || line.starts_with("ERR 4 ")).collect();
+        assert_eq!((ends.len(), ends[0], output.status.code()), (2, "OK", Some(4)), "{line}: {said}");
+        let found = transcript.command(&["damaged", "get", "second"]).output().expect("it runs");
+        assert!(found.stdout.is_empty(), "{line}");
+    }
+}
+
+#[test]
 fn a_person_in_mode_json_sees_the_object_and_the_sentence() {
     let dir = scratch();
     let mut person = Person::at(dir.path(), &["--json", "d"], &[]);

@@ -18,6 +18,8 @@ pub(super) enum Ran {
     Not,
     /// All that is said of it was said.
     Told,
+    /// Nothing: the script ends before it.
+    Over,
     /// It is told with the writes that are on their way.
     Sent,
 }
@@ -60,11 +62,11 @@ pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Plac
                 return Ran::Not;
             }
             if !settle(session) {
-                return Ran::Told;
+                return Ran::Over;
             }
             session.place = place();
             let keys: Vec<_> = words.map(|key| key.bytes).collect();
-            let told = get::get(session, &keys);
+            let told = session.catch_up().and_then(|()| get::get(session, &keys));
             session.settle(told, b"", &place());
             return Ran::Told;
         }
@@ -72,7 +74,9 @@ pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Plac
     };
     result.unwrap_or_else(|failure| {
         // The results of the lines above come first.
-        session.drain();
+        if !settle(session) {
+            return Ran::Over;
+        }
         session.fail(&failure, b"", &place());
         Ran::Told
     })
@@ -87,9 +91,8 @@ fn key_of(op: Op<'_>) -> &[u8] {
 /// Waits for the writes that are on their way, which the next command is to see; whether it may be run: where a script ends
 /// at the first error, one of them may have been that.
 pub(super) fn settle(session: &mut Session) -> bool {
-    let failures_before = session.failures;
     session.drain();
-    !session.settings.bail || session.failures == failures_before
+    !session.is_over()
 }
 
 fn submit(
@@ -107,8 +110,12 @@ fn submit(
 
 /// Has a write waited for with those before it and after it.
 fn send(submitted: (Pending, Reply), mode: Mode, len: usize, place: Place, session: &mut Session) {
+    // Where it ends the script that a key may have been lost, nothing is done before that is known.
+    let is_awaited = session.settings.bail
+        && !matches!(submitted.1, Reply::Put { .. })
+        && session.is_damaged().unwrap_or(false);
     session.pipeline.push(submitted, mode, len, place);
-    if session.pipeline.is_full() {
+    if is_awaited || session.pipeline.is_full() {
         session.drain();
     }
 }
@@ -133,7 +140,9 @@ pub(super) fn later(session: &mut Session, line: &[u8], place: impl Fn() -> Plac
             Ran::Sent
         }
         Err(failure) => {
-            session.drain();
+            if !settle(session) {
+                return Ran::Over;
+            }
             session.in_json(invocation.json, |session| session.fail(&failure, line, &place()));
             Ran::Told
         }

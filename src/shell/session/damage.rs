@@ -9,6 +9,11 @@ use super::Session;
 use crate::shell::failure::Failure;
 
 impl Session {
+    /// Whether the store has damaged places, which may have held any key.
+    pub fn is_damaged(&self) -> Result<bool, Failure> {
+        Ok(!self.store()?.open_report().damage.is_empty())
+    }
+
     /// Remembers damage that a command has met.
     pub fn remember_damage(&mut self, at: Location) {
         self.met_damage.insert((at.segment, at.offset));
