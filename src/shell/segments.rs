@@ -50,20 +50,25 @@ pub fn missing(id: SegmentId, session: &mut Session) -> Failure {
     }
 }
 
-/// `3`, `3 to 5, 9`; no segment is `nothing`.
+/// `3`, `3 to 5, 9`.
 pub fn numbers(ids: &[SegmentId]) -> String {
-    if ids.is_empty() {
-        return "nothing".to_owned();
-    }
     units::ranges(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
 }
 
-/// `segment 3`, `segments 3 to 5, 9`; no segment is `nothing`.
+/// `segment 3`, `segments 3 to 5, 9`.
 pub fn names(ids: &[SegmentId]) -> String {
     match ids {
-        [] => numbers(ids),
         [id] => format!("segment {id}"),
         ids => format!("segments {}", numbers(ids)),
+    }
+}
+
+/// What a compaction made of `count` segments: ` into 4`, or `: nothing of it was needed`.
+pub fn made_of(count: usize, into: Option<&str>) -> String {
+    match into {
+        Some(into) => format!(" into {into}"),
+        None if count == 1 => ": nothing of it was needed".to_owned(),
+        None => ": nothing of them was needed".to_owned(),
     }
 }
 
@@ -89,7 +94,6 @@ mod tests {
     #[test]
     fn segments_are_named_by_their_numbers_and_neighbours_as_one() {
         let named = |ids: &[u64]| names(&ids.iter().copied().map(SegmentId).collect::<Vec<_>>());
-        assert_eq!(named(&[]), "nothing");
         assert_eq!(named(&[7]), "segment 7");
         assert_eq!(named(&[9, 2, 3]), "segments 9, 2 to 3");
     }

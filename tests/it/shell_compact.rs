@@ -235,7 +235,7 @@ fn a_person_goes_from_step_to_step_with_enter() {
     person.sees_at_end("Enter makes the new files durable (fsync), q cancels:").enters("");
     person.sees_at_end("Enter commits (replaces MANIFEST), q cancels:").enters("");
     person.sees_at_end("Enter removes the old files:").enters("");
-    person.sees("compacted segment 1 into nothing").sees_at_end(PROMPT);
+    person.sees("compacted segment 1: nothing of it was needed").sees_at_end(PROMPT);
     person.types(CTRL_D);
     assert_eq!(person.sees_it_end(), Some(0));
     assert!(!segment_path(&dir.path().join("d"), 1).exists(), "it is gone");

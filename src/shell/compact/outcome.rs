@@ -120,8 +120,9 @@ fn write_table(
         Column::number("freed", hue::GOOD),
     ];
     for run in &report.runs {
-        let (from, into) = (segments::names(&run.inputs), segments::names(&run.outputs));
-        writeln!(out, "compacted {from} into {into}")?;
+        let into = (!run.outputs.is_empty()).then(|| segments::names(&run.outputs));
+        let made = segments::made_of(run.inputs.len(), into.as_deref());
+        writeln!(out, "compacted {}{made}", segments::names(&run.inputs))?;
     }
     let mut table = Table::new(COLUMNS, out.look);
     let mut row = |title: &str, (before, after): (u64, u64), show: fn(u64) -> String| {

@@ -60,19 +60,52 @@ impl Session {
 
 /// `compacted 1 into 2, 48 B freed`; of many runs how many segments became how many.
 fn sentence(runs: &[RunReport]) -> String {
-    const RUNS_NAMED: usize = 3;
-    let count = |of: fn(&RunReport) -> usize| runs.iter().map(of).sum::<usize>() as u64;
+    const STEPS_NAMED: usize = 3;
     let freed: u64 = runs.iter().map(|run| run.before_len.saturating_sub(run.after_len)).sum();
-    let what = if runs.len() > RUNS_NAMED {
-        let inputs = units::count(count(|run| run.inputs.len()), "segment");
-        format!("{inputs} into {}", units::thousands(count(|run| run.outputs.len())))
+    let steps = joined(runs);
+    let what = if steps.len() > STEPS_NAMED {
+        let inputs: usize = steps.iter().map(|step| step.inputs.len()).sum();
+        let outputs: usize = steps.iter().map(|step| step.outputs.len()).sum();
+        let into = (outputs > 0).then(|| units::thousands(outputs as u64));
+        units::count(inputs as u64, "segment") + &segments::made_of(inputs, into.as_deref())
     } else {
-        let run = |run: &RunReport| {
-            format!("{} into {}", segments::numbers(&run.inputs), segments::numbers(&run.outputs))
-        };
-        runs.iter().map(run).collect::<Vec<_>>().join(", ")
+        steps.iter().map(Step::text).collect::<Vec<_>>().join(", ")
     };
     format!("note: compacted {what}, {} freed", units::bytes(freed))
+}
+
+/// Segments, and those that took their place in the end.
+struct Step {
+    inputs: Vec<SegmentId>,
+    outputs: Vec<SegmentId>,
+}
+
+impl Step {
+    fn text(&self) -> String {
+        let into = (!self.outputs.is_empty()).then(|| segments::numbers(&self.outputs));
+        segments::numbers(&self.inputs) + &segments::made_of(self.inputs.len(), into.as_deref())
+    }
+}
+
+/// `runs` as steps. A run joins the one that made its inputs: nobody has seen the segments in between.
+fn joined(runs: &[RunReport]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for run in runs {
+        let mut step = Step { inputs: run.inputs.clone(), outputs: run.outputs.clone() };
+        steps.retain(|earlier| {
+            let goes_on = earlier.outputs.iter().any(|id| run.inputs.contains(id));
+            if goes_on {
+                step.inputs.retain(|id| !earlier.outputs.contains(id));
+                step.inputs.extend(&earlier.inputs);
+                step.outputs.extend(earlier.outputs.iter().filter(|id| !run.inputs.contains(id)));
+            }
+            !goes_on
+        });
+        step.inputs.sort_unstable();
+        step.outputs.sort_unstable();
+        steps.push(step);
+    }
+    steps
 }
 
 #[cfg(test)]
@@ -88,7 +121,14 @@ mod tests {
     fn what_was_done_unasked_is_told_in_a_line() {
         let told = |runs: &[RunReport]| sentence(runs);
         assert_eq!(told(&[run(&[1], &[2], 48)]), "note: compacted 1 into 2, 48 B freed");
-        assert_eq!(told(&[run(&[1, 2, 3], &[], 2048)]), "note: compacted 1 to 3 into nothing, 2 KiB freed");
+        assert_eq!(
+            told(&[run(&[1, 2, 3], &[], 2048)]),
+            "note: compacted 1 to 3: nothing of them was needed, 2 KiB freed"
+        );
+        let chain = [run(&[1], &[3], 100), run(&[3], &[], 300)];
+        assert_eq!(told(&chain), "note: compacted 1: nothing of it was needed, 400 B freed");
+        let chain = [run(&[1, 2], &[5, 6], 100), run(&[3, 5], &[7], 24)];
+        assert_eq!(told(&chain), "note: compacted 1 to 3 into 6 to 7, 124 B freed");
         let two = [run(&[1, 2], &[7], 100), run(&[4], &[8, 9], 24)];
         assert_eq!(told(&two), "note: compacted 1 to 2 into 7, 4 into 8 to 9, 124 B freed");
         let many = [run(&[1, 2], &[7], 1), run(&[3], &[8], 1), run(&[4], &[9], 1), run(&[5, 6], &[10], 1)];
