@@ -175,7 +175,8 @@ fn ok(out: &mut Output, key: Option<&[u8]>, keys: usize, fate: Fate) -> io::Resu
 
 fn summed(out: &mut Output, key: &[u8], sum: i64, fate: Fate) -> io::Result<()> {
     match out.mode {
-        Mode::Table | Mode::Plain | Mode::Raw => writeln!(out, "{sum}"),
+        Mode::Table => writeln!(out, "{sum}{}", fate.suffix()),
+        Mode::Plain | Mode::Raw => writeln!(out, "{sum}"),
         Mode::Json => {
             let mut object = Object::new(out);
             fate.end(object.bytes("key", key)?.field("ok", true)?.field("sum", sum)?)
