@@ -96,6 +96,8 @@ fn a_prefix_is_taken_byte_by_byte_by_all_that_take_patterns() {
         "del --prefix 'a*'",
         "del --prefix 'a*' -y",
         "del --hex --prefix ff00 -y",
+        "-m table del --prefix zz",
+        "-m table del --glob 'z z*'",
         "keys",
     ] {
         transcript.run(&format!("d {line}"));
@@ -104,6 +106,7 @@ fn a_prefix_is_taken_byte_by_byte_by_all_that_take_patterns() {
         "d",
         b"put \"\\xff\\x001\" bin\nkeys --prefix \"\\xff\\x00\"\nbegin\nput ac 1\ncount --prefix a\ncommit\n",
     );
+    transcript.run("d -m table del --all -y").run("d -m table del --all").run("d -m json del --all");
     transcript.compare("shell-answers-prefix");
 }
 

@@ -7,7 +7,9 @@ use logkv::{Batch, Clock, Expiry, Pending, Plant, PutOptions, SystemClock, plant
 
 use super::get::contains;
 use super::keys;
-use super::reply::{Reply, distinct, not_set, queued, tell_deletions, unless_uncertain};
+use super::reply::{
+    Reply, distinct, not_set, queued, tell_deletions, tell_matching_deleted, unless_uncertain,
+};
 use super::words::{
     HEX, PREFIX, YES, arguments, bytes_of, check_key, keys_asked, moment_of, stdin, ttl_of, unread_stdin,
 };
@@ -295,11 +297,14 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         (None, true) | (Some(_), false) => Err(misused_del(invocation)),
         _ if invocation.has("all") => Err(misused_del(invocation)),
         (Some(glob), true) => {
-            let what = match invocation.value("glob") {
-                Some(pattern) => format!("matching {}", shown(&pattern.bytes)),
-                None => format!("with {} at their start", shown(&glob.literal_prefix())),
+            let (what, none) = match invocation.value("glob").map(|pattern| shown(&pattern.bytes)) {
+                Some(pattern) => (format!("matching {pattern}"), format!("no keys match {pattern}")),
+                None => {
+                    let prefix = shown(&glob.literal_prefix());
+                    (format!("with {prefix} at their start"), format!("no keys start with {prefix}"))
+                }
             };
-            delete_matching(session, glob, &what)
+            delete_matching(session, glob, &what, &none)
         }
         (None, false) if session.transaction.is_some() => {
             let mut there = HashSet::new();
@@ -335,7 +340,7 @@ fn misused_del(invocation: &Invocation) -> Failure {
 /// Empties the store in one step; in a batch that is begun, key by key.
 fn delete_all(session: &mut Session) -> Result<Outcome, Failure> {
     if session.transaction.is_some() {
-        return delete_matching(session, Glob::starting_with(b""), "in the store");
+        return delete_matching(session, Glob::starting_with(b""), "in the store", "no keys");
     }
     let store = session.store()?;
     let count = store.len();
@@ -345,12 +350,12 @@ fn delete_all(session: &mut Session) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let deleted = usize::try_from(store.clear()?).unwrap_or(usize::MAX);
-    tell_deletions(session, deleted, deleted)?;
+    tell_matching_deleted(session, deleted, deleted, "no keys")?;
     Ok(Outcome::Done)
 }
 
-/// Deletes the keys of `glob`, which a question calls keys `what`.
-fn delete_matching(session: &mut Session, glob: Glob, what: &str) -> Result<Outcome, Failure> {
+/// Deletes the keys of `glob`, which a question calls keys `what`. Without any, the answer is `none`.
+fn delete_matching(session: &mut Session, glob: Glob, what: &str, none: &str) -> Result<Outcome, Failure> {
     // What is counted, asked about and deleted is of one moment.
     let snapshot = session.store()?.snapshot()?;
     let walk = keys::matching(glob);
@@ -363,11 +368,11 @@ fn delete_matching(session: &mut Session, glob: Glob, what: &str) -> Result<Outc
             return Ok(Outcome::Done);
         }
     }
-    delete_rows(session, rows(session)?)
+    delete_rows(session, rows(session)?, none)
 }
 
 /// Deletes the keys of `rows`, a batch at a time: none of them is held longer than that.
-fn delete_rows(session: &mut Session, mut rows: Rows) -> Result<Outcome, Failure> {
+fn delete_rows(session: &mut Session, mut rows: Rows, none: &str) -> Result<Outcome, Failure> {
     let mut damage = None;
     let (mut deleted, mut named) = (0, 0);
     loop {
@@ -390,7 +395,7 @@ fn delete_rows(session: &mut Session, mut rows: Rows) -> Result<Outcome, Failure
         }
         deleted += session.store()?.write(&batch)?.map_or(0, |commit| commit.deleted);
     }
-    tell_deletions(session, deleted, named)?;
+    tell_matching_deleted(session, deleted, named, none)?;
     damage.map_or(Ok(Outcome::Done), Err)
 }
 

@@ -190,6 +190,19 @@ pub fn tell_deletions(session: &mut Session, deleted: usize, named: usize) -> io
     deletions(&mut session.out, deleted, named, fate)
 }
 
+/// Says how many of the keys of a pattern were deleted; `none` if there were none.
+pub fn tell_matching_deleted(
+    session: &mut Session,
+    deleted: usize,
+    named: usize,
+    none: &str,
+) -> io::Result<()> {
+    if named == 0 && session.out.is_table() {
+        return writeln!(session.out, "{none}");
+    }
+    tell_deletions(session, deleted, named)
+}
+
 fn deletions(out: &mut Output, deleted: usize, named: usize, fate: Fate) -> io::Result<()> {
     match out.mode {
         Mode::Table => {
