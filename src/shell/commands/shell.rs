@@ -93,7 +93,7 @@ pub const BAIL: Command = Command {
     group: Group::Shell,
     signature: "[on|off]",
     summary: "Whether a script ends at its first error",
-    help: "With on, a script ends at the next error; with off, the default, it goes on. Without an \
+    help: "With on, a script ends at the next error or damage met; with off, the default, it goes on. Without an \
            argument it prints the current setting.",
     examples: &[Example { line: "bail on", does: "ends the script at the next error" }],
     flags: &[],
