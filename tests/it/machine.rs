@@ -141,7 +141,7 @@ fn a_repair_with_little_memory_does_its_work_or_says_that_there_is_none() {
     let mut bytes = fs::read(&path).expect("the segment");
     *bytes.last_mut().expect("it has bytes") ^= 1;
     fs::write(path, bytes).expect("the damage");
-    for kib in [25_000, 30_000, 45_000, 60_000, 400_000] {
+    for kib in [27_500, 30_000, 45_000, 60_000, 400_000] {
         for args in [&["store", "repair", "--to", "new"][..], &["store", "verify"]] {
             let seen = limited(dir.path(), &format!("-v {kib}"), args, b"");
             let is_told = seen.err.starts_with("error: cannot ") && seen.err.contains("memory")
