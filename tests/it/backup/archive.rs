@@ -7,7 +7,7 @@ use std::path::Path;
 use logkv::{Error, Store};
 use proptest::prelude::*;
 
-use super::{archived, back_up, contents_of_new, on, place, restore, restore_archive};
+use super::{archived, attempt, back_up, contents_of_new, on, place, restore, restore_archive};
 use crate::common::{Map, contents, files, open, quick, scratch, segment_path, small_store};
 
 /// An archive of [`small_store`], and what it holds.
@@ -15,16 +15,6 @@ fn small_archive() -> (Vec<u8>, Map) {
     let dir = small_store();
     let store = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
     (archived(&store), contents(&store))
-}
-
-/// What `archive` restores to: a store, or an error, and then there is nothing.
-fn attempt(archive: &[u8]) -> Result<Map, Error> {
-    let (place, to) = place();
-    let made = restore_archive(archive, &to);
-    if made.is_err() {
-        assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0, "something was left behind");
-    }
-    made.map(|_| contents_of_new(&to))
 }
 
 fn packed(archive: &[u8]) -> Vec<u8> {

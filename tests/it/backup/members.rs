@@ -7,7 +7,7 @@ use std::process::Command;
 
 use logkv::{Error, Store};
 
-use super::{back_up, contents_of_new, place, restore_archive};
+use super::{attempt, back_up, place};
 use crate::common::{Map, contents, files, open, quick, scratch, skipped, small_store};
 use crate::machine::works;
 
@@ -27,16 +27,6 @@ fn backup_with_everything() -> (tempfile::TempDir, Map) {
     fs::write(copy.join("UNFINISHED"), "half").expect("a file");
     fs::write(copy.join("000001.hint"), "a hint").expect("a file");
     (place, map)
-}
-
-/// What `archive` restores to, or why it does not: then nothing is left.
-fn attempt(archive: &[u8]) -> Result<Map, Error> {
-    let (place, to) = place();
-    let made = restore_archive(archive, &to);
-    if made.is_err() {
-        assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0, "something was left behind");
-    }
-    made.map(|_| contents_of_new(&to))
 }
 
 #[test]

@@ -75,6 +75,16 @@ fn inode(path: &Path) -> u64 {
     path.metadata().expect("a file").ino()
 }
 
+/// What `archive` restores to, or why it does not: then nothing is left.
+fn attempt(archive: &[u8]) -> Result<Map, Error> {
+    let (place, to) = place();
+    let made = restore_archive(archive, &to);
+    if made.is_err() {
+        assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0, "something was left behind");
+    }
+    made.map(|_| contents_of_new(&to))
+}
+
 #[test]
 fn a_backup_is_the_store_as_it_was_when_it_was_called_whatever_is_written_afterwards() {
     let dir = small_store();
