@@ -29,10 +29,14 @@ pub struct Pipeline {
     spare: Batch,
 }
 
-impl Pipeline {
+/// Whether `count` writes of `len` bytes in all should be waited for. As many share an fsync as are appended without waiting.
+pub fn is_enough(count: usize, len: usize) -> bool {
     const COUNT_MAX: usize = 64 << 10;
     const LEN_MAX: usize = 8 << 20;
+    count >= COUNT_MAX || len >= LEN_MAX
+}
 
+impl Pipeline {
     /// Adds a write of about `len` bytes, given at `place`, of which `reply` is said in `mode`.
     pub fn push(&mut self, (pending, reply): (Pending, Reply), mode: Mode, len: usize, place: Place) {
         self.submitted.push(Submitted { pending, reply, mode, place });
@@ -52,7 +56,7 @@ impl Pipeline {
 
     /// Whether so much is on its way that it should be waited for.
     pub fn is_full(&self) -> bool {
-        self.submitted.len() >= Self::COUNT_MAX || self.len >= Self::LEN_MAX
+        is_enough(self.submitted.len(), self.len)
     }
 
     /// Waits for all, in order, and says what became of each.

@@ -4,6 +4,7 @@ use std::ops::{AddAssign, Sub};
 
 use logkv::{Batch, Error, Expiry, Pending, Store};
 
+use crate::shell::pipeline::is_enough;
 use crate::shell::rows::Row;
 
 /// What writes rows.
@@ -76,10 +77,6 @@ impl AddAssign for Sum {
 }
 
 impl Writer {
-    /// As many rows share an fsync as are appended without waiting.
-    const COUNT_MAX: usize = 64 << 10;
-    const LEN_MAX: usize = 8 << 20;
-
     /// A writer to `store`.
     pub fn new(store: Store) -> Self {
         Self { store, batch: Batch::new(), pending: Vec::new(), pending_len: 0, sum: Sum::default() }
@@ -123,7 +120,7 @@ impl Writer {
     fn push(&mut self, pending: Pending, counted: Counted, len: usize) -> Result<(), Error> {
         self.pending.push((pending, counted));
         self.pending_len += len;
-        if self.pending.len() >= Self::COUNT_MAX || self.pending_len >= Self::LEN_MAX {
+        if is_enough(self.pending.len(), self.pending_len) {
             self.drain()?;
         }
         Ok(())
