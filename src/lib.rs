@@ -82,6 +82,7 @@ pub use engine::compaction::{
     CompactionStage, Decided, Decision, Dropped, Kept, LeftAlone, RunReport, Tallies, Tally,
 };
 pub use engine::format::codec::{Compression, ZSTD_LEVELS};
+pub use engine::format::record::KEY_LEN_MAX;
 pub use engine::history::{At, Difference, Differences, Past, PastScan, Version, Versions};
 pub use engine::judge::TornTail;
 pub use engine::location::{Cursor, CursorError, Lineage, Location, SegmentId, Seqno};

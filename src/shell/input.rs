@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use logkv::{Plant, planted};
+use logkv::{KEY_LEN_MAX, Plant, planted};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
@@ -19,6 +19,17 @@ pub enum Readiness {
     Ready,
     /// The other end of the pipe has not written yet.
     Waits,
+}
+
+/// The most that a key and a value have, in bytes, where values have at most `value_len_max`.
+pub fn pair_len_max(value_len_max: u64) -> u64 {
+    value_len_max.saturating_add(KEY_LEN_MAX as u64)
+}
+
+/// The most that `len` bytes take if each becomes `escape_len`, and some more for what is around them.
+pub fn escaped_len_max(len: u64, escape_len: u64) -> u64 {
+    const REST_LEN: u64 = 1 << 20;
+    len.saturating_mul(escape_len).saturating_add(REST_LEN)
 }
 
 /// Bytes that come in lines. Lines are found in the buffer that they were read into, and not copied.

@@ -10,7 +10,7 @@ use logkv::{Plant, planted};
 use self::short::{Ran, later, quick, settle};
 use super::command::Outcome;
 use super::failure::{Failure, plain_words};
-use super::input::{Input, Readiness};
+use super::input::{Input, Readiness, escaped_len_max, pair_len_max};
 use super::json::Object;
 use super::output::{Mode, Output};
 use super::report::Place;
@@ -258,10 +258,9 @@ fn too_long(session: &Session) -> Failure {
 /// The longest command that is read, in bytes: a record with each byte of it escaped, and some more for names and flags.
 /// Without a limit a line without an end would take all memory.
 fn line_len_max(value_len_max: u64) -> u64 {
+    // `\x01`
     const ESCAPE_LEN: u64 = 4;
-    const KEY_LEN_MAX: u64 = 65_535;
-    const REST_LEN: u64 = 1 << 20;
-    value_len_max.saturating_add(KEY_LEN_MAX).saturating_mul(ESCAPE_LEN).saturating_add(REST_LEN)
+    escaped_len_max(pair_len_max(value_len_max), ESCAPE_LEN)
 }
 
 /// Shows the lines of a command before its result; on a terminal without the bytes that would drive it, and in JSON as an object.

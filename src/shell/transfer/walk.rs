@@ -11,6 +11,7 @@ use logkv::fs::next_data;
 
 use self::window::Window;
 use crate::shell::foreign::{Format, Record, Start};
+use crate::shell::input::pair_len_max;
 use crate::shell::interrupt::Interrupt;
 
 /// The records of a file, in their order. Of the file no more is in memory than a piece, or the record that is looked at.
@@ -113,8 +114,8 @@ enum Look {
 
 /// The most that a record can take whose key and value can be taken in, in bytes.
 pub fn record_len_max(value_len_max: u64) -> u64 {
-    const KEY_AND_HEADER_LEN_MAX: u64 = 65_535 + 64;
-    value_len_max.saturating_add(KEY_AND_HEADER_LEN_MAX)
+    const HEADER_LEN_MAX: u64 = 64;
+    pair_len_max(value_len_max).saturating_add(HEADER_LEN_MAX)
 }
 
 impl Walk {

@@ -47,7 +47,7 @@ const EXPIRY_LEN: u64 = 8;
 /// The shortest record: a header and a key of one byte, padded.
 pub(crate) const LEN_MIN: u64 = HEADER_LEN as u64 + 8;
 /// The longest key, in bytes.
-pub(crate) const KEY_LEN_MAX: usize = u16::MAX as usize;
+pub const KEY_LEN_MAX: usize = u16::MAX as usize;
 /// A lag that says nothing: the record was written this far behind the durable log, or farther.
 pub(crate) const LAG_UNKNOWN: u16 = u16::MAX;
 

@@ -1,8 +1,6 @@
 //! Rows that take a line each.
 
-use logkv::Grouped;
-
-use super::reading::{Line, Reading};
+use super::reading::Reading;
 use super::{BeforeWait, Source, Spot, Taken};
 use crate::shell::failure::Failure;
 use crate::shell::rows::table::Header;
@@ -12,7 +10,6 @@ use crate::shell::rows::{Row, Table, jsonl, tsv};
 pub struct Lines {
     reading: Reading,
     parser: Parser,
-    is_too_long: bool,
 }
 
 /// What a line is.
@@ -46,7 +43,7 @@ impl Parser {
 impl Lines {
     /// The lines of `reading`, as `parser` reads them.
     pub fn new(reading: Reading, parser: Parser) -> Self {
-        Self { reading, parser, is_too_long: false }
+        Self { reading, parser }
     }
 
     /// The same below a first line that names the columns.
@@ -65,18 +62,10 @@ impl Lines {
 
 impl Source for Lines {
     fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
-        loop {
-            let line = self.reading.advance(before_wait)?;
-            self.is_too_long = line == Line::TooLong;
-            match line {
-                Line::End => return Ok(None),
-                Line::TooLong => {
-                    let len_max = Grouped(self.reading.len_max);
-                    return Ok(Some(Taken::Rejected(format!("it is longer than {len_max} bytes"))));
-                }
-                Line::Whole if self.parser.is_blank(self.reading.input.line()) => {}
-                Line::Whole => break,
-            }
+        match self.reading.next_line(before_wait, |line| self.parser.is_blank(line))? {
+            None => return Ok(None),
+            Some(Err(why)) => return Ok(Some(Taken::Rejected(why))),
+            Some(Ok(())) => {}
         }
         let row = self.parser.read(self.reading.input.line());
         Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
@@ -87,7 +76,7 @@ impl Source for Lines {
     }
 
     fn line(&self) -> &[u8] {
-        if self.is_too_long { &[] } else { self.reading.input.line() }
+        self.reading.line()
     }
 
     fn progress(&self) -> (u64, Option<u64>) {

@@ -3,9 +3,11 @@
 use std::io;
 use std::rc::Rc;
 
+use logkv::Grouped;
+
 use super::{At, BeforeWait, Spot};
 use crate::shell::failure::{Failure, plain_words};
-use crate::shell::input::{Input, Readiness};
+use crate::shell::input::{Input, Readiness, escaped_len_max, pair_len_max};
 use crate::shell::interrupt::Interrupt;
 use crate::shell::packing::Packing;
 use crate::shell::rows::Format;
@@ -25,6 +27,7 @@ pub struct Reading {
     pub len_max: u64,
     /// The most that a key and a value have, in bytes.
     pub pair_len_max: u64,
+    is_too_long: bool,
     name: Rc<str>,
     /// How it is packed, as its name says.
     packing: Option<Packing>,
@@ -35,7 +38,7 @@ pub struct Reading {
 
 /// What came of a look for the next line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
+enum Line {
     /// There is one.
     Whole,
     /// There is one, of which more was read than is taken.
@@ -53,7 +56,8 @@ impl Reading {
             column: 1,
             line_count: 0,
             len_max: 0,
-            pair_len_max: value_len_max.saturating_add(KEY_LEN_MAX),
+            pair_len_max: pair_len_max(value_len_max),
+            is_too_long: false,
             name: name.into(),
             packing: None,
             interrupt,
@@ -123,8 +127,31 @@ impl Reading {
         }
     }
 
+    /// Goes on to the next line that is not blank: `None` at the end, and why where it is not taken.
+    pub fn next_line(
+        &mut self,
+        before_wait: BeforeWait<'_>,
+        is_blank: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Result<(), String>>, Failure> {
+        loop {
+            let line = self.advance(before_wait)?;
+            self.is_too_long = line == Line::TooLong;
+            return Ok(match line {
+                Line::End => None,
+                Line::TooLong => Some(Err(format!("it is longer than {} bytes", Grouped(self.len_max)))),
+                Line::Whole if is_blank(self.input.line()) => continue,
+                Line::Whole => Some(Ok(())),
+            });
+        }
+    }
+
+    /// The present line; empty if it is too long.
+    pub fn line(&self) -> &[u8] {
+        if self.is_too_long { &[] } else { self.input.line() }
+    }
+
     /// Goes on to the next line.
-    pub fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<Line, Failure> {
+    fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<Line, Failure> {
         self.number += self.line_count;
         self.line_count = 1;
         let mut is_too_long = false;
@@ -225,8 +252,6 @@ pub fn unread(name: &str, error: &io::Error) -> Failure {
     }
 }
 
-const KEY_LEN_MAX: u64 = 65_535;
-
 /// The longest row that is read in `format`, in bytes: a key and a value that have `pair_len_max` bytes, with each byte of them
 /// escaped, and some more for what is around them. Without a limit a row without an end would take all memory.
 fn row_len_max(pair_len_max: u64, format: Format) -> u64 {
@@ -238,6 +263,5 @@ fn row_len_max(pair_len_max: u64, format: Format) -> u64 {
         // `""`
         Format::Csv => 2,
     };
-    const REST_LEN: u64 = 1 << 20;
-    pair_len_max.saturating_mul(escape_len).saturating_add(REST_LEN)
+    escaped_len_max(pair_len_max, escape_len)
 }

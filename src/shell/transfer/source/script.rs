@@ -1,8 +1,6 @@
 //! The lines of a script that write.
 
-use logkv::Grouped;
-
-use super::reading::{Line, Reading};
+use super::reading::Reading;
 use super::{BeforeWait, Source, Spot, Taken};
 use crate::shell::commands::reply::writes;
 use crate::shell::failure::Failure;
@@ -13,7 +11,6 @@ use crate::shell::words::open_quote;
 /// A script, a command a line. A quote may go on in the next line, as where it is run.
 pub struct Script {
     reading: Reading,
-    is_too_long: bool,
     /// The quotes that no line closes any more: nobody looks through the rest of the script for each line again.
     unclosed: Vec<char>,
 }
@@ -21,7 +18,7 @@ pub struct Script {
 impl Script {
     /// The script that `reading` is.
     pub fn new(reading: Reading) -> Self {
-        Self { reading, is_too_long: false, unclosed: Vec::new() }
+        Self { reading, unclosed: Vec::new() }
     }
 
     /// What a line is that is more than a plain put or del.
@@ -65,18 +62,10 @@ impl Script {
 
 impl Source for Script {
     fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
-        loop {
-            let line = self.reading.advance(before_wait)?;
-            self.is_too_long = line == Line::TooLong;
-            match line {
-                Line::End => return Ok(None),
-                Line::TooLong => {
-                    let len_max = Grouped(self.reading.len_max);
-                    return Ok(Some(Taken::Rejected(format!("it is longer than {len_max} bytes"))));
-                }
-                Line::Whole if self.reading.input.line().iter().all(u8::is_ascii_whitespace) => {}
-                Line::Whole => break,
-            }
+        match self.reading.next_line(before_wait, |line| line.iter().all(u8::is_ascii_whitespace))? {
+            None => return Ok(None),
+            Some(Err(why)) => return Ok(Some(Taken::Rejected(why))),
+            Some(Ok(())) => {}
         }
         match script::read(self.reading.input.line()) {
             Some(rows) => Ok(Some(Taken::Rows(rows.into_iter().map(Row::into_owned).collect()))),
@@ -89,7 +78,7 @@ impl Source for Script {
     }
 
     fn line(&self) -> &[u8] {
-        if self.is_too_long { &[] } else { self.reading.input.line() }
+        self.reading.line()
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
