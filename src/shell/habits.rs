@@ -7,7 +7,7 @@ use super::config;
 use super::failure::{Failure, Kind};
 use super::report::{Place, USAGE_HINT};
 use super::session::Session;
-use super::words::{self, Style, Word, quote};
+use super::words::{self, Style, Word, is_digits, quote};
 
 /// Commands of redis-cli, sqlite3, DuckDB, psql and Unix, and the equivalent here.
 struct Habit {
@@ -243,8 +243,7 @@ fn set_until(invocation: &Invocation) -> Option<String> {
         b"exat" | b"pxat" => "--until 2030-01-31T12:00Z sets when it expires",
         _ => return None,
     };
-    let is_number = time.bytes.iter().all(u8::is_ascii_digit);
-    is_number.then(|| {
+    str::from_utf8(&time.bytes).is_ok_and(is_digits).then(|| {
         format!("this set a second key, {}, and the first does not expire: {flag}", quote(&option.bytes))
     })
 }

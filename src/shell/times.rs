@@ -7,6 +7,8 @@ use jiff::fmt::temporal::Pieces;
 use jiff::{SignedDuration, civil};
 use logkv::Expiry;
 
+use super::words::is_digits;
+
 /// The forms of a moment, for messages.
 pub const MOMENTS: &str = "2030-01-31, 2030-01-31T12:00Z, '10m ago' or yesterday";
 
@@ -67,11 +69,10 @@ pub fn time_to_live(text: &[u8]) -> Result<Option<Duration>, TtlError> {
     if text.eq_ignore_ascii_case("never") {
         return Ok(None);
     }
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let ttl = match text.strip_suffix("ms").filter(|ms| is_number(ms)) {
+    let ttl = match text.strip_suffix("ms").filter(|ms| is_digits(ms)) {
         // humantime counts nanoseconds, which overflow earlier.
         Some(ms) => Duration::from_millis(ms.parse().map_err(|_| TtlError::TooLong)?),
-        None if is_number(text) => Duration::from_secs(text.parse().map_err(|_| TtlError::TooLong)?),
+        None if is_digits(text) => Duration::from_secs(text.parse().map_err(|_| TtlError::TooLong)?),
         None => match (duration(text), humantime::parse_duration(text)) {
             (Some(duration), _) => duration,
             (None, Err(humantime::DurationError::NumberOverflow)) => return Err(TtlError::TooLong),

@@ -6,7 +6,7 @@ use logkv::{At, Cursor, Error, Location, Past, Seqno, Version};
 
 use super::get::{NIL, missing, not_there, print_entry, unless_damaged};
 use super::keys::quote_start;
-use super::words::{HEX, arguments, is_digits};
+use super::words::{HEX, arguments};
 use crate::shell::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -19,7 +19,7 @@ use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze};
 use crate::shell::times::{self, MOMENTS};
 use crate::shell::units;
-use crate::shell::words::{Word, quote, shown};
+use crate::shell::words::{Word, is_digits, quote, shown};
 use crate::shell::xray::Moment;
 
 /// The flag that looks back.

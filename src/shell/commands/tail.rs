@@ -10,7 +10,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::history::{not_yet, past, point};
 use super::keys::quote_start;
-use super::words::is_digits;
 use crate::shell::command::{
     Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes, number,
 };
@@ -22,7 +21,7 @@ use crate::shell::session::Session;
 use crate::shell::style::{Look, hue};
 use crate::shell::table::{Column, Squeeze};
 use crate::shell::times::MOMENTS;
-use crate::shell::words::{Word, quote, shown, visible};
+use crate::shell::words::{Word, is_digits, quote, shown, visible};
 use crate::shell::xray::Moment;
 
 /// How many records are shown when nothing else is said, as by tail(1).

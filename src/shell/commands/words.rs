@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use logkv::KEY_LEN_MAX;
 use logkv::fs::StoreFile;
 
 use crate::shell::command::{Flag, Invocation, Takes};
@@ -14,7 +15,7 @@ use crate::shell::glob::Glob;
 use crate::shell::input::Input;
 use crate::shell::session::Session;
 use crate::shell::times::{self, TtlError};
-use crate::shell::words::{Word, named, shown};
+use crate::shell::words::{Word, is_digits, named, shown};
 
 /// The flag that makes arguments hexadecimal.
 pub const HEX: Flag = Flag {
@@ -111,14 +112,9 @@ pub fn moment_of(word: &Word, what: &str, now_ms: u64) -> Result<Option<u64>, Fa
     })
 }
 
-/// Whether a text is a whole number without a sign, however large.
-pub fn is_digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// What the store says of such a key, said when a write of it is queued and not when it is committed.
 pub fn check_key(key: &[u8]) -> Result<(), Failure> {
-    if (1..=usize::from(u16::MAX)).contains(&key.len()) {
+    if (1..=KEY_LEN_MAX).contains(&key.len()) {
         Ok(())
     } else {
         Err(logkv::Error::KeyLength { len: key.len() }.into())

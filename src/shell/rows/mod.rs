@@ -19,6 +19,7 @@ use logkv::Expiry;
 
 use self::csv::Columns;
 pub use self::table::Table;
+use super::words::is_digits;
 
 /// A key, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +182,7 @@ impl RowWriter {
 /// A whole number that is not negative, however it is written: `7`, `7.0`, `1e3`.
 fn whole_number(text: &str) -> Option<u64> {
     const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if is_digits(text) {
         return text.parse().ok();
     }
     let number: f64 = text.parse().ok()?;

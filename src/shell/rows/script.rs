@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use logkv::Expiry;
 
-use super::super::words::{Lexeme, Lexer, Quoted, Style};
+use super::super::words::{Lexeme, Lexer, Quoted, Style, is_digits};
 use super::Row;
 
 /// The flag of `put` that says when the key expires.
@@ -32,8 +32,7 @@ pub fn read(line: &[u8]) -> Option<Vec<Row<'_>>> {
     while let Some(word) = lexer.next() {
         if word.style == Style::Bare && *word.bytes == *UNTIL {
             let digits = plain(lexer.next()?)?;
-            let digits =
-                str::from_utf8(&digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+            let digits = str::from_utf8(&digits).ok().filter(|text| is_digits(text))?;
             expires_ms = Some(digits.parse().ok()?);
         } else {
             words.push(plain(word)?);

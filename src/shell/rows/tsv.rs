@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use logkv::Visible;
 
+use super::super::words::is_digits;
 use super::Row;
 use super::table::Field;
 
@@ -68,7 +69,7 @@ const NO_VALUE: &[u8] = br"\N";
 
 /// The number that says when a key expires.
 fn expiry(text: &[u8]) -> Result<u64, String> {
-    let number = str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = str::from_utf8(text).ok().filter(|text| is_digits(text));
     number.and_then(|text| text.parse().ok()).ok_or_else(|| {
         "its third field, when the key expires, is not a whole number of milliseconds; a tab in a field is \\t"
             .to_owned()
