@@ -198,6 +198,27 @@ fn a_write_that_was_cut_off_and_another_in_its_place_are_seen_as_that_other_one(
     assert_eq!(value(&reader, "k").as_deref(), Some("first"));
 }
 
+#[test]
+fn a_write_in_the_place_of_a_torn_one_is_seen_though_the_file_is_as_long_as_before() {
+    let place = scratch();
+    let writer = open(place.path());
+    writer.put("k", "first").expect("a put");
+    let path = segment_path(place.path(), 1);
+    let len = fs::metadata(&path).expect("a segment").len() as usize;
+    writer.put("k", "instead").expect("a put");
+    let whole = fs::read(&path).expect("the segment");
+    let mut torn = whole.clone();
+    // The header of another record.
+    torn[len..len + 32].fill(0xa5);
+    fs::write(&path, &torn).expect("a torn write");
+    let reader = reader(place.path(), ReadWith::Mmap);
+    assert_eq!(value(&reader, "k").as_deref(), Some("first"));
+    assert!(!refreshed(&reader));
+    OpenOptions::new().write(true).open(&path).expect("the segment").write_all(&whole).expect("a write");
+    assert!(refreshed(&reader));
+    assert_eq!(value(&reader, "k").as_deref(), Some("instead"));
+}
+
 /// The segment in `bytes` with another value in the record at `at`, of the same length.
 fn with_other_value(bytes: &[u8], at: usize, value: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();

@@ -1,6 +1,7 @@
 //! A reader that follows a writer. New records go into a copy of its index, which shares the unchanged shards with it.
 //! If more than the log's end has changed, everything is read anew.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,8 +36,29 @@ pub(crate) struct Seen {
 pub(crate) struct SeenEnd {
     file: Arc<dyn File>,
     len: u64,
-    /// Where the last record is, and its first bytes.
-    mark: Option<(u64, Vec<u8>)>,
+    /// The start of the last record.
+    last: Option<Mark>,
+    /// The start of a torn write behind it: a whole record may replace it and end at the same byte.
+    torn: Option<Mark>,
+}
+
+/// The bytes at a place of a file, enough to tell two records apart.
+#[derive(Clone, Debug)]
+struct Mark {
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Mark {
+    /// The bytes at `at` of a file of `len` bytes.
+    fn of(file: &dyn File, at: u64, len: u64) -> io::Result<Self> {
+        Ok(Self { at, bytes: read_vec_at(file, at, MARK_LEN.min(len - at))? })
+    }
+
+    fn is_in(&self, file: &dyn File) -> io::Result<bool> {
+        let now = read_vec_at(file, self.at, self.bytes.len() as u64)?;
+        Ok(now == self.bytes || planted(Plant::RefreshTrustsLength))
+    }
 }
 
 /// A reader's state, and the files that it was read from.
@@ -62,30 +84,30 @@ enum End {
 impl SeenEnd {
     /// A file of `len` bytes that was not written to since it was closed.
     pub(super) fn new(file: &Arc<dyn File>, len: u64) -> Self {
-        Self { file: Arc::clone(file), len, mark: None }
+        Self { file: Arc::clone(file), len, last: None, torn: None }
     }
 
     /// The file at `path`, as it was judged.
     pub(super) fn of(verdict: &Verdict, file: &Arc<dyn File>, path: &Path) -> Result<Self> {
-        let mark = |at| Ok((at, read_vec_at(&**file, at, MARK_LEN)?));
-        let mark = verdict.last_at.map(mark).transpose().map_err(Error::io("read", path))?;
-        Ok(Self { file: Arc::clone(file), len: verdict.file_len, mark })
+        let len = verdict.file_len;
+        let mark = |at| Mark::of(&**file, at, len).map_err(Error::io("read", path));
+        let last = verdict.last_at.map(mark).transpose()?;
+        let torn = (verdict.end < len).then(|| mark(verdict.end)).transpose()?;
+        Ok(Self { file: Arc::clone(file), len, last, torn })
     }
 
     /// What became of it.
-    fn now(&self) -> std::io::Result<End> {
+    fn now(&self) -> io::Result<End> {
         let len = self.file.len()?;
         if len < self.len {
             return Ok(End::Other);
         }
-        // A write that failed half-way is cut off, and another one takes its place.
-        if let Some((at, mark)) = &self.mark
-            && read_vec_at(&*self.file, *at, MARK_LEN)? != *mark
-            && !planted(Plant::RefreshTrustsLength)
-        {
+        // A write that fails halfway is cut off, and another one takes its place.
+        let is_kept = |mark: &Option<Mark>| mark.as_ref().map_or(Ok(true), |mark| mark.is_in(&*self.file));
+        if !is_kept(&self.last)? {
             return Ok(End::Other);
         }
-        Ok(if len > self.len { End::Longer } else { End::Same })
+        Ok(if len > self.len || !is_kept(&self.torn)? { End::Longer } else { End::Same })
     }
 }
 
@@ -173,8 +195,8 @@ impl Followed<'_> {
 impl Load<'_> {
     /// If no whole batch has come since, the last record is unchanged.
     fn keep_mark(&mut self, before: Option<&SeenEnd>) {
-        if let Some(now) = self.seen_end.as_mut().filter(|now| now.mark.is_none()) {
-            now.mark = before.and_then(|before| before.mark.clone());
+        if let Some(now) = self.seen_end.as_mut().filter(|now| now.last.is_none()) {
+            now.last = before.and_then(|before| before.last.clone());
         }
     }
 }
