@@ -11,7 +11,6 @@ use crate::engine::format::record::Kind;
 use crate::engine::location::Seqno;
 use crate::engine::meter::Count;
 use crate::engine::options::Sync;
-use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::sync::MutexGuard;
 use crate::error::{Error, Failure, Result};
 
@@ -31,7 +30,7 @@ impl Log {
             return Err(error);
         }
         writer.written = writer.mark();
-        if self.settings.sync != Sync::Always || planted(Plant::SeenBeforeDurable) {
+        if self.settings.sync != Sync::Always {
             self.publish(writer, writer.appended);
         }
         if held_back {
@@ -97,11 +96,10 @@ impl Log {
             let written = writer.written.seq;
             writer.is_syncing = true;
             drop(writer);
-            let outcome = self.timed(|| unless(Plant::WriteNotSynced, || file.sync()));
+            let outcome = self.timed(|| file.sync());
             writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             writer.is_syncing = false;
-            let covered = if planted(Plant::SyncCoversLaterWrites) { writer.written.seq } else { written };
-            self.settle(&mut writer, covered, (&segment.path, outcome))?;
+            self.settle(&mut writer, written, (&segment.path, outcome))?;
         }
     }
 
@@ -123,7 +121,6 @@ impl Log {
                 self.publish(writer, written);
                 Ok(())
             }
-            Err(source) if planted(Plant::FailedSyncForgiven) => Err(Error::io("fsync", path)(source)),
             // After a failed fsync the kernel may have dropped the dirty pages and cleared the error: a second
             // attempt could succeed without having written them. So there is none.
             Err(source) => Err(writer.fail(&Error::io("fsync", path)(source))),
