@@ -1,7 +1,7 @@
 //! **logkv**: a key-value store in the manner of Bitcask, in one process and one directory.
 //!
-//! Every write appends a record to a log; an in-memory index, the *keydir*, says where each key's newest record is; a
-//! read is one look at the index and one at the record, which is mapped and not copied.
+//! A write appends a record to a log. An index in memory, the *keydir*, holds the location of each key's
+//! newest record. A read is one look at the index and one at the record, which is mapped and not copied.
 //!
 //! ```
 //! # let dir = tempfile::tempdir()?;
@@ -19,60 +19,28 @@
 //! ```
 //!
 //! # Where to look
-//! [`Store`] is the front door, [`Options`] what can be chosen, [`Sync`] what a power cut may take, [`Batch`] writes that
-//! happen together, [`Metrics`] what it has done, [`inspect`] a segment taken apart, [`backup`] what a store is made of
-//! again, [`fs`] what is below (and where a test makes it fail), and the `engine` module's source the map of the rooms.
-//!
-//! # Guarantees
-//! - A write that returned survives the death of the process, under every policy but [`Sync::Buffered`]; under
-//!   [`Sync::Always`] also a power cut. No reader of this process sees a write that a power cut could still take then (a
-//!   read-only open in another process reads the files, and may).
-//! - A [`Batch`] is there as a whole or not at all.
-//! - Every record has two checksums. Bytes that are not as they were written are never given out: reading the key of a
-//!   damaged record is an error, and all others stay readable. A sealed segment's hint knows each record's key by its hash, so
-//!   this holds for damage in keys and headers, too. Without a hint (the log's last segment, or a hint that was lost with
-//!   the record), when the store is opened anew, nothing says whose record it was: the key then has the value it had before,
-//!   and [`Store::open_report`] tells of the damage.
-//! - What is derived from the log, hints and the file KEYDIR, may be deleted or damaged: answers stay the same.
-//! - Compaction drops a record only when a newer one that is durable stands for its key, and a delete only when no older
-//!   segment can hold a put of it. A crash at any point of it leaves the store as it was before or after.
-//! - A backup holds every write that was acknowledged before it was called for, and each batch whole or not at all; what is
-//!   restored was read and checked to its last byte.
-//! - One writer: a second one is refused, in this process and in others, even if the file LOCK was deleted.
-//!   A writer that finds LOCK removed or replaced, or another directory at the store's path, changes no
-//!   file and takes no more writes. A directory that was only renamed is still its own. Read-only opens go
-//!   beside a writer and write nothing.
-//! - A sync fails if its file or the directory was removed, and nothing is acknowledged after it.
-//! - Work that a progress callback cancels returns [`Error::Cancelled`], and leaves nothing unfinished.
-//!
-//! # Limits
-//! Keys of 1 to 65,535 bytes, values of 64 MiB unless [`Options::value_len_max`] raises it, 8 TiB
-//! and 131,072 segments a store, of which each counts as a multiple of 64 MiB. Opening takes time
-//! in proportion to the segments. Each segment takes a memory mapping, and each hint that was used
-//! takes another. A process makes at most 32,768 mappings, half of Linux's limit
-//! (`vm.max_map_count`), since its memory counts against the same limit. A segment beyond that is
-//! read instead, as with [`ReadWith::Pread`], and takes a bounded number of file descriptors
-//! ([`Options::open_files_max`], [`fs::raise_open_files_limit`]). If the system refuses a thread
-//! (`ulimit -u`), the store goes on without background work and reports it to `tracing`, but does
-//! not open with [`Sync::Every`]. The keydir takes 64 KiB and, from 100,000 keys on, 9 to 12 bytes
-//! a key, whatever its length: of memory what was written since the store was opened, the rest of
-//! the file KEYDIR, mapped. Sorting a segment for its hint takes its keys and about 40 bytes a
-//! record for a moment. Linux; the directory must be on a file system with `flock` and coherent
-//! mappings, so not on NFS.
+//! - [`Store`] has the operations; [`Options`] are the choices, each with its cost.
+//! - [`Sync`] decides what a power cut may take; [`Batch`] and [`Transaction`] write several keys at once.
+//! - [`Snapshot`] reads one moment, [`Changes`] follows all writes.
+//! - [`inspect`], [`verify`], [`backup`] and [`repair`] work on the files.
+//! - [`guarantees`] lists what is promised, what is not, and the limits; [`layout`] describes the bytes;
+//!   [`guide`] is the manual of the program `logkv`.
+//! - [`fs`] has the traits below a store; a test replaces them to make a disk fail.
 //!
 //! # Words
-//! - *segment*: a file of records; the last one is *active*, the rest are *sealed*: final.
+//! - *segment*: a file of records. The last one is *active*, the others are *sealed*: final.
 //! - *record*: one put or delete, with its number, time and checksums.
 //! - *tombstone*: the record of a delete.
-//! - *live* and *dead*: a key's newest put, and everything a later record replaced.
-//! - *seqno*: a record's number; the order of the log.
+//! - *live*: the newest put of a key. *dead*: a record that a later one replaced.
+//! - *seqno*: a record's number, and its place in the order of the log.
 //! - *MANIFEST*: the text file that lists the segments in log order.
-//! - *hint*: a sealed segment's index in key order, with a filter that says which keys it does not hold.
-//! - *keydir*: the index that says where each key's newest record is; *KEYDIR*: the file it is kept in.
-//! - *compaction*: a run of segments gives way to what is still needed of them.
+//! - *hint*: a sealed segment's index in key order, with a filter that knows most absent keys.
+//! - *keydir*: the index of each key's newest record. *KEYDIR*: the file that keeps it.
+//! - *compaction*: the replacement of segments by a new one with the records that are still needed.
 
 mod engine;
 mod error;
+pub mod guide;
 
 pub use engine::batch::{Batch, Expiry, Op};
 pub use engine::changes::{Change, Changes};
@@ -108,7 +76,10 @@ pub use engine::value::Value;
 pub use engine::visible::{Grouped, Visible};
 pub use error::{Damage, Error, Result};
 
-/// The layouts of a segment's header, of a record's and of a hint's, field by field.
+#[doc = include_str!("guide/guarantees.md")]
+pub mod guarantees {}
+
+#[doc = include_str!("guide/bytes.md")]
 pub mod layout {
     pub use crate::engine::format::Field;
     pub use crate::engine::format::hint::HINT_FIELDS;

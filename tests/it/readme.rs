@@ -1,8 +1,9 @@
-//! README is true: its sessions are run, its tables and drawings are held against the program and the library.
+//! README and the pages of the manual are true: their sessions are run, their tables and drawings are compared with the
+//! program and the library.
 //!
 //! In a block marked `console` a line that starts with `$ ` is a command, and what follows up to the next one is all that
 //! it says, on either stream. The rules:
-//! - all sessions run one after another in one directory, which has the project's `tests`;
+//! - the sessions of a page run one after another in one directory, which has the project's `tests`;
 //! - a `logkv` that asks for no form of results is shown as on a terminal of 100 columns;
 //! - a line `…` stands for any number of lines;
 //! - what differs from run to run is not compared: dates, times, milliseconds since 1970, checksums (eight hexadecimal digits),
@@ -25,8 +26,18 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).expect("README.md")
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).expect(path)
+}
+
+/// README, and the other pages: path and text.
+fn pages() -> Vec<(String, String)> {
+    let guide = fs::read_dir(root().join("src/guide")).expect("the manual");
+    let guide = guide.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let mut paths: Vec<_> = guide.map(|name| format!("src/guide/{name}")).collect();
+    paths.extend(["README.md", "tests/README.md", "tests/bench/README.md"].map(str::to_owned));
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), read(&path))).collect()
 }
 
 /// The text of all blocks of a kind.
@@ -113,34 +124,41 @@ fn say(dir: &Path, command: &str) -> String {
 }
 
 #[test]
-fn every_session_in_readme_goes_as_it_is_shown() {
-    let readme = readme();
-    let sessions = blocks(&readme, "console");
-    assert!(!sessions.is_empty(), "README shows sessions");
-    let dir = stage();
-    for (command, shown) in sessions.iter().flat_map(|block| session(block)) {
-        let seen = say(dir.path(), command);
-        let shown = masked(&shown.join("\n"));
-        let (shown, seen_masked): (Vec<_>, _) = (shown.lines().collect(), masked(&seen));
-        let seen_masked: Vec<_> = seen_masked.lines().collect();
-        assert!(matches(&shown, &seen_masked), "$ {command}\n{seen}\nREADME shows\n{}", shown.join("\n"));
+fn every_session_goes_as_it_is_shown() {
+    let mut count = 0;
+    for (path, page) in pages() {
+        let dir = stage();
+        for block in blocks(&page, "console") {
+            for (command, shown) in session(&block) {
+                let seen = say(dir.path(), command);
+                let seen_masked = masked(&seen);
+                let shown = masked(&shown.join("\n"));
+                let lines = |text| str::lines(text).collect::<Vec<_>>();
+                assert!(
+                    matches(&lines(&shown), &lines(&seen_masked)),
+                    "$ {command}\n{seen}\n{path} shows\n{shown}"
+                );
+                count += 1;
+            }
+        }
     }
+    assert!(count > 50, "the pages show sessions");
 }
 
 #[test]
 fn what_a_command_says_stands_in_no_block_that_is_not_run() {
-    let readme = readme();
-    let kinds = readme.lines().filter_map(|line| line.strip_prefix("```")).step_by(2);
-    for kind in kinds {
-        assert!(
-            ["console", "text", "rust", "sh"].contains(&kind),
-            "a block of the kind {kind:?} is held by no test"
-        );
-    }
-    // These take hours, or more than a machine may have.
-    for line in blocks(&readme, "sh").iter().flat_map(|block| block.lines()) {
-        let starts = ["cargo ", "mkdir ", "RUSTC_BOOTSTRAP=1 cargo ", "    target/"];
-        assert!(starts.iter().any(|start| line.starts_with(start)), "{line} is no command");
+    for (path, page) in pages() {
+        for kind in page.lines().filter_map(|line| line.strip_prefix("```")).step_by(2) {
+            assert!(
+                ["console", "text", "rust", "sh"].contains(&kind),
+                "no test compares a block of the kind {kind:?} in {path}"
+            );
+        }
+        // These take hours, or more than a machine may have.
+        for line in blocks(&page, "sh").iter().flat_map(|block| block.lines()) {
+            let starts = ["cargo ", "mkdir ", "RUSTC_BOOTSTRAP=1 cargo ", "    target/"];
+            assert!(starts.iter().any(|start| line.starts_with(start)), "{path}: {line} is no command");
+        }
     }
 }
 
@@ -156,7 +174,8 @@ fn the_exit_codes_are_those_of_help() {
         numbers.sort();
         numbers
     };
-    let codes: Vec<_> = table(&readme(), "exit code").into_iter().map(|row| row[0].clone()).collect();
+    let codes: Vec<_> =
+        table(&read("src/guide/shell.md"), "exit code").into_iter().map(|row| row[0].clone()).collect();
     assert_eq!(numbers(told), numbers(&codes.join(" ")));
 }
 
@@ -169,8 +188,8 @@ fn limit<'a>(rows: &'a [Vec<String>], what: &str) -> &'a str {
 #[test]
 fn the_limits_are_those_of_the_code() {
     const GIB: u64 = 1 << 30;
-    let readme = readme();
-    let rows = table(&readme, "what is limited");
+    let guarantees = read("src/guide/guarantees.md");
+    let rows = table(&guarantees, "what is limited");
     let dir = scratch();
     let store = open(dir.path());
     let key = vec![b'k'; 65_535];
@@ -201,7 +220,7 @@ fn the_limits_are_those_of_the_code() {
     }
     assert_eq!(with_commas(1 << 17), "131,072");
     assert!(Error::Full.to_string().ends_with("8 TiB or 131,072 segments"), "{}", Error::Full);
-    assert!(readme.contains("at most 4,096 records, or a 2,048th of the keys"), "how much opening reads");
+    assert!(guarantees.contains("at most 4,096 records, or a 2,048th of the keys"), "how much opening reads");
 }
 
 /// The JSON objects that a command says, in which a field's text is found by its name: no text here has a quote in it.
@@ -231,13 +250,15 @@ fn the_table_of_commands_is_that_of_help() {
             vec![names.join(", "), field(object, "summary").to_owned()]
         })
         .collect();
-    assert_eq!(table(&readme(), "command"), expected);
+    assert_eq!(table(&read("README.md"), "command"), expected);
 }
 
 #[test]
 fn the_kinds_of_failures_are_those_that_help_names() {
-    let kinds: Vec<_> =
-        table(&readme(), "kind").iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    let kinds: Vec<_> = table(&read("src/guide/shell.md"), "kind")
+        .iter()
+        .map(|row| row[0].trim_matches('`').to_owned())
+        .collect();
     let help = objects("help");
     let about_mode = help.iter().find(|object| field(object, "command") == "mode").expect("there is one");
     assert!(about_mode.contains(&format!("kind ({})", kinds.join(", "))), "{about_mode}");
@@ -250,7 +271,7 @@ fn the_table_of_options_is_that_of_config_and_help() {
     let help = String::from_utf8(help.stdout).expect("text");
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let objects = objects("config");
-    let rows = table(&readme(), "option");
+    let rows = table(&read("src/guide/shell.md"), "option");
     assert_eq!(rows.len(), objects.len());
     for (row, object) in rows.iter().zip(&objects) {
         let [option, default, meaning] = row.as_slice() else { panic!("three cells in {row:?}") };
@@ -286,21 +307,22 @@ fn drawing(fields: &[Field]) -> String {
 #[test]
 fn the_drawings_of_the_headers_are_what_the_code_writes() {
     assert_eq!(
-        blocks(&readme(), "text"),
+        blocks(&read("src/guide/bytes.md"), "text"),
         [drawing(SEGMENT_FIELDS), drawing(RECORD_FIELDS), drawing(HINT_FIELDS)]
     );
 }
 
 #[test]
-fn every_path_that_readme_names_is_there() {
-    let readme = readme();
+fn every_path_that_a_page_names_is_there() {
     let pattern = Regex::new(r"`((src|tests|snapshots|\.ci)(/[\w./-]+)?)`").expect("a pattern");
     let mut count = 0;
-    for found in pattern.captures_iter(&readme) {
-        assert!(root().join(&found[1]).exists(), "{}", &found[1]);
-        count += 1;
+    for (path, page) in pages() {
+        for found in pattern.captures_iter(&page) {
+            assert!(root().join(&found[1]).exists(), "{} in {path}", &found[1]);
+            count += 1;
+        }
     }
-    assert!(count > 0, "README says where things are");
+    assert!(count > 10, "the pages say where things are");
 }
 
 /// The number that `pattern` finds first in the file `path`.
@@ -327,7 +349,6 @@ fn with_commas(number: usize) -> String {
 #[test]
 fn the_counts_of_the_table_of_promises_are_those_of_the_tests_and_of_the_one_run() {
     let in_run = |name: &str| number_in(".ci/run", &format!("{name}=([0-9]+)"));
-    let plants = count_in("src/engine/plant.rs", r"(?m)^    [A-Z]\w+,$");
     let kills = in_run("LOGKV_KILLS") * count_in("tests/it/killed.rs", r#"kill_writers\(""#);
     let cuts = in_run("LOGKV_DISK_CUTS") * count_in("tests/it/cuts.rs", r#"cut_writers\(""#);
     let faults = number_in("tests/it/simulated/faulty.rs", r"const FAULTS: u64 = ([0-9_]+);");
@@ -342,13 +363,10 @@ fn the_counts_of_the_table_of_promises_are_those_of_the_tests_and_of_the_one_run
         ("`cuts`", format!("{} cuts", with_commas(cuts))),
         ("`faulty`", format!("{} failing calls", with_commas(faults))),
         ("`models`", format!("{} schedules, by itself", with_commas(schedules))),
-        ("`planted`", format!("{plants} of {plants} seen")),
     ];
-    let readme = readme();
-    let rows = table(&readme, "promise");
+    let rows = table(&read("src/guide/guarantees.md"), "promise");
     for (room, count) in expected {
         let row = rows.iter().find(|row| row[1].contains(room));
         assert_eq!(row.map(|row| row[2].as_str()), Some(count.as_str()), "{room}");
     }
-    assert!(readme.contains(&format!("makes {plants} deliberate mistakes")), "{plants} mistakes");
 }
