@@ -284,6 +284,13 @@ pub(crate) fn unclosed_store() -> TempDir {
     killed(store, dir.path())
 }
 
+/// The CRC-32 of zlib, which gzip and Riak's bitcask use.
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
 /// The checksum of `bytes` of the record at `at` of a segment with `salt`.
 pub(crate) fn record_crc(salt: &[u8], at: usize, bytes: &[u8]) -> [u8; 4] {
     let place = [salt, &(at as u64).to_le_bytes()].concat();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use logkv::{Batch, Expiry, ManualClock, Store};
 
 use crate::common::{
-    Map, Random, contents, files, interrupt, open, piped, program, program_of_system, quick, scratch,
+    Map, Random, contents, crc32, files, interrupt, open, piped, program, program_of_system, quick, scratch,
     segment_path, value, wait_until,
 };
 use crate::hooked::{SteadyRandom, hooked};
@@ -42,7 +42,7 @@ fn with_store() -> Transcript {
 pub(crate) fn bitcask_record(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
     let lens = [&(key.len() as u16).to_be_bytes()[..], &(value.len() as u32).to_be_bytes()].concat();
     let covered = [&time_s.to_be_bytes(), &lens[..], key, value].concat();
-    [&crc32fast::hash(&covered).to_be_bytes(), &covered[..]].concat()
+    [&crc32(&covered).to_be_bytes(), &covered[..]].concat()
 }
 
 /// A record of the Go program logkv-store.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{contents, open, program_of_system, scratch, value};
+use crate::common::{contents, crc32, open, program_of_system, scratch, value};
 use crate::person::Person;
 use crate::shell_import::with_files;
 use crate::transcript::Transcript;
@@ -147,7 +147,7 @@ fn names_are_shown_as_they_are_and_utf_16_is_called_that() {
 fn stored(bytes: &[u8], told: &[u8]) -> Vec<u8> {
     let len = u16::try_from(bytes.len()).expect("one block");
     let block = [&[1][..], &len.to_le_bytes(), &(!len).to_le_bytes(), bytes].concat();
-    let end = [crc32fast::hash(told).to_le_bytes(), u32::from(len).to_le_bytes()].concat();
+    let end = [crc32(told).to_le_bytes(), u32::from(len).to_le_bytes()].concat();
     [&b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..], &block, &end].concat()
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::file::OsFile;
 use super::lock::{Flock, OsLock, holder};
@@ -46,7 +47,11 @@ impl FileSystem for OsFileSystem {
     }
 
     fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        getrandom::fill(bytes).map_err(io::Error::from)
+        match getrandom(&mut *bytes, GetRandomFlags::empty()) {
+            Ok(filled) if filled == bytes.len() => Ok(()),
+            // A kernel or a sandbox without this call still has the file.
+            _ => std::fs::File::open("/dev/urandom")?.read_exact(bytes),
+        }
     }
 
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {

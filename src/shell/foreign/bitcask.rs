@@ -10,7 +10,7 @@
 //!
 //! A value that starts with `bitcask_tombstone` deletes: bare, or with `1` or `2` and a file's number behind it.
 
-use super::{Checksum, Record, Start, Tombstone, body};
+use super::{Checksum, Record, Start, Tombstone, body, crc32};
 
 pub const FIELDS: &[(&str, usize)] = &[("crc", 4), ("tstamp", 4), ("ksz", 2), ("value_sz", 4)];
 pub const HEADER_LEN: usize = 14;
@@ -24,7 +24,7 @@ pub fn read(bytes: &[u8]) -> Start<'_> {
     match body(bytes, HEADER_LEN, key_len.into(), value_len.into()) {
         Err(len) => Start::Short(len),
         Ok((key, value, len)) => {
-            let computed = crc32fast::hash(bytes.get(size_of::<u32>()..len).unwrap_or_default());
+            let computed = crc32(bytes.get(size_of::<u32>()..len).unwrap_or_default());
             let checksum = Some(Checksum { stored, computed });
             Start::Record(Record { time_s, key, value, tombstone: tombstone(value), len, checksum })
         }

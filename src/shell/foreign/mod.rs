@@ -12,6 +12,8 @@ mod go;
 
 use std::fmt;
 
+use flate2::Crc;
+
 /// Whose file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -162,7 +164,7 @@ impl Format {
         if self.has_checksums() {
             let covered =
                 [self.header(&record).get(size_of::<u32>()..).unwrap_or_default(), key, value].concat();
-            let crc = crc32fast::hash(&covered);
+            let crc = crc32(&covered);
             record.checksum = Some(Checksum { stored: crc, computed: crc });
         }
         [&self.header(&record), key, value].concat()
@@ -178,6 +180,13 @@ fn body(bytes: &[u8], header_len: usize, key_len: u64, value_len: u64) -> Result
         Some((key, value, header_len + rest.len()))
     };
     parts().ok_or(len)
+}
+
+/// The CRC-32 of zlib, over `bytes`.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
 }
 
 #[cfg(test)]
