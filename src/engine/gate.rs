@@ -2,7 +2,6 @@
 
 use std::sync::PoisonError;
 
-use super::plant::{Plant, planted};
 use super::sync::thread::{self, ThreadId};
 use super::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::{Error, Result};
@@ -35,8 +34,7 @@ impl Gate {
     /// As [`Gate::pass`].
     pub(crate) fn close(&self) -> Result<ClosedGate<'_>> {
         self.refuse_own()?;
-        let close = || self.way.write().unwrap_or_else(PoisonError::into_inner);
-        let way = (!planted(Plant::GateLeftOpen)).then(close);
+        let way = self.way.write().unwrap_or_else(PoisonError::into_inner);
         self.set_closed_by(Some(thread::current().id()));
         Ok(ClosedGate { gate: self, _way: way })
     }
@@ -55,8 +53,7 @@ impl Gate {
 #[derive(Debug)]
 pub(crate) struct ClosedGate<'a> {
     gate: &'a Gate,
-    /// `None` only by the mistake that is made to see whether tests see it.
-    _way: Option<RwLockWriteGuard<'a, ()>>,
+    _way: RwLockWriteGuard<'a, ()>,
 }
 
 impl Drop for ClosedGate<'_> {

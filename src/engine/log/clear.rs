@@ -7,7 +7,6 @@ use super::roll::spent;
 use super::writer::Writer;
 use crate::engine::format::manifest::History;
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::plant::{Plant, planted};
 use crate::error::Result;
 
 /// What was taken out.
@@ -48,9 +47,7 @@ impl Log {
         let whole_from_ms = self.settings.clock.now_ms();
         let cleared = History { dropped: seq, whole_from: seq, whole_from_ms, ..History::default() };
         let history = manifest.history.with(cleared);
-        if !planted(Plant::ClearedPastForgotten) {
-            manifest.history = history;
-        }
+        manifest.history = history;
         self.replace_manifest(writer, manifest)?;
         let key_count = self.state.keydir.count();
         self.leave_active(writer);

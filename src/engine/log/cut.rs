@@ -7,7 +7,6 @@ use super::Log;
 use super::writer::Writer;
 use crate::engine::format::manifest::History;
 use crate::engine::location::Seqno;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::Segment;
 use crate::error::Result;
 
@@ -43,7 +42,6 @@ impl Log {
         let len = |segment: &Segment| {
             // What is in the file and not yet published is no part of it.
             let unpublished = first_pending.filter(|_| !segment.is_sealed()).map(|first| first.at);
-            let unpublished = unpublished.filter(|_| !planted(Plant::KeydirCoversPending));
             let len = if segment.is_sealed() { segment.limit() } else { segment.len() };
             unpublished.unwrap_or(len).min(len)
         };

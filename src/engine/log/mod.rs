@@ -16,7 +16,7 @@ mod stage;
 mod writer;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::batch::Op;
@@ -26,7 +26,6 @@ use super::format::manifest::Manifest;
 use super::fs::{Directory, Exclusion, FileSystem, ForkGuard, StoreFile};
 use super::location::{Location, SegmentId, Seqno};
 use super::options::{Options, Sync};
-use super::plant::{Plant, planted, stale, unless};
 use super::segment::SegmentWriter;
 use super::state::State;
 use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
@@ -70,11 +69,6 @@ pub(crate) enum Urgency {
     /// When somebody waits for it, or enough has come together.
     WhenWaitedFor,
 }
-
-/// For the mistakes that remember them.
-static FIRST_SYNC: OnceLock<Sync> = OnceLock::new();
-static FIRST_SIZE: OnceLock<u64> = OnceLock::new();
-static FIRST_LIMIT: OnceLock<u64> = OnceLock::new();
 
 /// What comes together before it is written without anybody waiting: a system call for it costs next to nothing a byte.
 const GATHERED_LEN: usize = 64 << 10;
@@ -151,13 +145,10 @@ impl Log {
             directory,
             state,
             settings: Settings {
-                sync: match stale(Plant::SyncOfFirstOpen, &FIRST_SYNC, options.sync) {
-                    Sync::Never if planted(Plant::AcknowledgedBeforeWritten) => Sync::Buffered(GATHERED_LEN),
-                    sync => sync,
-                },
-                segment_len_max: stale(Plant::SegmentSizeOfFirstOpen, &FIRST_SIZE, options.segment_len_max),
+                sync: options.sync,
+                segment_len_max: options.segment_len_max,
                 segment_age_max: options.segment_age_max,
-                value_len_max: stale(Plant::ValueLimitOfFirstOpen, &FIRST_LIMIT, options.value_len_max),
+                value_len_max: options.value_len_max,
                 compression: options.compression,
                 clock: Arc::clone(&options.clock),
                 file_system: Arc::clone(&options.file_system),
@@ -239,7 +230,7 @@ impl Log {
         }
         let mut writer = self.lock()?;
         if let Some(lost) = writer.loss_of(ticket.waits_for, ticket.losses) {
-            return unless(Plant::LossNotTold, || Err(lost));
+            return Err(lost);
         }
         if writer.written.seq < ticket.waits_for {
             if let Some(cause) = &writer.poison {
@@ -329,8 +320,7 @@ impl Log {
         if writer.exclusion.is_none() {
             return Ok(());
         }
-        let close = || writer.usable().and_then(|()| self.close_active(&mut writer));
-        let closed = unless(Plant::CloseForgotten, close);
+        let closed = writer.usable().and_then(|()| self.close_active(&mut writer));
         // The next writer may have the files from here on.
         if let Some(exclusion) = writer.exclusion.take() {
             exclusion.release();

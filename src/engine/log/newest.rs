@@ -2,7 +2,6 @@
 
 use super::Log;
 use crate::engine::format::record::Kind;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::Record;
 use crate::error::{Error, Result};
 
@@ -15,8 +14,7 @@ impl Log {
     /// [`Error::Damaged`], and what the operating system says.
     pub(crate) fn newest(&self, key: &[u8]) -> Result<Option<Record>> {
         let mut writer = self.writable()?;
-        let pending = writer.pending_of(self.state.hash(key), key)?;
-        let Some(pending) = pending.filter(|_| !planted(Plant::ChangeIgnoresPending)) else {
+        let Some(pending) = writer.pending_of(self.state.hash(key), key)? else {
             // Nobody appends meanwhile: those who publish and compact need not wait for the disk.
             drop(writer);
             return self.state.find(key);

@@ -102,8 +102,7 @@ impl Log {
         });
         grown.map_err(committed)?;
         drop(writer);
-        let chunk_count = if planted(Plant::OnlyFirstSlotsSwapped) { 1 } else { usize::MAX };
-        for moved in with.moved.chunks(SWAPPED_AT_ONCE).take(chunk_count) {
+        for moved in with.moved.chunks(SWAPPED_AT_ONCE) {
             let mut writer = self.lock().map_err(committed)?;
             self.swap(&mut writer, moved);
         }
@@ -138,7 +137,7 @@ impl Log {
 
     /// Lets readers and pending writes find `moved` records at their new places.
     fn swap(&self, writer: &mut Writer, moved: &[Moved]) {
-        if writer.pending.first().is_some() && !planted(Plant::PendingNotRepointed) {
+        if writer.pending.first().is_some() {
             let places: HashMap<_, _> = moved.iter().map(|moved| (moved.from, moved.to)).collect();
             writer.pending.repoint(&places);
         }

@@ -10,7 +10,6 @@ use crate::engine::format::record;
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::StoreFile;
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{Identity, SegmentWriter};
 use crate::error::{Error, Failure, Result};
 
@@ -30,10 +29,10 @@ impl Log {
         (count, len): (usize, u64),
     ) -> Result<()> {
         // The next open rejects such a number: the write would be acknowledged and then lost.
-        if writer.appended.plus(count as u64) >= Seqno::END && !planted(Plant::SpentNumbersGivenOut) {
+        if writer.appended.plus(count as u64) >= Seqno::END {
             return Err(spent("next_seq", writer.appended.plus(1).0));
         }
-        if is_due || planted(Plant::DueAskedTwice) && self.is_due(writer, len) {
+        if is_due {
             self.finish_active(writer)?;
             return self.start_segment(writer, len);
         }
@@ -68,7 +67,7 @@ impl Log {
         // A segment with records is synced again even if all are durable: it may have lost its name
         // since.
         if writer.durable < writer.appended || active.is_marked {
-            let outcome = self.timed(|| unless(Plant::SealNotSynced, || file.sync()));
+            let outcome = self.timed(|| file.sync());
             self.settle(writer, writer.appended, (&segment.path, outcome))?;
         }
         Ok(())
@@ -145,8 +144,7 @@ impl Log {
         while self.strangers.contains(&id) {
             id.0 += 1;
         }
-        let is_believed = id < SegmentId::END || planted(Plant::SpentNumbersGivenOut);
-        if is_believed { Ok(id) } else { Err(spent("next_segment", id.0)) }
+        if id < SegmentId::END { Ok(id) } else { Err(spent("next_segment", id.0)) }
     }
 
     pub(super) fn salt(&self) -> Result<u32> {

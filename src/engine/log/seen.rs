@@ -7,7 +7,6 @@ use super::writer::{Active, Writer};
 use super::{Cut, Log};
 use crate::engine::format::keydir_file::Covered;
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::plant::{Plant, planted};
 use crate::engine::state::Frozen;
 use crate::error::{Error, Result};
 
@@ -38,9 +37,6 @@ impl Log {
     /// # Errors
     /// [`Error::Closed`] in a fork of the store's process.
     pub(crate) fn present(&self) -> Result<(Frozen, Seqno)> {
-        if planted(Plant::SnapshotInsideBatch) {
-            return Ok((self.state.freeze(), self.published()?));
-        }
         let writer = self.lock()?;
         Ok((self.state.freeze(), writer.published()))
     }

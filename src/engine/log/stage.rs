@@ -10,7 +10,6 @@ use crate::engine::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRec
 use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::location::{Location, Seqno};
 use crate::engine::options::SEGMENT_LEN_MAX_BOUNDS;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::state::{Replaced, Unpublished, address_of};
 use crate::error::{Error, Result};
 
@@ -86,8 +85,7 @@ impl Log {
         };
         let Some(op) = ops.next() else { return Ok(true) };
         // What is pending goes first: it is newer than anything readers see.
-        let pending = writer.pending_record(self.state.hash(op.key()), op.key())?;
-        let is_there = match pending.filter(|_| !planted(Plant::ConditionIgnoresPending)) {
+        let is_there = match writer.pending_record(self.state.hash(op.key()), op.key())? {
             Some(pending) => pending.is_some_and(|put| !self.state.is_past(put.expires_ms)),
             None => self.state.find(op.key())?.is_some(),
         };
@@ -138,35 +136,21 @@ impl Log {
                 continue;
             }
             ends_its_batch = index + 1 == op_count;
-            let expires_ms = op.expiry().map(|expiry| self.end_of(expiry, time_ms)).transpose()?;
+            let expires_ms = op.expiry().map(|expiry| end_of(expiry, time_ms)).transpose()?;
             let more = !ends_its_batch;
             let (last, location) = self.stage_one(writer, write, replaced, (time_ms, expires_ms), more)?;
             let (first, deleted) = commit.map_or((last, 0), |commit| (commit.first, commit.deleted));
             let is_past = |put: Replaced| put.expires_ms.is_some_and(|expires_ms| expires_ms <= *now_ms);
-            let was_there = replaced.is_some_and(|put| planted(Plant::DeleteMeetsExpired) || !is_past(put));
+            let was_there = replaced.is_some_and(|put| !is_past(put));
             let deleted = deleted + usize::from(deletes && was_there);
             commit = Some(Commit { first, last, location, deleted });
         }
         // Deletes of missing keys at the batch's end wrote nothing: its last record does not know that it is.
-        if let (Some(commit), Some(active), false) =
-            (commit, &mut writer.active, ends_its_batch || planted(Plant::BatchEndForgotten))
-        {
+        if let (Some(commit), Some(active), false) = (commit, &mut writer.active, ends_its_batch) {
             active.segment.end_batch(commit.location.offset);
             writer.pending.end_batch();
         }
         Ok(commit)
-    }
-
-    /// The expiry of a key put at `time_ms`. The clock that judges expiry may be ahead; a time to
-    /// live counted from there would be too long.
-    fn end_of(&self, expiry: Expiry, time_ms: u64) -> Result<u64> {
-        let now_ms = match time_ms {
-            _ if planted(Plant::EndStampedFromMark) => self.state.now_ms(),
-            _ if planted(Plant::BatchTimeMoves) => self.settings.clock.now_ms(),
-            time_ms => time_ms,
-        };
-        let expires_ms = expiry.at_ms(now_ms);
-        if expires_ms > Expiry::AT_MS_MAX { Err(Error::ExpiryTooLate) } else { Ok(expires_ms) }
     }
 
     /// Stages the record of one operation, written at one time and with one expiry; returns its
@@ -186,8 +170,7 @@ impl Log {
         let (value, codec) = packed.map_or((value, None), |packed| (&packed.bytes, Some(packed.codec)));
         let Some(active) = &mut writer.active else { return Err(Error::Closed) };
         let seq = writer.appended.plus(1);
-        let durable = if planted(Plant::LagTooSmall) { writer.appended } else { writer.durable };
-        let lag = seq.0.saturating_sub(durable.0).min(LAG_UNKNOWN.into()) as u16;
+        let lag = seq.0.saturating_sub(writer.durable.0).min(LAG_UNKNOWN.into()) as u16;
         let at =
             active.segment.stage(&NewRecord { seq, time_ms, lag, kind, more, expires_ms, key, value, codec });
         let len = active.segment.len() - at;
@@ -214,4 +197,11 @@ impl Log {
             None => self.state.replaceable(hash, key),
         }
     }
+}
+
+/// The expiry of a key put at `time_ms`. The clock that judges expiry may be ahead; a time to
+/// live counted from there would be too long.
+fn end_of(expiry: Expiry, time_ms: u64) -> Result<u64> {
+    let expires_ms = expiry.at_ms(time_ms);
+    if expires_ms > Expiry::AT_MS_MAX { Err(Error::ExpiryTooLate) } else { Ok(expires_ms) }
 }

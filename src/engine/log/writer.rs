@@ -7,7 +7,6 @@ use super::{Commit, Ticket};
 use crate::engine::format::manifest::{Extent, Manifest};
 use crate::engine::fs::{Exclusion, File};
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Segment, SegmentWriter};
 use crate::engine::state::Replaced;
 use crate::error::{Error, Result};
@@ -132,14 +131,13 @@ impl Writer {
         self.loss_count += 1;
         let loss = Loss { index: self.loss_count, first: self.written.seq.plus(1), cause: error.sentence() };
         // On a disk that stays full the same numbers are lost again and again: one note says it of all.
-        self.losses.pop_if(|last| last.first == loss.first || planted(Plant::EarlierLossForgotten));
+        self.losses.pop_if(|last| last.first == loss.first);
         self.losses.push(loss);
     }
 
     /// Why record `seq`, staged when there had been `losses`, is not there, if it was lost since.
     pub(super) fn loss_of(&self, seq: Seqno, losses: u64) -> Option<Error> {
-        let is_later = |loss: &&Loss| loss.index > losses || planted(Plant::LossToldToLater);
-        let loss = self.losses.iter().find(|loss| is_later(loss) && loss.first <= seq)?;
+        let loss = self.losses.iter().find(|loss| loss.index > losses && loss.first <= seq)?;
         Some(Error::NotWritten { cause: loss.cause.clone() })
     }
 
