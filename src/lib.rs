@@ -20,7 +20,7 @@
 //!
 //! # Where to look
 //! - [`Store`] has the operations; [`Options`] are the choices, each with its cost.
-//! - [`Sync`] decides what a power cut may take; [`Batch`] and [`Transaction`] write several keys at once.
+//! - [`Sync`] decides what a power cut may take; [`Batch`] and [`Overlay`] write several keys at once.
 //! - [`Snapshot`] reads one moment, [`Changes`] follows all writes.
 //! - [`inspect`], [`verify`], [`backup`] and [`repair`] work on the files.
 //! - [`guarantees`] lists what is promised, what is not, and the limits; [`layout`] describes the bytes;
@@ -70,7 +70,7 @@ pub use engine::recovery::{FoundDamage, OpenReport};
 pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
 pub use engine::snapshot::Snapshot;
 pub use engine::stats::{MemoryStats, SegmentState, SegmentStats, Stats};
-pub use engine::store::transaction::{Transaction, TransactionScan};
+pub use engine::store::overlay::{Overlay, OverlayEntries, OverlayEntry, OverlayScan};
 pub use engine::store::{Pending, PutOptions, Refreshed, Store};
 pub use engine::value::Value;
 pub use engine::visible::{Grouped, Visible};

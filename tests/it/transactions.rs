@@ -4,14 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use logkv::{Batch, Error, Expiry, ManualClock, Options, PutOptions, Store, Sync, Transaction};
+use logkv::{Batch, Error, Expiry, ManualClock, Options, Overlay, OverlayEntry, PutOptions, Store, Sync};
 
 use crate::common::{open, quick, scratch, value};
 
 const THREADS: usize = 4;
 
 /// The pairs that a transaction sees from `from` on.
-fn seen(transaction: &mut Transaction<'_>, from: &str) -> Vec<(String, String)> {
+fn seen(transaction: &mut Overlay, from: &str) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
     let pairs = transaction.scan((std::ops::Bound::Included(from.as_bytes()), std::ops::Bound::Unbounded));
     let pairs = pairs.expect("scans").map(|pair| pair.expect("reads"));
@@ -258,4 +258,81 @@ fn many_gets_at_once_are_the_gets_of_each() {
         assert_eq!(found.expect("reads"), store.get(key).expect("reads"), "{key}");
     }
     assert!(store.get_many(&[""; 0]).expect("nothing").is_empty());
+}
+
+#[test]
+fn an_overlay_shows_its_changes_in_the_place_of_what_they_change_from_both_ends() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for key in ["a", "c", "e"] {
+        store.put(key, "stored").expect("a put");
+    }
+    let mut overlay = Overlay::new(&store);
+    for key in ["b", "c", "f"] {
+        overlay.put(key, "changed");
+    }
+    overlay.delete("e");
+    overlay.delete("missing");
+    assert_eq!(overlay.len(), 5);
+    let snapshot = store.snapshot().expect("a snapshot");
+    let text = |entry: logkv::Result<OverlayEntry>| {
+        let OverlayEntry { key, value, record, .. } = entry.expect("reads");
+        let value = value.map(|value| String::from_utf8(value.to_vec()).expect("text"));
+        assert_eq!(record.is_some(), value.as_deref() != Some("changed"), "only what is stored has a record");
+        (String::from_utf8(key.to_vec()).expect("text"), value.expect("a scan has values"))
+    };
+    let expected = owned(&[("a", "stored"), ("b", "changed"), ("c", "changed"), ("f", "changed")]);
+    // Each order of the two ends: the bits of `ends` say which is asked.
+    for ends in 0..1 << expected.len() {
+        let mut scan = overlay.scan_over(&snapshot, ..).expect("scans");
+        let (mut front, mut back) = (Vec::new(), Vec::new());
+        for step in 0..expected.len() {
+            if ends >> step & 1 == 0 {
+                front.push(text(scan.next().expect("there are more")));
+            } else {
+                back.push(text(scan.next_back().expect("there are more")));
+            }
+        }
+        assert!(scan.next().is_none() && scan.next_back().is_none(), "{ends:b}");
+        back.reverse();
+        front.extend(back);
+        assert_eq!(front, expected, "{ends:b}");
+    }
+    let keys = overlay.keys_over(&snapshot, ..).expect("scans").rev();
+    let keys = keys.map(|entry| entry.map(|entry| (entry.key.to_vec(), entry.value.is_some())));
+    let keys = keys.collect::<logkv::Result<Vec<_>>>().expect("reads");
+    let without_value = |key: &str| (key.as_bytes().to_vec(), false);
+    assert_eq!(keys, ["f", "c", "b", "a"].map(without_value));
+}
+
+#[test]
+fn a_scan_of_an_overlay_goes_on_as_it_began_while_changes_are_made() {
+    let dir = scratch();
+    let store = open(dir.path());
+    store.put("a", "1").expect("a put");
+    let mut overlay = Overlay::new(&store);
+    overlay.put("b", "2");
+    let mut scan = overlay.scan(..).expect("scans");
+    assert_eq!(&*scan.next().expect("a").expect("reads").0, b"a");
+    overlay.delete("b");
+    overlay.put("c", "3");
+    assert_eq!(&*scan.next().expect("b").expect("reads").0, b"b");
+    assert!(scan.next().is_none());
+}
+
+#[test]
+fn a_put_of_an_overlay_is_gone_when_it_has_expired_and_its_time_counts_from_the_put() {
+    let clock = Arc::new(ManualClock::at(1000));
+    let dir = scratch();
+    let store = Store::open_with(dir.path(), quick().clock(clock.clone())).expect("opens");
+    store.put("a", "stored").expect("a put");
+    let mut overlay = Overlay::new(&store);
+    assert_eq!(overlay.change_of("a"), None);
+    overlay.put_expiring("a", "1", Expiry::In(Duration::from_millis(500)));
+    clock.set(1499);
+    let change = overlay.change_of("a").expect("it is changed").expect("it has not expired");
+    assert_eq!((&*change.0, change.1), (&b"1"[..], Some(1500)));
+    clock.set(1500);
+    assert_eq!(overlay.change_of("a"), Some(None));
+    assert!(overlay.scan(..).expect("scans").next().is_none(), "it hides what is stored");
 }

@@ -80,6 +80,11 @@ impl Keys {
     pub(crate) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
         Merge::new(frozen, range).map(Self)
     }
+
+    /// The time at which expiry is judged, in milliseconds since 1970.
+    pub(crate) fn at_ms(&self) -> u64 {
+        self.0.at_ms()
+    }
 }
 
 impl Scan {

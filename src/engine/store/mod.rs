@@ -2,8 +2,9 @@
 
 mod backup;
 mod ordered;
+pub(crate) mod overlay;
 mod past;
-pub(crate) mod transaction;
+mod transaction;
 mod update;
 mod upkeep;
 mod view;

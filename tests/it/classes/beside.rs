@@ -284,7 +284,7 @@ fn every_pair_of_bounds_gives_the_keys_between_them_in_every_scan_from_both_ends
         all.iter().for_each(|keys| assert_eq!(*keys, expected, "{bounds:?}"));
         assert_eq!(store.keys(bounds).expect("scans").rev().map(key).collect::<Vec<_>>(), backwards);
         let seen = store.transact(|transaction| {
-            let scan = |transaction: &mut logkv::Transaction<'_>| {
+            let scan = |transaction: &mut logkv::Overlay| {
                 let scan = transaction.scan(bounds)?;
                 let pairs = scan.map(|found| found.map(|(key, value)| (text(&key), text(&value))));
                 pairs.collect::<logkv::Result<Vec<_>>>()

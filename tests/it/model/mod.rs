@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use logkv::{
-    Batch, Changes, Compact, Cursor, Error, Expiry, Options, PutOptions, SegmentState, Snapshot, Store,
-    Transaction, repair,
+    Batch, Changes, Compact, Cursor, Error, Expiry, Options, Overlay, PutOptions, SegmentState, Snapshot,
+    Store, repair,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -423,7 +423,7 @@ impl Pair {
 }
 
 /// Does within a transaction what [`Pair::act`] does by a call.
-fn within(transaction: &mut Transaction<'_>, act: &Act) {
+fn within(transaction: &mut Overlay, act: &Act) {
     match act {
         Act::Put(key, value) => transaction.put(key, value),
         Act::PutExpiring(key, value, life) => transaction.put_expiring(key, value, of_life(*life)),
@@ -438,7 +438,7 @@ fn within(transaction: &mut Transaction<'_>, act: &Act) {
 }
 
 /// A transaction sees what it has done.
-fn check_within(transaction: &mut Transaction<'_>, world: &World) {
+fn check_within(transaction: &mut Overlay, world: &World) {
     let pairs = transaction.scan(..).expect("scans").map(|pair| pair.expect("reads"));
     let pairs: Map = pairs.map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
     assert!(pairs == world.map);
