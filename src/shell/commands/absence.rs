@@ -2,10 +2,10 @@
 
 use logkv::{At, Version};
 
-use crate::shell::failure::Failure;
-use crate::shell::session::Session;
-use crate::shell::units;
-use crate::shell::words::quote;
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::quote;
+use crate::shell::run::session::Session;
+use crate::shell::term::units;
 
 /// Longer logs are not searched: the search may have to sort a segment first.
 const RECORDS_MAX: u64 = 2_000_000;

@@ -1,11 +1,11 @@
 //! `begin`, `commit`, `rollback`.
 
 use super::reply::done;
-use crate::shell::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
-use crate::shell::failure::Failure;
-use crate::shell::session::Session;
-use crate::shell::transaction::Transaction;
-use crate::shell::units;
+use crate::shell::lang::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::lang::failure::Failure;
+use crate::shell::run::session::Session;
+use crate::shell::run::transaction::Transaction;
+use crate::shell::term::units;
 
 pub const BEGIN: Command = Command {
     name: "begin",

@@ -7,15 +7,16 @@ use unicode_width::UnicodeWidthStr;
 
 use super::history::point;
 use super::keys::quote_start;
-use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
-use crate::shell::failure::Failure;
-use crate::shell::grid::clip;
-use crate::shell::json::Object;
-use crate::shell::output::{Mode, Output};
-use crate::shell::session::Session;
-use crate::shell::units;
-use crate::shell::words::{Quoted, quote};
-use crate::shell::xray::Moment;
+use crate::shell::commands::xray::Moment;
+use crate::shell::lang::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::Quoted;
+use crate::shell::lang::words::quote;
+use crate::shell::run::session::Session;
+use crate::shell::term::grid::clip;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::units;
 
 pub const DIFF: Command = Command {
     name: "diff",

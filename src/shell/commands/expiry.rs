@@ -8,15 +8,15 @@ use super::absence::explain_absence;
 use super::get::{NIL, absent, seen, unless_damaged};
 use super::reply::{Reply, not_set, queued, waited};
 use super::words::{HEX, arguments, bytes_of, moment_of, ttl_of};
-use crate::shell::command::{
+use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
-use crate::shell::failure::Failure;
-use crate::shell::json::Object;
-use crate::shell::output::Mode;
-use crate::shell::session::Session;
-use crate::shell::units;
-use crate::shell::words::shown;
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::shown;
+use crate::shell::run::session::Session;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::Mode;
+use crate::shell::term::units;
 
 pub const TTL: Command = Command {
     name: "ttl",

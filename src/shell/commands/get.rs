@@ -7,17 +7,20 @@ use logkv::{At, Entry, Value};
 use super::absence::explain_absence;
 use super::history::{AT, get_at, gone, past, point_asked_for};
 use super::words::{HEX, YES, arguments, may_replace};
-use crate::shell::command::{
+use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
-use crate::shell::failure::Failure;
-use crate::shell::folder::{NewMode, Target};
-use crate::shell::json::Object;
-use crate::shell::nearest::nearest;
-use crate::shell::output::{Mode, Output};
-use crate::shell::session::Session;
-use crate::shell::units;
-use crate::shell::words::{Quoted, Word, quote, shown};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::nearest::nearest;
+use crate::shell::lang::words::Quoted;
+use crate::shell::lang::words::Word;
+use crate::shell::lang::words::quote;
+use crate::shell::lang::words::shown;
+use crate::shell::run::folder::{NewMode, Target};
+use crate::shell::run::session::Session;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::units;
 
 pub const GET: Command = Command {
     name: "get",

@@ -4,15 +4,17 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::shell::command::{self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
-use crate::shell::failure::Failure;
-use crate::shell::grid::{hang, wrap};
-use crate::shell::json::Object;
-use crate::shell::output::{Mode, Output};
-use crate::shell::parse;
-use crate::shell::session::{Origin, Session};
-use crate::shell::style::{Look, hue};
-use crate::shell::table::{Column, Squeeze, Table};
+use crate::shell::lang::command::{
+    self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome,
+};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::parse;
+use crate::shell::run::session::{Origin, Session};
+use crate::shell::term::grid::{hang, wrap};
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::{Look, hue};
+use crate::shell::term::table::{Column, Squeeze, Table};
 
 pub const HELP: Command = Command {
     name: "help",

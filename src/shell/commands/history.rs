@@ -7,20 +7,23 @@ use logkv::{At, Cursor, Error, Location, Past, Seqno, Version};
 use super::get::{NIL, missing, not_there, print_entry, unless_damaged};
 use super::keys::quote_start;
 use super::words::{HEX, arguments};
-use crate::shell::command::{
+use crate::shell::commands::xray::Moment;
+use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
-use crate::shell::failure::Failure;
-use crate::shell::grid::Grid;
-use crate::shell::json::Object;
-use crate::shell::output::{Mode, Output};
-use crate::shell::session::Session;
-use crate::shell::style::{Look, hue};
-use crate::shell::table::{Column, Squeeze};
-use crate::shell::times::{self, MOMENTS};
-use crate::shell::units;
-use crate::shell::words::{Word, is_digits, quote, shown};
-use crate::shell::xray::Moment;
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::Word;
+use crate::shell::lang::words::is_digits;
+use crate::shell::lang::words::quote;
+use crate::shell::lang::words::shown;
+use crate::shell::run::session::Session;
+use crate::shell::term::grid::Grid;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::{Look, hue};
+use crate::shell::term::table::{Column, Squeeze};
+use crate::shell::term::times::{self, MOMENTS};
+use crate::shell::term::units;
 
 /// The flag that looks back.
 pub const AT: Flag = Flag {

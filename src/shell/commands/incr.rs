@@ -5,10 +5,10 @@ use logkv::{Error, Expiry, Pending};
 use super::get::{contains, seen};
 use super::reply::{Reply, sum_queued, unless_uncertain, waited};
 use super::words::{HEX, bytes_of, check_key};
-use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
-use crate::shell::failure::Failure;
-use crate::shell::session::Session;
-use crate::shell::words::{Word, shown};
+use crate::shell::lang::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::{Word, shown};
+use crate::shell::run::session::Session;
 
 pub const INCR: Command = Command {
     name: "incr",

@@ -1,8 +1,8 @@
 //! `dump-segment`, `verify`.
 
-use crate::shell::command::{ArgKind, Arity, Command, Example, Group, Needs};
-use crate::shell::verify;
-use crate::shell::xray;
+use crate::shell::commands::verify;
+use crate::shell::commands::xray;
+use crate::shell::lang::command::{ArgKind, Arity, Command, Example, Group, Needs};
 
 pub const DUMP_SEGMENT: Command = Command {
     name: "dump-segment",

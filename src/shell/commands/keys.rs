@@ -6,21 +6,22 @@ use logkv::{Plant, planted};
 
 use super::history::{AT, past, point_asked_for};
 use super::words::{PREFIX, keys_asked};
-use crate::shell::command::{
+use crate::shell::commands::xray::Moment;
+use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
-use crate::shell::failure::Failure;
-use crate::shell::glob::Glob;
-use crate::shell::grid::{Grid, wrap};
-use crate::shell::json::Object;
-use crate::shell::output::{Mode, Output};
-use crate::shell::session::Session;
-use crate::shell::style::{Look, hue};
-use crate::shell::table::{Column, Squeeze, Table};
-use crate::shell::units;
-use crate::shell::view::{self, Row, Walk};
-use crate::shell::words::{Quoted, quote};
-use crate::shell::xray::Moment;
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::glob::Glob;
+use crate::shell::lang::words::Quoted;
+use crate::shell::lang::words::quote;
+use crate::shell::run::session::Session;
+use crate::shell::run::view::{self, Row, Walk};
+use crate::shell::term::grid::{Grid, wrap};
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::{Look, hue};
+use crate::shell::term::table::{Column, Squeeze, Table};
+use crate::shell::term::units;
 
 const FLAGS: &[Flag] = &[
     AT,

@@ -3,20 +3,20 @@
 use std::io::Write;
 
 use super::reply::done;
-use crate::shell::backup;
-use crate::shell::command::{
+use crate::shell::commands::backup;
+use crate::shell::commands::compact;
+use crate::shell::commands::repair;
+use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
-use crate::shell::compact;
-use crate::shell::config;
-use crate::shell::failure::Failure;
-use crate::shell::json::Object;
-use crate::shell::output::Mode;
-use crate::shell::repair;
-use crate::shell::session::Session;
-use crate::shell::style::hue;
-use crate::shell::table::{Column, Squeeze, Table};
-use crate::shell::words::visible;
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::visible;
+use crate::shell::run::config;
+use crate::shell::run::session::Session;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::Mode;
+use crate::shell::term::style::hue;
+use crate::shell::term::table::{Column, Squeeze, Table};
 use logkv::fs::StoreFile;
 
 pub const COMPACT: Command = Command {

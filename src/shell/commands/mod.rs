@@ -1,9 +1,12 @@
 //! The rows of the command table, a file a group.
 
 mod absence;
+pub mod backup;
 mod batch;
+pub mod compact;
 mod diff;
 mod expiry;
+pub mod foreign;
 pub mod get;
 mod help;
 mod history;
@@ -12,16 +15,19 @@ mod inspect;
 mod keys;
 mod maintain;
 pub mod put;
+pub mod repair;
 pub mod reply;
 mod segments;
 mod shell;
 mod stats;
 pub mod tail;
-mod transfer;
+pub mod transfer;
+pub mod verify;
 pub mod words;
+pub mod xray;
 
 pub use self::words::{YES, check_key, is_of_store, may_replace, place_of};
-use super::command::Command;
+use crate::shell::lang::command::Command;
 
 /// All commands, in the order of `help`.
 pub static TABLE: [Command; 42] = [
@@ -73,9 +79,9 @@ pub static TABLE: [Command; 42] = [
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::command::{self, Group};
-    use super::super::parse;
     use super::TABLE;
+    use crate::shell::lang::command::{self, Group};
+    use crate::shell::lang::parse;
 
     #[test]
     fn every_name_and_alias_is_known_once() {

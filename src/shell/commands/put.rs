@@ -13,16 +13,16 @@ use super::reply::{
 use super::words::{
     HEX, PREFIX, YES, arguments, bytes_of, check_key, keys_asked, moment_of, stdin, ttl_of, unread_stdin,
 };
-use crate::shell::command::{
+use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
-use crate::shell::failure::{Failure, Kind};
-use crate::shell::glob::Glob;
-use crate::shell::input::Input;
-use crate::shell::session::Session;
-use crate::shell::units;
-use crate::shell::view::Rows;
-use crate::shell::words::{Style, Word, shown};
+use crate::shell::lang::failure::{Failure, Kind};
+use crate::shell::lang::glob::Glob;
+use crate::shell::lang::words::{Style, Word, shown};
+use crate::shell::run::session::Session;
+use crate::shell::run::view::Rows;
+use crate::shell::term::input::Input;
+use crate::shell::term::units;
 
 pub const PUT: Command = Command {
     name: "put",

@@ -7,13 +7,13 @@ use logkv::{Commit, Pending};
 
 use super::absence::explain_absence;
 use super::get;
-use crate::shell::command::{Command, Invocation, Outcome};
-use crate::shell::failure::Failure;
-use crate::shell::json::Object;
-use crate::shell::output::{Mode, Output};
-use crate::shell::session::Session;
-use crate::shell::units;
-use crate::shell::words::shown;
+use crate::shell::lang::command::{Command, Invocation, Outcome};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::shown;
+use crate::shell::run::session::Session;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::units;
 
 /// What is to be said of a write once it is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,17 +2,17 @@
 
 use std::io::{self, Write};
 
-use crate::shell::bar::bar;
-use crate::shell::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
-use crate::shell::compact::percent_dead;
-use crate::shell::failure::Failure;
-use crate::shell::json::Object;
-use crate::shell::output::{Mode, Output};
-use crate::shell::segments;
-use crate::shell::session::Session;
-use crate::shell::style::{Look, hue};
-use crate::shell::table::{Column, Squeeze, Table};
-use crate::shell::units;
+use crate::shell::commands::compact::percent_dead;
+use crate::shell::lang::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::lang::failure::Failure;
+use crate::shell::run::segments;
+use crate::shell::run::session::Session;
+use crate::shell::term::bar::bar;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::{Look, hue};
+use crate::shell::term::table::{Column, Squeeze, Table};
+use crate::shell::term::units;
 use logkv::{Compact, CompactionPlan, CompactionPolicy, CompactionReason, SegmentState, SegmentStats};
 
 pub const SEGMENTS: Command = Command {

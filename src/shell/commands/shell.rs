@@ -3,15 +3,17 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::words::{create, stdin};
-use crate::shell::command::{self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
-use crate::shell::failure::Failure;
-use crate::shell::input::Input;
-use crate::shell::json::Object;
-use crate::shell::output::Mode;
-use crate::shell::script;
-use crate::shell::session::{Session, Timer};
-use crate::shell::style::{ColorChoice, is_dumb};
-use crate::shell::words::{Word, named, visible};
+use crate::shell::lang::command::{
+    self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome,
+};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::{Word, named, visible};
+use crate::shell::run::script;
+use crate::shell::run::session::{Session, Timer};
+use crate::shell::term::input::Input;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::Mode;
+use crate::shell::term::style::{ColorChoice, is_dumb};
 
 const SWITCH: &[&str] = &["on", "off"];
 

@@ -4,18 +4,18 @@ use std::io::{self, Write};
 
 use logkv::{MemoryStats, Stats};
 
-use crate::shell::bar::bar;
-use crate::shell::command::{Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes};
-use crate::shell::failure::Failure;
-use crate::shell::json::Object;
-use crate::shell::metrics_file;
-use crate::shell::output::{Mode, Output};
-use crate::shell::process::{self, Resident};
-use crate::shell::segments;
-use crate::shell::session::Session;
-use crate::shell::style::hue;
-use crate::shell::table::{Column, Table};
-use crate::shell::units;
+use crate::shell::lang::command::{Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes};
+use crate::shell::lang::failure::Failure;
+use crate::shell::run::metrics_file;
+use crate::shell::run::segments;
+use crate::shell::run::session::Session;
+use crate::shell::term::bar::bar;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::process::{self, Resident};
+use crate::shell::term::style::hue;
+use crate::shell::term::table::{Column, Table};
+use crate::shell::term::units;
 
 pub const STATS: Command = Command {
     name: "stats",

@@ -10,19 +10,23 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::history::{not_yet, past, point};
 use super::keys::quote_start;
-use crate::shell::command::{
+use crate::shell::commands::xray::Moment;
+use crate::shell::lang::command::{
     Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes, number,
 };
-use crate::shell::failure::{Failure, Kind};
-use crate::shell::grid::Grid;
-use crate::shell::json::Object;
-use crate::shell::output::{Mode, Output};
-use crate::shell::session::Session;
-use crate::shell::style::{Look, hue};
-use crate::shell::table::{Column, Squeeze};
-use crate::shell::times::MOMENTS;
-use crate::shell::words::{Word, is_digits, quote, shown, visible};
-use crate::shell::xray::Moment;
+use crate::shell::lang::failure::{Failure, Kind};
+use crate::shell::lang::words::Word;
+use crate::shell::lang::words::is_digits;
+use crate::shell::lang::words::quote;
+use crate::shell::lang::words::shown;
+use crate::shell::lang::words::visible;
+use crate::shell::run::session::Session;
+use crate::shell::term::grid::Grid;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::{Look, hue};
+use crate::shell::term::table::{Column, Squeeze};
+use crate::shell::term::times::MOMENTS;
 
 /// How many records are shown when nothing else is said, as by tail(1).
 const LAST_COUNT: u64 = 10;

@@ -8,14 +8,14 @@ use std::time::Duration;
 use logkv::KEY_LEN_MAX;
 use logkv::fs::StoreFile;
 
-use crate::shell::command::{Flag, Invocation, Takes};
-use crate::shell::failure::{Failure, plain_words};
-use crate::shell::folder::{Folder, Place};
-use crate::shell::glob::Glob;
-use crate::shell::input::Input;
-use crate::shell::session::Session;
-use crate::shell::times::{self, TtlError};
-use crate::shell::words::{Word, is_digits, named, shown};
+use crate::shell::lang::command::{Flag, Invocation, Takes};
+use crate::shell::lang::failure::{Failure, plain_words};
+use crate::shell::lang::glob::Glob;
+use crate::shell::lang::words::{Word, is_digits, named, shown};
+use crate::shell::run::folder::{Folder, Place};
+use crate::shell::run::session::Session;
+use crate::shell::term::input::Input;
+use crate::shell::term::times::{self, TtlError};
 
 /// The flag that makes arguments hexadecimal.
 pub const HEX: Flag = Flag {

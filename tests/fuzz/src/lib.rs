@@ -6,7 +6,7 @@
 //!
 //! A format that comes later (an import, say) takes a function here, a row in [`PROPERTIES`], a file in `targets` with
 //! its `[[bin]]`, and inputs in `corpus`; a test says which of them is missing. The shell's words
-//! have their property beside them, in `src/shell/words/any_line.rs`.
+//! have their property beside them, in `src/shell/lang/words/any_line.rs`.
 
 pub mod edit;
 pub mod laws;

@@ -2,18 +2,25 @@
 #![no_main]
 
 mod allocator;
-#[expect(dead_code, reason = "the shell alone shows what is in a file, and finds files by their names")]
-#[path = "../../../src/shell/foreign/mod.rs"]
-mod foreign;
-#[expect(dead_code, reason = "the shell alone makes larger objects")]
-#[path = "../../../src/shell/json.rs"]
-mod json;
-#[expect(dead_code, reason = "the shell alone finds files by their names")]
-#[path = "../../../src/shell/rows/mod.rs"]
-mod rows;
-#[expect(dead_code, reason = "the shell alone splits whole lines, and shows them")]
-#[path = "../../../src/shell/words/mod.rs"]
-mod words;
+#[expect(dead_code, reason = "the shell alone names files, shows words and makes larger objects")]
+#[path = "../../../src/shell"]
+mod shell {
+    pub mod commands {
+        pub mod foreign;
+        pub mod transfer {
+            pub mod rows;
+        }
+    }
+    pub mod lang {
+        pub mod words;
+    }
+    pub mod term {
+        pub mod json;
+    }
+}
+
+use shell::commands::foreign;
+use shell::commands::transfer::rows;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     foreign::any_file::holds(bytes);

@@ -3,7 +3,11 @@
 
 mod allocator;
 #[expect(dead_code, reason = "the shell alone opens the paths that words name")]
-#[path = "../../../src/shell/words/mod.rs"]
-mod words;
+#[path = "../../../src/shell"]
+mod shell {
+    pub mod lang {
+        pub mod words;
+    }
+}
 
-libfuzzer_sys::fuzz_target!(|line: &[u8]| words::any_line::holds(line));
+libfuzzer_sys::fuzz_target!(|line: &[u8]| shell::lang::words::any_line::holds(line));

@@ -1,0 +1,424 @@
+//! `backup` and `restore`: a copy of the store in a directory or an archive, and a store made of one.
+
+mod draft;
+
+use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use logkv::Error;
+use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
+
+use self::draft::Unfinished;
+use crate::shell::commands::{YES, place_of};
+use crate::shell::lang::command::{self, Flag, Invocation, Outcome, Takes};
+use crate::shell::lang::failure::{Failure, Kind};
+use crate::shell::lang::words::Word;
+use crate::shell::lang::words::quote;
+use crate::shell::lang::words::visible;
+use crate::shell::run::session::Session;
+use crate::shell::term::grid::wrap;
+use crate::shell::term::input::Input;
+use crate::shell::term::interrupt::Interrupt;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::packing::Packing;
+use crate::shell::term::style::Look;
+use crate::shell::term::units;
+
+/// The flags of `backup`.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        name: "level",
+        short: None,
+        takes: Takes::Number,
+        doc: "The compression level of an archive, from 1 (fast) to 22 (small); 3 by default",
+    },
+    YES,
+];
+
+const LEVELS: std::ops::RangeInclusive<u64> = 1..=22;
+const LEVEL_DEFAULT: u64 = 3;
+/// The first bytes of compressed files that are not supported, and the names of their formats.
+const OTHERS: [(&[u8], &str); 5] = [
+    (b"\xfd7zXZ\0", "xz"),
+    (b"BZh", "bzip2"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"PK\x03\x04", "zip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+];
+
+/// Where a backup goes, by its name.
+enum To<'a> {
+    Directory(&'a Path),
+    Archive(&'a Path),
+    PackedArchive(&'a Path),
+    /// The standard output, packed.
+    Output,
+}
+
+impl<'a> To<'a> {
+    fn of(word: &'a Word) -> Result<Self, Failure> {
+        let path = place_of(word)?;
+        let has_ending = |ending| has_ending(path, ending);
+        Ok(match () {
+            () if word.is_dash() => Self::Output,
+            () if has_ending(".tar.zst") || has_ending(".tzst") => Self::PackedArchive(path),
+            () if has_ending(".tar") => Self::Archive(path),
+            () => Self::Directory(path),
+        })
+    }
+}
+
+/// Whether the name of `path` ends with `ending`, in letters of any case, and is more than that.
+fn has_ending(path: &Path, ending: &str) -> bool {
+    let name = path.as_os_str().as_encoded_bytes();
+    let start = name.len().checked_sub(ending.len()).filter(|&start| start > 0);
+    start.is_some_and(|start| name[start..].eq_ignore_ascii_case(ending.as_bytes()))
+}
+
+/// How `path` ends, where that is how archives end that are not made here, and no directory has this name.
+fn ending_of_others(path: &Path) -> Option<&'static str> {
+    const ENDINGS: [&str; 7] = [".gz", ".tgz", ".zst", ".zip", ".xz", ".bz2", ".7z"];
+    let ending = ENDINGS.into_iter().find(|ending| has_ending(path, ending));
+    ending.filter(|_| !path.is_dir())
+}
+
+/// Runs `backup`.
+pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let word = &invocation.args[0];
+    let to = To::of(word)?;
+    if let To::Directory(path) = to
+        && let Some(ending) = ending_of_others(path)
+    {
+        let message =
+            format!("a backup is no {ending}: it is a directory, or an archive FILE.tar.zst or FILE.tar");
+        return Err(Failure::usage(message).at(word.span.clone()));
+    }
+    let level = level(invocation, &to)?;
+    let store = session.store()?;
+    if matches!(to, To::Output) && session.out.is_terminal {
+        let failure = Failure::command("an archive is nothing for a terminal").at(word.span.clone());
+        return Err(failure.hint("name a file, or lead the output into one"));
+    }
+    let (progress, interrupt) = (session.progress("backing up"), session.interrupt.clone());
+    let observe = &mut |at: BackupProgress| {
+        progress.at(at.done_len, at.total_len);
+        go_on(&interrupt)
+    };
+    let made = match to {
+        To::Directory(path) => store.backup(path, observe).map(Some).map_err(refused),
+        To::Archive(path) | To::PackedArchive(path) => {
+            let level = matches!(to, To::PackedArchive(_)).then_some(level);
+            into_file(session, word, path, &mut |file| {
+                pack(file, level, &mut |out| store.backup_archive(out, observe))
+            })
+        }
+        To::Output => {
+            let write = &mut |out: &mut dyn Write| store.backup_archive(out, observe);
+            pack(session.out.unbroken(), Some(level), write).map(Some)
+        }
+    };
+    progress.clear();
+    let Some(report) = made? else {
+        session.note("no backup was made");
+        return Ok(Outcome::Done);
+    };
+    match to {
+        // What else went there would be taken for a part of it.
+        To::Output => session.note(&sentence(&report, "the archive")),
+        _ => write_report(&mut session.out, &report, &shown(word.path()))?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn go_on(interrupt: &Interrupt) -> ControlFlow<()> {
+    if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+fn level(invocation: &Invocation, to: &To<'_>) -> Result<i32, Failure> {
+    let Some(word) = invocation.value("level") else { return Ok(LEVEL_DEFAULT as i32) };
+    let level = command::number(word, "--level")?;
+    let wrong = |message: &str| Err(Failure::usage(message).at(word.span.clone()));
+    match to {
+        To::PackedArchive(_) | To::Output if LEVELS.contains(&level) => Ok(level as i32),
+        To::PackedArchive(_) | To::Output => wrong("--level takes a number from 1 to 22"),
+        To::Directory(_) | To::Archive(_) => {
+            wrong("--level is for archives that are compressed: FILE.tar.zst and -")
+        }
+    }
+}
+
+fn refused(error: Error) -> Failure {
+    if let Error::Cancelled = error {
+        return Failure::interrupted_with("no backup was made");
+    }
+    match error {
+        Error::Untrusted { .. } => Failure::open(&error),
+        Error::Damaged { .. } => Failure::from(error).hint("repair --to DIR makes a store of what is intact"),
+        Error::Occupied { .. } => Failure::from(error).hint("name a directory that is missing or empty"),
+        error => error.into(),
+    }
+}
+
+/// Writes an archive with `write` to `out`, compressed where there is a level.
+fn pack(
+    out: &mut dyn Write,
+    level: Option<i32>,
+    write: &mut dyn FnMut(&mut dyn Write) -> Result<BackupReport, Error>,
+) -> Result<BackupReport, Failure> {
+    let Some(level) = level else { return write(out).map_err(told) };
+    let mut encoder = zstd::Encoder::new(out, level)?;
+    // Else a changed byte of what is packed would come out as another one.
+    encoder.include_checksum(true)?;
+    let report = write(&mut encoder).map_err(told)?;
+    encoder.finish()?.flush()?;
+    Ok(report)
+}
+
+/// A reader that has left is no failure.
+fn told(error: Error) -> Failure {
+    match error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => source.into(),
+        error => refused(error),
+    }
+}
+
+/// Writes the file `path` by `write`: under another name, then renamed durably. `None` if the file
+/// exists and a person does not want it replaced.
+fn into_file(
+    session: &mut Session,
+    word: &Word,
+    path: &Path,
+    write: &mut dyn FnMut(&mut dyn Write) -> Result<BackupReport, Failure>,
+) -> Result<Option<BackupReport>, Failure> {
+    let at = |failure: Failure| failure.at(word.span.clone());
+    let error = |error: &io::Error| at(Failure::file("write", path, error));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let real = folder.canonicalize().map_err(|source| error(&source))?;
+    if session.dir().canonicalize().is_ok_and(|dir| real.starts_with(dir)) {
+        return Err(at(Failure::command("this is in the directory of the store itself")));
+    }
+    if path.symlink_metadata().is_ok() && !session.confirm(&format!("replace {}", shown(path)))? {
+        return Ok(None);
+    }
+    let unfinished = Unfinished::beside(path).map_err(|source| error(&source))?;
+    let mut out = BufWriter::new(unfinished.file());
+    let report = write(&mut out)?;
+    out.into_inner().map_err(|source| error(source.error()))?;
+    unfinished.put_in_place().map_err(|source| error(&source))?;
+    Ok(Some(report))
+}
+
+/// Runs `restore`.
+pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let word = &invocation.args[0];
+    let from = place_of(word)?;
+    if session.store().is_ok() {
+        let failure = Failure::command("a store is open in this shell, and nothing is restored over one");
+        return Err(failure.hint("leave it, and call logkv NEWDIR restore FROM"));
+    }
+    if !session.makes_files {
+        return Err(Failure::command("nothing is made with --read-only and --no-create"));
+    }
+    let (to, options) = (session.dir().to_owned(), session.options.clone());
+    let (progress, interrupt) = (session.progress("restoring"), session.interrupt.clone());
+    let observe = &mut |at: BackupProgress| {
+        progress.at(at.done_len, at.total_len);
+        go_on(&interrupt)
+    };
+    let interrupted = || Failure::interrupted_with("nothing was made");
+    let made = if !word.is_dash() && from.is_dir() {
+        backup::restore(from, &to, &options, observe)
+    } else {
+        let archive = unpack(word, source(word, &interrupt)?);
+        let mut archive =
+            archive.map_err(|failure| if interrupt.is_set() { interrupted() } else { failure })?;
+        backup::restore_archive(&mut archive, &to, &options, observe)
+    };
+    progress.clear();
+    let report = made.map_err(|error| match error {
+        // A read of standard input fails when it is interrupted.
+        _ if interrupt.is_set() => interrupted(),
+        error => not_restored(error, word),
+    })?;
+    write_restored(&mut session.out, &report, &shown(&to))?;
+    Ok(Outcome::Done)
+}
+
+/// Why no store was made of what `word` names, and what helps.
+fn not_restored(error: Error, word: &Word) -> Failure {
+    let name = || if word.is_dash() { "the archive".to_owned() } else { shown(word.path()) };
+    match error {
+        Error::NotABackup { .. } => {
+            let failure = Failure::usage(error.to_string()).at(word.span.clone());
+            failure.hint("restore takes a backup: a directory or an archive")
+        }
+        error if error.is_corruption() => {
+            let failure = Failure::from_store(&error);
+            let reason = match error {
+                Error::BackupDamaged { reason } => reason,
+                _ => failure.message.clone(),
+            };
+            let message = format!("{} cannot be restored: {reason}", name());
+            Failure { message, ..failure }.at(word.span.clone()).hint(rest_of(word))
+        }
+        Error::Occupied { .. } => {
+            Failure::from(error).hint("logkv NEWDIR restore FROM takes a directory that is missing or empty")
+        }
+        Error::Missing { .. }
+        | Error::Foreign { .. }
+        | Error::Untrusted { .. }
+        | Error::Unfinished { .. } => Failure::open(&error),
+        Error::Locked { .. } => {
+            let message = format!("another process has {} open", name());
+            let failure = Failure { message, ..Failure::open(&error) };
+            failure.hint("backup makes a copy of a store that is in use")
+        }
+        error => error.into(),
+    }
+}
+
+/// How to have what is intact of the damaged backup that `word` names.
+fn rest_of(word: &Word) -> String {
+    if !word.is_dash() && word.path().is_dir() {
+        format!("logkv {} repair --to NEWDIR makes a store of what is intact", quote(&word.bytes))
+    } else {
+        "tar unpacks what is left of it, and repair --to NEWDIR makes a store of what is intact".to_owned()
+    }
+}
+
+/// The bytes of the archive that `word` names.
+fn source(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Failure> {
+    let input = if word.is_dash() {
+        if io::stdin().is_terminal() {
+            return Err(Failure::command("an archive cannot be read from a terminal").at(word.span.clone()));
+        }
+        Input::stdin().map_err(|error| Failure::file("read", Path::new("the standard input"), &error))?
+    } else {
+        Input::path(word.path()).map_err(|error| {
+            let failure = Failure::file("read", word.path(), &error).at(word.span.clone());
+            Failure { kind: Kind::Open, ..failure }
+        })?
+    };
+    Ok(Box::new(Waiting { input, interrupt: interrupt.clone() }))
+}
+
+/// An archive, read until Ctrl-C: the standard input or a named pipe may have nothing to read for long.
+struct Waiting {
+    input: Input,
+    interrupt: Interrupt,
+}
+
+impl Read for Waiting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // A read that is said to be interrupted would be tried again for ever.
+        self.input.wait(&self.interrupt).map_err(|error| io::Error::other(error.to_string()))?;
+        self.input.read(buffer)
+    }
+}
+
+/// What is in the archive that `word` names, compressed or not.
+fn unpack(word: &Word, mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
+    const START_LEN: u64 = 8;
+    let unread = |error: io::Error| {
+        not_restored(Error::BackupDamaged { reason: format!("it cannot be read ({error})") }, word)
+    };
+    let mut start = Vec::new();
+    source.by_ref().take(START_LEN).read_to_end(&mut start).map_err(unread)?;
+    if let Some((_, packing)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        let failure =
+            Failure::usage(format!("this archive is compressed with {packing}, which restore does not read"));
+        return Err(failure.hint("unpack it, and restore the .tar or the directory"));
+    }
+    let packing = Packing::of_start(&start);
+    let whole = Box::new(BufReader::with_capacity(256 << 10, io::Cursor::new(start).chain(source)));
+    match packing {
+        Some(packing) => packing.unpack(whole).map_err(unread),
+        None => Ok(whole),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    visible(path.as_os_str().as_encoded_bytes())
+}
+
+fn figures(report: &BackupReport) -> [(&'static str, u64); 8] {
+    [
+        ("segments", report.segment_count),
+        ("linked", report.linked_count),
+        ("copied", report.copied_count),
+        ("kept", report.kept_count),
+        ("removed", report.removed_count),
+        ("bytes", report.len),
+        ("copied_bytes", report.copied_len),
+        ("seq", report.last_seq.0),
+    ]
+}
+
+fn write_report(out: &mut Output, report: &BackupReport, place: &str) -> io::Result<()> {
+    match out.mode {
+        Mode::Table => {
+            let text = wrap(&sentence(report, place), out.look.width);
+            writeln!(out, "{text}")
+        }
+        Mode::Plain | Mode::Raw => {
+            figures(report).iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}"))?;
+            writeln!(out, "cursor\t{}", report.cursor)
+        }
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("type", "backup")?.field("to", place)?;
+            for (name, number) in figures(report) {
+                object.field(name, number)?;
+            }
+            object.field("cursor", report.cursor.to_string())?.end()
+        }
+    }
+}
+
+/// What a backup came to.
+fn sentence(report: &BackupReport, place: &str) -> String {
+    let (segments, len) = (units::count(report.segment_count, "segment"), units::bytes(report.len));
+    let copied = format!("copied ({})", units::bytes(report.copied_len));
+    let parts = [
+        (report.kept_count, "kept"),
+        (report.linked_count, "linked"),
+        (report.copied_count, copied.as_str()),
+        (report.removed_count, "removed"),
+    ];
+    let parts = parts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", units::thousands(*count)));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    let parts = if parts.is_empty() { "it is empty".to_owned() } else { parts };
+    format!("{place} holds the store up to record {}, in {segments} ({len}): {parts}", report.last_seq)
+}
+
+fn write_restored(out: &mut Output, report: &RestoreReport, place: &str) -> io::Result<()> {
+    let figures =
+        [("segments", report.segment_count), ("records", report.record_count), ("bytes", report.len)];
+    match out.mode {
+        Mode::Table => {
+            let (records, segments) =
+                (units::count(report.record_count, "record"), units::count(report.segment_count, "segment"));
+            let (len, Look { width, .. }) = (units::bytes(report.len), out.look);
+            let options = if report.has_options { ", and logkv.toml" } else { "" };
+            let text =
+                format!("{place} holds {records} in {segments} ({len}), each as it was written{options}");
+            writeln!(out, "{}", wrap(&text, width))
+        }
+        Mode::Plain | Mode::Raw => {
+            figures.iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}"))
+        }
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("type", "restore")?.field("store", place)?;
+            for (name, number) in figures {
+                object.field(name, number)?;
+            }
+            object.field("options", report.has_options)?.end()
+        }
+    }
+}

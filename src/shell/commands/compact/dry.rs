@@ -1,0 +1,317 @@
+//! `compact --dry-run`: what would become of each record, and why. Nothing is changed.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use logkv::{
+    Compact, CompactionPlan, CompactionReason, CompactionRun, Decided, Decision, Kept, SegmentState,
+    SegmentStats, Store, Tallies,
+};
+
+use super::sums::Sums;
+use super::{Request, outcome, text};
+use crate::shell::lang::command::Outcome;
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::quote;
+use crate::shell::run::segments;
+use crate::shell::run::session::Session;
+use crate::shell::term::grid::{Grid, wrap};
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::progress::Progress;
+use crate::shell::term::style::hue;
+use crate::shell::term::table::{Column, Squeeze};
+use crate::shell::term::units;
+
+/// Records that are shown on a terminal without being asked for.
+const RECORDS_SHOWN: u64 = 40;
+
+/// Tells what `request` would do.
+pub fn run(session: &mut Session, request: &Request<'_>) -> Result<Outcome, Failure> {
+    let store = session.store()?;
+    let plan = store.compaction_plan(&request.what).map_err(|error| request.failure(error, session))?;
+    let mut dry = Dry::new(session, &plan, request.limit);
+    let mut tallies = Vec::with_capacity(plan.runs.len());
+    for (index, run) in plan.runs.iter().enumerate() {
+        write_run(&mut session.out, run, index, plan.runs.len())?;
+        tallies.push(dry.run(session, &store, &plan, run)?);
+    }
+    dry.progress.clear();
+    if dry.seen > dry.limit && session.out.is_table() {
+        write_elided(&mut session.out, &dry)?;
+    }
+    let segments = store.segments()?;
+    if plan.runs.is_empty() && session.out.is_table() {
+        outcome::write_nothing(session, &request.what)?;
+    } else {
+        Summary::of(&plan, tallies, &segments).write(&mut session.out)?;
+    }
+    note_active(session, request, &plan, &segments);
+    Ok(Outcome::Done)
+}
+
+/// A dry run under way.
+struct Dry {
+    /// Records to show.
+    limit: u64,
+    /// Whether that is a page: for a person who has asked for no other number.
+    is_page: bool,
+    /// Records looked at.
+    seen: u64,
+    done_len: u64,
+    total_len: u64,
+    progress: Progress,
+}
+
+impl Dry {
+    fn new(session: &Session, plan: &CompactionPlan, asked_for: Option<u64>) -> Self {
+        let total_len = plan.runs.iter().map(|run| run.read_len).sum();
+        let is_page = session.out.is_table() && session.out.is_terminal && asked_for.is_none();
+        let limit = asked_for.unwrap_or(if is_page { RECORDS_SHOWN } else { u64::MAX });
+        Self { limit, is_page, seen: 0, done_len: 0, total_len, progress: session.progress("reading") }
+    }
+
+    /// Shows the records of one run, and adds them up.
+    fn run(
+        &mut self,
+        session: &mut Session,
+        store: &Store,
+        plan: &CompactionPlan,
+        run: &CompactionRun,
+    ) -> Result<Tallies, Failure> {
+        let out = &mut session.out;
+        let interrupt = session.interrupt.clone();
+        let mut grid = Some(Grid::new(COLUMNS, out.look));
+        let mut failure = None;
+        let tallies = store.compaction_decisions(plan, run, &mut |decided| {
+            let shown = interrupt.check(self.seen).and_then(|()| self.show(out, &mut grid, &decided));
+            shown.map_or_else(
+                |error| {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                },
+                ControlFlow::Continue,
+            )
+        });
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        end(&mut grid, out)?;
+        Ok(tallies?)
+    }
+
+    fn show(
+        &mut self,
+        out: &mut Output,
+        grid: &mut Option<Grid<'_>>,
+        decided: &Decided,
+    ) -> Result<(), Failure> {
+        self.seen += 1;
+        self.done_len += decided.len;
+        if self.seen > self.limit {
+            if grid.is_some() {
+                if self.is_page {
+                    // What is cut to a page is not paged as well.
+                    out.flush()?;
+                }
+                // The rows are read while the rest is added up.
+                end(grid, out)?;
+                out.flush()?;
+            }
+            self.progress.at(self.done_len, self.total_len);
+            return Ok(());
+        }
+        match (out.mode, grid) {
+            (Mode::Table, Some(grid)) => grid.row(out, cells(decided))?,
+            (Mode::Table, None) => {}
+            (Mode::Plain | Mode::Raw, _) => write_plain(out, decided)?,
+            (Mode::Json, _) => write_json(out, decided)?,
+        }
+        Ok(())
+    }
+}
+
+fn end(grid: &mut Option<Grid<'_>>, out: &mut Output) -> io::Result<()> {
+    grid.take().map_or(Ok(()), |grid| grid.end(out))
+}
+
+const COLUMNS: &[Column] = &[
+    Column::number("record", hue::PLAIN),
+    Column::text("kind", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
+    Column::text("key", hue::KEY).squeezed(Squeeze::Cuts),
+    Column::number("bytes", hue::PLAIN).squeezed(Squeeze::Leaves(2)),
+    Column::text("fate", hue::PLAIN),
+    // A reason is read whole; of a key its start is enough.
+    Column::text("why", hue::DIM),
+];
+
+fn cells(decided: &Decided) -> Vec<String> {
+    let (fate, _) = text::decision_names(decided.decision);
+    vec![
+        decided.at.to_string(),
+        kind(decided).to_uppercase(),
+        quote(&decided.key),
+        units::thousands(decided.len),
+        fate.to_owned(),
+        text::why(decided.decision),
+    ]
+}
+
+fn kind(decided: &Decided) -> &'static str {
+    if decided.is_tombstone { "del" } else { "put" }
+}
+
+fn needed_by(decided: &Decided) -> Option<u64> {
+    match decided.decision {
+        Decision::Keep(Kept::Tombstone { needed_by }) => Some(needed_by.0),
+        _ => None,
+    }
+}
+
+fn write_plain(out: &mut Output, decided: &Decided) -> io::Result<()> {
+    let (fate, why) = text::decision_names(decided.decision);
+    let place = decided.at;
+    write!(out, "record\t{}\t{}\t{}", place.segment, place.offset, decided.len)?;
+    write!(out, "\t{}\t{}\t{}", kind(decided), decided.seq, quote(&decided.key))?;
+    let needed_by = needed_by(decided).map_or_else(String::new, |id| id.to_string());
+    writeln!(out, "\t{fate}\t{why}\t{needed_by}")
+}
+
+fn write_json(out: &mut Output, decided: &Decided) -> io::Result<()> {
+    let (fate, why) = text::decision_names(decided.decision);
+    let mut object = Object::new(out);
+    object.field("type", "record")?;
+    object.field("segment", decided.at.segment.0)?.field("offset", decided.at.offset)?;
+    object.field("len", decided.len)?.field("kind", kind(decided))?.field("seq", decided.seq.0)?;
+    object.bytes("key", &decided.key)?;
+    object.field("fate", fate)?.field("why", why)?.field("needed_by", needed_by(decided))?.end()
+}
+
+/// Writes what a run is about: its segments, why they were picked, what it reads and needs.
+fn write_run(out: &mut Output, run: &CompactionRun, index: usize, count: usize) -> io::Result<()> {
+    let ids: Vec<_> = run.segments.iter().map(|id| id.0).collect();
+    let name = text::reason_name(run.reason);
+    match out.mode {
+        Mode::Table => {
+            let look = out.look;
+            let number = if count == 1 { String::new() } else { format!("run {} of {count}: ", index + 1) };
+            let head = format!("{number}{}, {}", segments::names(&run.segments), text::reason(run));
+            writeln!(out, "{}", look.paint(wrap(&head, look.width), hue::HEAD))?;
+            let (read, write) = (units::bytes(run.read_len), units::bytes(run.write_len_max));
+            let needs = format!("reads {read}; needs up to {write} of disk until the old files are removed");
+            writeln!(out, "{}", wrap(&needs, look.width))
+        }
+        Mode::Plain | Mode::Raw => {
+            let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+            writeln!(out, "run\t{ids}\t{name}\t{}\t{}", run.read_len, run.write_len_max)
+        }
+        Mode::Json => {
+            let (percent, len) = match run.reason {
+                CompactionReason::DeadShare { percent } => (Some(percent), None),
+                CompactionReason::DeadBytes { len } => (None, Some(len)),
+                CompactionReason::Asked | CompactionReason::Small => (None, None),
+            };
+            let mut object = Object::new(out);
+            object.field("type", "run")?.field("segments", ids)?.field("reason", name)?;
+            object.field("dead_percent", percent)?.field("dead_bytes", len)?;
+            object.field("read_bytes", run.read_len)?.field("write_bytes_max", run.write_len_max)?.end()
+        }
+    }
+}
+
+fn write_elided(out: &mut Output, dry: &Dry) -> io::Result<()> {
+    let look = out.look;
+    let (shown, seen) = (units::thousands(dry.limit), units::count(dry.seen, "record"));
+    let text = format!("{} {shown} of {seen}; --limit N shows so many", look.ellipsis());
+    writeln!(out, "{}", look.paint(wrap(&text, look.width), hue::DIM))
+}
+
+/// What a dry run adds up to.
+struct Summary {
+    run_count: usize,
+    segments_before: u64,
+    bytes_before: u64,
+    freed_len: u64,
+    sums: Sums,
+}
+
+impl Summary {
+    fn of(plan: &CompactionPlan, tallies: Vec<Tallies>, segments: &[SegmentStats]) -> Self {
+        let (mut bytes_before, mut freed_len) = (0, 0);
+        for (run, tallies) in plan.runs.iter().zip(&tallies) {
+            let inputs = || segments.iter().filter(|segment| run.segments.contains(&segment.id));
+            let before: u64 = inputs().map(|segment| segment.len).sum();
+            let header_len = |segment: &SegmentStats| segment.len - segment.live_len - segment.dead_len;
+            let after = text::len_after(tallies, inputs().next().map_or(0, header_len));
+            bytes_before += before;
+            freed_len += before.saturating_sub(after);
+        }
+        Self {
+            run_count: plan.runs.len(),
+            segments_before: plan.runs.iter().map(|run| run.segments.len() as u64).sum(),
+            bytes_before,
+            freed_len,
+            sums: Sums::of(tallies),
+        }
+    }
+
+    fn named(&self) -> [(&'static str, u64); 6] {
+        let kept = self.sums.kept().count;
+        [
+            ("runs", self.run_count as u64),
+            ("segments_before", self.segments_before),
+            ("bytes_before", self.bytes_before),
+            ("freed_bytes", self.freed_len),
+            ("records_before", kept + self.sums.dropped().count),
+            ("records_after", kept),
+        ]
+    }
+
+    fn write(&self, out: &mut Output) -> io::Result<()> {
+        match out.mode {
+            Mode::Table => {
+                writeln!(out)?;
+                self.sums.write_table(out)?;
+                let (freed, before) = (units::bytes(self.freed_len), units::bytes(self.bytes_before));
+                let freed = format!("compact would free {freed} of {before}; nothing was changed");
+                writeln!(out, "{}", wrap(&freed, out.look.width))
+            }
+            Mode::Plain | Mode::Raw => {
+                for (name, number) in self.named() {
+                    writeln!(out, "sum\t{name}\t{number}")?;
+                }
+                self.sums.write_plain(out, "sum\t")
+            }
+            Mode::Json => {
+                let mut object = Object::new(out);
+                object.field("type", "summary")?;
+                for (name, number) in self.named() {
+                    object.field(name, number)?;
+                }
+                self.sums.write_json(&mut object)?;
+                object.end()
+            }
+        }
+    }
+}
+
+/// Says that the active segment, which no plan can hold, would be sealed and taken along.
+fn note_active(
+    session: &mut Session,
+    request: &Request<'_>,
+    plan: &CompactionPlan,
+    segments: &[SegmentStats],
+) {
+    let is_planned = |id| plan.runs.iter().any(|run| run.segments.contains(&id));
+    let active = segments.last().filter(|segment| {
+        segment.state == SegmentState::Active && segment.dead_len > 0 && !is_planned(segment.id)
+    });
+    if let (Compact::All, Some(active)) = (&request.what, active) {
+        session.flush();
+        let dead = units::bytes(active.dead_len);
+        session.note(&format!(
+            "note: segment {} is active, and {dead} of it are dead: --all seals it first, and takes it along",
+            active.id
+        ));
+    }
+}

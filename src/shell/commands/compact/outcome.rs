@@ -1,0 +1,177 @@
+//! What a compaction came to; and where nothing was to be done, what is nearest to it.
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+use logkv::{Compact, CompactionReport, Error, SegmentState, Store};
+use serde_json::{Value, json};
+
+use super::sums::Sums;
+use super::text;
+use crate::shell::lang::failure::Failure;
+use crate::shell::run::segments;
+use crate::shell::run::session::Session;
+use crate::shell::term::grid::wrap;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::hue;
+use crate::shell::term::table::{Column, Table};
+use crate::shell::term::units;
+
+/// Writes the result of a compaction of `what`; `None`: the finished part of a cancelled one.
+pub fn write(
+    session: &mut Session,
+    what: Option<&Compact>,
+    report: &CompactionReport,
+) -> Result<(), Failure> {
+    let sums = Sums::of(report.runs.iter().map(|run| run.records.clone()));
+    let figures = Figures::of(report, &sums);
+    let out = &mut session.out;
+    match out.mode {
+        Mode::Table if !report.runs.is_empty() => write_table(out, report, &figures, &sums)?,
+        // A failure or a note reports the rest.
+        Mode::Table => {
+            if let Some(what) = what.filter(|_| report.left.is_empty()) {
+                write_nothing(session, what)?;
+            }
+        }
+        Mode::Plain | Mode::Raw => {
+            writeln!(out, "runs\t{}", report.runs.len())?;
+            if what.is_some() || !report.runs.is_empty() {
+                for (name, number) in figures.named() {
+                    writeln!(out, "{name}\t{number}")?;
+                }
+                sums.write_plain(out, "")?;
+            }
+            writeln!(out, "left\t{}", report.left.len())?;
+            writeln!(out, "cancelled\t{}", u8::from(what.is_none()))?;
+        }
+        Mode::Json => {
+            let mut object = Object::new(out);
+            for (name, number) in figures.named() {
+                object.field(name, number)?;
+            }
+            sums.write_json(&mut object)?;
+            let left: Vec<_> = report.left.iter().map(|left| left.segment.0).collect();
+            object.field("runs", runs(report))?.field("left", left)?;
+            object.field("cancelled", what.is_none())?.end()?;
+        }
+    }
+    Ok(())
+}
+
+/// Before and after: of the segments that were compacted, and of no others.
+struct Figures {
+    segments: (u64, u64),
+    bytes: (u64, u64),
+    records: (u64, u64),
+}
+
+impl Figures {
+    fn of(report: &CompactionReport, sums: &Sums) -> Self {
+        let runs = &report.runs;
+        let kept = sums.kept().count;
+        Self {
+            segments: (
+                runs.iter().map(|run| run.inputs.len() as u64).sum(),
+                runs.iter().map(|run| run.outputs.len() as u64).sum(),
+            ),
+            bytes: (runs.iter().map(|run| run.before_len).sum(), runs.iter().map(|run| run.after_len).sum()),
+            records: (kept + sums.dropped().count, kept),
+        }
+    }
+
+    fn named(&self) -> [(&'static str, u64); 7] {
+        [
+            ("segments_before", self.segments.0),
+            ("segments_after", self.segments.1),
+            ("bytes_before", self.bytes.0),
+            ("bytes_after", self.bytes.1),
+            ("freed_bytes", self.bytes.0.saturating_sub(self.bytes.1)),
+            ("records_before", self.records.0),
+            ("records_after", self.records.1),
+        ]
+    }
+}
+
+fn runs(report: &CompactionReport) -> Vec<Value> {
+    let ids = |ids: &[logkv::SegmentId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
+    let run = |run: &logkv::RunReport| {
+        json!({
+            "segments": ids(&run.inputs),
+            "into": ids(&run.outputs),
+            "bytes_before": run.before_len,
+            "bytes_after": run.after_len,
+        })
+    };
+    report.runs.iter().map(run).collect()
+}
+
+fn write_table(
+    out: &mut Output,
+    report: &CompactionReport,
+    figures: &Figures,
+    sums: &Sums,
+) -> io::Result<()> {
+    const COLUMNS: &[Column] = &[
+        Column::text("", hue::DIM),
+        Column::number("before", hue::PLAIN),
+        Column::number("after", hue::PLAIN),
+        Column::number("freed", hue::GOOD),
+    ];
+    for run in &report.runs {
+        let into = (!run.outputs.is_empty()).then(|| segments::names(&run.outputs));
+        let made = segments::made_of(run.inputs.len(), into.as_deref());
+        writeln!(out, "compacted {}{made}", segments::names(&run.inputs))?;
+    }
+    let mut table = Table::new(COLUMNS, out.look);
+    let mut row = |title: &str, (before, after): (u64, u64), show: fn(u64) -> String| {
+        let freed = before.saturating_sub(after);
+        table.row(vec![title.to_owned(), show(before), show(after), show(freed)]);
+    };
+    row("segments", figures.segments, units::thousands);
+    row("size", figures.bytes, units::bytes);
+    row("records", figures.records, units::thousands);
+    table.write(out)?;
+    writeln!(out)?;
+    sums.write_table(out)
+}
+
+/// Says that there was nothing to do, and what would come next.
+pub fn write_nothing(session: &mut Session, what: &Compact) -> Result<(), Failure> {
+    let lines = match what {
+        Compact::Due => nothing_due(&session.store()?, session.compaction.dead_percent)?,
+        Compact::All | Compact::Segments(_) => {
+            vec!["there is nothing to free: all that the sealed segments hold is needed".to_owned()]
+        }
+    };
+    let look = session.out.look;
+    for line in lines {
+        writeln!(session.out, "{}", wrap(&line, look.width))?;
+    }
+    Ok(())
+}
+
+fn nothing_due(store: &Store, due_percent: u8) -> logkv::Result<Vec<String>> {
+    /// Enough to see what comes next.
+    const NEAREST_COUNT: usize = 3;
+    let segments = store.segments()?;
+    let mut nearest: Vec<_> = segments.iter().filter(|segment| segment.dead_len > 0).collect();
+    let has_dead = !nearest.is_empty();
+    nearest.retain(|segment| segment.state == SegmentState::Sealed);
+    nearest.sort_by_key(|segment| Reverse(text::percent_dead(segment)));
+    let mut lines = vec!["nothing is due".to_owned()];
+    for segment in nearest.iter().take(NEAREST_COUNT) {
+        let (percent, dead) = (text::percent_dead(segment), units::bytes(segment.dead_len));
+        let and_yet = match store.compaction_plan(&Compact::Segments(vec![segment.id])) {
+            Err(Error::NotCompactable { reason, .. }) => format!("not compacted: {reason}"),
+            _ if percent >= due_percent.into() => "not due: its tombstones are still needed".to_owned(),
+            _ => format!("due at {due_percent}%"),
+        };
+        lines.push(format!("segment {} is {percent}% dead ({dead}); {and_yet}", segment.id));
+    }
+    if has_dead {
+        lines.push("compact --all takes all that holds anything dead".to_owned());
+    }
+    Ok(lines)
+}

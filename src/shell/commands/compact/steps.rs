@@ -1,0 +1,82 @@
+//! `compact --step`: each step is told, and waited for where there is a person.
+
+use std::io::{self, IsTerminal, Write};
+
+use logkv::{CompactionRun, CompactionStage};
+
+use super::text::{self, StageText};
+use crate::shell::lang::failure::Failure;
+use crate::shell::run::segments;
+use crate::shell::run::session::Session;
+use crate::shell::term::grid::wrap;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::hue;
+use crate::shell::term::table::GAP;
+
+/// The steps of one compaction.
+#[derive(Debug)]
+pub struct Steps {
+    /// Whether somebody can press Enter.
+    waits: bool,
+}
+
+impl Steps {
+    /// The steps of a compaction of `session`.
+    pub fn new(session: &Session) -> Self {
+        Self { waits: io::stdin().is_terminal() && session.out.is_terminal }
+    }
+
+    /// Tells that `run` has reached `stage`, and waits. `false`: it is to be called off.
+    pub fn reach(
+        &self,
+        session: &mut Session,
+        stage: CompactionStage,
+        run: &CompactionRun,
+    ) -> Result<bool, Failure> {
+        let text = text::stage(stage);
+        write(&mut session.out, text, stage == CompactionStage::Planned, run)?;
+        let Some(next) = text.next.filter(|_| self.waits) else { return Ok(true) };
+        let cancel = if text.can_cancel { ", q cancels" } else { "" };
+        let question = format!("Enter {next}{cancel}: ");
+        // What was not understood must not commit anything: it is asked again.
+        let goes_on = loop {
+            match session.ask(&question)?.as_deref() {
+                Some("" | "y" | "yes") => break true,
+                None | Some("q" | "quit" | "n" | "no") => break false,
+                Some(_) => {}
+            }
+        };
+        Ok(goes_on || !text.can_cancel)
+    }
+}
+
+fn write(out: &mut Output, text: &StageText, is_first: bool, run: &CompactionRun) -> io::Result<()> {
+    let ids: Vec<_> = run.segments.iter().map(|id| id.0).collect();
+    match out.mode {
+        Mode::Table => {
+            const NAME_WIDTH: usize = "committed".len();
+            let look = out.look;
+            if is_first {
+                let head = format!("{}, {}", segments::names(&run.segments), text::reason(run));
+                writeln!(out, "{}", look.paint(head, hue::HEAD))?;
+            }
+            let name = look.paint(format!("{:NAME_WIDTH$}", text.name), hue::GOOD);
+            let hung = |text: &str| {
+                let wrapped = wrap(text, look.width.saturating_sub(NAME_WIDTH + GAP.len()));
+                wrapped.replace('\n', &format!("\n{:NAME_WIDTH$}{GAP}", ""))
+            };
+            writeln!(out, "{name}{GAP}{}", hung(text.now))?;
+            writeln!(out, "{:NAME_WIDTH$}{GAP}{}", "", look.paint(hung(text.crash), hue::DIM))
+        }
+        Mode::Plain | Mode::Raw => {
+            let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+            writeln!(out, "step\t{}\t{ids}\t{}\t{}", text.name, text.now, text.crash)
+        }
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("step", text.name)?.field("segments", ids)?;
+            object.field("now", text.now)?.field("crash", text.crash)?.end()
+        }
+    }
+}

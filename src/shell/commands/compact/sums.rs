@@ -1,0 +1,188 @@
+//! What became of records, added up by reason: the same names in a dry run and in the real one.
+
+use std::io::{self, Write};
+
+use logkv::{SegmentId, Tallies, Tally};
+use serde_json::{Map, Value, json};
+
+use crate::shell::term::grid::hang;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::Output;
+use crate::shell::term::style::hue;
+use crate::shell::term::table::{Column, Squeeze, Table};
+use crate::shell::term::units;
+
+/// A reason to keep or drop a record: its name for programs, for people, and its figures.
+struct Reason {
+    name: &'static str,
+    title: &'static str,
+    of: fn(&Tallies) -> Tally,
+}
+
+const KEPT: &[Reason] = &[
+    Reason { name: "live", title: "live", of: |tallies| tallies.live },
+    Reason { name: "tombstones", title: "tombstones", of: |tallies| tallies.tombstones },
+    Reason { name: "expired", title: "expired a short time ago", of: |tallies| tallies.expired_kept },
+    Reason { name: "versions", title: "dead, for those who look back", of: |tallies| tallies.versions },
+    Reason { name: "unknown", title: "of a newer format", of: |tallies| tallies.unknown },
+];
+
+const DROPPED: &[Reason] = &[
+    Reason { name: "replaced", title: "replaced", of: |tallies| tallies.replaced },
+    Reason { name: "deleted", title: "deleted", of: |tallies| tallies.deleted },
+    Reason { name: "expired", title: "expired", of: |tallies| tallies.expired },
+    Reason {
+        name: "tombstones_replaced",
+        title: "tombstones of keys written again",
+        of: |tallies| tallies.tombstones_replaced,
+    },
+    Reason {
+        name: "tombstones_done",
+        title: "tombstones that hide nothing",
+        of: |tallies| tallies.tombstones_done,
+    },
+];
+
+/// The records of some runs, by reason.
+#[derive(Debug, Default)]
+pub struct Sums(Vec<Tallies>);
+
+impl Sums {
+    /// The sums of the runs that came to `tallies`.
+    pub fn of(tallies: impl IntoIterator<Item = Tallies>) -> Self {
+        Self(tallies.into_iter().collect())
+    }
+
+    /// All that was kept.
+    pub fn kept(&self) -> Tally {
+        self.sum(Tallies::kept)
+    }
+
+    /// All that was dropped.
+    pub fn dropped(&self) -> Tally {
+        self.sum(Tallies::dropped)
+    }
+
+    fn sum(&self, of: fn(&Tallies) -> Tally) -> Tally {
+        let tallies = self.0.iter().map(of);
+        tallies.fold(Tally::default(), |sum, tally| Tally {
+            count: sum.count + tally.count,
+            len: sum.len + tally.len,
+        })
+    }
+
+    /// For which older segments tombstones are kept, and how many.
+    fn needed_by(&self) -> Vec<(SegmentId, u64)> {
+        let mut needed: Vec<(SegmentId, u64)> = Vec::new();
+        for &(id, count) in self.0.iter().flat_map(|tallies| &tallies.needed_by) {
+            match needed.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, sum)) => *sum += count,
+                None => needed.push((id, count)),
+            }
+        }
+        needed
+    }
+
+    /// Writes them for a person: the reasons that there are, and what tombstones are kept for.
+    pub fn write_table(&self, out: &mut Output) -> io::Result<()> {
+        const COLUMNS: &[Column] = &[
+            Column::text("records", hue::PLAIN).squeezed(Squeeze::Cuts),
+            Column::number("count", hue::PLAIN),
+            Column::number("bytes", hue::PLAIN),
+        ];
+        let mut table = Table::new(COLUMNS, out.look);
+        let row =
+            |title: String, tally: Tally| vec![title, units::thousands(tally.count), units::bytes(tally.len)];
+        for (title, total, reasons) in [("kept", self.kept(), KEPT), ("dropped", self.dropped(), DROPPED)] {
+            table.row(row(title.to_owned(), total));
+            for (reason, tally) in self.reasons(reasons).filter(|(_, tally)| tally.count > 0) {
+                table.row(row(format!("  {}", reason.title), tally));
+            }
+        }
+        table.write(out)?;
+        let needed = self.needed_by();
+        if needed.is_empty() {
+            return Ok(());
+        }
+        let mut facts: Vec<_> = needed
+            .iter()
+            .map(|(id, count)| format!("segment {id} ({}),", units::count(*count, "tombstone")))
+            .collect();
+        if let Some(last) = facts.last_mut() {
+            last.pop();
+        }
+        let first = "what tombstones hide may be in ";
+        let text = hang(out.look.width, first, 2, facts.iter().map(String::as_str));
+        writeln!(out, "{text}")
+    }
+
+    /// Writes them for programs, a name and a number a line, `prefix` before each.
+    pub fn write_plain(&self, out: &mut impl Write, prefix: &str) -> io::Result<()> {
+        for (group, reasons) in [("kept", KEPT), ("dropped", DROPPED)] {
+            for (reason, tally) in self.reasons(reasons) {
+                writeln!(out, "{prefix}{group}_{}\t{}", reason.name, tally.count)?;
+                writeln!(out, "{prefix}{group}_{}_bytes\t{}", reason.name, tally.len)?;
+            }
+        }
+        let needed = self.needed_by();
+        let needed: Vec<_> = needed.iter().map(|(id, count)| format!("{id}:{count}")).collect();
+        writeln!(out, "{prefix}needed_by\t{}", needed.join(","))
+    }
+
+    /// Writes them as fields: `kept`, `dropped`, `needed_by`.
+    pub fn write_json<W: Write>(&self, object: &mut Object<'_, W>) -> io::Result<()> {
+        object.field("kept", self.json(KEPT))?.field("dropped", self.json(DROPPED))?;
+        let needed = self.needed_by();
+        let needed: Vec<_> =
+            needed.iter().map(|(id, count)| json!({"segment": id.0, "tombstones": count})).collect();
+        object.field("needed_by", needed)?;
+        Ok(())
+    }
+
+    fn json(&self, reasons: &'static [Reason]) -> Value {
+        let mut fields = Map::new();
+        for (reason, tally) in self.reasons(reasons) {
+            fields.insert(reason.name.to_owned(), tally.count.into());
+            fields.insert(format!("{}_bytes", reason.name), tally.len.into());
+        }
+        fields.into()
+    }
+
+    fn reasons(
+        &self,
+        reasons: &'static [Reason],
+    ) -> impl Iterator<Item = (&'static Reason, Tally)> + use<'_> {
+        reasons.iter().map(|reason| (reason, self.sum(reason.of)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(count: u64, len: u64) -> Tally {
+        Tally { count, len }
+    }
+
+    #[test]
+    fn every_record_is_counted_under_one_reason_and_in_one_sum() {
+        let numbers = |factor: u64| Tallies {
+            live: tally(factor, 10),
+            tombstones: tally(2 * factor, 20),
+            expired_kept: tally(3 * factor, 30),
+            versions: tally(10 * factor, 100),
+            unknown: tally(4 * factor, 40),
+            replaced: tally(5 * factor, 50),
+            deleted: tally(6 * factor, 60),
+            expired: tally(7 * factor, 70),
+            tombstones_replaced: tally(8 * factor, 80),
+            tombstones_done: tally(9 * factor, 90),
+            needed_by: vec![(SegmentId(2), factor), (SegmentId(factor + 8), 1)],
+        };
+        let sums = Sums::of([numbers(1), numbers(10)]);
+        let told = |reasons| sums.reasons(reasons).map(|(_, tally)| tally.count).sum::<u64>();
+        assert_eq!((told(KEPT), sums.kept()), (220, tally(220, 400)));
+        assert_eq!((told(DROPPED), sums.dropped()), (385, tally(385, 700)));
+        assert_eq!(sums.needed_by(), [(SegmentId(2), 11), (SegmentId(9), 1), (SegmentId(18), 1)]);
+    }
+}

@@ -1,0 +1,205 @@
+//! `repair`: a store of what is intact, and what had to be given up.
+
+mod report;
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use logkv::repair::{self, RepairProgress, RepairReport};
+use logkv::verify::{self, VerifyEvent};
+use logkv::{Error, Options};
+
+use crate::shell::commands::{YES, place_of};
+use crate::shell::lang::command::{Flag, Invocation, Outcome, Takes};
+use crate::shell::lang::failure::{Failure, Kind, plain_words};
+use crate::shell::lang::words::{Word, visible};
+use crate::shell::run::session::Session;
+use report::{write, write_needless};
+
+/// The flags of `repair`.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        name: "to",
+        short: None,
+        takes: Takes::Directory,
+        doc: "Makes the repaired store in this directory, which is missing or empty",
+    },
+    Flag {
+        name: "in-place",
+        short: None,
+        takes: Takes::Nothing,
+        doc: "Puts it in the place of the damaged one, which is kept beside it; asks first",
+    },
+    YES,
+];
+
+/// Runs `repair`.
+pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let usage = |message| Err(Failure::usage(message).at(invocation.name.clone()));
+    if session.is_writing() {
+        let failure = Failure::command("the store is open in this shell");
+        return Err(failure.hint("leave it, and call logkv DIR repair"));
+    }
+    if !session.makes_files {
+        return Err(Failure::command("nothing is made with --read-only or --no-create"));
+    }
+    match (invocation.value("to"), invocation.has("in-place")) {
+        (Some(word), false) => copy(session, word),
+        (None, true) => in_place(session),
+        (None, false) => usage("repair takes --to DIR, or --in-place"),
+        (Some(_), true) => usage("repair takes either --to DIR or --in-place"),
+    }
+}
+
+fn copy(session: &mut Session, word: &Word) -> Result<Outcome, Failure> {
+    let (from, to) = (session.dir().to_owned(), place_of(word)?.to_owned());
+    if word.is_dash() {
+        let message = "--to takes a directory, not the standard output; ./- is a directory called -";
+        return Err(Failure::usage(message).at(word.span.clone()));
+    }
+    if let Some(why) = why_not(&from, &to) {
+        return Err(Failure::usage(why).at(word.span.clone()));
+    }
+    let had_room = !left_behind(&to);
+    let made = repair(session, &from, |options, observe| repair::copy(&from, &to, options, observe));
+    let report = made.map_err(|failure| match left_behind(&to) {
+        true if had_room => failure.hint(format!("what was begun could not be removed from {}", shown(&to))),
+        _ => failure,
+    })?;
+    write(&mut session.out, &report, &to, None)?;
+    Ok(if report.is_whole() { Outcome::Done } else { Outcome::Damaged })
+}
+
+fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
+    let dir = named(session.dir().to_owned())?;
+    if is_mount_point(&dir) {
+        let failure =
+            Failure::command(format!("{} is a mount point, whose name cannot be given away", shown(&dir)));
+        return Err(failure.hint("repair --to DIR makes the new store elsewhere"));
+    }
+    let aside = aside(&dir);
+    if is_intact(session, &dir)? {
+        let settled =
+            repair::settle(&dir, &aside, &session.options).map_err(|error| refused(&error, &dir))?;
+        write_needless(&mut session.out, &dir, settled.then_some(aside.as_path()))?;
+        return Ok(Outcome::Done);
+    }
+    let (from, to) = (shown(&dir), shown(&aside));
+    let question = format!("put what is intact of {from} in its place, and keep what is there now as {to}");
+    if !session.confirm_or(&question, &format!("{from} is not repaired"))? {
+        return Ok(Outcome::Done);
+    }
+    let report = repair(session, &dir, |options, observe| repair::in_place(&dir, &aside, options, observe))?;
+    write(&mut session.out, &report, &dir, Some(&aside))?;
+    Ok(if report.is_whole() { Outcome::Done } else { Outcome::Damaged })
+}
+
+/// Whether the store in `dir` has nothing that a repair could mend: what is derived from the log is made anew without one.
+fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
+    let (options, interrupt) = (session.options.clone(), session.interrupt.clone());
+    let progress = session.progress("verifying");
+    let verified = verify::store(dir, &options, &[], &mut |event| {
+        if let VerifyEvent::Progress { done_len, total_len } = event {
+            progress.at(done_len, total_len);
+        }
+        if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    progress.clear();
+    let report = verified.map_err(|error| refused(&error, dir))?;
+    if report.damage_count == 0 && report.refused_count > 0 {
+        let message = "what could be looked at has no damage, and some could not be looked at".to_owned();
+        let hint = Some("verify says what was not, and why".to_owned());
+        return Err(Failure { kind: Kind::Open, hint, ..Failure::command(message) });
+    }
+    Ok(report.damage_count == 0)
+}
+
+/// Does `act`, a repair of the store in `from`, and shows how far it has come.
+fn repair(
+    session: &mut Session,
+    from: &Path,
+    act: impl FnOnce(&Options, &mut dyn FnMut(RepairProgress) -> ControlFlow<()>) -> logkv::Result<RepairReport>,
+) -> Result<RepairReport, Failure> {
+    let (options, interrupt) = (session.options.clone(), session.interrupt.clone());
+    let progress = session.progress("repairing");
+    let repaired = act(&options, &mut |at| {
+        progress.at(at.done_len, at.total_len);
+        if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    progress.clear();
+    repaired.map_err(|error| refused(&error, from))
+}
+
+/// Why the store in `from` is not repaired.
+fn refused(error: &Error, from: &Path) -> Failure {
+    match error {
+        Error::Cancelled => Failure::interrupted_with("nothing was made"),
+        Error::Locked { .. } => Failure::open(error).hint("a store that is written to cannot be repaired"),
+        // It is about the new store: the old one can be opened as well as ever.
+        Error::Io { path, .. } if !path.starts_with(from) => Failure::from_store(error),
+        error => Failure::open(error),
+    }
+}
+
+/// Why no store can be made in `to` of the one in `from`.
+fn why_not(from: &Path, to: &Path) -> Option<String> {
+    let Ok(from) = from.canonicalize() else { return None };
+    let name = shown(to);
+    Some(match resolved(to) {
+        Err(error) => format!("no store can be made in {name}: {}", plain_words(&error)),
+        Ok(to) if to == from => format!("{name} is the store that is to be repaired"),
+        Ok(to) if to.starts_with(&from) => format!("{name} is inside the store that is to be repaired"),
+        Ok(to) if from.starts_with(&to) => format!("the store that is to be repaired is inside {name}"),
+        Ok(_) => return None,
+    })
+}
+
+/// Whether another file system begins at `dir`.
+fn is_mount_point(dir: &Path) -> bool {
+    let device = |path: &Path| path.metadata().map(|found| found.dev()).ok();
+    let above = dir.canonicalize().ok().and_then(|dir| dir.parent().map(Path::to_owned));
+    above.is_some_and(|above| device(&above) != device(dir))
+}
+
+/// What `path` is without links and `..`; its end need not be there.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    path.canonicalize().or_else(|error| match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
+            let is_here = parent.as_os_str().is_empty();
+            Ok(resolved(if is_here { Path::new(".") } else { parent })?.join(name))
+        }
+        _ => Err(error),
+    })
+}
+
+/// Whether something is in the directory `to`.
+fn left_behind(to: &Path) -> bool {
+    fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// The directory under a name that it can change: `.` has none, and a link is not it.
+fn named(dir: PathBuf) -> Result<PathBuf, Failure> {
+    if dir.file_name().is_some() && !dir.is_symlink() {
+        return Ok(dir.components().collect());
+    }
+    dir.canonicalize().map_err(|error| Failure::file("open", &dir, &error))
+}
+
+/// Where the damaged store goes: beside itself, under a name that is free.
+fn aside(dir: &Path) -> PathBuf {
+    let name = |suffix: &str| {
+        let mut name = dir.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let mut names = std::iter::once(name(".damaged")).chain((2..).map(|n| name(&format!(".damaged-{n}"))));
+    let free = names.find(|path| path.symlink_metadata().is_err());
+    free.expect("there is a number that nobody has used")
+}
+
+fn shown(path: &Path) -> String {
+    visible(path.as_os_str().as_encoded_bytes())
+}

@@ -1,0 +1,279 @@
+//! `import`: rows of files, of the standard input, or of another store's files go into this one.
+
+mod calls;
+mod open_batch;
+mod plan;
+mod report;
+
+use std::slice;
+
+use self::open_batch::{OpenBatch, RejectedLine};
+use self::plan::{Asked, FORMATS, Planned, plan};
+use self::report::{Report, all_incomplete, incomplete, stopped};
+use super::rejects::{Rejects, refuse_source};
+use super::source::{Source, Taken};
+use super::writer::{Sum, Writer};
+use crate::shell::commands::{YES, may_replace};
+use crate::shell::lang::command::{Flag, Invocation, Outcome, Takes};
+use crate::shell::lang::failure::{Failure, Kind};
+use crate::shell::run::session::Session;
+use crate::shell::term::progress::Progress;
+
+/// The flags of `import`.
+pub const FLAGS: &[Flag] = &[
+    flag("format", Takes::Enum(FORMATS), "The format, if neither the name nor the content says it"),
+    flag("key", Takes::Field, "Imports any table: this field, or column, is the key"),
+    flag("value", Takes::Field, "The field that is the value; without it, the whole row as JSON"),
+    flag(
+        "rejects",
+        Takes::File,
+        "Keeps each rejected row, with its place and the reason; - is the standard output",
+    ),
+    YES,
+];
+
+const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
+    Flag { name, short: None, takes, doc }
+}
+
+/// Runs `import`.
+pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    if session.transaction.is_some() {
+        let failure = Failure::command("an import is not part of a batch");
+        return Err(failure.at(invocation.name.clone()).hint("commit or rollback comes first"));
+    }
+    session.check_writes()?;
+    // Nothing is made for what cannot be read.
+    let asked = Asked::of(invocation)?;
+    let mut planned = plan(session, invocation, &asked)?;
+    let mut first = Some(planned[0].open(session, &asked, &mut || Ok(()))?);
+    if let Some(word) = invocation.value("rejects") {
+        refuse_source(word, planned.iter().flat_map(|planned| &planned.paths))?;
+        if !word.is_dash() && !may_replace(session, word)? {
+            session.note("nothing was imported");
+            return Ok(Outcome::Done);
+        }
+    }
+    let rejects = Rejects::new(session, invocation.value("rejects"))?;
+    let store = session.make_store()?;
+    for note in planned.iter().flat_map(|planned| &planned.notes) {
+        session.note(&format!("note: {note}"));
+    }
+    // Rows may be rejected before anything else is said.
+    session.flush();
+    let mut run = Run { writer: Writer::new(store), rejects, progress: session.progress("importing") };
+    let is_one = planned.len() == 1;
+    let mut given_up = 0;
+    for planned in &mut planned {
+        let one = run.import(planned, first.take(), &asked, session);
+        let why = match one.ended {
+            Ok(()) => None,
+            Err(Stop::One(failure)) if !is_one => Some(failure.message),
+            Err(Stop::One(failure) | Stop::All(failure)) => return Err(run.give_up(failure, session)),
+        };
+        let report = if is_one {
+            Report::of(planned, one.sum, one.rejected)
+        } else {
+            Report::of_one(planned, one.sum, one.rejected, why.as_deref())
+        };
+        run.tell(&report, session)?;
+        session.flush();
+        if let Some(why) = why {
+            given_up += 1;
+            session.fail_in_part(&Failure::command(format!("{why}; the rest of it is given up")));
+        }
+    }
+    run.finish(&planned, given_up, session)
+}
+
+/// Why an import ended before all of it was read.
+enum Stop {
+    /// Of this argument nothing more can be read.
+    One(Failure),
+    /// Nothing more can be written, or Ctrl-C.
+    All(Failure),
+}
+
+impl Stop {
+    /// That `failure` ended the reading.
+    fn of_source(failure: Failure) -> Self {
+        if failure.kind == Kind::Interrupted { Self::All(failure) } else { Self::One(failure) }
+    }
+}
+
+/// What came of one argument.
+struct One {
+    ended: Result<(), Stop>,
+    sum: Sum,
+    rejected: u64,
+}
+
+/// What came of what was read next.
+enum Step {
+    /// It was taken, unless there is a reason not to.
+    Taken(Option<String>),
+    /// There is nothing in it to take.
+    Passed,
+    /// There is none.
+    End,
+}
+
+/// An import that is going on.
+struct Run {
+    writer: Writer,
+    rejects: Rejects,
+    progress: Progress,
+}
+
+impl Run {
+    /// Writes all rows of `planned`, which is opened where there is no `source` yet, until Ctrl-C.
+    fn import(
+        &mut self,
+        planned: &mut Planned,
+        source: Option<Box<dyn Source>>,
+        asked: &Asked,
+        session: &mut Session,
+    ) -> One {
+        let (sum, rejected) = (self.writer.sum(), self.rejects.count());
+        self.progress = session.progress("importing");
+        let source = source.map_or_else(|| planned.open(session, asked, &mut || Ok(())), Ok);
+        let ended = source.map_err(Stop::of_source).and_then(|mut source| match planned.format.is_script() {
+            true => calls::as_script(session, planned.name == "-", |session| {
+                self.copy_script(&mut *source, session)
+            }),
+            false => self.copy(&mut *source, session),
+        });
+        self.progress.clear();
+        self.rejects.tell_rest(session, ended.is_err());
+        // What was appended is acknowledged, whatever ended the import.
+        let ended = ended.and(self.writer.drain().map_err(|error| Stop::All(error.into())));
+        One { ended, sum: self.writer.sum() - sum, rejected: self.rejects.count() - rejected }
+    }
+
+    /// Writes a script, with its batches. The lines of a batch that is not written are rejected, all of them.
+    fn copy_script(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Stop> {
+        let mut batch = OpenBatch::default();
+        let ended = loop {
+            let was_open = session.transaction.is_some();
+            match self.step(source, session) {
+                Ok(Step::End) => break Ok(()),
+                Ok(Step::Taken(reason)) if was_open || session.transaction.is_some() => {
+                    batch.add(source, reason, self.rejects.are_kept());
+                    if session.transaction.is_none() {
+                        self.reject_batch(batch.ended(), session)?;
+                    }
+                }
+                Ok(Step::Taken(reason)) => self.reject(source, reason, session)?,
+                Ok(Step::Passed) => {}
+                Err(stop) => break Err(stop),
+            }
+        };
+        let is_open = session.transaction.take().is_some();
+        let rejected = if is_open { self.reject_batch(batch.never_committed(), session) } else { Ok(()) };
+        ended.and(rejected)
+    }
+
+    /// Writes all rows of `source`.
+    fn copy(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Stop> {
+        loop {
+            match self.step(source, session)? {
+                Step::End => return Ok(()),
+                Step::Taken(reason) => self.reject(source, reason, session)?,
+                Step::Passed => {}
+            }
+        }
+    }
+
+    fn reject_batch(&mut self, lines: Vec<RejectedLine>, session: &mut Session) -> Result<(), Stop> {
+        let rejects = &mut self.rejects;
+        self.progress
+            .aside(|| {
+                lines.iter().try_for_each(|line| rejects.add(&line.spot, &line.text, &line.why, session))
+            })
+            .map_err(Stop::All)
+    }
+
+    fn reject(
+        &mut self,
+        source: &dyn Source,
+        reason: Option<String>,
+        session: &mut Session,
+    ) -> Result<(), Stop> {
+        let Some(why) = reason else { return Ok(()) };
+        let (rejects, spot) = (&mut self.rejects, source.spot());
+        self.progress.aside(|| rejects.add(&spot, source.line(), &why, session)).map_err(Stop::All)
+    }
+
+    /// Writes what comes next.
+    fn step(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<Step, Stop> {
+        session.interrupt.check(0).map_err(Stop::All)?;
+        let (writer, mut is_written) = (&mut self.writer, true);
+        let taken = source.next(&mut || {
+            let drained = writer.drain();
+            is_written = drained.is_ok();
+            Ok(drained?)
+        });
+        let taken = taken.map_err(
+            |failure| {
+                if is_written { Stop::of_source(failure) } else { Stop::All(failure) }
+            },
+        )?;
+        let step = match taken {
+            None => return Ok(Step::End),
+            Some(Taken::Rows(rows)) if rows.is_empty() => Step::Passed,
+            Some(taken) => Step::Taken(self.take(taken, session).map_err(Stop::All)?),
+        };
+        if let (Step::Taken(reason), Some(transaction)) = (&step, &mut session.transaction) {
+            transaction.has_failed |= reason.is_some();
+        }
+        match source.progress() {
+            (done, Some(total)) => self.progress.at(done, total),
+            (done, None) => self.progress.so_far(done),
+        }
+        Ok(step)
+    }
+
+    /// Writes what was found. `Some`: why it cannot be taken.
+    fn take(&mut self, taken: Taken<'_>, session: &mut Session) -> Result<Option<String>, Failure> {
+        let writer = &mut self.writer;
+        match taken {
+            Taken::Row(row) => calls::add(session, writer, slice::from_ref(&row)),
+            Taken::Rows(rows) => calls::add(session, writer, &rows),
+            Taken::Call(invocation) => calls::call(session, writer, &invocation),
+            Taken::Rejected(why) => Ok(Some(why)),
+        }
+    }
+
+    /// Tells what came of an argument, or of all. Where the rows that were rejected are the output, nothing else goes there.
+    fn tell(&self, report: &Report<'_>, session: &mut Session) -> Result<(), Failure> {
+        match self.rejects.are_printed() {
+            true => session.note(&report.sentence()),
+            false => report.write(&mut session.out)?,
+        }
+        Ok(())
+    }
+
+    /// Ends the import before all was read: tells what went in, and what was rejected until then.
+    fn give_up(self, failure: Failure, session: &mut Session) -> Failure {
+        session.flush();
+        let rejected = self.rejects.count();
+        self.rejects.given_up(stopped(failure, self.writer.sum(), rejected))
+    }
+
+    /// Tells what came of all arguments, of which `given_up` were not read to their ends.
+    fn finish(self, planned: &[Planned], given_up: u64, session: &mut Session) -> Result<Outcome, Failure> {
+        let (sum, rejected) = (self.writer.sum(), self.rejects.count());
+        if planned.len() > 1 {
+            let names = planned.iter().flat_map(|planned| planned.names.clone()).collect();
+            let report = Report { name: None, sum, rejected, format: None, names, given_up: None };
+            self.tell(&report, session)?;
+        }
+        session.flush();
+        self.rejects.finish()?;
+        match planned {
+            _ if (rejected, given_up) == (0, 0) => Ok(Outcome::Done),
+            [one] => Err(incomplete(rejected, sum, one)),
+            _ => Err(all_incomplete(given_up, rejected, sum)),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Keys and values as text: the formats that `export` writes and `import` reads.
+//!
+//! All formats go through [`Row`]. Whatever bytes a row has, what is written of it is read back as the same row.
+
+#[cfg(any(test, fuzzing))]
+pub mod any_line;
+pub mod csv;
+pub mod jsonl;
+mod resp;
+pub mod script;
+pub mod table;
+pub mod tsv;
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::Path;
+
+use logkv::Expiry;
+
+use self::csv::Columns;
+pub use self::table::Table;
+use crate::shell::lang::words::is_digits;
+
+/// A key, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// The key.
+    pub key: Cow<'a, [u8]>,
+    /// Its value; `None` deletes it.
+    pub value: Option<Cow<'a, [u8]>>,
+    /// When it expires; `None`: never.
+    pub expiry: Option<Expiry>,
+}
+
+impl<'a> Row<'a> {
+    /// A row that sets `key` to `value`.
+    pub fn put(key: impl Into<Cow<'a, [u8]>>, value: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { key: key.into(), value: Some(value.into()), expiry: None }
+    }
+
+    /// The same, expiring then, in milliseconds since 1970.
+    pub fn until(self, expires_ms: Option<u64>) -> Self {
+        Self { expiry: expires_ms.map(Expiry::At), ..self }
+    }
+
+    /// The same, with bytes of its own.
+    pub fn into_owned(self) -> Row<'static> {
+        let owned = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
+        Row { key: owned(self.key), value: self.value.map(owned), expiry: self.expiry }
+    }
+
+    /// A row that deletes `key`.
+    pub fn delete(key: impl Into<Cow<'a, [u8]>>) -> Self {
+        Self { key: key.into(), value: None, expiry: None }
+    }
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object a line.
+    Jsonl,
+    /// A JSON array of objects.
+    Json,
+    /// Key, comma, value, below a header.
+    Csv,
+    /// Key, tab, value, with escapes.
+    Tsv,
+    /// Lines of `put`.
+    Script,
+    /// Redis' protocol: commands for `redis-cli --pipe`.
+    Resp,
+}
+
+impl Format {
+    /// The names that `export --format` takes.
+    pub const NAMES: &'static [&'static str] = &["jsonl", "json", "csv", "tsv", "script", "resp"];
+
+    const ALL: [Self; 6] = [Self::Jsonl, Self::Json, Self::Csv, Self::Tsv, Self::Script, Self::Resp];
+
+    /// The format called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// The format that a file's name ends with.
+    pub fn of(path: &Path) -> Option<Self> {
+        match ending(path)?.as_str() {
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "json" => Some(Self::Json),
+            "csv" => Some(Self::Csv),
+            "tsv" | "tab" => Some(Self::Tsv),
+            "script" | "logkv" => Some(Self::Script),
+            "resp" => Some(Self::Resp),
+            _ => None,
+        }
+    }
+
+    /// Whether what is written in it is text, which leaves a terminal alone.
+    pub fn is_text(self) -> bool {
+        self != Self::Resp
+    }
+}
+
+/// How `path` ends, if that is how files end that this program neither writes nor reads.
+pub fn foreign_ending(path: &Path) -> Option<String> {
+    const ENDINGS: &[&str] = &[
+        "7z", "arrow", "avro", "bson", "bz2", "cbor", "db", "duckdb", "feather", "html", "lz4", "mdb",
+        "msgpack", "numbers", "ods", "orc", "parquet", "pb", "pdf", "rar", "rdb", "sql", "sqlite", "sqlite3",
+        "tar", "tgz", "toml", "tzst", "xls", "xlsx", "xml", "xz", "yaml", "yml", "zip",
+    ];
+    ending(path).filter(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
+fn ending(path: &Path) -> Option<String> {
+    // Of a name such as `.csv` the ending is all.
+    let name = path.file_name()?.as_encoded_bytes();
+    let dot = name.iter().rposition(|&byte| byte == b'.')?;
+    Some(str::from_utf8(&name[dot + 1..]).ok()?.to_ascii_lowercase())
+}
+
+/// Rows on their way out.
+#[derive(Clone, Copy, Debug)]
+pub struct RowWriter {
+    format: Format,
+    /// The columns, of a format that has them.
+    columns: Columns,
+    is_begun: bool,
+}
+
+impl RowWriter {
+    /// A writer of rows in `format`. In CSV they have `columns`.
+    pub fn new(format: Format, columns: Columns) -> Self {
+        Self { format, columns, is_begun: false }
+    }
+
+    /// Writes what stands before all rows.
+    pub fn begin(&self, out: &mut impl Write) -> io::Result<()> {
+        match self.format {
+            Format::Json => out.write_all(b"["),
+            Format::Csv => self.columns.write_header(out),
+            Format::Jsonl | Format::Tsv | Format::Script | Format::Resp => Ok(()),
+        }
+    }
+
+    /// Writes a row that sets `key` to `value`, until `expires_ms`.
+    pub fn write(
+        &mut self,
+        out: &mut impl Write,
+        key: &[u8],
+        value: &[u8],
+        expires_ms: Option<u64>,
+    ) -> io::Result<()> {
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
+        match self.format {
+            Format::Jsonl => {
+                jsonl::write(out, key, value, expires_ms)?;
+                out.write_all(b"\n")
+            }
+            Format::Json => {
+                out.write_all(if is_first { b"\n" } else { b",\n" })?;
+                jsonl::write(out, key, value, expires_ms)
+            }
+            Format::Csv => self.columns.write(out, key, value, expires_ms),
+            Format::Tsv => tsv::write(out, key, value, expires_ms),
+            Format::Script => script::write(out, key, value, expires_ms),
+            Format::Resp => resp::write(out, key, value, expires_ms),
+        }
+    }
+
+    /// Writes what stands behind all rows.
+    pub fn end(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.format == Format::Json { out.write_all(b"\n]\n") } else { Ok(()) }
+    }
+}
+
+/// A whole number that is not negative, however it is written: `7`, `7.0`, `1e3`.
+fn whole_number(text: &str) -> Option<u64> {
+    const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
+    if is_digits(text) {
+        return text.parse().ok();
+    }
+    let number: f64 = text.parse().ok()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, and in range")]
+    (number.fract() == 0.0 && (0.0..TOO_LARGE).contains(&number)).then_some(number as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_known_by_its_name_and_by_a_files() {
+        for format in Format::ALL {
+            assert_eq!(Format::parse(format.name()), Some(format));
+            assert_eq!(
+                Format::of(Path::new("dir/some.file").with_extension(format.name()).as_path()),
+                Some(format)
+            );
+        }
+        assert_eq!(Format::parse("xml"), None);
+        assert_eq!(Format::of(Path::new("A.JSON")), Some(Format::Json));
+        assert_eq!(Format::of(Path::new("a.ndjson")), Some(Format::Jsonl));
+        assert_eq!(Format::of(Path::new("jsonl")), None);
+        assert_eq!(Format::of(Path::new("dir.tsv/.csv")), Some(Format::Csv));
+        assert_eq!(Format::of(Path::new("dir.csv/x")), None);
+        assert_eq!(foreign_ending(Path::new("a.PARQUET")).as_deref(), Some("parquet"));
+        for format in Format::ALL {
+            assert_eq!(foreign_ending(&Path::new("a").with_extension(format.name())), None);
+        }
+    }
+}

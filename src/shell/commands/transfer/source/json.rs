@@ -1,0 +1,274 @@
+//! The rows of a JSON document: objects in an array, or one after another, over as many lines as they take.
+//!
+//! Of the document no more is held than a row. What is between the rows is looked at here; the rows themselves are parsed as
+//! lines are. A row that is none is rejected, and costs itself; where brackets or strings do not end as they should, nobody
+//! knows where the next row starts, and the document is given up.
+
+use logkv::Grouped;
+
+use super::reading::Reading;
+use super::{BeforeWait, Source, Spot, Taken};
+use crate::shell::commands::transfer::rows::Table;
+use crate::shell::commands::transfer::rows::jsonl;
+use crate::shell::lang::failure::Failure;
+
+/// A document.
+pub struct Document {
+    reading: Reading,
+    table: Option<Table>,
+    /// The number of the line where the array opens that the reader is in.
+    array: Option<u64>,
+    /// What may come next.
+    expects: Expects,
+    /// The bytes of the present row, among those that are held.
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expects {
+    /// A row, or the end of the array.
+    First,
+    /// A row, behind a comma.
+    Row,
+    /// A comma, or the end of the array.
+    Comma,
+}
+
+/// Whether the text is not a row a line: it starts with an array, or with an object that goes on in the next line.
+pub fn is_document(reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
+    /// No line of white space and a bracket is as long.
+    const LOOK_LEN: usize = 64 << 10;
+    loop {
+        let is_at_end = reading.input.is_at_end();
+        let text = reading.input.unread();
+        let (start, is_cut) = (text.trim_ascii_start(), text.len() < LOOK_LEN && !is_at_end);
+        match start.split_first() {
+            Some((b'[', _)) => return Ok(true),
+            Some((b'{', rest)) => {
+                let line_end = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
+                match line_end.and_then(|at| rest.get(at)) {
+                    Some(byte) => return Ok(*byte == b'\n'),
+                    None if !is_cut => return Ok(false),
+                    None => {}
+                }
+            }
+            Some(_) => return Ok(false),
+            None if !is_cut => return Ok(false),
+            None => {}
+        }
+        reading.fill(before_wait)?;
+    }
+}
+
+impl Document {
+    /// The document that `reading` is.
+    pub fn new(reading: Reading, table: Option<Table>) -> Self {
+        Self { reading, table, array: None, expects: Expects::First, len: 0 }
+    }
+
+    /// Goes on to the next row; whether there is one.
+    fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
+        self.reading.take(self.len);
+        self.len = 0;
+        while let Some(byte) = self.peek(before_wait)? {
+            match (byte, self.array, self.expects) {
+                (b'[', None, _) => {
+                    self.array = Some(self.reading.number);
+                    self.expects = Expects::First;
+                }
+                (b']', Some(_), Expects::First | Expects::Comma) => self.array = None,
+                (b']', Some(_), Expects::Row) => {
+                    return Err(self.reading.broken("the array ends after a comma, where a row should be"));
+                }
+                (b',', Some(_), Expects::Comma) => self.expects = Expects::Row,
+                (b',' | b']' | b'}', ..) => {
+                    let stray = char::from(byte);
+                    return Err(self.reading.broken(&format!("{stray} is where a row should start")));
+                }
+                (_, Some(_), Expects::Comma) => {
+                    return Err(self.reading.broken("a comma is missing before this row"));
+                }
+                (..) => {
+                    self.len = self.row_len(before_wait)?;
+                    self.expects = Expects::Comma;
+                    return Ok(true);
+                }
+            }
+            self.reading.take(1);
+        }
+        match self.array {
+            None => Ok(false),
+            Some(line) => Err(self
+                .reading
+                .broken(&format!("it is cut off: the array that opens on line {line} does not end"))),
+        }
+    }
+
+    /// The next byte that is no white space; `None` at the end.
+    fn peek(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<u8>, Failure> {
+        loop {
+            let held = self.reading.input.unread();
+            let blank_len = held.len() - held.trim_ascii_start().len();
+            let byte = held.get(blank_len).copied();
+            self.reading.take(blank_len);
+            if byte.is_some() || self.reading.input.is_at_end() {
+                return Ok(byte);
+            }
+            self.reading.fill(before_wait)?;
+        }
+    }
+
+    /// How many bytes the row takes that starts here.
+    fn row_len(&mut self, before_wait: BeforeWait<'_>) -> Result<usize, Failure> {
+        let mut scan = Scan::default();
+        loop {
+            match scan.go_on(self.reading.input.unread()) {
+                Ok(Some(len)) => return Ok(len),
+                Ok(None) if self.reading.input.is_at_end() && scan.is_scalar() => return Ok(scan.at),
+                Ok(None) if self.reading.input.is_at_end() => {
+                    return Err(self.reading.broken("it is cut off: the row that starts here does not end"));
+                }
+                Ok(None) if self.reading.input.unread_len() > self.reading.len_max => {
+                    let len_max = self.reading.len_max;
+                    return Err(self.reading.broken(&format!(
+                        "the row that starts here is longer than {} bytes",
+                        Grouped(len_max)
+                    )));
+                }
+                Ok(None) => self.reading.fill(before_wait)?,
+                Err(why) => {
+                    self.reading.take(scan.at);
+                    return Err(self.reading.broken(why));
+                }
+            }
+        }
+    }
+}
+
+/// A look for the end of a value.
+#[derive(Debug, Default)]
+struct Scan {
+    /// How far it came, in bytes.
+    at: usize,
+    /// The brackets that are open.
+    open: Vec<u8>,
+    is_in_string: bool,
+}
+
+impl Scan {
+    /// Whether it is the look for the end of a value without brackets and quotes, which ends with the text, too.
+    fn is_scalar(&self) -> bool {
+        self.open.is_empty() && !self.is_in_string
+    }
+
+    /// Goes on in `text`, which starts with the value: how long that is, or `None` where more has to be read. Or what is wrong
+    /// where it stopped.
+    fn go_on(&mut self, text: &[u8]) -> Result<Option<usize>, &'static str> {
+        while let Some(&byte) = text.get(self.at) {
+            if self.is_in_string {
+                if !self.pass_string(text)? {
+                    return Ok(None);
+                }
+                if self.open.is_empty() {
+                    return Ok(Some(self.at));
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.is_in_string = true,
+                b'{' | b'[' => self.open.push(byte),
+                b'}' | b']' => match (self.open.pop(), byte) {
+                    (Some(b'{'), b'}') | (Some(b'['), b']') => {
+                        if self.open.is_empty() {
+                            return Ok(Some(self.at + 1));
+                        }
+                    }
+                    (None, _) => return Ok(Some(self.at)),
+                    _ => return Err("a bracket here does not match the one that it closes"),
+                },
+                b',' | b' ' | b'\t' | b'\n' | b'\r' if self.open.is_empty() => return Ok(Some(self.at)),
+                _ => {}
+            }
+            self.at += 1;
+        }
+        Ok(None)
+    }
+
+    /// Goes to behind the end of a string; `false` where that is not read yet.
+    fn pass_string(&mut self, text: &[u8]) -> Result<bool, &'static str> {
+        while let Some(len) = memchr::memchr3(b'"', b'\\', b'\n', &text[self.at..]) {
+            self.at += len;
+            match text[self.at] {
+                b'"' => {
+                    self.at += 1;
+                    self.is_in_string = false;
+                    return Ok(true);
+                }
+                b'\n' => return Err("a string that opens on this line does not end on it"),
+                _ if self.at + 1 == text.len() => return Ok(false),
+                _ => self.at += 2,
+            }
+        }
+        self.at = text.len();
+        Ok(false)
+    }
+}
+
+impl Source for Document {
+    fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
+        if !self.advance(before_wait)? {
+            return Ok(None);
+        }
+        let text = self.line();
+        let before = usize::try_from(self.reading.column - 1).unwrap_or(usize::MAX);
+        let row = jsonl::read(text, before, self.table.as_ref());
+        Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
+    }
+
+    fn spot(&self) -> Spot {
+        self.reading.spot()
+    }
+
+    fn line(&self) -> &[u8] {
+        self.reading.input.held(self.len)
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        self.reading.progress()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_value_is_found_wherever_what_was_read_ends() {
+        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+        let nested = r#"{"a":[1,{"b":"]}\\\""}],"c":"\\"}"#;
+        for value in [nested, r#""x\"y""#, "[]", "7", "1e999", "nonsense", &deep] {
+            for end in [",", "]", "\n", " "] {
+                let text = format!("{value}{end} more");
+                let step = (text.len() / 50).max(1);
+                for cut in (0..text.len()).step_by(step) {
+                    let mut scan = Scan::default();
+                    let first = scan.go_on(&text.as_bytes()[..cut]);
+                    let found = match first {
+                        Ok(None) => scan.go_on(text.as_bytes()),
+                        found => found,
+                    };
+                    assert_eq!(found, Ok(Some(value.len())), "{value:.40} cut at {cut}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_end_as_it_should_says_where() {
+        for (text, at) in [(r#"{"a":[1}"#, 7), ("{\"a\":\"b\n\"}", 7)] {
+            let mut scan = Scan::default();
+            assert!(scan.go_on(text.as_bytes()).is_err());
+            assert_eq!(scan.at, at, "{text}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Rows that take a line each.
+
+use super::reading::Reading;
+use super::{BeforeWait, Source, Spot, Taken};
+use crate::shell::commands::transfer::rows::Row;
+use crate::shell::commands::transfer::rows::Table;
+use crate::shell::commands::transfer::rows::jsonl;
+use crate::shell::commands::transfer::rows::table::Header;
+use crate::shell::commands::transfer::rows::tsv;
+use crate::shell::lang::failure::Failure;
+
+/// The lines of a text, each a row.
+pub struct Lines {
+    reading: Reading,
+    parser: Parser,
+}
+
+/// What a line is.
+pub enum Parser {
+    /// A JSON object: of an export, or of a table.
+    Json(Option<Table>),
+    /// Key, tab, value.
+    Tsv,
+    /// Fields with tabs between them, below this header.
+    Table(Header),
+}
+
+impl Parser {
+    fn read<'a>(&self, line: &'a [u8]) -> Result<Row<'a>, String> {
+        match self {
+            Self::Json(table) => jsonl::read(line, 0, table.as_ref()),
+            Self::Tsv => tsv::read(line),
+            Self::Table(header) => header.row(&tsv::fields(line)?),
+        }
+    }
+
+    /// Whether a line has nothing on it. One of blanks alone may be a row with a tab.
+    fn is_blank(&self, line: &[u8]) -> bool {
+        match self {
+            Self::Tsv | Self::Table(_) => line.is_empty(),
+            Self::Json(_) => line.iter().all(u8::is_ascii_whitespace),
+        }
+    }
+}
+
+impl Lines {
+    /// The lines of `reading`, as `parser` reads them.
+    pub fn new(reading: Reading, parser: Parser) -> Self {
+        Self { reading, parser }
+    }
+
+    /// The same below a first line that names the columns.
+    pub fn with_header(
+        mut reading: Reading,
+        table: &Table,
+        before_wait: BeforeWait<'_>,
+    ) -> Result<Self, Failure> {
+        reading.header(before_wait)?;
+        let names = tsv::fields(reading.input.line()).map_err(|why| reading.broken(&why))?;
+        let header = Header::new(&names, Some(table));
+        let header = header.map_err(|unclear| reading.without_columns(&unclear))?;
+        Ok(Self::new(reading, Parser::Table(header)))
+    }
+}
+
+impl Source for Lines {
+    fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
+        match self.reading.next_line(before_wait, |line| self.parser.is_blank(line))? {
+            None => return Ok(None),
+            Some(Err(why)) => return Ok(Some(Taken::Rejected(why))),
+            Some(Ok(())) => {}
+        }
+        let row = self.parser.read(self.reading.input.line());
+        Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
+    }
+
+    fn spot(&self) -> Spot {
+        self.reading.spot()
+    }
+
+    fn line(&self) -> &[u8] {
+        self.reading.line()
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        self.reading.progress()
+    }
+}

@@ -1,0 +1,267 @@
+//! A text that is read: its bytes, where in it the reader is, and how far it reads for one row.
+
+use std::io;
+use std::rc::Rc;
+
+use logkv::Grouped;
+
+use super::{At, BeforeWait, Spot};
+use crate::shell::commands::transfer::rows::Format;
+use crate::shell::commands::transfer::rows::table::Unclear;
+use crate::shell::lang::failure::{Failure, plain_words};
+use crate::shell::term::input::{Input, Readiness, escaped_len_max, pair_len_max};
+use crate::shell::term::interrupt::Interrupt;
+use crate::shell::term::packing::Packing;
+
+/// A text, and the reader's place in it.
+pub struct Reading {
+    /// Its bytes.
+    pub input: Input,
+    /// The number of the line where the present row starts, from 1.
+    pub number: u64,
+    /// The byte of that line where it starts, from 1, in a text that is not read by lines.
+    pub column: u64,
+    /// How many lines the present row takes; 0 before the first.
+    pub line_count: u64,
+    /// The longest row that is read, in bytes.
+    pub len_max: u64,
+    /// The most that a key and a value have, in bytes.
+    pub pair_len_max: u64,
+    is_too_long: bool,
+    name: Rc<str>,
+    /// How it is packed, as its name says.
+    packing: Option<Packing>,
+    interrupt: Interrupt,
+    done_len: u64,
+    total_len: Option<u64>,
+}
+
+/// What came of a look for the next line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// There is one.
+    Whole,
+    /// There is one, of which more was read than is taken.
+    TooLong,
+    /// There is none.
+    End,
+}
+
+impl Reading {
+    /// The text of `input`, which messages call `name`. Values have at most `value_len_max` bytes.
+    pub fn new(input: Input, name: String, interrupt: Interrupt, value_len_max: u64) -> Self {
+        Self {
+            input: input.unpacked(),
+            number: 1,
+            column: 1,
+            line_count: 0,
+            len_max: 0,
+            pair_len_max: pair_len_max(value_len_max),
+            is_too_long: false,
+            name: name.into(),
+            packing: None,
+            interrupt,
+            done_len: 0,
+            total_len: None,
+        }
+    }
+
+    /// Says how many bytes there are to read, where that is known, and how the name says that they are packed.
+    pub fn of_file(self, total_len: Option<u64>, packing: Option<Packing>) -> Self {
+        Self { total_len, packing, ..self }
+    }
+
+    /// Reads enough of a text in `format` to see how it begins. Fails where it begins as no such text does.
+    pub fn begin(&mut self, format: Format, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
+        self.len_max = row_len_max(self.pair_len_max, format);
+        // A line of a script or of tab-separated fields may be short, and the next one may be long in coming.
+        let len = if matches!(format, Format::Script | Format::Tsv) { 2 } else { 4 };
+        while self.input.unread_len() < len && !self.input.is_at_end() {
+            self.fill(before_wait)?;
+        }
+        let start = self.input.unread();
+        if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+            let failure = self.broken("it is UTF-16, as its first two bytes say; what is read is UTF-8");
+            return Err(failure.hint("iconv -f UTF-16 -t UTF-8 makes one of the other"));
+        }
+        match (self.input.packing(), Packing::of_start(self.input.unread())) {
+            (Some(outer), Some(inner)) => {
+                let why = format!("it is packed twice, with {} and then {}", inner.name(), outer.name());
+                let hint = format!("unpack it once, with {}, and import that", outer.name());
+                Err(self.broken(&why).hint(hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on to the first line, which names columns.
+    pub fn header(&mut self, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
+        while !self.input.advance() {
+            if self.input.is_at_end() {
+                return Err(self.broken("it is empty; a table's first line names its columns"));
+            }
+            self.check_header(self.input.unread_len())?;
+            self.fill(before_wait)?;
+        }
+        self.line_count = 1;
+        self.done_len += self.input.line().len() as u64 + 1;
+        Ok(())
+    }
+
+    /// Fails if `len` bytes are more than names of columns take.
+    pub fn check_header(&self, len: u64) -> Result<(), Failure> {
+        const LEN_MAX: u64 = 1 << 20;
+        if len <= LEN_MAX {
+            return Ok(());
+        }
+        let failure = self.broken("its first line, which names the columns, is longer than 1 MiB");
+        Err(failure.hint("--format says what it is, where that is no table"))
+    }
+
+    /// That its header is `unclear`.
+    pub fn without_columns(&self, unclear: &Unclear) -> Failure {
+        let failure = self.broken(&unclear.why);
+        match unclear.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
+    /// Goes on to the next line that is not blank: `None` at the end, and why where it is not taken.
+    pub fn next_line(
+        &mut self,
+        before_wait: BeforeWait<'_>,
+        is_blank: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Result<(), String>>, Failure> {
+        loop {
+            let line = self.advance(before_wait)?;
+            self.is_too_long = line == Line::TooLong;
+            return Ok(match line {
+                Line::End => None,
+                Line::TooLong => Some(Err(format!("it is longer than {} bytes", Grouped(self.len_max)))),
+                Line::Whole if is_blank(self.input.line()) => continue,
+                Line::Whole => Some(Ok(())),
+            });
+        }
+    }
+
+    /// The present line; empty if it is too long.
+    pub fn line(&self) -> &[u8] {
+        if self.is_too_long { &[] } else { self.input.line() }
+    }
+
+    /// Goes on to the next line.
+    fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<Line, Failure> {
+        self.number += self.line_count;
+        self.line_count = 1;
+        let mut is_too_long = false;
+        while !self.input.advance() {
+            if self.input.is_at_end() {
+                // A line that is too long may be the last, and have no end.
+                return Ok(if is_too_long { Line::TooLong } else { Line::End });
+            }
+            if self.input.unread_len() > self.len_max {
+                is_too_long = true;
+                self.done_len += self.input.unread_len();
+                self.input.forget();
+            }
+            self.fill(before_wait)?;
+        }
+        self.done_len += self.input.line().len() as u64 + 1;
+        Ok(if is_too_long { Line::TooLong } else { Line::Whole })
+    }
+
+    /// Adds the next line to the present one; whether there is one, and not too much of it.
+    pub fn extend(&mut self, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
+        while !self.input.extend() {
+            if self.input.is_at_end() || self.input.unread_len() > self.len_max {
+                return Ok(false);
+            }
+            self.fill(before_wait)?;
+        }
+        self.line_count += 1;
+        Ok(true)
+    }
+
+    /// Lets go of the first `len` bytes that are held.
+    pub fn take(&mut self, len: usize) {
+        let taken = self.input.unread().get(..len).unwrap_or_default();
+        self.number += memchr::memchr_iter(b'\n', taken).count() as u64;
+        self.column = match memchr::memrchr(b'\n', taken) {
+            Some(at) => (taken.len() - at) as u64,
+            None => self.column + len as u64,
+        };
+        self.input.take(len);
+        self.done_len += len as u64;
+    }
+
+    /// Reads more.
+    pub fn fill(&mut self, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
+        // Input without a pause, such as endless lines, never reaches a wait.
+        self.interrupt.check(0)?;
+        if self.input.readiness().map_err(|error| unread(&self.name, &error))? == Readiness::Waits {
+            self.wait(before_wait)?;
+        }
+        loop {
+            match self.input.fill() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(before_wait)?,
+                filled => break filled.map_err(|error| unread(&self.name, &error))?,
+            }
+        }
+        match self.packing {
+            Some(packing) if self.input.packing().is_none() && self.is_empty() => {
+                let error = packing.told(io::ErrorKind::UnexpectedEof.into());
+                Err(unread(&self.name, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
+        self.input.is_at_end() && self.done_len == 0 && self.input.unread_len() == 0
+    }
+
+    fn wait(&mut self, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
+        before_wait()?;
+        self.input.wait(&self.interrupt).map_err(|error| unread(&self.name, &error))
+    }
+
+    /// Where the present row starts.
+    pub fn spot(&self) -> Spot {
+        let at = At::Line { number: self.number, column: self.column };
+        Spot { file: Rc::clone(&self.name), at }
+    }
+
+    /// The failure of what is not rows at all: `why`, with its place.
+    pub fn broken(&self, why: &str) -> Failure {
+        Failure::command(format!("{}: {why}", self.spot()))
+    }
+
+    /// How many bytes were read, and of how many. Of what is packed nobody knows how many that will be.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        (self.done_len, self.total_len.filter(|_| self.input.packing().is_none()))
+    }
+}
+
+/// The failure to read `name`, or Ctrl-C.
+pub fn unread(name: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Failure::interrupted(),
+        _ => Failure::command(format!("cannot read {name}: {}", plain_words(error))),
+    }
+}
+
+/// The longest row that is read in `format`, in bytes: a key and a value that have `pair_len_max` bytes, with each byte of them
+/// escaped, and some more for what is around them. Without a limit a row without an end would take all memory.
+fn row_len_max(pair_len_max: u64, format: Format) -> u64 {
+    let escape_len: u64 = match format {
+        // `\u0001`
+        Format::Jsonl | Format::Json => 6,
+        // `\x01`
+        Format::Tsv | Format::Script | Format::Resp => 4,
+        // `""`
+        Format::Csv => 2,
+    };
+    escaped_len_max(pair_len_max, escape_len)
+}

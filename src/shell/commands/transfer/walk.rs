@@ -1,0 +1,427 @@
+//! A data file of another store from its first record to its last, past what is damaged.
+
+mod window;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+
+use logkv::Grouped;
+use logkv::fs::next_data;
+
+use self::window::Window;
+use crate::shell::commands::foreign::{Format, Record, Start};
+use crate::shell::term::input::pair_len_max;
+use crate::shell::term::interrupt::Interrupt;
+
+/// The records of a file, in their order. Of the file no more is in memory than a piece, or the record that is looked at.
+#[derive(Debug)]
+pub struct Walk {
+    format: Format,
+    window: Window,
+    at: u64,
+    record_len_max: u64,
+    interrupt: Interrupt,
+}
+
+/// What stands at a place of the file.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A record, as it was written as far as anything tells.
+    Record {
+        /// Where it starts.
+        at: u64,
+        /// What it says.
+        record: Record<'a>,
+    },
+    /// Bytes that are none.
+    Bad(Bad),
+}
+
+/// Bytes that are no record, and are passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// Where they start.
+    pub at: u64,
+    /// How many they are.
+    pub len: u64,
+    /// What is wrong.
+    pub why: Why,
+    /// Whether they reach to the end of the file.
+    pub is_rest: bool,
+}
+
+impl Bad {
+    /// Whether it is the start of a record at the end of the file: a write that was cut off.
+    pub fn is_torn(&self) -> bool {
+        self.is_rest && matches!(self.why, Why::Torn(_))
+    }
+}
+
+/// What is wrong with bytes that should be a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The file ends before a record of this length does.
+    Torn(u64),
+    /// The record would take this many bytes, more than is read.
+    TooLong(u64),
+    /// Its checksum.
+    Checksum {
+        /// As stored.
+        stored: u32,
+        /// What its bytes give.
+        computed: u32,
+    },
+    /// Zeros, in a format without checksums: each header's length of them would be a record with an
+    /// empty key.
+    Zeros,
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            Why::Torn(needed) if self.is_rest => {
+                return write!(
+                    f,
+                    "it takes {} bytes, and the file ends after {}",
+                    Grouped(needed),
+                    Grouped(self.len)
+                );
+            }
+            Why::Torn(needed) => {
+                write!(f, "it would take {} bytes, more than the file has", Grouped(needed))?;
+            }
+            Why::TooLong(needed) => {
+                write!(f, "it takes {} bytes, more than a record may here", Grouped(needed))?;
+            }
+            Why::Checksum { stored, computed } => {
+                write!(f, "its checksum is {stored:08x}, its bytes give {computed:08x}")?;
+            }
+            Why::Zeros => f.write_str("zeros stand where a record should")?,
+        }
+        match (self.is_rest, self.len) {
+            (true, len) => write!(f, "; the rest of the file, {} bytes, is given up", Grouped(len)),
+            (false, len) => write!(f, "; {} bytes are passed over", Grouped(len)),
+        }
+    }
+}
+
+/// What was made out of the bytes at a place.
+enum Look {
+    Sound(usize),
+    Bad(Why, u64),
+}
+
+/// The most that a record can take whose key and value can be taken in, in bytes.
+pub fn record_len_max(value_len_max: u64) -> u64 {
+    const HEADER_LEN_MAX: u64 = 64;
+    pair_len_max(value_len_max).saturating_add(HEADER_LEN_MAX)
+}
+
+impl Walk {
+    /// The records of `file`, each of at most `record_len_max` bytes.
+    pub fn of(file: File, format: Format, record_len_max: u64, interrupt: &Interrupt) -> io::Result<Self> {
+        let (window, interrupt) = (Window::of(file)?, interrupt.clone());
+        Ok(Self { format, window, at: 0, record_len_max, interrupt })
+    }
+
+    /// How many bytes the file has.
+    pub fn len(&self) -> u64 {
+        self.window.len
+    }
+
+    /// How many of them were gone through.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The next record or bad range; `None` at the end of the file. Ctrl-C ends a search with
+    /// [`io::ErrorKind::Interrupted`].
+    pub fn next(&mut self) -> io::Result<Option<Found<'_>>> {
+        let at = self.at;
+        if at >= self.window.len {
+            return Ok(None);
+        }
+        match self.look(at)? {
+            Look::Sound(len) => {
+                self.at += len as u64;
+                match self.format.read(self.window.bytes(at, len)?) {
+                    Start::Record(record) => Ok(Some(Found::Record { at, record })),
+                    Start::Short(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+                }
+            }
+            Look::Bad(why, needed) => {
+                self.at = self.resumption(at, needed)?;
+                let is_rest = self.at == self.window.len;
+                Ok(Some(Found::Bad(Bad { at, len: self.at - at, why, is_rest })))
+            }
+        }
+    }
+
+    fn look(&mut self, at: u64) -> io::Result<Look> {
+        let header_len = self.format.header_len();
+        let header = self.window.bytes(at, header_len)?;
+        if !self.format.has_checksums() && header.len() == header_len && is_zeros(header) {
+            let (end, _) = self.zeros(at)?;
+            // A record may begin with zeros: the search continues at a multiple of a header's
+            // length, as before.
+            let part = if end == self.window.len { 0 } else { (end - at) % header_len as u64 };
+            return Ok(Look::Bad(Why::Zeros, end - at - part));
+        }
+        let len = match self.format.read(header) {
+            Start::Record(record) => record.len as u64,
+            Start::Short(needed) => needed,
+        };
+        if len > self.window.len - at {
+            return Ok(Look::Bad(Why::Torn(len), len));
+        }
+        let loaded = usize::try_from(len).ok().filter(|_| len <= self.record_len_max);
+        let Some(loaded) = loaded else { return Ok(Look::Bad(Why::TooLong(len), len)) };
+        match self.format.read(self.window.bytes(at, loaded)?) {
+            Start::Record(record) if record.is_sound() => Ok(Look::Sound(record.len)),
+            Start::Record(Record { checksum: Some(checksum), .. }) => {
+                let why = Why::Checksum { stored: checksum.stored, computed: checksum.computed };
+                Ok(Look::Bad(why, len))
+            }
+            // The file has become shorter since its length was asked for.
+            Start::Record(_) | Start::Short(_) => Ok(Look::Bad(Why::Torn(len), len)),
+        }
+    }
+
+    /// Where to go on behind a bad record at `at` that says it takes `len` bytes: where that ends, if a record starts there;
+    /// else, where checksums tell a record, at the next one. The end of the file when there is none.
+    fn resumption(&mut self, at: u64, len: u64) -> io::Result<u64> {
+        /// How many bytes are looked at for the next record, those of what turns out to be none counted each time: some
+        /// seconds. Then the rest is given up.
+        const SEARCH_LEN_MAX: u64 = 2 << 30;
+        let behind = at.saturating_add(len).min(self.window.len);
+        if !self.format.has_checksums() {
+            return Ok(behind);
+        }
+        if behind < self.window.len && matches!(self.look(behind)?, Look::Sound(_)) {
+            return Ok(behind);
+        }
+        let header_len = self.format.header_len();
+        let (mut at, mut left) = (at + 1, SEARCH_LEN_MAX);
+        while at < self.window.len && left > 0 {
+            self.check_interrupt()?;
+            let header = self.window.bytes(at, header_len)?;
+            if is_zeros(header) {
+                // No record's header is all zeros: its checksum would not be zero.
+                let (end, read_len) = self.zeros(at)?;
+                at = end.saturating_sub(header_len as u64 - 1).max(at + 1);
+                left = left.saturating_sub(read_len.max(1));
+                continue;
+            }
+            let len = match self.format.read(header) {
+                Start::Short(len) => len,
+                Start::Record(record) => record.len as u64,
+            };
+            let is_candidate =
+                len > header_len as u64 && len <= (self.window.len - at).min(self.record_len_max);
+            left = left.saturating_sub(if is_candidate { len + 1 } else { 1 });
+            if is_candidate && left > 0 && matches!(self.look(at)?, Look::Sound(_)) {
+                return Ok(at);
+            }
+            at += 1;
+        }
+        Ok(self.window.len)
+    }
+
+    /// The end of the zeros at `at`, and the count of them read: the file's holes are skipped.
+    fn zeros(&mut self, at: u64) -> io::Result<(u64, u64)> {
+        const PIECE_LEN: usize = 64 << 10;
+        let (mut end, mut read_len) = (at, 0);
+        while end < self.window.len {
+            self.check_interrupt()?;
+            let data = next_data(&self.window.file, end).min(self.window.len);
+            if data > end {
+                end = data;
+                continue;
+            }
+            let piece = self.window.bytes(end, PIECE_LEN)?;
+            let zeros = piece.iter().position(|&byte| byte != 0).unwrap_or(piece.len());
+            let is_all = zeros == piece.len();
+            end += zeros as u64;
+            read_len += zeros as u64;
+            if !is_all {
+                break;
+            }
+        }
+        Ok((end, read_len))
+    }
+
+    fn check_interrupt(&self) -> io::Result<()> {
+        if self.interrupt.is_set() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+}
+
+fn is_zeros(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    /// The keys of the file that has `bytes`, and the places of what is bad.
+    fn walked(format: Format, bytes: &[u8], record_len_max: u64) -> (Vec<Vec<u8>>, Vec<Bad>) {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let path = dir.path().join("file");
+        std::fs::write(&path, bytes).expect("a file can be written");
+        let file = File::open(path).expect("it is there");
+        let mut walk = Walk::of(file, format, record_len_max, &Interrupt::default()).expect("it is read");
+        let (mut keys, mut bad) = (Vec::new(), Vec::new());
+        while let Some(found) = walk.next().expect("it can be read") {
+            match found {
+                Found::Record { record, .. } => keys.push(record.key.to_vec()),
+                Found::Bad(place) => bad.push(place),
+            }
+        }
+        assert_eq!(walk.at(), bytes.len() as u64);
+        (keys, bad)
+    }
+
+    fn three(format: Format) -> [Vec<u8>; 3] {
+        [b"a", b"b", b"c"].map(|key| format.write(7, key, &key.repeat(100)))
+    }
+
+    #[test]
+    fn whole_files_are_walked_and_torn_ones_up_to_the_tear() {
+        for format in Format::ALL {
+            let records = three(format);
+            let file = records.concat();
+            assert_eq!(walked(format, &file, 1000), (vec![b"a".into(), b"b".into(), b"c".into()], vec![]));
+            for cut in 1..records[2].len() {
+                let (keys, bad) = walked(format, &file[..file.len() - cut], 1000);
+                assert_eq!(keys, [b"a", b"b"]);
+                let [torn] = bad.as_slice() else { panic!("one place") };
+                assert!(matches!(torn.why, Why::Torn(_)) && torn.is_rest, "{torn}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_costs_itself_alone_whichever_byte_it_is() {
+        let records = three(Format::Bitcask);
+        let file = records.concat();
+        let second = records[0].len()..records[0].len() + records[1].len();
+        for at in second.clone() {
+            let mut file = file.clone();
+            file[at] ^= 0x40;
+            let (keys, bad) = walked(Format::Bitcask, &file, 1000);
+            assert_eq!(keys, [b"a", b"c"], "byte {at}");
+            assert_eq!(
+                (bad[0].at, bad[0].len),
+                (second.start as u64, second.end as u64 - second.start as u64)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_a_record_may_be_is_passed_over() {
+        for format in Format::ALL {
+            let long = format.write(7, b"long", &[b'x'; 5000]);
+            let file = [three(format).concat(), long.clone(), format.write(7, b"d", b"d")].concat();
+            let (keys, bad) = walked(format, &file, 1000);
+            assert_eq!(keys, [b"a", b"b", b"c", b"d"]);
+            let told = format!(
+                "it takes {0} bytes, more than a record may here; {0} bytes are passed over",
+                Grouped(long.len() as u64)
+            );
+            assert_eq!(bad.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
+        }
+    }
+
+    #[test]
+    fn records_longer_than_the_window_and_at_its_edges_are_whole() {
+        let format = Format::Bitcask;
+        let long = vec![b'x'; Window::LEN_LEAST + 3];
+        let records =
+            [format.write(7, b"a", &long), format.write(7, b"b", &long), format.write(7, b"c", b"")];
+        let (keys, bad) = walked(format, &records.concat(), 4 << 20);
+        assert_eq!(
+            (keys.as_slice(), bad.as_slice()),
+            (&[b"a".to_vec(), b"b".to_vec(), b"c".to_vec()][..], &[][..])
+        );
+    }
+
+    #[test]
+    fn zeros_are_no_records_of_bitcask() {
+        let file = [three(Format::Bitcask)[0].clone(), vec![0; 5000]].concat();
+        let (keys, bad) = walked(Format::Bitcask, &file, 1000);
+        assert_eq!((keys, bad.len()), (vec![b"a".to_vec()], 1));
+    }
+
+    /// A walk of a sparse file of `len` bytes that begins and ends with `records`, and its
+    /// directory.
+    fn sparse(format: Format, records: &[u8], len: u64) -> (tempfile::TempDir, Walk) {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let path = dir.path().join("file");
+        std::fs::write(&path, records).expect("a file can be written");
+        let file = File::options().write(true).open(&path).expect("it opens");
+        file.write_all_at(records, len - records.len() as u64).expect("it is written");
+        let walk = Walk::of(File::open(&path).expect("it is there"), format, 1000, &Interrupt::default());
+        let walk = walk.expect("it is read");
+        (dir, walk)
+    }
+
+    #[test]
+    fn zeros_are_one_bad_place_and_holes_of_a_tebibyte_are_passed_over() {
+        for format in Format::ALL {
+            let records = three(format).concat();
+            // In logkv-store's format zeros are skipped in units of twelve bytes, a header.
+            let len = 2 * records.len() as u64 + (1 << 40) / 12 * 12;
+            let (_dir, mut walk) = sparse(format, &records, len);
+            let (mut keys, mut bad) = (0, Vec::new());
+            while let Some(found) = walk.next().expect("it can be read") {
+                match found {
+                    Found::Record { .. } => keys += 1,
+                    Found::Bad(place) => bad.push(place),
+                }
+            }
+            assert_eq!(walk.at(), len, "{bad:?}");
+            assert_eq!((keys, bad.len()), (6, 1), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_while_it_is_read_ends_there() {
+        for format in Format::ALL {
+            let records = three(format).concat();
+            let (dir, mut walk) = sparse(format, &records, 1 << 40);
+            assert!(matches!(walk.next().expect("it can be read"), Some(Found::Record { .. })));
+            let cut = records.len() as u64 + 100;
+            File::options()
+                .write(true)
+                .open(dir.path().join("file"))
+                .expect("it opens")
+                .set_len(cut)
+                .expect("cut");
+            walk.window.bytes.clear();
+            let mut count = 0;
+            while walk.next().expect("it can be read").is_some() {
+                count += 1;
+            }
+            assert_eq!((count, walk.at()), (3, cut));
+        }
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_search_for_the_next_record() {
+        let noise: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8 | 1).collect();
+        let file = [three(Format::Bitcask)[0].clone(), noise].concat();
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let path = dir.path().join("file");
+        std::fs::write(&path, file).expect("a file can be written");
+        let interrupt = Interrupt::default();
+        let mut walk = Walk::of(File::open(&path).expect("it is there"), Format::Bitcask, 1000, &interrupt)
+            .expect("it is read");
+        assert!(matches!(walk.next().expect("it can be read"), Some(Found::Record { .. })));
+        interrupt.press();
+        let error = walk.next().expect_err("it was pressed");
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
+}

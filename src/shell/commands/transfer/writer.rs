@@ -1,0 +1,146 @@
+//! Rows on their way into the store: appended one by one, acknowledged many at a time.
+
+use std::ops::{AddAssign, Sub};
+
+use logkv::{Batch, Error, Expiry, Pending, Store};
+
+use crate::shell::commands::transfer::rows::Row;
+use crate::shell::run::pipeline::is_enough;
+
+/// What writes rows.
+#[derive(Debug)]
+pub struct Writer {
+    store: Store,
+    /// Kept for its memory.
+    batch: Batch,
+    pending: Vec<(Pending, Counted)>,
+    pending_len: usize,
+    sum: Sum,
+}
+
+/// What went in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Keys that were set.
+    pub puts: u64,
+    /// How many of them had already expired: they hide what was there before, and nobody sees them.
+    pub expired: u64,
+    /// Deletes, of keys that were there or not.
+    pub deletes: u64,
+    /// Commands that set nothing, as they go by what is there.
+    pub not_set: u64,
+}
+
+impl Sum {
+    /// What was written.
+    pub fn count(self) -> u64 {
+        self.puts + self.deletes
+    }
+
+    /// What `row` comes to at `now_ms`.
+    fn of(row: &Row<'_>, now_ms: impl FnOnce() -> u64) -> Self {
+        let is_put = row.value.is_some();
+        let is_expired = matches!(row.expiry, Some(Expiry::At(expires_ms)) if expires_ms <= now_ms());
+        Self { puts: is_put.into(), expired: is_expired.into(), deletes: (!is_put).into(), not_set: 0 }
+    }
+}
+
+/// What a write comes to.
+#[derive(Clone, Copy, Debug)]
+enum Counted {
+    /// This.
+    Always(Sum),
+    /// The first, if anything had to be written, or else the second.
+    IfWritten(Sum, Sum),
+}
+
+impl Sub for Sum {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            puts: self.puts - earlier.puts,
+            expired: self.expired - earlier.expired,
+            deletes: self.deletes - earlier.deletes,
+            not_set: self.not_set - earlier.not_set,
+        }
+    }
+}
+
+impl AddAssign for Sum {
+    fn add_assign(&mut self, other: Self) {
+        self.puts += other.puts;
+        self.expired += other.expired;
+        self.deletes += other.deletes;
+        self.not_set += other.not_set;
+    }
+}
+
+impl Writer {
+    /// A writer to `store`.
+    pub fn new(store: Store) -> Self {
+        Self { store, batch: Batch::new(), pending: Vec::new(), pending_len: 0, sum: Sum::default() }
+    }
+
+    /// Appends `rows`, all or none.
+    pub fn add(&mut self, rows: &[Row<'_>]) -> Result<(), Error> {
+        self.batch.clear();
+        let (mut sum, mut len) = (Sum::default(), 0);
+        for row in rows {
+            match (&row.value, row.expiry) {
+                (Some(value), None) => self.batch.put(&row.key, value),
+                (Some(value), Some(expiry)) => self.batch.put_expiring(&row.key, value, expiry),
+                (None, _) => self.batch.delete(&row.key),
+            };
+            sum += Sum::of(row, || self.store.now_ms());
+            len += row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
+        }
+        let pending = self.store.submit(&self.batch)?;
+        self.push(pending, Counted::Always(sum), len)
+    }
+
+    /// Waits later for `pending`, which was submitted by a command and writes `len` bytes or so: it comes to `sum`, or to
+    /// `otherwise` where nothing had to be written.
+    pub fn wait_for(
+        &mut self,
+        pending: Pending,
+        sum: Sum,
+        otherwise: Option<Sum>,
+        len: usize,
+    ) -> Result<(), Error> {
+        let counted = otherwise.map_or(Counted::Always(sum), |otherwise| Counted::IfWritten(sum, otherwise));
+        self.push(pending, counted, len)
+    }
+
+    /// Adds what was written otherwise.
+    pub fn count(&mut self, sum: Sum) {
+        self.sum += sum;
+    }
+
+    fn push(&mut self, pending: Pending, counted: Counted, len: usize) -> Result<(), Error> {
+        self.pending.push((pending, counted));
+        self.pending_len += len;
+        if is_enough(self.pending.len(), self.pending_len) {
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was appended is acknowledged.
+    pub fn drain(&mut self) -> Result<(), Error> {
+        self.pending_len = 0;
+        for (pending, counted) in self.pending.drain(..) {
+            match (pending.wait()?, counted) {
+                (_, Counted::Always(sum))
+                | (Some(_), Counted::IfWritten(sum, _))
+                | (None, Counted::IfWritten(_, sum)) => self.sum += sum,
+            }
+        }
+        Ok(())
+    }
+
+    /// What was acknowledged.
+    pub fn sum(&self) -> Sum {
+        self.sum
+    }
+}

@@ -1,0 +1,205 @@
+//! `verify`: what is wrong with a store's files, in plain words.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use logkv::fs::StoreFile;
+use logkv::verify::{self, Finding, Severity, VerifyEvent, VerifyReport};
+use logkv::{Error, Location, SegmentId};
+
+use crate::shell::lang::command::{Invocation, Outcome};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::quote;
+use crate::shell::lang::words::visible;
+use crate::shell::run::segments;
+use crate::shell::run::session::Session;
+use crate::shell::term::grid::hang;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::{Hue, hue};
+use crate::shell::term::units;
+
+/// Before the second line of a long sentence.
+const INDENT: usize = 4;
+
+/// Runs `verify`.
+pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let ids = invocation.args.iter().map(|word| segments::parse(word, "verify"));
+    let ids: Vec<SegmentId> = ids.collect::<Result<_, _>>()?;
+    let (dir, options) = (session.dir().to_owned(), session.options.clone());
+    let progress = session.progress("verifying");
+    let (mut unwritten, mut reached, mut met) = (None, (0, 0), Vec::new());
+    let verified = verify::store(&dir, &options, &ids, &mut |event| {
+        match event {
+            VerifyEvent::Found(finding) => {
+                progress.clear();
+                unwritten = write_finding(&mut session.out, finding).err();
+                met.extend(damaged_at(finding));
+            }
+            VerifyEvent::Progress { done_len, total_len } => {
+                reached = (done_len, total_len);
+                progress.at(done_len, total_len);
+            }
+        }
+        match unwritten.is_some() || session.interrupt.is_set() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    progress.clear();
+    met.into_iter().for_each(|at| session.remember_damage(at));
+    if let Some(error) = unwritten {
+        return Err(error.into());
+    }
+    let report = verified.map_err(|error| match error {
+        Error::NoSuchSegment { segment } => {
+            let named = |word: &&_| segments::parse(word, "verify").is_ok_and(|id| id == segment);
+            let failure = segments::missing(segment, session);
+            match invocation.args.iter().find(named) {
+                Some(word) => failure.at(word.span.clone()),
+                None => failure,
+            }
+        }
+        Error::Cancelled => {
+            let (done, total) = (units::bytes(reached.0), units::bytes(reached.1));
+            Failure::interrupted_with(&format!("{done} of {total} were verified"))
+        }
+        error => Failure::open(&error),
+    })?;
+    write_report(&mut session.out, &report)?;
+    Ok(match (report.is_damaged(), report.is_intact()) {
+        (true, _) => Outcome::Damaged,
+        (false, true) => Outcome::Done,
+        (false, false) => Outcome::Refused,
+    })
+}
+
+/// Where the log is damaged, if that is what was found.
+fn damaged_at(finding: &Finding) -> Option<Location> {
+    match (finding.fault.severity(), finding.file) {
+        (Severity::Damage, StoreFile::Segment(segment)) => {
+            Some(Location { segment, offset: finding.range.as_ref().map_or(0, |range| range.start) })
+        }
+        _ => None,
+    }
+}
+
+fn severity(finding: &Finding) -> (&'static str, Hue) {
+    match finding.fault.severity() {
+        Severity::Note => ("note", hue::DIM),
+        Severity::Refused => ("refused", hue::VALUE),
+        Severity::Derived => ("derived", hue::VALUE),
+        Severity::Damage => ("damage", hue::BAD),
+    }
+}
+
+/// `3:0x0000a0, 56 B`, or the file's name.
+fn place(finding: &Finding) -> String {
+    match (finding.file, &finding.range) {
+        (StoreFile::Segment(segment), Some(range)) => {
+            let at = logkv::Location { segment, offset: range.start };
+            match range.end - range.start {
+                0 => at.to_string(),
+                len => format!("{at}, {}", units::bytes(len)),
+            }
+        }
+        (file, _) => file.to_string(),
+    }
+}
+
+fn write_finding(out: &mut Output, finding: &Finding) -> io::Result<()> {
+    let (severity, hue) = severity(finding);
+    // What a damaged MANIFEST says is told as it stands there.
+    let fault = visible(finding.fault.to_string().as_bytes());
+    let range = finding.range.clone().unwrap_or_default();
+    match out.mode {
+        Mode::Table => {
+            let key = finding.key.as_ref().map(|key| format!(", key {}", quote(key))).unwrap_or_default();
+            let text = format!("{severity} {}{key}: {fault}", place(finding));
+            let lines = hang(out.look.width, "", INDENT, text.split_whitespace());
+            let rest = lines.strip_prefix(severity).unwrap_or(&lines);
+            writeln!(out, "{}{rest}", out.look.paint(severity, hue))
+        }
+        Mode::Plain | Mode::Raw => {
+            let key = finding.key.as_deref().map(quote).unwrap_or_default();
+            let (file, at, len) = (finding.file, range.start, range.end - range.start);
+            writeln!(out, "{severity}\t{file}\t{at}\t{len}\t{key}\t{fault}")
+        }
+        Mode::Json => {
+            let is_placed = finding.range.is_some();
+            let mut object = Object::new(out);
+            object.field("type", "finding")?.field("severity", severity)?;
+            object.field("file", finding.file.to_string())?;
+            object.field("offset", is_placed.then_some(range.start))?;
+            object.field("len", is_placed.then_some(range.end - range.start))?;
+            if let Some(key) = &finding.key {
+                object.bytes("key", key)?;
+            }
+            object.field("text", finding.fault.to_string())?.end()
+        }
+    }
+}
+
+fn write_report(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
+    match out.mode {
+        Mode::Table => write_summary(out, report),
+        Mode::Plain | Mode::Raw if report.is_intact() => writeln!(out, "ok"),
+        Mode::Plain | Mode::Raw => Ok(()),
+        Mode::Json => {
+            let mut object = Object::new(out);
+            object.field("type", "summary")?;
+            let figures = [
+                ("segments", Some(report.segment_count)),
+                ("bytes", Some(report.len)),
+                ("records", Some(report.record_count)),
+                ("torn_bytes", Some(report.torn_len)),
+                ("hints", Some(report.hint_count)),
+                ("keydir_keys", report.keydir_keys),
+                ("notes", Some(report.note_count)),
+                ("refused", Some(report.refused_count)),
+                ("derived", Some(report.derived_count)),
+                ("damage", Some(report.damage_count)),
+            ];
+            for (name, figure) in figures {
+                object.field(name, figure)?;
+            }
+            object.field("ok", report.is_intact())?.end()
+        }
+    }
+}
+
+fn write_summary(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
+    let count = |count, noun| units::count(count, noun);
+    let mut parts = vec![
+        format!("{} ({})", count(report.segment_count, "segment"), units::bytes(report.len)),
+        count(report.record_count, "intact record"),
+        count(report.hint_count, "hint"),
+    ];
+    parts.extend(report.keydir_keys.map(|keys| format!("KEYDIR with {}", count(keys, "key"))));
+    let look = out.look;
+    let checked = parts.join(", ");
+    writeln!(out, "{}", hang(look.width, "checked ", INDENT, checked.split_whitespace()))?;
+    let (verdict, hue) = match (report.damage_count, report.derived_count) {
+        (0, 0) if report.refused_count > 0 => {
+            ("what was looked at is as it was written".to_owned(), hue::PLAIN)
+        }
+        (0, 0) if report.torn_len > 0 => {
+            ("what comes before the unfinished end is as it was written".to_owned(), hue::GOOD)
+        }
+        (0, 0) => ("everything is as it was written".to_owned(), hue::GOOD),
+        (0, derived) => {
+            let findings = count(derived, "finding");
+            let told =
+                format!("the log is as it was written; {findings} in files that are made anew from it");
+            (told, hue::PLAIN)
+        }
+        (damage, _) => (format!("{} in the log", count(damage, "finding")), hue::BAD),
+    };
+    let line = |text: &str| hang(look.width, "", INDENT, text.split_whitespace());
+    writeln!(out, "{}", look.paint(line(&verdict), hue))?;
+    if report.damage_count > 0 {
+        let advice = "repair --to DIR makes a store of all that is intact";
+        writeln!(out, "{}", look.paint(line(advice), hue::DIM))?;
+    }
+    Ok(())
+}

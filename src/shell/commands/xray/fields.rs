@@ -1,0 +1,318 @@
+//! What each byte of a record, and of a segment's header, is there for.
+
+use logkv::inspect::{HeaderInfo, RecordItem};
+use logkv::layout::{Field as Place, RECORD_FIELDS, SEGMENT_FIELDS};
+
+use super::paint::hue;
+use super::text::{self, Moment, preview};
+use crate::shell::lang::words;
+use crate::shell::term::style::Hue;
+use crate::shell::term::units;
+
+/// One field: where it stands, its bytes, and what they say.
+#[derive(Clone, Debug)]
+pub struct Field<'a> {
+    /// Its name on the format page.
+    pub name: &'static str,
+    /// The hue of its kind.
+    pub hue: Hue,
+    /// Bytes from the start of the file.
+    pub at: u64,
+    /// As stored.
+    pub bytes: &'a [u8],
+    /// The decoded value.
+    pub meaning: String,
+    /// Of a checksum: whether it is right, and what it covers.
+    pub check: Option<Check>,
+}
+
+/// The verdict on a checksum.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Whether the stored one is what the bytes give.
+    pub is_right: bool,
+    /// What it covers, and what the bytes give where that is something else.
+    pub note: String,
+}
+
+/// The fields of a record, in file order and without gaps.
+pub fn of_record(record: &RecordItem) -> Vec<Field<'_>> {
+    let mut parts = Parts::new(&record.bytes, record.location.offset);
+    for place in RECORD_FIELDS {
+        let stored = parts.peek(place.len);
+        parts.take_at(place, record_meaning(place.name, stored, record));
+    }
+    let covered_from = place("seq").at as u64;
+    let header_end = parts.at as u64;
+    parts.check("hcrc", true, |at| covers(at + covered_from, at + header_end));
+    let is_sound = text::is_sound(record);
+    parts.check("rcrc", is_sound, |at| {
+        let covered = covers(at + covered_from, at + record.len);
+        if is_sound { covered } else { format!("its bytes give {:08x}; {covered}", record.computed_rcrc) }
+    });
+    let expiry_len = if record.expires_ms.is_some() { size_of::<u64>() } else { 0 };
+    let key_at = offset(record.key_at);
+    parts.take_until("newer", key_at.saturating_sub(expiry_len), hue::DIM, "fields of a newer version");
+    if let Some(expires_ms) = record.expires_ms {
+        parts.take("expires", expiry_len, hue::TIME, Moment::of(expires_ms).full());
+    }
+    let [key_len, value_len] = ["klen", "vlen"].map(|name| stored_len(record, name));
+    parts.take("key", key_len, hue::KEY, words::quote(&record.key));
+    parts.padding(offset(record.value_at));
+    let value_end = parts.at.saturating_add(value_len);
+    if record.is_compressed() {
+        let codec = record.codec_name().unwrap_or_default();
+        parts.take("raw_len", size_of::<u32>(), hue::LEN, format!("{} B before {codec}", record.value.len()));
+    }
+    parts.take("value", value_end.saturating_sub(parts.at), hue::VALUE, preview(record));
+    parts.padding(record.bytes.len());
+    parts.fields
+}
+
+/// The fields of a segment's header, in file order and without gaps.
+pub fn of_header(header: &HeaderInfo) -> Vec<Field<'_>> {
+    let mut parts = Parts::new(&header.bytes, 0);
+    for place in SEGMENT_FIELDS {
+        parts.take_at(place, header_meaning(place.name, header));
+    }
+    let end = parts.at;
+    parts.take_until("newer", header.bytes.len(), hue::DIM, "fields of a newer version");
+    let covered = covers(0, end.saturating_sub(size_of::<u32>()) as u64);
+    parts.check("crc", true, |_| covered);
+    parts.fields
+}
+
+/// Deals the bytes out to fields, from the first byte to the last.
+struct Parts<'a> {
+    bytes: &'a [u8],
+    base: u64,
+    at: usize,
+    fields: Vec<Field<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(bytes: &'a [u8], base: u64) -> Self {
+        Self { bytes, base, at: 0, fields: Vec::new() }
+    }
+
+    /// Takes a field of the layout; the layout has no gaps, so it is the next one.
+    fn take_at(&mut self, place: &Place, meaning: String) {
+        self.take(place.name, place.len, hue_of(place.name), meaning);
+    }
+
+    /// The next `len` bytes, or what is left of them: the lengths come from a file.
+    fn peek(&self, len: usize) -> &'a [u8] {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        &rest[..len.min(rest.len())]
+    }
+
+    fn take(&mut self, name: &'static str, len: usize, hue: Hue, meaning: String) {
+        let bytes = self.peek(len);
+        let at = self.base + self.at as u64;
+        self.at += bytes.len();
+        if !bytes.is_empty() {
+            self.fields.push(Field { name, hue, at, bytes, meaning, check: None });
+        }
+    }
+
+    fn take_until(&mut self, name: &'static str, end: usize, hue: Hue, meaning: &str) {
+        self.take(name, end.saturating_sub(self.at), hue, meaning.to_owned());
+    }
+
+    /// Takes the zeros up to `end`, which fill up to a multiple of 8; what is not zero is said to be wrong.
+    fn padding(&mut self, end: usize) {
+        let bytes = self.peek(end.saturating_sub(self.at));
+        let nonzero = bytes.iter().filter(|&&byte| byte != 0).count();
+        self.take_until("padding", end, hue::DIM, "to a multiple of 8");
+        if nonzero > 0
+            && let Some(field) = self.fields.last_mut()
+        {
+            let what = units::count(nonzero as u64, "byte");
+            field.hue = hue::BAD;
+            field.meaning = "not zero".to_owned();
+            field.check = Some(Check { is_right: false, note: format!("{what} of it should be zero") });
+        }
+    }
+
+    /// Adds the verdict to the checksum `name`; `note` is given the offset that everything counts from.
+    fn check(&mut self, name: &str, is_right: bool, note: impl FnOnce(u64) -> String) {
+        let base = self.base;
+        if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
+            field.check = Some(Check { is_right, note: note(base) });
+        }
+    }
+}
+
+fn record_meaning(name: &str, stored: &[u8], record: &RecordItem) -> String {
+    match name {
+        "hcrc" => format!("{:08x}", record.stored_hcrc),
+        "rcrc" => format!("{:08x}", record.stored_rcrc),
+        "seq" => record.seq.to_string(),
+        "time_ms" => Moment::of(record.time_ms).full(),
+        "lag" => lag(record),
+        "kind" => format!("{} {}", number(stored), text::kind(record.kind)),
+        "flag" => flags(record),
+        _ => format!("{} B", number(stored)),
+    }
+}
+
+fn header_meaning(name: &str, header: &HeaderInfo) -> String {
+    match name {
+        "magic" => "a segment of logkv".to_owned(),
+        "major" => header.major.to_string(),
+        "minor" => header.minor.to_string(),
+        "header_len" => format!("{} B", header.header_len),
+        "record_header_len" => format!("{} B", header.record_header_len),
+        "segment" => header.segment.to_string(),
+        "base_seq" => header.base_seq.to_string(),
+        "created_ms" => Moment::of(header.created_ms).seconds_full(),
+        "incompat" => format!("{:#06x}", header.incompat),
+        "salt" => format!("{:08x}", header.salt),
+        "crc" => format!("{:08x}", header.crc),
+        _ => String::new(),
+    }
+}
+
+/// One hue a kind of field, in records and in segment headers alike.
+fn hue_of(name: &str) -> Hue {
+    match name {
+        "hcrc" | "rcrc" | "crc" => hue::CHECKSUM,
+        "seq" | "base_seq" | "segment" => hue::SEQ,
+        "time_ms" | "created_ms" => hue::TIME,
+        "lag" => hue::LAG,
+        "vlen" | "klen" | "header_len" | "record_header_len" => hue::LEN,
+        "kind" | "major" | "minor" => hue::KIND,
+        "flag" | "incompat" | "salt" => hue::FLAG,
+        "store" => hue::KEY,
+        _ => hue::PLAIN,
+    }
+}
+
+fn lag(record: &RecordItem) -> String {
+    match record.lag {
+        u16::MAX => "unknown, or too far to tell".to_owned(),
+        lag => format!("{lag}: durable up to {} then", record.seq.0.saturating_sub(u64::from(lag))),
+    }
+}
+
+fn flags(record: &RecordItem) -> String {
+    let expires = record.expires_ms.map(|_| "expires".to_owned());
+    let unknown = || format!("codec {}", record.codec);
+    let codec = (record.codec != 0).then(|| record.codec_name().map_or_else(unknown, str::to_owned));
+    let more = record.more.then(|| "the batch goes on".to_owned());
+    let set: Vec<_> = [expires, codec, more].into_iter().flatten().collect();
+    let told = if set.is_empty() { "none".to_owned() } else { set.join(", ") };
+    format!("{:#04x} {told}", record.flags)
+}
+
+/// The number stored in up to eight little-endian bytes.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
+fn covers(from: u64, to: u64) -> String {
+    format!("covers {from:#08x}..{to:#08x}")
+}
+
+/// The record's field `name`.
+fn place(name: &str) -> &'static Place {
+    let found = RECORD_FIELDS.iter().find(|place| place.name == name);
+    found.expect("the names asked for are those of the layout, which a test goes through")
+}
+
+/// A length as the header has it: that of the bytes on disk, which a decompressed value no longer has.
+fn stored_len(record: &RecordItem, name: &str) -> usize {
+    let place = place(name);
+    offset(number(record.bytes.get(place.at..place.at + place.len).unwrap_or_default()))
+}
+
+fn offset(at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{all_items, store_with_history};
+    use super::*;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use logkv::inspect::{self, Inspection, Item};
+    use logkv::{Compression, Options, SegmentId, Store};
+
+    #[test]
+    fn every_byte_of_a_segment_belongs_to_one_field() {
+        let (_dir, inspection) = store_with_history();
+        let mut next = 0;
+        let mut follow = |fields: Vec<Field<'_>>| {
+            for field in fields {
+                assert_eq!(field.at, next, "{}", field.name);
+                next += field.bytes.len() as u64;
+            }
+        };
+        follow(of_header(inspection.header.as_ref().expect("the header is intact")));
+        for item in all_items(&inspection) {
+            let Item::Record(record) = item else { panic!("all is intact") };
+            follow(of_record(&record));
+        }
+        assert_eq!(next, inspection.len);
+    }
+
+    #[test]
+    fn padding_that_is_not_zero_is_said_to_be_wrong() {
+        let (dir, inspection) = store_with_history();
+        let padding = |inspection: &Inspection| {
+            let Some(Item::Record(record)) = all_items(inspection).into_iter().next() else {
+                panic!("there is a record")
+            };
+            let fields = of_record(&record);
+            let last = fields.last().expect("there are fields");
+            let note = last.check.as_ref().map(|check| check.note.clone());
+            (last.name, last.meaning.clone(), note, last.at + last.bytes.len() as u64 - 1)
+        };
+        let (name, meaning, note, at) = padding(&inspection);
+        assert_eq!((name, meaning.as_str(), note), ("padding", "to a multiple of 8", None));
+        let data = dir.path().join("data");
+        let file = File::options().write(true).open(data.join("000001.seg")).expect("it is there");
+        file.write_all_at(&[7], at).expect("it can be written to");
+        let inspection = inspect::segment(&data, &Options::new(), SegmentId(1)).expect("it can be read");
+        let (name, meaning, note, _) = padding(&inspection);
+        let note = note.expect("there is a verdict");
+        assert_eq!(
+            (name, meaning.as_str(), note.as_str()),
+            ("padding", "not zero", "1 byte of it should be zero")
+        );
+    }
+
+    #[test]
+    fn of_a_compressed_value_its_length_and_its_block_are_two_fields() {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let options = Options::new().compression(Compression::Zstd { level: 3 });
+        let store = Store::open_with(dir.path(), options).expect("a store can be made");
+        store.put("k", [b'v'; 1000]).expect("it can be written to");
+        let inspection = store.inspect(SegmentId(1)).expect("its segment can be read");
+        let [Item::Record(record)] = &all_items(&inspection)[..] else { panic!("there is one record") };
+        let fields = of_record(record);
+        let field = |name| fields.iter().find(|field| field.name == name).expect("it is there");
+        assert_eq!(field("flag").meaning, "0x04 zstd");
+        assert_eq!(
+            (field("raw_len").meaning.as_str(), field("raw_len").bytes),
+            ("1000 B before zstd", &[0xe8, 3, 0, 0][..])
+        );
+        // A zstd frame's magic (RFC 8878, section 3.1.1).
+        assert!(field("value").bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+        assert!(field("value").meaning.starts_with("vvvv"));
+        assert_eq!(field("raw_len").bytes.len() + field("value").bytes.len(), record.stored.len());
+    }
+
+    #[test]
+    fn every_field_of_the_layout_says_something_and_the_lengths_are_those_of_key_and_value() {
+        let (_dir, inspection) = store_with_history();
+        for item in all_items(&inspection) {
+            let Item::Record(record) = item else { panic!("all is intact") };
+            assert!(of_record(&record).iter().all(|field| !field.meaning.is_empty()));
+            assert_eq!(stored_len(&record, "klen"), record.key.len());
+            assert_eq!(stored_len(&record, "vlen"), record.stored.len());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A segment at one glance: what its bytes are, from the first to the last, in one line.
+
+use unicode_width::UnicodeWidthStr;
+
+use logkv::inspect::{Extent, ExtentKind, Inspection, Totals};
+
+use super::paint::{glyphs, hue};
+use crate::shell::term::style::Look;
+use crate::shell::term::units;
+
+/// What a cell of the map stands for. Of the kinds that share a cell the one with most bytes is shown; damage is
+/// shown however small it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cell {
+    Header,
+    Live,
+    Dead,
+    Tombstone,
+    Bad,
+}
+
+const CELLS: [Cell; 5] = [Cell::Header, Cell::Live, Cell::Dead, Cell::Tombstone, Cell::Bad];
+const MARGIN: usize = 2;
+/// Wider, a map is no easier to read.
+const WIDTH_MAX: usize = 100;
+
+impl Cell {
+    fn of(kind: ExtentKind) -> Self {
+        match kind {
+            ExtentKind::Header => Self::Header,
+            ExtentKind::Live => Self::Live,
+            ExtentKind::Dead | ExtentKind::Expired => Self::Dead,
+            ExtentKind::Tombstone => Self::Tombstone,
+            ExtentKind::Damaged | ExtentKind::Torn => Self::Bad,
+        }
+    }
+
+    fn paint(self, look: &Look, count: usize) -> String {
+        let glyphs = glyphs(look);
+        let (glyph, style) = match self {
+            Self::Header => (glyphs.header, hue::DIM),
+            Self::Live => (glyphs.live, hue::LIVE),
+            Self::Dead => (glyphs.dead, hue::DIM),
+            Self::Tombstone => (glyphs.tombstone, hue::TOMBSTONE),
+            Self::Bad => ('!', hue::BAD),
+        };
+        look.paint(String::from_iter(std::iter::repeat_n(glyph, count)), style)
+    }
+
+    /// What the legend says of the kind, if there is any of it.
+    fn legend(self, totals: &Totals, len: u64) -> Option<String> {
+        let (name, of_kind) = match self {
+            Self::Header => return None,
+            Self::Live => ("live", totals.live_len),
+            Self::Dead => ("dead", totals.dead_len.saturating_add(totals.expired_len)),
+            Self::Tombstone => ("tombstones", totals.tombstone_len),
+            Self::Bad => ("damaged or torn", totals.damaged_len.saturating_add(totals.torn_len)),
+        };
+        let share = units::percent(of_kind, len);
+        (of_kind > 0).then(|| format!("{name} {} ({share})", units::bytes(of_kind)))
+    }
+}
+
+/// The map and its legend, in lines that fit the screen; nothing for an empty file.
+pub fn lines(inspection: &Inspection, look: &Look) -> Vec<String> {
+    let width = look.width.saturating_sub(MARGIN).clamp(1, WIDTH_MAX);
+    let cells = cells(&inspection.extents, inspection.len, width);
+    if cells.is_empty() {
+        return Vec::new();
+    }
+    let runs = cells.chunk_by(PartialEq::eq).map(|run| run[0].paint(look, run.len()));
+    let map = format!("{:MARGIN$}{}", "", runs.collect::<String>());
+    let keys: Vec<_> = CELLS
+        .into_iter()
+        .filter_map(|cell| Some((cell, cell.legend(&inspection.totals, inspection.len)?)))
+        .collect();
+    std::iter::once(map).chain(legend(&keys, look)).collect()
+}
+
+/// The legend, broken into lines between its parts and not inside them.
+fn legend(keys: &[(Cell, String)], look: &Look) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut room = 0;
+    for (cell, text) in keys {
+        let width = MARGIN + 2 + text.width();
+        if lines.is_empty() || room < width {
+            lines.push(String::new());
+            room = look.width;
+        }
+        room = room.saturating_sub(width);
+        if let Some(line) = lines.last_mut() {
+            line.push_str(&format!("{:MARGIN$}{} {text}", "", cell.paint(look, 1)));
+        }
+    }
+    lines
+}
+
+/// The map's cells: each stands for its share of the file's bytes.
+fn cells(extents: &[Extent], len: u64, width: usize) -> Vec<Cell> {
+    // A cell of a short file would stand for less than a byte.
+    let width = width.min(usize::try_from(len).unwrap_or(width));
+    let edge = |cell: usize| u64::try_from(u128::from(len) * cell as u128 / width as u128).unwrap_or(len);
+    let mut extents = extents.iter().peekable();
+    let mut cells = Vec::with_capacity(width);
+    for cell in 0..width {
+        let (from, to) = (edge(cell), edge(cell + 1));
+        let mut bytes = [0_u64; CELLS.len()];
+        while let Some(extent) = extents.peek().filter(|extent| extent.at < to) {
+            let end = extent.at.saturating_add(extent.len);
+            bytes[Cell::of(extent.kind) as usize] += end.min(to).saturating_sub(extent.at.max(from));
+            if end > to {
+                // The rest of it is for later cells.
+                break;
+            }
+            extents.next();
+        }
+        cells.push(shown(&bytes));
+    }
+    cells
+}
+
+fn shown(bytes: &[u64; CELLS.len()]) -> Cell {
+    if bytes[Cell::Bad as usize] > 0 {
+        return Cell::Bad;
+    }
+    // The first of equals: what is live is not hidden by as many dead bytes.
+    CELLS.into_iter().rev().max_by_key(|cell| bytes[*cell as usize]).unwrap_or(Cell::Dead)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ExtentKind::{Damaged, Dead, Header, Live, Tombstone, Torn};
+
+    /// The map of extents of these lengths, one after the other.
+    fn map(parts: &[(ExtentKind, u64)], width: usize) -> String {
+        let mut at = 0;
+        let extents: Vec<_> = parts
+            .iter()
+            .map(|&(kind, len)| {
+                at += len;
+                Extent { kind, at: at - len, len }
+            })
+            .collect();
+        let look = Look { width, color: false, ascii: false };
+        cells(&extents, at, width).iter().map(|cell| cell.paint(&look, 1)).collect()
+    }
+
+    #[test]
+    fn each_cell_shows_what_most_of_its_bytes_are() {
+        assert_eq!(map(&[(Header, 64), (Dead, 64), (Live, 96), (Tombstone, 32)], 8), "··░░███▒");
+        assert_eq!(map(&[(Header, 64), (Live, 1 << 20)], 8), "████████");
+        assert_eq!(map(&[(Dead, 100), (Live, 100)], 1), "█");
+    }
+
+    #[test]
+    fn a_single_damaged_byte_of_a_large_segment_is_seen() {
+        assert_eq!(map(&[(Live, 1 << 29), (Damaged, 1), (Live, 1 << 30)], 9), "███!█████");
+        assert_eq!(map(&[(Live, 1 << 30), (Torn, 1)], 4), "███!");
+    }
+
+    #[test]
+    fn a_file_shorter_than_the_screen_has_a_cell_a_byte() {
+        assert_eq!(map(&[(Damaged, 3)], 80), "!!!");
+        assert_eq!(map(&[], 80), "");
+    }
+
+    #[test]
+    fn the_legend_names_what_is_there_and_breaks_between_its_parts() {
+        let totals = Totals { live_len: 86, dead_len: 58, tombstone_len: 25, ..Totals::default() };
+        let keys: Vec<_> =
+            CELLS.into_iter().filter_map(|cell| Some((cell, cell.legend(&totals, 192)?))).collect();
+        let look = Look { width: 40, color: false, ascii: false };
+        assert_eq!(
+            legend(&keys, &look),
+            ["  █ live 86 B (44%)  ░ dead 58 B (30%)", "  ▒ tombstones 25 B (13%)"]
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! What is asked of `dump-segment`, and which records answer it.
+
+use std::collections::VecDeque;
+
+use logkv::inspect::{Fate, Inspection, Item, Kind, Range};
+use logkv::{Plant, SegmentId, planted};
+
+use super::text;
+use crate::shell::lang::command::{Flag, Invocation, Takes};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::glob::Glob;
+use crate::shell::lang::words;
+use crate::shell::term::output::{Mode, Output};
+
+/// Which records are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// The newest word on their key.
+    Live,
+    /// Replaced or deleted.
+    Dead,
+    /// Deletes that still hide something, or could.
+    Tomb,
+    /// Beyond their time.
+    Expired,
+    /// Damaged and torn bytes.
+    Bad,
+}
+
+impl Only {
+    /// The names that `--only` takes.
+    pub const NAMES: &'static [&'static str] = &["live", "dead", "tomb", "expired", "bad"];
+
+    const ALL: [Self; 5] = [Self::Live, Self::Dead, Self::Tomb, Self::Expired, Self::Bad];
+
+    /// The choice called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|only| only.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    fn takes(self, item: &Item) -> bool {
+        let Item::Record(record) = item else { return self == Self::Bad };
+        let is_bad = text::is_bad(record);
+        match self {
+            Self::Bad => is_bad,
+            Self::Live => record.fate == Fate::Live,
+            Self::Dead => {
+                matches!(record.fate, Fate::ReplacedBy(_) | Fate::DeletedBy(_) | Fate::TombstoneReplacedBy(_))
+            }
+            Self::Tomb => record.kind == Kind::Delete && !is_bad,
+            Self::Expired => record.fate == Fate::Expired,
+        }
+    }
+}
+
+/// How much of a value is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Values {
+    /// Nothing.
+    None,
+    /// What fits in its column.
+    #[default]
+    Preview,
+    /// Every byte.
+    Full,
+}
+
+impl Values {
+    /// The names that `--values` takes.
+    pub const NAMES: &'static [&'static str] = &["none", "preview", "full"];
+
+    const ALL: [Self; 3] = [Self::None, Self::Preview, Self::Full];
+
+    /// The choice called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|values| values.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// A pattern of keys, and how it was written.
+#[derive(Debug)]
+pub struct KeyPattern {
+    text: Vec<u8>,
+    glob: Glob,
+}
+
+impl KeyPattern {
+    /// Whether `key` is one of the pattern's.
+    pub fn takes(&self, key: &[u8]) -> bool {
+        self.glob.matches(key)
+    }
+}
+
+/// How items are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// With a heading, columns and sums.
+    Drawn,
+    /// A line an item, with tabs between its fields.
+    Lines,
+    /// JSON.
+    Objects,
+}
+
+/// The flags of `dump-segment`.
+pub const FLAGS: &[Flag] = &[
+    flag("from", Takes::Number, "Starts at the first record at or after this byte"),
+    flag("limit", Takes::Number, "Shows at most this many"),
+    flag("tail", Takes::Number, "Shows the last this many"),
+    flag("record", Takes::Number, "Shows the record of this number, counted from 0"),
+    flag("key", Takes::Glob, "Shows records of matching keys"),
+    flag("only", Takes::Enum(Only::NAMES), "Shows records in this state"),
+    flag("values", Takes::Enum(Values::NAMES), "How much of the values is shown"),
+    flag("hex", Takes::Nothing, "Shows every byte, with what it is there for"),
+];
+
+const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
+    Flag { name, short: None, takes, doc }
+}
+
+/// Arguments and flags of `dump-segment`.
+#[derive(Debug)]
+pub struct Request {
+    /// The segment.
+    pub segment: SegmentId,
+    /// The first byte to look at.
+    pub from: u64,
+    /// How many items to show; without it a terminal gets a page, everything else gets all.
+    pub limit: Option<usize>,
+    /// Only the last ones.
+    pub tail: Option<usize>,
+    /// Only the record of this number, from 0.
+    pub record: Option<u64>,
+    /// Only records of matching keys.
+    pub key: Option<KeyPattern>,
+    /// Only records in this state.
+    pub only: Option<Only>,
+    /// How much of the values is shown.
+    pub values: Values,
+    /// Whether every byte is shown.
+    pub hex: bool,
+}
+
+impl Request {
+    /// How many items are shown where the user did not say: a page for people.
+    pub const PAGE_LEN: usize = 40;
+
+    /// What a call of `dump-segment` asks for of `segment`, in mode `mode`.
+    pub fn of(invocation: &Invocation, segment: SegmentId, mode: Mode) -> Result<Self, Failure> {
+        if let Some(values) = invocation.value("values").filter(|word| word.bytes == b"preview")
+            && mode == Mode::Json
+        {
+            let failure =
+                Failure::usage("--values preview does not work in mode json, which has whole values");
+            return Err(failure.at(values.span.clone()).hint("--values none leaves values out"));
+        }
+        let word = |name| invocation.value(name).and_then(|word| str::from_utf8(&word.bytes).ok());
+        let count = |name| -> Result<Option<usize>, Failure> {
+            Ok(invocation.number(name)?.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
+        };
+        Ok(Self {
+            segment,
+            from: invocation.number("from")?.unwrap_or(0),
+            limit: count("limit")?,
+            tail: count("tail")?,
+            record: invocation.number("record")?,
+            key: invocation
+                .value("key")
+                .map(|word| Ok::<_, Failure>(KeyPattern { text: word.bytes.clone(), glob: Glob::of(word)? }))
+                .transpose()?,
+            only: word("only").and_then(Only::parse),
+            values: word("values").and_then(Values::parse).unwrap_or_default(),
+            hex: invocation.has("hex"),
+        })
+    }
+
+    /// How items are written in mode `mode`. Every byte with what it is there for has one form for people and plain text.
+    pub fn form(&self, mode: Mode) -> Form {
+        match mode {
+            Mode::Json => Form::Objects,
+            Mode::Plain | Mode::Raw if !self.hex => Form::Lines,
+            Mode::Table | Mode::Plain | Mode::Raw => Form::Drawn,
+        }
+    }
+
+    /// Whether it is about the segment from its first byte on.
+    pub fn is_whole(&self) -> bool {
+        self.from == 0 && self.tail.is_none() && self.record.is_none() && !self.is_filtered()
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.key.is_some() || self.only.is_some()
+    }
+
+    /// The items asked for, in file order.
+    pub fn items<'a>(
+        &'a self,
+        inspection: &'a Inspection,
+    ) -> Box<dyn Iterator<Item = logkv::Result<Item>> + 'a> {
+        let is_filtered = self.is_filtered();
+        // The last N of those that match are found by looking at all; the last N of all are found from the end.
+        let tail = self.tail.filter(|_| !is_filtered);
+        let range = Range { from: self.from, tail, record: self.record };
+        let wanted =
+            inspection.items(range).filter(|item| item.as_ref().map_or(true, |item| self.takes(item)));
+        match self.tail {
+            Some(count) if is_filtered => Box::new(last(wanted, count)),
+            _ => Box::new(wanted),
+        }
+    }
+
+    /// How many items to show.
+    pub fn limit(&self, out: &Output) -> usize {
+        self.limit.unwrap_or(if self.is_page(out) { Self::PAGE_LEN } else { usize::MAX })
+    }
+
+    /// Whether a page of items is shown: to a person who has asked for no other number.
+    pub fn is_page(&self, out: &Output) -> bool {
+        out.is_table() && out.is_terminal && self.limit.is_none() && self.tail.is_none()
+    }
+
+    /// The command that goes on at byte `from` of the segment, which is called `name` there.
+    pub fn continuation(&self, name: &str, from: u64) -> String {
+        let mut line = format!("dump-segment {name} --from {from:#08x}");
+        let mut flag = |name: &str, value: String| line.extend([" --", name, " ", &value]);
+        if let Some(limit) = self.limit {
+            flag("limit", limit.to_string());
+        }
+        if let Some(key) = &self.key {
+            let is_plain = planted(Plant::ContinuationUnquoted);
+            flag("key", if is_plain { words::visible(&key.text) } else { words::quote(&key.text) });
+        }
+        if let Some(only) = self.only.filter(|_| !planted(Plant::ContinuationForgetsOnly)) {
+            flag("only", only.name().to_owned());
+        }
+        if self.values != Values::default() {
+            flag("values", self.values.name().to_owned());
+        }
+        if self.hex {
+            line.push_str(" --hex");
+        }
+        line
+    }
+
+    fn takes(&self, item: &Item) -> bool {
+        let has_key = |key: &KeyPattern| match item {
+            Item::Record(record) => key.takes(&record.key),
+            Item::Damaged { .. } | Item::Torn { .. } => false,
+        };
+        self.key.as_ref().is_none_or(has_key) && self.only.is_none_or(|only| only.takes(item))
+    }
+}
+
+/// The last `count` of `items`; an error counts as one.
+fn last(
+    items: impl Iterator<Item = logkv::Result<Item>>,
+    count: usize,
+) -> impl Iterator<Item = logkv::Result<Item>> {
+    let mut kept = VecDeque::new();
+    for item in items {
+        kept.push_back(item);
+        if kept.len() > count {
+            kept.pop_front();
+        }
+    }
+    kept.into_iter()
+}

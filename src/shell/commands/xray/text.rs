@@ -1,0 +1,192 @@
+//! Words and numbers that all X-ray views share.
+
+use logkv::inspect::{Fate, Kind, RecordItem, Role};
+use logkv::{Damage, Location};
+
+use super::paint::{fit, hue};
+use crate::shell::lang::words;
+use crate::shell::term::style::{Hue, Look};
+use crate::shell::term::times;
+
+/// The day and the time of day of a record, in UTC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// `2026-11-22`, or nothing where the number is no date of the calendar.
+    pub day: String,
+    /// `05:56:40.812`, or else the milliseconds as a number.
+    pub clock: String,
+}
+
+impl Moment {
+    /// The moment `ms` milliseconds after 1970.
+    pub fn of(ms: u64) -> Self {
+        match times::civil(ms) {
+            Some(time) => Self {
+                day: time.strftime("%Y-%m-%d").to_string(),
+                clock: time.strftime("%H:%M:%S%.3f").to_string(),
+            },
+            None => Self { day: String::new(), clock: format!("{ms} ms") },
+        }
+    }
+
+    /// `05:56:40`: without the milliseconds.
+    pub fn seconds(&self) -> &str {
+        self.clock.split('.').next().unwrap_or_default()
+    }
+
+    /// Day and time, without the milliseconds.
+    pub fn seconds_full(&self) -> String {
+        format!("{} {}", self.day, self.seconds()).trim_start().to_owned()
+    }
+
+    /// Day and time.
+    pub fn full(&self) -> String {
+        format!("{} {}", self.day, self.clock).trim_start().to_owned()
+    }
+}
+
+/// What a record does: `PUT`, `DEL`, or the number of a kind that this version skips.
+pub fn kind(kind: Kind) -> String {
+    match kind {
+        Kind::Put => "PUT".to_owned(),
+        Kind::Delete => "DEL".to_owned(),
+        Kind::Other(number) => format!("x{number:02x}"),
+    }
+}
+
+/// What a segment's file is to the store, as one word.
+pub fn role(role: Role) -> &'static str {
+    match role {
+        Role::Active => "active",
+        Role::Sealed => "sealed",
+        Role::Orphan => "orphan",
+        Role::Unknown => "unlisted",
+    }
+}
+
+/// A record's state in one word, what explains it, and the record that explains it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// `LIVE`, `dead`, `tomb`, `expired`, `BAD` or `skip`.
+    pub word: &'static str,
+    /// The state in a few words, to stand before the other record.
+    pub why: &'static str,
+    /// The record that killed this one, or that this one hides.
+    pub other: Option<Location>,
+}
+
+impl State {
+    /// The state of `record`.
+    pub fn of(record: &RecordItem) -> Self {
+        Self::of_fate(if is_bad(record) { Fate::Damaged } else { record.fate })
+    }
+
+    fn of_fate(fate: Fate) -> Self {
+        let state = |word, why, other| Self { word, why, other };
+        match fate {
+            Fate::Live => state("LIVE", "", None),
+            Fate::ReplacedBy(by) => state("dead", "replaced by", Some(by)),
+            Fate::DeletedBy(by) => state("dead", "deleted by", Some(by)),
+            Fate::Tombstone { hides: Some(put) } => state("tomb", "hides", Some(put)),
+            Fate::Tombstone { hides: None } => state("tomb", "hides nothing that is left", None),
+            Fate::TombstoneReplacedBy(by) => state("dead", "delete replaced by", Some(by)),
+            Fate::Expired => state("expired", "", None),
+            Fate::Damaged => state("BAD", "damaged", None),
+            Fate::Skipped => state("skip", "of a newer version", None),
+        }
+    }
+
+    /// Its name for programs.
+    pub fn name(&self) -> String {
+        self.word.to_lowercase()
+    }
+
+    /// `dead  replaced by 3:0x00003a`.
+    pub fn long(&self) -> String {
+        self.with(self.why)
+    }
+
+    /// `dead  repl… 3:0x00003a`: the words are cut where columns are few, and the place is not.
+    pub fn short(&self, look: &Look) -> String {
+        const WORDS_WIDTH: usize = "hides".len();
+        match self.other {
+            Some(_) => self.with(&fit(look, self.why, WORDS_WIDTH)),
+            None => self.with(&fit(look, self.why, WORDS_WIDTH + 1 + "1:0x000040".len())),
+        }
+    }
+
+    /// Its hue.
+    pub fn hue(&self) -> Hue {
+        match self.word {
+            "LIVE" => hue::LIVE,
+            "tomb" => hue::TOMBSTONE,
+            "BAD" => hue::BAD,
+            _ => hue::DIM,
+        }
+    }
+
+    fn with(&self, why: &str) -> String {
+        let other = self.other.map(|place| place.to_string()).unwrap_or_default();
+        let told = [why, &other].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        if told.is_empty() { self.word.to_owned() } else { format!("{:<4}  {told}", self.word) }
+    }
+}
+
+/// The stored and the computed checksum that a damage is about, where it is about one.
+pub fn checksums(damage: &Damage) -> Option<(u32, u32)> {
+    match *damage {
+        Damage::HeaderChecksum { stored, computed } | Damage::RecordChecksum { stored, computed } => {
+            Some((stored, computed))
+        }
+        _ => None,
+    }
+}
+
+/// Whether something is wrong with the record's bytes.
+pub fn is_bad(record: &RecordItem) -> bool {
+    record.damage.is_some() || record.fate == Fate::Damaged
+}
+
+/// The record's value as far as a column can need it: quoting all of a large one would take long.
+pub fn preview(record: &RecordItem) -> String {
+    const LEN_MAX: usize = 256;
+    words::quote(&record.value[..record.value.len().min(LEN_MAX)])
+}
+
+/// Whether the record's own checksum is right.
+pub fn is_sound(record: &RecordItem) -> bool {
+    record.stored_rcrc == record.computed_rcrc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logkv::SegmentId;
+
+    #[test]
+    fn a_moment_is_told_in_utc_and_a_number_that_is_no_date_is_told_as_one() {
+        let moment = Moment::of(1_790_056_600_812);
+        assert_eq!(moment.full(), "2026-09-22 05:56:40.812");
+        assert_eq!(moment.seconds(), "05:56:40");
+        assert_eq!(Moment::of((1 << 48) - 1).full(), "281474976710655 ms");
+    }
+
+    #[test]
+    fn a_state_names_the_record_that_explains_it() {
+        let by = Location { segment: SegmentId(3), offset: 0x3a };
+        assert_eq!(State::of_fate(Fate::ReplacedBy(by)).long(), "dead  replaced by 3:0x00003a");
+        let look = Look { color: false, ascii: false, width: 80 };
+        let short = |fate| State::of_fate(fate).short(&look);
+        assert_eq!(short(Fate::ReplacedBy(by)), "dead  repl… 3:0x00003a");
+        assert_eq!(short(Fate::DeletedBy(by)), "dead  dele… 3:0x00003a");
+        assert_eq!(short(Fate::Tombstone { hides: Some(by) }), "tomb  hides 3:0x00003a");
+        assert_eq!(short(Fate::Tombstone { hides: None }), "tomb  hides nothing t…");
+        assert_eq!((short(Fate::Live), short(Fate::Expired)), ("LIVE".to_owned(), "expired".to_owned()));
+        assert_eq!(State::of_fate(Fate::Tombstone { hides: Some(by) }).long(), "tomb  hides 3:0x00003a");
+        assert_eq!(
+            State::of_fate(Fate::Tombstone { hides: None }).long(),
+            "tomb  hides nothing that is left"
+        );
+        assert_eq!(State::of_fate(Fate::Live).long(), "LIVE");
+    }
+}

@@ -1,0 +1,9 @@
+//! The language of a line: its words, the types of the command table, parsing, patterns and failures.
+
+pub mod command;
+pub mod failure;
+pub mod glob;
+pub mod nearest;
+pub mod parse;
+pub mod report;
+pub mod words;

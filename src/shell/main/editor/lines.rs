@@ -1,0 +1,58 @@
+//! From what was typed or pasted to lines that can run.
+
+use crate::shell::lang::words;
+
+/// Puts lines together until their quotes are closed. A pasted block comes as one text of many lines.
+#[derive(Debug, Default)]
+pub struct Lines {
+    pending: String,
+}
+
+impl Lines {
+    /// The lines that are complete with `text`. What is left waits for more.
+    pub fn add(&mut self, text: &str) -> Vec<String> {
+        let mut complete = Vec::new();
+        for line in text.split('\n') {
+            self.pending.push_str(line.strip_suffix('\r').unwrap_or(line));
+            if words::open_quote(self.pending.as_bytes()).is_some() {
+                self.pending.push('\n');
+            } else {
+                complete.push(std::mem::take(&mut self.pending));
+            }
+        }
+        complete
+    }
+
+    /// The lines that wait for a closing quote, or nothing.
+    pub fn pending(&self) -> &str {
+        &self.pending
+    }
+
+    /// Gives up what waits.
+    pub fn clear(&mut self) {
+        self.pending.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pasted_block_runs_line_by_line() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.add("put a 1\nput b 2\r\nget a"), ["put a 1", "put b 2", "get a"]);
+        assert_eq!(lines.pending(), "");
+    }
+
+    #[test]
+    fn an_open_quote_goes_on_in_the_next_line() {
+        let mut lines = Lines::default();
+        assert!(lines.add("put a \"x").is_empty());
+        assert_eq!(lines.pending(), "put a \"x\n");
+        assert_eq!(lines.add("y\" "), ["put a \"x\ny\" "]);
+        lines.add("put 'a");
+        lines.clear();
+        assert_eq!(lines.add("get a"), ["get a"]);
+    }
+}

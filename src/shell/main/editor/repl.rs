@@ -1,0 +1,233 @@
+//! Reads a line, runs it, and begins anew.
+
+use std::io::{self, Write};
+
+use logkv::Visible;
+use rustyline::error::ReadlineError;
+use unicode_width::UnicodeWidthStr;
+
+use super::history::{self, History};
+use super::keyboard::Keyboard;
+use super::lines::Lines;
+use super::prompt::{continued, prompt};
+use super::{Assistant, StoreKeys};
+use crate::shell::lang::command::Outcome;
+use crate::shell::lang::failure::{Failure, plain_words};
+use crate::shell::lang::report::Place;
+use crate::shell::lang::words::{self, visible};
+use crate::shell::run::folder::Access;
+use crate::shell::run::folder::trusted;
+use crate::shell::run::script;
+use crate::shell::run::session::Session;
+use crate::shell::term::input::Input;
+use crate::shell::term::output::Mode;
+use crate::shell::term::pager::{Manner, Pager};
+use crate::shell::term::style::{ColorChoice, hue, is_dumb};
+use crate::shell::term::tally::Tally;
+use crate::shell::term::units;
+
+/// Runs what a person types until they leave. `with_init`: the init file first.
+pub fn run(session: &mut Session, with_init: bool) -> Result<(), Failure> {
+    let mut repl = Repl::new(session)?;
+    welcome(session)?;
+    if !with_init || run_init(session) == Outcome::Done {
+        while repl.turn(session)? {}
+    }
+    if session.transaction.is_some() {
+        session.note("note: the open batch was not committed, and is dropped");
+    }
+    // What failed was told to the person it concerns: leaving is no failure.
+    session.tally = Tally::default();
+    Ok(())
+}
+
+struct Repl {
+    keyboard: Keyboard,
+    /// `None` where lines are not kept.
+    history: Option<History>,
+    lines: Lines,
+}
+
+impl Repl {
+    fn new(session: &mut Session) -> Result<Self, Failure> {
+        let keys = StoreKeys { store: None, transaction: None };
+        let look = session.out.look;
+        let assistant = Assistant { look, keys, pending: String::new(), prompt_width: 0 };
+        let mut keyboard = Keyboard::new(assistant).map_err(|error| broken(&error))?;
+        if session.tells_events() {
+            keyboard.tell_above().map_err(|error| broken(&error))?;
+        }
+        session.pager = Some(Pager::new(session.interrupt.clone()));
+        let mut repl = Self { keyboard, history: None, lines: Lines::default() };
+        repl.load_history(session);
+        Ok(repl)
+    }
+
+    /// One prompt, and the lines that come of it. `false`: the person leaves.
+    fn turn(&mut self, session: &mut Session) -> Result<bool, Failure> {
+        session.tell_unasked();
+        match self.read(session) {
+            Ok(text) => {
+                let lines = self.lines.add(&text);
+                Ok(lines.iter().all(|line| self.run_line(session, line)))
+            }
+            // A typed line that was not run is discarded, as with Ctrl-D. The terminal may be gone.
+            Err(_) if session.interrupt.is_ending() => Ok(false),
+            Err(ReadlineError::Interrupted) => {
+                self.lines.clear();
+                Ok(true)
+            }
+            Err(ReadlineError::Eof) => Ok(false),
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                session.note("error: the line is not UTF-8 and was not run; \"\\xHH\" writes any byte");
+                Ok(true)
+            }
+            Err(error) => Err(broken(&error)),
+        }
+    }
+
+    fn read(&mut self, session: &mut Session) -> rustyline::Result<String> {
+        let look = session.out.look;
+        let pending = self.lines.pending().to_owned();
+        let text = match words::open_quote(pending.as_bytes()) {
+            None => prompt(session.dir(), session.is_read_only(), session.transaction.is_some(), &look),
+            Some((quote, _)) => (continued(quote), look.paint(continued(quote), hue::DIM)),
+        };
+        if let Some(assistant) = self.keyboard.assistant() {
+            assistant.look = look;
+            assistant.pending = pending;
+            assistant.prompt_width = text.0.width();
+            assistant.keys =
+                StoreKeys { store: session.store().ok(), transaction: session.transaction.take() };
+        }
+        let line = self.keyboard.read(&text, &session.interrupt);
+        if let Some(assistant) = self.keyboard.assistant() {
+            session.transaction = assistant.keys.transaction.take();
+        }
+        line
+    }
+
+    /// Runs one line. `false`: it says to leave, or there is no one to talk to.
+    fn run_line(&mut self, session: &mut Session, line: &str) -> bool {
+        if line.trim().is_empty() {
+            return true;
+        }
+        self.remember(session, line);
+        session.interrupt.clear();
+        session.follow_width();
+        let pager = session.pager.clone().filter(|_| session.settings.pager && session.out.is_terminal);
+        if let Some(pager) = &pager {
+            if session.out.flush().is_err() {
+                return false;
+            }
+            session.out.redirect(Box::new(pager.clone()), None, true);
+            // Not before: redirecting flushes, and what is flushed is no longer held back.
+            pager.begin(manner(session));
+        }
+        let outcome = session.interpret(line.as_bytes(), &Place::Nowhere);
+        if session.out.is_terminal {
+            // The prompt would be drawn over a line without an end. What cannot be written is told by the flush.
+            let _ = session.out.own_line();
+        }
+        session.flush();
+        if pager.is_some_and(|pager| pager.was_left()) {
+            session.tally.broken_pipe = false;
+        }
+        outcome != Some(Outcome::Quit) && !session.tally.broken_pipe && !session.interrupt.is_ending()
+    }
+
+    /// Loads the lines of earlier sessions, except those that would control the terminal when
+    /// recalled.
+    fn load_history(&mut self, session: &mut Session) {
+        let Some(path) = history::path() else { return };
+        match History::open(path.clone()) {
+            Ok((history, mut lines)) => {
+                lines.retain(|line| line.chars().all(is_shown));
+                for line in &lines {
+                    self.keyboard.remember(line);
+                }
+                session.history = lines;
+                self.history = Some(history);
+            }
+            Err(error) => session.note(&Failure::file("keep the history in", &path, &error).message),
+        }
+    }
+
+    /// Keeps a line at once: a shell that is killed must not lose the others.
+    fn remember(&mut self, session: &mut Session, line: &str) {
+        if !line.chars().all(is_shown) {
+            return;
+        }
+        let is_repeated = session.history.last().is_some_and(|last| last == line);
+        if !self.keyboard.remember(line) || is_repeated {
+            return;
+        }
+        session.history.push(line.to_owned());
+        if let Some(history) = &self.history
+            && let Err(error) = history.append(line)
+        {
+            self.forget(session, &error);
+        }
+    }
+
+    /// Goes on without a history file, and says so once.
+    fn forget(&mut self, session: &Session, error: &io::Error) {
+        if let Some(History { path, .. }) = self.history.take() {
+            let (path, error) = (visible(path.as_os_str().as_encoded_bytes()), plain_words(error));
+            session.note(&format!("note: the history in {path} cannot be used: {error}; lines are not kept"));
+        }
+    }
+}
+
+/// What the results of the next command are like.
+fn manner(session: &Session) -> Manner {
+    let wants_colours = session.settings.color == ColorChoice::Always;
+    // What is raw may hold escape sequences of its own.
+    let is_bare_enough = session.out.mode != Mode::Raw && !wants_colours;
+    Manner { is_bare_enough, is_ascii: session.out.look.ascii }
+}
+
+/// Whether a line of the history may have `c`; a line that went on has its line breaks.
+fn is_shown(c: char) -> bool {
+    c == '\n' || c == '\t' || Visible::is(c)
+}
+
+fn broken(error: &ReadlineError) -> Failure {
+    Failure::command(format!("the terminal cannot be used: {error}"))
+}
+
+/// Version, number of keys, and where to go from here.
+fn welcome(session: &mut Session) -> Result<(), Failure> {
+    if session.settings.quiet {
+        return Ok(());
+    }
+    let keys = session.store().map(|store| units::count(store.len(), "key"))?;
+    let dir = visible(session.dir().as_os_str().as_encoded_bytes());
+    let program = session.out.look.paint(concat!("logkv ", env!("CARGO_PKG_VERSION")), hue::HEAD);
+    writeln!(session.out, "{program}: {keys} in {dir}")?;
+    let completes = if is_dumb() { "" } else { "Tab completes; " };
+    let ways = format!("help lists the commands; {completes}Ctrl-D leaves");
+    writeln!(session.out, "{}", session.out.look.paint(ways, hue::DIM))?;
+    session.flush();
+    Ok(())
+}
+
+/// Runs the init file, where there is one.
+fn run_init(session: &mut Session) -> Outcome {
+    let Some(path) = history::init_path() else { return Outcome::Done };
+    let name = path.to_string_lossy();
+    let input = match trusted(&path, Access::Read) {
+        Ok(None) => return Outcome::Done,
+        Ok(Some(file)) => Input::file(file),
+        Err(error) => Err(error),
+    };
+    let outcome = match input {
+        Ok(input) => script::run(session, vec![input], &name),
+        Err(error) => {
+            session.note(&Failure::file("read", &path, &error).message);
+            Outcome::Done
+        }
+    };
+    session.flush();
+    outcome
+}

@@ -1,0 +1,388 @@
+//! From the arguments to a session, and from what went wrong to the exit code.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use logkv::Options;
+use logkv::fs::{exit_on_bus_error, raise_open_files_limit};
+
+use super::args::{self, Args, is_missing_command};
+use super::editor;
+use crate::shell::commands::words::unread_stdin;
+use crate::shell::commands::xray;
+use crate::shell::lang::command::{self, Invocation, Needs};
+use crate::shell::lang::failure::{Failure, Kind};
+use crate::shell::lang::parse;
+use crate::shell::lang::report::Place;
+use crate::shell::lang::words::Style;
+use crate::shell::lang::words::Word;
+use crate::shell::lang::words::quote;
+use crate::shell::lang::words::visible;
+use crate::shell::run::config::{self, DirFile, Engine, Said, Setting};
+use crate::shell::run::logging;
+use crate::shell::run::script;
+use crate::shell::run::session::{Origin, Session, Settings, Timer};
+use crate::shell::term::grid::clip;
+use crate::shell::term::input::Input;
+use crate::shell::term::interrupt::Interrupt;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::{Look, is_ascii_locale, terminal_width};
+use crate::shell::term::tally::CORRUPT;
+
+/// Exit code of a call that was not understood.
+const USAGE: u8 = 2;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    // The store works with fewer descriptors, too, and without the SIGBUS message.
+    let _ = raise_open_files_limit();
+    let _ = exit_on_bus_error(
+        CORRUPT.into(),
+        "hint: --read-with pread maps nothing; verify says what is damaged\n",
+    );
+    let code = match Args::parse(std::env::args_os()) {
+        Ok(args) => run(args),
+        Err(error) => tell_usage(&error, args::asks_json(std::env::args_os())),
+    };
+    ExitCode::from(code)
+}
+
+/// Help and the version, which clap takes for errors too, go to the standard output. An error is there as well, as an object,
+/// if `is_json`.
+fn tell_usage(error: &clap::Error, is_json: bool) -> u8 {
+    let text = error.render().to_string();
+    // Arguments are repeated in the text as they came.
+    let lines: Vec<_> = text.lines().map(|line| visible(line.as_bytes())).collect();
+    let text = lines.join("\n") + "\n";
+    let written = if error.use_stderr() {
+        let told = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let object = if is_json { write_usage(told) } else { Ok(()) };
+        io::stderr().write_all(text.as_bytes()).and(object)
+    } else {
+        io::stdout().write_all(text.as_bytes())
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => 1,
+        _ if error.use_stderr() => USAGE,
+        _ => 0,
+    }
+}
+
+fn write_usage(told: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    let mut object = Object::new(&mut out);
+    object.field("error", told)?.field("kind", Kind::Usage.name())?.field("code", USAGE)?.end()
+}
+
+fn run(mut args: Args) -> u8 {
+    if args.takes_no_dir() {
+        return without_dir(&args);
+    }
+    match args.print_documents(&mut io::stdout()) {
+        Ok(false) => {}
+        Ok(true) => return 0,
+        Err(error) => return u8::from(error.kind() != io::ErrorKind::BrokenPipe),
+    }
+    if args.config.as_deref() == Some(Path::new("-")) {
+        let message = "--config takes a file, not the standard input";
+        return tell_usage(&args::usage_error(message), args.is_json());
+    }
+    let Some(dir) = args.take_dir(std::env::var_os(config::DIR_ENV_NAME)) else {
+        return tell_usage(&args::usage_error("a directory is missing: logkv DIR"), args.is_json());
+    };
+    if dir.as_os_str().is_empty() {
+        return tell_usage(&args::usage_error("the name of the directory is empty"), args.is_json());
+    }
+    if dir.as_os_str() == "-" {
+        let message = "DIR is a directory, not the standard input; ./- is a directory called -";
+        return tell_usage(&args::usage_error(message), args.is_json());
+    }
+    if args.ack && args.mode() == Some(Mode::Table) {
+        let message = "--ack is for programs, and mode table for people: take plain, raw or json";
+        return tell_usage(&args::usage_error(message), false);
+    }
+    let mut session = session(&args, dir);
+    let configured = refuse_command_name(&args, &session)
+        .and_then(|()| check_environment())
+        .and_then(|()| engine(&args, session.dir()));
+    let started = configured.and_then(|Configured { engine, settings, unread }| {
+        logging::install(engine.log());
+        session.config = settings;
+        if let Some(why) = unread.as_ref().filter(|_| !args.quiet && looks_at_files(&args)) {
+            session.note(&format!("note: {why}; going on without its options"));
+        }
+        session.unread_config = unread;
+        session.options = engine.options();
+        session.value_len_max = engine.value_len_max();
+        session.metrics_file = engine.metrics_file();
+        session.trusts = engine.trusts();
+        session.makes_files = !args.read_only && !args.no_create;
+        session.compaction = engine.compaction().clone();
+        session.interrupt = Interrupt::install().map_err(Failure::no_watch)?;
+        session.out.heed(session.interrupt.clone());
+        start(&mut session, &args, &engine)
+    });
+    if let Err(failure) = started {
+        if failure.kind == Kind::Usage {
+            // No line of a script is wrong, but the call itself.
+            session.origin = Origin::OneShot;
+        }
+        session.fail(&failure, b"", &Place::Nowhere);
+        session.acknowledge_start();
+    }
+    session.close();
+    session.tally.code()
+}
+
+/// Runs a command that needs no directory.
+fn without_dir(args: &Args) -> u8 {
+    let mut session = session(args, PathBuf::new());
+    one_shot(&mut session, args, &Engine::default());
+    session.close();
+    session.tally.code()
+}
+
+/// Refuses to make a store of the name of a command: DIR was left out.
+fn refuse_command_name(args: &Args, session: &Session) -> Result<(), Failure> {
+    /// More is not needed to see what was meant.
+    const LINE_WIDTH_MAX: usize = 60;
+    let dir = session.dir().as_os_str();
+    if !is_missing_command(dir) {
+        return Ok(());
+    }
+    let words: Vec<_> = std::iter::once(dir.to_owned()).chain(args.command.iter().cloned()).collect();
+    let line = String::from_utf8_lossy(&as_line(&words).0).into_owned();
+    let line = clip(&line, LINE_WIDTH_MAX, session.err_look.ellipsis());
+    let name = visible(dir.as_bytes());
+    let failure = Failure::usage(format!("DIR is missing: logkv DIR {line}"));
+    Err(failure.hint(format!("./{name} is a directory of that name; logkv help {name} explains the command")))
+}
+
+/// Runs what the arguments ask for.
+fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Failure> {
+    if session.origin == Origin::OneShot {
+        one_shot(session, args, engine);
+        session.forget_batch(None);
+        return Ok(());
+    }
+    let inputs = match (&args.file, args.lines.as_slice()) {
+        (Some(path), _) if path.as_os_str() != "-" => {
+            Some((vec![script_file(path)?], path.to_string_lossy()))
+        }
+        (None, lines @ [_, ..]) => {
+            let lines = lines.iter().map(|line| Input::text(line.clone().into_vec()));
+            Some((lines.collect(), "-c".into()))
+        }
+        _ => {
+            session.reads_stdin = true;
+            let is_script = !session.is_interactive();
+            let stdin = is_script.then(|| Input::stdin().map_err(|error| unread_stdin(&error)));
+            stdin.transpose()?.map(|input| (vec![input], "-".into()))
+        }
+    };
+    session.open(opening(args, engine, true))?;
+    match inputs {
+        Some((inputs, name)) => {
+            script::run(session, inputs, &name);
+            session.forget_batch(None);
+        }
+        None => editor::run(session, !args.no_init)?,
+    }
+    Ok(())
+}
+
+fn one_shot(session: &mut Session, args: &Args, engine: &Engine) {
+    let (line, words) = as_line(&args.command);
+    let result = parse::parse(words).and_then(|invocation| {
+        let Some(invocation) = invocation else {
+            return Err(Failure::usage("the command is empty"));
+        };
+        prepare(session, args, engine, &invocation)?;
+        Ok(invocation)
+    });
+    match result {
+        Ok(invocation) => {
+            session.call(&invocation, &line, &Place::Nowhere);
+        }
+        Err(failure) => session.in_json(parse::asks_json(&line), |session| {
+            session.fail(&failure, &line, &Place::Nowhere);
+        }),
+    }
+}
+
+/// Opens what the command needs.
+fn prepare(
+    session: &mut Session,
+    args: &Args,
+    engine: &Engine,
+    invocation: &Invocation,
+) -> Result<(), Failure> {
+    match invocation.command.needs {
+        Needs::Program | Needs::Nothing | Needs::Directory => Ok(()),
+        Needs::Reading => session.open_to_read(opening(args, engine, false)),
+        Needs::Store if invocation.has(command::DRY_RUN) => {
+            session.open_to_read(opening(args, engine, false))
+        }
+        Needs::Store => session.open(opening(args, engine, false)),
+        // Nothing is made then, and the command says that nothing is written before it reads anything.
+        Needs::NewStore if args.read_only => session.open(opening(args, engine, false)),
+        Needs::NewStore => {
+            session.open_later(opening(args, engine, true));
+            Ok(())
+        }
+        Needs::Files if xray::is_foreign(invocation) => Ok(()),
+        // Looking changes nothing: what a writer would cut off is there to be seen.
+        Needs::Files => match session.open(engine.options().read_only(true).create(false)) {
+            Err(failure) if failure.is_about_contents => {
+                session.note(&format!(
+                    "note: the store does not open ({}); reading the file alone",
+                    failure.message
+                ));
+                Ok(())
+            }
+            opened => opened,
+        },
+    }
+}
+
+/// How the store is opened; made only if `create` says so.
+fn opening(args: &Args, engine: &Engine, create: bool) -> Options {
+    let create = create && !args.read_only && !args.no_create;
+    engine.options().read_only(args.read_only).create(create)
+}
+
+/// Arguments as the line that they would be, for carets, and as its words. They come from the operating system
+/// already split, and stand for their own bytes.
+fn as_line(args: &[OsString]) -> (Vec<u8>, Vec<Word>) {
+    let mut line = Vec::new();
+    let mut words = Vec::new();
+    for arg in args {
+        if !line.is_empty() {
+            line.push(b' ');
+        }
+        let start = line.len();
+        let text =
+            if arg.as_bytes().starts_with(b"-") { visible(arg.as_bytes()) } else { quote(arg.as_bytes()) };
+        line.extend_from_slice(text.as_bytes());
+        words.push(Word { bytes: arg.as_bytes().to_vec(), span: start..line.len(), style: Style::Bare });
+    }
+    (line, words)
+}
+
+fn script_file(path: &Path) -> Result<Input, Failure> {
+    Input::path(path).map_err(|error| Failure::file("read", path, &error))
+}
+
+/// The engine's options, from wherever they are given.
+fn engine(args: &Args, dir: &Path) -> Result<Configured, Failure> {
+    let flag = |name: &str| args.engine_flag(name);
+    let env = |name: &str| std::env::var_os(name);
+    let said = Said { flag: &flag, env: &env, file: None, file_is_in_dir: args.config.is_none() };
+    let resolve = |file| config::resolve(&Said { file: Some(file), ..said.clone() });
+    if let Some(path) = &args.config {
+        let (engine, settings) = resolve(config::read_file(path)?)?;
+        return Ok(Configured { engine, settings, unread: None });
+    }
+    let (engine, settings) = config::resolve(&said)?;
+    let looks_at_files = looks_at_files(args);
+    let read = match config::read_dir_file(dir, engine.trusts()) {
+        // What is wrong with the files is what the command is about.
+        Err(failure) if looks_at_files => DirFile::Distrusted(failure.message),
+        read => read?,
+    };
+    match read {
+        DirFile::Read(path, table) => {
+            let resolved = match resolve((path, table)) {
+                Err(failure) if looks_at_files => (engine, settings, Some(failure.message)),
+                resolved => {
+                    let (engine, settings) = resolved?;
+                    (engine, settings, None)
+                }
+            };
+            let (engine, settings, unread) = resolved;
+            Ok(Configured { engine, settings, unread })
+        }
+        DirFile::Distrusted(why) => Ok(Configured { engine, settings, unread: Some(why) }),
+        DirFile::None => Ok(Configured { engine, settings, unread: None }),
+    }
+}
+
+/// Whether the command is about the files, and opens no store.
+fn looks_at_files(args: &Args) -> bool {
+    let command = args.command.first().and_then(|name| command::find(name.as_bytes()));
+    command.is_some_and(|command| command.needs == Needs::Directory)
+}
+
+/// The options of the engine.
+struct Configured {
+    engine: Engine,
+    settings: Vec<Setting>,
+    /// Why the data directory's own file was not read, if it is there and was not.
+    unread: Option<String>,
+}
+
+/// Refuses a name in the environment that begins as the program's do, and is none of them. An empty variable is one that
+/// was not set.
+fn check_environment() -> Result<(), Failure> {
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    config::check_environment(set.map(|(name, _)| name.to_string_lossy().into_owned()))
+}
+
+fn session(args: &Args, dir: PathBuf) -> Session {
+    let origin = origin(args);
+    let is_terminal = io::stdout().is_terminal();
+    let mode = args.mode().unwrap_or(if is_terminal && !args.ack { Mode::Table } else { Mode::Plain });
+    let look = |is_terminal| Look {
+        color: args.color.decide(is_terminal),
+        ascii: args.ascii.unwrap_or_else(is_ascii_locale),
+        width: args.width.map_or_else(terminal_width, usize::from),
+    };
+    let settings = Settings {
+        timer: match (args.timer, origin) {
+            (true, _) => Timer::On,
+            (false, Origin::Person) => Timer::Auto,
+            (false, _) => Timer::Off,
+        },
+        echo: args.echo,
+        bail: args.bail,
+        ack: args.ack,
+        quiet: args.quiet,
+        yes: args.yes,
+        color: args.color,
+        pager: !args.no_pager,
+        width: args.width.map(usize::from),
+    };
+    let out = Output::new(Box::new(io::stdout()), mode, look(is_terminal), is_terminal);
+    Session::new(dir, out, look(io::stderr().is_terminal()), settings, origin)
+}
+
+/// Who gives the commands: nobody but a person at a terminal is asked for them.
+fn origin(args: &Args) -> Origin {
+    if !args.command.is_empty() {
+        Origin::OneShot
+    } else if args.file.is_some() || !args.lines.is_empty() || args.ack {
+        Origin::Script
+    } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        Origin::Person
+    } else {
+        Origin::Script
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_stand_for_their_own_bytes_and_are_shown_as_they_would_be_typed() {
+        let args = [OsString::from("put"), OsString::from("a b"), OsString::from_vec(b"\xff\n".to_vec())];
+        let (line, words) = as_line(&args);
+        assert_eq!(line, br#"put "a b" "\xff\n""#);
+        assert_eq!(words[2].bytes, b"\xff\n");
+        assert_eq!(words[1].span, 4..9);
+    }
+}

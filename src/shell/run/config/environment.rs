@@ -1,0 +1,95 @@
+//! The names in the environment that begin as the program's do.
+
+use super::ROWS;
+use super::Row;
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::nearest::nearest;
+use crate::shell::lang::words::named;
+
+/// The name in the environment of the directory that is opened where none is given.
+pub const DIR_ENV_NAME: &str = "LOGKV_DIR";
+
+/// What all names of the program begin with.
+pub(super) const PREFIX: &str = "LOGKV_";
+
+/// Names that are no option's: the directory's; that of the program which the project's tests are to try, one slip away from
+/// it; and where mistakes can be planted, the name that chooses one.
+const OTHERS: &[&str] = if cfg!(feature = "planted") {
+    &[DIR_ENV_NAME, "LOGKV_BIN", "LOGKV_PLANT"]
+} else {
+    &[DIR_ENV_NAME, "LOGKV_BIN"]
+};
+
+/// Refuses the first of `names` that begins as the program's do and is none of them: what it was set for would not come to
+/// pass, and nothing else would say so.
+pub fn check_names(names: impl IntoIterator<Item = String>) -> Result<(), Failure> {
+    let known: Vec<String> =
+        ROWS.iter().map(Row::env_name).chain(OTHERS.iter().map(|&name| name.to_owned())).collect();
+    let is_stranger = |name: &String| {
+        name.strip_prefix(PREFIX).is_some_and(|rest| !is_address(rest)) && !known.contains(name)
+    };
+    let Some(name) = names.into_iter().filter(is_stranger).min() else { return Ok(()) };
+    let shown = named(name.as_bytes());
+    let hint = match nearest(&name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("logkv --help lists the options: --sync is {PREFIX}SYNC here"),
+    };
+    Err(Failure::usage(format!("{shown} is set in the environment, and is no option")).hint(hint))
+}
+
+/// Whether a cluster gives such a name, without what it begins with, to its programs when one of its services is called logkv
+/// or logkv-…: it tells where that is, and nobody has set it.
+fn is_address(rest: &str) -> bool {
+    let rest = format!("_{rest}");
+    let is_port = |after: &str| after.starts_with(|c: char| c.is_ascii_digit());
+    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|end| rest.ends_with(end))
+        || rest.contains("_SERVICE_PORT_")
+        || rest.match_indices("_PORT_").any(|(at, found)| is_port(&rest[at + found.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(names: &[&str]) -> Option<(String, Option<String>)> {
+        let checked = check_names(names.iter().map(|&name| name.to_owned()));
+        checked.err().map(|failure| (failure.message, failure.hint))
+    }
+
+    #[test]
+    fn a_name_that_is_no_options_is_refused_with_the_nearest_one_or_where_all_are() {
+        for (name, hint) in [
+            ("LOGKV_SYNCC", "did you mean LOGKV_SYNC?"),
+            ("LOGKV_SEGMENTSIZE", "did you mean LOGKV_SEGMENT_SIZE?"),
+            ("LOGKV_XYZZY", "logkv --help lists the options: --sync is LOGKV_SYNC here"),
+            ("LOGKV_", "logkv --help lists the options: --sync is LOGKV_SYNC here"),
+        ] {
+            let message = format!("{name} is set in the environment, and is no option");
+            assert_eq!(told(&["LOGKV_SYNC", name]), Some((message, Some(hint.to_owned()))));
+        }
+    }
+
+    #[test]
+    fn names_of_the_program_and_of_others_pass() {
+        let options: Vec<_> = ROWS.iter().map(Row::env_name).collect();
+        assert_eq!(told(&options.iter().map(String::as_str).collect::<Vec<_>>()), None);
+        assert_eq!(told(&["LOGKV_DIR", "LOGKV_BIN", "LOGKV", "SYNC", "logkv_sync"]), None);
+    }
+
+    #[test]
+    fn where_a_cluster_says_its_services_are_is_nobodys_slip() {
+        for name in [
+            "LOGKV_SERVICE_HOST",
+            "LOGKV_SERVICE_PORT",
+            "LOGKV_SERVICE_PORT_HTTP",
+            "LOGKV_PORT",
+            "LOGKV_PORT_80_TCP",
+            "LOGKV_PORT_80_TCP_ADDR",
+            "LOGKV_CACHE_SERVICE_HOST",
+            "LOGKV_CACHE_PORT_6379_TCP_PROTO",
+        ] {
+            assert_eq!(told(&[name]), None, "{name}");
+        }
+        assert!(told(&["LOGKV_PORT_NUMBER"]).is_some());
+    }
+}

@@ -1,0 +1,136 @@
+//! A file of all options, for a person to begin with.
+
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+
+use logkv::Visible;
+use logkv::fs::{Access, Directory, File, FileSystem, OsFileSystem, PathKind, StoreFile};
+
+use super::{Engine, ROWS};
+use crate::shell::lang::failure::{Failure, Kind};
+use crate::shell::lang::words::visible;
+
+/// The columns of a comment.
+const WIDTH: usize = 78;
+
+/// Puts a file of all options, commented out, into the data directory `dir`, and makes that if it is missing. One that is
+/// there is left as it is. Durable when it returns.
+pub fn init(dir: &Path, is_trusted: bool) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure { kind: Kind::Open, ..Failure::file("open", dir, &error) };
+    if OsFileSystem.kind(dir).map_err(failed)? == PathKind::Missing {
+        OsFileSystem
+            .create_directory(dir, is_trusted)
+            .map_err(|error| Failure { kind: Kind::Open, ..Failure::file("create", dir, &error) })?;
+    }
+    let directory = match is_trusted {
+        true => OsFileSystem.open_trusted_directory(dir),
+        false => OsFileSystem.open_directory(dir),
+    };
+    let directory = directory.map_err(failed)?;
+    let distrust = directory.distrust().map_err(failed)?;
+    check(dir, &*directory, distrust.filter(|_| !is_trusted))?;
+    let path = dir.join(StoreFile::Config.to_string());
+    write(&directory).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            Failure::command(format!("{} is there already, and stays as it is", Visible::path(&path)))
+        }
+        _ => Failure::file("write", &path, &error),
+    })
+}
+
+/// That options may be put there: into a store, or where one may come to be.
+fn check(dir: &Path, directory: &dyn Directory, distrust: Option<String>) -> Result<(), Failure> {
+    let refused = |reason: String| {
+        let message = format!("{} {reason}", Visible::path(dir));
+        Failure { kind: Kind::Open, ..Failure::command(message) }
+    };
+    if let Some(reason) = distrust {
+        return Err(refused(reason).hint("--trust goes on"));
+    }
+    let names = directory.names().map_err(|error| Failure::file("read", dir, &error))?;
+    let is_ours = |name: &std::ffi::OsString| name == "lost+found" || StoreFile::parse(name).is_some();
+    let is_store = names.iter().any(|name| StoreFile::parse(name) == Some(StoreFile::Manifest));
+    match names.iter().find(|name| !is_ours(name)) {
+        Some(stranger) if !is_store => {
+            let stranger = visible(stranger.as_encoded_bytes());
+            Err(refused(format!("is not a logkv store: it holds other files ({stranger})")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write(directory: &Arc<dyn Directory>) -> io::Result<()> {
+    let file = directory.open(StoreFile::Config, Access::Create)?;
+    let written =
+        write_all(&*file, text().as_bytes()).and_then(|()| file.sync()).and_then(|()| directory.sync());
+    if written.is_err() {
+        // Half a file would be in the way of the next attempt.
+        let _ = directory.remove(StoreFile::Config);
+    }
+    written
+}
+
+fn write_all(file: &dyn File, bytes: &[u8]) -> io::Result<()> {
+    let mut at = 0;
+    while at < bytes.len() {
+        match file.write_at(&bytes[at..], at as u64)? {
+            0 => return Err(ErrorKind::WriteZero.into()),
+            len => at += len,
+        }
+    }
+    Ok(())
+}
+
+/// The file: each option that may stand in it with what it does, what it takes, and its default.
+fn text() -> String {
+    let mut text = comment(
+        "The options of this store. To set one, take away the # before its name. A flag, or LOGKV_… in the \
+         environment, wins over what stands here.",
+    );
+    for row in ROWS.iter().filter(|row| row.from_dir) {
+        let value = toml::Value::String((row.show)(&Engine::default()));
+        let (doc, allowed) = (comment(&format!("{}.", row.doc)), comment(&format!("Takes {}.", row.allowed)));
+        let _ = write!(text, "\n{doc}{allowed}#{} = {value}\n", row.name);
+    }
+    let others: Vec<_> = ROWS.iter().filter(|row| !row.from_dir).map(|row| row.name).collect();
+    text + "\n"
+        + &comment(&format!("Set by a flag, the environment or --config FILE alone: {}.", others.join(", ")))
+}
+
+fn comment(sentence: &str) -> String {
+    let mut lines = vec!["#".to_owned()];
+    for word in sentence.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("# {word}")),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::shell::run::config::{Said, resolve};
+
+    #[test]
+    fn every_option_that_may_stand_in_the_file_does_with_its_default_and_is_taken() {
+        let is_prose = |line: &&str| line.starts_with("# ") || line.is_empty();
+        let text = text();
+        let set: Vec<_> = text.lines().filter(|line| !is_prose(line)).map(|line| &line[1..]).collect();
+        assert_eq!(set.len(), ROWS.iter().filter(|row| row.from_dir).count());
+        let table = set.join("\n").parse().expect("it is TOML");
+        let file = Some((PathBuf::from("logkv.toml"), table));
+        let said = Said { flag: &|_| None, env: &|_| None, file, file_is_in_dir: true };
+        let (engine, _) = resolve(&said).expect("all is taken");
+        assert_eq!(engine, Engine::default());
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH));
+    }
+}

@@ -1,0 +1,364 @@
+//! The options of the engine, one after another.
+
+use logkv::{ReadWith, SEGMENT_LEN_MAX_BOUNDS};
+
+use super::Row;
+use super::values::{
+    parse_compression, parse_duration, parse_len, parse_percent, parse_some_len, parse_sync,
+    show_compression, show_duration, show_len, show_percent, show_sync,
+};
+use crate::shell::run::logging;
+use crate::shell::term::times;
+
+/// One small segment has no neighbour to become one with.
+const SMALL_COUNT_LEAST: usize = 2;
+
+/// What most rows have in common.
+const PLAIN: Row = Row {
+    name: "",
+    value_name: "",
+    doc: "",
+    allowed: "",
+    is_switch: false,
+    from_dir: true,
+    set: |_, _| None,
+    show: |_| String::new(),
+};
+
+/// All options of the engine.
+pub const ROWS: &[Row] = &[
+    Row {
+        name: "sync",
+        value_name: "always|never|100ms|buffered:SIZE",
+        doc: "When writes are made durable: before each is acknowledged; when the system likes; at most this long after; or \
+              when the system likes, with up to SIZE held in the process, which a kill loses",
+        allowed: "always, never, a duration such as 100ms, or buffered:SIZE",
+        set: |engine, text| parse_sync(text).map(|sync| engine.sync = sync),
+        show: |engine| show_sync(engine.sync),
+        ..PLAIN
+    },
+    Row {
+        name: "segment-size",
+        value_name: "SIZE",
+        doc: "The size at which a segment is sealed and a new one started",
+        allowed: "a size from 128 to 4,294,967,288 bytes, such as 64MiB",
+        set: |engine, text| {
+            let (least, most) = SEGMENT_LEN_MAX_BOUNDS;
+            parse_len(text).filter(|len| (least..=most).contains(len)).map(|len| engine.segment_len = len)
+        },
+        show: |engine| show_len(engine.segment_len),
+        ..PLAIN
+    },
+    Row {
+        name: "segment-age",
+        value_name: "DURATION|never",
+        doc: "The age at which the next write seals the active segment and starts a new one",
+        allowed: "never, or a duration such as 1h",
+        set: |engine, text| {
+            let age = if text == "never" { None } else { Some(parse_duration(text)?) };
+            engine.segment_age = age;
+            Some(())
+        },
+        show: |engine| engine.segment_age.map_or_else(|| "never".to_owned(), show_duration),
+        ..PLAIN
+    },
+    Row {
+        name: "value-limit",
+        value_name: "SIZE",
+        doc: "The largest value that may be written",
+        allowed: "a size up to 4,294,967,288 bytes, such as 64MiB",
+        set: |engine, text| {
+            parse_len(text).filter(|&len| len <= SEGMENT_LEN_MAX_BOUNDS.1).map(|len| engine.value_len = len)
+        },
+        show: |engine| show_len(engine.value_len),
+        ..PLAIN
+    },
+    Row {
+        name: "read-limit",
+        value_name: "SIZE",
+        doc: "The largest decompressed size of a value that is read; never less than --value-limit",
+        allowed: "a size, such as 64MiB",
+        set: |engine, text| parse_len(text).map(|len| engine.value_read = len),
+        show: |engine| show_len(engine.value_read),
+        ..PLAIN
+    },
+    Row {
+        name: "compression",
+        value_name: "none|lz4|zstd[:LEVEL]",
+        doc: "How values are compressed that are written from now on, where it saves space",
+        allowed: "none, lz4, zstd, or zstd:LEVEL with a level from 1 to 22",
+        set: |engine, text| parse_compression(text).map(|compression| engine.compression = compression),
+        show: |engine| show_compression(engine.compression),
+        ..PLAIN
+    },
+    Row {
+        name: "read-with",
+        value_name: "mmap|pread",
+        doc: "How segments are read: mapped into memory, or with a system call a read",
+        allowed: "mmap, pread",
+        set: |engine, text| {
+            engine.read_with = match text {
+                "mmap" => ReadWith::Mmap,
+                "pread" => ReadWith::Pread,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |engine| match engine.read_with {
+            ReadWith::Mmap => "mmap".to_owned(),
+            ReadWith::Pread => "pread".to_owned(),
+        },
+        ..PLAIN
+    },
+    Row {
+        name: "compaction",
+        value_name: "auto|off",
+        doc: "Whether the store compacts by itself, in the background; compact works with either",
+        allowed: "auto, off",
+        set: |engine, text| {
+            engine.compaction.automatic = match text {
+                "auto" => true,
+                "off" => false,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |engine| if engine.compaction.automatic { "auto".to_owned() } else { "off".to_owned() },
+        ..PLAIN
+    },
+    Row {
+        name: "compact-dead-percent",
+        value_name: "PERCENT",
+        doc: "The dead share at which a segment is compacted",
+        allowed: "a percentage from 1 to 100",
+        set: |engine, text| parse_percent(text, 1).map(|percent| engine.compaction.dead_percent = percent),
+        show: |engine| show_percent(engine.compaction.dead_percent),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-dead-size",
+        value_name: "SIZE",
+        doc: "The dead bytes at which a segment is compacted, whatever their share",
+        allowed: "a size from 1 byte up, such as 256MiB",
+        set: |engine, text| parse_some_len(text).map(|len| engine.compaction.dead_len = len),
+        show: |engine| show_len(engine.compaction.dead_len),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-neighbour-percent",
+        value_name: "PERCENT",
+        doc: "The dead share at which a segment goes along when one beside it is compacted",
+        allowed: "a percentage from 1 to 100",
+        set: |engine, text| {
+            parse_percent(text, 1).map(|percent| engine.compaction.neighbour_dead_percent = percent)
+        },
+        show: |engine| show_percent(engine.compaction.neighbour_dead_percent),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-small-percent",
+        value_name: "PERCENT",
+        doc: "The share of --segment-size below which a segment is small; 0: none is",
+        allowed: "a percentage from 0 to 100",
+        set: |engine, text| parse_percent(text, 0).map(|percent| engine.compaction.small_percent = percent),
+        show: |engine| show_percent(engine.compaction.small_percent),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-small-count",
+        value_name: "N",
+        doc: "How many small neighbours become one segment",
+        allowed: "a number from 2 up",
+        set: |engine, text| {
+            let count = text.parse().ok().filter(|&count| count >= SMALL_COUNT_LEAST)?;
+            engine.compaction.small_count = count;
+            Some(())
+        },
+        show: |engine| engine.compaction.small_count.to_string(),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-run-size",
+        value_name: "SIZE",
+        doc: "The most that a compaction writes before it gives space back, unless it compacts one segment alone",
+        allowed: "a size from 1 byte up, such as 512MiB",
+        set: |engine, text| parse_some_len(text).map(|len| engine.compaction.run_len_max = len),
+        show: |engine| show_len(engine.compaction.run_len_max),
+        ..PLAIN
+    },
+    Row {
+        name: "compact-rate",
+        value_name: "SIZE|none",
+        doc: "The most that background compaction reads per second",
+        allowed: "none, or a size from 1 byte up, such as 10MiB",
+        set: |engine, text| {
+            let rate = if text == "none" { None } else { Some(parse_some_len(text)?) };
+            engine.compaction.rate = rate;
+            Some(())
+        },
+        show: |engine| engine.compaction.rate.map_or_else(|| "none".to_owned(), show_len),
+        ..PLAIN
+    },
+    Row {
+        name: "expiry-grace",
+        value_name: "DURATION",
+        doc: "How long compaction keeps what has expired: a clock may have stepped by mistake",
+        allowed: "a duration such as 1h, or 0s",
+        set: |engine, text| times::duration(text).map(|grace| engine.compaction.expiry_grace = grace),
+        show: |engine| show_duration(engine.compaction.expiry_grace),
+        ..PLAIN
+    },
+    Row {
+        name: "keep-versions",
+        value_name: "N",
+        doc: "How many versions of a key compaction keeps, for those who look back: versions, get --at, diff",
+        allowed: "a number from 1 up",
+        set: |engine, text| {
+            engine.compaction.keep_versions = text.parse().ok().filter(|&count| count > 0)?;
+            Some(())
+        },
+        show: |engine| engine.compaction.keep_versions.to_string(),
+        ..PLAIN
+    },
+    Row {
+        name: "keep-for",
+        value_name: "DURATION",
+        doc: "How long compaction keeps what was replaced, deleted or has expired, for those who look back",
+        allowed: "a duration such as 24h, or 0s",
+        set: |engine, text| times::duration(text).map(|time| engine.compaction.keep_for = time),
+        show: |engine| show_duration(engine.compaction.keep_for),
+        ..PLAIN
+    },
+    Row {
+        name: "trust",
+        value_name: "yes|no",
+        doc: "Opens a directory although somebody else owns it or may write to it",
+        allowed: "yes, no",
+        is_switch: true,
+        // A directory that is not trusted cannot vouch for itself.
+        from_dir: false,
+        set: |engine, text| {
+            engine.trust = match text {
+                "yes" | "true" => true,
+                "no" | "false" => false,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |engine| if engine.trust { "yes".to_owned() } else { "no".to_owned() },
+    },
+    Row {
+        name: "metrics-file",
+        value_name: "FILE|none",
+        doc: "Keeps the store's metrics in this file while it is open, for Prometheus' node_exporter",
+        allowed: "none, or a path in UTF-8, such as /var/lib/node_exporter/logkv.prom",
+        // Else whoever made a directory could have a file of its user overwritten.
+        from_dir: false,
+        set: |engine, text| {
+            let is_path = !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER);
+            engine.metrics_file = (text != "none").then(|| text.into());
+            is_path.then_some(())
+        },
+        show: |engine| {
+            let path = engine.metrics_file.as_ref().map(|path| path.to_string_lossy().into_owned());
+            path.unwrap_or_else(|| "none".to_owned())
+        },
+        ..PLAIN
+    },
+    Row {
+        name: "metrics-interval",
+        value_name: "DURATION",
+        doc: "How often --metrics-file is written",
+        allowed: "a duration such as 15s",
+        set: |engine, text| parse_duration(text).map(|interval| engine.metrics_interval = interval),
+        show: |engine| show_duration(engine.metrics_interval),
+        ..PLAIN
+    },
+    Row {
+        name: "log",
+        value_name: "FILTER",
+        doc: "Tells on the standard error what the engine does: off, error, warn, info, debug or trace",
+        allowed: "off, error, warn, info, debug, trace, or filters such as warn,logkv::engine::log=debug",
+        set: |engine, text| {
+            engine.log = text.to_owned();
+            logging::is_filter(text).then_some(())
+        },
+        show: |engine| engine.log.clone(),
+        ..PLAIN
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use logkv::ZSTD_LEVELS;
+
+    use crate::shell::run::config::Engine;
+    use crate::shell::term::units;
+
+    #[test]
+    fn the_bounds_in_words_are_those_of_the_engine() {
+        for (row, number) in [
+            (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.0),
+            (&ROWS[1], SEGMENT_LEN_MAX_BOUNDS.1),
+            (&ROWS[3], SEGMENT_LEN_MAX_BOUNDS.1),
+            (&ROWS[5], u64::from(ZSTD_LEVELS.0.unsigned_abs())),
+            (&ROWS[5], u64::from(ZSTD_LEVELS.1.unsigned_abs())),
+        ] {
+            assert!(row.allowed.contains(&units::thousands(number)), "{}", row.allowed);
+        }
+    }
+
+    /// What the option `name` shows after it took `text`; `None` when it refuses it.
+    fn taken(name: &str, text: &str) -> Option<String> {
+        let row = ROWS.iter().find(|row| row.name == name).expect("there is such an option");
+        let mut engine = Engine::default();
+        (row.set)(&mut engine, text)?;
+        Some((row.show)(&engine))
+    }
+
+    #[test]
+    fn what_every_option_shows_it_takes_as_the_same() {
+        for row in ROWS {
+            let shown = (row.show)(&Engine::default());
+            assert_eq!(taken(row.name, &shown), Some(shown), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_refused() {
+        for (name, good, bad) in [
+            ("compaction", &["auto", "off"][..], &["on", ""][..]),
+            (
+                "compression",
+                &["none", "lz4", "zstd", "zstd:1", "zstd:22"],
+                &["", "gzip", "lz4:3", "zstd:0", "zstd:23", "zstd:", "zstd:-1", "zstd:x"],
+            ),
+            ("compact-dead-percent", &["1", "100", "50%"], &["0", "101", "-1", "%", "50.5"]),
+            ("compact-neighbour-percent", &["1"], &["0", "101"]),
+            ("compact-small-percent", &["0", "100"], &["101"]),
+            ("compact-small-count", &["2", "1000"], &["1", "0", "x"]),
+            ("compact-dead-size", &["1", "1GiB"], &["0", "-1"]),
+            ("compact-run-size", &["1", "1GiB"], &["0"]),
+            ("compact-rate", &["none", "1", "10MiB"], &["0", "fast"]),
+            ("expiry-grace", &["0s", "1h"], &["1", "soon"]),
+            ("keep-versions", &["1", "1000"], &["0", "all", "-1"]),
+            ("keep-for", &["0s", "24h"], &["1", "ever"]),
+            ("metrics-file", &["none", "/m.prom"], &["", "\u{fffd}.prom"]),
+            ("metrics-interval", &["1s", "500ms"], &["0s", "1"]),
+            (
+                "log",
+                &["off", "WARN", "info", "warn,logkv::engine::log=trace"],
+                &["", "loud", "info,debgu", "logkv=loud"],
+            ),
+        ] {
+            for text in good {
+                assert!(taken(name, text).is_some(), "{name} {text}");
+            }
+            for text in bad {
+                assert_eq!(taken(name, text), None, "{name} {text}");
+            }
+        }
+    }
+}

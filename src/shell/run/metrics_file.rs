@@ -1,0 +1,109 @@
+//! The file of a store's metrics, as node_exporter's textfile collector reads it.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use logkv::Store;
+
+use super::folder::{Draft, Folder, NewMode};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::visible;
+
+/// The metrics of `store` in Prometheus' format, each with the store's directory.
+pub fn text(store: &Store) -> logkv::Result<String> {
+    let dir = store.dir().canonicalize().unwrap_or_else(|_| store.dir().to_owned());
+    let dir = visible(dir.as_os_str().as_encoded_bytes());
+    Ok(store.metrics()?.prometheus().label("store", dir).to_string())
+}
+
+/// Keeps the file until it is dropped; then it is written a last time.
+#[derive(Debug)]
+pub struct MetricsFile {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    trouble: Arc<Mutex<Trouble>>,
+}
+
+/// Why the file cannot be written: to be told when that begins, and not each time.
+#[derive(Debug, Default)]
+enum Trouble {
+    #[default]
+    None,
+    Untold(String),
+    Told,
+}
+
+impl MetricsFile {
+    /// Writes the file `path` now, every `interval`, and at the end.
+    pub fn keep(path: PathBuf, interval: Duration, store: Store) -> io::Result<Self> {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let trouble = Arc::<Mutex<Trouble>>::default();
+        let theirs = Arc::clone(&trouble);
+        let keep = move || loop {
+            note(&theirs, write(&path, &store));
+            if let Err(RecvTimeoutError::Disconnected) = stopped.recv_timeout(interval) {
+                return note(&theirs, write(&path, &store));
+            }
+        };
+        let thread = thread::Builder::new().name("logkv-metrics".to_owned()).spawn(keep)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread), trouble })
+    }
+
+    /// Why the file cannot be written, when that has not been told yet.
+    pub fn trouble(&self) -> Option<String> {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*trouble {
+            Trouble::Untold(_) => match std::mem::replace(&mut *trouble, Trouble::Told) {
+                Trouble::Untold(why) => Some(why),
+                Trouble::None | Trouble::Told => None,
+            },
+            Trouble::None | Trouble::Told => None,
+        }
+    }
+
+    /// Writes the file a last time; why that failed, if it did and has not been told.
+    pub fn finish(mut self) -> Option<String> {
+        self.stop();
+        self.trouble()
+    }
+
+    fn stop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic in there is told by the panic itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for MetricsFile {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn note(trouble: &Mutex<Trouble>, written: Result<(), Failure>) {
+    let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+    match written {
+        Ok(()) => *trouble = Trouble::None,
+        Err(failure) if matches!(*trouble, Trouble::None) => *trouble = Trouble::Untold(failure.message),
+        Err(_) => {}
+    }
+}
+
+/// Replaces the file atomically. A device, a pipe or a link would be lost, and is refused.
+fn write(path: &Path, store: &Store) -> Result<(), Failure> {
+    let text = text(store)?;
+    let write = || {
+        let (folder, name) = Folder::of(path)?;
+        // Its name does not end in `.prom`, so the collector ignores it.
+        let draft = Draft::new(folder, name, NewMode::Readable)?;
+        draft.file().write_all(text.as_bytes())?;
+        draft.publish()
+    };
+    write().map_err(|error: io::Error| Failure::file("write", path, &error))
+}

@@ -1,0 +1,13 @@
+//! What runs commands: the session, its settings, the open transaction, scripts and the files around a store.
+
+pub mod config;
+pub mod folder;
+pub mod habits;
+pub mod logging;
+pub mod metrics_file;
+pub mod pipeline;
+pub mod script;
+pub mod segments;
+pub mod session;
+pub mod transaction;
+pub mod view;

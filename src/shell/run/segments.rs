@@ -1,0 +1,100 @@
+//! Segments, as a person names them.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+
+use logkv::fs::StoreFile;
+use logkv::{Error, Location, SegmentId};
+
+use super::session::Session;
+use crate::shell::lang::command;
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::Word;
+use crate::shell::term::grid::hang;
+use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::style::hue;
+use crate::shell::term::units;
+
+/// The segment that a word names: `3`, `000003`, or its file `000003.seg`. `command` is what it was given to.
+pub fn parse(word: &Word, command: &str) -> Result<SegmentId, Failure> {
+    match StoreFile::parse(OsStr::from_bytes(&word.bytes)) {
+        Some(StoreFile::Segment(id)) => Ok(id),
+        _ => command::number(word, command).map(SegmentId),
+    }
+}
+
+/// The failure to find segment `id`: what took its place, as far as the session knows, and which ones are there.
+pub fn missing(id: SegmentId, session: &mut Session) -> Failure {
+    session.learn_of_compactions();
+    let failure = Failure::from(Error::NoSuchSegment { segment: id });
+    let message = match session.compacted.successors(id).as_deref() {
+        None => failure.message.clone(),
+        Some([]) => format!("{}: it was compacted away, and none of its records was needed", failure.message),
+        Some(into) => format!("{}: it was compacted into {}", failure.message, numbers(into)),
+    };
+    let failure = Failure { message, ..failure };
+    let names =
+        std::fs::read_dir(session.dir()).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut ids: Vec<_> = names
+        .filter_map(|name| match StoreFile::parse(&name) {
+            Some(StoreFile::Segment(id)) => Some(id.0),
+            _ => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    match ids.as_slice() {
+        [] => failure,
+        [id] => failure.hint(format!("there is only segment {id}")),
+        ids => failure.hint(format!("there are segments {}", units::ranges(ids))),
+    }
+}
+
+/// `3`, `3 to 5, 9`.
+pub fn numbers(ids: &[SegmentId]) -> String {
+    units::ranges(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
+}
+
+/// `segment 3`, `segments 3 to 5, 9`.
+pub fn names(ids: &[SegmentId]) -> String {
+    match ids {
+        [id] => format!("segment {id}"),
+        ids => format!("segments {}", numbers(ids)),
+    }
+}
+
+/// What a compaction made of `count` segments: ` into 4`, or `: nothing of it was needed`.
+pub fn made_of(count: usize, into: Option<&str>) -> String {
+    match into {
+        Some(into) => format!(" into {into}"),
+        None if count == 1 => ": nothing of it was needed".to_owned(),
+        None => ": nothing of them was needed".to_owned(),
+    }
+}
+
+/// Says where the log is known to be damaged, and what to do about it, to a person.
+pub fn write_damage(out: &mut Output, damage: &[Location]) -> io::Result<()> {
+    if damage.is_empty() || out.mode != Mode::Table {
+        return Ok(());
+    }
+    let mut ids: Vec<_> = damage.iter().map(|at| at.segment).collect();
+    ids.dedup();
+    let (places, look) = (units::count(damage.len() as u64, "damaged range"), out.look);
+    let text = format!("{places} in {}: verify lists the damage, repair saves what is intact", names(&ids));
+    for line in hang(look.width, "", 0, text.split(' ')).lines() {
+        writeln!(out, "{}", look.paint(line, hue::BAD))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_named_by_their_numbers_and_neighbours_as_one() {
+        let named = |ids: &[u64]| names(&ids.iter().copied().map(SegmentId).collect::<Vec<_>>());
+        assert_eq!(named(&[7]), "segment 7");
+        assert_eq!(named(&[9, 2, 3]), "segments 9, 2 to 3");
+    }
+}

@@ -1,0 +1,301 @@
+//! The end of the answer to a line: its failure, for people and for programs, and its acknowledgement.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+
+use rustix::io::Errno;
+
+use super::{Origin, Session};
+use crate::shell::lang::command::Outcome;
+use crate::shell::lang::failure::{Failure, Kind, plain_words};
+use crate::shell::lang::report::{self, Place};
+use crate::shell::lang::words::visible;
+use crate::shell::run::habits;
+use crate::shell::term::json::Object;
+use crate::shell::term::output::Mode;
+use crate::shell::term::units;
+
+/// The first failure of a line of a script, as its acknowledgement has it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    code: u8,
+    message: String,
+}
+
+impl Session {
+    /// Counts the outcome of a command, and reports its failure.
+    pub fn settle(
+        &mut self,
+        result: Result<Outcome, Failure>,
+        line: &[u8],
+        place: &Place,
+    ) -> Option<Outcome> {
+        match result {
+            Ok(outcome) => {
+                self.tally.corrupt |= outcome == Outcome::Damaged;
+                self.tally.unopened |= outcome == Outcome::Refused;
+                self.tally.failed |= outcome == Outcome::Absent && self.origin == Origin::OneShot;
+                self.failures += u64::from(matches!(outcome, Outcome::Damaged | Outcome::Refused));
+                match outcome {
+                    Outcome::Damaged => self.tell_programs(Kind::Corruption, "some bytes are damaged", place),
+                    Outcome::Refused => self.tell_programs(Kind::Open, "some files cannot be read", place),
+                    Outcome::Done | Outcome::Absent | Outcome::Quit => {}
+                }
+                Some(outcome)
+            }
+            Err(failure) => {
+                self.fail(&failure, line, place);
+                None
+            }
+        }
+    }
+
+    /// Reports a failure, after the results before it, and counts it.
+    pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &Place) {
+        let lost = self.results_lost();
+        let failure = match &lost {
+            // It is that, or the write that failed was not the last word.
+            Some((lost, first)) if first.kind == failure.kind && first.message == failure.message => lost,
+            Some((lost, _)) => {
+                self.fail(lost, b"", place);
+                failure
+            }
+            None => failure,
+        };
+        self.failures += 1;
+        if let Some(at) = failure.damaged_at {
+            self.remember_damage(at);
+        }
+        match failure.kind {
+            Kind::BrokenPipe => {
+                self.tally.broken_pipe = true;
+                return;
+            }
+            Kind::Command => self.tally.failed = true,
+            Kind::Usage if self.origin == Origin::OneShot => self.tally.misused = true,
+            Kind::Usage => self.tally.failed = true,
+            Kind::Open => self.tally.unopened = true,
+            Kind::Corruption => self.tally.corrupt = true,
+            Kind::Interrupted if self.origin == Origin::Person => {}
+            Kind::Interrupted => self.tally.interrupted = Some(self.interrupt.code()),
+        }
+        if let Some(transaction) = &mut self.transaction {
+            // A person sees it at once, and decides.
+            transaction.has_failed |= self.origin != Origin::Person;
+        }
+        self.tell_programs(failure.kind, &failure.message, place);
+        // The error would stand before the results of earlier lines where both go to one terminal.
+        self.flush();
+        report::write_failure(&habits::advised(failure, line), line, place, &self.err_look);
+        self.told.clone_from(&failure.message);
+    }
+
+    /// Reports a failure of a part of the current command, which goes on.
+    pub fn fail_in_part(&mut self, failure: &Failure) {
+        let place = self.place.clone();
+        self.fail(failure, b"", &place);
+    }
+
+    /// Tells that a row of an import was rejected, to programs with these `fields`. The import goes on, and fails at its end.
+    pub fn reject(
+        &mut self,
+        told: &str,
+        fields: impl FnOnce(&mut Object<'_, &mut dyn Write>) -> io::Result<()>,
+    ) {
+        if self.out.mode == Mode::Json {
+            if let Err(error) = self.write_rejected(told, fields) {
+                self.lost(error);
+            }
+            self.flush();
+        }
+        self.note(told);
+    }
+
+    /// The exit code of a program with only this failure.
+    fn code_of(&self, kind: Kind) -> u8 {
+        match kind {
+            Kind::BrokenPipe => 0,
+            Kind::Usage if self.origin == Origin::OneShot => 2,
+            Kind::Command | Kind::Usage => 1,
+            Kind::Open => 3,
+            Kind::Corruption => 4,
+            Kind::Interrupted => self.interrupt.code(),
+        }
+    }
+
+    /// Tells a failure to who reads the results: in JSON as an object in its place among them, and in the acknowledgement of
+    /// the line.
+    fn tell_programs(&mut self, kind: Kind, message: &str, place: &Place) {
+        let code = self.code_of(kind);
+        self.refuse(code, message);
+        if self.out.mode == Mode::Json
+            && let Err(error) = self.write_error(kind.name(), message, code, place)
+        {
+            self.lost(error);
+        }
+    }
+
+    fn write_rejected(
+        &mut self,
+        told: &str,
+        fields: impl FnOnce(&mut Object<'_, &mut dyn Write>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let line = match self.place {
+            Place::Line { number, .. } => Some(number),
+            Place::Nowhere => None,
+        };
+        let mut out = self.out.own_line()?;
+        let mut object = Object::new(&mut out);
+        object.field("error", told)?.field("kind", "rejected")?.field("code", 1)?;
+        if let Some(line) = line {
+            object.field("line", line)?;
+        }
+        fields(&mut object)?;
+        object.end()
+    }
+
+    fn write_error(&mut self, kind: &str, message: &str, code: u8, place: &Place) -> io::Result<()> {
+        let is_answered = matches!(place, Place::Line { number, .. } if *number <= self.acknowledged);
+        // The answer to a line ends with its acknowledgement.
+        let place = if self.acknowledges() && is_answered { &Place::Nowhere } else { place };
+        write_error(&mut self.out.own_line()?, kind, message, code, place)
+    }
+
+    /// Sends results from here on into a file, which has a name, or to the standard output.
+    pub fn send_results(&mut self, file: Option<(File, String)>) {
+        match file {
+            Some((file, name)) => self.out.redirect(Box::new(file), Some(name), false),
+            None => self.out.redirect(Box::new(io::stdout()), None, io::stdout().is_terminal()),
+        }
+        self.out.look.color = self.settings.color.decide(self.out.is_terminal);
+    }
+
+    /// Goes back to the standard output if the file of `output` takes no more. That as a failure, and as the failed write.
+    fn results_lost(&mut self) -> Option<(Failure, Failure)> {
+        let (file, why) = self.out.refusal()?;
+        let message = format!(
+            "cannot write results to {file}: {}; what was done is done, and results go to the standard output again",
+            plain_words(why)
+        );
+        let again = why.raw_os_error().map_or(why.kind().into(), io::Error::from_raw_os_error);
+        self.send_results(None);
+        Some((Failure::command(message), Failure::from(again)))
+    }
+
+    /// Whether the answer to each line of the present script ends with an acknowledgement.
+    pub fn acknowledges(&self) -> bool {
+        self.settings.ack && self.depth == 0
+    }
+
+    /// Ends the answer to the line at `place`, if it is to be acknowledged. All that it wrote is acknowledged by the store.
+    pub fn acknowledge(&mut self, place: &Place) {
+        let Place::Line { number, .. } = place else { return };
+        if !self.acknowledges() {
+            return;
+        }
+        if self.out.is_redirected() {
+            // What does not reach its file is a failure of this line.
+            self.place.clone_from(place);
+            self.flush();
+        }
+        let refused = self.refused.take();
+        self.acknowledged = *number;
+        if let Err(error) = self.write_acknowledgement(*number, refused.as_ref()) {
+            self.lost(error);
+        }
+    }
+
+    /// Answers who waits for the answer to some line, where no line is run: in JSON the failure is an object already.
+    pub fn acknowledge_start(&mut self) {
+        if let Some(refused) = self.refused.take()
+            && self.out.mode != Mode::Json
+            && let Err(error) = self.write_acknowledgement(0, Some(&refused))
+        {
+            self.lost(error);
+        }
+    }
+
+    fn write_acknowledgement(&mut self, number: u64, refused: Option<&Refused>) -> io::Result<()> {
+        let is_json = self.out.mode == Mode::Json;
+        let mut stdout = io::stdout();
+        let is_redirected = self.out.is_redirected();
+        let mut own_line = if is_redirected { &mut stdout } else { self.out.own_line()? };
+        match refused {
+            _ if is_json => {
+                let mut object = Object::new(&mut own_line);
+                object.field("ack", number)?.field("ok", refused.is_none())?;
+                if let Some(Refused { code, message }) = refused {
+                    object.field("code", *code)?.field("error", message.as_str())?;
+                }
+                object.end()?;
+            }
+            None => own_line.write_all(b"OK\n")?,
+            Some(Refused { code, message }) => {
+                writeln!(own_line, "ERR {code} {}", visible(message.as_bytes()))?;
+            }
+        }
+        if is_redirected { stdout.flush() } else { Ok(()) }
+    }
+
+    /// Forgets the batch that is open where a script ends or, at `end`, is left. That is a failure where it holds something.
+    pub fn forget_batch(&mut self, end: Option<&Place>) {
+        let transaction = self.transaction.take();
+        let Some(transaction) = transaction.filter(|transaction| transaction.len() > 0) else { return };
+        let changes = units::count(transaction.len() as u64, "change");
+        let failure = Failure::command(format!("the batch was not committed; {changes} forgotten"));
+        // The line that is answered is that which leaves.
+        let place = end.filter(|_| self.acknowledges()).cloned().or(transaction.begun);
+        self.fail(&failure, b"", &place.unwrap_or(Place::Nowhere));
+    }
+
+    /// Says something about the store on the standard error.
+    pub fn note(&self, text: &str) {
+        report::write_note(text, &self.err_look);
+    }
+
+    /// Hands the results over to whoever reads them.
+    pub fn flush(&mut self) {
+        if let Err(error) = self.out.flush() {
+            self.lost(error);
+        }
+    }
+
+    /// Tells that results could not be written.
+    fn lost(&mut self, error: io::Error) {
+        if let Some((lost, _)) = self.results_lost() {
+            return self.fail_in_part(&lost);
+        }
+        // A closed terminal sends a signal, and accepts no output.
+        let is_gone = self.interrupt.is_ending() && error.raw_os_error() == Some(Errno::IO.raw_os_error());
+        match Failure::from(error) {
+            failure if failure.kind == Kind::BrokenPipe => self.tally.broken_pipe = true,
+            _ if is_gone => {}
+            failure => {
+                self.tally.failed = true;
+                let (code, message) = (self.code_of(failure.kind), failure.message.as_str());
+                self.refuse(code, message);
+                report::write_failure(&failure, b"", &Place::Nowhere, &self.err_look);
+            }
+        }
+    }
+
+    /// Has the acknowledgement of the present line say that it failed; the first failure counts.
+    fn refuse(&mut self, code: u8, message: &str) {
+        if self.settings.ack && self.refused.is_none() {
+            self.refused = Some(Refused { code, message: message.to_owned() });
+        }
+    }
+}
+
+/// Writes a failure as an object.
+fn write_error(out: &mut impl Write, kind: &str, message: &str, code: u8, place: &Place) -> io::Result<()> {
+    let mut object = Object::new(out);
+    object.field("error", message)?.field("kind", kind)?.field("code", code)?;
+    if let Place::Line { file, number } = place {
+        object.field("line", *number)?;
+        if !matches!(&**file, "-" | "-c") {
+            object.field("file", &**file)?;
+        }
+    }
+    object.end()
+}

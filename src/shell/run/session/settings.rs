@@ -1,0 +1,90 @@
+//! What a session is told about how it is to go.
+
+use std::time::Duration;
+
+use crate::shell::term::style::ColorChoice;
+
+/// When to tell how long a command took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Never.
+    Off,
+    /// After each command.
+    On,
+    /// After a command that took half a second or more.
+    Auto,
+}
+
+impl Timer {
+    /// The names that `timer` takes.
+    pub const NAMES: &'static [&'static str] = &["off", "on", "auto"];
+    const ALL: [Self; 3] = [Self::Off, Self::On, Self::Auto];
+    const AUTO_FROM: Duration = Duration::from_millis(500);
+
+    /// The timer called `name`.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|timer| timer.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    pub(super) fn tells(self, took: Duration) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On => true,
+            Self::Auto => took >= Self::AUTO_FROM,
+        }
+    }
+}
+
+/// What can be changed while the shell runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// When to tell how long a command took.
+    pub timer: Timer,
+    /// Whether each line of a script is shown before it runs.
+    pub echo: bool,
+    /// Whether a script ends at its first error.
+    pub bail: bool,
+    /// Whether the answer to each line of a script ends with an acknowledgement.
+    pub ack: bool,
+    /// Whether notes about the store are left out.
+    pub quiet: bool,
+    /// Whether questions are answered with yes.
+    pub yes: bool,
+    /// When to use colours.
+    pub color: ColorChoice,
+    /// Whether long results of the REPL go through a pager.
+    pub pager: bool,
+    /// The columns that a line may take, where they are not those of the terminal.
+    pub width: Option<usize>,
+}
+
+/// Who gives the commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The arguments of the program: one command.
+    OneShot,
+    /// A script, from a file, a pipe or `-c`.
+    Script,
+    /// A person at a terminal.
+    Person,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_automatic_timer_tells_only_what_took_long() {
+        for timer in Timer::ALL {
+            assert_eq!(Timer::parse(timer.name()), Some(timer));
+        }
+        assert!(!Timer::Auto.tells(Duration::from_millis(499)));
+        assert!(Timer::Auto.tells(Duration::from_millis(500)));
+        assert!(Timer::On.tells(Duration::ZERO) && !Timer::Off.tells(Duration::MAX));
+    }
+}

@@ -1,0 +1,17 @@
+//! The terminal and the standard streams: how results look, where they go, and what interrupts a command.
+
+pub mod bar;
+pub mod grid;
+pub mod input;
+pub mod interrupt;
+pub mod json;
+pub mod output;
+pub mod packing;
+pub mod pager;
+pub mod process;
+pub mod progress;
+pub mod style;
+pub mod table;
+pub mod tally;
+pub mod times;
+pub mod units;
