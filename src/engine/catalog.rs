@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::format::manifest::{Manifest, ManifestError};
 use super::fs::{Access, Directory, File, FileSystem, StoreFile, read_vec_at, write_all_at};
 use super::location::Lineage;
-use super::plant::{Plant, unless};
 use super::visible::Grouped;
 use crate::error::{Error, Failure, Result};
 
@@ -86,10 +85,7 @@ pub(crate) fn replace(directory: &dyn Directory, manifest: &Manifest) -> Result<
     directory
         .rename(StoreFile::ManifestNew, StoreFile::Manifest)
         .map_err(Error::io("rename", path()))
-        .and_then(|()| {
-            unless(Plant::ManifestNameNotSynced, || directory.sync())
-                .map_err(Error::io("fsync the directory of", path()))
-        })
+        .and_then(|()| directory.sync().map_err(Error::io("fsync the directory of", path())))
         .map_err(|error| Failure { error, is_undone: false })
 }
 
@@ -108,7 +104,7 @@ fn write_new(directory: &dyn Directory, manifest: &Manifest) -> Result<()> {
         .map_err(Error::io("create", path()))?;
     write_all_at(&*file, manifest.encode().as_bytes(), 0).map_err(Error::io("write", path()))?;
     // Without this the rename can reach the disk before the text: a crash would leave an empty MANIFEST.
-    unless(Plant::ManifestNotSynced, || file.sync()).map_err(Error::io("fsync", path()))
+    file.sync().map_err(Error::io("fsync", path()))
 }
 
 /// Makes what MANIFEST says now durable: a writer may have died between its rename and its fsync.

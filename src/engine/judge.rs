@@ -5,7 +5,6 @@ use std::mem;
 use super::format::manifest::Extent;
 use super::format::record::LAG_UNKNOWN;
 use super::location::{Location, SegmentId, Seqno};
-use super::plant::{Plant, planted};
 use super::segment::{Bodies, Scanned, Scanner, Segment, Step, paced};
 use crate::error::{Damage, Error, Result};
 
@@ -38,9 +37,7 @@ impl Settled {
     /// What a MANIFEST knows that has `extent` for the segment, and gives `next_seq` to the next record.
     pub(crate) fn by(extent: Option<Extent>, next_seq: Seqno) -> Self {
         match extent {
-            Some(Extent::Closed(len) | Extent::Sealed(len)) if !planted(Plant::ClosedEndForgotten) => {
-                Self { to: len, last: next_seq.previous() }
-            }
+            Some(Extent::Closed(len) | Extent::Sealed(len)) => Self { to: len, last: next_seq.previous() },
             _ => Self { to: 0, last: Seqno(0) },
         }
     }
@@ -100,15 +97,14 @@ impl Verdict {
                 None => break,
                 Some(Step::Record(record)) if record.damage.is_none() => {
                     go_on(record.at)?;
-                    match hole {
-                        Some((at, last)) if proves(&record, last) && !planted(Plant::RotCutOff) => {
-                            rot.get_or_insert((at, record.header.seq));
-                        }
-                        _ => {}
+                    if let Some((at, last)) = hole
+                        && proves(&record, last)
+                    {
+                        rot.get_or_insert((at, record.header.seq));
                     }
-                    let ends_a_batch = !record.header.flags.has_more() || planted(Plant::BatchFlagIgnored);
+                    let ends_a_batch = !record.header.flags.has_more();
                     read_count += 1;
-                    let follows = hole.is_none() || rot.is_some() || planted(Plant::ResyncedBehindHole);
+                    let follows = hole.is_none() || rot.is_some();
                     if ends_a_batch && follows {
                         end = record.at + record.frame.len;
                         behind = 0;

@@ -14,7 +14,6 @@ use super::fs::{Access, Directory, File, PathKind};
 use super::judge::{Settled, Verdict};
 use super::location::{SegmentId, Seqno};
 use super::options::Options;
-use super::plant::{Plant, planted};
 use super::segment::unsalted::{self, Told};
 use super::segment::{Bodies, Home, Identity, ReadMode, Scanner, Segment, Step, file};
 use crate::error::{Error, Result};
@@ -405,8 +404,7 @@ fn is_anothers(directory: &dyn Directory, manifest: &Manifest, present: &[Segmen
 /// The segments that say where they stand, in the order of their numbers, which grow along the log.
 fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Vec<Known> {
     let mut known: Vec<Known> = present.iter().filter_map(|&id| known_by_header(directory, id)).collect();
-    known
-        .sort_by_key(|known| (if planted(Plant::OrderByName) { Seqno(0) } else { known.base_seq }, known.id));
+    known.sort_by_key(|known| (known.base_seq, known.id));
     known
 }
 

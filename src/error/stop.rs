@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use super::Error;
-use crate::engine::plant::{Plant, unless};
 
 /// A change of files that failed.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ impl Stop {
     pub(crate) fn unless(said: ControlFlow<()>) -> Result<(), Self> {
         match said {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => unless(Plant::CancelIgnored, || Err(Self::Cancelled)),
+            ControlFlow::Break(()) => Err(Self::Cancelled),
         }
     }
 }

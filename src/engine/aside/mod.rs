@@ -12,7 +12,6 @@ use super::fs::{
     Access, Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile, is_of_file_system,
     read_vec_at, write_all_at,
 };
-use super::plant::{Plant, planted};
 use super::visible::Visible;
 use crate::error::{Error, Result};
 
@@ -178,9 +177,7 @@ impl Staging {
         if made.files()?.contains(&StoreFile::Unfinished) {
             made.take(StoreFile::Unfinished)?;
         }
-        if !planted(Plant::FilledUnmarked) {
-            mark(&**made.directory())?;
-        }
+        mark(&**made.directory())?;
         Ok(Self { made, place: None })
     }
 
@@ -288,7 +285,7 @@ fn create(place: &Place, file_system: &dyn FileSystem) -> Result<(Place, Arc<dyn
     let mut draft = place.with_suffix(SUFFIX);
     loop {
         match draft.create() {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && !planted(Plant::PlantedDraftBlocks) => {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let mut random = [0; 8];
                 let filled = file_system.random(&mut random);
                 filled.map_err(Error::io("read", "the system's random numbers"))?;

@@ -15,7 +15,6 @@ use crate::engine::format::manifest::{Manifest, SegmentLine};
 use crate::engine::fs::{Access, Directory, Exclusion, Guarded, LockOutcome, StoreFile, write_all_at};
 use crate::engine::location::SegmentId;
 use crate::engine::options::Options;
-use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::hint;
 use crate::engine::survey;
 use crate::error::{Error, Failure, Result, Stop};
@@ -91,14 +90,10 @@ fn manifest_of_backup(source: &Source, directory: &dyn Directory, to: &Path) -> 
             Err(occupied(to, "it holds a store that is written to, and no backup"))
         }
         // It may have records that this store lost in a repair or by a return to an older backup.
-        Ok(manifest)
-            if !source.manifest(0).continues(&manifest) && !planted(Plant::BackupTakesAnyLineage) =>
-        {
-            Err(occupied(
-                to,
-                "it holds a backup of another lineage of this store, which may have records that this one lacks",
-            ))
-        }
+        Ok(manifest) if !source.manifest(0).continues(&manifest) => Err(occupied(
+            to,
+            "it holds a backup of another lineage of this store, which may have records that this one lacks",
+        )),
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             Err(occupied(to, "it is not empty, and holds no backup"))
         }
@@ -250,7 +245,7 @@ impl<'a> Target<'a> {
     /// Gives the store's own file a second name here, if it is final and all of it belongs to the backup; whether it did.
     /// Whatever keeps it from that, copying does without.
     fn link(&self, part: &Part) -> Result<bool> {
-        if !part.segment.is_sealed() && !planted(Plant::ActiveSegmentLinked) {
+        if !part.segment.is_sealed() {
             return Ok(false);
         }
         let name = part.name();
@@ -261,7 +256,6 @@ impl<'a> Target<'a> {
         let is_it = match self.directory.open(name, Access::Read) {
             Ok(file) => {
                 let is_as_long = file.len().is_ok_and(|len| len == part.len);
-                let is_as_long = is_as_long || planted(Plant::ActiveSegmentLinked);
                 is_as_long && part.looks_like(&*file, part.len)?.unwrap_or_default()
             }
             Err(_) => false,
@@ -284,7 +278,7 @@ impl<'a> Target<'a> {
         part.copy(course, &mut |bytes, at| {
             write_all_at(&*file, bytes, at).map_err(Error::io("write", path()))
         })?;
-        unless(Plant::BackupNotSynced, || file.sync()).map_err(Error::io("fsync", path()))?;
+        file.sync().map_err(Error::io("fsync", path()))?;
         self.report.copied_count += 1;
         self.report.copied_len += part.len;
         Ok(())

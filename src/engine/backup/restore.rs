@@ -18,7 +18,6 @@ use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, Directory, File, Lock, LockOutcome, StoreFile, read_exact_at, write_all_at};
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::Options;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Identity, ReadMode, Scanned, Scanner, Segment, Step, file};
 use crate::engine::survey;
 use crate::engine::verify::{self, Severity, VerifyEvent};
@@ -229,9 +228,7 @@ impl New<'_> {
     /// Creates a MANIFEST like that of `backup`, with a new lineage.
     fn begin(&mut self, backup: Manifest, options: &Options) -> Result<(), Stop> {
         let mut manifest = Manifest { is_backup: false, ..backup };
-        if !planted(Plant::RestoreKeepsLineage) {
-            manifest = manifest.forked(catalog::new_lineage(&*options.file_system)?);
-        }
+        manifest = manifest.forked(catalog::new_lineage(&*options.file_system)?);
         for line in &mut manifest.segments {
             let (Extent::Sealed(len) | Extent::Closed(len)) = line.extent else {
                 return Err(not_a_backup(
@@ -300,7 +297,7 @@ impl New<'_> {
             write_all_at(&*file, chunk, at).map_err(Error::io("write", path()))?;
             at += chunk.len() as u64;
             self.course.advance(chunk.len() as u64)?;
-            if let Some(arriving) = arriving.as_mut().filter(|_| !planted(Plant::RestoreChecksLast)) {
+            if let Some(arriving) = &mut arriving {
                 arriving.check(&*self.directory, &file, at)?;
             }
         }
@@ -340,12 +337,6 @@ impl New<'_> {
         let manifest = self.manifest()?.clone();
         let path = self.directory.path(StoreFile::Manifest);
         self.directory.sync().map_err(Error::io("fsync the directory of", path))?;
-        if planted(Plant::RestoreUnverified) {
-            return Ok(());
-        }
-        if planted(Plant::ManifestBeforeVerify) {
-            self.finish()?;
-        }
         let (mut wrong, mut told) = (None, 0);
         let mut stopped = Ok(());
         let directory = Arc::clone(&self.directory);

@@ -10,7 +10,6 @@ use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::location::{Cursor, SegmentId, Seqno};
 use crate::engine::log::Cut;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Home, Scanner, Segment, Step};
 use crate::error::{Damage, Error, Result, Stop};
 
@@ -110,7 +109,7 @@ impl Part {
     /// ones, and numbers and times in the last.
     pub(super) fn samples(&self, end: u64) -> [std::ops::Range<u64>; 2] {
         const SAMPLE_LEN: u64 = 4096;
-        let last = if planted(Plant::EndNotSampled) { 0 } else { end.saturating_sub(SAMPLE_LEN) };
+        let last = end.saturating_sub(SAMPLE_LEN);
         [0..SAMPLE_LEN.min(end), last..end.min(last + SAMPLE_LEN)]
     }
 
@@ -169,7 +168,7 @@ impl Part {
         let mut at = 0;
         while at < self.len {
             let bytes = self.segment.bytes_unchecked(at..self.len.min(at + CHUNK_LEN))?;
-            put(&bytes, if planted(Plant::ThirdChunkMisplaced) { at.min(CHUNK_LEN) } else { at })?;
+            put(&bytes, at)?;
             at += bytes.len() as u64;
             course.advance(bytes.len() as u64)?;
         }

@@ -14,7 +14,6 @@ use super::format::manifest::History;
 use super::format::record::Kind;
 use super::location::{Cursor, Lineage, Seqno};
 use super::log::Log;
-use super::plant::{Plant, planted};
 use super::scan::{Entry, KeyEntry};
 use super::segment::{Bodies, Home, Record, Scanner, Step};
 use super::state::State;
@@ -132,8 +131,7 @@ impl Changes {
     /// Checks that the start is in this log.
     fn check_start(&mut self) -> Result<()> {
         let Some(cursor) = self.unchecked else { return Ok(()) };
-        let is_of_another = cursor.lineage.is_some_and(|lineage| lineage != self.lineage);
-        if is_of_another && !planted(Plant::FeedTakesAnyLineage) {
+        if cursor.lineage.is_some_and(|lineage| lineage != self.lineage) {
             return Err(Error::OtherLineage { cursor, lineage: self.lineage });
         }
         self.source.check_reached(cursor.seq)?;
@@ -164,7 +162,7 @@ impl Changes {
     /// If a batch was returned in part, this is its first record.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        let seq = self.batch.filter(|_| !planted(Plant::CursorInsideBatch)).unwrap_or(self.wanted.next);
+        let seq = self.batch.unwrap_or(self.wanted.next);
         Cursor { seq, lineage: Some(self.lineage) }
     }
 
@@ -184,9 +182,7 @@ impl Changes {
                 }
             }
             let Some(reading) = &mut self.reading else { return Ok(false) };
-            let gives_again = self.wanted.done.is_some() && planted(Plant::FeedRepeatsCompacted);
-            let next = if gives_again { Seqno(0) } else { self.wanted.next };
-            let is_done = reading.gather(next, &mut self.found)?;
+            let is_done = reading.gather(self.wanted.next, &mut self.found)?;
             if is_done {
                 self.wanted.done = Some(reading.part.segment.id);
             }
@@ -203,7 +199,7 @@ impl Changes {
     /// Fails, once, if a record from `next` on was compacted away or given up by a repair.
     fn tell_missing(&mut self, next: Seqno, history: History) -> Result<()> {
         let missing = history.missing();
-        if missing < next || missing <= self.told || planted(Plant::FeedPassesOverDropped) {
+        if missing < next || missing <= self.told {
             return Ok(());
         }
         self.told = missing;
@@ -272,9 +268,7 @@ impl Reading {
                     let behind = record.at + record.frame.len;
                     let is_at_end = behind == end && !is_final;
                     let what = match record.damage {
-                        _ if record.header.seq > *last_seq && !planted(Plant::FeedShowsPending) => {
-                            return Ok(false);
-                        }
+                        _ if record.header.seq > *last_seq => return Ok(false),
                         // It is still being written.
                         Some(_) if is_at_end => return Ok(false),
                         Some(damage) => Some(Found::Damaged(record.at, damage.into())),
@@ -293,9 +287,8 @@ impl Reading {
                     (Some(Found::Damaged(at, damage.into())), false, behind.unwrap_or(end))
                 }
             };
-            let is_left_out = planted(Plant::FeedSkipsOne) && found.len() + 1 == GATHERED_COUNT;
-            batch.extend(what.filter(|_| !is_left_out));
-            if !goes_on || planted(Plant::FeedGivesHalfBatches) {
+            batch.extend(what);
+            if !goes_on {
                 found.extend(batch.drain(..));
                 self.at = behind;
             }

@@ -12,7 +12,6 @@ use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::fs::{Access, Directory, File, Stirred, StoreFile, Watch};
 use crate::engine::location::{Cursor, Lineage, SegmentId, Seqno};
 use crate::engine::log::Log;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Home, Identity, ReadMode, Scanner, Segment, Step, file};
 use crate::engine::state::State;
 use crate::error::{Error, Result, Search, Stop};
@@ -106,7 +105,7 @@ impl Source {
             Self::Own(own) => own.log.progress_end()?,
             Self::Files(files) => files.manifest()?.next_seq,
         };
-        if next <= end || planted(Plant::FeedWaitsBeyondEnd) {
+        if next <= end {
             return Ok(());
         }
         // MANIFEST was written when the last segment was created.
@@ -284,7 +283,7 @@ impl Files {
             Some(manifest) => manifest,
             None => catalog::read(&*self.directory)?,
         };
-        if manifest.lineage != self.lineage && !planted(Plant::FeedTakesAnyLineage) {
+        if manifest.lineage != self.lineage {
             let cursor = Cursor { seq: manifest.next_seq, lineage: Some(self.lineage) };
             return Err(Error::OtherLineage { cursor, lineage: manifest.lineage });
         }

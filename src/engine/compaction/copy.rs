@@ -16,7 +16,6 @@ use crate::engine::keydir::Address;
 use crate::engine::location::Seqno;
 use crate::engine::log::{Log, Reserved};
 use crate::engine::options::CompactionPolicy;
-use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::hint::{self, Hint};
 use crate::engine::segment::{Home, Identity, Scanned, Segment, SegmentWriter, Sorter};
 use crate::engine::state::{Moved, State, address_of};
@@ -115,8 +114,7 @@ impl<'a> Copy<'a> {
         let dropped = record.header.seq;
         // Without a known end, it ended by now, or at its own time if that is later: the clock may
         // have been ahead and corrected.
-        let time_ms = if planted(Plant::SetClockForgotten) { 0 } else { record.header.time_ms };
-        let now = Ended { time_ms, ..Ended::default() };
+        let now = Ended { time_ms: record.header.time_ms, ..Ended::default() };
         let Ended { seq: whole_from, time_ms: whole_from_ms } = verdict.ended.unwrap_or(now);
         let forgotten = History { dropped, whole_from, whole_from_ms, ..History::default() };
         self.forgotten = self.forgotten.with(forgotten);
@@ -155,14 +153,12 @@ impl<'a> Copy<'a> {
         }
         // If an expired record that belongs to the past were not counted here, its segment would be
         // due again at once, and be compacted for ever.
-        let is_needed = is_history && !planted(Plant::ExpiredPastNotNeeded);
-        if is_tombstone || is_needed || kept == Kept::Unknown {
+        if is_tombstone || is_history || kept == Kept::Unknown {
             usage.add_needed(len);
         }
         self.keeps_versions |= is_history;
         match kept {
             Kept::Unknown => self.sorter.skip(seq),
-            _ if planted(Plant::RowLostAtFlush) && output.staged_len() == 0 => self.sorter.skip(seq),
             _ => self.sorter.add(record.key(), Row { hash, at, len, is_tombstone }, seq),
         }
         Ok(address_of(&output.segment, at))
@@ -199,7 +195,7 @@ impl<'a> Copy<'a> {
         // Another writer may have the directory by now, and a hint for a segment of this number.
         self.log.check()?;
         last.flush().map_err(|Failure { error, .. }| error)?;
-        unless(Plant::OutputNotSynced, || last.sync())?;
+        last.sync()?;
         last.segment.seal();
         if std::mem::take(&mut self.keeps_versions) {
             let CompactionPolicy { keep_versions, keep_for, .. } = self.policy;
@@ -280,11 +276,6 @@ fn stage(output: &mut SegmentWriter, record: &Scanned<'_>, becomes_tombstone: bo
     };
     match record.header.kind() {
         Kind::Put if becomes_tombstone => output.stage(&tombstone),
-        Kind::Put if planted(Plant::ExpiryLostInCopy) => {
-            let (value, codec) = (record.frame.value(record.bytes), record.header.flags.codec());
-            let codec = codec.expect("it was written by this version");
-            output.stage(&NewRecord { kind: Kind::Put, value, codec, ..tombstone })
-        }
         _ => output.stage_copy(record.bytes),
     }
 }

@@ -22,7 +22,6 @@ use super::retention::{Past, Retention, Version};
 use crate::engine::format::record::Kind;
 use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::options::CompactionPolicy;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
 use crate::engine::state::{State, Versions, address_of};
 use crate::error::{Error, Result};
@@ -87,13 +86,7 @@ impl<'a> Judge<'a> {
         let mut older: Vec<_> = set.iter().take_while(|segment| !is_in_run(segment)).cloned().collect();
         older.reverse();
         let grace_ms = u64::try_from(policy.expiry_grace.as_millis()).unwrap_or(u64::MAX);
-        let grace_ms = if planted(Plant::GraceForgotten) { 0 } else { grace_ms };
         Ok(Self { state, run: segments, older, at_ms, grace_ms, retention: Retention::of(policy) })
-    }
-
-    /// The time of the decision, in milliseconds since 1970.
-    fn now_ms(&self) -> u64 {
-        if planted(Plant::CompactionTimeMoves) { self.state.now_ms() } else { self.at_ms }
     }
 
     /// The segments of the run, in log order.
@@ -155,12 +148,9 @@ impl<'a> Judge<'a> {
         if candidates.iter().all(|candidate| candidate != here) {
             return Ok(Decision::Drop(if is_there { Dropped::Replaced } else { Dropped::Deleted }));
         }
-        let now_ms = self.now_ms();
+        let now_ms = self.at_ms;
         match record.frame.expires_ms(record.bytes) {
             Some(expires_ms) if expires_ms.saturating_add(self.grace_ms) <= now_ms => {
-                if planted(Plant::ExpiredDroppedTooEarly) {
-                    return Ok(Decision::Drop(Dropped::Expired));
-                }
                 self.hides(hash, record.key(), Dropped::Expired)
             }
             Some(expires_ms) if expires_ms <= now_ms => Ok(Decision::Keep(Kept::Expired)),
@@ -181,14 +171,13 @@ impl<'a> Judge<'a> {
         // What is damaged tells nothing: its segment stays as it is.
         let told = versions.filter(|version| !matches!(version, Err(Error::Damaged { .. })));
         let versions = told.map(|version| Ok(Version::of(&version?))).collect::<Result<_>>()?;
-        let past = Past { versions, now_ms: self.now_ms(), retention };
+        let past = Past { versions, now_ms: self.at_ms, retention };
         let Some(at) = past.position(record.header.seq) else { return Ok(Verdict::of(decision)) };
         let is_delete = record.header.kind() == Kind::Delete;
         let is_last = at + 1 == past.versions.len();
         // What hides a put stays with it: else that would be back.
         let hides_kept = (is_last || is_delete) && (0..at).any(|older| past.keeps(older));
-        let is_uncovered = is_delete && planted(Plant::KeptVersionUncovered);
-        if (past.keeps(at) || hides_kept) && !is_uncovered {
+        if past.keeps(at) || hides_kept {
             let kept = if is_last && !is_delete { Kept::Expired } else { Kept::Version };
             return Ok(Verdict { decision: Decision::Keep(kept), ended: None, is_history: true });
         }
@@ -206,8 +195,7 @@ impl<'a> Judge<'a> {
     }
 
     fn needed_by(&self, hash: u64, key: &[u8]) -> Result<Option<SegmentId>> {
-        let asked_count = if planted(Plant::TombstoneDroppedTooEarly) { 1 } else { self.older.len() };
-        for older in self.older.iter().take(asked_count) {
+        for older in &self.older {
             if older.may_hold(&self.state.home, hash, key)? {
                 return Ok(Some(older.id));
             }

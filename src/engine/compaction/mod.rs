@@ -15,7 +15,7 @@ mod rewrite;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::Instant;
 
 use self::decide::{Judge, Verdict};
@@ -30,7 +30,6 @@ use super::format::segment_header::Layout;
 use super::location::{SegmentId, Seqno};
 use super::log::Log;
 use super::options::{CompactionPolicy, Options};
-use super::plant::{Plant, stale};
 use super::segment::Segment;
 use super::state::State;
 use super::sync::{
@@ -38,9 +37,6 @@ use super::sync::{
     thread::{self, ThreadId},
 };
 use crate::error::{Error, Result};
-
-/// Used by a deliberate mistake alone.
-static FIRST_POLICY: OnceLock<CompactionPolicy> = OnceLock::new();
 
 /// How many background runs are kept until they are asked for.
 const UNASKED_MAX: usize = 1000;
@@ -78,7 +74,7 @@ impl Compactor {
             policy: CompactionPolicy {
                 // Else small neighbours that fill one segment would never become one.
                 run_len_max: options.compaction.run_len_max.max(options.segment_len_max),
-                ..stale(Plant::PolicyOfFirstOpen, &FIRST_POLICY, options.compaction.clone())
+                ..options.compaction.clone()
             },
             segment_len_max: options.segment_len_max,
             busy: Mutex::new(()),

@@ -3,7 +3,6 @@
 use crate::engine::format::record::Kind;
 use crate::engine::location::Seqno;
 use crate::engine::options::CompactionPolicy;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::Record;
 
 /// How much of the past is kept.
@@ -63,7 +62,6 @@ impl Past {
     pub(super) fn keeps(&self, at: usize) -> bool {
         let newer_count = (self.versions.len() - at - 1) as u64;
         let Retention { versions, for_ms } = self.retention;
-        let versions = versions - u64::from(planted(Plant::KeptVersionDropped));
         let is_recent = self.now_ms.saturating_sub(self.ended_ms(at)) < for_ms;
         (newer_count < versions && !self.is_gone()) || is_recent
     }

@@ -12,7 +12,6 @@ use crate::engine::fs::StoreFile;
 use crate::engine::location::SegmentId;
 use crate::engine::log::{Log, Replacement};
 use crate::engine::meter::Count;
-use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{Home, hint};
 use crate::engine::state::State;
 use crate::error::{Error, Failure, Result};
@@ -86,12 +85,9 @@ impl<'a> Rewrite<'a> {
         }
         self.copy.make_durable().map_err(undone)?;
         // A record was dropped because of a newer one, which a power cut must not take now that the old one goes, too.
-        unless(Plant::ReplacerNotSynced, || self.log.sync()).map_err(undone)?;
+        self.log.sync().map_err(undone)?;
         if self.reach(CompactionStage::Synced, observe).is_break() {
             return Ok(ControlFlow::Break(()));
-        }
-        if planted(Plant::InputsRemovedTooEarly) {
-            remove(&self.state.home, &self.run.segments);
         }
         let outputs = self.copy.segments();
         let moved = self.copy.moved();
@@ -164,11 +160,7 @@ impl<'a> Rewrite<'a> {
 /// Removes the files of segments that MANIFEST does not list any more. What stays is an orphan, which the next open removes.
 pub(super) fn remove(home: &Home, segments: &[SegmentId]) {
     let directory = &home.directory;
-    let mut segments = segments.to_vec();
-    if planted(Plant::InputsRemovedNewestFirst) {
-        segments.reverse();
-    }
-    for id in segments {
+    for &id in segments {
         let kept = home.reading.files.as_ref().map_or(Ok(()), |files| files.keep(StoreFile::Segment(id)));
         let removed = kept
             .and_then(|()| directory.remove(StoreFile::Segment(id)))
@@ -182,7 +174,7 @@ pub(super) fn remove(home: &Home, segments: &[SegmentId]) {
             let is_gone = matches!(&error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound);
             // Otherwise the newer ones stay, too: without their deletes, its keys would return if
             // MANIFEST were lost.
-            if !is_gone && !planted(Plant::RemovedPastFailure) {
+            if !is_gone {
                 break;
             }
         }

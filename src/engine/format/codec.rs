@@ -15,7 +15,6 @@ use std::cell::RefCell;
 use zstd::zstd_safe::{self, CCtx, DCtx, zstd_sys::ZSTD_ErrorCode};
 
 use super::u32_at;
-use crate::engine::plant::{Plant, planted};
 use crate::error::Damage;
 
 const BLOCK_AT: usize = size_of::<u32>();
@@ -84,7 +83,7 @@ impl Compression {
         };
         bytes.truncate(block_len.checked_add(BLOCK_AT)?);
         let saves = super::pad8(bytes.len() as u64) < super::pad8(value.len() as u64);
-        (saves || planted(Plant::KeptThoughLarger)).then(|| Packed { codec, bytes: bytes.into_boxed_slice() })
+        saves.then(|| Packed { codec, bytes: bytes.into_boxed_slice() })
     }
 }
 
@@ -135,11 +134,11 @@ impl Codec {
             .ok_or(Damage::Field { what: "the length of a compressed value", value: stored.len() as u64 })?;
         let damage = Damage::Compressed { codec: self.name(), raw_len };
         let raw_len = raw_len as usize;
-        if raw_len > self.raw_len_max(block.len()) && !planted(Plant::RoomForAnyLength) {
+        if raw_len > self.raw_len_max(block.len()) {
             return Err(damage);
         }
         let limit = len_max.max(block.len().saturating_mul(ROOM_A_BYTE) as u64);
-        if raw_len as u64 > limit && !planted(Plant::ReadLimitIgnored) {
+        if raw_len as u64 > limit {
             return Err(Damage::TooLarge { len: raw_len as u64, limit });
         }
         let mut room = first_room(raw_len, block.len());
@@ -147,13 +146,8 @@ impl Codec {
             let mut raw = vec![0; room];
             match self.fill(block, &mut raw) {
                 Ok(len) if len == raw_len => return Ok(raw),
-                Ok(len) if planted(Plant::RawLengthBelieved) => {
-                    raw.truncate(len);
-                    return Ok(raw);
-                }
                 Err(Failed::NoRoom) if room < raw_len => {
-                    let room_max = if planted(Plant::RoomOverrun) { usize::MAX } else { raw_len };
-                    room = room.saturating_mul(ROOM_GROWTH).min(room_max);
+                    room = room.saturating_mul(ROOM_GROWTH).min(raw_len);
                 }
                 Ok(_) | Err(Failed::NoRoom | Failed::NoBlock) => return Err(damage),
             }
@@ -212,9 +206,6 @@ fn zstd_block(value: &[u8], level: i32, block: &mut [u8]) -> Option<usize> {
 
 /// How much room is made for a value at first.
 fn first_room(raw_len: usize, block_len: usize) -> usize {
-    if planted(Plant::RoomForAnyLength) {
-        return raw_len;
-    }
     raw_len.min(block_len.saturating_mul(ROOM_A_BYTE).max(ROOM_MIN))
 }
 

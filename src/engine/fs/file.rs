@@ -8,7 +8,6 @@ use rustix::fs::{AtFlags, SeekFrom, fstat, statat};
 use rustix::io::Errno;
 
 use super::{File, Mapping, StoreFile};
-use crate::engine::plant::{Plant, unless};
 
 /// The offset of the next data of `file` from `at` on. The bytes before it are a hole, which reads
 /// as zeros. `u64::MAX` at or after the file's end; `at` if the file system does not know.
@@ -88,7 +87,7 @@ impl File for OsFile {
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()?;
         // The bytes of a file without a name are on the disk, and nobody can find them.
-        unless(Plant::NamelessSyncBelieved, || self.check_name())
+        self.check_name()
     }
 
     fn drop_cache(&self) {

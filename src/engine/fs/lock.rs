@@ -12,7 +12,6 @@ use std::process;
 
 use super::file::has_name;
 use super::{Lock, StoreFile};
-use crate::engine::plant::{Plant, planted};
 
 /// The result of locking a file.
 pub(super) enum Flock {
@@ -28,7 +27,6 @@ impl Flock {
     /// What the operating system says.
     pub(super) fn take(file: &File) -> io::Result<Self> {
         match file.try_lock() {
-            _ if planted(Plant::LockNotTaken) => Ok(Self::Held),
             Ok(()) => Ok(Self::Held),
             Err(TryLockError::WouldBlock) => Ok(Self::HeldByAnother),
             Err(TryLockError::Error(error)) => Err(error),
@@ -37,9 +35,6 @@ impl Flock {
 
     /// Locks `directory`, if the file system supports it.
     pub(super) fn take_directory(directory: &File) -> Self {
-        if planted(Plant::DirectoryNotLocked) {
-            return Self::Held;
-        }
         Self::take(directory).unwrap_or_else(|error| {
             tracing::debug!(%error, "the directory itself cannot be locked: LOCK alone keeps others out");
             Self::Held

@@ -10,7 +10,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use rustix::fs::{Mode, OFlags};
 
 use super::dir::names_in;
-use crate::engine::plant::{Plant, planted};
 
 /// The mode bits for the owner's read and write, all of the group's, and all permissions.
 const OWNER: u32 = 0o600;
@@ -47,10 +46,10 @@ impl Ownership {
     pub(super) fn apply_to(self, file: &File) -> io::Result<()> {
         let made = file.metadata()?;
         let is_root = rustix::process::geteuid().is_root();
-        if is_root && made.uid() != self.uid && !planted(Plant::OwnerNotKept) {
+        if is_root && made.uid() != self.uid {
             fchown(file, Some(self.uid), None)?;
         }
-        let is_in_group = give_to_group(file, self.gid)? && !planted(Plant::GroupLockedOut);
+        let is_in_group = give_to_group(file, self.gid)?;
         let mode = if is_in_group { self.mode } else { self.mode & !GROUP };
         set_mode(file, mode)
     }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +15,6 @@ use rustix::io::Errno;
 use super::dir::{OsDirectory, names_in};
 use super::owner::give_directory;
 use super::{Directory, PathKind};
-use crate::engine::plant::{Plant, planted};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -112,7 +111,7 @@ impl OsParent {
     /// # Errors
     /// If `name` does not lead to `directory`.
     fn check(&self, name: &OsStr, directory: &dyn Directory) -> io::Result<()> {
-        match planted(Plant::NameNotCompared) || self.is(name, handle(directory)?)? {
+        match self.is(name, handle(directory)?)? {
             true => Ok(()),
             false => Err(moved()),
         }
@@ -162,10 +161,7 @@ impl Parent for OsParent {
         self.check(old_name, old)?;
         self.check(new_name, new)?;
         let (receiver, giver) = (handle(new)?, handle(old)?);
-        match planted(Plant::OwnerGivenByPath) {
-            true => give_directory(File::open(self.path.join(new_name))?.as_fd(), giver)?,
-            false => give_directory(receiver, giver)?,
-        }
+        give_directory(receiver, giver)?;
         let (one, other) = (old_name, new_name);
         rustix::fs::renameat_with(&self.handle, one, &self.handle, other, RenameFlags::EXCHANGE)?;
         self.check(old_name, new)?;
@@ -219,8 +215,7 @@ fn make(above: &File, name: &OsStr) -> io::Result<File> {
 
 /// Opens the directory `name` of `above`; a link is refused.
 fn open_in(above: &File, name: &OsStr) -> io::Result<File> {
-    let follow = if planted(Plant::LinkFollowed) { OFlags::empty() } else { OFlags::NOFOLLOW };
-    Ok(File::from(rustix::fs::openat(above, name, DIRECTORY | follow, Mode::empty())?))
+    Ok(File::from(rustix::fs::openat(above, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
 }
 
 /// Renames the directory `from` to the free name `to`.

@@ -8,7 +8,6 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use super::limit::open_files_max;
 use super::{Access, Directory, File, Mapping, StoreFile};
-use crate::engine::plant::{Plant, planted};
 use crate::engine::sync::{AtomicBool, Mutex, RwLock};
 
 /// The bounds of a pool's capacity, whatever the process's limit is.
@@ -82,11 +81,7 @@ impl FilePool {
     /// What the operating system says, if the file cannot be reopened.
     pub(crate) fn keep(self: &Arc<Self>, name: StoreFile) -> io::Result<()> {
         let removed = self.held.lock().unwrap_or_else(PoisonError::into_inner).by_name.remove(&name);
-        let Some(slot) =
-            removed.and_then(|slot| slot.upgrade()).filter(|_| !planted(Plant::ClosedFileUnlinked))
-        else {
-            return Ok(());
-        };
+        let Some(slot) = removed.and_then(|slot| slot.upgrade()) else { return Ok(()) };
         let file = PooledFile { pool: Arc::clone(self), slot: Arc::clone(&slot) }.file()?;
         let mut held = slot.file.write().unwrap_or_else(PoisonError::into_inner);
         held.get_or_insert(file);

@@ -17,7 +17,6 @@ use self::merge::Merge;
 use super::format::manifest::History;
 use super::format::record::Kind;
 use super::location::Seqno;
-use super::plant::{Plant, planted};
 use super::scan::{Entry, KeyEntry};
 use super::segment::Record;
 use super::state::{self, Frozen};
@@ -86,7 +85,7 @@ impl Iterator for Versions {
     type Item = Result<Version>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let last_seq = if planted(Plant::VersionsShowPending) { Seqno(u64::MAX) } else { self.last_seq };
+        let last_seq = self.last_seq;
         let is_seen =
             |version: &Result<Record>| version.as_ref().map_or(true, |record| record.header.seq <= last_seq);
         Some(self.records.find(is_seen)?.and_then(Version::of))
@@ -134,8 +133,7 @@ impl Past {
                 let (seq, next) = moment::last_before(frozen.segments(), at_ms, last_seq, search)?;
                 // If a record after the point is in the incomplete part of the history, a clock was
                 // set back: the last record up to this time may have been dropped.
-                let is_in_order =
-                    next.is_none_or(|next| next > history.whole_from || planted(Plant::SetClockForgotten));
+                let is_in_order = next.is_none_or(|next| next > history.whole_from);
                 (seq, at_ms, at_ms >= history.whole_from_ms && is_in_order)
             }
         };

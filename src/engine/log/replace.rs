@@ -68,7 +68,7 @@ impl Log {
         // Held until the files are gone: once the log is closed the directory may have another writer, whose segments
         // may have the numbers that were reserved here.
         let writer = self.lock()?;
-        if writer.exclusion.is_none() && !planted(Plant::UndoneAfterClose) {
+        if writer.exclusion.is_none() {
             return Err(Error::Closed);
         }
         remove().and(self.release_pages(first_page))

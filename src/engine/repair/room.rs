@@ -6,7 +6,6 @@ use std::path::Path;
 
 use crate::engine::aside::{Place, Unfinished, files};
 use crate::engine::fs::{Access, Directory, PathKind, StoreFile, read_exact_at, write_all_at};
-use crate::engine::plant::{Plant, planted, unless};
 use crate::error::{Error, Result};
 
 /// What LOCK holds while the store is not whole: it is no process that anybody could wait for.
@@ -77,9 +76,7 @@ pub(super) fn is_unfinished(directory: &dyn Directory) -> bool {
     };
     files.is_some_and(|files| {
         let has_nothing = files.iter().all(|file| *file == StoreFile::Lock);
-        has_nothing
-            || (files.iter().all(is_a_repairs)
-                && (is_marked(directory) || planted(Plant::StrangerTakenForUnfinished)))
+        has_nothing || (files.iter().all(is_a_repairs) && is_marked(directory))
     })
 }
 
@@ -117,6 +114,5 @@ pub(super) fn unmark(directory: &dyn Directory) -> Result<()> {
 
 /// Makes the names beside `place` durable.
 pub(super) fn sync_names(place: &Place) -> Result<()> {
-    unless(Plant::ExchangeNotSynced, || place.sync())
-        .map_err(Error::io("fsync the directory that holds", place.path()))
+    place.sync().map_err(Error::io("fsync the directory that holds", place.path()))
 }

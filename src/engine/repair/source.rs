@@ -16,7 +16,6 @@ use crate::engine::format::record::{KEY_LEN_MAX, Kind, LEN_MIN, encoded_len};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
 use crate::engine::fs::{Access, File, Patient, StoreFile};
 use crate::engine::location::{SegmentId, Seqno};
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Scanned, Segment, file, hint};
 use crate::engine::survey::{Known, Survey};
 use crate::error::{Damage, Error, Result, Stop, words};
@@ -303,9 +302,8 @@ impl Look {
     fn give_up(&mut self, segment: &Segment, range: Range<u64>, reason: Reason, before: Seqno) -> Result<()> {
         let after = self.last.map_or(segment.base_seq, |last| last.plus(1));
         let seqs = after..before.max(after);
-        let (lost, splits_batch) = (Vec::new(), self.goes_on && !planted(Plant::SplitBatchNotTold));
-        self.goes_on = false;
-        let given_up = GivenUp { segment: segment.id, range, reason, seqs, lost, splits_batch };
+        let splits_batch = std::mem::take(&mut self.goes_on);
+        let given_up = GivenUp { segment: segment.id, range, reason, seqs, lost: Vec::new(), splits_batch };
         push(&mut self.given_up, given_up, &segment.path)
     }
 
@@ -313,7 +311,7 @@ impl Look {
     fn lose(&mut self, lost: Lost, goes_on: bool) {
         if let Some(last) = self.given_up.last_mut() {
             last.lost.push(lost);
-            last.splits_batch |= goes_on && !planted(Plant::SplitBatchNotTold);
+            last.splits_batch |= goes_on;
         }
     }
 }

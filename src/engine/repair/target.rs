@@ -9,11 +9,10 @@ use super::{Repair, memory};
 use crate::engine::catalog;
 use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::format::put;
-use crate::engine::format::record::{Kind, RecordHeader, SEQ_AT};
+use crate::engine::format::record::SEQ_AT;
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::{Access, Directory, StoreFile, write_all_at};
-use crate::engine::location::{Lineage, SegmentId, Seqno};
-use crate::engine::plant::{Plant, planted, unless};
+use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::segment::{Identity, ReadMode, Segment, SegmentWriter};
 use crate::error::{Error, Failure, Result, Stop, words};
 
@@ -73,13 +72,7 @@ impl Repair<'_> {
             context
                 .check_record(place.at, &record)
                 .map_err(|damage| Error::damaged(segment.location(place.at), damage))?;
-            if planted(Plant::DeleteNotSalvaged) && RecordHeader::peek(&record).kind() == Kind::Delete {
-                continue;
-            }
-            if planted(Plant::SalvagedRenumbered) {
-                put(&mut record, SEQ_AT, &place.seq.plus(1).0.to_le_bytes());
-            }
-            let seq = if place.seq < Seqno::KEPT_MAX || planted(Plant::UncountedNumberKept) {
+            let seq = if place.seq < Seqno::KEPT_MAX {
                 place.seq
             } else {
                 // It goes after all others, in order among those like it.
@@ -107,10 +100,7 @@ impl Repair<'_> {
             self.advance(at)?;
         }
         self.done_len += at;
-        unless(Plant::RepairedNotSynced, || file.sync()).map_err(Error::io("fsync", path()))?;
-        if planted(Plant::SourceRemovedTooEarly) {
-            self.survey.directory().remove(name).map_err(Error::io("remove", path()))?;
-        }
+        file.sync().map_err(Error::io("fsync", path()))?;
         self.report.copied.push(known.id);
         let (id, base_seq, layout) = (known.id, known.base_seq, known.layout);
         target.lines.push(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(at) });
@@ -177,7 +167,7 @@ impl Repair<'_> {
     fn finish_open(&mut self, target: &mut Target) -> Result<(), Stop> {
         let Some(mut open) = target.open.take() else { return Ok(()) };
         open.flush().map_err(|Failure { error, .. }| error)?;
-        unless(Plant::RepairedNotSynced, || open.sync())?;
+        open.sync()?;
         let Segment { id, base_seq, layout, .. } = *open.segment;
         target.lines.push(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(open.len()) });
         self.done_len += open.len();
@@ -194,7 +184,7 @@ impl Repair<'_> {
         let manifest = Manifest {
             store: self.store,
             // Records that others have seen may be missing.
-            lineage: self.lineage()?,
+            lineage: catalog::new_lineage(&*self.options.file_system)?,
             fork: None,
             hash_seed: self.hash_seed,
             generation,
@@ -208,24 +198,16 @@ impl Repair<'_> {
         catalog::replace(directory, &manifest).map_err(|Failure { error, .. }| error)
     }
 
-    fn lineage(&self) -> Result<Lineage> {
-        match self.survey.manifest() {
-            Ok(manifest) if planted(Plant::RepairKeepsLineage) => Ok(manifest.lineage),
-            _ => catalog::new_lineage(&*self.options.file_system),
-        }
-    }
-
     /// The history of the repaired log, whose records have numbers below `end`: that of the damaged
     /// one, if every record was kept. A record that was given up may have been any version of any
     /// key. If nothing was given up, no record has a number between `end` and `next_seq`.
     fn history(&self, end: Seqno, next_seq: Seqno) -> History {
         let report = &self.report;
         let before = self.survey.manifest().map(|manifest| manifest.history).unwrap_or_default();
-        let says_all = planted(Plant::GivenUpUnlessLost);
-        if report.is_whole() && report.unlisted.is_empty() && !says_all {
+        if report.is_whole() && report.unlisted.is_empty() {
             return before;
         }
-        let are_known = report.left_out.is_empty() && report.manifest_lost.is_none() && !says_all;
+        let are_known = report.left_out.is_empty() && report.manifest_lost.is_none();
         let least = if are_known && report.unlisted.is_empty() { Seqno(0) } else { end.previous() };
         let given_up = report.given_up.iter().map(|part| part.seqs.end.previous()).fold(least, Seqno::max);
         let given_up = given_up.min(next_seq.previous());

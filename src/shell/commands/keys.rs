@@ -2,8 +2,6 @@
 
 use std::io::{self, Write};
 
-use logkv::{Plant, planted};
-
 use super::history::{AT, past, point_asked_for};
 use super::words::{PREFIX, keys_asked};
 use crate::shell::commands::xray::Moment;
@@ -161,8 +159,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
             Mode::Json => print_json(&mut session.out, &row, long)?,
         }
     }
-    let is_said_to_go_on = planted(Plant::PageEndToldTooSoon) && count == ROWS_SHOWN;
-    let goes_on = limit.is_none() && (is_said_to_go_on || rows.next_sound(&mut damage)?.is_some());
+    let goes_on = limit.is_none() && rows.next_sound(&mut damage)?.is_some();
     if goes_on {
         // What is cut to a page is not paged as well.
         session.out.flush()?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 
-use logkv::{Batch, Clock, Expiry, Pending, Plant, PutOptions, SystemClock, planted};
+use logkv::{Batch, Clock, Expiry, Pending, PutOptions, SystemClock};
 
 use super::get::contains;
 use super::keys;
@@ -409,6 +409,5 @@ fn next_keys(rows: &mut Rows, damage: &mut Option<Failure>) -> Result<Vec<Vec<u8
     {
         keys.push(row.key().to_vec());
     }
-    keys.truncate(BATCH_COUNT - usize::from(planted(Plant::LastOfBatchNotDeleted)));
     Ok(keys)
 }

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use logkv::{KEY_LEN_MAX, Plant, planted};
+use logkv::KEY_LEN_MAX;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
@@ -148,7 +148,7 @@ impl Input {
 
     /// Goes on to the next line. `false` when [`Input::fill`] has to be called first, or there is none.
     pub fn advance(&mut self) -> bool {
-        let is_first = self.end == 0 && !self.is_begun || planted(Plant::MarkInEachLine);
+        let is_first = self.end == 0 && !self.is_begun;
         self.start = self.end;
         if !self.extend() {
             return false;
@@ -172,8 +172,7 @@ impl Input {
             None => {
                 self.searched = self.buffer.len();
                 // The last line may have no line break.
-                let is_at_end = self.is_at_end && !planted(Plant::LastLineLost);
-                let has_rest = is_at_end && self.end < self.buffer.len();
+                let has_rest = self.is_at_end && self.end < self.buffer.len();
                 if has_rest {
                     self.end = self.buffer.len();
                 }
@@ -275,8 +274,7 @@ impl Input {
     pub fn fill(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.start);
         self.end -= self.start;
-        let gone = if planted(Plant::SearchedTooFar) { 0 } else { self.start };
-        self.searched = self.searched.saturating_sub(gone);
+        self.searched = self.searched.saturating_sub(self.start);
         self.start = 0;
         let old_len = self.buffer.len();
         self.buffer.resize(old_len + Self::READ_LEN, 0);

@@ -36,7 +36,6 @@ mod text;
 use super::record;
 use super::segment_header::{Layout, StoreId};
 use crate::engine::location::{Lineage, SegmentId, Seqno};
-use crate::engine::plant::{Plant, planted};
 
 /// The largest number accepted without another limit: the numbers after it must not overflow.
 const NUMBER_MAX: u64 = 1 << 62;
@@ -155,8 +154,7 @@ impl SegmentLine {
     /// [`record::LEN_MIN`]. `file_len` is what there is of it.
     pub(crate) fn seq_end(&self, file_len: u64) -> Seqno {
         let (Extent::Active(len) | Extent::Closed(len) | Extent::Sealed(len)) = self.extent;
-        let len = if planted(Plant::NumbersReused) { file_len } else { len.max(file_len) };
-        self.base_seq.plus(len / record::LEN_MIN).plus(1)
+        self.base_seq.plus(len.max(file_len) / record::LEN_MIN).plus(1)
     }
 }
 

@@ -20,7 +20,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 
 use logkv::inspect::{self, Inspection, Item, RecordItem};
-use logkv::{Compact, Error, Location, Plant, SegmentId, Store, planted};
+use logkv::{Compact, Error, Location, SegmentId, Store};
 
 use self::columns::Columns;
 use self::hex::RowLimit;
@@ -124,8 +124,7 @@ fn dump(
             dump.each(&mut wanted, |item| Ok(plain::write(out, item, request.values)?))?;
         }
     }
-    let over = u64::from(planted(Plant::ContinuationSkipsOne));
-    let next = items.next().transpose()?.map(|item| offset(&item) + over);
+    let next = items.next().transpose()?.map(|item| offset(&item));
     match form {
         Form::Drawn => dump.write_end(out, next)?,
         Form::Objects => json::write_summary(out, inspection, dump.would_free()?, next)?,

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use logkv::SegmentId;
 use logkv::inspect::{Fate, Inspection, Item, Kind, Range};
-use logkv::{Plant, SegmentId, planted};
 
 use super::text;
 use crate::shell::lang::command::{Flag, Invocation, Takes};
@@ -236,10 +236,9 @@ impl Request {
             flag("limit", limit.to_string());
         }
         if let Some(key) = &self.key {
-            let is_plain = planted(Plant::ContinuationUnquoted);
-            flag("key", if is_plain { words::visible(&key.text) } else { words::quote(&key.text) });
+            flag("key", words::quote(&key.text));
         }
-        if let Some(only) = self.only.filter(|_| !planted(Plant::ContinuationForgetsOnly)) {
+        if let Some(only) = self.only {
             flag("only", only.name().to_owned());
         }
         if self.values != Values::default() {

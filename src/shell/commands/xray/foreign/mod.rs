@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use logkv::{Plant, SegmentId, planted};
+use logkv::SegmentId;
 
 use self::columns::Columns;
 use super::request::{Form, Only, Request};
@@ -49,10 +49,7 @@ pub fn run(session: &mut Session, invocation: &Invocation, format: Format) -> Re
         format,
         path,
         name: visible(&word.bytes),
-        quoted: match planted(Plant::ContinuationNameUnquoted) {
-            true => visible(&word.bytes),
-            false => quote(&word.bytes),
-        },
+        quoted: quote(&word.bytes),
         interrupt: session.interrupt.clone(),
         record_len_max: record_len_max(session.value_len_max),
     };
