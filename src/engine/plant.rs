@@ -3,8 +3,6 @@
 //! Without the feature `planted` nothing of it is left in the program: [`planted`] is `false` when it is compiled. With the
 //! feature the environment variable `LOGKV_PLANT` names the mistake; `tests/it/planted.rs` makes them all, one by one.
 
-use std::sync::OnceLock;
-
 macro_rules! plants {
     ($($(#[doc = $what:literal])+ $name:ident,)+) => {
         /// A mistake that ordinary use does not show.
@@ -408,11 +406,6 @@ pub fn planted(plant: Plant) -> bool {
         Some(index.unwrap_or_else(|| panic!("LOGKV_PLANT is {chosen}, which is none of {PLANTS:?}")))
     });
     *CHOSEN == Some(plant as usize)
-}
-
-/// `now`, or with the mistake `plant` what it was the first time.
-pub(crate) fn stale<T: Clone>(plant: Plant, first: &OnceLock<T>, now: T) -> T {
-    if planted(plant) { first.get_or_init(|| now).clone() } else { now }
 }
 
 /// What `act` comes to; with the mistake `plant` it is left out, as if it had gone well.

@@ -9,7 +9,6 @@ use super::Log;
 use super::writer::Writer;
 use crate::engine::format::manifest::{History, SegmentLine};
 use crate::engine::location::SegmentId;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::Segment;
 use crate::engine::state::Moved;
 use crate::error::{Error, Failure, Result};
