@@ -17,7 +17,7 @@ use crate::shell::lang::words::Word;
 use crate::shell::lang::words::quote;
 use crate::shell::lang::words::visible;
 use crate::shell::run::session::Session;
-use crate::shell::term::grid::wrap;
+use crate::shell::term::fit::wrap;
 use crate::shell::term::input::Input;
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::json::Object;

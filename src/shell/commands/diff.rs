@@ -13,7 +13,7 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::Quoted;
 use crate::shell::lang::words::quote;
 use crate::shell::run::session::Session;
-use crate::shell::term::grid::clip;
+use crate::shell::term::fit::clip;
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::units;

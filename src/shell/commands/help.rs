@@ -10,11 +10,11 @@ use crate::shell::lang::command::{
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::parse;
 use crate::shell::run::session::{Origin, Session};
-use crate::shell::term::grid::{hang, wrap};
+use crate::shell::term::columns::{Column, Table};
+use crate::shell::term::fit::{hang, wrap};
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::{Look, hue};
-use crate::shell::term::table::{Column, Squeeze, Table};
 
 pub const HELP: Command = Command {
     name: "help",
@@ -62,7 +62,7 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
 }
 
 const OVERVIEW_COLUMNS: &[Column] =
-    &[Column::text("names", hue::GOOD), Column::text("summary", hue::PLAIN).squeezed(Squeeze::Wraps)];
+    &[Column::text("names", hue::GOOD), Column::text("summary", hue::PLAIN).wrapped()];
 
 fn write_overview(out: &mut Output) -> io::Result<()> {
     let names = |command: &Command| format!("  {}", command.names().collect::<Vec<_>>().join(", "));
@@ -72,9 +72,9 @@ fn write_overview(out: &mut Output) -> io::Result<()> {
         let mut table = Table::new(OVERVIEW_COLUMNS, out.look).headless();
         for command in command::all().iter().filter(|command| command.group == group) {
             // All groups are aligned as one.
-            table.row(vec![format!("{:width$}", names(command)), command.summary.to_owned()]);
+            table.row(out, [format!("{:width$}", names(command)), command.summary.to_owned()])?;
         }
-        table.write(out)?;
+        table.end(out)?;
     }
     writeln!(
         out,
@@ -87,7 +87,7 @@ fn write_overview(out: &mut Output) -> io::Result<()> {
 const HELP_WIDTH: usize = 80;
 
 const FLAG_COLUMNS: &[Column] =
-    &[Column::text("flag", hue::PLAIN), Column::text("doc", hue::PLAIN).squeezed(Squeeze::Wraps)];
+    &[Column::text("flag", hue::PLAIN), Column::text("doc", hue::PLAIN).wrapped()];
 
 fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
     let look = Look { width: out.look.width.min(HELP_WIDTH), ..out.look };
@@ -123,8 +123,10 @@ fn write_flags(out: &mut Output, command: &Command, look: &Look) -> io::Result<(
             .try_for_each(|(usage, flag)| writeln!(out, "{usage}\n{}", below(flag.doc, look)));
     }
     let mut table = Table::new(FLAG_COLUMNS, *look).headless();
-    usages.zip(command.flags).for_each(|(usage, flag)| table.row(vec![usage, flag.doc.to_owned()]));
-    table.write(out)
+    for (usage, flag) in usages.zip(command.flags) {
+        table.row(out, [usage, flag.doc.to_owned()])?;
+    }
+    table.end(out)
 }
 
 /// `text` in the lines below what it is about.

@@ -17,11 +17,10 @@ use crate::shell::lang::words::is_digits;
 use crate::shell::lang::words::quote;
 use crate::shell::lang::words::shown;
 use crate::shell::run::session::Session;
-use crate::shell::term::grid::Grid;
+use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::{Look, hue};
-use crate::shell::term::table::{Column, Squeeze};
 use crate::shell::term::times::{self, MOMENTS};
 use crate::shell::term::units;
 
@@ -135,16 +134,19 @@ pub fn gone(error: Error, key: &[u8]) -> Failure {
     }
 }
 
-/// The order in which they leave: what a person looks for stays, when something was written and what became of it.
-const COLUMNS: &[Column] = &[
-    Column::number("seq", hue::PLAIN),
-    Column::text("time (UTC)", hue::PLAIN),
-    Column::text("record", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
-    Column::number("size", hue::PLAIN).squeezed(Squeeze::Leaves(2)),
-    Column::text("kind", hue::PLAIN).squeezed(Squeeze::Leaves(3)),
-    Column::text("value", hue::VALUE).squeezed(Squeeze::Cuts),
-    Column::text("state", hue::PLAIN),
-];
+/// The columns, with room for a number and a state so wide. They leave in the order of their ranks: what a person looks for
+/// stays, when something was written and what became of it.
+fn columns(seq_width: usize, state_width: usize) -> [Column; 7] {
+    [
+        Column::number("seq", hue::PLAIN).expecting(seq_width),
+        Column::text("time (UTC)", hue::PLAIN),
+        Column::text("record", hue::PLAIN).leaves(1),
+        Column::number("size", hue::PLAIN).leaves(2),
+        Column::text("kind", hue::PLAIN).leaves(3),
+        Column::text("value", hue::VALUE).cut(),
+        Column::text("state", hue::PLAIN).expecting(state_width),
+    ]
+}
 
 /// On a screen of fewer columns times have no milliseconds, and a state no reason: the next line's record is that.
 const WIDTH_OF_REASONS: usize = 72;
@@ -216,11 +218,10 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
 }
 
 /// A table with room for the longest number and reason, should there be more rows than it measures.
-fn table(session: &Session) -> Result<Grid<'static>, Failure> {
+fn table(session: &Session) -> Result<Table, Failure> {
     let look = session.out.look;
-    let grid = Grid::new(COLUMNS, look);
     if !session.out.is_table() {
-        return Ok(grid);
+        return Ok(Table::new(&columns(0, 0), look));
     }
     let store = session.store()?;
     let last_seq = store.at(At::Seq(Seqno(u64::MAX)))?.seq();
@@ -228,16 +229,14 @@ fn table(session: &Session) -> Result<Grid<'static>, Failure> {
     let ends = segments.iter().map(|segment| Location { segment: segment.id, offset: segment.len });
     let longest = ends.max_by_key(|end| end.to_string().len());
     let fate = Fate { word: "dead", why: "replaced by", by: longest.filter(|_| gives_reasons(look)) };
-    let mut cells = vec![String::new(); COLUMNS.len()];
-    (cells[0], cells[COLUMNS.len() - 1]) = (last_seq.to_string(), fate.text());
-    Ok(grid.expecting(&cells))
+    Ok(Table::new(&columns(last_seq.to_string().len(), fate.text().len()), look))
 }
 
 fn gives_reasons(look: Look) -> bool {
     look.width >= WIDTH_OF_REASONS
 }
 
-fn write_version(out: &mut Output, table: &mut Grid<'_>, version: &Version, fate: &Fate) -> io::Result<()> {
+fn write_version(out: &mut Output, table: &mut Table, version: &Version, fate: &Fate) -> io::Result<()> {
     let Version { meta, value } = version;
     let kind = if value.is_some() { "PUT" } else { "DEL" };
     match out.mode {
@@ -249,7 +248,7 @@ fn write_version(out: &mut Output, table: &mut Grid<'_>, version: &Version, fate
                 false => (time.seconds_full(), fate.word.to_owned()),
             };
             let (seq, record) = (meta.seq.to_string(), meta.location.to_string());
-            table.row(out, vec![seq, time, record, units::bytes(meta.len), kind.to_owned(), shown, state])
+            table.row(out, [seq, time, record, units::bytes(meta.len), kind.to_owned(), shown, state])
         }
         Mode::Plain | Mode::Raw => {
             let shown = value.as_ref().map_or_else(|| "-".to_owned(), |value| quote(value));

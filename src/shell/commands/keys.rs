@@ -14,11 +14,11 @@ use crate::shell::lang::words::Quoted;
 use crate::shell::lang::words::quote;
 use crate::shell::run::session::Session;
 use crate::shell::run::view::{self, Row, Walk};
-use crate::shell::term::grid::{Grid, wrap};
+use crate::shell::term::columns::{Column, Table};
+use crate::shell::term::fit::wrap;
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::{Look, hue};
-use crate::shell::term::table::{Column, Squeeze, Table};
 use crate::shell::term::units;
 
 const FLAGS: &[Flag] = &[
@@ -140,7 +140,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     };
     let now_ms = session.store()?.now_ms();
     let columns = columns(values, long);
-    let mut drawn = Rows::new(&columns, session.out.look, limit.unwrap_or(ROWS_SHOWN));
+    let mut table = Table::new(&columns, session.out.look);
     let mut damage = None;
     let mut count = 0;
     while count < limit.unwrap_or(ROWS_SHOWN) {
@@ -151,7 +151,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         match session.out.mode {
             Mode::Table => {
                 let cells = cells(&row, long.then_some(now_ms), session.out.look);
-                drawn.row(&mut session.out, cells)?;
+                table.row(&mut session.out, cells)?;
             }
             _ if nul => print_null(session, &row)?,
             Mode::Plain => print_plain(&mut session.out, &row, long)?,
@@ -164,7 +164,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         // What is cut to a page is not paged as well.
         session.out.flush()?;
     }
-    drawn.end(&mut session.out)?;
+    table.end(&mut session.out)?;
     match limit {
         _ if count > 0 || !session.out.is_table() => {}
         Some(0) => writeln!(session.out, "no keys are shown: --limit is 0")?,
@@ -214,54 +214,21 @@ fn walk(invocation: &Invocation, values: bool) -> Result<Walk, Failure> {
 }
 
 fn columns(values: bool, long: bool) -> Vec<Column> {
-    let mut columns = vec![Column::text("key", hue::KEY).squeezed(Squeeze::Cuts)];
+    let mut columns = vec![Column::text("key", hue::KEY).cut()];
     if long {
         columns.extend([
-            Column::number("segment", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
-            Column::number("offset", hue::PLAIN).squeezed(Squeeze::Leaves(2)),
-            Column::number("bytes", hue::PLAIN).squeezed(Squeeze::Leaves(3)),
-            Column::number("seq", hue::PLAIN).squeezed(Squeeze::Leaves(4)),
-            Column::text("time (UTC)", hue::DIM).squeezed(Squeeze::Leaves(5)),
-            Column::text("expires in", hue::PLAIN).squeezed(Squeeze::Leaves(6)),
+            Column::number("segment", hue::PLAIN).leaves(1),
+            Column::number("offset", hue::PLAIN).leaves(2),
+            Column::number("bytes", hue::PLAIN).leaves(3),
+            Column::number("seq", hue::PLAIN).leaves(4),
+            Column::text("time (UTC)", hue::DIM).leaves(5),
+            Column::text("expires in", hue::PLAIN).leaves(6),
         ]);
     }
     if values {
-        columns.push(Column::text("value", hue::VALUE).squeezed(Squeeze::Cuts));
+        columns.push(Column::text("value", hue::VALUE).cut());
     }
     columns
-}
-
-/// Rows on their way to a person: a page of them is drawn as one, more are drawn as they come.
-enum Rows<'a> {
-    Page(Table<'a>),
-    Stream(Grid<'a>),
-}
-
-impl<'a> Rows<'a> {
-    fn new(columns: &'a [Column], look: Look, count_max: u64) -> Self {
-        if count_max <= ROWS_SHOWN {
-            Self::Page(Table::new(columns, look))
-        } else {
-            Self::Stream(Grid::new(columns, look))
-        }
-    }
-
-    fn row(&mut self, out: &mut Output, cells: Vec<String>) -> io::Result<()> {
-        match self {
-            Self::Page(table) => {
-                table.row(cells);
-                Ok(())
-            }
-            Self::Stream(grid) => grid.row(out, cells),
-        }
-    }
-
-    fn end(self, out: &mut Output) -> io::Result<()> {
-        match self {
-            Self::Page(table) => table.write(out),
-            Self::Stream(grid) => grid.end(out),
-        }
-    }
 }
 
 /// On a screen of fewer columns times have no milliseconds.

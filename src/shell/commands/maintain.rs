@@ -13,10 +13,10 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::visible;
 use crate::shell::run::config;
 use crate::shell::run::session::Session;
+use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::json::Object;
 use crate::shell::term::output::Mode;
 use crate::shell::term::style::hue;
-use crate::shell::term::table::{Column, Squeeze, Table};
 use logkv::fs::StoreFile;
 
 pub const COMPACT: Command = Command {
@@ -229,7 +229,7 @@ fn init_config(session: &mut Session) -> Result<Outcome, Failure> {
 const CONFIG_COLUMNS: &[Column] = &[
     Column::text("option", hue::PLAIN),
     Column::text("value", hue::VALUE),
-    Column::text("source", hue::DIM).squeezed(Squeeze::Wraps),
+    Column::text("source", hue::DIM).wrapped(),
 ];
 
 fn run_config(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
@@ -244,7 +244,7 @@ fn run_config(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
     for setting in &session.config {
         let source = setting.source.to_string();
         match out.mode {
-            Mode::Table => table.row(vec![setting.name.to_owned(), setting.value.clone(), source]),
+            Mode::Table => table.row(out, [setting.name.to_owned(), setting.value.clone(), source])?,
             Mode::Plain | Mode::Raw => writeln!(out, "{}\t{}\t{source}", setting.name, setting.value)?,
             Mode::Json => {
                 let mut object = Object::new(out);
@@ -253,6 +253,6 @@ fn run_config(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
             }
         }
     }
-    table.write(out)?;
+    table.end(out)?;
     Ok(Outcome::Done)
 }

@@ -8,10 +8,10 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::run::segments;
 use crate::shell::run::session::Session;
 use crate::shell::term::bar::bar;
+use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::{Look, hue};
-use crate::shell::term::table::{Column, Squeeze, Table};
 use crate::shell::term::units;
 use logkv::{Compact, CompactionPlan, CompactionPolicy, CompactionReason, SegmentState, SegmentStats};
 
@@ -42,12 +42,12 @@ const COLUMNS: &[Column] = &[
     Column::number("segment", hue::PLAIN),
     Column::text("state", hue::PLAIN),
     Column::number("size", hue::PLAIN),
-    Column::number("records", hue::PLAIN).squeezed(Squeeze::Leaves(3)),
-    Column::number("live", hue::GOOD).squeezed(Squeeze::Leaves(1)),
-    Column::number("dead", hue::DIM).squeezed(Squeeze::Leaves(2)),
-    Column::number("tombs", hue::PLAIN).squeezed(Squeeze::Leaves(4)),
-    Column::text("hint", hue::PLAIN).squeezed(Squeeze::Leaves(5)),
-    Column::text("live/dead", hue::GOOD).squeezed(Squeeze::Leaves(0)),
+    Column::number("records", hue::PLAIN).leaves(3),
+    Column::number("live", hue::GOOD).leaves(1),
+    Column::number("dead", hue::DIM).leaves(2),
+    Column::number("tombs", hue::PLAIN).leaves(4),
+    Column::text("hint", hue::PLAIN).leaves(5),
+    Column::text("live/dead", hue::GOOD).leaves(0),
     Column::text("due", hue::VALUE),
     Column::text("damage", hue::BAD),
 ];
@@ -69,13 +69,13 @@ fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failur
                 let mut cells = cells(segment, due, out.look);
                 cells.push(mark(damaged));
                 cells.truncate(columns.len());
-                table.row(cells);
+                table.row(out, cells)?;
             }
             Mode::Plain | Mode::Raw => write_plain(out, segment, due, damaged)?,
             Mode::Json => write_json(out, segment, due, damaged)?,
         }
     }
-    table.write(&mut session.out)?;
+    table.end(&mut session.out)?;
     if segments.is_empty() && session.out.is_table() {
         writeln!(session.out, "no segments yet: the first write makes one")?;
     }

@@ -10,11 +10,11 @@ use crate::shell::run::metrics_file;
 use crate::shell::run::segments;
 use crate::shell::run::session::Session;
 use crate::shell::term::bar::bar;
+use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::process::{self, Resident};
 use crate::shell::term::style::hue;
-use crate::shell::term::table::{Column, Table};
 use crate::shell::term::units;
 
 pub const STATS: Command = Command {
@@ -264,12 +264,12 @@ fn write_figures<T>(
             let mut table = Table::new(FIGURE_COLUMNS, out.look).headless();
             for figure in figures.iter().filter(|figure| !figure.title.is_empty()) {
                 let amount = (figure.of)(of).map_or_else(|| "unknown".to_owned(), figure.show);
-                table.row(vec![figure.title.to_owned(), amount]);
+                table.row(out, [figure.title.to_owned(), amount])?;
             }
             if let Some((title, amount)) = more {
-                table.row(vec![title.to_owned(), amount]);
+                table.row(out, [title.to_owned(), amount])?;
             }
-            table.write(out)
+            table.end(out)
         }
         Mode::Plain | Mode::Raw => figures.iter().try_for_each(|figure| {
             let amount = (figure.of)(of).map_or_else(String::new, |amount| amount.to_string());

@@ -21,11 +21,10 @@ use crate::shell::lang::words::quote;
 use crate::shell::lang::words::shown;
 use crate::shell::lang::words::visible;
 use crate::shell::run::session::Session;
-use crate::shell::term::grid::Grid;
+use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::{Look, hue};
-use crate::shell::term::table::{Column, Squeeze};
 use crate::shell::term::times::MOMENTS;
 
 /// How many records are shown when nothing else is said, as by tail(1).
@@ -141,32 +140,32 @@ fn start(session: &Session, word: &Word) -> Result<Cursor, Failure> {
     }
 }
 
-const COLUMNS: &[Column] = &[
-    // What binds the records of a batch together.
-    Column::text("", hue::PLAIN),
-    Column::number("seq", hue::PLAIN),
-    Column::text("time (UTC)", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
-    Column::text("kind", hue::PLAIN),
-    Column::text("key", hue::KEY).squeezed(Squeeze::Cuts),
-    Column::text("value", hue::VALUE).squeezed(Squeeze::Cuts),
-];
+/// The columns. Nobody knows what a table that `follows` will hold; most keys fit.
+fn columns(follows: bool) -> [Column; 6] {
+    let expected = |width| if follows { width } else { 0 };
+    [
+        // What binds the records of a batch together.
+        Column::text("", hue::PLAIN).expecting(expected(1)),
+        Column::number("seq", hue::PLAIN).expecting(expected(8)),
+        Column::text("time (UTC)", hue::PLAIN).leaves(1),
+        Column::text("kind", hue::PLAIN),
+        Column::text("key", hue::KEY).cut().expecting(expected(21)),
+        Column::text("value", hue::VALUE).cut(),
+    ]
+}
 
 /// What was shown.
 struct Tail {
     count: u64,
     /// For people.
-    table: Grid<'static>,
+    table: Table,
     /// Whether the next record belongs to the same batch as the last one.
     is_within: bool,
 }
 
 impl Tail {
     fn new(look: Look, follows: bool) -> Self {
-        let table = Grid::new(COLUMNS, look);
-        // Nobody knows what comes; most keys fit.
-        let wide = ["|", "12345678", "", "", "a key of twenty bytes", ""].map(str::to_owned);
-        let table = if follows { table.expecting(&wide) } else { table };
-        Self { count: 0, table, is_within: false }
+        Self { count: 0, table: Table::new(&columns(follows), look), is_within: false }
     }
 
     /// Shows at most `left` records, and if it `follows`, those that are appended.
@@ -256,7 +255,7 @@ impl Tail {
                 let shown =
                     value.as_ref().map_or_else(|| out.look.none().to_owned(), |value| quote_start(value));
                 let (seq, time) = (meta.seq.to_string(), Moment::of(meta.time_ms).full());
-                self.table.row(out, vec![bracket, seq, time, kind.to_owned(), quote_start(&meta.key), shown])
+                self.table.row(out, [bracket, seq, time, kind.to_owned(), quote_start(&meta.key), shown])
             }
             Mode::Plain | Mode::Raw => {
                 let shown = value.as_ref().map_or_else(|| "-".to_owned(), |value| quote(value));

@@ -13,7 +13,7 @@ use crate::shell::lang::words::quote;
 use crate::shell::lang::words::visible;
 use crate::shell::run::segments;
 use crate::shell::run::session::Session;
-use crate::shell::term::grid::hang;
+use crate::shell::term::fit::hang;
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::{Hue, hue};

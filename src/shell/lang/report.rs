@@ -10,7 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::failure::Failure;
 use super::words::visible;
-use crate::shell::term::grid::{clip, hang};
+use crate::shell::term::fit::{clip, hang};
 use crate::shell::term::style::{Look, hue};
 use crate::shell::term::units::{bytes, count};
 

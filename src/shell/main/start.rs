@@ -25,7 +25,7 @@ use crate::shell::run::config::{self, DirFile, Engine, Said, Setting};
 use crate::shell::run::logging;
 use crate::shell::run::script;
 use crate::shell::run::session::{Origin, Session, Settings, Timer};
-use crate::shell::term::grid::clip;
+use crate::shell::term::fit::clip;
 use crate::shell::term::input::Input;
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::json::Object;

@@ -11,7 +11,7 @@ use super::session::Session;
 use crate::shell::lang::command;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::Word;
-use crate::shell::term::grid::hang;
+use crate::shell::term::fit::hang;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::hue;
 use crate::shell::term::units;

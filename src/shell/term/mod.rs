@@ -1,7 +1,8 @@
 //! The terminal and the standard streams: how results look, where they go, and what interrupts a command.
 
 pub mod bar;
-pub mod grid;
+pub mod columns;
+pub mod fit;
 pub mod input;
 pub mod interrupt;
 pub mod json;
@@ -11,7 +12,6 @@ pub mod pager;
 pub mod process;
 pub mod progress;
 pub mod style;
-pub mod table;
 pub mod tally;
 pub mod times;
 pub mod units;

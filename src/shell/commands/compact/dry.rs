@@ -15,12 +15,12 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::quote;
 use crate::shell::run::segments;
 use crate::shell::run::session::Session;
-use crate::shell::term::grid::{Grid, wrap};
+use crate::shell::term::columns::{Column, Table};
+use crate::shell::term::fit::wrap;
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::progress::Progress;
 use crate::shell::term::style::hue;
-use crate::shell::term::table::{Column, Squeeze};
 use crate::shell::term::units;
 
 /// Records that are shown on a terminal without being asked for.
@@ -81,10 +81,10 @@ impl Dry {
     ) -> Result<Tallies, Failure> {
         let out = &mut session.out;
         let interrupt = session.interrupt.clone();
-        let mut grid = Some(Grid::new(COLUMNS, out.look));
+        let mut table = Some(Table::new(COLUMNS, out.look));
         let mut failure = None;
         let tallies = store.compaction_decisions(plan, run, &mut |decided| {
-            let shown = interrupt.check(self.seen).and_then(|()| self.show(out, &mut grid, &decided));
+            let shown = interrupt.check(self.seen).and_then(|()| self.show(out, &mut table, &decided));
             shown.map_or_else(
                 |error| {
                     failure = Some(error);
@@ -96,33 +96,33 @@ impl Dry {
         if let Some(failure) = failure {
             return Err(failure);
         }
-        end(&mut grid, out)?;
+        end(&mut table, out)?;
         Ok(tallies?)
     }
 
     fn show(
         &mut self,
         out: &mut Output,
-        grid: &mut Option<Grid<'_>>,
+        table: &mut Option<Table>,
         decided: &Decided,
     ) -> Result<(), Failure> {
         self.seen += 1;
         self.done_len += decided.len;
         if self.seen > self.limit {
-            if grid.is_some() {
+            if table.is_some() {
                 if self.is_page {
                     // What is cut to a page is not paged as well.
                     out.flush()?;
                 }
                 // The rows are read while the rest is added up.
-                end(grid, out)?;
+                end(table, out)?;
                 out.flush()?;
             }
             self.progress.at(self.done_len, self.total_len);
             return Ok(());
         }
-        match (out.mode, grid) {
-            (Mode::Table, Some(grid)) => grid.row(out, cells(decided))?,
+        match (out.mode, table) {
+            (Mode::Table, Some(table)) => table.row(out, cells(decided))?,
             (Mode::Table, None) => {}
             (Mode::Plain | Mode::Raw, _) => write_plain(out, decided)?,
             (Mode::Json, _) => write_json(out, decided)?,
@@ -131,15 +131,15 @@ impl Dry {
     }
 }
 
-fn end(grid: &mut Option<Grid<'_>>, out: &mut Output) -> io::Result<()> {
-    grid.take().map_or(Ok(()), |grid| grid.end(out))
+fn end(table: &mut Option<Table>, out: &mut Output) -> io::Result<()> {
+    table.take().map_or(Ok(()), |table| table.end(out))
 }
 
 const COLUMNS: &[Column] = &[
     Column::number("record", hue::PLAIN),
-    Column::text("kind", hue::PLAIN).squeezed(Squeeze::Leaves(1)),
-    Column::text("key", hue::KEY).squeezed(Squeeze::Cuts),
-    Column::number("bytes", hue::PLAIN).squeezed(Squeeze::Leaves(2)),
+    Column::text("kind", hue::PLAIN).leaves(1),
+    Column::text("key", hue::KEY).cut(),
+    Column::number("bytes", hue::PLAIN).leaves(2),
     Column::text("fate", hue::PLAIN),
     // A reason is read whole; of a key its start is enough.
     Column::text("why", hue::DIM),

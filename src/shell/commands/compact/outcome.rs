@@ -11,11 +11,11 @@ use super::text;
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::segments;
 use crate::shell::run::session::Session;
-use crate::shell::term::grid::wrap;
+use crate::shell::term::columns::{Column, Table};
+use crate::shell::term::fit::wrap;
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::hue;
-use crate::shell::term::table::{Column, Table};
 use crate::shell::term::units;
 
 /// Writes the result of a compaction of `what`; `None`: the finished part of a cancelled one.
@@ -127,12 +127,12 @@ fn write_table(
     let mut table = Table::new(COLUMNS, out.look);
     let mut row = |title: &str, (before, after): (u64, u64), show: fn(u64) -> String| {
         let freed = before.saturating_sub(after);
-        table.row(vec![title.to_owned(), show(before), show(after), show(freed)]);
+        table.row(out, [title.to_owned(), show(before), show(after), show(freed)])
     };
-    row("segments", figures.segments, units::thousands);
-    row("size", figures.bytes, units::bytes);
-    row("records", figures.records, units::thousands);
-    table.write(out)?;
+    row("segments", figures.segments, units::thousands)?;
+    row("size", figures.bytes, units::bytes)?;
+    row("records", figures.records, units::thousands)?;
+    table.end(out)?;
     writeln!(out)?;
     sums.write_table(out)
 }

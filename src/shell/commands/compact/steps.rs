@@ -8,11 +8,11 @@ use super::text::{self, StageText};
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::segments;
 use crate::shell::run::session::Session;
-use crate::shell::term::grid::wrap;
+use crate::shell::term::columns::GAP;
+use crate::shell::term::fit::wrap;
 use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::hue;
-use crate::shell::term::table::GAP;
 
 /// The steps of one compaction.
 #[derive(Debug)]
@@ -63,11 +63,11 @@ fn write(out: &mut Output, text: &StageText, is_first: bool, run: &CompactionRun
             }
             let name = look.paint(format!("{:NAME_WIDTH$}", text.name), hue::GOOD);
             let hung = |text: &str| {
-                let wrapped = wrap(text, look.width.saturating_sub(NAME_WIDTH + GAP.len()));
-                wrapped.replace('\n', &format!("\n{:NAME_WIDTH$}{GAP}", ""))
+                let wrapped = wrap(text, look.width.saturating_sub(NAME_WIDTH + GAP));
+                wrapped.replace('\n', &format!("\n{:NAME_WIDTH$}{:GAP$}", "", ""))
             };
-            writeln!(out, "{name}{GAP}{}", hung(text.now))?;
-            writeln!(out, "{:NAME_WIDTH$}{GAP}{}", "", look.paint(hung(text.crash), hue::DIM))
+            writeln!(out, "{name}{:GAP$}{}", "", hung(text.now))?;
+            writeln!(out, "{:NAME_WIDTH$}{:GAP$}{}", "", "", look.paint(hung(text.crash), hue::DIM))
         }
         Mode::Plain | Mode::Raw => {
             let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");

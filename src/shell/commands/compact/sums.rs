@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use logkv::{SegmentId, Tallies, Tally};
 use serde_json::{Map, Value, json};
 
-use crate::shell::term::grid::hang;
+use crate::shell::term::columns::{Column, Table};
+use crate::shell::term::fit::hang;
 use crate::shell::term::json::Object;
 use crate::shell::term::output::Output;
 use crate::shell::term::style::hue;
-use crate::shell::term::table::{Column, Squeeze, Table};
 use crate::shell::term::units;
 
 /// A reason to keep or drop a record: its name for programs, for people, and its figures.
@@ -86,7 +86,7 @@ impl Sums {
     /// Writes them for a person: the reasons that there are, and what tombstones are kept for.
     pub fn write_table(&self, out: &mut Output) -> io::Result<()> {
         const COLUMNS: &[Column] = &[
-            Column::text("records", hue::PLAIN).squeezed(Squeeze::Cuts),
+            Column::text("records", hue::PLAIN).cut(),
             Column::number("count", hue::PLAIN),
             Column::number("bytes", hue::PLAIN),
         ];
@@ -94,12 +94,12 @@ impl Sums {
         let row =
             |title: String, tally: Tally| vec![title, units::thousands(tally.count), units::bytes(tally.len)];
         for (title, total, reasons) in [("kept", self.kept(), KEPT), ("dropped", self.dropped(), DROPPED)] {
-            table.row(row(title.to_owned(), total));
+            table.row(out, row(title.to_owned(), total))?;
             for (reason, tally) in self.reasons(reasons).filter(|(_, tally)| tally.count > 0) {
-                table.row(row(format!("  {}", reason.title), tally));
+                table.row(out, row(format!("  {}", reason.title), tally))?;
             }
         }
-        table.write(out)?;
+        table.end(out)?;
         let needed = self.needed_by();
         if needed.is_empty() {
             return Ok(());

@@ -12,7 +12,7 @@ use super::shown;
 use crate::shell::lang::words::quote;
 use crate::shell::lang::words::visible;
 use crate::shell::run::segments;
-use crate::shell::term::grid::hang;
+use crate::shell::term::fit::hang;
 use crate::shell::term::json::{self, Object};
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::hue;

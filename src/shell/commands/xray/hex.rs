@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::fields::Field;
 use super::paint::{fit, glyphs, hue, padding, verdict};
-use crate::shell::term::grid::hang;
+use crate::shell::term::fit::hang;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 

@@ -3,7 +3,6 @@
 //! It reads the segment's file alone ([`logkv::inspect`]), so it works where the store does not open. Data files of other
 //! stores are shown, too ([`foreign`]).
 
-mod columns;
 mod fields;
 mod foreign;
 mod hex;
@@ -22,8 +21,8 @@ use std::ops::ControlFlow;
 use logkv::inspect::{self, Inspection, Item, RecordItem};
 use logkv::{Compact, Error, Location, SegmentId, Store};
 
-use self::columns::Columns;
 use self::hex::RowLimit;
+use self::list::List;
 use self::paint::{glyphs, hue};
 use self::request::Form;
 pub use self::request::{FLAGS, Request, Values};
@@ -36,7 +35,6 @@ use crate::shell::run::segments;
 use crate::shell::run::session::{Origin, Session};
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
-use crate::shell::term::table::write_left_out;
 use crate::shell::term::units;
 
 /// Runs `dump-segment`.
@@ -171,11 +169,10 @@ impl Dump<'_> {
             // What is cut to a page is not paged as well.
             out.flush()?;
         }
-        let columns = Columns::measure(self.inspection, &measured, self.request.values, look);
-        writeln!(out, "{}", columns.heading())?;
+        let mut list = List::new(self.inspection, &measured, self.request.values, look);
         let mut all = measured.into_iter().map(Ok).chain(items);
-        self.each(&mut all, |item| Ok(columns.write(out, self.inspection, item)?))?;
-        Ok(write_left_out(out, "  ", &columns.left_out(), &look)?)
+        self.each(&mut all, |item| Ok(list.write(out, self.inspection, item)?))?;
+        Ok(list.end(out)?)
     }
 
     fn write_hex(&mut self, out: &mut Output, items: &mut Items<'_>) -> Result<(), Failure> {
@@ -184,11 +181,11 @@ impl Dump<'_> {
         if self.request.is_whole() {
             summary::write_header_hex(out, self.inspection, &look)?;
         }
-        let columns = Columns::measure(self.inspection, &[], Values::None, look);
+        let mut damage = List::of_damage(self.inspection, look);
         self.each(items, |item| {
             match item {
                 Item::Record(record) => write_record_hex(out, record, self.request.values)?,
-                Item::Damaged { .. } | Item::Torn { .. } => columns.write(out, self.inspection, item)?,
+                Item::Damaged { .. } | Item::Torn { .. } => damage.write(out, self.inspection, item)?,
             }
             Ok(())
         })

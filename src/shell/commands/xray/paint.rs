@@ -5,7 +5,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::shell::term::grid::clip;
+use crate::shell::term::fit::clip;
 use crate::shell::term::style::Look;
 
 /// The hue of each field of a record, and of each state it can be in.

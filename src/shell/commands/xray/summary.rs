@@ -9,7 +9,7 @@ use logkv::inspect::{Inspection, Totals};
 use super::paint::{glyphs, hue};
 use super::text::{self, Moment};
 use super::{fields, hex, map};
-use crate::shell::term::grid::hang;
+use crate::shell::term::fit::hang;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 

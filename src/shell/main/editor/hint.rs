@@ -4,7 +4,7 @@ use rustyline::hint::Hint;
 
 use super::spot::{Role, Roles, Spot};
 use crate::shell::lang::command::{ArgKind, Command};
-use crate::shell::term::grid::clip;
+use crate::shell::term::fit::clip;
 use crate::shell::term::style::Look;
 
 /// A hint that is only read. (A `String` would be inserted by the right arrow.)

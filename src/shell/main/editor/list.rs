@@ -3,7 +3,7 @@
 use rustyline::completion::{Candidate, longest_common_prefix};
 use unicode_width::UnicodeWidthStr;
 
-use crate::shell::term::grid::clip;
+use crate::shell::term::fit::clip;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 

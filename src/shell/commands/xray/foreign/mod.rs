@@ -3,7 +3,7 @@
 //! One file does not say which of its records are alive: there are no fates here, and no map. It is gone through twice,
 //! once for its sums and once to be shown, and never held in memory.
 
-mod columns;
+mod list;
 mod programs;
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use logkv::SegmentId;
 
-use self::columns::Columns;
+use self::list::List;
 use super::request::{Form, Only, Request};
 use super::text::Moment;
 use crate::shell::commands::foreign::{Format, Record};
@@ -25,7 +25,6 @@ use crate::shell::run::folder::Folder;
 use crate::shell::run::session::Session;
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
-use crate::shell::term::table::write_left_out;
 use crate::shell::term::units;
 
 /// The format of the file that a call of `dump-segment` names; `None` where it names a segment of ours.
@@ -117,10 +116,10 @@ impl Dump {
     /// Shows what is asked for, in the mode of `out`; what all of the file adds up to.
     fn show(&self, out: &mut Output) -> Result<Sums, Failure> {
         let is_drawn = self.request.form(out.mode) == Form::Drawn;
-        let mut columns = Columns::new(self.format, self.request.values, out.look);
-        let (sums, from) = self.survey(&mut columns)?;
+        let (sums, from) = self.survey()?;
+        let mut list = List::new(self.format, &sums, self.request.values, self.request.hex, out.look);
         if is_drawn {
-            columns.write_header(out, &self.name, &sums)?;
+            list.write_header(out, &self.name, &sums)?;
         }
         let limit = self.request.limit(out);
         if self.request.is_page(out) && sums.records > limit as u64 && !self.request.hex {
@@ -136,24 +135,20 @@ impl Dump {
                 next = Some(item.at());
                 return Ok(());
             }
-            if shown == 0 && is_drawn && !self.request.hex {
-                columns.write_heading(out)?;
-            }
             shown += 1;
-            Ok(self.write(out, &columns, item)?)
+            Ok(self.write(out, &mut list, item)?)
         })?;
-        self.write_end(out, &columns, &sums, shown, next)?;
+        self.write_end(out, list, &sums, shown, next)?;
         Ok(sums)
     }
 
-    /// What the file adds up to, and where the first item stands that is to be shown; makes room for all of these.
-    fn survey(&self, columns: &mut Columns) -> Result<(Sums, u64), Failure> {
+    /// What the file adds up to, and where the first item stands that is to be shown.
+    fn survey(&self) -> Result<(Sums, u64), Failure> {
         let mut sums = Sums::default();
         let mut tail = VecDeque::new();
         sums.len = self.each(&mut |item| {
             sums.add(item);
             if self.takes(item) {
-                columns.measure(item);
                 tail.push_back(item.at());
                 if tail.len() > self.request.tail.unwrap_or(0) {
                     tail.pop_front();
@@ -162,15 +157,14 @@ impl Dump {
             Ok(())
         })?;
         self.check_record(sums.records)?;
-        columns.fit(sums.len);
         let from = self.request.tail.map_or(0, |_| tail.front().copied().unwrap_or(sums.len));
         Ok((sums, from))
     }
 
-    fn write(&self, out: &mut Output, columns: &Columns, item: &Item<'_>) -> io::Result<()> {
+    fn write(&self, out: &mut Output, list: &mut List, item: &Item<'_>) -> io::Result<()> {
         match self.request.form(out.mode) {
-            Form::Drawn if self.request.hex => columns.write_hex(out, item),
-            Form::Drawn => columns.write(out, item),
+            Form::Drawn if self.request.hex => list.write_hex(out, item),
+            Form::Drawn => list.write(out, item),
             Form::Objects => programs::write_json(out, self, item),
             Form::Lines => programs::write_plain(out, item, self.request.values),
         }
@@ -179,19 +173,15 @@ impl Dump {
     fn write_end(
         &self,
         out: &mut Output,
-        columns: &Columns,
+        list: List,
         sums: &Sums,
         shown: usize,
         next: Option<u64>,
     ) -> io::Result<()> {
         match self.request.form(out.mode) {
             Form::Drawn => {
-                let look = out.look;
-                if shown > 0 && !self.request.hex {
-                    write_left_out(out, "  ", &columns.left_out(), &look)?;
-                }
                 let continuation = next.map(|next| self.request.continuation(&self.quoted, next));
-                columns.write_end(out, sums, shown, continuation)
+                list.end(out, sums, shown, continuation)
             }
             Form::Objects => programs::write_summary(out, self, sums, next),
             Form::Lines => Ok(()),

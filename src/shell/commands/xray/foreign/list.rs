@@ -2,104 +2,42 @@
 
 use std::io::{self, Write};
 
-use unicode_width::UnicodeWidthStr;
-
 use super::{Item, Sums, kind, time};
 use crate::shell::commands::foreign::{Format, Record};
 use crate::shell::commands::transfer::walk::Bad;
-use crate::shell::commands::xray::columns::Line;
 use crate::shell::commands::xray::fields::{Check, Field};
 use crate::shell::commands::xray::hex::{self, RowLimit};
+use crate::shell::commands::xray::list::{checksum_cell, crc_width};
 use crate::shell::commands::xray::paint::{glyphs, hue};
-use crate::shell::commands::xray::request::Values;
+use crate::shell::commands::xray::request::{Request, Values};
 use crate::shell::lang::words::quote;
-use crate::shell::term::grid::hang;
+use crate::shell::term::columns::{Cell, Column, Span, Table};
+use crate::shell::term::fit::hang;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
-/// Narrower than this a key is not worth its column, nor a value, which may be a tombstone; and none gets more than the most.
-const KEY_LEAST: usize = 8;
-const VALUE_LEAST: usize = "tombstone2: of file 1".len();
-const WIDTH_MAX: usize = 48;
 /// Of a long key or value no more is quoted than a column can show.
 const PREVIEW_LEN: usize = 256;
-const TIME_LEN: usize = "2026-11-22 05:56:40".len();
 
-/// Which columns are shown, and how wide. A column that is hidden has no width.
-pub struct Columns {
+/// The file for people: a line an item, or each byte by byte.
+pub struct List {
     format: Format,
     values: Values,
     look: Look,
-    index: usize,
-    offset: usize,
-    size: usize,
-    time: usize,
-    key: usize,
-    value: usize,
-    has_crc: bool,
+    table: Table,
 }
 
-/// What is given up where the screen is too narrow, what is missed least first.
-const CUTS: [fn(&mut Columns); 5] = [
-    |columns| columns.has_crc = false,
-    |columns| columns.time = 0,
-    |columns| columns.size = 0,
-    |columns| columns.value = 0,
-    |columns| columns.index = 0,
-];
-
-impl Columns {
-    pub fn new(format: Format, values: Values, look: Look) -> Self {
-        let has_crc = format.has_checksums();
-        Self { format, values, look, index: 1, offset: 8, size: 4, time: TIME_LEN, key: 3, value: 0, has_crc }
-    }
-
-    /// Makes room for `item`.
-    pub fn measure(&mut self, item: &Item<'_>) {
-        let Item::Record { index, record, .. } = item else { return };
-        self.index = self.index.max(index.to_string().len());
-        self.size = self.size.max(record.len.to_string().len());
-        self.key = self.key.max(preview(record.key).width());
-        if self.values == Values::Preview {
-            self.value = self.value.max(shown_value(record).width()).max("value".len());
-        }
-    }
-
-    /// Makes all fit the screen, of a file of `len` bytes.
-    pub fn fit(&mut self, len: u64) {
-        self.offset = format!("{len:#08x}").len();
-        for cut in CUTS {
-            if self.share() {
-                return;
-            }
-            cut(self);
-        }
-        self.share();
-    }
-
-    /// Shares what the other columns leave between keys and values; says whether that was enough.
-    fn share(&mut self) -> bool {
-        let shown = [self.index, self.offset, self.size, "kind".len(), self.time, self.crc_width()];
-        let fixed: usize = shown.iter().filter(|width| **width > 0).map(|width| width + 2).sum();
-        let gaps = if self.value > 0 { 4 } else { 2 };
-        let (key, value) = (self.key.min(WIDTH_MAX), self.value.min(WIDTH_MAX));
-        let Some(room) = self.look.width.checked_sub(fixed + gaps) else { return false };
-        if room < key.min(KEY_LEAST) + value.min(VALUE_LEAST) {
-            return false;
-        }
-        // A short one leaves its half to the other.
-        self.key = key.min((room / 2).max(room.saturating_sub(value)));
-        self.value = value.min(room - self.key);
-        true
-    }
-
-    fn crc_width(&self) -> usize {
-        let verdict = glyphs(&self.look).right.width().max(glyphs(&self.look).wrong.width());
-        match (self.format.has_checksums(), self.has_crc) {
-            (false, _) => 0,
-            (true, true) => "279979a0 ".len() + verdict,
-            (true, false) => verdict.max("crc".len()),
-        }
+impl List {
+    /// The list of a file that adds up to `sums`.
+    pub fn new(format: Format, sums: &Sums, values: Values, hex: bool, look: Look) -> Self {
+        let columns = columns(format, sums, values, &look);
+        let headings = columns.iter().map(|column| column.name().into());
+        let table = Table::new(&columns, look).indented().cutting_with(glyphs(&look).cut);
+        let table = match hex {
+            true => table.headless().measuring(1),
+            false => table.headed(headings.collect()).measuring(Request::PAGE_LEN),
+        };
+        Self { format, values, look, table }
     }
 
     /// Writes the line that says which file this is.
@@ -112,60 +50,43 @@ impl Columns {
         writeln!(out, "{}", self.look.paint(text, hue::HEAD))
     }
 
-    /// Writes the line above the records.
-    pub fn write_heading(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut line = Line::new(self.look);
-        line.right("#", self.index, hue::DIM);
-        line.left("offset", self.offset, hue::DIM);
-        line.right("size", self.size, hue::DIM);
-        line.left("kind", "kind".len(), hue::DIM);
-        line.left("time (UTC)", self.time, hue::DIM);
-        line.left("key", self.key, hue::DIM);
-        line.left("value", self.value, hue::DIM);
-        let crc = if self.format.has_checksums() { "crc" } else { "" };
-        writeln!(out, "{}", line.end(crc, hue::DIM).trim_end())
-    }
-
     /// Writes one item.
-    pub fn write(&self, out: &mut impl Write, item: &Item<'_>) -> io::Result<()> {
+    pub fn write(&mut self, out: &mut impl Write, item: &Item<'_>) -> io::Result<()> {
         let (index, at, record) = match item {
             Item::Record { index, at, record } => (index, at, record),
             Item::Bad(bad) => return self.write_bad(out, bad),
         };
-        let mut line = Line::new(self.look);
-        line.right(&index.to_string(), self.index, hue::DIM);
-        line.left(&format!("{at:#08x}"), self.offset, hue::OFFSET);
-        line.right(&record.len.to_string(), self.size, hue::LEN);
-        line.left(kind(record), "kind".len(), hue::KIND);
-        line.left(&time(record), self.time, hue::TIME);
-        line.left(&preview(record.key), self.key, hue::KEY);
-        let value_hue = if record.tombstone.is_some() { hue::TOMBSTONE } else { hue::VALUE };
-        line.left(&shown_value(record), self.value, value_hue);
-        if let Some(checksum) = record.checksum {
-            let is_right = checksum.stored == checksum.computed;
-            line.checksum(self.has_crc.then_some(checksum.stored), is_right, self.crc_width());
+        let mut cells: Vec<Cell> = vec![
+            index.to_string().into(),
+            format!("{at:#08x}").into(),
+            record.len.to_string().into(),
+            kind(record).into(),
+            time(record).into(),
+            preview(record.key).into(),
+        ];
+        if self.values == Values::Preview {
+            let value_hue = if record.tombstone.is_some() { hue::TOMBSTONE } else { hue::VALUE };
+            cells.push(Cell::from(shown_value(record)).hue(value_hue));
         }
-        writeln!(out, "{}", line.end("", hue::PLAIN).trim_end())?;
+        if let Some(checksum) = record.checksum {
+            cells.push(checksum_cell(checksum.stored, checksum.stored == checksum.computed, &self.look));
+        }
+        self.table.row(out, cells)?;
         if self.values == Values::Full && record.tombstone.is_none() {
-            writeln!(out, "     {}", self.look.paint(quote(record.value), hue::VALUE))?;
+            let value = self.look.paint(quote(record.value), hue::VALUE);
+            self.table.text(out, format!("     {value}"))?;
         }
         Ok(())
     }
 
-    fn write_bad(&self, out: &mut impl Write, bad: &Bad) -> io::Result<()> {
-        let mut line = Line::new(Look { color: false, ..self.look });
-        line.right("!", self.index.max(1), hue::PLAIN);
-        line.left(&format!("{:#08x}", bad.at), self.offset, hue::PLAIN);
-        line.right(&bad.len.to_string(), self.size, hue::PLAIN);
-        let word = if bad.is_torn() { "torn" } else { "BAD " };
-        let first = format!("{}  ", line.end(word, hue::PLAIN));
-        let indent = first.width().min(self.look.width / 2);
-        let text = hang(self.look.width, &first, indent, bad.to_string().split(' '));
-        text.lines().try_for_each(|line| writeln!(out, "{}", self.look.paint(line, hue::BAD)))
+    fn write_bad(&mut self, out: &mut impl Write, bad: &Bad) -> io::Result<()> {
+        let cells = vec![format!("{:#08x}", bad.at).into(), bad.len.to_string().into()];
+        let word = if bad.is_torn() { "torn" } else { "BAD " }.to_owned();
+        self.table.span(out, Span { mark: "!", cells, word, text: bad.to_string(), hue: hue::BAD })
     }
 
     /// Writes one item byte by byte.
-    pub fn write_hex(&self, out: &mut impl Write, item: &Item<'_>) -> io::Result<()> {
+    pub fn write_hex(&mut self, out: &mut impl Write, item: &Item<'_>) -> io::Result<()> {
         let (index, at, record) = match item {
             Item::Record { index, at, record } => (index, at, record),
             Item::Bad(bad) => return self.write_bad(out, bad),
@@ -186,25 +107,15 @@ impl Columns {
         Ok(())
     }
 
-    /// The columns that there is no room for.
-    pub fn left_out(&self) -> Vec<&'static str> {
-        let columns = [
-            ("#", self.index == 0),
-            ("size", self.size == 0),
-            ("time (UTC)", self.time == 0),
-            ("value", self.value == 0 && self.values == Values::Preview),
-        ];
-        columns.into_iter().filter(|(_, is_left_out)| *is_left_out).map(|(name, _)| name).collect()
-    }
-
     /// Writes how to go on, and what the file adds up to.
-    pub fn write_end(
-        &self,
+    pub fn end(
+        self,
         out: &mut impl Write,
         sums: &Sums,
         shown: usize,
         continuation: Option<String>,
     ) -> io::Result<()> {
+        self.table.end(out)?;
         if shown == 0 {
             writeln!(out, "  {}", self.look.paint("no record matches", hue::DIM))?;
         }
@@ -225,6 +136,29 @@ impl Columns {
         }
         writeln!(out, "  {}", facts.join(&format!(" {} ", glyphs(&self.look).dot)))
     }
+}
+
+/// The columns of a list, the first to leave with the highest rank.
+fn columns(format: Format, sums: &Sums, values: Values, look: &Look) -> Vec<Column> {
+    let index_width = sums.records.saturating_sub(1).to_string().len();
+    let mut columns = vec![
+        Column::number("#", hue::DIM).leaves(1).wide(index_width),
+        Column::text("offset", hue::OFFSET).wide(format!("{:#08x}", sums.len).len()),
+        Column::number("size", hue::LEN).leaves(3).wide("size".len()),
+        Column::text("kind", hue::KIND),
+        Column::text("time (UTC)", hue::TIME).leaves(4),
+        Column::text("key", hue::KEY).cut().within(8, 48),
+    ];
+    if values == Values::Preview {
+        // A tombstone is no text to be cut.
+        columns.push(
+            Column::text("value", hue::VALUE).cut().within("tombstone2: of file 1".len(), 48).leaves(2),
+        );
+    }
+    if format.has_checksums() {
+        columns.push(Column::text("crc", hue::CHECKSUM).shortens(5, None).wide(crc_width(look)));
+    }
+    columns
 }
 
 /// The start of a key or a value, quoted.
@@ -272,6 +206,8 @@ fn fields<'a>(format: Format, at: u64, header: &'a [u8], record: &Record<'a>) ->
 
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr;
+
     use super::*;
     use crate::shell::commands::foreign::Start;
 
@@ -283,14 +219,13 @@ mod tests {
             let Start::Record(record) = format.read(&written) else { panic!("a whole record") };
             for width in 48..160 {
                 let look = Look { color: false, ascii: false, width };
-                let mut columns = Columns::new(format, Values::Preview, look);
+                let sums = Sums { len: 1 << 20, records: 8, ..Sums::default() };
+                let mut list = List::new(format, &sums, Values::Preview, false, look);
                 let item = Item::Record { index: 7, at: 99, record };
-                columns.measure(&item);
-                columns.fit(1 << 20);
                 let mut out = Vec::new();
-                columns.write_heading(&mut out).expect("memory takes it");
-                columns.write(&mut out, &item).expect("memory takes it");
-                columns.write_hex(&mut out, &item).expect("memory takes it");
+                list.write(&mut out, &item).expect("memory takes it");
+                list.write_hex(&mut out, &item).expect("memory takes it");
+                list.end(&mut out, &sums, 1, None).expect("memory takes it");
                 let text = String::from_utf8(out).expect("it is text");
                 let wide: Vec<_> = text.lines().filter(|line| line.width() > width).collect();
                 assert!(wide.is_empty(), "{width}: {wide:#?}");

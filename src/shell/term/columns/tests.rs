@@ -1,0 +1,214 @@
+use super::*;
+
+const LOOK: Look = Look { color: false, ascii: false, width: 80 };
+const COLUMNS: &[Column] = &[
+    Column::text("key", hue::KEY).cut(),
+    Column::number("len", hue::PLAIN),
+    Column::number("seq", hue::DIM).leaves(2),
+    Column::number("age", hue::DIM).leaves(1),
+    Column::text("value", hue::VALUE).cut(),
+];
+
+fn text(table: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+    let mut out = Vec::new();
+    table(&mut out).expect("memory takes it");
+    String::from_utf8(out).expect("cells are text")
+}
+
+fn drawn<const N: usize>(columns: &[Column], rows: &[[&str; N]], look: Look) -> String {
+    text(|out| {
+        let mut table = Table::new(columns, look);
+        rows.iter().try_for_each(|row| table.row(out, row.map(str::to_owned)))?;
+        table.end(out)
+    })
+}
+
+#[test]
+fn columns_are_aligned_by_what_is_shown_and_no_line_ends_in_blanks() {
+    let rows = [["a", "5", "1", "2", "x"], ["日本", "1,000", "2", "3", "yy zz"], ["b", "5", "1", "2", ""]];
+    let text = "key     len  seq  age  value\n\
+                ────────────────────────────\n\
+                a         5    1    2  x\n\
+                日本  1,000    2    3  yy zz\n\
+                b         5    1    2\n";
+    assert_eq!(drawn(COLUMNS, &rows, LOOK), text);
+    let ascii = drawn(COLUMNS, &rows, Look { ascii: true, ..LOOK });
+    assert_eq!(ascii.lines().nth(1), Some("-".repeat(28).as_str()));
+    assert_eq!(drawn::<5>(COLUMNS, &[], LOOK), "", "a table without rows has no heading");
+}
+
+#[test]
+fn no_line_is_wider_than_the_screen_and_a_cell_is_cut_where_the_room_ends() {
+    let long = "two words and more of them, ".repeat(20);
+    for width in 20..100 {
+        let row = [&long, "5", "100", "200", &"日本".repeat(99)];
+        let text = drawn(COLUMNS, &[row], Look { width, ..LOOK });
+        let row = text.lines().nth(2).expect("there is a row");
+        let left_out = text.lines().skip(3).collect::<Vec<_>>().join(" ");
+        assert!(left_out.is_empty() || left_out.starts_with("no room for "), "{text}");
+        assert!(text.lines().all(|line| line.width() <= width), "{text}");
+        assert!(row.width() + 3 > width && row.ends_with('…'), "{text}");
+    }
+}
+
+#[test]
+fn columns_leave_one_by_one_as_the_screen_gets_narrow() {
+    let rows = [["a long enough key", "5", "1,000,000", "2,000,000", "and a long value"]];
+    let heads = [80, 50, 40].map(|width| {
+        let text = drawn(COLUMNS, &rows, Look { width, ..LOOK });
+        let head = text.lines().next().expect("there is a head");
+        head.split_whitespace().collect::<Vec<_>>().join(" ")
+    });
+    assert_eq!(heads, ["key len seq age value", "key len age value", "key len value"]);
+    let text = drawn(COLUMNS, &rows, Look { width: 40, ..LOOK });
+    let said = text.lines().skip(3).collect::<Vec<_>>().join(" ");
+    assert_eq!(said, "no room for seq, age: a wider terminal or --json shows them");
+}
+
+#[test]
+fn a_column_that_may_leave_does_so_before_another_is_cut() {
+    let columns = [
+        Column::text("key", hue::PLAIN).cut(),
+        Column::number("seq", hue::PLAIN).leaves(2),
+        Column::number("offset", hue::PLAIN).leaves(1),
+    ];
+    let rows = [["a long enough key", "1,000,000", "0x000040"]];
+    let rule = "─".repeat(22);
+    let note = "no room for seq: a\nwider terminal or\n--json shows it";
+    let text = format!("key             offset\n{rule}\na long enou…  0x000040\n{note}\n");
+    assert_eq!(drawn(&columns, &rows, Look { width: 22, ..LOOK }), text);
+}
+
+#[test]
+fn a_column_takes_a_shorter_form_before_one_of_a_lower_rank_leaves() {
+    let columns = [
+        Column::number("n", hue::PLAIN).leaves(1),
+        Column::text("time", hue::PLAIN).shortens(3, Some(2)),
+        Column::text("state", hue::PLAIN),
+    ];
+    let row = |width| {
+        let cells = [Cell::from("1"), Cell::from("05:56:40.812").or("05:56:40"), Cell::from("LIVE")];
+        let text = text(|out| {
+            let mut table = Table::new(&columns, Look { width, ..LOOK });
+            table.row(out, cells)?;
+            table.end(out)
+        });
+        text.lines().nth(2).map(str::to_owned)
+    };
+    let rows = [22, 21, 18, 17, 8, 7].map(|width| row(width).expect("there is a row"));
+    let (full, seconds, none) = ("1  05:56:40.812  LIVE", "1  05:56:40  LIVE", "1  LIVE");
+    assert_eq!(rows, [full, seconds, seconds, none, none, "LIVE"]);
+}
+
+#[test]
+fn text_that_may_be_cut_makes_room_for_what_is_read_whole() {
+    let columns = [
+        Column::text("time", hue::PLAIN),
+        Column::text("value", hue::PLAIN).cut(),
+        Column::text("state", hue::PLAIN),
+    ];
+    let text =
+        drawn(&columns, &[["2026-01-01 00:00:00", "a long value", "LIVE"]], Look { width: 32, ..LOOK });
+    assert_eq!(text.lines().last(), Some("2026-01-01 00:00:00  a l…  LIVE"));
+}
+
+#[test]
+fn rows_after_the_measured_ones_are_cut_to_the_widths_of_those_but_numbers_are_whole() {
+    let columns = [
+        Column::text("key", hue::PLAIN).cut(),
+        Column::number("len", hue::PLAIN),
+        Column::text("value", hue::PLAIN),
+    ];
+    let text = text(|out| {
+        let mut table = Table::new(&columns, LOOK).measuring(2);
+        table.row(out, ["k", "1", "v"])?;
+        assert!(out.is_empty(), "the first row waits for the second");
+        table.row(out, ["k", "1", "v"])?;
+        assert_eq!(String::from_utf8_lossy(out).lines().count(), 4);
+        table.row(out, ["a key", "1,000", "value"])?;
+        table.end(out)
+    });
+    assert_eq!(text.lines().last(), Some("a …  1,000  value"));
+}
+
+#[test]
+fn text_at_the_end_of_a_line_has_the_rest_of_the_screen_and_a_column_of_nothing_none() {
+    let columns = [
+        Column::text("", hue::PLAIN),
+        Column::number("n", hue::PLAIN),
+        Column::text("value", hue::PLAIN).cut(),
+    ];
+    let text = text(|out| {
+        let mut table = Table::new(&columns, Look { width: 20, ..LOOK });
+        table.row(out, ["", "1", "v"])?;
+        table.flush(out)?;
+        table.row(out, ["", "2", "a longer value that is cut"])?;
+        table.end(out)
+    });
+    assert_eq!(text, "n  value\n────────\n1  v\n2  a longer value t…\n");
+}
+
+#[test]
+fn room_for_wide_cells_is_made_where_more_rows_may_follow() {
+    let columns = [Column::number("n", hue::PLAIN).expecting(9), Column::text("value", hue::PLAIN)];
+    for (flushes, last) in [(false, "1  v"), (true, "        1  v")] {
+        let text = text(|out| {
+            let mut table = Table::new(&columns, LOOK);
+            table.row(out, ["1", "v"])?;
+            if flushes {
+                table.flush(out)?;
+            }
+            table.end(out)
+        });
+        assert_eq!(text.lines().last(), Some(last));
+    }
+}
+
+#[test]
+fn a_cell_that_wraps_is_there_to_the_last_word() {
+    let columns = [Column::text("name", hue::PLAIN), Column::text("is", hue::PLAIN).wrapped()];
+    let text = text(|out| {
+        let mut table = Table::new(&columns, Look { width: 30, ..LOOK }).headless();
+        table.row(out, ["a", "one two three four five six seven eight"])?;
+        table.end(out)
+    });
+    assert_eq!(text, "a  one two three four five six\n   seven eight\n");
+}
+
+#[test]
+fn text_that_spans_columns_begins_where_they_do_and_keeps_its_mark_without_them() {
+    let columns = [
+        Column::number("#", hue::DIM).leaves(1),
+        Column::text("offset", hue::DIM).wide(10),
+        Column::text("state", hue::DIM),
+    ];
+    let drawn = |width| {
+        text(|out| {
+            let mut table = Table::new(&columns, Look { width, ..LOOK });
+            table.row(out, ["10", "0x40", "LIVE"])?;
+            let cells = vec!["0x80".into()];
+            let (word, text) = ("torn".to_owned(), "wants more".to_owned());
+            table.span(out, Span { mark: "!", cells, word, text, hue: hue::BAD })?;
+            table.end(out)
+        })
+    };
+    assert!(drawn(40).ends_with("10  0x40        LIVE\n !  0x80        torn  wants more\n"), "{}", drawn(40));
+    assert!(drawn(18).contains("\n!  0x80        torn  wants\n         more\n"), "{}", drawn(18));
+}
+
+#[test]
+fn colours_change_no_column() {
+    let rows = [["a", "5", "1", "2", "x"], ["bbb", "1,000", "2", "3", "yy"]];
+    let colored = drawn(COLUMNS, &rows, Look { color: true, ..LOOK });
+    assert!(colored.contains("\u{1b}[36ma\u{1b}["), "{colored:?}");
+    let mut bare = String::new();
+    let mut in_escape = false;
+    for c in colored.chars() {
+        in_escape |= c == '\u{1b}';
+        if !in_escape {
+            bare.push(c);
+        }
+        in_escape &= c != 'm';
+    }
+    assert_eq!(bare, drawn(COLUMNS, &rows, LOOK));
+}
