@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use logkv::{Compression, Sync, ZSTD_LEVELS};
-use parse_size::Config as SizeParser;
 
+use crate::shell::lang::words::is_digits;
 use crate::shell::term::times;
 
 /// `always`, `never`, `100ms`, `buffered:8MiB`.
@@ -54,9 +54,20 @@ pub fn show_compression(compression: Compression) -> String {
     }
 }
 
-/// `64MiB`, `4k`, `1000000`: a unit counts in steps of 1024, whatever its name.
+/// `64MiB`, `1.5g`, `4k`, `1000000`: a unit counts in steps of 1024, whatever its name.
 pub fn parse_len(text: &str) -> Option<u64> {
-    SizeParser::new().with_binary().parse_size(text).ok()
+    const UNITS: [(char, u32); 6] = [('k', 10), ('m', 20), ('g', 30), ('t', 40), ('p', 50), ('e', 60)];
+    let text = text.to_ascii_lowercase();
+    let text = text.strip_suffix('b').unwrap_or(&text);
+    let text = text.strip_suffix('i').unwrap_or(text);
+    let with_unit = UNITS.iter().find_map(|&(letter, shift)| Some((text.strip_suffix(letter)?, shift)));
+    let (number, shift) = with_unit.unwrap_or((text, 0));
+    let number = number.trim_end();
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = Some(format!("{whole}{fraction}")).filter(|digits| is_digits(digits))?;
+    let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let len = digits.parse::<u128>().ok()?.checked_mul(1 << shift)? / scale;
+    u64::try_from(len).ok()
 }
 
 /// As [`parse_len`], and not nothing.
@@ -111,5 +122,26 @@ mod tests {
             assert_eq!(parse_len(&show_len(len)), Some(len));
         }
         assert_eq!(parse_sync("0s"), None);
+    }
+
+    #[test]
+    fn a_size_counts_in_steps_of_1024_and_fits_64_bits() {
+        for (text, len) in [
+            ("7", 7),
+            ("7B", 7),
+            ("4K", 4096),
+            ("4 kib", 4096),
+            ("4KB", 4096),
+            ("1.5m", 1_572_864),
+            ("0.1k", 102),
+            ("18446744073709551615", u64::MAX),
+            ("15.5E", 0xf800_0000_0000_0000),
+        ] {
+            assert_eq!(parse_len(text), Some(len), "{text}");
+        }
+        for text in ["", "k", "b", "-1", "+1", "1x", "1kk", "1.2.3", ".", "18446744073709551616", "16E"] {
+            assert_eq!(parse_len(text), None, "{text}");
+        }
+        assert_eq!(parse_len(&format!("0.{}", "1".repeat(99))), None);
     }
 }
