@@ -2,10 +2,10 @@
 //! it stays on the screen.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use unicode_width::UnicodeWidthStr;
 
 use super::bar::bar;
@@ -16,87 +16,90 @@ use super::units;
 pub struct Progress {
     what: &'static str,
     look: Look,
-    /// `None` where nobody wants to see it.
-    screen: Option<Screen>,
     started: Instant,
-    shown_from: Duration,
-    bar: OnceLock<ProgressBar>,
+    /// `None` if nobody wants to see it.
+    screen: Option<Mutex<Screen>>,
 }
 
-/// Makes the target to draw on; off a terminal one that draws nothing.
-type Screen = fn() -> ProgressDrawTarget;
+/// The terminal, and the line that stands on it.
+struct Screen {
+    out: Box<dyn Write + Send>,
+    /// Empty while nothing is shown.
+    line: String,
+    /// When the line is drawn next, counted from the start of the work.
+    next: Duration,
+}
+
+impl Screen {
+    /// Shows `line`, or nothing if it is empty. Work goes on even if the terminal is gone.
+    fn show(&mut self, line: String) {
+        const ERASE_TO_END: &str = "\x1b[K";
+        if line != self.line {
+            let _ = self.out.write_all(format!("\r{line}{ERASE_TO_END}").as_bytes());
+            let _ = self.out.flush();
+            self.line = line;
+        }
+    }
+}
 
 impl Progress {
-    /// What is done sooner is done before a bar could be read.
+    /// Work that ends sooner shows no bar: nobody could read it.
     const SHOWN_FROM: Duration = Duration::from_millis(500);
+    /// Between two drawings.
+    const INTERVAL: Duration = Duration::from_millis(50);
 
     /// The progress of `what` (`compacting`), which starts now. `is_wanted` is false for `--quiet`.
     pub fn new(what: &'static str, look: Look, is_wanted: bool) -> Self {
-        let screen: Screen = ProgressDrawTarget::stderr;
-        Self::on(what, look, (is_wanted && !is_dumb()).then_some(screen), Self::SHOWN_FROM)
+        let is_shown = is_wanted && !is_dumb() && io::stderr().is_terminal();
+        let screen: Option<Box<dyn Write + Send>> = is_shown.then(|| Box::new(io::stderr()) as _);
+        Self::on(what, look, screen, Self::SHOWN_FROM)
     }
 
-    fn on(what: &'static str, look: Look, screen: Option<Screen>, shown_from: Duration) -> Self {
-        Self { what, look, screen, started: Instant::now(), shown_from, bar: OnceLock::new() }
+    fn on(what: &'static str, look: Look, out: Option<Box<dyn Write + Send>>, shown_from: Duration) -> Self {
+        let screen = out.map(|out| Mutex::new(Screen { out, line: String::new(), next: shown_from }));
+        Self { what, look, started: Instant::now(), screen }
     }
 
-    /// `done` of `total` bytes are done; `total` may grow while more is found to do. Costs little: the screen is drawn at most
-    /// twenty times a second.
+    /// Shows that `done` of `total` bytes are done; `total` may grow. Costs little: the screen is drawn at
+    /// most twenty times a second.
     pub fn at(&self, done: u64, total: u64) {
-        let Some(screen) = self.screen else { return };
-        let elapsed = self.started.elapsed();
-        if elapsed < self.shown_from {
-            return;
-        }
-        let bar = self.bar.get_or_init(|| self.draw_on(screen(), elapsed, (done, Some(total))));
-        bar.set_length(total);
-        bar.set_position(done);
+        self.draw(|elapsed| line(self.what, done, total, time_left(elapsed, done, total), self.look));
     }
 
-    /// `done` bytes are done, and nobody knows of how many.
+    /// Shows that `done` bytes are done, of an unknown total.
     pub fn so_far(&self, done: u64) {
-        let Some(screen) = self.screen else { return };
+        self.draw(|_| format!("{} {}", self.what, units::bytes(done)));
+    }
+
+    fn draw(&self, line: impl FnOnce(Duration) -> String) {
+        let Some(mut screen) = self.screen() else { return };
         let elapsed = self.started.elapsed();
-        if elapsed < self.shown_from {
-            return;
+        if elapsed >= screen.next {
+            screen.next = elapsed + Self::INTERVAL;
+            screen.show(line(elapsed));
         }
-        let bar = self.bar.get_or_init(|| self.draw_on(screen(), elapsed, (done, None)));
-        bar.set_position(done);
     }
 
-    /// Does what writes to the screen, with the bar out of its way.
+    /// Calls `write`, which writes to the screen, with the bar out of its way.
     pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
-        match self.bar.get() {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        let Some(mut screen) = self.screen() else { return write() };
+        let line = screen.line.clone();
+        screen.show(String::new());
+        let written = write();
+        screen.show(line);
+        written
     }
 
-    /// Takes it off the screen.
+    /// Takes the bar off the screen for good.
     pub fn clear(&self) {
-        if let Some(bar) = self.bar.get() {
-            bar.finish_and_clear();
+        if let Some(mut screen) = self.screen() {
+            screen.show(String::new());
+            screen.next = Duration::MAX;
         }
     }
 
-    fn draw_on(
-        &self,
-        target: ProgressDrawTarget,
-        elapsed: Duration,
-        (done, total): (u64, Option<u64>),
-    ) -> ProgressBar {
-        let (what, look) = (self.what, self.look);
-        let write = move |state: &ProgressState, out: &mut dyn fmt::Write| {
-            // It goes into memory, which takes it.
-            let text = match state.len() {
-                Some(total) => line(what, state.pos(), total, state.eta(), look),
-                None => format!("{what} {}", units::bytes(state.pos())),
-            };
-            out.write_str(&text).ok();
-        };
-        let style = ProgressStyle::with_template("{line}").expect("the template is well formed");
-        let bar = ProgressBar::with_draw_target(total, target);
-        bar.with_elapsed(elapsed).with_position(done).with_style(style.with_key("line", write))
+    fn screen(&self) -> Option<MutexGuard<'_, Screen>> {
+        Some(self.screen.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -110,6 +113,12 @@ impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Progress").field("what", &self.what).finish_non_exhaustive()
     }
+}
+
+/// How long the rest takes at the speed so far; zero if that is unknown.
+fn time_left(elapsed: Duration, done: u64, total: u64) -> Duration {
+    let share = total.saturating_sub(done) as f64 / done as f64;
+    Duration::try_from_secs_f64(elapsed.as_secs_f64() * share).unwrap_or_default()
 }
 
 /// `compacting ████░░░░ 42% 4.2 MiB of 10 MiB, 3 s left`; on a narrow screen less of it.
@@ -134,59 +143,95 @@ fn line(what: &str, done: u64, total: u64, left: Duration, look: Look) -> String
 mod tests {
     use super::*;
 
-    use std::cell::RefCell;
-
-    use indicatif::InMemoryTerm;
+    use std::sync::Arc;
 
     const LOOK: Look = Look { color: false, ascii: false, width: 80 };
 
-    thread_local! {
-        static TERMINAL: RefCell<InMemoryTerm> = RefCell::new(InMemoryTerm::new(5, 80));
+    #[derive(Clone)]
+    struct Terminal(Arc<Mutex<vt100::Parser>>);
+
+    impl Terminal {
+        fn new() -> Self {
+            Self(Arc::new(Mutex::new(vt100::Parser::new(5, 80, 0))))
+        }
+
+        fn progress(&self, what: &'static str, shown_from: Duration) -> Progress {
+            Progress::on(what, LOOK, Some(Box::new(self.clone())), shown_from)
+        }
+
+        fn seen(&self) -> String {
+            self.0.lock().expect("no thread panicked").screen().contents()
+        }
     }
 
-    fn screen() -> ProgressDrawTarget {
-        ProgressDrawTarget::term_like(Box::new(TERMINAL.with_borrow(InMemoryTerm::clone)))
-    }
+    impl Write for Terminal {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no thread panicked").write(bytes)
+        }
 
-    fn seen() -> String {
-        TERMINAL.with_borrow(InMemoryTerm::contents)
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]
     fn a_bar_is_seen_while_the_work_goes_on_and_nothing_of_it_afterwards() {
-        let progress = Progress::on("compacting", LOOK, Some(screen), Duration::ZERO);
+        let terminal = Terminal::new();
+        let progress = terminal.progress("compacting", Duration::ZERO);
         progress.at(1 << 20, 4 << 20);
-        assert!(seen().starts_with("compacting ██████░"), "{}", seen());
-        assert!(seen().contains(" 25% 1 MiB of 4 MiB"), "{}", seen());
+        assert!(terminal.seen().starts_with("compacting ██████░"), "{}", terminal.seen());
+        assert!(terminal.seen().contains(" 25% 1 MiB of 4 MiB"), "{}", terminal.seen());
         drop(progress);
-        assert_eq!(seen(), "");
+        assert_eq!(terminal.seen(), "");
     }
 
     #[test]
     fn of_what_nobody_knows_the_end_it_is_seen_how_much_is_done() {
-        let progress = Progress::on("importing", LOOK, Some(screen), Duration::ZERO);
+        let terminal = Terminal::new();
+        let progress = terminal.progress("importing", Duration::ZERO);
         progress.so_far(3 << 20);
-        assert_eq!(seen(), "importing 3 MiB");
+        assert_eq!(terminal.seen(), "importing 3 MiB");
         drop(progress);
-        assert_eq!(seen(), "");
+        assert_eq!(terminal.seen(), "");
     }
 
     #[test]
     fn nothing_is_seen_of_what_is_done_soon_or_when_nobody_wants_to() {
-        let soon = Progress::on("compacting", LOOK, Some(screen), Duration::from_secs(60));
+        let terminal = Terminal::new();
+        let soon = terminal.progress("compacting", Duration::from_secs(60));
         soon.at(1, 2);
         let quiet = Progress::on("compacting", LOOK, None, Duration::ZERO);
         quiet.at(1, 2);
-        assert_eq!(seen(), "");
+        assert_eq!(terminal.seen(), "");
     }
 
     #[test]
     fn what_is_done_is_taken_off_the_screen_and_does_not_come_back() {
-        let progress = Progress::on("opening", LOOK, Some(screen), Duration::ZERO);
+        let terminal = Terminal::new();
+        let progress = terminal.progress("opening", Duration::ZERO);
         progress.at(1, 2);
         progress.clear();
         progress.at(2, 2);
-        assert_eq!(seen(), "");
+        assert_eq!(terminal.seen(), "");
+    }
+
+    #[test]
+    fn text_that_is_written_aside_stands_above_the_bar() {
+        let terminal = Terminal::new();
+        let progress = terminal.progress("importing", Duration::ZERO);
+        progress.so_far(3 << 20);
+        progress.aside(|| terminal.clone().write_all(b"line 7: no key\r\n")).expect("memory takes it");
+        assert_eq!(terminal.seen(), "line 7: no key\nimporting 3 MiB");
+    }
+
+    #[test]
+    fn the_rest_is_expected_to_take_as_long_for_each_byte() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(time_left(ten, 1, 4), Duration::from_secs(30));
+        assert_eq!(
+            [(0, 4), (0, 0), (4, 4), (5, 4)].map(|(done, total)| time_left(ten, done, total)),
+            [Duration::ZERO; 4]
+        );
     }
 
     #[test]
