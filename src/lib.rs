@@ -39,24 +39,21 @@
 //! - *compaction*: the replacement of segments by a new one with the records that are still needed.
 
 mod engine;
-mod error;
 pub mod guide;
 
-pub use engine::batch::{Batch, Expiry, Op};
-pub use engine::changes::{Change, Changes};
-pub use engine::clock::{Clock, ManualClock, SystemClock};
-pub use engine::compaction::{
-    Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
-    CompactionStage, Decided, Decision, Dropped, Kept, LeftAlone, RunReport, Tallies, Tally,
-};
+pub use engine::base::batch::{Batch, Expiry, Op};
+pub use engine::base::clock::{Clock, ManualClock, SystemClock};
+pub use engine::base::error::{Damage, Error, Result};
+pub use engine::base::escape::{Grouped, Visible};
+pub use engine::base::ids::{Cursor, CursorError, Lineage, Location, SegmentId, Seqno};
+pub use engine::files::tail::TornTail;
 pub use engine::format::codec::{Compression, ZSTD_LEVELS};
 pub use engine::format::record::KEY_LEN_MAX;
-pub use engine::history::{At, Difference, Differences, Past, PastScan, Version, Versions};
-pub use engine::judge::TornTail;
-pub use engine::location::{Cursor, CursorError, Lineage, Location, SegmentId, Seqno};
 pub use engine::log::Commit;
-pub use engine::meter::Distribution;
+pub use engine::metrics::meter::Distribution;
+pub use engine::metrics::stats::{MemoryStats, SegmentState, SegmentStats, Stats};
 pub use engine::metrics::{Metrics, Prometheus};
+pub use engine::open::{FoundDamage, OpenReport};
 pub use engine::options::{
     CompactionPolicy, OpenProgress, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
     VALUE_LEN_MAX_DEFAULT, VALUE_READ_MAX_DEFAULT,
@@ -66,15 +63,17 @@ pub use engine::options::{
 pub use engine::plant::PLANTS;
 #[doc(hidden)]
 pub use engine::plant::{Plant, planted};
-pub use engine::recovery::{FoundDamage, OpenReport};
-pub use engine::scan::{Entry, KeyEntry, Keys, Scan};
-pub use engine::snapshot::Snapshot;
-pub use engine::stats::{MemoryStats, SegmentState, SegmentStats, Stats};
+pub use engine::read::changes::{Change, Changes};
+pub use engine::read::history::{At, Difference, Differences, Past, PastScan, Version, Versions};
+pub use engine::read::scan::{Entry, KeyEntry, Keys, Scan};
+pub use engine::read::snapshot::Snapshot;
+pub use engine::segment::value::Value;
 pub use engine::store::overlay::{Overlay, OverlayEntries, OverlayEntry, OverlayScan};
 pub use engine::store::{Pending, PutOptions, Refreshed, Store};
-pub use engine::value::Value;
-pub use engine::visible::{Grouped, Visible};
-pub use error::{Damage, Error, Result};
+pub use engine::upkeep::compaction::{
+    Compact, CompactionEvent, CompactionPlan, CompactionReason, CompactionReport, CompactionRun,
+    CompactionStage, Decided, Decision, Dropped, Kept, LeftAlone, RunReport, Tallies, Tally,
+};
 
 #[doc = include_str!("guide/guarantees.md")]
 pub mod guarantees {}
@@ -90,7 +89,7 @@ pub mod layout {
 /// A segment taken apart: every byte, what it is, and why it is there.
 pub mod inspect {
     pub use crate::engine::format::record::Kind;
-    pub use crate::engine::inspect::{
+    pub use crate::engine::tools::inspect::{
         Extent, ExtentKind, Fate, HeaderInfo, Inspection, Item, Items, Range, RecordItem, Role, Totals,
         segment,
     };
@@ -98,17 +97,19 @@ pub mod inspect {
 
 /// Every checksum, every hint, every count and the order of the log, checked on the files alone.
 pub mod verify {
-    pub use crate::engine::verify::{Fault, Finding, Severity, VerifyEvent, VerifyReport, store};
+    pub use crate::engine::tools::verify::{Fault, Finding, Severity, VerifyEvent, VerifyReport, store};
 }
 
 /// A copy of a store, made while it is written to, and a store made of it again. [`Store::backup`] makes one.
 pub mod backup {
-    pub use crate::engine::backup::{BackupProgress, BackupReport, RestoreReport, restore, restore_archive};
+    pub use crate::engine::tools::backup::{
+        BackupProgress, BackupReport, RestoreReport, restore, restore_archive,
+    };
 }
 
 /// A new store of every record of a damaged one that is intact.
 pub mod repair {
-    pub use crate::engine::repair::{
+    pub use crate::engine::tools::repair::{
         GivenUp, Lost, Now, Reason, RepairProgress, RepairReport, copy, in_place, settle,
     };
 }

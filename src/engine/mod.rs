@@ -1,21 +1,25 @@
 //! The engine: the log, the keydir, and the order of steps that keeps data.
 //!
-//! # Layers
-//! A module uses those of lower layers alone; a test reads this table and holds the code to it.
+//! # Wings
+//! A wing uses those above it in this table alone; a test reads the table and holds the code to it.
 //!
-//! | layer | modules | what they know |
-//! |---|---|---|
-//! | 0 | `location`, `clock`, `batch`, `sync`, `visible`, `plant` | numbers, time, operations; where threads meet; text for terminals; mistakes made for tests |
-//! | 1 | `crate::error`, `wake`, `meter` | what can go wrong, in sentences; how a thread is woken; what is counted and timed |
-//! | 2 | `format`, `fs`, `gate` | bytes and values; the operating system; who may write while a transaction lasts |
-//! | 3 | `options`, `value`, `keydir`, `filter`, `aside` | choices; bytes and what keeps them alive; the index; what cannot be there; a directory that something is made in |
-//! | 4 | `segment`, `catalog` | one segment, and its hint; the file MANIFEST |
-//! | 5 | `state`, `stats`, `judge` | what readers see; figures; torn tail or rot |
-//! | 6 | `log`, `survey`, `metrics` | the write end: append, make durable, publish, seal, replace; the log as far as its files tell; what is told to who watches |
-//! | 7 | `checkpoint`, `syncer`, `compaction` | the file KEYDIR; the background sync; what is dead makes room |
-//! | 8 | `recovery`, `inspect`, `verify`, `scan`, `background` | a directory becomes a state and a log; a segment taken apart; everything checked; keys in order; what is done unasked |
-//! | 9 | `snapshot`, `history`, `changes`, `repair`, `backup` | the store as it was at one moment, now or in the past; the log as it is written; a new store of what is intact in a damaged one; a copy that a store can be made of again |
-//! | 10 | `store` | the front door |
+//! | wing | what it knows |
+//! |---|---|
+//! | `base` | numbers, time, operations, errors; text for terminals; where threads meet, and how one is woken |
+//! | `format` | bytes and values |
+//! | `fs` | the operating system; staging directories |
+//! | `options` | choices, and what they cost |
+//! | `keydir` | the index |
+//! | `segment` | one segment: records, hint, filter, values |
+//! | `metrics` | counters, histograms, statistics |
+//! | `files` | a directory's files as found: MANIFEST, the log's segments, its tail |
+//! | `state` | what readers see: find, publish, replace |
+//! | `log` | the write end: append, make durable, publish, seal, replace |
+//! | `read` | snapshots, scans, history, the feed of changes |
+//! | `upkeep` | compaction, the file KEYDIR, background work |
+//! | `open` | a directory becomes a state and a log |
+//! | `tools` | cold files: verify, inspect, repair, back up |
+//! | `store` | the front door |
 //!
 //! # The life of a write
 //! [`Store::put`](crate::Store::put) → `log::append` checks the lengths, compresses the value, if the options say so, takes
@@ -35,22 +39,22 @@
 //! → `compaction::rewrite` removes the file. Who still holds a value, a snapshot or a scan of it keeps its mapping.
 //!
 //! # Opening
-//! `recovery::load` opens the segments that MANIFEST lists → `checkpoint` maps KEYDIR, if it belongs to that log →
-//! `recovery::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
+//! `open::load` opens the segments that MANIFEST lists → `checkpoint` maps KEYDIR, if it belongs to that log →
+//! `open::index` makes rows of what it does not cover, by hint or by reading, and `state::replay` puts them in.
 //!
 //! # Following a writer
-//! A reader's refresh compares MANIFEST and the last segment's file with their earlier state → `recovery::follow` reads the
-//! new records at the log's end, and `recovery::index` puts their rows into a copy of the index, which shares its shards until
+//! A reader's refresh compares MANIFEST and the last segment's file with their earlier state → `open::follow` reads the
+//! new records at the log's end, and `open::index` puts their rows into a copy of the index, which shares its shards until
 //! they are written to → `store::view` swaps the state. If more than the end has changed, everything is opened anew.
 //!
 //! # A backup
 //! `log::cut` says, under the log's lock, how far each segment goes between two batches → `backup::source` holds those
 //! segments, whatever becomes of their names → `backup::directory` links or copies them beside an older MANIFEST, and replaces
 //! that last; `backup::archive` writes them one behind the other → `backup::restore` puts them into a directory of
-//! `aside`, which `verify` reads before it gets its MANIFEST.
+//! `staging`, which `verify` reads before it gets its MANIFEST.
 //!
 //! # Lock order
-//! 1. `gate::Gate`: shared while a write is appended, alone while a transaction lasts;
+//! 1. `log::transaction_lock::Gate`: shared while a write is appended, alone while a transaction lasts;
 //! 2. `compaction::Compactor::busy` or `checkpoint::Checkpointer::last`: one compaction, one writer of KEYDIR;
 //! 3. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing, the new MANIFEST of a compaction and some
 //!    slots at a time; not held during a shared sync;
@@ -58,44 +62,22 @@
 //! 5. a segment's order (`segment::order`): held while its hint is looked for, or its rows are sorted;
 //! 6. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
 //!
-//! `wake`'s lock, that of `store::view` and those of `meter`, `Compactor::runs_in`, `Compactor::unasked` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
+//! `wakeup`'s lock, that of `store::view` and those of `meter`, `Compactor::runs_in`, `Compactor::unasked` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
 //! scans rank 5. A compaction passes no gate: it changes where records are, not what they are.
 
-pub(crate) mod aside;
-pub(crate) mod background;
-pub(crate) mod backup;
-pub(crate) mod batch;
-pub(crate) mod catalog;
-pub(crate) mod changes;
-pub(crate) mod checkpoint;
-pub(crate) mod clock;
-pub(crate) mod compaction;
-pub(crate) mod filter;
+pub(crate) mod base;
+pub(crate) mod files;
 pub(crate) mod format;
 pub(crate) mod fs;
-pub(crate) mod gate;
-pub(crate) mod history;
-pub(crate) mod inspect;
-pub(crate) mod judge;
 pub(crate) mod keydir;
-pub(crate) mod location;
 pub(crate) mod log;
-pub(crate) mod meter;
 pub(crate) mod metrics;
+pub(crate) mod open;
 pub(crate) mod options;
 pub(crate) mod plant;
-pub(crate) mod recovery;
-pub(crate) mod repair;
-pub(crate) mod scan;
+pub(crate) mod read;
 pub(crate) mod segment;
-pub(crate) mod snapshot;
 pub(crate) mod state;
-pub(crate) mod stats;
 pub(crate) mod store;
-pub(crate) mod survey;
-pub(crate) mod sync;
-pub(crate) mod syncer;
-pub(crate) mod value;
-pub(crate) mod verify;
-pub(crate) mod visible;
-pub(crate) mod wake;
+pub(crate) mod tools;
+pub(crate) mod upkeep;

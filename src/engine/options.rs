@@ -1,13 +1,13 @@
-//! Layer 1: what can be chosen when a store is opened.
+//! What can be chosen when a store is opened.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::{Bounded, Clock, SystemClock};
 use super::format::codec::Compression;
 use super::format::segment_header::SEGMENT_LEN_MAX;
 use super::fs::{FileSystem, OsFileSystem};
+use crate::engine::base::clock::{Bounded, Clock, SystemClock};
 
 /// When a write is made durable: the choice between speed and what a power cut may take.
 ///

@@ -1,4 +1,4 @@
-//! Layer 0: deliberate mistakes, one of which a test makes the engine make, to see that the tests see it.
+//! Deliberate mistakes, one of which a test makes the engine make, to see that the tests see it.
 //!
 //! Without the feature `planted` nothing of it is left in the program: [`planted`] is `false` when it is compiled. With the
 //! feature the environment variable `LOGKV_PLANT` names the mistake; `tests/it/planted.rs` makes them all, one by one.

@@ -240,7 +240,7 @@ fn the_engine_tells_of_its_work_as_loudly_as_it_is_asked_to() {
     assert_eq!(said(&["--log", "warn"], &[]), "");
     let info = said(&[], &[("LOGKV_LOG", "info")]);
     assert!(
-        info.contains(" INFO open{path=d read_only=false}: logkv::engine::recovery: opened segments="),
+        info.contains(" INFO open{path=d read_only=false}: logkv::engine::open: opened segments="),
         "{info}"
     );
     assert!(!info.contains("a segment was sealed"), "{info}");

@@ -203,7 +203,7 @@ fn the_limits_are_those_of_the_code() {
     in_code("src/engine/fs/pool.rs", "open_files_max() / 4");
     in_code("src/engine/state/set.rs", "const PAGE_LEN: u64 = 64 << 20;");
     in_code("src/engine/options.rs", "const CHECKPOINT_RECORDS_DEFAULT: u64 = 4096;");
-    in_code("src/engine/checkpoint.rs", "const SHARE_AT_CLOSE: u64 = 2048;");
+    in_code("src/engine/upkeep/checkpoint.rs", "const SHARE_AT_CLOSE: u64 = 2048;");
     assert_eq!((VALUE_LEN_MAX_DEFAULT, SEGMENT_LEN_MAX_DEFAULT), (64 << 20, 64 << 20));
     assert_eq!(SEGMENT_LEN_MAX_BOUNDS.1, 4 * GIB - 8);
     assert_eq!(Expiry::AT_MS_MAX, (1 << 53) - 1);

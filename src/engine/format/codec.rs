@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use zstd::zstd_safe::{self, CCtx, DCtx, zstd_sys::ZSTD_ErrorCode};
 
 use super::u32_at;
-use crate::error::Damage;
+use crate::engine::base::error::Damage;
 
 const BLOCK_AT: usize = size_of::<u32>();
 

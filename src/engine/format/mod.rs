@@ -1,4 +1,4 @@
-//! Layer 2: bytes to values and values to bytes, and nothing else.
+//! Bytes to values and values to bytes, and nothing else.
 //!
 //! No file, no clock, no panic: the same functions serve reads, recovery, the inspector and the fuzzer, on any
 //! bytes whatever. All numbers are little-endian. Every checksum is CRC-32C (Castagnoli, RFC 3720 appendix B.4),

@@ -12,8 +12,8 @@
 
 use super::record::{self, RecordContext};
 use super::{Field, array, put, u16_at, u32_at, u48_at, u48_bytes, u64_at};
-use crate::engine::location::{Lineage, SegmentId, Seqno};
-use crate::error::Damage;
+use crate::engine::base::error::Damage;
+use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 
 const MAGIC: [u8; 8] = *b"LOGKVSEG";
 const MAGIC_AT: usize = 0;

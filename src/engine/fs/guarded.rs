@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use super::{Access, Directory, File, Lock, LockOutcome, Room, StoreFile, Watch};
-use crate::engine::sync::{Mutex, OnceLock};
+use crate::engine::base::sync::{Mutex, OnceLock};
 
 /// The right to change a directory: its lock, until that is released or lost.
 #[derive(Debug)]

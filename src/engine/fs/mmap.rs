@@ -67,11 +67,11 @@ impl Mapping {
         // - segments are only appended to, behind what was exposed, and after a failed write are cut back to it at most
         //   (kept by `segment::writer`), by one process (kept by the lock, `fs::dir`);
         // - recovery cuts a torn tail before it maps the segment; a read-only open does not map a segment that somebody
-        //   may be writing to or recovering (kept by `recovery::load`); files are unlinked, never overwritten;
+        //   may be writing to or recovering (kept by `open::load`); files are unlinked, never overwritten;
         // - the keydir is written to a new file, whole, before it is mapped (`keydir::file`);
         // - a program that is not logkv and truncates or rewrites a segment under us breaks this: who truncates it has a read
         //   killed (SIGBUS, `exit_on_bus_error`). Directories of other users, and those that everybody may write to, are
-        //   refused (kept by `recovery`).
+        //   refused (kept by `open`).
         let bytes = unsafe { MmapOptions::new().len(len).map(file)? };
         Ok(Some(Self(Arc::new(Mapped { bytes, _place: place, readable: AtomicUsize::new(0) }))))
     }

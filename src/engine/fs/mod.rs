@@ -1,4 +1,4 @@
-//! Layer 2: the operating system, as far as a store needs it.
+//! The operating system, as far as a store needs it.
 //!
 //! Everything the engine does to a directory or a file goes through the traits of this module, so that a test can put
 //! its own file system below a store and make any call fail, or cut the power after it. The real one is
@@ -16,6 +16,7 @@ mod owner;
 mod parent;
 mod patient;
 mod pool;
+pub(crate) mod staging;
 mod watch;
 
 use std::ffi::OsString;

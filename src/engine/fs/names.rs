@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 
-use crate::engine::location::SegmentId;
+use crate::engine::base::ids::SegmentId;
 
 /// A file of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use super::{File, Mapping};
-use crate::engine::sync::Mutex;
-use crate::error::words;
+use crate::engine::base::error::words;
+use crate::engine::base::sync::Mutex;
 
 /// What is given up at once: disks fail by sectors of 512 or 4,096 bytes, and the system reads pages.
 const BLOCK_LEN: u64 = 4096;

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use super::limit::open_files_max;
 use super::{Access, Directory, File, Mapping, StoreFile};
-use crate::engine::sync::{AtomicBool, Mutex, RwLock};
+use crate::engine::base::sync::{AtomicBool, Mutex, RwLock};
 
 /// The bounds of a pool's capacity, whatever the process's limit is.
 const CAPACITY_LEAST: u64 = 4;
@@ -213,8 +213,8 @@ impl File for PooledFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::base::ids::SegmentId;
     use crate::engine::fs::{FileSystem, OsFileSystem, read_vec_at, write_all_at};
-    use crate::engine::location::SegmentId;
 
     fn name(id: u64) -> StoreFile {
         StoreFile::Segment(SegmentId(id))

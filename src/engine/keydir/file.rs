@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::shard::{MappedFile, MappedShard, Shard};
 use super::table::Table;
 use super::{Keydir, SHARD_COUNT, Snapshot, read};
+use crate::engine::base::error::Result;
+use crate::engine::base::sync::{AtomicU64, RwLock};
 use crate::engine::format::keydir_file::{Covering, KeydirHead, ShardRow, encode_head, head_len};
 use crate::engine::format::u64_at;
 use crate::engine::fs::Mapping;
-use crate::engine::sync::{AtomicU64, RwLock};
-use crate::error::Result;
 
 /// Makes a damaged shard anew: given its number, a keydir of its own in which that shard holds what it held when the
 /// file was written.

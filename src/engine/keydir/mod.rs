@@ -1,4 +1,4 @@
-//! Layer 3: the keydir, the index that says where each key's newest record is.
+//! The keydir, the index that says where each key's newest record is.
 //!
 //! 1,024 shards by the top 10 bits of a key's hash; each an open-addressing table of 8-byte slots, `tag 24 bits ·
 //! address 40 bits`, kept in hash order (ordered linear probing: Amble and Knuth, "Ordered hash tables", 1974). A
@@ -23,9 +23,9 @@ use shard::Shard;
 use table::{OwnedTable, Table, slot};
 
 use super::fs::prefetch;
-use super::sync::{AtomicU64, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::engine::base::error::Result;
+use crate::engine::base::sync::{AtomicU64, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) use crate::engine::format::keydir_file::SHARD_COUNT;
-use crate::error::Result;
 
 const SHARD_BITS: u32 = 10;
 // Shards are chosen by the hash's top bits.

@@ -8,10 +8,10 @@ use std::sync::{Arc, PoisonError};
 use super::Address;
 use super::file::Rebuild;
 use super::table::{OwnedTable, Table};
+use crate::engine::base::error::Result;
+use crate::engine::base::sync::{AtomicU64, Mutex, OnceLock};
 use crate::engine::format::keydir_file::ShardRow;
 use crate::engine::fs::Mapping;
-use crate::engine::sync::{AtomicU64, Mutex, OnceLock};
-use crate::error::Result;
 
 /// A shard; shared by the keydir and the snapshots that have seen it like this.
 #[derive(Debug)]

@@ -8,13 +8,13 @@ use proptest::prelude::*;
 
 use super::file::{Rebuild, write_to};
 use super::*;
+use crate::engine::base::error::Error;
+use crate::engine::base::ids::Seqno;
+use crate::engine::base::sync::AtomicUsize;
 use crate::engine::format::key_hash;
 use crate::engine::format::keydir_file::{Covering, decode, head_len};
 use crate::engine::format::segment_header::StoreId;
 use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile, read_exact_at, write_all_at};
-use crate::engine::location::Seqno;
-use crate::engine::sync::AtomicUsize;
-use crate::error::Error;
 
 type Model = BTreeMap<u16, Address>;
 

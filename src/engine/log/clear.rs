@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use super::Log;
 use super::roll::spent;
 use super::writer::Writer;
+use crate::engine::base::error::Result;
+use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::manifest::History;
-use crate::engine::location::{SegmentId, Seqno};
-use crate::error::Result;
 
 /// What was taken out.
 #[derive(Debug, Default)]

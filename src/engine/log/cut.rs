@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::Log;
 use super::writer::Writer;
+use crate::engine::base::error::Result;
+use crate::engine::base::ids::Seqno;
 use crate::engine::format::manifest::History;
-use crate::engine::location::Seqno;
 use crate::engine::segment::Segment;
-use crate::error::Result;
 
 /// The log up to one moment: what readers see then, and nothing of what is on its way.
 #[derive(Debug)]

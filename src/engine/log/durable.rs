@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use super::Log;
 use super::writer::{Active, Writer};
+use crate::engine::base::error::{Error, Failure, Result};
+use crate::engine::base::ids::Seqno;
+use crate::engine::base::sync::MutexGuard;
 use crate::engine::format::record::Kind;
-use crate::engine::location::Seqno;
-use crate::engine::meter::Count;
+use crate::engine::metrics::meter::Count;
 use crate::engine::options::Sync;
-use crate::engine::sync::MutexGuard;
-use crate::error::{Error, Failure, Result};
 
 impl Log {
     /// Puts what is staged into the file, and publishes it unless it has to be durable first. When that fails, what was

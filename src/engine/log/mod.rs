@@ -1,4 +1,4 @@
-//! Layer 6: the write end of the log — append, make durable, publish; seal and roll; poison.
+//! The write end of the log — append, make durable, publish; seal and roll; poison.
 //!
 //! One lock, the *log's lock*, is held while a record is staged, written and published, and while a segment is
 //! sealed; not while a record is made durable. Under it the shards of the keydir are locked one at a time. Readers
@@ -13,23 +13,24 @@ mod replace;
 mod roll;
 mod seen;
 mod stage;
+pub(crate) mod transaction_lock;
 mod writer;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::batch::Op;
-use super::clock::Clock;
 use super::format::codec::Compression;
 use super::format::manifest::Manifest;
 use super::fs::{Directory, Exclusion, FileSystem, ForkGuard, StoreFile};
-use super::location::{Location, SegmentId, Seqno};
 use super::options::{Options, Sync};
 use super::segment::SegmentWriter;
 use super::state::State;
-use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
-use crate::error::{Error, Result};
+use crate::engine::base::batch::Op;
+use crate::engine::base::clock::Clock;
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::{Location, SegmentId, Seqno};
+use crate::engine::base::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
 pub(crate) use cut::Cut;
 use pending::Pending;
 pub(crate) use replace::{Replacement, Reserved};

@@ -1,9 +1,9 @@
 //! What was appended last of a key, whether readers see it yet or not.
 
 use super::Log;
+use crate::engine::base::error::{Error, Result};
 use crate::engine::format::record::Kind;
 use crate::engine::segment::Record;
-use crate::error::{Error, Result};
 
 impl Log {
     /// The newest record of `key`, also one that readers do not see yet; `None` when there is none or it has expired. It stays

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::engine::base::ids::Seqno;
 use crate::engine::format::record::Kind;
 use crate::engine::keydir::Address;
-use crate::engine::location::Seqno;
 use crate::engine::state::{Replaced, Unpublished};
 
 /// A record that was appended to the active segment.

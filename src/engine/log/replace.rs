@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 
 use super::Log;
 use super::writer::Writer;
+use crate::engine::base::error::{Error, Failure, Result};
+use crate::engine::base::ids::SegmentId;
 use crate::engine::format::manifest::{History, SegmentLine};
-use crate::engine::location::SegmentId;
 use crate::engine::segment::Segment;
 use crate::engine::state::Moved;
-use crate::error::{Error, Failure, Result};
 
 /// How many slots are swapped while writers wait: some tens of microseconds.
 const SWAPPED_AT_ONCE: usize = 1024;

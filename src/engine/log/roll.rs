@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::Log;
 use super::writer::{Active, Writer};
-use crate::engine::catalog;
+use crate::engine::base::error::{Error, Failure, Result};
+use crate::engine::base::ids::{SegmentId, Seqno};
+use crate::engine::files::manifest_file;
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::record;
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
 use crate::engine::fs::StoreFile;
-use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::segment::{Identity, SegmentWriter};
-use crate::error::{Error, Failure, Result};
 
 impl Log {
     /// Whether the active segment has to be sealed before `len` bytes are appended.
@@ -158,7 +158,7 @@ impl Log {
     pub(super) fn replace_manifest(&self, writer: &mut Writer, mut manifest: Manifest) -> Result<()> {
         self.check_exclusion(writer)?;
         manifest.generation = manifest.next_generation();
-        match catalog::replace(&*self.directory, &manifest) {
+        match manifest_file::replace(&*self.directory, &manifest) {
             Ok(()) => {
                 writer.manifest = manifest;
                 Ok(())

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::writer::{Active, Writer};
 use super::{Cut, Log};
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::keydir_file::Covered;
-use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::state::Frozen;
-use crate::error::{Error, Result};
 
 /// What readers see between two batches.
 #[derive(Debug)]

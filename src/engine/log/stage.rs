@@ -4,14 +4,14 @@ use std::cell::LazyCell;
 
 use super::writer::Writer;
 use super::{Commit, Condition, Log};
-use crate::engine::batch::{Expiry, Op};
+use crate::engine::base::batch::{Expiry, Op};
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::{Location, Seqno};
 use crate::engine::format::codec::{Compressed, Compression, Packed};
 use crate::engine::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRecord};
 use crate::engine::format::segment_header::HEADER_LEN;
-use crate::engine::location::{Location, Seqno};
 use crate::engine::options::SEGMENT_LEN_MAX_BOUNDS;
 use crate::engine::state::{Replaced, Unpublished, address_of};
-use crate::error::{Error, Result};
 
 /// An operation, and what its value was compressed to, if that saves anything.
 #[derive(Clone, Copy, Debug)]

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::pending::{Appended, Pending};
 use super::{Commit, Ticket};
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::manifest::{Extent, Manifest};
 use crate::engine::fs::{Exclusion, File};
-use crate::engine::location::{SegmentId, Seqno};
 use crate::engine::segment::{Segment, SegmentWriter};
 use crate::engine::state::Replaced;
-use crate::error::{Error, Result};
 
 /// The log's end, and how far it is durable.
 #[derive(Debug)]

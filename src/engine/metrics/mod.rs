@@ -1,12 +1,14 @@
-//! Layer 6: what a store tells of itself to those who watch over it.
+//! What a store tells of itself to those who watch over it.
 
+pub(crate) mod meter;
 mod prometheus;
+pub(crate) mod stats;
 
 use std::time::Duration;
 
 pub use self::prometheus::Prometheus;
-use super::meter::{Count, Distribution, Meter};
-use super::stats::Stats;
+use meter::{Count, Distribution, Meter};
+use stats::Stats;
 
 /// What a store has done since this process opened it, and what it is now.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 
 use self::Series::{Counter, Counts, Gauge, Seconds, Times};
 use super::Metrics;
-use crate::engine::meter::Distribution;
+use super::meter::Distribution;
 
 const NANOS_A_SECOND: f64 = 1e9;
 
@@ -193,9 +193,9 @@ impl fmt::Display for Prometheus<'_> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::meter::{Count, Meter};
+    use super::super::stats::Stats;
     use super::*;
-    use crate::engine::meter::{Count, Meter};
-    use crate::engine::stats::Stats;
 
     #[test]
     fn buckets_are_cumulative_and_labels_are_escaped() {

@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::SegmentId;
 use crate::engine::fs::{Access, Directory, File, StoreFile, read_vec_at};
-use crate::engine::location::SegmentId;
 use crate::engine::plant::{Plant, planted};
-use crate::error::{Error, Result};
 
 /// The longest segment header that is looked at, in bytes.
 const HEADER_LEN_MAX: u64 = 4096;

@@ -5,17 +5,17 @@
 use std::io;
 use std::sync::Arc;
 
+use super::filter;
 use super::rows::Rows;
 use super::sorter::{Sorted, Sorter};
+use super::value::Value;
 use super::{Bodies, Home, Scanner, Segment, Step};
-use crate::engine::filter;
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::SegmentId;
 use crate::engine::format::hint::{self, Checked, Described};
 use crate::engine::fs::{Access, File, StoreFile, map_if_room, read_vec_at, write_all_at};
-use crate::engine::location::SegmentId;
 use crate::engine::options::ReadWith;
 use crate::engine::plant::{Plant, planted};
-use crate::engine::value::Value;
-use crate::error::{Error, Result};
 
 /// A hint that was checked and found to describe its segment.
 #[derive(Debug)]

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::engine::base::ids::Lineage;
+use crate::engine::base::wakeup::Wake;
 use crate::engine::format::key_hash;
 use crate::engine::format::segment_header::StoreId;
 use crate::engine::fs::{Directory, FilePool};
-use crate::engine::location::Lineage;
 use crate::engine::options::{Options, ReadWith};
-use crate::engine::wake::Wake;
 
 /// Where a store's files are, whose they are, and how they are read.
 #[derive(Clone, Debug)]

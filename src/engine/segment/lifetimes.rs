@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Segment;
-use crate::engine::sync::{AtomicBool, AtomicU64};
+use crate::engine::base::sync::{AtomicBool, AtomicU64};
 
 /// When the puts in a segment expire. Who appends to it takes note; of a segment that was opened, who has to know looks at
 /// the headers of its records, once.

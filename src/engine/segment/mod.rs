@@ -1,6 +1,7 @@
-//! Layer 4: one segment — read at an offset, scanned from end to end, appended to.
+//! One segment — read at an offset, scanned from end to end, appended to.
 
 pub(crate) mod file;
+pub(crate) mod filter;
 pub(crate) mod hint;
 mod home;
 mod lifetimes;
@@ -11,6 +12,7 @@ mod scan;
 mod sorter;
 pub(crate) mod unsalted;
 mod usage;
+pub(crate) mod value;
 mod versions;
 mod writer;
 
@@ -32,10 +34,10 @@ pub(crate) use writer::SegmentWriter;
 
 use super::format::segment_header::Layout;
 use super::fs::{Access, Directory, File, Mapping, StoreFile, map_if_room};
-use super::location::{Location, SegmentId, Seqno};
 use super::options::ReadWith;
-use super::sync::{AtomicBool, AtomicU64};
-use crate::error::{Damage, Error, Result};
+use crate::engine::base::error::{Damage, Error, Result};
+use crate::engine::base::ids::{Location, SegmentId, Seqno};
+use crate::engine::base::sync::{AtomicBool, AtomicU64};
 
 /// A segment that can be read. What is in it does not change; the active one only gets longer.
 #[derive(Debug)]

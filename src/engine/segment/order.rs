@@ -11,9 +11,9 @@ use super::hint::Hint;
 use super::rows::Rows;
 use super::sorter::{Sorted, Sorter};
 use super::{Bodies, Home, Scanner, Segment, Step};
+use crate::engine::base::error::Result;
+use crate::engine::base::sync::{Mutex, MutexGuard};
 use crate::engine::plant::{Plant, planted};
-use crate::engine::sync::{Mutex, MutexGuard};
-use crate::error::Result;
 
 /// What is known of a segment's order.
 #[derive(Debug, Default)]

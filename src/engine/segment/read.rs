@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::value::Value;
 use super::{STEP, Segment, Source};
+use crate::engine::base::error::{Damage, Error, Result};
+use crate::engine::base::ids::Location;
 use crate::engine::format::codec::{Codec, Compressed};
 use crate::engine::format::record::{Frame, RecordHeader};
 use crate::engine::fs::{Mapping, prefetch, read_vec_at};
-use crate::engine::location::Location;
 use crate::engine::plant::{Plant, planted, unless};
-use crate::engine::value::Value;
-use crate::error::{Damage, Error, Result};
 
 /// What is read at once where nothing is mapped: most records whole, in one system call.
 const READ_LEN: u64 = 4096;

@@ -6,10 +6,10 @@ use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
 use super::Segment;
+use super::value::Value;
+use crate::engine::base::error::{Error, Result};
 use crate::engine::format::hint::{ROW_LEN, Row};
 use crate::engine::plant::{Plant, planted};
-use crate::engine::value::Value;
-use crate::error::{Error, Result};
 
 /// Rows of one segment in (key, newest first) order.
 #[derive(Clone, Debug)]

@@ -1,12 +1,12 @@
 //! A walk over all records of a segment, in file order, that says what is damaged and goes on behind it.
 
 use super::{Segment, Source};
+use crate::engine::base::error::{Damage, Error, Result};
+use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::{Frame, LEN_MIN, RecordHeader, SEQ_AT};
 use crate::engine::fs::read_into;
-use crate::engine::location::Seqno;
 use crate::engine::plant::{Plant, planted, unless};
-use crate::error::{Damage, Error, Result};
 
 /// What is read ahead where nothing is mapped.
 const WINDOW_LEN: u64 = 256 << 10;

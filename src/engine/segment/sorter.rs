@@ -2,11 +2,11 @@
 
 use super::rows::Rows;
 use super::{Home, Record, Scanned};
+use crate::engine::base::error::Damage;
+use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::hint::{ROW_LEN, Row};
 use crate::engine::format::record::Kind;
-use crate::engine::location::Seqno;
-use crate::error::Damage;
 
 /// Collects records in file order. Takes 36 bytes of memory a record, and the keys, and 48 when it is finished.
 #[derive(Debug, Default)]

@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 
 use super::{Identity, ReadMode, STEP, Segment, Window, file};
+use crate::engine::base::error::Result;
+use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::record::{self, unsalted};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory};
-use crate::engine::location::{SegmentId, Seqno};
-use crate::error::Result;
 
 /// The longest record that is read to see whether it is one; of longer ones the place behind them has to tell.
 const LEN_READ_MAX: u64 = 1 << 20;

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::Segment;
+use crate::engine::base::ids::Seqno;
+use crate::engine::base::sync::AtomicU64;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::keydir_file::Covered;
-use crate::engine::location::Seqno;
-use crate::engine::sync::AtomicU64;
 
 /// What a segment's records come to. Changed by the writer alone, under the log's lock; read by anyone.
 #[derive(Debug, Default)]

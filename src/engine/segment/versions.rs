@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Home, Record, Rows, Segment};
-use crate::error::{Error, Result};
+use crate::engine::base::error::{Error, Result};
 
 /// The records of a key in a segment, the oldest first, each read when it is asked for; in the place of one that is damaged,
 /// and by its hash may be one of them, its error.

@@ -4,11 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Identity, ReadMode, Segment};
+use crate::engine::base::error::{Error, Failure, Result};
 use crate::engine::format::record::{self, Frame, Kind, NewRecord, RecordHeader};
 use crate::engine::format::segment_header::{SegmentHeader, StoreId};
 use crate::engine::fs::{Access, Directory, File, StoreFile, write_all_at};
 use crate::engine::plant::{Plant, planted, unless};
-use crate::error::{Error, Failure, Result};
 
 /// A buffer that grew for one large batch is given back above this.
 const BUFFER_KEEP: usize = 1 << 20;

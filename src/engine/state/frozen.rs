@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{SegmentSet, State, Versions, address_of};
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::SegmentId;
 use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Candidates, Snapshot};
-use crate::engine::location::SegmentId;
 use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Record, Rows, Segment};
-use crate::error::{Error, Result};
 
 /// The index and the segments as they were at one moment, whatever is written and compacted meanwhile.
 pub(crate) struct Frozen {

@@ -1,4 +1,4 @@
-//! Layer 5: what readers see — the keydir and the segments it points into: find, publish, replace.
+//! What readers see — the keydir and the segments it points into: find, publish, replace.
 
 mod frozen;
 mod replay;
@@ -10,17 +10,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::clock::Clock;
 use super::format::codec::Compressed;
 use super::format::manifest::History;
 use super::format::record::Kind;
 use super::keydir::{Address, Candidates, Keydir, shard_of};
-use super::location::SegmentId;
-use super::meter::Meter;
 use super::plant::{Plant, planted};
 use super::segment::{Bodies, Expired, Home, Outline, Record, Scanner, Segment, Step};
-use super::sync::{ArcSwap, AtomicU64, thread};
-use crate::error::Result;
+use crate::engine::base::clock::Clock;
+use crate::engine::base::error::Result;
+use crate::engine::base::ids::SegmentId;
+use crate::engine::base::sync::{ArcSwap, AtomicU64, thread};
+use crate::engine::metrics::meter::Meter;
 pub(crate) use frozen::Frozen;
 pub(crate) use replay::Replay;
 pub(crate) use set::{SegmentSet, address_of, addresses};

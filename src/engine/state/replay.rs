@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use super::{SegmentSet, address_of};
+use crate::engine::base::error::Result;
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::{Address, Keydir};
 use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Home, Rows, Segment, Usage};
-use crate::error::Result;
 
 /// Rows that are put in order of their hashes at once, 40 bytes of memory each.
 const ROWS_AT_ONCE: usize = 1 << 18;

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::SegmentId;
 use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Address, Candidates};
-use crate::engine::location::SegmentId;
 use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Record, Segment};
-use crate::error::{Error, Result};
 
 /// The log's address space is dealt out in pages of 64 MiB; a segment takes whole ones.
 pub(crate) const PAGE_LEN: u64 = 64 << 20;
@@ -244,9 +244,9 @@ impl SegmentSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::base::ids::Seqno;
     use crate::engine::format::segment_header::Layout;
     use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile};
-    use crate::engine::location::Seqno;
     use crate::engine::segment::{Identity, ReadMode};
 
     /// An empty segment that may become `limit` bytes long.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::SegmentSet;
-use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::base::error::Result;
+use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::segment::{self, Home, Record};
-use crate::error::Result;
 
 /// The records of a key, the oldest first, each read when it is asked for; in the place of one that is damaged, and may be of
 /// this key, its error.

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Store;
-use crate::engine::backup::{self, BackupProgress, BackupReport, Source};
+use crate::engine::base::error::Result;
 use crate::engine::log::Cut;
 use crate::engine::segment::Segment;
-use crate::error::Result;
+use crate::engine::tools::backup::{self, BackupProgress, BackupReport, Source};
 
 impl Store {
     /// Makes a backup in directory `to`: a new one when that is missing or empty, and the next one when it holds a backup of

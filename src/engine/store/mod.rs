@@ -1,4 +1,4 @@
-//! Layer 9: [`Store`], the front door: which parts a call goes through, in which order.
+//! [`Store`], the front door: which parts a call goes through, in which order.
 
 mod backup;
 mod ordered;
@@ -17,20 +17,20 @@ pub use view::Refreshed;
 use view::{View, Views};
 pub use write::{Pending, PutOptions};
 
-use super::background::Background;
-use super::checkpoint::{Checkpointer, Occasion};
-use super::compaction::Compactor;
-use super::gate::Gate;
-use super::inspect::{self, Inspection};
-use super::location::SegmentId;
 use super::log::Log;
 use super::options::{Options, Sync};
-use super::recovery::{self, OpenReport};
-use super::scan::Entry;
 use super::segment::Record;
-use super::syncer::Syncer;
-use super::value::Value;
-use crate::error::{Error, Result};
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::SegmentId;
+use crate::engine::log::transaction_lock::Gate;
+use crate::engine::open::{self, OpenReport};
+use crate::engine::read::scan::Entry;
+use crate::engine::segment::value::Value;
+use crate::engine::tools::inspect::{self, Inspection};
+use crate::engine::upkeep::background::Background;
+use crate::engine::upkeep::checkpoint::{Checkpointer, Occasion};
+use crate::engine::upkeep::compaction::Compactor;
+use crate::engine::upkeep::syncer::Syncer;
 
 /// A store, open in this process. Clones are handles to the same one and can be used from any thread.
 ///
@@ -105,7 +105,7 @@ impl Store {
     /// records is no error here: [`Store::open_report`] tells it.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
-        let opened = recovery::open(path, &options)?;
+        let opened = open::open(path, &options)?;
         let log = opened.log.map(Arc::new);
         let syncer = match (&log, options.sync) {
             (Some(log), Sync::Every(interval)) => Some(Syncer::start(Arc::clone(log), interval)?),

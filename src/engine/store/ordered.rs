@@ -3,9 +3,9 @@
 use std::ops::RangeBounds;
 
 use super::Store;
-use crate::engine::scan::{Keys, Scan};
-use crate::engine::snapshot::Snapshot;
-use crate::error::Result;
+use crate::engine::base::error::Result;
+use crate::engine::read::scan::{Keys, Scan};
+use crate::engine::read::snapshot::Snapshot;
 
 impl Store {
     /// A snapshot of the store as it is now. Later writes do not change it. The cost does not depend on the store's size.

@@ -7,12 +7,12 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use super::{Store, update};
-use crate::engine::batch::{Batch, Expiry};
+use crate::engine::base::batch::{Batch, Expiry};
+use crate::engine::base::error::Result;
 use crate::engine::plant::{Plant, planted};
-use crate::engine::scan::{Entry, KeyEntry, Keys, Scan};
-use crate::engine::snapshot::Snapshot;
-use crate::engine::value::Value;
-use crate::error::Result;
+use crate::engine::read::scan::{Entry, KeyEntry, Keys, Scan};
+use crate::engine::read::snapshot::Snapshot;
+use crate::engine::segment::value::Value;
 
 /// Puts and deletes that are kept in memory, and seen in front of the store until they are written as one [`Batch`].
 ///

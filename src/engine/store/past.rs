@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Store;
-use crate::engine::changes::Changes;
-use crate::engine::history::{At, Differences, Past, Versions};
-use crate::engine::location::{Cursor, Seqno};
+use crate::engine::base::error::{Result, Search};
+use crate::engine::base::ids::{Cursor, Seqno};
 use crate::engine::plant::{Plant, planted};
-use crate::engine::scan::Entry;
+use crate::engine::read::changes::Changes;
+use crate::engine::read::history::{At, Differences, Past, Versions};
+use crate::engine::read::scan::Entry;
 use crate::engine::state::Frozen;
-use crate::error::{Result, Search};
 
 impl Store {
     /// Every record of `key` that is still in the log, the oldest first, each read when it is asked for.

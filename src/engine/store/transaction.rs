@@ -2,9 +2,9 @@
 
 use super::Store;
 use super::overlay::Overlay;
+use crate::engine::base::error::{Error, Result};
 use crate::engine::log::{Condition, Urgency};
 use crate::engine::plant::{Plant, unless};
-use crate::error::{Error, Result};
 
 impl Store {
     /// Runs `work`, and writes what it did: all of it when it returns `Ok`, nothing when it returns `Err` or panics.

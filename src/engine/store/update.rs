@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{Pending, Store};
-use crate::engine::batch::{Batch, Expiry};
+use crate::engine::base::batch::{Batch, Expiry};
+use crate::engine::base::error::{Error, Result};
 use crate::engine::log::{Condition, Urgency};
 use crate::engine::plant::{Plant, planted};
-use crate::engine::scan::Entry;
-use crate::error::{Error, Result};
+use crate::engine::read::scan::Entry;
 
 impl Store {
     /// Adds `by` to the number that is `key`'s value, as decimal text, and gives the sum; a missing key counts as 0. What

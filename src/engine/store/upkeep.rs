@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 
 use super::Store;
 use super::view::View;
-use crate::engine::compaction::{
+use crate::engine::base::error::Result;
+use crate::engine::metrics::Metrics;
+use crate::engine::metrics::stats::{MemoryStats, SegmentStats, Stats};
+use crate::engine::segment::{Expired, file};
+use crate::engine::upkeep::compaction::{
     Compact, CompactionEvent, CompactionPlan, CompactionReport, CompactionRun, Decided, RunReport, Tallies,
 };
-use crate::engine::metrics::Metrics;
-use crate::engine::segment::{Expired, file};
-use crate::engine::stats::{MemoryStats, SegmentStats, Stats};
-use crate::error::Result;
 
 impl Store {
     /// What a compaction would take, and why. Looks at figures, and at the headers of records where one may have expired.

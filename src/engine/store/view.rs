@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use super::Store;
-use crate::engine::compaction::Compactor;
+use crate::engine::base::error::Result;
+use crate::engine::base::ids::{SegmentId, Seqno};
+use crate::engine::base::sync::{ArcSwap, Mutex};
 use crate::engine::fs::Directory;
-use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::open::{self, Followed, FoundDamage, OpenReport, Opened, Seen};
 use crate::engine::options::Options;
-use crate::engine::recovery::{self, Followed, FoundDamage, OpenReport, Opened, Seen};
 use crate::engine::state::State;
-use crate::engine::sync::{ArcSwap, Mutex};
-use crate::error::Result;
+use crate::engine::upkeep::compaction::Compactor;
 
 /// The result of [`Store::refresh`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Views {
         let (last_seq, seen_before) = (*opened_at, &*seen);
         let followed = Followed { path, options, directory, state, report, last_seq, seen: seen_before };
         let Some(Opened { directory, state, mut report, last_seq, end, seen: Some(seen_now), .. }) =
-            recovery::follow(&followed)?
+            open::follow(&followed)?
         else {
             return Ok(Refreshed::default());
         };

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Store;
-use crate::engine::batch::{Batch, Expiry, Op};
-use crate::engine::log::{Commit, Condition, Log, Ticket, Urgency};
+use crate::engine::base::batch::{Batch, Expiry, Op};
 #[cfg(doc)]
-use crate::error::Error;
-use crate::error::Result;
+use crate::engine::base::error::Error;
+use crate::engine::base::error::Result;
+use crate::engine::log::{Commit, Condition, Log, Ticket, Urgency};
 
 /// How a put is done: until when, and if what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

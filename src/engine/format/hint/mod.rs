@@ -32,7 +32,7 @@ use self::row::UNIT;
 use super::codec::Compressed;
 use super::segment_header::StoreId;
 use super::{Field, array, put, u16_at, u32_at, u64_at};
-use crate::engine::location::{SegmentId, Seqno};
+use crate::engine::base::ids::{SegmentId, Seqno};
 
 const MAGIC: [u8; 8] = *b"LOGKVHNT";
 const MAGIC_AT: usize = 0;

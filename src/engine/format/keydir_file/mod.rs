@@ -33,7 +33,7 @@ mod rows;
 
 use super::segment_header::StoreId;
 use super::{array, put, u16_at, u32_at, u64_at};
-use crate::engine::location::Seqno;
+use crate::engine::base::ids::Seqno;
 pub(crate) use rows::{Covered, ShardRow};
 use rows::{SEGMENT_ROW_LEN, SEGMENT_ROW_LEN_WITHOUT_SUMS, SHARD_ROW_LEN};
 
@@ -186,8 +186,8 @@ fn header_bytes(head: &KeydirHead) -> [u8; HEADER_LEN] {
 mod tests {
     use super::rows::{CAPACITY_AT, COUNT_AT, SLOT_COUNT_AT, SLOTS_AT_AT};
     use super::*;
+    use crate::engine::base::ids::SegmentId;
     use crate::engine::format::codec::Compressed;
-    use crate::engine::location::SegmentId;
     use proptest::prelude::*;
 
     fn covered(id: u64) -> Covered {

@@ -2,7 +2,7 @@
 
 use super::super::codec::Compressed;
 use super::super::{put, record, u32_at, u64_at};
-use crate::engine::location::SegmentId;
+use crate::engine::base::ids::SegmentId;
 
 const ID_AT: usize = 0;
 const LEN_AT: usize = ID_AT + size_of::<u64>();

@@ -35,7 +35,7 @@ mod text;
 
 use super::record;
 use super::segment_header::{Layout, StoreId};
-use crate::engine::location::{Lineage, SegmentId, Seqno};
+use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 
 /// The largest number accepted without another limit: the numbers after it must not overflow.
 const NUMBER_MAX: u64 = 1 << 62;

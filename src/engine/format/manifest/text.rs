@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::{Extent, Fork, History, Manifest, ManifestError, NUMBER_MAX, SegmentLine};
+use crate::engine::base::escape::{Grouped, Visible};
+use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
 use crate::engine::format::record::RecordContext;
 use crate::engine::format::segment_header::{Layout, SEGMENT_LEN_MAX, StoreId};
-use crate::engine::location::{Lineage, SegmentId, Seqno};
-use crate::engine::visible::{Grouped, Visible};
 
 const MAJOR: u16 = 1;
 /// The minor version of a text with a line `lineage`; without it the text is version 1.0.

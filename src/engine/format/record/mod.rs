@@ -22,8 +22,8 @@ use std::borrow::Cow;
 
 use super::codec::{Codec, Compressed};
 use super::{Field, pad8, u16_at, u32_at, u48_at, u64_at};
-use crate::engine::location::Seqno;
-use crate::error::Damage;
+use crate::engine::base::error::Damage;
+use crate::engine::base::ids::Seqno;
 
 const HCRC_AT: usize = 0;
 const RCRC_AT: usize = HCRC_AT + size_of::<u32>();

@@ -4,9 +4,9 @@ use super::{
     BODY_AT, EXPIRY_LEN, FLAG_AT, Flags, HCRC_AT, HEADER_LEN, KIND_AT, KLEN_AT, Kind, LAG_AT, RCRC_AT,
     RecordContext, RecordHeader, SEQ_AT, TIME_AT, VLEN_AT,
 };
+use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Codec;
 use crate::engine::format::{pad8, put, u48_bytes};
-use crate::engine::location::Seqno;
 
 /// A record to be written.
 #[derive(Clone, Copy, Debug)]

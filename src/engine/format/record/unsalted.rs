@@ -47,7 +47,7 @@ fn eight_bits_back(register: u32) -> u32 {
 mod tests {
     use super::super::NewRecord;
     use super::*;
-    use crate::engine::location::Seqno;
+    use crate::engine::base::ids::Seqno;
     use proptest::prelude::*;
 
     proptest! {

@@ -1,0 +1,206 @@
+//! Writes that happen together, and when what they put expires.
+
+use std::time::Duration;
+
+/// An ordered list of puts and deletes that [`Store::write`](crate::Store::write) applies all at once or not at
+/// all, also across a crash. The last operation on a key wins.
+///
+/// Whoever reads sees all of it or nothing: a scan, a snapshot, and one get after the other. A get that meets it while it
+/// becomes visible waits for the rest.
+///
+/// ```
+/// let mut batch = logkv::Batch::new();
+/// batch.put("account:1", "90").put("account:2", "110").delete("transfer:7");
+/// assert_eq!(batch.len(), 3);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    ops: Vec<Span>,
+}
+
+/// Lengths of one operation's key and value, which follow each other in `Batch::bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    at: usize,
+    key_len: usize,
+    /// `None`: a delete.
+    put: Option<PutSpan>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PutSpan {
+    value_len: usize,
+    expiry: Option<Expiry>,
+}
+
+/// When a key expires: from then on it is not there.
+///
+/// ```
+/// # use std::time::Duration;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = logkv::Store::open(dir.path())?;
+/// use logkv::{Batch, Expiry};
+/// let mut batch = Batch::new();
+/// batch.put_expiring("session:7", "alice", Expiry::In(Duration::from_secs(600)));
+/// batch.put_expiring("offer", "half price", Expiry::At(4_102_444_800_000));
+/// store.write(&batch)?;
+/// assert!(store.contains("offer")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// This long after the write, by the store's clock at that moment. Only whole milliseconds
+    /// count.
+    ///
+    /// The key never lives longer than that. If the clock was set back since the store was opened,
+    /// and is still behind the latest time that it showed
+    /// ([`Store::now_ms`](crate::Store::now_ms)), a key that expires before that time is expired at
+    /// once. This keeps expired keys from returning.
+    In(Duration),
+    /// At this time, in milliseconds since 1970.
+    At(u64),
+}
+
+impl Expiry {
+    /// The latest time at which a key can expire, in milliseconds since 1970: 2^53 - 1, which JSON
+    /// and a 64-bit float hold exactly. A write with a later time fails with
+    /// [`Error::ExpiryTooLate`](crate::Error::ExpiryTooLate).
+    pub const AT_MS_MAX: u64 = (1 << 53) - 1;
+
+    /// The expiry of a write at `now_ms`, in milliseconds since 1970. It may be later than
+    /// [`Expiry::AT_MS_MAX`].
+    #[must_use]
+    pub fn at_ms(self, now_ms: u64) -> u64 {
+        match self {
+            Self::In(duration) => {
+                now_ms.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+            }
+            Self::At(at_ms) => at_ms,
+        }
+    }
+}
+
+/// One operation of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op<'a> {
+    /// Sets `key` to `value`.
+    Put {
+        /// The key, 1 to 65,535 bytes.
+        key: &'a [u8],
+        /// The value.
+        value: &'a [u8],
+        /// When it expires; `None` means never.
+        expiry: Option<Expiry>,
+    },
+    /// Removes `key`.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+    },
+}
+
+impl<'a> Op<'a> {
+    /// The key that the operation is about.
+    #[must_use]
+    pub fn key(&self) -> &'a [u8] {
+        match self {
+            Op::Put { key, .. } | Op::Delete { key } => key,
+        }
+    }
+
+    /// The expiry of the key that it puts, if any.
+    pub(crate) fn expiry(&self) -> Option<Expiry> {
+        match self {
+            Op::Put { expiry, .. } => *expiry,
+            Op::Delete { .. } => None,
+        }
+    }
+}
+
+impl Batch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds "set `key` to `value`". Both are copied. Lengths are checked when the batch is written.
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
+        self.add(key.as_ref(), value.as_ref(), Some(None))
+    }
+
+    /// Adds "set `key` to `value`, until `expiry`".
+    pub fn put_expiring(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        expiry: Expiry,
+    ) -> &mut Self {
+        self.add(key.as_ref(), value.as_ref(), Some(Some(expiry)))
+    }
+
+    /// Adds "remove `key`". Removing a key that is not there is no error, and writes nothing.
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
+        self.add(key.as_ref(), &[], None)
+    }
+
+    /// `put`: `None` for a delete, else the put's expiry.
+    fn add(&mut self, key: &[u8], value: &[u8], put: Option<Option<Expiry>>) -> &mut Self {
+        let put = put.map(|expiry| PutSpan { value_len: value.len(), expiry });
+        self.ops.push(Span { at: self.bytes.len(), key_len: key.len(), put });
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self
+    }
+
+    /// The number of operations.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Removes all operations and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ops.clear();
+    }
+
+    /// The operations, in the order they were added.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Op<'_>> + ExactSizeIterator + Clone {
+        self.ops.iter().map(|span| {
+            let (key, rest) = self.bytes[span.at..].split_at(span.key_len);
+            span.put.map_or(Op::Delete { key }, |PutSpan { value_len, expiry }| Op::Put {
+                key,
+                value: &rest[..value_len],
+                expiry,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_its_operations_in_order() {
+        let mut batch = Batch::new();
+        let expiry = Expiry::At(7);
+        batch.put("a", "1").delete("b").put_expiring("", "", expiry);
+        let ops: Vec<_> = batch.iter().collect();
+        let put = |key, value, expiry| Op::Put { key, value, expiry };
+        assert_eq!(
+            ops,
+            [put(&b"a"[..], &b"1"[..], None), Op::Delete { key: b"b" }, put(b"", b"", Some(expiry))]
+        );
+        batch.clear();
+        assert!(batch.is_empty());
+    }
+}

@@ -1,0 +1,69 @@
+//! Time as an argument.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Tells the time that records are stamped with and that expiry is judged by.
+///
+/// The order of records never depends on it (see [`Seqno`](crate::Seqno)), so a clock that steps back harms nothing.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// Milliseconds since 1970-01-01T00:00:00Z. A store limits a reading to 2^48 - 1 (in the year
+    /// 10889): a record has 48 bits for its time.
+    fn now_ms(&self) -> u64;
+}
+
+/// The latest time that a record can hold.
+const TIME_MS_MAX: u64 = (1 << 48) - 1;
+
+/// A clock limited to the times that a record can hold.
+#[derive(Debug)]
+pub(crate) struct Bounded(pub(crate) Arc<dyn Clock>);
+
+impl Clock for Bounded {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms().min(TIME_MS_MAX)
+    }
+}
+
+/// The clock of the machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        // A machine whose clock stands before 1970 stamps 0 rather than failing a write.
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A clock that stands still until it is told to move: for tests.
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// A clock that shows `now_ms`.
+    #[must_use]
+    pub fn at(now_ms: u64) -> Self {
+        Self(AtomicU64::new(now_ms))
+    }
+
+    /// Sets the clock, forward or back.
+    pub fn set(&self, now_ms: u64) {
+        self.0.store(now_ms, Ordering::SeqCst);
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by_ms: u64) {
+        self.0.fetch_add(by_ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,9 @@
+//! What everything else is built on: numbers, time, operations, errors, threads.
+
+pub(crate) mod batch;
+pub(crate) mod clock;
+pub(crate) mod error;
+pub(crate) mod escape;
+pub(crate) mod ids;
+pub(crate) mod sync;
+pub(crate) mod wakeup;

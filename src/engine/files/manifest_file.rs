@@ -1,0 +1,119 @@
+//! The file MANIFEST, read and replaced.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::engine::base::error::{Error, Failure, Result};
+use crate::engine::base::escape::Grouped;
+use crate::engine::base::ids::Lineage;
+use crate::engine::format::manifest::{Manifest, ManifestError};
+use crate::engine::fs::{Access, Directory, File, FileSystem, StoreFile, read_vec_at, write_all_at};
+
+/// The longest MANIFEST that is read, in bytes: a line for each of 131,072 segments takes less.
+pub(crate) const LEN_MAX: u64 = 32 << 20;
+
+/// What MANIFEST says.
+///
+/// # Errors
+/// [`Error::ManifestDamaged`], [`Error::Unsupported`], and what the operating system says.
+pub(crate) fn read(directory: &dyn Directory) -> Result<Manifest> {
+    decode(directory, &*open(directory)?)
+}
+
+/// The file MANIFEST, which is never changed, only replaced.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn open(directory: &dyn Directory) -> Result<Arc<dyn File>> {
+    let opened = directory.open(StoreFile::Manifest, Access::Read);
+    opened.map_err(Error::io("open", directory.path(StoreFile::Manifest)))
+}
+
+/// What `file`, the MANIFEST of `directory`, says.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn decode(directory: &dyn Directory, file: &dyn File) -> Result<Manifest> {
+    let path = || directory.path(StoreFile::Manifest);
+    let bytes = text(file).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            Error::ManifestDamaged { reason: format!("it has more than {} bytes", Grouped(LEN_MAX)) }
+        }
+        _ => Error::io("read", path())(error),
+    })?;
+    Manifest::decode(&bytes).map_err(|error| match error {
+        ManifestError::Damaged(reason) => Error::ManifestDamaged { reason },
+        ManifestError::Unsupported(found) => {
+            Error::Unsupported { what: "MANIFEST".to_owned(), found, supported: "1.x".to_owned() }
+        }
+    })
+}
+
+/// A lineage that no other store has.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn new_lineage(file_system: &dyn FileSystem) -> Result<Lineage> {
+    let mut random = [0; 8];
+    file_system.random(&mut random).map_err(Error::io("read", "the system's random numbers"))?;
+    Ok(Lineage(u64::from_le_bytes(random)))
+}
+
+/// All of a file that people read.
+///
+/// # Errors
+/// What the operating system says; `FileTooLarge` when it is longer than any MANIFEST.
+pub(crate) fn text(file: &dyn File) -> io::Result<Vec<u8>> {
+    let len = file.len()?;
+    if len > LEN_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    read_vec_at(file, 0, len)
+}
+
+/// Puts `manifest` in the place of what was there, durable when this returns: a crash leaves the one or the other.
+///
+/// # Errors
+/// What the operating system says, and whether the old MANIFEST is certainly still in place.
+pub(crate) fn replace(directory: &dyn Directory, manifest: &Manifest) -> Result<(), Failure> {
+    write_new(directory, manifest).map_err(|error| {
+        // On a full disk nothing is left lying about. Should it stay all the same, the next one removes it.
+        let _ = directory.remove(StoreFile::ManifestNew);
+        Failure { error, is_undone: true }
+    })?;
+    let path = || directory.path(StoreFile::ManifestNew);
+    directory
+        .rename(StoreFile::ManifestNew, StoreFile::Manifest)
+        .map_err(Error::io("rename", path()))
+        .and_then(|()| directory.sync().map_err(Error::io("fsync the directory of", path())))
+        .map_err(|error| Failure { error, is_undone: false })
+}
+
+/// Writes MANIFEST.new, durable when this returns.
+fn write_new(directory: &dyn Directory, manifest: &Manifest) -> Result<()> {
+    let path = || directory.path(StoreFile::ManifestNew);
+    // Left by a writer that died here: `Create` then makes the file anew, with no old bytes behind the new ones.
+    match directory.remove(StoreFile::ManifestNew) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", path())(error));
+        }
+        _ => {}
+    }
+    let file = directory
+        .open(StoreFile::ManifestNew, Access::Replace(StoreFile::Manifest))
+        .map_err(Error::io("create", path()))?;
+    write_all_at(&*file, manifest.encode().as_bytes(), 0).map_err(Error::io("write", path()))?;
+    // Without this the rename can reach the disk before the text: a crash would leave an empty MANIFEST.
+    file.sync().map_err(Error::io("fsync", path()))
+}
+
+/// Makes what MANIFEST says now durable: a writer may have died between its rename and its fsync.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn sync(directory: &dyn Directory) -> Result<()> {
+    let path = || directory.path(StoreFile::Manifest);
+    let file = directory.open(StoreFile::Manifest, Access::Read).map_err(Error::io("open", path()))?;
+    file.sync().map_err(Error::io("fsync", path()))?;
+    directory.sync().map_err(Error::io("fsync the directory of", path()))
+}

@@ -1,0 +1,5 @@
+//! A directory's files as they are found.
+
+pub(crate) mod log_files;
+pub(crate) mod manifest_file;
+pub(crate) mod tail;

@@ -1,0 +1,372 @@
+//! Staging directories, removed unless they are committed.
+
+mod place;
+
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) use self::place::Place;
+use super::{
+    Access, Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile, is_of_file_system,
+    read_vec_at, write_all_at,
+};
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::escape::Visible;
+
+/// Added to the final name.
+const SUFFIX: &str = ".unfinished";
+
+/// What the file UNFINISHED holds while a directory is being filled. A backup also writes files under that name
+/// before it renames them: those hold something else.
+const MARK: &[u8] = b"a backup or a restore fills this directory; run it again if it was interrupted\n";
+
+/// UNFINISHED marks the directory. LOCK is last: it keeps other processes from removing the directory.
+const MARKS: &[StoreFile] = &[StoreFile::Unfinished, StoreFile::Lock];
+
+/// A directory being filled. Dropping it before it is kept removes its files, and the directory if
+/// it was made for this. It stays marked if that fails.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    path: PathBuf,
+    directory: Arc<dyn Directory>,
+    /// The files that mark it as unfinished, removed last, in this order.
+    marks: &'static [StoreFile],
+    /// Its place if it was made for this: then the directory is removed too.
+    made_at: Option<Place>,
+    is_kept: bool,
+}
+
+impl Unfinished {
+    /// `directory`, at `path`. Its files may all be removed; `marks` mark it, now or soon. `made_at`
+    /// is its place if it was made for this.
+    pub(crate) fn of(
+        directory: Arc<dyn Directory>,
+        path: &Path,
+        marks: &'static [StoreFile],
+        made_at: Option<Place>,
+    ) -> Self {
+        Self { path: path.to_owned(), directory, marks, made_at, is_kept: false }
+    }
+
+    /// Where files are put.
+    pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
+    /// Keeps the directory, and returns it.
+    pub(crate) fn keep(mut self) -> Arc<dyn Directory> {
+        self.is_kept = true;
+        Arc::clone(&self.directory)
+    }
+
+    /// Removes its files, and the directory if it was made for this.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn remove(mut self) -> Result<()> {
+        self.is_kept = true;
+        self.take_away()
+    }
+
+    fn take_away(&self) -> Result<()> {
+        self.clear()?;
+        // The marks are removed after everything else is durably gone.
+        self.sync()?;
+        let files = self.files()?;
+        let marks = self.marks.iter().filter(|mark| files.contains(mark));
+        marks.copied().try_for_each(|mark| self.take(mark))?;
+        match &self.made_at {
+            Some(place) => place.remove(&*self.directory).map_err(Error::io("remove", &self.path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the store's files that are not its marks.
+    fn clear(&self) -> Result<()> {
+        let files = self.files()?;
+        if files.contains(&StoreFile::Manifest) {
+            // Otherwise a crash could leave a store that has lost segments.
+            self.take(StoreFile::Manifest)?;
+            self.sync()?;
+        }
+        let is_left = |file: &StoreFile| *file != StoreFile::Manifest && !self.marks.contains(file);
+        files.into_iter().filter(is_left).try_for_each(|file| self.take(file))
+    }
+
+    fn files(&self) -> Result<Vec<StoreFile>> {
+        let files = files(&*self.directory).map_err(Error::io("read", &self.path))?;
+        Ok(files.into_iter().flatten().collect())
+    }
+
+    fn take(&self, file: StoreFile) -> Result<()> {
+        self.directory.remove(file).map_err(Error::io("remove", self.directory.path(file)))
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.directory.sync().map_err(Error::io("fsync", &self.path))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_kept
+            && let Err(error) = self.take_away()
+        {
+            tracing::warn!(error = error.sentence(), "an unfinished directory stays");
+        }
+    }
+}
+
+/// A directory being filled, whose MANIFEST is written last.
+///
+/// A missing one is made beside its place, and renamed when it is complete. A process that is killed
+/// leaves it, with a file that marks it, and the next one for the same place removes it. Between the
+/// removal of that file and the rename it is a complete store, and is left alone.
+///
+/// One that exists is filled where it is: it may be a mount point, its parent may be read-only, and
+/// other processes may have it open. A killed process leaves it marked and without MANIFEST, which is
+/// not a store, and the next one for the same directory removes the remains.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    /// Locked, so that no other process clears it. The lock survives the rename.
+    made: Unfinished,
+    /// Its final place; `None` if it is there.
+    place: Option<Place>,
+}
+
+impl Staging {
+    /// An empty directory for `path`, which is missing or a vacant directory. Links are followed.
+    /// A directory that exists must be trusted, unless all is.
+    ///
+    /// # Errors
+    /// [`Error::Occupied`] when `path` is anything else, or another process is creating it;
+    /// [`Error::Untrusted`]; what the operating system says.
+    pub(crate) fn of(path: &Path, file_system: &Arc<dyn FileSystem>, trusts_all: bool) -> Result<Self> {
+        let place = Place::behind_links(path, &**file_system)?;
+        match place.kind()? {
+            PathKind::Missing => Self::beside(place, &**file_system),
+            PathKind::Directory => Self::inside(&place, trusts_all),
+            PathKind::Other(what) => Err(occupied(path, &format!("it is {what}"))),
+        }
+    }
+
+    fn beside(place: Place, file_system: &dyn FileSystem) -> Result<Self> {
+        clear_leftovers(&place)?;
+        let (draft, directory) = create(&place, file_system)?;
+        let directory = locked(&directory, draft.path())?;
+        let path = draft.path().to_owned();
+        let made = Unfinished::of(directory, &path, MARKS, Some(draft));
+        let staging = Self { made, place: Some(place) };
+        mark(&**staging.directory())?;
+        Ok(staging)
+    }
+
+    fn inside(place: &Place, trusts_all: bool) -> Result<Self> {
+        let (directory, path) = (place.open(trusts_all)?, place.path());
+        // Before the lock, which is itself a file: an occupied directory must stay untouched.
+        check_vacant(&*directory, path)?;
+        check_trusted(&*directory, path, trusts_all)?;
+        let directory = locked(&directory, path)?;
+        check_vacant(&*directory, path)?;
+        let made = Unfinished::of(directory, path, MARKS, None);
+        // The remains of a killed process go before their mark is made anew.
+        made.clear()?;
+        made.sync()?;
+        if made.files()?.contains(&StoreFile::Unfinished) {
+            made.take(StoreFile::Unfinished)?;
+        }
+        mark(&**made.directory())?;
+        Ok(Self { made, place: None })
+    }
+
+    /// Where files are put.
+    pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
+        self.made.directory()
+    }
+
+    /// Gives the directory, which is complete and durable with its MANIFEST, its final name.
+    ///
+    /// # Errors
+    /// What the operating system says; the directory is removed, unless it was renamed already.
+    pub(crate) fn put_in_place(self) -> Result<()> {
+        let Self { made, place: Some(place) } = self else { return self.unmark() };
+        made.take(StoreFile::Unfinished)?;
+        made.sync()?;
+        let error = |error| Error::io("put the new directory at", place.path())(error);
+        let draft = made.made_at.as_ref().expect("it was made beside its place");
+        draft.rename(&**made.directory(), &place).map_err(error)?;
+        made.keep();
+        place.sync().map_err(error)
+    }
+
+    /// Removes the mark. With its MANIFEST the directory is a store, even if this fails.
+    fn unmark(self) -> Result<()> {
+        let path = self.made.path.clone();
+        let directory = self.made.keep();
+        let removed = directory.remove(StoreFile::Unfinished).and_then(|()| directory.sync());
+        if let Err(error) = removed {
+            tracing::warn!(path = %path.display(), %error, "the mark of an unfinished directory stays");
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// [`Error::Untrusted`] if another user could change `directory`, unless all is trusted.
+pub(crate) fn check_trusted(directory: &dyn Directory, path: &Path, trusts_all: bool) -> Result<()> {
+    match directory.distrust().map_err(Error::io("open", path))? {
+        Some(reason) if !trusts_all => Err(Error::Untrusted { path: path.to_owned(), reason }),
+        _ => Ok(()),
+    }
+}
+
+/// `directory`, changed only while this process has its lock.
+fn locked(directory: &Arc<dyn Directory>, path: &Path) -> Result<Arc<dyn Directory>> {
+    match directory.lock().map_err(Error::io("write to", path))? {
+        LockOutcome::Held(lock) => Ok(Guarded::of(directory, &Exclusion::new(lock))),
+        LockOutcome::HeldBy { .. } => Err(at_work(path)),
+    }
+}
+
+/// Marks `directory`, durably: a file that is there without a mark may be anybody's.
+fn mark(directory: &dyn Directory) -> Result<()> {
+    let path = || directory.path(StoreFile::Unfinished);
+    let file = directory.open(StoreFile::Unfinished, Access::Create).map_err(Error::io("create", path()))?;
+    write_all_at(&*file, MARK, 0).map_err(Error::io("write", path()))?;
+    file.sync().map_err(Error::io("fsync", path()))?;
+    directory.sync().map_err(Error::io("fsync the directory of", path()))
+}
+
+/// Whether `directory` is marked: without a MANIFEST it is what an interrupted backup or restore left.
+pub(crate) fn is_marked(directory: &dyn Directory) -> bool {
+    let read = || -> io::Result<bool> {
+        let file = directory.open(StoreFile::Unfinished, Access::Read)?;
+        Ok(file.len()? == MARK.len() as u64 && read_vec_at(&*file, 0, MARK.len() as u64)? == MARK)
+    };
+    read().unwrap_or(false)
+}
+
+/// What is in `directory`, in words; `None` if it is empty, or holds nothing but what a file system
+/// has at its root, or what a killed process left.
+fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> {
+    let names: Vec<_> = directory.names()?.into_iter().filter(|name| !is_of_file_system(name)).collect();
+    let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
+    if files.contains(&Some(StoreFile::Manifest)) {
+        return Ok(Some("a store".to_owned()));
+    }
+    if files.iter().all(Option::is_some) && is_marked(directory) {
+        return Ok(None);
+    }
+    let is_in_the_way = |file: &Option<StoreFile>| match file {
+        Some(StoreFile::Lock) => false,
+        // A process may be killed, or the power cut, before the mark is whole.
+        Some(file @ StoreFile::Unfinished) => {
+            let len = directory.open(*file, Access::Read).and_then(|file| file.len());
+            !len.is_ok_and(|len| len <= MARK.len() as u64)
+        }
+        _ => true,
+    };
+    let other = names.iter().zip(&files).find(|(_, file)| is_in_the_way(file));
+    Ok(other.map(|(name, _)| Visible(name.as_encoded_bytes()).to_string()))
+}
+
+fn check_vacant(directory: &dyn Directory, path: &Path) -> Result<()> {
+    match occupant(directory).map_err(Error::io("read", path))? {
+        Some(what) => Err(occupied(path, &format!("it is not empty, and holds {what}"))),
+        None => Ok(()),
+    }
+}
+
+/// Makes a staging directory for `place`: its name has [`SUFFIX`] added, and random digits if that
+/// name is taken.
+fn create(place: &Place, file_system: &dyn FileSystem) -> Result<(Place, Arc<dyn Directory>)> {
+    let mut draft = place.with_suffix(SUFFIX);
+    loop {
+        match draft.create() {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let mut random = [0; 8];
+                let filled = file_system.random(&mut random);
+                filled.map_err(Error::io("read", "the system's random numbers"))?;
+                draft = place.with_suffix(&format!("{SUFFIX}-{:016x}", u64::from_le_bytes(random)));
+            }
+            made => return made.map_err(Error::io("create", place.path())).map(|made| (draft, made)),
+        }
+    }
+}
+
+/// Removes the staging directories that killed processes left for `place`. Anything else with such
+/// a name is left alone, and blocks nothing.
+fn clear_leftovers(place: &Place) -> Result<()> {
+    for name in place.names()?.iter().filter(|name| is_of_draft(name, place.name())) {
+        let draft = place.beside(name);
+        // Another user may have made it. A directory that cannot be examined is not removed.
+        let Ok(directory) = draft.open(false) else { continue };
+        if !directory.distrust().is_ok_and(|reason| reason.is_none()) || !is_leftover(&*directory) {
+            continue;
+        }
+        match directory.lock() {
+            Ok(LockOutcome::Held(_lock)) => {
+                let path = draft.path().to_owned();
+                if let Err(error) = Unfinished::of(directory, &path, MARKS, Some(draft)).remove() {
+                    tracing::warn!(error = error.sentence(), "the remains of a killed run stay");
+                }
+            }
+            Ok(LockOutcome::HeldBy { .. }) => return Err(at_work(draft.path())),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether [`create`] may have made `name` for `wanted`.
+fn is_of_draft(name: &OsStr, wanted: &OsStr) -> bool {
+    let is_random =
+        |rest: &[u8]| rest.len() == 17 && rest[0] == b'-' && rest[1..].iter().all(u8::is_ascii_hexdigit);
+    let name = name.as_encoded_bytes().strip_prefix(wanted.as_encoded_bytes());
+    let rest = name.and_then(|name| name.strip_prefix(SUFFIX.as_bytes()));
+    rest.is_some_and(|rest| rest.is_empty() || is_random(rest))
+}
+
+/// Whether `path` is missing or a vacant directory.
+///
+/// # Errors
+/// [`Error::Occupied`] when it is not a directory, and what the operating system says.
+pub(crate) fn is_free(path: &Path, file_system: &dyn FileSystem) -> Result<bool> {
+    match file_system.kind(path).map_err(Error::io("open", path))? {
+        PathKind::Missing => Ok(true),
+        PathKind::Other(what) => Err(occupied(path, &format!("it is {what}"))),
+        PathKind::Directory => {
+            let directory = file_system.open_directory(path).map_err(Error::io("open", path))?;
+            Ok(occupant(&*directory).map_err(Error::io("read", path))?.is_none())
+        }
+    }
+}
+
+/// The files in `directory`, without what a file system has at its root: `None` for each name that no
+/// store's file has.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn files(directory: &dyn Directory) -> io::Result<Vec<Option<StoreFile>>> {
+    let names = directory.names()?.into_iter().filter(|name| !is_of_file_system(name));
+    Ok(names.map(|name| StoreFile::parse(&name)).collect())
+}
+
+/// Whether a killed process left this, and it holds nothing else.
+fn is_leftover(directory: &dyn Directory) -> bool {
+    let Ok(files) = files(directory) else { return false };
+    // If the process was killed before the mark was made, or after all else was removed, LOCK is
+    // the only file.
+    let is_marked = files.contains(&Some(StoreFile::Unfinished));
+    files.iter().all(|file| file.is_some_and(|file| is_marked || file == StoreFile::Lock))
+}
+
+fn at_work(path: &Path) -> Error {
+    occupied(path, "another process is working in it")
+}
+
+fn occupied(path: &Path, reason: &str) -> Error {
+    Error::Occupied { path: path.to_owned(), reason: reason.to_owned() }
+}

@@ -1,0 +1,43 @@
+//! From a time to a record.
+
+use crate::engine::base::error::{Search, Stop};
+use crate::engine::base::ids::Seqno;
+use crate::engine::segment::{Bodies, Scanner, Step};
+use crate::engine::state::SegmentSet;
+
+/// The number of the last record up to `last_seq` written at or before `at_ms`, or 0, and the
+/// number of the next record in the log, written later. Reads the headers of later records, and of
+/// the segment that has the match, unless `search` is cancelled.
+///
+/// # Errors
+/// What the operating system says.
+pub(super) fn last_before(
+    set: &SegmentSet,
+    at_ms: u64,
+    last_seq: Seqno,
+    search: &mut Search<'_>,
+) -> Result<(Seqno, Option<Seqno>), Stop> {
+    let mut next = None;
+    for segment in set.iter().rev() {
+        let (mut last, mut later) = (None, None);
+        let mut scanner = Scanner::new(segment, Bodies::Skipped);
+        while let Some(step) = scanner.next()? {
+            search.step()?;
+            match step {
+                Step::Record(record) if record.header.seq > last_seq => {}
+                Step::Record(record) if record.header.time_ms <= at_ms => {
+                    (last, later) = (Some(record.header.seq), None);
+                }
+                Step::Record(record) => later = later.or(Some(record.header.seq)),
+                Step::Bad { .. } => {
+                    scanner.resync()?;
+                }
+            }
+        }
+        next = later.or(next);
+        if let Some(last) = last {
+            return Ok((last, next));
+        }
+    }
+    Ok((Seqno(0), next))
+}

@@ -1,0 +1,6 @@
+//! Reads that last: a snapshot, a scan, the past, the feed of changes.
+
+pub(crate) mod changes;
+pub(crate) mod history;
+pub(crate) mod scan;
+pub(crate) mod snapshot;

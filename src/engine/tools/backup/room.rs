@@ -1,0 +1,27 @@
+//! Whether there is room for a backup or a restored store, asked before anything is written.
+
+use std::io::{self, ErrorKind};
+
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::escape::Grouped;
+use crate::engine::fs::{Directory, StoreFile};
+
+/// # Errors
+/// [`Error::Io`] if the system says that `len` more bytes do not fit into `directory`.
+pub(super) fn check(directory: &dyn Directory, len: u64) -> Result<()> {
+    match directory.room() {
+        Some(room) if room.free_len < len => {
+            let (needed, free) = (Grouped(len), Grouped(room.free_len));
+            let reason = format!("it needs {needed} bytes, and {free} are free");
+            let source = io::Error::new(ErrorKind::StorageFull, reason);
+            Err(Error::io("write", directory.path(StoreFile::Manifest))(source))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the two are on one device, as far as the system says: then files can be linked.
+pub(super) fn are_on_one_device(one: &dyn Directory, other: &dyn Directory) -> bool {
+    let device = |directory: &dyn Directory| directory.room().map(|room| room.device);
+    device(one).is_some_and(|one| device(other) == Some(one))
+}

@@ -1,0 +1,118 @@
+//! The directory that a repair makes its store in. Until that is whole, its LOCK says so: a repair that is killed leaves what is
+//! known again for what it is, and nothing else is ever taken for that.
+
+use std::io;
+use std::path::Path;
+
+use crate::engine::base::error::{Error, Result};
+use crate::engine::fs::staging::{Place, Unfinished, files};
+use crate::engine::fs::{Access, Directory, PathKind, StoreFile, read_exact_at, write_all_at};
+
+/// What LOCK holds while the store is not whole: it is no process that anybody could wait for.
+const MARK: &[u8] = b"an unfinished repair\n";
+
+/// LOCK is the mark.
+const MARKS: &[StoreFile] = &[StoreFile::Lock];
+
+/// The directory at `place`, created or found empty, and marked.
+///
+/// # Errors
+/// [`Error::Foreign`], [`Error::Untrusted`], and [`Error::Io`], also when it is not empty.
+pub(super) fn make(place: &Place, trusts_all: bool) -> Result<Unfinished> {
+    let path = place.path();
+    let (directory, is_made) = match place.kind()? {
+        PathKind::Missing => (place.create().map_err(Error::io("create", path))?, true),
+        PathKind::Directory => match place.open_empty(trusts_all)? {
+            Some(empty) => (empty, false),
+            None => {
+                let reason = match is_unfinished(&*place.open(trusts_all)?) {
+                    true => "an unfinished repair has left it: remove it first",
+                    false => "it is not empty, and nothing is put there",
+                };
+                return Err(in_the_way(path, reason));
+            }
+        },
+        PathKind::Other(what) => {
+            let reason = format!("it is {what}");
+            return Err(Error::Foreign { path: path.to_owned(), reason });
+        }
+    };
+    let made = Unfinished::of(directory, path, MARKS, is_made.then(|| place.clone()));
+    mark(&**made.directory())?;
+    Ok(made)
+}
+
+/// The error for a directory that cannot be used, for `reason`.
+pub(super) fn in_the_way(path: &Path, reason: &str) -> Error {
+    Error::io("make a store in", path)(io::Error::new(io::ErrorKind::AlreadyExists, reason))
+}
+
+/// Removes the directory at `place` if a killed repair left it; anything else is an error.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(super) fn clear_unfinished(place: &Place, trusts_all: bool) -> Result<()> {
+    match place.kind()? {
+        PathKind::Missing => return Ok(()),
+        PathKind::Directory => {}
+        PathKind::Other(_) => return Err(in_the_way(place.path(), "it exists, and is not a directory")),
+    }
+    let directory = place.open(trusts_all)?;
+    if !is_unfinished(&*directory) {
+        return Err(in_the_way(place.path(), "it exists, and no unfinished repair left it"));
+    }
+    Unfinished::of(directory, place.path(), MARKS, Some(place.clone())).remove()
+}
+
+/// Whether a repair was killed in `directory`: it is marked, and holds nothing but what a repair writes. Before there is a
+/// mark there is nothing.
+pub(super) fn is_unfinished(directory: &dyn Directory) -> bool {
+    let Ok(files) = files(directory) else { return false };
+    let files: Option<Vec<_>> = files.into_iter().collect();
+    let is_a_repairs = |file: &StoreFile| match file {
+        StoreFile::Lock | StoreFile::Manifest | StoreFile::ManifestNew | StoreFile::Config => true,
+        StoreFile::Segment(_) => true,
+        StoreFile::Hint(_) | StoreFile::Keydir | StoreFile::KeydirNew | StoreFile::Unfinished => false,
+    };
+    files.is_some_and(|files| {
+        let has_nothing = files.iter().all(|file| *file == StoreFile::Lock);
+        has_nothing || (files.iter().all(is_a_repairs) && is_marked(directory))
+    })
+}
+
+/// Whether LOCK says that the store is not whole yet.
+pub(super) fn is_marked(directory: &dyn Directory) -> bool {
+    let read = || -> io::Result<bool> {
+        let file = directory.open(StoreFile::Lock, Access::Read)?;
+        let mut bytes = [0; MARK.len()];
+        let is_as_long = file.len()? == MARK.len() as u64;
+        Ok(is_as_long && read_exact_at(&*file, &mut bytes, 0).is_ok() && bytes == MARK)
+    };
+    read().unwrap_or(false)
+}
+
+/// Marks `directory`, which is empty, durably.
+fn mark(directory: &dyn Directory) -> Result<()> {
+    let path = || directory.path(StoreFile::Lock);
+    let file = directory.open(StoreFile::Lock, Access::Create).map_err(Error::io("create", path()))?;
+    write_all_at(&*file, MARK, 0).map_err(Error::io("write", path()))?;
+    file.sync().map_err(Error::io("fsync", path()))?;
+    // Before the first other file: one that is there without a mark may be anybody's.
+    directory.sync().map_err(Error::io("fsync the directory of", path()))
+}
+
+/// Takes the mark away, durably.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(super) fn unmark(directory: &dyn Directory) -> Result<()> {
+    let path = || directory.path(StoreFile::Lock);
+    let file = directory.open(StoreFile::Lock, Access::Write).map_err(Error::io("open", path()))?;
+    file.truncate(0).map_err(Error::io("write", path()))?;
+    file.sync().map_err(Error::io("fsync", path()))
+}
+
+/// Makes the names beside `place` durable.
+pub(super) fn sync_names(place: &Place) -> Result<()> {
+    place.sync().map_err(Error::io("fsync the directory that holds", place.path()))
+}

@@ -1,0 +1,132 @@
+//! How much of the past a compaction keeps for those who look back.
+
+use crate::engine::base::ids::Seqno;
+use crate::engine::format::record::Kind;
+use crate::engine::options::CompactionPolicy;
+use crate::engine::segment::Record;
+
+/// How much of the past is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retention {
+    /// How many versions of a key that is there.
+    versions: u64,
+    /// How long after their end, in milliseconds.
+    for_ms: u64,
+}
+
+impl Retention {
+    /// What `policy` asks for; `None`: nothing that the store does not need.
+    pub(super) fn of(policy: &CompactionPolicy) -> Option<Self> {
+        let for_ms = u64::try_from(policy.keep_for.as_millis()).unwrap_or(u64::MAX);
+        policy.keeps_history().then_some(Self { versions: policy.keep_versions, for_ms })
+    }
+}
+
+/// What one version of a key says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Version {
+    pub(super) seq: Seqno,
+    time_ms: u64,
+    expires_ms: Option<u64>,
+    is_delete: bool,
+}
+
+impl Version {
+    pub(super) fn of(record: &Record) -> Self {
+        Self {
+            seq: record.header.seq,
+            time_ms: record.header.time_ms,
+            expires_ms: record.expires_ms,
+            is_delete: record.header.kind() == Kind::Delete,
+        }
+    }
+}
+
+/// All versions of one key, from a run on: what a decision over one of them looks at.
+#[derive(Debug)]
+pub(super) struct Past {
+    /// The oldest first.
+    pub(super) versions: Vec<Version>,
+    pub(super) now_ms: u64,
+    pub(super) retention: Retention,
+}
+
+impl Past {
+    /// Which of them has this number.
+    pub(super) fn position(&self, seq: Seqno) -> Option<usize> {
+        self.versions.iter().position(|version| version.seq == seq)
+    }
+
+    /// Whether version number `at` is kept. Of a key that is there, the last ones are; of any key what ended not long ago.
+    /// A key that is gone keeps no number of versions: else deleted keys would never give back their space.
+    pub(super) fn keeps(&self, at: usize) -> bool {
+        let newer_count = (self.versions.len() - at - 1) as u64;
+        let Retention { versions, for_ms } = self.retention;
+        let is_recent = self.now_ms.saturating_sub(self.ended_ms(at)) < for_ms;
+        (newer_count < versions && !self.is_gone()) || is_recent
+    }
+
+    /// When version number `at` ceased to be what the key is.
+    pub(super) fn ended_ms(&self, at: usize) -> u64 {
+        match (self.versions.get(at + 1), &self.versions[at]) {
+            (Some(next), _) => next.time_ms,
+            // A put may be expired when it is written: the value before it was visible until then.
+            (None, last) => last.expires_ms.unwrap_or(last.time_ms).max(last.time_ms),
+        }
+    }
+
+    /// Whether the key is not there any more.
+    fn is_gone(&self) -> bool {
+        self.versions.last().is_none_or(|last| {
+            last.is_delete || last.expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: u64 = 100_000;
+
+    /// Which of the versions are kept, each given by its time, its expiry and whether it is a delete.
+    fn kept(versions: &[(u64, Option<u64>, bool)], keep_versions: u64, keep_for_ms: u64) -> Vec<bool> {
+        let version = |(seq, &(time_ms, expires_ms, is_delete)): (u64, &_)| Version {
+            seq: Seqno(seq),
+            time_ms,
+            expires_ms,
+            is_delete,
+        };
+        let past = Past {
+            versions: (1..).zip(versions).map(version).collect(),
+            now_ms: NOW_MS,
+            retention: Retention { versions: keep_versions, for_ms: keep_for_ms },
+        };
+        (0..versions.len()).map(|at| past.keeps(at)).collect()
+    }
+
+    #[test]
+    fn the_last_versions_of_a_key_that_is_there_are_kept() {
+        let versions = [(1, None, false), (2, None, true), (3, None, false), (4, None, false)];
+        assert_eq!(kept(&versions, 1, 0), [false, false, false, true]);
+        assert_eq!(kept(&versions, 3, 0), [false, true, true, true]);
+    }
+
+    #[test]
+    fn of_a_key_that_is_gone_no_number_of_versions_is_kept() {
+        assert_eq!(kept(&[(1, None, false), (2, None, true)], 9, 0), [false, false]);
+        assert_eq!(kept(&[(1, None, false), (2, Some(NOW_MS), false)], 9, 0), [false, false]);
+        assert_eq!(kept(&[(1, None, false), (2, Some(NOW_MS + 1), false)], 9, 0), [true, true]);
+    }
+
+    #[test]
+    fn what_ended_not_long_ago_is_kept_however_old_it_was() {
+        let at = |ago_ms| NOW_MS - ago_ms;
+        let versions = [(1, None, false), (2, None, false), (at(50), None, false), (at(10), None, true)];
+        assert_eq!(kept(&versions, 1, 51), [false, true, true, true]);
+        assert_eq!(kept(&versions, 1, 50), [false, false, true, true]);
+        assert_eq!(kept(&versions, 1, 10), [false, false, false, false]);
+        assert_eq!(kept(&[(1, Some(at(10)), false)], 1, 11), [true]);
+        assert_eq!(kept(&[(1, Some(at(10)), false)], 1, 10), [false]);
+    }
+}

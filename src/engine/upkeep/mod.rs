@@ -1,0 +1,6 @@
+//! Work that keeps a store small and quick to open, and the threads that do it.
+
+pub(crate) mod background;
+pub(crate) mod checkpoint;
+pub(crate) mod compaction;
+pub(crate) mod syncer;
