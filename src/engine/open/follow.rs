@@ -14,7 +14,6 @@ use crate::engine::files::tail::{Settled, Verdict};
 use crate::engine::format::manifest::{Extent, Manifest};
 use crate::engine::fs::{Directory, File, read_vec_at};
 use crate::engine::options::Options;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::Segment;
 use crate::engine::state::State;
 
@@ -56,8 +55,7 @@ impl Mark {
     }
 
     fn is_in(&self, file: &dyn File) -> io::Result<bool> {
-        let now = read_vec_at(file, self.at, self.bytes.len() as u64)?;
-        Ok(now == self.bytes || planted(Plant::RefreshTrustsLength))
+        Ok(read_vec_at(file, self.at, self.bytes.len() as u64)? == self.bytes)
     }
 }
 
@@ -125,7 +123,7 @@ pub(crate) fn follow(followed: &Followed<'_>) -> Result<Option<Opened>> {
     let file = manifest_file::open(&**directory)?;
     let identity = |file: &dyn File| file.identity().map_err(Error::io("read", path));
     let has_same_file = identity(&*file)?.is_some_and(|id| identity(&*seen.file).ok().flatten() == Some(id));
-    let newer = match has_same_file || planted(Plant::RefreshSeesNoManifest) {
+    let newer = match has_same_file {
         true => None,
         false => Some(manifest_file::decode(&**directory, &*file)?).filter(|now| *now != seen.manifest),
     };

@@ -15,7 +15,6 @@ use crate::engine::format::codec::Compressed;
 use crate::engine::format::keydir_file::Covered;
 use crate::engine::keydir::shard_of;
 use crate::engine::options::OpenProgress;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::hint::Hint;
 use crate::engine::segment::{Bodies, Home, Rows, Scanner, Segment, Sorted, Sorter, Step};
 use crate::engine::state::Replay;
@@ -91,12 +90,11 @@ impl Load<'_> {
     fn replay(&self, loaded: &[Loaded], prepared: &[Prepared], threads: usize) -> Result<()> {
         let set = self.state.segments();
         let replay = Replay { home: &self.home, set: &set, keydir: &self.state.keydir, counts: true };
-        let parts = threads + usize::from(threads > 1 && planted(Plant::ShardsLeftOut));
         share(threads, |thread| {
             for (Loaded { segment, .. }, prepared) in loaded.iter().zip(prepared) {
                 for rows in &prepared.runs {
                     let part = prepared.from..segment.limit();
-                    replay.rows(segment, rows, part, |hash| shard_of(hash) % parts == thread)?;
+                    replay.rows(segment, rows, part, |hash| shard_of(hash) % threads == thread)?;
                 }
             }
             Ok(())
@@ -144,7 +142,7 @@ fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared>
     // Of a sealed segment that was cut short where KEYDIR ends, the hint still knows the rest.
     let end = if *is_sealed { segment.limit() } else { segment.len() };
     if let Some(covered) = covered
-        && (from >= end || planted(Plant::CoveredTailSkipped))
+        && from >= end
     {
         let Covered { record_count, compressed, .. } = *covered;
         return Ok(Prepared { record_count, compressed, ..Prepared::default() });
@@ -155,14 +153,11 @@ fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared>
         return Ok(Prepared { runs, from, record_count, compressed, last_seq, damage: Vec::new() });
     }
     let (sorted, damage) = sort(home, segment, from)?;
-    let covered_count = covered.filter(|_| !planted(Plant::CoveredRecordsForgotten));
-    let known =
-        covered_count.map_or_else(Default::default, |covered| (covered.record_count, covered.compressed));
+    let known = covered.map_or_else(Default::default, |covered| (covered.record_count, covered.compressed));
     let record_count = known.0 + u64::from(sorted.record_count);
     let compressed = known.1.plus(sorted.compressed);
     if covered.is_none() {
-        let is_sound = damage.is_empty() || planted(Plant::HintOfDamaged);
-        let is_whole = *is_sealed && is_sound && segment.len() == segment.limit();
+        let is_whole = *is_sealed && damage.is_empty() && segment.len() == segment.limit();
         let places = damage.iter().map(|found| found.at.offset..found.at.offset + found.len).collect();
         keep(home, segment, (&sorted, places), writes_hints && is_whole);
     }

@@ -14,7 +14,6 @@ use crate::engine::format::segment_header::{self, HeaderError, Layout, SegmentHe
 use crate::engine::fs::{Access, Directory, File, StoreFile};
 use crate::engine::keydir::Keydir;
 use crate::engine::options::{OpenProgress, Options};
-use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{Home, Identity, ReadMode, Segment, file};
 use crate::engine::state::{SegmentSet, State};
 use crate::engine::upkeep::checkpoint::Checkpoint;
@@ -76,12 +75,9 @@ impl<'a> Load<'a> {
                 covering.segments.last().is_some_and(|last| Some(last) == loaded.covered.as_ref())
             };
             let covered_len = loaded.covered.as_ref().map_or(0, |covered| covered.len);
-            self.covering.as_ref().is_some_and(is_last)
-                && covered_len > loaded.segment.len()
-                && !planted(Plant::KeydirBeyondLogTaken)
+            self.covering.as_ref().is_some_and(is_last) && covered_len > loaded.segment.len()
         };
-        let is_crowded = |loaded: &Loaded| loaded.is_crowded && !planted(Plant::CrowdedKeydirTaken);
-        if loaded.iter().any(|loaded| covers_more(loaded) || is_crowded(loaded)) {
+        if loaded.iter().any(|loaded| covers_more(loaded) || loaded.is_crowded) {
             // A power cut removed the end of the log but not KEYDIR, or an open without KEYDIR let
             // the active segment grow over the pages of others.
             self.covering = None;
@@ -120,9 +116,6 @@ impl<'a> Load<'a> {
             let seq_end = seq_end(manifest, index);
             let covered = self.covering.as_ref().and_then(|covering| covering.segments.get(index)).copied();
             loaded.push(self.segment(&mut set, line, seq_end, covered)?);
-            if planted(Plant::SetCopiedForEachSegment) {
-                set = set.clone();
-            }
         }
         self.state.change_segments(|now| {
             *now = set;
@@ -177,9 +170,6 @@ impl<'a> Load<'a> {
         let created_ms = header.map_or(0, |header| header.created_ms);
         let seq_end = if is_sealed { seq_end } else { seq_end.max(line.seq_end(capacity)) };
         let (first_page, room) = match covered {
-            Some(Covered { first_page, .. }) if planted(Plant::ResumedOverNeighbour) => {
-                (first_page, capacity)
-            }
             // Its records' addresses are in the index already; behind it the pages may be another segment's.
             Some(Covered { first_page, .. }) => (first_page, set.room_at(first_page, capacity)),
             None => (set.free_page(capacity, None)?, capacity),
@@ -272,9 +262,7 @@ impl<'a> Load<'a> {
         self.report.unclean = true;
         self.report.outgrown = matches!(line.extent, Extent::Closed(_));
         self.report.torn = verdict.torn(line.id);
-        let takes_all = planted(Plant::ReaderTakesAllBytes)
-            || self.read.is_some() && planted(Plant::RefreshTakesAllBytes);
-        Ok(if takes_all { verdict.file_len } else { verdict.end })
+        Ok(verdict.end)
     }
 
     /// The log's last segment, if its end has to be found: it was not closed, or there is more than was closed.
@@ -291,7 +279,7 @@ impl<'a> Load<'a> {
         let file = file::open(&*self.home.directory, line.id, Access::Write)?;
         self.refuse_other(&line, &*file)?;
         // What the dead writer wrote may be in memory alone: what is judged must be what the disk has.
-        unless(Plant::TailNotSynced, || file.sync()).map_err(Error::io("fsync", path.clone()))?;
+        file.sync().map_err(Error::io("fsync", path.clone()))?;
         file.drop_cache();
         let verdict = self.judge(&line, manifest.next_seq, &file)?;
         if let Some((offset, witness)) = verdict.rot {

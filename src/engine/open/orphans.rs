@@ -11,7 +11,6 @@ use crate::engine::files::manifest_file;
 use crate::engine::format::manifest::Manifest;
 use crate::engine::format::segment_header::{SegmentHeader, may_start};
 use crate::engine::fs::{Access, StoreFile};
-use crate::engine::plant::{Plant, planted, unless};
 use crate::engine::segment::{file, hint};
 
 impl Load<'_> {
@@ -24,7 +23,7 @@ impl Load<'_> {
         unlisted.retain(|id| !is_listed(*id));
         if !unlisted.is_empty() {
             // An orphan may be the only copy of something, if the MANIFEST that does without it is lost.
-            unless(Plant::OrphansRemovedTooEarly, || manifest_file::sync(&*directory))?;
+            manifest_file::sync(&*directory)?;
         }
         let mut ours = Vec::new();
         for id in unlisted {
@@ -36,9 +35,6 @@ impl Load<'_> {
         // The oldest first: without the deletes after it, its keys would return if MANIFEST were
         // lost.
         ours.sort_unstable();
-        if planted(Plant::OrphansRemovedNewestFirst) {
-            ours.reverse();
-        }
         for (_, id) in ours {
             directory.remove(StoreFile::Segment(id)).map_err(Error::io("remove", self.path(id)))?;
             self.report.orphans_removed.push(id);

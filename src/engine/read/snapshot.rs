@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::scan::{Entry, Keys, Scan};
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::{Cursor, Seqno};
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::Record;
 use crate::engine::segment::value::Value;
 use crate::engine::state::Frozen;
@@ -138,8 +137,7 @@ impl Snapshot {
 /// The first key after all those that start with `prefix`; `None` when there can be none.
 fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
-    let end_len = if planted(Plant::PrefixEndTooFar) { prefix.len() } else { last + 1 };
-    let mut end = prefix[..end_len].to_vec();
+    let mut end = prefix[..=last].to_vec();
     end[last] += 1;
     Some(end)
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::fs::{Access, Directory, File, StoreFile, read_vec_at};
-use crate::engine::plant::{Plant, planted};
 
 /// The longest segment header that is looked at, in bytes.
 const HEADER_LEN_MAX: u64 = 4096;
@@ -20,7 +19,7 @@ pub(crate) fn is_sparse(file: &dyn File, len: u64) -> bool {
     let (mut at, mut holes_len) = (0, 0);
     while holes_len <= HOLES_LEN_MAX {
         let hole = file.next_hole(at);
-        if hole >= len || planted(Plant::SparseMapped) {
+        if hole >= len {
             return false;
         }
         at = file.next_data(hole).min(len);

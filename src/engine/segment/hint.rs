@@ -15,7 +15,6 @@ use crate::engine::base::ids::SegmentId;
 use crate::engine::format::hint::{self, Checked, Described};
 use crate::engine::fs::{Access, File, StoreFile, map_if_room, read_vec_at, write_all_at};
 use crate::engine::options::ReadWith;
-use crate::engine::plant::{Plant, planted};
 
 /// A hint that was checked and found to describe its segment.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl Hint {
                 return None;
             }
         };
-        let hint = hint.filter(|hint| hint.describes(home, segment) || planted(Plant::HintTrusted));
+        let hint = hint.filter(|hint| hint.describes(home, segment));
         if hint.is_none() {
             tracing::warn!(segment = segment.id.0, "a hint is not this segment's as it is, and not used");
         }
@@ -101,8 +100,7 @@ impl Hint {
             record_count: sorted.record_count,
             compressed: sorted.compressed,
         };
-        let missed_count = usize::from(planted(Plant::FilterMissesAKey));
-        let mut hashes = sorted.rows.iter().skip(missed_count).map(|row| row.hash).collect();
+        let mut hashes = sorted.rows.iter().map(|row| row.hash).collect();
         let filter = filter::build(&mut hashes);
         drop(hashes);
         let rows = sorted.rows.bytes();

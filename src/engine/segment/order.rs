@@ -13,7 +13,6 @@ use super::sorter::{Sorted, Sorter};
 use super::{Bodies, Home, Scanner, Segment, Step};
 use crate::engine::base::error::Result;
 use crate::engine::base::sync::{Mutex, MutexGuard};
-use crate::engine::plant::{Plant, planted};
 
 /// What is known of a segment's order.
 #[derive(Debug, Default)]
@@ -131,7 +130,6 @@ impl Segment {
     /// Keeps `rows` of all records, and the places of the `damaged` ones, until more are appended
     /// or a hint replaces them.
     pub(crate) fn take_sorted(&self, rows: Rows, damaged: Vec<Range<u64>>) {
-        let damaged = if planted(Plant::DamagedPlacesForgotten) { Vec::new() } else { damaged };
         *self.order.lock() = Known::Sorted { runs: vec![rows], sorted_to: self.len(), damaged };
     }
 

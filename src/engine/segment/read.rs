@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::value::Value;
-use super::{STEP, Segment, Source};
+use super::{Segment, Source};
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::Location;
 use crate::engine::format::codec::{Codec, Compressed};
 use crate::engine::format::record::{Frame, RecordHeader};
 use crate::engine::fs::{Mapping, prefetch, read_vec_at};
-use crate::engine::plant::{Plant, planted, unless};
 
 /// What is read at once where nothing is mapped: most records whole, in one system call.
 const READ_LEN: u64 = 4096;
@@ -26,9 +25,8 @@ impl Segment {
     /// [`Error::Damaged`] when the record is not as it was written, also when that is why the keys differ.
     pub(crate) fn lookup(&self, at: u64, key: &[u8]) -> Result<Option<Record>> {
         let raw = self.raw(at)?;
-        let is_it = raw.frame.key(&raw.bytes) == key || planted(Plant::KeyNotCompared);
-        unless(Plant::ReadUnchecked, || self.layout.records.check_record(at, &raw.bytes))
-            .map_err(|damage| self.damaged(at, damage))?;
+        let is_it = raw.frame.key(&raw.bytes) == key;
+        self.layout.records.check_record(at, &raw.bytes).map_err(|damage| self.damaged(at, damage))?;
         Ok(is_it.then(|| self.record(at, raw)))
     }
 
@@ -156,8 +154,7 @@ impl Segment {
         let mut bytes = self.bytes(at, room.min(READ_LEN))?;
         let header = RecordHeader::peek(&bytes);
         let frame = header.frame(context.header_len);
-        let held = bytes.len() as u64 + STEP * u64::from(planted(Plant::RecordOneWordLonger));
-        if frame.len > held {
+        if frame.len > bytes.len() as u64 {
             context.check_header(at, &bytes).map_err(|damage| self.damaged(at, damage))?;
             if frame.len > room {
                 return Err(self.damaged(at, Damage::Truncated { wants: frame.len, has: room }));

@@ -9,7 +9,6 @@ use super::Segment;
 use super::value::Value;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::format::hint::{ROW_LEN, Row};
-use crate::engine::plant::{Plant, planted};
 
 /// Rows of one segment in (key, newest first) order.
 #[derive(Clone, Debug)]
@@ -49,13 +48,13 @@ impl Rows {
         let before = |key: &[u8]| self.partition_point(segment, |other| other < key);
         let through = |key: &[u8]| self.partition_point(segment, |other| other <= key);
         let from = match range.start_bound() {
-            Bound::Excluded(from) if !planted(Plant::ScanStartKept) => through(from)?,
-            Bound::Included(from) | Bound::Excluded(from) => before(from)?,
+            Bound::Included(from) => before(from)?,
+            Bound::Excluded(from) => through(from)?,
             Bound::Unbounded => 0,
         };
         let to = match range.end_bound() {
-            Bound::Included(to) if !planted(Plant::ScanEndLost) => through(to)?,
-            Bound::Included(to) | Bound::Excluded(to) => before(to)?,
+            Bound::Included(to) => through(to)?,
+            Bound::Excluded(to) => before(to)?,
             Bound::Unbounded => self.len(),
         };
         Ok(from..to.max(from))

@@ -6,7 +6,6 @@ use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::{Frame, LEN_MIN, RecordHeader, SEQ_AT};
 use crate::engine::fs::read_into;
-use crate::engine::plant::{Plant, planted, unless};
 
 /// What is read ahead where nothing is mapped.
 const WINDOW_LEN: u64 = 256 << 10;
@@ -148,7 +147,7 @@ impl<'s> Scanner<'s> {
         let bytes = self.window.bytes(at, len)?;
         let damage = match self.bodies {
             _ if !in_order => Some(Damage::Order { found: header.seq, previous }),
-            Bodies::Checked => unless(Plant::BodiesUnchecked, || context.check_record(at, bytes)).err(),
+            Bodies::Checked => context.check_record(at, bytes).err(),
             Bodies::Skipped => None,
         };
         let value_len_max = self.segment.value_len_max;
@@ -200,8 +199,7 @@ impl<'s> Scanner<'s> {
         let bytes = self.window.some_bytes(next, self.end - next)?;
         let words = bytes.get(SEQ_AT..).unwrap_or_default().chunks_exact(STEP as usize);
         let (has, zeros) = (words.len(), words.take_while(|word| **word == [0; STEP as usize]).count());
-        let over = 2 * u64::from(zeros == has && planted(Plant::ZerosPassedOver));
-        let place = next + (zeros as u64 + over) * STEP;
+        let place = next + zeros as u64 * STEP;
         Ok(if zeros == has { self.window.behind_hole(place).min(self.end) } else { place })
     }
 
@@ -255,10 +253,9 @@ impl<'s> Window<'s> {
         match &self.segment.source {
             Source::Mapped(_) => place,
             // A record's number is not zero, so it is not in the hole; its checksums may be.
-            Source::File(file) if !planted(Plant::HolesRead) => {
+            Source::File(file) => {
                 place.max((file.next_data(place) / STEP * STEP).saturating_sub(SEQ_AT as u64))
             }
-            Source::File(_) => place,
         }
     }
 
@@ -270,8 +267,7 @@ impl<'s> Window<'s> {
             }
             Source::File(file) => {
                 let held = self.at..self.at + self.buffer.len() as u64;
-                let over = STEP * u64::from(planted(Plant::WindowOneWordLonger));
-                if !held.contains(&at) || at + len > held.end + over {
+                if !held.contains(&at) || at + len > held.end {
                     let wanted = len.max(WINDOW_LEN).min(self.segment.len() - at);
                     self.at = at;
                     read_into(&mut self.buffer, &**file, at, wanted).map_err(|error| {

@@ -8,7 +8,6 @@ use crate::engine::base::error::{Error, Failure, Result};
 use crate::engine::format::record::{self, Frame, Kind, NewRecord, RecordHeader};
 use crate::engine::format::segment_header::{SegmentHeader, StoreId};
 use crate::engine::fs::{Access, Directory, File, StoreFile, write_all_at};
-use crate::engine::plant::{Plant, planted, unless};
 
 /// A buffer that grew for one large batch is given back above this.
 const BUFFER_KEEP: usize = 1 << 20;
@@ -46,10 +45,7 @@ impl SegmentWriter {
         let made = write_all_at(&*file, &header, 0)
             .map_err(Error::io("write", path()))
             .and_then(|()| file.sync().map_err(Error::io("fsync", path())))
-            .and_then(|()| {
-                unless(Plant::NewNameNotSynced, || directory.sync())
-                    .map_err(Error::io("fsync the directory of", path()))
-            })
+            .and_then(|()| directory.sync().map_err(Error::io("fsync the directory of", path())))
             .and_then(|()| {
                 Segment::new(identity, directory, &file, reading, (header.len() as u64, capacity))
             });
@@ -156,8 +152,7 @@ impl SegmentWriter {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let written_len = if planted(Plant::TornPadding) { self.unpadded_len() } else { self.buffer.len() };
-        let outcome = write_all_at(&*self.file, &self.buffer[..written_len], self.written);
+        let outcome = write_all_at(&*self.file, &self.buffer, self.written);
         let len = self.buffer.len() as u64;
         self.buffer.clear();
         if self.buffer.capacity() > BUFFER_KEEP {
@@ -171,17 +166,10 @@ impl SegmentWriter {
             }
             Err(error) => {
                 // Without the fsync a power cut could bring back records that their writer was told are not there.
-                let cut_off = || self.file.truncate(self.written).and_then(|()| self.file.sync());
-                let is_undone = unless(Plant::FailedWriteNotCut, cut_off).is_ok();
+                let is_undone = self.file.truncate(self.written).and_then(|()| self.file.sync()).is_ok();
                 Err(Failure { error: Error::io("write", &self.segment.path)(error), is_undone })
             }
         }
-    }
-
-    /// Bytes staged without the zeros at their end, as many of them as can be padding.
-    fn unpadded_len(&self) -> usize {
-        let zeros = self.buffer.iter().rev().take(7).take_while(|&&byte| byte == 0);
-        self.buffer.len() - zeros.count()
     }
 
     /// Makes what is in the file durable.

@@ -10,7 +10,6 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Candidates, Snapshot};
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Record, Rows, Segment};
 
 /// The index and the segments as they were at one moment, whatever is written and compacted meanwhile.
@@ -56,10 +55,7 @@ impl Frozen {
     /// [`Error::Damaged`], and what the operating system says.
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
         let hash = self.state.hash(key);
-        let candidates = match planted(Plant::SnapshotFollowsIndex) {
-            true => self.state.keydir.candidates(hash)?,
-            false => self.index.candidates(hash)?,
-        };
+        let candidates = self.index.candidates(hash)?;
         let found = self.set.find(&candidates, key).unwrap_or(Ok(None))?;
         Ok(found.filter(|record| !self.state.is_past(record.expires_ms)))
     }

@@ -14,7 +14,6 @@ use super::format::codec::Compressed;
 use super::format::manifest::History;
 use super::format::record::Kind;
 use super::keydir::{Address, Candidates, Keydir, shard_of};
-use super::plant::{Plant, planted};
 use super::segment::{Bodies, Expired, Home, Outline, Record, Scanner, Segment, Step};
 use crate::engine::base::clock::Clock;
 use crate::engine::base::error::Result;
@@ -81,13 +80,11 @@ pub(crate) struct State {
 }
 
 /// A batch on its way into the index, until this is dropped.
-pub(crate) struct BatchBegun<'a>(Option<&'a AtomicU64>);
+pub(crate) struct BatchBegun<'a>(&'a AtomicU64);
 
 impl Drop for BatchBegun<'_> {
     fn drop(&mut self) {
-        if let Some(batches) = self.0 {
-            batches.fetch_add(1, Ordering::Release);
-        }
+        self.0.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -164,11 +161,8 @@ impl State {
     /// Keeps what is published next from being seen before the last of it is: until the result is dropped, readers that look
     /// up a key wait for the rest. The caller is the only writer.
     pub(crate) fn begin_batch(&self) -> BatchBegun<'_> {
-        let batches = (!planted(Plant::BatchSeenHalf)).then_some(&self.batches);
-        if let Some(batches) = batches {
-            batches.fetch_add(1, Ordering::Release);
-        }
-        BatchBegun(batches)
+        self.batches.fetch_add(1, Ordering::Release);
+        BatchBegun(&self.batches)
     }
 
     /// The newest record of `key`, checked; `None` when there is none or it has expired.
@@ -216,9 +210,6 @@ impl State {
             while is_within(self.batches.load(Ordering::Acquire)) {
                 thread::yield_now();
             }
-            if planted(Plant::BatchSeenMidway) {
-                return candidates;
-            }
         }
     }
 
@@ -246,14 +237,12 @@ impl State {
                 candidates.push(found);
             }
             // A batch that began and ended meanwhile may have been seen by one key and not by the next.
-            let is_one_moment = !is_within(batches) && batches == self.batches.load(Ordering::Acquire)
-                || planted(Plant::ManySeeHalfBatch);
+            let is_one_moment = !is_within(batches) && batches == self.batches.load(Ordering::Acquire);
             for (key, candidates) in keys.iter().map(AsRef::as_ref).zip(candidates.drain(..)) {
-                let now_ms = if planted(Plant::GetManyTimeMoves) { self.now_ms() } else { at_ms };
                 tell(match candidates.map(|candidates| set.find(&candidates, key)) {
-                    Ok(Some(found)) if is_one_moment => unexpired(found, now_ms),
+                    Ok(Some(found)) if is_one_moment => unexpired(found, at_ms),
                     Err(error) if is_one_moment => Err(error),
-                    _ => unexpired(self.find_any(key), now_ms),
+                    _ => unexpired(self.find_any(key), at_ms),
                 });
             }
         }
@@ -263,7 +252,7 @@ impl State {
     pub(crate) fn now_ms(&self) -> u64 {
         let now_ms = self.clock.now_ms();
         let latest_ms = self.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
-        if planted(Plant::ClockGoesBack) { now_ms } else { now_ms.max(latest_ms) }
+        now_ms.max(latest_ms)
     }
 
     /// Whether the time that a record may have as its end has come.
@@ -332,11 +321,6 @@ impl State {
             None => self.keydir.remove(moved.hash, moved.from),
         };
         if !is_current {
-            if let Some(to) = moved.to
-                && planted(Plant::CopyOverNewer)
-            {
-                self.keydir.insert(moved.hash, to);
-            }
             return;
         }
         let set = self.set.load();
@@ -394,7 +378,6 @@ impl State {
         let replay = Replay { home: &self.home, set: &set, keydir: &keydir, counts: false };
         for segment in set.iter() {
             let Some(&len) = covered.get(&segment.id) else { continue };
-            let len = if planted(Plant::RebuiltPastCover) { u64::MAX } else { len };
             for rows in segment.order(&self.home)? {
                 replay.rows(segment, &rows, 0..len, |hash| shard_of(hash) == shard)?;
             }

@@ -7,7 +7,6 @@ use super::{SegmentSet, address_of};
 use crate::engine::base::error::Result;
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::{Address, Keydir};
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::{Home, Rows, Segment, Usage};
 
 /// Rows that are put in order of their hashes at once, 40 bytes of memory each.
@@ -61,9 +60,7 @@ impl Replay<'_> {
             block.extend(wanted.by_ref().take(ROWS_AT_ONCE));
             // Rows of one key stand together, and stay so.
             let goes_on = |row: &Row, block: &[Row]| block.last().is_some_and(|last| last.hash == row.hash);
-            while let Some(row) =
-                wanted.next_if(|row| goes_on(row, &block) && !planted(Plant::KeySplitBetweenBlocks))
-            {
+            while let Some(row) = wanted.next_if(|row| goes_on(row, &block)) {
                 block.push(row);
             }
             self.block(segment, &mut block, &mut added)?;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::{Store, update};
 use crate::engine::base::batch::{Batch, Expiry};
 use crate::engine::base::error::Result;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::read::scan::{Entry, KeyEntry, Keys, Scan};
 use crate::engine::read::snapshot::Snapshot;
 use crate::engine::segment::value::Value;
@@ -289,7 +288,7 @@ impl OverlayEntries {
                 End::Front => self.bounds.0 = given,
                 End::Back => self.bounds.1 = given,
             }
-            if order.is_gt() || planted(Plant::OverwrittenShownToo) {
+            if order.is_gt() {
                 self.held[end as usize] = stored;
             }
             if entry.is_some() {
@@ -323,7 +322,7 @@ impl OverlayEntries {
 /// Whether nothing can be between two bounds: a tree's range panics then.
 fn crosses(bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
     match bounds {
-        (Bound::Excluded(start), Bound::Excluded(end)) if !planted(Plant::EmptyBoundsCross) => start >= end,
+        (Bound::Excluded(start), Bound::Excluded(end)) => start >= end,
         (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
             start > end
         }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::Store;
 use crate::engine::base::error::{Result, Search};
 use crate::engine::base::ids::{Cursor, Seqno};
-use crate::engine::plant::{Plant, planted};
 use crate::engine::read::changes::Changes;
 use crate::engine::read::history::{At, Differences, Past, Versions};
 use crate::engine::read::scan::Entry;
@@ -101,10 +100,7 @@ impl Store {
         // Both at one time: otherwise a key that expires in between would differ although nothing
         // was written.
         let now_ms = self.now_ms();
-        let mut past = |at| {
-            let now_ms = if planted(Plant::DiffTimesDiffer) { self.now_ms() } else { now_ms };
-            Past::new(Arc::clone(&frozen), last_seq, at, now_ms, &mut search)
-        };
+        let mut past = |at| Past::new(Arc::clone(&frozen), last_seq, at, now_ms, &mut search);
         let (from, to) = (past(from)?, past(to.unwrap_or(At::Seq(last_seq)))?);
         Differences::new(from, to)
     }

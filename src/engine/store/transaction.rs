@@ -4,7 +4,6 @@ use super::Store;
 use super::overlay::Overlay;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::log::{Condition, Urgency};
-use crate::engine::plant::{Plant, unless};
 
 impl Store {
     /// Runs `work`, and writes what it did: all of it when it returns `Ok`, nothing when it returns `Err` or panics.
@@ -39,7 +38,7 @@ impl Store {
         let log = self.log()?;
         let gate = self.0.gate.close()?;
         // What the writes before it did has to be seen by it.
-        unless(Plant::TransactionBeforePending, || log.catch_up())?;
+        log.catch_up()?;
         let mut overlay = Overlay::new(self);
         let done = work(&mut overlay)?;
         let batch = overlay.to_batch();

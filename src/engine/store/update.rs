@@ -6,7 +6,6 @@ use super::{Pending, Store};
 use crate::engine::base::batch::{Batch, Expiry};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::log::{Condition, Urgency};
-use crate::engine::plant::{Plant, planted};
 use crate::engine::read::scan::Entry;
 
 impl Store {
@@ -124,7 +123,7 @@ pub(super) fn sum(there: Option<(impl AsRef<[u8]>, Option<u64>)>, by: i64) -> Re
         None => (0, None),
     };
     let sum = number.checked_add(by).ok_or(Error::NumberOverflow { number, by })?;
-    Ok((sum, expires_ms.filter(|_| !planted(Plant::SumOutlivesKey))))
+    Ok((sum, expires_ms))
 }
 
 /// The number that decimal text means.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::Candidates;
-use crate::engine::plant::{Plant, planted};
 use crate::engine::segment::value::Value;
 use crate::engine::segment::{Record, Rows, Segment};
 use crate::engine::state::{Frozen, address_of};
@@ -96,8 +95,7 @@ impl Source {
             if let Some(row) = self.next_row(end) {
                 return Some(self.segment.read(row.at).map(|record| {
                     let key = record.key();
-                    let is_passed = record.is_past(now_ms) && !planted(Plant::ScanShowsExpired);
-                    (key, if is_passed { Head::Passed } else { Head::Live(record) })
+                    (key, if record.is_past(now_ms) { Head::Passed } else { Head::Live(record) })
                 }));
             }
             let passed = match self.look_ahead(frozen, end)? {
@@ -118,9 +116,7 @@ impl Source {
     fn next_row(&mut self, end: End) -> Option<Row> {
         let other = if end == End::Front { End::Back } else { End::Front };
         match self.ahead[end as usize].pop_front() {
-            None if self.left.is_empty() && !planted(Plant::OtherEndForgotten) => {
-                self.ahead[other as usize].pop_back()
-            }
+            None if self.left.is_empty() => self.ahead[other as usize].pop_back(),
             row => row,
         }
     }
@@ -214,8 +210,7 @@ impl Merge {
     /// stood in the way.
     fn catch_up(&mut self) -> Option<Error> {
         while let Some(&(source, end)) = self.behind.last() {
-            let now_ms = if planted(Plant::ScanTimeMoves) { self.frozen.state.now_ms() } else { self.at_ms };
-            match self.sources[source].advance(&self.frozen, now_ms, end) {
+            match self.sources[source].advance(&self.frozen, self.at_ms, end) {
                 Some(Ok((key, head))) => {
                     let heads = if end == End::Front { &mut self.fronts } else { &mut self.backs };
                     heads.insert((key, source), head);
