@@ -58,11 +58,6 @@ pub use engine::options::{
     CompactionPolicy, OpenProgress, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,
     VALUE_LEN_MAX_DEFAULT, VALUE_READ_MAX_DEFAULT,
 };
-#[cfg(feature = "planted")]
-#[doc(hidden)]
-pub use engine::plant::PLANTS;
-#[doc(hidden)]
-pub use engine::plant::{Plant, planted};
 pub use engine::read::changes::{Change, Changes};
 pub use engine::read::history::{At, Difference, Differences, Past, PastScan, Version, Versions};
 pub use engine::read::scan::{Entry, KeyEntry, Keys, Scan};

@@ -74,7 +74,6 @@ pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod open;
 pub(crate) mod options;
-pub(crate) mod plant;
 pub(crate) mod read;
 pub(crate) mod segment;
 pub(crate) mod state;

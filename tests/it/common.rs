@@ -1,7 +1,7 @@
 //! What the rooms share: stores in temporary directories, and their files.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
@@ -183,14 +183,8 @@ pub(crate) fn program(dir: &Path) -> Command {
 /// The program at `path`, which may run ours, in such a world.
 pub(crate) fn program_of_system(path: impl AsRef<OsStr>, dir: &Path) -> Command {
     let mut command = Command::new(path);
-    command.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").envs(plant());
+    command.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
     command
-}
-
-/// The deliberate mistake of this program, passed on to the programs that it starts.
-pub(crate) fn plant() -> Option<(&'static str, OsString)> {
-    const NAME: &str = "LOGKV_PLANT";
-    std::env::var_os(NAME).map(|plant| (NAME, plant))
 }
 
 /// The seed in `LOGKV_SEED`, or a new one, which is printed: a test that fails shows it.

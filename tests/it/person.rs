@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::common::{plant, send};
+use crate::common::send;
 
 /// A person in front of `logkv` on a terminal of its own.
 pub(crate) struct Person {
@@ -66,7 +66,6 @@ impl Person {
             .envs([("PATH", "/usr/bin:/bin"), ("TERM", "xterm-256color"), ("PAGER", "")])
             .env("HOME", dir)
             .envs(env.iter().copied())
-            .envs(plant())
             .stdin(side())
             .stdout(side())
             .stderr(side());

@@ -21,8 +21,6 @@ const ENDING: [(Signal, i32); 2] = [(Signal::TERM, 143), (Signal::HUP, 129)];
 /// The program on `args` with a pipe to each stream; no signal is ignored, whatever the tests were started with.
 fn started(dir: &Path, args: &[&str]) -> Child {
     let mut command = program_of_system("env", dir);
-    // The mistake that is made here is made there.
-    command.envs(std::env::var_os("LOGKV_PLANT").map(|plant| ("LOGKV_PLANT", plant)));
     piped(command.arg("--default-signal=HUP,TERM,INT").arg(binary()).args(args))
 }
 

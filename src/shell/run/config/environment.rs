@@ -12,13 +12,9 @@ pub const DIR_ENV_NAME: &str = "LOGKV_DIR";
 /// What all names of the program begin with.
 pub(super) const PREFIX: &str = "LOGKV_";
 
-/// Names that are no option's: the directory's; that of the program which the project's tests are to try, one slip away from
-/// it; and where mistakes can be planted, the name that chooses one.
-const OTHERS: &[&str] = if cfg!(feature = "planted") {
-    &[DIR_ENV_NAME, "LOGKV_BIN", "LOGKV_PLANT"]
-} else {
-    &[DIR_ENV_NAME, "LOGKV_BIN"]
-};
+/// Names that are no option's: the directory's, and that of the program that the project's tests run,
+/// one slip away from it.
+const OTHERS: &[&str] = &[DIR_ENV_NAME, "LOGKV_BIN"];
 
 /// Refuses the first of `names` that begins as the program's do and is none of them: what it was set for would not come to
 /// pass, and nothing else would say so.
