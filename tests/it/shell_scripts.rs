@@ -60,6 +60,16 @@ fn an_error_stands_after_the_results_of_the_lines_above_it() {
 }
 
 #[test]
+fn an_error_before_bail_on_does_not_end_the_script() {
+    let transcript = Transcript::new();
+    let script = "put a seen\nfrob\nbail on\nget a\nfrob\nget a\n";
+    fs::write(transcript.path("script"), script).expect("a file can be written");
+    let output = transcript.command(&["d", "-f", "script"]).output().expect("the program runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches("seen").count(), 1, "{output:?}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn a_key_that_the_batch_deletes_is_not_what_was_meant() {
     let transcript = Transcript::new();
     let lines =
