@@ -40,6 +40,7 @@ mod fork;
 mod format;
 mod history;
 mod hooked;
+mod imports;
 mod injected;
 mod inspection;
 mod interop;

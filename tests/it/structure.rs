@@ -1,73 +1,57 @@
 //! The shape of the code itself: layers, where `unsafe` is, what stands at the top.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::imports::{Imports, sources};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All Rust files below `folder`, with their text.
-fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            found.push((path.clone(), fs::read_to_string(&path).expect("text")));
-        }
-    }
-    found
-}
-
-/// The engine's wings and their heights, from the table in `engine/mod.rs`.
-fn layers() -> BTreeMap<String, u32> {
-    let text = fs::read_to_string(root().join("src/engine/mod.rs")).expect("the engine's page");
+/// The wings of the half of `src` that is called `half`, lowest first, from the table on its page.
+fn table_of(half: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join("src").join(half).join("mod.rs")).expect("the page");
     let rows = text.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next());
-    rows.map(str::to_owned).zip(1..).collect()
+    rows.map(str::to_owned).collect()
 }
 
-/// The modules of the engine that `text` imports, from within module `own`.
-fn imports<'a>(text: &'a str, own: &str) -> Vec<&'a str> {
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let mut found = Vec::new();
-    for line in code.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
-        for (at, marker) in line.match_indices("crate::engine::").chain(line.match_indices("super::")) {
-            let name = line[at + marker.len()..].split(|c: char| !c.is_alphanumeric() && c != '_').next();
-            found.extend(name.filter(|&name| name != own && !name.is_empty()));
-        }
-    }
-    found
+/// That a wing of `half` uses lower wings only.
+fn check_wings(half: &str) {
+    let table = table_of(half);
+    let imports = Imports::below(half);
+    let mut unlisted = imports.wings();
+    unlisted.retain(|wing| !table.iter().any(|row| row == wing));
+    assert_eq!(unlisted.into_iter().collect::<Vec<_>>(), Vec::<&str>::new(), "wings that no table lists");
+    let height = |wing: &str| table.iter().position(|row| row == wing).expect("a wing");
+    let arrows = imports.between_wings();
+    let upward: Vec<_> = arrows.iter().filter(|(from, to, _)| height(to) > height(from)).collect();
+    assert!(upward.is_empty(), "{upward:#?}");
 }
 
 #[test]
 fn no_wing_of_the_engine_uses_a_higher_one() {
-    let layers = layers();
-    let engine = root().join("src/engine");
-    let mut seen = std::collections::BTreeSet::new();
-    for (path, text) in sources(&engine) {
-        let relative = path.strip_prefix(&engine).expect("below it").to_owned();
-        let own =
-            relative.components().next().expect("a name").as_os_str().to_string_lossy().replace(".rs", "");
-        if own == "mod" || own == "plant" {
-            continue;
-        }
-        let layer = *layers.get(&own).unwrap_or_else(|| panic!("{own} is not in the table of wings"));
-        seen.insert(own.clone());
-        for import in imports(&text, &own) {
-            // `super::` also leads to the rooms of a wing; only wings have a height.
-            if let Some(&other) = layers.get(import) {
-                assert!(
-                    other < layer,
-                    "{} (height {layer}) uses {import} (height {other})",
-                    relative.display()
-                );
-            }
-        }
+    check_wings("engine");
+}
+
+/// Wings of the engine with files that use each other in a circle.
+const CIRCLES: &[&str] = &[
+    "base", "format", "fs", "keydir", "log", "metrics", "open", "read", "segment", "state", "store", "tools",
+    "upkeep",
+];
+
+#[test]
+fn no_files_of_the_engine_use_each_other_in_a_circle() {
+    let circles = Imports::below("engine").circles();
+    let new: Vec<_> =
+        circles.iter().filter(|names| !CIRCLES.iter().any(|wing| names[0].starts_with(wing))).collect();
+    assert!(new.is_empty(), "{new:#?}");
+    for wing in CIRCLES {
+        assert!(
+            circles.iter().any(|names| names[0].starts_with(wing)),
+            "{wing} is free of circles: take it out of the list"
+        );
     }
-    assert_eq!(seen.len(), layers.len(), "every wing of the table is there");
 }
 
 #[test]
