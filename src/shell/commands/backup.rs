@@ -20,10 +20,8 @@ use crate::shell::run::session::Session;
 use crate::shell::term::fit::wrap;
 use crate::shell::term::input::Input;
 use crate::shell::term::interrupt::Interrupt;
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::packing::Packing;
-use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
 /// The flags of `backup`.
@@ -357,24 +355,13 @@ fn figures(report: &BackupReport) -> [(&'static str, u64); 8] {
 }
 
 fn write_report(out: &mut Output, report: &BackupReport, place: &str) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => {
-            let text = wrap(&sentence(report, place), out.look.width);
-            writeln!(out, "{text}")
-        }
-        Mode::Plain | Mode::Raw => {
-            figures(report).iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}"))?;
-            writeln!(out, "cursor\t{}", report.cursor)
-        }
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.field("type", "backup")?.field("to", place)?;
-            for (name, number) in figures(report) {
-                object.field(name, number)?;
-            }
-            object.field("cursor", report.cursor.to_string())?.end()
-        }
+    let mut answer = out.figures();
+    answer.say(|look| wrap(&sentence(report, place), look.width)).json("type", "backup").json("to", place);
+    for (name, number) in figures(report) {
+        answer.field(name, number);
     }
+    answer.field("cursor", report.cursor.to_string()).end()?;
+    Ok(())
 }
 
 /// What a backup came to.
@@ -397,28 +384,17 @@ fn sentence(report: &BackupReport, place: &str) -> String {
 }
 
 fn write_restored(out: &mut Output, report: &RestoreReport, place: &str) -> io::Result<()> {
-    let figures =
-        [("segments", report.segment_count), ("records", report.record_count), ("bytes", report.len)];
-    match out.mode {
-        Mode::Table => {
-            let (records, segments) =
-                (units::count(report.record_count, "record"), units::count(report.segment_count, "segment"));
-            let (len, Look { width, .. }) = (units::bytes(report.len), out.look);
-            let options = if report.has_options { ", and logkv.toml" } else { "" };
-            let text =
-                format!("{place} holds {records} in {segments} ({len}), each as it was written{options}");
-            writeln!(out, "{}", wrap(&text, width))
-        }
-        Mode::Plain | Mode::Raw => {
-            figures.iter().try_for_each(|(name, number)| writeln!(out, "{name}\t{number}"))
-        }
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.field("type", "restore")?.field("store", place)?;
-            for (name, number) in figures {
-                object.field(name, number)?;
-            }
-            object.field("options", report.has_options)?.end()
-        }
-    }
+    let mut answer = out.figures();
+    answer.say(|look| {
+        let records = units::count(report.record_count, "record");
+        let segments = units::count(report.segment_count, "segment");
+        let len = units::bytes(report.len);
+        let options = if report.has_options { ", and logkv.toml" } else { "" };
+        let text = format!("{place} holds {records} in {segments} ({len}), each as it was written{options}");
+        wrap(&text, look.width)
+    });
+    answer.json("type", "restore").json("store", place).field("segments", report.segment_count);
+    answer.field("records", report.record_count).field("bytes", report.len);
+    answer.json("options", report.has_options).end()?;
+    Ok(())
 }

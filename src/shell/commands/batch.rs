@@ -65,7 +65,7 @@ fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     }
     session.check_writes()?;
     session.transaction = Some(Transaction::new(session.store()?));
-    done(session, "OK", |_| Ok(()))
+    done(session, "OK", |_| {})
 }
 
 fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
@@ -79,8 +79,8 @@ fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let commit = session.store()?.write(&batch)?;
     session.transaction = None;
     let text = format!("committed {}", units::count(count as u64, "change"));
-    done(session, &text, |object| {
-        object.field("changes", count)?.field("seq", commit.map(|commit| commit.last.0)).map(drop)
+    done(session, &text, |answer| {
+        answer.json("changes", count).json("seq", commit.map(|commit| commit.last.0));
     })
 }
 
@@ -88,7 +88,9 @@ fn rollback(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.transaction.take().ok_or_else(none_open)?;
     let count = transaction.len();
     let text = format!("forgot {}", units::count(count as u64, "change"));
-    done(session, &text, |object| object.field("changes", count).map(drop))
+    done(session, &text, |answer| {
+        answer.json("changes", count);
+    })
 }
 
 fn none_open() -> Failure {

@@ -1,6 +1,6 @@
 //! `diff`: what changed between two points of the log.
 
-use std::io::{self, Write};
+use std::io::{self};
 
 use logkv::{Difference, Entry};
 use unicode_width::UnicodeWidthStr;
@@ -8,14 +8,13 @@ use unicode_width::UnicodeWidthStr;
 use super::history::point;
 use super::keys::quote_start;
 use crate::shell::commands::xray::Moment;
+use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
-use crate::shell::lang::words::Quoted;
-use crate::shell::lang::words::quote;
 use crate::shell::run::session::Session;
 use crate::shell::term::fit::clip;
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
+use crate::shell::term::style::Look;
 use crate::shell::term::units;
 
 pub const DIFF: Command = Command {
@@ -60,9 +59,7 @@ fn run_diff(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
             Err(error) => drop(damage.get_or_insert(Failure::from(error))),
         }
     }
-    if session.out.is_table() {
-        writeln!(session.out, "{}", units::count(count, "difference"))?;
-    }
+    session.out.say(|_| units::count(count, "difference"))?;
     session.shown_all(damage)
 }
 
@@ -71,48 +68,32 @@ fn write_difference(out: &mut Output, difference: &Difference) -> io::Result<()>
     let sides: Vec<&Entry> = before.iter().chain(after).collect();
     let key = sides.first().map(|entry| &*entry.meta.key).unwrap_or_default();
     let sign = match (before, after) {
-        (None, Some(_)) => '+',
-        (Some(_), Some(_)) => '~',
-        (_, None) => '-',
+        (None, Some(_)) => "+",
+        (Some(_), Some(_)) => "~",
+        (_, None) => "-",
     };
-    match out.mode {
-        Mode::Table => write_row(out, sign, key, &sides),
-        Mode::Plain | Mode::Raw => {
-            write!(out, "{sign}\t{}", quote(key))?;
-            for side in &sides {
-                write!(out, "\t{}", Quoted(&side.value))?;
-            }
-            if sides.iter().any(|side| side.meta.expires_ms.is_some()) {
-                for side in &sides {
-                    write!(
-                        out,
-                        "\t{}",
-                        side.meta.expires_ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string())
-                    )?;
-                }
-            }
-            writeln!(out)
-        }
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.bytes("key", key)?;
-            for (name, entry) in [("before", before), ("after", after)] {
-                object.bytes_if_any(name, entry.as_ref().map(|entry| &*entry.value))?;
-            }
-            for (name, entry) in [("before_expires_ms", before), ("after_expires_ms", after)] {
-                object.field(name, entry.as_ref().and_then(|entry| entry.meta.expires_ms))?;
-            }
-            let last = after.as_ref().map(|after| &after.meta).or(gone.as_ref().map(|gone| &gone.meta));
-            object.field("seq", last.map(|meta| meta.seq.0))?;
-            object.field("time_ms", last.map(|meta| meta.time_ms))?.end()
+    let mut answer = out.answer();
+    answer.say(|look| line(look, sign, key, &sides)).plain("sign", sign).field("key", key);
+    for side in &sides {
+        answer.plain("value", &*side.value);
+    }
+    if sides.iter().any(|side| side.meta.expires_ms.is_some()) {
+        for side in &sides {
+            answer.plain("expires_ms", side.meta.expires_ms.map_or("-".into(), FieldValue::Number));
         }
     }
+    answer.json("before", before.as_ref().map(|entry| &*entry.value));
+    answer.json("after", after.as_ref().map(|entry| &*entry.value));
+    let expires_ms = |side: &Option<Entry>| side.as_ref().and_then(|entry| entry.meta.expires_ms);
+    answer.json("before_expires_ms", expires_ms(before)).json("after_expires_ms", expires_ms(after));
+    let last = after.as_ref().map(|after| &after.meta).or(gone.as_ref().map(|gone| &gone.meta));
+    answer.json("seq", last.map(|meta| meta.seq.0)).json("time_ms", last.map(|meta| meta.time_ms)).end()?;
+    Ok(())
 }
 
 /// A line for people: `~ key  old → new  expires never → 2030-01-31 12:00:00`. A value that did not change stands once, where
 /// the time at which it expires did.
-fn write_row(out: &mut Output, sign: char, key: &[u8], sides: &[&Entry]) -> io::Result<()> {
-    let look = out.look;
+fn line(look: Look, sign: &str, key: &[u8], sides: &[&Entry]) -> String {
     let arrow = if look.ascii { " -> " } else { " → " };
     let mut values: Vec<_> = sides.iter().map(|side| quote_start(&side.value)).collect();
     let mut expiry = String::new();
@@ -130,16 +111,22 @@ fn write_row(out: &mut Output, sign: char, key: &[u8], sides: &[&Entry]) -> io::
     let clipped = |text: &str, room: usize| clip(text, room, look.ellipsis());
     let room = look.width.saturating_sub(expiry.width() + 4);
     let value_room = values.iter().map(|value| value.width()).sum::<usize>() + arrow.width();
-    let key = clipped(&quote_start(key), (room / 3).max(room.saturating_sub(value_room)));
+    let key = quote_start(key);
+    let key = clipped(&key, share(room, &key, value_room, 3));
     let room = room.saturating_sub(key.width());
     let shown = match &values[..] {
         [before, after] => {
             let room = room.saturating_sub(arrow.width());
-            let before = clipped(before, (room / 2).max(room.saturating_sub(after.width())));
+            let before = clipped(before, share(room, before, after.width(), 2));
             let after = clipped(after, room.saturating_sub(before.width()));
             format!("{before}{arrow}{after}")
         }
         values => clipped(&values.concat(), room),
     };
-    writeln!(out, "{}", clipped(&format!("{sign} {key}  {shown}{expiry}"), look.width))
+    clipped(&format!("{sign} {key}  {shown}{expiry}"), look.width)
+}
+
+/// The columns of `room` that `text` gets beside another of `rest` columns: all that this leaves, and at least a `part`.
+fn share(room: usize, text: &str, rest: usize, part: usize) -> usize {
+    text.width().min((room / part).max(room.saturating_sub(rest)))
 }

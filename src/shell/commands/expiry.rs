@@ -1,7 +1,5 @@
 //! `ttl`, `expire`, `persist`.
 
-use std::io::Write;
-
 use logkv::{Expiry, Pending};
 
 use super::absence::explain_absence;
@@ -14,8 +12,6 @@ use crate::shell::lang::command::{
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::shown;
 use crate::shell::run::session::Session;
-use crate::shell::term::json::Object;
-use crate::shell::term::output::Mode;
 use crate::shell::term::units;
 
 pub const TTL: Command = Command {
@@ -100,29 +96,22 @@ fn tell(session: &mut Session, key: &[u8], expires_ms: Option<u64>) -> Result<Ou
     const NEVER: i64 = -1;
     let now_ms = session.store()?.now_ms();
     let left_ms = expires_ms.map(|expires_ms| expires_ms.saturating_sub(now_ms));
-    let out = &mut session.out;
-    match (out.mode, left_ms) {
-        (Mode::Table, Some(left_ms)) => writeln!(out, "{}", units::duration(left_ms))?,
-        (Mode::Table, None) => writeln!(out, "no expiry")?,
-        (Mode::Plain | Mode::Raw, Some(left_ms)) => writeln!(out, "{}", left_ms.div_ceil(1000))?,
-        (Mode::Plain | Mode::Raw, None) => writeln!(out, "{NEVER}")?,
-        (Mode::Json, left_ms) => {
-            let mut object = Object::new(out);
-            object.bytes("key", key)?.field("exists", true)?;
-            object.field("ttl_ms", left_ms)?.field("expires_ms", expires_ms)?.end()?;
-        }
-    }
+    let mut answer = session.out.answer();
+    answer.say(|_| left_ms.map_or_else(|| "no expiry".to_owned(), units::duration));
+    answer.plain("ttl_s", left_ms.map_or(NEVER, |left_ms| left_ms.div_ceil(1000).cast_signed()));
+    answer
+        .json("key", key)
+        .json("exists", true)
+        .json("ttl_ms", left_ms)
+        .json("expires_ms", expires_ms)
+        .end()?;
     Ok(Outcome::Done)
 }
 
 fn tell_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
-    match session.out.mode {
-        Mode::Table => writeln!(session.out, "{NIL}")?,
-        Mode::Plain | Mode::Raw => {
-            session.flush();
-            session.note(&format!("not found: {}", shown(key)));
-        }
-        Mode::Json => Object::new(&mut session.out).bytes("key", key)?.field("exists", false)?.end()?,
+    if !session.out.answer().say(|_| NIL).json("key", key).json("exists", false).end()? {
+        session.flush();
+        session.note(&format!("not found: {}", shown(key)));
     }
     let outcome = absent(session)?;
     explain_absence(session, key)?;

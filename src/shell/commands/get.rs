@@ -7,18 +7,17 @@ use logkv::{At, Entry, Value};
 use super::absence::explain_absence;
 use super::history::{AT, get_at, gone, past, point_asked_for};
 use super::words::{HEX, YES, arguments, may_replace};
+use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::nearest::nearest;
-use crate::shell::lang::words::Quoted;
 use crate::shell::lang::words::Word;
 use crate::shell::lang::words::quote;
 use crate::shell::lang::words::shown;
 use crate::shell::run::folder::{NewMode, Target};
 use crate::shell::run::session::Session;
-use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::units;
 
@@ -147,6 +146,7 @@ pub fn print_entry(out: &mut Output, key: &[u8], entry: &Entry) -> io::Result<Ou
 }
 
 /// What is told of a value beside itself.
+#[derive(Default)]
 struct Told {
     /// The number and the time of its record, if it has one already.
     written: Option<(u64, u64)>,
@@ -154,26 +154,14 @@ struct Told {
 }
 
 fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -> io::Result<Outcome> {
-    match out.mode {
-        Mode::Raw => out.write_all(value),
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.bytes("key", key)?.bytes("value", value)?;
-            let written = told.as_ref().and_then(|told| told.written);
-            object.field("seq", written.map(|(seq, _)| seq))?;
-            object.field("time_ms", written.map(|(_, time)| time))?;
-            if let Some(expires_ms) = told.and_then(|told| told.expires_ms) {
-                object.field("expires_ms", expires_ms)?;
-            }
-            object.end()
-        }
-        // Control bytes never reach a terminal.
-        Mode::Plain if !out.is_terminal => {
-            out.write_all(value)?;
-            out.write_all(b"\n")
-        }
-        Mode::Plain | Mode::Table => writeln!(out, "{}", Quoted(value)),
-    }?;
+    let Told { written, expires_ms } = told.unwrap_or_default();
+    let mut answer = out.answer();
+    answer.json("key", key).alone("value", value);
+    answer.json("seq", written.map(|(seq, _)| seq)).json("time_ms", written.map(|(_, time_ms)| time_ms));
+    if let Some(expires_ms) = expires_ms {
+        answer.json("expires_ms", expires_ms);
+    }
+    answer.end()?;
     Ok(Outcome::Done)
 }
 
@@ -195,15 +183,10 @@ pub fn missing(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, 
 
 /// Says that a key is not, or was not, there, in a table by `nil`.
 pub fn not_there(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome, Failure> {
-    match session.out.mode {
-        Mode::Table => writeln!(session.out, "{nil}")?,
-        Mode::Plain | Mode::Raw => {
-            session.flush();
-            session.note(&format!("not found: {}", shown(key)));
-        }
-        Mode::Json => {
-            Object::new(&mut session.out).bytes("key", key)?.field("value", None::<u64>)?.end()?;
-        }
+    let mut answer = session.out.answer();
+    if !answer.say(|_| nil).json("key", key).json("value", FieldValue::Nothing).end()? {
+        session.flush();
+        session.note(&format!("not found: {}", shown(key)));
     }
     absent(session)
 }
@@ -296,12 +279,8 @@ fn get_into_file(
     };
     write().map_err(|error| Failure::file("write", file.path(), &error).at(file.span.clone()))?;
     let len = value.len() as u64;
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "wrote {}", units::bytes(len))?,
-        Mode::Plain | Mode::Raw => {}
-        Mode::Json => Object::new(out).bytes("key", key)?.field("bytes", len)?.end()?,
-    }
+    let mut answer = session.out.answer();
+    answer.say(|_| format!("wrote {}", units::bytes(len))).json("key", &**key).json("bytes", len).end()?;
     Ok(Outcome::Done)
 }
 
@@ -316,12 +295,8 @@ fn run_exists(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
 
 fn tell_exists(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     let exists = contains(session, key)?;
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "{}", if exists { "yes" } else { "no" })?,
-        Mode::Plain | Mode::Raw => writeln!(out, "{}", u8::from(exists))?,
-        Mode::Json => Object::new(out).bytes("key", key)?.field("exists", exists)?.end()?,
-    }
+    let mut answer = session.out.answer();
+    answer.say(|_| if exists { "yes" } else { "no" }).json("key", key).field("exists", exists).end()?;
     if exists {
         return Ok(Outcome::Done);
     }

@@ -12,8 +12,7 @@ use crate::shell::lang::parse;
 use crate::shell::run::session::{Origin, Session};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::{hang, wrap};
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
 
 pub const HELP: Command = Command {
@@ -39,13 +38,13 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     let named = invocation.args.first();
     let named = named.map(|word| command::find(&word.bytes).ok_or_else(|| parse::unknown_command(word)));
     let named = named.transpose()?;
-    if session.out.mode == Mode::Json {
+    if session.out.is_json() {
         let commands = named.map_or(command::all(), std::slice::from_ref);
         for command in commands {
-            let mut object = Object::new(&mut session.out);
-            object.field("command", command.name)?.field("aliases", command.aliases.to_vec())?;
-            object.field("group", command.group.name())?.field("usage", command.usage())?;
-            object.field("summary", command.summary)?.field("help", command.help)?.end()?;
+            let mut answer = session.out.answer();
+            answer.json("command", command.name).json("aliases", command.aliases.to_vec());
+            answer.json("group", command.group.name()).json("usage", command.usage());
+            answer.json("summary", command.summary).json("help", command.help).end()?;
         }
         return Ok(Outcome::Done);
     }

@@ -1,6 +1,6 @@
 //! `versions`, and the point of the log that `--at` names.
 
-use std::io::{self, Write};
+use std::io;
 
 use logkv::{At, Cursor, Error, Location, Past, Seqno, Version};
 
@@ -8,6 +8,7 @@ use super::get::{NIL, missing, not_there, print_entry, unless_damaged};
 use super::keys::quote_start;
 use super::words::{HEX, arguments};
 use crate::shell::commands::xray::Moment;
+use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -18,8 +19,7 @@ use crate::shell::lang::words::quote;
 use crate::shell::lang::words::shown;
 use crate::shell::run::session::Session;
 use crate::shell::term::columns::{Column, Table};
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
 use crate::shell::term::times::{self, MOMENTS};
 use crate::shell::term::units;
@@ -134,20 +134,6 @@ pub fn gone(error: Error, key: &[u8]) -> Failure {
     }
 }
 
-/// The columns, with room for a number and a state so wide. They leave in the order of their ranks: what a person looks for
-/// stays, when something was written and what became of it.
-fn columns(seq_width: usize, state_width: usize) -> [Column; 7] {
-    [
-        Column::number("seq", hue::PLAIN).expecting(seq_width),
-        Column::text("time (UTC)", hue::PLAIN),
-        Column::text("record", hue::PLAIN).leaves(1),
-        Column::number("size", hue::PLAIN).leaves(2),
-        Column::text("kind", hue::PLAIN).leaves(3),
-        Column::text("value", hue::VALUE).cut(),
-        Column::text("state", hue::PLAIN).expecting(state_width),
-    ]
-}
-
 /// On a screen of fewer columns times have no milliseconds, and a state no reason: the next line's record is that.
 const WIDTH_OF_REASONS: usize = 72;
 
@@ -191,7 +177,8 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
     let store = session.store()?;
     let (found, now_ms) = (store.versions(&key)?, store.now_ms());
     let (dropped_to, given_up_to) = (found.dropped_to(), found.given_up_to());
-    let mut table = table(session)?;
+    let mut table = Table::new(&[], session.out.look);
+    let widest = if session.out.is_table() { widest(session)? } else { (0, 0) };
     let mut damage = None;
     let mut count = 0;
     let mut versions = found.peekable();
@@ -202,7 +189,7 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
             Ok(version) => {
                 let next = versions.peek().and_then(|next| next.as_ref().ok());
                 let fate = Fate::of(&version, next, now_ms);
-                write_version(&mut session.out, &mut table, &version, &fate)?;
+                write_version(&mut session.out, &mut table, &version, &fate, widest)?;
             }
             // The others are told first.
             Err(error) => drop(damage.get_or_insert(Failure::of_key(&error, &key))),
@@ -217,56 +204,62 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
     }
 }
 
-/// A table with room for the longest number and reason, should there be more rows than it measures.
-fn table(session: &Session) -> Result<Table, Failure> {
-    let look = session.out.look;
-    if !session.out.is_table() {
-        return Ok(Table::new(&columns(0, 0), look));
-    }
+/// The widest number and state, should there be more rows than the table measures.
+fn widest(session: &Session) -> Result<(usize, usize), Failure> {
     let store = session.store()?;
     let last_seq = store.at(At::Seq(Seqno(u64::MAX)))?.seq();
     let segments = store.segments()?;
     let ends = segments.iter().map(|segment| Location { segment: segment.id, offset: segment.len });
     let longest = ends.max_by_key(|end| end.to_string().len());
-    let fate = Fate { word: "dead", why: "replaced by", by: longest.filter(|_| gives_reasons(look)) };
-    Ok(Table::new(&columns(last_seq.to_string().len(), fate.text().len()), look))
+    let by = longest.filter(|_| gives_reasons(session.out.look));
+    let fate = Fate { word: "dead", why: "replaced by", by };
+    Ok((last_seq.to_string().len(), fate.text().len()))
 }
 
 fn gives_reasons(look: Look) -> bool {
     look.width >= WIDTH_OF_REASONS
 }
 
-fn write_version(out: &mut Output, table: &mut Table, version: &Version, fate: &Fate) -> io::Result<()> {
+/// Writes a record's row. What a person looks for stays on a narrow screen: when something was written, and
+/// what became of it.
+fn write_version(
+    out: &mut Output,
+    table: &mut Table,
+    version: &Version,
+    fate: &Fate,
+    (seq_width, state_width): (usize, usize),
+) -> io::Result<()> {
     let Version { meta, value } = version;
-    let kind = if value.is_some() { "PUT" } else { "DEL" };
-    match out.mode {
-        Mode::Table => {
-            let shown = value.as_ref().map_or_else(|| out.look.none().to_owned(), |value| quote_start(value));
-            let time = Moment::of(meta.time_ms);
-            let (time, state) = match gives_reasons(out.look) {
-                true => (time.full(), fate.text()),
-                false => (time.seconds_full(), fate.word.to_owned()),
-            };
-            let (seq, record) = (meta.seq.to_string(), meta.location.to_string());
-            table.row(out, [seq, time, record, units::bytes(meta.len), kind.to_owned(), shown, state])
-        }
-        Mode::Plain | Mode::Raw => {
-            let shown = value.as_ref().map_or_else(|| "-".to_owned(), |value| quote(value));
-            let by = fate.by.map_or_else(String::new, |by| format!(" {} {by}", fate.why));
-            let state = format!("{}{by}", fate.name());
-            writeln!(out, "{}\t{}\t{}\t{kind}\t{state}\t{shown}", meta.seq, meta.time_ms, meta.location)
-        }
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.bytes("key", &meta.key)?.bytes_if_any("value", value.as_deref())?;
-            object.field("seq", meta.seq.0)?.field("time_ms", meta.time_ms)?;
-            object.field("segment", meta.location.segment.0)?.field("offset", meta.location.offset)?;
-            object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?;
-            object.field("state", fate.name())?.field("why", fate.why)?;
-            object.field("by_segment", fate.by.map(|by| by.segment.0))?;
-            object.field("by_offset", fate.by.map(|by| by.offset))?.end()
-        }
-    }
+    let (kind, value) = (if value.is_some() { "PUT" } else { "DEL" }, value.as_deref());
+    let mut row = out.row(table);
+    row.json("key", &*meta.key).json("value", value);
+    row.cell(Column::number("seq", hue::PLAIN).expecting(seq_width), |_| meta.seq.to_string());
+    row.field("seq", meta.seq.0);
+    row.cell(Column::text("time (UTC)", hue::PLAIN), |look| match gives_reasons(look) {
+        true => Moment::of(meta.time_ms).full(),
+        false => Moment::of(meta.time_ms).seconds_full(),
+    });
+    row.field("time_ms", meta.time_ms);
+    row.cell(Column::text("record", hue::PLAIN).leaves(1), |_| meta.location.to_string());
+    row.plain("record", meta.location.to_string());
+    row.json("segment", meta.location.segment.0).json("offset", meta.location.offset);
+    row.cell(Column::number("size", hue::PLAIN).leaves(2), |_| units::bytes(meta.len)).json("len", meta.len);
+    row.json("expires_ms", meta.expires_ms);
+    row.cell(Column::text("kind", hue::PLAIN).leaves(3), |_| kind).plain("kind", kind);
+    row.cell(Column::text("value", hue::VALUE).cut(), |look| {
+        value.map_or_else(|| look.none().to_owned(), quote_start)
+    });
+    row.cell(Column::text("state", hue::PLAIN).expecting(state_width), |look| match gives_reasons(look) {
+        true => fate.text(),
+        false => fate.word.to_owned(),
+    });
+    let by = fate.by.map_or_else(String::new, |by| format!(" {} {by}", fate.why));
+    row.plain("state", format!("{}{by}", fate.name()))
+        .plain("value", value.map_or("-".into(), FieldValue::Bytes));
+    row.json("state", fate.name()).json("why", fate.why);
+    row.json("by_segment", fate.by.map(|by| by.segment.0)).json("by_offset", fate.by.map(|by| by.offset));
+    row.end()?;
+    Ok(())
 }
 
 /// Says that there may have been other versions.

@@ -5,18 +5,17 @@ use std::io::{self, Write};
 use super::history::{AT, past, point_asked_for};
 use super::words::{PREFIX, keys_asked};
 use crate::shell::commands::xray::Moment;
+use crate::shell::lang::answer::{Answer, FieldValue};
 use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
-use crate::shell::lang::words::Quoted;
 use crate::shell::lang::words::quote;
 use crate::shell::run::session::Session;
 use crate::shell::run::view::{self, Row, Walk};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::wrap;
-use crate::shell::term::json::Object;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::{Look, hue};
 use crate::shell::term::units;
@@ -139,8 +138,7 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
         None => rows(session, &walk)?,
     };
     let now_ms = session.store()?.now_ms();
-    let columns = columns(values, long);
-    let mut table = Table::new(&columns, session.out.look);
+    let mut table = Table::new(&[], session.out.look);
     let mut damage = None;
     let mut count = 0;
     while count < limit.unwrap_or(ROWS_SHOWN) {
@@ -148,15 +146,10 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
             break;
         };
         count += 1;
-        match session.out.mode {
-            Mode::Table => {
-                let cells = cells(&row, long.then_some(now_ms), session.out.look);
-                table.row(&mut session.out, cells)?;
-            }
-            _ if nul => print_null(session, &row)?,
-            Mode::Plain => print_plain(&mut session.out, &row, long)?,
-            Mode::Raw => print_raw(&mut session.out, &row, long)?,
-            Mode::Json => print_json(&mut session.out, &row, long)?,
+        if nul {
+            print_null(session, &row)?;
+        } else {
+            write_row(&mut session.out, &mut table, &row, long.then_some(now_ms))?;
         }
     }
     let goes_on = limit.is_none() && rows.next_sound(&mut damage)?.is_some();
@@ -166,10 +159,10 @@ fn list(session: &mut Session, invocation: &Invocation, values: bool) -> Result<
     }
     table.end(&mut session.out)?;
     match limit {
-        _ if count > 0 || !session.out.is_table() => {}
-        Some(0) => writeln!(session.out, "no keys are shown: --limit is 0")?,
+        _ if count > 0 => {}
+        Some(0) => session.out.say(|_| "no keys are shown: --limit is 0")?,
         _ => {
-            writeln!(session.out, "no keys")?;
+            session.out.say(|_| "no keys")?;
             suggest_more(session, invocation, &walk)?;
         }
     }
@@ -194,6 +187,9 @@ fn suggest_more(session: &mut Session, invocation: &Invocation, walk: &Walk) -> 
     else {
         return Ok(());
     };
+    if !session.out.is_table() {
+        return Ok(());
+    }
     let longer = Walk { glob: Some(glob), values: false, ..walk.clone() };
     if rows(session, &longer)?.next_sound(&mut None)?.is_some() {
         let pattern = quote(&[&word.bytes, &b"*"[..]].concat());
@@ -213,85 +209,61 @@ fn walk(invocation: &Invocation, values: bool) -> Result<Walk, Failure> {
     })
 }
 
-fn columns(values: bool, long: bool) -> Vec<Column> {
-    let mut columns = vec![Column::text("key", hue::KEY).cut()];
-    if long {
-        columns.extend([
-            Column::number("segment", hue::PLAIN).leaves(1),
-            Column::number("offset", hue::PLAIN).leaves(2),
-            Column::number("bytes", hue::PLAIN).leaves(3),
-            Column::number("seq", hue::PLAIN).leaves(4),
-            Column::text("time (UTC)", hue::DIM).leaves(5),
-            Column::text("expires in", hue::PLAIN).leaves(6),
-        ]);
-    }
-    if values {
-        columns.push(Column::text("value", hue::VALUE).cut());
-    }
-    columns
-}
-
 /// On a screen of fewer columns times have no milliseconds.
 const WIDTH_OF_MILLIS: usize = 100;
 
-/// `long_at_ms`: all about the row's record, at that time.
-fn cells(row: &Row, long_at_ms: Option<u64>, look: Look) -> Vec<String> {
-    let none = look.none();
-    let time = |ms| {
-        let moment = Moment::of(ms);
-        if look.width < WIDTH_OF_MILLIS { moment.seconds_full() } else { moment.full() }
-    };
-    let mut cells = vec![quote(row.key())];
+/// Writes a row. `long_at_ms`: with all about its record, at that time.
+fn write_row(out: &mut Output, table: &mut Table, row: &Row, long_at_ms: Option<u64>) -> io::Result<()> {
+    let mut to = out.row(table);
+    to.cell(Column::text("key", hue::KEY).cut(), |_| quote(row.key()))
+        .field("key", FieldValue::Raw(row.key()));
+    if let Some(value) = row.value() {
+        to.json("value", value);
+    }
     if let Some(now_ms) = long_at_ms {
-        cells.extend(row.entry().map_or_else(
-            || [none, none, none, none, "with commit"].map(str::to_owned),
-            |entry| {
-                [
-                    entry.location.segment.to_string(),
-                    format!("{:#08x}", entry.location.offset),
-                    units::thousands(entry.len),
-                    entry.seq.to_string(),
-                    time(entry.time_ms),
-                ]
-            },
-        ));
-        let left = row.expires_ms().map(|expires_ms| units::duration(expires_ms.saturating_sub(now_ms)));
-        cells.push(left.unwrap_or_else(|| none.to_owned()));
+        write_long(&mut to, row, now_ms);
     }
     if let Some(value) = row.value() {
-        cells.push(quote_start(value));
+        to.cell(Column::text("value", hue::VALUE).cut(), |_| quote_start(value));
+        to.plain("value", FieldValue::Raw(value));
     }
-    cells
+    to.end()?;
+    Ok(())
+}
+
+/// Adds all about the row's record; a key of the batch has none yet.
+fn write_long(to: &mut Answer<'_>, row: &Row, now_ms: u64) {
+    let (entry, expires_ms) = (row.entry(), row.expires_ms());
+    let place = entry.map(|entry| entry.location);
+    let number = |name, rank| Column::number(name, hue::PLAIN).leaves(rank);
+    to.cell(number("segment", 1), |look| or_none(place, look, |place| place.segment.to_string()));
+    to.field("segment", place.map(|place| place.segment.0));
+    to.cell(number("offset", 2), |look| or_none(place, look, |place| format!("{:#08x}", place.offset)));
+    to.field("offset", place.map(|place| place.offset));
+    to.cell(number("bytes", 3), |look| or_none(entry, look, |entry| units::thousands(entry.len)));
+    to.field("len", entry.map(|entry| entry.len));
+    to.cell(number("seq", 4), |look| or_none(entry, look, |entry| entry.seq.to_string()));
+    to.field("seq", entry.map(|entry| entry.seq.0));
+    to.cell(Column::text("time (UTC)", hue::DIM).leaves(5), |look| match entry {
+        None => "with commit".to_owned(),
+        Some(entry) if look.width < WIDTH_OF_MILLIS => Moment::of(entry.time_ms).seconds_full(),
+        Some(entry) => Moment::of(entry.time_ms).full(),
+    });
+    to.field("time_ms", entry.map(|entry| entry.time_ms));
+    to.cell(Column::text("expires in", hue::PLAIN).leaves(6), |look| {
+        or_none(expires_ms, look, |expires_ms| units::duration(expires_ms.saturating_sub(now_ms)))
+    });
+    to.field("expires_ms", expires_ms);
+}
+
+fn or_none<T>(value: Option<T>, look: Look, show: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| look.none().to_owned(), show)
 }
 
 /// The start of a value, quoted: what a cell has no room for is not even looked at.
 pub fn quote_start(value: &[u8]) -> String {
     const CELL_LEN_MAX: usize = 1024;
     quote(&value[..value.len().min(CELL_LEN_MAX)])
-}
-
-fn print_plain(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
-    write!(out, "{}", quote(row.key()))?;
-    if long {
-        print_long(out, row)?;
-    }
-    if let Some(value) = row.value() {
-        write!(out, "\t{}", Quoted(value))?;
-    }
-    Ok(writeln!(out)?)
-}
-
-/// All fields of the row's record, each after a tab.
-fn print_long(out: &mut Output, row: &Row) -> io::Result<()> {
-    match row.entry() {
-        Some(entry) => {
-            let place = entry.location;
-            write!(out, "\t{}\t{}\t{}", place.segment, place.offset, entry.len)?;
-            write!(out, "\t{}\t{}", entry.seq, entry.time_ms)?;
-        }
-        None => write!(out, "\t\t\t\t\t")?,
-    }
-    write!(out, "\t{}", row.expires_ms().map_or_else(String::new, |ms| ms.to_string()))
 }
 
 /// Refuses `--null` if the output could not be NUL-separated bytes.
@@ -323,36 +295,6 @@ fn print_null(session: &mut Session, row: &Row) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print_raw(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
-    out.write_all(row.key())?;
-    if long {
-        print_long(out, row)?;
-    }
-    if let Some(value) = row.value() {
-        out.write_all(b"\t")?;
-        out.write_all(value)?;
-    }
-    Ok(out.write_all(b"\n")?)
-}
-
-fn print_json(out: &mut Output, row: &Row, long: bool) -> Result<(), Failure> {
-    let mut object = Object::new(out);
-    object.bytes("key", row.key())?;
-    if let Some(value) = row.value() {
-        object.bytes("value", value)?;
-    }
-    if long {
-        let entry = row.entry();
-        object.field("segment", entry.map(|entry| entry.location.segment.0))?;
-        object.field("offset", entry.map(|entry| entry.location.offset))?;
-        object.field("len", entry.map(|entry| entry.len))?;
-        object.field("seq", entry.map(|entry| entry.seq.0))?;
-        object.field("time_ms", entry.map(|entry| entry.time_ms))?;
-        object.field("expires_ms", row.expires_ms())?;
-    }
-    Ok(object.end()?)
-}
-
 /// The keys of `walk` as this shell sees them now.
 fn rows(session: &Session, walk: &Walk) -> Result<view::Rows, Failure> {
     let snapshot = session.store()?.snapshot()?;
@@ -367,13 +309,8 @@ fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, 
     } else {
         count(&mut rows(session, &walk)?, &mut damage)?
     };
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "{}", units::thousands(count))?,
-        Mode::Plain | Mode::Raw => writeln!(out, "{count}")?,
-        Mode::Json => Object::new(out).field("count", count)?.end()?,
-    }
-    if count == 0 && session.out.is_table() {
+    session.out.answer().say(|_| units::thousands(count)).field("count", count).end()?;
+    if count == 0 {
         suggest_more(session, invocation, &walk)?;
     }
     session.shown_all(damage)

@@ -1,11 +1,10 @@
 //! `compact`, `sync`, `rotate`, `backup`, `restore`, `repair`, `config`.
 
-use std::io::Write;
-
 use super::reply::done;
 use crate::shell::commands::backup;
 use crate::shell::commands::compact;
 use crate::shell::commands::repair;
+use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{
     ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
 };
@@ -14,8 +13,6 @@ use crate::shell::lang::words::visible;
 use crate::shell::run::config;
 use crate::shell::run::session::Session;
 use crate::shell::term::columns::{Column, Table};
-use crate::shell::term::json::Object;
-use crate::shell::term::output::Mode;
 use crate::shell::term::style::hue;
 use logkv::fs::StoreFile;
 
@@ -194,19 +191,21 @@ pub const CONFIG: Command = Command {
 
 fn run_sync(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     session.store()?.sync()?;
-    done(session, "OK", |_| Ok(()))
+    done(session, "OK", |_| {})
 }
 
 fn run_rotate(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let sealed = session.store()?.rotate()?;
-    let out = &mut session.out;
-    match (out.mode, sealed) {
-        (Mode::Table, Some(id)) => writeln!(out, "sealed segment {id}")?,
-        (Mode::Table, None) => writeln!(out, "the active segment has no record; nothing was done")?,
-        (Mode::Plain | Mode::Raw, Some(id)) => writeln!(out, "{id}")?,
-        (Mode::Plain | Mode::Raw, None) => {}
-        (Mode::Json, sealed) => Object::new(out).field("sealed", sealed.map(|id| id.0))?.end()?,
-    }
+    let mut answer = session.out.answer();
+    answer.say(|_| match sealed {
+        Some(id) => format!("sealed segment {id}"),
+        None => "the active segment has no record; nothing was done".to_owned(),
+    });
+    match sealed {
+        Some(id) => answer.field("sealed", id.0),
+        None => answer.json("sealed", FieldValue::Nothing),
+    };
+    answer.end()?;
     Ok(Outcome::Done)
 }
 
@@ -217,20 +216,10 @@ fn init_config(session: &mut Session) -> Result<Outcome, Failure> {
     config::init(session.dir(), session.trusts)?;
     let path = session.dir().join(StoreFile::Config.to_string());
     let path = visible(path.as_os_str().as_encoded_bytes());
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "{path} is there to be edited")?,
-        Mode::Plain | Mode::Raw => writeln!(out, "{path}")?,
-        Mode::Json => Object::new(out).field("file", path)?.end()?,
-    }
+    let mut answer = session.out.answer();
+    answer.say(|_| format!("{path} is there to be edited")).field("file", &*path).end()?;
     Ok(Outcome::Done)
 }
-
-const CONFIG_COLUMNS: &[Column] = &[
-    Column::text("option", hue::PLAIN),
-    Column::text("value", hue::VALUE),
-    Column::text("source", hue::DIM).wrapped(),
-];
 
 fn run_config(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     if invocation.has("init") {
@@ -240,18 +229,14 @@ fn run_config(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
         session.note(&format!("note: {why}; --trust reads it"));
     }
     let out = &mut session.out;
-    let mut table = Table::new(CONFIG_COLUMNS, out.look);
+    let mut table = Table::new(&[], out.look);
     for setting in &session.config {
-        let source = setting.source.to_string();
-        match out.mode {
-            Mode::Table => table.row(out, [setting.name.to_owned(), setting.value.clone(), source])?,
-            Mode::Plain | Mode::Raw => writeln!(out, "{}\t{}\t{source}", setting.name, setting.value)?,
-            Mode::Json => {
-                let mut object = Object::new(out);
-                object.field("option", setting.name)?.field("value", setting.value.as_str())?;
-                object.field("source", source)?.end()?;
-            }
-        }
+        let (value, source) = (setting.value.as_str(), setting.source.to_string());
+        let mut row = out.row(&mut table);
+        row.cell(Column::text("option", hue::PLAIN), |_| setting.name).field("option", setting.name);
+        row.cell(Column::text("value", hue::VALUE), |_| value).field("value", value);
+        row.cell(Column::text("source", hue::DIM).wrapped(), |_| &*source).field("source", &*source);
+        row.end()?;
     }
     table.end(out)?;
     Ok(Outcome::Done)

@@ -1,18 +1,18 @@
 //! What is said of a write: once it is acknowledged, or that it waits for `commit`.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io;
 
 use logkv::{Commit, Pending};
 
 use super::absence::explain_absence;
 use super::get;
+use crate::shell::lang::answer::Answer;
 use crate::shell::lang::command::{Command, Invocation, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::shown;
 use crate::shell::run::session::Session;
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
 /// What is to be said of a write once it is acknowledged.
@@ -141,47 +141,44 @@ impl Fate {
         }
     }
 
-    /// Ends an object that tells of a write: with the number and the place of its record, null where none had to be
+    /// Adds what an object says of a write: the number and the place of its record, null where none had to be
     /// written.
-    fn end(self, object: &mut Object<'_, Output>) -> io::Result<()> {
+    fn add(self, answer: &mut Answer<'_>) {
         match self {
             Self::Done(commit) => {
-                object.field("seq", commit.map(|commit| commit.last.0))?;
-                object.field("segment", commit.map(|commit| commit.location.segment.0))?;
-                object.field("offset", commit.map(|commit| commit.location.offset))?
+                answer.json("seq", commit.map(|commit| commit.last.0));
+                answer.json("segment", commit.map(|commit| commit.location.segment.0));
+                answer.json("offset", commit.map(|commit| commit.location.offset));
             }
-            Self::Queued => object.field("queued", true)?,
+            Self::Queued => {
+                answer.json("queued", true);
+            }
         }
-        .end()
     }
 }
 
 /// Prints the result of a write of `keys` keys; in JSON it names the key if there is only one.
 fn ok(out: &mut Output, key: Option<&[u8]>, keys: usize, fate: Fate) -> io::Result<()> {
-    match out.mode {
-        Mode::Table if keys == 1 => writeln!(out, "OK{}", fate.suffix()),
+    let mut answer = out.answer();
+    answer.say(|_| match keys {
+        1 => format!("OK{}", fate.suffix()),
         // A value of several words without quotes is several pairs.
-        Mode::Table => writeln!(out, "OK, {}{}", units::count(keys as u64, "key"), fate.suffix()),
-        Mode::Plain | Mode::Raw => Ok(()),
-        Mode::Json => {
-            let mut object = Object::new(out);
-            if let Some(key) = key {
-                object.bytes("key", key)?;
-            }
-            fate.end(object.field("ok", true)?)
-        }
+        _ => format!("OK, {}{}", units::count(keys as u64, "key"), fate.suffix()),
+    });
+    if let Some(key) = key {
+        answer.json("key", key);
     }
+    fate.add(answer.json("ok", true));
+    answer.end()?;
+    Ok(())
 }
 
 fn summed(out: &mut Output, key: &[u8], sum: i64, fate: Fate) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => writeln!(out, "{sum}{}", fate.suffix()),
-        Mode::Plain | Mode::Raw => writeln!(out, "{sum}"),
-        Mode::Json => {
-            let mut object = Object::new(out);
-            fate.end(object.bytes("key", key)?.field("ok", true)?.field("sum", sum)?)
-        }
-    }
+    let mut answer = out.answer();
+    answer.say(|_| format!("{sum}{}", fate.suffix())).json("key", key).json("ok", true).field("sum", sum);
+    fate.add(&mut answer);
+    answer.end()?;
+    Ok(())
 }
 
 /// Says how many keys were deleted, or are to be with `commit` where a batch is open.
@@ -198,40 +195,32 @@ pub fn tell_matching_deleted(
     none: &str,
 ) -> io::Result<()> {
     if named == 0 && session.out.is_table() {
-        return writeln!(session.out, "{none}");
+        return session.out.say(|_| none);
     }
     tell_deletions(session, deleted, named)
 }
 
 fn deletions(out: &mut Output, deleted: usize, named: usize, fate: Fate) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => {
-            let [deleted, named] = [deleted, named].map(|count| units::thousands(count as u64));
-            writeln!(out, "deleted {deleted} of {named}{}", fate.suffix())
-        }
-        Mode::Plain | Mode::Raw => writeln!(out, "{deleted}"),
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.field("deleted", deleted)?;
-            if matches!(fate, Fate::Queued) {
-                object.field("queued", true)?;
-            }
-            object.end()
-        }
+    let mut answer = out.answer();
+    answer.say(|_| {
+        let [deleted, named] = [deleted, named].map(|count| units::thousands(count as u64));
+        format!("deleted {deleted} of {named}{}", fate.suffix())
+    });
+    answer.field("deleted", deleted);
+    if matches!(fate, Fate::Queued) {
+        answer.json("queued", true);
     }
+    answer.end()?;
+    Ok(())
 }
 
 /// Says that a condition was not met: a result, not an error.
 pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Outcome, Failure> {
     let why = if if_absent { "exists" } else { "does not exist" };
     let text = format!("not set: {} {why}", shown(key));
-    match session.out.mode {
-        Mode::Table => writeln!(session.out, "{text}")?,
-        Mode::Plain | Mode::Raw => {
-            session.flush();
-            session.note(&text);
-        }
-        Mode::Json => Object::new(&mut session.out).bytes("key", key)?.field("ok", false)?.end()?,
+    if !session.out.answer().say(|_| &text).json("key", key).json("ok", false).end()? {
+        session.flush();
+        session.note(&text);
     }
     if if_absent {
         return Ok(Outcome::Absent);
@@ -253,19 +242,11 @@ pub fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
 pub fn done(
     session: &mut Session,
     text: &str,
-    fields: impl FnOnce(&mut Object<'_, Output>) -> io::Result<()>,
+    fields: impl FnOnce(&mut Answer<'_>),
 ) -> Result<Outcome, Failure> {
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Table => writeln!(out, "{text}")?,
-        Mode::Plain | Mode::Raw => {}
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.field("ok", true)?;
-            fields(&mut object)?;
-            object.end()?;
-        }
-    }
+    let mut answer = session.out.answer();
+    fields(answer.say(|_| text).json("ok", true));
+    answer.end()?;
     Ok(Outcome::Done)
 }
 

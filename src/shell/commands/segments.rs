@@ -1,6 +1,6 @@
 //! `segments`.
 
-use std::io::{self, Write};
+use std::io::{self};
 
 use crate::shell::commands::compact::percent_dead;
 use crate::shell::lang::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
@@ -9,8 +9,7 @@ use crate::shell::run::segments;
 use crate::shell::run::session::Session;
 use crate::shell::term::bar::bar;
 use crate::shell::term::columns::{Column, Table};
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
 use crate::shell::term::units;
 use logkv::{Compact, CompactionPlan, CompactionPolicy, CompactionReason, SegmentState, SegmentStats};
@@ -38,46 +37,22 @@ pub const SEGMENTS: Command = Command {
     run: run_segments,
 };
 
-const COLUMNS: &[Column] = &[
-    Column::number("segment", hue::PLAIN),
-    Column::text("state", hue::PLAIN),
-    Column::number("size", hue::PLAIN),
-    Column::number("records", hue::PLAIN).leaves(3),
-    Column::number("live", hue::GOOD).leaves(1),
-    Column::number("dead", hue::DIM).leaves(2),
-    Column::number("tombs", hue::PLAIN).leaves(4),
-    Column::text("hint", hue::PLAIN).leaves(5),
-    Column::text("live/dead", hue::GOOD).leaves(0),
-    Column::text("due", hue::VALUE),
-    Column::text("damage", hue::BAD),
-];
-
 fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let store = session.store()?;
     let segments = store.segments()?;
     let plan = store.compaction_plan(&Compact::Due)?;
     let damage = session.known_damage();
     let out = &mut session.out;
-    // Where nothing is damaged there is no column for it.
-    let columns = if damage.is_empty() { &COLUMNS[..COLUMNS.len() - 1] } else { COLUMNS };
-    let mut table = Table::new(columns, out.look);
+    let mut table = Table::new(&[], out.look);
     for segment in &segments {
+        // Where nothing is damaged there is no column for it.
         let damaged = damage.iter().filter(|at| at.segment == segment.id).count() as u64;
-        let due = Due::of(segment, &plan, &session.compaction);
-        match out.mode {
-            Mode::Table => {
-                let mut cells = cells(segment, due, out.look);
-                cells.push(mark(damaged));
-                cells.truncate(columns.len());
-                table.row(out, cells)?;
-            }
-            Mode::Plain | Mode::Raw => write_plain(out, segment, due, damaged)?,
-            Mode::Json => write_json(out, segment, due, damaged)?,
-        }
+        let damaged = (!damage.is_empty()).then_some(damaged);
+        write_segment(out, &mut table, segment, Due::of(segment, &plan, &session.compaction), damaged)?;
     }
     table.end(&mut session.out)?;
-    if segments.is_empty() && session.out.is_table() {
-        writeln!(session.out, "no segments yet: the first write makes one")?;
+    if segments.is_empty() {
+        session.out.say(|_| "no segments yet: the first write makes one")?;
     }
     segments::write_damage(&mut session.out, &damage)?;
     Ok(if damage.is_empty() { Outcome::Done } else { Outcome::Damaged })
@@ -147,69 +122,66 @@ fn state(segment: &SegmentStats) -> &'static str {
     }
 }
 
-fn fields(segment: &SegmentStats) -> [(&'static str, u64); 9] {
-    [
-        ("bytes", segment.len),
-        ("base_seq", segment.base_seq.0),
-        ("records", segment.record_count),
-        ("live", segment.live_count),
-        ("live_bytes", segment.live_len),
-        ("dead_bytes", segment.dead_len.saturating_sub(segment.tombstone_len)),
-        ("tombstones", segment.tombstone_count),
-        ("tombstone_bytes", segment.tombstone_len),
-        ("created_ms", segment.created_ms),
-    ]
-}
-
-fn write_plain(out: &mut Output, segment: &SegmentStats, due: Option<Due>, damaged: u64) -> io::Result<()> {
-    let fields = fields(segment).map(|(_, number)| number.to_string()).join("\t");
-    let (hint, due) = (u8::from(segment.has_hint), due.map_or("", Due::name));
-    writeln!(out, "{}\t{}\t{fields}\t{hint}\t{due}\t{damaged}", segment.id, state(segment))
-}
-
-fn write_json(out: &mut Output, segment: &SegmentStats, due: Option<Due>, damaged: u64) -> io::Result<()> {
-    let mut object = Object::new(out);
-    object.field("segment", segment.id.0)?.field("state", state(segment))?;
-    for (name, number) in fields(segment) {
-        object.field(name, number)?;
-    }
-    object.field("hint", segment.has_hint)?.field("due", due.map(Due::name))?;
-    object.field("damaged", damaged)?.end()
-}
-
-fn cells(segment: &SegmentStats, due: Option<Due>, look: Look) -> Vec<String> {
+/// Writes a segment's row; `damaged` is `None` where no segment is damaged.
+fn write_segment(
+    out: &mut Output,
+    table: &mut Table,
+    segment: &SegmentStats,
+    due: Option<Due>,
+    damaged: Option<u64>,
+) -> io::Result<()> {
     const BAR_WIDTH: usize = 10;
-    let plain = Look { color: false, ..look };
-    vec![
-        segment.id.to_string(),
-        state(segment).to_owned(),
-        units::bytes(segment.len),
-        units::thousands(segment.record_count),
-        units::bytes(segment.live_len),
-        units::bytes(segment.dead_len.saturating_sub(segment.tombstone_len)),
-        units::thousands(segment.tombstone_count),
-        if segment.has_hint { "yes".to_owned() } else { "no".to_owned() },
+    let dead_len = segment.dead_len.saturating_sub(segment.tombstone_len);
+    let mut row = out.row(table);
+    row.cell(Column::number("segment", hue::PLAIN), |_| segment.id.to_string())
+        .field("segment", segment.id.0);
+    row.cell(Column::text("state", hue::PLAIN), |_| state(segment)).field("state", state(segment));
+    row.cell(Column::number("size", hue::PLAIN), |_| units::bytes(segment.len)).field("bytes", segment.len);
+    row.field("base_seq", segment.base_seq.0);
+    row.cell(Column::number("records", hue::PLAIN).leaves(3), |_| units::thousands(segment.record_count));
+    row.field("records", segment.record_count).field("live", segment.live_count);
+    row.cell(Column::number("live", hue::GOOD).leaves(1), |_| units::bytes(segment.live_len));
+    row.field("live_bytes", segment.live_len);
+    row.cell(Column::number("dead", hue::DIM).leaves(2), |_| units::bytes(dead_len));
+    row.field("dead_bytes", dead_len);
+    row.cell(Column::number("tombs", hue::PLAIN).leaves(4), |_| units::thousands(segment.tombstone_count));
+    row.field("tombstones", segment.tombstone_count).field("tombstone_bytes", segment.tombstone_len);
+    row.field("created_ms", segment.created_ms);
+    let hint = if segment.has_hint { "yes" } else { "no" };
+    row.cell(Column::text("hint", hue::PLAIN).leaves(5), |_| hint).field("hint", segment.has_hint);
+    row.cell(Column::text("live/dead", hue::GOOD).leaves(0), |look| {
         // The table colours the cell as a whole.
-        bar(segment.live_len, segment.dead_len, BAR_WIDTH, plain),
-        due.map(Due::brief).unwrap_or_default(),
-    ]
+        bar(segment.live_len, segment.dead_len, BAR_WIDTH, Look { color: false, ..look })
+    });
+    row.cell(Column::text("due", hue::VALUE), |_| due.map(Due::brief).unwrap_or_default());
+    row.field("due", due.map(Due::name));
+    if let Some(damaged) = damaged {
+        row.cell(Column::text("damage", hue::BAD), |_| mark(damaged));
+    }
+    row.field("damaged", damaged.unwrap_or(0)).end()?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::term::output::Mode;
+    use logkv::{CompactionRun, SegmentId, Seqno};
 
     #[test]
     fn the_help_names_all_fields_in_their_order() {
-        let segment = segment(1, 0, 0);
-        let names = fields(&segment).map(|(name, _)| name).join(", ");
-        assert!(
-            SEGMENTS.help.contains(&format!("segment, state, {names}, hint, due and damaged")),
-            "{names}"
-        );
+        let file = tempfile::NamedTempFile::new().expect("a file can be made");
+        let look = Look { color: false, ascii: false, width: 80 };
+        let sink = Box::new(file.reopen().expect("it is there"));
+        let mut out = Output::new(sink, Mode::Json, look, false);
+        write_segment(&mut out, &mut Table::new(&[], look), &segment(1, 0, 0), None, None)
+            .expect("it is written");
+        io::Write::flush(&mut out).expect("it is written");
+        let line = std::fs::read_to_string(file.path()).expect("it is text");
+        let names: Vec<_> = line.split(['{', ',']).filter_map(|field| field.split('"').nth(1)).collect();
+        let (last, names) = names.split_last().expect("there are fields");
+        assert!(SEGMENTS.help.contains(&format!("{} and {last}", names.join(", "))), "{line}");
     }
-
-    use logkv::{CompactionRun, SegmentId, Seqno};
 
     fn segment(id: u64, live_len: u64, dead_len: u64) -> SegmentStats {
         SegmentStats {

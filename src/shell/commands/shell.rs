@@ -11,7 +11,6 @@ use crate::shell::lang::words::{Word, named, visible};
 use crate::shell::run::script;
 use crate::shell::run::session::{Session, Timer};
 use crate::shell::term::input::Input;
-use crate::shell::term::json::Object;
 use crate::shell::term::output::Mode;
 use crate::shell::term::style::{ColorChoice, is_dumb};
 
@@ -247,11 +246,7 @@ fn setting<T: Copy>(
         Some(chosen) => *place(session) = chosen,
         None => {
             let value = show(*place(session));
-            let out = &mut session.out;
-            match out.mode {
-                Mode::Json => Object::new(out).field(name, value)?.end()?,
-                Mode::Table | Mode::Plain | Mode::Raw => writeln!(out, "{value}")?,
-            }
+            session.out.answer().say(|_| value).field(name, value).end()?;
         }
     }
     Ok(Outcome::Done)
@@ -316,13 +311,12 @@ fn run_history(session: &mut Session, invocation: &Invocation) -> Result<Outcome
     };
     let skipped = session.history.len().saturating_sub(count);
     for line in &session.history[skipped..] {
-        match session.out.mode {
-            Mode::Json => Object::new(&mut session.out).field("line", line.as_str())?.end()?,
-            Mode::Table | Mode::Plain | Mode::Raw => writeln!(session.out, "{}", visible(line.as_bytes()))?,
-        }
+        let shown = visible(line.as_bytes());
+        let mut answer = session.out.answer();
+        answer.say(|_| &shown).plain("line", &*shown).json("line", line.as_str()).end()?;
     }
-    if skipped == session.history.len() && session.out.is_table() {
-        writeln!(session.out, "no lines")?;
+    if skipped == session.history.len() {
+        session.out.say(|_| "no lines")?;
     }
     Ok(Outcome::Done)
 }
@@ -336,10 +330,7 @@ fn run_clear(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> 
 
 fn run_version(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let version = env!("CARGO_PKG_VERSION");
-    let out = &mut session.out;
-    match out.mode {
-        Mode::Json => Object::new(out).field("version", version)?.end()?,
-        Mode::Table | Mode::Plain | Mode::Raw => writeln!(out, "logkv {version}")?,
-    }
+    let named = format!("logkv {version}");
+    session.out.answer().say(|_| &named).plain("version", &*named).json("version", version).end()?;
     Ok(Outcome::Done)
 }

@@ -11,8 +11,7 @@ use crate::shell::run::segments;
 use crate::shell::run::session::Session;
 use crate::shell::term::bar::bar;
 use crate::shell::term::columns::{Column, Table};
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::process::{self, Resident};
 use crate::shell::term::style::hue;
 use crate::shell::term::units;
@@ -228,10 +227,12 @@ fn run_figures(session: &mut Session) -> Result<Outcome, Failure> {
     });
     write_figures(&mut session.out, FIGURES, &stats, ratio)?;
     let out = &mut session.out;
-    if out.mode == Mode::Table && stats.live_len + stats.dead_len > 0 {
-        let look = out.look;
-        let bar = bar(stats.live_len, stats.dead_len, look.width.saturating_sub(16).min(60), look);
-        writeln!(out, "{bar} {} live", units::percent(stats.live_len, stats.live_len + stats.dead_len))?;
+    let (live_len, dead_len) = (stats.live_len, stats.dead_len);
+    if live_len + dead_len > 0 {
+        out.say(|look| {
+            let bar = bar(live_len, dead_len, look.width.saturating_sub(16).min(60), look);
+            format!("{bar} {} live", units::percent(live_len, live_len + dead_len))
+        })?;
     }
     segments::write_damage(out, &damage)?;
     Ok(if stats.damage_count > 0 { Outcome::Damaged } else { Outcome::Done })
@@ -259,30 +260,20 @@ fn write_figures<T>(
     of: &T,
     more: Option<(&str, String)>,
 ) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => {
-            let mut table = Table::new(FIGURE_COLUMNS, out.look).headless();
-            for figure in figures.iter().filter(|figure| !figure.title.is_empty()) {
-                let amount = (figure.of)(of).map_or_else(|| "unknown".to_owned(), figure.show);
-                table.row(out, [figure.title.to_owned(), amount])?;
-            }
-            if let Some((title, amount)) = more {
-                table.row(out, [title.to_owned(), amount])?;
-            }
-            table.end(out)
-        }
-        Mode::Plain | Mode::Raw => figures.iter().try_for_each(|figure| {
-            let amount = (figure.of)(of).map_or_else(String::new, |amount| amount.to_string());
-            writeln!(out, "{}\t{amount}", figure.name)
-        }),
-        Mode::Json => {
-            let mut object = Object::new(out);
-            for figure in figures {
-                object.field(figure.name, (figure.of)(of))?;
-            }
-            object.end()
+    let mut table = Table::new(FIGURE_COLUMNS, out.look).headless();
+    let mut answer = out.figures_in(&mut table);
+    for figure in figures {
+        let amount = (figure.of)(of);
+        answer.field(figure.name, amount);
+        if !figure.title.is_empty() {
+            answer.titled(figure.title, || amount.map_or_else(|| "unknown".to_owned(), figure.show));
         }
     }
+    if let Some((title, amount)) = more {
+        answer.titled(title, || amount);
+    }
+    answer.end()?;
+    table.end(out)
 }
 
 fn run_prometheus(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {

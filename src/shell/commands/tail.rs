@@ -11,19 +11,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::history::{not_yet, past, point};
 use super::keys::quote_start;
 use crate::shell::commands::xray::Moment;
+use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{
     Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes, number,
 };
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::Word;
 use crate::shell::lang::words::is_digits;
-use crate::shell::lang::words::quote;
 use crate::shell::lang::words::shown;
 use crate::shell::lang::words::visible;
 use crate::shell::run::session::Session;
 use crate::shell::term::columns::{Column, Table};
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
 use crate::shell::term::times::MOMENTS;
 
@@ -104,8 +103,8 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let mut tail = Tail::new(session.out.look, follows);
     let ended = tail.follow(session, &mut changes, left, follows);
     tail.table.end(&mut session.out)?;
-    if ended.is_ok() && tail.count == 0 && lines != Some(0) && session.out.is_table() {
-        writeln!(session.out, "no records")?;
+    if ended.is_ok() && tail.count == 0 && lines != Some(0) {
+        session.out.say(|_| "no records")?;
     }
     let is_interrupted = ended.as_ref().is_err_and(|failure| failure.kind == Kind::Interrupted);
     if ended.is_ok() || is_interrupted {
@@ -140,32 +139,20 @@ fn start(session: &Session, word: &Word) -> Result<Cursor, Failure> {
     }
 }
 
-/// The columns. Nobody knows what a table that `follows` will hold; most keys fit.
-fn columns(follows: bool) -> [Column; 6] {
-    let expected = |width| if follows { width } else { 0 };
-    [
-        // What binds the records of a batch together.
-        Column::text("", hue::PLAIN).expecting(expected(1)),
-        Column::number("seq", hue::PLAIN).expecting(expected(8)),
-        Column::text("time (UTC)", hue::PLAIN).leaves(1),
-        Column::text("kind", hue::PLAIN),
-        Column::text("key", hue::KEY).cut().expecting(expected(21)),
-        Column::text("value", hue::VALUE).cut(),
-    ]
-}
-
 /// What was shown.
 struct Tail {
     count: u64,
     /// For people.
     table: Table,
+    /// Whether rows come with time: nobody knows what they will hold.
+    follows: bool,
     /// Whether the next record belongs to the same batch as the last one.
     is_within: bool,
 }
 
 impl Tail {
     fn new(look: Look, follows: bool) -> Self {
-        Self { count: 0, table: Table::new(&columns(follows), look), is_within: false }
+        Self { count: 0, table: Table::new(&[], look), follows, is_within: false }
     }
 
     /// Shows at most `left` records, and if it `follows`, those that are appended.
@@ -248,43 +235,43 @@ impl Tail {
     fn write(&mut self, out: &mut Output, change: &Change, cursor: Cursor) -> io::Result<()> {
         let Change { meta, value, goes_on } = change;
         let was_within = std::mem::replace(&mut self.is_within, *goes_on);
-        let kind = if value.is_some() { "PUT" } else { "DEL" };
-        match out.mode {
-            Mode::Table => {
-                let bracket = bracket(was_within, *goes_on, out.look.ascii).to_owned();
-                let shown =
-                    value.as_ref().map_or_else(|| out.look.none().to_owned(), |value| quote_start(value));
-                let (seq, time) = (meta.seq.to_string(), Moment::of(meta.time_ms).full());
-                self.table.row(out, [bracket, seq, time, kind.to_owned(), quote_start(&meta.key), shown])
-            }
-            Mode::Plain | Mode::Raw => {
-                let shown = value.as_ref().map_or_else(|| "-".to_owned(), |value| quote(value));
-                let key = quote(&meta.key);
-                writeln!(out, "{}\t{}\t{}\t{kind}\t{key}\t{shown}", meta.seq, meta.time_ms, meta.location)
-            }
-            Mode::Json => {
-                let mut object = Object::new(out);
-                object.bytes("key", &meta.key)?.bytes_if_any("value", value.as_deref())?;
-                object.field("seq", meta.seq.0)?.field("time_ms", meta.time_ms)?;
-                object.field("segment", meta.location.segment.0)?.field("offset", meta.location.offset)?;
-                object.field("len", meta.len)?.field("expires_ms", meta.expires_ms)?;
-                let cursor = (!goes_on).then(|| cursor.to_string());
-                object.field("batch_goes_on", *goes_on)?.field("cursor", cursor)?.end()
-            }
-        }
+        let (kind, value) = (if value.is_some() { "PUT" } else { "DEL" }, value.as_deref());
+        // Most keys fit.
+        let expected = |width| if self.follows { width } else { 0 };
+        let mut row = out.row(&mut self.table);
+        // What binds the records of a batch together.
+        row.cell(Column::text("", hue::PLAIN).expecting(expected(1)), |look| {
+            bracket(was_within, *goes_on, look.ascii)
+        });
+        row.json("key", &*meta.key).json("value", value);
+        row.cell(Column::number("seq", hue::PLAIN).expecting(expected(8)), |_| meta.seq.to_string());
+        row.field("seq", meta.seq.0);
+        row.cell(Column::text("time (UTC)", hue::PLAIN).leaves(1), |_| Moment::of(meta.time_ms).full());
+        row.field("time_ms", meta.time_ms);
+        row.plain("record", meta.location.to_string());
+        row.json("segment", meta.location.segment.0).json("offset", meta.location.offset);
+        row.json("len", meta.len).json("expires_ms", meta.expires_ms);
+        row.cell(Column::text("kind", hue::PLAIN), |_| kind).plain("kind", kind);
+        let key_column = Column::text("key", hue::KEY).cut().expecting(expected(21));
+        row.cell(key_column, |_| quote_start(&meta.key)).plain("key", &*meta.key);
+        row.cell(Column::text("value", hue::VALUE).cut(), |look| {
+            value.map_or_else(|| look.none().to_owned(), quote_start)
+        });
+        row.plain("value", value.map_or("-".into(), FieldValue::Bytes));
+        row.json("batch_goes_on", *goes_on).json("cursor", (!goes_on).then(|| cursor.to_string())).end()?;
+        Ok(())
     }
 }
 
 /// Reports where to continue. In JSON the last record has it already, if one of `count` was shown.
 fn tell_cursor(session: &mut Session, count: u64, cursor: Cursor) -> io::Result<()> {
-    match session.out.mode {
-        Mode::Json if count > 0 => Ok(()),
-        Mode::Json => Object::new(&mut session.out).field("cursor", cursor.to_string())?.end(),
-        Mode::Table | Mode::Plain | Mode::Raw => {
-            note_cursor(session, cursor);
-            Ok(())
-        }
+    if count > 0 && session.out.is_json() {
+        return Ok(());
     }
+    if !session.out.answer().json("cursor", cursor.to_string()).end()? {
+        note_cursor(session, cursor);
+    }
+    Ok(())
 }
 
 /// Says on the standard error where a feed continues, unless the session is quiet.
@@ -297,11 +284,10 @@ pub fn note_cursor(session: &mut Session, cursor: Cursor) {
 
 /// Reports that records up to number `up_to` are missing: in JSON as an object with `field`.
 fn tell_missing(session: &mut Session, field: &str, what: &str, up_to: Seqno) -> io::Result<()> {
-    if session.out.mode == Mode::Json {
-        return Object::new(&mut session.out).field(field, up_to.0)?.end();
+    if !session.out.answer().json(field, up_to.0).end()? {
+        session.flush();
+        session.note(&format!("note: records up to number {up_to} {what}; the rest follows"));
     }
-    session.flush();
-    session.note(&format!("note: records up to number {up_to} {what}; the rest follows"));
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 //! `verify`: what is wrong with a store's files, in plain words.
 
-use std::io::{self, Write};
+use std::io::{self};
 use std::ops::ControlFlow;
 
 use logkv::fs::StoreFile;
 use logkv::verify::{self, Finding, Severity, VerifyEvent, VerifyReport};
 use logkv::{Error, Location, SegmentId};
 
+use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{Invocation, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::quote;
@@ -14,9 +15,8 @@ use crate::shell::lang::words::visible;
 use crate::shell::run::segments;
 use crate::shell::run::session::Session;
 use crate::shell::term::fit::hang;
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
-use crate::shell::term::style::{Hue, hue};
+use crate::shell::term::output::Output;
+use crate::shell::term::style::{Hue, Look, hue};
 use crate::shell::term::units;
 
 /// Before the second line of a long sentence.
@@ -112,63 +112,44 @@ fn write_finding(out: &mut Output, finding: &Finding) -> io::Result<()> {
     // What a damaged MANIFEST says is told as it stands there.
     let fault = visible(finding.fault.to_string().as_bytes());
     let range = finding.range.clone().unwrap_or_default();
-    match out.mode {
-        Mode::Table => {
-            let key = finding.key.as_ref().map(|key| format!(", key {}", quote(key))).unwrap_or_default();
-            let text = format!("{severity} {}{key}: {fault}", place(finding));
-            let lines = hang(out.look.width, "", INDENT, text.split_whitespace());
-            let rest = lines.strip_prefix(severity).unwrap_or(&lines);
-            writeln!(out, "{}{rest}", out.look.paint(severity, hue))
-        }
-        Mode::Plain | Mode::Raw => {
-            let key = finding.key.as_deref().map(quote).unwrap_or_default();
-            let (file, at, len) = (finding.file, range.start, range.end - range.start);
-            writeln!(out, "{severity}\t{file}\t{at}\t{len}\t{key}\t{fault}")
-        }
-        Mode::Json => {
-            let is_placed = finding.range.is_some();
-            let mut object = Object::new(out);
-            object.field("type", "finding")?.field("severity", severity)?;
-            object.field("file", finding.file.to_string())?;
-            object.field("offset", is_placed.then_some(range.start))?;
-            object.field("len", is_placed.then_some(range.end - range.start))?;
-            if let Some(key) = &finding.key {
-                object.bytes("key", key)?;
-            }
-            object.field("text", finding.fault.to_string())?.end()
-        }
-    }
+    let (at, len) = (range.start, range.end - range.start);
+    let is_placed = finding.range.is_some();
+    let mut answer = out.answer();
+    answer.say(|look| {
+        let key = finding.key.as_ref().map(|key| format!(", key {}", quote(key))).unwrap_or_default();
+        let text = format!("{severity} {}{key}: {fault}", place(finding));
+        let lines = hang(look.width, "", INDENT, text.split_whitespace());
+        let rest = lines.strip_prefix(severity).unwrap_or(&lines);
+        format!("{}{rest}", look.paint(severity, hue))
+    });
+    answer.json("type", "finding").field("severity", severity).field("file", finding.file.to_string());
+    answer.plain("offset", at).plain("len", len);
+    answer.json("offset", is_placed.then_some(at)).json("len", is_placed.then_some(len));
+    match &finding.key {
+        Some(key) => answer.field("key", &**key),
+        None => answer.plain("key", FieldValue::Nothing),
+    };
+    answer.plain("text", fault).json("text", finding.fault.to_string()).end()?;
+    Ok(())
 }
 
 fn write_report(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => write_summary(out, report),
-        Mode::Plain | Mode::Raw if report.is_intact() => writeln!(out, "ok"),
-        Mode::Plain | Mode::Raw => Ok(()),
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.field("type", "summary")?;
-            let figures = [
-                ("segments", Some(report.segment_count)),
-                ("bytes", Some(report.len)),
-                ("records", Some(report.record_count)),
-                ("torn_bytes", Some(report.torn_len)),
-                ("hints", Some(report.hint_count)),
-                ("keydir_keys", report.keydir_keys),
-                ("notes", Some(report.note_count)),
-                ("refused", Some(report.refused_count)),
-                ("derived", Some(report.derived_count)),
-                ("damage", Some(report.damage_count)),
-            ];
-            for (name, figure) in figures {
-                object.field(name, figure)?;
-            }
-            object.field("ok", report.is_intact())?.end()
-        }
+    let mut answer = out.answer();
+    answer.say(|look| sentences(report, look)).json("type", "summary");
+    answer.json("segments", report.segment_count).json("bytes", report.len);
+    answer.json("records", report.record_count).json("torn_bytes", report.torn_len);
+    answer.json("hints", report.hint_count).json("keydir_keys", report.keydir_keys);
+    answer.json("notes", report.note_count).json("refused", report.refused_count);
+    answer.json("derived", report.derived_count).json("damage", report.damage_count);
+    answer.json("ok", report.is_intact());
+    if report.is_intact() {
+        answer.plain("ok", "ok");
     }
+    answer.end()?;
+    Ok(())
 }
 
-fn write_summary(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
+fn sentences(report: &VerifyReport, look: Look) -> String {
     let count = |count, noun| units::count(count, noun);
     let mut parts = vec![
         format!("{} ({})", count(report.segment_count, "segment"), units::bytes(report.len)),
@@ -176,9 +157,8 @@ fn write_summary(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
         count(report.hint_count, "hint"),
     ];
     parts.extend(report.keydir_keys.map(|keys| format!("KEYDIR with {}", count(keys, "key"))));
-    let look = out.look;
     let checked = parts.join(", ");
-    writeln!(out, "{}", hang(look.width, "checked ", INDENT, checked.split_whitespace()))?;
+    let mut lines = vec![hang(look.width, "checked ", INDENT, checked.split_whitespace())];
     let (verdict, hue) = match (report.damage_count, report.derived_count) {
         (0, 0) if report.refused_count > 0 => {
             ("what was looked at is as it was written".to_owned(), hue::PLAIN)
@@ -196,10 +176,10 @@ fn write_summary(out: &mut Output, report: &VerifyReport) -> io::Result<()> {
         (damage, _) => (format!("{} in the log", count(damage, "finding")), hue::BAD),
     };
     let line = |text: &str| hang(look.width, "", INDENT, text.split_whitespace());
-    writeln!(out, "{}", look.paint(line(&verdict), hue))?;
+    lines.push(look.paint(line(&verdict), hue));
     if report.damage_count > 0 {
         let advice = "repair --to DIR makes a store of all that is intact";
-        writeln!(out, "{}", look.paint(line(advice), hue::DIM))?;
+        lines.push(look.paint(line(advice), hue::DIM));
     }
-    Ok(())
+    lines.join("\n")
 }

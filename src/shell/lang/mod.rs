@@ -1,5 +1,6 @@
 //! The language of a line: its words, the types of the command table, parsing, patterns and failures.
 
+pub mod answer;
 pub mod command;
 pub mod failure;
 pub mod glob;

@@ -13,7 +13,7 @@ use crate::shell::lang::report::Place;
 use crate::shell::lang::words::{open_quote, visible};
 use crate::shell::term::input::{Input, Readiness, escaped_len_max, pair_len_max};
 use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
 /// Runs all lines of `inputs`, which errors call `name`. [`Outcome::Quit`] when a line says so. No command goes on from one
@@ -263,7 +263,7 @@ fn line_len_max(value_len_max: u64) -> u64 {
 
 /// Shows the lines of a command before its result; on a terminal without the bytes that would drive it, and in JSON as an object.
 fn echo(out: &mut Output, lines: &[u8]) -> io::Result<()> {
-    if out.mode == Mode::Json {
+    if out.is_json() {
         return Object::new(out).bytes("echo", lines)?.end();
     }
     if !out.is_terminal {

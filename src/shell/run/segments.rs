@@ -1,7 +1,7 @@
 //! Segments, as a person names them.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io::{self};
 use std::os::unix::ffi::OsStrExt;
 
 use logkv::fs::StoreFile;
@@ -12,7 +12,7 @@ use crate::shell::lang::command;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::Word;
 use crate::shell::term::fit::hang;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::style::hue;
 use crate::shell::term::units;
 
@@ -55,6 +55,11 @@ pub fn numbers(ids: &[SegmentId]) -> String {
     units::ranges(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
 }
 
+/// `3,4,5`: for programs.
+pub fn listed(ids: &[SegmentId]) -> String {
+    ids.iter().map(SegmentId::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// `segment 3`, `segments 3 to 5, 9`.
 pub fn names(ids: &[SegmentId]) -> String {
     match ids {
@@ -74,17 +79,14 @@ pub fn made_of(count: usize, into: Option<&str>) -> String {
 
 /// Says where the log is known to be damaged, and what to do about it, to a person.
 pub fn write_damage(out: &mut Output, damage: &[Location]) -> io::Result<()> {
-    if damage.is_empty() || out.mode != Mode::Table {
+    if damage.is_empty() {
         return Ok(());
     }
     let mut ids: Vec<_> = damage.iter().map(|at| at.segment).collect();
     ids.dedup();
-    let (places, look) = (units::count(damage.len() as u64, "damaged range"), out.look);
+    let places = units::count(damage.len() as u64, "damaged range");
     let text = format!("{places} in {}: verify lists the damage, repair saves what is intact", names(&ids));
-    for line in hang(look.width, "", 0, text.split(' ')).lines() {
-        writeln!(out, "{}", look.paint(line, hue::BAD))?;
-    }
-    Ok(())
+    out.say(|look| look.paint_lines(&hang(look.width, "", 0, text.split(' ')), hue::BAD))
 }
 
 #[cfg(test)]

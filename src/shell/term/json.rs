@@ -32,6 +32,11 @@ impl<'a, W: Write> Object<'a, W> {
         Self { out, is_empty: true }
     }
 
+    /// What it is written to.
+    pub fn out(&mut self) -> &mut W {
+        self.out
+    }
+
     /// Writes a field.
     pub fn field(&mut self, name: &str, value: impl Into<serde_json::Value>) -> io::Result<&mut Self> {
         self.name(name, "")?;

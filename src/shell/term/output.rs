@@ -130,6 +130,11 @@ impl Output {
         &mut self.sink.out
     }
 
+    /// Whether results are objects.
+    pub fn is_json(&self) -> bool {
+        self.mode == Mode::Json
+    }
+
     /// Whether results are for people.
     pub fn is_table(&self) -> bool {
         self.mode == Mode::Table

@@ -89,6 +89,11 @@ impl Look {
         style.style(text).to_string()
     }
 
+    /// Each line of `text` in `hue`.
+    pub fn paint_lines(&self, text: &str, hue: Hue) -> String {
+        text.lines().map(|line| self.paint(line, hue)).collect::<Vec<_>>().join("\n")
+    }
+
     /// What stands for text that was cut off.
     pub fn ellipsis(&self) -> &'static str {
         if self.ascii { "..." } else { "…" }

@@ -17,8 +17,7 @@ use crate::shell::run::segments;
 use crate::shell::run::session::Session;
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::wrap;
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::progress::Progress;
 use crate::shell::term::style::hue;
 use crate::shell::term::units;
@@ -37,7 +36,7 @@ pub fn run(session: &mut Session, request: &Request<'_>) -> Result<Outcome, Fail
         tallies.push(dry.run(session, &store, &plan, run)?);
     }
     dry.progress.clear();
-    if dry.seen > dry.limit && session.out.is_table() {
+    if dry.seen > dry.limit {
         write_elided(&mut session.out, &dry)?;
     }
     let segments = store.segments()?;
@@ -81,7 +80,7 @@ impl Dry {
     ) -> Result<Tallies, Failure> {
         let out = &mut session.out;
         let interrupt = session.interrupt.clone();
-        let mut table = Some(Table::new(COLUMNS, out.look));
+        let mut table = Some(Table::new(&[], out.look));
         let mut failure = None;
         let tallies = store.compaction_decisions(plan, run, &mut |decided| {
             let shown = interrupt.check(self.seen).and_then(|()| self.show(out, &mut table, &decided));
@@ -121,40 +120,13 @@ impl Dry {
             self.progress.at(self.done_len, self.total_len);
             return Ok(());
         }
-        match (out.mode, table) {
-            (Mode::Table, Some(table)) => table.row(out, cells(decided))?,
-            (Mode::Table, None) => {}
-            (Mode::Plain | Mode::Raw, _) => write_plain(out, decided)?,
-            (Mode::Json, _) => write_json(out, decided)?,
-        }
+        write_record(out, table.as_mut(), decided)?;
         Ok(())
     }
 }
 
 fn end(table: &mut Option<Table>, out: &mut Output) -> io::Result<()> {
     table.take().map_or(Ok(()), |table| table.end(out))
-}
-
-const COLUMNS: &[Column] = &[
-    Column::number("record", hue::PLAIN),
-    Column::text("kind", hue::PLAIN).leaves(1),
-    Column::text("key", hue::KEY).cut(),
-    Column::number("bytes", hue::PLAIN).leaves(2),
-    Column::text("fate", hue::PLAIN),
-    // A reason is read whole; of a key its start is enough.
-    Column::text("why", hue::DIM),
-];
-
-fn cells(decided: &Decided) -> Vec<String> {
-    let (fate, _) = text::decision_names(decided.decision);
-    vec![
-        decided.at.to_string(),
-        kind(decided).to_uppercase(),
-        quote(&decided.key),
-        units::thousands(decided.len),
-        fate.to_owned(),
-        text::why(decided.decision),
-    ]
 }
 
 fn kind(decided: &Decided) -> &'static str {
@@ -168,62 +140,54 @@ fn needed_by(decided: &Decided) -> Option<u64> {
     }
 }
 
-fn write_plain(out: &mut Output, decided: &Decided) -> io::Result<()> {
+fn write_record(out: &mut Output, table: Option<&mut Table>, decided: &Decided) -> io::Result<()> {
     let (fate, why) = text::decision_names(decided.decision);
     let place = decided.at;
-    write!(out, "record\t{}\t{}\t{}", place.segment, place.offset, decided.len)?;
-    write!(out, "\t{}\t{}\t{}", kind(decided), decided.seq, quote(&decided.key))?;
-    let needed_by = needed_by(decided).map_or_else(String::new, |id| id.to_string());
-    writeln!(out, "\t{fate}\t{why}\t{needed_by}")
-}
-
-fn write_json(out: &mut Output, decided: &Decided) -> io::Result<()> {
-    let (fate, why) = text::decision_names(decided.decision);
-    let mut object = Object::new(out);
-    object.field("type", "record")?;
-    object.field("segment", decided.at.segment.0)?.field("offset", decided.at.offset)?;
-    object.field("len", decided.len)?.field("kind", kind(decided))?.field("seq", decided.seq.0)?;
-    object.bytes("key", &decided.key)?;
-    object.field("fate", fate)?.field("why", why)?.field("needed_by", needed_by(decided))?.end()
+    let Some(table) = table else { return Ok(()) };
+    let mut row = out.row(table);
+    row.field("type", "record");
+    row.cell(Column::number("record", hue::PLAIN), |_| place.to_string());
+    row.field("segment", place.segment.0).field("offset", place.offset).field("len", decided.len);
+    row.cell(Column::text("kind", hue::PLAIN).leaves(1), |_| kind(decided).to_uppercase());
+    row.field("kind", kind(decided)).field("seq", decided.seq.0);
+    row.cell(Column::text("key", hue::KEY).cut(), |_| quote(&decided.key)).field("key", &*decided.key);
+    row.cell(Column::number("bytes", hue::PLAIN).leaves(2), |_| units::thousands(decided.len));
+    row.cell(Column::text("fate", hue::PLAIN), |_| fate).field("fate", fate);
+    // A reason is read whole; of a key its start is enough.
+    row.cell(Column::text("why", hue::DIM), |_| text::why(decided.decision)).field("why", why);
+    row.field("needed_by", needed_by(decided)).end()?;
+    Ok(())
 }
 
 /// Writes what a run is about: its segments, why they were picked, what it reads and needs.
 fn write_run(out: &mut Output, run: &CompactionRun, index: usize, count: usize) -> io::Result<()> {
     let ids: Vec<_> = run.segments.iter().map(|id| id.0).collect();
     let name = text::reason_name(run.reason);
-    match out.mode {
-        Mode::Table => {
-            let look = out.look;
-            let number = if count == 1 { String::new() } else { format!("run {} of {count}: ", index + 1) };
-            let head = format!("{number}{}, {}", segments::names(&run.segments), text::reason(run));
-            writeln!(out, "{}", look.paint(wrap(&head, look.width), hue::HEAD))?;
-            let (read, write) = (units::bytes(run.read_len), units::bytes(run.write_len_max));
-            let needs = format!("reads {read}; needs up to {write} of disk until the old files are removed");
-            writeln!(out, "{}", wrap(&needs, look.width))
-        }
-        Mode::Plain | Mode::Raw => {
-            let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-            writeln!(out, "run\t{ids}\t{name}\t{}\t{}", run.read_len, run.write_len_max)
-        }
-        Mode::Json => {
-            let (percent, len) = match run.reason {
-                CompactionReason::DeadShare { percent } => (Some(percent), None),
-                CompactionReason::DeadBytes { len } => (None, Some(len)),
-                CompactionReason::Asked | CompactionReason::Small => (None, None),
-            };
-            let mut object = Object::new(out);
-            object.field("type", "run")?.field("segments", ids)?.field("reason", name)?;
-            object.field("dead_percent", percent)?.field("dead_bytes", len)?;
-            object.field("read_bytes", run.read_len)?.field("write_bytes_max", run.write_len_max)?.end()
-        }
-    }
+    let (percent, len) = match run.reason {
+        CompactionReason::DeadShare { percent } => (Some(percent), None),
+        CompactionReason::DeadBytes { len } => (None, Some(len)),
+        CompactionReason::Asked | CompactionReason::Small => (None, None),
+    };
+    let mut answer = out.answer();
+    answer.say(|look| {
+        let number = if count == 1 { String::new() } else { format!("run {} of {count}: ", index + 1) };
+        let head = format!("{number}{}, {}", segments::names(&run.segments), text::reason(run));
+        let (read, write) = (units::bytes(run.read_len), units::bytes(run.write_len_max));
+        let needs = format!("reads {read}; needs up to {write} of disk until the old files are removed");
+        format!("{}\n{}", look.paint(wrap(&head, look.width), hue::HEAD), wrap(&needs, look.width))
+    });
+    answer.field("type", "run").plain("segments", segments::listed(&run.segments)).json("segments", ids);
+    answer.field("reason", name).json("dead_percent", percent).json("dead_bytes", len);
+    answer.field("read_bytes", run.read_len).field("write_bytes_max", run.write_len_max).end()?;
+    Ok(())
 }
 
 fn write_elided(out: &mut Output, dry: &Dry) -> io::Result<()> {
-    let look = out.look;
     let (shown, seen) = (units::thousands(dry.limit), units::count(dry.seen, "record"));
-    let text = format!("{} {shown} of {seen}; --limit N shows so many", look.ellipsis());
-    writeln!(out, "{}", look.paint(wrap(&text, look.width), hue::DIM))
+    out.say(|look| {
+        let text = format!("{} {shown} of {seen}; --limit N shows so many", look.ellipsis());
+        look.paint(wrap(&text, look.width), hue::DIM)
+    })
 }
 
 /// What a dry run adds up to.
@@ -268,30 +232,23 @@ impl Summary {
     }
 
     fn write(&self, out: &mut Output) -> io::Result<()> {
-        match out.mode {
-            Mode::Table => {
-                writeln!(out)?;
-                self.sums.write_table(out)?;
-                let (freed, before) = (units::bytes(self.freed_len), units::bytes(self.bytes_before));
-                let freed = format!("compact would free {freed} of {before}; nothing was changed");
-                writeln!(out, "{}", wrap(&freed, out.look.width))
-            }
-            Mode::Plain | Mode::Raw => {
-                for (name, number) in self.named() {
-                    writeln!(out, "sum\t{name}\t{number}")?;
-                }
-                self.sums.write_plain(out, "sum\t")
-            }
-            Mode::Json => {
-                let mut object = Object::new(out);
-                object.field("type", "summary")?;
-                for (name, number) in self.named() {
-                    object.field(name, number)?;
-                }
-                self.sums.write_json(&mut object)?;
-                object.end()
-            }
+        if out.is_table() {
+            writeln!(out)?;
+            self.sums.write_table(out)?;
         }
+        let (freed, before) = (units::bytes(self.freed_len), units::bytes(self.bytes_before));
+        let mut answer = out.figures_with("sum\t");
+        answer.say(|look| {
+            wrap(&format!("compact would free {freed} of {before}; nothing was changed"), look.width)
+        });
+        answer.json("type", "summary");
+        for (name, number) in self.named() {
+            answer.field(name, number);
+        }
+        self.sums.write_plain(&mut answer);
+        self.sums.write_json(&mut answer);
+        answer.end()?;
+        Ok(())
     }
 }
 

@@ -13,8 +13,7 @@ use crate::shell::run::segments;
 use crate::shell::run::session::Session;
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::wrap;
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::style::hue;
 use crate::shell::term::units;
 
@@ -27,35 +26,30 @@ pub fn write(
     let sums = Sums::of(report.runs.iter().map(|run| run.records.clone()));
     let figures = Figures::of(report, &sums);
     let out = &mut session.out;
-    match out.mode {
-        Mode::Table if !report.runs.is_empty() => write_table(out, report, &figures, &sums)?,
+    let is_cancelled = what.is_none();
+    let mut answer = out.figures();
+    answer.plain("runs", report.runs.len());
+    if !is_cancelled || !report.runs.is_empty() {
+        for (name, number) in figures.named() {
+            answer.plain(name, number);
+        }
+        sums.write_plain(&mut answer);
+    }
+    answer.plain("left", report.left.len());
+    for (name, number) in figures.named() {
+        answer.json(name, number);
+    }
+    sums.write_json(&mut answer);
+    let left: Vec<_> = report.left.iter().map(|left| left.segment.0).collect();
+    answer.json("runs", runs(report)).json("left", left).field("cancelled", is_cancelled).end()?;
+    if !out.is_table() {
+        return Ok(());
+    }
+    match what.filter(|_| report.left.is_empty()) {
+        _ if !report.runs.is_empty() => write_table(out, report, &figures, &sums)?,
+        Some(what) => write_nothing(session, what)?,
         // A failure or a note reports the rest.
-        Mode::Table => {
-            if let Some(what) = what.filter(|_| report.left.is_empty()) {
-                write_nothing(session, what)?;
-            }
-        }
-        Mode::Plain | Mode::Raw => {
-            writeln!(out, "runs\t{}", report.runs.len())?;
-            if what.is_some() || !report.runs.is_empty() {
-                for (name, number) in figures.named() {
-                    writeln!(out, "{name}\t{number}")?;
-                }
-                sums.write_plain(out, "")?;
-            }
-            writeln!(out, "left\t{}", report.left.len())?;
-            writeln!(out, "cancelled\t{}", u8::from(what.is_none()))?;
-        }
-        Mode::Json => {
-            let mut object = Object::new(out);
-            for (name, number) in figures.named() {
-                object.field(name, number)?;
-            }
-            sums.write_json(&mut object)?;
-            let left: Vec<_> = report.left.iter().map(|left| left.segment.0).collect();
-            object.field("runs", runs(report))?.field("left", left)?;
-            object.field("cancelled", what.is_none())?.end()?;
-        }
+        None => {}
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `compact --step`: each step is told, and waited for where there is a person.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use logkv::{CompactionRun, CompactionStage};
 
@@ -10,8 +10,7 @@ use crate::shell::run::segments;
 use crate::shell::run::session::Session;
 use crate::shell::term::columns::GAP;
 use crate::shell::term::fit::wrap;
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::style::hue;
 
 /// The steps of one compaction.
@@ -52,31 +51,24 @@ impl Steps {
 }
 
 fn write(out: &mut Output, text: &StageText, is_first: bool, run: &CompactionRun) -> io::Result<()> {
+    const NAME_WIDTH: usize = "committed".len();
     let ids: Vec<_> = run.segments.iter().map(|id| id.0).collect();
-    match out.mode {
-        Mode::Table => {
-            const NAME_WIDTH: usize = "committed".len();
-            let look = out.look;
-            if is_first {
-                let head = format!("{}, {}", segments::names(&run.segments), text::reason(run));
-                writeln!(out, "{}", look.paint(head, hue::HEAD))?;
-            }
-            let name = look.paint(format!("{:NAME_WIDTH$}", text.name), hue::GOOD);
-            let hung = |text: &str| {
-                let wrapped = wrap(text, look.width.saturating_sub(NAME_WIDTH + GAP));
-                wrapped.replace('\n', &format!("\n{:NAME_WIDTH$}{:GAP$}", "", ""))
-            };
-            writeln!(out, "{name}{:GAP$}{}", "", hung(text.now))?;
-            writeln!(out, "{:NAME_WIDTH$}{:GAP$}{}", "", "", look.paint(hung(text.crash), hue::DIM))
-        }
-        Mode::Plain | Mode::Raw => {
-            let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-            writeln!(out, "step\t{}\t{ids}\t{}\t{}", text.name, text.now, text.crash)
-        }
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.field("step", text.name)?.field("segments", ids)?;
-            object.field("now", text.now)?.field("crash", text.crash)?.end()
-        }
+    if is_first {
+        let head = format!("{}, {}", segments::names(&run.segments), text::reason(run));
+        out.say(|look| look.paint(head, hue::HEAD))?;
     }
+    let mut answer = out.answer();
+    answer.say(|look| {
+        let name = look.paint(format!("{:NAME_WIDTH$}", text.name), hue::GOOD);
+        let hung = |text: &str| {
+            let wrapped = wrap(text, look.width.saturating_sub(NAME_WIDTH + GAP));
+            wrapped.replace('\n', &format!("\n{:NAME_WIDTH$}{:GAP$}", "", ""))
+        };
+        let crash = look.paint(hung(text.crash), hue::DIM);
+        format!("{name}{:GAP$}{}\n{:NAME_WIDTH$}{:GAP$}{crash}", "", hung(text.now), "", "")
+    });
+    answer.plain("type", "step").field("step", text.name);
+    answer.plain("segments", segments::listed(&run.segments)).json("segments", ids);
+    answer.field("now", text.now).field("crash", text.crash).end()?;
+    Ok(())
 }

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use logkv::{SegmentId, Tallies, Tally};
 use serde_json::{Map, Value, json};
 
+use crate::shell::lang::answer::Answer;
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::hang;
-use crate::shell::term::json::Object;
 use crate::shell::term::output::Output;
 use crate::shell::term::style::hue;
 use crate::shell::term::units;
@@ -116,27 +116,25 @@ impl Sums {
         writeln!(out, "{text}")
     }
 
-    /// Writes them for programs, a name and a number a line, `prefix` before each.
-    pub fn write_plain(&self, out: &mut impl Write, prefix: &str) -> io::Result<()> {
+    /// Adds them to plain lines, a name and a number a line.
+    pub fn write_plain(&self, answer: &mut Answer<'_>) {
         for (group, reasons) in [("kept", KEPT), ("dropped", DROPPED)] {
             for (reason, tally) in self.reasons(reasons) {
-                writeln!(out, "{prefix}{group}_{}\t{}", reason.name, tally.count)?;
-                writeln!(out, "{prefix}{group}_{}_bytes\t{}", reason.name, tally.len)?;
+                answer.plain(&format!("{group}_{}", reason.name), tally.count);
+                answer.plain(&format!("{group}_{}_bytes", reason.name), tally.len);
             }
         }
         let needed = self.needed_by();
         let needed: Vec<_> = needed.iter().map(|(id, count)| format!("{id}:{count}")).collect();
-        writeln!(out, "{prefix}needed_by\t{}", needed.join(","))
+        answer.plain("needed_by", needed.join(","));
     }
 
-    /// Writes them as fields: `kept`, `dropped`, `needed_by`.
-    pub fn write_json<W: Write>(&self, object: &mut Object<'_, W>) -> io::Result<()> {
-        object.field("kept", self.json(KEPT))?.field("dropped", self.json(DROPPED))?;
+    /// Adds them to an object: `kept`, `dropped`, `needed_by`.
+    pub fn write_json(&self, answer: &mut Answer<'_>) {
         let needed = self.needed_by();
         let needed: Vec<_> =
             needed.iter().map(|(id, count)| json!({"segment": id.0, "tombstones": count})).collect();
-        object.field("needed_by", needed)?;
-        Ok(())
+        answer.json("kept", self.json(KEPT)).json("dropped", self.json(DROPPED)).json("needed_by", needed);
     }
 
     fn json(&self, reasons: &'static [Reason]) -> Value {

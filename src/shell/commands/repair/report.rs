@@ -1,6 +1,6 @@
 //! What came of a repair, in every form.
 
-use std::io::{self, Write};
+use std::io::{self};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -9,13 +9,14 @@ use logkv::{Location, SegmentId};
 use serde_json::Value;
 
 use super::shown;
+use crate::shell::lang::answer::Answer;
 use crate::shell::lang::words::quote;
 use crate::shell::lang::words::visible;
 use crate::shell::run::segments;
 use crate::shell::term::fit::hang;
-use crate::shell::term::json::{self, Object};
-use crate::shell::term::output::{Mode, Output};
-use crate::shell::term::style::hue;
+use crate::shell::term::json;
+use crate::shell::term::output::Output;
+use crate::shell::term::style::{Look, hue};
 use crate::shell::term::units;
 
 /// Before the second line of a long sentence.
@@ -23,70 +24,82 @@ const INDENT: usize = 4;
 
 /// Tells of a repair after which the store stands in `place`, and the damaged one in `aside`, if it was put there.
 pub fn write(out: &mut Output, report: &RepairReport, place: &Path, aside: Option<&Path>) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => write_table(out, report, place, aside),
-        Mode::Plain | Mode::Raw => {
-            write_facts(out, report)?;
-            // It stands beside the store.
-            if let Some(aside) = aside.and_then(Path::file_name) {
-                writeln!(out, "aside\t{}", quote(aside.as_bytes()))?;
-            }
-            report.given_up.iter().try_for_each(|given_up| write_plain(out, given_up))
-        }
-        Mode::Json => write_json(out, report, place, aside),
+    let mut answer = out.figures();
+    answer.say(|look| text(report, place, aside, look));
+    add_places(&mut answer, place, aside);
+    answer.json("needed", true);
+    for (name, number) in figures(report) {
+        answer.field(name, number);
     }
+    answer.json("manifest_lost", report.manifest_lost.as_deref());
+    let lost = [("manifest_lost", &report.manifest_lost), ("options_lost", &report.options_lost)];
+    for (name, why) in lost.iter().filter_map(|(name, why)| Some((name, why.as_ref()?))) {
+        answer.plain(name, visible(why.as_bytes()));
+    }
+    let gaps = report.gaps.iter().map(|gap| vec![gap.start.0, gap.end.0]).collect::<Vec<_>>();
+    answer.json("gaps", gaps);
+    for gap in &report.gaps {
+        answer.plain("gap", format!("{}\t{}", gap.start, gap.end.previous()));
+    }
+    answer.json("copied", numbers(&report.copied));
+    for (name, ids) in
+        [("salvaged", &report.salvaged), ("unlisted", &report.unlisted), ("left_out", &report.left_out)]
+    {
+        answer.json(name, numbers(ids));
+        for id in ids {
+            answer.plain(name, id.0);
+        }
+    }
+    add_strangers(&mut answer, report);
+    answer.json("options_lost", report.options_lost.as_deref());
+    // It stands beside the store.
+    if let Some(aside) = aside.and_then(Path::file_name) {
+        answer.plain("aside", aside.as_bytes());
+    }
+    report.given_up.iter().for_each(|given_up| add_given_up(&mut answer, given_up));
+    answer.json("given_up", report.given_up.iter().map(given_up_json).collect::<Vec<_>>()).end()?;
+    Ok(())
 }
 
 /// Tells that there was nothing to repair in `place`, and, if it was done just now, that what a repair had replaced before is
 /// in `aside`.
 pub fn write_needless(out: &mut Output, place: &Path, aside: Option<&Path>) -> io::Result<()> {
-    match out.mode {
-        Mode::Table => {
-            let mut lines = vec![format!("{} has no damage: nothing was changed", shown(place))];
-            if let Some(aside) = aside {
-                let (place, aside) = (shown(place), shown(aside));
-                lines =
-                    vec![format!("{place} was repaired before; what was there until then is in {aside} now")];
+    let mut answer = out.answer();
+    answer.say(|look| {
+        let (place, aside) = (shown(place), aside.map(shown));
+        let line = match aside {
+            None => format!("{place} has no damage: nothing was changed"),
+            Some(aside) => {
+                format!("{place} was repaired before; what was there until then is in {aside} now")
             }
-            write_lines(out, &lines)
-        }
-        Mode::Plain | Mode::Raw => writeln!(out, "ok"),
-        Mode::Json => {
-            let mut object = Object::new(out);
-            write_places(&mut object, place, aside)?;
-            object.field("needed", false)?.end()
-        }
-    }
-}
-
-fn write_places(object: &mut Object<'_, Output>, place: &Path, aside: Option<&Path>) -> io::Result<()> {
-    object.field("type", "repair")?.bytes("store", place.as_os_str().as_bytes())?;
-    match aside {
-        Some(aside) => object.bytes("aside", aside.as_os_str().as_bytes())?,
-        None => object.field("aside", None::<&str>)?,
-    };
+        };
+        hung(&line, look)
+    });
+    answer.plain("ok", "ok");
+    add_places(&mut answer, place, aside);
+    answer.json("needed", false).end()?;
     Ok(())
 }
 
-fn write_json(out: &mut Output, report: &RepairReport, place: &Path, aside: Option<&Path>) -> io::Result<()> {
-    let mut object = Object::new(out);
-    write_places(&mut object, place, aside)?;
-    object.field("needed", true)?;
-    for (name, number) in figures(report) {
-        object.field(name, number)?;
-    }
-    let ids = |ids: &[SegmentId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
-    let gaps = report.gaps.iter().map(|gap| vec![gap.start.0, gap.end.0]).collect::<Vec<_>>();
-    object.field("manifest_lost", report.manifest_lost.clone())?.field("gaps", gaps)?;
-    object.field("copied", ids(&report.copied))?.field("salvaged", ids(&report.salvaged))?;
-    object.field("unlisted", ids(&report.unlisted))?.field("left_out", ids(&report.left_out))?;
-    let strangers = report.strangers.iter().map(|name| {
+fn add_places(answer: &mut Answer<'_>, place: &Path, aside: Option<&Path>) {
+    let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+    answer.json("type", "repair").json("store", &*bytes(place));
+    answer.json("aside", aside.map(bytes).as_deref());
+}
+
+fn add_strangers(answer: &mut Answer<'_>, report: &RepairReport) {
+    let objects = report.strangers.iter().map(|name| {
         let (field, name) = json::bytes("name", name.as_bytes());
         Value::Object([(field, name)].into_iter().collect())
     });
-    object.field("strangers", strangers.collect::<Vec<_>>())?;
-    object.field("options_lost", report.options_lost.clone())?;
-    object.field("given_up", report.given_up.iter().map(given_up_json).collect::<Vec<_>>())?.end()
+    answer.json("strangers", objects.collect::<Vec<_>>());
+    for name in &report.strangers {
+        answer.plain("stranger", name.as_bytes());
+    }
+}
+
+fn numbers(ids: &[SegmentId]) -> Vec<u64> {
+    ids.iter().map(|id| id.0).collect()
 }
 
 fn figures(report: &RepairReport) -> [(&'static str, u64); 6] {
@@ -100,30 +113,11 @@ fn figures(report: &RepairReport) -> [(&'static str, u64); 6] {
     ]
 }
 
-/// A line a fact, each with its name before it.
-fn write_facts(out: &mut Output, report: &RepairReport) -> io::Result<()> {
-    for (name, number) in figures(report) {
-        writeln!(out, "{name}\t{number}")?;
-    }
-    let lost = [("manifest_lost", &report.manifest_lost), ("options_lost", &report.options_lost)];
-    for (name, why) in lost.iter().filter_map(|(name, why)| Some((name, why.as_ref()?))) {
-        writeln!(out, "{name}\t{}", visible(why.as_bytes()))?;
-    }
-    for gap in &report.gaps {
-        writeln!(out, "gap\t{}\t{}", gap.start, gap.end.previous())?;
-    }
-    let ids =
-        [("salvaged", &report.salvaged), ("unlisted", &report.unlisted), ("left_out", &report.left_out)];
-    for (name, id) in ids.iter().flat_map(|(name, ids)| ids.iter().map(move |id| (name, id))) {
-        writeln!(out, "{name}\t{id}")?;
-    }
-    report.strangers.iter().try_for_each(|name| writeln!(out, "stranger\t{}", quote(name.as_bytes())))
-}
-
-fn write_plain(out: &mut Output, given_up: &GivenUp) -> io::Result<()> {
+fn add_given_up(answer: &mut Answer<'_>, given_up: &GivenUp) {
     let GivenUp { segment, range, reason, .. } = given_up;
     let batch = if given_up.splits_batch { "splits_batch" } else { "" };
-    writeln!(out, "given_up\t{segment}\t{}\t{}\t{reason}\t{batch}", range.start, range.end - range.start)?;
+    let len = range.end - range.start;
+    answer.plain("given_up", format!("{segment}\t{}\t{len}\t{reason}\t{batch}", range.start));
     for lost in &given_up.lost {
         // No key prints like that.
         let key = lost.key.as_deref().map_or_else(|| "-".to_owned(), quote);
@@ -131,9 +125,8 @@ fn write_plain(out: &mut Output, given_up: &GivenUp) -> io::Result<()> {
         let certain = if lost.is_certain { "certain" } else { "uncertain" };
         let (now, seq) = now_name(lost.now);
         let seq = seq.map(|seq| seq.to_string()).unwrap_or_default();
-        writeln!(out, "lost\t{key}\t{certain}\t{kind}\t{now}\t{seq}")?;
+        answer.plain("lost", format!("{key}\t{certain}\t{kind}\t{now}\t{seq}"));
     }
-    Ok(())
 }
 
 fn given_up_json(given_up: &GivenUp) -> Value {
@@ -168,28 +161,18 @@ fn now_name(now: Now) -> (&'static str, Option<logkv::Seqno>) {
     }
 }
 
-fn write_table(
-    out: &mut Output,
-    report: &RepairReport,
-    place: &Path,
-    aside: Option<&Path>,
-) -> io::Result<()> {
-    let look = out.look;
-    write_lines(out, &sentences(report, place, aside))?;
+fn text(report: &RepairReport, place: &Path, aside: Option<&Path>, look: Look) -> String {
+    let mut lines: Vec<_> = sentences(report, place, aside).iter().map(|line| hung(line, look)).collect();
     for given_up in &report.given_up {
-        let place = place_of(given_up);
-        let text = hang(look.width, "", INDENT, place.split_whitespace());
-        writeln!(out, "{}", look.paint(text, hue::BAD))?;
-        for fate in fates(&given_up.lost) {
-            writeln!(out, "{}", hang(look.width, "  ", INDENT, fate.split_whitespace()))?;
-        }
+        lines.push(look.paint(hung(&place_of(given_up), look), hue::BAD));
+        let fates = fates(&given_up.lost);
+        lines.extend(fates.map(|fate| hang(look.width, "  ", INDENT, fate.split_whitespace())));
     }
-    Ok(())
+    lines.join("\n")
 }
 
-fn write_lines(out: &mut Output, lines: &[String]) -> io::Result<()> {
-    let width = out.look.width;
-    lines.iter().try_for_each(|line| writeln!(out, "{}", hang(width, "", INDENT, line.split_whitespace())))
+fn hung(line: &str, look: Look) -> String {
+    hang(look.width, "", INDENT, line.split_whitespace())
 }
 
 /// What was done, in sentences.

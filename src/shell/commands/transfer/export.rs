@@ -16,8 +16,7 @@ use crate::shell::run::folder::{NewMode, Target};
 use crate::shell::run::session::Session;
 use crate::shell::run::view::{Rows, Walk};
 use crate::shell::term::interrupt::{Breakable, Interrupt};
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::packing::{Packer, Packing};
 use crate::shell::term::progress::Progress;
 use crate::shell::term::units;
@@ -74,7 +73,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
                 session.flush();
                 session.note("note: no keys");
             }
-            if session.out.mode == Mode::Json {
+            if session.out.is_json() {
                 note_cursor(session, snapshot.cursor());
             }
         }
@@ -203,25 +202,13 @@ impl Run {
 /// Reports the export, and the cursor from which a feed continues after it.
 fn write(out: &mut Output, run: &Run, word: &Word, len: u64, cursor: Cursor) -> io::Result<()> {
     let (count, format, file) = (run.count, run.format.name(), visible(&word.bytes));
-    match out.mode {
-        Mode::Table => {
-            writeln!(
-                out,
-                "exported {} to {file}: {format}, {}",
-                units::count(count, "key"),
-                units::bytes(len)
-            )
-        }
-        Mode::Plain | Mode::Raw => {
-            writeln!(out, "exported\t{count}\nbytes\t{len}\nformat\t{format}\nfile\t{file}\ncursor\t{cursor}")
-        }
-        Mode::Json => {
-            let mut object = Object::new(out);
-            object.field("exported", count)?.field("bytes", len)?;
-            object.field("format", format)?.field("file", file)?;
-            object.field("cursor", cursor.to_string())?.end()
-        }
-    }
+    let mut answer = out.figures();
+    answer.say(|_| {
+        format!("exported {} to {file}: {format}, {}", units::count(count, "key"), units::bytes(len))
+    });
+    answer.field("exported", count).field("bytes", len).field("format", format).field("file", &*file);
+    answer.field("cursor", cursor.to_string()).end()?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,13 +6,12 @@ use std::io::{self, IsTerminal, Write};
 use rustix::io::Errno;
 
 use super::{Origin, Session};
+use crate::shell::lang::answer::write_acknowledgement;
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
 use crate::shell::lang::report::{self, Place};
-use crate::shell::lang::words::visible;
 use crate::shell::run::habits;
 use crate::shell::term::json::Object;
-use crate::shell::term::output::Mode;
 use crate::shell::term::units;
 
 /// The first failure of a line of a script, as its acknowledgement has it.
@@ -102,7 +101,7 @@ impl Session {
         told: &str,
         fields: impl FnOnce(&mut Object<'_, &mut dyn Write>) -> io::Result<()>,
     ) {
-        if self.out.mode == Mode::Json {
+        if self.out.is_json() {
             if let Err(error) = self.write_rejected(told, fields) {
                 self.lost(error);
             }
@@ -128,7 +127,7 @@ impl Session {
     fn tell_programs(&mut self, kind: Kind, message: &str, place: &Place) {
         let code = self.code_of(kind);
         self.refuse(code, message);
-        if self.out.mode == Mode::Json
+        if self.out.is_json()
             && let Err(error) = self.write_error(kind.name(), message, code, place)
         {
             self.lost(error);
@@ -208,7 +207,7 @@ impl Session {
     /// Answers who waits for the answer to some line, where no line is run: in JSON the failure is an object already.
     pub fn acknowledge_start(&mut self) {
         if let Some(refused) = self.refused.take()
-            && self.out.mode != Mode::Json
+            && !self.out.is_json()
             && let Err(error) = self.write_acknowledgement(0, Some(&refused))
         {
             self.lost(error);
@@ -216,24 +215,12 @@ impl Session {
     }
 
     fn write_acknowledgement(&mut self, number: u64, refused: Option<&Refused>) -> io::Result<()> {
-        let is_json = self.out.mode == Mode::Json;
+        let is_json = self.out.is_json();
         let mut stdout = io::stdout();
         let is_redirected = self.out.is_redirected();
         let mut own_line = if is_redirected { &mut stdout } else { self.out.own_line()? };
-        match refused {
-            _ if is_json => {
-                let mut object = Object::new(&mut own_line);
-                object.field("ack", number)?.field("ok", refused.is_none())?;
-                if let Some(Refused { code, message }) = refused {
-                    object.field("code", *code)?.field("error", message.as_str())?;
-                }
-                object.end()?;
-            }
-            None => own_line.write_all(b"OK\n")?,
-            Some(Refused { code, message }) => {
-                writeln!(own_line, "ERR {code} {}", visible(message.as_bytes()))?;
-            }
-        }
+        let refused = refused.map(|Refused { code, message }| (*code, message.as_str()));
+        write_acknowledgement(&mut own_line, is_json, number, refused)?;
         if is_redirected { stdout.flush() } else { Ok(()) }
     }
 

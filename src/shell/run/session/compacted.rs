@@ -6,7 +6,6 @@ use logkv::{RunReport, SegmentId};
 
 use super::Session;
 use crate::shell::run::segments;
-use crate::shell::term::output::Mode;
 use crate::shell::term::units;
 
 /// The segments that gave way in this session.
@@ -52,7 +51,7 @@ impl Session {
     pub fn tell_unasked(&mut self) {
         self.learn_of_compactions();
         let runs = std::mem::take(&mut self.compacted.untold);
-        if !runs.is_empty() && self.out.mode == Mode::Table && !self.settings.quiet {
+        if !runs.is_empty() && self.out.is_table() && !self.settings.quiet {
             self.note(&sentence(&runs));
         }
     }

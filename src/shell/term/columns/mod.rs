@@ -129,6 +129,19 @@ impl Table {
         self.add(out, Waiting::Row(cells.into_iter().map(Into::into).collect()))
     }
 
+    /// Adds a row that brings its columns: those of the first row are the table's.
+    pub fn row_in(
+        &mut self,
+        out: &mut (impl Write + ?Sized),
+        columns: &[Column],
+        cells: Vec<Cell>,
+    ) -> io::Result<()> {
+        if self.columns.is_empty() {
+            self.columns = columns.to_vec();
+        }
+        self.add(out, Waiting::Row(cells))
+    }
+
     /// Adds a row whose first columns are as in the others, and the rest of it is one text.
     pub fn span(&mut self, out: &mut (impl Write + ?Sized), span: Span) -> io::Result<()> {
         self.add(out, Waiting::Span(span))

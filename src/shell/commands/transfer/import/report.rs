@@ -1,12 +1,11 @@
 //! What came of an import, in every form.
 
-use std::io::{self, Write};
+use std::io::{self};
 
 use super::plan::{Format, Planned, Told};
 use crate::shell::commands::transfer::writer::Sum;
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::term::json::Object;
-use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
 /// What came of one argument, or of all of them.
@@ -39,34 +38,22 @@ impl<'a> Report<'a> {
 
     /// Says it.
     pub fn write(&self, out: &mut Output) -> io::Result<()> {
-        match out.mode {
-            Mode::Table => writeln!(out, "{}", self.sentence()),
-            Mode::Plain | Mode::Raw => {
-                let Self { sum, rejected, .. } = self;
-                writeln!(out, "imported\t{}\ndeleted\t{}", sum.puts, sum.deletes)?;
-                writeln!(out, "expired\t{}\nnot_set\t{}", sum.expired, sum.not_set)?;
-                writeln!(out, "rejected\t{rejected}")?;
-                if let Some((format, told)) = self.format {
-                    writeln!(out, "format\t{}\nformat_from\t{}", format.name(), told.name())?;
-                }
-                self.names.iter().try_for_each(|name| writeln!(out, "file\t{name}"))?;
-                self.given_up.map_or(Ok(()), |why| writeln!(out, "given_up\t{why}"))
-            }
-            Mode::Json => {
-                let mut object = Object::new(out);
-                object.field("imported", self.sum.puts)?.field("deleted", self.sum.deletes)?;
-                object.field("expired", self.sum.expired)?.field("not_set", self.sum.not_set)?;
-                object.field("rejected", self.rejected)?;
-                if let Some((format, told)) = self.format {
-                    object.field("format", format.name())?.field("format_from", told.name())?;
-                }
-                object.field("files", self.names.clone())?;
-                if let Some(why) = self.given_up {
-                    object.field("given_up", why)?;
-                }
-                object.end()
-            }
+        let mut answer = out.figures();
+        answer.say(|_| self.sentence()).field("imported", self.sum.puts).field("deleted", self.sum.deletes);
+        answer.field("expired", self.sum.expired).field("not_set", self.sum.not_set);
+        answer.field("rejected", self.rejected);
+        if let Some((format, told)) = self.format {
+            answer.field("format", format.name()).field("format_from", told.name());
         }
+        answer.json("files", self.names.clone());
+        for name in &self.names {
+            answer.plain("file", &**name);
+        }
+        if let Some(why) = self.given_up {
+            answer.field("given_up", why);
+        }
+        answer.end()?;
+        Ok(())
     }
 
     /// It, for people.
