@@ -5,7 +5,6 @@
 //!
 //! | wing | what it knows |
 //! |---|---|
-//! | `plant` | mistakes made for tests |
 //! | `base` | numbers, time, operations, errors; text for terminals; where threads meet, and how one is woken |
 //! | `format` | bytes and values |
 //! | `fs` | the operating system; staging directories |
