@@ -89,6 +89,14 @@ impl Mapping {
         // Bytes behind the file's end are mapped too, and touching them kills the process: hence the check.
         (range.end <= self.0.readable.load(Ordering::Acquire)).then(|| self.0.bytes.get(range)).flatten()
     }
+
+    /// The bytes of `range` as numbers; `None` when some of them are not readable, or not aligned.
+    #[inline]
+    pub(crate) fn words(&self, range: Range<usize>) -> Option<&[u64]> {
+        // SAFETY: any eight bytes are a `u64`, and `align_to` takes only those that are aligned.
+        let (before, words, after) = unsafe { self.bytes(range)?.align_to() };
+        (before.is_empty() && after.is_empty()).then_some(words)
+    }
 }
 
 /// Has the processor fetch the memory that `item` begins in, and does not wait for it.
