@@ -75,8 +75,9 @@ pub mod guarantees {}
 
 #[doc = include_str!("guide/bytes.md")]
 pub mod layout {
-    pub use crate::engine::format::Field;
-    pub use crate::engine::format::hint::HINT_FIELDS;
+    pub use crate::engine::format::hint::{HINT_FIELDS, HINT_ROW_FIELDS};
+    pub use crate::engine::format::keydir_file::{KEYDIR_FIELDS, KEYDIR_SEGMENT_FIELDS, KEYDIR_SHARD_FIELDS};
+    pub use crate::engine::format::layout::Field;
     pub use crate::engine::format::record::RECORD_FIELDS;
     pub use crate::engine::format::segment_header::SEGMENT_FIELDS;
 }

@@ -308,7 +308,7 @@ fn a_feed_of_the_files_ends_where_their_lineage_does() {
 }
 
 #[test]
-fn a_store_of_the_first_format_has_the_lineage_that_its_id_begins_with() {
+fn a_new_store_has_the_lineage_that_its_id_begins_with() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1");
     let text = fs::read_to_string(fixture.join("MANIFEST")).expect("MANIFEST");
     let id = text.lines().find_map(|line| line.strip_prefix("store ")).expect("an id");

@@ -1,4 +1,4 @@
-//! The bytes on disk: the golden drawing, and files of every version ever written.
+//! The bytes on disk: drawn byte by byte, as files of a store that was once written, and as a later version may write them.
 
 use std::fmt::Write;
 use std::fs;
@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::common::{
-    Random, copy_of, files, hint_path, killed, log_files, open, quick, record_crc, remove_derived,
-    rewrite_manifest, scratch, seal_segment_header, segment_path, value,
+    Random, copy_of, files, killed, open, quick, record_crc, remove_derived, rewrite_manifest, scratch,
+    seal_segment_header, segment_path, value,
 };
 use crate::hooked::{SteadyRandom, hooked};
 use crate::recount::Recounted;
+use crate::verify::verified;
 use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
 use logkv::{Batch, Compact, Compression, Damage, Error, ManualClock, Options, Store};
 
@@ -23,7 +24,7 @@ fn steady() -> Options {
     quick().clock(Arc::new(ManualClock::at(1_700_000_000_000))).file_system(hooked(SteadyRandom::default()))
 }
 
-/// A small store with everything in it that version 1.0 writes.
+/// A small store with a sealed and an active segment, a hint and KEYDIR.
 fn write_v1(dir: &Path) {
     let store = Store::open_with(dir, steady()).expect("opens");
     store.put("user:1", "alice").expect("a put");
@@ -33,6 +34,9 @@ fn write_v1(dir: &Path) {
     store.rotate().expect("rotates");
     store.put("user:1", "Alice Cooper").expect("a put");
     store.close().expect("closes");
+    // Opening makes the hint of the sealed segment, and closing KEYDIR, where so few records are worth it.
+    let options = steady().checkpoint_records(1);
+    Store::open_with(dir, options).expect("opens").close().expect("closes");
 }
 
 fn assert_v1(store: &Store) {
@@ -100,12 +104,14 @@ fn every_byte_of_a_small_segment_is_drawn() {
 }
 
 #[test]
-fn the_store_that_version_1_0_wrote_opens_for_ever() {
+fn the_store_that_version_1_wrote_opens() {
     let dir = copy_of(&fixtures().join("v1"));
-    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
-    assert_v1(&reader);
+    for read_only in [true, false] {
+        let store = Store::open_with(dir.path(), quick().read_only(read_only)).expect("opens");
+        assert_v1(&store);
+        assert_eq!(store.open_report().record_count, 0, "all of it was in KEYDIR");
+    }
     let writer = open(dir.path());
-    assert_v1(&writer);
     writer.put("new", "record").expect("a put");
     writer.close().expect("closes");
     let store = open(dir.path());
@@ -114,44 +120,23 @@ fn the_store_that_version_1_0_wrote_opens_for_ever() {
 }
 
 #[test]
-fn this_version_writes_the_bytes_that_version_1_0_wrote() {
-    let dir = scratch();
-    write_v1(dir.path());
-    assert!(log_files(dir.path()) == files(&fixtures().join("v1")), "other bytes");
-}
-
-#[test]
-fn the_hint_that_any_version_wrote_is_used_for_ever() {
-    for name in ["v1-hints", "v2-hints"] {
-        let dir = copy_of(&fixtures().join(name));
-        assert!(hint_path(dir.path(), 1).exists(), "a sealed segment has one");
+fn the_hint_that_version_1_wrote_is_used() {
+    let dir = copy_of(&fixtures().join("v1"));
+    fs::remove_file(dir.path().join("KEYDIR")).expect("it is there");
+    let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
+    assert_v1(&reader);
+    // Where a segment has to be read when the store is opened, its damage is told then.
+    let path = segment_path(dir.path(), 1);
+    let mut bytes = fs::read(&path).expect("the segment");
+    bytes[64 + 40] ^= 1;
+    fs::write(&path, bytes).expect("the damage");
+    let damage_of = || {
         let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
-        assert_v1(&reader);
-        // Where a segment has to be read when the store is opened, its damage is told then.
-        let path = segment_path(dir.path(), 1);
-        let mut bytes = fs::read(&path).expect("the segment");
-        bytes[64 + 40] ^= 1;
-        fs::write(&path, bytes).expect("the damage");
-        let damage_of = || {
-            let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
-            reader.open_report().damage.len()
-        };
-        assert_eq!(damage_of(), 0, "{name}: the hint was not used");
-        remove_derived(dir.path());
-        assert_eq!(damage_of(), 1, "{name}: the segment was not read");
-    }
-}
-
-#[test]
-fn the_keydir_that_any_version_wrote_is_used_for_ever() {
-    for name in ["v1-keydir", "v2-keydir"] {
-        let dir = copy_of(&fixtures().join(name));
-        for read_only in [true, false] {
-            let store = Store::open_with(dir.path(), quick().read_only(read_only)).expect("opens");
-            assert_v1(&store);
-            assert_eq!(store.open_report().record_count, 0, "{name}: all of it was in KEYDIR");
-        }
-    }
+        reader.open_report().damage.len()
+    };
+    assert_eq!(damage_of(), 0, "the hint was not used");
+    remove_derived(dir.path());
+    assert_eq!(damage_of(), 1, "the segment was not read");
 }
 
 /// Values that are compressed, one that is too short and one that nothing compresses, in every codec and in one segment;
@@ -178,7 +163,7 @@ fn values() -> [(&'static str, Vec<u8>); 3] {
 }
 
 #[test]
-fn the_store_with_compressed_values_that_version_1_0_wrote_reads_for_ever() {
+fn the_store_with_compressed_values_that_version_1_wrote_is_read() {
     for has_derived in [true, false] {
         let dir = copy_of(&fixtures().join("v1-compressed"));
         if !has_derived {
@@ -228,8 +213,16 @@ fn a_codec_that_is_not_known_is_one_records_error_and_its_bytes_stay() {
 
 #[test]
 fn a_store_with_longer_record_headers_and_an_unknown_minor_version_opens() {
-    for name in ["v1-longer-record-header", "v1-unknown-minor"] {
-        let dir = copy_of(&fixtures().join(name));
+    type Rewrite = fn(&Path);
+    let rewrites: [(&str, Rewrite); 2] = [
+        ("longer record headers", later_versions::lengthen_record_headers),
+        ("an unknown minor version", later_versions::raise_minor),
+    ];
+    for (what, rewrite) in rewrites {
+        let dir = copy_of(&fixtures().join("v1"));
+        remove_derived(dir.path());
+        rewrite(dir.path());
+        assert!(verified(dir.path()).0.is_intact(), "{what}");
         assert_v1(&Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only"));
         let store = open(dir.path());
         assert_v1(&store);
@@ -237,8 +230,8 @@ fn a_store_with_longer_record_headers_and_an_unknown_minor_version_opens() {
         store.put("new", "record").expect("a put");
         store.close().expect("closes");
         let store = open(dir.path());
-        assert_eq!(value(&store, "new").as_deref(), Some("record"), "{name}");
-        assert_eq!(store.open_report().damage, [], "{name}");
+        assert_eq!(value(&store, "new").as_deref(), Some("record"), "{what}");
+        assert_eq!(store.open_report().damage, [], "{what}");
     }
 }
 
@@ -303,8 +296,7 @@ fn a_whole_record_of_an_unknown_kind_at_the_end_of_the_log_is_not_cut_off() {
     assert!(now.as_ref() == Some(&bytes), "it was cut or removed; the open said {outcome:?}");
 }
 
-/// The fixtures of formats that this version does not write are made from the one it does: the segment with the bytes of
-/// a later version put in, and all checksums right.
+/// The store as a later version may have written it, with all checksums right.
 mod later_versions {
     use super::*;
 
@@ -312,8 +304,23 @@ mod later_versions {
         (0..len).rev().fold(0, |n, i| n << 8 | usize::from(bytes[at + i]))
     }
 
-    /// The segment as a version would write it whose record headers have eight bytes more.
-    pub(super) fn with_longer_record_headers(bytes: &[u8]) -> Vec<u8> {
+    /// Gives the records' headers eight bytes more.
+    pub(super) fn lengthen_record_headers(dir: &Path) {
+        for id in [1, 2] {
+            let path = segment_path(dir, id);
+            let bytes = with_longer_record_headers(&fs::read(&path).expect("the segment"));
+            fs::write(&path, &bytes).expect("the change");
+            rewrite_manifest(dir, |line| {
+                let Some(start) = line.strip_prefix(&format!("segment {id:06} ")) else {
+                    return line.to_owned();
+                };
+                let (start, _) = start.rsplit_once(' ').expect("a length");
+                format!("segment {id:06} {} {}", start.replace("64+32", "64+40"), bytes.len())
+            });
+        }
+    }
+
+    fn with_longer_record_headers(bytes: &[u8]) -> Vec<u8> {
         let salt = bytes[56..60].to_vec();
         let mut out = bytes[..64].to_vec();
         out[14..16].copy_from_slice(&40_u16.to_le_bytes());
@@ -333,52 +340,15 @@ mod later_versions {
         out
     }
 
-    pub(super) fn with_unknown_minor(bytes: &[u8]) -> Vec<u8> {
-        let mut out = bytes.to_vec();
-        out[10..12].copy_from_slice(&7_u16.to_le_bytes());
-        seal_segment_header(&mut out);
-        out
-    }
-}
-
-fn has_derived(name: &str) -> bool {
-    ["v1-hints", "v1-keydir", "v2-hints", "v2-keydir"].contains(&name)
-}
-
-/// What the fixtures are made by: the test below holds them to it.
-fn write_fixture(name: &str, dir: &Path) {
-    if name == "v1-compressed" {
-        return write_compressed(dir);
-    }
-    write_v1(dir);
-    if has_derived(name) {
-        // Opening makes the hints of sealed segments, and closing KEYDIR, where so few records are worth it.
-        let records = if name.ends_with("keydir") { 1 } else { u64::MAX };
-        let options = steady().checkpoint_records(records);
-        Store::open_with(dir, options).expect("opens").close().expect("closes");
-        return;
-    }
-    for id in [1, 2] {
-        let path = segment_path(dir, id);
-        let bytes = fs::read(&path).expect("the segment");
-        let changed = match name {
-            "v1" => bytes,
-            "v1-longer-record-header" => later_versions::with_longer_record_headers(&bytes),
-            "v1-unknown-minor" => later_versions::with_unknown_minor(&bytes),
-            other => panic!("no such fixture: {other}"),
-        };
-        fs::write(&path, &changed).expect("the change");
-        if name == "v1-longer-record-header" {
-            rewrite_manifest(dir, |line| {
-                let Some(start) = line.strip_prefix(&format!("segment {id:06} ")) else {
-                    return line.to_owned();
-                };
-                let (start, _) = start.rsplit_once(' ').expect("a length");
-                format!("segment {id:06} {} {}", start.replace("64+32", "64+40"), changed.len())
-            });
+    /// Gives the segments and MANIFEST the minor version 7, and MANIFEST a line that no reader knows.
+    pub(super) fn raise_minor(dir: &Path) {
+        for id in [1, 2] {
+            let path = segment_path(dir, id);
+            let mut bytes = fs::read(&path).expect("the segment");
+            bytes[10..12].copy_from_slice(&7_u16.to_le_bytes());
+            seal_segment_header(&mut bytes);
+            fs::write(&path, &bytes).expect("the change");
         }
-    }
-    if name == "v1-unknown-minor" {
         rewrite_manifest(dir, |line| match line {
             "logkv manifest 1.0" => "logkv manifest 1.7\nfuture words that nobody here knows".to_owned(),
             line => line.to_owned(),
@@ -387,20 +357,10 @@ fn write_fixture(name: &str, dir: &Path) {
 }
 
 #[test]
-fn the_fixtures_are_what_their_makers_make() {
-    let names = [
-        "v1",
-        "v1-hints",
-        "v1-keydir",
-        "v1-longer-record-header",
-        "v1-unknown-minor",
-        "v2-hints",
-        "v2-keydir",
-        "v1-compressed",
-    ];
-    for name in names {
+fn this_version_writes_the_fixtures() {
+    for (name, write) in [("v1", write_v1 as fn(&Path)), ("v1-compressed", write_compressed)] {
         let dir = scratch();
-        write_fixture(name, dir.path());
+        write(dir.path());
         let committed = fixtures().join(name);
         if std::env::var_os("LOGKV_WRITE_FIXTURES").is_some() && !committed.exists() {
             fs::create_dir_all(&committed).expect("a folder");
@@ -408,14 +368,9 @@ fn the_fixtures_are_what_their_makers_make() {
                 fs::write(committed.join(file), bytes).expect("a file");
             }
         }
-        match name {
-            // What a codec makes of a value may change with its version; what it can read does not.
-            "v1-compressed" => {}
-            "v2-hints" | "v2-keydir" => {
-                assert!(files(dir.path()) == files(&committed), "{name} has other bytes");
-            }
-            // What is derived in it was written by version 1, which nobody writes any more.
-            _ => assert!(log_files(dir.path()) == log_files(&committed), "{name} has other bytes"),
+        // What a codec makes of a value may change with the codec's version; it reads what it made before.
+        if name == "v1" {
+            assert!(files(dir.path()) == files(&committed), "{name} has other bytes");
         }
     }
 }

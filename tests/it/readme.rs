@@ -16,7 +16,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use logkv::layout::{Field, HINT_FIELDS, RECORD_FIELDS, SEGMENT_FIELDS};
+use logkv::layout::{
+    Field, HINT_FIELDS, HINT_ROW_FIELDS, KEYDIR_FIELDS, KEYDIR_SEGMENT_FIELDS, KEYDIR_SHARD_FIELDS,
+    RECORD_FIELDS, SEGMENT_FIELDS,
+};
 use logkv::{Error, Expiry, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, VALUE_LEN_MAX_DEFAULT};
 use regex::Regex;
 
@@ -305,11 +308,17 @@ fn drawing(fields: &[Field]) -> String {
 }
 
 #[test]
-fn the_drawings_of_the_headers_are_what_the_code_writes() {
-    assert_eq!(
-        blocks(&read("src/guide/bytes.md"), "text"),
-        [drawing(SEGMENT_FIELDS), drawing(RECORD_FIELDS), drawing(HINT_FIELDS)]
-    );
+fn the_drawings_of_the_layouts_are_what_the_code_writes() {
+    let layouts = [
+        SEGMENT_FIELDS,
+        RECORD_FIELDS,
+        HINT_FIELDS,
+        HINT_ROW_FIELDS,
+        KEYDIR_FIELDS,
+        KEYDIR_SEGMENT_FIELDS,
+        KEYDIR_SHARD_FIELDS,
+    ];
+    assert_eq!(blocks(&read("src/guide/bytes.md"), "text"), layouts.map(drawing));
 }
 
 #[test]

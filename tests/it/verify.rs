@@ -68,16 +68,7 @@ fn an_intact_store_has_no_finding_and_every_record_hint_and_key_of_it_was_looked
     let counts = (report.segment_count, report.record_count, report.hint_count, report.keydir_keys);
     assert_eq!((counts, report.is_intact()), ((3, 6, 2, Some(3)), true));
     assert_eq!(files(dir.path()), before, "nothing was written");
-    for fixture in [
-        "v1",
-        "v1-hints",
-        "v1-keydir",
-        "v1-longer-record-header",
-        "v1-unknown-minor",
-        "v1-compressed",
-        "v2-hints",
-        "v2-keydir",
-    ] {
+    for fixture in ["v1", "v1-compressed"] {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
         let (report, findings) = verified(copy_of(&dir).path());
         assert!(report.is_intact() && report.record_count > 0, "{fixture}: {findings:?}");

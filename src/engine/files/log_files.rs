@@ -344,7 +344,8 @@ pub(crate) fn newer(
 }
 
 fn holds_a_record(directory: &dyn Directory, header: &SegmentHeader) -> Result<bool> {
-    let SegmentHeader { segment: id, base_seq, layout, created_ms, .. } = *header;
+    let SegmentHeader { segment: id, base_seq, created_ms, .. } = *header;
+    let layout = header.layout();
     let file = file::open(directory, id, Access::Read)?;
     let len = file::len(directory, id, &*file)?;
     let identity = Identity { id, base_seq, layout, created_ms, seq_end: Seqno(u64::MAX), first_page: 0 };
@@ -411,7 +412,7 @@ fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Vec<Known> {
 /// What a segment that no MANIFEST lists says of itself: in its header, or, where that is damaged, by its records.
 fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Option<Known> {
     let (base_seq, layout, has_header) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
-        Ok(header) => (header.base_seq, header.layout, true),
+        Ok(header) => (header.base_seq, header.layout(), true),
         Err(HeaderError::Unsupported(_)) => return None,
         Err(HeaderError::Damaged(_)) => {
             let told = unsalted::told_by_records(directory, id);

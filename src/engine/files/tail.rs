@@ -102,7 +102,7 @@ impl Verdict {
                     {
                         rot.get_or_insert((at, record.header.seq));
                     }
-                    let ends_a_batch = !record.header.flags.has_more();
+                    let ends_a_batch = !record.header.flag.has_more();
                     read_count += 1;
                     let follows = hole.is_none() || rot.is_some();
                     if ends_a_batch && follows {

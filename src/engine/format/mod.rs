@@ -8,21 +8,10 @@
 pub(crate) mod codec;
 pub(crate) mod hint;
 pub(crate) mod keydir_file;
+pub(crate) mod layout;
 pub(crate) mod manifest;
 pub(crate) mod record;
 pub(crate) mod segment_header;
-
-/// A field of a fixed layout: the one place that says where it stands, read by the decoder's tests, by
-/// `dump-segment --hex` and by the format drawing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// The field's name, as in the drawing.
-    pub name: &'static str,
-    /// Bytes from the start of the structure.
-    pub at: usize,
-    /// Bytes it takes.
-    pub len: usize,
-}
 
 /// The seeded hash of a key: its top bits choose the keydir's shard and slot.
 pub(crate) fn key_hash(seed: u64, key: &[u8]) -> u64 {
@@ -42,10 +31,6 @@ pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
         .unwrap_or([0; N])
 }
 
-pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(array(bytes, at))
-}
-
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(array(bytes, at))
 }
@@ -54,16 +39,14 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(array(bytes, at))
 }
 
-/// A 48-bit number.
-pub(crate) fn u48_at(bytes: &[u8], at: usize) -> u64 {
-    let [a, b, c, d, e, f] = array(bytes, at);
-    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
-}
-
-/// The low 48 bits of `value`.
-pub(crate) fn u48_bytes(value: u64) -> [u8; 6] {
-    let [a, b, c, d, e, f, _, _] = value.to_le_bytes();
-    [a, b, c, d, e, f]
+/// The first `N` bytes, with zeros in place of those that `bytes` lack.
+#[inline]
+fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.first_chunk().copied().unwrap_or_else(|| {
+        let mut whole = [0; N];
+        put(&mut whole, 0, bytes);
+        whole
+    })
 }
 
 /// Puts `field` at `at` of `bytes`, which have room for it.

@@ -12,7 +12,6 @@ use crate::engine::base::error::Result;
 use crate::engine::base::ids::Seqno;
 use crate::engine::base::sync::{AtomicU64, AtomicUsize, Mutex, start_scoped, thread};
 use crate::engine::format::codec::Compressed;
-use crate::engine::format::keydir_file::Covered;
 use crate::engine::keydir::shard_of;
 use crate::engine::options::OpenProgress;
 use crate::engine::segment::hint::Hint;
@@ -144,7 +143,7 @@ fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared>
     if let Some(covered) = covered
         && from >= end
     {
-        let Covered { record_count, compressed, .. } = *covered;
+        let (record_count, compressed) = (covered.record_count, covered.compressed());
         return Ok(Prepared { record_count, compressed, ..Prepared::default() });
     }
     if *is_sealed && let Some(hinted) = segment.hinted(home) {
@@ -153,7 +152,7 @@ fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared>
         return Ok(Prepared { runs, from, record_count, compressed, last_seq, damage: Vec::new() });
     }
     let (sorted, damage) = sort(home, segment, from)?;
-    let known = covered.map_or_else(Default::default, |covered| (covered.record_count, covered.compressed));
+    let known = covered.map_or_else(Default::default, |covered| (covered.record_count, covered.compressed()));
     let record_count = known.0 + u64::from(sorted.record_count);
     let compressed = known.1.plus(sorted.compressed);
     if covered.is_none() {

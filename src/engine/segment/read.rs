@@ -245,7 +245,7 @@ impl Record {
         let (header, location, len_max) = (self.header, self.location, self.value_len_max);
         let stored = self.into_stored();
         let unpack = |codec: Codec| codec.unpack(&stored, len_max);
-        let raw = header.flags.codec().and_then(|codec| codec.map(unpack).transpose());
+        let raw = header.flag.codec().and_then(|codec| codec.map(unpack).transpose());
         Ok(match raw.map_err(|damage| Error::of_value(location, damage))? {
             Some(raw) => Value::of(raw),
             None => stored,

@@ -37,7 +37,7 @@ pub(crate) fn told_by_records(directory: &dyn Directory, id: SegmentId) -> Resul
     let file = file::open(directory, id, Access::Read)?;
     let len = file::len(directory, id, &*file)?;
     let shown = file::first_bytes(directory, id, &*file)?;
-    let shown = SegmentHeader::peek(&shown).map(|header| header.layout.records.salt).ok();
+    let shown = SegmentHeader::peek(&shown).map(|header| header.salt).ok();
     let (layout, seq_end) = (Layout::current(0), Seqno(u64::MAX));
     let identity = Identity { id, base_seq: Seqno(1), layout, created_ms: 0, seq_end, first_page: 0 };
     let segment = Segment::new(identity, directory, &file, &ReadMode::stored(), (len, len))?;

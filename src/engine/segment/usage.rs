@@ -115,6 +115,7 @@ impl Segment {
     /// Its first `len` bytes, and what their records come to, for the file KEYDIR.
     pub(crate) fn covered(&self, len: u64) -> Covered {
         let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        let compressed = self.usage.compressed();
         Covered {
             id: self.id,
             len,
@@ -125,14 +126,15 @@ impl Segment {
             tombstone_count: figure(&self.usage.tombstone_count),
             tombstone_len: figure(&self.usage.tombstone_len),
             is_endless: self.lifetimes.are_endless(),
-            compressed: self.usage.compressed(),
+            raw_len: compressed.raw_len,
+            stored_len: compressed.stored_len,
         }
     }
 
     /// Takes over what `covered` says that the records come to.
     pub(crate) fn count(&self, covered: &Covered) {
         let set = |figure: &AtomicU64, value| figure.store(value, Ordering::Relaxed);
-        self.usage.set_records(covered.record_count, covered.compressed);
+        self.usage.set_records(covered.record_count, covered.compressed());
         set(&self.usage.live_count, covered.live_count);
         set(&self.usage.live_len, covered.live_len);
         set(&self.usage.tombstone_count, covered.tombstone_count);

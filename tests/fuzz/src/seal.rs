@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use logkv::fs::StoreFile;
-use logkv::layout::{Field, RECORD_FIELDS, SEGMENT_FIELDS};
+use logkv::layout::{
+    Field, KEYDIR_FIELDS, KEYDIR_SEGMENT_FIELDS, KEYDIR_SHARD_FIELDS, RECORD_FIELDS, SEGMENT_FIELDS,
+};
 
 use super::memory::{Image, file};
 
@@ -21,6 +23,11 @@ fn place(fields: &[Field], name: &str) -> Range<usize> {
     let field = fields.iter().find(|field| field.name == name);
     let field = field.unwrap_or_else(|| panic!("there is a field {name}"));
     field.at..field.at + field.len
+}
+
+/// The length of what has these fields.
+fn len(fields: &[Field]) -> usize {
+    fields.iter().map(|field| field.len).sum()
 }
 
 /// The little-endian number in the first eight bytes of `bytes`, or in all of them.
@@ -185,35 +192,32 @@ pub fn hint(bytes: &mut [u8]) {
     bytes[end..].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Puts the right checksums into KEYDIR's head and shards, and the right count of keys. Its layout is drawn in
-/// `engine/format/keydir_file`.
+/// Puts the right checksums into KEYDIR's head and shards, and the right count of keys.
 pub fn keydir(bytes: &mut [u8]) {
-    const MAJOR_AT: Range<usize> = 8..10;
-    const HEADER_LEN_AT: Range<usize> = 12..14;
-    const KEY_COUNT_AT: Range<usize> = 48..56;
-    const SEGMENT_COUNT_AT: Range<usize> = 56..60;
-    const SHARD_ROW_LEN: usize = 24;
     const SHARD_COUNT: usize = 1024;
-    let Some(header) = bytes.get(..64) else { return };
-    // Version 1 did not count compressed values.
-    let segment_row_len = if number(&header[MAJOR_AT]) == 1 { 64 } else { 80 };
-    let segments_len = number(&header[SEGMENT_COUNT_AT]) as usize * segment_row_len;
-    let shards_at = number(&header[HEADER_LEN_AT]) as usize + segments_len;
-    let crc_at = shards_at + SHARD_COUNT * SHARD_ROW_LEN;
+    let shard_row_len = len(KEYDIR_SHARD_FIELDS);
+    let Some(header) = bytes.get(..len(KEYDIR_FIELDS)) else { return };
+    let header_field = |name| number(&header[place(KEYDIR_FIELDS, name)]) as usize;
+    let segments_len = header_field("segment_count") * len(KEYDIR_SEGMENT_FIELDS);
+    let shards_at = header_field("header_len") + segments_len;
+    let crc_at = shards_at + SHARD_COUNT * shard_row_len;
     if crc_at + 8 > bytes.len() {
         return;
     }
     let mut key_count: u64 = 0;
-    for row in (shards_at..crc_at).step_by(SHARD_ROW_LEN) {
-        let slots_at = number(&bytes[row..row + 8]) as usize;
-        let slots_len = number(&bytes[row + 8..row + 12]) as usize * 8;
-        key_count += number(&bytes[row + 16..row + 20]);
+    for row_at in (shards_at..crc_at).step_by(shard_row_len) {
+        let row = &bytes[row_at..row_at + shard_row_len];
+        let row_field = |name| number(&row[place(KEYDIR_SHARD_FIELDS, name)]);
+        let slots_at = row_field("slots_at") as usize;
+        let slots_len = row_field("slot_count") as usize * 8;
+        key_count += row_field("count");
         if let Some(slots) = slots_at.checked_add(slots_len).and_then(|end| bytes.get(slots_at..end)) {
             let crc = crc32c::crc32c(slots).to_le_bytes();
-            bytes[row + 20..row + 24].copy_from_slice(&crc);
+            let crc_place = place(KEYDIR_SHARD_FIELDS, "crc");
+            bytes[row_at + crc_place.start..row_at + crc_place.end].copy_from_slice(&crc);
         }
     }
-    bytes[KEY_COUNT_AT].copy_from_slice(&key_count.to_le_bytes());
+    bytes[place(KEYDIR_FIELDS, "key_count")].copy_from_slice(&key_count.to_le_bytes());
     let crc = u64::from(crc32c::crc32c(&bytes[..crc_at]));
     bytes[crc_at..crc_at + 8].copy_from_slice(&crc.to_le_bytes());
 }

@@ -1,86 +1,56 @@
-//! A sealed segment's hint: where its records are, in key order, and a filter over their hashes.
+//! A sealed segment's hint: the places of its records, in key order, and a filter over their hashes.
+//! [`layout`](crate::layout) draws it.
 //!
-//! ```text
-//!  0          8     10    12           14        16         32        40            48         56          60             64           68      72          80        88           96
-//!  | LOGKVHNT |major|minor|header_len | row_len | store id | segment | segment_len | last_seq | row_count | record_count | filter_len | zeros | hash_seed | raw_len | stored_len |
-//!  | 8 bytes  | u16 | u16 | u16       | u16     | 16 bytes | u64     | u64         | u64      | u32       | u32          | u32        | u32   | u64       | u64     | u64        |
-//!
-//!  then `row_count` rows, by key, of one key the newest first:
-//!  0        8            12                            16
-//!  | hash   | offset / 8 | length / 8, top bit: delete |
-//!  | u64    | u32        | u32                         |
-//!
-//!  then the filter, zeros up to a multiple of 8, and a trailer:
-//!  0      4       8
-//!  | crc  | zeros |
-//!  | u32  | u32   |
-//! ```
-//!
-//! A row has no key: that is in the record which the row points at. `raw_len` and `stored_len` are what the values of all
-//! records come to that are compressed. `crc` is the CRC-32C of all before it.
-//!
-//! A hint is derived from its segment. One that is damaged, or of another major version, or whose header or rows have
-//! another length, is not read, but made anew; so there is one answer, [`check`], and no reason with it.
+//! A hint is derived from its segment. One that is damaged, of another major version, or with a
+//! header or rows of another length is not read, but made anew. So [`check`] gives no reason.
 
 mod row;
 
 use std::ops::Range;
 
+pub use row::HINT_ROW_FIELDS;
 pub(crate) use row::{ROW_LEN, Row};
 
 use self::row::UNIT;
 use super::codec::Compressed;
+use super::layout::{Field, layout};
 use super::segment_header::StoreId;
-use super::{Field, array, put, u16_at, u32_at, u64_at};
+use super::u64_at;
 use crate::engine::base::ids::{SegmentId, Seqno};
 
 const MAGIC: [u8; 8] = *b"LOGKVHNT";
-const MAGIC_AT: usize = 0;
-const MAJOR_AT: usize = MAGIC_AT + MAGIC.len();
-const MINOR_AT: usize = MAJOR_AT + size_of::<u16>();
-const HEADER_LEN_AT: usize = MINOR_AT + size_of::<u16>();
-const ROW_LEN_AT: usize = HEADER_LEN_AT + size_of::<u16>();
-const STORE_AT: usize = ROW_LEN_AT + size_of::<u16>();
-const SEGMENT_AT: usize = STORE_AT + 16;
-const SEGMENT_LEN_AT: usize = SEGMENT_AT + size_of::<u64>();
-const LAST_SEQ_AT: usize = SEGMENT_LEN_AT + size_of::<u64>();
-const ROW_COUNT_AT: usize = LAST_SEQ_AT + size_of::<u64>();
-const RECORD_COUNT_AT: usize = ROW_COUNT_AT + size_of::<u32>();
-const FILTER_LEN_AT: usize = RECORD_COUNT_AT + size_of::<u32>();
-const ZEROS_AT: usize = FILTER_LEN_AT + size_of::<u32>();
-const HASH_SEED_AT: usize = ZEROS_AT + size_of::<u32>();
-const RAW_LEN_AT: usize = HASH_SEED_AT + size_of::<u64>();
-const STORED_LEN_AT: usize = RAW_LEN_AT + size_of::<u64>();
-pub(crate) const HEADER_LEN: usize = STORED_LEN_AT + size_of::<u64>();
-
-const TRAILER_LEN: usize = size_of::<u64>();
-// The layout is stored on disk. If this fails, bump the format version.
-const _: () = assert!(HEADER_LEN == 96 && HEADER_LEN.is_multiple_of(ROW_LEN) && ROW_LEN == 16);
-
 /// The format version that this version of logkv writes.
-const MAJOR: u16 = 2;
-/// The version whose header ends before `raw_len`: no value was compressed then.
-const MAJOR_WITHOUT_SUMS: u16 = 1;
+const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
+
+layout! {
+    struct HintHeader: 96 {
+        magic: [u8; 8],
+        major: u16,
+        minor: u16,
+        header_len: u16,
+        row_len: u16,
+        store: StoreId,
+        segment: SegmentId,
+        segment_len: u64,
+        last_seq: Seqno,
+        row_count: u32,
+        record_count: u32,
+        filter_len: u32,
+        zeros: u32,
+        hash_seed: u64,
+        raw_len: u64,
+        stored_len: u64,
+    }
+}
+
+pub(crate) const HEADER_LEN: usize = HintHeader::LEN;
+const TRAILER_LEN: usize = size_of::<u64>();
+// Rows are aligned to their length in the file.
+const _: () = assert!(HEADER_LEN.is_multiple_of(ROW_LEN));
+
 /// The hint header's fields, in the order they stand in the file.
-pub const HINT_FIELDS: &[Field] = &[
-    Field { name: "magic", at: MAGIC_AT, len: 8 },
-    Field { name: "major", at: MAJOR_AT, len: 2 },
-    Field { name: "minor", at: MINOR_AT, len: 2 },
-    Field { name: "header_len", at: HEADER_LEN_AT, len: 2 },
-    Field { name: "row_len", at: ROW_LEN_AT, len: 2 },
-    Field { name: "store", at: STORE_AT, len: 16 },
-    Field { name: "segment", at: SEGMENT_AT, len: 8 },
-    Field { name: "segment_len", at: SEGMENT_LEN_AT, len: 8 },
-    Field { name: "last_seq", at: LAST_SEQ_AT, len: 8 },
-    Field { name: "row_count", at: ROW_COUNT_AT, len: 4 },
-    Field { name: "record_count", at: RECORD_COUNT_AT, len: 4 },
-    Field { name: "filter_len", at: FILTER_LEN_AT, len: 4 },
-    Field { name: "zeros", at: ZEROS_AT, len: 4 },
-    Field { name: "hash_seed", at: HASH_SEED_AT, len: 8 },
-    Field { name: "raw_len", at: RAW_LEN_AT, len: 8 },
-    Field { name: "stored_len", at: STORED_LEN_AT, len: 8 },
-];
+pub const HINT_FIELDS: &[Field] = HintHeader::FIELDS;
 
 /// What a hint describes: it is of use for exactly this segment, at exactly this length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,25 +84,26 @@ pub(crate) fn around(described: &Described, rows: &[u8], filter: Vec<u8>) -> ([u
 }
 
 fn header(described: &Described, row_count: usize, filter_len: usize) -> [u8; HEADER_LEN] {
-    let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
-    let mut bytes = [0; HEADER_LEN];
-    let mut set = |at: usize, field: &[u8]| put(&mut bytes, at, field);
-    set(MAGIC_AT, &MAGIC);
-    set(MAJOR_AT, &MAJOR.to_le_bytes());
-    set(MINOR_AT, &MINOR.to_le_bytes());
-    set(HEADER_LEN_AT, &(HEADER_LEN as u16).to_le_bytes());
-    set(ROW_LEN_AT, &(ROW_LEN as u16).to_le_bytes());
-    set(STORE_AT, &described.store.0);
-    set(SEGMENT_AT, &described.segment.0.to_le_bytes());
-    set(SEGMENT_LEN_AT, &described.segment_len.to_le_bytes());
-    set(LAST_SEQ_AT, &described.last_seq.0.to_le_bytes());
-    set(ROW_COUNT_AT, &count(row_count));
-    set(RECORD_COUNT_AT, &described.record_count.to_le_bytes());
-    set(FILTER_LEN_AT, &count(filter_len));
-    set(HASH_SEED_AT, &described.hash_seed.to_le_bytes());
-    set(RAW_LEN_AT, &described.compressed.raw_len.to_le_bytes());
-    set(STORED_LEN_AT, &described.compressed.stored_len.to_le_bytes());
-    bytes
+    let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    let header = HintHeader {
+        magic: MAGIC,
+        major: MAJOR,
+        minor: MINOR,
+        header_len: HEADER_LEN as u16,
+        row_len: ROW_LEN as u16,
+        store: described.store,
+        segment: described.segment,
+        segment_len: described.segment_len,
+        last_seq: described.last_seq,
+        row_count: count(row_count),
+        record_count: described.record_count,
+        filter_len: count(filter_len),
+        zeros: 0,
+        hash_seed: described.hash_seed,
+        raw_len: described.compressed.raw_len,
+        stored_len: described.compressed.stored_len,
+    };
+    header.to_bytes()
 }
 
 /// Where the parts of a checked hint stand.
@@ -145,8 +116,8 @@ pub(crate) struct Checked {
     pub(crate) filter: Range<usize>,
 }
 
-/// The parts of the hint that `bytes` are, or `None` if they are not, from the first to the last, as a version that is
-/// known wrote them. Reads all of them once.
+/// The parts of the hint that `bytes` are, or `None` if they are not, from the first to the last, as they were written. Reads
+/// all of them once.
 pub(crate) fn check(bytes: &[u8]) -> Option<Checked> {
     let checked = parts(bytes)?;
     let crc_at = bytes.len().checked_sub(TRAILER_LEN)?;
@@ -157,47 +128,29 @@ pub(crate) fn check(bytes: &[u8]) -> Option<Checked> {
 
 /// As [`check`], of bytes that were written just now: all but the header is left unread.
 pub(crate) fn parts(bytes: &[u8]) -> Option<Checked> {
-    let header_len = match u16_at(bytes, MAJOR_AT) {
-        MAJOR => HEADER_LEN,
-        MAJOR_WITHOUT_SUMS => RAW_LEN_AT,
-        _ => return None,
-    };
-    let is_known = array(bytes, MAGIC_AT) == MAGIC
-        && usize::from(u16_at(bytes, HEADER_LEN_AT)) == header_len
-        && usize::from(u16_at(bytes, ROW_LEN_AT)) == ROW_LEN;
-    if !is_known {
-        return None;
-    }
-    let number = |at: usize| usize::try_from(u32_at(bytes, at)).ok();
-    let row_count = number(ROW_COUNT_AT)?;
-    let rows_end = row_count.checked_mul(ROW_LEN)?.checked_add(header_len)?;
-    let filter_end = rows_end.checked_add(number(FILTER_LEN_AT)?)?;
+    let header = HintHeader::from_bytes(bytes.get(..HEADER_LEN)?);
+    let is_known = header.magic == MAGIC
+        && header.major == MAJOR
+        && usize::from(header.header_len) == HEADER_LEN
+        && usize::from(header.row_len) == ROW_LEN;
+    let row_count = usize::try_from(header.row_count).ok()?;
+    let rows_end = row_count.checked_mul(ROW_LEN)?.checked_add(HEADER_LEN)?;
+    let filter_end = rows_end.checked_add(usize::try_from(header.filter_len).ok()?)?;
     let crc_at = filter_end.checked_next_multiple_of(UNIT as usize)?;
-    if crc_at.checked_add(TRAILER_LEN)? != bytes.len() {
-        return None;
-    }
-    let described = described(bytes.get(..header_len)?);
-    (described.last_seq < Seqno::END).then_some(Checked {
-        described,
-        rows: header_len..rows_end,
+    let fills_the_file = crc_at.checked_add(TRAILER_LEN)? == bytes.len();
+    (is_known && fills_the_file && header.last_seq < Seqno::END).then_some(Checked {
+        described: Described {
+            store: header.store,
+            hash_seed: header.hash_seed,
+            segment: header.segment,
+            segment_len: header.segment_len,
+            last_seq: header.last_seq,
+            record_count: header.record_count,
+            compressed: Compressed { raw_len: header.raw_len, stored_len: header.stored_len },
+        },
+        rows: HEADER_LEN..rows_end,
         filter: rows_end..filter_end,
     })
-}
-
-/// What a header says; zero what stands behind its end.
-fn described(header: &[u8]) -> Described {
-    Described {
-        store: StoreId(array(header, STORE_AT)),
-        hash_seed: u64_at(header, HASH_SEED_AT),
-        segment: SegmentId(u64_at(header, SEGMENT_AT)),
-        segment_len: u64_at(header, SEGMENT_LEN_AT),
-        last_seq: Seqno(u64_at(header, LAST_SEQ_AT)),
-        record_count: u32_at(header, RECORD_COUNT_AT),
-        compressed: Compressed {
-            raw_len: u64_at(header, RAW_LEN_AT),
-            stored_len: u64_at(header, STORED_LEN_AT),
-        },
-    }
 }
 
 #[cfg(test)]
@@ -208,6 +161,7 @@ mod tests {
 
     use super::row::TOMBSTONE;
     use super::*;
+    use crate::engine::format::put;
 
     const DESCRIBED: Described = Described {
         store: StoreId(*b"0123456789abcdef"),
@@ -279,16 +233,6 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_follow_each_other_without_a_gap() {
-        let mut at = 0;
-        for field in HINT_FIELDS {
-            assert_eq!(field.at, at, "{}", field.name);
-            at += field.len;
-        }
-        assert_eq!(at, HEADER_LEN);
-    }
-
-    #[test]
     fn every_prefix_and_every_flipped_bit_and_every_added_byte_is_refused() {
         for bytes in [small(), encode(&DESCRIBED, &[], &[])] {
             assert!(check(&bytes).is_some());
@@ -308,19 +252,17 @@ mod tests {
 
     #[test]
     fn an_unknown_minor_is_read_and_an_unknown_major_or_length_is_not() {
-        assert!(check(&with(small(), MINOR_AT, &9_u16.to_le_bytes())).is_some());
-        for major in [0_u16, 3] {
-            assert_eq!(check(&with(small(), MAJOR_AT, &major.to_le_bytes())), None, "{major}");
+        assert!(check(&with(small(), HintHeader::AT.minor, &9_u16.to_le_bytes())).is_some());
+        for major in [0_u16, 2] {
+            assert_eq!(check(&with(small(), HintHeader::AT.major, &major.to_le_bytes())), None, "{major}");
         }
-        let of_version_1 = with(small(), MAJOR_AT, &1_u16.to_le_bytes());
-        assert_eq!(check(&of_version_1), None, "its header is shorter");
-        assert_eq!(check(&with(small(), HEADER_LEN_AT, &104_u16.to_le_bytes())), None);
-        assert_eq!(check(&with(small(), ROW_LEN_AT, &24_u16.to_le_bytes())), None);
+        assert_eq!(check(&with(small(), HintHeader::AT.header_len, &104_u16.to_le_bytes())), None);
+        assert_eq!(check(&with(small(), HintHeader::AT.row_len, &24_u16.to_le_bytes())), None);
     }
 
     #[test]
     fn counts_that_are_not_those_of_the_bytes_are_refused_though_the_checksum_is_right() {
-        for at in [ROW_COUNT_AT, FILTER_LEN_AT] {
+        for at in [HintHeader::AT.row_count, HintHeader::AT.filter_len] {
             for count in [0, 1, 1000, 1 << 31, u32::MAX] {
                 assert_eq!(check(&with(small(), at, &count.to_le_bytes())), None, "{count} at {at}");
             }
@@ -361,9 +303,9 @@ mod tests {
 
         #[test]
         fn arbitrary_fields_with_a_right_checksum_never_panic(
-            fields in prop::collection::vec(any::<u8>(), HEADER_LEN - STORE_AT),
+            fields in prop::collection::vec(any::<u8>(), HEADER_LEN - HintHeader::AT.store),
         ) {
-            let bytes = with(small(), STORE_AT, &fields);
+            let bytes = with(small(), HintHeader::AT.store, &fields);
             if let Some(checked) = check(&bytes) {
                 let _ = rows_of(&bytes, &checked);
             }

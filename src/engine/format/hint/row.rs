@@ -1,12 +1,20 @@
 //! A row of a hint, or of what is sorted in memory: where one record is.
 
-use crate::engine::format::{put, u32_at, u64_at};
+use crate::engine::format::layout::{Field, Stored, layout};
 
-const HASH_AT: usize = 0;
-const OFFSET_AT: usize = HASH_AT + size_of::<u64>();
-const LEN_AT: usize = OFFSET_AT + size_of::<u32>();
+layout! {
+    struct StoredRow: 16 {
+        hash: u64,
+        at: Units,
+        /// In units, with the bit [`TOMBSTONE`].
+        len: u32,
+    }
+}
+
+/// The fields of a hint's row.
+pub const HINT_ROW_FIELDS: &[Field] = StoredRow::FIELDS;
 /// The length of a row, in bytes.
-pub(crate) const ROW_LEN: usize = LEN_AT + size_of::<u32>();
+pub(crate) const ROW_LEN: usize = StoredRow::LEN;
 
 /// Records start at multiples of this, and so are their lengths.
 pub(super) const UNIT: u64 = 8;
@@ -28,25 +36,34 @@ pub(crate) struct Row {
 impl Row {
     /// The row's bytes. A place beyond what a row can tell becomes one that is in no segment.
     pub(crate) fn encode(&self) -> [u8; ROW_LEN] {
-        let at = u32::try_from(self.at / UNIT).unwrap_or(u32::MAX);
         let len = u32::try_from(self.len / UNIT).unwrap_or(u32::MAX).min(!TOMBSTONE);
         let tombstone = if self.is_tombstone { TOMBSTONE } else { 0 };
-        let mut bytes = [0; ROW_LEN];
-        put(&mut bytes, HASH_AT, &self.hash.to_le_bytes());
-        put(&mut bytes, OFFSET_AT, &at.to_le_bytes());
-        put(&mut bytes, LEN_AT, &(len | tombstone).to_le_bytes());
-        bytes
+        StoredRow { hash: self.hash, at: self.at, len: len | tombstone }.to_bytes()
     }
 
     /// The row at the start of `bytes`. Whether it leads to a record is to be seen there.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
-        let len = u32_at(bytes, LEN_AT);
-        Self {
-            hash: u64_at(bytes, HASH_AT),
-            at: u64::from(u32_at(bytes, OFFSET_AT)).saturating_mul(UNIT),
-            len: u64::from(len & !TOMBSTONE).saturating_mul(UNIT),
-            is_tombstone: len & TOMBSTONE != 0,
-        }
+        let StoredRow { hash, at, len } = StoredRow::from_bytes(bytes);
+        let is_tombstone = len & TOMBSTONE != 0;
+        Self { hash, at, len: u64::from(len & !TOMBSTONE).saturating_mul(UNIT), is_tombstone }
+    }
+}
+
+/// A multiple of [`UNIT`], divided by it. One that is too large is stored as the largest.
+struct Units;
+
+impl Stored for Units {
+    type Value = u64;
+    const LEN: usize = u32::LEN;
+
+    #[inline]
+    fn read(bytes: &[u8], at: usize) -> u64 {
+        u64::from(u32::read(bytes, at)).saturating_mul(UNIT)
+    }
+
+    #[inline]
+    fn write(value: &u64, bytes: &mut [u8], at: usize) {
+        u32::write(&u32::try_from(value / UNIT).unwrap_or(u32::MAX), bytes, at);
     }
 }
 

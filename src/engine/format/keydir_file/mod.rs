@@ -1,73 +1,56 @@
-//! The file KEYDIR: the keydir as it was at one moment of the log.
+//! The file KEYDIR: the keydir as it was at one moment of the log. [`layout`](crate::layout) draws it.
 //!
-//! ```text
-//!  0                8     10    12          14    16            32          40            48          56              60            64
-//!  | LOGKVKDR       |major|minor|header_len | pad | store id    | hash_seed | covered_seq | key_count | segment_count | shard_count |
-//!  | 8 bytes        | u16 | u16 | u16       | u16 | 16 bytes    | u64       | u64         | u64       | u32           | u32         |
+//! All of it but the slots is the head. The head's checksum is checked when the file is opened, that
+//! of a shard when the shard is first used. The slots follow the head and each other without a gap,
+//! and stand on multiples of 8, so that they can be used where they are mapped.
 //!
-//!  then a row a covered segment, in log order:
-//!  0    8     16           20       24             32           40         48                56              64        72           80
-//!  | id | len | first_page | expiry | record_count | live_count | live_len | tombstone_count | tombstone_len | raw_len | stored_len |
-//!  |u64 | u64 | u32        | u32    | u64          | u64        | u64      | u64             | u64           | u64     | u64        |
-//!
-//!  then a row a shard:
-//!  0          8            12         16      20    24
-//!  | slots_at | slot_count | capacity | count | crc |
-//!  | u64      | u32        | u32      | u32   | u32 |
-//!
-//!  then the head's checksum, then the slots of shard after shard:
-//!  0     4     8
-//!  | crc | pad | slots, u64 each ...
-//!  | u32 | u32 |
-//! ```
-//!
-//! `expiry` is 1 where it is known that none of the segment's records expires, else 0.
-//!
-//! All of this but the slots is the head. Its `crc` is the CRC-32C of everything before it, a shard's that of the
-//! shard's slots: the head is believed at once, a shard when it is first looked into. The slots follow the head and
-//! each other without a gap, and end where the file ends; all of them stand on multiples of 8, so that they are
-//! numbers as they lie in memory. A later minor version may make the header longer; its readers skip what they do
-//! not know. A file that is not exactly like this is no keydir, and another one is made from the log.
+//! A later minor version may make the header longer; its readers skip what they do not know. A file
+//! that is not exactly like this is ignored, and made anew from the log.
 
 mod rows;
 
+use super::layout::{Field, layout};
 use super::segment_header::StoreId;
-use super::{array, put, u16_at, u32_at, u64_at};
+use super::u64_at;
 use crate::engine::base::ids::Seqno;
 pub(crate) use rows::{Covered, ShardRow};
-use rows::{SEGMENT_ROW_LEN, SEGMENT_ROW_LEN_WITHOUT_SUMS, SHARD_ROW_LEN};
+pub use rows::{KEYDIR_SEGMENT_FIELDS, KEYDIR_SHARD_FIELDS};
 
 const MAGIC: [u8; 8] = *b"LOGKVKDR";
-const MAGIC_AT: usize = 0;
-const MAJOR_AT: usize = MAGIC_AT + MAGIC.len();
-const MINOR_AT: usize = MAJOR_AT + size_of::<u16>();
-const HEADER_LEN_AT: usize = MINOR_AT + size_of::<u16>();
-const STORE_AT: usize = HEADER_LEN_AT + size_of::<u16>() + size_of::<u16>();
-const HASH_SEED_AT: usize = STORE_AT + 16;
-const COVERED_SEQ_AT: usize = HASH_SEED_AT + size_of::<u64>();
-const KEY_COUNT_AT: usize = COVERED_SEQ_AT + size_of::<u64>();
-const SEGMENT_COUNT_AT: usize = KEY_COUNT_AT + size_of::<u64>();
-const SHARD_COUNT_AT: usize = SEGMENT_COUNT_AT + size_of::<u32>();
-const HEADER_LEN: usize = SHARD_COUNT_AT + size_of::<u32>();
 
+layout! {
+    struct KeydirHeader: 64 {
+        magic: [u8; 8],
+        major: u16,
+        minor: u16,
+        header_len: u16,
+        zeros: u16,
+        store: StoreId,
+        hash_seed: u64,
+        covered_seq: Seqno,
+        key_count: u64,
+        segment_count: u32,
+        shard_count: u32,
+    }
+}
+
+/// The fields of the file's header.
+pub const KEYDIR_FIELDS: &[Field] = KeydirHeader::FIELDS;
+const HEADER_LEN: usize = KeydirHeader::LEN;
 /// The head's checksum, and zeros up to the next multiple of 8.
 const HEAD_CRC_LEN: usize = size_of::<u64>();
 /// No head is longer, in bytes: one that covers as many segments as a store can have, with a longer header.
 pub(crate) const HEAD_LEN_MAX: u64 =
-    (HEADER_LEN_MAX + SEGMENT_ROW_LEN * 131_072 + SHARD_ROWS_LEN + HEAD_CRC_LEN) as u64;
-// The layout is stored on disk. If this fails, bump the format version.
-const _: () = assert!(HEADER_LEN == 64);
+    (HEADER_LEN_MAX + Covered::LEN * 131_072 + SHARD_ROWS_LEN + HEAD_CRC_LEN) as u64;
 
-const MAJOR: u16 = 2;
-/// The version whose rows of segments end before `raw_len`: no value was compressed then.
-const MAJOR_WITHOUT_SUMS: u16 = 1;
+const MAJOR: u16 = 1;
 const MINOR: u16 = 0;
 /// Longest header that is believed: longer ones only come from damage.
 const HEADER_LEN_MAX: usize = 4096;
 
 /// The shards of the keydir, in memory and in the file.
 pub(crate) const SHARD_COUNT: usize = 1024;
-const SHARD_ROWS_LEN: usize = SHARD_COUNT * SHARD_ROW_LEN;
+const SHARD_ROWS_LEN: usize = SHARD_COUNT * ShardRow::LEN;
 
 /// What a keydir's file is about: whose it is, and up to where it knows the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +80,7 @@ impl KeydirHead {
 
 /// The length of a head that covers `segment_count` segments, in bytes: the slots start there.
 pub(crate) fn head_len(segment_count: usize) -> u64 {
-    let segment_rows = segment_count.saturating_mul(SEGMENT_ROW_LEN);
+    let segment_rows = segment_count.saturating_mul(Covered::LEN);
     segment_rows.saturating_add(HEADER_LEN + SHARD_ROWS_LEN + HEAD_CRC_LEN) as u64
 }
 
@@ -105,10 +88,10 @@ pub(crate) fn head_len(segment_count: usize) -> u64 {
 pub(crate) fn encode_head(head: &KeydirHead) -> Vec<u8> {
     let mut bytes = header_bytes(head).to_vec();
     for segment in &head.about.segments {
-        bytes.extend_from_slice(&segment.encode());
+        bytes.extend_from_slice(&segment.to_bytes());
     }
     for shard in &head.shards {
-        bytes.extend_from_slice(&shard.encode());
+        bytes.extend_from_slice(&shard.to_bytes());
     }
     let crc = u64::from(crc32c::crc32c(&bytes));
     bytes.extend_from_slice(&crc.to_le_bytes());
@@ -118,19 +101,18 @@ pub(crate) fn encode_head(head: &KeydirHead) -> Vec<u8> {
 /// The head of the file of `file_len` bytes that starts with `bytes`, which may go on behind the head; `None` when it
 /// is not exactly as it was written, or of a version that is not known.
 pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
-    let header = bytes.get(..HEADER_LEN)?;
-    let segment_row_len = match u16_at(header, MAJOR_AT) {
-        MAJOR => SEGMENT_ROW_LEN,
-        MAJOR_WITHOUT_SUMS => SEGMENT_ROW_LEN_WITHOUT_SUMS,
-        _ => return None,
-    };
-    let is_known = array(header, MAGIC_AT) == MAGIC && u32_at(header, SHARD_COUNT_AT) == SHARD_COUNT as u32;
-    let header_len = usize::from(u16_at(header, HEADER_LEN_AT));
-    if !is_known || !(HEADER_LEN..=HEADER_LEN_MAX).contains(&header_len) || !header_len.is_multiple_of(8) {
+    let header = KeydirHeader::from_bytes(bytes.get(..HEADER_LEN)?);
+    let header_len = usize::from(header.header_len);
+    let is_known = header.magic == MAGIC
+        && header.major == MAJOR
+        && header.shard_count == SHARD_COUNT as u32
+        && (HEADER_LEN..=HEADER_LEN_MAX).contains(&header_len)
+        && header_len.is_multiple_of(8);
+    if !is_known {
         return None;
     }
-    let segment_count = usize::try_from(u32_at(header, SEGMENT_COUNT_AT)).ok()?;
-    let shards_at = segment_count.checked_mul(segment_row_len)?.checked_add(header_len)?;
+    let segment_count = usize::try_from(header.segment_count).ok()?;
+    let shards_at = segment_count.checked_mul(Covered::LEN)?.checked_add(header_len)?;
     let crc_at = shards_at.checked_add(SHARD_ROWS_LEN)?;
     let head_len = crc_at.checked_add(HEAD_CRC_LEN)?;
     // Nothing is allocated before the counts are known to be no larger than what is there.
@@ -139,15 +121,16 @@ pub(crate) fn decode(bytes: &[u8], file_len: u64) -> Option<KeydirHead> {
         return None;
     }
     let about = Covering {
-        store: StoreId(array(header, STORE_AT)),
-        hash_seed: u64_at(header, HASH_SEED_AT),
-        covered_seq: Seqno(u64_at(header, COVERED_SEQ_AT)),
-        segments: rows(checked.get(header_len..shards_at)?, segment_row_len, Covered::decode),
+        store: header.store,
+        hash_seed: header.hash_seed,
+        covered_seq: header.covered_seq,
+        segments: rows(checked.get(header_len..shards_at)?, Covered::LEN, Covered::from_bytes),
     };
-    let head = KeydirHead { about, shards: rows(checked.get(shards_at..)?, SHARD_ROW_LEN, ShardRow::decode) };
+    let shards = rows(checked.get(shards_at..)?, ShardRow::LEN, ShardRow::from_bytes);
+    let head = KeydirHead { about, shards };
     let agrees = head.about.covered_seq < Seqno::END
         && head.about.segments.iter().all(Covered::is_possible)
-        && head.key_count() == u64_at(header, KEY_COUNT_AT)
+        && head.key_count() == header.key_count
         && fill_the_file(&head.shards, head_len as u64, file_len);
     agrees.then_some(head)
 }
@@ -167,27 +150,27 @@ fn rows<T>(bytes: &[u8], row_len: usize, row: fn(&[u8]) -> T) -> Vec<T> {
 
 fn header_bytes(head: &KeydirHead) -> [u8; HEADER_LEN] {
     let about = &head.about;
-    let mut bytes = [0; HEADER_LEN];
-    let mut set = |at: usize, field: &[u8]| put(&mut bytes, at, field);
-    set(MAGIC_AT, &MAGIC);
-    set(MAJOR_AT, &MAJOR.to_le_bytes());
-    set(MINOR_AT, &MINOR.to_le_bytes());
-    set(HEADER_LEN_AT, &(HEADER_LEN as u16).to_le_bytes());
-    set(STORE_AT, &about.store.0);
-    set(HASH_SEED_AT, &about.hash_seed.to_le_bytes());
-    set(COVERED_SEQ_AT, &about.covered_seq.0.to_le_bytes());
-    set(KEY_COUNT_AT, &head.key_count().to_le_bytes());
-    set(SEGMENT_COUNT_AT, &(about.segments.len() as u32).to_le_bytes());
-    set(SHARD_COUNT_AT, &(SHARD_COUNT as u32).to_le_bytes());
-    bytes
+    let header = KeydirHeader {
+        magic: MAGIC,
+        major: MAJOR,
+        minor: MINOR,
+        header_len: HEADER_LEN as u16,
+        zeros: 0,
+        store: about.store,
+        hash_seed: about.hash_seed,
+        covered_seq: about.covered_seq,
+        key_count: head.key_count(),
+        segment_count: about.segments.len() as u32,
+        shard_count: SHARD_COUNT as u32,
+    };
+    header.to_bytes()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::rows::{CAPACITY_AT, COUNT_AT, SLOT_COUNT_AT, SLOTS_AT_AT};
     use super::*;
     use crate::engine::base::ids::SegmentId;
-    use crate::engine::format::codec::Compressed;
+    use crate::engine::format::put;
     use proptest::prelude::*;
 
     fn covered(id: u64) -> Covered {
@@ -201,7 +184,8 @@ mod tests {
             tombstone_count: 2,
             tombstone_len: 80,
             is_endless: id.is_multiple_of(2),
-            compressed: Compressed { raw_len: 1000, stored_len: 300 },
+            raw_len: 1000,
+            stored_len: 300,
         }
     }
 
@@ -264,8 +248,8 @@ mod tests {
         let (head, file_len) = head();
         let mut bytes = encode_head(&head);
         // Every bit of what is not one shard like a thousand others; one of each byte there.
-        let first_row = HEADER_LEN + 2 * SEGMENT_ROW_LEN;
-        let plain = first_row + SHARD_ROW_LEN..bytes.len() - HEAD_CRC_LEN;
+        let first_row = HEADER_LEN + 2 * Covered::LEN;
+        let plain = first_row + ShardRow::LEN..bytes.len() - HEAD_CRC_LEN;
         for bit in (0..bytes.len() * 8).filter(|bit| !plain.contains(&(bit / 8)) || bit % 7 == 0) {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode(&bytes, file_len), None, "bit {bit}");
@@ -277,13 +261,13 @@ mod tests {
     fn a_longer_header_of_a_later_minor_is_read() {
         let (mut head, file_len) = head();
         let longer = changed(|bytes| {
-            bytes[MINOR_AT] = 9;
-            bytes[HEADER_LEN_AT] = 72;
+            bytes[KeydirHeader::AT.minor] = 9;
+            bytes[KeydirHeader::AT.header_len] = 72;
             bytes.splice(HEADER_LEN..HEADER_LEN, *b"newfield");
             let rows = bytes.len() - SHARD_ROWS_LEN;
-            for row in bytes[rows..].chunks_exact_mut(SHARD_ROW_LEN) {
-                let at = u64_at(row, SLOTS_AT_AT) + 8;
-                put(row, SLOTS_AT_AT, &at.to_le_bytes());
+            for row in bytes[rows..].chunks_exact_mut(ShardRow::LEN) {
+                let at = u64_at(row, ShardRow::AT.slots_at) + 8;
+                put(row, ShardRow::AT.slots_at, &at.to_le_bytes());
             }
         });
         head.shards.iter_mut().for_each(|shard| shard.slots_at += 8);
@@ -293,20 +277,20 @@ mod tests {
     #[test]
     fn what_no_writer_writes_is_refused_although_the_checksum_is_right() {
         let (_, file_len) = head();
-        let first_row = HEADER_LEN + 2 * SEGMENT_ROW_LEN;
-        let second_row = first_row + SHARD_ROW_LEN;
+        let first_row = HEADER_LEN + 2 * Covered::LEN;
+        let second_row = first_row + ShardRow::LEN;
         let cases: &[(&str, usize, &[u8])] = &[
-            ("an unknown major", MAJOR_AT, &[3]),
-            ("a short header", HEADER_LEN_AT, &[56]),
-            ("a crooked header", HEADER_LEN_AT, &[65]),
-            ("a huge segment count", SEGMENT_COUNT_AT, &[0xff; 4]),
-            ("another shard count", SHARD_COUNT_AT, &[0xff; 4]),
-            ("a wrong key count", KEY_COUNT_AT, &[0xff; 8]),
-            ("slots in the head", first_row + SLOTS_AT_AT, &[8, 0, 0]),
-            ("slots far out", second_row + SLOTS_AT_AT, &[0xff; 8]),
-            ("more slots than the file has", second_row + SLOT_COUNT_AT, &[0xff; 4]),
-            ("more homes than slots", second_row + CAPACITY_AT, &[2]),
-            ("more keys than slots", second_row + COUNT_AT, &[2]),
+            ("an unknown major", KeydirHeader::AT.major, &[2]),
+            ("a short header", KeydirHeader::AT.header_len, &[56]),
+            ("a crooked header", KeydirHeader::AT.header_len, &[65]),
+            ("a huge segment count", KeydirHeader::AT.segment_count, &[0xff; 4]),
+            ("another shard count", KeydirHeader::AT.shard_count, &[0xff; 4]),
+            ("a wrong key count", KeydirHeader::AT.key_count, &[0xff; 8]),
+            ("slots in the head", first_row + ShardRow::AT.slots_at, &[8, 0, 0]),
+            ("slots far out", second_row + ShardRow::AT.slots_at, &[0xff; 8]),
+            ("more slots than the file has", second_row + ShardRow::AT.slot_count, &[0xff; 4]),
+            ("more homes than slots", second_row + ShardRow::AT.capacity, &[2]),
+            ("more keys than slots", second_row + ShardRow::AT.count, &[2]),
         ];
         assert!(decode(&changed(|_| ()), file_len).is_some());
         for &(what, at, field) in cases {
@@ -329,8 +313,8 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..300), file_len: u64) {
             let _ = decode(&bytes, file_len);
-            put(&mut bytes, MAGIC_AT, &MAGIC);
-            put(&mut bytes, MAJOR_AT, &MAJOR.to_le_bytes());
+            put(&mut bytes, KeydirHeader::AT.magic, &MAGIC);
+            put(&mut bytes, KeydirHeader::AT.major, &MAJOR.to_le_bytes());
             let _ = decode(&bytes, file_len);
         }
     }

@@ -1,7 +1,7 @@
 //! MANIFEST: the text file that says which segments are the log, in log order.
 //!
 //! ```text
-//! logkv manifest 1.1
+//! logkv manifest 1.0
 //! store 6b1f0c5e8d7a4b329c0d1e2f3a4b5c6d
 //! lineage 51d8a0c2e6f7b394 from 6b1f0c5e8d7a4b32 at 640
 //! hash xxh3-64 seed 9e3779b97f4a7c15
@@ -25,8 +25,7 @@
 //!
 //! `lineage` names the course of the store's numbering, and the lineage it branched from: records
 //! with lower numbers belong to that one. After a repair `from` is missing, since any of them may
-//! be lost. Without the line, as in version 1.0, it is the first lineage, named by the first half
-//! of the store's id.
+//! be lost. Without the line, it is the first lineage, named by the first half of the store's id.
 //!
 //! A line `backup` says that the directory is one that the store's next backup may be put into; the first write to it as to
 //! a store takes the line out.

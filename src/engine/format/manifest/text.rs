@@ -10,8 +10,7 @@ use crate::engine::format::record::RecordContext;
 use crate::engine::format::segment_header::{Layout, SEGMENT_LEN_MAX, StoreId};
 
 const MAJOR: u16 = 1;
-/// The minor version of a text with a line `lineage`; without it the text is version 1.0.
-const MINOR: u16 = 1;
+const MINOR: u16 = 0;
 /// The name of the hash that the keydir is built with.
 const HASH: &str = "xxh3-64";
 /// No store has more segments.
@@ -24,13 +23,11 @@ fn damaged<T>(reason: impl Into<String>) -> Result<T, ManifestError> {
 impl Manifest {
     /// The file's text.
     pub(crate) fn encode(&self) -> String {
-        let has_lineage = self.lineage != Lineage::first_of(self.store);
-        let minor = if has_lineage { MINOR } else { 0 };
-        let mut text = format!("logkv manifest {MAJOR}.{minor}\nstore ");
+        let mut text = format!("logkv manifest {MAJOR}.{MINOR}\nstore ");
         for byte in self.store.0 {
             push(&mut text, format_args!("{byte:02x}"));
         }
-        if has_lineage {
+        if self.lineage != Lineage::first_of(self.store) {
             push(&mut text, format_args!("\nlineage {}", self.lineage));
             if let Some(Fork { from, at }) = self.fork {
                 push(&mut text, format_args!(" from {from} at {at}"));
@@ -387,7 +384,7 @@ mod tests {
 
     #[test]
     fn unknown_lines_and_an_unknown_minor_are_read() {
-        let text = manifest().encode().replace(" 1.1\n", " 1.7\nweather fine today\n");
+        let text = manifest().encode().replace(" 1.0\n", " 1.7\nweather fine today\n");
         let (body, _) = text.rsplit_once("crc ").expect("a checksum line");
         assert_eq!(Manifest::decode(with_crc(body).as_bytes()), Ok(manifest()));
     }

@@ -1,17 +1,5 @@
-//! One record: a 32-byte header, then an optional expiry, the key and the value, each padded to 8 bytes.
-//!
-//! ```text
-//!  0        4        8                16          22      24       28    30   31   32
-//!  | hcrc   | rcrc   | seq            | time_ms   | lag   | vlen   | klen|kind|flag| [expires_ms u64] | key, pad | value, pad |
-//!  | u32    | u32    | u64            | u48       | u16   | u32    | u16 | u8 | u8 |
-//! ```
-//!
-//! `hcrc` covers the header after the two checksums, `rcrc` the whole record after them. Both also cover the
-//! segment's salt and the record's offset in its file, so that a record that was moved, copied or stored as a value
-//! does not check out anywhere else.
-//!
-//! Where `flag` names a codec, the value is compressed: `vlen` counts the bytes that stand there, and those begin with the
-//! length of the value itself ([`codec`](super::codec)).
+//! One record: a header, then an optional expiry (a `u64`), the key and the value, each padded with
+//! zeros to a multiple of 8. [`layout`](crate::layout) draws it and says what the checksums cover.
 
 mod new;
 pub(crate) mod unsalted;
@@ -21,25 +9,15 @@ pub(crate) use new::{NewRecord, clear_more, encoded_len};
 use std::borrow::Cow;
 
 use super::codec::{Codec, Compressed};
-use super::{Field, pad8, u16_at, u32_at, u48_at, u64_at};
+use super::layout::{Field, U48, layout, stored_as};
+use super::{pad8, u32_at, u64_at};
 use crate::engine::base::error::Damage;
 use crate::engine::base::ids::Seqno;
 
-const HCRC_AT: usize = 0;
-const RCRC_AT: usize = HCRC_AT + size_of::<u32>();
-/// Where its number stands, which is never 0.
-pub(crate) const SEQ_AT: usize = RCRC_AT + size_of::<u32>();
-const TIME_AT: usize = SEQ_AT + size_of::<u64>();
-const LAG_AT: usize = TIME_AT + 6;
-const VLEN_AT: usize = LAG_AT + size_of::<u16>();
-const KLEN_AT: usize = VLEN_AT + size_of::<u32>();
-const KIND_AT: usize = KLEN_AT + size_of::<u16>();
-const FLAG_AT: usize = KIND_AT + 1;
 /// The length of the header that this version writes, in bytes.
-pub(crate) const HEADER_LEN: usize = FLAG_AT + 1;
-// The layout is stored on disk. If this fails, bump the format version.
-const _: () = assert!(HEADER_LEN == 32);
-
+pub(crate) const HEADER_LEN: usize = RecordHeader::LEN;
+/// Where its number stands, which is never 0.
+pub(crate) const SEQ_AT: usize = RecordHeader::AT.seq;
 /// Where the checksummed part starts.
 const BODY_AT: usize = SEQ_AT;
 const EXPIRY_LEN: u64 = 8;
@@ -52,17 +30,7 @@ pub const KEY_LEN_MAX: usize = u16::MAX as usize;
 pub(crate) const LAG_UNKNOWN: u16 = u16::MAX;
 
 /// The record header's fields, in the order they stand in the file.
-pub const RECORD_FIELDS: &[Field] = &[
-    Field { name: "hcrc", at: HCRC_AT, len: 4 },
-    Field { name: "rcrc", at: RCRC_AT, len: 4 },
-    Field { name: "seq", at: SEQ_AT, len: 8 },
-    Field { name: "time_ms", at: TIME_AT, len: 6 },
-    Field { name: "lag", at: LAG_AT, len: 2 },
-    Field { name: "vlen", at: VLEN_AT, len: 4 },
-    Field { name: "klen", at: KLEN_AT, len: 2 },
-    Field { name: "kind", at: KIND_AT, len: 1 },
-    Field { name: "flag", at: FLAG_AT, len: 1 },
-];
+pub const RECORD_FIELDS: &[Field] = RecordHeader::FIELDS;
 
 /// What a record does to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +69,8 @@ impl Kind {
 /// The flag byte. Bits that this version does not know are kept and ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags(pub(crate) u8);
+
+stored_as!(Flags(u8));
 
 impl Flags {
     const HAS_EXPIRY: u8 = 0b0001;
@@ -166,7 +136,7 @@ impl RecordContext {
         let header = bytes
             .get(..header_len)
             .ok_or(Damage::Truncated { wants: self.header_len.into(), has: bytes.len() as u64 })?;
-        let stored = u32_at(header, HCRC_AT);
+        let stored = u32_at(header, RecordHeader::AT.hcrc);
         let computed = self.crc(offset, header.get(BODY_AT..).unwrap_or_default());
         if stored != computed {
             return Err(Damage::HeaderChecksum { stored, computed });
@@ -183,7 +153,7 @@ impl RecordContext {
 
     /// The record at `offset`, whose bytes are exactly `bytes`, is as it was written, and one that could be.
     pub(crate) fn check_record(self, offset: u64, bytes: &[u8]) -> Result<(), Damage> {
-        let stored = u32_at(bytes, RCRC_AT);
+        let stored = u32_at(bytes, RecordHeader::AT.rcrc);
         let computed = self.record_crc(offset, bytes);
         if stored != computed {
             return Err(Damage::RecordChecksum { stored, computed });
@@ -193,39 +163,31 @@ impl RecordContext {
     }
 }
 
-/// The header's fields as they stand in the file, checked or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RecordHeader {
-    pub(crate) hcrc: u32,
-    pub(crate) rcrc: u32,
-    pub(crate) seq: Seqno,
-    pub(crate) time_ms: u64,
-    pub(crate) lag: u16,
-    pub(crate) value_len: u32,
-    pub(crate) key_len: u16,
-    kind: u8,
-    pub(crate) flags: Flags,
+layout! {
+    /// The header's fields as they stand in the file, checked or not.
+    pub(crate) struct RecordHeader: 32 {
+        pub(crate) hcrc: u32,
+        pub(crate) rcrc: u32,
+        pub(crate) seq: Seqno,
+        pub(crate) time_ms: U48,
+        pub(crate) lag: u16,
+        pub(crate) vlen: u32,
+        pub(crate) klen: u16,
+        kind: u8,
+        pub(crate) flag: Flags,
+    }
 }
 
 impl RecordHeader {
     /// The fields of `bytes`, unchecked: what they say must not be trusted before a checksum is.
+    #[inline]
     pub(crate) fn peek(bytes: &[u8]) -> Self {
-        Self {
-            hcrc: u32_at(bytes, HCRC_AT),
-            rcrc: u32_at(bytes, RCRC_AT),
-            seq: Seqno(u64_at(bytes, SEQ_AT)),
-            time_ms: u48_at(bytes, TIME_AT),
-            lag: u16_at(bytes, LAG_AT),
-            value_len: u32_at(bytes, VLEN_AT),
-            key_len: u16_at(bytes, KLEN_AT),
-            kind: bytes.get(KIND_AT).copied().unwrap_or_default(),
-            flags: Flags(bytes.get(FLAG_AT).copied().unwrap_or_default()),
-        }
+        Self::from_bytes(bytes)
     }
 
     /// The fields hold what a writer can have put there.
     fn check_fields(&self) -> Result<(), Damage> {
-        if self.key_len == 0 {
+        if self.klen == 0 {
             return Err(Damage::Field { what: "the key's length", value: 0 });
         }
         if self.seq >= Seqno::END {
@@ -247,7 +209,7 @@ impl RecordHeader {
         len_max: u64,
     ) -> Result<Cow<'a, [u8]>, Damage> {
         let stored = frame.value(record);
-        Ok(match self.flags.codec()? {
+        Ok(match self.flag.codec()? {
             Some(codec) if self.kind() == Kind::Put => Cow::Owned(codec.unpack(stored, len_max)?),
             _ => Cow::Borrowed(stored),
         })
@@ -255,7 +217,7 @@ impl RecordHeader {
 
     /// What the value in `record` comes to, if it is compressed; nothing where it is not, or nobody knows how.
     pub(crate) fn compressed(&self, frame: &Frame, record: &[u8]) -> Compressed {
-        match self.flags.codec() {
+        match self.flag.codec() {
             Ok(Some(_)) if self.kind() == Kind::Put => Compressed::of(frame.value(record)),
             _ => Compressed::default(),
         }
@@ -263,14 +225,14 @@ impl RecordHeader {
 
     /// Where the parts of the record stand, in a segment whose record headers have `header_len` bytes.
     pub(crate) fn frame(&self, header_len: u16) -> Frame {
-        let expiry = if self.flags.has_expiry() { EXPIRY_LEN } else { 0 };
+        let expiry = if self.flag.has_expiry() { EXPIRY_LEN } else { 0 };
         let key_at = u64::from(header_len).saturating_add(expiry);
-        let value_at = key_at.saturating_add(pad8(self.key_len.into()));
-        let value_len = u64::from(self.value_len);
+        let value_at = key_at.saturating_add(pad8(self.klen.into()));
+        let value_len = u64::from(self.vlen);
         Frame {
-            expires_at: self.flags.has_expiry().then_some(header_len.into()),
+            expires_at: self.flag.has_expiry().then_some(header_len.into()),
             key_at,
-            key_len: self.key_len.into(),
+            key_len: self.klen.into(),
             value_at,
             value_len,
             len: value_at.saturating_add(pad8(value_len)),

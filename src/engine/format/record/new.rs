@@ -1,12 +1,9 @@
 //! A record on its way into a segment.
 
-use super::{
-    BODY_AT, EXPIRY_LEN, FLAG_AT, Flags, HCRC_AT, HEADER_LEN, KIND_AT, KLEN_AT, Kind, LAG_AT, RCRC_AT,
-    RecordContext, RecordHeader, SEQ_AT, TIME_AT, VLEN_AT,
-};
+use super::{BODY_AT, EXPIRY_LEN, Flags, HEADER_LEN, Kind, RecordContext, RecordHeader};
 use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Codec;
-use crate::engine::format::{pad8, put, u48_bytes};
+use crate::engine::format::{pad8, put};
 
 /// A record to be written.
 #[derive(Clone, Copy, Debug)]
@@ -37,14 +34,18 @@ impl NewRecord<'_> {
     /// checked the lengths of key and value.
     pub(crate) fn encode(&self, salt: u32, offset: u64, out: &mut Vec<u8>) {
         let start = out.len();
-        let mut header = [0; HEADER_LEN];
-        put(&mut header, SEQ_AT, &self.seq.0.to_le_bytes());
-        put(&mut header, TIME_AT, &u48_bytes(self.time_ms));
-        put(&mut header, LAG_AT, &self.lag.to_le_bytes());
-        put(&mut header, VLEN_AT, &(self.value.len() as u32).to_le_bytes());
-        put(&mut header, KLEN_AT, &(self.key.len() as u16).to_le_bytes());
-        let flags = Flags::new(self.more, self.expires_ms.is_some(), self.codec);
-        put(&mut header, KIND_AT, &[self.kind.encode(), flags.0]);
+        let header = RecordHeader {
+            hcrc: 0,
+            rcrc: 0,
+            seq: self.seq,
+            time_ms: self.time_ms,
+            lag: self.lag,
+            vlen: self.value.len() as u32,
+            klen: self.key.len() as u16,
+            kind: self.kind.encode(),
+            flag: Flags::new(self.more, self.expires_ms.is_some(), self.codec),
+        };
+        let header = header.to_bytes();
         let context = RecordContext::current(salt);
         let hcrc = context.crc(offset, header.get(BODY_AT..).unwrap_or_default());
         out.extend_from_slice(&header);
@@ -56,8 +57,7 @@ impl NewRecord<'_> {
         }
         let rcrc = context.record_crc(offset, out.get(start..).unwrap_or_default());
         if let Some(record) = out.get_mut(start..) {
-            put(record, HCRC_AT, &hcrc.to_le_bytes());
-            put(record, RCRC_AT, &rcrc.to_le_bytes());
+            put_checksums(record, hcrc, rcrc);
         }
     }
 }
@@ -65,11 +65,15 @@ impl NewRecord<'_> {
 /// Clears the MORE flag of the record in `record` (exactly the record), and sets both checksums anew, for its place at
 /// `offset`.
 pub(crate) fn clear_more(context: RecordContext, offset: u64, record: &mut [u8]) {
-    let flags = RecordHeader::peek(record).flags.0 & !Flags::MORE;
-    put(record, FLAG_AT, &[flags]);
+    let flags = RecordHeader::peek(record).flag.0 & !Flags::MORE;
+    put(record, RecordHeader::AT.flag, &[flags]);
     let header = record.get(BODY_AT..context.header_len.into()).unwrap_or_default();
     let hcrc = context.crc(offset, header);
     let rcrc = context.record_crc(offset, record);
-    put(record, HCRC_AT, &hcrc.to_le_bytes());
-    put(record, RCRC_AT, &rcrc.to_le_bytes());
+    put_checksums(record, hcrc, rcrc);
+}
+
+fn put_checksums(record: &mut [u8], hcrc: u32, rcrc: u32) {
+    put(record, RecordHeader::AT.hcrc, &hcrc.to_le_bytes());
+    put(record, RecordHeader::AT.rcrc, &rcrc.to_le_bytes());
 }

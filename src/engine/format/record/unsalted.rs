@@ -4,7 +4,7 @@
 //! alone, whatever went before: the checksum of what follows its header, begun with `hcrc`, is `rcrc`. And since each step
 //! of a CRC can be taken back, `hcrc` says what it was begun with.
 
-use super::{BODY_AT, HCRC_AT, HEADER_LEN, Kind, RecordHeader};
+use super::{BODY_AT, HEADER_LEN, Kind, RecordHeader};
 use crate::engine::format::u32_at;
 
 /// CRC-32C's polynomial, its bits in reverse.
@@ -13,7 +13,7 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// The fields at the start of `bytes`, if a record may have them; nothing is checked that takes the salt.
 pub(crate) fn plausible_header(bytes: &[u8]) -> Option<RecordHeader> {
     let header = RecordHeader::peek(bytes.get(..HEADER_LEN)?);
-    (header.key_len > 0 && Kind::decode(header.kind).is_ok()).then_some(header)
+    (header.klen > 0 && Kind::decode(header.kind).is_ok()).then_some(header)
 }
 
 /// Whether `bytes` are exactly a record as it was written, with whatever salt and at whatever place.
@@ -26,7 +26,7 @@ pub(crate) fn is_record(bytes: &[u8]) -> bool {
 /// The one salt with which the checksum of the record header at the start of `bytes` is right at `offset`.
 pub(crate) fn salt(offset: u64, bytes: &[u8]) -> u32 {
     let covered = bytes.get(BODY_AT..HEADER_LEN).unwrap_or_default();
-    let mut register = !u32_at(bytes, HCRC_AT);
+    let mut register = !u32_at(bytes, RecordHeader::AT.hcrc);
     for byte in covered.iter().rev().chain(offset.to_le_bytes().iter().rev()) {
         register = eight_bits_back(register) ^ u32::from(*byte);
     }

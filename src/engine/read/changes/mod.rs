@@ -39,7 +39,7 @@ pub struct Change {
 
 impl Change {
     fn of(record: Record) -> Result<Self> {
-        let goes_on = record.header.flags.has_more();
+        let goes_on = record.header.flag.has_more();
         if record.header.kind() == Kind::Delete {
             return Ok(Self { meta: KeyEntry::of(&record), value: None, goes_on });
         }
@@ -212,7 +212,7 @@ impl Changes {
             Found::Record(at) => {
                 let record = segment.read(at)?;
                 self.wanted.next = record.header.seq.plus(1);
-                self.batch = match record.header.flags.has_more() {
+                self.batch = match record.header.flag.has_more() {
                     true => self.batch.or(Some(record.header.seq)),
                     false => None,
                 };
@@ -276,7 +276,7 @@ impl Reading {
                         None if matches!(record.header.kind(), Kind::Other(_)) => None,
                         None => (record.header.seq >= next).then_some(Found::Record(record.at)),
                     };
-                    (what, record.header.flags.has_more(), behind)
+                    (what, record.header.flag.has_more(), behind)
                 }
                 Some(Step::Bad { damage: Damage::Truncated { .. }, .. }) if !is_final => return Ok(false),
                 Some(Step::Bad { at, damage }) => {

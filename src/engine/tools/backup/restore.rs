@@ -182,7 +182,8 @@ impl Arriving {
     /// Segment `id`, of `len` bytes, by its header: `start` is its first bytes.
     fn by_header(id: SegmentId, len: u64, start: &[u8]) -> Result<Self> {
         match SegmentHeader::decode(start) {
-            Ok(SegmentHeader { base_seq, layout, .. }) => {
+            Ok(header) => {
+                let (base_seq, layout) = (header.base_seq, header.layout());
                 Ok(Self::new(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(len) }, len))
             }
             Err(HeaderError::Damaged(damage)) => {

@@ -148,7 +148,7 @@ impl Part {
         let damage = match SegmentHeader::decode(&bytes) {
             Ok(header) => match header.unlike(home.store, id) {
                 Some(damage) => damage,
-                None if (header.base_seq, header.layout) == (base_seq, layout) => return Ok(()),
+                None if (header.base_seq, header.layout()) == (base_seq, layout) => return Ok(()),
                 None => Damage::Foreign("another history of this store".to_owned()),
             },
             Err(HeaderError::Damaged(damage)) => damage,

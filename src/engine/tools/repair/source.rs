@@ -142,7 +142,7 @@ impl Repair<'_> {
                 }
                 Part::Damaged(record) => {
                     let lost = self.lost(&record, &segment.path)?;
-                    let goes_on = record.header.flags.has_more();
+                    let goes_on = record.header.flag.has_more();
                     let range = record.at..record.at + record.frame.len;
                     let (end, damage) = (range.end, record.damage.unwrap_or(Damage::UnfinishedBatch));
                     look.give_up(segment, range, Reason::Damaged(damage), record.header.seq.plus(1))?;
@@ -178,7 +178,7 @@ impl Repair<'_> {
             header.store == self.store
                 && header.segment == known.id
                 && header.base_seq == known.base_seq
-                && header.layout == known.layout
+                && header.layout() == known.layout
         })
     }
 
@@ -247,18 +247,19 @@ impl Repair<'_> {
     fn as_its_header_says(&self, known: Known, file: &dyn File) -> Known {
         let bytes = file::first_bytes(&**self.survey.directory(), known.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
-        let header = header.filter(|header| header.store == self.store && header.layout != known.layout);
-        let Some(SegmentHeader { segment, base_seq, layout, .. }) = header else { return known };
-        let listed = self.survey.get(segment).filter(|listed| listed.layout == layout);
+        let header = header.filter(|header| header.store == self.store && header.layout() != known.layout);
+        let Some(header) = header else { return known };
+        let layout = header.layout();
+        let listed = self.survey.get(header.segment).filter(|listed| listed.layout == layout);
         let (extent, seq_end) = listed.map_or((None, None), |listed| (listed.extent, listed.seq_end));
-        Known { id: known.id, base_seq, has_base_seq: true, layout, extent, seq_end }
+        Known { id: known.id, base_seq: header.base_seq, has_base_seq: true, layout, extent, seq_end }
     }
 
     /// Whether another file than its own holds the segment that is `listed`.
     fn is_elsewhere(&self, listed: &Known) -> bool {
         let holds_it = |other: &Known| {
             header_of(&self.survey, other.id).is_ok_and(|header| {
-                header.store == self.store && header.segment == listed.id && header.layout == listed.layout
+                header.store == self.store && header.segment == listed.id && header.layout() == listed.layout
             })
         };
         self.survey.known().iter().any(|other| other.id != listed.id && holds_it(other))

@@ -45,7 +45,7 @@ pub(super) fn walk(
         let (at, damage) = match step {
             Step::Record(mut record) => {
                 record.damage = record.damage_or_values();
-                let (seq, goes_on) = (record.header.seq, record.header.flags.has_more());
+                let (seq, goes_on) = (record.header.seq, record.header.flag.has_more());
                 let (at, len) = (record.at, record.frame.len);
                 take(match record.damage {
                     None => Part::Intact(Intact { seq, at, len, goes_on, is_mended: false }),
@@ -85,13 +85,13 @@ fn mended(segment: &Segment, at: u64, len_max: u64) -> Result<Option<Intact>> {
         return Ok(None);
     }
     let record = segment.bytes_unchecked(at..at + len)?;
-    let (seq, goes_on) = (header.seq, header.flags.has_more());
+    let (seq, goes_on) = (header.seq, header.flag.has_more());
     let has_value = || match segment.value_of(&header, &record) {
         // Values that a later version compressed are copied unread, and so are those over the
         // limit.
         Ok(_) | Err(Damage::Codec(_) | Damage::TooLarge { .. }) => true,
         Err(_) => false,
     };
-    let is_intact = header.key_len > 0 && context.check_record(at, &record).is_ok() && has_value();
+    let is_intact = header.klen > 0 && context.check_record(at, &record).is_ok() && has_value();
     Ok(is_intact.then_some(Intact { seq, at, len, goes_on, is_mended: true }))
 }

@@ -185,8 +185,8 @@ fn miscounted(said: &Covered, counted: &Covered) -> Vec<Fault> {
         ("live bytes", said.live_len, counted.live_len),
         ("tombstones", said.tombstone_count, counted.tombstone_count),
         ("bytes of tombstones", said.tombstone_len, counted.tombstone_len),
-        ("bytes of compressed values", said.compressed.stored_len, counted.compressed.stored_len),
-        ("bytes of those values themselves", said.compressed.raw_len, counted.compressed.raw_len),
+        ("bytes of compressed values", said.stored_len, counted.stored_len),
+        ("bytes of those values themselves", said.raw_len, counted.raw_len),
     ];
     let wrong = counts.into_iter().filter(|(_, said, counted)| said != counted);
     wrong.map(|(what, said, counted)| Fault::Count { what, said, counted }).collect()

@@ -70,7 +70,7 @@ impl Verifier<'_> {
                 Some(fault) => {
                     self.found(StoreFile::Segment(known.id), Some(range), fault)?;
                     // Without a MANIFEST it is read as itself says, whatever its name.
-                    return Ok(header.layout == known.layout);
+                    return Ok(header.layout() == known.layout);
                 }
                 None => return self.agreement(known, &header).map(|()| true),
             },
@@ -92,7 +92,7 @@ impl Verifier<'_> {
 
     /// Whether the header says what MANIFEST does.
     fn agreement(&mut self, known: &Known, header: &SegmentHeader) -> Result<(), Stop> {
-        let salts = [header.layout, known.layout].map(|layout| format!("{:08x}", layout.records.salt));
+        let salts = [header.layout(), known.layout].map(|layout| format!("{:08x}", layout.records.salt));
         let [salt, known_salt] = salts;
         let fields = [
             ("base_seq", header.base_seq.to_string(), known.base_seq.to_string()),
@@ -154,7 +154,7 @@ impl Verifier<'_> {
             let (range, key, fault) = match step {
                 Step::Record(record) => {
                     let range = record.at..record.at + record.frame.len;
-                    goes_on = record.header.flags.has_more();
+                    goes_on = record.header.flag.has_more();
                     if record.damage.is_none() {
                         self.report.record_count += 1;
                         if let Some(home) = self.survey.home() {
