@@ -97,6 +97,10 @@ fn the_time_in_the_pager_is_not_that_of_the_command() {
     let told = screen.lines().filter_map(|line| line.strip_prefix('(')).next_back().expect("it is told");
     let seconds = told.strip_suffix(" s)").map_or(0.0, |seconds| seconds.parse().expect("a number"));
     assert!(seconds < 3.0, "{screen}");
+
+    person.sees_at_end(PROMPT).enters("get key00001").sees("value\n(").sees_at_end(PROMPT);
+    let screen = person.screen();
+    assert!(!screen.contains("(0 "), "it is taken off the next command: {screen}");
 }
 
 #[test]
