@@ -10,13 +10,11 @@ use logkv::Error;
 use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
 
 use self::draft::Unfinished;
-use crate::shell::commands::{YES, place_of};
-use crate::shell::lang::command::{self, Flag, Invocation, Outcome, Takes};
+use crate::shell::commands::place_of;
+use crate::shell::lang::command::{self, Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::lang::words::Word;
-use crate::shell::lang::words::quote;
-use crate::shell::lang::words::visible;
-use crate::shell::run::session::Session;
+use crate::shell::lang::words::{Word, quote, visible};
+use crate::shell::run::session::{Session, Invocation};
 use crate::shell::term::fit::wrap;
 use crate::shell::term::input::Input;
 use crate::shell::term::interrupt::Interrupt;

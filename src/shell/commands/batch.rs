@@ -1,9 +1,9 @@
 //! `begin`, `commit`, `rollback`.
 
 use super::reply::done;
-use crate::shell::lang::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::lang::command::{Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::run::transaction::Transaction;
 use crate::shell::term::units;
 
@@ -23,7 +23,7 @@ pub const BEGIN: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Store,
-    run: begin,
+    run: Run::Itself(begin),
 };
 
 pub const COMMIT: Command = Command {
@@ -40,7 +40,7 @@ pub const COMMIT: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Store,
-    run: commit,
+    run: Run::Itself(commit),
 };
 
 pub const ROLLBACK: Command = Command {
@@ -56,7 +56,7 @@ pub const ROLLBACK: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Store,
-    run: rollback,
+    run: Run::Itself(rollback),
 };
 
 fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {

@@ -9,9 +9,9 @@ use super::history::point;
 use super::keys::quote_start;
 use crate::shell::commands::xray::Moment;
 use crate::shell::lang::answer::FieldValue;
-use crate::shell::lang::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::term::fit::clip;
 use crate::shell::term::output::Output;
 use crate::shell::term::style::Look;
@@ -38,7 +38,7 @@ pub const DIFF: Command = Command {
     args: &[ArgKind::Point],
     arity: Arity::between(1, 2),
     needs: Needs::Reading,
-    run: run_diff,
+    run: Run::Itself(run_diff),
 };
 
 fn run_diff(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {

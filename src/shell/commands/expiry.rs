@@ -6,12 +6,10 @@ use super::absence::explain_absence;
 use super::get::{NIL, absent, seen, unless_damaged};
 use super::reply::{Reply, not_set, queued, waited};
 use super::words::{HEX, arguments, bytes_of, moment_of, ttl_of};
-use crate::shell::lang::command::{
-    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
-};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::shown;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::term::units;
 
 pub const TTL: Command = Command {
@@ -29,7 +27,7 @@ pub const TTL: Command = Command {
     args: &[ArgKind::Key],
     arity: Arity::at_least(1),
     needs: Needs::Reading,
-    run: run_ttl,
+    run: Run::Itself(run_ttl),
 };
 
 pub const EXPIRE: Command = Command {
@@ -57,7 +55,7 @@ pub const EXPIRE: Command = Command {
     args: &[ArgKind::Key, ArgKind::Duration],
     arity: Arity::between(1, 2),
     needs: Needs::Store,
-    run: run_expire,
+    run: Run::Itself(run_expire),
 };
 
 pub const PERSIST: Command = Command {
@@ -75,7 +73,7 @@ pub const PERSIST: Command = Command {
     args: &[ArgKind::Key],
     arity: Arity::exactly(1),
     needs: Needs::Store,
-    run: run_persist,
+    run: Run::Itself(run_persist),
 };
 
 fn run_ttl(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {

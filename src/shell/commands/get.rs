@@ -6,18 +6,14 @@ use logkv::{At, Entry, Value};
 
 use super::absence::explain_absence;
 use super::history::{AT, get_at, gone, past, point_asked_for};
-use super::words::{HEX, YES, arguments, may_replace};
+use super::words::{HEX, arguments, may_replace};
 use crate::shell::lang::answer::FieldValue;
-use crate::shell::lang::command::{
-    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
-};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::nearest::nearest;
-use crate::shell::lang::words::Word;
-use crate::shell::lang::words::quote;
-use crate::shell::lang::words::shown;
+use crate::shell::lang::words::{Word, quote, shown};
 use crate::shell::run::folder::{NewMode, Target};
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::units;
 
@@ -55,7 +51,7 @@ pub const GET: Command = Command {
     args: &[ArgKind::Key],
     arity: Arity::at_least(1),
     needs: Needs::Reading,
-    run: run_get,
+    run: Run::Itself(run_get),
 };
 
 pub const EXISTS: Command = Command {
@@ -71,7 +67,7 @@ pub const EXISTS: Command = Command {
     args: &[ArgKind::Key],
     arity: Arity::at_least(1),
     needs: Needs::Reading,
-    run: run_exists,
+    run: Run::Itself(run_exists),
 };
 
 fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {

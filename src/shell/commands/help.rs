@@ -4,12 +4,10 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::shell::lang::command::{
-    self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome,
-};
+use crate::shell::lang::command::{self, ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::parse;
-use crate::shell::run::session::{Origin, Session};
+use crate::shell::run::session::{Origin, Session, Command, Invocation, Run};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::{hang, wrap};
 use crate::shell::term::output::Output;
@@ -31,15 +29,18 @@ pub const HELP: Command = Command {
     args: &[ArgKind::Command],
     arity: Arity::between(0, 1),
     needs: Needs::Program,
-    run: run_help,
+    run: Run::Itself(run_help),
 };
 
 fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let named = invocation.args.first();
-    let named = named.map(|word| command::find(&word.bytes).ok_or_else(|| parse::unknown_command(word)));
+    let named = named.map(|word| {
+        command::find(session.commands, &word.bytes)
+            .ok_or_else(|| parse::unknown_command(session.commands, word))
+    });
     let named = named.transpose()?;
     if session.out.is_json() {
-        let commands = named.map_or(command::all(), std::slice::from_ref);
+        let commands = named.map_or(session.commands, std::slice::from_ref);
         for command in commands {
             let mut answer = session.out.answer();
             answer.json("command", command.name).json("aliases", command.aliases.to_vec());
@@ -51,7 +52,7 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     match named {
         Some(command) => write_about(&mut session.out, command)?,
         None => {
-            write_overview(&mut session.out)?;
+            write_overview(&mut session.out, session.commands)?;
             if session.origin == Origin::OneShot {
                 writeln!(session.out, "logkv DIR COMMAND runs one; logkv --help lists the options.")?;
             }
@@ -63,13 +64,13 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
 const OVERVIEW_COLUMNS: &[Column] =
     &[Column::text("names", hue::GOOD), Column::text("summary", hue::PLAIN).wrapped()];
 
-fn write_overview(out: &mut Output) -> io::Result<()> {
+fn write_overview(out: &mut Output, commands: &'static [Command]) -> io::Result<()> {
     let names = |command: &Command| format!("  {}", command.names().collect::<Vec<_>>().join(", "));
-    let width = command::all().iter().map(|command| names(command).len()).max().unwrap_or(0);
+    let width = commands.iter().map(|command| names(command).len()).max().unwrap_or(0);
     for group in Group::ALL {
         writeln!(out, "{}", out.look.paint(group.name(), hue::HEAD))?;
         let mut table = Table::new(OVERVIEW_COLUMNS, out.look).headless();
-        for command in command::all().iter().filter(|command| command.group == group) {
+        for command in commands.iter().filter(|command| command.group == group) {
             // All groups are aligned as one.
             table.row(out, [format!("{:width$}", names(command)), command.summary.to_owned()])?;
         }
@@ -163,6 +164,7 @@ fn is_flag(part: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::commands::TABLE;
 
     #[test]
     fn a_usage_is_not_broken_inside_a_flag() {
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn a_long_help_has_short_paragraphs_and_names_for_programs_last() {
         const LINES_MAX: usize = 7;
-        for command in command::all() {
+        for command in &TABLE {
             let paragraphs: Vec<_> = command.help.split("\n\n").collect();
             for (index, text) in paragraphs.iter().enumerate() {
                 let lines = wrap(text, HELP_WIDTH).lines().count();

@@ -9,15 +9,10 @@ use super::keys::quote_start;
 use super::words::{HEX, arguments};
 use crate::shell::commands::xray::Moment;
 use crate::shell::lang::answer::FieldValue;
-use crate::shell::lang::command::{
-    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
-};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes};
 use crate::shell::lang::failure::Failure;
-use crate::shell::lang::words::Word;
-use crate::shell::lang::words::is_digits;
-use crate::shell::lang::words::quote;
-use crate::shell::lang::words::shown;
-use crate::shell::run::session::Session;
+use crate::shell::lang::words::{Word, is_digits, quote, shown};
+use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
@@ -48,7 +43,7 @@ pub const VERSIONS: Command = Command {
     args: &[ArgKind::Key],
     arity: Arity::exactly(1),
     needs: Needs::Reading,
-    run: run_versions,
+    run: Run::Itself(run_versions),
 };
 
 /// That the record whose number is `word` is not written yet.

@@ -5,10 +5,10 @@ use logkv::{Error, Expiry, Pending};
 use super::get::{contains, seen};
 use super::reply::{Reply, sum_queued, unless_uncertain, waited};
 use super::words::{HEX, bytes_of, check_key};
-use crate::shell::lang::command::{ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{Word, shown};
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 
 pub const INCR: Command = Command {
     name: "incr",
@@ -27,7 +27,7 @@ pub const INCR: Command = Command {
     args: &[ArgKind::Key, ArgKind::Number],
     arity: Arity::between(1, 2),
     needs: Needs::Store,
-    run: run_incr,
+    run: Run::Itself(run_incr),
 };
 
 fn run_incr(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {

@@ -1,8 +1,8 @@
 //! `dump-segment`, `verify`.
 
-use crate::shell::commands::verify;
-use crate::shell::commands::xray;
-use crate::shell::lang::command::{ArgKind, Arity, Command, Example, Group, Needs};
+use crate::shell::commands::{verify, xray};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs};
+use crate::shell::run::session::{Command, Run};
 
 pub const DUMP_SEGMENT: Command = Command {
     name: "dump-segment",
@@ -33,8 +33,8 @@ pub const DUMP_SEGMENT: Command = Command {
     flags: xray::FLAGS,
     args: &[ArgKind::Segment],
     arity: Arity::exactly(1),
-    needs: Needs::Files,
-    run: xray::run,
+    needs: Needs::Files { unless: xray::is_foreign },
+    run: Run::Itself(xray::run),
 };
 
 pub const VERIFY: Command = Command {
@@ -59,5 +59,5 @@ pub const VERIFY: Command = Command {
     args: &[ArgKind::Segment],
     arity: Arity::at_least(0),
     needs: Needs::Directory,
-    run: verify::run,
+    run: Run::Itself(verify::run),
 };

@@ -6,13 +6,11 @@ use super::history::{AT, past, point_asked_for};
 use super::words::{PREFIX, keys_asked};
 use crate::shell::commands::xray::Moment;
 use crate::shell::lang::answer::{Answer, FieldValue};
-use crate::shell::lang::command::{
-    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
-};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
 use crate::shell::lang::words::quote;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::run::view::{self, Row, Walk};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::wrap;
@@ -75,7 +73,7 @@ pub const KEYS: Command = Command {
     args: &[ArgKind::Glob],
     arity: Arity::between(0, 1),
     needs: Needs::Reading,
-    run: |session, invocation| list(session, invocation, false),
+    run: Run::Itself(|session, invocation| list(session, invocation, false)),
 };
 
 pub const SCAN: Command = Command {
@@ -94,7 +92,7 @@ pub const SCAN: Command = Command {
     args: &[ArgKind::Glob],
     arity: Arity::between(0, 1),
     needs: Needs::Reading,
-    run: |session, invocation| list(session, invocation, true),
+    run: Run::Itself(|session, invocation| list(session, invocation, true)),
 };
 
 pub const COUNT: Command = Command {
@@ -114,7 +112,7 @@ pub const COUNT: Command = Command {
     args: &[ArgKind::Glob],
     arity: Arity::between(0, 1),
     needs: Needs::Reading,
-    run: run_count,
+    run: Run::Itself(run_count),
 };
 
 /// Rows of a table that are shown without being asked for.

@@ -1,17 +1,13 @@
 //! `compact`, `sync`, `rotate`, `backup`, `restore`, `repair`, `config`.
 
 use super::reply::done;
-use crate::shell::commands::backup;
-use crate::shell::commands::compact;
-use crate::shell::commands::repair;
+use crate::shell::commands::{backup, compact, repair};
 use crate::shell::lang::answer::FieldValue;
-use crate::shell::lang::command::{
-    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
-};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::visible;
 use crate::shell::run::config;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::style::hue;
 use logkv::fs::StoreFile;
@@ -43,7 +39,7 @@ pub const COMPACT: Command = Command {
     args: &[ArgKind::Sealed],
     arity: Arity::at_least(0),
     needs: Needs::Store,
-    run: compact::run,
+    run: Run::Itself(compact::run),
 };
 
 pub const SYNC: Command = Command {
@@ -59,7 +55,7 @@ pub const SYNC: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Store,
-    run: run_sync,
+    run: Run::Itself(run_sync),
 };
 
 pub const ROTATE: Command = Command {
@@ -75,7 +71,7 @@ pub const ROTATE: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Store,
-    run: run_rotate,
+    run: Run::Itself(run_rotate),
 };
 
 pub const BACKUP: Command = Command {
@@ -102,7 +98,7 @@ pub const BACKUP: Command = Command {
     args: &[ArgKind::File],
     arity: Arity::exactly(1),
     needs: Needs::Reading,
-    run: backup::run,
+    run: Run::Itself(backup::run),
 };
 
 pub const RESTORE: Command = Command {
@@ -129,7 +125,7 @@ pub const RESTORE: Command = Command {
     args: &[ArgKind::File],
     arity: Arity::exactly(1),
     needs: Needs::Directory,
-    run: backup::run_restore,
+    run: Run::Itself(backup::run_restore),
 };
 
 pub const REPAIR: Command = Command {
@@ -156,7 +152,7 @@ pub const REPAIR: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Directory,
-    run: repair::run,
+    run: Run::Itself(repair::run),
 };
 
 pub const CONFIG: Command = Command {
@@ -186,7 +182,7 @@ pub const CONFIG: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Nothing,
-    run: run_config,
+    run: Run::Itself(run_config),
 };
 
 fn run_sync(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {

@@ -26,8 +26,8 @@ pub mod verify;
 pub mod words;
 pub mod xray;
 
-pub use self::words::{YES, check_key, is_of_store, may_replace, place_of};
-use crate::shell::lang::command::Command;
+pub use self::words::{check_key, may_replace, place_of};
+use crate::shell::run::session::Command;
 
 /// All commands, in the order of `help`.
 pub static TABLE: [Command; 42] = [
@@ -89,7 +89,10 @@ mod tests {
         for command in &TABLE {
             for name in command.names() {
                 assert!(seen.insert(name), "{name} stands twice");
-                assert_eq!(command::find(name.to_uppercase().as_bytes()).map(|c| c.name), Some(command.name));
+                assert_eq!(
+                    command::find(&TABLE, name.to_uppercase().as_bytes()).map(|c| c.name),
+                    Some(command.name)
+                );
             }
         }
     }
@@ -98,7 +101,7 @@ mod tests {
     fn a_leading_dot_or_backslash_is_taken_before_commands_of_the_shell_alone() {
         for command in &TABLE {
             for lead in [".", "\\"] {
-                let found = command::find(format!("{lead}{}", command.name).as_bytes());
+                let found = command::find(&TABLE, format!("{lead}{}", command.name).as_bytes());
                 assert_eq!(found.is_some(), command.group == Group::Shell, "{lead}{}", command.name);
             }
         }
@@ -126,7 +129,7 @@ mod tests {
     fn every_example_is_understood() {
         for command in &TABLE {
             for example in command.examples {
-                let parsed = parse::parse_line(example.line.as_bytes())
+                let parsed = parse::parse_line(&TABLE, example.line.as_bytes())
                     .expect("an example is understood")
                     .expect("an example is no blank line");
                 assert_eq!(parsed.command.name, command.name, "{}", example.line);

@@ -11,15 +11,13 @@ use super::reply::{
     Reply, distinct, not_set, queued, tell_deletions, tell_matching_deleted, unless_uncertain,
 };
 use super::words::{
-    HEX, PREFIX, YES, arguments, bytes_of, check_key, keys_asked, moment_of, stdin, ttl_of, unread_stdin,
+    HEX, PREFIX, arguments, bytes_of, check_key, keys_asked, moment_of, stdin, ttl_of, unread_stdin,
 };
-use crate::shell::lang::command::{
-    ArgKind, Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes,
-};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::glob::Glob;
 use crate::shell::lang::words::{Style, Word, shown};
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::run::view::Rows;
 use crate::shell::term::input::Input;
 use crate::shell::term::units;
@@ -65,7 +63,7 @@ pub const PUT: Command = Command {
     args: &[ArgKind::Key, ArgKind::Value],
     arity: Arity::at_least(1),
     needs: Needs::NewStore,
-    run: run_put,
+    run: Run::Itself(run_put),
 };
 
 pub const DEL: Command = Command {
@@ -99,7 +97,7 @@ pub const DEL: Command = Command {
     args: &[ArgKind::Key],
     arity: Arity::at_least(0),
     needs: Needs::Store,
-    run: run_del,
+    run: Run::Itself(run_del),
 };
 
 fn run_put(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {

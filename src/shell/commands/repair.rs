@@ -12,11 +12,11 @@ use logkv::repair::{self, RepairProgress, RepairReport};
 use logkv::verify::{self, VerifyEvent};
 use logkv::{Error, Options};
 
-use crate::shell::commands::{YES, place_of};
-use crate::shell::lang::command::{Flag, Invocation, Outcome, Takes};
+use crate::shell::commands::place_of;
+use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
 use crate::shell::lang::words::{Word, visible};
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Invocation, Session};
 use report::{write, write_needless};
 
 /// The flags of `repair`.

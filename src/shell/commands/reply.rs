@@ -8,10 +8,10 @@ use logkv::{Commit, Pending};
 use super::absence::explain_absence;
 use super::get;
 use crate::shell::lang::answer::Answer;
-use crate::shell::lang::command::{Command, Invocation, Outcome};
+use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::shown;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Session, Command, Invocation};
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 

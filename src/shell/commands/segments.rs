@@ -3,10 +3,10 @@
 use std::io::{self};
 
 use crate::shell::commands::compact::percent_dead;
-use crate::shell::lang::command::{Arity, Command, Example, Group, Invocation, Needs, Outcome};
+use crate::shell::lang::command::{Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::segments;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::bar::bar;
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::output::Output;
@@ -34,7 +34,7 @@ pub const SEGMENTS: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Reading,
-    run: run_segments,
+    run: Run::Itself(run_segments),
 };
 
 fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {

@@ -3,13 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::words::{create, stdin};
-use crate::shell::lang::command::{
-    self, ArgKind, Arity, Command, Example, Group, Invocation, Needs, Outcome,
-};
+use crate::shell::lang::command::{self, ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{Word, named, visible};
 use crate::shell::run::script;
-use crate::shell::run::session::{Session, Timer};
+use crate::shell::run::session::{Command, Invocation, Run, Session, Timer};
 use crate::shell::term::input::Input;
 use crate::shell::term::output::Mode;
 use crate::shell::term::style::{ColorChoice, is_dumb};
@@ -34,7 +32,7 @@ pub const MODE: Command = Command {
     args: &[ArgKind::Enum(Mode::NAMES)],
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
-    run: |session, invocation| {
+    run: Run::Itself(|session, invocation| {
         if let Some(word) =
             invocation.args.first().filter(|word| session.settings.ack && word.bytes == b"table")
         {
@@ -42,7 +40,7 @@ pub const MODE: Command = Command {
             return Err(failure.at(word.span.clone()));
         }
         setting(session, invocation, "mode", Mode::parse, |session| &mut session.out.mode, Mode::name)
-    },
+    }),
 };
 
 pub const TIMER: Command = Command {
@@ -58,7 +56,7 @@ pub const TIMER: Command = Command {
     args: &[ArgKind::Enum(Timer::NAMES)],
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
-    run: |session, invocation| {
+    run: Run::Itself(|session, invocation| {
         setting(
             session,
             invocation,
@@ -67,7 +65,7 @@ pub const TIMER: Command = Command {
             |session| &mut session.settings.timer,
             Timer::name,
         )
-    },
+    }),
 };
 
 pub const ECHO: Command = Command {
@@ -83,9 +81,9 @@ pub const ECHO: Command = Command {
     args: &[ArgKind::Enum(SWITCH)],
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
-    run: |session, invocation| {
+    run: Run::Itself(|session, invocation| {
         setting(session, invocation, "echo", switch, |session| &mut session.settings.echo, switch_name)
-    },
+    }),
 };
 
 pub const BAIL: Command = Command {
@@ -101,10 +99,10 @@ pub const BAIL: Command = Command {
     args: &[ArgKind::Enum(SWITCH)],
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
-    run: |session, invocation| {
+    run: Run::Itself(|session, invocation| {
         session.failures_forgiven = session.failures;
         setting(session, invocation, "bail", switch, |session| &mut session.settings.bail, switch_name)
-    },
+    }),
 };
 
 pub const COLOR: Command = Command {
@@ -120,7 +118,7 @@ pub const COLOR: Command = Command {
     args: &[ArgKind::Enum(ColorChoice::NAMES)],
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
-    run: run_color,
+    run: Run::Itself(run_color),
 };
 
 pub const READ: Command = Command {
@@ -137,7 +135,7 @@ pub const READ: Command = Command {
     args: &[ArgKind::File],
     arity: Arity::exactly(1),
     needs: Needs::NewStore,
-    run: run_read,
+    run: Run::Itself(run_read),
 };
 
 pub const OUTPUT: Command = Command {
@@ -158,7 +156,7 @@ pub const OUTPUT: Command = Command {
     args: &[ArgKind::File],
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
-    run: run_output,
+    run: Run::Itself(run_output),
 };
 
 pub const HISTORY: Command = Command {
@@ -175,7 +173,7 @@ pub const HISTORY: Command = Command {
     args: &[ArgKind::Number],
     arity: Arity::between(0, 1),
     needs: Needs::Nothing,
-    run: run_history,
+    run: Run::Itself(run_history),
 };
 
 pub const CLEAR: Command = Command {
@@ -190,7 +188,7 @@ pub const CLEAR: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Nothing,
-    run: run_clear,
+    run: Run::Itself(run_clear),
 };
 
 pub const VERSION: Command = Command {
@@ -205,7 +203,7 @@ pub const VERSION: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Program,
-    run: run_version,
+    run: Run::Itself(run_version),
 };
 
 pub const QUIT: Command = Command {
@@ -220,7 +218,7 @@ pub const QUIT: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Nothing,
-    run: |_, _| Ok(Outcome::Quit),
+    run: Run::Itself(|_, _| Ok(Outcome::Quit)),
 };
 
 fn switch(name: &str) -> Option<bool> {

@@ -4,11 +4,10 @@ use std::io::{self, Write};
 
 use logkv::{MemoryStats, Stats};
 
-use crate::shell::lang::command::{Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes};
+use crate::shell::lang::command::{Arity, Example, Flag, Group, Needs, Outcome, Takes};
 use crate::shell::lang::failure::Failure;
-use crate::shell::run::metrics_file;
-use crate::shell::run::segments;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Command, Invocation, Run, Session};
+use crate::shell::run::{metrics_file, segments};
 use crate::shell::term::bar::bar;
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::output::Output;
@@ -52,7 +51,7 @@ pub const STATS: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Reading,
-    run: run_stats,
+    run: Run::Itself(run_stats),
 };
 
 /// A figure of `T`: its name in modes plain and json, its name for people, and how these read it. One without a name for

@@ -12,15 +12,10 @@ use super::history::{not_yet, past, point};
 use super::keys::quote_start;
 use crate::shell::commands::xray::Moment;
 use crate::shell::lang::answer::FieldValue;
-use crate::shell::lang::command::{
-    Arity, Command, Example, Flag, Group, Invocation, Needs, Outcome, Takes, number,
-};
+use crate::shell::lang::command::{Arity, Example, Flag, Group, Needs, Outcome, Takes, number};
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::lang::words::Word;
-use crate::shell::lang::words::is_digits;
-use crate::shell::lang::words::shown;
-use crate::shell::lang::words::visible;
-use crate::shell::run::session::Session;
+use crate::shell::lang::words::{Word, is_digits, shown, visible};
+use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
@@ -79,7 +74,7 @@ pub const TAIL: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Reading,
-    run,
+    run: Run::Itself(run),
 };
 
 fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {

@@ -8,12 +8,11 @@ use logkv::verify::{self, Finding, Severity, VerifyEvent, VerifyReport};
 use logkv::{Error, Location, SegmentId};
 
 use crate::shell::lang::answer::FieldValue;
-use crate::shell::lang::command::{Invocation, Outcome};
+use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
-use crate::shell::lang::words::quote;
-use crate::shell::lang::words::visible;
+use crate::shell::lang::words::{quote, visible};
 use crate::shell::run::segments;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Session, Invocation};
 use crate::shell::term::fit::hang;
 use crate::shell::term::output::Output;
 use crate::shell::term::style::{Hue, Look, hue};

@@ -6,14 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use logkv::KEY_LEN_MAX;
-use logkv::fs::StoreFile;
 
-use crate::shell::lang::command::{Flag, Invocation, Takes};
+use crate::shell::lang::command::{Flag, Takes};
 use crate::shell::lang::failure::{Failure, plain_words};
 use crate::shell::lang::glob::Glob;
 use crate::shell::lang::words::{Word, is_digits, named, shown};
-use crate::shell::run::folder::{Folder, Place};
-use crate::shell::run::session::Session;
+use crate::shell::run::folder::{Folder, Place, is_of_store};
+use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::input::Input;
 use crate::shell::term::times::{self, TtlError};
 
@@ -24,9 +23,6 @@ pub const HEX: Flag = Flag {
     takes: Takes::Nothing,
     doc: "Arguments are hexadecimal: 00ff is two bytes",
 };
-
-/// The flag that answers a question with yes.
-pub const YES: Flag = Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Does not ask" };
 
 /// The flag for keys that start alike.
 pub const PREFIX: Flag = Flag {
@@ -179,13 +175,4 @@ pub fn refuse_own_file(session: &Session, word: &Word) -> Result<(), Failure> {
         return Err(failure.hint("outside of the store's directory any name is free"));
     }
     Ok(())
-}
-
-/// Whether `path` leads to a file of the store in `dir`, or to where one may come to be.
-pub fn is_of_store(dir: &Path, path: &Path) -> bool {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let new = || folder.canonicalize().ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
-    let Some(target) = path.canonicalize().ok().or_else(new) else { return false };
-    let has_its_name = target.file_name().is_some_and(|name| StoreFile::parse(name).is_some());
-    has_its_name && dir.canonicalize().is_ok_and(|dir| target.parent() == Some(&*dir))
 }

@@ -1,10 +1,10 @@
-//! The command table: what a row holds, and how a line becomes a call of one.
+//! The types of the command table.
 //!
-//! Parsing, help, completion, hints and the man page all read the rows; there is no second list of commands.
+//! Parsing, help, completion, hints and the man page all read its rows; there is no second list of commands. The
+//! table itself stands above, and is passed down to whoever reads lines.
 
 use super::failure::Failure;
 use super::words::{Word, shown};
-use crate::shell::run::session::Session;
 
 /// What a command came to, when it did not fail. Its worst over a run decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +50,7 @@ impl Group {
 }
 
 /// What must be there before a command can run alone (a script and the REPL have the store open anyway).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Needs {
     /// Nothing, not even DIR: `logkv help` works.
     Program,
@@ -64,8 +64,11 @@ pub enum Needs {
     Store,
     /// A store, made when there is none: by the command itself, with `Session::make_store`, once it has what it writes.
     NewStore,
-    /// The files of a store, even of one that does not open.
-    Files,
+    /// The files of a store, even of one that does not open; no store if `unless` holds for the arguments.
+    Files {
+        /// Whether these arguments name a file of another store.
+        unless: fn(&[Word]) -> bool,
+    },
 }
 
 /// What an argument stands for, which decides how it is completed and coloured.
@@ -188,6 +191,9 @@ pub const HELP: Flag = Flag {
     doc: "Explains the command, and does nothing else",
 };
 
+/// The flag that answers a question with yes.
+pub const YES: Flag = Flag { name: "yes", short: Some('y'), takes: Takes::Nothing, doc: "Does not ask" };
+
 /// The flags that every command takes.
 pub static COMMON: [Flag; 2] = [JSON, HELP];
 
@@ -220,9 +226,9 @@ impl Arity {
     }
 }
 
-/// One command: a row of the table.
+/// One command: a row of the table. `R` says how it runs, which the language does not look at.
 #[derive(Debug)]
-pub struct Command {
+pub struct Command<R: 'static> {
     /// Its name, in lower case; any case is understood.
     pub name: &'static str,
     /// Other names for it.
@@ -245,11 +251,11 @@ pub struct Command {
     pub arity: Arity,
     /// What must be there before it can run alone.
     pub needs: Needs,
-    /// The command itself.
-    pub run: fn(&mut Session, &Invocation) -> Result<Outcome, Failure>,
+    /// How it runs.
+    pub run: R,
 }
 
-impl Command {
+impl<R> Command<R> {
     /// What argument number `index` (from 0) stands for. `put` takes pairs: the whole list repeats, not its end.
     pub fn arg_kind(&self, index: usize) -> Option<ArgKind> {
         let fits = self.arity.max.is_none_or(|max| index < max);
@@ -283,10 +289,10 @@ impl Command {
 }
 
 /// A command, and what it was called with.
-#[derive(Clone, Debug)]
-pub struct Invocation {
+#[derive(Debug)]
+pub struct Invocation<R: 'static> {
     /// The row.
-    pub command: &'static Command,
+    pub command: &'static Command<R>,
     /// Where the command's name stands in the line.
     pub name: std::ops::Range<usize>,
     /// The arguments, without flags.
@@ -306,7 +312,7 @@ pub struct GivenFlag {
     pub value: Option<Word>,
 }
 
-impl Invocation {
+impl<R> Invocation<R> {
     /// Whether the flag `--name` was given.
     pub fn has(&self, name: &str) -> bool {
         self.flags.iter().any(|given| given.flag.name == name)
@@ -338,15 +344,10 @@ pub fn number(word: &Word, what: &str) -> Result<u64, Failure> {
     })
 }
 
-/// All commands, group by group.
-pub fn all() -> &'static [Command] {
-    &crate::shell::commands::TABLE
-}
-
-/// The command called `name`, in any case; before a command of the shell a `.` or `\` may stand.
-pub fn find(name: &[u8]) -> Option<&'static Command> {
+/// The command of `table` called `name`, in any case; a `.` or `\` may precede a command of the shell.
+pub fn find<R>(table: &'static [Command<R>], name: &[u8]) -> Option<&'static Command<R>> {
     let named = |name: &[u8]| {
-        all().iter().find(|command| command.names().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))
+        table.iter().find(|command| command.names().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))
     };
     match name {
         [b'.' | b'\\', rest @ ..] => named(rest).filter(|command| command.group == Group::Shell),

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod command;
 pub mod failure;
 pub mod glob;
+pub mod habits;
 pub mod nearest;
 pub mod parse;
 pub mod report;

@@ -5,23 +5,23 @@ use std::vec::IntoIter;
 
 use super::command::{self, ArgKind, Command, Flag, GivenFlag, Invocation, Takes};
 use super::failure::Failure;
+use super::habits;
 use super::nearest::nearest;
 use super::words::{self, Lexer, Style, Word, named, shown};
-use crate::shell::run::habits;
 use crate::shell::term::times;
 
 /// The call that `line` makes; `None` for a line without words.
-pub fn parse_line(line: &[u8]) -> Result<Option<Invocation>, Failure> {
-    parse(words::split(line)?)
+pub fn parse_line<R>(table: &'static [Command<R>], line: &[u8]) -> Result<Option<Invocation<R>>, Failure> {
+    parse(table, words::split(line)?)
 }
 
 /// The call that `words` make; `None` when there are none.
-pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
+pub fn parse<R>(table: &'static [Command<R>], words: Vec<Word>) -> Result<Option<Invocation<R>>, Failure> {
     let mut words = words.into_iter().peekable();
     let Some(name) = words.next() else {
         return Ok(None);
     };
-    let command = command::find(&name.bytes).ok_or_else(|| unknown_command(&name))?;
+    let command = command::find(table, &name.bytes).ok_or_else(|| unknown_command(table, &name))?;
     let mut invocation =
         Invocation { command, name: name.span, args: Vec::new(), flags: Vec::new(), json: false };
     let mut flags_ended = false;
@@ -31,7 +31,7 @@ pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
             Some(text) if !flags_ended => {
                 let given = flag(command, text, &word, &mut words)?;
                 match *given.flag {
-                    command::HELP => return Ok(Some(help_about(invocation, words))),
+                    command::HELP => return Ok(Some(help_about(table, invocation, words))),
                     command::JSON => invocation.json = true,
                     _ => invocation.flags.push(given),
                 }
@@ -55,8 +55,12 @@ pub fn parse(words: Vec<Word>) -> Result<Option<Invocation>, Failure> {
 }
 
 /// The call of `help` that `asked --help` stands for, before the words `rest`.
-fn help_about(asked: Invocation, mut rest: Peekable<IntoIter<Word>>) -> Invocation {
-    let command = command::find(command::HELP.name.as_bytes()).expect("help has the name of its flag");
+fn help_about<R>(
+    table: &'static [Command<R>],
+    asked: Invocation<R>,
+    mut rest: Peekable<IntoIter<Word>>,
+) -> Invocation<R> {
+    let command = command::find(table, command::HELP.name.as_bytes()).expect("help has the name of its flag");
     let json = asked.json || rest.any(|word| flag_text(Some(command), &word) == Some("--json"));
     let name = asked.command.name.as_bytes().to_vec();
     let about = Word { bytes: name, span: asked.name.clone(), style: Style::Bare };
@@ -71,7 +75,7 @@ pub fn asks_json(line: &[u8]) -> bool {
 
 /// The text of a word that is written like a flag. Quotes make it a key or value, and so does a digit after the
 /// dash, since numbers are common values, unless `command` has such a flag; a dash alone stands for the standard input.
-pub fn flag_text<'w>(command: Option<&Command>, word: &'w Word) -> Option<&'w str> {
+pub fn flag_text<'w, R>(command: Option<&Command<R>>, word: &'w Word) -> Option<&'w str> {
     let is_flag = match word.bytes.as_slice() {
         [b'-', b'-', ..] => true,
         [b'-', digit @ b'0'..=b'9'] => {
@@ -83,8 +87,8 @@ pub fn flag_text<'w>(command: Option<&Command>, word: &'w Word) -> Option<&'w st
     (is_flag && word.style == Style::Bare).then(|| str::from_utf8(&word.bytes).ok()).flatten()
 }
 
-fn flag(
-    command: &'static Command,
+fn flag<R>(
+    command: &'static Command<R>,
     text: &str,
     word: &Word,
     words: &mut Peekable<IntoIter<Word>>,
@@ -147,7 +151,7 @@ fn whole_time(first: Word, words: &mut Peekable<IntoIter<Word>>, is_time: fn(&st
     Word { bytes: joined(count), span: first.span.start..more[count - 1].span.end, style: Style::Bare }
 }
 
-fn find_flag(command: &Command, name: &str) -> Option<&'static Flag> {
+fn find_flag<R>(command: &Command<R>, name: &str) -> Option<&'static Flag> {
     match name.strip_prefix("--") {
         Some(name) => command.flag(name),
         None => {
@@ -166,7 +170,7 @@ pub fn one_of(word: &Word, allowed: &'static [&'static str], what: &str) -> Resu
     })
 }
 
-fn check_args(invocation: &Invocation) -> Result<(), Failure> {
+fn check_args<R>(invocation: &Invocation<R>) -> Result<(), Failure> {
     let Invocation { command, args, .. } = invocation;
     let usage = || format!("usage: {}", command.usage());
     if args.len() < command.arity.min {
@@ -186,11 +190,11 @@ fn check_args(invocation: &Invocation) -> Result<(), Failure> {
     Ok(())
 }
 
-/// That there is no such command, and which was meant.
-pub fn unknown_command(name: &Word) -> Failure {
+/// The failure of an unknown command, with the one that was probably meant.
+pub fn unknown_command<R>(table: &'static [Command<R>], name: &Word) -> Failure {
     let typed = String::from_utf8_lossy(&name.bytes);
     let hint = habits::instead(&typed).unwrap_or_else(|| {
-        let known = command::all().iter().flat_map(Command::names);
+        let known = table.iter().flat_map(Command::names);
         match nearest(typed.trim_start_matches(['.', '\\']).trim_end_matches(';'), known) {
             Some(meant) => format!("did you mean {meant}?"),
             None => "help lists the commands".to_owned(),
@@ -199,7 +203,7 @@ pub fn unknown_command(name: &Word) -> Failure {
     Failure::usage(format!("unknown command {}", shown(&name.bytes))).at(name.span.clone()).hint(hint)
 }
 
-fn unknown_flag(command: &Command, name: &str, word: &Word) -> Failure {
+fn unknown_flag<R>(command: &Command<R>, name: &str, word: &Word) -> Failure {
     let known = command.all_flags().map(|flag| flag.name);
     let hint = match nearest(name.trim_start_matches('-'), known) {
         Some(meant) => format!("did you mean --{meant}?"),
@@ -216,13 +220,15 @@ mod tests {
 
     use super::super::words::quote;
     use super::*;
+    use crate::shell::commands::TABLE;
+    use crate::shell::run::session::Invocation;
 
     fn parsed(line: &str) -> Invocation {
-        parse_line(line.as_bytes()).expect("the line is understood").expect("the line has words")
+        parse_line(&TABLE, line.as_bytes()).expect("the line is understood").expect("the line has words")
     }
 
     fn failure(line: &str) -> Failure {
-        parse_line(line.as_bytes()).expect_err("the line is not understood")
+        parse_line(&TABLE, line.as_bytes()).expect_err("the line is not understood")
     }
 
     fn args(line: &str) -> Vec<String> {
@@ -277,7 +283,7 @@ mod tests {
         assert_eq!(parsed(".mode json").command.name, "mode");
         assert_eq!(parsed("\\q").command.name, "quit");
         assert_eq!(failure(".get a").message, "unknown command \".get\"");
-        assert!(parse_line(b"  ").expect("a blank line is no error").is_none());
+        assert!(parse_line(&TABLE, b"  ").expect("a blank line is no error").is_none());
     }
 
     #[test]
@@ -294,7 +300,7 @@ mod tests {
             ("exists", "exists wants an argument", 0..6, Some("usage: exists KEY… [--hex]")),
         ];
         for (line, message, span, hint) in cases {
-            let failure = match parse_line(line.as_bytes()) {
+            let failure = match parse_line(&TABLE, line.as_bytes()) {
                 Err(failure) => failure,
                 Ok(invocation) => {
                     let invocation = invocation.expect("the line has words");
@@ -308,8 +314,8 @@ mod tests {
 
     /// Lines that start with a command, whose words are flags, keys in and out of quotes, or anything.
     fn any_line() -> impl Strategy<Value = Vec<u8>> {
-        let names: Vec<_> = command::all().iter().flat_map(Command::names).collect();
-        let flags: Vec<_> = command::all().iter().flat_map(|command| command.flags).collect();
+        let names: Vec<_> = TABLE.iter().flat_map(Command::names).collect();
+        let flags: Vec<_> = TABLE.iter().flat_map(|command| command.flags).collect();
         let word = prop_oneof![
             4 => prop::sample::select(flags).prop_map(|flag| format!("--{}", flag.name).into_bytes()),
             4 => any::<Vec<u8>>().prop_map(|bytes| quote(&bytes).into_bytes()),
@@ -337,7 +343,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_call_that_is_printed_is_the_same_call_and_a_failure_points_into_the_line(line in any_line()) {
-            match parse_line(&line) {
+            match parse_line(&TABLE, &line) {
                 Ok(Some(call)) => {
                     let again = parsed(&printed(&call));
                     prop_assert_eq!(printed(&again), printed(&call));

@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use super::completions;
 use super::manual;
+use crate::shell::commands::TABLE;
 use crate::shell::lang::command::{self, Needs};
 use crate::shell::run::config;
 use crate::shell::term::output::Mode;
@@ -153,8 +154,8 @@ impl Args {
     /// `logkv get --help`.
     pub fn takes_no_dir(&mut self) -> bool {
         let Some(first) = self.dir.as_ref().filter(|first| is_missing_command(first)) else { return false };
-        let needs = command::find(first.as_encoded_bytes()).map(|command| command.needs);
-        if !(self.help == Some(true) || needs == Some(Needs::Program))
+        let needs = command::find(&TABLE, first.as_encoded_bytes()).map(|command| command.needs);
+        if !(self.help == Some(true) || matches!(needs, Some(Needs::Program)))
             || !self.lines.is_empty()
             || self.file.is_some()
         {
@@ -199,7 +200,7 @@ impl Args {
 }
 
 fn is_command(word: &OsStr) -> bool {
-    command::find(word.as_encoded_bytes()).is_some()
+    command::find(&TABLE, word.as_encoded_bytes()).is_some()
 }
 
 /// Whether `dir` names a command and nothing in the current directory: then DIR was left out.

@@ -6,7 +6,9 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgGroup, ValueHint};
 use clap_complete::Shell;
 
-use crate::shell::lang::command::{self, ArgKind, Command, Flag, Takes};
+use crate::shell::commands::TABLE;
+use crate::shell::lang::command::{ArgKind, Flag, Takes};
+use crate::shell::run::session::Command;
 
 /// Writes the completions for `shell` of a program with the arguments of `definition`, of which `rest` is a command of the
 /// table and what follows it.
@@ -37,7 +39,7 @@ fn whole(definition: &clap::Command, rest: &'static str) -> clap::Command {
         .args(args)
         // Others say that they stand in conflict with it.
         .group(ArgGroup::new(rest))
-        .subcommands(command::all().iter().map(subcommand))
+        .subcommands(TABLE.iter().map(subcommand))
 }
 
 /// Where a script for `shell` takes the first word for the command, and the same for the second: the first is DIR.
@@ -95,7 +97,7 @@ fn argument(arg: Arg, kind: ArgKind) -> Arg {
     match kind {
         ArgKind::Enum(words) => arg.value_parser(PossibleValuesParser::new(words)),
         ArgKind::Command => {
-            arg.value_parser(PossibleValuesParser::new(command::all().iter().map(|command| command.name)))
+            arg.value_parser(PossibleValuesParser::new(TABLE.iter().map(|command| command.name)))
         }
         ArgKind::File => arg.value_hint(ValueHint::FilePath),
         ArgKind::Key
@@ -127,7 +129,7 @@ mod tests {
             let mut script = Vec::new();
             write(shell, &definition(), "rest", &mut script).expect("memory takes it");
             let script = String::from_utf8(script).expect("a script is text");
-            for command in command::all() {
+            for command in &TABLE {
                 assert!(script.contains(command.name), "{shell}: {}", command.name);
                 for flag in command.all_flags() {
                     // Some have the dashes apart.

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use crate::shell::lang::command::{self, Command, Group};
+use crate::shell::commands::TABLE;
+use crate::shell::lang::command::{self, Group};
+use crate::shell::run::session::Command;
 
 /// How the program is called.
 const SYNOPSIS: &str = "\
@@ -34,7 +36,7 @@ pub fn write(definition: clap::Command, notes: &str, out: &mut dyn Write) -> io:
     writeln!(out, "Each takes {}.", common.join(" and "))?;
     for group in Group::ALL {
         writeln!(out, ".SS {}", group.name())?;
-        let commands = command::all().iter().filter(|command| command.group == group);
+        let commands = TABLE.iter().filter(|command| command.group == group);
         commands.into_iter().try_for_each(|command| write_command(command, out))?;
     }
     writeln!(out, ".SH FILES")?;
@@ -88,7 +90,7 @@ mod tests {
         let notes = "Examples:\n  logkv ./data\n\nOn.\n\nExit codes: 0 done";
         write(clap::Command::new("logkv").version("1"), notes, &mut page).expect("memory takes it");
         let page = String::from_utf8(page).expect("the page is text");
-        for command in command::all() {
+        for command in &TABLE {
             assert!(page.contains(&format!("\\fB{}\\fR", roff(command.name))), "{}", command.name);
             for flag in command.flags {
                 assert!(page.contains(&format!("\\fB{}\\fR: ", roff(&flag.usage()))), "{}", flag.name);

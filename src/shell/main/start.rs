@@ -11,20 +11,16 @@ use logkv::fs::{exit_on_bus_error, raise_open_files_limit};
 
 use super::args::{self, Args, is_missing_command};
 use super::editor;
+use crate::shell::commands::TABLE;
 use crate::shell::commands::words::unread_stdin;
-use crate::shell::commands::xray;
-use crate::shell::lang::command::{self, Invocation, Needs};
+use crate::shell::lang::command::{self, Needs};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::parse;
 use crate::shell::lang::report::Place;
-use crate::shell::lang::words::Style;
-use crate::shell::lang::words::Word;
-use crate::shell::lang::words::quote;
-use crate::shell::lang::words::visible;
+use crate::shell::lang::words::{Style, Word, quote, visible};
 use crate::shell::run::config::{self, DirFile, Engine, Said, Setting};
-use crate::shell::run::logging;
-use crate::shell::run::script;
-use crate::shell::run::session::{Origin, Session, Settings, Timer};
+use crate::shell::run::{logging, script};
+use crate::shell::run::session::{Origin, Session, Settings, Timer, Invocation};
 use crate::shell::term::fit::clip;
 use crate::shell::term::input::Input;
 use crate::shell::term::interrupt::Interrupt;
@@ -197,7 +193,7 @@ fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Fail
 
 fn one_shot(session: &mut Session, args: &Args, engine: &Engine) {
     let (line, words) = as_line(&args.command);
-    let result = parse::parse(words).and_then(|invocation| {
+    let result = parse::parse(session.commands, words).and_then(|invocation| {
         let Some(invocation) = invocation else {
             return Err(Failure::usage("the command is empty"));
         };
@@ -234,9 +230,9 @@ fn prepare(
             session.open_later(opening(args, engine, true));
             Ok(())
         }
-        Needs::Files if xray::is_foreign(invocation) => Ok(()),
+        Needs::Files { unless } if unless(&invocation.args) => Ok(()),
         // Looking changes nothing: what a writer would cut off is there to be seen.
-        Needs::Files => match session.open(engine.options().read_only(true).create(false)) {
+        Needs::Files { .. } => match session.open(engine.options().read_only(true).create(false)) {
             Err(failure) if failure.is_about_contents => {
                 session.note(&format!(
                     "note: the store does not open ({}); reading the file alone",
@@ -313,8 +309,8 @@ fn engine(args: &Args, dir: &Path) -> Result<Configured, Failure> {
 
 /// Whether the command is about the files, and opens no store.
 fn looks_at_files(args: &Args) -> bool {
-    let command = args.command.first().and_then(|name| command::find(name.as_bytes()));
-    command.is_some_and(|command| command.needs == Needs::Directory)
+    let command = args.command.first().and_then(|name| command::find(&TABLE, name.as_bytes()));
+    command.is_some_and(|command| matches!(command.needs, Needs::Directory))
 }
 
 /// The options of the engine.
@@ -357,7 +353,7 @@ fn session(args: &Args, dir: PathBuf) -> Session {
         width: args.width.map(usize::from),
     };
     let out = Output::new(Box::new(io::stdout()), mode, look(is_terminal), is_terminal);
-    Session::new(dir, out, look(io::stderr().is_terminal()), settings, origin)
+    Session::new(&TABLE, dir, out, look(io::stderr().is_terminal()), settings, origin)
 }
 
 /// Who gives the commands: nobody but a person at a terminal is asked for them.

@@ -14,6 +14,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use logkv::fs::StoreFile;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -317,4 +318,13 @@ fn name_of(path: &Path) -> io::Result<OsString> {
         None if path.as_os_str().is_empty() => Err(Errno::NOENT.into()),
         None => Err(Errno::ISDIR.into()),
     }
+}
+
+/// Whether `path` leads to a file of the store in `dir`, or to where one may come to be.
+pub fn is_of_store(dir: &Path, path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let new = || folder.canonicalize().ok().zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    let Some(target) = path.canonicalize().ok().or_else(new) else { return false };
+    let has_its_name = target.file_name().is_some_and(|name| StoreFile::parse(name).is_some());
+    has_its_name && dir.canonicalize().is_ok_and(|dir| target.parent() == Some(&*dir))
 }

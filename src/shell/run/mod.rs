@@ -1,8 +1,8 @@
 //! What runs commands: the session, its settings, the open transaction, scripts and the files around a store.
 
+pub mod advice;
 pub mod config;
 pub mod folder;
-pub mod habits;
 pub mod logging;
 pub mod metrics_file;
 pub mod pipeline;

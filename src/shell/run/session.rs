@@ -18,14 +18,14 @@ use self::answer::Refused;
 use self::compacted::Compacted;
 pub use self::settings::{Origin, Settings, Timer};
 
+use super::advice;
 use super::config::Setting;
-use super::habits;
+use super::folder::is_of_store;
 use super::logging;
 use super::metrics_file::MetricsFile;
 use super::pipeline::Pipeline;
 use super::transaction::Transaction;
-use crate::shell::commands::{YES, is_of_store};
-use crate::shell::lang::command::{Invocation, Outcome};
+use crate::shell::lang::command::{self, Outcome, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::parse;
 use crate::shell::lang::report::{self, Place};
@@ -38,9 +38,27 @@ use crate::shell::term::style::{self, Look};
 use crate::shell::term::tally::Tally;
 use crate::shell::term::units;
 
+/// A row of the table of commands.
+pub type Command = command::Command<Run>;
+
+/// A call of a command.
+pub type Invocation = command::Invocation<Run>;
+
+/// Does the work of a command from start to end.
+pub type RunFn = fn(&mut Session, &Invocation) -> Result<Outcome, Failure>;
+
+/// How a command does its work.
+#[derive(Clone, Copy, Debug)]
+pub enum Run {
+    /// By itself.
+    Itself(RunFn),
+}
+
 /// The state of the shell.
 #[derive(Debug)]
 pub struct Session {
+    /// The commands, in the order of `help`.
+    pub commands: &'static [Command],
     /// Results.
     pub out: Output,
     /// How messages on the standard error look.
@@ -113,8 +131,16 @@ pub struct Session {
 
 impl Session {
     /// A session on the directory `dir`, not yet opened.
-    pub fn new(dir: PathBuf, out: Output, err_look: Look, settings: Settings, origin: Origin) -> Self {
+    pub fn new(
+        commands: &'static [Command],
+        dir: PathBuf,
+        out: Output,
+        err_look: Look,
+        settings: Settings,
+        origin: Origin,
+    ) -> Self {
         Self {
+            commands,
             out,
             err_look,
             settings,
@@ -297,7 +323,7 @@ impl Session {
     /// Runs one line from start to end: the command, its errors, its time. Gives back what it came to, or `None`
     /// when it failed, which has been told and counted.
     pub fn interpret(&mut self, line: &[u8], place: &Place) -> Option<Outcome> {
-        match parse::parse_line(line) {
+        match parse::parse_line(self.commands, line) {
             Ok(Some(invocation)) => self.call(&invocation, line, place),
             Ok(None) => Some(Outcome::Done),
             Err(failure) => {
@@ -321,21 +347,35 @@ impl Session {
         self.settings.yes |= invocation.has(YES.name);
         let outcome = self.in_json(invocation.json, |session| {
             let result = session.follow_for(invocation);
-            let result = result.and_then(|()| (invocation.command.run)(session, invocation));
+            let Run::Itself(run) = invocation.command.run;
+            let result = result.and_then(|()| run(session, invocation));
             session.settle(result, line, place)
         });
         self.settings.yes = always_yes;
         if let Some(transaction) = self.transaction.as_mut().filter(|_| !had_batch) {
             transaction.begun = Some(place.clone());
         }
-        if outcome.is_some() {
-            habits::remark(self, invocation, line, place);
+        // In a script any word may be intended.
+        if outcome.is_some() && *place == Place::Nowhere {
+            self.advise(invocation, line);
         }
         self.tell_time(started.elapsed(), read_before);
         if let Some(why) = self.keeper.as_ref().and_then(MetricsFile::trouble) {
             self.note(&format!("warning: {why}"));
         }
         outcome
+    }
+
+    /// Adds hints to the result of a typed line, if it may have been meant differently.
+    fn advise(&mut self, invocation: &Invocation, line: &[u8]) {
+        // Another shell has split the words of a one-shot command.
+        let odd = if self.is_interactive() { advice::odd_word(self.commands, line) } else { None };
+        let is_table = self.out.is_table();
+        let option = if is_table { advice::option_hint(self.commands, invocation, line) } else { None };
+        for hint in odd.into_iter().chain(option) {
+            self.flush();
+            self.note(&format!("hint: {hint}"));
+        }
     }
 
     /// What `run` comes to, whose results are JSON if `is_asked`, whatever the mode.

@@ -13,11 +13,11 @@ use logkv::{Compact, CompactionEvent, CompactionReport, Error, RunReport, Segmen
 pub use self::text::{len_after, percent_dead};
 
 use self::steps::Steps;
-use crate::shell::lang::command::{DRY_RUN, Flag, Invocation, Outcome, Takes};
+use crate::shell::lang::command::{DRY_RUN, Flag, Outcome, Takes};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::Word;
 use crate::shell::run::segments;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::progress::Progress;
 
 /// The flags of `compact`.

@@ -10,8 +10,7 @@ use serde_json::Value;
 
 use super::shown;
 use crate::shell::lang::answer::Answer;
-use crate::shell::lang::words::quote;
-use crate::shell::lang::words::visible;
+use crate::shell::lang::words::{quote, visible};
 use crate::shell::run::segments;
 use crate::shell::term::fit::hang;
 use crate::shell::term::json;

@@ -4,16 +4,16 @@ use std::io::{self, Write};
 
 use logkv::Cursor;
 
+use crate::shell::commands::may_replace;
 use crate::shell::commands::tail::note_cursor;
 use crate::shell::commands::transfer::rows::csv::Columns;
 use crate::shell::commands::transfer::rows::{Format, RowWriter, foreign_ending};
 use crate::shell::commands::words::{PREFIX, keys_asked};
-use crate::shell::commands::{YES, may_replace};
-use crate::shell::lang::command::{Flag, Invocation, Outcome, Takes};
+use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::{Word, visible};
 use crate::shell::run::folder::{NewMode, Target};
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Invocation, Session};
 use crate::shell::run::view::{Rows, Walk};
 use crate::shell::term::interrupt::{Breakable, Interrupt};
 use crate::shell::term::output::Output;

@@ -13,10 +13,10 @@ use self::report::{Report, all_incomplete, incomplete, stopped};
 use super::rejects::{Rejects, refuse_source};
 use super::source::{Source, Taken};
 use super::writer::{Sum, Writer};
-use crate::shell::commands::{YES, may_replace};
-use crate::shell::lang::command::{Flag, Invocation, Outcome, Takes};
+use crate::shell::commands::may_replace;
+use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::progress::Progress;
 
 /// The flags of `import`.

@@ -13,7 +13,8 @@ mod source;
 pub mod walk;
 mod writer;
 
-use crate::shell::lang::command::{ArgKind, Arity, Command, Example, Group, Needs};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs};
+use crate::shell::run::session::{Command, Run};
 
 pub const IMPORT: Command = Command {
     name: "import",
@@ -81,7 +82,7 @@ pub const IMPORT: Command = Command {
     args: &[ArgKind::File],
     arity: Arity::at_least(1),
     needs: Needs::NewStore,
-    run: import::run,
+    run: Run::Itself(import::run),
 };
 
 pub const EXPORT: Command = Command {
@@ -115,5 +116,5 @@ pub const EXPORT: Command = Command {
     args: &[ArgKind::File],
     arity: Arity::between(0, 1),
     needs: Needs::Reading,
-    run: export::run,
+    run: Run::Itself(export::run),
 };

@@ -13,8 +13,8 @@ use std::rc::Rc;
 pub use self::reading::Reading;
 pub use self::records::Records;
 use crate::shell::commands::transfer::rows::{Format, Row, Table};
-use crate::shell::lang::command::Invocation;
 use crate::shell::lang::failure::Failure;
+use crate::shell::run::session::{Command, Invocation};
 
 /// What was found next.
 #[derive(Debug)]
@@ -81,8 +81,10 @@ pub trait Source {
     fn progress(&self) -> (u64, Option<u64>);
 }
 
-/// What reads the rows of a text: of our own formats, or of a table as it is found. A header is read at once.
+/// What reads the rows of a text: of our own formats, a script of these `commands` too, or of a table as it is found. A
+/// header is read at once.
 pub fn of_text(
+    commands: &'static [Command],
     mut reading: Reading,
     format: Format,
     table: Option<Table>,
@@ -99,7 +101,7 @@ pub fn of_text(
             Some(table) => Box::new(lines::Lines::with_header(reading, &table, before_wait)?),
             None => Box::new(lines::Lines::new(reading, lines::Parser::Tsv)),
         },
-        Format::Script => Box::new(script::Script::new(reading)),
+        Format::Script => Box::new(script::Script::new(commands, reading)),
         Format::Resp => unreachable!("resp is refused before anything is opened"),
     })
 }

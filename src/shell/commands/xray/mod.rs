@@ -29,17 +29,18 @@ pub use self::request::{FLAGS, Request, Values};
 pub use self::text::Moment;
 use self::text::State;
 use super::compact;
-use crate::shell::lang::command::{Invocation, Outcome};
+use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::Word;
 use crate::shell::run::segments;
-use crate::shell::run::session::{Origin, Session};
+use crate::shell::run::session::{Invocation, Origin, Session};
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
 /// Runs `dump-segment`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    if let Some(format) = foreign::format(invocation) {
+    if let Some(format) = foreign::format(&invocation.args) {
         return foreign::run(session, invocation, format);
     }
     let segment = segments::parse(&invocation.args[0], "dump-segment")?;
@@ -86,8 +87,8 @@ fn remember_damage(session: &mut Session, inspection: &Inspection) -> Result<(),
 }
 
 /// Whether a call is about the data file of another store, and so wants no store to be open.
-pub fn is_foreign(invocation: &Invocation) -> bool {
-    foreign::format(invocation).is_some()
+pub fn is_foreign(args: &[Word]) -> bool {
+    foreign::format(args).is_some()
 }
 
 /// Whether `segment` ends in an unfinished write that opening the store left where it is.

@@ -6,10 +6,11 @@ use logkv::SegmentId;
 use logkv::inspect::{Fate, Inspection, Item, Kind, Range};
 
 use super::text;
-use crate::shell::lang::command::{Flag, Invocation, Takes};
+use crate::shell::lang::command::{Flag, Takes};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
 use crate::shell::lang::words;
+use crate::shell::run::session::Invocation;
 use crate::shell::term::output::{Mode, Output};
 
 /// Which records are shown.

@@ -8,9 +8,11 @@ use unicode_width::UnicodeWidthStr;
 
 use super::list::{Choice, More, Screen, common_len, fit};
 use super::spot::{Role, Spot};
-use crate::shell::lang::command::{self, ArgKind, Command, Flag, Group, Takes};
+use crate::shell::commands::TABLE;
+use crate::shell::lang::command::{self, ArgKind, Flag, Group, Takes};
 use crate::shell::lang::words::{self, Style, Word};
 use crate::shell::run::segments;
+use crate::shell::run::session::Command;
 use crate::shell::term::style::Look;
 
 /// Where live keys and segments come from.
@@ -96,7 +98,7 @@ fn commands(typed: &[u8]) -> Vec<Choice> {
     let fits = |name: &&str| {
         name.as_bytes().get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed))
     };
-    let offered = command::all().iter().filter(|command| lead.is_none() || command.group == Group::Shell);
+    let offered = TABLE.iter().filter(|command| lead.is_none() || command.group == Group::Shell);
     offered
         .filter_map(|command| command.names().find(fits))
         .map(|name| Choice::word(&lead.into_iter().chain(name.chars()).collect::<String>()))
@@ -300,7 +302,7 @@ mod tests {
         assert_eq!(offered(".mod", &[]), (0, vec![".mode ".to_owned()]));
         assert!(offered(".ge", &[]).1.is_empty());
         let (_, all) = offered("", &[]);
-        assert_eq!(all.len(), command::all().len());
+        assert_eq!(all.len(), TABLE.len());
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use rustyline::hint::Hint;
 
 use super::spot::{Role, Roles, Spot};
-use crate::shell::lang::command::{ArgKind, Command};
+use crate::shell::lang::command::{ArgKind, self};
 use crate::shell::term::fit::clip;
+use crate::shell::commands::TABLE;
+use crate::shell::run::session::Command;
 use crate::shell::term::style::Look;
 
 /// A hint that is only read. (A `String` would be inserted by the right arrow.)
@@ -25,7 +27,7 @@ impl Hint for Signature {
 pub fn hint(line: &str, room: usize, look: &Look) -> Option<Signature> {
     let spot = Spot::at_end(line);
     let command = match spot.role {
-        Role::Command => crate::shell::lang::command::find(&spot.bytes)?,
+        Role::Command => command::find(&TABLE, &spot.bytes)?,
         _ => spot.before.command?,
     };
     let ellipsis = look.ellipsis();

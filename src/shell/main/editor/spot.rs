@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
-use crate::shell::lang::command::{self, ArgKind, Command, Flag, Takes};
+use crate::shell::commands::TABLE;
+use crate::shell::lang::command::{self, ArgKind, Flag, Takes};
 use crate::shell::lang::parse::flag_text;
 use crate::shell::lang::words::{self, Style, Word};
+use crate::shell::run::session::Command;
 
 /// The role of a word in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Roles {
     pub fn next(&mut self, word: &Word) -> Role {
         if !self.has_name {
             self.has_name = true;
-            self.command = command::find(&word.bytes);
+            self.command = command::find(&TABLE, &word.bytes);
             return Role::Command;
         }
         if let Some(flag) = self.awaited.take() {

@@ -31,7 +31,7 @@ pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Plac
         return Ran::Not;
     }
     let mut words = Lexer::new(line);
-    let command = words.next().and_then(|name| command::find(&name.bytes));
+    let command = words.next().and_then(|name| command::find(session.commands, &name.bytes));
     let result = match command.map(|command| command.name) {
         Some("put") => {
             let mut batch = session.pipeline.take_batch();
@@ -126,11 +126,11 @@ pub(super) fn later(session: &mut Session, line: &[u8], place: impl Fn() -> Plac
     if session.transaction.is_some() || session.settings.timer == Timer::On {
         return Ran::Not;
     }
-    let command = Lexer::new(line).next().and_then(|name| command::find(&name.bytes));
+    let command = Lexer::new(line).next().and_then(|name| command::find(session.commands, &name.bytes));
     if command.and_then(submit_of).is_none() {
         return Ran::Not;
     }
-    let Ok(Some(invocation)) = parse_line(line) else { return Ran::Not };
+    let Ok(Some(invocation)) = parse_line(session.commands, line) else { return Ran::Not };
     // `put --help` is a call of help.
     let Some(submit) = submit_of(invocation.command) else { return Ran::Not };
     match submit(session, &invocation) {
@@ -182,6 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::shell::commands::TABLE;
 
     fn pairs(line: &str) -> Option<usize> {
         let mut batch = Batch::new();
@@ -202,7 +203,7 @@ mod tests {
         fn what_is_taken_quickly_is_what_the_parser_makes_of_it(line in r#"([-a-c"'\\x0=]{0,4} {0,2}){0,6}"#) {
             let mut batch = Batch::new();
             if read_pairs(Lexer::new(line.as_bytes()), &mut batch) {
-                let call = parse_line(format!("put {line}").as_bytes()).expect("it is understood");
+                let call = parse_line(&TABLE, format!("put {line}").as_bytes()).expect("it is understood");
                 let call = call.expect("there are words");
                 let pairs = batch.iter().flat_map(|op| match op {
                     Op::Put { key, value, .. } => [key, value],
@@ -213,7 +214,7 @@ mod tests {
             }
             let mut keys = Vec::new();
             if read_keys(Lexer::new(line.as_bytes()), |key| keys.push(key.to_vec())) && !keys.is_empty() {
-                let call = parse_line(format!("get {line}").as_bytes()).expect("it is understood");
+                let call = parse_line(&TABLE, format!("get {line}").as_bytes()).expect("it is understood");
                 let call = call.expect("there are words");
                 prop_assert!(keys.iter().eq(call.args.iter().map(|word| &word.bytes)));
                 prop_assert!(call.flags.is_empty() && !call.json);

@@ -10,7 +10,7 @@ use crate::shell::lang::answer::write_acknowledgement;
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
 use crate::shell::lang::report::{self, Place};
-use crate::shell::run::habits;
+use crate::shell::run::advice;
 use crate::shell::term::json::Object;
 use crate::shell::term::units;
 
@@ -85,7 +85,7 @@ impl Session {
         self.tell_programs(failure.kind, &failure.message, place);
         // The error would stand before the results of earlier lines where both go to one terminal.
         self.flush();
-        report::write_failure(&habits::advised(failure, line), line, place, &self.err_look);
+        report::write_failure(&advice::advised(self.commands, failure, line), line, place, &self.err_look);
         self.told.clone_from(&failure.message);
     }
 

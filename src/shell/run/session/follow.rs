@@ -1,8 +1,7 @@
 //! How a read-only shell goes by what another process writes.
 
-use super::Session;
-use crate::shell::commands::xray;
-use crate::shell::lang::command::{Invocation, Needs};
+use super::{Invocation, Session};
+use crate::shell::lang::command::Needs;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::report;
 
@@ -29,8 +28,8 @@ impl Session {
     pub(super) fn follow_for(&mut self, invocation: &Invocation) -> Result<(), Failure> {
         match invocation.command.needs {
             Needs::Program | Needs::Nothing | Needs::Directory => Ok(()),
-            Needs::Files if xray::is_foreign(invocation) => Ok(()),
-            Needs::Files | Needs::Reading | Needs::Store | Needs::NewStore => self.follow(),
+            Needs::Files { unless } if unless(&invocation.args) => Ok(()),
+            Needs::Files { .. } | Needs::Reading | Needs::Store | Needs::NewStore => self.follow(),
         }
     }
 

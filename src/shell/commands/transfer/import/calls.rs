@@ -6,9 +6,9 @@ use crate::shell::commands::check_key;
 use crate::shell::commands::reply::{Reply, submit_of};
 use crate::shell::commands::transfer::rows::Row;
 use crate::shell::commands::transfer::writer::{Sum, Writer};
-use crate::shell::lang::command::{Invocation, Outcome};
+use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::run::session::{Origin, Session};
+use crate::shell::run::session::{Invocation, Origin, Run, Session};
 use crate::shell::term::output::{Mode, Output};
 
 /// Runs `import` as a script runs: nobody is asked, and no value comes from where the script does.
@@ -26,7 +26,8 @@ pub fn as_script<T>(session: &mut Session, is_stdin: bool, import: impl FnOnce(&
 fn silently(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let silent = Output::new(Box::new(std::io::sink()), Mode::Table, session.out.look, false);
     let out = std::mem::replace(&mut session.out, silent);
-    let result = (invocation.command.run)(session, invocation);
+    let Run::Itself(run) = invocation.command.run;
+    let result = run(session, invocation);
     session.out = out;
     result
 }

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 
 use logkv::fs::StoreFile;
 
-use crate::shell::commands::foreign;
 use crate::shell::commands::transfer::files::{COPY, Files};
 use crate::shell::commands::transfer::rows::{self, Table};
 use crate::shell::commands::transfer::source::{BeforeWait, Reading, Records, Source, of_text};
-use crate::shell::commands::words;
-use crate::shell::lang::command::Invocation;
+use crate::shell::commands::{foreign, words};
+
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{Word, visible};
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::input::Input;
 use crate::shell::term::packing::Packing;
 
@@ -256,7 +255,7 @@ impl Planned {
         let packing = self.paths.first().and_then(|path| Packing::of_name(path).0);
         let reading =
             Reading::new(input, self.name.clone(), session.interrupt.clone(), session.value_len_max);
-        of_text(reading.of_file(len, packing), format, asked.table.clone(), before_wait)
+        of_text(session.commands, reading.of_file(len, packing), format, asked.table.clone(), before_wait)
     }
 }
 

@@ -8,8 +8,7 @@ use logkv::Grouped;
 
 use super::reading::Reading;
 use super::{BeforeWait, Source, Spot, Taken};
-use crate::shell::commands::transfer::rows::Table;
-use crate::shell::commands::transfer::rows::jsonl;
+use crate::shell::commands::transfer::rows::{Table, jsonl};
 use crate::shell::lang::failure::Failure;
 
 /// A document.

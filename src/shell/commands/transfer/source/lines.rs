@@ -2,11 +2,8 @@
 
 use super::reading::Reading;
 use super::{BeforeWait, Source, Spot, Taken};
-use crate::shell::commands::transfer::rows::Row;
-use crate::shell::commands::transfer::rows::Table;
-use crate::shell::commands::transfer::rows::jsonl;
 use crate::shell::commands::transfer::rows::table::Header;
-use crate::shell::commands::transfer::rows::tsv;
+use crate::shell::commands::transfer::rows::{Row, Table, jsonl, tsv};
 use crate::shell::lang::failure::Failure;
 
 /// The lines of a text, each a row.

@@ -3,29 +3,30 @@
 use super::reading::Reading;
 use super::{BeforeWait, Source, Spot, Taken};
 use crate::shell::commands::reply::writes;
-use crate::shell::commands::transfer::rows::Row;
-use crate::shell::commands::transfer::rows::script;
+use crate::shell::commands::transfer::rows::{Row, script};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::parse::parse_line;
 use crate::shell::lang::words::open_quote;
+use crate::shell::run::session::Command;
 
 /// A script, a command a line. A quote may go on in the next line, as where it is run.
 pub struct Script {
+    commands: &'static [Command],
     reading: Reading,
     /// The quotes that no line closes any more: nobody looks through the rest of the script for each line again.
     unclosed: Vec<char>,
 }
 
 impl Script {
-    /// The script that `reading` is.
-    pub fn new(reading: Reading) -> Self {
-        Self { reading, unclosed: Vec::new() }
+    /// The script that `reading` is, of these `commands`.
+    pub fn new(commands: &'static [Command], reading: Reading) -> Self {
+        Self { commands, reading, unclosed: Vec::new() }
     }
 
     /// What a line is that is more than a plain put or del.
     fn call(&mut self, before_wait: BeforeWait<'_>) -> Result<Taken<'_>, Failure> {
         self.finish_quote(before_wait)?;
-        Ok(match parse_line(self.reading.input.line()) {
+        Ok(match parse_line(self.commands, self.reading.input.line()) {
             Ok(Some(invocation)) if writes(invocation.command) => Taken::Call(Box::new(invocation)),
             Ok(Some(invocation)) => {
                 let name = invocation.command.name;

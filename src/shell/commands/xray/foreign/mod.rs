@@ -17,19 +17,18 @@ use super::request::{Form, Only, Request};
 use super::text::Moment;
 use crate::shell::commands::foreign::{Format, Record};
 use crate::shell::commands::transfer::walk::{Bad, Found, Walk, record_len_max};
-use crate::shell::lang::command::{Invocation, Outcome};
+use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
-use crate::shell::lang::words::quote;
-use crate::shell::lang::words::visible;
+use crate::shell::lang::words::{Word, quote, visible};
 use crate::shell::run::folder::Folder;
-use crate::shell::run::session::Session;
+use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
-/// The format of the file that a call of `dump-segment` names; `None` where it names a segment of ours.
-pub fn format(invocation: &Invocation) -> Option<Format> {
-    let name = invocation.args.first()?.path().file_name()?;
+/// The format of the file that the arguments of `dump-segment` name; `None` if they name a segment of ours.
+pub fn format(args: &[Word]) -> Option<Format> {
+    let name = args.first()?.path().file_name()?;
     Format::of(name.as_encoded_bytes())
 }
 

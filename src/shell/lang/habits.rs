@@ -1,18 +1,5 @@
 //! Commands of other shells, and their equivalents here.
 
-use std::borrow::Cow;
-
-use super::config;
-use super::session::Session;
-use crate::shell::lang::command::{self, ArgKind, Group, Invocation};
-use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::lang::report::{Place, USAGE_HINT};
-use crate::shell::lang::words;
-use crate::shell::lang::words::Style;
-use crate::shell::lang::words::Word;
-use crate::shell::lang::words::is_digits;
-use crate::shell::lang::words::quote;
-
 /// Commands of redis-cli, sqlite3, DuckDB, psql and Unix, and the equivalent here.
 struct Habit {
     /// Their names there, in lower case, separated by blanks.
@@ -152,111 +139,13 @@ pub fn instead(typed: &str) -> Option<String> {
     named(&typed).or_else(|| named(trimmed)).map(Habit::hint)
 }
 
-/// Adds hints to the result of a typed line, if it may have been meant differently.
-pub fn remark(session: &mut Session, invocation: &Invocation, line: &[u8], place: &Place) {
-    // In a script any word may be intended.
-    if *place != Place::Nowhere {
-        return;
-    }
-    // The words of a one-shot command were parsed by another shell.
-    let odd = if session.is_interactive() { odd_word(line) } else { None };
-    let option = if session.out.is_table() {
-        set_option(invocation, line).or_else(|| set_until(invocation))
-    } else {
-        None
-    };
-    for hint in odd.into_iter().chain(option) {
-        session.flush();
-        session.note(&format!("hint: {hint}"));
-    }
-}
-
-/// `failure` of a command that did not parse, with a hint at an odd word instead of the usage.
-pub fn advised<'a>(failure: &'a Failure, line: &[u8]) -> Cow<'a, Failure> {
-    let has_advice = failure.hint.as_ref().is_some_and(|hint| !hint.starts_with(USAGE_HINT));
-    if failure.kind != Kind::Usage || has_advice {
-        return Cow::Borrowed(failure);
-    }
-    odd_word(line).map_or(Cow::Borrowed(failure), |hint| Cow::Owned(failure.clone().hint(hint)))
-}
-
-/// What there is to know of the first word of `line` that elsewhere would not be one: `>`, `|`, a `;` at the end. Behind
-/// two dashes and in quotes a word is meant as it stands.
-fn odd_word(line: &[u8]) -> Option<String> {
-    let words = words::split(line).ok()?;
-    let is_put = |name: &Word| command::find(&name.bytes).is_some_and(|command| command.name == "put");
-    let is_odd_put = words.len() == 4 && words.first().is_some_and(is_put);
-    let is_bare = |word: &&Word| word.style == Style::Bare;
-    let bare = words.iter().take_while(|word| word.bytes != b"--").filter(is_bare).skip(1);
-    for word in bare {
-        let is_last = word.span.end == line.trim_ascii_end().len();
-        let told = match word.bytes.as_slice() {
-            b">" | b">>" => {
-                "> is a word like any other here: output FILE sends results into a file, get KEY -o FILE a value, and export \
-                 FILE keys and values"
-            }
-            b"<" | b"<<" => {
-                "< is a word like any other here: read FILE runs its lines, put KEY --file FILE takes a value from it, and \
-                 import FILE rows"
-            }
-            b"|" | b"||" => {
-                "| is a word like any other here: logkv DIR COMMAND pipes its result to another program from your own shell"
-            }
-            b"&" | b"&&" | b";" => "a line is one command here",
-            // `set a 1 NX`.
-            [b'n' | b'N', b'x' | b'X'] if is_last && is_odd_put => "--nx sets a key only if it is not there",
-            [b'x' | b'X', b'x' | b'X'] if is_last && is_odd_put => "--xx sets a key only if it is there",
-            [.., b';'] if is_last => {
-                let word = quote(&word.bytes);
-                return Some(format!("the ; is part of {word} here: a command ends with its line"));
-            }
-            _ => continue,
-        };
-        return Some(told.to_owned());
-    }
-    None
-}
-
-/// How to set an option, if `invocation` stored a key of its name: `set mode json`.
-fn set_option(invocation: &Invocation, line: &[u8]) -> Option<String> {
-    let typed = line.get(invocation.name.clone())?;
-    let [name, value] = invocation.args.as_slice() else { return None };
-    if !typed.eq_ignore_ascii_case(b"set") || !invocation.flags.is_empty() {
-        return None;
-    }
-    let is_setting = |command: &command::Command| {
-        command.group == Group::Shell && matches!(command.args, [ArgKind::Enum(_)])
-    };
-    let value = quote(&value.bytes);
-    if let Some(command) = command::find(&name.bytes).filter(|command| is_setting(command)) {
-        let name = command.name;
-        return Some(format!("this set a key called {name}; {name} {value}, without set, sets the option"));
-    }
-    let row = config::ROWS.iter().find(|row| name.bytes.eq_ignore_ascii_case(row.name.as_bytes()))?;
-    let (name, env_name) = (row.name, row.env_name());
-    Some(format!(
-        "this set a key called {name}; the option is --{name} {value} before DIR, {env_name}, or {name} in logkv.toml"
-    ))
-}
-
-/// How to set an expiry, if `invocation` stored a key for that: `set a 1 EX 10`.
-fn set_until(invocation: &Invocation) -> Option<String> {
-    let [_, _, option, time] = invocation.args.as_slice() else { return None };
-    let flag = match option.bytes.to_ascii_lowercase().as_slice() {
-        b"ex" | b"px" => "--ttl 10s sets its time to live",
-        b"exat" | b"pxat" => "--until 2030-01-31T12:00Z sets when it expires",
-        _ => return None,
-    };
-    str::from_utf8(&time.bytes).is_ok_and(is_digits).then(|| {
-        format!("this set a second key, {}, and the first does not expire: {flag}", quote(&option.bytes))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::shell::commands::TABLE;
+    use crate::shell::lang::command;
     use crate::shell::lang::parse::parse_line;
 
     #[test]
@@ -264,7 +153,7 @@ mod tests {
         let mut seen = HashSet::new();
         for name in HABITS.iter().flat_map(|habit| habit.names.split_whitespace()) {
             assert!(seen.insert(name), "{name} stands twice");
-            assert!(command::find(name.as_bytes()).is_none(), "{name} is a command");
+            assert!(command::find(&TABLE, name.as_bytes()).is_none(), "{name} is a command");
             assert_eq!(name, name.to_lowercase());
         }
     }
@@ -272,7 +161,7 @@ mod tests {
     #[test]
     fn every_line_that_is_hinted_at_is_understood() {
         for habit in HABITS.iter().filter(|habit| !habit.line.is_empty()) {
-            assert!(matches!(parse_line(habit.line.as_bytes()), Ok(Some(_))), "{}", habit.line);
+            assert!(matches!(parse_line(&TABLE, habit.line.as_bytes()), Ok(Some(_))), "{}", habit.line);
         }
     }
 
@@ -295,70 +184,5 @@ mod tests {
         starts("logkv", "this is the logkv shell already");
         assert_eq!(instead("frob"), None);
         assert_eq!(instead("d"), None);
-    }
-
-    #[test]
-    fn a_word_that_elsewhere_is_none_is_told_where_it_was_not_meant_as_it_stands() {
-        for (line, start) in [
-            ("get a > f", "> is"),
-            ("keys >> f", "> is"),
-            ("keys | head", "| is"),
-            ("read < f", "< is"),
-            ("count ; count", "a line is"),
-            ("put a 1;", "the ; is part of 1; here"),
-            ("put a 1;  ", "the ; is part of 1; here"),
-            ("get a -o f;", "the ; is part of f; here"),
-            ("set a 1 NX", "--nx sets"),
-            ("put a 1 xx", "--xx sets"),
-        ] {
-            assert!(odd_word(line.as_bytes()).is_some_and(|told| told.starts_with(start)), "{line}");
-        }
-        for line in [
-            "get '>'",
-            "put a \"1;\"",
-            "put a -- >",
-            "put -- a 1;",
-            "put a; b",
-            "get a>b",
-            "count;",
-            "> a",
-            "get a b nx",
-            "get 'a",
-        ] {
-            assert_eq!(odd_word(line.as_bytes()), None, "{line}");
-        }
-    }
-
-    #[test]
-    fn an_expiry_that_was_stored_as_a_key_is_told_how_it_is_set() {
-        let told = |line: &str| {
-            let invocation = parse_line(line.as_bytes()).expect("it is understood").expect("it has words");
-            set_until(&invocation)
-        };
-        let ttl = "this set a second key, EX, and the first does not expire: --ttl 10s sets its time to live";
-        assert_eq!(told("set a 1 EX 10").as_deref(), Some(ttl));
-        assert!(told("put a 1 pxat 1893456000000").is_some_and(|hint| hint.contains("--until ")));
-        for line in ["put a 1 b 2", "put a 1 ex wife", "put ex 10", "get a 1 ex"] {
-            assert_eq!(told(line), None, "{line}");
-        }
-    }
-
-    #[test]
-    fn an_option_that_was_stored_as_a_key_is_told_how_it_is_set() {
-        let told = |line: &str| {
-            let invocation = parse_line(line.as_bytes()).expect("it is understood").expect("it has words");
-            set_option(&invocation, line.as_bytes())
-        };
-        assert_eq!(
-            told("set mode json").as_deref(),
-            Some("this set a key called mode; mode json, without set, sets the option")
-        );
-        let sync = "this set a key called sync; the option is --sync never before DIR, LOGKV_SYNC, or sync in logkv.toml";
-        assert_eq!(told("SET Sync never").as_deref(), Some(sync));
-        for line in
-            ["put mode json", "set user:1 alice", "set mode json b 2", "set stats 1", "set mode json --nx"]
-        {
-            assert_eq!(told(line), None, "{line}");
-        }
     }
 }
