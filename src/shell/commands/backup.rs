@@ -14,13 +14,14 @@ use crate::shell::commands::place_of;
 use crate::shell::lang::command::{self, Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::{Word, quote, visible};
-use crate::shell::run::session::{Session, Invocation};
+use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::fit::wrap;
 use crate::shell::term::input::Input;
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
 use crate::shell::term::packing::Packing;
 use crate::shell::term::units;
+use crate::shell::term::unpacker::Unpacker;
 
 /// The flags of `backup`.
 pub const FLAGS: &[Flag] = &[
@@ -330,7 +331,7 @@ fn unpack(word: &Word, mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failu
     let packing = Packing::of_start(&start);
     let whole = Box::new(BufReader::with_capacity(256 << 10, io::Cursor::new(start).chain(source)));
     match packing {
-        Some(packing) => packing.unpack(whole).map_err(unread),
+        Some(packing) => Unpacker::new(packing, whole).map(|whole| Box::new(whole) as _).map_err(unread),
         None => Ok(whole),
     }
 }

@@ -5,16 +5,16 @@ use std::io::{self};
 use logkv::{Difference, Entry};
 use unicode_width::UnicodeWidthStr;
 
-use super::history::point;
 use super::keys::quote_start;
-use crate::shell::commands::xray::Moment;
 use crate::shell::lang::answer::FieldValue;
+use super::point::{point, searching};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::term::fit::clip;
 use crate::shell::term::output::Output;
 use crate::shell::term::style::Look;
+use crate::shell::term::moment::Moment;
 use crate::shell::term::units;
 
 pub const DIFF: Command = Command {
@@ -45,7 +45,7 @@ fn run_diff(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
     let points = invocation.args.iter().map(|word| point(session, word)).collect::<Result<Vec<_>, _>>()?;
     let (from, to) = (points[0], points.get(1).copied());
     let store = session.store()?;
-    let mut differences = session.interrupt.searching(|observe| store.diff_with(from, to, observe))?;
+    let mut differences = searching(&session.interrupt, |observe| store.diff_with(from, to, observe))?;
     let (mut damage, mut count, mut seen_count) = (None, 0, 0);
     while let Some(seen) = differences.next_key() {
         session.interrupt.check(seen_count)?;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use logkv::{At, Entry, Value};
 
 use super::absence::explain_absence;
-use super::history::{AT, get_at, gone, past, point_asked_for};
+use super::point::{AT, gone, past, point_asked_for};
 use super::words::{HEX, arguments, may_replace};
 use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
@@ -108,6 +108,21 @@ pub fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, 
     Ok(worst)
 }
 
+/// Prints what each key was at `at`.
+fn get_at(session: &mut Session, keys: &[Vec<u8>], at: At) -> Result<Outcome, Failure> {
+    let past = past(session, at)?;
+    let mut worst = Outcome::Done;
+    for key in keys {
+        let told = match past.get(key) {
+            Ok(Some(entry)) => Ok(print_entry(&mut session.out, key, &entry)?),
+            Ok(None) => not_there(session, key, NIL),
+            Err(error) => Err(gone(error, key)),
+        };
+        worst = worst.max(unless_damaged(session, told)?);
+    }
+    Ok(worst)
+}
+
 /// The result for one key of several: an unreadable value is reported in its place, and the others follow.
 pub fn unless_damaged(session: &mut Session, told: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
     told.or_else(|failure| match failure.is_of_one_record {
@@ -135,7 +150,7 @@ fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
 }
 
 /// Prints a value that the store has, with all that is told of it.
-pub fn print_entry(out: &mut Output, key: &[u8], entry: &Entry) -> io::Result<Outcome> {
+fn print_entry(out: &mut Output, key: &[u8], entry: &Entry) -> io::Result<Outcome> {
     let Entry { meta, value } = entry;
     let told = Told { written: Some((meta.seq.0, meta.time_ms)), expires_ms: meta.expires_ms };
     print_value(out, key, value, Some(told))

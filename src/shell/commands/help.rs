@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::shell::lang::command::{self, ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::parse;
-use crate::shell::run::session::{Origin, Session, Command, Invocation, Run};
+use crate::shell::run::session::{Command, Invocation, Origin, Run, Session};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::{hang, wrap};
 use crate::shell::term::output::Output;

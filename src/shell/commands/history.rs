@@ -2,30 +2,21 @@
 
 use std::io;
 
-use logkv::{At, Cursor, Error, Location, Past, Seqno, Version};
+use logkv::{At, Location, Seqno, Version};
 
-use super::get::{NIL, missing, not_there, print_entry, unless_damaged};
+use super::get::missing;
 use super::keys::quote_start;
 use super::words::{HEX, arguments};
-use crate::shell::commands::xray::Moment;
 use crate::shell::lang::answer::FieldValue;
-use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
-use crate::shell::lang::words::{Word, is_digits, quote, shown};
-use crate::shell::run::session::{Session, Command, Invocation, Run};
+use crate::shell::lang::words::quote;
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::output::Output;
+use crate::shell::term::moment::Moment;
 use crate::shell::term::style::{Look, hue};
-use crate::shell::term::times::{self, MOMENTS};
 use crate::shell::term::units;
-
-/// The flag that looks back.
-pub const AT: Flag = Flag {
-    name: "at",
-    short: None,
-    takes: Takes::Time,
-    doc: "As it was after this record (a number), at this time (2030-01-31T12:00Z), or so long ago (10m)",
-};
 
 pub const VERSIONS: Command = Command {
     name: "versions",
@@ -45,89 +36,6 @@ pub const VERSIONS: Command = Command {
     needs: Needs::Reading,
     run: Run::Itself(run_versions),
 };
-
-/// That the record whose number is `word` is not written yet.
-pub fn not_yet(word: &Word, next: Seqno) -> Failure {
-    let text = format!("there is no record {} yet: the next one is {next}", shown(&word.bytes));
-    Failure::command(text).at(word.span.clone()).hint(format!("a time is written {MOMENTS}"))
-}
-
-/// The point of the log that `word` names.
-pub fn point(session: &Session, word: &Word) -> Result<At, Failure> {
-    let text = str::from_utf8(&word.bytes).unwrap_or_default();
-    if is_digits(text) {
-        let last = session.store()?.at(At::Seq(Seqno(u64::MAX)))?.seq();
-        return match text.parse() {
-            Ok(number) if number <= last.0 => Ok(At::Seq(Seqno(number))),
-            _ => {
-                // The number before it may also have no record: some are skipped after a crash.
-                Err(not_yet(word, last.plus(1)))
-            }
-        };
-    }
-    let now_ms = session.store()?.now_ms();
-    if let Some(ago) = times::duration(text) {
-        let ago_ms = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-        return Ok(At::Time(now_ms.saturating_sub(ago_ms)));
-    }
-    if let Some(ms) = times::moment(text, now_ms) {
-        return Ok(At::Time(ms));
-    }
-    let failure = |given: &str| {
-        let text = format!("a point in the log is a record's number, {MOMENTS}, not {given}");
-        Failure::usage(text).at(word.span.clone())
-    };
-    Err(match text.parse::<Cursor>().ok().filter(|cursor| cursor.lineage.is_some()) {
-        Some(cursor) => {
-            let hint = format!("{} is the last number before this cursor", cursor.seq.previous());
-            failure("a cursor").hint(hint)
-        }
-        None => failure(&shown(&word.bytes)),
-    })
-}
-
-/// The point of the log that `--at` names; `None` where it is not given. In a batch there is none.
-pub fn point_asked_for(session: &Session, invocation: &Invocation) -> Result<Option<At>, Failure> {
-    let Some(word) = invocation.value("at") else { return Ok(None) };
-    if session.transaction.is_some() {
-        return Err(
-            Failure::command("--at looks at the log, and the batch is not in it").at(word.span.clone())
-        );
-    }
-    point(session, word).map(Some)
-}
-
-/// The store as it was at `at`, unless Ctrl-C ends the search for that point.
-pub fn past(session: &Session, at: At) -> Result<Past, Failure> {
-    let store = session.store()?;
-    session.interrupt.searching(|observe| store.at_with(at, observe))
-}
-
-/// Prints what each key was at `at`.
-pub fn get_at(session: &mut Session, keys: &[Vec<u8>], at: At) -> Result<Outcome, Failure> {
-    let past = past(session, at)?;
-    let mut worst = Outcome::Done;
-    for key in keys {
-        let told = match past.get(key) {
-            Ok(Some(entry)) => Ok(print_entry(&mut session.out, key, &entry)?),
-            Ok(None) => not_there(session, key, NIL),
-            Err(error) => Err(gone(error, key)),
-        };
-        worst = worst.max(unless_damaged(session, told)?);
-    }
-    Ok(worst)
-}
-
-/// The failure of a get of `key` in the past.
-pub fn gone(error: Error, key: &[u8]) -> Failure {
-    match error {
-        Error::CompactedAway { .. } | Error::GivenUp { .. } => {
-            let hint = format!("versions {} shows what is left", quote(key));
-            Failure::from(error).hint(hint)
-        }
-        error => Failure::of_key(&error, key),
-    }
-}
 
 /// On a screen of fewer columns times have no milliseconds, and a state no reason: the next line's record is that.
 const WIDTH_OF_REASONS: usize = 72;

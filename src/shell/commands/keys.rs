@@ -2,9 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::history::{AT, past, point_asked_for};
+use super::point::{AT, past, point_asked_for};
 use super::words::{PREFIX, keys_asked};
-use crate::shell::commands::xray::Moment;
 use crate::shell::lang::answer::{Answer, FieldValue};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes};
 use crate::shell::lang::failure::Failure;
@@ -14,6 +13,7 @@ use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::run::view::{self, Row, Walk};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::wrap;
+use crate::shell::term::moment::Moment;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::style::{Look, hue};
 use crate::shell::term::units;

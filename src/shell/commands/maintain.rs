@@ -7,7 +7,7 @@ use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, O
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::visible;
 use crate::shell::run::config;
-use crate::shell::run::session::{Session, Command, Invocation, Run};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::style::hue;
 use logkv::fs::StoreFile;

@@ -14,6 +14,7 @@ mod incr;
 mod inspect;
 mod keys;
 mod maintain;
+mod point;
 pub mod put;
 pub mod repair;
 pub mod reply;

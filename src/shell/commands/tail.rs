@@ -8,18 +8,18 @@ use std::time::Duration;
 use logkv::{At, Change, Changes, Cursor, CursorError, Error, Seqno};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::history::{not_yet, past, point};
 use super::keys::quote_start;
-use crate::shell::commands::xray::Moment;
 use crate::shell::lang::answer::FieldValue;
+use super::point::{not_yet, past, point, searching};
 use crate::shell::lang::command::{Arity, Example, Flag, Group, Needs, Outcome, Takes, number};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::{Word, is_digits, shown, visible};
 use crate::shell::run::session::{Session, Command, Invocation, Run};
+use crate::shell::lang::times::MOMENTS;
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::output::Output;
+use crate::shell::term::moment::Moment;
 use crate::shell::term::style::{Look, hue};
-use crate::shell::term::times::MOMENTS;
 
 /// How many records are shown when nothing else is said, as by tail(1).
 const LAST_COUNT: u64 = 10;
@@ -87,7 +87,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         // How many of them there are is no reason to stop.
         None => {
             let count = lines.unwrap_or(LAST_COUNT);
-            let changes = session.interrupt.searching(|observe| store.recent_changes_with(count, observe))?;
+            let changes = searching(&session.interrupt, |observe| store.recent_changes_with(count, observe))?;
             (changes, None)
         }
     };

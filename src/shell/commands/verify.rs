@@ -12,7 +12,7 @@ use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{quote, visible};
 use crate::shell::run::segments;
-use crate::shell::run::session::{Session, Invocation};
+use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::fit::hang;
 use crate::shell::term::output::Output;
 use crate::shell::term::style::{Hue, Look, hue};

@@ -10,11 +10,11 @@ use logkv::KEY_LEN_MAX;
 use crate::shell::lang::command::{Flag, Takes};
 use crate::shell::lang::failure::{Failure, plain_words};
 use crate::shell::lang::glob::Glob;
+use crate::shell::lang::times::{self, TtlError};
 use crate::shell::lang::words::{Word, is_digits, named, shown};
 use crate::shell::run::folder::{Folder, Place, is_of_store};
 use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::input::Input;
-use crate::shell::term::times::{self, TtlError};
 
 /// The flag that makes arguments hexadecimal.
 pub const HEX: Flag = Flag {

@@ -8,6 +8,7 @@ use logkv::Location;
 use rustix::io::Errno;
 
 use super::words::{WordError, WordErrorKind, named, shown};
+use crate::shell::term::interrupt::{Interrupted, WriteInterrupted};
 use crate::shell::term::units;
 
 /// What a failure means for the exit code.
@@ -218,10 +219,11 @@ impl Failure {
     }
 }
 
-/// Ctrl-C while a result was written, as an error of the write.
-#[derive(Debug, thiserror::Error)]
-#[error("interrupted")]
-pub struct WriteInterrupted;
+impl From<Interrupted> for Failure {
+    fn from(Interrupted { count }: Interrupted) -> Self {
+        Self::interrupted_after(count)
+    }
+}
 
 /// Whether `error` is a [`WriteInterrupted`].
 fn is_interrupted(error: &io::Error) -> bool {

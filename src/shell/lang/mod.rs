@@ -8,4 +8,5 @@ pub mod habits;
 pub mod nearest;
 pub mod parse;
 pub mod report;
+pub mod times;
 pub mod words;

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::habits;
 use super::nearest::nearest;
 use super::words::{self, Lexer, Style, Word, named, shown};
-use crate::shell::term::times;
+use crate::shell::lang::times;
 
 /// The call that `line` makes; `None` for a line without words.
 pub fn parse_line<R>(table: &'static [Command<R>], line: &[u8]) -> Result<Option<Invocation<R>>, Failure> {

@@ -24,8 +24,8 @@ mod tests;
 pub use self::draft::{Draft, NewMode};
 pub use self::target::Target;
 pub use self::trusted::{Access, trusted};
-use crate::shell::lang::failure::WriteInterrupted;
 use crate::shell::term::interrupt::Interrupt;
+use crate::shell::term::interrupt::WriteInterrupted;
 
 /// Enough to look up names in a directory: reading its list may not be allowed.
 #[cfg(target_os = "linux")]

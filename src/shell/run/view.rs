@@ -190,14 +190,14 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Err(failure) = self.interrupt.check(self.seen) {
-                return Some(Err(failure));
+            if let Err(pressed) = self.interrupt.check(self.seen) {
+                return Some(Err(pressed.into()));
             }
             let row = match self.merged.next() {
                 Some(Ok(row)) => row,
                 Some(Err(error)) => return Some(Err(error.into())),
                 // The end of all keys, or of what was looked at before it was pressed.
-                None => return self.interrupt.check(self.seen).err().map(Err),
+                None => return self.interrupt.check(self.seen).err().map(|pressed| Err(pressed.into())),
             };
             self.seen += 1;
             if self.glob.as_ref().is_none_or(|glob| glob.matches(row.key())) {

@@ -10,7 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
 use super::interrupt::Interrupt;
-use super::packing::{Packing, is_trailing};
+use super::packing::Packing;
+use super::unpacker::{self, Unpacker, is_trailing};
 
 /// Whether a read would have to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,7 +287,7 @@ impl Input {
             return Ok(());
         }
         let read = read.map_err(|error| match self.packing() {
-            Some(packing) => packing.told(error),
+            Some(packing) => unpacker::told(packing, error),
             None => error,
         });
         self.is_at_end = read? == 0;
@@ -299,7 +300,8 @@ impl Input {
             let source = std::mem::replace(&mut self.source, Box::new(io::empty()));
             let pollable = self.pollable.as_ref().map(OwnedFd::try_clone).transpose()?;
             let start = Cursor::new(std::mem::take(&mut self.buffer));
-            self.source = packing.unpack(Box::new(start.chain(Unwaiting { source, pollable })))?;
+            self.source =
+                Box::new(Unpacker::new(packing, Box::new(start.chain(Unwaiting { source, pollable })))?);
             self.packing = Unpacking::Of(packing);
             // What was searched is not what was packed.
             self.searched = 0;

@@ -2,7 +2,6 @@
 //! a pipe that ends waits.
 
 use std::io::{self, Read, Write};
-use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -19,14 +18,23 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag::{register, register_usize};
 use signal_hook::low_level::pipe;
 
-pub use self::breakable::Breakable;
 use self::guard::Guard;
 use super::process::is_ignored;
 use super::tally::INTERRUPTED;
-use crate::shell::lang::failure::Failure;
 
-mod breakable;
 mod guard;
+
+/// Ctrl-C, after this number of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted {
+    /// The records that were done by then.
+    pub count: u64,
+}
+
+/// Ctrl-C while a result was written, as an error of the write.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct WriteInterrupted;
 
 /// Whether Ctrl-C was pressed since the command began, and whether a signal came that ends the session.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +71,7 @@ impl Interrupt {
         let pipes = Some(Arc::new(Pipes { wake, waker, ending, ender }));
         let interrupt = Self { pipes, ..Self::default() };
         // Without a watcher, these signals still end the process at once.
-        let is_watched = interrupt.guard.watch(&interrupt);
+        let is_watched = interrupt.watch_end();
         for (number, code) in [(SIGTERM, 15), (SIGHUP, 1)] {
             if is_watched && !is_ignored(number) {
                 // The flags are set before any wakeup.
@@ -76,6 +84,13 @@ impl Interrupt {
         // A file that reaches the limit of `ulimit -f` would end the process; now it is an error of the write.
         register(SIGXFSZ, Arc::default())?;
         Ok(interrupt)
+    }
+
+    /// Has the guard end the process if the session does not. `false` if no thread can be started.
+    fn watch_end(&self) -> bool {
+        let ending = self.pipes.as_ref().and_then(|pipes| pipes.ending.try_clone().ok());
+        let interrupt = self.clone();
+        ending.is_some_and(|ending| self.guard.watch(ending, move || interrupt.code()))
     }
 
     /// Has the signal set the flag, and wake the reader of a pipe.
@@ -179,26 +194,9 @@ impl Interrupt {
         }
     }
 
-    /// What `search` finds, which tells what it is given how many records it has looked at; that breaks it off when it is
-    /// pressed meanwhile.
-    pub fn searching<T>(
-        &self,
-        search: impl FnOnce(&mut dyn FnMut(u64) -> ControlFlow<()>) -> logkv::Result<T>,
-    ) -> Result<T, Failure> {
-        let mut count = 0;
-        let found = search(&mut |seen_count| {
-            count = seen_count;
-            if self.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        found.map_err(|error| match error {
-            logkv::Error::Cancelled => Failure::interrupted_after(count),
-            error => error.into(),
-        })
-    }
-
     /// Fails when it was pressed; `count` records were done by then.
-    pub fn check(&self, count: u64) -> Result<(), Failure> {
-        if self.is_set() { Err(Failure::interrupted_after(count)) } else { Ok(()) }
+    pub fn check(&self, count: u64) -> Result<(), Interrupted> {
+        if self.is_set() { Err(Interrupted { count }) } else { Ok(()) }
     }
 }
 
@@ -226,11 +224,6 @@ fn is_first(one: &UnixStream, other: &UnixStream) -> bool {
     !fds[0].revents().is_empty()
 }
 
-/// Waits until `stream` is readable, or closed.
-fn wait_for(stream: &UnixStream) {
-    while matches!(poll(&mut [PollFd::new(stream, PollFlags::IN)], None), Err(Errno::INTR)) {}
-}
-
 /// Whether `stream` is readable, or closed, within about `limit`.
 fn is_readable_within(stream: &UnixStream, limit: Duration) -> bool {
     let limit = Timespec::try_from(limit).unwrap_or_default();
@@ -254,31 +247,11 @@ mod tests {
     }
 
     #[test]
-    fn a_search_ends_at_the_record_at_which_it_is_pressed_and_gives_what_it_finds_else() {
-        let interrupt = Interrupt::default();
-        let search = |observe: &mut dyn FnMut(u64) -> ControlFlow<()>| {
-            let is_cancelled = (1..=9).any(|count| observe(count).is_break());
-            if is_cancelled { Err(logkv::Error::Cancelled) } else { Ok("found") }
-        };
-        assert_eq!(interrupt.searching(search).ok(), Some("found"));
-        let pressed = interrupt.searching(|observe| {
-            search(&mut |count| {
-                if count == 5 {
-                    interrupt.press();
-                }
-                observe(count)
-            })
-        });
-        assert_eq!(pressed.expect_err("it was pressed").message, "interrupted after 5 records");
-    }
-
-    #[test]
     fn an_interrupt_says_how_far_the_command_came() {
         let interrupt = Interrupt::default();
         assert!(interrupt.check(7).is_ok());
         interrupt.press();
-        let failure = interrupt.check(7).expect_err("it was pressed");
-        assert_eq!(failure.message, "interrupted after 7 records");
+        assert_eq!(interrupt.check(7), Err(Interrupted { count: 7 }));
         interrupt.clear();
         assert!(!interrupt.is_set());
     }

@@ -1,11 +1,13 @@
 //! The terminal and the standard streams: how results look, where they go, and what interrupts a command.
 
 pub mod bar;
+pub mod breakable;
 pub mod columns;
 pub mod fit;
 pub mod input;
 pub mod interrupt;
 pub mod json;
+pub mod moment;
 pub mod output;
 pub mod packing;
 pub mod pager;
@@ -13,5 +15,5 @@ pub mod process;
 pub mod progress;
 pub mod style;
 pub mod tally;
-pub mod times;
 pub mod units;
+pub mod unpacker;

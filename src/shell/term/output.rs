@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 
-use super::interrupt::{Breakable, Interrupt};
+use super::breakable::Breakable;
+use super::interrupt::Interrupt;
 use super::style::Look;
 
 /// The form of results.

@@ -1,14 +1,9 @@
 //! Compressed files: gzip and zstd, recognised by their names' endings or their first bytes.
 
-mod unpacker;
-
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use flate2::write::GzEncoder;
-
-use self::unpacker::Unpacker;
-pub use self::unpacker::is_trailing;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,34 +77,6 @@ impl Packing {
     pub fn may_start(bytes: &[u8]) -> bool {
         Self::ALL.iter().any(|packing| bytes.len() < packing.magic_len() && packing.agrees(bytes))
     }
-
-    /// What was packed into `source`. Parts that follow one another are one, and zeros behind them are padding. A source that
-    /// would have to wait says so with [`io::ErrorKind::WouldBlock`], and is read on later.
-    pub fn unpack(self, source: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
-        Ok(Box::new(Unpacker::new(self, source)?))
-    }
-
-    /// In words, what is wrong with a packed file that could not be read on.
-    pub fn told(self, error: io::Error) -> io::Error {
-        let name = self.name();
-        if is_trailing(&error) {
-            return io::Error::other(format!(
-                "behind its {name} stream stands something else, which is not read"
-            ));
-        }
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                io::Error::other(format!("it is cut off: its {name} stream does not end"))
-            }
-            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
-                // Only the end of a part has the checksum of all that came out of it.
-                io::Error::other(format!(
-                    "its {name} stream is damaged: {error}; what came out of it may be wrong"
-                ))
-            }
-            _ => error,
-        }
-    }
 }
 
 /// Bytes that are packed on their way to `W`, or go there as they are.
@@ -167,7 +134,10 @@ impl<W: Write> Write for Packer<W> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
+    use crate::shell::term::unpacker::{self, Unpacker};
 
     fn packed(packing: Packing, bytes: &[u8]) -> Vec<u8> {
         let mut packer = Packer::new(Some(packing), Vec::new()).expect("memory takes it");
@@ -199,8 +169,8 @@ mod tests {
             let read = |bytes: &[u8]| {
                 let mut all = Vec::new();
                 let source = Box::new(io::Cursor::new(bytes.to_vec()));
-                let read = packing.unpack(source).and_then(|mut reader| reader.read_to_end(&mut all));
-                read.map(|_| all).map_err(|error| packing.told(error).to_string())
+                let read = Unpacker::new(packing, source).and_then(|mut reader| reader.read_to_end(&mut all));
+                read.map(|_| all).map_err(|error| unpacker::told(packing, error).to_string())
             };
             assert_eq!(read(&both), Ok([b"one\n".to_vec(), b"two\n".repeat(1000)].concat()));
             for len in (1..both.len()).filter(|&len| len != first.len()) {
@@ -223,8 +193,9 @@ mod tests {
             }
         }
         let source = Box::new(Pieces(io::Cursor::new(bytes.to_vec()), len));
-        let (mut all, mut reader) = (Vec::new(), packing.unpack(source).expect("it begins as it should"));
-        let why = reader.read_to_end(&mut all).err().map(|error| packing.told(error).to_string());
+        let (mut all, mut reader) =
+            (Vec::new(), Unpacker::new(packing, source).expect("it begins as it should"));
+        let why = reader.read_to_end(&mut all).err().map(|error| unpacker::told(packing, error).to_string());
         (all, why)
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use logkv::Grouped;
 
-use super::times;
+use super::moment;
 
 /// `n` with a comma between each three digits.
 pub fn thousands(n: u64) -> String {
@@ -48,7 +48,7 @@ pub fn percent(part: u64, whole: u64) -> String {
 
 /// A moment in UTC, as `2026-01-31T05:56:40.812Z`.
 pub fn time(ms: u64) -> String {
-    times::civil(ms).map_or_else(|| format!("{ms} ms"), |time| format!("{time:.3}Z"))
+    moment::civil(ms).map_or_else(|| format!("{ms} ms"), |time| format!("{time:.3}Z"))
 }
 
 /// A length of time in its two largest units, rounded up: `10m`, `9m 58s`, `350ms`. It can be typed back.

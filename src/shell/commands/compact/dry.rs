@@ -83,7 +83,10 @@ impl Dry {
         let mut table = Some(Table::new(&[], out.look));
         let mut failure = None;
         let tallies = store.compaction_decisions(plan, run, &mut |decided| {
-            let shown = interrupt.check(self.seen).and_then(|()| self.show(out, &mut table, &decided));
+            let shown = interrupt
+                .check(self.seen)
+                .map_err(Failure::from)
+                .and_then(|()| self.show(out, &mut table, &decided));
             shown.map_or_else(
                 |error| {
                     failure = Some(error);

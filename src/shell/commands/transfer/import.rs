@@ -206,7 +206,7 @@ impl Run {
 
     /// Writes what comes next.
     fn step(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<Step, Stop> {
-        session.interrupt.check(0).map_err(Stop::All)?;
+        session.interrupt.check(0).map_err(|pressed| Stop::All(pressed.into()))?;
         let (writer, mut is_written) = (&mut self.writer, true);
         let taken = source.next(&mut || {
             let drained = writer.drain();

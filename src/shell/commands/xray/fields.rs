@@ -4,8 +4,9 @@ use logkv::inspect::{HeaderInfo, RecordItem};
 use logkv::layout::{Field as Place, RECORD_FIELDS, SEGMENT_FIELDS};
 
 use super::paint::hue;
-use super::text::{self, Moment, preview};
+use super::text::{self, preview};
 use crate::shell::lang::words;
+use crate::shell::term::moment::Moment;
 use crate::shell::term::style::Hue;
 use crate::shell::term::units;
 

@@ -8,10 +8,11 @@ use unicode_width::UnicodeWidthStr;
 
 use super::paint::{glyphs, hue, verdict};
 use super::request::{Request, Values};
-use super::text::{self, Moment, State, preview};
+use super::text::{self, State, preview};
 use crate::shell::lang::words;
 use crate::shell::term::columns::{Cell, Column, Span, Table};
 use crate::shell::term::fit::hang;
+use crate::shell::term::moment::Moment;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 

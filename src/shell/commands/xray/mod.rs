@@ -26,7 +26,6 @@ use self::list::List;
 use self::paint::{glyphs, hue};
 use self::request::Form;
 pub use self::request::{FLAGS, Request, Values};
-pub use self::text::Moment;
 use self::text::State;
 use super::compact;
 use crate::shell::lang::command::Outcome;

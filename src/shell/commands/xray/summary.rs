@@ -7,9 +7,10 @@ use logkv::fs::StoreFile;
 use logkv::inspect::{Inspection, Totals};
 
 use super::paint::{glyphs, hue};
-use super::text::{self, Moment};
+use super::text::{self};
 use super::{fields, hex, map};
 use crate::shell::term::fit::hang;
+use crate::shell::term::moment::Moment;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
 

@@ -6,44 +6,6 @@ use logkv::{Damage, Location};
 use super::paint::{fit, hue};
 use crate::shell::lang::words;
 use crate::shell::term::style::{Hue, Look};
-use crate::shell::term::times;
-
-/// The day and the time of day of a record, in UTC.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// `2026-11-22`, or nothing where the number is no date of the calendar.
-    pub day: String,
-    /// `05:56:40.812`, or else the milliseconds as a number.
-    pub clock: String,
-}
-
-impl Moment {
-    /// The moment `ms` milliseconds after 1970.
-    pub fn of(ms: u64) -> Self {
-        match times::civil(ms) {
-            Some(time) => Self {
-                day: time.strftime("%Y-%m-%d").to_string(),
-                clock: time.strftime("%H:%M:%S%.3f").to_string(),
-            },
-            None => Self { day: String::new(), clock: format!("{ms} ms") },
-        }
-    }
-
-    /// `05:56:40`: without the milliseconds.
-    pub fn seconds(&self) -> &str {
-        self.clock.split('.').next().unwrap_or_default()
-    }
-
-    /// Day and time, without the milliseconds.
-    pub fn seconds_full(&self) -> String {
-        format!("{} {}", self.day, self.seconds()).trim_start().to_owned()
-    }
-
-    /// Day and time.
-    pub fn full(&self) -> String {
-        format!("{} {}", self.day, self.clock).trim_start().to_owned()
-    }
-}
 
 /// What a record does: `PUT`, `DEL`, or the number of a kind that this version skips.
 pub fn kind(kind: Kind) -> String {
@@ -162,14 +124,6 @@ pub fn is_sound(record: &RecordItem) -> bool {
 mod tests {
     use super::*;
     use logkv::SegmentId;
-
-    #[test]
-    fn a_moment_is_told_in_utc_and_a_number_that_is_no_date_is_told_as_one() {
-        let moment = Moment::of(1_790_056_600_812);
-        assert_eq!(moment.full(), "2026-09-22 05:56:40.812");
-        assert_eq!(moment.seconds(), "05:56:40");
-        assert_eq!(Moment::of((1 << 48) - 1).full(), "281474976710655 ms");
-    }
 
     #[test]
     fn a_state_names_the_record_that_explains_it() {

@@ -3,10 +3,10 @@
 use rustyline::hint::Hint;
 
 use super::spot::{Role, Roles, Spot};
-use crate::shell::lang::command::{ArgKind, self};
-use crate::shell::term::fit::clip;
 use crate::shell::commands::TABLE;
+use crate::shell::lang::command::{self, ArgKind};
 use crate::shell::run::session::Command;
+use crate::shell::term::fit::clip;
 use crate::shell::term::style::Look;
 
 /// A hint that is only read. (A `String` would be inserted by the right arrow.)

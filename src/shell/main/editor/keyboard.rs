@@ -7,7 +7,7 @@ use rustyline::config::{ColorMode, CompletionType, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 
-use super::Assistant;
+use super::assistant::Assistant;
 use super::history::LINES_MAX;
 use crate::shell::run::logging;
 use crate::shell::term::input::Input;

@@ -6,11 +6,11 @@ use logkv::Visible;
 use rustyline::error::ReadlineError;
 use unicode_width::UnicodeWidthStr;
 
+use super::assistant::{Assistant, StoreKeys};
 use super::history::{self, History};
 use super::keyboard::Keyboard;
 use super::lines::Lines;
 use super::prompt::{continued, prompt};
-use super::{Assistant, StoreKeys};
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, plain_words};
 use crate::shell::lang::report::Place;

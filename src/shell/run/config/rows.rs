@@ -7,8 +7,8 @@ use super::values::{
     parse_compression, parse_duration, parse_len, parse_percent, parse_some_len, parse_sync,
     show_compression, show_duration, show_len, show_percent, show_sync,
 };
+use crate::shell::lang::times;
 use crate::shell::run::logging;
-use crate::shell::term::times;
 
 /// One small segment has no neighbour to become one with.
 const SMALL_COUNT_LEAST: usize = 2;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use logkv::{Compression, Sync, ZSTD_LEVELS};
 
+use crate::shell::lang::times;
 use crate::shell::lang::words::is_digits;
-use crate::shell::term::times;
 
 /// `always`, `never`, `100ms`, `buffered:8MiB`.
 pub fn parse_sync(text: &str) -> Option<Sync> {

@@ -1,13 +1,14 @@
 //! The store of a session that a signal ends while its command is blocked, for example on a pipe or
 //! a pager.
 
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use std::{process, thread};
 
 use logkv::Store;
-
-use super::{Interrupt, wait_for};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 /// The time that a command has to finish by itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -41,20 +42,18 @@ impl Guard {
         changed.notify_all();
     }
 
-    /// Starts a thread that waits for the signal that ends the session, and ends the process if the
-    /// session does not. `false` if no thread can be started.
-    pub(super) fn watch(&self, interrupt: &Interrupt) -> bool {
-        let (guard, interrupt) = (self.clone(), interrupt.clone());
+    /// Starts a thread that waits until `ending` is readable, when a signal ends the session, and then ends the process
+    /// with `code` if the session does not. `false` if no thread can be started.
+    pub(super) fn watch(&self, ending: UnixStream, code: impl Fn() -> u8 + Send + 'static) -> bool {
+        let guard = self.clone();
         let watch = move || {
-            if let Some(pipes) = &interrupt.pipes {
-                wait_for(&pipes.ending);
-                guard.end(&interrupt);
-            }
+            wait_for(&ending);
+            guard.end(code);
         };
         thread::Builder::new().name("logkv-signals".to_owned()).spawn(watch).is_ok()
     }
 
-    fn end(&self, interrupt: &Interrupt) {
+    fn end(&self, code: impl Fn() -> u8) {
         let (mutex, changed) = &*self.0;
         let held = mutex.lock().unwrap_or_else(PoisonError::into_inner);
         let is_busy = |held: &mut Held| !matches!(held, Held::Released);
@@ -62,9 +61,14 @@ impl Guard {
         let (mut held, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let code = match std::mem::replace(&mut *held, Held::Released) {
             Held::Released => return,
-            Held::Nothing => interrupt.code(),
-            Held::Store(store) => store.close().map_or(1, |()| interrupt.code()),
+            Held::Nothing => code(),
+            Held::Store(store) => store.close().map_or(1, |()| code()),
         };
         process::exit(code.into());
     }
+}
+
+/// Waits until `stream` is readable, or closed.
+fn wait_for(stream: &UnixStream) {
+    while matches!(poll(&mut [PollFd::new(stream, PollFlags::IN)], None), Err(Errno::INTR)) {}
 }

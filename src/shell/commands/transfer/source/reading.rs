@@ -12,6 +12,7 @@ use crate::shell::lang::failure::{Failure, plain_words};
 use crate::shell::term::input::{Input, Readiness, escaped_len_max, pair_len_max};
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::packing::Packing;
+use crate::shell::term::unpacker;
 
 /// A text, and the reader's place in it.
 pub struct Reading {
@@ -210,7 +211,7 @@ impl Reading {
         }
         match self.packing {
             Some(packing) if self.input.packing().is_none() && self.is_empty() => {
-                let error = packing.told(io::ErrorKind::UnexpectedEof.into());
+                let error = unpacker::told(packing, io::ErrorKind::UnexpectedEof.into());
                 Err(unread(&self.name, &error))
             }
             _ => Ok(()),

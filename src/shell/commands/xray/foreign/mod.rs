@@ -14,7 +14,6 @@ use logkv::SegmentId;
 
 use self::list::List;
 use super::request::{Form, Only, Request};
-use super::text::Moment;
 use crate::shell::commands::foreign::{Format, Record};
 use crate::shell::commands::transfer::walk::{Bad, Found, Walk, record_len_max};
 use crate::shell::lang::command::Outcome;
@@ -23,6 +22,7 @@ use crate::shell::lang::words::{Word, quote, visible};
 use crate::shell::run::folder::Folder;
 use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::interrupt::Interrupt;
+use crate::shell::term::moment::Moment;
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Interrupt;
-use crate::shell::lang::failure::WriteInterrupted;
+use super::interrupt::{Interrupt, WriteInterrupted};
 
 /// How many bytes of one line are written between two looks. Shorter lines are written whole: whoever lists them looks
 /// between two of them, and says how far it came.

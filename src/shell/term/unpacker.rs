@@ -6,12 +6,13 @@ use std::mem;
 
 use flate2::bufread::GzDecoder;
 
-use super::Packing;
+use super::packing::Packing;
 
 type Source = BufReader<Box<dyn Read>>;
 
-/// Unpacks parts that follow one another.
-pub(super) struct Unpacker {
+/// Unpacks parts that follow one another as one; zeros behind them are padding. A source that would have to wait says so
+/// with [`io::ErrorKind::WouldBlock`], and is read on later.
+pub struct Unpacker {
     packing: Packing,
     state: State,
 }
@@ -42,9 +43,31 @@ pub fn is_trailing(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Trailing>())
 }
 
+/// In words, what is wrong with a packed file that could not be read on.
+pub fn told(packing: Packing, error: io::Error) -> io::Error {
+    let name = packing.name();
+    if is_trailing(&error) {
+        return io::Error::other(format!(
+            "behind its {name} stream stands something else, which is not read"
+        ));
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            io::Error::other(format!("it is cut off: its {name} stream does not end"))
+        }
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+            // Only the end of a part has the checksum of all that came out of it.
+            io::Error::other(format!(
+                "its {name} stream is damaged: {error}; what came out of it may be wrong"
+            ))
+        }
+        _ => error,
+    }
+}
+
 impl Unpacker {
     /// Unpacks `source`, which begins with a part.
-    pub(super) fn new(packing: Packing, source: Box<dyn Read>) -> io::Result<Self> {
+    pub fn new(packing: Packing, source: Box<dyn Read>) -> io::Result<Self> {
         Ok(Self { packing, state: part(packing, BufReader::new(source))? })
     }
 

@@ -2,23 +2,18 @@
 
 use std::time::Duration;
 
-use jiff::civil::{DateTime, Time};
+use jiff::SignedDuration;
+use jiff::civil::Time;
 use jiff::fmt::temporal::Pieces;
-use jiff::{SignedDuration, civil};
 use logkv::Expiry;
 
-use crate::shell::lang::words::is_digits;
+use super::words::is_digits;
+use crate::shell::term::moment::EPOCH;
 
 /// The forms of a moment, for messages.
 pub const MOMENTS: &str = "2030-01-31, 2030-01-31T12:00Z, '10m ago' or yesterday";
 
-const EPOCH: DateTime = civil::datetime(1970, 1, 1, 0, 0, 0, 0);
 const DAY_MS: u64 = 86_400_000;
-
-/// The date and time of day `ms` milliseconds after 1970 in UTC; `None` beyond the year 9999.
-pub fn civil(ms: u64) -> Option<DateTime> {
-    EPOCH.checked_add(SignedDuration::from_millis(i64::try_from(ms).ok()?)).ok()
-}
 
 /// Parses a duration: `90s`, `1h30m`, `1h 30m`, `1.5h`, `2 days`, `PT1H30M`.
 pub fn duration(text: &str) -> Option<Duration> {
