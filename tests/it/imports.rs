@@ -157,7 +157,10 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     let mut rest = code;
     while let Some(start) = rest.find(|c: char| c.is_alphanumeric() || c == '_') {
         let end = start + name_len(&rest[start..]);
-        rest = if &rest[start..end] == "use" {
+        let before = code[..code.len() - rest.len() + start].trim_end();
+        let begins =
+            before.is_empty() || before.ends_with([';', '{', '}', ']', ')']) || before.ends_with("pub");
+        rest = if begins && &rest[start..end] == "use" {
             let end = rest[end..].find(';').map_or(rest.len(), |len| end + len);
             tree(&rest[start + 3..end].replace(' ', ""), &[], &mut found);
             &rest[end..]
@@ -229,6 +232,7 @@ fn grouped_and_relative_paths_are_read_as_the_compiler_does() {
         used("mod inner {\n    use super::super::d::X;\n}\nuse crate::a::e;", "a::b"),
         ["a::d", "a::e"]
     );
+    assert_eq!(used("f(\"may use {\"); use crate::a::e;", "a::b"), ["a::e"]);
     let tests = "#[cfg(test)]\nmod tests {\n    use crate::a::d::X;\n}\n";
     assert_eq!(used(&format!("{tests}use self::c::X;"), "a::b"), ["a::b::c"]);
 }

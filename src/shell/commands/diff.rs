@@ -6,15 +6,15 @@ use logkv::{Difference, Entry};
 use unicode_width::UnicodeWidthStr;
 
 use super::keys::quote_start;
-use crate::shell::lang::answer::FieldValue;
 use super::point::{point, searching};
+use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
-use crate::shell::run::session::{Session, Command, Invocation, Run};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::fit::clip;
+use crate::shell::term::moment::Moment;
 use crate::shell::term::output::Output;
 use crate::shell::term::style::Look;
-use crate::shell::term::moment::Moment;
 use crate::shell::term::units;
 
 pub const DIFF: Command = Command {

@@ -9,7 +9,7 @@ use super::words::{HEX, arguments, bytes_of, moment_of, ttl_of};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::shown;
-use crate::shell::run::session::{Session, Command, Invocation, Run};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::units;
 
 pub const TTL: Command = Command {

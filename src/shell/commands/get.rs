@@ -12,8 +12,9 @@ use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, O
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::nearest::nearest;
 use crate::shell::lang::words::{Word, quote, shown};
-use crate::shell::run::folder::{NewMode, Target};
-use crate::shell::run::session::{Session, Command, Invocation, Run};
+use crate::shell::run::folder::draft::NewMode;
+use crate::shell::run::folder::target::Target;
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::units;
 

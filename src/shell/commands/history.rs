@@ -10,11 +10,10 @@ use super::words::{HEX, arguments};
 use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
-use crate::shell::lang::words::quote;
 use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::columns::{Column, Table};
-use crate::shell::term::output::Output;
 use crate::shell::term::moment::Moment;
+use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
 use crate::shell::term::units;
 

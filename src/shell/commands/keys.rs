@@ -9,7 +9,7 @@ use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, O
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
 use crate::shell::lang::words::quote;
-use crate::shell::run::session::{Session, Command, Invocation, Run};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::run::view::{self, Row, Walk};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::wrap;

@@ -15,9 +15,9 @@ use logkv::{Error, Options};
 use crate::shell::commands::place_of;
 use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
-use crate::shell::lang::words::{Word, visible};
+use crate::shell::lang::words::Word;
 use crate::shell::run::session::{Invocation, Session};
-use report::{write, write_needless};
+use report::{shown, write, write_needless};
 
 /// The flags of `repair`.
 pub const FLAGS: &[Flag] = &[
@@ -198,8 +198,4 @@ fn aside(dir: &Path) -> PathBuf {
     let mut names = std::iter::once(name(".damaged")).chain((2..).map(|n| name(&format!(".damaged-{n}"))));
     let free = names.find(|path| path.symlink_metadata().is_err());
     free.expect("there is a number that nobody has used")
-}
-
-fn shown(path: &Path) -> String {
-    visible(path.as_os_str().as_encoded_bytes())
 }

@@ -11,7 +11,7 @@ use crate::shell::lang::answer::Answer;
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::shown;
-use crate::shell::run::session::{Session, Command, Invocation};
+use crate::shell::run::session::{Command, Invocation, Session};
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 

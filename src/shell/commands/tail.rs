@@ -9,16 +9,16 @@ use logkv::{At, Change, Changes, Cursor, CursorError, Error, Seqno};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::keys::quote_start;
-use crate::shell::lang::answer::FieldValue;
 use super::point::{not_yet, past, point, searching};
+use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{Arity, Example, Flag, Group, Needs, Outcome, Takes, number};
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::lang::words::{Word, is_digits, shown, visible};
-use crate::shell::run::session::{Session, Command, Invocation, Run};
 use crate::shell::lang::times::MOMENTS;
+use crate::shell::lang::words::{Word, is_digits, shown, visible};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::columns::{Column, Table};
-use crate::shell::term::output::Output;
 use crate::shell::term::moment::Moment;
+use crate::shell::term::output::Output;
 use crate::shell::term::style::{Look, hue};
 
 /// How many records are shown when nothing else is said, as by tail(1).

@@ -1,9 +1,9 @@
 //! The user's files, reached through open directories: the opened file is the one checked, read and
 //! replaced, even if another user renames files meanwhile.
 
-mod draft;
-mod target;
-mod trusted;
+pub mod draft;
+pub mod target;
+pub mod trusted;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -21,9 +21,6 @@ use rustix::io::Errno;
 #[cfg(test)]
 mod tests;
 
-pub use self::draft::{Draft, NewMode};
-pub use self::target::Target;
-pub use self::trusted::{Access, trusted};
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::interrupt::WriteInterrupted;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use logkv::Store;
 
-use super::folder::{Draft, Folder, NewMode};
+use super::folder::Folder;
+use super::folder::draft::{Draft, NewMode};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::visible;
 

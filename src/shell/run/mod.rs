@@ -1,6 +1,7 @@
 //! What runs commands: the session, its settings, the open transaction, scripts and the files around a store.
 
 pub mod advice;
+pub mod compactions;
 pub mod config;
 pub mod folder;
 pub mod logging;

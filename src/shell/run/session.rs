@@ -14,11 +14,10 @@ use std::time::{Duration, Instant};
 
 use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, VALUE_LEN_MAX_DEFAULT};
 
-use self::answer::Refused;
-use self::compacted::Compacted;
 pub use self::settings::{Origin, Settings, Timer};
 
 use super::advice;
+use super::compactions::Compactions;
 use super::config::Setting;
 use super::folder::is_of_store;
 use super::logging;
@@ -52,6 +51,13 @@ pub type RunFn = fn(&mut Session, &Invocation) -> Result<Outcome, Failure>;
 pub enum Run {
     /// By itself.
     Itself(RunFn),
+}
+
+/// The first failure of a line of a script, as its acknowledgement has it.
+#[derive(Debug)]
+struct Refused {
+    code: u8,
+    message: String,
 }
 
 /// The state of the shell.
@@ -110,7 +116,7 @@ pub struct Session {
     /// Whether lines came in since it was last seen what another process wrote.
     lags: bool,
     /// Which segments gave way to which.
-    pub compacted: Compacted,
+    pub compacted: Compactions,
     /// Where commands have met damage in the log.
     met_damage: BTreeSet<(SegmentId, u64)>,
     /// The last line of the script that was acknowledged.
@@ -167,7 +173,7 @@ impl Session {
             refused: None,
             acknowledged: 0,
             lags: false,
-            compacted: Compacted::default(),
+            compacted: Compactions::default(),
             met_damage: BTreeSet::new(),
             told: String::new(),
             asked: Duration::ZERO,

@@ -8,7 +8,6 @@ use logkv::repair::{GivenUp, Lost, Now, RepairReport};
 use logkv::{Location, SegmentId};
 use serde_json::Value;
 
-use super::shown;
 use crate::shell::lang::answer::Answer;
 use crate::shell::lang::words::{quote, visible};
 use crate::shell::run::segments;
@@ -265,4 +264,8 @@ fn fate(key: &[u8], lost: &Lost) -> String {
         (Now::Absent, false) => format!("{key}: is gone"),
         (Now::Absent, true) => format!("{key}: stays deleted"),
     }
+}
+
+pub fn shown(path: &Path) -> String {
+    visible(path.as_os_str().as_encoded_bytes())
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use crate::shell::run::folder::{Access, trusted};
+use crate::shell::run::folder::trusted::{Access, trusted};
 
 /// How many lines are kept.
 pub const LINES_MAX: usize = 10_000;

@@ -15,7 +15,7 @@ use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, plain_words};
 use crate::shell::lang::report::Place;
 use crate::shell::lang::words::{self, visible};
-use crate::shell::run::folder::{Access, trusted};
+use crate::shell::run::folder::trusted::{Access, trusted};
 use crate::shell::run::script;
 use crate::shell::run::session::Session;
 use crate::shell::term::input::Input;

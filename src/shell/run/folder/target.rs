@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::{Draft, Folder, NewMode, Place};
+use super::draft::{Draft, NewMode};
+use super::{Folder, Place};
 use crate::shell::term::interrupt::Interrupt;
 
 /// A file that is being written.

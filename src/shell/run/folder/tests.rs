@@ -4,6 +4,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use tempfile::TempDir;
 
+use super::draft::{Draft, NewMode};
+use super::trusted::{Access, trusted};
 use super::*;
 
 /// Somebody else, where root can make files theirs.

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use rustix::io::Errno;
 
-use super::{Origin, Session};
+use super::{Origin, Refused, Session};
 use crate::shell::lang::answer::write_acknowledgement;
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
@@ -13,13 +13,6 @@ use crate::shell::lang::report::{self, Place};
 use crate::shell::run::advice;
 use crate::shell::term::json::Object;
 use crate::shell::term::units;
-
-/// The first failure of a line of a script, as its acknowledgement has it.
-#[derive(Debug)]
-pub(super) struct Refused {
-    code: u8,
-    message: String,
-}
 
 impl Session {
     /// Counts the outcome of a command, and reports its failure.

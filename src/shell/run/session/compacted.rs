@@ -1,6 +1,4 @@
-//! What was compacted while the session lasts: which segments gave way to which, and what the person has not been told of.
-
-use std::collections::HashMap;
+//! Compactions that the store did by itself, and the line that tells a person of them.
 
 use logkv::{RunReport, SegmentId};
 
@@ -8,49 +6,19 @@ use super::Session;
 use crate::shell::run::segments;
 use crate::shell::term::units;
 
-/// The segments that gave way in this session.
-#[derive(Debug, Default)]
-pub struct Compacted {
-    /// What took the place of each.
-    into: HashMap<SegmentId, Vec<SegmentId>>,
-    /// Runs that nobody asked for and that were not told.
-    untold: Vec<RunReport>,
-}
-
-impl Compacted {
-    /// Takes note of a run that a command asked for.
-    pub fn note(&mut self, run: &RunReport) {
-        for &input in &run.inputs {
-            self.into.insert(input, run.outputs.clone());
-        }
-    }
-
-    /// The segments that hold by now what was kept of `id`; `None` where it has not given way.
-    pub fn successors(&self, id: SegmentId) -> Option<Vec<SegmentId>> {
-        let mut ids = self.into.get(&id)?.clone();
-        // A segment never gives way to an older one: the numbers grow, and there is an end.
-        while let Some(at) = ids.iter().position(|id| self.into.contains_key(id)) {
-            let next = self.into[&ids[at]].iter().filter(|id| !ids.contains(id)).copied().collect::<Vec<_>>();
-            ids.splice(at..=at, next);
-        }
-        Some(ids)
-    }
-}
-
 impl Session {
     /// Learns what the store has compacted by itself.
     pub fn learn_of_compactions(&mut self) {
         let Some(store) = &self.store else { return };
         for run in store.background_compactions() {
-            self.compacted.note(&run);
-            self.compacted.untold.push(run);
+            self.compacted.note_unasked(run);
         }
     }
 
     /// Tells a person, in a line, what the store has done unasked since this was called last.
     pub fn tell_unasked(&mut self) {
         self.learn_of_compactions();
-        let runs = std::mem::take(&mut self.compacted.untold);
+        let runs = self.compacted.take_untold();
         if !runs.is_empty() && self.out.is_table() && !self.settings.quiet {
             self.note(&sentence(&runs));
         }
@@ -132,20 +100,5 @@ mod tests {
         assert_eq!(told(&two), "note: compacted 1 to 2 into 7, 4 into 8 to 9, 124 B freed");
         let many = [run(&[1, 2], &[7], 1), run(&[3], &[8], 1), run(&[4], &[9], 1), run(&[5, 6], &[10], 1)];
         assert_eq!(told(&many), "note: compacted 6 segments into 4, 4 B freed");
-    }
-
-    #[test]
-    fn what_gave_way_is_followed_to_what_is_there() {
-        let mut compacted = Compacted::default();
-        for run in [run(&[1, 2], &[4, 5], 0), run(&[4], &[6], 0), run(&[5, 6], &[7], 0), run(&[3], &[], 0)] {
-            compacted.note(&run);
-        }
-        let into =
-            |id| compacted.successors(SegmentId(id)).map(|ids| ids.iter().map(|id| id.0).collect::<Vec<_>>());
-        assert_eq!(into(1), Some(vec![7]));
-        assert_eq!(into(2), Some(vec![7]));
-        assert_eq!(into(6), Some(vec![7]));
-        assert_eq!(into(3), Some(vec![]));
-        assert_eq!(into(7), None);
     }
 }

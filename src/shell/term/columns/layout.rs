@@ -1,7 +1,9 @@
 //! Which columns a screen has room for, in which form, and how wide.
 
-use super::GAP;
 use super::column::{Column, Squeeze};
+
+/// The blanks between two columns.
+pub const GAP: usize = 2;
 
 /// Where a column stands on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

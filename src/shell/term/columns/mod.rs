@@ -14,12 +14,10 @@ use unicode_width::UnicodeWidthStr;
 
 use self::column::{Align, Squeeze};
 pub use self::column::{Cell, Column};
+pub use self::layout::GAP;
 use self::layout::Placed;
 use super::fit::{clip, hang};
 use super::style::{Hue, Look, hue};
-
-/// The blanks between two columns.
-pub const GAP: usize = 2;
 
 /// What stands above the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Row, Table, whole_number};
+use super::row::{Row, whole_number};
+use super::table::Table;
 use crate::shell::lang::words::quote;
 use crate::shell::term::json::Object;
 

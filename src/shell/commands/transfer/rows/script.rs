@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use logkv::Expiry;
 
-use super::Row;
+use super::row::Row;
 use crate::shell::lang::words::{Lexeme, Lexer, Quoted, Style, is_digits};
 
 /// The flag of `put` that says when the key expires.

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{Row, whole_number};
+use super::row::{Row, whole_number};
 use crate::shell::lang::words::shown;
 use crate::shell::term::json::Object;
 use crate::shell::term::units;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use logkv::Visible;
 
-use super::Row;
+use super::row::Row;
 use super::table::Field;
 use crate::shell::lang::words::is_digits;
 
