@@ -108,21 +108,30 @@ impl Default for CompactionPolicy {
 /// lose data.
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub(crate) sync: Sync,
-    pub(crate) segment_len_max: u64,
-    pub(crate) segment_age_max: Option<Duration>,
-    pub(crate) value_len_max: u64,
-    pub(crate) value_read_max: u64,
+    /// When writes are made durable.
+    pub sync: Sync,
+    /// The size at which the active segment is sealed, in bytes.
+    pub segment_len_max: u64,
+    /// The age at which the active segment is sealed.
+    pub segment_age_max: Option<Duration>,
+    /// The largest value that may be written, in bytes.
+    pub value_len_max: u64,
+    /// The largest decompressed length of a value that is read, in bytes.
+    pub value_read_max: u64,
     pub(crate) open_files_max: Option<usize>,
-    pub(crate) compression: Compression,
-    pub(crate) read_with: ReadWith,
+    /// How values are compressed that are written from now on.
+    pub compression: Compression,
+    /// How segments are read.
+    pub read_with: ReadWith,
     pub(crate) read_only: bool,
     pub(crate) create: bool,
-    pub(crate) compaction: CompactionPolicy,
+    /// Which segments are compacted, when, and how hard.
+    pub compaction: CompactionPolicy,
     pub(crate) background: bool,
     pub(crate) checkpoint_records: u64,
     pub(crate) open_observer: Option<OpenObserver>,
-    pub(crate) trust: bool,
+    /// Whether a directory is opened although another user owns it.
+    pub trust: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) file_system: Arc<dyn FileSystem>,
 }

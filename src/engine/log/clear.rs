@@ -44,7 +44,7 @@ impl Log {
         if seq >= Seqno::END {
             return Err(spent("next_seq", seq.0));
         }
-        let whole_from_ms = self.settings.clock.now_ms();
+        let whole_from_ms = self.options.clock.now_ms();
         let cleared = History { dropped: seq, whole_from: seq, whole_from_ms, ..History::default() };
         let history = manifest.history.with(cleared);
         manifest.history = history;

@@ -30,7 +30,7 @@ impl Log {
             return Err(error);
         }
         writer.written = writer.mark();
-        if self.settings.sync != Sync::Always {
+        if self.options.sync != Sync::Always {
             self.publish(writer, writer.appended);
         }
         if held_back {

@@ -18,16 +18,13 @@ mod writer;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
-use super::format::codec::Compression;
 use super::format::manifest::Manifest;
-use super::fs::{Directory, Exclusion, FileSystem, ForkGuard, StoreFile};
+use super::fs::{Directory, Exclusion, ForkGuard, StoreFile};
 use super::options::{Options, Sync};
 use super::segment::SegmentWriter;
 use super::state::State;
 use crate::engine::base::batch::Op;
-use crate::engine::base::clock::Clock;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{Location, SegmentId, Seqno};
 use crate::engine::base::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
@@ -88,7 +85,7 @@ pub(crate) enum Condition {
 pub(crate) struct Log {
     directory: Arc<dyn Directory>,
     state: Arc<State>,
-    settings: Settings,
+    options: Options,
     fork_guard: ForkGuard,
     /// The log's lock: rank 1, before the keydir's shards.
     writer: Mutex<Writer>,
@@ -102,17 +99,6 @@ pub(crate) struct Log {
     last_at_open: Seqno,
     /// Segment files that are not this store's, and keep their numbers.
     strangers: Vec<SegmentId>,
-}
-
-#[derive(Debug)]
-struct Settings {
-    sync: Sync,
-    segment_len_max: u64,
-    segment_age_max: Option<Duration>,
-    value_len_max: u64,
-    compression: Compression,
-    clock: Arc<dyn Clock>,
-    file_system: Arc<dyn FileSystem>,
 }
 
 /// What recovery hands over: the log's end.
@@ -145,15 +131,7 @@ impl Log {
         Ok(Self {
             directory,
             state,
-            settings: Settings {
-                sync: options.sync,
-                segment_len_max: options.segment_len_max,
-                segment_age_max: options.segment_age_max,
-                value_len_max: options.value_len_max,
-                compression: options.compression,
-                clock: Arc::clone(&options.clock),
-                file_system: Arc::clone(&options.file_system),
-            },
+            options: options.clone(),
             fork_guard,
             writer: Mutex::new(Writer {
                 manifest: end.manifest,
@@ -207,14 +185,14 @@ impl Log {
         self.make_room(writer, is_due, (writes.len(), len))?;
         let commit = self.stage(writer, writes)?;
         let ticket = writer.ticket(commit);
-        let gathers = match (self.settings.sync, urgency) {
+        let gathers = match (self.options.sync, urgency) {
             (Sync::Buffered(len), _) => writer.staged_len() < len,
             (_, Urgency::WhenWaitedFor) => writer.staged_len() < GATHERED_LEN,
             (_, Urgency::Now) => false,
         };
         if !gathers {
             self.hand_over(writer)?;
-        } else if let Sync::Buffered(_) = self.settings.sync {
+        } else if let Sync::Buffered(_) = self.options.sync {
             self.holds_back.store(true, Ordering::Release);
         }
         Ok(ticket)
@@ -226,7 +204,7 @@ impl Log {
     /// [`Error::OutcomeUnknown`] when making it durable failed; when it could not be written, what the operating
     /// system says or [`Error::NotWritten`].
     pub(crate) fn wait(&self, ticket: &Ticket) -> Result<()> {
-        if matches!(self.settings.sync, Sync::Buffered(_)) {
+        if matches!(self.options.sync, Sync::Buffered(_)) {
             return Ok(());
         }
         let mut writer = self.lock()?;
@@ -241,7 +219,7 @@ impl Log {
             writer.usable()?;
             self.hand_over(&mut writer)?;
         }
-        match self.settings.sync {
+        match self.options.sync {
             Sync::Always => self.make_durable(writer, ticket.waits_for),
             Sync::Every(_) | Sync::Never | Sync::Buffered(_) => Ok(()),
         }
@@ -255,7 +233,7 @@ impl Log {
         let mut writer = self.writable()?;
         self.hand_over(&mut writer)?;
         let target = writer.appended;
-        match self.settings.sync {
+        match self.options.sync {
             Sync::Always => self.make_durable(writer, target),
             Sync::Every(_) | Sync::Never | Sync::Buffered(_) => Ok(()),
         }

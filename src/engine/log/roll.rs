@@ -51,10 +51,10 @@ impl Log {
     }
 
     fn is_aged(&self, active: &Active) -> bool {
-        self.settings.segment_age_max.is_some_and(|age| {
+        self.options.segment_age_max.is_some_and(|age| {
             let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             let created_ms = active.segment.segment.created_ms;
-            !active.segment.is_empty() && self.settings.clock.now_ms() >= created_ms.saturating_add(age_ms)
+            !active.segment.is_empty() && self.options.clock.now_ms() >= created_ms.saturating_add(age_ms)
         })
     }
 
@@ -87,7 +87,7 @@ impl Log {
     /// says both.
     fn start_segment(&self, writer: &mut Writer, len: u64) -> Result<()> {
         let mut manifest = writer.sealed_manifest();
-        let capacity = self.settings.segment_len_max.max(HEADER_LEN as u64 + len);
+        let capacity = self.options.segment_len_max.max(HEADER_LEN as u64 + len);
         let layout = Layout::current(self.salt()?);
         let id = self.next_segment(&manifest)?;
         let ending = writer.active.as_ref().map(Active::id);
@@ -95,7 +95,7 @@ impl Log {
             id,
             base_seq: manifest.next_seq,
             layout,
-            created_ms: self.settings.clock.now_ms(),
+            created_ms: self.options.clock.now_ms(),
             seq_end: manifest.next_seq.plus(capacity / record::LEN_MIN + 1),
             first_page: self.state.segments().free_page(capacity, ending)?,
         };
@@ -149,7 +149,7 @@ impl Log {
 
     pub(super) fn salt(&self) -> Result<u32> {
         let mut salt = [0; 4];
-        let read = self.settings.file_system.random(&mut salt);
+        let read = self.options.file_system.random(&mut salt);
         read.map_err(Error::io("read", "the system's random numbers"))?;
         Ok(u32::from_le_bytes(salt))
     }

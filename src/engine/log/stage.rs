@@ -44,7 +44,7 @@ impl<'a> Write<'a> {
 impl Log {
     /// The values of `ops` compressed, in their order, where that saves anything; none at all where nothing is compressed.
     pub(super) fn pack<'a>(&self, ops: impl Iterator<Item = Op<'a>>) -> Result<Vec<Option<Packed>>> {
-        let compression = self.settings.compression;
+        let compression = self.options.compression;
         let mut packed = Vec::new();
         for op in ops {
             let key_len = op.key().len();
@@ -55,8 +55,8 @@ impl Log {
                 Op::Put { value, .. } => value,
                 Op::Delete { .. } => &[],
             };
-            if value.len() as u64 > self.settings.value_len_max {
-                return Err(Error::ValueLength { len: value.len(), limit: self.settings.value_len_max });
+            if value.len() as u64 > self.options.value_len_max {
+                return Err(Error::ValueLength { len: value.len(), limit: self.options.value_len_max });
             }
             if compression != Compression::None {
                 packed.push(compression.pack(value));
@@ -123,7 +123,7 @@ impl Log {
         writes: impl ExactSizeIterator<Item = Write<'a>>,
     ) -> Result<Option<Commit>> {
         // Keys of a batch with the same time to live expire together.
-        let time_ms = self.settings.clock.now_ms();
+        let time_ms = self.options.clock.now_ms();
         let now_ms = LazyCell::new(|| self.state.now_ms());
         let op_count = writes.len();
         let mut commit: Option<Commit> = None;
