@@ -109,6 +109,14 @@ impl<'a> Op<'a> {
         }
     }
 
+    /// The value that it puts; empty for a delete.
+    pub(crate) fn value(&self) -> &'a [u8] {
+        match self {
+            Op::Put { value, .. } => value,
+            Op::Delete { .. } => &[],
+        }
+    }
+
     /// The expiry of the key that it puts, if any.
     pub(crate) fn expiry(&self) -> Option<Expiry> {
         match self {

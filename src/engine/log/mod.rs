@@ -32,7 +32,6 @@ pub(crate) use cut::Cut;
 use pending::Pending;
 pub(crate) use replace::{Replacement, Reserved};
 pub(crate) use seen::Moment;
-use stage::Write;
 use writer::{Active, Mark, Writer};
 
 /// What a write came to.
@@ -162,14 +161,12 @@ impl Log {
     /// written then.
     pub(crate) fn append<'a>(
         &self,
-        ops: impl ExactSizeIterator<Item = Op<'a>> + Clone,
+        ops: impl Iterator<Item = Op<'a>>,
         condition: Condition,
         urgency: Urgency,
     ) -> Result<Ticket> {
         // Before anybody has to wait for it.
-        let packed = self.pack(ops.clone())?;
-        let writes = Write::all(ops.clone(), &packed);
-        let len = self.records_len(writes.clone())?;
+        let (staged, len) = self.prepare(ops)?;
         let mut guard = self.writable()?;
         // Asked once, before any wait: the segment may become due in the meantime, with a sync
         // running.
@@ -179,11 +176,11 @@ impl Log {
             is_due = self.is_due(&guard, len);
         }
         let writer = &mut *guard;
-        if !self.condition_holds(writer, ops.clone(), condition)? || self.is_void(writer, ops)? {
+        let Some(start) = self.start(writer, &staged, condition)? else {
             return Ok(writer.ticket(None));
-        }
-        self.make_room(writer, is_due, (writes.len(), len))?;
-        let commit = self.stage(writer, writes)?;
+        };
+        self.make_room(writer, is_due, (staged.len(), len))?;
+        let commit = self.stage(writer, &staged, start)?;
         let ticket = writer.ticket(commit);
         let gathers = match (self.options.sync, urgency) {
             (Sync::Buffered(len), _) => writer.staged_len() < len,

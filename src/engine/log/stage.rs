@@ -7,135 +7,117 @@ use super::{Commit, Condition, Log};
 use crate::engine::base::batch::{Expiry, Op};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{Location, Seqno};
-use crate::engine::format::codec::{Compressed, Compression, Packed};
+use crate::engine::format::codec::{Compressed, Packed};
 use crate::engine::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRecord};
 use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::options::SEGMENT_LEN_MAX_BOUNDS;
 use crate::engine::state::{Replaced, Unpublished, address_of};
 
-/// An operation, and what its value was compressed to, if that saves anything.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Write<'a> {
+/// An operation that was checked, and what the log's lock is not needed for.
+#[derive(Debug)]
+pub(super) struct Staged<'a> {
     op: Op<'a>,
-    packed: Option<&'a Packed>,
+    hash: u64,
+    /// The value compressed, if that saves anything.
+    packed: Option<Packed>,
 }
 
-impl<'a> Write<'a> {
-    /// `ops`, each with what is in its place of `packed`.
-    pub(super) fn all<'b: 'a>(
-        ops: impl ExactSizeIterator<Item = Op<'b>> + Clone,
-        packed: &'a [Option<Packed>],
-    ) -> impl ExactSizeIterator<Item = Self> + Clone {
-        let packed_at = |index| packed.get(index).and_then(Option::as_ref);
-        ops.enumerate().map(move |(index, op)| Self { op, packed: packed_at(index) })
+impl Staged<'_> {
+    /// The length of its record in bytes.
+    fn record_len(&self) -> u64 {
+        let value_len = self.packed.as_ref().map_or(self.op.value().len(), |packed| packed.bytes.len());
+        record::encoded_len(self.op.key().len(), value_len, self.op.expiry().is_some())
     }
 
-    /// What its record takes, in bytes.
-    fn record_len(&self) -> u64 {
-        let (value, expires) = match self.op {
-            Op::Put { value, expiry, .. } => (value, expiry.is_some()),
-            Op::Delete { .. } => (&[][..], false),
-        };
-        let value_len = self.packed.map_or(value.len(), |packed| packed.bytes.len());
-        record::encoded_len(self.op.key().len(), value_len, expires)
+    fn is_delete(&self) -> bool {
+        matches!(self.op, Op::Delete { .. })
     }
+}
+
+/// Where the operations of a batch begin to change anything: the first one that does, and the put that it replaces.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    index: usize,
+    replaced: Option<Replaced>,
 }
 
 impl Log {
-    /// The values of `ops` compressed, in their order, where that saves anything; none at all where nothing is compressed.
-    pub(super) fn pack<'a>(&self, ops: impl Iterator<Item = Op<'a>>) -> Result<Vec<Option<Packed>>> {
-        let compression = self.options.compression;
-        let mut packed = Vec::new();
+    /// Checks, hashes and compresses `ops`; and the length of their records in bytes.
+    pub(super) fn prepare<'a>(&self, ops: impl Iterator<Item = Op<'a>>) -> Result<(Vec<Staged<'a>>, u64)> {
+        let mut len = 0_u64;
+        let mut staged = Vec::with_capacity(ops.size_hint().0);
         for op in ops {
-            let key_len = op.key().len();
-            if key_len == 0 || key_len > KEY_LEN_MAX {
-                return Err(Error::KeyLength { len: key_len });
+            let (key, value) = (op.key(), op.value());
+            if key.is_empty() || key.len() > KEY_LEN_MAX {
+                return Err(Error::KeyLength { len: key.len() });
             }
-            let value = match op {
-                Op::Put { value, .. } => value,
-                Op::Delete { .. } => &[],
-            };
             if value.len() as u64 > self.options.value_len_max {
                 return Err(Error::ValueLength { len: value.len(), limit: self.options.value_len_max });
             }
-            if compression != Compression::None {
-                packed.push(compression.pack(value));
-            }
+            let packed = self.options.compression.pack(value);
+            let write = Staged { op, hash: self.state.hash(key), packed };
+            len = len.saturating_add(write.record_len());
+            staged.push(write);
         }
-        Ok(packed)
-    }
-
-    /// What the records of `writes` take at most, in bytes.
-    pub(super) fn records_len<'a>(&self, writes: impl Iterator<Item = Write<'a>>) -> Result<u64> {
-        let len = writes.fold(0, |len: u64, write| len.saturating_add(write.record_len()));
         let limit = SEGMENT_LEN_MAX_BOUNDS.1 - HEADER_LEN as u64;
-        if len > limit { Err(Error::BatchLength { len, limit }) } else { Ok(len) }
+        if len > limit { Err(Error::BatchLength { len, limit }) } else { Ok((staged, len)) }
     }
 
-    pub(super) fn condition_holds<'a>(
+    /// Where `staged` begins to change anything. `None` if `condition` does not hold for the first key, or if all of
+    /// them delete what is not there: then nothing is written, and no segment is made.
+    pub(super) fn start(
         &self,
         writer: &Writer,
-        mut ops: impl Iterator<Item = Op<'a>>,
+        staged: &[Staged<'_>],
         condition: Condition,
-    ) -> Result<bool> {
-        let wanted = match condition {
-            Condition::None => return Ok(true),
-            Condition::Absent => false,
-            Condition::Present => true,
-        };
-        let Some(op) = ops.next() else { return Ok(true) };
-        // What is pending goes first: it is newer than anything readers see.
-        let is_there = match writer.pending_record(self.state.hash(op.key()), op.key())? {
-            Some(pending) => pending.is_some_and(|put| !self.state.is_past(put.expires_ms)),
-            None => self.state.find(op.key())?.is_some(),
-        };
-        Ok(is_there == wanted)
-    }
-
-    /// Whether `ops` only delete what is not there: nothing has to be written for them, not even a segment.
-    pub(super) fn is_void<'a>(&self, writer: &Writer, mut ops: impl Iterator<Item = Op<'a>>) -> Result<bool> {
-        let writes = ops.find_map(|op| match op {
-            Op::Put { .. } => Some(Ok(())),
-            Op::Delete { key } => {
-                self.replaced(writer, self.state.hash(key), key).map(|there| there.map(drop)).transpose()
+    ) -> Result<Option<Start>> {
+        for (index, write) in staged.iter().enumerate() {
+            let replaced = self.replaced(writer, write, condition != Condition::None)?;
+            let is_there = || replaced.is_some_and(|put| !self.state.is_past(put.expires_ms));
+            match condition {
+                Condition::Absent if is_there() => return Ok(None),
+                Condition::Present if !is_there() => return Ok(None),
+                Condition::None if write.is_delete() && replaced.is_none() => {}
+                Condition::None | Condition::Absent | Condition::Present => {
+                    return Ok(Some(Start { index, replaced }));
+                }
             }
-        });
-        writes.transpose().map(|writes| writes.is_none())
+        }
+        Ok(None)
     }
 
     /// Stages the batch's records; without effect when it fails.
-    pub(super) fn stage<'a>(
+    pub(super) fn stage(
         &self,
         writer: &mut Writer,
-        writes: impl ExactSizeIterator<Item = Write<'a>>,
+        staged: &[Staged<'_>],
+        start: Start,
     ) -> Result<Option<Commit>> {
         let (mark, at) = (writer.mark(), writer.active_len());
-        let staged = self.stage_all(writer, writes);
-        if staged.is_err() {
+        let commit = self.stage_all(writer, staged, start);
+        if commit.is_err() {
             writer.take_back(mark, at);
         }
-        staged
+        commit
     }
 
-    fn stage_all<'a>(
-        &self,
-        writer: &mut Writer,
-        writes: impl ExactSizeIterator<Item = Write<'a>>,
-    ) -> Result<Option<Commit>> {
+    fn stage_all(&self, writer: &mut Writer, staged: &[Staged<'_>], start: Start) -> Result<Option<Commit>> {
         // Keys of a batch with the same time to live expire together.
         let time_ms = self.options.clock.now_ms();
         let now_ms = LazyCell::new(|| self.state.now_ms());
-        let op_count = writes.len();
         let mut commit: Option<Commit> = None;
         let mut ends_its_batch = true;
-        for (index, write) in writes.enumerate() {
+        for (index, write) in staged.iter().enumerate().skip(start.index) {
             let op = write.op;
-            let replaced = self.replaced(writer, self.state.hash(op.key()), op.key())?;
-            let deletes = matches!(op, Op::Delete { .. });
+            let replaced = match index == start.index {
+                true => start.replaced,
+                false => self.replaced(writer, write, false)?,
+            };
+            let deletes = write.is_delete();
             if deletes && replaced.is_none() {
                 continue;
             }
-            ends_its_batch = index + 1 == op_count;
+            ends_its_batch = index + 1 == staged.len();
             let expires_ms = op.expiry().map(|expiry| end_of(expiry, time_ms)).transpose()?;
             let more = !ends_its_batch;
             let (last, location) = self.stage_one(writer, write, replaced, (time_ms, expires_ms), more)?;
@@ -158,16 +140,18 @@ impl Log {
     fn stage_one(
         &self,
         writer: &mut Writer,
-        Write { op, packed }: Write<'_>,
+        Staged { op, hash, packed }: &Staged<'_>,
         replaced: Option<Replaced>,
         (time_ms, expires_ms): (u64, Option<u64>),
         more: bool,
     ) -> Result<(Seqno, Location)> {
-        let (kind, key, value) = match op {
-            Op::Put { key, value, .. } => (Kind::Put, key, value),
-            Op::Delete { key } => (Kind::Delete, key, &[][..]),
+        let kind = match op {
+            Op::Put { .. } => Kind::Put,
+            Op::Delete { .. } => Kind::Delete,
         };
-        let (value, codec) = packed.map_or((value, None), |packed| (&packed.bytes, Some(packed.codec)));
+        let packed = packed.as_ref();
+        let (value, codec) = packed.map_or((op.value(), None), |packed| (&packed.bytes, Some(packed.codec)));
+        let key = op.key();
         let Some(active) = &mut writer.active else { return Err(Error::Closed) };
         let seq = writer.appended.plus(1);
         let lag = seq.0.saturating_sub(writer.durable.0).min(LAG_UNKNOWN.into()) as u16;
@@ -176,7 +160,7 @@ impl Log {
         let len = active.segment.len() - at;
         let segment = &active.segment.segment;
         let record = Unpublished {
-            hash: self.state.hash(key),
+            hash: *hash,
             address: address_of(segment, at),
             len,
             kind,
@@ -190,12 +174,19 @@ impl Log {
         Ok((seq, segment.location(at)))
     }
 
-    /// The put that a new record of `key` replaces, pending ones included.
-    fn replaced(&self, writer: &Writer, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
-        match writer.pending_record(hash, key)? {
-            Some(replaced) => Ok(replaced),
-            None => self.state.replaceable(hash, key),
+    /// The put that the record of `write` replaces, pending ones included. `is_checked`: it must be intact, as for a
+    /// read.
+    fn replaced(&self, writer: &Writer, write: &Staged<'_>, is_checked: bool) -> Result<Option<Replaced>> {
+        let key = write.op.key();
+        // What is pending goes first: it is newer than anything readers see.
+        if let Some(replaced) = writer.pending_record(write.hash, key)? {
+            return Ok(replaced);
         }
+        let replaced = self.state.replaceable(write.hash, key)?;
+        if let Some(put) = replaced.filter(|_| is_checked) {
+            self.state.check(put.address)?;
+        }
+        Ok(replaced)
     }
 }
 

@@ -278,6 +278,17 @@ impl State {
         Ok(None)
     }
 
+    /// Reads the record at `address`, which was looked up just now, to see that it is intact.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    pub(crate) fn check(&self, address: Address) -> Result<()> {
+        match self.set.load().locate(address) {
+            Some((segment, at)) => segment.read(at).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the keydir points to the record at `at` of `segment`, of a key with this hash.
     ///
     /// # Errors

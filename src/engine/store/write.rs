@@ -170,11 +170,7 @@ impl Store {
         self.take(std::iter::once(put), options.condition)
     }
 
-    fn take<'a>(
-        &self,
-        ops: impl ExactSizeIterator<Item = Op<'a>> + Clone,
-        condition: Condition,
-    ) -> Result<Pending> {
+    fn take<'a>(&self, ops: impl Iterator<Item = Op<'a>>, condition: Condition) -> Result<Pending> {
         let log = self.log()?;
         let _way = self.0.gate.pass()?;
         let ticket = log.append(ops, condition, Urgency::WhenWaitedFor)?;
@@ -184,7 +180,7 @@ impl Store {
     /// Append, wait until it is durable and visible: the protocol of every write.
     pub(super) fn commit<'a>(
         &self,
-        ops: impl ExactSizeIterator<Item = Op<'a>> + Clone,
+        ops: impl Iterator<Item = Op<'a>>,
         condition: Condition,
     ) -> Result<Option<Commit>> {
         let log = self.log()?;
