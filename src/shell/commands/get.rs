@@ -166,9 +166,12 @@ struct Told {
 }
 
 fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -> io::Result<Outcome> {
+    if out.alone(value)? {
+        return Ok(Outcome::Done);
+    }
     let Told { written, expires_ms } = told.unwrap_or_default();
     let mut answer = out.answer();
-    answer.json("key", key).alone("value", value);
+    answer.json("key", key).json("value", value);
     answer.json("seq", written.map(|(seq, _)| seq)).json("time_ms", written.map(|(_, time_ms)| time_ms));
     if let Some(expires_ms) = expires_ms {
         answer.json("expires_ms", expires_ms);

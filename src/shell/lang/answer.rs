@@ -115,8 +115,6 @@ pub struct Answer<'a> {
     cells: Vec<Cell>,
     /// Whether this mode has any of it.
     is_told: bool,
-    /// Whether a plain line ends in a line break.
-    is_line: bool,
     result: io::Result<()>,
 }
 
@@ -146,6 +144,22 @@ impl Output {
         Answer::new(self, Layout::Lines(""), Some(table))
     }
 
+    /// Writes a value that stands alone: in a pipe its bytes as they are, in mode raw without a line break.
+    /// JSON has it in an object: `false` says that nothing is written.
+    pub fn alone(&mut self, value: &[u8]) -> io::Result<bool> {
+        match self.mode {
+            Mode::Json => return Ok(false),
+            Mode::Raw => self.write_all(value)?,
+            Mode::Plain if !self.is_terminal => {
+                self.write_all(value)?;
+                self.write_all(b"\n")?;
+            }
+            // Control bytes never reach a terminal.
+            Mode::Plain | Mode::Table => writeln!(self, "{}", Quoted(value))?,
+        }
+        Ok(true)
+    }
+
     /// Says something to people, and nothing to programs.
     pub fn say<T: Display>(&mut self, text: impl FnOnce(Look) -> T) -> io::Result<()> {
         if self.is_table() { writeln!(self, "{}", text(self.look)) } else { Ok(()) }
@@ -162,7 +176,6 @@ impl<'a> Answer<'a> {
             columns: Vec::new(),
             cells: Vec::new(),
             is_told: false,
-            is_line: true,
             result: Ok(()),
         }
     }
@@ -189,22 +202,6 @@ impl<'a> Answer<'a> {
         if matches!(self.mode, Mode::Plain | Mode::Raw) && self.result.is_ok() {
             self.result = self.write_plain(name, value.into());
         }
-        self
-    }
-
-    /// Adds a value that stands alone: in a pipe its bytes as they are, in mode raw without a line break.
-    pub fn alone(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        let is_terminal = self.object.out().is_terminal;
-        match self.mode {
-            Mode::Json => return self.json(name, value),
-            Mode::Raw => self.is_line = false,
-            // Control bytes never reach a terminal.
-            Mode::Plain if is_terminal => return self.plain(name, value),
-            Mode::Table => return self.say(|_| Quoted(value)),
-            Mode::Plain => {}
-        }
-        self.is_told = true;
-        self.result = self.object.out().write_all(value);
         self
     }
 
@@ -244,7 +241,7 @@ impl<'a> Answer<'a> {
                 return Ok(true);
             }
             Mode::Plain | Mode::Raw => {
-                if self.is_told && self.is_line && self.layout == Layout::Line {
+                if self.is_told && self.layout == Layout::Line {
                     self.object.out().write_all(b"\n")?;
                 }
             }
