@@ -10,7 +10,7 @@
 //!
 //! A value that starts with `bitcask_tombstone` deletes: bare, or with `1` or `2` and a file's number behind it.
 
-use super::{Checksum, Record, Start, Tombstone, body, crc32};
+use super::{Checksum, Record, Start, Tombstone, crc32, split};
 
 pub const FIELDS: &[(&str, usize)] = &[("crc", 4), ("tstamp", 4), ("ksz", 2), ("value_sz", 4)];
 pub const HEADER_LEN: usize = 14;
@@ -21,12 +21,12 @@ pub fn read(bytes: &[u8]) -> Start<'_> {
     let Some((stored, time_s, key_len, value_len)) = header(bytes) else {
         return Start::Short(HEADER_LEN as u64);
     };
-    match body(bytes, HEADER_LEN, key_len.into(), value_len.into()) {
+    match split(bytes, HEADER_LEN, key_len.into(), value_len.into()) {
         Err(len) => Start::Short(len),
-        Ok((key, value, len)) => {
-            let computed = crc32(bytes.get(size_of::<u32>()..len).unwrap_or_default());
+        Ok([bytes, key, value]) => {
+            let computed = crc32(bytes.get(size_of::<u32>()..).unwrap_or_default());
             let checksum = Some(Checksum { stored, computed });
-            Start::Record(Record { time_s, key, value, tombstone: tombstone(value), len, checksum })
+            Start::Record(Record { time_s, key, value, tombstone: tombstone(value), bytes, checksum })
         }
     }
 }
@@ -53,12 +53,13 @@ fn tombstone(value: &[u8]) -> Option<Tombstone> {
     })
 }
 
-pub fn header_of(record: &Record<'_>) -> Vec<u8> {
-    let key_len = u16::try_from(record.key.len()).expect("a key that bitcask takes");
-    let value_len = u32::try_from(record.value.len()).expect("a value that bitcask takes");
-    let crc = record.checksum.map_or(0, |checksum| checksum.stored);
-    let (crc, time) = (crc.to_be_bytes(), record.time_s.to_be_bytes());
-    [&crc[..], &time, &key_len.to_be_bytes(), &value_len.to_be_bytes()].concat()
+#[cfg(any(test, fuzzing))]
+pub fn write(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let key_len = u16::try_from(key.len()).expect("a key that bitcask takes");
+    let value_len = u32::try_from(value.len()).expect("a value that bitcask takes");
+    let lens = [&key_len.to_be_bytes()[..], &value_len.to_be_bytes()].concat();
+    let covered = [&time_s.to_be_bytes(), &*lens, key, value].concat();
+    [&crc32(&covered).to_be_bytes(), &*covered].concat()
 }
 
 #[cfg(test)]
@@ -74,9 +75,9 @@ mod tests {
         let Start::Record(put) = read(file) else { panic!("a whole record") };
         assert_eq!((put.time_s, put.key, put.value), (0x6b03_2a4f, &b"k"[..], &b"v"[..]));
         assert!(put.is_sound() && put.tombstone.is_none());
-        let rest = file.get(put.len..).expect("the delete");
+        let rest = file.get(put.bytes.len()..).expect("the delete");
         let Start::Record(delete) = read(rest) else { panic!("a whole record") };
-        assert!(delete.is_sound() && delete.len == rest.len());
+        assert!(delete.is_sound() && delete.bytes == rest);
         assert_eq!((delete.key, delete.tombstone), (&b"k"[..], Some(Tombstone::At(1))));
     }
 

@@ -7,7 +7,7 @@
 //!   12 key, value
 //! ```
 
-use super::{Record, Start, Tombstone, body};
+use super::{Record, Start, Tombstone, split};
 
 pub const FIELDS: &[(&str, usize)] = &[("timestamp", 4), ("key_size", 4), ("value_size", 4)];
 pub const HEADER_LEN: usize = 12;
@@ -16,11 +16,11 @@ pub fn read(bytes: &[u8]) -> Start<'_> {
     let Some((time_s, key_len, value_len)) = header(bytes) else {
         return Start::Short(HEADER_LEN as u64);
     };
-    match body(bytes, HEADER_LEN, key_len.into(), value_len.into()) {
+    match split(bytes, HEADER_LEN, key_len.into(), value_len.into()) {
         Err(len) => Start::Short(len),
-        Ok((key, value, len)) => {
+        Ok([bytes, key, value]) => {
             let tombstone = value.is_empty().then_some(Tombstone::NoValue);
-            Start::Record(Record { time_s, key, value, tombstone, len, checksum: None })
+            Start::Record(Record { time_s, key, value, tombstone, bytes, checksum: None })
         }
     }
 }
@@ -32,12 +32,12 @@ fn header(bytes: &[u8]) -> Option<(u32, u32, u32)> {
     Some((u32::from_le_bytes(*time), u32::from_le_bytes(*key_len), u32::from_le_bytes(*value_len)))
 }
 
-pub fn header_of(record: &Record<'_>) -> Vec<u8> {
-    let key_len = u32::try_from(record.key.len()).expect("a key that logkv-store takes");
-    let value_len = u32::try_from(record.value.len()).expect("a value that logkv-store takes");
-    let (time, key_len, value_len) =
-        (record.time_s.to_le_bytes(), key_len.to_le_bytes(), value_len.to_le_bytes());
-    [time, key_len, value_len].concat()
+#[cfg(any(test, fuzzing))]
+pub fn write(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let key_len = u32::try_from(key.len()).expect("a key that logkv-store takes");
+    let value_len = u32::try_from(value.len()).expect("a value that logkv-store takes");
+    let header = [time_s, key_len, value_len].map(u32::to_le_bytes).concat();
+    [&header, key, value].concat()
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
         let bytes = b"\x00\x8c\x5b\x6a\x01\0\0\0\x02\0\0\0kvw";
         let Start::Record(record) = read(bytes) else { panic!("a whole record") };
         assert_eq!((record.time_s, record.key, record.value), (0x6a5b_8c00, &b"k"[..], &b"vw"[..]));
-        assert_eq!((record.tombstone, record.len), (None, bytes.len()));
+        assert_eq!((record.tombstone, record.bytes), (None, &bytes[..]));
         let Start::Record(delete) = read(b"\0\0\0\0\x01\0\0\0\0\0\0\0k") else { panic!("a whole record") };
         assert_eq!(delete.tombstone, Some(Tombstone::NoValue));
     }

@@ -34,8 +34,8 @@ pub struct Record<'a> {
     pub value: &'a [u8],
     /// What says that it is a delete, if it is one.
     pub tombstone: Option<Tombstone>,
-    /// What it takes in its file, in bytes.
-    pub len: usize,
+    /// All its bytes, as they stand in the file.
+    pub bytes: &'a [u8],
     /// The checksums, where the format has one.
     pub checksum: Option<Checksum>,
 }
@@ -125,14 +125,6 @@ impl Format {
         }
     }
 
-    /// The header of `record`, as its bytes are in the file.
-    pub fn header(self, record: &Record<'_>) -> Vec<u8> {
-        match self {
-            Self::Bitcask => bitcask::header_of(record),
-            Self::LogkvStore => go::header_of(record),
-        }
-    }
-
     /// The number that a data file of this name has in the log of its store; `None` for a name of no such file.
     pub fn number(self, name: &[u8]) -> Option<u64> {
         let (prefix, suffix) = match self {
@@ -160,24 +152,21 @@ impl Format {
     /// The record of these parts, as its store would write it.
     #[cfg(any(test, fuzzing))]
     pub fn write(self, time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
-        let mut record = Record { time_s, key, value, tombstone: None, len: 0, checksum: None };
-        if self.has_checksums() {
-            let covered =
-                [self.header(&record).get(size_of::<u32>()..).unwrap_or_default(), key, value].concat();
-            let crc = crc32(&covered);
-            record.checksum = Some(Checksum { stored: crc, computed: crc });
+        match self {
+            Self::Bitcask => bitcask::write(time_s, key, value),
+            Self::LogkvStore => go::write(time_s, key, value),
         }
-        [&self.header(&record), key, value].concat()
     }
 }
 
-/// The key and the value of a record whose header, of `header_len` bytes, has said how long they are; or how long it all is.
-fn body(bytes: &[u8], header_len: usize, key_len: u64, value_len: u64) -> Result<(&[u8], &[u8], usize), u64> {
+/// The bytes of a record that `bytes` start with, its key and its value, whose lengths are in its header of
+/// `header_len` bytes; or the length that the record should have.
+fn split(bytes: &[u8], header_len: usize, key_len: u64, value_len: u64) -> Result<[&[u8]; 3], u64> {
     let len = header_len as u64 + key_len + value_len;
     let parts = || {
-        let rest = bytes.get(header_len..usize::try_from(len).ok()?)?;
-        let (key, value) = rest.split_at_checked(usize::try_from(key_len).ok()?)?;
-        Some((key, value, header_len + rest.len()))
+        let record = bytes.get(..usize::try_from(len).ok()?)?;
+        let (key, value) = record.get(header_len..)?.split_at_checked(usize::try_from(key_len).ok()?)?;
+        Some([record, key, value])
     };
     parts().ok_or(len)
 }

@@ -169,7 +169,7 @@ impl Walk {
             return Ok(Look::Bad(Why::Zeros, end - at - part));
         }
         let len = match self.format.read(header) {
-            Start::Record(record) => record.len as u64,
+            Start::Record(record) => record.bytes.len() as u64,
             Start::Short(needed) => needed,
         };
         if len > self.window.len - at {
@@ -178,7 +178,7 @@ impl Walk {
         let loaded = usize::try_from(len).ok().filter(|_| len <= self.record_len_max);
         let Some(loaded) = loaded else { return Ok(Look::Bad(Why::TooLong(len), len)) };
         match self.format.read(self.window.bytes(at, loaded)?) {
-            Start::Record(record) if record.is_sound() => Ok(Look::Sound(record.len)),
+            Start::Record(record) if record.is_sound() => Ok(Look::Sound(record.bytes.len())),
             Start::Record(Record { checksum: Some(checksum), .. }) => {
                 let why = Why::Checksum { stored: checksum.stored, computed: checksum.computed };
                 Ok(Look::Bad(why, len))
@@ -215,7 +215,7 @@ impl Walk {
             }
             let len = match self.format.read(header) {
                 Start::Short(len) => len,
-                Start::Record(record) => record.len as u64,
+                Start::Record(record) => record.bytes.len() as u64,
             };
             let is_candidate =
                 len > header_len as u64 && len <= (self.window.len - at).min(self.record_len_max);

@@ -5,6 +5,7 @@ use logkv::layout::{Field as Place, RECORD_FIELDS, SEGMENT_FIELDS};
 
 use super::paint::hue;
 use super::text::{self, preview};
+use crate::shell::commands::foreign::{Format, Record};
 use crate::shell::lang::words;
 use crate::shell::term::moment::Moment;
 use crate::shell::term::style::Hue;
@@ -65,8 +66,22 @@ pub fn of_record(record: &RecordItem) -> Vec<Field<'_>> {
         let codec = record.codec_name().unwrap_or_default();
         parts.take("raw_len", size_of::<u32>(), hue::LEN, format!("{} B before {codec}", record.value.len()));
     }
-    parts.take("value", value_end.saturating_sub(parts.at), hue::VALUE, preview(record));
+    parts.take("value", value_end.saturating_sub(parts.at), hue::VALUE, preview(&record.value));
     parts.padding(record.bytes.len());
+    parts.fields
+}
+
+/// The fields of another store's record at `at`, in file order and without gaps.
+pub fn of_foreign<'a>(format: Format, at: u64, record: &Record<'a>) -> Vec<Field<'a>> {
+    let mut parts = Parts::new(record.bytes, at);
+    for &(name, len) in format.header_fields() {
+        parts.take(name, len, hue_of(name), foreign_meaning(name, record));
+    }
+    let is_sound = record.is_sound();
+    parts.check("crc", is_sound, |at| covers(at + size_of::<u32>() as u64, at + record.bytes.len() as u64));
+    parts.take("key", record.key.len(), hue::KEY, preview(record.key));
+    let value = record.tombstone.map_or_else(|| preview(record.value), |tombstone| tombstone.to_string());
+    parts.take("value", record.value.len(), hue::VALUE, value);
     parts.fields
 }
 
@@ -157,6 +172,15 @@ fn record_meaning(name: &str, stored: &[u8], record: &RecordItem) -> String {
     }
 }
 
+fn foreign_meaning(name: &str, record: &Record<'_>) -> String {
+    match name {
+        "crc" => record.checksum.map_or_else(String::new, |checksum| text::checksum(checksum.stored)),
+        "tstamp" | "timestamp" => Moment::of(u64::from(record.time_s) * 1000).seconds_full(),
+        "ksz" | "key_size" => units::bytes(record.key.len() as u64),
+        _ => units::bytes(record.value.len() as u64),
+    }
+}
+
 fn header_meaning(name: &str, header: &HeaderInfo) -> String {
     match name {
         "magic" => "a segment of logkv".to_owned(),
@@ -174,14 +198,15 @@ fn header_meaning(name: &str, header: &HeaderInfo) -> String {
     }
 }
 
-/// One hue a kind of field, in records and in segment headers alike.
+/// One hue a kind of field, in records and headers of all files.
 fn hue_of(name: &str) -> Hue {
     match name {
         "hcrc" | "rcrc" | "crc" => hue::CHECKSUM,
         "seq" | "base_seq" | "segment" => hue::SEQ,
-        "time_ms" | "created_ms" => hue::TIME,
+        "time_ms" | "created_ms" | "tstamp" | "timestamp" => hue::TIME,
         "lag" => hue::LAG,
         "vlen" | "klen" | "header_len" | "record_header_len" => hue::LEN,
+        "ksz" | "value_sz" | "key_size" | "value_size" => hue::LEN,
         "kind" | "major" | "minor" => hue::KIND,
         "flag" | "incompat" | "salt" => hue::FLAG,
         "store" => hue::KEY,
@@ -235,6 +260,7 @@ fn offset(at: u64) -> usize {
 mod tests {
     use super::super::tests::{all_items, store_with_history};
     use super::*;
+    use crate::shell::commands::foreign::Start;
     use std::fs::File;
     use std::os::unix::fs::FileExt;
 
@@ -257,6 +283,20 @@ mod tests {
             follow(of_record(&record));
         }
         assert_eq!(next, inspection.len);
+    }
+
+    #[test]
+    fn every_byte_of_a_record_of_another_store_belongs_to_one_field() {
+        for format in Format::ALL {
+            let written = format.write(7, b"key", b"value");
+            let Start::Record(record) = format.read(&written) else { panic!("a whole record") };
+            let fields = of_foreign(format, 100, &record);
+            let bytes: Vec<u8> = fields.iter().flat_map(|field| field.bytes.to_vec()).collect();
+            assert_eq!(bytes, written);
+            let ends: Vec<_> = fields.iter().map(|field| field.at + field.bytes.len() as u64).collect();
+            let starts: Vec<_> = fields.iter().map(|field| field.at).collect();
+            assert_eq!((starts[0], &ends[..ends.len() - 1]), (100, &starts[1..]));
+        }
     }
 
     #[test]

@@ -7,6 +7,9 @@ use unicode_width::UnicodeWidthStr;
 
 use super::fields::Field;
 use super::paint::{fit, glyphs, hue, padding, verdict};
+use super::request::Values;
+use super::shown::ShownRecord;
+use super::text::State;
 use crate::shell::term::fit::hang;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
@@ -45,6 +48,31 @@ impl RowLimit {
     pub const PREVIEW: Self = Self(4);
     /// The field's name and what it says.
     pub const NONE: Self = Self(1);
+}
+
+/// Writes a record byte by byte.
+pub fn write_record(
+    out: &mut dyn Write,
+    record: &ShownRecord<'_>,
+    values: Values,
+    look: &Look,
+) -> io::Result<()> {
+    let dot = glyphs(look).dot;
+    let what = format!("record {} {dot} {} {dot} {} B", record.index, record.details.place(), record.len);
+    let (last, hue) = match record.fate.map(State::of) {
+        Some(state) => (state.long(), state.hue()),
+        None => (record.kind.to_string(), hue::HEAD),
+    };
+    writeln!(out, "{} {dot} {}", look.paint(what, hue::HEAD), look.paint(last, hue))?;
+    let of = record.at..record.at + record.len;
+    record.details.fields().iter().try_for_each(|field| {
+        let rows = match values {
+            Values::Full => ALL_ROWS,
+            Values::None if field.name == "value" => RowLimit::NONE,
+            Values::None | Values::Preview => RowLimit::PREVIEW,
+        };
+        write(out, field, &of, rows, look)
+    })
 }
 
 /// Writes one field of what takes the bytes `of` in the file: its rows, and beside them its name, its value and the verdict on

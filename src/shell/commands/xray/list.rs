@@ -2,13 +2,12 @@
 
 use std::io::{self, Write};
 
-use logkv::inspect::{Inspection, Item, Kind, RecordItem, Role};
-use logkv::{Damage, Location};
 use unicode_width::UnicodeWidthStr;
 
 use super::paint::{glyphs, hue, verdict};
 use super::request::{Request, Values};
-use super::text::{self, State, preview};
+use super::shown::{BadBytes, Shape, Shown, ShownRecord};
+use super::text::{State, checksum, preview};
 use crate::shell::lang::words;
 use crate::shell::term::columns::{Cell, Column, Span, Table};
 use crate::shell::term::fit::hang;
@@ -22,184 +21,150 @@ pub struct List {
     table: Table,
     look: Look,
     values: Values,
-    has_values: bool,
-    /// The day that the heading names, where all records measured are of one.
-    day: Option<String>,
+    shape: Shape,
 }
 
 impl List {
-    /// A list that begins with `items`, which decide the widths.
-    pub fn new(inspection: &Inspection, items: &[Item], values: Values, look: Look) -> Self {
-        let records = || items.iter().filter_map(record);
-        let has_values = values == Values::Preview && records().any(|record| record.kind == Kind::Put);
-        let day = one_day(records());
-        let time = day.as_ref().map_or_else(|| "time (UTC)".to_owned(), |day| format!("{day} UTC"));
-        let columns = columns(inspection, has_values, day.is_some(), &look);
+    /// The list of a file of this shape.
+    pub fn new(shape: Shape, values: Values, look: Look) -> Self {
+        let columns = columns(&shape, values, &look);
+        let time = shape.day.as_ref().map_or_else(|| "time (UTC)".to_owned(), |day| format!("{day} UTC"));
         let headings = columns.iter().map(|column| match column.name() {
             "time" => Cell::from(&*time).or("UTC"),
             name => name.into(),
         });
         let table = Table::new(&columns, look).headed(headings.collect());
         let table = table.indented().cutting_with(glyphs(&look).cut);
-        Self { table: table.measuring(Request::PAGE_LEN), look, values, has_values, day }
+        Self { table: table.measuring(Request::PAGE_LEN), look, values, shape }
     }
 
-    /// A list of what is no record, between other output.
-    pub fn of_damage(inspection: &Inspection, look: Look) -> Self {
-        let table = Table::new(&columns(inspection, false, true, &look), look).headless().indented();
-        Self { table: table.measuring(1), look, values: Values::None, has_values: false, day: None }
+    /// A list of bytes that are no record, between other output.
+    pub fn of_bad_bytes(shape: Shape, look: Look) -> Self {
+        let columns = columns(&shape, Values::None, &look);
+        let table = Table::new(&columns, look).headless().indented().measuring(1);
+        Self { table, look, values: Values::None, shape }
     }
 
-    /// Writes one item: a record's line, or what is known about bytes that are none.
-    pub fn write(&mut self, out: &mut dyn Write, inspection: &Inspection, item: &Item) -> io::Result<()> {
+    /// Writes one item: a record's line, or what is wrong with bytes that are none.
+    pub fn write(&mut self, out: &mut dyn Write, item: &Shown<'_>) -> io::Result<()> {
         match item {
-            Item::Record(record) => self.write_record(out, record),
-            Item::Damaged { at, len, damage, next } => {
-                let then = match next {
-                    Some(next) => format!("valid records follow at {next:#08x}"),
-                    None => "no valid record follows".to_owned(),
-                };
-                self.write_bad(out, (*at, *len), "BAD", format!("{}; {then}", told(damage)))
-            }
-            Item::Torn { at, len, damage, records, behind } => {
-                let end = torn_end(inspection.role, *records, *behind);
-                let dash = glyphs(&self.look).dash;
-                self.write_bad(out, (*at, *len), "torn", format!("{} {dash} {end}", told(damage)))
-            }
+            Shown::Record(record) => self.write_record(out, record),
+            Shown::Bad(bad) => self.write_bad(out, bad),
         }
     }
 
-    /// Writes what is left, and which columns there was no room for.
+    /// Writes the rows that are left, and the names of the columns that did not fit.
     pub fn end(self, out: &mut dyn Write) -> io::Result<()> {
         self.table.end(out)
     }
 
-    fn write_record(&mut self, out: &mut dyn Write, record: &RecordItem) -> io::Result<()> {
+    fn write_record(&mut self, out: &mut dyn Write, record: &ShownRecord<'_>) -> io::Result<()> {
         let look = self.look;
-        let state = State::of(record);
         let mut cells: Vec<Cell> = vec![
             record.index.to_string().into(),
-            format!("{:#08x}", record.location.offset).into(),
+            format!("{:#08x}", record.at).into(),
             units::thousands(record.len).into(),
-            text::kind(record.kind).into(),
+            (*record.kind).into(),
             self.time(record),
-            words::quote(&record.key).into(),
+            preview(record.key).into(),
         ];
-        if self.has_values {
-            cells.push(match record.kind {
-                Kind::Delete => Cell::from(glyphs(&look).none).hue(hue::DIM),
-                _ => preview(record).into(),
+        if has_values(&self.shape, self.values) {
+            cells.push(match (record.value, &record.tombstone) {
+                (Some(value), _) => preview(value).into(),
+                (None, Some(tombstone)) => Cell::from(&**tombstone).hue(hue::TOMBSTONE),
+                (None, None) => Cell::from(glyphs(&look).none).hue(hue::DIM),
             });
         }
-        cells.push(checksum_cell(record.stored_rcrc, text::is_sound(record), &look));
-        cells.push(Cell::from(state.long()).or(state.short(&look)).hue(state.hue()));
+        cells.extend(record.checksum.map(|(stored, is_right)| checksum_cell(stored, is_right, &look)));
+        cells.extend(record.fate.map(|fate| {
+            let state = State::of(fate);
+            Cell::from(state.long()).or(state.short(&look)).hue(state.hue())
+        }));
         self.table.row(out, cells)?;
-        if self.values == Values::Full && record.kind == Kind::Put {
-            let value = look.paint(words::quote(&record.value), hue::VALUE);
+        if let Some(value) = record.value.filter(|_| self.values == Values::Full) {
+            let value = look.paint(words::quote(value), hue::VALUE);
             self.table.text(out, format!("     {value}"))?;
         }
         let Some(damage) = &record.damage else { return Ok(()) };
-        let text = hang(look.width, "     ! ", 7, broken(record, damage).split(' '));
+        let text = hang(look.width, "     ! ", 7, damage.split(' '));
         text.lines().try_for_each(|line| self.table.text(out, look.paint(line, hue::BAD)))
     }
 
-    fn time(&self, record: &RecordItem) -> Cell {
+    fn time(&self, record: &ShownRecord<'_>) -> Cell {
         let moment = Moment::of(record.time_ms);
-        let full = if self.day.as_ref() == Some(&moment.day) { moment.clock.clone() } else { moment.full() };
+        let full = match &self.shape.day {
+            Some(day) if *day == moment.day => moment.clock.clone(),
+            _ if self.shape.tick_ms > 1 => moment.seconds_full(),
+            _ => moment.full(),
+        };
         Cell::from(full).or(moment.seconds())
     }
 
-    fn write_bad(
-        &mut self,
-        out: &mut dyn Write,
-        (at, len): (u64, u64),
-        word: &str,
-        text: String,
-    ) -> io::Result<()> {
-        let cells = vec![format!("{at:#08x}").into(), units::thousands(len).into()];
-        self.table.span(out, Span { mark: "!", cells, word: format!("{word:<4}"), text, hue: hue::BAD })
+    fn write_bad(&mut self, out: &mut dyn Write, bad: &BadBytes) -> io::Result<()> {
+        let cells = vec![format!("{:#08x}", bad.at).into(), units::thousands(bad.len).into()];
+        // The column before has named them already.
+        let damage = bad.damage.strip_prefix("it ").unwrap_or(&bad.damage);
+        let text = match &bad.outcome {
+            Some(outcome) if bad.is_torn => format!("{damage} {} {outcome}", glyphs(&self.look).dash),
+            Some(outcome) => format!("{damage}; {outcome}"),
+            None => damage.to_owned(),
+        };
+        let word = if bad.is_torn { "torn" } else { "BAD " }.to_owned();
+        self.table.span(out, Span { mark: "!", cells, word, text, hue: hue::BAD })
     }
 }
 
 /// The columns of a list, the first to leave with the highest rank.
-fn columns(inspection: &Inspection, has_values: bool, is_one_day: bool, look: &Look) -> Vec<Column> {
-    let end = Location { segment: inspection.id, offset: inspection.len };
-    let offset_width = end.to_string().len() - format!("{}:", inspection.id).len();
-    let time_width = if is_one_day { "05:56:40.812".len() } else { "2026-11-22 05:56:40.812".len() };
+fn columns(shape: &Shape, values: Values, look: &Look) -> Vec<Column> {
+    let time_width = match &shape.day {
+        Some(_) => "05:56:40.812".len(),
+        None if shape.tick_ms > 1 => "2026-11-22 05:56:40".len(),
+        None => "2026-11-22 05:56:40.812".len(),
+    };
     let mut columns = vec![
         Column::number("#", hue::DIM).leaves(1).wide("#".len()),
-        Column::text("offset", hue::OFFSET).wide(offset_width),
+        Column::text("offset", hue::OFFSET).wide(format!("{:#08x}", shape.len).len()),
         Column::number("size", hue::LEN).leaves(4).wide("size".len()),
         Column::text("kind", hue::KIND).leaves(2),
         Column::text("time", hue::TIME).shortens(7, Some(6)).wide(time_width),
         // A longer key or value is cut, so that it does not push the others apart.
         Column::text("key", hue::KEY).cut().within(8, 32),
     ];
-    if has_values {
-        columns.push(Column::text("value", hue::VALUE).cut().within(12, 48).leaves(3));
+    if has_values(shape, values) {
+        // A tombstone of another store is not cut: its end names a file.
+        let least = if shape.has_fates { 12 } else { "tombstone2: of file 1".len() };
+        columns.push(Column::text("value", hue::VALUE).cut().within(least, 48).leaves(3));
     }
-    columns.push(Column::text("crc", hue::CHECKSUM).shortens(8, None).wide(crc_width(look)));
-    columns.push(Column::text("state", hue::PLAIN).shortens(5, None));
+    if shape.has_checksums {
+        columns.push(Column::text("crc", hue::CHECKSUM).shortens(8, None).wide(crc_width(look)));
+    }
+    if shape.has_fates {
+        columns.push(Column::text("state", hue::PLAIN).shortens(5, None));
+    }
     columns
 }
 
+fn has_values(shape: &Shape, values: Values) -> bool {
+    shape.has_values && values == Values::Preview
+}
+
 /// The columns that a checksum and its verdict take.
-pub fn crc_width(look: &Look) -> usize {
+fn crc_width(look: &Look) -> usize {
     let glyphs = glyphs(look);
     "279979a0 ".len() + glyphs.right.width().max(glyphs.wrong.width())
 }
 
 /// A checksum and its verdict, or the verdict alone.
-pub fn checksum_cell(stored: u32, is_right: bool, look: &Look) -> Cell {
+fn checksum_cell(stored: u32, is_right: bool, look: &Look) -> Cell {
     let glyph = if is_right { glyphs(look).right } else { glyphs(look).wrong };
-    let (number, verdict) = (format!("{stored:08x} "), verdict(look, is_right));
+    let (number, verdict) = (checksum(stored) + " ", verdict(look, is_right));
     let painted = look.paint(&number, hue::CHECKSUM) + &verdict;
     Cell::painted(number + glyph, painted).or(Cell::painted(glyph.to_owned(), verdict))
 }
 
-fn record(item: &Item) -> Option<&RecordItem> {
-    match item {
-        Item::Record(record) => Some(record),
-        Item::Damaged { .. } | Item::Torn { .. } => None,
-    }
-}
-
-/// The day that all `records` are of, if there is one.
-fn one_day<'a>(mut records: impl Iterator<Item = &'a RecordItem>) -> Option<String> {
-    let day = Moment::of(records.next()?.time_ms).day;
-    records.all(|record| Moment::of(record.time_ms).day == day).then_some(day)
-}
-
-/// What is wrong, with the word that the column before it has said already left out.
-fn told(damage: &Damage) -> String {
-    let text = damage.to_string();
-    text.strip_prefix("it ").map(str::to_owned).unwrap_or(text)
-}
-
-/// What is wrong inside a record whose header is right, and where the next record is all the same.
-fn broken(record: &RecordItem, damage: &Damage) -> String {
-    let next = record.location.offset + record.len;
-    format!("{damage}; its header is right, so the next record is known to start at {next:#08x}")
-}
-
-/// What becomes of a torn tail.
-fn torn_end(role: Role, records: u64, behind: u64) -> String {
-    let what = match role {
-        Role::Active => "the next open for writing truncates here",
-        Role::Sealed | Role::Orphan | Role::Unknown => "nothing follows",
-    };
-    let batch = format!("{} of a batch that has no end", units::count(records, "whole record"));
-    let intact = format!("{} behind it, which repair keeps", units::count(behind, "intact record"));
-    match (records, behind) {
-        (0, 0) => what.to_owned(),
-        (_, 0) => format!("{what}, with {batch}"),
-        (0, _) => format!("{what}, with {intact}"),
-        (_, _) => format!("{what}, with {batch} and {intact}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::own;
     use super::super::tests::{all_items, store_with_history};
     use super::*;
 
@@ -208,10 +173,10 @@ mod tests {
         let (_dir, inspection) = store_with_history();
         let items = all_items(&inspection);
         let look = Look { width, color: false, ascii: false };
-        let mut list = List::new(&inspection, &items, Values::Preview, look);
+        let mut list = List::new(own::shape(&inspection, &items), Values::Preview, look);
         let mut out = Vec::new();
         for item in &items {
-            list.write(&mut out, &inspection, item).expect("a vector takes everything");
+            list.write(&mut out, &own::shown(item, inspection.role)).expect("a vector takes everything");
         }
         list.end(&mut out).expect("a vector takes everything");
         let lines = String::from_utf8(out).expect("the list is text");

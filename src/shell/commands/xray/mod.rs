@@ -9,24 +9,24 @@ mod hex;
 mod json;
 mod list;
 mod map;
+mod own;
 mod paint;
 mod plain;
+mod printer;
 mod request;
+mod shown;
 mod summary;
 mod text;
 
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use logkv::inspect::{self, Inspection, Item, RecordItem};
+use logkv::inspect::{self, Inspection, Item};
 use logkv::{Compact, Error, Location, SegmentId, Store};
 
-use self::hex::RowLimit;
-use self::list::List;
-use self::paint::{glyphs, hue};
+use self::printer::Printer;
 use self::request::Form;
-pub use self::request::{FLAGS, Request, Values};
-use self::text::State;
+pub use self::request::{FLAGS, Request};
 use super::compact;
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
@@ -35,7 +35,6 @@ use crate::shell::run::segments;
 use crate::shell::run::session::{Invocation, Origin, Session};
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
-use crate::shell::term::units;
 
 /// Runs `dump-segment`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
@@ -105,149 +104,64 @@ fn dump(
     out: &mut Output,
     interrupt: &Interrupt,
 ) -> Result<Outcome, Failure> {
-    if let Some(record) = request.record.filter(|record| *record >= inspection.totals.record_count) {
-        let count = units::count(inspection.totals.record_count, "record");
-        let message = format!("there is no record {record}: segment {} has {count}", inspection.id);
-        return Err(Failure::command(message).hint("the first is record 0"));
-    }
-    let form = request.form(out.mode);
-    let mut dump = Dump { inspection, request, store, interrupt, shown: 0 };
+    request.check_record(inspection.totals.record_count, &format!("segment {}", inspection.id))?;
+    let (form, look) = (request.form(out.mode), out.look);
     let mut items = request.items(inspection);
     let mut wanted = items.by_ref().take(request.limit(out));
-    match form {
-        Form::Drawn if request.hex => dump.write_hex(out, &mut wanted)?,
-        Form::Drawn => dump.write_list(out, &mut wanted)?,
-        Form::Objects => dump.each(&mut wanted, |item| Ok(json::write(out, item, request)?))?,
-        Form::Lines => {
-            dump.each(&mut wanted, |item| Ok(plain::write(out, item, request.values)?))?;
+    let mut measured = Vec::new();
+    if form == Form::Drawn {
+        summary::write_header(out, inspection, &look)?;
+        if !request.hex {
+            measured = wanted.by_ref().take(Request::PAGE_LEN).collect::<logkv::Result<Vec<_>>>()?;
+        } else if request.is_whole() {
+            summary::write_header_hex(out, inspection, &look)?;
         }
     }
+    if request.is_page(out) && measured.len() == Request::PAGE_LEN {
+        // What is cut to a page is not paged as well.
+        out.flush()?;
+    }
+    let mut printer = Printer::new(request, own::shape(inspection, &measured), out);
+    for item in measured.into_iter().map(Ok).chain(wanted) {
+        interrupt.check(printer.shown)?;
+        printer.write(out, &own::shown(&item?, inspection.role))?;
+    }
     let next = items.next().transpose()?.map(|item| offset(&item));
+    let shown = printer.shown;
+    let would_free = || would_free(inspection, store, interrupt, shown);
+    printer.end(out, &inspection.id.to_string(), next)?;
     match form {
-        Form::Drawn => dump.write_end(out, next)?,
-        Form::Objects => json::write_summary(out, inspection, dump.would_free()?, next)?,
+        Form::Drawn if request.record.is_some() => {}
+        Form::Drawn => summary::write_footer(out, inspection, would_free()?, &look)?,
+        Form::Objects => json::write_summary(out, own::summary(inspection, would_free()?), next)?,
         Form::Lines => {}
     }
     let is_damaged = inspection.header.is_err() || inspection.totals.damaged_count > 0;
     Ok(if is_damaged { Outcome::Damaged } else { Outcome::Done })
 }
 
-/// One run of the command.
-struct Dump<'a> {
-    inspection: &'a Inspection,
-    request: &'a Request,
-    store: Option<&'a Store>,
-    interrupt: &'a Interrupt,
+/// What compacting this segment alone would free, in bytes; `None` where nobody can say: it is active or damaged, or
+/// the store is not open.
+fn would_free(
+    inspection: &Inspection,
+    store: Option<&Store>,
+    interrupt: &Interrupt,
     shown: u64,
-}
-
-type Items<'a> = dyn Iterator<Item = logkv::Result<Item>> + 'a;
-
-impl Dump<'_> {
-    /// Shows the items one by one, until Ctrl-C.
-    fn each(
-        &mut self,
-        items: &mut Items<'_>,
-        mut show: impl FnMut(&Item) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        for item in items {
-            self.interrupt.check(self.shown)?;
-            show(&item?)?;
-            self.shown += 1;
-        }
-        Ok(())
+) -> Result<Option<u64>, Failure> {
+    let this = Compact::Segments(vec![inspection.id]);
+    let (Some(store), Ok(header)) = (store, &inspection.header) else { return Ok(None) };
+    if inspection.totals.damaged_count > 0 {
+        return Ok(None);
     }
-
-    fn write_list(&mut self, out: &mut Output, items: &mut Items<'_>) -> Result<(), Failure> {
-        let look = out.look;
-        summary::write_header(out, self.inspection, &look)?;
-        let measured = (&mut *items).take(Request::PAGE_LEN).collect::<logkv::Result<Vec<_>>>()?;
-        if measured.is_empty() {
-            return Ok(());
-        }
-        if self.request.is_page(out) && measured.len() == Request::PAGE_LEN {
-            // What is cut to a page is not paged as well.
-            out.flush()?;
-        }
-        let mut list = List::new(self.inspection, &measured, self.request.values, look);
-        let mut all = measured.into_iter().map(Ok).chain(items);
-        self.each(&mut all, |item| Ok(list.write(out, self.inspection, item)?))?;
-        Ok(list.end(out)?)
-    }
-
-    fn write_hex(&mut self, out: &mut Output, items: &mut Items<'_>) -> Result<(), Failure> {
-        let look = out.look;
-        summary::write_header(out, self.inspection, &look)?;
-        if self.request.is_whole() {
-            summary::write_header_hex(out, self.inspection, &look)?;
-        }
-        let mut damage = List::of_damage(self.inspection, look);
-        self.each(items, |item| {
-            match item {
-                Item::Record(record) => write_record_hex(out, record, self.request.values)?,
-                Item::Damaged { .. } | Item::Torn { .. } => damage.write(out, self.inspection, item)?,
-            }
-            Ok(())
-        })
-    }
-
-    fn write_end(&self, out: &mut Output, next: Option<u64>) -> Result<(), Failure> {
-        let look = out.look;
-        if self.shown == 0 {
-            writeln!(out, "  {}", look.paint("no record matches", hue::DIM))?;
-        }
-        if let Some(next) = next {
-            let cut = glyphs(&look).cut;
-            let shown = format!("  {cut} {} shown; to go on:", self.shown);
-            writeln!(out, "{} {}", look.paint(shown, hue::DIM), self.continuation(next))?;
-        }
-        if self.request.record.is_none() {
-            summary::write_footer(out, self.inspection, self.would_free()?, &look)?;
-        }
-        Ok(())
-    }
-
-    fn continuation(&self, next: u64) -> String {
-        self.request.continuation(&self.inspection.id.to_string(), next)
-    }
-
-    /// What compacting this segment alone would free, in bytes; `None` where nobody can say: it is active or damaged, or
-    /// the store is not open.
-    fn would_free(&self) -> Result<Option<u64>, Failure> {
-        let this = Compact::Segments(vec![self.inspection.id]);
-        let (Some(store), Ok(header)) = (self.store, &self.inspection.header) else { return Ok(None) };
-        if self.inspection.totals.damaged_count > 0 {
-            return Ok(None);
-        }
-        let Ok(plan) = store.compaction_plan(&this) else { return Ok(None) };
-        let [run] = plan.runs.as_slice() else { return Ok(None) };
-        let tallies = store.compaction_decisions(&plan, run, &mut |_| match self.interrupt.is_set() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        });
-        self.interrupt.check(self.shown)?;
-        let after = |tallies| compact::len_after(&tallies, header.header_len.into());
-        Ok(tallies.ok().map(|tallies| self.inspection.len.saturating_sub(after(tallies))))
-    }
-}
-
-/// Writes a record byte by byte.
-fn write_record_hex(out: &mut Output, record: &RecordItem, values: Values) -> std::io::Result<()> {
-    let look = out.look;
-    let dot = glyphs(&look).dot;
-    let state = State::of(record);
-    let what = format!("record {} {dot} {} {dot} {} B", record.index, record.location, record.len);
-    writeln!(out, "{} {dot} {}", look.paint(what, hue::HEAD), look.paint(state.long(), state.hue()))?;
-    let of = record.location.offset..record.location.offset + record.len;
-    for field in fields::of_record(record) {
-        let rows = match values {
-            Values::Full => hex::ALL_ROWS,
-            Values::None if field.name == "value" => RowLimit::NONE,
-            Values::None | Values::Preview => RowLimit::PREVIEW,
-        };
-        hex::write(out, &field, &of, rows, &look)?;
-    }
-    Ok(())
+    let Ok(plan) = store.compaction_plan(&this) else { return Ok(None) };
+    let [run] = plan.runs.as_slice() else { return Ok(None) };
+    let tallies = store.compaction_decisions(&plan, run, &mut |_| match interrupt.is_set() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    });
+    interrupt.check(shown)?;
+    let after = |tallies| compact::len_after(&tallies, header.header_len.into());
+    Ok(tallies.ok().map(|tallies| inspection.len.saturating_sub(after(tallies))))
 }
 
 fn offset(item: &Item) -> u64 {

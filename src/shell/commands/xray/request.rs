@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 
 use logkv::SegmentId;
-use logkv::inspect::{Fate, Inspection, Item, Kind, Range};
+use logkv::inspect::{Fate, Inspection, Item, Range};
 
-use super::text;
+use super::own;
+use super::shown::Shown;
 use crate::shell::lang::command::{Flag, Takes};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
 use crate::shell::lang::words;
 use crate::shell::run::session::Invocation;
 use crate::shell::term::output::{Mode, Output};
+use crate::shell::term::units;
 
 /// Which records are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +46,16 @@ impl Only {
         Self::NAMES[self as usize]
     }
 
-    fn takes(self, item: &Item) -> bool {
-        let Item::Record(record) = item else { return self == Self::Bad };
-        let is_bad = text::is_bad(record);
-        match self {
-            Self::Bad => is_bad,
-            Self::Live => record.fate == Fate::Live,
-            Self::Dead => {
-                matches!(record.fate, Fate::ReplacedBy(_) | Fate::DeletedBy(_) | Fate::TombstoneReplacedBy(_))
+    fn takes(self, item: &Shown<'_>) -> bool {
+        let Shown::Record(record) = item else { return self == Self::Bad };
+        match (self, record.fate) {
+            (Self::Bad, fate) => fate == Some(Fate::Damaged),
+            (Self::Live, fate) => fate == Some(Fate::Live),
+            (Self::Dead, fate) => {
+                matches!(fate, Some(Fate::ReplacedBy(_) | Fate::DeletedBy(_) | Fate::TombstoneReplacedBy(_)))
             }
-            Self::Tomb => record.kind == Kind::Delete && !is_bad,
-            Self::Expired => record.fate == Fate::Expired,
+            (Self::Tomb, fate) => record.is_delete && fate != Some(Fate::Damaged),
+            (Self::Expired, fate) => fate == Some(Fate::Expired),
         }
     }
 }
@@ -95,8 +96,7 @@ pub struct KeyPattern {
 }
 
 impl KeyPattern {
-    /// Whether `key` is one of the pattern's.
-    pub fn takes(&self, key: &[u8]) -> bool {
+    fn takes(&self, key: &[u8]) -> bool {
         self.glob.matches(key)
     }
 }
@@ -198,6 +198,18 @@ impl Request {
         self.from == 0 && self.tail.is_none() && self.record.is_none() && !self.is_filtered()
     }
 
+    /// Refuses a record that is not among the `count` records of `what`.
+    pub fn check_record(&self, count: u64, what: &str) -> Result<(), Failure> {
+        match self.record.filter(|record| *record >= count) {
+            Some(record) => {
+                let has = units::count(count, "record");
+                let message = format!("there is no record {record}: {what} has {has}");
+                Err(Failure::command(message).hint("the first is record 0"))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn is_filtered(&self) -> bool {
         self.key.is_some() || self.only.is_some()
     }
@@ -211,8 +223,10 @@ impl Request {
         // The last N of those that match are found by looking at all; the last N of all are found from the end.
         let tail = self.tail.filter(|_| !is_filtered);
         let range = Range { from: self.from, tail, record: self.record };
-        let wanted =
-            inspection.items(range).filter(|item| item.as_ref().map_or(true, |item| self.takes(item)));
+        let wanted = inspection.items(range).filter(move |item| match item {
+            Ok(item) if is_filtered => self.takes(&own::shown(item, inspection.role)),
+            _ => true,
+        });
         match self.tail {
             Some(count) if is_filtered => Box::new(last(wanted, count)),
             _ => Box::new(wanted),
@@ -251,10 +265,11 @@ impl Request {
         line
     }
 
-    fn takes(&self, item: &Item) -> bool {
+    /// Whether `item` matches `--key` and `--only`.
+    pub fn takes(&self, item: &Shown<'_>) -> bool {
         let has_key = |key: &KeyPattern| match item {
-            Item::Record(record) => key.takes(&record.key),
-            Item::Damaged { .. } | Item::Torn { .. } => false,
+            Shown::Record(record) => key.takes(record.key),
+            Shown::Bad(_) => false,
         };
         self.key.as_ref().is_none_or(has_key) && self.only.is_none_or(|only| only.takes(item))
     }

@@ -7,7 +7,7 @@ use logkv::fs::StoreFile;
 use logkv::inspect::{Inspection, Totals};
 
 use super::paint::{glyphs, hue};
-use super::text::{self};
+use super::text;
 use super::{fields, hex, map};
 use crate::shell::term::fit::hang;
 use crate::shell::term::moment::Moment;
@@ -24,8 +24,8 @@ pub fn write_header(out: &mut dyn Write, inspection: &Inspection, look: &Look) -
         facts.push(format!("made {}", Moment::of(header.created_ms).seconds_full()));
     }
     let file = StoreFile::Segment(inspection.id).to_string();
-    let text = joined(std::iter::once(file).chain(facts).collect(), "", look);
-    writeln!(out, "{}", look.paint(&text, hue::HEAD))?;
+    facts.insert(0, file);
+    write_heading(out, facts, look)?;
     if let Err(damage) = &inspection.header {
         let told = match damage {
             Damage::Foreign(_) => format!("its header is another segment's: {damage}"),
@@ -35,6 +35,16 @@ pub fn write_header(out: &mut dyn Write, inspection: &Inspection, look: &Look) -
         writeln!(out, "{}", look.paint(&text, hue::BAD))?;
     }
     Ok(())
+}
+
+/// Writes the line that says which file this is.
+pub fn write_heading(out: &mut dyn Write, facts: Vec<String>, look: &Look) -> io::Result<()> {
+    writeln!(out, "{}", look.paint(joined(facts, "", look), hue::HEAD))
+}
+
+/// Writes the line that adds up the whole file.
+pub fn write_totals(out: &mut dyn Write, facts: Vec<String>, look: &Look) -> io::Result<()> {
+    writeln!(out, "{}", joined(facts, "  ", look))
 }
 
 /// Writes the segment's own header, byte by byte.
@@ -57,7 +67,7 @@ pub fn write_footer(
     }
     let mut facts = facts(&inspection.totals);
     facts.extend(would_free.map(|len| format!("compact would free {}", units::bytes(len))));
-    writeln!(out, "{}", joined(facts, "  ", look))
+    write_totals(out, facts, look)
 }
 
 /// Facts with dots between them, in lines that fit the screen.

@@ -1,18 +1,20 @@
 //! Words and numbers that all X-ray views share.
 
+use std::borrow::Cow;
+
+use logkv::Location;
 use logkv::inspect::{Fate, Kind, RecordItem, Role};
-use logkv::{Damage, Location};
 
 use super::paint::{fit, hue};
 use crate::shell::lang::words;
 use crate::shell::term::style::{Hue, Look};
 
 /// What a record does: `PUT`, `DEL`, or the number of a kind that this version skips.
-pub fn kind(kind: Kind) -> String {
+pub fn kind(kind: Kind) -> Cow<'static, str> {
     match kind {
-        Kind::Put => "PUT".to_owned(),
-        Kind::Delete => "DEL".to_owned(),
-        Kind::Other(number) => format!("x{number:02x}"),
+        Kind::Put => "PUT".into(),
+        Kind::Delete => "DEL".into(),
+        Kind::Other(number) => format!("x{number:02x}").into(),
     }
 }
 
@@ -38,12 +40,8 @@ pub struct State {
 }
 
 impl State {
-    /// The state of `record`.
-    pub fn of(record: &RecordItem) -> Self {
-        Self::of_fate(if is_bad(record) { Fate::Damaged } else { record.fate })
-    }
-
-    fn of_fate(fate: Fate) -> Self {
+    /// The state of a record of this fate.
+    pub fn of(fate: Fate) -> Self {
         let state = |word, why, other| Self { word, why, other };
         match fate {
             Fate::Live => state("LIVE", "", None),
@@ -94,25 +92,15 @@ impl State {
     }
 }
 
-/// The stored and the computed checksum that a damage is about, where it is about one.
-pub fn checksums(damage: &Damage) -> Option<(u32, u32)> {
-    match *damage {
-        Damage::HeaderChecksum { stored, computed } | Damage::RecordChecksum { stored, computed } => {
-            Some((stored, computed))
-        }
-        _ => None,
-    }
+/// A checksum in hexadecimal.
+pub fn checksum(crc: u32) -> String {
+    format!("{crc:08x}")
 }
 
-/// Whether something is wrong with the record's bytes.
-pub fn is_bad(record: &RecordItem) -> bool {
-    record.damage.is_some() || record.fate == Fate::Damaged
-}
-
-/// The record's value as far as a column can need it: quoting all of a large one would take long.
-pub fn preview(record: &RecordItem) -> String {
+/// The start of a key or a value, quoted: no column shows more, and quoting all of a large one takes long.
+pub fn preview(bytes: &[u8]) -> String {
     const LEN_MAX: usize = 256;
-    words::quote(&record.value[..record.value.len().min(LEN_MAX)])
+    words::quote(&bytes[..bytes.len().min(LEN_MAX)])
 }
 
 /// Whether the record's own checksum is right.
@@ -128,19 +116,16 @@ mod tests {
     #[test]
     fn a_state_names_the_record_that_explains_it() {
         let by = Location { segment: SegmentId(3), offset: 0x3a };
-        assert_eq!(State::of_fate(Fate::ReplacedBy(by)).long(), "dead  replaced by 3:0x00003a");
+        assert_eq!(State::of(Fate::ReplacedBy(by)).long(), "dead  replaced by 3:0x00003a");
         let look = Look { color: false, ascii: false, width: 80 };
-        let short = |fate| State::of_fate(fate).short(&look);
+        let short = |fate| State::of(fate).short(&look);
         assert_eq!(short(Fate::ReplacedBy(by)), "dead  repl… 3:0x00003a");
         assert_eq!(short(Fate::DeletedBy(by)), "dead  dele… 3:0x00003a");
         assert_eq!(short(Fate::Tombstone { hides: Some(by) }), "tomb  hides 3:0x00003a");
         assert_eq!(short(Fate::Tombstone { hides: None }), "tomb  hides nothing t…");
         assert_eq!((short(Fate::Live), short(Fate::Expired)), ("LIVE".to_owned(), "expired".to_owned()));
-        assert_eq!(State::of_fate(Fate::Tombstone { hides: Some(by) }).long(), "tomb  hides 3:0x00003a");
-        assert_eq!(
-            State::of_fate(Fate::Tombstone { hides: None }).long(),
-            "tomb  hides nothing that is left"
-        );
-        assert_eq!(State::of_fate(Fate::Live).long(), "LIVE");
+        assert_eq!(State::of(Fate::Tombstone { hides: Some(by) }).long(), "tomb  hides 3:0x00003a");
+        assert_eq!(State::of(Fate::Tombstone { hides: None }).long(), "tomb  hides nothing that is left");
+        assert_eq!(State::of(Fate::Live).long(), "LIVE");
     }
 }

@@ -1,0 +1,195 @@
+//! The items of a segment of ours, as they are shown.
+
+use serde_json::{Value, json};
+
+use logkv::inspect::{Fate, Inspection, Item, Kind, RecordItem, Role};
+use logkv::{Damage, Location};
+
+use super::fields::{self, Field};
+use super::shown::{BadBytes, Details, Fact, Shape, Shown, ShownRecord};
+use super::text::{self, State, checksum};
+use crate::shell::term::moment::Moment;
+use crate::shell::term::units;
+
+/// The shape of a segment whose first page is `items`.
+pub fn shape(inspection: &Inspection, items: &[Item]) -> Shape {
+    let records = || {
+        items.iter().filter_map(|item| match item {
+            Item::Record(record) => Some(record),
+            Item::Damaged { .. } | Item::Torn { .. } => None,
+        })
+    };
+    let day_of = |record: &RecordItem| Moment::of(record.time_ms).day;
+    let day = records().next().map(|record| day_of(record));
+    Shape {
+        len: inspection.len,
+        has_fates: true,
+        has_checksums: true,
+        has_values: records().any(|record| record.kind == Kind::Put),
+        day: day.filter(|day| records().all(|record| day_of(record) == *day)),
+        tick_ms: 1,
+    }
+}
+
+/// An item of a segment of this role.
+pub fn shown(item: &Item, role: Role) -> Shown<'_> {
+    match item {
+        Item::Record(record) => Shown::Record(shown_record(record)),
+        Item::Damaged { at, len, damage, next } => Shown::Bad(BadBytes {
+            at: *at,
+            len: *len,
+            is_torn: false,
+            damage: damage.to_string(),
+            outcome: Some(match next {
+                Some(next) => format!("valid records follow at {next:#08x}"),
+                None => "no valid record follows".to_owned(),
+            }),
+            checksums: checksums(damage),
+            facts: vec![("next", json!(next))],
+        }),
+        Item::Torn { at, len, damage, records, behind } => Shown::Bad(BadBytes {
+            at: *at,
+            len: *len,
+            is_torn: true,
+            damage: damage.to_string(),
+            outcome: Some(torn_outcome(role, *records, *behind)),
+            checksums: checksums(damage),
+            facts: vec![("records", json!(records)), ("intact_behind", json!(behind))],
+        }),
+    }
+}
+
+fn shown_record(record: &RecordItem) -> ShownRecord<'_> {
+    ShownRecord {
+        index: record.index,
+        at: record.location.offset,
+        len: record.len,
+        kind: text::kind(record.kind),
+        is_delete: record.kind == Kind::Delete,
+        seq: Some(record.seq),
+        time_ms: record.time_ms,
+        key: &record.key,
+        value: (record.kind == Kind::Put).then_some(&*record.value),
+        tombstone: None,
+        checksum: Some((record.stored_rcrc, text::is_sound(record))),
+        fate: Some(fate(record)),
+        damage: record.damage.as_ref().map(|damage| broken(record, damage)),
+        details: record,
+    }
+}
+
+fn fate(record: &RecordItem) -> Fate {
+    if record.damage.is_some() { Fate::Damaged } else { record.fate }
+}
+
+/// What is wrong inside a record whose header is right, and where the next record is all the same.
+fn broken(record: &RecordItem, damage: &Damage) -> String {
+    let next = record.location.offset + record.len;
+    format!("{damage}; its header is right, so the next record is known to start at {next:#08x}")
+}
+
+/// What becomes of a torn tail.
+fn torn_outcome(role: Role, records: u64, behind: u64) -> String {
+    let what = match role {
+        Role::Active => "the next open for writing truncates here",
+        Role::Sealed | Role::Orphan | Role::Unknown => "nothing follows",
+    };
+    let batch = format!("{} of a batch that has no end", units::count(records, "whole record"));
+    let intact = format!("{} behind it, which repair keeps", units::count(behind, "intact record"));
+    match (records, behind) {
+        (0, 0) => what.to_owned(),
+        (_, 0) => format!("{what}, with {batch}"),
+        (0, _) => format!("{what}, with {intact}"),
+        (_, _) => format!("{what}, with {batch} and {intact}"),
+    }
+}
+
+/// The stored and the computed checksum, if the damage is a wrong one.
+fn checksums(damage: &Damage) -> Option<(u32, u32)> {
+    match *damage {
+        Damage::HeaderChecksum { stored, computed } | Damage::RecordChecksum { stored, computed } => {
+            Some((stored, computed))
+        }
+        _ => None,
+    }
+}
+
+impl Details for RecordItem {
+    fn place(&self) -> String {
+        self.location.to_string()
+    }
+
+    fn fields(&self) -> Vec<Field<'_>> {
+        fields::of_record(self)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn file(&self) -> Vec<Fact> {
+        vec![("segment", json!(self.location.segment.0))]
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let state = State::of(fate(self));
+        let mut facts = vec![
+            ("seq", json!(self.seq.0)),
+            ("time_ms", json!(self.time_ms)),
+            ("expires_ms", json!(self.expires_ms)),
+            ("lag", json!(self.lag)),
+            ("flags", json!(self.flags)),
+            ("more", json!(self.more)),
+            ("codec", json!(self.codec)),
+        ];
+        if self.is_compressed() {
+            facts.push(("raw_bytes", json!(self.value.len())));
+            facts.push(("stored_bytes", json!(self.stored.len())));
+        }
+        facts.extend([
+            ("hcrc", json!(checksum(self.stored_hcrc))),
+            ("rcrc", json!(checksum(self.stored_rcrc))),
+            ("rcrc_computed", json!(checksum(self.computed_rcrc))),
+            ("crc_ok", json!(text::is_sound(self))),
+            ("state", json!(state.name())),
+            ("why", json!(state.why)),
+            ("other", json!(state.other.map(place))),
+            ("damage", json!(self.damage.as_ref().map(ToString::to_string))),
+        ]);
+        facts
+    }
+}
+
+fn place(location: Location) -> Value {
+    json!({"segment": location.segment.0, "offset": location.offset})
+}
+
+/// What the segment is and adds up to, for JSON, with what compaction would free.
+pub fn summary(inspection: &Inspection, would_free: Option<u64>) -> Vec<Fact> {
+    let totals = &inspection.totals;
+    let header = inspection.header.as_ref();
+    vec![
+        ("segment", json!(inspection.id.0)),
+        ("role", json!(text::role(inspection.role))),
+        ("len", json!(inspection.len)),
+        ("format", json!(header.ok().map(|header| format!("{}.{}", header.major, header.minor)))),
+        ("base_seq", json!(header.ok().map(|header| header.base_seq.0))),
+        ("created_ms", json!(header.ok().map(|header| header.created_ms))),
+        ("header_damage", json!(header.err().map(ToString::to_string))),
+        ("records", json!(totals.record_count)),
+        ("live", json!(totals.live_count)),
+        ("live_bytes", json!(totals.live_len)),
+        ("dead", json!(totals.dead_count)),
+        ("dead_bytes", json!(totals.dead_len)),
+        ("tombstones", json!(totals.tombstone_count)),
+        ("tombstone_bytes", json!(totals.tombstone_len)),
+        ("expired", json!(totals.expired_count)),
+        ("expired_bytes", json!(totals.expired_len)),
+        ("damaged", json!(totals.damaged_count)),
+        ("damaged_bytes", json!(totals.damaged_len)),
+        ("torn_bytes", json!(totals.torn_len)),
+        ("raw_bytes", json!(totals.raw_len)),
+        ("stored_bytes", json!(totals.stored_len)),
+        ("compact_frees_bytes", json!(would_free)),
+    ]
+}

@@ -1,0 +1,64 @@
+//! Shows the items of a file, whichever store wrote it, in the form that was asked for.
+
+use std::io::{self, Write};
+
+use super::list::List;
+use super::paint::{glyphs, hue};
+use super::request::{Form, Request};
+use super::shown::{Shape, Shown};
+use super::{hex, json, plain};
+use crate::shell::term::output::Output;
+
+/// Shows the items of a file one by one.
+pub struct Printer<'a> {
+    request: &'a Request,
+    shape: Shape,
+    list: List,
+    /// The form that was asked for.
+    pub form: Form,
+    /// How many items were shown.
+    pub shown: u64,
+}
+
+impl<'a> Printer<'a> {
+    /// Shows what `request` asks for of a file of this shape.
+    pub fn new(request: &'a Request, shape: Shape, out: &Output) -> Self {
+        let form = request.form(out.mode);
+        let list = match request.hex {
+            true => List::of_bad_bytes(shape.clone(), out.look),
+            false => List::new(shape.clone(), request.values, out.look),
+        };
+        Self { request, shape, list, form, shown: 0 }
+    }
+
+    /// Shows one item.
+    pub fn write(&mut self, out: &mut Output, item: &Shown<'_>) -> io::Result<()> {
+        self.shown += 1;
+        match (self.form, item) {
+            (Form::Drawn, Shown::Record(record)) if self.request.hex => {
+                let look = out.look;
+                hex::write_record(out, record, self.request.values, &look)
+            }
+            (Form::Drawn, _) => self.list.write(out, item),
+            (Form::Objects, _) => json::write(out, item, self.request),
+            (Form::Lines, _) => plain::write(out, item, &self.shape, self.request.values),
+        }
+    }
+
+    /// Writes what is left of the list, and the command that goes on at `next` in the file that is called `name` there.
+    pub fn end(self, out: &mut Output, name: &str, next: Option<u64>) -> io::Result<()> {
+        if self.form != Form::Drawn {
+            return Ok(());
+        }
+        let look = out.look;
+        self.list.end(out)?;
+        if self.shown == 0 {
+            writeln!(out, "  {}", look.paint("no record matches", hue::DIM))?;
+        }
+        if let Some(next) = next {
+            let shown = format!("  {} {} shown; to go on:", glyphs(&look).cut, self.shown);
+            writeln!(out, "{} {}", look.paint(shown, hue::DIM), self.request.continuation(name, next))?;
+        }
+        Ok(())
+    }
+}
