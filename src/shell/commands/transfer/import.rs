@@ -11,7 +11,7 @@ use self::open_batch::{OpenBatch, RejectedLine};
 use self::plan::{Asked, FORMATS, Planned, plan};
 use self::report::{Report, all_incomplete, incomplete, stopped};
 use super::rejects::{Rejects, refuse_source};
-use super::source::{Source, Taken};
+use super::source::{ImportSource, Taken};
 use super::writer::{Sum, Writer};
 use crate::shell::commands::may_replace;
 use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
@@ -130,7 +130,7 @@ impl Run {
     fn import(
         &mut self,
         planned: &mut Planned,
-        source: Option<Box<dyn Source>>,
+        source: Option<ImportSource>,
         asked: &Asked,
         session: &mut Session,
     ) -> One {
@@ -139,9 +139,9 @@ impl Run {
         let source = source.map_or_else(|| planned.open(session, asked, &mut || Ok(())), Ok);
         let ended = source.map_err(Stop::of_source).and_then(|mut source| match planned.format.is_script() {
             true => calls::as_script(session, planned.name == "-", |session| {
-                self.copy_script(&mut *source, session)
+                self.copy_script(&mut source, session)
             }),
-            false => self.copy(&mut *source, session),
+            false => self.copy(&mut source, session),
         });
         self.progress.clear();
         self.rejects.tell_rest(session, ended.is_err());
@@ -151,7 +151,7 @@ impl Run {
     }
 
     /// Writes a script, with its batches. The lines of a batch that is not written are rejected, all of them.
-    fn copy_script(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Stop> {
+    fn copy_script(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<(), Stop> {
         let mut batch = OpenBatch::default();
         let ended = loop {
             let was_open = session.transaction.is_some();
@@ -174,7 +174,7 @@ impl Run {
     }
 
     /// Writes all rows of `source`.
-    fn copy(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<(), Stop> {
+    fn copy(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<(), Stop> {
         loop {
             match self.step(source, session)? {
                 Step::End => return Ok(()),
@@ -195,7 +195,7 @@ impl Run {
 
     fn reject(
         &mut self,
-        source: &dyn Source,
+        source: &ImportSource,
         reason: Option<String>,
         session: &mut Session,
     ) -> Result<(), Stop> {
@@ -205,7 +205,7 @@ impl Run {
     }
 
     /// Writes what comes next.
-    fn step(&mut self, source: &mut dyn Source, session: &mut Session) -> Result<Step, Stop> {
+    fn step(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<Step, Stop> {
         session.interrupt.check(0).map_err(|pressed| Stop::All(pressed.into()))?;
         let (writer, mut is_written) = (&mut self.writer, true);
         let taken = source.next(&mut || {

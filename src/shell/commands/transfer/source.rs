@@ -67,41 +67,79 @@ impl fmt::Display for Spot {
 pub type BeforeWait<'a> = &'a mut dyn FnMut() -> Result<(), Failure>;
 
 /// What an import reads.
-pub trait Source {
-    /// What comes next; `None` at the end. Calls `before_wait` before it waits for somebody to write more.
-    fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure>;
-
-    /// The place of what came last.
-    fn spot(&self) -> Spot;
-
-    /// The bytes of the row that came last; none where no row did, or more than is read.
-    fn line(&self) -> &[u8];
-
-    /// How many bytes were read, and of how many, where that is known.
-    fn progress(&self) -> (u64, Option<u64>);
+pub enum ImportSource {
+    /// A text, and the parser of its rows.
+    Text(Reading, Box<dyn TextRows>),
+    /// The data files of another store.
+    Records(Records),
 }
 
-/// What reads the rows of a text: of our own formats, a script of these `commands` too, or of a table as it is found. A
-/// header is read at once.
+/// Finds the rows of a text.
+pub trait TextRows {
+    /// Goes on to the next row of `reading`, as [`ImportSource::next`] does.
+    fn next<'a>(
+        &'a mut self,
+        reading: &'a mut Reading,
+        before_wait: BeforeWait<'_>,
+    ) -> Result<Option<Taken<'a>>, Failure>;
+}
+
+impl ImportSource {
+    /// What comes next; `None` at the end. Calls `before_wait` before it waits for more input.
+    pub fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
+        match self {
+            Self::Text(reading, rows) => rows.next(reading, before_wait),
+            Self::Records(records) => records.next(),
+        }
+    }
+
+    /// The place of what came last.
+    pub fn spot(&self) -> Spot {
+        match self {
+            Self::Text(reading, _) => reading.spot(),
+            Self::Records(records) => records.spot(),
+        }
+    }
+
+    /// The bytes of the row that came last; empty if there is none, if it is too long, or if it is no text.
+    pub fn line(&self) -> &[u8] {
+        match self {
+            Self::Text(reading, _) => reading.row(),
+            Self::Records(_) => &[],
+        }
+    }
+
+    /// How many bytes were read, and of how many, where that is known.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        match self {
+            Self::Text(reading, _) => reading.progress(),
+            Self::Records(records) => records.progress(),
+        }
+    }
+}
+
+/// The source that reads a text: in our own formats, a script of these `commands` too, or a table as it is found.
+/// Reads the header.
 pub fn of_text(
     commands: &'static [Command],
     mut reading: Reading,
     format: Format,
     table: Option<Table>,
     before_wait: BeforeWait<'_>,
-) -> Result<Box<dyn Source>, Failure> {
+) -> Result<ImportSource, Failure> {
     reading.begin(format, before_wait)?;
-    Ok(match format {
+    let rows: Box<dyn TextRows> = match format {
         Format::Jsonl | Format::Json if json::is_document(&mut reading, before_wait)? => {
-            Box::new(json::Document::new(reading, table))
+            Box::new(json::Document::new(table))
         }
-        Format::Jsonl | Format::Json => Box::new(lines::Lines::new(reading, lines::Parser::Json(table))),
-        Format::Csv => Box::new(csv::Csv::new(reading, table.as_ref(), before_wait)?),
-        Format::Tsv => match table {
-            Some(table) => Box::new(lines::Lines::with_header(reading, &table, before_wait)?),
-            None => Box::new(lines::Lines::new(reading, lines::Parser::Tsv)),
-        },
-        Format::Script => Box::new(script::Script::new(commands, reading)),
+        Format::Jsonl | Format::Json => Box::new(lines::Lines::Json(table)),
+        Format::Csv => Box::new(csv::Csv::new(&mut reading, table.as_ref(), before_wait)?),
+        Format::Tsv => Box::new(match table {
+            Some(table) => lines::Lines::with_header(&mut reading, &table, before_wait)?,
+            None => lines::Lines::Tsv,
+        }),
+        Format::Script => Box::new(script::Script::new(commands)),
         Format::Resp => unreachable!("resp is refused before anything is opened"),
-    })
+    };
+    Ok(ImportSource::Text(reading, rows))
 }

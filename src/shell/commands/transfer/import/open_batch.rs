@@ -1,6 +1,6 @@
 //! The lines of a script's batch until it is known whether they are written.
 
-use crate::shell::commands::transfer::source::{Source, Spot};
+use crate::shell::commands::transfer::source::{ImportSource, Spot};
 
 /// The lines since `begin`, with what is wrong with them.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub struct RejectedLine {
 impl OpenBatch {
     /// Adds the line that came last from `source`, for which there may be a `reason` not to take it, and its bytes if they are
     /// to be kept.
-    pub fn add(&mut self, source: &dyn Source, reason: Option<String>, is_kept: bool) {
+    pub fn add(&mut self, source: &ImportSource, reason: Option<String>, is_kept: bool) {
         let text = if is_kept { source.line().to_vec() } else { Vec::new() };
         self.lines.push(Line { spot: source.spot(), text, reason });
     }

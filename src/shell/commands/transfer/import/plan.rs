@@ -9,7 +9,7 @@ use logkv::fs::StoreFile;
 
 use crate::shell::commands::transfer::files::{COPY, Files};
 use crate::shell::commands::transfer::rows::{self, Table};
-use crate::shell::commands::transfer::source::{BeforeWait, Reading, Records, Source, of_text};
+use crate::shell::commands::transfer::source::{BeforeWait, ImportSource, Reading, Records, of_text};
 use crate::shell::commands::{foreign, words};
 
 use crate::shell::lang::failure::Failure;
@@ -241,9 +241,9 @@ impl Planned {
         session: &Session,
         asked: &Asked,
         before_wait: BeforeWait<'_>,
-    ) -> Result<Box<dyn Source>, Failure> {
+    ) -> Result<ImportSource, Failure> {
         let (input, len) = match std::mem::replace(&mut self.what, What::Begun) {
-            What::Records(records) => return Ok(Box::new(records)),
+            What::Records(records) => return Ok(ImportSource::Records(records)),
             What::Open(input) => (input, None),
             What::File { path, len } => {
                 let input = Input::path(&path).map_err(|error| Failure::file("read", &path, &error))?;

@@ -3,7 +3,7 @@
 use logkv::Grouped;
 
 use super::reading::Reading;
-use super::{BeforeWait, Source, Spot, Taken};
+use super::{BeforeWait, Taken, TextRows};
 use crate::shell::commands::transfer::rows::Table;
 use crate::shell::commands::transfer::rows::csv::Records;
 use crate::shell::commands::transfer::rows::table::Header;
@@ -11,25 +11,22 @@ use crate::shell::lang::failure::Failure;
 
 /// A table.
 pub struct Csv {
-    reading: Reading,
     records: Records,
     header: Header,
-    /// The bytes of the present record, among those that are held.
-    len: usize,
 }
 
 impl Csv {
     /// The table that `reading` is, whose header is read.
     pub fn new(
-        mut reading: Reading,
+        reading: &mut Reading,
         table: Option<&Table>,
         before_wait: BeforeWait<'_>,
     ) -> Result<Self, Failure> {
         let mut records = Records::default();
-        let row = Row { len: 0, is_header: true };
-        let Some(len) = advance(&mut reading, &mut records, row, before_wait)? else {
+        let Some(len) = advance(reading, &mut records, true, before_wait)? else {
             return Err(reading.broken("it is empty; a table's first line names its columns"));
         };
+        reading.hold_row(len);
         if let Some(delimiter) = records.other_delimiter() {
             records = Records::with_delimiter(delimiter);
             records.push(reading.input.held(len));
@@ -37,28 +34,19 @@ impl Csv {
         }
         let header = Header::new(&records.fields(), table);
         let header = header.map_err(|unclear| reading.without_columns(&unclear))?;
-        Ok(Self { reading, records, header, len })
+        Ok(Self { records, header })
     }
 }
 
-/// A record to go on behind.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    /// Its bytes.
-    len: usize,
-    /// Whether the next one is the first.
-    is_header: bool,
-}
-
-/// Goes on behind the present record to the next one: its length, or `None` at the end.
+/// Goes on to the next record, and returns its length; `None` at the end.
 fn advance(
     reading: &mut Reading,
     records: &mut Records,
-    Row { len, is_header }: Row,
+    is_header: bool,
     before_wait: BeforeWait<'_>,
 ) -> Result<Option<usize>, Failure> {
     records.forget();
-    reading.take(len);
+    reading.pass_row();
     // Blank lines before a record are passed over, and what is left of a line break.
     while let Some(b'\n' | b'\r') = reading.input.unread().first() {
         reading.take(1);
@@ -108,31 +96,15 @@ fn check_row(reading: &Reading, records: &Records) -> Result<(), Failure> {
     }
 }
 
-impl Source for Csv {
-    fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
-        let row = Row { len: self.len, is_header: false };
-        match advance(&mut self.reading, &mut self.records, row, before_wait)? {
-            None => {
-                self.len = 0;
-                Ok(None)
-            }
-            Some(len) => {
-                self.len = len;
-                let row = self.header.row(&self.records.fields());
-                Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
-            }
-        }
-    }
-
-    fn spot(&self) -> Spot {
-        self.reading.spot()
-    }
-
-    fn line(&self) -> &[u8] {
-        self.reading.input.held(self.len).trim_ascii_end()
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        self.reading.progress()
+impl TextRows for Csv {
+    fn next<'a>(
+        &'a mut self,
+        reading: &'a mut Reading,
+        before_wait: BeforeWait<'_>,
+    ) -> Result<Option<Taken<'a>>, Failure> {
+        let Some(len) = advance(reading, &mut self.records, false, before_wait)? else { return Ok(None) };
+        reading.hold_row(len);
+        let row = self.header.row(&self.records.fields());
+        Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
     }
 }

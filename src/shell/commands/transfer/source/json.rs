@@ -7,20 +7,17 @@
 use logkv::Grouped;
 
 use super::reading::Reading;
-use super::{BeforeWait, Source, Spot, Taken};
+use super::{BeforeWait, Taken, TextRows};
 use crate::shell::commands::transfer::rows::{Table, jsonl};
 use crate::shell::lang::failure::Failure;
 
 /// A document.
 pub struct Document {
-    reading: Reading,
     table: Option<Table>,
     /// The number of the line where the array opens that the reader is in.
     array: Option<u64>,
     /// What may come next.
     expects: Expects,
-    /// The bytes of the present row, among those that are held.
-    len: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,85 +57,84 @@ pub fn is_document(reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result
 }
 
 impl Document {
-    /// The document that `reading` is.
-    pub fn new(reading: Reading, table: Option<Table>) -> Self {
-        Self { reading, table, array: None, expects: Expects::First, len: 0 }
+    /// A document that is read from its start.
+    pub fn new(table: Option<Table>) -> Self {
+        Self { table, array: None, expects: Expects::First }
     }
 
     /// Goes on to the next row; whether there is one.
-    fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
-        self.reading.take(self.len);
-        self.len = 0;
-        while let Some(byte) = self.peek(before_wait)? {
+    fn advance(&mut self, reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
+        reading.pass_row();
+        while let Some(byte) = peek(reading, before_wait)? {
             match (byte, self.array, self.expects) {
                 (b'[', None, _) => {
-                    self.array = Some(self.reading.number);
+                    self.array = Some(reading.number);
                     self.expects = Expects::First;
                 }
                 (b']', Some(_), Expects::First | Expects::Comma) => self.array = None,
                 (b']', Some(_), Expects::Row) => {
-                    return Err(self.reading.broken("the array ends after a comma, where a row should be"));
+                    return Err(reading.broken("the array ends after a comma, where a row should be"));
                 }
                 (b',', Some(_), Expects::Comma) => self.expects = Expects::Row,
                 (b',' | b']' | b'}', ..) => {
                     let stray = char::from(byte);
-                    return Err(self.reading.broken(&format!("{stray} is where a row should start")));
+                    return Err(reading.broken(&format!("{stray} is where a row should start")));
                 }
                 (_, Some(_), Expects::Comma) => {
-                    return Err(self.reading.broken("a comma is missing before this row"));
+                    return Err(reading.broken("a comma is missing before this row"));
                 }
                 (..) => {
-                    self.len = self.row_len(before_wait)?;
+                    let len = row_len(reading, before_wait)?;
+                    reading.hold_row(len);
                     self.expects = Expects::Comma;
                     return Ok(true);
                 }
             }
-            self.reading.take(1);
+            reading.take(1);
         }
         match self.array {
             None => Ok(false),
-            Some(line) => Err(self
-                .reading
-                .broken(&format!("it is cut off: the array that opens on line {line} does not end"))),
-        }
-    }
-
-    /// The next byte that is no white space; `None` at the end.
-    fn peek(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<u8>, Failure> {
-        loop {
-            let held = self.reading.input.unread();
-            let blank_len = held.len() - held.trim_ascii_start().len();
-            let byte = held.get(blank_len).copied();
-            self.reading.take(blank_len);
-            if byte.is_some() || self.reading.input.is_at_end() {
-                return Ok(byte);
+            Some(line) => {
+                Err(reading
+                    .broken(&format!("it is cut off: the array that opens on line {line} does not end")))
             }
-            self.reading.fill(before_wait)?;
         }
     }
+}
 
-    /// How many bytes the row takes that starts here.
-    fn row_len(&mut self, before_wait: BeforeWait<'_>) -> Result<usize, Failure> {
-        let mut scan = Scan::default();
-        loop {
-            match scan.go_on(self.reading.input.unread()) {
-                Ok(Some(len)) => return Ok(len),
-                Ok(None) if self.reading.input.is_at_end() && scan.is_scalar() => return Ok(scan.at),
-                Ok(None) if self.reading.input.is_at_end() => {
-                    return Err(self.reading.broken("it is cut off: the row that starts here does not end"));
-                }
-                Ok(None) if self.reading.input.unread_len() > self.reading.len_max => {
-                    let len_max = self.reading.len_max;
-                    return Err(self.reading.broken(&format!(
-                        "the row that starts here is longer than {} bytes",
-                        Grouped(len_max)
-                    )));
-                }
-                Ok(None) => self.reading.fill(before_wait)?,
-                Err(why) => {
-                    self.reading.take(scan.at);
-                    return Err(self.reading.broken(why));
-                }
+/// The next byte that is no white space; `None` at the end.
+fn peek(reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result<Option<u8>, Failure> {
+    loop {
+        let held = reading.input.unread();
+        let blank_len = held.len() - held.trim_ascii_start().len();
+        let byte = held.get(blank_len).copied();
+        reading.take(blank_len);
+        if byte.is_some() || reading.input.is_at_end() {
+            return Ok(byte);
+        }
+        reading.fill(before_wait)?;
+    }
+}
+
+/// How many bytes the row takes that starts here.
+fn row_len(reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result<usize, Failure> {
+    let mut scan = Scan::default();
+    loop {
+        match scan.go_on(reading.input.unread()) {
+            Ok(Some(len)) => return Ok(len),
+            Ok(None) if reading.input.is_at_end() && scan.is_scalar() => return Ok(scan.at),
+            Ok(None) if reading.input.is_at_end() => {
+                return Err(reading.broken("it is cut off: the row that starts here does not end"));
+            }
+            Ok(None) if reading.input.unread_len() > reading.len_max => {
+                let len_max = reading.len_max;
+                return Err(reading
+                    .broken(&format!("the row that starts here is longer than {} bytes", Grouped(len_max))));
+            }
+            Ok(None) => reading.fill(before_wait)?,
+            Err(why) => {
+                reading.take(scan.at);
+                return Err(reading.broken(why));
             }
         }
     }
@@ -213,27 +209,18 @@ impl Scan {
     }
 }
 
-impl Source for Document {
-    fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
-        if !self.advance(before_wait)? {
+impl TextRows for Document {
+    fn next<'a>(
+        &'a mut self,
+        reading: &'a mut Reading,
+        before_wait: BeforeWait<'_>,
+    ) -> Result<Option<Taken<'a>>, Failure> {
+        if !self.advance(reading, before_wait)? {
             return Ok(None);
         }
-        let text = self.line();
-        let before = usize::try_from(self.reading.column - 1).unwrap_or(usize::MAX);
-        let row = jsonl::read(text, before, self.table.as_ref());
+        let before = usize::try_from(reading.column - 1).unwrap_or(usize::MAX);
+        let row = jsonl::read(reading.row(), before, self.table.as_ref());
         Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
-    }
-
-    fn spot(&self) -> Spot {
-        self.reading.spot()
-    }
-
-    fn line(&self) -> &[u8] {
-        self.reading.input.held(self.len)
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        self.reading.progress()
     }
 }
 

@@ -1,19 +1,13 @@
 //! Rows that take a line each.
 
 use super::reading::Reading;
-use super::{BeforeWait, Source, Spot, Taken};
+use super::{BeforeWait, Taken, TextRows};
 use crate::shell::commands::transfer::rows::table::Header;
 use crate::shell::commands::transfer::rows::{Row, Table, jsonl, tsv};
 use crate::shell::lang::failure::Failure;
 
-/// The lines of a text, each a row.
-pub struct Lines {
-    reading: Reading,
-    parser: Parser,
-}
-
-/// What a line is.
-pub enum Parser {
+/// What each line of a text is.
+pub enum Lines {
     /// A JSON object: of an export, or of a table.
     Json(Option<Table>),
     /// Key, tab, value.
@@ -22,7 +16,19 @@ pub enum Parser {
     Table(Header),
 }
 
-impl Parser {
+impl Lines {
+    /// Fields with tabs between them, below a first line that names the columns.
+    pub fn with_header(
+        reading: &mut Reading,
+        table: &Table,
+        before_wait: BeforeWait<'_>,
+    ) -> Result<Self, Failure> {
+        reading.header(before_wait)?;
+        let names = tsv::fields(reading.input.line()).map_err(|why| reading.broken(&why))?;
+        let header = Header::new(&names, Some(table));
+        Ok(Self::Table(header.map_err(|unclear| reading.without_columns(&unclear))?))
+    }
+
     fn read<'a>(&self, line: &'a [u8]) -> Result<Row<'a>, String> {
         match self {
             Self::Json(table) => jsonl::read(line, 0, table.as_ref()),
@@ -40,46 +46,18 @@ impl Parser {
     }
 }
 
-impl Lines {
-    /// The lines of `reading`, as `parser` reads them.
-    pub fn new(reading: Reading, parser: Parser) -> Self {
-        Self { reading, parser }
-    }
-
-    /// The same below a first line that names the columns.
-    pub fn with_header(
-        mut reading: Reading,
-        table: &Table,
+impl TextRows for Lines {
+    fn next<'a>(
+        &'a mut self,
+        reading: &'a mut Reading,
         before_wait: BeforeWait<'_>,
-    ) -> Result<Self, Failure> {
-        reading.header(before_wait)?;
-        let names = tsv::fields(reading.input.line()).map_err(|why| reading.broken(&why))?;
-        let header = Header::new(&names, Some(table));
-        let header = header.map_err(|unclear| reading.without_columns(&unclear))?;
-        Ok(Self::new(reading, Parser::Table(header)))
-    }
-}
-
-impl Source for Lines {
-    fn next(&mut self, before_wait: BeforeWait<'_>) -> Result<Option<Taken<'_>>, Failure> {
-        match self.reading.next_line(before_wait, |line| self.parser.is_blank(line))? {
+    ) -> Result<Option<Taken<'a>>, Failure> {
+        match reading.next_line(before_wait, |line| self.is_blank(line))? {
             None => return Ok(None),
             Some(Err(why)) => return Ok(Some(Taken::Rejected(why))),
             Some(Ok(())) => {}
         }
-        let row = self.parser.read(self.reading.input.line());
+        let row = self.read(reading.input.line());
         Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
-    }
-
-    fn spot(&self) -> Spot {
-        self.reading.spot()
-    }
-
-    fn line(&self) -> &[u8] {
-        self.reading.line()
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        self.reading.progress()
     }
 }

@@ -28,13 +28,24 @@ pub struct Reading {
     pub len_max: u64,
     /// The most that a key and a value have, in bytes.
     pub pair_len_max: u64,
-    is_too_long: bool,
+    row: Row,
     name: Rc<str>,
     /// How it is packed, as its name says.
     packing: Option<Packing>,
     interrupt: Interrupt,
     done_len: u64,
     total_len: Option<u64>,
+}
+
+/// The present row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Row {
+    /// The present line.
+    Line,
+    /// A line that is not kept.
+    TooLong,
+    /// So many bytes of those that are held.
+    Held(usize),
 }
 
 /// What came of a look for the next line.
@@ -58,7 +69,7 @@ impl Reading {
             line_count: 0,
             len_max: 0,
             pair_len_max: pair_len_max(value_len_max),
-            is_too_long: false,
+            row: Row::Held(0),
             name: name.into(),
             packing: None,
             interrupt,
@@ -136,7 +147,7 @@ impl Reading {
     ) -> Result<Option<Result<(), String>>, Failure> {
         loop {
             let line = self.advance(before_wait)?;
-            self.is_too_long = line == Line::TooLong;
+            self.row = if line == Line::TooLong { Row::TooLong } else { Row::Line };
             return Ok(match line {
                 Line::End => None,
                 Line::TooLong => Some(Err(format!("it is longer than {} bytes", Grouped(self.len_max)))),
@@ -146,9 +157,25 @@ impl Reading {
         }
     }
 
-    /// The present line; empty if it is too long.
-    pub fn line(&self) -> &[u8] {
-        if self.is_too_long { &[] } else { self.input.line() }
+    /// The present row without its line break; empty if it is too long.
+    pub fn row(&self) -> &[u8] {
+        match self.row {
+            Row::Line => self.input.line(),
+            Row::TooLong => &[],
+            Row::Held(len) => self.input.held(len).trim_ascii_end(),
+        }
+    }
+
+    /// Makes the first `len` bytes that are held the present row.
+    pub fn hold_row(&mut self, len: usize) {
+        self.row = Row::Held(len);
+    }
+
+    /// Lets go of the row that [`Reading::hold_row`] made the present one.
+    pub fn pass_row(&mut self) {
+        if let Row::Held(len) = std::mem::replace(&mut self.row, Row::Held(0)) {
+            self.take(len);
+        }
     }
 
     /// Goes on to the next line.

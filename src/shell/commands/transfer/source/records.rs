@@ -3,7 +3,7 @@
 use std::io;
 
 use super::reading::unread;
-use super::{At, Source, Spot, Taken};
+use super::{At, Spot, Taken};
 use crate::shell::commands::transfer::files::{DataFile, Files};
 use crate::shell::commands::transfer::rows::Row;
 use crate::shell::commands::transfer::walk::{Found, Walk, record_len_max};
@@ -55,13 +55,9 @@ impl Records {
     fn name(&self) -> &str {
         &self.files.files.get(self.begun.saturating_sub(1)).expect("a file was begun").name
     }
-}
 
-impl Source for Records {
-    fn next(
-        &mut self,
-        _before_wait: &mut dyn FnMut() -> Result<(), Failure>,
-    ) -> Result<Option<Taken<'_>>, Failure> {
+    /// The next record; `None` at the end.
+    pub fn next(&mut self) -> Result<Option<Taken<'_>>, Failure> {
         while self.walk.as_ref().is_none_or(|walk| walk.at() >= walk.len()) {
             if !self.open_next()? {
                 return Ok(None);
@@ -79,15 +75,13 @@ impl Source for Records {
         }))
     }
 
-    fn spot(&self) -> Spot {
+    /// The place of the last record.
+    pub fn spot(&self) -> Spot {
         Spot { file: self.name().into(), at: At::Offset(self.at) }
     }
 
-    fn line(&self) -> &[u8] {
-        &[]
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
+    /// How many bytes were read, and of how many.
+    pub fn progress(&self) -> (u64, Option<u64>) {
         let at = self.walk.as_ref().map_or(0, Walk::at);
         (self.done_len + at, Some(self.total_len))
     }
