@@ -105,6 +105,21 @@ fn the_top_level_holds_what_the_card_allows() {
 }
 
 #[test]
+fn direct_dependencies_are_few_and_each_has_a_reason() {
+    const COUNT_MAX: usize = 32;
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
+    let mut sections = manifest.split("\n[");
+    let section = sections.find_map(|section| section.strip_prefix("dependencies]\n")).expect("a section");
+    let lines: Vec<_> = section.lines().collect();
+    let is_dependency = |line: &str| line.starts_with(char::is_alphabetic) && line.contains(" = ");
+    for pair in lines.windows(2).filter(|pair| is_dependency(pair[1])) {
+        assert!(pair[0].starts_with("# "), "no comment says what this is for: {}", pair[1]);
+    }
+    let count = lines.iter().filter(|line| is_dependency(line)).count();
+    assert!((1..=COUNT_MAX).contains(&count), "{count} direct dependencies");
+}
+
+#[test]
 fn files_stay_short_enough_to_read() {
     for (path, text) in sources(&root().join("src")) {
         let lines = text.lines().count();

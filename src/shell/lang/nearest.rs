@@ -14,11 +14,35 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
     let slipped = candidates
         .iter()
         .filter(|candidate| candidate.len() <= LEN_MAX)
-        .map(|&candidate| (strsim::damerau_levenshtein(&typed, &candidate.to_lowercase()), candidate))
+        .map(|&candidate| (slips(&typed, &candidate.to_lowercase()), candidate))
         .filter(|&(slips, candidate)| slips <= slips_max && slips < candidate.chars().count())
         .min_by_key(|&(slips, _)| slips)
         .map(|(_, candidate)| candidate);
     slipped.or_else(|| begun(&typed, &candidates))
+}
+
+/// How many letters are missing, added, wrong, or swapped with their neighbour: the optimal string alignment
+/// distance.
+fn slips(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
+    // `slips[i][j]` is the distance between the first `i` letters of `a` and the first `j` of `b`.
+    let mut slips = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            slips[i][j] = match (i, j) {
+                (0, n) | (n, 0) => n,
+                _ => {
+                    let replaced = slips[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                    let least = replaced.min(slips[i - 1][j] + 1).min(slips[i][j - 1] + 1);
+                    match i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                        true => least.min(slips[i - 2][j - 2] + 1),
+                        false => least,
+                    }
+                }
+            };
+        }
+    }
+    slips[a.len()][b.len()]
 }
 
 /// The one candidate that starts with `typed`.
@@ -38,6 +62,22 @@ mod tests {
         assert_eq!(nearest("GTE", ["get", "put"]), Some("get"));
         assert_eq!(nearest("frobnicate", ["get", "put"]), None);
         assert_eq!(nearest("x", ["q"]), None);
+    }
+
+    #[test]
+    fn a_letter_missing_added_wrong_or_swapped_is_one_slip() {
+        for (a, b, count) in [
+            ("", "", 0),
+            ("get", "get", 0),
+            ("", "get", 3),
+            ("gt", "get", 1),
+            ("geet", "get", 1),
+            ("gat", "get", 1),
+            ("gte", "get", 1),
+            ("ähnlcih", "ahnlich", 2),
+        ] {
+            assert_eq!((slips(a, b), slips(b, a)), (count, count), "{a} {b}");
+        }
     }
 
     #[test]
