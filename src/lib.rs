@@ -113,8 +113,8 @@ pub mod repair {
 /// What a store needs of the operating system, as traits: a test puts its own file system below a store.
 pub mod fs {
     pub use crate::engine::fs::{
-        Access, Directory, File, FileSystem, Lock, LockOutcome, Mapping, OsFileSystem, Parent, PathKind,
-        Room, Stirred, StoreFile, Watch, exit_on_bus_error, next_data, raise_open_files_limit,
+        Access, Changed, Directory, File, FileSystem, Lock, LockOutcome, Mapping, OsFileSystem, Parent,
+        PathKind, Room, StoreFile, Watch, exit_on_bus_error, next_data, raise_open_files_limit,
     };
 }
 

@@ -54,7 +54,7 @@
 //! `staging`, which `verify` reads before it gets its MANIFEST.
 //!
 //! # Lock order
-//! 1. `log::transaction_lock::Gate`: shared while a write is appended, alone while a transaction lasts;
+//! 1. `log::transaction_lock::TransactionLock`: shared while a write is appended, alone while a transaction lasts;
 //! 2. `compaction::Compactor::busy` or `checkpoint::Checkpointer::last`: one compaction, one writer of KEYDIR;
 //! 3. the log's lock (`log::Log::writer`): staging, writing, publishing, sealing, the new MANIFEST of a compaction and some
 //!    slots at a time; not held during a shared sync;
@@ -63,7 +63,7 @@
 //! 6. a shard's lock (`keydir`): one lookup or one change; nothing else is locked or read under it.
 //!
 //! `wakeup`'s lock, that of `store::view` and those of `meter`, `Compactor::runs_in`, `Compactor::unasked` and `fs::Exclusion` stand alone. Readers take rank 6 only (and 4, once, where KEYDIR is damaged), and
-//! scans rank 5. A compaction passes no gate: it changes where records are, not what they are.
+//! scans rank 5. A compaction does not take rank 1: it changes where records are, not what they are.
 
 pub(crate) mod base;
 pub(crate) mod files;

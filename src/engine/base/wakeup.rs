@@ -7,7 +7,7 @@ use super::sync::{Condvar, Mutex};
 
 /// What a thread in the background waits for.
 #[derive(Debug, Default)]
-pub(crate) struct Wake {
+pub(crate) struct Wakeup {
     /// Held for no longer than it takes to look; no other lock is taken under it.
     wishes: Mutex<Wishes>,
     changed: Condvar,
@@ -20,7 +20,7 @@ struct Wishes {
     stop: bool,
 }
 
-impl Wake {
+impl Wakeup {
     /// Wakes the thread: there is something to do.
     pub(crate) fn ring(&self) {
         self.wish(|wishes| wishes.work = true);

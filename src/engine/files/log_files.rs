@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::manifest_file;
-use super::tail::{Settled, Verdict};
+use super::tail::{Settled, TailReport};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::keydir_file::Covered;
@@ -16,11 +16,11 @@ use crate::engine::fs::staging;
 use crate::engine::fs::{Access, Directory, File, PathKind};
 use crate::engine::options::Options;
 use crate::engine::segment::unsalted::{self, Told};
-use crate::engine::segment::{Bodies, Home, Identity, ReadMode, Scanner, Segment, Step, file};
+use crate::engine::segment::{Bodies, Identity, ReadMode, Scanner, Segment, Step, StoreContext, file};
 
 /// The log's segments, and what is known of each.
 #[derive(Debug)]
-pub(crate) struct Survey {
+pub(crate) struct LogFiles {
     directory: Arc<dyn Directory>,
     reading: ReadMode,
     manifest: Result<Manifest>,
@@ -29,7 +29,7 @@ pub(crate) struct Survey {
     /// Where each stands in that order.
     places: HashMap<SegmentId, usize>,
     /// Whose the files are; `None` when MANIFEST cannot be read: then the segments' headers say the order, and hints nothing.
-    home: Option<Home>,
+    home: Option<StoreContext>,
     /// Those of the log whose files are not there.
     missing: HashSet<SegmentId>,
 }
@@ -73,7 +73,7 @@ pub(crate) fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>
     Ok(directory)
 }
 
-impl Survey {
+impl LogFiles {
     /// The segments that MANIFEST lists, or, where it cannot be read, those that say what they are.
     ///
     /// # Errors
@@ -82,10 +82,10 @@ impl Survey {
         Self::by(manifest_file::read(&*directory), directory, reading)
     }
 
-    /// As [`Survey::of`], with what its MANIFEST says or will say.
+    /// As [`LogFiles::of`], with what its MANIFEST says or will say.
     ///
     /// # Errors
-    /// As [`Survey::of`].
+    /// As [`LogFiles::of`].
     pub(crate) fn by(
         manifest: Result<Manifest>,
         directory: Arc<dyn Directory>,
@@ -100,7 +100,7 @@ impl Survey {
             }
             Ok(manifest)
         });
-        let home = manifest.as_ref().ok().map(|manifest| Home {
+        let home = manifest.as_ref().ok().map(|manifest| StoreContext {
             directory: Arc::clone(&directory),
             store: manifest.store,
             lineage: manifest.lineage,
@@ -121,9 +121,10 @@ impl Survey {
         };
         let present: HashSet<SegmentId> = present.into_iter().collect();
         let missing = known.iter().map(|known| known.id).filter(|id| !present.contains(id)).collect();
-        let mut survey = Self { directory, reading, manifest, known, places: HashMap::new(), home, missing };
-        survey.note_places();
-        Ok(survey)
+        let mut log_files =
+            Self { directory, reading, manifest, known, places: HashMap::new(), home, missing };
+        log_files.note_places();
+        Ok(log_files)
     }
 
     fn note_places(&mut self) {
@@ -211,7 +212,7 @@ impl Survey {
     }
 
     /// Whose the files are, if MANIFEST says so.
-    pub(crate) fn home(&self) -> Option<&Home> {
+    pub(crate) fn home(&self) -> Option<&StoreContext> {
         self.home.as_ref()
     }
 
@@ -235,7 +236,7 @@ impl Survey {
         let whole = self.open(known.id, known.layout, u64::MAX);
         Some(whole.and_then(|segment| match known.extent {
             Some(extent) if extent.is_unsettled(segment.len()) => {
-                let verdict = Verdict::of(&segment, self.settled(known))?;
+                let verdict = TailReport::of(&segment, self.settled(known))?;
                 self.open(known.id, known.layout, verdict.end)
             }
             Some(Extent::Sealed(len) | Extent::Closed(len)) if len < segment.len() => {
@@ -277,7 +278,7 @@ impl Survey {
     /// What KEYDIR covers of a segment, at its place in the address space.
     ///
     /// # Errors
-    /// As [`Survey::open`].
+    /// As [`LogFiles::open`].
     pub(crate) fn open_covered(&self, covered: &Covered) -> Result<Segment> {
         let file = file::open(&*self.directory, covered.id, Access::Read)?;
         let lens = (covered.len, covered.first_page);

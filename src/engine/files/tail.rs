@@ -50,7 +50,7 @@ impl Settled {
 
 /// What the active segment of a log that was not closed comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct TailReport {
     pub(crate) file_len: u64,
     /// Where the last whole batch ends.
     pub(crate) end: u64,
@@ -67,14 +67,14 @@ pub(crate) struct Verdict {
     pub(crate) unknown: Option<(u64, String)>,
 }
 
-impl Verdict {
+impl TailReport {
     /// Reads what is not `settled`. What follows the first bad place is a crash's leavings, unless a later record says
     /// that the log had been durable beyond that place when it was written.
     pub(crate) fn of(segment: &Segment, settled: Settled) -> Result<Self> {
         Self::asking(segment, settled, |_| Ok(()))
     }
 
-    /// As [`Verdict::of`]; asks `go_on` now and then, which is told how far it has come, and ends with its error.
+    /// As [`TailReport::of`]; asks `go_on` now and then, which is told how far it has come, and ends with its error.
     pub(crate) fn asking<E: From<Error>>(
         segment: &Segment,
         settled: Settled,

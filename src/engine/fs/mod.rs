@@ -14,8 +14,8 @@ mod mmap;
 mod names;
 mod owner;
 mod parent;
-mod patient;
 mod pool;
+mod salvage_file;
 pub(crate) mod staging;
 mod watch;
 
@@ -35,9 +35,9 @@ pub use mmap::{Mapping, exit_on_bus_error};
 pub use names::StoreFile;
 pub(crate) use names::is_of_file_system;
 pub use parent::Parent;
-pub(crate) use patient::Patient;
 pub(crate) use pool::FilePool;
-pub use watch::{Stirred, Watch};
+pub(crate) use salvage_file::SalvageFile;
+pub use watch::{Changed, Watch};
 
 /// Makes and opens directories.
 pub trait FileSystem: Send + Sync + fmt::Debug {

@@ -21,19 +21,19 @@ pub trait Watch: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// What the operating system says.
-    fn wait(&mut self, timeout: Duration) -> io::Result<Stirred>;
+    fn wait(&mut self, timeout: Duration) -> io::Result<Changed>;
 }
 
 /// What has changed, or may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stirred {
+pub struct Changed {
     /// Bytes of a file.
     pub bytes: bool,
     /// Which files there are.
     pub names: bool,
 }
 
-impl Stirred {
+impl Changed {
     /// All of it.
     pub const ALL: Self = Self { bytes: true, names: true };
 }
@@ -43,9 +43,9 @@ impl Stirred {
 pub(super) struct Unwatched;
 
 impl Watch for Unwatched {
-    fn wait(&mut self, timeout: Duration) -> io::Result<Stirred> {
+    fn wait(&mut self, timeout: Duration) -> io::Result<Changed> {
         std::thread::sleep(timeout.min(LOOK_INTERVAL));
-        Ok(Stirred::ALL)
+        Ok(Changed::ALL)
     }
 }
 
@@ -63,14 +63,14 @@ impl Inotify {
     }
 
     /// Takes what has been told so far.
-    fn drain(&self) -> io::Result<Stirred> {
+    fn drain(&self) -> io::Result<Changed> {
         let mut buffer = [MaybeUninit::uninit(); EVENTS_LEN];
         let mut reader = Reader::new(self.0.as_fd(), &mut buffer);
-        let mut stirred = Stirred::default();
+        let mut stirred = Changed::default();
         loop {
             match reader.next() {
                 Ok(event) if event.events().contains(ReadFlags::MODIFY) => stirred.bytes = true,
-                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => stirred = Stirred::ALL,
+                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => stirred = Changed::ALL,
                 Ok(_) => stirred.names = true,
                 Err(Errno::AGAIN) => return Ok(stirred),
                 Err(Errno::INTR) => {}
@@ -81,19 +81,19 @@ impl Inotify {
 }
 
 impl Watch for Inotify {
-    fn wait(&mut self, timeout: Duration) -> io::Result<Stirred> {
+    fn wait(&mut self, timeout: Duration) -> io::Result<Changed> {
         // So long that nobody lives to see its end is an hour at a time.
         let deadline = Instant::now() + timeout.min(Duration::from_secs(3600));
         loop {
             let stirred = self.drain()?;
             let left = deadline.saturating_duration_since(Instant::now());
-            if stirred != Stirred::default() || left.is_zero() {
+            if stirred != Changed::default() || left.is_zero() {
                 return Ok(stirred);
             }
             let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
             match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&left)) {
                 // A signal may mean that nobody waits any more.
-                Err(Errno::INTR) => return Ok(Stirred::default()),
+                Err(Errno::INTR) => return Ok(Changed::default()),
                 Err(error) => return Err(error.into()),
                 Ok(_) => {}
             }
@@ -112,17 +112,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let handle = std::fs::File::open(dir.path()).expect("it opens");
         let mut watch = Inotify::of(&handle).expect("the system tells");
-        assert_eq!(watch.wait(Duration::ZERO).expect("waits"), Stirred::default());
+        assert_eq!(watch.wait(Duration::ZERO).expect("waits"), Changed::default());
         std::fs::write(dir.path().join("new"), "").expect("a file");
         assert!(watch.wait(LONG).expect("waits").names);
-        assert_eq!(watch.wait(Duration::ZERO).expect("waits"), Stirred::default());
+        assert_eq!(watch.wait(Duration::ZERO).expect("waits"), Changed::default());
         std::fs::write(dir.path().join("new"), "bytes").expect("bytes");
         let for_ever = watch.wait(Duration::MAX).expect("waits");
-        assert_eq!(for_ever, Stirred { bytes: true, names: false });
+        assert_eq!(for_ever, Changed { bytes: true, names: false });
     }
 
     #[test]
     fn who_is_told_nothing_looks_at_everything() {
-        assert_eq!(Unwatched.wait(Duration::ZERO).expect("sleeps"), Stirred::ALL);
+        assert_eq!(Unwatched.wait(Duration::ZERO).expect("sleeps"), Changed::ALL);
     }
 }

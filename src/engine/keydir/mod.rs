@@ -70,10 +70,9 @@ impl Keydir {
         self.look(hash, |table| table.candidates(tag(hash)))
     }
 
-    /// Has the slot fetched at which a look for this hash begins: looks that follow each other closely then do not wait for
-    /// memory one by one.
-    pub(crate) fn warm(&self, hash: u64) {
-        warm(&read(&self.shards[shard_of(hash)]), hash);
+    /// Prefetches the slot at which a lookup of `hash` begins, so that lookups in a row do not each wait for memory.
+    pub(crate) fn prefetch(&self, hash: u64) {
+        prefetch_slot(&read(&self.shards[shard_of(hash)]), hash);
     }
 
     /// Whether a slot of this hash points at `address`.
@@ -209,9 +208,9 @@ impl fmt::Debug for Keydir {
     }
 }
 
-fn warm(shard: &Shard, hash: u64) {
+fn prefetch_slot(shard: &Shard, hash: u64) {
     if let Some(table) = shard.ready() {
-        table.warm(tag(hash));
+        table.prefetch(tag(hash));
     }
 }
 
@@ -241,9 +240,9 @@ impl Snapshot {
         Ok(self.0[shard_of(hash)].table()?.candidates(tag(hash)))
     }
 
-    /// As [`Keydir::warm`].
-    pub(crate) fn warm(&self, hash: u64) {
-        warm(&self.0[shard_of(hash)], hash);
+    /// As [`Keydir::prefetch`].
+    pub(crate) fn prefetch(&self, hash: u64) {
+        prefetch_slot(&self.0[shard_of(hash)], hash);
     }
 
     /// Whether a slot of this hash points at `address`.

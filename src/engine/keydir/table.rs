@@ -62,8 +62,8 @@ impl<'a> Table<'a> {
         candidates
     }
 
-    /// Has the first slot fetched that a look for `tag` reads.
-    pub(super) fn warm(self, tag: u64) {
+    /// Prefetches the first slot that a lookup of `tag` reads.
+    pub(super) fn prefetch(self, tag: u64) {
         if let Some(slot) = self.slots.get(home(tag, self.capacity)) {
             prefetch(slot);
         }

@@ -11,9 +11,9 @@ mod newest;
 mod pending;
 mod replace;
 mod roll;
-mod seen;
 mod stage;
 pub(crate) mod transaction_lock;
+mod view;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -31,7 +31,7 @@ use crate::engine::base::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
 pub(crate) use cut::Cut;
 use pending::Pending;
 pub(crate) use replace::{Replacement, Reserved};
-pub(crate) use seen::Moment;
+pub(crate) use view::ReadPoint;
 use writer::{Active, Mark, Writer};
 
 /// What a write came to.

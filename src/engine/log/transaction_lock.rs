@@ -1,4 +1,4 @@
-//! The gate that writes go through, and that a transaction closes behind itself.
+//! The lock that writes share and a transaction holds alone.
 
 use std::sync::PoisonError;
 
@@ -8,56 +8,56 @@ use crate::engine::base::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard
 
 /// Many writes at a time, or one transaction.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
-    /// Held shared while a write is appended, alone while a transaction lasts. Before the log's lock.
-    way: RwLock<()>,
-    /// The thread whose transaction has closed it. Held to look at it alone.
-    closed_by: Mutex<Option<ThreadId>>,
+pub(crate) struct TransactionLock {
+    /// Held shared while a write is appended, alone while a transaction lasts.
+    lock: RwLock<()>,
+    /// The thread whose transaction holds it alone.
+    owner: Mutex<Option<ThreadId>>,
 }
 
-impl Gate {
-    /// Lets a write through, when no transaction is open.
+impl TransactionLock {
+    /// Locks it for one write; waits while a transaction is open.
     ///
     /// # Errors
-    /// [`Error::WithinTransaction`] when it is open in this very thread, which would wait for itself.
-    pub(crate) fn pass(&self) -> Result<RwLockReadGuard<'_, ()>> {
-        if let Ok(way) = self.way.try_read() {
-            return Ok(way);
+    /// [`Error::WithinTransaction`] when the transaction is this thread's own, which would wait for itself.
+    pub(crate) fn shared(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        if let Ok(held) = self.lock.try_read() {
+            return Ok(held);
         }
         self.refuse_own()?;
-        Ok(self.way.read().unwrap_or_else(PoisonError::into_inner))
+        Ok(self.lock.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits for the writes that are on their way, and lets no other through until the result is dropped.
+    /// Locks it for a transaction, once all writes in progress are appended.
     ///
     /// # Errors
-    /// As [`Gate::pass`].
-    pub(crate) fn close(&self) -> Result<ClosedGate<'_>> {
+    /// As [`TransactionLock::shared`].
+    pub(crate) fn exclusive(&self) -> Result<TransactionGuard<'_>> {
         self.refuse_own()?;
-        let way = self.way.write().unwrap_or_else(PoisonError::into_inner);
-        self.set_closed_by(Some(thread::current().id()));
-        Ok(ClosedGate { gate: self, _way: way })
+        let held = self.lock.write().unwrap_or_else(PoisonError::into_inner);
+        self.set_owner(Some(thread::current().id()));
+        Ok(TransactionGuard { lock: self, _held: held })
     }
 
     fn refuse_own(&self) -> Result<()> {
-        let closed_by = *self.closed_by.lock().unwrap_or_else(PoisonError::into_inner);
-        if closed_by == Some(thread::current().id()) { Err(Error::WithinTransaction) } else { Ok(()) }
+        let owner = *self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        if owner == Some(thread::current().id()) { Err(Error::WithinTransaction) } else { Ok(()) }
     }
 
-    fn set_closed_by(&self, thread: Option<ThreadId>) {
-        *self.closed_by.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+    fn set_owner(&self, thread: Option<ThreadId>) {
+        *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = thread;
     }
 }
 
-/// A gate that is closed to all others until this is dropped.
+/// Holds a [`TransactionLock`] alone until it is dropped.
 #[derive(Debug)]
-pub(crate) struct ClosedGate<'a> {
-    gate: &'a Gate,
-    _way: RwLockWriteGuard<'a, ()>,
+pub(crate) struct TransactionGuard<'a> {
+    lock: &'a TransactionLock,
+    _held: RwLockWriteGuard<'a, ()>,
 }
 
-impl Drop for ClosedGate<'_> {
+impl Drop for TransactionGuard<'_> {
     fn drop(&mut self) {
-        self.gate.set_closed_by(None);
+        self.lock.set_owner(None);
     }
 }

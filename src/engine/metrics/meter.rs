@@ -8,7 +8,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use thread_local::ThreadLocal;
 
 use crate::engine::base::sync::Mutex;
@@ -67,7 +66,7 @@ impl Cells {
 /// How values are distributed: how many there were of which size. Sizes are known to within a hundredth.
 #[derive(Clone, Debug)]
 pub struct Distribution {
-    histogram: Histogram<u64>,
+    histogram: hdrhistogram::Histogram<u64>,
     sum: u64,
 }
 
@@ -77,7 +76,7 @@ impl Distribution {
     const DIGITS: u8 = 2;
 
     fn new() -> Self {
-        let histogram = Histogram::new(Self::DIGITS).expect("it offers up to five digits");
+        let histogram = hdrhistogram::Histogram::new(Self::DIGITS).expect("it offers up to five digits");
         Self { histogram, sum: 0 }
     }
 
@@ -120,9 +119,9 @@ impl Distribution {
 
 /// A distribution that grows. Locked for one value, and nothing else is locked meanwhile.
 #[derive(Debug)]
-pub(crate) struct Gauged(Mutex<Distribution>);
+pub(crate) struct Histogram(Mutex<Distribution>);
 
-impl Gauged {
+impl Histogram {
     fn new() -> Self {
         Self(Mutex::new(Distribution::new()))
     }
@@ -149,18 +148,18 @@ fn nanos(duration: Duration) -> u64 {
 pub(crate) struct Meter {
     cells: ThreadLocal<Cells>,
     /// How long gets took, one in [`GETS_A_TIMED_ONE`].
-    pub(crate) gets: Gauged,
+    pub(crate) gets: Histogram,
     /// How long writes took that were waited for.
-    pub(crate) writes: Gauged,
+    pub(crate) writes: Histogram,
     /// How long syncs of the log took.
-    pub(crate) syncs: Gauged,
+    pub(crate) syncs: Histogram,
     /// How many records each of them made durable.
-    pub(crate) synced: Gauged,
+    pub(crate) synced: Histogram,
 }
 
 impl Meter {
     pub(crate) fn new() -> Self {
-        let [gets, writes, syncs, synced] = [(); 4].map(|()| Gauged::new());
+        let [gets, writes, syncs, synced] = [(); 4].map(|()| Histogram::new());
         Self { cells: ThreadLocal::new(), gets, writes, syncs, synced }
     }
 
@@ -257,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_distribution_knows_its_values_to_within_a_hundredth() {
-        let gauged = Gauged::new();
+        let gauged = Histogram::new();
         (1..=1000).for_each(|value| gauged.record(value * 1000));
         gauged.record(u64::MAX);
         let seen = gauged.so_far();

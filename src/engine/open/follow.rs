@@ -10,7 +10,7 @@ use super::{OpenReport, Opened, enter, look, looked};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::Seqno;
 use crate::engine::files::manifest_file;
-use crate::engine::files::tail::{Settled, Verdict};
+use crate::engine::files::tail::{Settled, TailReport};
 use crate::engine::format::manifest::{Extent, Manifest};
 use crate::engine::fs::{Directory, File, read_vec_at};
 use crate::engine::options::Options;
@@ -86,7 +86,7 @@ impl SeenEnd {
     }
 
     /// The file at `path`, as it was judged.
-    pub(super) fn of(verdict: &Verdict, file: &Arc<dyn File>, path: &Path) -> Result<Self> {
+    pub(super) fn of(verdict: &TailReport, file: &Arc<dyn File>, path: &Path) -> Result<Self> {
         let len = verdict.file_len;
         let mark = |at| Mark::of(&**file, at, len).map_err(Error::io("read", path));
         let last = verdict.last_at.map(mark).transpose()?;

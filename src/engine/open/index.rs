@@ -15,7 +15,7 @@ use crate::engine::format::codec::Compressed;
 use crate::engine::keydir::shard_of;
 use crate::engine::options::OpenProgress;
 use crate::engine::segment::hint::Hint;
-use crate::engine::segment::{Bodies, Home, Rows, Scanner, Segment, Sorted, Sorter, Step};
+use crate::engine::segment::{Bodies, Rows, Scanner, Segment, Sorted, Sorter, Step, StoreContext};
 use crate::engine::state::Replay;
 
 /// Below so many bytes of log one thread is done before a second has begun.
@@ -135,7 +135,7 @@ impl Loaded {
 }
 
 /// The rows of one segment that are not in the index yet: its hint's, or read and sorted.
-fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared> {
+fn prepare(home: &StoreContext, loaded: &Loaded, writes_hints: bool) -> Result<Prepared> {
     let Loaded { segment, is_sealed, covered, .. } = loaded;
     let from = covered.map_or(0, |covered| covered.len);
     // Of a sealed segment that was cut short where KEYDIR ends, the hint still knows the rest.
@@ -166,7 +166,12 @@ fn prepare(home: &Home, loaded: &Loaded, writes_hints: bool) -> Result<Prepared>
 
 /// Keeps the sorted rows and the damage for later readers: in a hint if one may be written, else in
 /// memory.
-fn keep(home: &Home, segment: &Segment, (sorted, damaged): (&Sorted, Vec<Range<u64>>), writes_hint: bool) {
+fn keep(
+    home: &StoreContext,
+    segment: &Segment,
+    (sorted, damaged): (&Sorted, Vec<Range<u64>>),
+    writes_hint: bool,
+) {
     let hint = writes_hint.then(|| Hint::write(home, segment, sorted)).transpose();
     match hint {
         Ok(Some(hint)) => segment.take_hint(hint),
@@ -180,7 +185,7 @@ fn keep(home: &Home, segment: &Segment, (sorted, damaged): (&Sorted, Vec<Range<u
 }
 
 /// Reads and checks a segment from byte `from` on.
-fn sort(home: &Home, segment: &Segment, from: u64) -> Result<(Sorted, Vec<FoundDamage>)> {
+fn sort(home: &StoreContext, segment: &Segment, from: u64) -> Result<(Sorted, Vec<FoundDamage>)> {
     // Through a window: a mapping would count as this process's memory, all of it.
     let windowed = segment.windowed(home)?;
     let (mut sorter, mut damage) = (Sorter::default(), Vec::new());

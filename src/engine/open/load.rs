@@ -7,20 +7,20 @@ use super::follow::SeenEnd;
 use super::{FoundDamage, OpenReport};
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::{Location, SegmentId, Seqno};
-use crate::engine::files::tail::{Settled, Verdict};
+use crate::engine::files::tail::{Settled, TailReport};
 use crate::engine::format::keydir_file::{Covered, Covering};
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{self, HeaderError, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory, File, StoreFile};
 use crate::engine::keydir::Keydir;
 use crate::engine::options::{OpenProgress, Options};
-use crate::engine::segment::{Home, Identity, ReadMode, Segment, file};
+use crate::engine::segment::{Identity, ReadMode, Segment, StoreContext, file};
 use crate::engine::state::{SegmentSet, State};
 use crate::engine::upkeep::checkpoint::Checkpoint;
 
 /// A store on its way from files to a state.
 pub(super) struct Load<'a> {
-    pub(super) home: Home,
+    pub(super) home: StoreContext,
     options: &'a Options,
     pub(super) state: Arc<State>,
     /// What the index knew before a segment was read.
@@ -44,7 +44,7 @@ impl<'a> Load<'a> {
         manifest: &Manifest,
         earlier: Option<&Arc<State>>,
     ) -> Self {
-        let home = Home {
+        let home = StoreContext {
             directory: Arc::clone(directory),
             store: manifest.store,
             lineage: manifest.lineage,
@@ -328,11 +328,11 @@ impl<'a> Load<'a> {
     }
 
     /// Torn tail or rot? Reads what a crash may have left, without a mapping, since it may be cut.
-    fn judge(&self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<Verdict> {
+    fn judge(&self, line: &SegmentLine, next_seq: Seqno, file: &Arc<dyn File>) -> Result<TailReport> {
         let file_len = file::len(&*self.home.directory, line.id, &**file)?;
         let place = Place { seq_end: line.seq_end(file_len), created_ms: 0, first_page: 0 };
         let segment = self.map(line, file, place, &self.home.reading.passing(), (file_len, file_len))?;
-        Verdict::of(&segment, self.read.unwrap_or_else(|| Settled::by(Some(line.extent), next_seq)))
+        TailReport::of(&segment, self.read.unwrap_or_else(|| Settled::by(Some(line.extent), next_seq)))
     }
 
     pub(super) fn path(&self, id: SegmentId) -> PathBuf {
@@ -354,11 +354,16 @@ pub(super) struct Loaded {
 }
 
 /// A state that knows of no segment.
-fn new_state(home: &Home, options: &Options, earlier: Option<&Arc<State>>) -> Arc<State> {
+fn new_state(home: &StoreContext, options: &Options, earlier: Option<&Arc<State>>) -> Arc<State> {
     Arc::new(with_keydir(home, options, Keydir::new(), earlier))
 }
 
-fn with_keydir(home: &Home, options: &Options, keydir: Keydir, earlier: Option<&Arc<State>>) -> State {
+fn with_keydir(
+    home: &StoreContext,
+    options: &Options,
+    keydir: Keydir,
+    earlier: Option<&Arc<State>>,
+) -> State {
     let state = State::new(home.clone(), Arc::clone(&options.clock), keydir);
     match earlier {
         Some(earlier) => state.in_place_of(earlier),

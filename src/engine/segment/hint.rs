@@ -9,7 +9,7 @@ use super::filter;
 use super::rows::Rows;
 use super::sorter::{Sorted, Sorter};
 use super::value::Value;
-use super::{Bodies, Home, Scanner, Segment, Step};
+use super::{Bodies, Scanner, Segment, Step, StoreContext};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::hint::{self, Checked, Described};
@@ -25,7 +25,7 @@ pub(crate) struct Hint {
 
 impl Hint {
     /// The hint of `segment`, if there is one that can be used. Reads the file once, to check it.
-    pub(super) fn open(home: &Home, segment: &Segment) -> Option<Self> {
+    pub(super) fn open(home: &StoreContext, segment: &Segment) -> Option<Self> {
         let hint = match bytes(home, segment.id, segment.limit()) {
             Ok(bytes) => hint::check(&bytes).map(|checked| Self { bytes, checked }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -41,7 +41,7 @@ impl Hint {
         hint
     }
 
-    fn describes(&self, home: &Home, segment: &Segment) -> bool {
+    fn describes(&self, home: &StoreContext, segment: &Segment) -> bool {
         let Described { store, hash_seed, segment: id, segment_len, last_seq, .. } = self.checked.described;
         let is_ours = store == home.store && hash_seed == home.hash_seed;
         is_ours && id == segment.id && segment_len == segment.limit() && last_seq < segment.seq_end
@@ -69,7 +69,7 @@ impl Hint {
     ///
     /// # Errors
     /// What the operating system says; there is no hint then.
-    pub(crate) fn make(home: &Home, segment: &Segment) -> Result<Option<Self>> {
+    pub(crate) fn make(home: &StoreContext, segment: &Segment) -> Result<Option<Self>> {
         // Through a window: a mapping would count as this process's memory, all of it.
         let windowed = segment.windowed(home)?;
         let mut sorter = Sorter::default();
@@ -90,7 +90,7 @@ impl Hint {
     ///
     /// # Errors
     /// What the operating system says; there is no hint then.
-    pub(crate) fn write(home: &Home, segment: &Segment, sorted: &Sorted) -> Result<Self> {
+    pub(crate) fn write(home: &StoreContext, segment: &Segment, sorted: &Sorted) -> Result<Self> {
         let described = Described {
             store: home.store,
             hash_seed: home.hash_seed,
@@ -132,7 +132,7 @@ fn write_parts(file: &dyn File, [header, rows, behind]: [&[u8]; 3]) -> io::Resul
 }
 
 /// Removes the hint of segment `id`, if there is one. A file that is mapped stays readable until it is let go.
-pub(crate) fn remove(home: &Home, id: SegmentId) -> io::Result<()> {
+pub(crate) fn remove(home: &StoreContext, id: SegmentId) -> io::Result<()> {
     match home.directory.remove(StoreFile::Hint(id)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -143,7 +143,7 @@ pub(crate) fn remove(home: &Home, id: SegmentId) -> io::Result<()> {
 ///
 /// # Errors
 /// What the operating system says; `InvalidData` when the file is longer than any hint of the segment.
-pub(crate) fn bytes(home: &Home, id: SegmentId, segment_len: u64) -> io::Result<Value> {
+pub(crate) fn bytes(home: &StoreContext, id: SegmentId, segment_len: u64) -> io::Result<Value> {
     let file = home.directory.open(StoreFile::Hint(id), Access::Read)?;
     let len = file.len()?;
     // No hint is that long: a record takes 40 bytes at least, its row 16 and its share of the filter two.

@@ -1,15 +1,15 @@
 //! One segment — read at an offset, scanned from end to end, appended to.
 
+mod expiry;
 pub(crate) mod file;
 pub(crate) mod filter;
 pub(crate) mod hint;
-mod home;
-mod lifetimes;
 mod order;
 mod read;
 mod rows;
 mod scan;
 mod sorter;
+mod store_context;
 pub(crate) mod unsalted;
 mod usage;
 pub(crate) mod value;
@@ -20,14 +20,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub(crate) use home::{Home, ReadMode};
-pub(crate) use lifetimes::{Expired, Lifetimes};
+pub(crate) use expiry::{Expired, SegmentExpiry};
 use order::Order;
 pub(crate) use read::{Outline, RawRecord, Record};
 pub(crate) use rows::Rows;
 pub(crate) use scan::{Bodies, LEN_A_LOOK, Scanned, Scanner, Step, paced};
 use scan::{STEP, Window};
 pub(crate) use sorter::{Sorted, Sorter};
+pub(crate) use store_context::{ReadMode, StoreContext};
 pub(crate) use usage::Usage;
 pub(crate) use versions::Versions;
 pub(crate) use writer::SegmentWriter;
@@ -51,7 +51,7 @@ pub(crate) struct Segment {
     /// The first of its pages in the log's address space.
     pub(crate) first_page: u32,
     pub(crate) usage: Usage,
-    pub(crate) lifetimes: Lifetimes,
+    pub(crate) expiry: SegmentExpiry,
     order: Order,
     /// Whether a compaction must leave it alone: another version laid it out, or damage was found in it.
     is_unfit: AtomicBool,
@@ -125,7 +125,7 @@ impl Segment {
             seq_end,
             first_page,
             usage: Usage::default(),
-            lifetimes: Lifetimes::default(),
+            expiry: SegmentExpiry::default(),
             order: Order::default(),
             is_unfit: AtomicBool::new(layout != Layout::current(layout.records.salt)),
             is_sealed: AtomicBool::new(false),
@@ -184,7 +184,7 @@ impl Segment {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn windowed(&self, home: &Home) -> Result<Self> {
+    pub(crate) fn windowed(&self, home: &StoreContext) -> Result<Self> {
         let file = file::open(&*home.directory, self.id, Access::Read)?;
         let identity = Identity {
             id: self.id,

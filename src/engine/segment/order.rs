@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 use super::hint::Hint;
 use super::rows::Rows;
 use super::sorter::{Sorted, Sorter};
-use super::{Bodies, Home, Scanner, Segment, Step};
+use super::{Bodies, Scanner, Segment, Step, StoreContext};
 use crate::engine::base::error::Result;
 use crate::engine::base::sync::{Mutex, MutexGuard};
 
@@ -50,7 +50,7 @@ impl Segment {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn order(&self, home: &Home) -> Result<Vec<Rows>> {
+    pub(crate) fn order(&self, home: &StoreContext) -> Result<Vec<Rows>> {
         let mut known = self.order.lock();
         self.look_for_hint(home, &mut known);
         let (runs, sorted_to, damaged) = match &mut *known {
@@ -84,7 +84,7 @@ impl Segment {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn may_hold(&self, home: &Home, hash: u64, key: &[u8]) -> Result<bool> {
+    pub(crate) fn may_hold(&self, home: &StoreContext, hash: u64, key: &[u8]) -> Result<bool> {
         {
             let mut known = self.order.lock();
             self.look_for_hint(home, &mut known);
@@ -106,7 +106,7 @@ impl Segment {
     /// Whether the segment's hint says that it holds no record of any of `keys`.
     pub(crate) fn surely_holds_none<'k>(
         &self,
-        home: &Home,
+        home: &StoreContext,
         mut keys: impl Iterator<Item = &'k [u8]>,
     ) -> bool {
         let mut known = self.order.lock();
@@ -118,7 +118,7 @@ impl Segment {
     }
 
     /// What the segment's hint says, if it has one that describes it.
-    pub(crate) fn hinted(&self, home: &Home) -> Option<Sorted> {
+    pub(crate) fn hinted(&self, home: &StoreContext) -> Option<Sorted> {
         let mut known = self.order.lock();
         self.look_for_hint(home, &mut known);
         match &*known {
@@ -146,7 +146,7 @@ impl Segment {
         *self.order.lock() = Known::Hinted(hint);
     }
 
-    fn look_for_hint(&self, home: &Home, known: &mut Known) {
+    fn look_for_hint(&self, home: &StoreContext, known: &mut Known) {
         if matches!(known, Known::Nothing) {
             *known = match Hint::open(home, self) {
                 Some(hint) => Known::Hinted(hint),
@@ -185,7 +185,7 @@ struct Run {
 
 impl Run {
     /// The records from `from` on, each checked.
-    fn of(home: &Home, segment: &Segment, from: u64) -> Result<Self> {
+    fn of(home: &StoreContext, segment: &Segment, from: u64) -> Result<Self> {
         let (mut sorter, mut damaged) = (Sorter::default(), Vec::new());
         let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(from);
         while let Some(step) = scanner.next()? {

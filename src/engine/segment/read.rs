@@ -82,9 +82,8 @@ impl Segment {
         Ok(checked.map_or(0, |header| header.frame(context.header_len).len))
     }
 
-    /// Has the first bytes of the record of `len` bytes at `at` fetched, where they are mapped: records that are read one after
-    /// another then are not waited for one by one.
-    pub(crate) fn warm(&self, at: u64, len: u64) {
+    /// Prefetches the start of the mapped record of `len` bytes at `at`, so that reads in a row do not each wait for memory.
+    pub(crate) fn prefetch(&self, at: u64, len: u64) {
         let Source::Mapped(mapping) = &self.source else { return };
         let range = at as usize..at.saturating_add(len.min(WARMED_LEN)).min(self.len()) as usize;
         let lines = mapping.bytes(range).unwrap_or_default().iter().step_by(CACHE_LINE_LEN);

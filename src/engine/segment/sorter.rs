@@ -1,7 +1,7 @@
 //! From records in file order to rows in key order.
 
 use super::rows::Rows;
-use super::{Home, Record, Scanned};
+use super::{Record, Scanned, StoreContext};
 use crate::engine::base::error::Damage;
 use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Compressed;
@@ -47,7 +47,7 @@ pub(crate) struct Sorted {
 impl Sorter {
     /// Adds a record that was scanned. A damaged one stands for the key it shows: asking for that key is then an error,
     /// and not an older value.
-    pub(crate) fn add_scanned(&mut self, home: &Home, record: &Scanned<'_>) {
+    pub(crate) fn add_scanned(&mut self, home: &StoreContext, record: &Scanned<'_>) {
         let kind = match (record.header.kind(), &record.damage) {
             // Out of order it says nothing of what is newest.
             (_, Some(Damage::Order { .. })) => return self.skip(Seqno(0)),
@@ -71,7 +71,7 @@ impl Sorter {
     }
 
     /// Adds a record that was read, and is as it was written.
-    pub(crate) fn add_read(&mut self, home: &Home, record: &Record) {
+    pub(crate) fn add_read(&mut self, home: &StoreContext, record: &Record) {
         let (key, kind, seq) = (record.key(), record.header.kind(), record.header.seq);
         let (at, len, is_tombstone) = (record.location.offset, record.frame.len, kind == Kind::Delete);
         self.count(record.compressed());

@@ -125,7 +125,7 @@ impl Segment {
             live_len: self.usage.live_len(),
             tombstone_count: figure(&self.usage.tombstone_count),
             tombstone_len: figure(&self.usage.tombstone_len),
-            is_endless: self.lifetimes.are_endless(),
+            is_endless: self.expiry.are_endless(),
             raw_len: compressed.raw_len,
             stored_len: compressed.stored_len,
         }
@@ -141,8 +141,8 @@ impl Segment {
         set(&self.usage.tombstone_len, covered.tombstone_len);
         // What came after it may be anything.
         if covered.is_endless && covered.len == self.len() {
-            self.lifetimes.note(covered.live_len, None);
-            self.lifetimes.set_known();
+            self.expiry.note(covered.live_len, None);
+            self.expiry.set_known();
         }
     }
 }

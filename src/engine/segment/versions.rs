@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Home, Record, Rows, Segment};
+use super::{Record, Rows, Segment, StoreContext};
 use crate::engine::base::error::{Error, Result};
 
 /// The records of a key in a segment, the oldest first, each read when it is asked for; in the place of one that is damaged,
@@ -21,7 +21,7 @@ impl Versions {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn of(segment: &Arc<Segment>, home: &Home, hash: u64, key: &[u8]) -> Result<Self> {
+    pub(crate) fn of(segment: &Arc<Segment>, home: &StoreContext, hash: u64, key: &[u8]) -> Result<Self> {
         let mut runs = Vec::new();
         if !segment.surely_holds_none(home, std::iter::once(key)) {
             for rows in segment.order(home)? {

@@ -61,7 +61,7 @@ impl SegmentWriter {
 
     /// Begins to write to a new segment, of which a header is in the file.
     fn first(segment: Segment, file: Arc<dyn File>, written: u64) -> Self {
-        segment.lifetimes.set_known();
+        segment.expiry.set_known();
         Self { segment: Arc::new(segment), file, written, buffer: Vec::new() }
     }
 
@@ -91,7 +91,7 @@ impl SegmentWriter {
         let at = self.len();
         record.encode(self.segment.layout.records.salt, at, &mut self.buffer);
         if record.kind == Kind::Put {
-            self.segment.lifetimes.note(self.len() - at, record.expires_ms);
+            self.segment.expiry.note(self.len() - at, record.expires_ms);
         }
         at
     }
@@ -114,7 +114,7 @@ impl SegmentWriter {
         let header = RecordHeader::peek(record);
         if header.kind() == Kind::Put {
             let expires_ms = header.frame(self.segment.layout.records.header_len).expires_ms(record);
-            self.segment.lifetimes.note(record.len() as u64, expires_ms);
+            self.segment.expiry.note(record.len() as u64, expires_ms);
         }
         record::clear_more(self.segment.layout.records, at, &mut self.buffer[start..]);
         at

@@ -68,9 +68,9 @@ impl Frozen {
         self.index.candidates(hash)
     }
 
-    /// Has the memory fetched that a look for this hash needs: for who has many to look for.
-    pub(crate) fn warm(&self, hash: u64) {
-        self.index.warm(hash);
+    /// Prefetches the index slot for `hash`.
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.index.prefetch(hash);
     }
 
     /// Each segment, and rows of all its records.

@@ -14,7 +14,7 @@ use super::format::codec::Compressed;
 use super::format::manifest::History;
 use super::format::record::Kind;
 use super::keydir::{Address, Candidates, Keydir, shard_of};
-use super::segment::{Bodies, Expired, Home, Outline, Record, Scanner, Segment, Step};
+use super::segment::{Bodies, Expired, Outline, Record, Scanner, Segment, Step, StoreContext};
 use crate::engine::base::clock::Clock;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::SegmentId;
@@ -63,7 +63,7 @@ pub(crate) struct Moved {
 
 /// What readers see. Reading takes one shard's lock for one lookup, and no other lock.
 pub(crate) struct State {
-    pub(crate) home: Home,
+    pub(crate) home: StoreContext,
     clock: Arc<dyn Clock>,
     /// The latest time that was asked for: no expired key comes back because a clock stepped back.
     latest_ms: Arc<AtomicU64>,
@@ -99,7 +99,7 @@ fn is_within(batches: u64) -> bool {
 }
 
 impl State {
-    pub(crate) fn new(home: Home, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
+    pub(crate) fn new(home: StoreContext, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
         let (latest_ms, compacted_len) = (Arc::default(), AtomicU64::new(0));
         let (set, batches) = (ArcSwap::default(), AtomicU64::new(0));
         let meter = Arc::new(Meter::new());
@@ -226,14 +226,14 @@ impl State {
             let hashes = &mut hashes[..keys.len()];
             for (hash, key) in hashes.iter_mut().zip(keys) {
                 *hash = self.hash(key.as_ref());
-                self.keydir.warm(*hash);
+                self.keydir.prefetch(*hash);
             }
             // As for one key, the set comes before the lookups.
             let set = self.set.load();
             let batches = self.batches.load(Ordering::Acquire);
             for &hash in &*hashes {
                 let found = self.keydir.candidates(hash);
-                found.iter().flat_map(Candidates::iter).for_each(|address| set.warm(address));
+                found.iter().flat_map(Candidates::iter).for_each(|address| set.prefetch(address));
                 candidates.push(found);
             }
             // A batch that began and ended meanwhile may have been seen by one key and not by the next.
@@ -350,10 +350,10 @@ impl State {
     /// What the operating system says.
     pub(crate) fn expired(&self, segment: &Segment, by_ms: u64) -> Result<Expired> {
         let mut expired = Expired::default();
-        if !segment.lifetimes.may_end_by(by_ms) {
+        if !segment.expiry.may_end_by(by_ms) {
             return Ok(expired);
         }
-        let was_known = segment.lifetimes.is_known();
+        let was_known = segment.expiry.is_known();
         let mut scanner = Scanner::new(segment, Bodies::Skipped);
         while let Some(step) = scanner.next()? {
             let Step::Record(record) = step else {
@@ -366,7 +366,7 @@ impl State {
                 continue;
             }
             if !was_known {
-                segment.lifetimes.note(len, expires_ms);
+                segment.expiry.note(len, expires_ms);
             }
             if expires_ms.is_some_and(|expires_ms| expires_ms <= by_ms)
                 && self.points_to(self.hash(record.key()), segment, at)?
@@ -374,7 +374,7 @@ impl State {
                 expired = Expired { count: expired.count + 1, len: expired.len + len };
             }
         }
-        segment.lifetimes.set_known();
+        segment.expiry.set_known();
         Ok(expired)
     }
 

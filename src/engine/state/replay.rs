@@ -7,7 +7,7 @@ use super::{SegmentSet, address_of};
 use crate::engine::base::error::Result;
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::{Address, Keydir};
-use crate::engine::segment::{Home, Rows, Segment, Usage};
+use crate::engine::segment::{Rows, Segment, StoreContext, Usage};
 
 /// Rows that are put in order of their hashes at once, 40 bytes of memory each.
 const ROWS_AT_ONCE: usize = 1 << 18;
@@ -32,7 +32,7 @@ impl Added {
 /// Puts rows into an index.
 #[derive(Clone, Copy)]
 pub(crate) struct Replay<'a> {
-    pub(crate) home: &'a Home,
+    pub(crate) home: &'a StoreContext,
     /// The segments of all rows, and of all that the index points to.
     pub(crate) set: &'a SegmentSet,
     pub(crate) keydir: &'a Keydir,

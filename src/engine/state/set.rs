@@ -207,11 +207,11 @@ impl SegmentSet {
         (at < segment.limit()).then_some((segment, at))
     }
 
-    /// Has the first bytes of the record at `address` fetched.
-    pub(crate) fn warm(&self, address: Address) {
+    /// Prefetches the start of the record at `address`.
+    pub(crate) fn prefetch(&self, address: Address) {
         if let Some((segment, at)) = self.locate(address) {
             // How long it is stands in what is fetched.
-            segment.warm(at, u64::MAX);
+            segment.prefetch(at, u64::MAX);
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::SegmentSet;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::segment::{self, Home, Record};
+use crate::engine::segment::{self, Record, StoreContext};
 
 /// The records of a key, the oldest first, each read when it is asked for; in the place of one that is damaged, and may be of
 /// this key, its error.
 pub(crate) struct Versions {
-    home: Home,
+    home: StoreContext,
     set: Arc<SegmentSet>,
     key: Vec<u8>,
     hash: u64,
@@ -23,7 +23,12 @@ pub(crate) struct Versions {
 
 impl Versions {
     /// Those of `key` in segments of `set` from `first` on; in all, where that is `None`.
-    pub(crate) fn of(home: &Home, set: Arc<SegmentSet>, key: &[u8], first: Option<SegmentId>) -> Self {
+    pub(crate) fn of(
+        home: &StoreContext,
+        set: Arc<SegmentSet>,
+        key: &[u8],
+        first: Option<SegmentId>,
+    ) -> Self {
         let begun = first.map_or(0, |first| set.iter().take_while(|segment| segment.id != first).count());
         let hash = home.hash(key);
         Self { home: home.clone(), set, key: key.to_vec(), hash, begun, reading: None, given: Seqno(0) }

@@ -22,7 +22,7 @@ use super::options::{Options, Sync};
 use super::segment::Record;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
-use crate::engine::log::transaction_lock::Gate;
+use crate::engine::log::transaction_lock::TransactionLock;
 use crate::engine::open::{self, OpenReport};
 use crate::engine::read::scan::Entry;
 use crate::engine::segment::value::Value;
@@ -59,15 +59,15 @@ struct Shared {
     /// Stopped before the log is let go, too.
     background: Option<Background>,
     checkpointer: Option<Arc<Checkpointer>>,
-    /// What every write passes on its way into the log.
-    gate: Gate,
+    /// Shared by writes, held alone by a transaction.
+    transaction_lock: TransactionLock,
     /// `None` when the store was opened read-only.
     log: Option<Arc<Log>>,
 }
 
 impl Shared {
     /// Ends what goes on in the background, and writes KEYDIR if that is worth it: what comes before the log is closed.
-    fn wind_up(&self) {
+    fn shut_down(&self) {
         if let Some(background) = &self.background {
             background.stop();
         }
@@ -83,7 +83,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.wind_up();
+        self.shut_down();
     }
 }
 
@@ -136,7 +136,7 @@ impl Store {
             syncer,
             background,
             checkpointer,
-            gate: Gate::default(),
+            transaction_lock: TransactionLock::default(),
             log,
         })))
     }
@@ -250,7 +250,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`]. The next open then takes the store for one that crashed, and loses nothing acknowledged.
     pub fn close(self) -> Result<()> {
-        self.0.wind_up();
+        self.0.shut_down();
         self.0.log.as_ref().map_or(Ok(()), |log| log.close())
     }
 

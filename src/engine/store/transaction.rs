@@ -36,7 +36,7 @@ impl Store {
         work: impl FnOnce(&mut Overlay) -> Result<T, E>,
     ) -> Result<T, E> {
         let log = self.log()?;
-        let gate = self.0.gate.close()?;
+        let held = self.0.transaction_lock.exclusive()?;
         // What the writes before it did has to be seen by it.
         log.catch_up()?;
         let mut overlay = Overlay::new(self);
@@ -47,7 +47,7 @@ impl Store {
         }
         let ticket = log.append(batch.iter(), Condition::None, Urgency::Now)?;
         // In the log it has its place before whatever is written next: a sync can be shared.
-        drop(gate);
+        drop(held);
         log.wait(&ticket)?;
         Ok(done)
     }

@@ -100,7 +100,7 @@ impl Store {
         change: impl FnOnce(Option<Entry>, &mut Batch) -> Result<T>,
     ) -> Result<(T, Pending)> {
         let log = self.log()?;
-        let _gate = self.0.gate.close()?;
+        let _held = self.0.transaction_lock.exclusive()?;
         let there = self.view().state.meter.get(|| log.newest(key))?.map(Entry::of).transpose()?;
         let mut batch = Batch::new();
         let answer = change(there, &mut batch)?;

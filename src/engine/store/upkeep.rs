@@ -178,7 +178,7 @@ impl Store {
     /// [`Error::WithinCompaction`](crate::Error::WithinCompaction) in the thread of one:
     /// nothing was changed. [`Error::NotWritten`](crate::Error::NotWritten): the next open finds everything, or nothing.
     pub fn clear(&self) -> Result<u64> {
-        let _way = self.0.gate.pass()?;
+        let _held = self.0.transaction_lock.shared()?;
         self.view().compactor.clear()
     }
 

@@ -172,7 +172,7 @@ impl Store {
 
     fn take<'a>(&self, ops: impl Iterator<Item = Op<'a>>, condition: Condition) -> Result<Pending> {
         let log = self.log()?;
-        let _way = self.0.gate.pass()?;
+        let _held = self.0.transaction_lock.shared()?;
         let ticket = log.append(ops, condition, Urgency::WhenWaitedFor)?;
         Ok(Pending { log: Arc::clone(log), ticket })
     }
@@ -185,9 +185,9 @@ impl Store {
     ) -> Result<Option<Commit>> {
         let log = self.log()?;
         self.view().state.meter.write(|| {
-            let way = self.0.gate.pass()?;
+            let held = self.0.transaction_lock.shared()?;
             let ticket = log.append(ops, condition, Urgency::Now)?;
-            drop(way);
+            drop(held);
             log.wait(&ticket)?;
             Ok(ticket.commit)
         })

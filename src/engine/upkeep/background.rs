@@ -10,7 +10,7 @@ use super::checkpoint::{Checkpointer, Occasion};
 use super::compaction::{CompactionEvent, Compactor, LeftAlone};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::sync::{Mutex, thread};
-use crate::engine::base::wakeup::Wake;
+use crate::engine::base::wakeup::Wakeup;
 use crate::engine::metrics::meter::Count;
 use crate::engine::segment::hint::Hint;
 use crate::engine::segment::{Segment, file};
@@ -22,7 +22,7 @@ const REST_MAX: Duration = Duration::from_millis(50);
 /// A thread that is woken when a segment was sealed, until it is stopped.
 #[derive(Debug)]
 pub(crate) struct Background {
-    wake: Arc<Wake>,
+    wake: Arc<Wakeup>,
     /// A forked child has this, and not the thread.
     process: u32,
     /// Taken by who stops it; held for that alone.

@@ -16,10 +16,10 @@ use crate::engine::format::record::LEN_MIN;
 use crate::engine::fs::{Access, Mapping, StoreFile, write_all_at};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{Rebuild, write_to};
-use crate::engine::log::{Log, Moment};
+use crate::engine::log::{Log, ReadPoint};
 use crate::engine::metrics::meter::Count;
 use crate::engine::options::{Options, ReadWith};
-use crate::engine::segment::Home;
+use crate::engine::segment::StoreContext;
 use crate::engine::state::{SegmentSet, State, addresses};
 
 /// The file is written on closing when it would spare the next open this share of the keys, or as many records as
@@ -42,7 +42,7 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     /// The file, if there is one that can be used for the log that `manifest` lists.
-    pub(crate) fn open(home: &Home, manifest: &Manifest) -> Option<Self> {
+    pub(crate) fn open(home: &StoreContext, manifest: &Manifest) -> Option<Self> {
         if home.reading.with == ReadWith::Pread {
             return None;
         }
@@ -87,7 +87,7 @@ impl Checkpoint {
 }
 
 /// Whether what is covered is the beginning of the log.
-fn fits(about: &Covering, home: &Home, manifest: &Manifest) -> bool {
+fn fits(about: &Covering, home: &StoreContext, manifest: &Manifest) -> bool {
     let is_there = |(index, covered): (usize, &Covered)| {
         let is_last = index + 1 == about.segments.len();
         manifest.segments.get(index).is_some_and(|line: &SegmentLine| {
@@ -221,7 +221,7 @@ impl Checkpointer {
     }
 
     fn write(&self) -> Result<Covering> {
-        let Moment { frozen, last_seq, segments } = self.log.moment()?;
+        let ReadPoint { frozen, last_seq, segments } = self.log.moment()?;
         let home = &self.state.home;
         let about =
             Covering { store: home.store, hash_seed: home.hash_seed, covered_seq: last_seq, segments };

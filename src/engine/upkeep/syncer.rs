@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::sync::thread;
-use crate::engine::base::wakeup::Wake;
+use crate::engine::base::wakeup::Wakeup;
 use crate::engine::log::Log;
 
 /// A thread that syncs the log at fixed intervals, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Syncer {
-    wake: Arc<Wake>,
+    wake: Arc<Wakeup>,
     /// A forked child has this, and not the thread.
     process: u32,
     thread: Option<thread::JoinHandle<()>>,
@@ -23,7 +23,7 @@ impl Syncer {
     /// # Errors
     /// When the system gives no thread.
     pub(crate) fn start(log: Arc<Log>, interval: Duration) -> Result<Self> {
-        let wake = Arc::new(Wake::default());
+        let wake = Arc::new(Wakeup::default());
         let theirs = Arc::clone(&wake);
         let thread = thread::Builder::new()
             .name("logkv-sync".to_owned())

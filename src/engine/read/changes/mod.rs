@@ -17,7 +17,7 @@ use crate::engine::format::manifest::History;
 use crate::engine::format::record::Kind;
 use crate::engine::log::Log;
 use crate::engine::segment::value::Value;
-use crate::engine::segment::{Bodies, Home, Record, Scanner, Step};
+use crate::engine::segment::{Bodies, Record, Scanner, Step, StoreContext};
 use crate::engine::state::State;
 
 /// How many records are found at a time, if no batch has more.
@@ -98,7 +98,7 @@ impl Changes {
     }
 
     /// Of the files at `home`.
-    pub(crate) fn of_files(home: &Home, from: Cursor) -> Self {
+    pub(crate) fn of_files(home: &StoreContext, from: Cursor) -> Self {
         Self::new(Source::files(home), home.lineage, from)
     }
 

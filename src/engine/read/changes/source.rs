@@ -11,9 +11,9 @@ use crate::engine::base::error::{Error, Result, Search, Stop};
 use crate::engine::base::ids::{Cursor, Lineage, SegmentId, Seqno};
 use crate::engine::files::manifest_file;
 use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
-use crate::engine::fs::{Access, Directory, File, Stirred, StoreFile, Watch};
+use crate::engine::fs::{Access, Changed, Directory, File, StoreFile, Watch};
 use crate::engine::log::Log;
-use crate::engine::segment::{Bodies, Home, Identity, ReadMode, Scanner, Segment, Step, file};
+use crate::engine::segment::{Bodies, Identity, ReadMode, Scanner, Segment, Step, StoreContext, file};
 use crate::engine::state::State;
 
 /// How often MANIFEST is read again because a segment that it listed is gone: a compaction commits many times slower.
@@ -89,7 +89,7 @@ impl Source {
         Self::Own(Own { state, log, published: Seqno(0) })
     }
 
-    pub(super) fn files(home: &Home) -> Self {
+    pub(super) fn files(home: &StoreContext) -> Self {
         let (directory, mode) = (Arc::clone(&home.directory), home.reading.passing());
         let lineage = home.lineage;
         Self::Files(Box::new(Files { directory, mode, lineage, watch: None, manifest: None, growing: None }))
@@ -332,12 +332,12 @@ impl Files {
                 let watch = self.directory.watch().map_err(Error::io("watch the directory of", path()))?;
                 self.watch = Some(watch);
                 // Nobody has told what came before.
-                Stirred::ALL
+                Changed::ALL
             }
         };
         if stirred.names {
             self.manifest = None;
         }
-        Ok(stirred != Stirred::default())
+        Ok(stirred != Changed::default())
     }
 }

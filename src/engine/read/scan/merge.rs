@@ -129,11 +129,11 @@ impl Source {
             End::Front => self.left.by_ref().take(count).map(|index| self.rows.get(index)).collect(),
             End::Back => self.left.by_ref().rev().take(count).map(|index| self.rows.get(index)).collect(),
         };
-        rows.iter().for_each(|row| frozen.warm(row.hash));
+        rows.iter().for_each(|row| frozen.prefetch(row.hash));
         for &row in &rows {
             match self.is_live(frozen, row) {
                 Ok(true) => {
-                    self.segment.warm(row.at, row.len);
+                    self.segment.prefetch(row.at, row.len);
                     self.ahead[end as usize].push_back(row);
                 }
                 Ok(false) => {}

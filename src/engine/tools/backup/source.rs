@@ -11,7 +11,7 @@ use crate::engine::format::manifest::{Extent, Fork, History, Manifest, SegmentLi
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::log::Cut;
-use crate::engine::segment::{Bodies, Home, Scanner, Segment, Step};
+use crate::engine::segment::{Bodies, Scanner, Segment, Step, StoreContext};
 
 /// What is read and written at once.
 pub(super) const CHUNK_LEN: u64 = 1 << 20;
@@ -19,7 +19,7 @@ pub(super) const CHUNK_LEN: u64 = 1 << 20;
 /// The log up to one moment. It holds its segments: what a compaction removes meanwhile can still be read.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(super) home: Home,
+    pub(super) home: StoreContext,
     pub(super) parts: Vec<Part>,
     pub(super) last_seq: Seqno,
     /// A number that no record had when it was cut, and that none of an earlier cut of this log is greater than.
@@ -42,7 +42,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Damaged`] when the end of a segment is missing, and what the operating system says.
-    pub(crate) fn of(home: &Home, cut: Cut) -> Result<Self> {
+    pub(crate) fn of(home: &StoreContext, cut: Cut) -> Result<Self> {
         let Cut { last_seq, history, segments } = cut;
         let parts: Vec<Part> = segments
             .into_iter()
@@ -115,7 +115,7 @@ impl Part {
     }
 
     /// Reads all of it, and fails where it is not as it was written: a backup of that could not be restored.
-    pub(super) fn check(&self, home: &Home, course: &mut Course<'_>) -> Result<(), Stop> {
+    pub(super) fn check(&self, home: &StoreContext, course: &mut Course<'_>) -> Result<(), Stop> {
         self.check_header(home)?;
         let mut scanner = Scanner::new(&self.segment, Bodies::Checked);
         let (mut at, mut told) = (0, 0);
@@ -142,7 +142,7 @@ impl Part {
         course.advance(self.len - told)
     }
 
-    fn check_header(&self, home: &Home) -> Result<()> {
+    fn check_header(&self, home: &StoreContext) -> Result<()> {
         let Segment { id, base_seq, layout, .. } = *self.segment;
         let bytes = self.segment.bytes_unchecked(0..layout.header_len.into())?;
         let damage = match SegmentHeader::decode(&bytes) {

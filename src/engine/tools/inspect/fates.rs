@@ -8,10 +8,10 @@ use std::ops::Range;
 use super::{Fate, Piece};
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::{Location, SegmentId};
-use crate::engine::files::log_files::Survey;
+use crate::engine::files::log_files::LogFiles;
 use crate::engine::format::key_hash;
 use crate::engine::format::record::Kind;
-use crate::engine::segment::{Bodies, Home, Scanner, Segment, Step};
+use crate::engine::segment::{Bodies, Scanner, Segment, Step, StoreContext};
 
 /// The hash that inspections find equal keys by; keys are compared all the same.
 pub(super) fn hash(key: &[u8]) -> u64 {
@@ -37,7 +37,7 @@ struct Known {
 /// What became of each piece of a segment, as far as it was asked for.
 #[derive(Debug)]
 pub(super) struct Fates {
-    survey: Survey,
+    log_files: LogFiles,
     id: SegmentId,
     /// A piece each; records alone have something to know.
     known: RefCell<Vec<Known>>,
@@ -45,7 +45,7 @@ pub(super) struct Fates {
 
 impl Fates {
     /// What the segment itself tells.
-    pub(super) fn new(survey: Survey, segment: &Segment, pieces: &[Piece]) -> Result<Self> {
+    pub(super) fn new(log_files: LogFiles, segment: &Segment, pieces: &[Piece]) -> Result<Self> {
         let mut known = vec![Known::default(); pieces.len()];
         let mut newest: HashMap<u64, usize> = HashMap::new();
         for (index, piece) in pieces.iter().enumerate() {
@@ -69,7 +69,7 @@ impl Fates {
                 }
             }
         }
-        Ok(Self { survey, id: segment.id, known: RefCell::new(known) })
+        Ok(Self { log_files, id: segment.id, known: RefCell::new(known) })
     }
 
     /// Finds out which records are live: from the index, where `is_live` has one, else from the later segments.
@@ -117,18 +117,18 @@ impl Fates {
             }
         }
         // Of a later segment the first record of the key counts, of an earlier one the last.
-        for other in self.survey.later(self.id) {
+        for other in self.log_files.later(self.id) {
             if later.is_empty() {
                 break;
             }
-            later.look_into(&other?, self.survey.home(), First::Wins)?;
+            later.look_into(&other?, self.log_files.home(), First::Wins)?;
             later.settle(|index, found| self.known.borrow_mut()[index].next = Some(found));
         }
-        for other in self.survey.earlier(self.id) {
+        for other in self.log_files.earlier(self.id) {
             if earlier.is_empty() {
                 break;
             }
-            earlier.look_into(&other?, self.survey.home(), First::Loses)?;
+            earlier.look_into(&other?, self.log_files.home(), First::Loses)?;
             earlier.settle(|index, found| self.known.borrow_mut()[index].previous = Some(found));
         }
         later.give_up(|index| self.known.borrow_mut()[index].next = Some(None));
@@ -195,7 +195,7 @@ impl Wanted {
         self.by_hash.is_empty()
     }
 
-    fn look_into(&mut self, segment: &Segment, home: Option<&Home>, first: First) -> Result<()> {
+    fn look_into(&mut self, segment: &Segment, home: Option<&StoreContext>, first: First) -> Result<()> {
         let keys = self.by_hash.values().flatten().map(|sought| &*sought.key);
         if home.is_some_and(|home| segment.surely_holds_none(home, keys)) {
             return Ok(());

@@ -16,8 +16,8 @@ pub use summary::{Extent, ExtentKind, HeaderInfo, Role, Totals};
 use self::fates::Fates;
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::SegmentId;
-use crate::engine::files::log_files::{self, Survey};
-use crate::engine::files::tail::{Settled, Verdict};
+use crate::engine::files::log_files::{self, LogFiles};
+use crate::engine::files::tail::{Settled, TailReport};
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::manifest::Extent as FileExtent;
 use crate::engine::format::record::Kind;
@@ -111,55 +111,55 @@ pub(crate) fn of_open_store(
 }
 
 /// The log, with segment `id` in it, whether MANIFEST lists it or not.
-fn around(directory: Arc<dyn Directory>, options: &Options, id: SegmentId) -> Result<Survey> {
+fn around(directory: Arc<dyn Directory>, options: &Options, id: SegmentId) -> Result<LogFiles> {
     let reading = ReadMode::of(&directory, options);
-    let mut survey = Survey::of(directory, &reading)?;
-    survey.admit(id);
-    Ok(survey)
+    let mut log_files = LogFiles::of(directory, &reading)?;
+    log_files.admit(id);
+    Ok(log_files)
 }
 
-fn take_apart(survey: Survey, id: SegmentId, now_ms: u64, state: Option<&State>) -> Result<Inspection> {
-    let bytes = survey.header_bytes(id).map_err(|error| match error {
-        Error::SegmentMissing { segment } if extent(&survey, id).is_none() => {
+fn take_apart(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&State>) -> Result<Inspection> {
+    let bytes = log_files.header_bytes(id).map_err(|error| match error {
+        Error::SegmentMissing { segment } if extent(&log_files, id).is_none() => {
             Error::NoSuchSegment { segment }
         }
         error => error,
     })?;
     // What MANIFEST lists has to be this store's.
-    let store = extent(&survey, id).and(survey.home()).map(|home| home.store);
+    let store = extent(&log_files, id).and(log_files.home()).map(|home| home.store);
     let header = header(id, store, &bytes)?;
     let known =
         state.map(State::segments).and_then(|set| set.iter().find(|segment| segment.id == id).cloned());
     // Behind what this process has acknowledged there may be a write under way.
     let limit = known.as_ref().map_or(u64::MAX, |segment| segment.len());
-    let layout = survey
+    let layout = log_files
         .get(id)
         .map(|known| known.layout)
         .or(header.as_ref().ok().map(layout_of))
         .unwrap_or(Layout::current(0));
-    let segment = survey.open(id, layout, limit)?;
-    let unsettled = survey.get(id).filter(|listed| {
+    let segment = log_files.open(id, layout, limit)?;
+    let unsettled = log_files.get(id).filter(|listed| {
         known.is_none() && listed.extent.is_some_and(|extent| extent.is_unsettled(segment.len()))
     });
-    let pieces = pieces(&segment, unsettled.map(|listed| survey.settled(listed)), now_ms)?;
+    let pieces = pieces(&segment, unsettled.map(|listed| log_files.settled(listed)), now_ms)?;
     let mut inspection = Inspection {
         id,
         role: match &known {
             // A damaged end is not appended to, but MANIFEST says so only when it is next written.
             Some(known) if known.is_sealed() => Role::Sealed,
-            _ => role(&survey, id),
+            _ => role(&log_files, id),
         },
         len: segment.len(),
         header,
         totals: Totals::default(),
         extents: Vec::new(),
-        missing: survey
+        missing: log_files
             .known()
             .iter()
             .map(|known| known.id)
-            .filter(|id| survey.missing().contains(id))
+            .filter(|id| log_files.missing().contains(id))
             .collect(),
-        fates: Fates::new(survey, &segment, &pieces)?,
+        fates: Fates::new(log_files, &segment, &pieces)?,
         segment,
         pieces,
     };
@@ -172,15 +172,15 @@ fn take_apart(survey: Survey, id: SegmentId, now_ms: u64, state: Option<&State>)
     Ok(inspection)
 }
 
-fn extent(survey: &Survey, id: SegmentId) -> Option<FileExtent> {
-    survey.get(id).and_then(|known| known.extent)
+fn extent(log_files: &LogFiles, id: SegmentId) -> Option<FileExtent> {
+    log_files.get(id).and_then(|known| known.extent)
 }
 
-fn role(survey: &Survey, id: SegmentId) -> Role {
-    match extent(survey, id) {
+fn role(log_files: &LogFiles, id: SegmentId) -> Role {
+    match extent(log_files, id) {
         Some(FileExtent::Sealed(_)) => Role::Sealed,
         Some(FileExtent::Active(_) | FileExtent::Closed(_)) => Role::Active,
-        None if survey.home().is_some() => Role::Orphan,
+        None if log_files.home().is_some() => Role::Orphan,
         None => Role::Unknown,
     }
 }
@@ -224,7 +224,7 @@ fn header(id: SegmentId, store: Option<StoreId>, bytes: &[u8]) -> Result<Result<
 /// The stretches of a segment, in file order.
 fn pieces(segment: &Segment, settled: Option<Settled>, now_ms: u64) -> Result<Vec<Piece>> {
     // Only the end that a writer did not close can be torn; elsewhere what is not a record is damage.
-    let verdict = settled.map(|settled| Verdict::of(segment, settled)).transpose()?;
+    let verdict = settled.map(|settled| TailReport::of(segment, settled)).transpose()?;
     let end = verdict.as_ref().map_or(segment.len(), |verdict| verdict.end);
     let mut pieces = Vec::new();
     let mut torn: Option<(u64, Option<Damage>)> = None;

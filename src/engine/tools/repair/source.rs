@@ -11,13 +11,13 @@ use super::walk::{Intact, Part, walk};
 use super::{Repair, header_of};
 use crate::engine::base::error::{Damage, Error, Result, Stop, words};
 use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::files::log_files::{Known, Survey};
+use crate::engine::files::log_files::{Known, LogFiles};
 use crate::engine::format::hint::{self as hint_format, ROW_LEN, Row};
 use crate::engine::format::key_hash;
 use crate::engine::format::manifest::{Extent, SegmentLine};
 use crate::engine::format::record::{KEY_LEN_MAX, Kind, LEN_MIN, encoded_len};
 use crate::engine::format::segment_header::{Layout, SegmentHeader};
-use crate::engine::fs::{Access, File, Patient, StoreFile};
+use crate::engine::fs::{Access, File, SalvageFile, StoreFile};
 use crate::engine::segment::{Scanned, Segment, file, hint};
 
 /// One segment, looked through. It is not kept open: there may be more of them than a process may have files.
@@ -51,17 +51,17 @@ struct Look {
 
 impl Source {
     /// The segment, as far as the log goes.
-    pub(super) fn open(&self, survey: &Survey) -> Result<Segment> {
-        let file = file::open(&**survey.directory(), self.known.id, Access::Read)?;
-        let file = Arc::new(Patient::new(file)) as Arc<dyn File>;
-        survey.segment(&self.known, &file, (self.end, 0))
+    pub(super) fn open(&self, log_files: &LogFiles) -> Result<Segment> {
+        let file = file::open(&**log_files.directory(), self.known.id, Access::Read)?;
+        let file = Arc::new(SalvageFile::new(file)) as Arc<dyn File>;
+        log_files.segment(&self.known, &file, (self.end, 0))
     }
 }
 
 impl Repair<'_> {
     /// Looks through the segment that is `known`; `None` when its file is not there, which is noted.
     pub(super) fn source(&mut self, known: Known) -> Result<Option<Source>, Stop> {
-        let directory = Arc::clone(self.survey.directory());
+        let directory = Arc::clone(self.log_files.directory());
         let file = match file::open(&*directory, known.id, Access::Read) {
             Err(Error::SegmentMissing { .. }) => {
                 self.without_file(&known, Reason::Missing)?;
@@ -72,7 +72,7 @@ impl Repair<'_> {
                 self.without_file(&known, Reason::Unreadable(words(&source)))?;
                 return Ok(None);
             }
-            opened => Arc::new(Patient::new(opened?)),
+            opened => Arc::new(SalvageFile::new(opened?)),
         };
         let patient = Arc::clone(&file);
         let file = file as Arc<dyn File>;
@@ -82,12 +82,12 @@ impl Repair<'_> {
         if known.layout != listed.layout && listed.extent.is_some() && !self.is_elsewhere(&listed) {
             self.without_file(&listed, Reason::Replaced)?;
         }
-        let whole = self.survey.segment(&known, &file, (file_len, 0))?;
-        let is_last = self.survey.next(known.id).is_none();
+        let whole = self.log_files.segment(&known, &file, (file_len, 0))?;
+        let is_last = self.log_files.next(known.id).is_none();
         let is_unsettled = known.extent.map_or(is_last, |extent| extent.is_unsettled(file_len));
         let wants = match known.extent {
             _ if is_unsettled => {
-                self.whole_batches_end(&whole)?.max(self.survey.settled(&known).len(file_len))
+                self.whole_batches_end(&whole)?.max(self.log_files.settled(&known).len(file_len))
             }
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => file_len,
@@ -96,7 +96,7 @@ impl Repair<'_> {
             self.report.torn_len += file_len - wants;
         }
         let end = wants.min(file_len);
-        let segment = self.survey.segment(&known, &file, (end, 0))?;
+        let segment = self.log_files.segment(&known, &file, (end, 0))?;
         let line = SegmentLine {
             id: known.id,
             base_seq: known.base_seq,
@@ -104,7 +104,7 @@ impl Repair<'_> {
             extent: known.extent.unwrap_or(Extent::Sealed(file_len)),
         };
         let seq_end = line.seq_end(file_len);
-        let next_seq = match (known.seq_end, self.survey.manifest()) {
+        let next_seq = match (known.seq_end, self.log_files.manifest()) {
             (Some(next_seq), _) => next_seq,
             (None, Ok(manifest)) if !is_unsettled && known.extent.is_some() => manifest.next_seq,
             (None, _) => seq_end,
@@ -172,7 +172,7 @@ impl Repair<'_> {
 
     /// Whether the header says what is known of the segment.
     fn has_its_header(&self, known: &Known, file: &dyn File) -> bool {
-        let bytes = file::first_bytes(&**self.survey.directory(), known.id, file);
+        let bytes = file::first_bytes(&**self.log_files.directory(), known.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
         header.is_some_and(|header| {
             header.store == self.store
@@ -211,13 +211,13 @@ impl Repair<'_> {
     }
 
     fn take_names(&self, id: SegmentId, limit: u64, given_up: &mut [GivenUp]) -> Result<()> {
-        let Some(home) = self.survey.home() else { return Ok(()) };
+        let Some(home) = self.log_files.home() else { return Ok(()) };
         let Ok(bytes) = hint::bytes(home, id, limit) else { return Ok(()) };
         let Some(checked) = hint_format::check(&bytes) else { return Ok(()) };
         if checked.described.store != self.store || checked.described.segment != id {
             return Ok(());
         }
-        let path = &self.survey.directory().path(StoreFile::Hint(id));
+        let path = &self.log_files.directory().path(StoreFile::Hint(id));
         let mut by_part: Vec<Vec<Row>> = Vec::new();
         memory::reserve(&mut by_part, given_up.len(), path)?;
         by_part.resize_with(given_up.len(), Vec::new);
@@ -245,12 +245,12 @@ impl Repair<'_> {
     /// The segment in the file of `known` as its header has it, where that is intact and of another segment of this store: then
     /// the file has another's name.
     fn as_its_header_says(&self, known: Known, file: &dyn File) -> Known {
-        let bytes = file::first_bytes(&**self.survey.directory(), known.id, file);
+        let bytes = file::first_bytes(&**self.log_files.directory(), known.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
         let header = header.filter(|header| header.store == self.store && header.layout() != known.layout);
         let Some(header) = header else { return known };
         let layout = header.layout();
-        let listed = self.survey.get(header.segment).filter(|listed| listed.layout == layout);
+        let listed = self.log_files.get(header.segment).filter(|listed| listed.layout == layout);
         let (extent, seq_end) = listed.map_or((None, None), |listed| (listed.extent, listed.seq_end));
         Known { id: known.id, base_seq: header.base_seq, has_base_seq: true, layout, extent, seq_end }
     }
@@ -258,11 +258,11 @@ impl Repair<'_> {
     /// Whether another file than its own holds the segment that is `listed`.
     fn is_elsewhere(&self, listed: &Known) -> bool {
         let holds_it = |other: &Known| {
-            header_of(&self.survey, other.id).is_ok_and(|header| {
+            header_of(&self.log_files, other.id).is_ok_and(|header| {
                 header.store == self.store && header.segment == listed.id && header.layout() == listed.layout
             })
         };
-        self.survey.known().iter().any(|other| other.id != listed.id && holds_it(other))
+        self.log_files.known().iter().any(|other| other.id != listed.id && holds_it(other))
     }
 
     /// Where the last whole batch ends, whatever stands before it: opening would cut the log at the first hole that nothing

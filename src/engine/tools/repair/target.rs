@@ -63,7 +63,7 @@ impl Repair<'_> {
             return Err(Error::Unsupported { what, found, supported }.into());
         }
         self.report.salvaged.extend(sources.iter().map(|source| source.known.id));
-        let segments = sources.iter().map(|source| source.open(&self.survey));
+        let segments = sources.iter().map(|source| source.open(&self.log_files));
         let segments = segments.collect::<Result<Vec<Segment>>>()?;
         for place in self.places(&segments)? {
             let segment = &segments[place.source];
@@ -88,7 +88,7 @@ impl Repair<'_> {
     }
 
     fn copy(&mut self, target: &mut Target, source: &Source) -> Result<(), Stop> {
-        let (known, segment) = (&source.known, source.open(&self.survey)?);
+        let (known, segment) = (&source.known, source.open(&self.log_files)?);
         let name = StoreFile::Segment(known.id);
         let path = || target.directory.path(name);
         let file = target.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
@@ -180,7 +180,7 @@ impl Repair<'_> {
         self.take_options(directory)?;
         let path = || directory.path(StoreFile::Manifest);
         directory.sync().map_err(Error::io("fsync the directory of", path()))?;
-        let generation = self.survey.manifest().map_or(1, Manifest::next_generation);
+        let generation = self.log_files.manifest().map_or(1, Manifest::next_generation);
         let manifest = Manifest {
             store: self.store,
             // Records that others have seen may be missing.
@@ -203,7 +203,7 @@ impl Repair<'_> {
     /// key. If nothing was given up, no record has a number between `end` and `next_seq`.
     fn history(&self, end: Seqno, next_seq: Seqno) -> History {
         let report = &self.report;
-        let before = self.survey.manifest().map(|manifest| manifest.history).unwrap_or_default();
+        let before = self.log_files.manifest().map(|manifest| manifest.history).unwrap_or_default();
         if report.is_whole() && report.unlisted.is_empty() {
             return before;
         }
@@ -220,7 +220,7 @@ impl Repair<'_> {
     fn take_options(&mut self, to: &dyn Directory) -> Result<()> {
         let name = StoreFile::Config;
         let bytes = match self
-            .survey
+            .log_files
             .directory()
             .open(name, Access::Read)
             .and_then(|file| manifest_file::text(&*file))

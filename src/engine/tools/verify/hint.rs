@@ -8,12 +8,12 @@ use crate::engine::base::error::{Result, Stop};
 use crate::engine::format::hint::{Checked, Described, HEADER_LEN, ROW_LEN, Row, check};
 use crate::engine::fs::StoreFile;
 use crate::engine::segment::filter;
-use crate::engine::segment::{Home, Segment, hint};
+use crate::engine::segment::{Segment, StoreContext, hint};
 
 impl Verifier<'_> {
     /// Verifies the hint of `segment`, which MANIFEST says to be `len` bytes long, if there is one.
     pub(super) fn hint(&mut self, segment: &Segment, len: u64, scanned: &Scanned) -> Result<(), Stop> {
-        let Some(home) = self.survey.home() else { return Ok(()) };
+        let Some(home) = self.log_files.home() else { return Ok(()) };
         let mut bytes = hint::bytes(home, segment.id, len.max(segment.len()));
         if bytes.as_ref().is_ok_and(|bytes| check(bytes).is_none() && !is_unfinished(bytes)) {
             // Its header comes last, perhaps between the looks at its length and at its bytes: now the rest is there.
@@ -38,7 +38,7 @@ impl Verifier<'_> {
 
     /// Whether the hint lists more than its segment can hold, even if the segment is damaged.
     fn ahead(&self, checked: &Checked, segment: &Segment, scanned: &Scanned) -> Option<Fault> {
-        let next_seq = self.survey.manifest().map_or(segment.seq_end, |manifest| manifest.next_seq);
+        let next_seq = self.log_files.manifest().map_or(segment.seq_end, |manifest| manifest.next_seq);
         let (said, counted) = (checked.described.last_seq.0, scanned.sorted.last_seq.0);
         let is_ahead = checked.described.last_seq >= segment.seq_end.min(next_seq);
         is_ahead.then_some(Fault::Count { what: "last number", said, counted })
@@ -50,7 +50,7 @@ fn is_unfinished(bytes: &[u8]) -> bool {
     bytes.iter().take(HEADER_LEN).all(|&byte| byte == 0)
 }
 
-fn is_about(described: &Described, home: &Home, segment: &Segment, len: u64) -> bool {
+fn is_about(described: &Described, home: &StoreContext, segment: &Segment, len: u64) -> bool {
     described.store == home.store
         && described.hash_seed == home.hash_seed
         && described.segment == segment.id

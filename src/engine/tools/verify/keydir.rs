@@ -12,7 +12,7 @@ use crate::engine::format::manifest::{Extent, SegmentLine};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{PartFault, compare};
-use crate::engine::segment::{Bodies, Home, Scanner, Segment, Step};
+use crate::engine::segment::{Bodies, Scanner, Segment, Step, StoreContext};
 use crate::engine::state::{Replay, SegmentSet, State};
 use crate::engine::upkeep::checkpoint;
 
@@ -27,7 +27,7 @@ pub(super) enum KeydirFile {
 }
 
 impl KeydirFile {
-    pub(super) fn open(home: &Home) -> Self {
+    pub(super) fn open(home: &StoreContext) -> Self {
         let read = || -> io::Result<Self> {
             let file = home.directory.open(StoreFile::Keydir, Access::Read)?;
             let len = file.len()?;
@@ -99,10 +99,10 @@ impl Verifier<'_> {
     /// Whether what it covers is the beginning of the log.
     fn is_current(&self, head: &KeydirHead) -> bool {
         let is_ours = self
-            .survey
+            .log_files
             .home()
             .is_some_and(|home| head.about.store == home.store && head.about.hash_seed == home.hash_seed);
-        let known = self.survey.known();
+        let known = self.log_files.known();
         is_ours
             && head.about.segments.len() <= known.len()
             && head.about.segments.iter().zip(known).all(|(covered, known)| covered.id == known.id)
@@ -110,7 +110,7 @@ impl Verifier<'_> {
 
     /// Whether KEYDIR lists more than the part of the log that it covers can hold.
     fn is_ahead(&self, about: &Covering) -> bool {
-        let Ok(manifest) = self.survey.manifest() else { return false };
+        let Ok(manifest) = self.log_files.manifest() else { return false };
         // A writer may have written it since MANIFEST was read; a power cut may have removed that
         // part of the log.
         let fits = |(covered, line): (&Covered, &SegmentLine)| match line.extent {
@@ -122,10 +122,10 @@ impl Verifier<'_> {
 
     /// The index that the records make which it covers, and the segments with what was counted in them.
     fn expected(&self, head: &KeydirHead) -> Result<(Keydir, Vec<Arc<Segment>>)> {
-        let Some(home) = self.survey.home() else { return Ok((Keydir::new(), Vec::new())) };
+        let Some(home) = self.log_files.home() else { return Ok((Keydir::new(), Vec::new())) };
         let state = State::new(home.clone(), Arc::new(SystemClock), Keydir::new());
         let segments =
-            head.about.segments.iter().map(|covered| self.survey.open_covered(covered).map(Arc::new));
+            head.about.segments.iter().map(|covered| self.log_files.open_covered(covered).map(Arc::new));
         let segments = segments.collect::<Result<Vec<_>>>()?;
         state.change_segments(|set| {
             segments.iter().cloned().for_each(|segment| set.push(segment));

@@ -21,7 +21,7 @@ use self::keydir::KeydirFile;
 use self::segment::Scanned;
 use crate::engine::base::error::{Error, Result, Stop, words};
 use crate::engine::base::ids::SegmentId;
-use crate::engine::files::log_files::{self, Survey};
+use crate::engine::files::log_files::{self, LogFiles};
 use crate::engine::format::manifest::{Extent, Manifest};
 use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::fs::{Access, Directory, StoreFile};
@@ -58,12 +58,12 @@ pub fn store(
     observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
 ) -> Result<VerifyReport> {
     let directory = log_files::enter(path, options)?;
-    let survey = Survey::of(Arc::clone(&directory), &ReadMode::of(&directory, options))?;
-    survey.check_finished(path)?;
-    if survey.known().is_empty() && survey.manifest().is_err() {
+    let log_files = LogFiles::of(Arc::clone(&directory), &ReadMode::of(&directory, options))?;
+    log_files.check_finished(path)?;
+    if log_files.known().is_empty() && log_files.manifest().is_err() {
         return Err(Error::Missing { path: path.to_owned() });
     }
-    of_survey(directory, survey, segments, observe)
+    of_log_files(directory, log_files, segments, observe)
 }
 
 /// As [`store`], for an open directory that is to get `manifest`.
@@ -76,24 +76,24 @@ pub(crate) fn before_manifest(
     options: &Options,
     observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
 ) -> Result<VerifyReport> {
-    let survey = Survey::by(Ok(manifest), Arc::clone(&directory), &ReadMode::of(&directory, options))?;
-    of_survey(directory, survey, &[], observe)
+    let log_files = LogFiles::by(Ok(manifest), Arc::clone(&directory), &ReadMode::of(&directory, options))?;
+    of_log_files(directory, log_files, &[], observe)
 }
 
-fn of_survey(
+fn of_log_files(
     directory: Arc<dyn Directory>,
-    mut survey: Survey,
+    mut log_files: LogFiles,
     segments: &[SegmentId],
     observe: &mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
 ) -> Result<VerifyReport> {
-    if let Some(&segment) = segments.iter().find(|id| !survey.admit(**id)) {
+    if let Some(&segment) = segments.iter().find(|id| !log_files.admit(**id)) {
         return Err(Error::NoSuchSegment { segment });
     }
     let (wanted, done) = (segments.iter().copied().collect(), HashSet::new());
     let (report, scanned) = (VerifyReport::default(), HashMap::new());
     let mut verifier = Verifier {
         directory,
-        survey,
+        log_files,
         wanted,
         done,
         is_settled: false,
@@ -110,7 +110,7 @@ fn of_survey(
 /// A verification under way.
 struct Verifier<'a> {
     directory: Arc<dyn Directory>,
-    survey: Survey,
+    log_files: LogFiles,
     /// The segments that were named; none: all.
     wanted: HashSet<SegmentId>,
     done: HashSet<SegmentId>,
@@ -127,23 +127,23 @@ struct Verifier<'a> {
 impl Verifier<'_> {
     fn run(&mut self) -> Result<(), Stop> {
         let is_whole = self.wanted.is_empty();
-        if let Some(why) = self.survey.why_no_manifest() {
+        if let Some(why) = self.log_files.why_no_manifest() {
             self.found(StoreFile::Manifest, None, Fault::Manifest(why))?;
         }
         let uncounted: Vec<_> =
-            self.survey.manifest().ok().into_iter().flat_map(Manifest::uncounted).collect();
+            self.log_files.manifest().ok().into_iter().flat_map(Manifest::uncounted).collect();
         for (what, number) in uncounted {
             self.found(StoreFile::Manifest, None, Fault::NumberTooLarge { what, number })?;
         }
         // Before the segments: those that it covers may be compacted away while they are read, and it with them.
-        let keydir = self.survey.home().filter(|_| is_whole).map(KeydirFile::open);
+        let keydir = self.log_files.home().filter(|_| is_whole).map(KeydirFile::open);
         if is_whole {
             self.strangers()?;
         }
-        let known = self.survey.known().iter().filter(|known| self.is_unread(known.id));
-        self.total_len = known.filter_map(|known| self.survey.file_len(known.id).ok()).sum();
+        let known = self.log_files.known().iter().filter(|known| self.is_unread(known.id));
+        self.total_len = known.filter_map(|known| self.log_files.file_len(known.id).ok()).sum();
         let mut at = 0;
-        while let Some(id) = self.survey.known().get(at).map(|known| known.id) {
+        while let Some(id) = self.log_files.known().get(at).map(|known| known.id) {
             at += 1;
             // A writer may have put others in the place of those to come: then it begins anew, and passes over what is done.
             if self.is_unread(id) && self.done.insert(id) && !self.next_segment(id)? {
@@ -179,33 +179,33 @@ impl Verifier<'_> {
     /// Whether MANIFEST lists segment `id` although there was no such file when it was read, as is known already: reading it
     /// again for each of thousands would take for ever.
     fn was_never_there(&self, id: SegmentId) -> bool {
-        self.is_settled && self.survey.missing().contains(&id)
+        self.is_settled && self.log_files.missing().contains(&id)
     }
 
     /// Whether a writer has replaced the MANIFEST that was looked at; then the new one is followed.
     fn has_moved_on(&mut self) -> Result<bool> {
-        let now = Survey::of(Arc::clone(&self.directory), self.survey.reading())?;
-        let generation = |survey: &Survey| survey.manifest().map(|manifest| manifest.generation).ok();
-        let has_moved_on = generation(&now).is_some() && generation(&now) != generation(&self.survey);
+        let now = LogFiles::of(Arc::clone(&self.directory), self.log_files.reading())?;
+        let generation = |log_files: &LogFiles| log_files.manifest().map(|manifest| manifest.generation).ok();
+        let has_moved_on = generation(&now).is_some() && generation(&now) != generation(&self.log_files);
         self.is_settled = !has_moved_on;
         if has_moved_on {
-            self.survey = now;
+            self.log_files = now;
         }
         Ok(has_moved_on)
     }
 
     /// Files that are no part of the store as it is.
     fn strangers(&mut self) -> Result<(), Stop> {
-        let mut newer = self.survey.newer()?;
+        let mut newer = self.log_files.newer()?;
         // A writer may have begun one since MANIFEST was read: then the next one lists it.
         while !newer.is_empty() && self.has_moved_on()? {
-            newer = self.survey.newer()?;
+            newer = self.log_files.newer()?;
         }
         let mut orphans = file::present(&*self.directory)?;
-        orphans.retain(|id| self.survey.get(*id).is_none());
+        orphans.retain(|id| self.log_files.get(*id).is_none());
         orphans.sort_unstable();
         for id in orphans {
-            let fault = match self.survey.manifest() {
+            let fault = match self.log_files.manifest() {
                 Ok(_) if newer.contains(&id) => Fault::Newer,
                 Ok(_) => Fault::Orphan,
                 Err(_) => self.unknown(id),
@@ -246,13 +246,13 @@ impl Verifier<'_> {
 
     /// Whether the hint of segment `id` is looked at.
     fn has_hint(&self, id: SegmentId) -> bool {
-        let known = self.survey.home().and_then(|_| self.survey.get(id));
+        let known = self.log_files.home().and_then(|_| self.log_files.get(id));
         known.is_some_and(|known| matches!(known.extent, Some(Extent::Sealed(_))))
     }
 
     /// What a segment is that neither a MANIFEST nor itself tells anything of.
     fn unknown(&self, id: SegmentId) -> Fault {
-        match self.survey.file_len(id) {
+        match self.log_files.file_len(id) {
             Ok(len) if len <= HEADER_LEN as u64 => Fault::Empty,
             Ok(_) => Fault::Unknown,
             Err(Error::Io { source, .. }) => unreadable(&source),

@@ -8,10 +8,10 @@ use super::{Fault, Finding, Verifier, VerifyEvent};
 use crate::engine::base::error::{Result, Stop};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::files::log_files::Known;
-use crate::engine::files::tail::Verdict;
+use crate::engine::files::tail::TailReport;
 use crate::engine::format::manifest::Extent;
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
-use crate::engine::fs::{Access, File, Patient, StoreFile};
+use crate::engine::fs::{Access, File, SalvageFile, StoreFile};
 use crate::engine::segment::{Bodies, LEN_A_LOOK, Scanner, Segment, Sorted, Sorter, Step, file, paced};
 
 /// What a segment was found to hold.
@@ -35,15 +35,15 @@ impl Scanned {
 impl Verifier<'_> {
     /// Verifies segment `id` and its hint.
     pub(super) fn segment(&mut self, id: SegmentId) -> Result<(), Stop> {
-        let Some(known) = self.survey.get(id).copied() else { return Ok(()) };
-        let patient = Arc::new(Patient::new(file::open(&*self.directory, id, Access::Read)?));
+        let Some(known) = self.log_files.get(id).copied() else { return Ok(()) };
+        let patient = Arc::new(SalvageFile::new(file::open(&*self.directory, id, Access::Read)?));
         let file = Arc::clone(&patient) as Arc<dyn File>;
         let len = file::len(&*self.directory, id, &*file)?;
         let is_itself = self.header(&known, &patient)?;
-        let whole = self.survey.segment(&known, &file, (len, 0))?;
+        let whole = self.log_files.segment(&known, &file, (len, 0))?;
         let scanned = if is_itself {
             let end = self.end(&known, &whole)?;
-            self.records(&known, &self.survey.segment(&known, &file, (end, 0))?, &patient)?
+            self.records(&known, &self.log_files.segment(&known, &file, (end, 0))?, &patient)?
         } else {
             let (sorted, damaged) = (Sorter::default().finish(), iter::once(0..len).collect());
             Scanned { end: len, sorted, damaged }
@@ -62,7 +62,7 @@ impl Verifier<'_> {
     }
 
     /// Tells what is wrong with the header. Whether the records can be read as those of the segment that is `known`.
-    fn header(&mut self, known: &Known, file: &Patient) -> Result<bool, Stop> {
+    fn header(&mut self, known: &Known, file: &SalvageFile) -> Result<bool, Stop> {
         let bytes = file::first_bytes(&*self.directory, known.id, file)?;
         let range = 0..known.layout.header_len.into();
         let fault = match SegmentHeader::decode(&bytes) {
@@ -84,7 +84,7 @@ impl Verifier<'_> {
 
     /// Whose segment the file holds, if not the one that it is named after.
     fn misnamed(&self, known: &Known, header: &SegmentHeader) -> Option<Fault> {
-        match self.survey.home() {
+        match self.log_files.home() {
             Some(home) if home.store != header.store => Some(Fault::AnotherStores),
             _ => (header.segment != known.id).then_some(Fault::AnotherSegment(header.segment)),
         }
@@ -114,12 +114,12 @@ impl Verifier<'_> {
         // Without a MANIFEST the last one is taken for the one that was written to.
         let is_unsettled = match known.extent {
             Some(extent) => extent.is_unsettled(has),
-            None => self.survey.next(known.id).is_none(),
+            None => self.log_files.next(known.id).is_none(),
         };
         if is_unsettled {
             // What is read here is read again: it does not count.
-            let Verdict { end, rot, behind, .. } =
-                Verdict::asking(whole, self.survey.settled(known), |_| self.look(0))?;
+            let TailReport { end, rot, behind, .. } =
+                TailReport::asking(whole, self.log_files.settled(known), |_| self.look(0))?;
             if let Some((at, witness)) = rot {
                 self.found(file, Some(at..at), Fault::Rot { witness })?;
             }
@@ -145,7 +145,7 @@ impl Verifier<'_> {
     }
 
     /// Each record.
-    fn records(&mut self, known: &Known, segment: &Segment, disk: &Patient) -> Result<Scanned, Stop> {
+    fn records(&mut self, known: &Known, segment: &Segment, disk: &SalvageFile) -> Result<Scanned, Stop> {
         let file = StoreFile::Segment(known.id);
         let (mut sorter, mut damaged) = (Sorter::default(), Vec::new());
         let (mut looked_at, mut goes_on, mut is_misplaced) = (0, false, false);
@@ -157,7 +157,7 @@ impl Verifier<'_> {
                     goes_on = record.header.flag.has_more();
                     if record.damage.is_none() {
                         self.report.record_count += 1;
-                        if let Some(home) = self.survey.home() {
+                        if let Some(home) = self.log_files.home() {
                             sorter.add_scanned(home, &record);
                         }
                     }
@@ -206,10 +206,10 @@ impl Verifier<'_> {
 
     /// Whether a number stands in the wrong segment, or will be given out again.
     fn misplaced(&self, known: &Known, seq: Seqno) -> Option<Fault> {
-        if let Some(next) = self.survey.next(known.id).filter(|next| next.base_seq <= seq) {
+        if let Some(next) = self.log_files.next(known.id).filter(|next| next.base_seq <= seq) {
             return Some(Fault::Overlap { seq, next: next.id, base_seq: next.base_seq });
         }
-        let next_seq = self.survey.manifest().ok()?.next_seq;
+        let next_seq = self.log_files.manifest().ok()?.next_seq;
         let is_settled = matches!(known.extent, Some(Extent::Sealed(_) | Extent::Closed(_)));
         (is_settled && seq >= next_seq).then_some(Fault::NumberTaken { seq, next_seq })
     }
@@ -217,7 +217,7 @@ impl Verifier<'_> {
 
 /// What `fault`, found in bytes `range` of the file on `disk`, comes to where some of them could not be read; `None` for all of
 /// them, which is told by itself.
-fn as_far_as_read(fault: Fault, range: &Range<u64>, disk: &Patient) -> Option<Fault> {
+fn as_far_as_read(fault: Fault, range: &Range<u64>, disk: &SalvageFile) -> Option<Fault> {
     match disk.unreadable(range).as_slice() {
         [] => Some(fault),
         [(lost, _)] if lost == range => None,

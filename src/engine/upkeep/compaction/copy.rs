@@ -18,7 +18,7 @@ use crate::engine::keydir::Address;
 use crate::engine::log::{Log, Reserved};
 use crate::engine::options::CompactionPolicy;
 use crate::engine::segment::hint::{self, Hint};
-use crate::engine::segment::{Home, Identity, Scanned, Segment, SegmentWriter, Sorter};
+use crate::engine::segment::{Identity, Scanned, Segment, SegmentWriter, Sorter, StoreContext};
 use crate::engine::state::{Moved, State, address_of};
 
 /// What is written at least before versions that were kept for their number are looked at again.
@@ -176,7 +176,7 @@ impl<'a> Copy<'a> {
         let layout = Layout::current(salt);
         let created_ms = self.now_ms;
         let identity = Identity { id, base_seq, layout, created_ms, seq_end: self.seqs.end, first_page };
-        let Home { directory, store, reading, .. } = &self.state.home;
+        let StoreContext { directory, store, reading, .. } = &self.state.home;
         match SegmentWriter::create(&**directory, *store, identity, reading, capacity) {
             Ok(output) => {
                 self.last = Some(output);

@@ -13,7 +13,7 @@ use crate::engine::base::ids::SegmentId;
 use crate::engine::fs::StoreFile;
 use crate::engine::log::{Log, Replacement};
 use crate::engine::metrics::meter::Count;
-use crate::engine::segment::{Home, hint};
+use crate::engine::segment::{StoreContext, hint};
 use crate::engine::state::State;
 
 /// How many records, or bytes of them, are copied between two looks at whether to go on.
@@ -158,7 +158,7 @@ impl<'a> Rewrite<'a> {
 }
 
 /// Removes the files of segments that MANIFEST does not list any more. What stays is an orphan, which the next open removes.
-pub(super) fn remove(home: &Home, segments: &[SegmentId]) {
+pub(super) fn remove(home: &StoreContext, segments: &[SegmentId]) {
     let directory = &home.directory;
     for &id in segments {
         let kept = home.reading.files.as_ref().map_or(Ok(()), |files| files.keep(StoreFile::Segment(id)));

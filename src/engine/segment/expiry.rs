@@ -8,7 +8,7 @@ use crate::engine::base::sync::{AtomicBool, AtomicU64};
 /// When the puts in a segment expire. Who appends to it takes note; of a segment that was opened, who has to know looks at
 /// the headers of its records, once.
 #[derive(Debug)]
-pub(crate) struct Lifetimes {
+pub(crate) struct SegmentExpiry {
     /// Whether all of its records were taken note of.
     is_known: AtomicBool,
     /// The earliest time at which one expires, in milliseconds since 1970.
@@ -27,7 +27,7 @@ pub(crate) struct Expired {
     pub(crate) len: u64,
 }
 
-impl Default for Lifetimes {
+impl Default for SegmentExpiry {
     fn default() -> Self {
         Self {
             is_known: AtomicBool::new(false),
@@ -38,7 +38,7 @@ impl Default for Lifetimes {
     }
 }
 
-impl Lifetimes {
+impl SegmentExpiry {
     /// Takes note of a put of `len` bytes.
     pub(crate) fn note(&self, len: u64, expires_ms: Option<u64>) {
         match expires_ms {
@@ -76,7 +76,7 @@ impl Lifetimes {
 impl Segment {
     /// Bytes of live records that have expired by then, at least: without a look into the file.
     pub(crate) fn expired_len_noted(&self, by_ms: u64) -> u64 {
-        let lifetimes = &self.lifetimes;
+        let lifetimes = &self.expiry;
         if !lifetimes.is_known() || lifetimes.last_ms.load(Ordering::Relaxed) > by_ms {
             return 0;
         }

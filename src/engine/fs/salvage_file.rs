@@ -13,13 +13,13 @@ const BLOCK_LEN: u64 = 4096;
 
 /// Reads past what cannot be read. Zeros are no record, so what is missing is seen by its checksums.
 #[derive(Debug)]
-pub(crate) struct Patient {
+pub(crate) struct SalvageFile {
     file: Arc<dyn File>,
     /// What the system did not give, and why.
     unreadable: Mutex<Vec<(Range<u64>, String)>>,
 }
 
-impl Patient {
+impl SalvageFile {
     pub(crate) fn new(file: Arc<dyn File>) -> Self {
         Self { file, unreadable: Mutex::default() }
     }
@@ -44,7 +44,7 @@ impl Patient {
     }
 }
 
-impl File for Patient {
+impl File for SalvageFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_zeros_and_all_around_it_is_read() {
-        let patient = Patient::new(Arc::new(Failing));
+        let patient = SalvageFile::new(Arc::new(Failing));
         for (from, to) in [(0, LEN), (7, LEN - 1), (BLOCK_LEN - 1, BLOCK_LEN + 1), (2 * BLOCK_LEN - 8, LEN)] {
             let mut bytes = vec![9; (to - from) as usize];
             read_exact_at(&patient, &mut bytes, from).expect("it reads past");

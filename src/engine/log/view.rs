@@ -12,7 +12,7 @@ use crate::engine::state::Frozen;
 
 /// What readers see between two batches.
 #[derive(Debug)]
-pub(crate) struct Moment {
+pub(crate) struct ReadPoint {
     pub(crate) frozen: Frozen,
     /// The number of the newest record that they see.
     pub(crate) last_seq: Seqno,
@@ -87,10 +87,10 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Poisoned`].
-    pub(crate) fn moment(&self) -> Result<Moment> {
+    pub(crate) fn moment(&self) -> Result<ReadPoint> {
         let writer = self.writable()?;
         let Cut { last_seq, segments, .. } = self.cut_now(&writer);
         let segments = segments.iter().map(|(segment, len)| segment.covered(*len)).collect();
-        Ok(Moment { frozen: self.state.freeze(), last_seq, segments })
+        Ok(ReadPoint { frozen: self.state.freeze(), last_seq, segments })
     }
 }

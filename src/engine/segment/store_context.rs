@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::base::ids::Lineage;
-use crate::engine::base::wakeup::Wake;
+use crate::engine::base::wakeup::Wakeup;
 use crate::engine::format::key_hash;
 use crate::engine::format::segment_header::StoreId;
 use crate::engine::fs::{Directory, FilePool};
@@ -11,7 +11,7 @@ use crate::engine::options::{Options, ReadWith};
 
 /// Where a store's files are, whose they are, and how they are read.
 #[derive(Clone, Debug)]
-pub(crate) struct Home {
+pub(crate) struct StoreContext {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) store: StoreId,
     /// From MANIFEST when the store was opened.
@@ -19,7 +19,7 @@ pub(crate) struct Home {
     pub(crate) hash_seed: u64,
     pub(crate) reading: ReadMode,
     /// Rung when there is something to do in the background: a segment was sealed, or has no hint that can be used.
-    pub(crate) wake: Arc<Wake>,
+    pub(crate) wake: Arc<Wakeup>,
 }
 
 /// How segments are read.
@@ -58,7 +58,7 @@ impl ReadMode {
     }
 }
 
-impl Home {
+impl StoreContext {
     /// The hash that the keydir and the hints know `key` by.
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         key_hash(self.hash_seed, key)
