@@ -1,13 +1,14 @@
 //! `logkv::verify`: what is intact is said to be, and nothing that is not.
 
 use std::fs;
+use std::mem;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use logkv::fs::StoreFile;
 use logkv::verify::{self, Fault, Finding, Severity, VerifyEvent, VerifyReport};
-use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, Sync};
+use logkv::{Compact, CompactionPolicy, Error, Options, SegmentId, Store, Sync};
 use tempfile::TempDir;
 
 use crate::any_bytes::properties::seal;
@@ -15,6 +16,7 @@ use crate::common::{
     copy_of, files, hint_path, killed, open, quick, rewrite_manifest, scratch, segment_path, small_store,
     unclosed_store,
 };
+use crate::recount::Recounted;
 
 /// All that a verification of the store at `dir` says.
 pub(crate) fn verified(dir: &Path) -> (VerifyReport, Vec<Finding>) {
@@ -354,6 +356,25 @@ fn beside_a_writer_that_compacts_nothing_is_found_to_be_wrong() {
     store.close().expect("closes");
     open(dir.path()).close().expect("closes");
     assert!(verified(dir.path()).0.is_intact());
+}
+
+#[test]
+fn a_compaction_between_the_segments_and_keydir_is_no_fault() {
+    let dir = indexed_store();
+    let store = Store::open_with(dir.path(), quick()).expect("opens");
+    // Long enough for a report of progress, when the segments that KEYDIR covers have been read.
+    store.put("long", vec![7; 2 << 20]).expect("a put");
+    let mut is_compacted = false;
+    let report = verify::store(dir.path(), &quick(), &[], &mut |event| {
+        if let VerifyEvent::Progress { .. } = event
+            && !mem::replace(&mut is_compacted, true)
+        {
+            store.compact_recounted(&Compact::All).expect("compacts");
+            assert!(!segment_path(dir.path(), 1).exists(), "KEYDIR covers it");
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(is_compacted && report.expect("it can be looked at").is_intact());
 }
 
 #[test]
