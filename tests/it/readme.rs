@@ -229,7 +229,9 @@ fn the_limits_are_those_of_the_code() {
 /// The JSON objects that a command says, in which a field's text is found by its name: no text here has a quote in it.
 fn objects(command: &str) -> Vec<String> {
     let dir = scratch();
-    let output = program(dir.path()).args(["--json", "store", command]).output().expect("the program runs");
+    let mut program = program(dir.path());
+    program.args(["--json", "store"]).args(command.split(' '));
+    let output = program.output().expect("the program runs");
     assert!(output.status.success(), "{command}");
     String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
 }
@@ -268,21 +270,20 @@ fn the_kinds_of_failures_are_those_that_help_names() {
 }
 
 #[test]
-fn the_table_of_options_is_that_of_config_and_help() {
+fn the_options_of_help_are_those_of_config_and_of_the_programs_own_help() {
     let dir = scratch();
     let help = program(dir.path()).args(["--width", "4000", "--help"]).output().expect("the program runs");
     let help = String::from_utf8(help.stdout).expect("text");
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    let objects = objects("config");
-    let rows = table(&read("src/guide/shell.md"), "option");
-    assert_eq!(rows.len(), objects.len());
-    for (row, object) in rows.iter().zip(&objects) {
-        let [option, default, meaning] = row.as_slice() else { panic!("three cells in {row:?}") };
-        let name = field(object, "option");
-        assert!(option.starts_with(&format!("`--{name}")), "{option} is {name}");
-        assert_eq!(default, &format!("`{}`", field(object, "value")), "{name}");
-        let option = option.trim_matches('`').replace("\\|", "|");
-        assert!(help.contains(&format!("{option} {meaning}")), "{option} {meaning}");
+    let (options, settings) = (objects("help options"), objects("config"));
+    assert_eq!(options.len(), settings.len());
+    for (option, setting) in options.iter().zip(&settings) {
+        let name = field(option, "option");
+        assert_eq!(name, field(setting, "option"));
+        let default = field(option, "default");
+        assert_eq!(default, field(setting, "value"), "{name}");
+        let entry = format!("{} {} [default: {default}]", field(option, "usage"), field(option, "help"));
+        assert!(help.contains(&entry), "{entry}");
     }
 }
 

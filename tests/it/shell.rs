@@ -59,6 +59,7 @@ fn help_explains_every_command() {
     for command in commands(transcript.dir.path()) {
         transcript.run(&format!("d help {command}"));
     }
+    transcript.run("d help options").run("-m json d help options");
     transcript.compare("shell-help");
 }
 

@@ -39,6 +39,7 @@ fn bash_offers_the_commands_behind_the_directory_and_behind_those_their_flags_an
     is_offered(&["d", "log", "--"], &["--hex"], &["--ttl"]);
     is_offered(&["d", "get", "k", "-"], &["--at", "-o", "--output", "-h"], &["--ttl"]);
     is_offered(&["d", "mode", ""], &["table", "plain", "json", "raw"], &["put"]);
+    is_offered(&["d", "help", "op"], &["options"], &["put"]);
     is_offered(&["d", "help", "ver"], &["verify", "version", "versions"], &["put"]);
     is_offered(&["d", "export", "--format", ""], &["jsonl", "tsv", "script", "resp"], &["--format"]);
     is_offered(&["--sy"], &["--sync"], &["put"]);

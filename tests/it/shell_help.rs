@@ -119,14 +119,17 @@ fn each_example_of_each_page_of_help_works_at_the_prompt_and_as_a_command_of_its
 #[test]
 fn no_page_of_help_is_wider_than_it_may_be_but_for_a_line_to_copy() {
     let dir = scratch();
-    for command in commands(dir.path()) {
-        let lines = examples(dir.path(), &command);
+    let check = |topic: &str, lines: &[String]| {
         for width in [50, 60, 80] {
-            let page = printed(dir.path(), &["--width", &width.to_string(), "data", "help", &command]);
-            let wide = page.lines().find(|line| line.width() > width && !is_whole(line.trim(), &lines));
-            assert_eq!(wide, None, "help {command} at {width}");
+            let page = printed(dir.path(), &["--width", &width.to_string(), "data", "help", topic]);
+            let wide = page.lines().find(|line| line.width() > width && !is_whole(line.trim(), lines));
+            assert_eq!(wide, None, "help {topic} at {width}");
         }
+    };
+    for command in commands(dir.path()) {
+        check(&command, &examples(dir.path(), &command));
     }
+    check("options", &[]);
 }
 
 /// Whether `line` is one that is not broken: an example, or a flag with the words that it takes.

@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::shell::lang::command::{self, ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::parse;
+use crate::shell::run::config;
 use crate::shell::run::session::{Command, Invocation, Origin, Run, Session};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::{hang, wrap};
@@ -17,23 +18,32 @@ pub const HELP: Command = Command {
     name: "help",
     aliases: &["?"],
     group: Group::Shell,
-    signature: "[COMMAND]",
-    summary: "The commands, or all about one",
+    signature: "[COMMAND|options]",
+    summary: "The commands, all about one, or the engine's options",
     help: "Lists the commands, or explains one: its arguments, flags and examples. COMMAND --help and COMMAND -h \
-           are the same, and so is logkv help COMMAND, without a directory.",
+           are the same, and so is logkv help COMMAND, without a directory. help options lists the options of \
+           the engine: what each takes and does, and its default.",
     examples: &[
         Example { line: "help", does: "lists the commands" },
         Example { line: "help put", does: "explains put" },
+        Example { line: "help options", does: "lists the options of the engine" },
     ],
     flags: &[],
-    args: &[ArgKind::Command],
+    args: &[ArgKind::Topic(&[OPTIONS])],
     arity: Arity::between(0, 1),
     needs: Needs::Program,
     run: Run::Itself(run_help),
 };
 
+/// The topic that is no command.
+const OPTIONS: &str = "options";
+
 fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let named = invocation.args.first();
+    if named.is_some_and(|word| word.bytes == OPTIONS.as_bytes()) {
+        write_options(&mut session.out)?;
+        return Ok(Outcome::Done);
+    }
     let named = named.map(|word| {
         command::find(session.commands, &word.bytes)
             .ok_or_else(|| parse::unknown_command(session.commands, word))
@@ -79,7 +89,10 @@ fn write_overview(out: &mut Output, commands: &'static [Command]) -> io::Result<
     writeln!(
         out,
         "{}",
-        wrap("help COMMAND or COMMAND --help explains one. Each takes --json.", out.look.width)
+        wrap(
+            "help COMMAND or COMMAND --help explains one, help options the engine's options. Each takes --json.",
+            out.look.width
+        )
     )
 }
 
@@ -89,8 +102,33 @@ const HELP_WIDTH: usize = 80;
 const FLAG_COLUMNS: &[Column] =
     &[Column::text("flag", hue::PLAIN), Column::text("doc", hue::PLAIN).wrapped()];
 
+/// How help looks on `out`.
+fn look_on(out: &Output) -> Look {
+    Look { width: out.look.width.min(HELP_WIDTH), ..out.look }
+}
+
+fn write_options(out: &mut Output) -> io::Result<()> {
+    if out.is_json() {
+        for row in config::ROWS {
+            let mut answer = out.answer();
+            answer.json("option", row.name).json("usage", row.usage()).json("takes", row.allowed);
+            answer.json("default", row.default()).json("environment", row.env_name());
+            answer.json("help", row.doc).end()?;
+        }
+        return Ok(());
+    }
+    let look = look_on(out);
+    writeln!(out, "{}", look.paint("Engine options", hue::HEAD))?;
+    for row in config::ROWS {
+        let text = format!("{}. Takes {}. [default: {}]", row.doc, row.allowed, row.default());
+        writeln!(out, "  {}\n{}", look.paint(row.usage(), hue::GOOD), below(&text, &look))?;
+    }
+    let text = "config lists the values in force; help config says where an option can be set.";
+    writeln!(out, "\n{}", wrap(text, look.width))
+}
+
 fn write_about(out: &mut Output, command: &Command) -> io::Result<()> {
-    let look = Look { width: out.look.width.min(HELP_WIDTH), ..out.look };
+    let look = look_on(out);
     let usage = usage_lines(&look.spell(&command.usage()), look.width);
     let arguments = usage.strip_prefix(command.name).unwrap_or_default();
     writeln!(out, "{}{arguments}", look.paint(command.name, hue::GOOD))?;

@@ -86,8 +86,8 @@ pub enum ArgKind {
     Sealed,
     /// A path.
     File,
-    /// The name of a command.
-    Command,
+    /// The name of a command, or one of these words.
+    Topic(&'static [&'static str]),
     /// A number.
     Number,
     /// A point of the log: a record's number or a moment.

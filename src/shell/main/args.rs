@@ -222,7 +222,7 @@ fn definition() -> clap::Command {
         let arg = Arg::new(row.name)
             .long(row.name)
             .value_name(row.value_name)
-            .help(row.doc)
+            .help(format!("{} [default: {}]", row.doc, row.default()))
             .help_heading("Engine options")
             .value_parser(clap::value_parser!(OsString));
         let arg = if row.is_switch {

@@ -96,8 +96,9 @@ fn arguments(command: &Command) -> impl Iterator<Item = Arg> {
 fn argument(arg: Arg, kind: ArgKind) -> Arg {
     match kind {
         ArgKind::Enum(words) => arg.value_parser(PossibleValuesParser::new(words)),
-        ArgKind::Command => {
-            arg.value_parser(PossibleValuesParser::new(TABLE.iter().map(|command| command.name)))
+        ArgKind::Topic(others) => {
+            let commands = TABLE.iter().map(|command| command.name);
+            arg.value_parser(PossibleValuesParser::new(commands.chain(others.iter().copied())))
         }
         ArgKind::File => arg.value_hint(ValueHint::FilePath),
         ArgKind::Key

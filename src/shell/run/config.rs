@@ -135,6 +135,19 @@ impl Row {
     pub fn env_name(&self) -> String {
         format!("{}{}", environment::PREFIX, self.name.replace('-', "_").to_uppercase())
     }
+
+    /// The flag with what it takes: `--sync <always|…>`.
+    pub fn usage(&self) -> String {
+        match self.is_switch {
+            true => format!("--{}[=<{}>]", self.name, self.value_name),
+            false => format!("--{} <{}>", self.name, self.value_name),
+        }
+    }
+
+    /// The value that is in force where nobody sets one.
+    pub fn default(&self) -> String {
+        (self.show)(&Engine::default())
+    }
 }
 
 /// Who said so.

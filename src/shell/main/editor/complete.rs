@@ -62,7 +62,7 @@ pub fn complete(line: &str, source: &dyn Source, look: &Look, screen: Screen) ->
                 all_of(one_of(&spot.bytes, numbers.iter().map(String::as_str)))
             }
             ArgKind::File => files(&spot, typed, |_| true),
-            ArgKind::Command => all_of(commands(&spot.bytes)),
+            ArgKind::Topic(others) => all_of([commands(&spot.bytes), one_of(&spot.bytes, others)].concat()),
             ArgKind::Enum(allowed) => all_of(one_of(&spot.bytes, allowed)),
             ArgKind::Value | ArgKind::Number | ArgKind::Point | ArgKind::Duration => all_of(Vec::new()),
         },
@@ -297,6 +297,7 @@ mod tests {
     #[test]
     fn commands_are_offered_by_any_of_their_names_and_in_any_case() {
         assert_eq!(offered("ge", &[]), (0, vec!["get ".to_owned()]));
+        assert_eq!(offered("help opt", &[]), (5, vec!["options ".to_owned()]));
         assert_eq!(offered("DUMP", &[]), (0, vec!["dump-segment ".to_owned()]));
         assert_eq!(offered("dbs", &[]), (0, vec!["dbsize ".to_owned()]));
         assert_eq!(offered(".mod", &[]), (0, vec![".mode ".to_owned()]));

@@ -91,7 +91,7 @@ fn placeholder(kind: ArgKind) -> String {
         ArgKind::Glob => "PATTERN".to_owned(),
         ArgKind::Segment | ArgKind::Sealed => "SEG".to_owned(),
         ArgKind::File => "FILE".to_owned(),
-        ArgKind::Command => "COMMAND".to_owned(),
+        ArgKind::Topic(others) => format!("COMMAND|{}", others.join("|")),
         ArgKind::Number => "N".to_owned(),
         ArgKind::Point => "SEQ|TIME".to_owned(),
         ArgKind::Duration => "DURATION".to_owned(),

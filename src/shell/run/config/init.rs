@@ -8,7 +8,7 @@ use std::sync::Arc;
 use logkv::Visible;
 use logkv::fs::{Access, Directory, File, FileSystem, OsFileSystem, PathKind, StoreFile};
 
-use super::{Engine, ROWS};
+use super::ROWS;
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::visible;
 
@@ -90,7 +90,7 @@ fn text() -> String {
          environment, wins over what stands here.",
     );
     for row in ROWS.iter().filter(|row| row.from_dir) {
-        let value = toml::Value::String((row.show)(&Engine::default()));
+        let value = toml::Value::String(row.default());
         let (doc, allowed) = (comment(&format!("{}.", row.doc)), comment(&format!("Takes {}.", row.allowed)));
         let _ = write!(text, "\n{doc}{allowed}#{} = {value}\n", row.name);
     }
@@ -118,7 +118,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::shell::run::config::{Said, resolve};
+    use crate::shell::run::config::{Engine, Said, resolve};
 
     #[test]
     fn every_option_that_may_stand_in_the_file_does_with_its_default_and_is_taken() {
