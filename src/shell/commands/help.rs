@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_long_help_has_short_paragraphs_and_names_for_programs_last() {
         const LINES_MAX: usize = 7;
-        for command in &TABLE {
+        for command in TABLE {
             let paragraphs: Vec<_> = command.help.split("\n\n").collect();
             for (index, text) in paragraphs.iter().enumerate() {
                 let lines = wrap(text, HELP_WIDTH).lines().count();

@@ -1,8 +1,9 @@
-//! The rows of the command table, a file a group.
+//! The commands, a file each or for a close pair, and the table of their rows.
 
 mod absence;
 pub mod backup;
 mod batch;
+mod clear;
 pub mod compact;
 mod diff;
 mod expiry;
@@ -11,19 +12,23 @@ pub mod get;
 mod help;
 mod history;
 mod incr;
-mod inspect;
 mod keys;
 mod maintain;
+mod output;
 mod point;
 pub mod put;
+mod quit;
+mod read;
 pub mod repair;
 pub mod reply;
 mod segments;
-mod shell;
+mod settings;
 mod stats;
 pub mod tail;
 pub mod transfer;
 pub mod verify;
+mod version;
+mod versions;
 pub mod words;
 pub mod xray;
 
@@ -31,7 +36,7 @@ pub use self::words::{check_key, may_replace, place_of};
 use crate::shell::run::session::Command;
 
 /// All commands, in the order of `help`.
-pub static TABLE: [Command; 42] = [
+pub static TABLE: &[Command] = &[
     get::GET,
     put::PUT,
     put::DEL,
@@ -48,32 +53,32 @@ pub static TABLE: [Command; 42] = [
     batch::ROLLBACK,
     stats::STATS,
     segments::SEGMENTS,
-    inspect::DUMP_SEGMENT,
-    history::VERSIONS,
+    xray::DUMP_SEGMENT,
+    versions::VERSIONS,
     diff::DIFF,
     tail::TAIL,
-    inspect::VERIFY,
+    verify::VERIFY,
     maintain::COMPACT,
     maintain::SYNC,
     maintain::ROTATE,
     maintain::BACKUP,
     maintain::RESTORE,
-    transfer::IMPORT,
-    transfer::EXPORT,
+    transfer::import::IMPORT,
+    transfer::export::EXPORT,
     maintain::REPAIR,
     maintain::CONFIG,
     help::HELP,
-    shell::MODE,
-    shell::TIMER,
-    shell::ECHO,
-    shell::BAIL,
-    shell::COLOR,
-    shell::READ,
-    shell::OUTPUT,
-    shell::HISTORY,
-    shell::CLEAR,
-    shell::VERSION,
-    shell::QUIT,
+    settings::MODE,
+    settings::TIMER,
+    settings::ECHO,
+    settings::BAIL,
+    settings::COLOR,
+    read::READ,
+    output::OUTPUT,
+    history::HISTORY,
+    clear::CLEAR,
+    version::VERSION,
+    quit::QUIT,
 ];
 
 #[cfg(test)]
@@ -87,11 +92,11 @@ mod tests {
     #[test]
     fn every_name_and_alias_is_known_once() {
         let mut seen = HashSet::new();
-        for command in &TABLE {
+        for command in TABLE {
             for name in command.names() {
                 assert!(seen.insert(name), "{name} stands twice");
                 assert_eq!(
-                    command::find(&TABLE, name.to_uppercase().as_bytes()).map(|c| c.name),
+                    command::find(TABLE, name.to_uppercase().as_bytes()).map(|c| c.name),
                     Some(command.name)
                 );
             }
@@ -100,9 +105,9 @@ mod tests {
 
     #[test]
     fn a_leading_dot_or_backslash_is_taken_before_commands_of_the_shell_alone() {
-        for command in &TABLE {
+        for command in TABLE {
             for lead in [".", "\\"] {
-                let found = command::find(&TABLE, format!("{lead}{}", command.name).as_bytes());
+                let found = command::find(TABLE, format!("{lead}{}", command.name).as_bytes());
                 assert_eq!(found.is_some(), command.group == Group::Shell, "{lead}{}", command.name);
             }
         }
@@ -110,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_command_explains_itself_and_its_flags() {
-        for command in &TABLE {
+        for command in TABLE {
             assert!(!command.summary.is_empty() && !command.help.is_empty(), "{}", command.name);
             assert!(!command.summary.ends_with('.'), "{}", command.name);
             assert!(!command.examples.is_empty(), "{}", command.name);
@@ -128,9 +133,9 @@ mod tests {
 
     #[test]
     fn every_example_is_understood() {
-        for command in &TABLE {
+        for command in TABLE {
             for example in command.examples {
-                let parsed = parse::parse_line(&TABLE, example.line.as_bytes())
+                let parsed = parse::parse_line(TABLE, example.line.as_bytes())
                     .expect("an example is understood")
                     .expect("an example is no blank line");
                 assert_eq!(parsed.command.name, command.name, "{}", example.line);

@@ -8,11 +8,11 @@ use logkv::verify::{self, Finding, Severity, VerifyEvent, VerifyReport};
 use logkv::{Error, Location, SegmentId};
 
 use crate::shell::lang::answer::FieldValue;
-use crate::shell::lang::command::Outcome;
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{quote, visible};
 use crate::shell::run::segments;
-use crate::shell::run::session::{Invocation, Session};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::fit::hang;
 use crate::shell::term::output::Output;
 use crate::shell::term::style::{Hue, Look, hue};
@@ -21,8 +21,32 @@ use crate::shell::term::units;
 /// Before the second line of a long sentence.
 const INDENT: usize = 4;
 
-/// Runs `verify`.
-pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+pub const VERIFY: Command = Command {
+    name: "verify",
+    aliases: &["check"],
+    group: Group::Inspect,
+    signature: "[SEG…]",
+    summary: "Checks every byte of the files, and says what is wrong",
+    help: "Only reads the files: it also works if the store does not open, and beside a writer.\n\n\
+           It checks every checksum, the order of the log, each hint against its segment, and KEYDIR \
+           against the log. Damage is in the log itself; derived is in a hint or in KEYDIR, which can \
+           be made anew; a note costs nothing.\n\n\
+           Exit code 4 when there is damage of either kind, and 3 when nothing is wrong but some file \
+           cannot be read.\n\n\
+           Mode plain has severity, file, offset, length, key and text, separated by tabs, and ok when \
+           nothing is wrong; mode json an object a finding, and a summary.",
+    examples: &[
+        Example { line: "verify", does: "checks everything" },
+        Example { line: "verify 3", does: "checks 000003.seg and its hint" },
+    ],
+    flags: &[],
+    args: &[ArgKind::Segment],
+    arity: Arity::at_least(0),
+    needs: Needs::Directory,
+    run: Run::Itself(run),
+};
+
+fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let ids = invocation.args.iter().map(|word| segments::parse(word, "verify"));
     let ids: Vec<SegmentId> = ids.collect::<Result<_, _>>()?;
     let (dir, options) = (session.dir().to_owned(), session.options.clone());

@@ -153,7 +153,7 @@ mod tests {
         let mut seen = HashSet::new();
         for name in HABITS.iter().flat_map(|habit| habit.names.split_whitespace()) {
             assert!(seen.insert(name), "{name} stands twice");
-            assert!(command::find(&TABLE, name.as_bytes()).is_none(), "{name} is a command");
+            assert!(command::find(TABLE, name.as_bytes()).is_none(), "{name} is a command");
             assert_eq!(name, name.to_lowercase());
         }
     }
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn every_line_that_is_hinted_at_is_understood() {
         for habit in HABITS.iter().filter(|habit| !habit.line.is_empty()) {
-            assert!(matches!(parse_line(&TABLE, habit.line.as_bytes()), Ok(Some(_))), "{}", habit.line);
+            assert!(matches!(parse_line(TABLE, habit.line.as_bytes()), Ok(Some(_))), "{}", habit.line);
         }
     }
 

@@ -224,11 +224,11 @@ mod tests {
     use crate::shell::run::session::Invocation;
 
     fn parsed(line: &str) -> Invocation {
-        parse_line(&TABLE, line.as_bytes()).expect("the line is understood").expect("the line has words")
+        parse_line(TABLE, line.as_bytes()).expect("the line is understood").expect("the line has words")
     }
 
     fn failure(line: &str) -> Failure {
-        parse_line(&TABLE, line.as_bytes()).expect_err("the line is not understood")
+        parse_line(TABLE, line.as_bytes()).expect_err("the line is not understood")
     }
 
     fn args(line: &str) -> Vec<String> {
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(parsed(".mode json").command.name, "mode");
         assert_eq!(parsed("\\q").command.name, "quit");
         assert_eq!(failure(".get a").message, "unknown command \".get\"");
-        assert!(parse_line(&TABLE, b"  ").expect("a blank line is no error").is_none());
+        assert!(parse_line(TABLE, b"  ").expect("a blank line is no error").is_none());
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
             ("exists", "exists wants an argument", 0..6, Some("usage: exists KEY… [--hex]")),
         ];
         for (line, message, span, hint) in cases {
-            let failure = match parse_line(&TABLE, line.as_bytes()) {
+            let failure = match parse_line(TABLE, line.as_bytes()) {
                 Err(failure) => failure,
                 Ok(invocation) => {
                     let invocation = invocation.expect("the line has words");
@@ -343,7 +343,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_call_that_is_printed_is_the_same_call_and_a_failure_points_into_the_line(line in any_line()) {
-            match parse_line(&TABLE, &line) {
+            match parse_line(TABLE, &line) {
                 Ok(Some(call)) => {
                     let again = parsed(&printed(&call));
                     prop_assert_eq!(printed(&again), printed(&call));

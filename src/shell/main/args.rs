@@ -154,7 +154,7 @@ impl Args {
     /// `logkv get --help`.
     pub fn takes_no_dir(&mut self) -> bool {
         let Some(first) = self.dir.as_ref().filter(|first| is_missing_command(first)) else { return false };
-        let needs = command::find(&TABLE, first.as_encoded_bytes()).map(|command| command.needs);
+        let needs = command::find(TABLE, first.as_encoded_bytes()).map(|command| command.needs);
         if !(self.help == Some(true) || matches!(needs, Some(Needs::Program)))
             || !self.lines.is_empty()
             || self.file.is_some()
@@ -200,7 +200,7 @@ impl Args {
 }
 
 fn is_command(word: &OsStr) -> bool {
-    command::find(&TABLE, word.as_encoded_bytes()).is_some()
+    command::find(TABLE, word.as_encoded_bytes()).is_some()
 }
 
 /// Whether `dir` names a command and nothing in the current directory: then DIR was left out.

@@ -130,7 +130,7 @@ mod tests {
             let mut script = Vec::new();
             write(shell, &definition(), "rest", &mut script).expect("memory takes it");
             let script = String::from_utf8(script).expect("a script is text");
-            for command in &TABLE {
+            for command in TABLE {
                 assert!(script.contains(command.name), "{shell}: {}", command.name);
                 for flag in command.all_flags() {
                     // Some have the dashes apart.

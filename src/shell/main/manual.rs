@@ -90,7 +90,7 @@ mod tests {
         let notes = "Examples:\n  logkv ./data\n\nOn.\n\nExit codes: 0 done";
         write(clap::Command::new("logkv").version("1"), notes, &mut page).expect("memory takes it");
         let page = String::from_utf8(page).expect("the page is text");
-        for command in &TABLE {
+        for command in TABLE {
             assert!(page.contains(&format!("\\fB{}\\fR", roff(command.name))), "{}", command.name);
             for flag in command.flags {
                 assert!(page.contains(&format!("\\fB{}\\fR: ", roff(&flag.usage()))), "{}", flag.name);

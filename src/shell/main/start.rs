@@ -309,7 +309,7 @@ fn engine(args: &Args, dir: &Path) -> Result<Configured, Failure> {
 
 /// Whether the command is about the files, and opens no store.
 fn looks_at_files(args: &Args) -> bool {
-    let command = args.command.first().and_then(|name| command::find(&TABLE, name.as_bytes()));
+    let command = args.command.first().and_then(|name| command::find(TABLE, name.as_bytes()));
     command.is_some_and(|command| matches!(command.needs, Needs::Directory))
 }
 
@@ -353,7 +353,7 @@ fn session(args: &Args, dir: PathBuf) -> Session {
         width: args.width.map(usize::from),
     };
     let out = Output::new(Box::new(io::stdout()), mode, look(is_terminal), is_terminal);
-    Session::new(&TABLE, dir, out, look(io::stderr().is_terminal()), settings, origin)
+    Session::new(TABLE, dir, out, look(io::stderr().is_terminal()), settings, origin)
 }
 
 /// Who gives the commands: nobody but a person at a terminal is asked for them.

@@ -123,7 +123,7 @@ mod tests {
             ("set a 1 NX", "--nx sets"),
             ("put a 1 xx", "--xx sets"),
         ] {
-            assert!(odd_word(&TABLE, line.as_bytes()).is_some_and(|told| told.starts_with(start)), "{line}");
+            assert!(odd_word(TABLE, line.as_bytes()).is_some_and(|told| told.starts_with(start)), "{line}");
         }
         for line in [
             "get '>'",
@@ -137,7 +137,7 @@ mod tests {
             "get a b nx",
             "get 'a",
         ] {
-            assert_eq!(odd_word(&TABLE, line.as_bytes()), None, "{line}");
+            assert_eq!(odd_word(TABLE, line.as_bytes()), None, "{line}");
         }
     }
 
@@ -145,7 +145,7 @@ mod tests {
     fn an_expiry_that_was_stored_as_a_key_is_told_how_it_is_set() {
         let told = |line: &str| {
             let invocation =
-                parse_line(&TABLE, line.as_bytes()).expect("it is understood").expect("it has words");
+                parse_line(TABLE, line.as_bytes()).expect("it is understood").expect("it has words");
             set_until(&invocation)
         };
         let ttl = "this set a second key, EX, and the first does not expire: --ttl 10s sets its time to live";
@@ -160,8 +160,8 @@ mod tests {
     fn an_option_that_was_stored_as_a_key_is_told_how_it_is_set() {
         let told = |line: &str| {
             let invocation =
-                parse_line(&TABLE, line.as_bytes()).expect("it is understood").expect("it has words");
-            set_option(&TABLE, &invocation, line.as_bytes())
+                parse_line(TABLE, line.as_bytes()).expect("it is understood").expect("it has words");
+            set_option(TABLE, &invocation, line.as_bytes())
         };
         assert_eq!(
             told("set mode json").as_deref(),

@@ -9,12 +9,12 @@ use crate::shell::commands::tail::note_cursor;
 use crate::shell::commands::transfer::rows::csv::Columns;
 use crate::shell::commands::transfer::rows::{Format, RowWriter, foreign_ending};
 use crate::shell::commands::words::{PREFIX, keys_asked};
-use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::{Word, visible};
 use crate::shell::run::folder::draft::NewMode;
 use crate::shell::run::folder::target::Target;
-use crate::shell::run::session::{Invocation, Session};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::run::view::{Rows, Walk};
 use crate::shell::term::breakable::Breakable;
 use crate::shell::term::interrupt::Interrupt;
@@ -23,8 +23,7 @@ use crate::shell::term::packing::{Packer, Packing};
 use crate::shell::term::progress::Progress;
 use crate::shell::term::units;
 
-/// The flags of `export`.
-pub const FLAGS: &[Flag] = &[
+const FLAGS: &[Flag] = &[
     flag(
         "format",
         Takes::Enum(Format::NAMES),
@@ -41,8 +40,41 @@ const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
     Flag { name, short: None, takes, doc }
 }
 
-/// Runs `export`.
-pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+pub const EXPORT: Command = Command {
+    name: "export",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "[FILE [-y|--yes]|-] [--format jsonl|json|csv|tsv|script|resp] [--glob PATTERN|--prefix KEY] [--from KEY] [--to KEY]",
+    summary: "Writes keys and values as rows, for import and other programs",
+    help: "Writes all keys of this moment, or those asked for, with their values, in key order: to the \
+           standard output or to FILE. FILE appears when it is complete, and until then stays as it \
+           was. An existing file is replaced only after a question, or with -y.\n\n\
+           Between begin and commit it writes the keys as the batch would leave them, although nothing \
+           is committed yet.\n\n\
+           The name of the file gives the format (.jsonl, .ndjson, .json, .csv, .tsv, .script, .resp); \
+           without one it is jsonl. A further .gz or .zst compresses the file. import brings back every \
+           byte and every expiry.\n\n\
+           csv has the columns key and value, and expires_ms, key_b64 and value_b64 if some row needs \
+           them; the export looks through all rows for that first. Bytes that are not text, and \
+           invisible characters, are in base64. A text that starts with = or + stays as it is: a \
+           spreadsheet may take it for a formula. resp is for redis-cli --pipe.\n\n\
+           If the store is damaged, all keys that can be read are written; exit code 4.\n\n\
+           With FILE, mode plain has name, tab, value; mode json one object: exported, bytes, format, \
+           file.",
+    examples: &[
+        Example { line: "export", does: "prints all as JSON, an object a line" },
+        Example { line: "export users.csv", does: "writes a table for other programs" },
+        Example { line: "export users.tsv.gz --prefix user:", does: "packs the keys that start with user:" },
+        Example { line: "export --format resp", does: "for redis-cli --pipe" },
+    ],
+    flags: FLAGS,
+    args: &[ArgKind::File],
+    arity: Arity::between(0, 1),
+    needs: Needs::Reading,
+    run: Run::Itself(run),
+};
+
+fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let file = invocation.args.first().filter(|word| !word.is_dash());
     let (format, packing) = how(invocation, file)?;
     let walk = walk(invocation)?;
@@ -58,7 +90,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     let columns = if format == Format::Csv { columns(rows(session)?)? } else { Columns::default() };
     // Of some of the keys nobody knows how much they are.
     let total_len = if walk.is_whole() { Some(store.stats()?.live_len) } else { None };
-    let mut run = Run {
+    let mut run = Export {
         rows: rows(session)?,
         writer: RowWriter::new(format, columns),
         format,
@@ -130,7 +162,7 @@ fn walk(invocation: &Invocation) -> Result<Walk, Failure> {
 }
 
 /// An export that is going on.
-struct Run {
+struct Export {
     rows: Rows,
     writer: RowWriter,
     format: Format,
@@ -142,7 +174,7 @@ struct Run {
     damage: Option<Failure>,
 }
 
-impl Run {
+impl Export {
     fn print(&mut self, out: &mut Output, invocation: &Invocation) -> Result<(), Failure> {
         if out.is_terminal && !self.format.is_text() {
             let failure = Failure::command(format!("{} is not for a terminal", self.format.name()));
@@ -202,7 +234,7 @@ impl Run {
 }
 
 /// Reports the export, and the cursor from which a feed continues after it.
-fn write(out: &mut Output, run: &Run, word: &Word, len: u64, cursor: Cursor) -> io::Result<()> {
+fn write(out: &mut Output, run: &Export, word: &Word, len: u64, cursor: Cursor) -> io::Result<()> {
     let (count, format, file) = (run.count, run.format.name(), visible(&word.bytes));
     let mut answer = out.figures();
     answer.say(|_| {
@@ -231,7 +263,7 @@ mod tests {
         let snapshot = store.snapshot().expect("it can be read");
         let rows = walk.rows(&snapshot, None, &interrupt).expect("it can be read");
         let progress = Progress::new("exporting", Look { color: false, ascii: false, width: 80 }, false);
-        let mut run = Run {
+        let mut run = Export {
             rows,
             writer: RowWriter::new(Format::Jsonl, Columns::default()),
             format: Format::Jsonl,

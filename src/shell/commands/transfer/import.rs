@@ -14,13 +14,12 @@ use super::rejects::{Rejects, refuse_source};
 use super::source::{ImportSource, Taken};
 use super::writer::{Sum, Writer};
 use crate::shell::commands::may_replace;
-use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::run::session::{Invocation, Session};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::progress::Progress;
 
-/// The flags of `import`.
-pub const FLAGS: &[Flag] = &[
+const FLAGS: &[Flag] = &[
     flag("format", Takes::Enum(FORMATS), "The format, if neither the name nor the content says it"),
     flag("key", Takes::Field, "Imports any table: this field, or column, is the key"),
     flag("value", Takes::Field, "The field that is the value; without it, the whole row as JSON"),
@@ -36,8 +35,76 @@ const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
     Flag { name, short: None, takes, doc }
 }
 
-/// Runs `import`.
-pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+pub const IMPORT: Command = Command {
+    name: "import",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "FILE|-|DIR… [--format jsonl|json|csv|tsv|script|bitcask|logkv-store] [--key FIELD [--value FIELD]] [--rejects FILE [-y|--yes]]",
+    summary: "Imports rows of files, or another store's data files",
+    help: "Sets the keys that a file holds. A one-shot import also reads the standard input (-). Blank \
+           lines are skipped.\n\n\
+           The ending of the name (.jsonl, .ndjson, .json, .csv, .tsv or .script) gives the format; \
+           without one it is jsonl. A file that is compressed with gzip or zstd is decompressed, \
+           whatever its name (.jsonl.gz, .csv.zst). If a compressed file is damaged, rows from before \
+           the damage may be wrong too.\n\n\
+           jsonl has an object a line; json has objects in an array or over several lines. Their fields \
+           are key and value, or key_b64 and value_b64 for bytes that are not text, and expires_ms, the \
+           expiry in milliseconds since 1970. Other fields are skipped unread, and null counts as \
+           absent. A value that is not a string is stored as its JSON text, and so is a key that is a \
+           number, true or false.\n\n\
+           csv has these fields as columns below a header, separated by commas, or by semicolons or \
+           tabs if the header has no comma; a column that is used must be unique. tsv has key, tab, \
+           value, with \\t \\n \\r \\\\ and \\xHH, as PostgreSQL's COPY writes it, and after another \
+           tab the expiry.\n\n\
+           script has the lines of read FILE that write: put, del, incr, expire and persist with their \
+           flags, begin, commit and rollback; --ttl counts from the import. If a batch is not written, \
+           each of its lines is rejected.\n\n\
+           --key takes any jsonl, json, csv, or tsv with a header: the field that it names is the key, \
+           and the field that --value names is the value. Without --value the value is the whole row, \
+           as JSON.\n\n\
+           Several files are all looked at before the first row is imported, and are imported in their \
+           order. If one breaks off or is damaged, the rows before that place stay, and the other files \
+           are still imported; exit code 1.\n\n\
+           A directory holds data files of Riak's bitcask (N.bitcask.data) or of the Go program \
+           logkv-store (segment_N.log); FILE may also be one such file. Its records, deletes too, are \
+           imported from the oldest to the newest, so that the last one of each key counts. Their times \
+           are not kept: a record's time is that of its import. A bitcask data file that others may \
+           execute, or with the setuid bit, was merged and about to be removed: it is left out, unless \
+           it is FILE.\n\n\
+           A row that cannot be imported is reported on the standard error at once, with its line, or \
+           its file and offset, and the reason. The other rows are imported; exit code 1. A terminal \
+           shows the first 20 of these rows.\n\n\
+           --rejects writes all of them to a file: its place, tab, the reason, tab, and its line as it \
+           was, so that cut -f3- gives back the rows to mend. If a row has several lines, two tabs \
+           precede each further one. The standard error then has the first 20. The file appears when \
+           everything was read, and until then stays as it was. An existing file is replaced only after \
+           a question, or with -y.\n\n\
+           A row that has already expired is imported too, hides the older value of its key, and is \
+           reported. Ctrl-C stops at the next row, and the rows before it stay. If nothing can be read, \
+           no store is made.\n\n\
+           Mode plain has name, tab, value; mode json one object: imported, deleted, expired (how many \
+           of those imported), not_set (commands such as put --nx that set nothing), rejected, format, \
+           format_from (flag, name, contents, default), files. For several files it has one object \
+           each, with given_up if the file broke off, and one for all without a format. A rejected row \
+           is an object too: error, file, row (its line), column if it is not the first of its line, or \
+           offset, and why.",
+    examples: &[
+        Example { line: "import users.jsonl", does: "sets the keys of a file" },
+        Example { line: "import a.jsonl b.csv.gz", does: "imports two files, the second one compressed" },
+        Example { line: "import users.csv --key id", does: "imports any table: each row as JSON, by its id" },
+        Example { line: "import users.csv --key id --value name", does: "sets each id to its name" },
+        Example { line: "import users.txt --format tsv", does: "reads it as tab-separated" },
+        Example { line: "import users.jsonl --rejects bad.tsv", does: "keeps the rejected rows" },
+        Example { line: "import ./riak", does: "imports a directory of Riak's bitcask" },
+    ],
+    flags: FLAGS,
+    args: &[ArgKind::File],
+    arity: Arity::at_least(1),
+    needs: Needs::NewStore,
+    run: Run::Itself(run),
+};
+
+fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     if session.transaction.is_some() {
         let failure = Failure::command("an import is not part of a batch");
         return Err(failure.at(invocation.name.clone()).hint("commit or rollback comes first"));
@@ -61,7 +128,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     }
     // Rows may be rejected before anything else is said.
     session.flush();
-    let mut run = Run { writer: Writer::new(store), rejects, progress: session.progress("importing") };
+    let mut run = ImportRun { writer: Writer::new(store), rejects, progress: session.progress("importing") };
     let is_one = planned.len() == 1;
     let mut given_up = 0;
     for planned in &mut planned {
@@ -119,13 +186,13 @@ enum Step {
 }
 
 /// An import that is going on.
-struct Run {
+struct ImportRun {
     writer: Writer,
     rejects: Rejects,
     progress: Progress,
 }
 
-impl Run {
+impl ImportRun {
     /// Writes all rows of `planned`, which is opened where there is no `source` yet, until Ctrl-C.
     fn import(
         &mut self,

@@ -28,16 +28,48 @@ use self::printer::Printer;
 use self::request::Form;
 pub use self::request::{FLAGS, Request};
 use super::compact;
-use crate::shell::lang::command::Outcome;
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::Word;
 use crate::shell::run::segments;
-use crate::shell::run::session::{Invocation, Origin, Session};
+use crate::shell::run::session::{Command, Invocation, Origin, Run, Session};
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::Output;
 
-/// Runs `dump-segment`.
-pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+pub const DUMP_SEGMENT: Command = Command {
+    name: "dump-segment",
+    aliases: &["dump"],
+    group: Group::Inspect,
+    signature: "SEG [--from OFFSET] [--limit N] [--tail N] [--record N] [--key PATTERN] \
+                [--only live|dead|tomb|expired|bad] [--values none|preview|full] [--hex]",
+    summary: "A segment record by record, and why each is alive or dead",
+    help: "Prints a line a record: where it is, what it holds, whether its checksum is right, and \
+           whether it is live; for a dead one, which record killed it. Then it prints a map of the \
+           segment's bytes and their sums.\n\n\
+           It also works if the store does not open. Mode table shows the first 40, and the command \
+           that shows the next ones. SEG may also be a data file of another store, N.bitcask.data of \
+           Riak's bitcask or segment_N.log of the Go program logkv-store, and is shown in that format's \
+           own terms; DIR need not be a store then.\n\n\
+           --hex shows every byte, field by field, with its offset in the file and, after a +, in the \
+           record: in modes plain and raw as in mode table, and in mode json as bytes_b64.\n\n\
+           Exit code 4 when a record is damaged.\n\n\
+           Mode plain has number, offset, length, kind, seq, milliseconds since 1970, key, value, \
+           checksum, state and the record that replaced, deleted or hides it, separated by tabs; mode \
+           json an object a record and a summary.",
+    examples: &[
+        Example { line: "dump-segment 3", does: "shows the records of 000003.seg" },
+        Example { line: "dump-segment 3 --only dead --limit 10", does: "shows ten dead records" },
+        Example { line: "dump-segment 3 --record 0 --hex", does: "shows every byte of the first record" },
+        Example { line: "dump-segment riak/7.bitcask.data", does: "shows a data file of Riak's bitcask" },
+    ],
+    flags: FLAGS,
+    args: &[ArgKind::Segment],
+    arity: Arity::exactly(1),
+    needs: Needs::Files { unless: is_foreign },
+    run: Run::Itself(run),
+};
+
+fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     if let Some(format) = foreign::format(&invocation.args) {
         return foreign::run(session, invocation, format);
     }
@@ -85,7 +117,7 @@ fn remember_damage(session: &mut Session, inspection: &Inspection) -> Result<(),
 }
 
 /// Whether a call is about the data file of another store, and so wants no store to be open.
-pub fn is_foreign(args: &[Word]) -> bool {
+fn is_foreign(args: &[Word]) -> bool {
     foreign::format(args).is_some()
 }
 

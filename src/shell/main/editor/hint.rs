@@ -27,7 +27,7 @@ impl Hint for Signature {
 pub fn hint(line: &str, room: usize, look: &Look) -> Option<Signature> {
     let spot = Spot::at_end(line);
     let command = match spot.role {
-        Role::Command => command::find(&TABLE, &spot.bytes)?,
+        Role::Command => command::find(TABLE, &spot.bytes)?,
         _ => spot.before.command?,
     };
     let ellipsis = look.ellipsis();

@@ -42,7 +42,7 @@ impl Roles {
     pub fn next(&mut self, word: &Word) -> Role {
         if !self.has_name {
             self.has_name = true;
-            self.command = command::find(&TABLE, &word.bytes);
+            self.command = command::find(TABLE, &word.bytes);
             return Role::Command;
         }
         if let Some(flag) = self.awaited.take() {

@@ -203,7 +203,7 @@ mod tests {
         fn what_is_taken_quickly_is_what_the_parser_makes_of_it(line in r#"([-a-c"'\\x0=]{0,4} {0,2}){0,6}"#) {
             let mut batch = Batch::new();
             if read_pairs(Lexer::new(line.as_bytes()), &mut batch) {
-                let call = parse_line(&TABLE, format!("put {line}").as_bytes()).expect("it is understood");
+                let call = parse_line(TABLE, format!("put {line}").as_bytes()).expect("it is understood");
                 let call = call.expect("there are words");
                 let pairs = batch.iter().flat_map(|op| match op {
                     Op::Put { key, value, .. } => [key, value],
@@ -214,7 +214,7 @@ mod tests {
             }
             let mut keys = Vec::new();
             if read_keys(Lexer::new(line.as_bytes()), |key| keys.push(key.to_vec())) && !keys.is_empty() {
-                let call = parse_line(&TABLE, format!("get {line}").as_bytes()).expect("it is understood");
+                let call = parse_line(TABLE, format!("get {line}").as_bytes()).expect("it is understood");
                 let call = call.expect("there are words");
                 prop_assert!(keys.iter().eq(call.args.iter().map(|word| &word.bytes)));
                 prop_assert!(call.flags.is_empty() && !call.json);

@@ -1,0 +1,52 @@
+//! `read`.
+
+use super::words::stdin;
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::Word;
+use crate::shell::run::script;
+use crate::shell::run::session::{Command, Invocation, Run, Session};
+use crate::shell::term::input::Input;
+
+pub const READ: Command = Command {
+    name: "read",
+    aliases: &[],
+    group: Group::Shell,
+    signature: "FILE|-",
+    summary: "Runs the lines of a file",
+    help: "Runs a script: one command a line, where ; > and | are plain bytes. Blank lines and lines \
+           that start with # are skipped. A script may read another. - is the standard input, unless \
+           the commands come from there.",
+    examples: &[Example { line: "read setup.logkv", does: "runs the file" }],
+    flags: &[],
+    args: &[ArgKind::File],
+    arity: Arity::exactly(1),
+    needs: Needs::NewStore,
+    run: Run::Itself(run_read),
+};
+
+fn run_read(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    /// Scripts that may be open at once; more are a script that reads itself.
+    const DEPTH_MAX: usize = 16;
+    let word = &invocation.args[0];
+    if session.depth == DEPTH_MAX {
+        let failure = Failure::command(format!("scripts read each other more than {DEPTH_MAX} deep"));
+        return Err(failure.at(word.span.clone()));
+    }
+    let input = open_script(session, word)?;
+    session.make_store()?;
+    let read_stdin = session.reads_stdin;
+    session.reads_stdin |= word.is_dash();
+    session.depth += 1;
+    let outcome = script::run(session, vec![input], &word.path().to_string_lossy());
+    session.depth -= 1;
+    session.reads_stdin = read_stdin;
+    Ok(outcome)
+}
+
+fn open_script(session: &Session, word: &Word) -> Result<Input, Failure> {
+    if word.is_dash() {
+        return stdin(session, word, "logkv DIR read - runs it");
+    }
+    Input::path(word.path()).map_err(|error| Failure::file("read", word.path(), &error).at(word.span.clone()))
+}

@@ -1,0 +1,180 @@
+//! `versions`, and the point of the log that `--at` names.
+
+use std::io;
+
+use logkv::{At, Location, Seqno, Version};
+
+use super::get::missing;
+use super::keys::quote_start;
+use super::words::{HEX, arguments};
+use crate::shell::lang::answer::FieldValue;
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
+use crate::shell::lang::failure::Failure;
+use crate::shell::run::session::{Command, Invocation, Run, Session};
+use crate::shell::term::columns::{Column, Table};
+use crate::shell::term::moment::Moment;
+use crate::shell::term::output::Output;
+use crate::shell::term::style::{Look, hue};
+use crate::shell::term::units;
+
+pub const VERSIONS: Command = Command {
+    name: "versions",
+    aliases: &["log"],
+    group: Group::Inspect,
+    signature: "KEY [--hex]",
+    summary: "Every record of a key that is still in the log",
+    help: "Shows the records of the key, the oldest first, and what became of each.\n\n\
+           Compaction drops records that were replaced, unless --keep-versions or --keep-for keeps \
+           them. A note says where there may have been others.\n\n\
+           Mode plain has seq, milliseconds since 1970, place, PUT or DEL, state and value, separated \
+           by tabs; mode json an object a record.",
+    examples: &[Example { line: "versions user:1", does: "shows what user:1 was" }],
+    flags: &[HEX],
+    args: &[ArgKind::Key],
+    arity: Arity::exactly(1),
+    needs: Needs::Reading,
+    run: Run::Itself(run_versions),
+};
+
+/// On a screen of fewer columns times have no milliseconds, and a state no reason: the next line's record is that.
+const WIDTH_OF_REASONS: usize = 72;
+
+/// What became of a version, in the words of `dump-segment`.
+struct Fate {
+    /// `LIVE`, `dead`, `tomb` or `expired`.
+    word: &'static str,
+    /// Why it is dead: `replaced by`.
+    why: &'static str,
+    /// The record that ended it.
+    by: Option<Location>,
+}
+
+impl Fate {
+    fn of(version: &Version, next: Option<&Version>, now_ms: u64) -> Self {
+        let is_past = version.meta.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms);
+        let (word, why) = match next {
+            Some(next) if next.value.is_some() => ("dead", "replaced by"),
+            Some(_) => ("dead", "deleted by"),
+            None if version.value.is_none() => ("tomb", ""),
+            None if is_past => ("expired", ""),
+            None => ("LIVE", ""),
+        };
+        Self { word, why, by: next.map(|next| next.meta.location) }
+    }
+
+    /// For people, with the reason: `dead  replaced by 3:0x00003a`.
+    fn text(&self) -> String {
+        let Self { word, why, by } = self;
+        by.map_or_else(|| (*word).to_owned(), |by| format!("{word}  {why} {by}"))
+    }
+
+    /// For programs.
+    fn name(&self) -> String {
+        self.word.to_lowercase()
+    }
+}
+
+fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let [key] = arguments(invocation)?.try_into().expect("the table asks for one");
+    let store = session.store()?;
+    let (found, now_ms) = (store.versions(&key)?, store.now_ms());
+    let (dropped_to, given_up_to) = (found.dropped_to(), found.given_up_to());
+    let mut table = Table::new(&[], session.out.look);
+    let widest = if session.out.is_table() { widest(session)? } else { (0, 0) };
+    let mut damage = None;
+    let mut count = 0;
+    let mut versions = found.peekable();
+    while let Some(version) = versions.next() {
+        session.interrupt.check(count)?;
+        count += 1;
+        match version {
+            Ok(version) => {
+                let next = versions.peek().and_then(|next| next.as_ref().ok());
+                let fate = Fate::of(&version, next, now_ms);
+                write_version(&mut session.out, &mut table, &version, &fate, widest)?;
+            }
+            // The others are told first.
+            Err(error) => drop(damage.get_or_insert(Failure::of_key(&error, &key))),
+        }
+    }
+    table.end(&mut session.out)?;
+    tell_missing(session, dropped_to, given_up_to);
+    match damage {
+        None if count == 0 => missing(session, &key, "no records"),
+        Some(damage) => Err(damage),
+        None => session.shown_all(None),
+    }
+}
+
+/// The widest number and state, should there be more rows than the table measures.
+fn widest(session: &Session) -> Result<(usize, usize), Failure> {
+    let store = session.store()?;
+    let last_seq = store.at(At::Seq(Seqno(u64::MAX)))?.seq();
+    let segments = store.segments()?;
+    let ends = segments.iter().map(|segment| Location { segment: segment.id, offset: segment.len });
+    let longest = ends.max_by_key(|end| end.to_string().len());
+    let by = longest.filter(|_| gives_reasons(session.out.look));
+    let fate = Fate { word: "dead", why: "replaced by", by };
+    Ok((last_seq.to_string().len(), fate.text().len()))
+}
+
+fn gives_reasons(look: Look) -> bool {
+    look.width >= WIDTH_OF_REASONS
+}
+
+/// Writes a record's row. What a person looks for stays on a narrow screen: when something was written, and
+/// what became of it.
+fn write_version(
+    out: &mut Output,
+    table: &mut Table,
+    version: &Version,
+    fate: &Fate,
+    (seq_width, state_width): (usize, usize),
+) -> io::Result<()> {
+    let Version { meta, value } = version;
+    let (kind, value) = (if value.is_some() { "PUT" } else { "DEL" }, value.as_deref());
+    let mut row = out.row(table);
+    row.json("key", &*meta.key).json("value", value);
+    row.cell(Column::number("seq", hue::PLAIN).expecting(seq_width), |_| meta.seq.to_string());
+    row.field("seq", meta.seq.0);
+    row.cell(Column::text("time (UTC)", hue::PLAIN), |look| match gives_reasons(look) {
+        true => Moment::of(meta.time_ms).full(),
+        false => Moment::of(meta.time_ms).seconds_full(),
+    });
+    row.field("time_ms", meta.time_ms);
+    row.cell(Column::text("record", hue::PLAIN).leaves(1), |_| meta.location.to_string());
+    row.plain("record", meta.location.to_string());
+    row.json("segment", meta.location.segment.0).json("offset", meta.location.offset);
+    row.cell(Column::number("size", hue::PLAIN).leaves(2), |_| units::bytes(meta.len)).json("len", meta.len);
+    row.json("expires_ms", meta.expires_ms);
+    row.cell(Column::text("kind", hue::PLAIN).leaves(3), |_| kind).plain("kind", kind);
+    row.cell(Column::text("value", hue::VALUE).cut(), |look| {
+        value.map_or_else(|| look.none().to_owned(), quote_start)
+    });
+    row.cell(Column::text("state", hue::PLAIN).expecting(state_width), |look| match gives_reasons(look) {
+        true => fate.text(),
+        false => fate.word.to_owned(),
+    });
+    let by = fate.by.map_or_else(String::new, |by| format!(" {} {by}", fate.why));
+    row.plain("state", format!("{}{by}", fate.name()))
+        .plain("value", value.map_or("-".into(), FieldValue::Bytes));
+    row.json("state", fate.name()).json("why", fate.why);
+    row.json("by_segment", fate.by.map(|by| by.segment.0)).json("by_offset", fate.by.map(|by| by.offset));
+    row.end()?;
+    Ok(())
+}
+
+/// Says that there may have been other versions.
+fn tell_missing(session: &mut Session, dropped_to: Option<Seqno>, given_up_to: Option<Seqno>) {
+    session.flush();
+    if let Some(seq) = dropped_to {
+        session.note(&format!(
+            "note: compaction has dropped records with numbers up to {seq}; others of this key may have been among them"
+        ));
+    }
+    if let Some(seq) = given_up_to {
+        session.note(&format!(
+            "note: a repair gave up records with numbers up to {seq}; others of this key may have been among them"
+        ));
+    }
+}
