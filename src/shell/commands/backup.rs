@@ -10,7 +10,7 @@ use logkv::Error;
 use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
 
 use self::draft::Unfinished;
-use crate::shell::commands::place_of;
+use crate::shell::commands::words::place_of;
 use crate::shell::lang::command::{self, Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::{Word, quote, visible};

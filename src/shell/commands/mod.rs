@@ -32,7 +32,7 @@ mod versions;
 pub mod words;
 pub mod xray;
 
-pub use self::words::{check_key, may_replace, place_of};
+pub use self::words::check_key;
 use crate::shell::run::session::Command;
 
 /// All commands, in the order of `help`.

@@ -12,7 +12,7 @@ use logkv::repair::{self, RepairProgress, RepairReport};
 use logkv::verify::{self, VerifyEvent};
 use logkv::{Error, Options};
 
-use crate::shell::commands::place_of;
+use crate::shell::commands::words::place_of;
 use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
 use crate::shell::lang::words::Word;

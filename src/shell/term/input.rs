@@ -1,26 +1,21 @@
 //! The lines of a script, as bytes, and what an import reads.
 
+mod readiness;
+
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use logkv::KEY_LEN_MAX;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 
+pub use self::readiness::Readiness;
+use self::readiness::{Unwaiting, readiness};
 use super::interrupt::Interrupt;
 use super::packing::Packing;
 use super::unpacker::{self, Unpacker, is_trailing};
-
-/// Whether a read would have to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// There is something to read, or the end.
-    Ready,
-    /// The other end of the pipe has not written yet.
-    Waits,
-}
 
 /// The most that a key and a value have, in bytes, where values have at most `value_len_max`.
 pub fn pair_len_max(value_len_max: u64) -> u64 {
@@ -58,29 +53,6 @@ enum Unpacking {
     Unknown,
     /// It is, and unpacked while it is read.
     Of(Packing),
-}
-
-/// A source that has to wait, and says so.
-struct Unwaiting {
-    source: Box<dyn Read>,
-    pollable: Option<OwnedFd>,
-}
-
-impl Read for Unwaiting {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        if readiness(self.pollable.as_ref())? == Readiness::Waits {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.source.read(bytes)
-    }
-}
-
-/// Whether a read would have to wait.
-fn readiness(pollable: Option<&OwnedFd>) -> io::Result<Readiness> {
-    let Some(fd) = pollable else { return Ok(Readiness::Ready) };
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let ready = poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&at_once))?;
-    Ok(if ready == 0 { Readiness::Waits } else { Readiness::Ready })
 }
 
 impl Input {

@@ -1,16 +1,16 @@
 //! Results that are longer than the screen go to a pager.
 
+mod program;
+
 use std::cell::RefCell;
-use std::env;
 use std::io::{self, Write};
 use std::mem;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use self::program::Program;
 use super::interrupt::Interrupt;
-use super::style::is_dumb;
 
 /// A writer to the terminal that holds a command's results until it is known whether they fit the screen. Those
 /// that do are printed; the others go to `$PAGER`, or to `less`, as they come. What is flushed before that is printed, and
@@ -90,59 +90,6 @@ impl Paged {
     }
 }
 
-/// How to start the pager.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Program {
-    line: String,
-}
-
-impl Program {
-    /// `$PAGER`, or `less` where it can be found. None where `$PAGER` is empty or `cat`, or the terminal can only print.
-    fn find() -> Option<Self> {
-        match env::var("PAGER") {
-            _ if is_dumb() => None,
-            Ok(line) => (!matches!(line.trim(), "" | "cat")).then_some(Self { line }),
-            Err(_) => {
-                let path = env::var_os("PATH")?;
-                let is_there = env::split_paths(&path).any(|dir| dir.join("less").is_file());
-                is_there.then(|| Self { line: "less".to_owned() })
-            }
-        }
-    }
-
-    /// The name of the program that the line runs, without its directory.
-    fn name(&self) -> &str {
-        // Variables may be set before it: `LESS=S less`.
-        let word = self.line.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
-        Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or_default()
-    }
-
-    /// Whether it passes colours on to the terminal; others show their escape sequences.
-    fn takes_colour(&self) -> bool {
-        matches!(self.name(), "less" | "lv" | "most" | "moar" | "moor" | "ov" | "bat" | "delta")
-    }
-
-    /// `$PAGER` may hold arguments, so a shell reads it. Many pagers end in less, so all are told what it needs.
-    fn start(&self, manner: Manner) -> io::Result<Child> {
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(&self.line).stdin(Stdio::piped());
-        match env::var_os("LESS") {
-            // Ends when all fits one screen, passes colours on, and leaves the text on the screen.
-            None => command.env("LESS", "FRX"),
-            Some(options) => {
-                let mut with_colours = std::ffi::OsString::from("-R ");
-                with_colours.push(options);
-                command.env("LESS", with_colours)
-            }
-        };
-        let is_unset = |name: &&(&str, &str)| env::var_os(name.0).is_none();
-        // Without a locale less would show the bytes of what is no ASCII.
-        let charset = (!manner.is_ascii).then_some(("LESSCHARSET", "utf-8"));
-        command.envs([Some(("LV", "-c")), charset].iter().flatten().filter(is_unset).copied());
-        command.spawn()
-    }
-}
-
 impl Pager {
     /// A pager for the terminal that is the standard output.
     pub fn new(interrupt: Interrupt) -> Self {
@@ -218,8 +165,10 @@ impl State {
     /// Starts the pager with what was held.
     fn page(&mut self) -> io::Result<()> {
         let Sink::Held(held) = mem::replace(&mut self.sink, Sink::Terminal) else { return Ok(()) };
-        let started =
-            self.program.as_ref().and_then(|program| Some((program, program.start(self.manner).ok()?)));
+        let started = self
+            .program
+            .as_ref()
+            .and_then(|program| Some((program, program.start(self.manner.is_ascii).ok()?)));
         match started {
             Some((program, child)) => {
                 let strips = self.manner.is_bare_enough && !program.takes_colour();
@@ -372,9 +321,6 @@ mod tests {
         let bare = Manner { is_bare_enough: true, ..Manner::default() };
         assert_eq!(paged("tee /dev/null", bare, &lines), "one\ntwo\nthree\n");
         assert_eq!(paged("cat", Manner::default(), &lines), lines.concat());
-        let takes = |line: &str| Program { line: line.to_owned() }.takes_colour();
-        assert!(takes("less") && takes("/usr/bin/less -S") && takes("LESS=S less"));
-        assert!(!takes("more") && !takes("vim -R -") && !takes("sed s/less// | less"));
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use logkv::Cursor;
 
-use crate::shell::commands::may_replace;
 use crate::shell::commands::tail::note_cursor;
 use crate::shell::commands::transfer::rows::csv::Columns;
 use crate::shell::commands::transfer::rows::{Format, RowWriter, foreign_ending};
+use crate::shell::commands::words::may_replace;
 use crate::shell::commands::words::{PREFIX, keys_asked};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};

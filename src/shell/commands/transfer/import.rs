@@ -13,7 +13,7 @@ use self::report::{Report, all_incomplete, incomplete, stopped};
 use super::rejects::{Rejects, refuse_source};
 use super::source::{ImportSource, Taken};
 use super::writer::{Sum, Writer};
-use crate::shell::commands::may_replace;
+use crate::shell::commands::words::may_replace;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::run::session::{Command, Invocation, Run, Session};

@@ -6,11 +6,12 @@ use std::path::Path;
 use rustyline::completion::longest_common_prefix;
 use unicode_width::UnicodeWidthStr;
 
-use super::list::{Choice, More, Screen, common_len, fit};
+use super::insertion::{common_of, goes_on, quoted};
+use super::list::{Choice, More, Screen, fit};
 use super::spot::{Role, Spot};
 use crate::shell::commands::TABLE;
 use crate::shell::lang::command::{self, ArgKind, Flag, Group, Takes};
-use crate::shell::lang::words::{self, Style, Word};
+use crate::shell::lang::words::Word;
 use crate::shell::run::segments;
 use crate::shell::run::session::Command;
 use crate::shell::term::style::Look;
@@ -169,22 +170,6 @@ fn keys_of_escape(spot: &Spot, source: &dyn Source) -> Found {
     all
 }
 
-/// Whether `bytes`, which start with what is typed, go on with the unfinished escape.
-fn goes_on(spot: &Spot, bytes: &[u8]) -> bool {
-    escaped(&bytes[spot.bytes.len()..], spot.style).starts_with(&spot.escape)
-}
-
-/// The common prefix of `first` and `last`, cut at a whole character.
-fn common_of(first: &[u8], last: &[u8]) -> Vec<u8> {
-    let mut len = common_len(first, last);
-    if let Ok(text) = str::from_utf8(first) {
-        while !text.is_char_boundary(len) {
-            len -= 1;
-        }
-    }
-    first[..len].to_vec()
-}
-
 /// The files, or directories, whose path starts with what was typed, as far as they are `offered`; of a directory a slash is
 /// added and no blank, to go on typing.
 fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choice>, More) {
@@ -217,56 +202,10 @@ fn files(spot: &Spot, typed: &str, offered: impl Fn(bool) -> bool) -> (Vec<Choic
 /// How many candidates are listed.
 pub const CHOICES_MAX: usize = 200;
 
-/// `words`, each with whether it is whole, as replacements of `typed`. A single word is inserted; of several, their `common`
-/// prefix. A quote is opened only if all need it: the user could not go on to the others.
-fn quoted(spot: &Spot, typed: &str, words: Vec<(Vec<u8>, bool)>, common: &[u8]) -> Vec<Choice> {
-    let shown: Vec<_> = words.iter().map(|(bytes, _)| words::quote(bytes)).collect();
-    let needs_quotes = |text: &String| text.starts_with('"');
-    let is_literal = |bytes: &[u8]| !bytes.contains(&b'\\') && words::visible(bytes).as_bytes() == bytes;
-    let style = match spot.style {
-        Style::Bare if !common.is_empty() && shown.iter().all(needs_quotes) => Style::Double,
-        Style::Single if !words.iter().all(|(bytes, _)| is_literal(bytes)) => Style::Double,
-        style => style,
-    };
-    let inserted = match words.as_slice() {
-        [(bytes, true)] => format!("{}{} ", opened(bytes, style), mark(style)),
-        [(bytes, false)] => opened(bytes, style),
-        _ if common == spot.bytes && (style == spot.style || !spot.escape.is_empty()) => typed.to_owned(),
-        _ => {
-            let text = opened(common, style);
-            // A word typed with needless escapes stays as it is: only a longer text is inserted.
-            let goes_on = spot.is_open && text.len() <= typed.len() && common.len() > spot.bytes.len();
-            if goes_on { format!("{typed}{}", escaped(&common[spot.bytes.len()..], style)) } else { text }
-        }
-    };
-    shown.into_iter().map(|shown| Choice { shown, inserted: inserted.clone() }).collect()
-}
-
-fn mark(style: Style) -> &'static str {
-    match style {
-        Style::Bare => "",
-        Style::Double => "\"",
-        Style::Single => "'",
-    }
-}
-
-/// `bytes` in this style, in quotes that are still open.
-fn opened(bytes: &[u8], style: Style) -> String {
-    format!("{}{}", mark(style), escaped(bytes, style))
-}
-
-/// `bytes` as they are written between quotes of this style.
-fn escaped(bytes: &[u8], style: Style) -> String {
-    if style == Style::Single {
-        return words::visible(bytes).replace('\'', "\\'");
-    }
-    let text = words::quote(bytes);
-    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&text).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::lang::words;
 
     const LOOK: Look = Look { color: false, ascii: false, width: 80 };
 

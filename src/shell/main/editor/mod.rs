@@ -5,6 +5,7 @@ mod complete;
 mod highlight;
 mod hint;
 mod history;
+mod insertion;
 mod keyboard;
 mod lines;
 mod list;
