@@ -353,10 +353,10 @@ fn holds_a_record(directory: &dyn Directory, header: &SegmentHeader) -> Result<b
     let segment = Segment::new(identity, directory, &file, &ReadMode::stored(), (len, len))?;
     let mut scanner = Scanner::new(&segment, Bodies::Checked);
     while let Some(step) = scanner.next()? {
-        match step {
-            Step::Record(record) if record.damage.is_none() => return Ok(true),
-            Step::Record(_) => {}
-            Step::Bad { .. } => drop(scanner.resync()?),
+        if let Step::Record(record) = step
+            && record.damage.is_none()
+        {
+            return Ok(true);
         }
     }
     Ok(false)

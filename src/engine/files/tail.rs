@@ -6,7 +6,7 @@ use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::{Location, SegmentId, Seqno};
 use crate::engine::format::manifest::Extent;
 use crate::engine::format::record::LAG_UNKNOWN;
-use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step, paced};
+use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
 
 /// The unfinished end of a log: what a crash leaves of writes that nobody was told were done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +78,8 @@ impl TailReport {
     pub(crate) fn asking<E: From<Error>>(
         segment: &Segment,
         settled: Settled,
-        go_on: impl FnMut(u64) -> Result<(), E>,
+        mut go_on: impl FnMut(u64) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut go_on = paced(go_on);
         let mut end = u64::from(segment.layout.header_len).min(segment.len()).max(settled.len(segment.len()));
         let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(end);
         // The first bad place, and the number of the last intact record before it.
@@ -93,10 +92,9 @@ impl TailReport {
         let (mut behind, mut begun) = (0, 0);
         loop {
             let before = scanner.last_seq().max(settled.last);
-            let bad_at = match scanner.next()? {
+            let bad_at = match scanner.next_asking(&mut go_on)? {
                 None => break,
                 Some(Step::Record(record)) if record.damage.is_none() => {
-                    go_on(record.at)?;
                     if let Some((at, last)) = hole
                         && proves(&record, last)
                     {
@@ -117,11 +115,10 @@ impl TailReport {
                     continue;
                 }
                 Some(Step::Record(record)) => record.at,
-                Some(Step::Bad { at, damage }) => {
+                Some(Step::Bad { at, damage, .. }) => {
                     if let (Damage::Field { .. }, None) = (&damage, &unknown) {
                         unknown = Some((at, damage.to_string()));
                     }
-                    scanner.resync_asking(&mut go_on)?;
                     at
                 }
             };

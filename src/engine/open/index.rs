@@ -197,10 +197,7 @@ fn sort(home: &StoreContext, segment: &Segment, from: u64) -> Result<(Sorted, Ve
                 sorter.add_scanned(home, &record);
                 record.damage.map(|damage| (record.at, record.frame.len, damage))
             }
-            Some(Step::Bad { at, damage }) => {
-                let next = scanner.resync()?.unwrap_or(windowed.len());
-                Some((at, next - at, damage))
-            }
+            Some(Step::Bad { at, len, damage }) => Some((at, len, damage)),
         };
         damage.extend(found.map(|(at, len, damage)| FoundDamage { at: segment.location(at), len, damage }));
     }

@@ -9,7 +9,7 @@ use super::filter;
 use super::rows::Rows;
 use super::sorter::{Sorted, Sorter};
 use super::value::Value;
-use super::{Bodies, Scanner, Segment, Step, StoreContext};
+use super::{Bodies, Scanner, Segment, StoreContext};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::hint::{self, Checked, Described};
@@ -74,10 +74,12 @@ impl Hint {
         let windowed = segment.windowed(home)?;
         let mut sorter = Sorter::default();
         let mut scanner = Scanner::new(&windowed, Bodies::Checked);
-        while let Some(step) = scanner.next()? {
-            match step {
-                Step::Record(record) if record.damage.is_none() => sorter.add_scanned(home, &record),
-                Step::Record(_) | Step::Bad { .. } => return Ok(None),
+        loop {
+            match scanner.next_intact() {
+                Ok(Some(record)) => sorter.add_scanned(home, &record),
+                Ok(None) => break,
+                Err(Error::Damaged { .. }) => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
         if windowed.len() < segment.limit() {

@@ -24,7 +24,7 @@ pub(crate) use expiry::{Expired, SegmentExpiry};
 use order::Order;
 pub(crate) use read::{Outline, RawRecord, Record};
 pub(crate) use rows::Rows;
-pub(crate) use scan::{Bodies, LEN_A_LOOK, Scanned, Scanner, Step, paced};
+pub(crate) use scan::{Bodies, Scanned, Scanner, Step};
 use scan::{STEP, Window};
 pub(crate) use sorter::{Sorted, Sorter};
 pub(crate) use store_context::{ReadMode, StoreContext};

@@ -196,14 +196,11 @@ impl Run {
                         damaged.push(record.at..record.at + record.frame.len);
                     }
                 }
-                Step::Bad { at, .. } => {
-                    let end = scanner.resync()?.unwrap_or(scanner.end());
-                    match segment.read_intact(at)? {
-                        // The checksum of its header alone is damaged, which no read needs.
-                        Some(record) => sorter.add_read(home, &record),
-                        None => damaged.push(at..end),
-                    }
-                }
+                Step::Bad { at, len, .. } => match segment.read_intact(at)? {
+                    // Only the checksum of its header is damaged, which no read needs.
+                    Some(record) => sorter.add_read(home, &record),
+                    None => damaged.push(at..at + len),
+                },
             }
         }
         Ok(Self { rows: sorter.finish().rows, end: scanner.end(), damaged })

@@ -1,4 +1,4 @@
-//! A walk over all records of a segment, in file order, that says what is damaged and goes on behind it.
+//! A scan of a segment: all records in file order. It reports damage and resynchronises behind it.
 
 use super::{Segment, Source};
 use crate::engine::base::error::{Damage, Error, Result};
@@ -11,20 +11,8 @@ use crate::engine::fs::read_into;
 const WINDOW_LEN: u64 = 256 << 10;
 /// Records start on multiples of this.
 pub(super) const STEP: u64 = 8;
-/// How many bytes are read between two questions whether to go on.
-pub(crate) const LEN_A_LOOK: u64 = 1 << 20;
-
-/// `go_on`, asked once in [`LEN_A_LOOK`] bytes: for who goes through them in small steps, and says how far it has come.
-pub(crate) fn paced<E>(mut go_on: impl FnMut(u64) -> Result<(), E>) -> impl FnMut(u64) -> Result<(), E> {
-    let mut asked_at = 0;
-    move |at: u64| {
-        if at.saturating_sub(asked_at) < LEN_A_LOOK {
-            return Ok(());
-        }
-        asked_at = at;
-        go_on(at)
-    }
-}
+/// A scan asks whether to go on once in this many bytes.
+const ASK_LEN: u64 = 1 << 20;
 
 /// Whether the scan reads and checks whole records, or headers and keys alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +21,13 @@ pub(crate) enum Bodies {
     Skipped,
 }
 
-/// What stands at a place.
+/// What a scan finds next.
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
     /// A record whose header is intact.
     Record(Scanned<'a>),
-    /// No intact header; [`Scanner::resync`] finds the next.
-    Bad { at: u64, damage: Damage },
+    /// Bytes up to the next intact header, or to the end.
+    Bad { at: u64, len: u64, damage: Damage },
 }
 
 /// A record whose header is intact.
@@ -80,37 +68,49 @@ impl Scanned<'_> {
     }
 }
 
-/// The walk. It reads up to the length that the segment had when the walk began.
+/// A scan. It ends where the segment ended when the scan began.
 pub(crate) struct Scanner<'s> {
     segment: &'s Segment,
     bodies: Bodies,
     window: Window<'s>,
     at: u64,
     end: u64,
+    /// Whether damage that reaches the end is a write in progress.
+    is_growing: bool,
     /// The number of the last intact record.
     last_seq: Seqno,
+    /// Where the caller was last asked whether to go on.
+    asked_at: u64,
 }
 
 impl<'s> Scanner<'s> {
     pub(crate) fn new(segment: &'s Segment, bodies: Bodies) -> Self {
-        let end = segment.len();
         Self {
             segment,
             bodies,
             window: Window::new(segment),
             at: segment.layout.header_len.into(),
-            end,
+            end: segment.len(),
+            is_growing: false,
             last_seq: segment.base_seq.previous(),
+            asked_at: 0,
         }
     }
 
-    /// The same walk from `at` on, where a record starts.
+    /// The same scan from `at` on, where a record starts.
     pub(crate) fn starting_at(mut self, at: u64) -> Self {
         self.at = self.at.max(at);
         self
     }
 
-    /// Where the walk ends.
+    /// The same scan; if `is_growing`, it ends before damage that reaches the end, which another process may still be
+    /// writing.
+    pub(crate) fn growing(mut self, is_growing: bool) -> Self {
+        self.is_growing = is_growing;
+        self
+    }
+
+    /// Where the scan ends.
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
@@ -120,19 +120,64 @@ impl<'s> Scanner<'s> {
         self.last_seq
     }
 
-    /// What stands at the walk's place, and moves behind it; behind [`Step::Bad`] only [`Scanner::resync`] does.
+    /// The next record or damage; moves behind it.
     ///
     /// # Errors
     /// What the operating system says.
     pub(crate) fn next(&mut self) -> Result<Option<Step<'_>>> {
+        self.next_asking(&mut |_| Ok(()))
+    }
+
+    /// As [`Scanner::next`]. Passes its place to `go_on` once in [`ASK_LEN`] bytes, also while it resynchronises.
+    ///
+    /// # Errors
+    /// What the operating system says, and the error of `go_on`.
+    pub(crate) fn next_asking<E: From<Error>>(
+        &mut self,
+        go_on: &mut dyn FnMut(u64) -> Result<(), E>,
+    ) -> Result<Option<Step<'_>>, E> {
+        let at = self.at;
+        self.ask(at, go_on)?;
+        if at >= self.end {
+            return Ok(None);
+        }
+        match self.header_at(at)? {
+            Ok((header, frame)) => {
+                let may_be_unfinished = self.is_growing && at + frame.len == self.end;
+                let record = self.take(header, frame)?;
+                let is_unfinished = may_be_unfinished && record.damage.is_some();
+                Ok((!is_unfinished).then_some(Step::Record(record)))
+            }
+            Err(Damage::Truncated { .. }) if self.is_growing => Ok(None),
+            Err(damage) => {
+                self.resync(go_on)?;
+                let is_unfinished = self.is_growing && self.at == self.end;
+                Ok((!is_unfinished).then_some(Step::Bad { at, len: self.at - at, damage }))
+            }
+        }
+    }
+
+    /// The next record, which is intact; for a caller that stops at damage.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], and what the operating system says.
+    pub(crate) fn next_intact(&mut self) -> Result<Option<Scanned<'_>>> {
         let at = self.at;
         if at >= self.end {
             return Ok(None);
         }
-        let (header, frame) = match self.header_at(at)? {
-            Ok(intact) => intact,
-            Err(damage) => return Ok(Some(Step::Bad { at, damage })),
-        };
+        let location = self.segment.location(at);
+        let (header, frame) = self.header_at(at)?.map_err(|damage| Error::damaged(location, damage))?;
+        let mut record = self.take(header, frame)?;
+        match record.damage.take() {
+            None => Ok(Some(record)),
+            Some(damage) => Err(Error::damaged(location, damage)),
+        }
+    }
+
+    /// The record with this intact header, which starts at the scan's place; moves behind it.
+    fn take(&mut self, header: RecordHeader, frame: Frame) -> Result<Scanned<'_>> {
+        let at = self.at;
         let in_order = header.seq > self.last_seq;
         let previous = self.last_seq;
         let len = match self.bodies {
@@ -151,42 +196,35 @@ impl<'s> Scanner<'s> {
             Bodies::Skipped => None,
         };
         let value_len_max = self.segment.value_len_max;
-        Ok(Some(Step::Record(Scanned { at, header, frame, bytes, damage, value_len_max })))
+        Ok(Scanned { at, header, frame, bytes, damage, value_len_max })
     }
 
-    /// Moves to the next place with an intact header whose number can follow; `None`, and to the end, when there is
-    /// none.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub(crate) fn resync(&mut self) -> Result<Option<u64>> {
-        self.resync_asking(&mut |_| Ok(()))
-    }
-
-    /// As [`Scanner::resync`]; tells `go_on` of each place that it looks at, and ends with its error.
-    ///
-    /// # Errors
-    /// What the operating system says, and what `go_on` does.
-    pub(crate) fn resync_asking<E: From<Error>>(
-        &mut self,
-        go_on: &mut dyn FnMut(u64) -> Result<(), E>,
-    ) -> Result<Option<u64>, E> {
+    /// Moves to the next intact header whose number can follow, or to the end.
+    fn resync<E: From<Error>>(&mut self, go_on: &mut dyn FnMut(u64) -> Result<(), E>) -> Result<(), E> {
         // A header's checksum is right by chance once in 2^32 places, and a large hole has millions: the number
         // has to be one that this segment can hold, too.
         let seqs = self.last_seq.plus(1)..self.segment.seq_end;
         let mut at = self.place_behind(self.at)?;
         while at < self.end {
-            go_on(at)?;
+            self.ask(at, go_on)?;
             if let Ok((header, _)) = self.header_at(at)?
                 && seqs.contains(&header.seq)
             {
                 self.at = at;
-                return Ok(Some(at));
+                return Ok(());
             }
             at = self.place_behind(at)?;
         }
         self.at = self.end;
-        Ok(None)
+        Ok(())
+    }
+
+    fn ask<E>(&mut self, at: u64, go_on: &mut dyn FnMut(u64) -> Result<(), E>) -> Result<(), E> {
+        if at.saturating_sub(self.asked_at) < ASK_LEN {
+            return Ok(());
+        }
+        self.asked_at = at;
+        go_on(at)
     }
 
     /// The next place behind `at` where a record may start: none does where its number would be 0, so that a hole of many

@@ -356,10 +356,7 @@ impl State {
         let was_known = segment.expiry.is_known();
         let mut scanner = Scanner::new(segment, Bodies::Skipped);
         while let Some(step) = scanner.next()? {
-            let Step::Record(record) = step else {
-                scanner.resync()?;
-                continue;
-            };
+            let Step::Record(record) = step else { continue };
             let (at, len) = (record.at, record.frame.len);
             let expires_ms = record.frame.expires_ms(record.bytes);
             if record.header.kind() != Kind::Put {

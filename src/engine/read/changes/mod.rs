@@ -250,7 +250,7 @@ impl Reading {
     /// whether the segment has nothing more, now or ever.
     fn gather(&mut self, next: Seqno, found: &mut VecDeque<Found>) -> Result<bool> {
         let Part { segment, is_final, last_seq } = &self.part;
-        let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(self.at);
+        let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(self.at).growing(!is_final);
         let end = scanner.end();
         // The batch that is not known to be whole.
         let mut batch = Vec::new();
@@ -266,11 +266,8 @@ impl Reading {
                 }
                 Some(Step::Record(record)) => {
                     let behind = record.at + record.frame.len;
-                    let is_at_end = behind == end && !is_final;
                     let what = match record.damage {
                         _ if record.header.seq > *last_seq => return Ok(false),
-                        // It is still being written.
-                        Some(_) if is_at_end => return Ok(false),
                         Some(damage) => Some(Found::Damaged(record.at, damage.into())),
                         // Of a later version, and said to be nothing that matters here.
                         None if matches!(record.header.kind(), Kind::Other(_)) => None,
@@ -278,13 +275,8 @@ impl Reading {
                     };
                     (what, record.header.flag.has_more(), behind)
                 }
-                Some(Step::Bad { damage: Damage::Truncated { .. }, .. }) if !is_final => return Ok(false),
-                Some(Step::Bad { at, damage }) => {
-                    let behind = scanner.resync()?;
-                    if behind.is_none() && !is_final {
-                        return Ok(false);
-                    }
-                    (Some(Found::Damaged(at, damage.into())), false, behind.unwrap_or(end))
+                Some(Step::Bad { at, len, damage }) => {
+                    (Some(Found::Damaged(at, damage.into())), false, at + len)
                 }
             };
             batch.extend(what);

@@ -148,15 +148,13 @@ impl Source {
             let mut scanner = Scanner::new(&part.segment, Bodies::Skipped);
             while let Some(step) = scanner.next()? {
                 search.step()?;
-                match step {
-                    Step::Record(record) if record.header.seq <= part.last_seq => {
-                        seqs.push_back(record.header.seq);
-                        if seqs.len() > left {
-                            seqs.pop_front();
-                        }
+                if let Step::Record(record) = step
+                    && record.header.seq <= part.last_seq
+                {
+                    seqs.push_back(record.header.seq);
+                    if seqs.len() > left {
+                        seqs.pop_front();
                     }
-                    Step::Record(_) => {}
-                    Step::Bad { .. } => drop(scanner.resync()?),
                 }
             }
             left -= seqs.len();

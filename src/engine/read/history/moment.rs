@@ -29,9 +29,7 @@ pub(super) fn last_before(
                     (last, later) = (Some(record.header.seq), None);
                 }
                 Step::Record(record) => later = later.or(Some(record.header.seq)),
-                Step::Bad { .. } => {
-                    scanner.resync()?;
-                }
+                Step::Bad { .. } => {}
             }
         }
         next = later.or(next);

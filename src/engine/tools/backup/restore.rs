@@ -21,7 +21,7 @@ use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::staging::{self, Staging};
 use crate::engine::fs::{Access, Directory, File, Lock, LockOutcome, StoreFile, read_exact_at, write_all_at};
 use crate::engine::options::Options;
-use crate::engine::segment::{Bodies, Identity, ReadMode, Scanned, Scanner, Segment, Step, file};
+use crate::engine::segment::{Bodies, Identity, ReadMode, Scanner, Segment, file};
 use crate::engine::tools::verify::{self, Severity, VerifyEvent};
 
 /// Restores the backup in the directory `from`, or a closed store there, to `to`, which is missing
@@ -206,22 +206,22 @@ impl Arriving {
         let identity = Identity { id, base_seq, layout, created_ms: 0, seq_end, first_page: 0 };
         let segment = Segment::new(identity, directory, file, &ReadMode::stored(), (has, has))?;
         let mut scanner = Scanner::new(&segment, Bodies::Checked).starting_at(self.checked);
-        while let Some(step) = scanner.next()? {
-            let damage = match step {
-                Step::Record(record) if record.damage.is_none() => {
-                    self.checked = record.at + record.frame.len;
-                    continue;
-                }
+        loop {
+            match scanner.next_intact() {
+                Ok(Some(record)) => self.checked = record.at + record.frame.len,
+                Ok(None) => return Ok(()),
                 // The rest follows, if MANIFEST says that the segment is that long.
-                Step::Bad { at, damage: Damage::Truncated { wants, .. } } if wants <= self.len - at => {
+                Err(Error::Damaged { offset, damage: Damage::Truncated { wants, .. }, .. })
+                    if wants <= self.len - offset =>
+                {
                     return Ok(());
                 }
-                Step::Record(Scanned { damage: Some(damage), .. }) | Step::Bad { damage, .. } => damage,
-                Step::Record(_) => continue,
-            };
-            return Err(damaged(format!("{}: {damage}", StoreFile::Segment(id))));
+                Err(Error::Damaged { damage, .. }) => {
+                    return Err(damaged(format!("{}: {damage}", StoreFile::Segment(id))));
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     }
 }
 

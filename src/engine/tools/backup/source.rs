@@ -11,7 +11,7 @@ use crate::engine::format::manifest::{Extent, Fork, History, Manifest, SegmentLi
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::log::Cut;
-use crate::engine::segment::{Bodies, Scanner, Segment, Step, StoreContext};
+use crate::engine::segment::{Bodies, Scanner, Segment, StoreContext};
 
 /// What is read and written at once.
 pub(super) const CHUNK_LEN: u64 = 1 << 20;
@@ -118,22 +118,12 @@ impl Part {
     pub(super) fn check(&self, home: &StoreContext, course: &mut Course<'_>) -> Result<(), Stop> {
         self.check_header(home)?;
         let mut scanner = Scanner::new(&self.segment, Bodies::Checked);
-        let (mut at, mut told) = (0, 0);
+        let mut at = u64::from(self.segment.layout.header_len);
+        let mut told = 0;
         while at < self.len
-            && let Some(step) = scanner.next()?
+            && let Some(record) = scanner.next_intact()?
         {
-            match step {
-                Step::Record(record) if record.at >= self.len => break,
-                Step::Record(record) => {
-                    at = record.at + record.frame.len;
-                    if let Some(damage) = record.damage {
-                        return Err(Error::damaged(self.segment.location(record.at), damage).into());
-                    }
-                }
-                Step::Bad { at, damage } => {
-                    return Err(Error::damaged(self.segment.location(at), damage).into());
-                }
-            }
+            at = record.at + record.frame.len;
             if at - told >= CHUNK_LEN {
                 course.advance(at - told)?;
                 told = at;

@@ -201,26 +201,19 @@ impl Wanted {
             return Ok(());
         }
         let mut scanner = Scanner::new(segment, Bodies::Skipped);
-        loop {
-            match scanner.next()? {
-                None => return Ok(()),
-                Some(Step::Bad { .. }) => {
-                    scanner.resync()?;
-                }
-                Some(Step::Record(record)) => {
-                    let kind = record.header.kind();
-                    let other = Other { location: segment.location(record.at), kind };
-                    let key = record.key();
-                    let sought = self.by_hash.get_mut(&hash(key)).into_iter().flatten();
-                    for sought in sought.filter(|sought| sought.key == key && !matches!(kind, Kind::Other(_)))
-                    {
-                        if first == First::Loses || sought.found.is_none() {
-                            sought.found = Some(other);
-                        }
-                    }
+        while let Some(step) = scanner.next()? {
+            let Step::Record(record) = step else { continue };
+            let kind = record.header.kind();
+            let other = Other { location: segment.location(record.at), kind };
+            let key = record.key();
+            let sought = self.by_hash.get_mut(&hash(key)).into_iter().flatten();
+            for sought in sought.filter(|sought| sought.key == key && !matches!(kind, Kind::Other(_))) {
+                if first == First::Loses || sought.found.is_none() {
+                    sought.found = Some(other);
                 }
             }
         }
+        Ok(())
     }
 
     /// Gives away what was found, and looks for it no longer.

@@ -244,8 +244,8 @@ fn pieces(segment: &Segment, settled: Option<Settled>, now_ms: u64) -> Result<Ve
                     compressed: record.compressed(),
                 });
             }
-            Step::Bad { at, damage } if at < end => {
-                let next = scanner.resync()?;
+            Step::Bad { at, len, damage } if at < end => {
+                let next = (at + len < segment.len()).then_some(at + len);
                 pieces.push(Piece::Damaged { at, len: next.unwrap_or(end) - at, damage, next });
             }
             Step::Record(record) => {

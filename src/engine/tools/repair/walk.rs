@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::engine::base::error::{Damage, Result, Stop};
 use crate::engine::base::ids::Seqno;
 use crate::engine::format::record::RecordHeader;
-use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step, paced};
+use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
 
 /// What stands at a place.
 pub(super) enum Part<'a> {
@@ -14,7 +14,7 @@ pub(super) enum Part<'a> {
     Damaged(Scanned<'a>),
     /// Bytes in which no record can be made out.
     Unknown(Range<u64>, Damage),
-    /// Nothing yet, as far as this: the next record is being looked for.
+    /// Nothing yet: the scan has come this far.
     Sought(u64),
 }
 
@@ -41,8 +41,8 @@ pub(super) fn walk(
     take: &mut dyn FnMut(Part<'_>) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let mut scanner = Scanner::new(segment, Bodies::Checked);
-    while let Some(step) = scanner.next()? {
-        let (at, damage) = match step {
+    while let Some(step) = scanner.next_asking(&mut |at| take(Part::Sought(at)))? {
+        let (mut at, next, damage) = match step {
             Step::Record(mut record) => {
                 record.damage = record.damage_or_values();
                 let (seq, goes_on) = (record.header.seq, record.header.flag.has_more());
@@ -53,11 +53,9 @@ pub(super) fn walk(
                 })?;
                 continue;
             }
-            Step::Bad { at, damage } => (at, damage),
+            Step::Bad { at, len, damage } => (at, at + len, damage),
         };
-        let (mut at, mut after) = (at, scanner.last_seq());
-        let found = scanner.resync_asking(&mut paced(|at| take(Part::Sought(at))))?;
-        let next = found.unwrap_or(segment.len());
+        let mut after = scanner.last_seq();
         while let Some(mended) = mended(segment, at, len_max)?
             && (after.plus(1)..segment.seq_end).contains(&mended.seq)
             && at + mended.len <= next

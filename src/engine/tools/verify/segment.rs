@@ -12,7 +12,7 @@ use crate::engine::files::tail::TailReport;
 use crate::engine::format::manifest::Extent;
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, SalvageFile, StoreFile};
-use crate::engine::segment::{Bodies, LEN_A_LOOK, Scanner, Segment, Sorted, Sorter, Step, file, paced};
+use crate::engine::segment::{Bodies, Scanner, Segment, Sorted, Sorter, Step, file};
 
 /// What a segment was found to hold.
 pub(super) struct Scanned {
@@ -148,9 +148,10 @@ impl Verifier<'_> {
     fn records(&mut self, known: &Known, segment: &Segment, disk: &SalvageFile) -> Result<Scanned, Stop> {
         let file = StoreFile::Segment(known.id);
         let (mut sorter, mut damaged) = (Sorter::default(), Vec::new());
-        let (mut looked_at, mut goes_on, mut is_misplaced) = (0, false, false);
+        let mut goes_on = false;
+        let mut is_misplaced = false;
         let mut scanner = Scanner::new(segment, Bodies::Checked);
-        while let Some(step) = scanner.next()? {
+        while let Some(step) = scanner.next_asking(&mut |at| self.look(at))? {
             let (range, key, fault) = match step {
                 Step::Record(record) => {
                     let range = record.at..record.at + record.frame.len;
@@ -174,21 +175,14 @@ impl Verifier<'_> {
                     let unreadable = record.damage.is_none().then(|| record.check_value().err()).flatten();
                     (range, key, record.damage.or(unreadable).map(Fault::Record))
                 }
-                Step::Bad { at, damage } => {
+                Step::Bad { at, len, damage } => {
                     goes_on = false;
-                    let found = scanner.resync_asking(&mut paced(|at| self.look(at)))?;
-                    let next = found.unwrap_or(segment.len());
-                    damaged.push(at..next);
-                    (at..next, None, Some(Fault::Record(damage)))
+                    damaged.push(at..at + len);
+                    (at..at + len, None, Some(Fault::Record(damage)))
                 }
             };
-            let at = range.end;
             if let Some(fault) = fault.and_then(|fault| as_far_as_read(fault, &range, disk)) {
                 self.tell(&Finding { file, range: Some(range), key, fault })?;
-            }
-            if at - looked_at >= LEN_A_LOOK {
-                looked_at = at;
-                self.look(at)?;
             }
         }
         if goes_on {

@@ -23,7 +23,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::record::Kind;
 use crate::engine::options::CompactionPolicy;
-use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
+use crate::engine::segment::{Bodies, Scanned, Scanner, Segment};
 use crate::engine::state::{State, Versions, address_of};
 
 /// Decides over the records of one run.
@@ -103,23 +103,17 @@ impl<'a> Judge<'a> {
         // Through a window: a mapping would count as this process's memory, all of it.
         let windowed = segment.windowed(&self.state.home)?;
         let mut scanner = Scanner::new(&windowed, Bodies::Checked);
-        while let Some(step) = scanner.next()? {
-            let (at, damage) = match step {
-                Step::Record(record) => match record.damage {
-                    None => {
-                        let verdict = self.retain(&record, self.decide(segment, &record)?)?;
-                        if take(&record, verdict)?.is_break() {
-                            return Ok(ControlFlow::Break(()));
-                        }
-                        continue;
-                    }
-                    Some(damage) => (record.at, damage),
-                },
-                Step::Bad { at, damage } => (at, damage),
-            };
-            // Copied, it would look sound; dropped, nobody would ever hear of it. So the segment stays as it is.
-            segment.mark_unfit();
-            return Err(Error::damaged(segment.location(at), damage));
+        // A copy of a damaged record would look sound, and without one its loss would go unnoticed: the segment stays.
+        let stays = |error: &Error| {
+            if matches!(error, Error::Damaged { .. }) {
+                segment.mark_unfit();
+            }
+        };
+        while let Some(record) = scanner.next_intact().inspect_err(stays)? {
+            let verdict = self.retain(&record, self.decide(segment, &record)?)?;
+            if take(&record, verdict)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
         Ok(ControlFlow::Continue(()))
     }
