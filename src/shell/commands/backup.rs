@@ -1,7 +1,5 @@
 //! `backup` and `restore`: a copy of the store in a directory or an archive, and a store made of one.
 
-mod draft;
-
 use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -9,11 +7,11 @@ use std::path::Path;
 use logkv::Error;
 use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
 
-use self::draft::Unfinished;
 use crate::shell::commands::words::place_of;
 use crate::shell::lang::command::{self, Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::words::{Word, quote, visible};
+use crate::shell::run::folder::draft::Draft;
 use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::fit::wrap;
 use crate::shell::term::input::Input;
@@ -199,11 +197,11 @@ fn into_file(
     if path.symlink_metadata().is_ok() && !session.confirm(&format!("replace {}", shown(path)))? {
         return Ok(None);
     }
-    let unfinished = Unfinished::beside(path).map_err(|source| error(&source))?;
-    let mut out = BufWriter::new(unfinished.file());
+    let draft = Draft::of_backup(path).map_err(|source| error(&source))?;
+    let mut out = BufWriter::new(draft.file());
     let report = write(&mut out)?;
     out.into_inner().map_err(|source| error(source.error()))?;
-    unfinished.put_in_place().map_err(|source| error(&source))?;
+    draft.put_in_place().map_err(|source| error(&source))?;
     Ok(Some(report))
 }
 

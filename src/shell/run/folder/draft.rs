@@ -1,8 +1,10 @@
 //! A file written atomically: its name has the complete file, or the old one.
 
-use std::ffi::OsString;
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use rustix::fs::{Gid, Mode, Stat, Uid};
 
@@ -20,9 +22,9 @@ pub enum NewMode {
     Readable,
 }
 
-/// A file being written under a random name, and removed unless it is renamed to its own.
+/// A file being written under another name, and removed unless it is renamed to its own.
 ///
-/// It keeps the read, write and execute bits of a file that it replaces if that belongs to this
+/// [`Draft::new`] keeps the read, write and execute bits of a file that it replaces if that belongs to this
 /// user. If it belongs to another user, it gets at most the bits of a new file, and root gives it
 /// to that user if the directory is theirs. [`NewMode`] says what a file that replaces none gets.
 #[derive(Debug)]
@@ -50,6 +52,27 @@ impl Draft {
             None => made.take_over(replaced.as_ref(), new)?,
         }
         Ok(made)
+    }
+
+    /// A draft for the backup `path`, accessible to its owner alone: `path` with `.unfinished`
+    /// added, locked while this lives. A killed process leaves it to the next one. If something else
+    /// has that name, the draft gets a random one.
+    pub fn of_backup(path: &Path) -> io::Result<Self> {
+        let (folder, name) = Folder::of(path)?;
+        let mut draft = name.clone();
+        draft.push(".unfinished");
+        let (draft, file) = match claim(&folder, &draft)? {
+            Some(file) => (draft, file),
+            None => folder.create_unknown(OWNER_ONLY)?,
+        };
+        // A draft that a killed process left has contents.
+        file.set_len(0)?;
+        match file.set_permissions(Permissions::from_mode(OWNER_ONLY)) {
+            // The file system keeps no modes.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            set => set?,
+        }
+        Ok(Self { folder, name, draft, file, is_in_place: false })
     }
 
     /// The file to write to.
@@ -148,8 +171,32 @@ fn mode_at_first(replaced: Option<&Stat>, is_closed: bool) -> u32 {
     }
 }
 
+/// The file of this name, locked; `None` if it is not a draft of this user.
+fn claim(folder: &Folder, name: &OsStr) -> io::Result<Option<File>> {
+    loop {
+        let Some(file) = folder.open_or_make(name, OWNER_ONLY)? else { return Ok(None) };
+        let ours = file.metadata()?;
+        if ours.nlink() > 1 || ours.uid() != rustix::process::geteuid().as_raw() {
+            return Ok(None);
+        }
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let message = "another backup is being made there";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => {}
+        }
+        // Its holder may have renamed it before releasing the lock: then it is no longer a draft.
+        if folder.holds(name, &file)? {
+            return Ok(Some(file));
+        }
+    }
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
+        // Once it is in place, its former name may be another one's.
         if !self.is_in_place {
             self.folder.remove(&self.draft, &self.file);
         }
