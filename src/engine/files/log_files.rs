@@ -176,7 +176,7 @@ impl LogFiles {
     /// # Errors
     /// [`Error::Unfinished`] if an interrupted backup or restore left the directory, which is at `path`.
     pub(crate) fn check_finished(&self, path: &Path) -> Result<()> {
-        match self.manifest.is_err() && staging::is_marked(&*self.directory) {
+        match self.manifest.is_err() && staging::MARK.is_set(&*self.directory) {
             true => Err(Error::Unfinished { path: path.to_owned() }),
             false => Ok(()),
         }

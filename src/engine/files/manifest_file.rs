@@ -7,7 +7,8 @@ use crate::engine::base::error::{Error, Failure, Result};
 use crate::engine::base::escape::Grouped;
 use crate::engine::base::ids::Lineage;
 use crate::engine::format::manifest::{Manifest, ManifestError};
-use crate::engine::fs::{Access, Directory, File, FileSystem, StoreFile, read_vec_at, write_all_at};
+use crate::engine::fs::staging::StagedFile;
+use crate::engine::fs::{Access, Directory, File, FileSystem, StoreFile, read_vec_at};
 
 /// The longest MANIFEST that is read, in bytes: a line for each of 131,072 segments takes less.
 pub(crate) const LEN_MAX: u64 = 32 << 20;
@@ -71,40 +72,25 @@ pub(crate) fn text(file: &dyn File) -> io::Result<Vec<u8>> {
     read_vec_at(file, 0, len)
 }
 
-/// Puts `manifest` in the place of what was there, durable when this returns: a crash leaves the one or the other.
+/// Replaces MANIFEST with `manifest`, durably: a crash leaves the old one or the new one.
 ///
 /// # Errors
 /// What the operating system says, and whether the old MANIFEST is certainly still in place.
 pub(crate) fn replace(directory: &dyn Directory, manifest: &Manifest) -> Result<(), Failure> {
-    write_new(directory, manifest).map_err(|error| {
-        // On a full disk nothing is left lying about. Should it stay all the same, the next one removes it.
-        let _ = directory.remove(StoreFile::ManifestNew);
-        Failure { error, is_undone: true }
-    })?;
+    let staged = write_new(directory, manifest).map_err(|error| Failure { error, is_undone: true })?;
     let path = || directory.path(StoreFile::ManifestNew);
-    directory
-        .rename(StoreFile::ManifestNew, StoreFile::Manifest)
-        .map_err(Error::io("rename", path()))
+    staged
+        .put_in_place()
         .and_then(|()| directory.sync().map_err(Error::io("fsync the directory of", path())))
         .map_err(|error| Failure { error, is_undone: false })
 }
 
-/// Writes MANIFEST.new, durable when this returns.
-fn write_new(directory: &dyn Directory, manifest: &Manifest) -> Result<()> {
-    let path = || directory.path(StoreFile::ManifestNew);
-    // Left by a writer that died here: `Create` then makes the file anew, with no old bytes behind the new ones.
-    match directory.remove(StoreFile::ManifestNew) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::io("remove", path())(error));
-        }
-        _ => {}
-    }
-    let file = directory
-        .open(StoreFile::ManifestNew, Access::Replace(StoreFile::Manifest))
-        .map_err(Error::io("create", path()))?;
-    write_all_at(&*file, manifest.encode().as_bytes(), 0).map_err(Error::io("write", path()))?;
-    // Without this the rename can reach the disk before the text: a crash would leave an empty MANIFEST.
-    file.sync().map_err(Error::io("fsync", path()))
+/// Writes MANIFEST.new, durably.
+fn write_new<'a>(directory: &'a dyn Directory, manifest: &Manifest) -> Result<StagedFile<'a>> {
+    let staged = StagedFile::new(directory, StoreFile::ManifestNew, StoreFile::Manifest)?;
+    staged.write(manifest.encode().as_bytes(), 0)?;
+    staged.sync()?;
+    Ok(staged)
 }
 
 /// Makes what MANIFEST says now durable: a writer may have died between its rename and its fsync.

@@ -161,7 +161,7 @@ fn contents(path: &Path, directory: &dyn Directory) -> Result<Contents> {
     if files.contains(&Some(StoreFile::Manifest)) {
         return Ok(Contents::Store);
     }
-    if staging::is_marked(directory) {
+    if staging::MARK.is_set(directory) {
         return Err(Error::Unfinished { path: path.to_owned() });
     }
     if let Some(stranger) = names.iter().zip(&files).find(|(_, file)| file.is_none()).map(|(name, _)| name) {

@@ -13,6 +13,7 @@ use super::{Bodies, Scanner, Segment, StoreContext};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::hint::{self, Checked, Described};
+use crate::engine::fs::staging::remove_if_there;
 use crate::engine::fs::{Access, File, StoreFile, map_if_room, read_vec_at, write_all_at};
 use crate::engine::options::ReadWith;
 
@@ -135,10 +136,7 @@ fn write_parts(file: &dyn File, [header, rows, behind]: [&[u8]; 3]) -> io::Resul
 
 /// Removes the hint of segment `id`, if there is one. A file that is mapped stays readable until it is let go.
 pub(crate) fn remove(home: &StoreContext, id: SegmentId) -> io::Result<()> {
-    match home.directory.remove(StoreFile::Hint(id)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    remove_if_there(&*home.directory, StoreFile::Hint(id))
 }
 
 /// The bytes of the hint of segment `id`, which is `segment_len` bytes long; unchecked.

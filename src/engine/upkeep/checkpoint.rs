@@ -13,7 +13,8 @@ use crate::engine::base::sync::Mutex;
 use crate::engine::format::keydir_file::{self, Covered, Covering, KeydirHead};
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::record::LEN_MIN;
-use crate::engine::fs::{Access, Mapping, StoreFile, write_all_at};
+use crate::engine::fs::staging::StagedFile;
+use crate::engine::fs::{Access, Mapping, StoreFile};
 use crate::engine::keydir::Keydir;
 use crate::engine::keydir::file::{Rebuild, write_to};
 use crate::engine::log::{Log, ReadPoint};
@@ -225,28 +226,10 @@ impl Checkpointer {
         let home = &self.state.home;
         let about =
             Covering { store: home.store, hash_seed: home.hash_seed, covered_seq: last_seq, segments };
-        let (directory, name) = (&home.directory, StoreFile::KeydirNew);
-        let failed = |action: &'static str| Error::io(action, directory.path(name));
-        match directory.remove(name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove")(error)),
-            _ => {}
-        }
-        let access = Access::Replace(StoreFile::Keydir);
-        let written = directory.open(name, access).map_err(failed("create")).and_then(|file| {
-            write_to(frozen.index(), about.clone(), &mut |bytes, at| {
-                write_all_at(&*file, bytes, at).map_err(failed("write"))
-            })
-        });
-        let renamed =
-            written.and_then(|_| directory.rename(name, StoreFile::Keydir).map_err(failed("rename")));
-        match renamed {
-            Ok(()) => Ok(about),
-            Err(error) => {
-                // On a full disk nothing is left lying about.
-                let _ = directory.remove(name);
-                Err(error)
-            }
-        }
+        let staged = StagedFile::new(&*home.directory, StoreFile::KeydirNew, StoreFile::Keydir)?;
+        write_to(frozen.index(), about.clone(), &mut |bytes, at| staged.write(bytes, at))?;
+        staged.put_in_place()?;
+        Ok(about)
     }
 }
 

@@ -1,5 +1,7 @@
-//! Staging directories, removed unless they are committed.
+//! Staging directories and files, removed unless they are committed.
 
+mod file;
+mod mark;
 mod place;
 
 use std::ffi::OsStr;
@@ -7,10 +9,11 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use self::file::{StagedFile, create_file, remove_if_there};
+pub(crate) use self::mark::Mark;
 pub(crate) use self::place::Place;
 use super::{
     Access, Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile, is_of_file_system,
-    read_vec_at, write_all_at,
 };
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::escape::Visible;
@@ -18,9 +21,12 @@ use crate::engine::base::escape::Visible;
 /// Added to the final name.
 const SUFFIX: &str = ".unfinished";
 
-/// What the file UNFINISHED holds while a directory is being filled. A backup also writes files under that name
-/// before it renames them: those hold something else.
-const MARK: &[u8] = b"a backup or a restore fills this directory; run it again if it was interrupted\n";
+/// The mark of a directory being filled: without a MANIFEST it is what an interrupted backup or
+/// restore left. A backup also stages files under this name: those hold something else.
+pub(crate) const MARK: Mark = Mark {
+    file: StoreFile::Unfinished,
+    text: b"a backup or a restore fills this directory; run it again if it was interrupted\n",
+};
 
 /// UNFINISHED marks the directory. LOCK is last: it keeps other processes from removing the directory.
 const MARKS: &[StoreFile] = &[StoreFile::Unfinished, StoreFile::Lock];
@@ -159,7 +165,7 @@ impl Staging {
         let path = draft.path().to_owned();
         let made = Unfinished::of(directory, &path, MARKS, Some(draft));
         let staging = Self { made, place: Some(place) };
-        mark(&**staging.directory())?;
+        MARK.set(&**staging.directory())?;
         Ok(staging)
     }
 
@@ -177,7 +183,7 @@ impl Staging {
         if made.files()?.contains(&StoreFile::Unfinished) {
             made.take(StoreFile::Unfinished)?;
         }
-        mark(&**made.directory())?;
+        MARK.set(&**made.directory())?;
         Ok(Self { made, place: None })
     }
 
@@ -230,24 +236,6 @@ fn locked(directory: &Arc<dyn Directory>, path: &Path) -> Result<Arc<dyn Directo
     }
 }
 
-/// Marks `directory`, durably: a file that is there without a mark may be anybody's.
-fn mark(directory: &dyn Directory) -> Result<()> {
-    let path = || directory.path(StoreFile::Unfinished);
-    let file = directory.open(StoreFile::Unfinished, Access::Create).map_err(Error::io("create", path()))?;
-    write_all_at(&*file, MARK, 0).map_err(Error::io("write", path()))?;
-    file.sync().map_err(Error::io("fsync", path()))?;
-    directory.sync().map_err(Error::io("fsync the directory of", path()))
-}
-
-/// Whether `directory` is marked: without a MANIFEST it is what an interrupted backup or restore left.
-pub(crate) fn is_marked(directory: &dyn Directory) -> bool {
-    let read = || -> io::Result<bool> {
-        let file = directory.open(StoreFile::Unfinished, Access::Read)?;
-        Ok(file.len()? == MARK.len() as u64 && read_vec_at(&*file, 0, MARK.len() as u64)? == MARK)
-    };
-    read().unwrap_or(false)
-}
-
 /// What is in `directory`, in words; `None` if it is empty, or holds nothing but what a file system
 /// has at its root, or what a killed process left.
 fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> {
@@ -256,7 +244,7 @@ fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> {
     if files.contains(&Some(StoreFile::Manifest)) {
         return Ok(Some("a store".to_owned()));
     }
-    if files.iter().all(Option::is_some) && is_marked(directory) {
+    if files.iter().all(Option::is_some) && MARK.is_set(directory) {
         return Ok(None);
     }
     let is_in_the_way = |file: &Option<StoreFile>| match file {
@@ -264,7 +252,7 @@ fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> {
         // A process may be killed, or the power cut, before the mark is whole.
         Some(file @ StoreFile::Unfinished) => {
             let len = directory.open(*file, Access::Read).and_then(|file| file.len());
-            !len.is_ok_and(|len| len <= MARK.len() as u64)
+            !len.is_ok_and(|len| len <= MARK.text.len() as u64)
         }
         _ => true,
     };

@@ -14,8 +14,8 @@ use crate::engine::files::log_files;
 use crate::engine::files::manifest_file;
 use crate::engine::format::hint as hint_format;
 use crate::engine::format::manifest::{Manifest, SegmentLine};
-use crate::engine::fs::staging::{self, Staging};
-use crate::engine::fs::{Access, Directory, Exclusion, Guarded, LockOutcome, StoreFile, write_all_at};
+use crate::engine::fs::staging::{self, StagedFile, Staging, create_file, remove_if_there};
+use crate::engine::fs::{Access, Directory, Exclusion, File, Guarded, LockOutcome, StoreFile, write_all_at};
 use crate::engine::options::Options;
 use crate::engine::segment::hint;
 
@@ -189,10 +189,10 @@ impl<'a> Target<'a> {
                 part.check(&self.source.home, course)?;
                 // The earlier backup is as it was until the longer file has the name, and then, too: it knows how much of
                 // the file is its own.
-                self.remove(StoreFile::Unfinished)?;
-                self.copy(part, StoreFile::Unfinished, Access::Replace(part.name()), course)?;
-                let renamed = self.directory.rename(StoreFile::Unfinished, part.name());
-                Ok(renamed.map_err(Error::io("rename", self.directory.path(StoreFile::Unfinished)))?)
+                let directory = Arc::clone(&self.directory);
+                let staged = StagedFile::new(&*directory, StoreFile::Unfinished, part.name())?;
+                self.copy(part, StoreFile::Unfinished, staged.file(), course)?;
+                Ok(staged.put_in_place()?)
             }
             Had::Nothing => {
                 part.check(&self.source.home, course)?;
@@ -203,7 +203,10 @@ impl<'a> Target<'a> {
                     self.report.linked_count += 1;
                     course.advance(part.len)?;
                 } else {
-                    self.copy(part, part.name(), Access::Create, course)?;
+                    let made = self.directory.open(part.name(), Access::Create);
+                    let path = self.directory.path(part.name());
+                    let file = made.map_err(Error::io("create", path))?;
+                    self.copy(part, part.name(), &*file, course)?;
                 }
                 self.take_hint(part);
                 Ok(())
@@ -270,13 +273,12 @@ impl<'a> Target<'a> {
         &mut self,
         part: &Part,
         name: StoreFile,
-        access: Access,
+        file: &dyn File,
         course: &mut Course<'_>,
     ) -> Result<(), Stop> {
         let path = || self.directory.path(name);
-        let file = self.directory.open(name, access).map_err(Error::io("create", path()))?;
         part.copy(course, &mut |bytes, at| {
-            write_all_at(&*file, bytes, at).map_err(Error::io("write", path()))
+            write_all_at(file, bytes, at).map_err(Error::io("write", path()))
         })?;
         file.sync().map_err(Error::io("fsync", path()))?;
         self.report.copied_count += 1;
@@ -314,28 +316,18 @@ impl<'a> Target<'a> {
         if there.is_ok_and(|there| there == *options) {
             return Ok(());
         }
-        // In a new directory there is nothing that they could take the place of.
-        let name = if self.old.is_some() { StoreFile::Unfinished } else { StoreFile::Config };
-        let path = || self.directory.path(name);
-        self.remove(name)?;
-        let access = Access::Replace(StoreFile::Config);
-        let file = self.directory.open(name, access).map_err(Error::io("create", path()))?;
-        write_all_at(&*file, options, 0).map_err(Error::io("write", path()))?;
-        file.sync().map_err(Error::io("fsync", path()))?;
-        match name {
-            StoreFile::Config => Ok(()),
-            _ => self.directory.rename(name, StoreFile::Config).map_err(Error::io("rename", path())),
+        if self.old.is_none() {
+            return create_file(&*self.directory, StoreFile::Config, options);
         }
+        let staged = StagedFile::new(&*self.directory, StoreFile::Unfinished, StoreFile::Config)?;
+        staged.write(options, 0)?;
+        staged.sync()?;
+        staged.put_in_place()
     }
 
     /// Removes what a killed backup may have left under the name `file`.
     fn remove(&self, file: StoreFile) -> Result<()> {
-        match self.directory.remove(file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Error::io("remove", self.directory.path(file))(error))
-            }
-            _ => Ok(()),
-        }
+        remove_if_there(&*self.directory, file).map_err(Error::io("remove", self.directory.path(file)))
     }
 
     /// Removes what this backup had taken, when it is not made after all.

@@ -18,7 +18,7 @@ use crate::engine::files::log_files;
 use crate::engine::files::manifest_file;
 use crate::engine::format::manifest::{Extent, Manifest, ManifestError, SegmentLine};
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
-use crate::engine::fs::staging::{self, Staging};
+use crate::engine::fs::staging::{self, Staging, create_file};
 use crate::engine::fs::{Access, Directory, File, Lock, LockOutcome, StoreFile, read_exact_at, write_all_at};
 use crate::engine::options::Options;
 use crate::engine::segment::{Bodies, Identity, ReadMode, Scanner, Segment, file};
@@ -117,7 +117,7 @@ fn manifest_of(directory: &dyn Directory, path: &Path) -> Result<Manifest> {
     manifest_file::read(directory).map_err(|error| match error {
         Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
             let path = path.to_owned();
-            if staging::is_marked(directory) { Error::Unfinished { path } } else { Error::Missing { path } }
+            if staging::MARK.is_set(directory) { Error::Unfinished { path } } else { Error::Missing { path } }
         }
         error => error,
     })
@@ -308,11 +308,7 @@ impl New<'_> {
     }
 
     fn put_options(&mut self, text: &[u8]) -> Result<()> {
-        let name = StoreFile::Config;
-        let path = || self.directory.path(name);
-        let file = self.directory.open(name, Access::Create).map_err(Error::io("create", path()))?;
-        write_all_at(&*file, text, 0).map_err(Error::io("write", path()))?;
-        file.sync().map_err(Error::io("fsync", path()))?;
+        create_file(&*self.directory, StoreFile::Config, text)?;
         self.report.has_options = true;
         Ok(())
     }

@@ -39,7 +39,7 @@ pub fn in_place(
     let directory = log_files::enter(path, options)?;
     let places = Places::of(path, aside, options)?;
     // Read before the lock is taken, which overwrites it.
-    let is_marked = room::is_marked(&*directory);
+    let is_marked = room::MARK.is_set(&*directory);
     let lock = held(directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))?)?;
     if is_marked {
         places.finish(&*directory, options.trust)?;
@@ -72,7 +72,7 @@ pub fn in_place(
 pub fn settle(path: &Path, aside: &Path, options: &Options) -> Result<bool> {
     let directory = log_files::enter(path, options)?;
     // Nothing of a store that was never repaired is touched, not even its lock.
-    Ok(room::is_marked(&*directory) && {
+    Ok(room::MARK.is_set(&*directory) && {
         let _lock = held(directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))?)?;
         Places::of(path, aside, options)?.finish(&*directory, options.trust)?
     })

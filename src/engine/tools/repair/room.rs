@@ -1,15 +1,15 @@
-//! The directory that a repair makes its store in. Until that is whole, its LOCK says so: a repair that is killed leaves what is
-//! known again for what it is, and nothing else is ever taken for that.
+//! The directory that a repair fills. Its LOCK marks it until the store is complete, so that the
+//! remains of a killed repair are recognized, and nothing else is mistaken for them.
 
 use std::io;
 use std::path::Path;
 
 use crate::engine::base::error::{Error, Result};
-use crate::engine::fs::staging::{Place, Unfinished, files};
-use crate::engine::fs::{Access, Directory, PathKind, StoreFile, read_exact_at, write_all_at};
+use crate::engine::fs::staging::{Mark, Place, Unfinished, files};
+use crate::engine::fs::{Access, Directory, PathKind, StoreFile};
 
-/// What LOCK holds while the store is not whole: it is no process that anybody could wait for.
-const MARK: &[u8] = b"an unfinished repair\n";
+/// What LOCK holds while the store is incomplete: no process that anybody could wait for.
+pub(super) const MARK: Mark = Mark { file: StoreFile::Lock, text: b"an unfinished repair\n" };
 
 /// LOCK is the mark.
 const MARKS: &[StoreFile] = &[StoreFile::Lock];
@@ -38,7 +38,7 @@ pub(super) fn make(place: &Place, trusts_all: bool) -> Result<Unfinished> {
         }
     };
     let made = Unfinished::of(directory, path, MARKS, is_made.then(|| place.clone()));
-    mark(&**made.directory())?;
+    MARK.set(&**made.directory())?;
     Ok(made)
 }
 
@@ -64,8 +64,8 @@ pub(super) fn clear_unfinished(place: &Place, trusts_all: bool) -> Result<()> {
     Unfinished::of(directory, place.path(), MARKS, Some(place.clone())).remove()
 }
 
-/// Whether a repair was killed in `directory`: it is marked, and holds nothing but what a repair writes. Before there is a
-/// mark there is nothing.
+/// Whether a repair was killed in `directory`: it is marked, and holds nothing but what a repair
+/// writes, or there is no file but LOCK.
 pub(super) fn is_unfinished(directory: &dyn Directory) -> bool {
     let Ok(files) = files(directory) else { return false };
     let files: Option<Vec<_>> = files.into_iter().collect();
@@ -76,35 +76,11 @@ pub(super) fn is_unfinished(directory: &dyn Directory) -> bool {
     };
     files.is_some_and(|files| {
         let has_nothing = files.iter().all(|file| *file == StoreFile::Lock);
-        has_nothing || (files.iter().all(is_a_repairs) && is_marked(directory))
+        has_nothing || (files.iter().all(is_a_repairs) && MARK.is_set(directory))
     })
 }
 
-/// Whether LOCK says that the store is not whole yet.
-pub(super) fn is_marked(directory: &dyn Directory) -> bool {
-    let read = || -> io::Result<bool> {
-        let file = directory.open(StoreFile::Lock, Access::Read)?;
-        let mut bytes = [0; MARK.len()];
-        let is_as_long = file.len()? == MARK.len() as u64;
-        Ok(is_as_long && read_exact_at(&*file, &mut bytes, 0).is_ok() && bytes == MARK)
-    };
-    read().unwrap_or(false)
-}
-
-/// Marks `directory`, which is empty, durably.
-fn mark(directory: &dyn Directory) -> Result<()> {
-    let path = || directory.path(StoreFile::Lock);
-    let file = directory.open(StoreFile::Lock, Access::Create).map_err(Error::io("create", path()))?;
-    write_all_at(&*file, MARK, 0).map_err(Error::io("write", path()))?;
-    file.sync().map_err(Error::io("fsync", path()))?;
-    // Before the first other file: one that is there without a mark may be anybody's.
-    directory.sync().map_err(Error::io("fsync the directory of", path()))
-}
-
-/// Takes the mark away, durably.
-///
-/// # Errors
-/// [`Error::Io`].
+/// Removes the mark, durably.
 pub(super) fn unmark(directory: &dyn Directory) -> Result<()> {
     let path = || directory.path(StoreFile::Lock);
     let file = directory.open(StoreFile::Lock, Access::Write).map_err(Error::io("open", path()))?;

@@ -13,6 +13,7 @@ use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::format::put;
 use crate::engine::format::record::SEQ_AT;
 use crate::engine::format::segment_header::{HEADER_LEN, Layout};
+use crate::engine::fs::staging::create_file;
 use crate::engine::fs::{Access, Directory, StoreFile, write_all_at};
 use crate::engine::segment::{Identity, ReadMode, Segment, SegmentWriter};
 
@@ -232,9 +233,6 @@ impl Repair<'_> {
                 return Ok(());
             }
         };
-        let path = || to.path(name);
-        let file = to.open(name, Access::Create).map_err(Error::io("create", path()))?;
-        write_all_at(&*file, &bytes, 0).map_err(Error::io("write", path()))?;
-        file.sync().map_err(Error::io("fsync", path()))
+        create_file(to, name, &bytes)
     }
 }

@@ -1,10 +1,9 @@
 //! Everything gives way at once, to nothing.
 
-use std::io::ErrorKind;
-
 use super::{Compactor, rewrite};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::fs::StoreFile;
+use crate::engine::fs::staging::remove_if_there;
 
 impl Compactor {
     /// Takes every key out of the store; how many there were.
@@ -24,11 +23,8 @@ impl Compactor {
 
     /// It belongs to no log any more, and takes its space until there is another one.
     fn remove_keydir(&self) {
-        match self.state.home.directory.remove(StoreFile::Keydir) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                tracing::warn!(%error, "KEYDIR stays until it is written anew");
-            }
-            _ => {}
+        if let Err(error) = remove_if_there(&*self.state.home.directory, StoreFile::Keydir) {
+            tracing::warn!(%error, "KEYDIR stays until it is written anew");
         }
     }
 }
