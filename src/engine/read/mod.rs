@@ -2,5 +2,6 @@
 
 pub(crate) mod changes;
 pub(crate) mod history;
+mod merge;
 pub(crate) mod scan;
 pub(crate) mod snapshot;

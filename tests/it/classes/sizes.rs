@@ -17,7 +17,7 @@
 //! | `log::replace::SWAPPED_AT_ONCE`, 1,024 | places swapped under the log's lock | `a_compaction_of_more_records_…` |
 //! | `compaction::rewrite` looks, 256 records, 1 MiB | progress alone | `midway::case_04_…` |
 //! | `changes::GATHERED_COUNT`, 1,024 | records a feed finds at a time | `a_feed_of_more_records_…` |
-//! | `scan::merge::AHEAD`, 4 to 32 | rows that a scan looks at together | `a_scan_from_both_ends_…` |
+//! | `scan::live::AHEAD`, 4 to 32 | rows that a scan looks at together | `a_scan_from_both_ends_…` |
 //! | `state::find_many`, shell `get`, 64 | keys looked up together | `many_keys_at_once_…` |
 //! | shell `keys::ROWS_SHOWN`, `Request::PAGE_LEN`, 40 | a page | `lines::a_page_…`, `lines::the_command_…` |
 //! | shell `put::BATCH_COUNT`, 4,096 | deletes in a batch | `lines::deletes_by_pattern_…` |

@@ -1,6 +1,6 @@
 //! What changed between two points of the log.
 
-use super::merge::Merge;
+use super::newest::NewestRecords;
 use super::{Past, Version};
 use crate::engine::base::error::Result;
 use crate::engine::read::scan::Entry;
@@ -21,7 +21,7 @@ pub struct Difference {
 /// between.
 #[derive(Debug)]
 pub struct Differences {
-    merge: Merge,
+    records: NewestRecords,
     before: Past,
     after: Past,
 }
@@ -35,8 +35,8 @@ impl Differences {
     pub(crate) fn new(before: Past, after: Past) -> Result<Self> {
         before.check_whole()?;
         after.check_whole()?;
-        let merge = Merge::new(&after.frozen, &..)?;
-        Ok(Self { merge, before, after })
+        let records = NewestRecords::new(&after.frozen, &..)?;
+        Ok(Self { records, before, after })
     }
 
     /// The difference between the newest records up to the one point and the other, if there is one.
@@ -63,7 +63,7 @@ impl Differences {
     /// Looks at the next key: its difference, if it has one; `None` behind the last key. Who takes them so can stop also where
     /// there is no difference for long.
     pub fn next_key(&mut self) -> Option<Result<Option<Difference>>> {
-        let records = match self.merge.next([self.before.seq, self.after.seq])? {
+        let records = match self.records.next([self.before.seq, self.after.seq])? {
             Ok(records) => records,
             Err(error) => return Some(Err(error)),
         };

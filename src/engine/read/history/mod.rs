@@ -5,15 +5,15 @@
 //! absent.
 
 mod diff;
-mod merge;
 mod moment;
+mod newest;
 
 use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
 pub use self::diff::{Difference, Differences};
-use self::merge::Merge;
+use self::newest::NewestRecords;
 use super::scan::{Entry, KeyEntry};
 use crate::engine::base::error::{Error, Result, Search, Stop};
 use crate::engine::base::ids::Seqno;
@@ -182,7 +182,7 @@ impl Past {
     /// [`Error::CompactedAway`] or [`Error::GivenUp`] when not all of it can be told, and what the operating system says.
     pub fn scan(&self, range: impl RangeBounds<[u8]>) -> Result<PastScan> {
         self.check_whole()?;
-        Ok(PastScan { merge: Merge::new(&self.frozen, &range)?, past: self.clone() })
+        Ok(PastScan { records: NewestRecords::new(&self.frozen, &range)?, past: self.clone() })
     }
 
     /// Whether `record`, the newest of its key up to this point, with `later_count` behind it, says what the key was, whatever
@@ -210,7 +210,7 @@ impl Past {
 /// The keys and values of a [`Past`], in ascending byte order. A record that cannot be read is an error in between.
 #[derive(Debug)]
 pub struct PastScan {
-    merge: Merge,
+    records: NewestRecords,
     past: Past,
 }
 
@@ -218,7 +218,7 @@ impl PastScan {
     /// Looks at the next key: what it was, if it was there; `None` behind the last key. Who takes them so can stop also where
     /// no key was there for long.
     pub fn next_key(&mut self) -> Option<Result<Option<Entry>>> {
-        let newest = match self.merge.next([self.past.seq])? {
+        let newest = match self.records.next([self.past.seq])? {
             Ok([newest]) => newest,
             Err(error) => return Some(Err(error)),
         };

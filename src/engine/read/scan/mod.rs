@@ -1,17 +1,18 @@
 //! Keys in order, with and without their values, as they were at one moment.
 //!
-//! A merge of the segments' rows, from both ends. Of each segment the next live key of either end is held; whether a
-//! record is live is seen from its row's hash and place, without reading it.
+//! A merge of the segments' rows, from both ends. Whether a record is live follows from its row's hash
+//! and offset, without reading it.
 
-mod merge;
+mod live;
 
 use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use self::merge::{End, Merge};
+use self::live::Live;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::{Location, Seqno};
+use crate::engine::read::merge::End;
 use crate::engine::segment::Record;
 use crate::engine::segment::value::Value;
 use crate::engine::state::Frozen;
@@ -71,14 +72,14 @@ impl Entry {
 /// and compacted meanwhile, and whatever expires. A record that cannot be read is an error in between, and costs nothing but itself. Holds one key
 /// and some places for each segment and end, so its memory does not grow with what it gives; files that are compacted away
 /// meanwhile give back their disk space when it is dropped.
-pub struct Keys(Merge);
+pub struct Keys(Live);
 
 /// As [`Keys`], with the values.
-pub struct Scan(Merge);
+pub struct Scan(Live);
 
 impl Keys {
     pub(crate) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
-        Merge::new(frozen, range).map(Self)
+        Live::new(&frozen, range).map(Self)
     }
 
     /// The time at which expiry is judged, in milliseconds since 1970.
@@ -89,7 +90,7 @@ impl Keys {
 
 impl Scan {
     pub(crate) fn new(frozen: Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
-        Merge::new(frozen, range).map(Self)
+        Live::new(&frozen, range).map(Self)
     }
 
     /// The time at which expiry is judged, in milliseconds since 1970.

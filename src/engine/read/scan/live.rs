@@ -1,0 +1,206 @@
+//! The live keys of a range, from both ends.
+
+use std::collections::VecDeque;
+use std::ops::{Range, RangeBounds};
+use std::sync::Arc;
+
+use crate::engine::base::error::{Error, Result};
+use crate::engine::format::hint::Row;
+use crate::engine::keydir::Candidates;
+use crate::engine::read::merge::{End, Merge, Run};
+use crate::engine::segment::value::Value;
+use crate::engine::segment::{Record, Rows, Segment};
+use crate::engine::state::{Frozen, address_of};
+
+/// The fewest and the most rows that are examined together. Their index slots and their records are
+/// scattered in memory: one by one, each would have to be waited for.
+const AHEAD: (usize, usize) = (4, 32);
+
+/// The live rows of one segment.
+struct LiveRun {
+    frozen: Arc<Frozen>,
+    at_ms: u64,
+    segment: Arc<Segment>,
+    rows: Rows,
+    /// The rows not yet examined.
+    left: Range<usize>,
+    /// Live rows that were examined, from either end: they come before those left.
+    ahead: [VecDeque<Row>; 2],
+    /// How many rows are examined the next time: at first few, for a caller who wants one key alone.
+    stride: usize,
+    /// The hash that was looked up last: rows of one key are neighbours, and a key that is written
+    /// again and again has many.
+    looked_up: Option<(u64, Candidates)>,
+}
+
+/// What a run holds at a key.
+enum Head {
+    Live(Record),
+    /// A dead record: there may be millions before the next live one.
+    Passed,
+}
+
+impl LiveRun {
+    fn is_live(&mut self, row: Row) -> Result<bool> {
+        if row.is_tombstone {
+            return Ok(false);
+        }
+        let address = address_of(&self.segment, row.at);
+        if let Some((hash, candidates)) = &self.looked_up
+            && *hash == row.hash
+        {
+            return Ok(candidates.iter().any(|candidate| candidate == address));
+        }
+        let candidates = self.frozen.candidates(row.hash)?;
+        let is_live = candidates.iter().any(|candidate| candidate == address);
+        self.looked_up = Some((row.hash, candidates));
+        Ok(is_live)
+    }
+
+    /// The next live row from `end`, if it was examined already.
+    fn next_row(&mut self, end: End) -> Option<Row> {
+        let other = if end == End::Front { End::Back } else { End::Front };
+        match self.ahead[end as usize].pop_front() {
+            None if self.left.is_empty() => self.ahead[other as usize].pop_back(),
+            row => row,
+        }
+    }
+
+    /// Examines the next rows from `end`. Returns the last of them, or `None` when none is left.
+    fn look_ahead(&mut self, end: End) -> Option<Result<Row>> {
+        let count = self.stride.min(self.left.len());
+        self.stride = (self.stride * 2).min(AHEAD.1);
+        let rows: Vec<Row> = match end {
+            End::Front => self.left.by_ref().take(count).map(|index| self.rows.get(index)).collect(),
+            End::Back => self.left.by_ref().rev().take(count).map(|index| self.rows.get(index)).collect(),
+        };
+        rows.iter().for_each(|row| self.frozen.prefetch(row.hash));
+        for &row in &rows {
+            match self.is_live(row) {
+                Ok(true) => {
+                    self.segment.prefetch(row.at, row.len);
+                    self.ahead[end as usize].push_back(row);
+                }
+                Ok(false) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        rows.last().copied().map(Ok)
+    }
+}
+
+impl Run for LiveRun {
+    type Head = Head;
+
+    fn advance(&mut self, end: End) -> Option<Result<(Value, Head)>> {
+        loop {
+            if let Some(row) = self.next_row(end) {
+                return Some(self.segment.read(row.at).map(|record| {
+                    let key = record.key();
+                    (key, if record.is_past(self.at_ms) { Head::Passed } else { Head::Live(record) })
+                }));
+            }
+            let passed = match self.look_ahead(end)? {
+                Ok(last) if self.ahead[end as usize].is_empty() => self.segment.read(last.at),
+                Ok(_) => continue,
+                Err(error) => return Some(Err(error)),
+            };
+            match passed {
+                Ok(record) => return Some(Ok((record.key(), Head::Passed))),
+                // A dead record is not shown, damaged or not, and this one has no key to stop at.
+                Err(Error::Damaged { .. }) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// The live keys of a range that are still to come, from both ends.
+pub(super) struct Live {
+    merge: Merge<LiveRun>,
+    /// The time at which expiry is judged, in milliseconds since 1970: keys that expire together are
+    /// shown together, or not at all.
+    at_ms: u64,
+}
+
+impl Live {
+    pub(super) fn new(frozen: &Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
+        let at_ms = frozen.state.now_ms();
+        let run = |(segment, rows): (Arc<Segment>, Rows)| -> Result<LiveRun> {
+            let left = rows.range(&segment, range)?;
+            Ok(LiveRun {
+                frozen: Arc::clone(frozen),
+                at_ms,
+                segment,
+                rows,
+                left,
+                ahead: Default::default(),
+                stride: AHEAD.0,
+                looked_up: None,
+            })
+        };
+        let runs = frozen.ordered()?.into_iter().map(run).collect::<Result<_>>()?;
+        Ok(Self { merge: Merge::new(runs, frozen.unnamed()?), at_ms })
+    }
+
+    pub(super) fn at_ms(&self) -> u64 {
+        self.at_ms
+    }
+
+    /// The record of the next live key from `end`.
+    pub(super) fn next(&mut self, end: End) -> Option<Result<Record>> {
+        loop {
+            match self.merge.next(end)? {
+                Ok((_, Head::Live(record))) => return Some(Ok(record)),
+                Ok((_, Head::Passed)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Store, Sync};
+
+    /// Keys 0 to `count`, each written twice, the first time in a segment of its own.
+    fn written_twice(dir: &std::path::Path, count: u32) -> Store {
+        let store =
+            Store::open_with(dir, Options::new().sync(Sync::Never).background(false)).expect("a store");
+        for round in ["first", "second"] {
+            for n in 0..count {
+                store.put(n.to_be_bytes(), round).expect("put");
+            }
+            store.rotate().expect("sealed");
+        }
+        store
+    }
+
+    #[test]
+    fn the_first_key_costs_no_walk_over_all_dead_records() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = written_twice(dir.path(), 1000);
+        let mut keys = store.keys(..).expect("keys");
+        assert_eq!(*keys.next().expect("one").expect("read").key, [0; 4]);
+        assert_eq!(keys.0.merge.runs[0].left, AHEAD.0..1000);
+        assert_eq!(*keys.next_back().expect("one").expect("read").key, 999_u32.to_be_bytes());
+        assert_eq!(keys.0.merge.runs[0].left, AHEAD.0..1000 - 2 * AHEAD.0);
+    }
+
+    #[test]
+    fn keys_whose_dead_records_are_places_to_stop_at_come_once_from_both_ends() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = written_twice(dir.path(), 1000);
+        let mut keys = store.keys(..).expect("keys");
+        let mut found = Vec::new();
+        while let Some(front) = keys.next() {
+            found.push(front.expect("read").key);
+            found.extend(keys.next_back().map(|back| back.expect("read").key));
+        }
+        found.sort();
+        let found: Vec<_> = found.iter().map(|key| key.to_vec()).collect();
+        let expected: Vec<_> = (0..1000_u32).map(|n| n.to_be_bytes().to_vec()).collect();
+        assert_eq!(found, expected);
+    }
+}
