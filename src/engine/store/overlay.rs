@@ -32,9 +32,10 @@ use crate::engine::segment::value::Value;
 /// assert_eq!(store.get("a")?.as_deref(), Some(&b"new"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone)]
 pub struct Overlay {
     store: Store,
-    /// Shared with scans, which go on as they began while changes are added.
+    /// Shared with clones and scans, which go on as they began while changes are added.
     changes: Arc<BTreeMap<Vec<u8>, Change>>,
 }
 

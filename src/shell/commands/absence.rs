@@ -16,7 +16,7 @@ pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failur
     if !(session.is_interactive() && session.out.is_table()) {
         return Ok(false);
     }
-    let batched = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
+    let batched = session.change_of(key);
     let reason = match batched {
         Some(_) => Some(format!("the open batch deletes {}; rollback undoes that", quote(key))),
         None => reason(session, key)?,

@@ -74,7 +74,7 @@ fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
         session.transaction = None;
         return Err(Failure::command("nothing was written: a line of this batch has failed"));
     }
-    let (batch, count) = (transaction.to_batch(), transaction.len());
+    let (batch, count) = (transaction.overlay.to_batch(), transaction.overlay.len());
     // A batch that cannot be written stays open, to be written again or forgotten.
     let commit = session.store()?.write(&batch)?;
     session.transaction = None;
@@ -86,7 +86,7 @@ fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
 
 fn rollback(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     let transaction = session.transaction.take().ok_or_else(none_open)?;
-    let count = transaction.len();
+    let count = transaction.overlay.len();
     let text = format!("forgot {}", units::count(count as u64, "change"));
     done(session, &text, |answer| {
         answer.json("changes", count);

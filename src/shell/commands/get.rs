@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use logkv::{At, Entry, Value};
+use logkv::{At, Entry};
 
 use super::absence::explain_absence;
 use super::point::{AT, gone, past, point_asked_for};
@@ -137,10 +137,10 @@ pub fn unless_damaged(session: &mut Session, told: Result<Outcome, Failure>) -> 
 
 /// Prints the value of one key, where there is more to tell of it, or a transaction may have it.
 fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
-    match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
-        Some(Some(put)) => {
-            let told = Told { written: None, expires_ms: put.expires_ms };
-            Ok(print_value(&mut session.out, key, &put.value, Some(told))?)
+    match session.change_of(key) {
+        Some(Some((value, expires_ms))) => {
+            let told = Told { written: None, expires_ms };
+            Ok(print_value(&mut session.out, key, &value, Some(told))?)
         }
         Some(None) => missing(session, key, NIL),
         None => match session.store()?.get_entry(key).map_err(|error| Failure::of_key(&error, key))? {
@@ -231,9 +231,7 @@ fn near_key(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
     let Ok(keys) = store.keys_with_prefix(&key[..start]) else {
         return Ok(None);
     };
-    let is_deleted = |key: &[u8]| {
-        session.transaction.as_ref().is_some_and(|transaction| transaction.get(key) == Some(None))
-    };
+    let is_deleted = |key: &[u8]| session.change_of(key) == Some(None);
     let keys = keys.take(KEYS_SEEN_MAX).flatten().filter(|entry| !is_deleted(&entry.key));
     let keys: Vec<_> = keys.map(|entry| String::from_utf8(entry.key.to_vec()).unwrap_or_default()).collect();
     Ok(nearest(text, keys.iter().map(String::as_str)).map(|near| quote(near.as_bytes())))
@@ -248,23 +246,13 @@ fn get_into_file(
     let [key] = keys else {
         return Err(Failure::usage("--output takes one key").at(file.span.clone()));
     };
-    let pending = session.transaction.as_ref().and_then(|transaction| transaction.get(key));
-    let (queued, stored): (Vec<u8>, Option<Value>);
-    let value = match pending {
-        Some(None) => None,
-        Some(Some(put)) => {
-            queued = put.value.clone();
-            Some(queued.as_slice())
+    let pending = session.change_of(key);
+    let value = match (pending, at) {
+        (Some(change), _) => change.map(|(value, _)| value),
+        (None, Some(at)) => {
+            past(session, at)?.get(key).map_err(|error| gone(error, key))?.map(|entry| entry.value)
         }
-        None => {
-            stored = match at {
-                Some(at) => {
-                    past(session, at)?.get(key).map_err(|error| gone(error, key))?.map(|entry| entry.value)
-                }
-                None => session.store()?.get(key).map_err(|error| Failure::of_key(&error, key))?,
-            };
-            stored.as_deref()
-        }
+        (None, None) => session.store()?.get(key).map_err(|error| Failure::of_key(&error, key))?,
     };
     let is_dash = file.is_dash();
     let Some(value) = value else {
@@ -280,7 +268,7 @@ fn get_into_file(
             let failure = Failure::usage("-o - writes raw bytes; on a terminal it needs mode raw");
             return Err(failure.at(file.span.clone()));
         }
-        session.out.write_all(value)?;
+        session.out.write_all(&value)?;
         return Ok(Outcome::Done);
     }
     if !may_replace(session, file)? {
@@ -289,7 +277,7 @@ fn get_into_file(
     }
     let write = || {
         let mut target = Target::create(file.path(), NewMode::Umask, &session.interrupt)?;
-        target.write_all(value)?;
+        target.write_all(&value)?;
         target.finish()
     };
     write().map_err(|error| Failure::file("write", file.path(), &error).at(file.span.clone()))?;
@@ -322,8 +310,8 @@ fn tell_exists(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
 
 /// Whether a key is there, as this shell sees it.
 pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
-    match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
-        Some(pending) => Ok(pending.is_some()),
+    match session.change_of(key) {
+        Some(change) => Ok(change.is_some()),
         None => session.store()?.contains(key).map_err(|error| Failure::of_key(&error, key)),
     }
 }
@@ -334,8 +322,8 @@ pub fn seen<T>(
     key: &[u8],
     look: impl FnOnce(&[u8], Option<u64>) -> T,
 ) -> Result<Option<T>, Failure> {
-    match session.transaction.as_ref().and_then(|transaction| transaction.get(key)) {
-        Some(pending) => Ok(pending.map(|put| look(&put.value, put.expires_ms))),
+    match session.change_of(key) {
+        Some(change) => Ok(change.map(|(value, expires_ms)| look(&value, expires_ms))),
         None => {
             let entry = session.store()?.get_entry(key).map_err(|error| Failure::of_key(&error, key))?;
             Ok(entry.map(|entry| look(&entry.value, entry.meta.expires_ms)))

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use logkv::OverlayEntry;
+
 use super::point::{AT, past, point_asked_for};
 use super::words::{PREFIX, keys_asked};
 use crate::shell::lang::answer::{Answer, FieldValue};
@@ -10,7 +12,7 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
 use crate::shell::lang::words::quote;
 use crate::shell::run::session::{Command, Invocation, Run, Session};
-use crate::shell::run::view::{self, Row, Walk};
+use crate::shell::run::view::{self, Walk};
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::fit::wrap;
 use crate::shell::term::moment::Moment;
@@ -211,17 +213,21 @@ fn walk(invocation: &Invocation, values: bool) -> Result<Walk, Failure> {
 const WIDTH_OF_MILLIS: usize = 100;
 
 /// Writes a row. `long_at_ms`: with all about its record, at that time.
-fn write_row(out: &mut Output, table: &mut Table, row: &Row, long_at_ms: Option<u64>) -> io::Result<()> {
+fn write_row(
+    out: &mut Output,
+    table: &mut Table,
+    row: &OverlayEntry,
+    long_at_ms: Option<u64>,
+) -> io::Result<()> {
     let mut to = out.row(table);
-    to.cell(Column::text("key", hue::KEY).cut(), |_| quote(row.key()))
-        .field("key", FieldValue::Raw(row.key()));
-    if let Some(value) = row.value() {
+    to.cell(Column::text("key", hue::KEY).cut(), |_| quote(&row.key)).field("key", FieldValue::Raw(&row.key));
+    if let Some(value) = row.value.as_deref() {
         to.json("value", value);
     }
     if let Some(now_ms) = long_at_ms {
         write_long(&mut to, row, now_ms);
     }
-    if let Some(value) = row.value() {
+    if let Some(value) = row.value.as_deref() {
         to.cell(Column::text("value", hue::VALUE).cut(), |_| quote_start(value));
         to.plain("value", FieldValue::Raw(value));
     }
@@ -230,8 +236,8 @@ fn write_row(out: &mut Output, table: &mut Table, row: &Row, long_at_ms: Option<
 }
 
 /// Adds all about the row's record; a key of the batch has none yet.
-fn write_long(to: &mut Answer<'_>, row: &Row, now_ms: u64) {
-    let (entry, expires_ms) = (row.entry(), row.expires_ms());
+fn write_long(to: &mut Answer<'_>, row: &OverlayEntry, now_ms: u64) {
+    let (entry, expires_ms) = (row.record.as_ref(), row.expires_ms);
     let place = entry.map(|entry| entry.location);
     let number = |name, rank| Column::number(name, hue::PLAIN).leaves(rank);
     to.cell(number("segment", 1), |look| or_none(place, look, |place| place.segment.to_string()));
@@ -277,8 +283,8 @@ fn check_null(out: &Output, invocation: &Invocation) -> Result<(), Failure> {
 
 /// Prints a key, and its value if requested, each followed by a NUL byte. A key or value that contains NUL is left out,
 /// because a reader would take it for two.
-fn print_null(session: &mut Session, row: &Row) -> Result<(), Failure> {
-    let parts = || std::iter::once(row.key()).chain(row.value());
+fn print_null(session: &mut Session, row: &OverlayEntry) -> Result<(), Failure> {
+    let parts = || std::iter::once(&*row.key).chain(row.value.as_deref());
     let Some(part) = parts().position(|part| memchr::memchr(0, part).is_some()) else {
         for part in parts() {
             session.out.write_all(part)?;
@@ -287,7 +293,7 @@ fn print_null(session: &mut Session, row: &Row) -> Result<(), Failure> {
         return Ok(());
     };
     let what = if part == 0 { "the key" } else { "the value of" };
-    let key = quote(row.key());
+    let key = quote(&row.key);
     let failure = Failure::command(format!("{what} {key} has a NUL byte, which would end it early"));
     session.fail_in_part(&failure.hint("without -0 it is printed escaped"));
     Ok(())
@@ -296,7 +302,7 @@ fn print_null(session: &mut Session, row: &Row) -> Result<(), Failure> {
 /// The keys of `walk` as this shell sees them now.
 fn rows(session: &Session, walk: &Walk) -> Result<view::Rows, Failure> {
     let snapshot = session.store()?.snapshot()?;
-    Ok(walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt)?)
+    Ok(walk.rows(&snapshot, session.overlay(), &session.interrupt)?)
 }
 
 fn run_count(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {

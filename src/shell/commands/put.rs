@@ -314,7 +314,7 @@ fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
             }
             let deleted = there.len();
             if let Some(transaction) = &mut session.transaction {
-                named.iter().for_each(|key| transaction.delete(key));
+                named.iter().for_each(|key| transaction.overlay.delete(key));
             }
             tell_deletions(session, deleted, named.len())?;
             if deleted < named.len() { unless_uncertain(session) } else { Ok(Outcome::Done) }
@@ -357,7 +357,7 @@ fn delete_matching(session: &mut Session, glob: Glob, what: &str, none: &str) ->
     // What is counted, asked about and deleted is of one moment.
     let snapshot = session.store()?.snapshot()?;
     let walk = keys::matching(glob);
-    let rows = |session: &Session| walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt);
+    let rows = |session: &Session| walk.rows(&snapshot, session.overlay(), &session.interrupt);
     if !session.settings.yes {
         let count = keys::count(&mut rows(session)?, &mut None)?;
         let question = format!("delete {} {what}", units::count(count, "key"));
@@ -383,7 +383,7 @@ fn delete_rows(session: &mut Session, mut rows: Rows, none: &str) -> Result<Outc
         }
         named += keys.len();
         if let Some(transaction) = &mut session.transaction {
-            keys.iter().for_each(|key| transaction.delete(key));
+            keys.iter().for_each(|key| transaction.overlay.delete(key));
             deleted += keys.len();
             continue;
         }
@@ -405,7 +405,7 @@ fn next_keys(rows: &mut Rows, damage: &mut Option<Failure>) -> Result<Vec<Vec<u8
     while keys.len() < BATCH_COUNT
         && let Some(row) = rows.next_sound(damage)?
     {
-        keys.push(row.key().to_vec());
+        keys.push(row.key.to_vec());
     }
     Ok(keys)
 }

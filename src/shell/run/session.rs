@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use logkv::{CompactionPolicy, Error, Options, SegmentId, Store, VALUE_LEN_MAX_DEFAULT};
+use logkv::{CompactionPolicy, Error, Options, Overlay, SegmentId, Store, VALUE_LEN_MAX_DEFAULT, Value};
 
 pub use self::settings::{Origin, Settings, Timer};
 
@@ -217,6 +217,16 @@ impl Session {
         progress.clear();
         self.opening = Some(progress);
         Ok(opened)
+    }
+
+    /// The changes that wait for `commit`, in an open batch.
+    pub fn overlay(&self) -> Option<&Overlay> {
+        self.transaction.as_ref().map(|transaction| &transaction.overlay)
+    }
+
+    /// What the open batch makes of `key`, and until when: `Some(None)` where the key is gone with it.
+    pub fn change_of(&self, key: &[u8]) -> Option<Option<(Value, Option<u64>)>> {
+        self.overlay()?.change_of(key)
     }
 
     /// Goes on with the open `store`.

@@ -1,12 +1,9 @@
 //! Keys in order, as this shell sees them: the store's, with the open transaction laid over them.
 
-use std::cmp::Ordering;
-use std::iter::Peekable;
 use std::ops::Bound;
 
-use logkv::{KeyEntry, Past, Snapshot, Value};
+use logkv::{Overlay, OverlayEntry, Past, Snapshot};
 
-use super::transaction::{Change, Put, Transaction};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
 use crate::shell::term::interrupt::Interrupt;
@@ -26,51 +23,6 @@ pub struct Walk {
     pub values: bool,
 }
 
-/// A key on the walk.
-#[derive(Clone, Debug)]
-pub enum Row {
-    /// From the store; the value where values are walked.
-    Stored(KeyEntry, Option<Value>),
-    /// From the transaction: the key, its value where values are walked, and when it expires.
-    Pending(Vec<u8>, Option<Vec<u8>>, Option<u64>),
-}
-
-impl Row {
-    /// The key.
-    pub fn key(&self) -> &[u8] {
-        match self {
-            Self::Stored(entry, _) => &entry.key,
-            Self::Pending(key, ..) => key,
-        }
-    }
-
-    /// The value, where values are walked.
-    pub fn value(&self) -> Option<&[u8]> {
-        match self {
-            Self::Stored(_, value) => value.as_deref(),
-            Self::Pending(_, value, _) => value.as_deref(),
-        }
-    }
-
-    /// Its record; a pending key has none yet.
-    pub fn entry(&self) -> Option<&KeyEntry> {
-        match self {
-            Self::Stored(entry, _) => Some(entry),
-            Self::Pending(..) => None,
-        }
-    }
-
-    /// When it expires, in milliseconds since 1970.
-    pub fn expires_ms(&self) -> Option<u64> {
-        match self {
-            Self::Stored(entry, _) => entry.expires_ms,
-            Self::Pending(_, _, expires_ms) => *expires_ms,
-        }
-    }
-}
-
-type Stored = Box<dyn Iterator<Item = logkv::Result<Row>>>;
-
 impl Walk {
     /// Over the keys that start with `prefix`.
     pub fn with_prefix(prefix: &[u8], reverse: bool) -> Self {
@@ -86,29 +38,18 @@ impl Walk {
     pub fn rows(
         &self,
         store: &Snapshot,
-        transaction: Option<&Transaction>,
+        overlay: Option<&Overlay>,
         interrupt: &Interrupt,
     ) -> logkv::Result<Rows> {
         let (from, to) = self.bounds();
         let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
-        let mut changes = transaction.map(|own| own.range(bounds.0, bounds.1)).unwrap_or_default();
-        if self.reverse {
-            changes.reverse();
-        }
-        let stored: Stored = if is_empty(bounds) {
-            Box::new(std::iter::empty())
-        } else if self.values {
-            let rows = store.scan(bounds)?;
-            let row = |entry: logkv::Result<logkv::Entry>| {
-                entry.map(|entry| Row::Stored(entry.meta, Some(entry.value)))
-            };
-            if self.reverse { Box::new(rows.rev().map(row)) } else { Box::new(rows.map(row)) }
-        } else {
-            let rows = store.keys(bounds)?;
-            let row = |entry: logkv::Result<KeyEntry>| entry.map(|entry| Row::Stored(entry, None));
-            if self.reverse { Box::new(rows.rev().map(row)) } else { Box::new(rows.map(row)) }
+        let entries = match (overlay, self.values) {
+            (Some(overlay), true) => self.directed(overlay.scan_over(store, bounds)?),
+            (Some(overlay), false) => self.directed(overlay.keys_over(store, bounds)?),
+            (None, true) => self.directed(store.scan(bounds)?.map(|entry| entry.map(Into::into))),
+            (None, false) => self.directed(store.keys(bounds)?.map(|entry| entry.map(Into::into))),
         };
-        Ok(self.rows_of(stored, changes, interrupt))
+        Ok(self.rows_of(entries, interrupt))
     }
 
     /// The keys that there were, forward.
@@ -116,30 +57,26 @@ impl Walk {
         let (from, to) = self.bounds();
         let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
         let values = self.values;
-        let row = move |entry: logkv::Entry| Row::Stored(entry.meta, values.then_some(entry.value));
-        let stored: Stored = if is_empty(bounds) {
-            Box::new(std::iter::empty())
-        } else {
-            let (mut scan, interrupt) = (past.scan(bounds)?, interrupt.clone());
-            // Many keys may come one after another that were not there then.
-            let keys = std::iter::from_fn(move || if interrupt.is_set() { None } else { scan.next_key() });
-            Box::new(keys.filter_map(move |entry| entry.map(|entry| entry.map(row)).transpose()))
+        let row = move |entry: logkv::Entry| match values {
+            true => OverlayEntry::from(entry),
+            false => entry.meta.into(),
         };
-        Ok(self.rows_of(stored, Vec::new(), interrupt))
+        let (mut scan, is_interrupted) = (past.scan(bounds)?, interrupt.clone());
+        // Many keys may come one after another that were not there then.
+        let keys = std::iter::from_fn(move || if is_interrupted.is_set() { None } else { scan.next_key() });
+        let entries = Box::new(keys.filter_map(move |entry| entry.map(|entry| entry.map(row)).transpose()));
+        Ok(self.rows_of(entries, interrupt))
     }
 
-    fn rows_of(&self, stored: Stored, changes: Vec<(Vec<u8>, Change)>, interrupt: &Interrupt) -> Rows {
-        Rows {
-            merged: Merged {
-                stored: stored.peekable(),
-                changes: changes.into_iter().peekable(),
-                reverse: self.reverse,
-                values: self.values,
-            },
-            glob: self.glob.clone(),
-            interrupt: interrupt.clone(),
-            seen: 0,
-        }
+    fn directed(
+        &self,
+        entries: impl DoubleEndedIterator<Item = logkv::Result<OverlayEntry>> + 'static,
+    ) -> Entries {
+        if self.reverse { Box::new(entries.rev()) } else { Box::new(entries) }
+    }
+
+    fn rows_of(&self, entries: Entries, interrupt: &Interrupt) -> Rows {
+        Rows { entries, glob: self.glob.clone(), interrupt: interrupt.clone(), seen: 0 }
     }
 
     /// The bounds of the keys that can be on the walk: `from` and `to`, narrowed by what the pattern starts with.
@@ -159,15 +96,6 @@ impl Walk {
     }
 }
 
-/// Whether no key lies between the bounds. Ranges of the standard library panic on such bounds.
-fn is_empty(bounds: (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
-    match bounds {
-        (Bound::Included(from), Bound::Excluded(to)) => from >= to,
-        (_, Bound::Excluded(to)) => to.is_empty(),
-        _ => false,
-    }
-}
-
 /// The first bytes after all keys that start with `prefix`; `None` when there are none.
 fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
@@ -176,9 +104,11 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(after)
 }
 
+type Entries = Box<dyn Iterator<Item = logkv::Result<OverlayEntry>>>;
+
 /// The keys of a walk, until Ctrl-C: also where none of many is of the pattern.
 pub struct Rows {
-    merged: Merged,
+    entries: Entries,
     glob: Option<Glob>,
     interrupt: Interrupt,
     /// Keys looked at.
@@ -186,21 +116,21 @@ pub struct Rows {
 }
 
 impl Iterator for Rows {
-    type Item = Result<Row, Failure>;
+    type Item = Result<OverlayEntry, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Err(pressed) = self.interrupt.check(self.seen) {
                 return Some(Err(pressed.into()));
             }
-            let row = match self.merged.next() {
+            let row = match self.entries.next() {
                 Some(Ok(row)) => row,
                 Some(Err(error)) => return Some(Err(error.into())),
                 // The end of all keys, or of what was looked at before it was pressed.
                 None => return self.interrupt.check(self.seen).err().map(|pressed| Err(pressed.into())),
             };
             self.seen += 1;
-            if self.glob.as_ref().is_none_or(|glob| glob.matches(row.key())) {
+            if self.glob.as_ref().is_none_or(|glob| glob.matches(&row.key)) {
                 return Some(Ok(row));
             }
         }
@@ -210,45 +140,13 @@ impl Iterator for Rows {
 impl Rows {
     /// The next row that is whole. A damaged record must not hide the keys after it: the first is kept in `damage`, to
     /// be told at the end.
-    pub fn next_sound(&mut self, damage: &mut Option<Failure>) -> Result<Option<Row>, Failure> {
+    pub fn next_sound(&mut self, damage: &mut Option<Failure>) -> Result<Option<OverlayEntry>, Failure> {
         loop {
             match self.next() {
                 Some(Err(failure)) if failure.is_of_one_record => {
                     damage.get_or_insert(failure);
                 }
                 row => return row.transpose(),
-            }
-        }
-    }
-}
-
-/// The store's keys, with changes laid over them; both in the same order.
-struct Merged {
-    stored: Peekable<Stored>,
-    changes: Peekable<std::vec::IntoIter<(Vec<u8>, Change)>>,
-    reverse: bool,
-    values: bool,
-}
-
-impl Iterator for Merged {
-    type Item = logkv::Result<Row>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let order = match (self.stored.peek(), self.changes.peek()) {
-                (Some(Ok(row)), Some((key, _))) if self.reverse => key.as_slice().cmp(row.key()),
-                (Some(Ok(row)), Some((key, _))) => row.key().cmp(key),
-                (None, Some(_)) => Ordering::Greater,
-                _ => Ordering::Less,
-            };
-            if order == Ordering::Less {
-                return self.stored.next();
-            }
-            if order == Ordering::Equal {
-                self.stored.next();
-            }
-            if let (key, Some(Put { value, expires_ms })) = self.changes.next()? {
-                return Some(Ok(Row::Pending(key, self.values.then_some(value), expires_ms)));
             }
         }
     }
@@ -310,26 +208,5 @@ mod tests {
         assert_eq!(successor(b"a\xff\xff"), Some(b"b".to_vec()));
         assert_eq!(successor(b"\xff"), None);
         assert_eq!(successor(b""), None);
-    }
-
-    #[test]
-    fn bounds_that_cross_are_empty() {
-        let (from, to) = walk(Some("b*"), Some("x"), None).bounds();
-        assert!(is_empty((from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice))));
-        assert!(!is_empty((Bound::Unbounded, Bound::Unbounded)));
-    }
-
-    #[test]
-    fn changes_are_walked_in_the_place_of_what_they_change() {
-        let put = |value: &[u8]| Some(Put { value: value.into(), expires_ms: None });
-        let changes = vec![(b"a".to_vec(), put(b"1")), (b"b".to_vec(), None), (b"c".to_vec(), put(b"3"))];
-        let merged = Merged {
-            stored: (Box::new(std::iter::empty()) as Stored).peekable(),
-            changes: changes.into_iter().peekable(),
-            reverse: false,
-            values: true,
-        };
-        let keys: Vec<_> = merged.map(|row| row.expect("nothing fails here").key().to_vec()).collect();
-        assert_eq!(keys, [b"a", b"c"]);
     }
 }

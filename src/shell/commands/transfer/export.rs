@@ -86,7 +86,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         return Ok(Outcome::Done);
     }
     let snapshot = store.snapshot()?;
-    let rows = |session: &Session| walk.rows(&snapshot, session.transaction.as_ref(), &session.interrupt);
+    let rows = |session: &Session| walk.rows(&snapshot, session.overlay(), &session.interrupt);
     let columns = if format == Format::Csv { columns(rows(session)?)? } else { Columns::default() };
     // Of some of the keys nobody knows how much they are.
     let total_len = if walk.is_whole() { Some(store.stats()?.live_len) } else { None };
@@ -146,8 +146,8 @@ fn columns(mut rows: Rows) -> Result<Columns, Failure> {
     let mut columns = Columns::default();
     // What cannot be read is told when it is to be written.
     while let Some(row) = rows.next_sound(&mut None)? {
-        let value = row.value().expect("the walk is one with values");
-        if columns.add(row.key(), value, row.expires_ms()) {
+        let value = row.value.as_deref().expect("the walk is one with values");
+        if columns.add(&row.key, value, row.expires_ms) {
             break;
         }
     }
@@ -211,11 +211,11 @@ impl Export {
         let mut done_len = 0;
         self.writer.begin(out).map_err(&failed)?;
         while let Some(row) = self.rows.next_sound(&mut self.damage)? {
-            let value = row.value().expect("the walk is one with values");
-            let expires_ms = row.expires_ms();
-            self.writer.write(out, row.key(), value, expires_ms).map_err(&failed)?;
+            let value = row.value.as_deref().expect("the walk is one with values");
+            let expires_ms = row.expires_ms;
+            self.writer.write(out, &row.key, value, expires_ms).map_err(&failed)?;
             self.count += 1;
-            done_len += row.entry().map_or(0, |entry| entry.len);
+            done_len += row.record.as_ref().map_or(0, |entry| entry.len);
             match self.total_len {
                 Some(total) => self.progress.at(done_len, total),
                 None => self.progress.so_far(done_len),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use logkv::{SegmentState, SegmentStats, Store, Visible};
+use logkv::{Overlay, SegmentState, SegmentStats, Store, Visible};
 use rustyline::completion::Completer;
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -15,7 +15,7 @@ use super::complete::{self, CHOICES_MAX, Found, Source};
 use super::highlight;
 use super::hint::{self, Signature};
 use super::list::{Choice, More, Screen};
-use crate::shell::run::transaction::Transaction;
+
 use crate::shell::run::view::{Rows, Walk};
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::style::{self, Look, hue};
@@ -89,7 +89,7 @@ impl Highlighter for Assistant {
 /// be read.
 pub struct StoreKeys {
     pub store: Option<Store>,
-    pub transaction: Option<Transaction>,
+    pub overlay: Option<Overlay>,
 }
 
 impl StoreKeys {
@@ -101,7 +101,7 @@ impl StoreKeys {
         let snapshot = self.store.as_ref()?.snapshot().ok()?;
         let rows = |reverse| {
             let walk = Walk::with_prefix(prefix, reverse);
-            walk.rows(&snapshot, self.transaction.as_ref(), &Interrupt::default())
+            walk.rows(&snapshot, self.overlay.as_ref(), &Interrupt::default())
         };
         Some([rows(false).ok()?, rows(true).ok()?])
     }
@@ -111,9 +111,9 @@ impl Source for StoreKeys {
     fn keys(&self, prefix: &[u8]) -> Found {
         let Some([rows, backward]) = self.both_ends(prefix) else { return Found::default() };
         // A damaged record hides no key but its own.
-        let mut keys = rows.flatten().map(|row| row.key().to_vec());
+        let mut keys = rows.flatten().map(|row| row.key.to_vec());
         let listed: Vec<_> = keys.by_ref().take(CHOICES_MAX).collect();
-        let last = backward.flatten().next().map(|row| row.key().to_vec());
+        let last = backward.flatten().next().map(|row| row.key.to_vec());
         let started = Instant::now();
         let mut count = 0;
         let more = loop {

@@ -49,7 +49,7 @@ struct Repl {
 
 impl Repl {
     fn new(session: &mut Session) -> Result<Self, Failure> {
-        let keys = StoreKeys { store: None, transaction: None };
+        let keys = StoreKeys { store: None, overlay: None };
         let look = session.out.look;
         let assistant = Assistant { look, keys, pending: String::new(), prompt_width: 0 };
         let mut keyboard = Keyboard::new(assistant).map_err(|error| broken(&error))?;
@@ -96,12 +96,12 @@ impl Repl {
             assistant.look = look;
             assistant.pending = pending;
             assistant.prompt_width = text.0.width();
-            assistant.keys =
-                StoreKeys { store: session.store().ok(), transaction: session.transaction.take() };
+            assistant.keys = StoreKeys { store: session.store().ok(), overlay: session.overlay().cloned() };
         }
         let line = self.keyboard.read(&text, &session.interrupt);
         if let Some(assistant) = self.keyboard.assistant() {
-            session.transaction = assistant.keys.transaction.take();
+            // The batch would be copied when the line changes it.
+            assistant.keys.overlay = None;
         }
         line
     }

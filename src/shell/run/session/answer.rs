@@ -220,8 +220,10 @@ impl Session {
     /// Forgets the batch that is open where a script ends or, at `end`, is left. That is a failure where it holds something.
     pub fn forget_batch(&mut self, end: Option<&Place>) {
         let transaction = self.transaction.take();
-        let Some(transaction) = transaction.filter(|transaction| transaction.len() > 0) else { return };
-        let changes = units::count(transaction.len() as u64, "change");
+        let Some(transaction) = transaction.filter(|transaction| !transaction.overlay.is_empty()) else {
+            return;
+        };
+        let changes = units::count(transaction.overlay.len() as u64, "change");
         let failure = Failure::command(format!("the batch was not committed; {changes} forgotten"));
         // The line that is answered is that which leaves.
         let place = end.filter(|_| self.acknowledges()).cloned().or(transaction.begun);

@@ -41,7 +41,7 @@ pub fn add(session: &mut Session, writer: &mut Writer, rows: &[Row<'_>]) -> Resu
             Ok(()) => rows.iter().try_for_each(|row| match &row.value {
                 Some(value) => transaction.put(&row.key, value, row.expiry),
                 None => {
-                    transaction.delete(&row.key);
+                    transaction.overlay.delete(&row.key);
                     Ok(())
                 }
             }),
@@ -100,8 +100,8 @@ fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) 
     // It sees what came before it.
     writer.drain()?;
     let (command, store) = (invocation.command, session.store()?);
-    let committed = session.transaction.as_ref().filter(|_| command.name == "commit");
-    let committed = committed.map(|transaction| changes(&transaction.to_batch()));
+    let committed = session.overlay().filter(|_| command.name == "commit");
+    let committed = committed.map(|overlay| changes(&overlay.to_batch()));
     let (len, was_in_batch) = (store.len(), session.transaction.is_some());
     let ran = silently(session, invocation);
     if ran.is_err() && command.name == "commit" {
