@@ -1,10 +1,10 @@
 //! `begin`, `commit`, `rollback`.
 
-use super::reply::done;
 use crate::shell::lang::command::{Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::session::{Command, Invocation, Run, Session};
-use crate::shell::run::transaction::Transaction;
+use crate::shell::run::write::reply::done;
+use crate::shell::run::write::transaction::Transaction;
 use crate::shell::term::units;
 
 pub const BEGIN: Command = Command {
@@ -23,7 +23,7 @@ pub const BEGIN: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Store,
-    run: Run::Itself(begin),
+    run: Run::Batch { run: begin, commits: false },
 };
 
 pub const COMMIT: Command = Command {
@@ -40,7 +40,7 @@ pub const COMMIT: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Store,
-    run: Run::Itself(commit),
+    run: Run::Batch { run: commit, commits: true },
 };
 
 pub const ROLLBACK: Command = Command {
@@ -56,7 +56,7 @@ pub const ROLLBACK: Command = Command {
     args: &[],
     arity: Arity::exactly(0),
     needs: Needs::Store,
-    run: Run::Itself(rollback),
+    run: Run::Batch { run: rollback, commits: false },
 };
 
 fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
@@ -69,7 +69,7 @@ fn begin(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
 }
 
 fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
-    let transaction = session.transaction.as_ref().ok_or_else(none_open)?;
+    let transaction = session.open_batch()?;
     if transaction.has_failed {
         session.transaction = None;
         return Err(Failure::command("nothing was written: a line of this batch has failed"));
@@ -85,14 +85,11 @@ fn commit(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
 }
 
 fn rollback(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
-    let transaction = session.transaction.take().ok_or_else(none_open)?;
+    let transaction = session.open_batch()?;
     let count = transaction.overlay.len();
+    session.transaction = None;
     let text = format!("forgot {}", units::count(count as u64, "change"));
     done(session, &text, |answer| {
         answer.json("changes", count);
     })
-}
-
-fn none_open() -> Failure {
-    Failure::command("no batch is open").hint("begin opens one")
 }

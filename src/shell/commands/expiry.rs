@@ -1,15 +1,16 @@
 //! `ttl`, `expire`, `persist`.
 
-use logkv::{Expiry, Pending};
+use logkv::Expiry;
 
-use super::absence::explain_absence;
-use super::get::{NIL, absent, seen, unless_damaged};
-use super::reply::{Reply, not_set, queued, waited};
+use super::get::{NIL, unless_damaged};
 use super::words::{HEX, arguments, bytes_of, moment_of, ttl_of};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::shown;
-use crate::shell::run::session::{Command, Invocation, Run, Session};
+use crate::shell::run::absence::{absent, explain_absence};
+use crate::shell::run::session::{Asked, Command, Invocation, Run, Session};
+use crate::shell::run::view::seen;
+use crate::shell::run::write::mutation::Mutation;
 use crate::shell::term::units;
 
 pub const TTL: Command = Command {
@@ -55,7 +56,7 @@ pub const EXPIRE: Command = Command {
     args: &[ArgKind::Key, ArgKind::Duration],
     arity: Arity::between(1, 2),
     needs: Needs::Store,
-    run: Run::Itself(run_expire),
+    run: Run::Write { read: read_expire, plain: None },
 };
 
 pub const PERSIST: Command = Command {
@@ -73,7 +74,7 @@ pub const PERSIST: Command = Command {
     args: &[ArgKind::Key],
     arity: Arity::exactly(1),
     needs: Needs::Store,
-    run: Run::Itself(run_persist),
+    run: Run::Write { read: read_persist, plain: None },
 };
 
 fn run_ttl(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
@@ -116,25 +117,10 @@ fn tell_missing(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-fn run_expire(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    if session.transaction.is_some() {
-        let (key, expiry) = (bytes_of(&invocation.args[0], invocation)?, expiry(session, invocation)?);
-        return set_queued(session, &key, expiry);
-    }
-    let submitted = submit_expire(session, invocation);
-    waited(session, submitted)
-}
-
-/// Submits what an `expire` outside a batch writes.
-pub fn submit_expire(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
+fn read_expire(session: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
     let key = bytes_of(&invocation.args[0], invocation)?;
-    match expiry(session, invocation)? {
-        Some(expiry) => {
-            let submitted = session.store()?.submit_expire(&key, expiry);
-            Ok((submitted.map_err(|error| Failure::of_key(&error, &key))?, Reply::Expire { key }))
-        }
-        None => submit_persist(session, invocation),
-    }
+    let expiry = expiry(session, invocation)?;
+    Ok(Asked::Write(Mutation::Expire { key, expiry }))
 }
 
 /// When an `expire` has its key expire; `None` for never.
@@ -158,32 +144,7 @@ fn expiry(session: &Session, invocation: &Invocation) -> Result<Option<Expiry>, 
     }
 }
 
-fn run_persist(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    if session.transaction.is_some() {
-        let key = bytes_of(&invocation.args[0], invocation)?;
-        return set_queued(session, &key, None);
-    }
-    let submitted = submit_persist(session, invocation);
-    waited(session, submitted)
-}
-
-/// Submits what a `persist` outside a batch writes.
-pub fn submit_persist(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
+fn read_persist(_: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
     let key = bytes_of(&invocation.args[0], invocation)?;
-    let submitted = session.store()?.submit_persist(&key);
-    let (is_there, pending) = submitted.map_err(|error| Failure::of_key(&error, &key))?;
-    Ok((pending, Reply::Persist { key, is_there }))
-}
-
-/// Has `commit` write the key's value anew, with this expiry.
-fn set_queued(session: &mut Session, key: &[u8], expiry: Option<Expiry>) -> Result<Outcome, Failure> {
-    let found = seen(session, key, |value, expires_ms| (value.to_vec(), expires_ms))?;
-    let Some((value, expires_ms)) = found else { return not_set(session, key, false) };
-    if let Some(transaction) = &mut session.transaction
-        && (expiry.is_some() || expires_ms.is_some())
-    {
-        transaction.put(key, &value, expiry)?;
-    }
-    queued(&mut session.out, Some(key), 1)?;
-    Ok(Outcome::Done)
+    Ok(Asked::Write(Mutation::Expire { key, expiry: None }))
 }

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use logkv::{At, Entry};
 
-use super::absence::explain_absence;
 use super::point::{AT, gone, past, point_asked_for};
 use super::words::{HEX, arguments, may_replace};
 use crate::shell::lang::answer::FieldValue;
@@ -12,9 +11,11 @@ use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, O
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::nearest::nearest;
 use crate::shell::lang::words::{Word, quote, shown};
+use crate::shell::run::absence::{absent, explain_absence};
 use crate::shell::run::folder::draft::NewMode;
 use crate::shell::run::folder::target::Target;
 use crate::shell::run::session::{Command, Invocation, Run, Session};
+use crate::shell::run::view::contains;
 use crate::shell::term::output::{Mode, Output};
 use crate::shell::term::units;
 
@@ -52,7 +53,7 @@ pub const GET: Command = Command {
     args: &[ArgKind::Key],
     arity: Arity::at_least(1),
     needs: Needs::Reading,
-    run: Run::Itself(run_get),
+    run: Run::Keys { run: run_get, plain: |session, keys| get(session, keys) },
 };
 
 pub const EXISTS: Command = Command {
@@ -84,7 +85,7 @@ fn run_get(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
 }
 
 /// Prints the value of each key, as this shell sees it.
-pub fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, Failure> {
+fn get(session: &mut Session, keys: &[impl AsRef<[u8]>]) -> Result<Outcome, Failure> {
     /// So many values are held at once: where segments are not mapped, each takes memory.
     const AT_ONCE: usize = 64;
     let mut worst = Outcome::Done;
@@ -206,19 +207,6 @@ pub fn not_there(session: &mut Session, key: &[u8], nil: &str) -> Result<Outcome
     absent(session)
 }
 
-/// What it means that a key is not there. Where the store has damage, nobody knows: the record that cannot be read may have
-/// been this key's.
-pub fn absent(session: &mut Session) -> Result<Outcome, Failure> {
-    let damage_count = session.store()?.open_report().damage.len();
-    if damage_count == 0 {
-        return Ok(Outcome::Absent);
-    }
-    session.flush();
-    let places = units::count(damage_count as u64, "damaged place");
-    session.note(&format!("note: {places} in this store may have held it"));
-    Ok(Outcome::Damaged)
-}
-
 /// A key that starts like `key` and is a slip away from it; looked for among the first that do.
 fn near_key(session: &Session, key: &[u8]) -> Result<Option<String>, Failure> {
     const KEYS_SEEN_MAX: usize = 1000;
@@ -306,27 +294,4 @@ fn tell_exists(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     let outcome = absent(session)?;
     explain_absence(session, key)?;
     Ok(outcome)
-}
-
-/// Whether a key is there, as this shell sees it.
-pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
-    match session.change_of(key) {
-        Some(change) => Ok(change.is_some()),
-        None => session.store()?.contains(key).map_err(|error| Failure::of_key(&error, key)),
-    }
-}
-
-/// What `look` makes of the value of a key and of when it expires, as this shell sees them; `None`: it is not there.
-pub fn seen<T>(
-    session: &Session,
-    key: &[u8],
-    look: impl FnOnce(&[u8], Option<u64>) -> T,
-) -> Result<Option<T>, Failure> {
-    match session.change_of(key) {
-        Some(change) => Ok(change.map(|(value, expires_ms)| look(&value, expires_ms))),
-        None => {
-            let entry = session.store()?.get_entry(key).map_err(|error| Failure::of_key(&error, key))?;
-            Ok(entry.map(|entry| look(&entry.value, entry.meta.expires_ms)))
-        }
-    }
 }

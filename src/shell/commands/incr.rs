@@ -1,14 +1,11 @@
 //! `incr`.
 
-use logkv::{Error, Expiry, Pending};
-
-use super::get::{contains, seen};
-use super::reply::{Reply, sum_queued, unless_uncertain, waited};
-use super::words::{HEX, bytes_of, check_key};
-use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
+use super::words::{HEX, bytes_of};
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{Word, shown};
-use crate::shell::run::session::{Command, Invocation, Run, Session};
+use crate::shell::run::session::{Asked, Command, Invocation, Run, Session};
+use crate::shell::run::write::mutation::Mutation;
 
 pub const INCR: Command = Command {
     name: "incr",
@@ -27,55 +24,14 @@ pub const INCR: Command = Command {
     args: &[ArgKind::Key, ArgKind::Number],
     arity: Arity::between(1, 2),
     needs: Needs::Store,
-    run: Run::Itself(run_incr),
+    run: Run::Write { read: read_incr, plain: None },
 };
 
-fn run_incr(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    if session.transaction.is_some() {
-        let (key, by) = asked(invocation)?;
-        let (sum, was_there) = incr_queued(session, &key, by)?;
-        sum_queued(&mut session.out, &key, sum)?;
-        return if was_there { Ok(Outcome::Done) } else { unless_uncertain(session) };
-    }
-    let submitted = submit(session, invocation);
-    waited(session, submitted)
-}
-
-/// Submits what an `incr` outside a batch writes.
-pub fn submit(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
-    let (key, by) = asked(invocation)?;
-    let store = session.store()?;
-    let is_sound = store.open_report().damage.is_empty();
-    if !is_sound {
-        // The key may be on its way.
-        session.drain();
-    }
-    let was_there = is_sound || contains(session, &key)?;
-    let (sum, pending) = store.submit_incr(&key, by).map_err(|error| told(&key, error))?;
-    Ok((pending, Reply::Sum { key, sum, was_there }))
-}
-
-/// The key, and what is added.
-fn asked(invocation: &Invocation) -> Result<(Vec<u8>, i64), Failure> {
+fn read_incr(_: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
     // With --hex the key is hexadecimal; a number is one anyway.
     let key = bytes_of(&invocation.args[0], invocation)?;
-    Ok((key, invocation.args.get(1).map_or(Ok(1), addend)?))
-}
-
-/// Has `commit` set the key to the sum, which is right by then: nobody else writes to the store. The sum, and whether the key
-/// is there.
-fn incr_queued(session: &mut Session, key: &[u8], by: i64) -> Result<(i64, bool), Failure> {
-    check_key(key)?;
-    let number = |value: &[u8]| str::from_utf8(value).ok()?.parse().ok();
-    let found = seen(session, key, |value, expires_ms| (number(value), expires_ms))?;
-    let was_there = found.is_some();
-    let (number, expires_ms) = found.unwrap_or((Some(0), None));
-    let number: i64 = number.ok_or_else(|| told(key, Error::NotANumber))?;
-    let sum = number.checked_add(by).ok_or_else(|| told(key, Error::NumberOverflow { number, by }))?;
-    if let Some(transaction) = &mut session.transaction {
-        transaction.put(key, sum.to_string().as_bytes(), expires_ms.map(Expiry::At))?;
-    }
-    Ok((sum, was_there))
+    let by = invocation.args.get(1).map_or(Ok(1), addend)?;
+    Ok(Asked::Write(Mutation::Incr { key, by }))
 }
 
 fn addend(word: &Word) -> Result<i64, Failure> {
@@ -84,14 +40,4 @@ fn addend(word: &Word) -> Result<i64, Failure> {
         let given = shown(&word.bytes);
         Failure::usage(format!("incr adds a whole number of 64 bits, not {given}")).at(word.span.clone())
     })
-}
-
-/// What went wrong with the value of `key`.
-fn told(key: &[u8], error: Error) -> Failure {
-    match error {
-        Error::NotANumber | Error::NumberOverflow { .. } => {
-            Failure::command(format!("cannot add to {}: {error}", shown(key)))
-        }
-        error => Failure::of_key(&error, key),
-    }
 }

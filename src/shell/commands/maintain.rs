@@ -1,6 +1,5 @@
 //! `compact`, `sync`, `rotate`, `backup`, `restore`, `repair`, `config`.
 
-use super::reply::done;
 use crate::shell::commands::{backup, compact, repair};
 use crate::shell::lang::answer::FieldValue;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes};
@@ -8,6 +7,7 @@ use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::visible;
 use crate::shell::run::config;
 use crate::shell::run::session::{Command, Invocation, Run, Session};
+use crate::shell::run::write::reply::done;
 use crate::shell::term::columns::{Column, Table};
 use crate::shell::term::style::hue;
 use logkv::fs::StoreFile;

@@ -1,6 +1,5 @@
 //! The commands, a file each or for a close pair, and the table of their rows.
 
-mod absence;
 pub mod backup;
 mod batch;
 mod clear;
@@ -20,7 +19,6 @@ pub mod put;
 mod quit;
 mod read;
 pub mod repair;
-pub mod reply;
 mod segments;
 mod settings;
 mod stats;
@@ -32,7 +30,7 @@ mod versions;
 pub mod words;
 pub mod xray;
 
-pub use self::words::check_key;
+pub use self::words::{may_replace, place_of};
 use crate::shell::run::session::Command;
 
 /// All commands, in the order of `help`.

@@ -1,24 +1,20 @@
 //! `put` and `del`.
 
-use std::collections::HashSet;
 use std::io;
 
-use logkv::{Batch, Clock, Expiry, Pending, PutOptions, SystemClock};
+use logkv::{Batch, Clock, Expiry, SystemClock};
 
-use super::get::contains;
 use super::keys;
-use super::reply::{
-    Reply, distinct, not_set, queued, tell_deletions, tell_matching_deleted, unless_uncertain,
-};
-use super::words::{
-    HEX, PREFIX, arguments, bytes_of, check_key, keys_asked, moment_of, stdin, ttl_of, unread_stdin,
-};
+use super::words::{HEX, PREFIX, arguments, bytes_of, keys_asked, moment_of, stdin, ttl_of, unread_stdin};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::glob::Glob;
+use crate::shell::lang::words::plain::Plain;
 use crate::shell::lang::words::{Style, Word, shown};
-use crate::shell::run::session::{Command, Invocation, Run, Session};
+use crate::shell::run::session::{Asked, Command, Invocation, Run, Session};
 use crate::shell::run::view::Rows;
+use crate::shell::run::write::mutation::Mutation;
+use crate::shell::run::write::reply::tell_matching_deleted;
 use crate::shell::term::input::Input;
 use crate::shell::term::units;
 
@@ -63,7 +59,7 @@ pub const PUT: Command = Command {
     args: &[ArgKind::Key, ArgKind::Value],
     arity: Arity::at_least(1),
     needs: Needs::NewStore,
-    run: Run::Itself(run_put),
+    run: Run::Write { read: read_put, plain: Some(Plain::Pairs) },
 };
 
 pub const DEL: Command = Command {
@@ -97,120 +93,45 @@ pub const DEL: Command = Command {
     args: &[ArgKind::Key],
     arity: Arity::at_least(0),
     needs: Needs::Store,
-    run: Run::Itself(run_del),
+    run: Run::Write { read: read_del, plain: Some(Plain::Keys) },
 };
 
-fn run_put(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
-    let put = Put::asked(session, invocation)?;
-    let store = session.make_store()?;
-    if session.transaction.is_some() {
-        return put.queue(session);
-    }
-    let commit = match put.condition() {
-        Some((key, value, options)) => store.put_with(key, value, options)?,
-        None => store.write(&put.batch())?,
+fn read_put(session: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
+    // Bad words first: no input is read for them.
+    let expiry = match (invocation.value("ttl"), invocation.value("until")) {
+        (None, None) => None,
+        (Some(ttl), None) => ttl_of(ttl, "--ttl")?.map(Expiry::In),
+        (None, Some(until)) => {
+            // The store is opened when the words are known to be right.
+            let now_ms = session.store().map_or_else(|_| SystemClock.now_ms(), |store| store.now_ms());
+            moment_of(until, "--until", now_ms)?.map(Expiry::At)
+        }
+        (Some(_), Some(until)) => {
+            let failure = Failure::usage("put takes either --ttl DURATION or --until TIME");
+            return Err(failure.at(until.span.clone()));
+        }
     };
-    put.reply().tell(session, commit)
-}
-
-/// Submits what a `put` outside a batch writes.
-pub fn submit(session: &mut Session, invocation: &Invocation) -> Result<(Pending, Reply), Failure> {
-    let put = Put::asked(session, invocation)?;
-    let store = session.store()?;
-    let pending = match put.condition() {
-        Some((key, value, options)) => {
-            let submitted = store.submit_put(key, value, options);
-            submitted.map_err(|error| Failure::of_key(&error, key))?
-        }
-        None => store.submit(&put.batch())?,
+    let pairs = pairs(session, invocation)?;
+    let if_absent = match (invocation.has("nx"), invocation.has("xx")) {
+        (false, false) => return Ok(Asked::Write(Mutation::Put(batch_of(&pairs, expiry)))),
+        (true, true) => return Err(misused_condition(invocation)),
+        (if_absent, _) => if_absent,
     };
-    Ok((pending, put.reply()))
+    match <[Pair; 1]>::try_from(pairs) {
+        Ok([(key, value)]) => Ok(Asked::Write(Mutation::PutIf { key, value, expiry, if_absent })),
+        Err(_) => Err(misused_condition(invocation)),
+    }
 }
 
-/// What a `put` is to do.
-struct Put {
-    pairs: Vec<Pair>,
-    expiry: Option<Expiry>,
-    /// Whether the one key is not to be there, or is to be.
-    if_absent: Option<bool>,
-}
-
-impl Put {
-    fn asked(session: &Session, invocation: &Invocation) -> Result<Self, Failure> {
-        // Bad words first: no input is read for them.
-        let expiry = match (invocation.value("ttl"), invocation.value("until")) {
-            (None, None) => None,
-            (Some(ttl), None) => ttl_of(ttl, "--ttl")?.map(Expiry::In),
-            (None, Some(until)) => {
-                // The store is opened when the words are known to be right.
-                let now_ms = session.store().map_or_else(|_| SystemClock.now_ms(), |store| store.now_ms());
-                moment_of(until, "--until", now_ms)?.map(Expiry::At)
-            }
-            (Some(_), Some(until)) => {
-                let failure = Failure::usage("put takes either --ttl DURATION or --until TIME");
-                return Err(failure.at(until.span.clone()));
-            }
+fn batch_of(pairs: &[Pair], expiry: Option<Expiry>) -> Batch {
+    let mut batch = Batch::new();
+    for (key, value) in pairs {
+        match expiry {
+            Some(expiry) => batch.put_expiring(key, value, expiry),
+            None => batch.put(key, value),
         };
-        let pairs = pairs(session, invocation)?;
-        let if_absent = match (invocation.has("nx"), invocation.has("xx")) {
-            (false, false) => None,
-            (true, true) => return Err(misused_condition(invocation)),
-            _ if pairs.len() != 1 => return Err(misused_condition(invocation)),
-            (if_absent, _) => Some(if_absent),
-        };
-        Ok(Self { pairs, expiry, if_absent })
     }
-
-    /// The one pair and how it is put, where that depends on what is there.
-    fn condition(&self) -> Option<(&[u8], &[u8], PutOptions)> {
-        let (if_absent, (key, value)) = (self.if_absent?, self.pairs.first()?);
-        let options = PutOptions::new().expiry(self.expiry);
-        Some((key, value, if if_absent { options.if_absent() } else { options.if_present() }))
-    }
-
-    fn batch(&self) -> Batch {
-        let mut batch = Batch::new();
-        for (key, value) in &self.pairs {
-            match self.expiry {
-                Some(expiry) => batch.put_expiring(key, value, expiry),
-                None => batch.put(key, value),
-            };
-        }
-        batch
-    }
-
-    fn reply(self) -> Reply {
-        let keys = self.key_count();
-        match (self.if_absent, self.pairs.into_iter().next()) {
-            (Some(if_absent), Some((key, _))) => Reply::PutIf { key, if_absent },
-            _ => Reply::Put { keys },
-        }
-    }
-
-    /// The number of keys that it sets: a key may stand in several pairs.
-    fn key_count(&self) -> usize {
-        distinct(self.pairs.iter().map(|(key, _)| key.as_slice()))
-    }
-
-    /// Has `commit` do it.
-    fn queue(&self, session: &mut Session) -> Result<Outcome, Failure> {
-        for (key, _) in &self.pairs {
-            check_key(key)?;
-            if let Some(if_absent) = self.if_absent
-                && contains(session, key)? == if_absent
-            {
-                return not_set(session, key, if_absent);
-            }
-        }
-        if let Some(transaction) = &mut session.transaction {
-            for (key, value) in &self.pairs {
-                transaction.put(key, value, self.expiry)?;
-            }
-        }
-        let keys = self.key_count();
-        queued(&mut session.out, None, keys)?;
-        if self.if_absent == Some(true) { unless_uncertain(session) } else { Ok(Outcome::Done) }
-    }
+    batch
 }
 
 fn misused_condition(invocation: &Invocation) -> Failure {
@@ -286,48 +207,36 @@ fn read_value(
     }
 }
 
-fn run_del(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+fn read_del(session: &mut Session, invocation: &Invocation) -> Result<Asked, Failure> {
     session.check_writes()?;
     let named = arguments(invocation)?;
-    let glob = keys_asked(invocation, invocation.value("glob"))?;
-    match (glob, named.is_empty()) {
-        (None, true) if invocation.has("all") => delete_all(session),
-        (None, true) | (Some(_), false) => Err(misused_del(invocation)),
-        _ if invocation.has("all") => Err(misused_del(invocation)),
-        (Some(glob), true) => {
-            let (what, none) = match invocation.value("glob").map(|pattern| shown(&pattern.bytes)) {
-                Some(pattern) => (format!("matching {pattern}"), format!("no keys match {pattern}")),
-                None => {
-                    let prefix = shown(&glob.literal_prefix());
-                    (format!("with {prefix} at their start"), format!("no keys start with {prefix}"))
-                }
-            };
-            delete_matching(session, glob, &what, &none)
-        }
-        (None, false) if session.transaction.is_some() => {
-            let mut there = HashSet::new();
-            for key in &named {
-                check_key(key)?;
-                if contains(session, key)? {
-                    there.insert(key);
-                }
-            }
-            let deleted = there.len();
-            if let Some(transaction) = &mut session.transaction {
-                named.iter().for_each(|key| transaction.overlay.delete(key));
-            }
-            tell_deletions(session, deleted, named.len())?;
-            if deleted < named.len() { unless_uncertain(session) } else { Ok(Outcome::Done) }
-        }
-        (None, false) => {
+    let is_matching = keys_asked(invocation, invocation.value("glob"))?.is_some();
+    match (is_matching, invocation.has("all"), named.is_empty()) {
+        (false, false, false) => {
             let mut batch = Batch::new();
             for key in &named {
                 batch.delete(key);
             }
-            let commit = session.store()?.write(&batch)?;
-            Reply::Delete { named: named.len() }.tell(session, commit)
+            Ok(Asked::Write(Mutation::Delete(batch)))
         }
+        (true, false, true) => Ok(Asked::Itself(delete_asked)),
+        (false, true, true) => Ok(Asked::Itself(delete_all)),
+        _ => Err(misused_del(invocation)),
     }
+}
+
+/// Deletes the keys of a pattern or with a prefix.
+fn delete_asked(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let pattern = invocation.value("glob");
+    let Some(glob) = keys_asked(invocation, pattern)? else { return Err(misused_del(invocation)) };
+    let (what, none) = match pattern.map(|pattern| shown(&pattern.bytes)) {
+        Some(pattern) => (format!("matching {pattern}"), format!("no keys match {pattern}")),
+        None => {
+            let prefix = shown(&glob.literal_prefix());
+            (format!("with {prefix} at their start"), format!("no keys start with {prefix}"))
+        }
+    };
+    delete_matching(session, glob, &what, &none)
 }
 
 fn misused_del(invocation: &Invocation) -> Failure {
@@ -336,7 +245,7 @@ fn misused_del(invocation: &Invocation) -> Failure {
 }
 
 /// Empties the store in one step; in a batch that is begun, key by key.
-fn delete_all(session: &mut Session) -> Result<Outcome, Failure> {
+fn delete_all(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure> {
     if session.transaction.is_some() {
         return delete_matching(session, Glob::starting_with(b""), "in the store", "no keys");
     }

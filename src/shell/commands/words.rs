@@ -5,8 +5,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use logkv::KEY_LEN_MAX;
-
 use crate::shell::lang::command::{Flag, Takes};
 use crate::shell::lang::failure::{Failure, plain_words};
 use crate::shell::lang::glob::Glob;
@@ -106,15 +104,6 @@ pub fn moment_of(word: &Word, what: &str, now_ms: u64) -> Result<Option<u64>, Fa
         };
         Failure::usage(text).at(word.span.clone())
     })
-}
-
-/// What the store says of such a key, said when a write of it is queued and not when it is committed.
-pub fn check_key(key: &[u8]) -> Result<(), Failure> {
-    if (1..=KEY_LEN_MAX).contains(&key.len()) {
-        Ok(())
-    } else {
-        Err(logkv::Error::KeyLength { len: key.len() }.into())
-    }
 }
 
 /// The standard input, for `word`; fails with `hint` if the commands come from there.

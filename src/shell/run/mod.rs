@@ -1,14 +1,14 @@
 //! What runs commands: the session, its settings, the open transaction, scripts and the files around a store.
 
+pub mod absence;
 pub mod advice;
 pub mod compactions;
 pub mod config;
 pub mod folder;
 pub mod logging;
 pub mod metrics_file;
-pub mod pipeline;
 pub mod script;
 pub mod segments;
 pub mod session;
-pub mod transaction;
 pub mod view;
+pub mod write;

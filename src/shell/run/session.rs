@@ -7,6 +7,7 @@ mod damage;
 mod follow;
 mod settings;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,12 +23,14 @@ use super::config::Setting;
 use super::folder::is_of_store;
 use super::logging;
 use super::metrics_file::MetricsFile;
-use super::pipeline::Pipeline;
-use super::transaction::Transaction;
+use super::write::mutation::Mutation;
+use super::write::pipeline::Pipeline;
+use super::write::transaction::Transaction;
 use crate::shell::lang::command::{self, Outcome, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::parse;
 use crate::shell::lang::report::{self, Place};
+use crate::shell::lang::words::plain::Plain;
 use crate::shell::lang::words::visible;
 use crate::shell::term::interrupt::Interrupt;
 use crate::shell::term::output::{Mode, Output};
@@ -51,6 +54,43 @@ pub type RunFn = fn(&mut Session, &Invocation) -> Result<Outcome, Failure>;
 pub enum Run {
     /// By itself.
     Itself(RunFn),
+    /// By itself; `plain` does it for a line with keys and nothing else.
+    Keys {
+        /// The command itself.
+        run: RunFn,
+        /// It, for these keys.
+        plain: fn(&mut Session, &[Cow<'_, [u8]>]) -> Result<Outcome, Failure>,
+    },
+    /// By what it writes, which is waited for at once or together with the writes behind it, or is left to `commit`.
+    Write {
+        /// Reads what it writes from its words. Reading changes nothing.
+        read: fn(&mut Session, &Invocation) -> Result<Asked, Failure>,
+        /// What the words of a line without flags are, where the parser is not needed for them.
+        plain: Option<Plain>,
+    },
+    /// By itself, on the batch that `begin` opens.
+    Batch {
+        /// The command itself.
+        run: RunFn,
+        /// Whether it writes the batch.
+        commits: bool,
+    },
+}
+
+/// What a command that may write was asked for.
+#[derive(Debug)]
+pub enum Asked {
+    /// This write.
+    Write(Mutation),
+    /// Something else, which this does.
+    Itself(RunFn),
+}
+
+impl Run {
+    /// Whether it sets or removes keys, or is about a batch: what a script that is imported may hold.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Batch { .. })
+    }
 }
 
 /// The first failure of a line of a script, as its acknowledgement has it.
@@ -224,6 +264,12 @@ impl Session {
         self.transaction.as_ref().map(|transaction| &transaction.overlay)
     }
 
+    /// The batch between `begin` and `commit`.
+    pub fn open_batch(&mut self) -> Result<&mut Transaction, Failure> {
+        let none_open = || Failure::command("no batch is open").hint("begin opens one");
+        self.transaction.as_mut().ok_or_else(none_open)
+    }
+
     /// What the open batch makes of `key`, and until when: `Some(None)` where the key is gone with it.
     pub fn change_of(&self, key: &[u8]) -> Option<Option<(Value, Option<u64>)>> {
         self.overlay()?.change_of(key)
@@ -363,8 +409,7 @@ impl Session {
         self.settings.yes |= invocation.has(YES.name);
         let outcome = self.in_json(invocation.json, |session| {
             let result = session.follow_for(invocation);
-            let Run::Itself(run) = invocation.command.run;
-            let result = result.and_then(|()| run(session, invocation));
+            let result = result.and_then(|()| session.perform(invocation));
             session.settle(result, line, place)
         });
         self.settings.yes = always_yes;
@@ -405,13 +450,6 @@ impl Session {
             self.out.mode = mode;
         }
         done
-    }
-
-    /// Waits for the writes that are on their way, prints their results, and tells and counts their failures.
-    pub fn drain(&mut self) {
-        let mut pipeline = std::mem::take(&mut self.pipeline);
-        pipeline.drain(self);
-        self.pipeline = pipeline;
     }
 
     /// Whether no more lines of the present script are to be run.

@@ -1,9 +1,10 @@
-//! Keys in order, as this shell sees them: the store's, with the open transaction laid over them.
+//! Keys as this shell sees them: the store's, with the open batch laid over them.
 
 use std::ops::Bound;
 
 use logkv::{Overlay, OverlayEntry, Past, Snapshot};
 
+use super::session::Session;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
 use crate::shell::term::interrupt::Interrupt;
@@ -148,6 +149,29 @@ impl Rows {
                 }
                 row => return row.transpose(),
             }
+        }
+    }
+}
+
+/// Whether a key is there, as this shell sees it.
+pub fn contains(session: &Session, key: &[u8]) -> Result<bool, Failure> {
+    match session.change_of(key) {
+        Some(change) => Ok(change.is_some()),
+        None => session.store()?.contains(key).map_err(|error| Failure::of_key(&error, key)),
+    }
+}
+
+/// What `look` makes of the value of a key and of when it expires, as this shell sees them; `None`: it is not there.
+pub fn seen<T>(
+    session: &Session,
+    key: &[u8],
+    look: impl FnOnce(&[u8], Option<u64>) -> T,
+) -> Result<Option<T>, Failure> {
+    match session.change_of(key) {
+        Some(change) => Ok(change.map(|(value, expires_ms)| look(&value, expires_ms))),
+        None => {
+            let entry = session.store()?.get_entry(key).map_err(|error| Failure::of_key(&error, key))?;
+            Ok(entry.map(|entry| look(&entry.value, entry.meta.expires_ms)))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::{AddAssign, Sub};
 use logkv::{Batch, Error, Expiry, Pending, Store};
 
 use crate::shell::commands::transfer::rows::Row;
-use crate::shell::run::pipeline::is_enough;
+use crate::shell::run::write::pipeline::is_enough;
 
 /// What writes rows.
 #[derive(Debug)]
@@ -85,13 +85,9 @@ impl Writer {
     /// Appends `rows`, all or none.
     pub fn add(&mut self, rows: &[Row<'_>]) -> Result<(), Error> {
         self.batch.clear();
+        add_rows(&mut self.batch, rows);
         let (mut sum, mut len) = (Sum::default(), 0);
         for row in rows {
-            match (&row.value, row.expiry) {
-                (Some(value), None) => self.batch.put(&row.key, value),
-                (Some(value), Some(expiry)) => self.batch.put_expiring(&row.key, value, expiry),
-                (None, _) => self.batch.delete(&row.key),
-            };
             sum += Sum::of(row, || self.store.now_ms());
             len += row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
         }
@@ -142,5 +138,16 @@ impl Writer {
     /// What was acknowledged.
     pub fn sum(&self) -> Sum {
         self.sum
+    }
+}
+
+/// Adds what `rows` change to `batch`.
+pub fn add_rows(batch: &mut Batch, rows: &[Row<'_>]) {
+    for row in rows {
+        match (&row.value, row.expiry) {
+            (Some(value), None) => batch.put(&row.key, value),
+            (Some(value), Some(expiry)) => batch.put_expiring(&row.key, value, expiry),
+            (None, _) => batch.delete(&row.key),
+        };
     }
 }

@@ -12,6 +12,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub mod any_line;
+pub mod plain;
 mod quote;
 
 use std::borrow::Cow;

@@ -2,13 +2,12 @@
 
 use logkv::{Batch, Op};
 
-use crate::shell::commands::check_key;
-use crate::shell::commands::reply::{Reply, submit_of};
 use crate::shell::commands::transfer::rows::Row;
-use crate::shell::commands::transfer::writer::{Sum, Writer};
+use crate::shell::commands::transfer::writer::{Sum, Writer, add_rows};
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::run::session::{Invocation, Origin, Run, Session};
+use crate::shell::run::session::{Asked, Invocation, Origin, Run, Session};
+use crate::shell::run::write::mutation::{Mutation, Reply};
 use crate::shell::term::output::{Mode, Output};
 
 /// Runs `import` as a script runs: nobody is asked, and no value comes from where the script does.
@@ -26,8 +25,7 @@ pub fn as_script<T>(session: &mut Session, is_stdin: bool, import: impl FnOnce(&
 fn silently(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let silent = Output::new(Box::new(std::io::sink()), Mode::Table, session.out.look, false);
     let out = std::mem::replace(&mut session.out, silent);
-    let Run::Itself(run) = invocation.command.run;
-    let result = run(session, invocation);
+    let result = session.perform(invocation);
     session.out = out;
     result
 }
@@ -36,16 +34,11 @@ fn silently(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
 pub fn add(session: &mut Session, writer: &mut Writer, rows: &[Row<'_>]) -> Result<Option<String>, Failure> {
     let added = match &mut session.transaction {
         None => writer.add(rows),
-        Some(transaction) => match rows.iter().try_for_each(|row| check_key(&row.key)) {
-            Err(failure) => return rejected(Err(failure)),
-            Ok(()) => rows.iter().try_for_each(|row| match &row.value {
-                Some(value) => transaction.put(&row.key, value, row.expiry),
-                None => {
-                    transaction.overlay.delete(&row.key);
-                    Ok(())
-                }
-            }),
-        },
+        Some(transaction) => {
+            let mut batch = Batch::new();
+            add_rows(&mut batch, rows);
+            transaction.apply(&batch)
+        }
     };
     rejected(added.map_err(Failure::from))
 }
@@ -69,42 +62,51 @@ pub fn call(
     writer: &mut Writer,
     invocation: &Invocation,
 ) -> Result<Option<String>, Failure> {
-    let called = match submit_of(invocation.command) {
-        Some(submit) if session.transaction.is_none() => match submit(session, invocation) {
-            Ok((pending, reply)) => {
-                let len = invocation.args.iter().map(|word| word.bytes.len()).sum();
-                let (sum, otherwise) = count(&reply, invocation);
-                Ok(writer.wait_for(pending, sum, otherwise, len)?)
-            }
-            Err(failure) => Err(failure),
-        },
-        _ => at_once(session, writer, invocation),
+    let asked = match invocation.command.run {
+        Run::Write { read, .. } if session.transaction.is_none() => Some(read(session, invocation)),
+        _ => None,
+    };
+    let called = match asked {
+        Some(Ok(Asked::Write(write))) => submit(session, writer, &write, invocation),
+        Some(Err(failure)) => Err(failure),
+        Some(Ok(Asked::Itself(_))) | None => at_once(session, writer, invocation),
     };
     rejected(called)
 }
 
-/// What a write comes to; and to what where nothing had to be written, if that depends on what is there.
-fn count(reply: &Reply, invocation: &Invocation) -> (Sum, Option<Sum>) {
+fn submit(
+    session: &mut Session,
+    writer: &mut Writer,
+    write: &Mutation,
+    invocation: &Invocation,
+) -> Result<(), Failure> {
+    let (pending, reply) = write.submit(session)?;
     let puts = |puts| Sum { puts, ..Sum::default() };
-    match reply {
-        Reply::Put { .. } => (puts(invocation.args.len().div_ceil(2) as u64), None),
-        Reply::Sum { .. } => (puts(1), None),
+    // What it comes to; and to what where nothing had to be written, if that depends on what is there.
+    let (sum, otherwise) = match (write, reply) {
+        (Mutation::Put(batch) | Mutation::Delete(batch), _) => (changes(batch), None),
+        (Mutation::Incr { .. }, _) => (puts(1), None),
         // A key that never expires stays as it is.
-        Reply::Persist { is_there: true, .. } => (puts(1), Some(Sum::default())),
-        _ => (puts(1), Some(Sum { not_set: 1, ..Sum::default() })),
-    }
+        (_, Reply::Persist { is_there: true, .. }) => (puts(1), Some(Sum::default())),
+        (Mutation::PutIf { .. } | Mutation::Expire { .. }, _) => {
+            (puts(1), Some(Sum { not_set: 1, ..Sum::default() }))
+        }
+    };
+    let len = invocation.args.iter().map(|word| word.bytes.len()).sum();
+    Ok(writer.wait_for(pending, sum, otherwise, len)?)
 }
 
 /// Runs what is not waited for later: a `del` with flags, and all that is about a batch.
 fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) -> Result<(), Failure> {
     // It sees what came before it.
     writer.drain()?;
-    let (command, store) = (invocation.command, session.store()?);
-    let committed = session.overlay().filter(|_| command.name == "commit");
+    let store = session.store()?;
+    let commits = matches!(invocation.command.run, Run::Batch { commits: true, .. });
+    let committed = session.overlay().filter(|_| commits);
     let committed = committed.map(|overlay| changes(&overlay.to_batch()));
     let (len, was_in_batch) = (store.len(), session.transaction.is_some());
     let ran = silently(session, invocation);
-    if ran.is_err() && command.name == "commit" {
+    if ran.is_err() && commits {
         // Else nothing that follows would be written.
         session.transaction = None;
     }

@@ -28,12 +28,6 @@ impl<'a> Row<'a> {
         Self { expiry: expires_ms.map(Expiry::At), ..self }
     }
 
-    /// The same, with bytes of its own.
-    pub fn into_owned(self) -> Row<'static> {
-        let owned = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
-        Row { key: owned(self.key), value: self.value.map(owned), expiry: self.expiry }
-    }
-
     /// A row that deletes `key`.
     pub fn delete(key: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { key: key.into(), value: None, expiry: None }

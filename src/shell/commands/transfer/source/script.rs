@@ -2,12 +2,12 @@
 
 use super::reading::Reading;
 use super::{BeforeWait, Taken, TextRows};
-use crate::shell::commands::reply::writes;
 use crate::shell::commands::transfer::rows::{Row, script};
+use crate::shell::lang::command;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::parse::parse_line;
-use crate::shell::lang::words::open_quote;
-use crate::shell::run::session::Command;
+use crate::shell::lang::words::{Lexer, open_quote};
+use crate::shell::run::session::{Command, Run};
 
 /// A script, a command a line. A quote may go on in the next line, as where it is run.
 pub struct Script {
@@ -30,7 +30,7 @@ impl Script {
     ) -> Result<Taken<'static>, Failure> {
         self.finish_quote(reading, before_wait)?;
         Ok(match parse_line(self.commands, reading.input.line()) {
-            Ok(Some(invocation)) if writes(invocation.command) => Taken::Call(Box::new(invocation)),
+            Ok(Some(invocation)) if invocation.command.run.writes() => Taken::Call(Box::new(invocation)),
             Ok(Some(invocation)) => {
                 let name = invocation.command.name;
                 Taken::Rejected(format!("{name} writes nothing; read FILE runs every line"))
@@ -76,9 +76,20 @@ impl TextRows for Script {
             Some(Err(why)) => return Ok(Some(Taken::Rejected(why))),
             Some(Ok(())) => {}
         }
-        match script::read(reading.input.line()) {
-            Some(rows) => Ok(Some(Taken::Rows(rows.into_iter().map(Row::into_owned).collect()))),
+        match plain(self.commands, reading.input.line()) {
+            Some(rows) => Ok(Some(Taken::Rows(rows))),
             None => self.call(reading, before_wait).map(Some),
         }
     }
+}
+
+/// What a plain line writes; a line that starts with `#` is nothing. `None`: it is for the parser.
+fn plain(commands: &'static [Command], line: &[u8]) -> Option<Vec<Row<'static>>> {
+    if line.starts_with(b"#") {
+        return Some(Vec::new());
+    }
+    let mut words = Lexer::new(line);
+    let command = command::find(commands, &words.next()?.bytes)?;
+    let Run::Write { plain: Some(plain), .. } = command.run else { return None };
+    script::read(words, plain)
 }

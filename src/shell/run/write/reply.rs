@@ -3,83 +3,22 @@
 use std::collections::HashSet;
 use std::io;
 
-use logkv::{Commit, Pending};
+use logkv::{Batch, Commit};
 
-use super::absence::explain_absence;
-use super::get;
+use super::mutation::Reply;
+
 use crate::shell::lang::answer::Answer;
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::shown;
-use crate::shell::run::session::{Command, Invocation, Session};
+use crate::shell::run::absence::{absent, explain_absence, unless_uncertain};
+use crate::shell::run::session::Session;
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
-/// What is to be said of a write once it is acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// That it is done.
-    Put {
-        /// The number of keys that are set.
-        keys: usize,
-    },
-    /// How many keys there were, of the number that was named.
-    Delete {
-        /// The keys that were named.
-        named: usize,
-    },
-    /// That it is done; or that the key was there, which it was not to be, or was not.
-    PutIf {
-        /// The key.
-        key: Vec<u8>,
-        /// Whether it was not to be there.
-        if_absent: bool,
-    },
-    /// That the key expires; or that it is not there.
-    Expire {
-        /// The key.
-        key: Vec<u8>,
-    },
-    /// That the key stays; or that it is not there.
-    Persist {
-        /// The key.
-        key: Vec<u8>,
-        /// Whether it is.
-        is_there: bool,
-    },
-    /// The number that the key's value is now.
-    Sum {
-        /// The key.
-        key: Vec<u8>,
-        /// The number.
-        sum: i64,
-        /// Whether the key was there.
-        was_there: bool,
-    },
-}
-
-/// How many different keys there are among `keys`.
-pub fn distinct<'a>(keys: impl Iterator<Item = &'a [u8]>) -> usize {
-    keys.collect::<HashSet<_>>().len()
-}
-
-/// Does what a command does to the store, but does not wait until that is acknowledged.
-pub type Submit = fn(&mut Session, &Invocation) -> Result<(Pending, Reply), Failure>;
-
-/// How `command` writes without waiting, if it can.
-pub fn submit_of(command: &Command) -> Option<Submit> {
-    match command.name {
-        "put" => Some(super::put::submit),
-        "expire" => Some(super::expiry::submit_expire),
-        "persist" => Some(super::expiry::submit_persist),
-        "incr" => Some(super::incr::submit),
-        _ => None,
-    }
-}
-
-/// Whether `command` sets or removes keys, or is about a batch: what a script that is imported may hold.
-pub fn writes(command: &Command) -> bool {
-    submit_of(command).is_some() || matches!(command.name, "del" | "begin" | "commit" | "rollback")
+/// How many keys `batch` changes: a key may stand in it several times.
+pub fn distinct(batch: &Batch) -> usize {
+    batch.iter().map(|op| op.key()).collect::<HashSet<_>>().len()
 }
 
 impl Reply {
@@ -111,16 +50,6 @@ impl Reply {
         }
         Ok(Outcome::Done)
     }
-}
-
-/// Waits for what a command has submitted, and says what came of it.
-pub fn waited(
-    session: &mut Session,
-    submitted: Result<(Pending, Reply), Failure>,
-) -> Result<Outcome, Failure> {
-    let (pending, reply) = submitted?;
-    let commit = pending.wait()?;
-    reply.tell(session, commit)
 }
 
 /// What became of a write.
@@ -225,17 +154,9 @@ pub fn not_set(session: &mut Session, key: &[u8], if_absent: bool) -> Result<Out
     if if_absent {
         return Ok(Outcome::Absent);
     }
-    let outcome = get::absent(session)?;
+    let outcome = absent(session)?;
     explain_absence(session, key)?;
     Ok(outcome)
-}
-
-/// What becomes of a command that went by a key's not being there: in a store with damage it may have been.
-pub fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
-    match get::absent(session)? {
-        Outcome::Absent => Ok(Outcome::Done),
-        uncertain => Ok(uncertain),
-    }
 }
 
 /// Says that it is done: `text` to people, and in JSON `ok` and what `fields` add.

@@ -2,6 +2,7 @@
 
 use logkv::{At, Version};
 
+use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::quote;
 use crate::shell::run::session::Session;
@@ -26,6 +27,27 @@ pub fn explain_absence(session: &mut Session, key: &[u8]) -> Result<bool, Failur
         session.note(&format!("note: {reason}"));
     }
     Ok(reason.is_some())
+}
+
+/// What it means that a key is not there. Where the store has damage, nobody knows: the record that cannot be read may have
+/// been this key's.
+pub fn absent(session: &mut Session) -> Result<Outcome, Failure> {
+    let damage_count = session.store()?.open_report().damage.len();
+    if damage_count == 0 {
+        return Ok(Outcome::Absent);
+    }
+    session.flush();
+    let places = units::count(damage_count as u64, "damaged place");
+    session.note(&format!("note: {places} in this store may have held it"));
+    Ok(Outcome::Damaged)
+}
+
+/// What becomes of a command that went by a key's not being there: in a store with damage it may have been.
+pub fn unless_uncertain(session: &mut Session) -> Result<Outcome, Failure> {
+    match absent(session)? {
+        Outcome::Absent => Ok(Outcome::Done),
+        uncertain => Ok(uncertain),
+    }
 }
 
 /// The sentence on how `key` came to an end.

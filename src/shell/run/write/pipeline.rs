@@ -5,19 +5,21 @@
 
 use logkv::{Batch, Pending};
 
-use super::session::Session;
-use crate::shell::commands::reply::Reply;
-use crate::shell::lang::failure::Failure;
+use super::mutation::Reply;
 use crate::shell::lang::report::Place;
 use crate::shell::term::output::Mode;
 
+/// A write that is on its way.
 #[derive(Debug)]
-struct Submitted {
-    pending: Pending,
-    reply: Reply,
+pub struct Submitted {
+    /// It, which is to be waited for.
+    pub pending: Pending,
+    /// What is said of it then.
+    pub reply: Reply,
     /// How that is said.
-    mode: Mode,
-    place: Place,
+    pub mode: Mode,
+    /// Where it was given.
+    pub place: Place,
 }
 
 /// The writes on their way, oldest first.
@@ -59,16 +61,9 @@ impl Pipeline {
         is_enough(self.submitted.len(), self.len)
     }
 
-    /// Waits for all, in order, and says what became of each.
-    pub fn drain(&mut self, session: &mut Session) {
+    /// All writes on their way, oldest first.
+    pub fn take_all(&mut self) -> Vec<Submitted> {
         self.len = 0;
-        for Submitted { pending, reply, mode, place } in self.submitted.drain(..) {
-            let committed = pending.wait().map_err(Failure::from);
-            session.in_json(mode == Mode::Json, |session| {
-                let told = committed.and_then(|commit| reply.tell(session, commit));
-                session.settle(told, b"", &place);
-            });
-            session.acknowledge(&place);
-        }
+        std::mem::take(&mut self.submitted)
     }
 }

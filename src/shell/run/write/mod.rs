@@ -1,0 +1,161 @@
+//! The one way of a command's writes into the store: at once, with the writes behind it, or with `commit`.
+//!
+//! The row of a command reads its words into a [`Mutation`]. [`Session::perform`] waits for it, or lays it over the batch
+//! that is open; a script [sends](Mutation::submit) it and waits for it later, together with others.
+
+pub mod mutation;
+pub mod pipeline;
+pub mod reply;
+pub mod transaction;
+
+use std::collections::HashSet;
+
+use logkv::{Error, Pending, PutOptions};
+
+use self::mutation::{Mutation, Reply};
+use self::pipeline::Submitted;
+use self::reply::{distinct, not_set, queued, sum_queued, tell_deletions};
+use self::transaction::check_key;
+use super::absence::unless_uncertain;
+use super::session::{Asked, Invocation, Run, Session};
+use super::view::contains;
+use crate::shell::lang::command::Outcome;
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::shown;
+use crate::shell::term::output::Mode;
+
+impl Session {
+    /// Does the work of a command.
+    pub fn perform(&mut self, invocation: &Invocation) -> Result<Outcome, Failure> {
+        match invocation.command.run {
+            Run::Itself(run) | Run::Keys { run, .. } | Run::Batch { run, .. } => run(self, invocation),
+            Run::Write { read, .. } => match read(self, invocation)? {
+                Asked::Itself(run) => run(self, invocation),
+                Asked::Write(mutation) => mutation.done(self),
+            },
+        }
+    }
+
+    /// Waits for the writes that are on their way, prints their results, and tells and counts their failures.
+    pub fn drain(&mut self) {
+        for Submitted { pending, reply, mode, place } in self.pipeline.take_all() {
+            let committed = pending.wait().map_err(Failure::from);
+            self.in_json(mode == Mode::Json, |session| {
+                let told = committed.and_then(|commit| reply.tell(session, commit));
+                session.settle(told, b"", &place);
+            });
+            self.acknowledge(&place);
+        }
+    }
+}
+
+impl Mutation {
+    /// Waits until it is written, or has `commit` write it where a batch is open; and tells which.
+    fn done(&self, session: &mut Session) -> Result<Outcome, Failure> {
+        if session.transaction.is_some() {
+            return self.queue(session);
+        }
+        let (pending, reply) = self.submit(session)?;
+        let commit = pending.wait()?;
+        reply.tell(session, commit)
+    }
+
+    /// Hands it to the store. The reply holds once the store has acknowledged it.
+    pub fn submit(&self, session: &mut Session) -> Result<(Pending, Reply), Failure> {
+        let store = session.make_store()?;
+        match self {
+            Self::Put(batch) => {
+                // Only people are told how many.
+                let is_told = batch.len() > 1 && session.out.is_table();
+                let keys = if is_told { distinct(batch) } else { 1 };
+                Ok((store.submit(batch)?, Reply::Put { keys }))
+            }
+            Self::Delete(batch) => Ok((store.submit(batch)?, Reply::Delete { named: batch.len() })),
+            Self::PutIf { key, value, expiry, if_absent } => {
+                let options = PutOptions::new().expiry(*expiry);
+                let options = if *if_absent { options.if_absent() } else { options.if_present() };
+                let pending = store.submit_put(key, value, options).map_err(of_key(key))?;
+                Ok((pending, Reply::PutIf { key: key.clone(), if_absent: *if_absent }))
+            }
+            Self::Incr { key, by } => {
+                let is_sound = store.open_report().damage.is_empty();
+                if !is_sound {
+                    // The key may be on its way.
+                    session.drain();
+                }
+                let was_there = is_sound || contains(session, key)?;
+                let (sum, pending) = store.submit_incr(key, *by).map_err(of_number(key))?;
+                Ok((pending, Reply::Sum { key: key.clone(), sum, was_there }))
+            }
+            Self::Expire { key, expiry: Some(expiry) } => {
+                let pending = store.submit_expire(key, *expiry).map_err(of_key(key))?;
+                Ok((pending, Reply::Expire { key: key.clone() }))
+            }
+            Self::Expire { key, expiry: None } => {
+                let (is_there, pending) = store.submit_persist(key).map_err(of_key(key))?;
+                Ok((pending, Reply::Persist { key: key.clone(), is_there }))
+            }
+        }
+    }
+
+    /// Lays it over the open batch.
+    fn queue(&self, session: &mut Session) -> Result<Outcome, Failure> {
+        match self {
+            Self::Put(batch) => {
+                session.open_batch()?.apply(batch)?;
+                queued(&mut session.out, None, distinct(batch))?;
+                Ok(Outcome::Done)
+            }
+            Self::Delete(batch) => {
+                let mut there = HashSet::new();
+                for op in batch.iter() {
+                    check_key(op.key())?;
+                    if contains(session, op.key())? {
+                        there.insert(op.key());
+                    }
+                }
+                session.open_batch()?.apply(batch)?;
+                tell_deletions(session, there.len(), batch.len())?;
+                if there.len() < batch.len() { unless_uncertain(session) } else { Ok(Outcome::Done) }
+            }
+            Self::PutIf { key, value, expiry, if_absent } => {
+                check_key(key)?;
+                if contains(session, key)? == *if_absent {
+                    return not_set(session, key, *if_absent);
+                }
+                session.open_batch()?.put(key, value, *expiry)?;
+                queued(&mut session.out, None, 1)?;
+                if *if_absent { unless_uncertain(session) } else { Ok(Outcome::Done) }
+            }
+            Self::Incr { key, by } => {
+                check_key(key)?;
+                let was_there = contains(session, key)?;
+                // The sum is right when it is written: nobody else writes to the store.
+                let sum = session.open_batch()?.overlay.incr(key, *by).map_err(of_number(key))?;
+                sum_queued(&mut session.out, key, sum)?;
+                if was_there { Ok(Outcome::Done) } else { unless_uncertain(session) }
+            }
+            Self::Expire { key, expiry } => {
+                if !contains(session, key)? {
+                    return not_set(session, key, false);
+                }
+                session.open_batch()?.expire(key, *expiry).map_err(of_key(key))?;
+                queued(&mut session.out, Some(key), 1)?;
+                Ok(Outcome::Done)
+            }
+        }
+    }
+}
+
+fn of_key(key: &[u8]) -> impl Fn(Error) -> Failure {
+    move |error| Failure::of_key(&error, key)
+}
+
+fn of_number(key: &[u8]) -> impl Fn(Error) -> Failure {
+    move |error| match error {
+        Error::NotANumber | Error::NumberOverflow { .. } => {
+            Failure::command(format!("cannot add to {}: {error}", shown(key)))
+        }
+        error => Failure::of_key(&error, key),
+    }
+}
