@@ -213,10 +213,10 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
         let failure = Failure::command("a store is open in this shell, and nothing is restored over one");
         return Err(failure.hint("leave it, and call logkv NEWDIR restore FROM"));
     }
-    if !session.makes_files {
+    if !session.settings.makes_files {
         return Err(Failure::command("nothing is made with --read-only and --no-create"));
     }
-    let (to, options) = (session.dir().to_owned(), session.options.clone());
+    let (to, options) = (session.dir().to_owned(), session.config.options.clone());
     let (progress, interrupt) = (session.progress("restoring"), session.interrupt.clone());
     let observe = &mut |at: BackupProgress| {
         progress.at(at.done_len, at.total_len);

@@ -206,10 +206,10 @@ fn run_rotate(session: &mut Session, _: &Invocation) -> Result<Outcome, Failure>
 }
 
 fn init_config(session: &mut Session) -> Result<Outcome, Failure> {
-    if !session.makes_files {
+    if !session.settings.makes_files {
         return Err(Failure::command("nothing is made with --read-only or --no-create"));
     }
-    config::init(session.dir(), session.trusts)?;
+    config::init(session.dir(), session.config.options.trust)?;
     let path = session.dir().join(StoreFile::Config.to_string());
     let path = visible(path.as_os_str().as_encoded_bytes());
     let mut answer = session.out.answer();
@@ -221,12 +221,12 @@ fn run_config(session: &mut Session, invocation: &Invocation) -> Result<Outcome,
     if invocation.has("init") {
         return init_config(session);
     }
-    if let Some(why) = &session.unread_config {
+    if let Some(why) = &session.config.unread {
         session.note(&format!("note: {why}; --trust reads it"));
     }
     let out = &mut session.out;
     let mut table = Table::new(&[], out.look);
-    for setting in &session.config {
+    for setting in &session.config.settings {
         let (value, source) = (setting.value.as_str(), setting.source.to_string());
         let mut row = out.row(&mut table);
         row.cell(Column::text("option", hue::PLAIN), |_| setting.name).field("option", setting.name);

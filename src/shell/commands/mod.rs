@@ -30,7 +30,6 @@ mod versions;
 pub mod words;
 pub mod xray;
 
-pub use self::words::{may_replace, place_of};
 use crate::shell::run::session::Command;
 
 /// All commands, in the order of `help`.

@@ -194,10 +194,10 @@ fn read_value(
     input: io::Result<Input>,
     failed: impl FnOnce(io::Error) -> Failure,
 ) -> Result<Vec<u8>, Failure> {
-    match input.and_then(|input| input.rest(session.value_len_max, &session.interrupt)) {
+    match input.and_then(|input| input.rest(session.config.options.value_len_max, &session.interrupt)) {
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
-            let limit = units::thousands(session.value_len_max);
+            let limit = units::thousands(session.config.options.value_len_max);
             let failure =
                 Failure::command(format!("a value has at most {limit} bytes here; this one has more"));
             Err(failure.hint("--value-limit allows longer ones"))

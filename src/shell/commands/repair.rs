@@ -43,7 +43,7 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
         let failure = Failure::command("the store is open in this shell");
         return Err(failure.hint("leave it, and call logkv DIR repair"));
     }
-    if !session.makes_files {
+    if !session.settings.makes_files {
         return Err(Failure::command("nothing is made with --read-only or --no-create"));
     }
     match (invocation.value("to"), invocation.has("in-place")) {
@@ -83,7 +83,7 @@ fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
     let aside = aside(&dir);
     if is_intact(session, &dir)? {
         let settled =
-            repair::settle(&dir, &aside, &session.options).map_err(|error| refused(&error, &dir))?;
+            repair::settle(&dir, &aside, &session.config.options).map_err(|error| refused(&error, &dir))?;
         write_needless(&mut session.out, &dir, settled.then_some(aside.as_path()))?;
         return Ok(Outcome::Done);
     }
@@ -99,7 +99,7 @@ fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
 
 /// Whether the store in `dir` has nothing that a repair could mend: what is derived from the log is made anew without one.
 fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
-    let (options, interrupt) = (session.options.clone(), session.interrupt.clone());
+    let (options, interrupt) = (session.config.options.clone(), session.interrupt.clone());
     let progress = session.progress("verifying");
     let verified = verify::store(dir, &options, &[], &mut |event| {
         if let VerifyEvent::Progress { done_len, total_len } = event {
@@ -123,7 +123,7 @@ fn repair(
     from: &Path,
     act: impl FnOnce(&Options, &mut dyn FnMut(RepairProgress) -> ControlFlow<()>) -> logkv::Result<RepairReport>,
 ) -> Result<RepairReport, Failure> {
-    let (options, interrupt) = (session.options.clone(), session.interrupt.clone());
+    let (options, interrupt) = (session.config.options.clone(), session.interrupt.clone());
     let progress = session.progress("repairing");
     let repaired = act(&options, &mut |at| {
         progress.at(at.done_len, at.total_len);

@@ -48,7 +48,13 @@ fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failur
         // Where nothing is damaged there is no column for it.
         let damaged = damage.iter().filter(|at| at.segment == segment.id).count() as u64;
         let damaged = (!damage.is_empty()).then_some(damaged);
-        write_segment(out, &mut table, segment, Due::of(segment, &plan, &session.compaction), damaged)?;
+        write_segment(
+            out,
+            &mut table,
+            segment,
+            Due::of(segment, &plan, &session.config.options.compaction),
+            damaged,
+        )?;
     }
     table.end(&mut session.out)?;
     if segments.is_empty() {

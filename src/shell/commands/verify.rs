@@ -49,7 +49,7 @@ pub const VERIFY: Command = Command {
 fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let ids = invocation.args.iter().map(|word| segments::parse(word, "verify"));
     let ids: Vec<SegmentId> = ids.collect::<Result<_, _>>()?;
-    let (dir, options) = (session.dir().to_owned(), session.options.clone());
+    let (dir, options) = (session.dir().to_owned(), session.config.options.clone());
     let progress = session.progress("verifying");
     let (mut unwritten, mut reached, mut met) = (None, (0, 0), Vec::new());
     let verified = verify::store(&dir, &options, &ids, &mut |event| {

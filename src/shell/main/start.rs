@@ -18,7 +18,7 @@ use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::parse;
 use crate::shell::lang::report::Place;
 use crate::shell::lang::words::{Style, Word, quote, visible};
-use crate::shell::run::config::{self, DirFile, Engine, Said, Setting};
+use crate::shell::run::config::{self, Config, DirFile, Said};
 use crate::shell::run::session::{Invocation, Origin, Session, Settings, Timer};
 use crate::shell::run::{logging, script};
 use crate::shell::term::fit::clip;
@@ -104,23 +104,16 @@ fn run(mut args: Args) -> u8 {
     let mut session = session(&args, dir);
     let configured = refuse_command_name(&args, &session)
         .and_then(|()| check_environment())
-        .and_then(|()| engine(&args, session.dir()));
-    let started = configured.and_then(|Configured { engine, settings, unread }| {
-        logging::install(engine.log());
-        session.config = settings;
-        if let Some(why) = unread.as_ref().filter(|_| !args.quiet && looks_at_files(&args)) {
+        .and_then(|()| configure(&args, session.dir()));
+    let started = configured.and_then(|config| {
+        logging::install(&config.log);
+        if let Some(why) = config.unread.as_ref().filter(|_| !args.quiet && looks_at_files(&args)) {
             session.note(&format!("note: {why}; going on without its options"));
         }
-        session.unread_config = unread;
-        session.options = engine.options();
-        session.value_len_max = engine.value_len_max();
-        session.metrics_file = engine.metrics_file();
-        session.trusts = engine.trusts();
-        session.makes_files = !args.read_only && !args.no_create;
-        session.compaction = engine.compaction().clone();
+        session.config = config;
         session.interrupt = Interrupt::install().map_err(Failure::no_watch)?;
         session.out.heed(session.interrupt.clone());
-        start(&mut session, &args, &engine)
+        start(&mut session, &args)
     });
     if let Err(failure) = started {
         if failure.kind == Kind::Usage {
@@ -137,7 +130,7 @@ fn run(mut args: Args) -> u8 {
 /// Runs a command that needs no directory.
 fn without_dir(args: &Args) -> u8 {
     let mut session = session(args, PathBuf::new());
-    one_shot(&mut session, args, &Engine::default());
+    one_shot(&mut session, args);
     session.close();
     session.tally.code()
 }
@@ -159,9 +152,9 @@ fn refuse_command_name(args: &Args, session: &Session) -> Result<(), Failure> {
 }
 
 /// Runs what the arguments ask for.
-fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Failure> {
+fn start(session: &mut Session, args: &Args) -> Result<(), Failure> {
     if session.origin == Origin::OneShot {
-        one_shot(session, args, engine);
+        one_shot(session, args);
         session.forget_batch(None);
         return Ok(());
     }
@@ -180,7 +173,7 @@ fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Fail
             stdin.transpose()?.map(|input| (vec![input], "-".into()))
         }
     };
-    session.open(opening(args, engine, true))?;
+    session.open(opening(session, args, true))?;
     match inputs {
         Some((inputs, name)) => {
             script::run(session, inputs, &name);
@@ -191,13 +184,13 @@ fn start(session: &mut Session, args: &Args, engine: &Engine) -> Result<(), Fail
     Ok(())
 }
 
-fn one_shot(session: &mut Session, args: &Args, engine: &Engine) {
+fn one_shot(session: &mut Session, args: &Args) {
     let (line, words) = as_line(&args.command);
     let result = parse::parse(session.commands, words).and_then(|invocation| {
         let Some(invocation) = invocation else {
             return Err(Failure::usage("the command is empty"));
         };
-        prepare(session, args, engine, &invocation)?;
+        prepare(session, args, &invocation)?;
         Ok(invocation)
     });
     match result {
@@ -211,44 +204,41 @@ fn one_shot(session: &mut Session, args: &Args, engine: &Engine) {
 }
 
 /// Opens what the command needs.
-fn prepare(
-    session: &mut Session,
-    args: &Args,
-    engine: &Engine,
-    invocation: &Invocation,
-) -> Result<(), Failure> {
+fn prepare(session: &mut Session, args: &Args, invocation: &Invocation) -> Result<(), Failure> {
     match invocation.command.needs {
         Needs::Program | Needs::Nothing | Needs::Directory => Ok(()),
-        Needs::Reading => session.open_to_read(opening(args, engine, false)),
+        Needs::Reading => session.open_to_read(opening(session, args, false)),
         Needs::Store if invocation.has(command::DRY_RUN) => {
-            session.open_to_read(opening(args, engine, false))
+            session.open_to_read(opening(session, args, false))
         }
-        Needs::Store => session.open(opening(args, engine, false)),
+        Needs::Store => session.open(opening(session, args, false)),
         // Nothing is made then, and the command says that nothing is written before it reads anything.
-        Needs::NewStore if args.read_only => session.open(opening(args, engine, false)),
+        Needs::NewStore if args.read_only => session.open(opening(session, args, false)),
         Needs::NewStore => {
-            session.open_later(opening(args, engine, true));
+            session.open_later(opening(session, args, true));
             Ok(())
         }
         Needs::Files { unless } if unless(&invocation.args) => Ok(()),
         // Looking changes nothing: what a writer would cut off is there to be seen.
-        Needs::Files { .. } => match session.open(engine.options().read_only(true).create(false)) {
-            Err(failure) if failure.is_about_contents => {
-                session.note(&format!(
-                    "note: the store does not open ({}); reading the file alone",
-                    failure.message
-                ));
-                Ok(())
+        Needs::Files { .. } => {
+            match session.open(session.config.options.clone().read_only(true).create(false)) {
+                Err(failure) if failure.is_about_contents => {
+                    session.note(&format!(
+                        "note: the store does not open ({}); reading the file alone",
+                        failure.message
+                    ));
+                    Ok(())
+                }
+                opened => opened,
             }
-            opened => opened,
-        },
+        }
     }
 }
 
 /// How the store is opened; made only if `create` says so.
-fn opening(args: &Args, engine: &Engine, create: bool) -> Options {
-    let create = create && !args.read_only && !args.no_create;
-    engine.options().read_only(args.read_only).create(create)
+fn opening(session: &Session, args: &Args, create: bool) -> Options {
+    let create = create && session.settings.makes_files;
+    session.config.options.clone().read_only(args.read_only).create(create)
 }
 
 /// Arguments as the line that they would be, for carets, and as its words. They come from the operating system
@@ -273,37 +263,29 @@ fn script_file(path: &Path) -> Result<Input, Failure> {
     Input::path(path).map_err(|error| Failure::file("read", path, &error))
 }
 
-/// The engine's options, from wherever they are given.
-fn engine(args: &Args, dir: &Path) -> Result<Configured, Failure> {
+/// The options, from wherever they are given.
+fn configure(args: &Args, dir: &Path) -> Result<Config, Failure> {
     let flag = |name: &str| args.engine_flag(name);
     let env = |name: &str| std::env::var_os(name);
     let said = Said { flag: &flag, env: &env, file: None, file_is_in_dir: args.config.is_none() };
     let resolve = |file| config::resolve(&Said { file: Some(file), ..said.clone() });
     if let Some(path) = &args.config {
-        let (engine, settings) = resolve(config::read_file(path)?)?;
-        return Ok(Configured { engine, settings, unread: None });
+        return resolve(config::read_file(path)?);
     }
-    let (engine, settings) = config::resolve(&said)?;
+    let config = config::resolve(&said)?;
     let looks_at_files = looks_at_files(args);
-    let read = match config::read_dir_file(dir, engine.trusts()) {
+    let read = match config::read_dir_file(dir, config.options.trust) {
         // What is wrong with the files is what the command is about.
         Err(failure) if looks_at_files => DirFile::Distrusted(failure.message),
         read => read?,
     };
     match read {
-        DirFile::Read(path, table) => {
-            let resolved = match resolve((path, table)) {
-                Err(failure) if looks_at_files => (engine, settings, Some(failure.message)),
-                resolved => {
-                    let (engine, settings) = resolved?;
-                    (engine, settings, None)
-                }
-            };
-            let (engine, settings, unread) = resolved;
-            Ok(Configured { engine, settings, unread })
-        }
-        DirFile::Distrusted(why) => Ok(Configured { engine, settings, unread: Some(why) }),
-        DirFile::None => Ok(Configured { engine, settings, unread: None }),
+        DirFile::Read(path, table) => match resolve((path, table)) {
+            Err(failure) if looks_at_files => Ok(Config { unread: Some(failure.message), ..config }),
+            resolved => resolved,
+        },
+        DirFile::Distrusted(why) => Ok(Config { unread: Some(why), ..config }),
+        DirFile::None => Ok(config),
     }
 }
 
@@ -311,14 +293,6 @@ fn engine(args: &Args, dir: &Path) -> Result<Configured, Failure> {
 fn looks_at_files(args: &Args) -> bool {
     let command = args.command.first().and_then(|name| command::find(TABLE, name.as_bytes()));
     command.is_some_and(|command| matches!(command.needs, Needs::Directory))
-}
-
-/// The options of the engine.
-struct Configured {
-    engine: Engine,
-    settings: Vec<Setting>,
-    /// Why the data directory's own file was not read, if it is there and was not.
-    unread: Option<String>,
 }
 
 /// Refuses a name in the environment that begins as the program's do, and is none of them. An empty variable is one that
@@ -347,6 +321,7 @@ fn session(args: &Args, dir: PathBuf) -> Session {
         bail: args.bail,
         ack: args.ack,
         quiet: args.quiet,
+        makes_files: !args.read_only && !args.no_create,
         yes: args.yes,
         color: args.color,
         pager: !args.no_pager,

@@ -15,10 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use logkv::{
-    CompactionPolicy, Compression, Options, ReadWith, SEGMENT_LEN_MAX_DEFAULT, Sync, VALUE_LEN_MAX_DEFAULT,
-    VALUE_READ_MAX_DEFAULT,
-};
+use logkv::Options;
 
 pub use self::environment::{DIR_ENV_NAME, check_names as check_environment};
 pub use self::file::{DirFile, read_dir_file, read_file};
@@ -32,80 +29,40 @@ use crate::shell::lang::words::{shown, visible};
 /// How often Prometheus looks, unless it is told otherwise, several times over.
 const METRICS_INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
 
-/// What the options of the engine are set to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Engine {
-    sync: Sync,
-    segment_len: u64,
-    segment_age: Option<Duration>,
-    value_len: u64,
-    value_read: u64,
-    compression: Compression,
-    read_with: ReadWith,
-    compaction: CompactionPolicy,
-    trust: bool,
-    metrics_file: Option<PathBuf>,
-    metrics_interval: Duration,
-    log: String,
+/// What is set: the options of the engine, and what the shell does around the store.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The options of the engine.
+    pub options: Options,
+    /// The file that metrics are kept in.
+    pub metrics_file: Option<PathBuf>,
+    /// How often that is written.
+    pub metrics_interval: Duration,
+    /// What is told of the engine's work.
+    pub log: String,
+    /// Each option's value, and who said so.
+    pub settings: Vec<Setting>,
+    /// Why the data directory's own file was not read, if it is there and was not.
+    pub unread: Option<String>,
 }
 
-impl Default for Engine {
+impl Default for Config {
     fn default() -> Self {
         Self {
-            sync: Sync::Always,
-            segment_len: SEGMENT_LEN_MAX_DEFAULT,
-            segment_age: None,
-            value_len: VALUE_LEN_MAX_DEFAULT,
-            value_read: VALUE_READ_MAX_DEFAULT,
-            compression: Compression::None,
-            read_with: ReadWith::Mmap,
-            compaction: CompactionPolicy::default(),
-            trust: false,
+            options: Options::default(),
             metrics_file: None,
             metrics_interval: METRICS_INTERVAL_DEFAULT,
             log: logging::OFF.to_owned(),
+            settings: Vec::new(),
+            unread: None,
         }
     }
 }
 
-impl Engine {
-    /// The largest value that may be written, in bytes.
-    pub fn value_len_max(&self) -> u64 {
-        self.value_len
-    }
-
-    /// Which segments are compacted, when, and how hard.
-    pub fn compaction(&self) -> &CompactionPolicy {
-        &self.compaction
-    }
-
-    /// Whether a directory is opened although somebody else owns it or may write to it.
-    pub fn trusts(&self) -> bool {
-        self.trust
-    }
-
-    /// The file that metrics are kept in, and how often it is written.
-    pub fn metrics_file(&self) -> Option<(PathBuf, Duration)> {
-        Some((self.metrics_file.clone()?, self.metrics_interval))
-    }
-
-    /// What is told of the engine's work.
-    pub fn log(&self) -> &str {
-        &self.log
-    }
-
-    /// As the engine takes them.
-    pub fn options(&self) -> Options {
-        Options::new()
-            .sync(self.sync)
-            .segment_len_max(self.segment_len)
-            .segment_age_max(self.segment_age)
-            .value_len_max(self.value_len)
-            .value_read_max(self.value_read)
-            .compression(self.compression)
-            .read_with(self.read_with)
-            .compaction(self.compaction.clone())
-            .trust(self.trust)
+impl Config {
+    /// Whether what the engine does is told.
+    pub fn tells_events(&self) -> bool {
+        self.log != logging::OFF
     }
 }
 
@@ -125,9 +82,9 @@ pub struct Row {
     /// Whether the data directory may set it about itself.
     pub from_dir: bool,
     /// Takes a value, or refuses it.
-    set: fn(&mut Engine, &str) -> Option<()>,
+    set: fn(&mut Config, &str) -> Option<()>,
     /// The value in force, as it could be given.
-    show: fn(&Engine) -> String,
+    show: fn(&Config) -> String,
 }
 
 impl Row {
@@ -146,7 +103,7 @@ impl Row {
 
     /// The value that is in force where nobody sets one.
     pub fn default(&self) -> String {
-        (self.show)(&Engine::default())
+        (self.show)(&Config::default())
     }
 }
 
@@ -199,21 +156,20 @@ pub struct Said<'a> {
 }
 
 /// The options in force, and where each comes from.
-pub fn resolve(said: &Said<'_>) -> Result<(Engine, Vec<Setting>), Failure> {
+pub fn resolve(said: &Said<'_>) -> Result<Config, Failure> {
     if let Some((path, table)) = &said.file {
         check_names(path, table, said.file_is_in_dir)?;
     }
-    let mut engine = Engine::default();
-    let mut settings = Vec::with_capacity(ROWS.len());
+    let mut config = Config::default();
     for row in ROWS {
         let (text, source) = said_of(row, said)?;
         if let Some(text) = text {
             let text = text.into_string().unwrap_or_else(|raw| raw.to_string_lossy().into_owned());
-            (row.set)(&mut engine, &text).ok_or_else(|| bad_value(row, &text, &source))?;
+            (row.set)(&mut config, &text).ok_or_else(|| bad_value(row, &text, &source))?;
         }
-        settings.push(Setting { name: row.name, value: (row.show)(&engine), source });
+        config.settings.push(Setting { name: row.name, value: (row.show)(&config), source });
     }
-    Ok((engine, settings))
+    Ok(config)
 }
 
 fn said_of(row: &Row, said: &Said<'_>) -> Result<(Option<OsString>, Source), Failure> {
@@ -292,7 +248,7 @@ mod tests {
             file: Some((PathBuf::from("f.toml"), file.parse().expect("the test's TOML is well formed"))),
             file_is_in_dir,
         };
-        resolve(&said).map(|(_, settings)| settings.into_iter().map(|s| (s.value, s.source)).collect())
+        resolve(&said).map(|config| config.settings.into_iter().map(|s| (s.value, s.source)).collect())
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl Script {
             if self.input.is_at_end() || session.is_over() {
                 return Ok(Read::End);
             }
-            if self.input.unread_len() > line_len_max(session.value_len_max) {
+            if self.input.unread_len() > line_len_max(session.config.options.value_len_max) {
                 return Ok(Read::TooLong);
             }
             self.fill(session)?;
@@ -249,7 +249,7 @@ enum Read {
 }
 
 fn too_long(session: &Session) -> Failure {
-    let len_max = units::bytes(line_len_max(session.value_len_max));
+    let len_max = units::bytes(line_len_max(session.config.options.value_len_max));
     Failure::usage(format!("a command of more than {len_max} is not read"))
 }
 

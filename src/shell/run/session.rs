@@ -13,15 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use logkv::{CompactionPolicy, Error, Options, Overlay, SegmentId, Store, VALUE_LEN_MAX_DEFAULT, Value};
+use logkv::{Error, Options, Overlay, SegmentId, Store, Value};
 
 pub use self::settings::{Origin, Settings, Timer};
 
 use super::advice;
 use super::compactions::Compactions;
-use super::config::Setting;
+use super::config::Config;
 use super::folder::is_of_store;
-use super::logging;
 use super::metrics_file::MetricsFile;
 use super::write::mutation::Mutation;
 use super::write::pipeline::Pipeline;
@@ -49,6 +48,9 @@ pub type Invocation = command::Invocation<Run>;
 /// Does the work of a command from start to end.
 pub type RunFn = fn(&mut Session, &Invocation) -> Result<Outcome, Failure>;
 
+/// Does the work of a command for these keys.
+pub type KeysFn = fn(&mut Session, &[Cow<'_, [u8]>]) -> Result<Outcome, Failure>;
+
 /// How a command does its work.
 #[derive(Clone, Copy, Debug)]
 pub enum Run {
@@ -59,7 +61,7 @@ pub enum Run {
         /// The command itself.
         run: RunFn,
         /// It, for these keys.
-        plain: fn(&mut Session, &[Cow<'_, [u8]>]) -> Result<Outcome, Failure>,
+        plain: KeysFn,
     },
     /// By what it writes, which is waited for at once or together with the writes behind it, or is left to `commit`.
     Write {
@@ -111,22 +113,8 @@ pub struct Session {
     pub err_look: Look,
     /// What can be changed while it runs.
     pub settings: Settings,
-    /// Engine options, for `config`.
-    pub config: Vec<Setting>,
-    /// Why the options in the data directory were not read, if they were not.
-    pub unread_config: Option<String>,
-    /// The same, as the engine takes them.
-    pub options: Options,
-    /// The largest value that may be written, in bytes.
-    pub value_len_max: u64,
-    /// Which segments are compacted.
-    pub compaction: CompactionPolicy,
-    /// The file that metrics are kept in, and how often it is written.
-    pub metrics_file: Option<(PathBuf, Duration)>,
-    /// Whether a directory is used although somebody else owns it or may write to it.
-    pub trusts: bool,
-    /// Whether a store, or its options, may be made where there are none.
-    pub makes_files: bool,
+    /// The options, and where each comes from.
+    pub config: Config,
     /// Ctrl-C.
     pub interrupt: Interrupt,
     /// Who gives the commands.
@@ -190,14 +178,7 @@ impl Session {
             out,
             err_look,
             settings,
-            config: Vec::new(),
-            unread_config: None,
-            options: Options::new(),
-            value_len_max: VALUE_LEN_MAX_DEFAULT,
-            compaction: CompactionPolicy::default(),
-            metrics_file: None,
-            trusts: false,
-            makes_files: true,
+            config: Config::default(),
             interrupt: Interrupt::default(),
             origin,
             reads_stdin: false,
@@ -307,7 +288,8 @@ impl Session {
 
     /// Begins to keep the file of metrics, if there is to be one.
     fn keep_metrics(&mut self, store: &Store) -> Result<(), Failure> {
-        let Some((path, interval)) = self.metrics_file.clone() else { return Ok(()) };
+        let Some(path) = self.config.metrics_file.clone() else { return Ok(()) };
+        let interval = self.config.metrics_interval;
         let named = path.clone();
         if path.as_os_str() == "-" {
             let failure = Failure::usage("--metrics-file takes a file, not the standard output");
@@ -348,11 +330,6 @@ impl Session {
     /// The store's directory, as it was given.
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// Whether what the engine does is told.
-    pub fn tells_events(&self) -> bool {
-        self.config.iter().any(|setting| setting.name == "log" && setting.value != logging::OFF)
     }
 
     /// Whether nothing may be written.

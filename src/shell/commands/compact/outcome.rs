@@ -134,7 +134,7 @@ fn write_table(
 /// Says that there was nothing to do, and what would come next.
 pub fn write_nothing(session: &mut Session, what: &Compact) -> Result<(), Failure> {
     let lines = match what {
-        Compact::Due => nothing_due(&session.store()?, session.compaction.dead_percent)?,
+        Compact::Due => nothing_due(&session.store()?, session.config.options.compaction.dead_percent)?,
         Compact::All | Compact::Segments(_) => {
             vec!["there is nothing to free: all that the sealed segments hold is needed".to_owned()]
         }

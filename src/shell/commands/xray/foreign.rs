@@ -50,7 +50,7 @@ pub fn run(session: &mut Session, invocation: &Invocation, format: Format) -> Re
         name: visible(&word.bytes),
         quoted: quote(&word.bytes),
         interrupt: session.interrupt.clone(),
-        record_len_max: record_len_max(session.value_len_max),
+        record_len_max: record_len_max(session.config.options.value_len_max),
     };
     let sums = dump.show(&mut session.out).map_err(|failure| failure.at(word.span.clone()))?;
     Ok(if sums.bad > 0 { Outcome::Damaged } else { Outcome::Done })

@@ -79,7 +79,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let store = session.store().ok().filter(|store| !has_torn_tail(store, request.segment));
     let inspect = || match &store {
         Some(store) => store.inspect(request.segment),
-        None => inspect::segment(session.dir(), &session.options, request.segment),
+        None => inspect::segment(session.dir(), &session.config.options, request.segment),
     };
     // All of it is read before anything is shown. Alone it has written nothing, and may be ended anywhere.
     let inspection = match session.origin {

@@ -128,7 +128,7 @@ mod tests {
         ) {
             let (plain, name) = if is_put { (Plain::Pairs, "put") } else { (Plain::Keys, "del") };
             if let Some(batch) = taken(plain, &line) {
-                let call = parse_line(&TABLE, format!("{name} {line}").as_bytes()).expect("it is understood");
+                let call = parse_line(TABLE, format!("{name} {line}").as_bytes()).expect("it is understood");
                 let call = call.expect("there are words");
                 let words = batch.iter().flat_map(|op| match op {
                     Op::Put { key, value, .. } => vec![key, value],

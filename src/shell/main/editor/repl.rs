@@ -53,7 +53,7 @@ impl Repl {
         let look = session.out.look;
         let assistant = Assistant { look, keys, pending: String::new(), prompt_width: 0 };
         let mut keyboard = Keyboard::new(assistant).map_err(|error| broken(&error))?;
-        if session.tells_events() {
+        if session.config.tells_events() {
             keyboard.tell_above().map_err(|error| broken(&error))?;
         }
         session.pager = Some(Pager::new(session.interrupt.clone()));

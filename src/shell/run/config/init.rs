@@ -118,7 +118,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::shell::run::config::{Engine, Said, resolve};
+    use crate::shell::run::config::{Said, resolve};
 
     #[test]
     fn every_option_that_may_stand_in_the_file_does_with_its_default_and_is_taken() {
@@ -129,8 +129,10 @@ mod tests {
         let table = set.join("\n").parse().expect("it is TOML");
         let file = Some((PathBuf::from("logkv.toml"), table));
         let said = Said { flag: &|_| None, env: &|_| None, file, file_is_in_dir: true };
-        let (engine, _) = resolve(&said).expect("all is taken");
-        assert_eq!(engine, Engine::default());
+        let config = resolve(&said).expect("all is taken");
+        for (row, setting) in ROWS.iter().zip(config.settings) {
+            assert_eq!(setting.value, row.default(), "{}", row.name);
+        }
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH));
     }
 }

@@ -25,7 +25,7 @@ const PLAIN: Row = Row {
     show: |_| String::new(),
 };
 
-/// All options of the engine.
+/// All options of the config.
 pub const ROWS: &[Row] = &[
     Row {
         name: "sync",
@@ -33,8 +33,8 @@ pub const ROWS: &[Row] = &[
         doc: "When writes are made durable: before each is acknowledged; when the system likes; at most this long after; or \
               when the system likes, with up to SIZE held in the process, which a kill loses",
         allowed: "always, never, a duration such as 100ms, or buffered:SIZE",
-        set: |engine, text| parse_sync(text).map(|sync| engine.sync = sync),
-        show: |engine| show_sync(engine.sync),
+        set: |config, text| parse_sync(text).map(|sync| config.options.sync = sync),
+        show: |config| show_sync(config.options.sync),
         ..PLAIN
     },
     Row {
@@ -42,11 +42,13 @@ pub const ROWS: &[Row] = &[
         value_name: "SIZE",
         doc: "The size at which a segment is sealed and a new one started",
         allowed: "a size from 128 to 4,294,967,288 bytes, such as 64MiB",
-        set: |engine, text| {
+        set: |config, text| {
             let (least, most) = SEGMENT_LEN_MAX_BOUNDS;
-            parse_len(text).filter(|len| (least..=most).contains(len)).map(|len| engine.segment_len = len)
+            parse_len(text)
+                .filter(|len| (least..=most).contains(len))
+                .map(|len| config.options.segment_len_max = len)
         },
-        show: |engine| show_len(engine.segment_len),
+        show: |config| show_len(config.options.segment_len_max),
         ..PLAIN
     },
     Row {
@@ -54,12 +56,12 @@ pub const ROWS: &[Row] = &[
         value_name: "DURATION|never",
         doc: "The age at which the next write seals the active segment and starts a new one",
         allowed: "never, or a duration such as 1h",
-        set: |engine, text| {
+        set: |config, text| {
             let age = if text == "never" { None } else { Some(parse_duration(text)?) };
-            engine.segment_age = age;
+            config.options.segment_age_max = age;
             Some(())
         },
-        show: |engine| engine.segment_age.map_or_else(|| "never".to_owned(), show_duration),
+        show: |config| config.options.segment_age_max.map_or_else(|| "never".to_owned(), show_duration),
         ..PLAIN
     },
     Row {
@@ -67,10 +69,12 @@ pub const ROWS: &[Row] = &[
         value_name: "SIZE",
         doc: "The largest value that may be written",
         allowed: "a size up to 4,294,967,288 bytes, such as 64MiB",
-        set: |engine, text| {
-            parse_len(text).filter(|&len| len <= SEGMENT_LEN_MAX_BOUNDS.1).map(|len| engine.value_len = len)
+        set: |config, text| {
+            parse_len(text)
+                .filter(|&len| len <= SEGMENT_LEN_MAX_BOUNDS.1)
+                .map(|len| config.options.value_len_max = len)
         },
-        show: |engine| show_len(engine.value_len),
+        show: |config| show_len(config.options.value_len_max),
         ..PLAIN
     },
     Row {
@@ -78,8 +82,8 @@ pub const ROWS: &[Row] = &[
         value_name: "SIZE",
         doc: "The largest decompressed size of a value that is read; never less than --value-limit",
         allowed: "a size, such as 64MiB",
-        set: |engine, text| parse_len(text).map(|len| engine.value_read = len),
-        show: |engine| show_len(engine.value_read),
+        set: |config, text| parse_len(text).map(|len| config.options.value_read_max = len),
+        show: |config| show_len(config.options.value_read_max),
         ..PLAIN
     },
     Row {
@@ -87,8 +91,10 @@ pub const ROWS: &[Row] = &[
         value_name: "none|lz4|zstd[:LEVEL]",
         doc: "How values are compressed that are written from now on, where it saves space",
         allowed: "none, lz4, zstd, or zstd:LEVEL with a level from 1 to 22",
-        set: |engine, text| parse_compression(text).map(|compression| engine.compression = compression),
-        show: |engine| show_compression(engine.compression),
+        set: |config, text| {
+            parse_compression(text).map(|compression| config.options.compression = compression)
+        },
+        show: |config| show_compression(config.options.compression),
         ..PLAIN
     },
     Row {
@@ -96,15 +102,15 @@ pub const ROWS: &[Row] = &[
         value_name: "mmap|pread",
         doc: "How segments are read: mapped into memory, or with a system call a read",
         allowed: "mmap, pread",
-        set: |engine, text| {
-            engine.read_with = match text {
+        set: |config, text| {
+            config.options.read_with = match text {
                 "mmap" => ReadWith::Mmap,
                 "pread" => ReadWith::Pread,
                 _ => return None,
             };
             Some(())
         },
-        show: |engine| match engine.read_with {
+        show: |config| match config.options.read_with {
             ReadWith::Mmap => "mmap".to_owned(),
             ReadWith::Pread => "pread".to_owned(),
         },
@@ -115,15 +121,15 @@ pub const ROWS: &[Row] = &[
         value_name: "auto|off",
         doc: "Whether the store compacts by itself, in the background; compact works with either",
         allowed: "auto, off",
-        set: |engine, text| {
-            engine.compaction.automatic = match text {
+        set: |config, text| {
+            config.options.compaction.automatic = match text {
                 "auto" => true,
                 "off" => false,
                 _ => return None,
             };
             Some(())
         },
-        show: |engine| if engine.compaction.automatic { "auto".to_owned() } else { "off".to_owned() },
+        show: |config| if config.options.compaction.automatic { "auto".to_owned() } else { "off".to_owned() },
         ..PLAIN
     },
     Row {
@@ -131,8 +137,10 @@ pub const ROWS: &[Row] = &[
         value_name: "PERCENT",
         doc: "The dead share at which a segment is compacted",
         allowed: "a percentage from 1 to 100",
-        set: |engine, text| parse_percent(text, 1).map(|percent| engine.compaction.dead_percent = percent),
-        show: |engine| show_percent(engine.compaction.dead_percent),
+        set: |config, text| {
+            parse_percent(text, 1).map(|percent| config.options.compaction.dead_percent = percent)
+        },
+        show: |config| show_percent(config.options.compaction.dead_percent),
         ..PLAIN
     },
     Row {
@@ -140,8 +148,8 @@ pub const ROWS: &[Row] = &[
         value_name: "SIZE",
         doc: "The dead bytes at which a segment is compacted, whatever their share",
         allowed: "a size from 1 byte up, such as 256MiB",
-        set: |engine, text| parse_some_len(text).map(|len| engine.compaction.dead_len = len),
-        show: |engine| show_len(engine.compaction.dead_len),
+        set: |config, text| parse_some_len(text).map(|len| config.options.compaction.dead_len = len),
+        show: |config| show_len(config.options.compaction.dead_len),
         ..PLAIN
     },
     Row {
@@ -149,10 +157,10 @@ pub const ROWS: &[Row] = &[
         value_name: "PERCENT",
         doc: "The dead share at which a segment goes along when one beside it is compacted",
         allowed: "a percentage from 1 to 100",
-        set: |engine, text| {
-            parse_percent(text, 1).map(|percent| engine.compaction.neighbour_dead_percent = percent)
+        set: |config, text| {
+            parse_percent(text, 1).map(|percent| config.options.compaction.neighbour_dead_percent = percent)
         },
-        show: |engine| show_percent(engine.compaction.neighbour_dead_percent),
+        show: |config| show_percent(config.options.compaction.neighbour_dead_percent),
         ..PLAIN
     },
     Row {
@@ -160,8 +168,10 @@ pub const ROWS: &[Row] = &[
         value_name: "PERCENT",
         doc: "The share of --segment-size below which a segment is small; 0: none is",
         allowed: "a percentage from 0 to 100",
-        set: |engine, text| parse_percent(text, 0).map(|percent| engine.compaction.small_percent = percent),
-        show: |engine| show_percent(engine.compaction.small_percent),
+        set: |config, text| {
+            parse_percent(text, 0).map(|percent| config.options.compaction.small_percent = percent)
+        },
+        show: |config| show_percent(config.options.compaction.small_percent),
         ..PLAIN
     },
     Row {
@@ -169,12 +179,12 @@ pub const ROWS: &[Row] = &[
         value_name: "N",
         doc: "How many small neighbours become one segment",
         allowed: "a number from 2 up",
-        set: |engine, text| {
+        set: |config, text| {
             let count = text.parse().ok().filter(|&count| count >= SMALL_COUNT_LEAST)?;
-            engine.compaction.small_count = count;
+            config.options.compaction.small_count = count;
             Some(())
         },
-        show: |engine| engine.compaction.small_count.to_string(),
+        show: |config| config.options.compaction.small_count.to_string(),
         ..PLAIN
     },
     Row {
@@ -182,8 +192,8 @@ pub const ROWS: &[Row] = &[
         value_name: "SIZE",
         doc: "The most that a compaction writes before it gives space back, unless it compacts one segment alone",
         allowed: "a size from 1 byte up, such as 512MiB",
-        set: |engine, text| parse_some_len(text).map(|len| engine.compaction.run_len_max = len),
-        show: |engine| show_len(engine.compaction.run_len_max),
+        set: |config, text| parse_some_len(text).map(|len| config.options.compaction.run_len_max = len),
+        show: |config| show_len(config.options.compaction.run_len_max),
         ..PLAIN
     },
     Row {
@@ -191,12 +201,12 @@ pub const ROWS: &[Row] = &[
         value_name: "SIZE|none",
         doc: "The most that background compaction reads per second",
         allowed: "none, or a size from 1 byte up, such as 10MiB",
-        set: |engine, text| {
+        set: |config, text| {
             let rate = if text == "none" { None } else { Some(parse_some_len(text)?) };
-            engine.compaction.rate = rate;
+            config.options.compaction.rate = rate;
             Some(())
         },
-        show: |engine| engine.compaction.rate.map_or_else(|| "none".to_owned(), show_len),
+        show: |config| config.options.compaction.rate.map_or_else(|| "none".to_owned(), show_len),
         ..PLAIN
     },
     Row {
@@ -204,8 +214,8 @@ pub const ROWS: &[Row] = &[
         value_name: "DURATION",
         doc: "How long compaction keeps what has expired: a clock may have stepped by mistake",
         allowed: "a duration such as 1h, or 0s",
-        set: |engine, text| times::duration(text).map(|grace| engine.compaction.expiry_grace = grace),
-        show: |engine| show_duration(engine.compaction.expiry_grace),
+        set: |config, text| times::duration(text).map(|grace| config.options.compaction.expiry_grace = grace),
+        show: |config| show_duration(config.options.compaction.expiry_grace),
         ..PLAIN
     },
     Row {
@@ -213,11 +223,11 @@ pub const ROWS: &[Row] = &[
         value_name: "N",
         doc: "How many versions of a key compaction keeps, for those who look back: versions, get --at, diff",
         allowed: "a number from 1 up",
-        set: |engine, text| {
-            engine.compaction.keep_versions = text.parse().ok().filter(|&count| count > 0)?;
+        set: |config, text| {
+            config.options.compaction.keep_versions = text.parse().ok().filter(|&count| count > 0)?;
             Some(())
         },
-        show: |engine| engine.compaction.keep_versions.to_string(),
+        show: |config| config.options.compaction.keep_versions.to_string(),
         ..PLAIN
     },
     Row {
@@ -225,8 +235,8 @@ pub const ROWS: &[Row] = &[
         value_name: "DURATION",
         doc: "How long compaction keeps what was replaced, deleted or has expired, for those who look back",
         allowed: "a duration such as 24h, or 0s",
-        set: |engine, text| times::duration(text).map(|time| engine.compaction.keep_for = time),
-        show: |engine| show_duration(engine.compaction.keep_for),
+        set: |config, text| times::duration(text).map(|time| config.options.compaction.keep_for = time),
+        show: |config| show_duration(config.options.compaction.keep_for),
         ..PLAIN
     },
     Row {
@@ -237,15 +247,15 @@ pub const ROWS: &[Row] = &[
         is_switch: true,
         // A directory that is not trusted cannot vouch for itself.
         from_dir: false,
-        set: |engine, text| {
-            engine.trust = match text {
+        set: |config, text| {
+            config.options.trust = match text {
                 "yes" | "true" => true,
                 "no" | "false" => false,
                 _ => return None,
             };
             Some(())
         },
-        show: |engine| if engine.trust { "yes".to_owned() } else { "no".to_owned() },
+        show: |config| if config.options.trust { "yes".to_owned() } else { "no".to_owned() },
     },
     Row {
         name: "metrics-file",
@@ -254,13 +264,13 @@ pub const ROWS: &[Row] = &[
         allowed: "none, or a path in UTF-8, such as /var/lib/node_exporter/logkv.prom",
         // Else whoever made a directory could have a file of its user overwritten.
         from_dir: false,
-        set: |engine, text| {
+        set: |config, text| {
             let is_path = !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER);
-            engine.metrics_file = (text != "none").then(|| text.into());
+            config.metrics_file = (text != "none").then(|| text.into());
             is_path.then_some(())
         },
-        show: |engine| {
-            let path = engine.metrics_file.as_ref().map(|path| path.to_string_lossy().into_owned());
+        show: |config| {
+            let path = config.metrics_file.as_ref().map(|path| path.to_string_lossy().into_owned());
             path.unwrap_or_else(|| "none".to_owned())
         },
         ..PLAIN
@@ -270,8 +280,8 @@ pub const ROWS: &[Row] = &[
         value_name: "DURATION",
         doc: "How often --metrics-file is written",
         allowed: "a duration such as 15s",
-        set: |engine, text| parse_duration(text).map(|interval| engine.metrics_interval = interval),
-        show: |engine| show_duration(engine.metrics_interval),
+        set: |config, text| parse_duration(text).map(|interval| config.metrics_interval = interval),
+        show: |config| show_duration(config.metrics_interval),
         ..PLAIN
     },
     Row {
@@ -279,11 +289,11 @@ pub const ROWS: &[Row] = &[
         value_name: "FILTER",
         doc: "Tells on the standard error what the engine does: off, error, warn, info, debug or trace",
         allowed: "off, error, warn, info, debug, trace, or filters such as warn,logkv::engine::log=debug",
-        set: |engine, text| {
-            engine.log = text.to_owned();
+        set: |config, text| {
+            config.log = text.to_owned();
             logging::is_filter(text).then_some(())
         },
-        show: |engine| engine.log.clone(),
+        show: |config| config.log.clone(),
         ..PLAIN
     },
 ];
@@ -294,7 +304,7 @@ mod tests {
 
     use logkv::ZSTD_LEVELS;
 
-    use crate::shell::run::config::Engine;
+    use crate::shell::run::config::Config;
     use crate::shell::term::units;
 
     #[test]
@@ -313,15 +323,15 @@ mod tests {
     /// What the option `name` shows after it took `text`; `None` when it refuses it.
     fn taken(name: &str, text: &str) -> Option<String> {
         let row = ROWS.iter().find(|row| row.name == name).expect("there is such an option");
-        let mut engine = Engine::default();
-        (row.set)(&mut engine, text)?;
-        Some((row.show)(&engine))
+        let mut config = Config::default();
+        (row.set)(&mut config, text)?;
+        Some((row.show)(&config))
     }
 
     #[test]
     fn what_every_option_shows_it_takes_as_the_same() {
         for row in ROWS {
-            let shown = (row.show)(&Engine::default());
+            let shown = (row.show)(&Config::default());
             assert_eq!(taken(row.name, &shown), Some(shown), "{}", row.name);
         }
     }

@@ -53,6 +53,8 @@ pub struct Settings {
     pub ack: bool,
     /// Whether notes about the store are left out.
     pub quiet: bool,
+    /// Whether a store, or its options, may be made where there are none.
+    pub makes_files: bool,
     /// Whether questions are answered with yes.
     pub yes: bool,
     /// When to use colours.

@@ -230,7 +230,8 @@ fn records(session: &Session, word: &Word, mut files: Files, told: Told) -> Resu
     let notes = std::mem::take(&mut files.notes);
     let (paths, names) = files.files.iter().map(|file| (file.path.clone(), file.name.clone())).unzip();
     let format = Format::Files(files.format);
-    let what = What::Records(Records::open(files, session.value_len_max, session.interrupt.clone())?);
+    let what =
+        What::Records(Records::open(files, session.config.options.value_len_max, session.interrupt.clone())?);
     Ok(Planned { name: visible(&word.bytes), format, told, names, paths, notes, what })
 }
 
@@ -253,8 +254,12 @@ impl Planned {
         };
         let Format::Text(format) = self.format else { unreachable!("records are no text") };
         let packing = self.paths.first().and_then(|path| Packing::of_name(path).0);
-        let reading =
-            Reading::new(input, self.name.clone(), session.interrupt.clone(), session.value_len_max);
+        let reading = Reading::new(
+            input,
+            self.name.clone(),
+            session.interrupt.clone(),
+            session.config.options.value_len_max,
+        );
         of_text(session.commands, reading.of_file(len, packing), format, asked.table.clone(), before_wait)
     }
 }
