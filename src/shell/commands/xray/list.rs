@@ -101,7 +101,7 @@ impl List {
     }
 
     fn write_bad(&mut self, out: &mut dyn Write, bad: &BadBytes) -> io::Result<()> {
-        let cells = vec![format!("{:#08x}", bad.at).into(), units::thousands(bad.len).into()];
+        let cells = vec!["!".into(), format!("{:#08x}", bad.at).into(), units::thousands(bad.len).into()];
         // The column before has named them already.
         let damage = bad.damage.strip_prefix("it ").unwrap_or(&bad.damage);
         let text = match &bad.outcome {
@@ -109,8 +109,8 @@ impl List {
             Some(outcome) => format!("{damage}; {outcome}"),
             None => damage.to_owned(),
         };
-        let word = if bad.is_torn { "torn" } else { "BAD " }.to_owned();
-        self.table.span(out, Span { mark: "!", cells, word, text, hue: hue::BAD })
+        let word = if bad.is_torn { "torn" } else { "BAD " }.into();
+        self.table.span(out, Span { cells, word, text, hue: hue::BAD })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which columns a screen has room for, in which form, and how wide.
 
-use super::column::{Column, Squeeze};
+use super::column::{Align, Column, Squeeze};
 
 /// The blanks between two columns.
 pub const GAP: usize = 2;
@@ -14,8 +14,8 @@ pub struct Placed {
     pub form: usize,
     /// Its width.
     pub width: usize,
-    /// Whether it is narrower than its widest cell.
-    pub is_narrowed: bool,
+    /// Whether a wider cell moves those behind it, in its row alone.
+    pub grows: bool,
 }
 
 /// The columns that fit `room`, when the forms of their cells are `widths` wide.
@@ -26,9 +26,16 @@ pub fn fit(columns: &[Column], widths: &[Vec<usize>], room: usize) -> Vec<Placed
     let forms = forms(columns, widths, room);
     let shown = (0..columns.len()).filter_map(|column| {
         let width = *widths[column].get(forms[column])?;
-        (width > 0).then_some(Placed { column, form: forms[column], width, is_narrowed: false })
+        // A number that is cut would be another.
+        let grows = columns[column].squeeze == Squeeze::Keeps && columns[column].align == Align::Right;
+        (width > 0).then_some(Placed { column, form: forms[column], width, grows })
     });
-    narrow(columns, shown.collect(), room)
+    let mut shown: Vec<_> = shown.collect();
+    if let Some(last) = shown.last_mut() {
+        // Nothing stands behind the last cell.
+        last.grows = columns[last.column].squeeze == Squeeze::Keeps;
+    }
+    narrow(columns, shown, room)
 }
 
 /// The columns of the screen that a line takes.
@@ -68,7 +75,7 @@ fn narrow(columns: &[Column], mut placed: Vec<Placed>, room: usize) -> Vec<Place
         // Of several the first, which is a key: a value has more to tell.
         let Some(widest) = wide.max_by_key(|placed| (!keeps(placed), placed.width)) else { break };
         widest.width -= 1;
-        widest.is_narrowed = true;
+        widest.grows = false;
     }
     placed
 }

@@ -4,6 +4,7 @@
 //! Every text that comes here is quoted or our own: a terminal's escape sequences would be drawn as they are.
 
 mod column;
+mod draw;
 mod layout;
 #[cfg(test)]
 mod tests;
@@ -14,9 +15,10 @@ use unicode_width::UnicodeWidthStr;
 
 use self::column::{Align, Squeeze};
 pub use self::column::{Cell, Column};
+use self::draw::{Part, Pen};
 pub use self::layout::GAP;
 use self::layout::Placed;
-use super::fit::{clip, hang};
+use super::fit::hang;
 use super::style::{Hue, Look, hue};
 
 /// What stands above the columns.
@@ -41,12 +43,10 @@ enum Waiting {
 /// A row whose first columns are as in the others, and the rest of it is one text.
 #[derive(Debug)]
 pub struct Span {
-    /// What stands in the first column, which is not left out of this row.
-    pub mark: &'static str,
-    /// The cells of the next columns.
+    /// The cells of the first columns. The first cell is not left out of this row.
     pub cells: Vec<Cell>,
     /// How the text begins, and what its next lines hang below.
-    pub word: String,
+    pub word: Cell,
     /// The rest of the text.
     pub text: String,
     /// The hue of the whole row.
@@ -56,14 +56,11 @@ pub struct Span {
 /// A table on its way out.
 #[derive(Debug)]
 pub struct Table {
-    look: Look,
+    pen: Pen,
     columns: Vec<Column>,
     head: Head,
     /// The headings; the names of the columns if there are none.
     headings: Vec<Cell>,
-    margin: usize,
-    /// What stands where a cell is cut off.
-    ellipsis: &'static str,
     measured_max: usize,
     waiting: Vec<Waiting>,
     row_count: usize,
@@ -79,12 +76,10 @@ impl Table {
         /// A screenful and more.
         const ROWS_MEASURED: usize = 200;
         Self {
-            look,
+            pen: Pen { look, margin: 0, ellipsis: look.ellipsis() },
             columns: columns.to_vec(),
             head: Head::Ruled,
             headings: Vec::new(),
-            margin: 0,
-            ellipsis: look.ellipsis(),
             measured_max: ROWS_MEASURED,
             waiting: Vec::new(),
             row_count: 0,
@@ -110,12 +105,12 @@ impl Table {
 
     /// The same, behind a margin.
     pub fn indented(self) -> Self {
-        Self { margin: GAP, ..self }
+        Self { pen: Pen { margin: GAP, ..self.pen }, ..self }
     }
 
     /// The same, with `ellipsis` where a cell is cut off.
     pub fn cutting_with(self, ellipsis: &'static str) -> Self {
-        Self { ellipsis, ..self }
+        Self { pen: Pen { ellipsis, ..self.pen }, ..self }
     }
 
     /// Adds a row.
@@ -167,8 +162,9 @@ impl Table {
         };
         let names = self.left_out.join(", ");
         let text = format!("no room for {names}: a wider terminal or --json shows {them}");
-        let text = hang(self.look.width, &" ".repeat(self.margin), self.margin, text.split(' '));
-        text.lines().try_for_each(|line| writeln!(out, "{}", self.look.paint(line, hue::DIM)))
+        let Pen { look, margin, .. } = self.pen;
+        let text = hang(look.width, &" ".repeat(margin), margin, text.split(' '));
+        text.lines().try_for_each(|line| writeln!(out, "{}", look.paint(line, hue::DIM)))
     }
 
     fn add(&mut self, out: &mut (impl Write + ?Sized), line: Waiting) -> io::Result<()> {
@@ -185,7 +181,7 @@ impl Table {
             if self.headings.is_empty() && self.head != Head::Nothing {
                 self.headings = self.columns.iter().map(|column| column.name.into()).collect();
             }
-            let (widths, room) = (self.widths(goes_on), self.look.width.saturating_sub(self.margin));
+            let (widths, room) = (self.widths(goes_on), self.pen.look.width.saturating_sub(self.pen.margin));
             let placed = layout::fit(&self.columns, &widths, room);
             let is_left_out =
                 |index: &usize| widths[*index][0] > 0 && placed.iter().all(|placed| placed.column != *index);
@@ -203,7 +199,7 @@ impl Table {
         let cells = |index: usize| {
             self.waiting.iter().filter_map(move |line| match line {
                 Waiting::Row(cells) => cells.get(index),
-                Waiting::Span(span) => span.cells.get(index.checked_sub(1)?),
+                Waiting::Span(span) => span.cells.get(index),
                 Waiting::Text(_) => None,
             })
         };
@@ -223,10 +219,11 @@ impl Table {
     }
 
     fn write_head(&mut self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-        let hue = if self.head == Head::Ruled { hue::HEAD } else { hue::DIM };
         if self.head != Head::Nothing {
+            let is_ruled = self.head == Head::Ruled;
+            let hue = if is_ruled { hue::HEAD } else { hue::DIM };
             let headings: Vec<_> = self.headings.iter().map(|cell| cell.clone().hue(hue)).collect();
-            self.write_cells(out, &headings)?;
+            write_lines(out, self.pen.head(&self.parts(&headings), is_ruled))?;
         }
         let placed = self.placed.as_mut().expect("the widths are fixed before the head is written");
         let width = layout::width(placed);
@@ -235,73 +232,43 @@ impl Table {
             && self.columns[last.column].squeeze == Squeeze::Cuts
             && self.columns[last.column].align == Align::Left
         {
-            last.width += self.look.width.saturating_sub(self.margin + width);
-        }
-        if self.head == Head::Ruled {
-            writeln!(out, "{}", self.look.paint(self.look.rule().to_string().repeat(width), hue::DIM))?;
+            last.width += self.pen.look.width.saturating_sub(self.pen.margin + width);
         }
         Ok(())
     }
 
     fn write(&self, out: &mut (impl Write + ?Sized), line: &Waiting) -> io::Result<()> {
         match line {
-            Waiting::Row(cells) => self.write_cells(out, cells),
+            Waiting::Row(cells) => write_lines(out, self.pen.row(&self.parts(cells))),
             Waiting::Span(span) => self.write_span(out, span),
             Waiting::Text(text) => writeln!(out, "{text}"),
         }
     }
 
-    fn write_cells(&self, out: &mut (impl Write + ?Sized), cells: &[Cell]) -> io::Result<()> {
-        let mut line = Line::new(self.margin);
-        let mut at = self.margin;
-        for (index, placed) in self.placed().iter().enumerate() {
-            let Some(cell) = cells.get(placed.column) else { break };
-            let (cell, column) = (cell.form(placed.form), &self.columns[placed.column]);
-            let is_last = index + 1 == self.placed().len();
-            let text = self.fitted(&cell.text, column, placed, is_last);
-            let hue = cell.hue.unwrap_or(column.hue);
-            let shown = match &cell.painted {
-                Some(painted) => painted.clone(),
-                None => {
-                    let lines = text.split('\n').map(|line| self.look.paint(line, hue));
-                    lines.collect::<Vec<_>>().join(&format!("\n{:at$}", ""))
-                }
-            };
-            line.push(&shown, text.width(), column.align, placed.width);
-            at += placed.width + GAP;
-        }
-        writeln!(out, "{}", line.text)
-    }
-
-    /// `text` as its column has room for it; in several lines where it is wrapped.
-    fn fitted(&self, text: &str, column: &Column, placed: &Placed, is_last: bool) -> String {
-        let is_cut = match column.squeeze {
-            Squeeze::Wraps => return hang(placed.width, "", 0, text.split(' ')),
-            Squeeze::Cuts => true,
-            // A number that is cut would be another, and nothing stands behind the last cell.
-            Squeeze::Keeps => placed.is_narrowed || (column.align == Align::Left && !is_last),
-        };
-        if is_cut { clip(text, placed.width, self.ellipsis) } else { text.to_owned() }
-    }
-
     fn write_span(&self, out: &mut (impl Write + ?Sized), span: &Span) -> io::Result<()> {
-        let mut line = Line::new(self.margin);
+        const WHOLE: &Column = &Column::text("", hue::PLAIN);
+        let whole = |cell| Part { cell, column: WHOLE, width: 0, grows: true };
+        let mut parts = self.parts(&span.cells);
         if self.placed().first().is_none_or(|placed| placed.column > 0) {
-            line.push(span.mark, span.mark.width(), Align::Left, 0);
+            parts.insert(0, whole(&span.cells[0]));
         }
-        for placed in self.placed() {
-            let text = match placed.column.checked_sub(1) {
-                None => span.mark,
-                Some(index) if index < span.cells.len() => &span.cells[index].form(placed.form).text,
-                Some(_) => break,
-            };
-            line.push(text, text.width(), self.columns[placed.column].align, placed.width);
-        }
-        line.push(&span.word, span.word.width(), Align::Left, 0);
-        let first = format!("{}{:GAP$}", line.text, "");
-        let indent = first.width().min(self.look.width / 2);
-        let text = hang(self.look.width, &first, indent, span.text.split(' '));
-        text.lines().try_for_each(|line| writeln!(out, "{}", self.look.paint(line, span.hue)))
+        parts.push(whole(&span.word));
+        let look = self.pen.look;
+        let pen = Pen { look: Look { color: false, ..look }, ..self.pen };
+        let first = format!("{}{:GAP$}", pen.row(&parts).concat(), "");
+        let indent = first.width().min(look.width / 2);
+        let text = hang(look.width, &first, indent, span.text.split(' '));
+        text.lines().try_for_each(|line| writeln!(out, "{}", look.paint(line, span.hue)))
+    }
+
+    /// The cells that are shown, each where its column stands.
+    fn parts<'a>(&'a self, cells: &'a [Cell]) -> Vec<Part<'a>> {
+        let part = |placed: &Placed| {
+            let cell = cells.get(placed.column)?.form(placed.form);
+            let column = &self.columns[placed.column];
+            Some(Part { cell, column, width: placed.width, grows: placed.grows })
+        };
+        self.placed().iter().map_while(part).collect()
     }
 
     fn placed(&self) -> &[Placed] {
@@ -309,28 +276,7 @@ impl Table {
     }
 }
 
-/// A line that is put together. No blanks stand at its end: they would be copied with it.
-struct Line {
-    text: String,
-    /// Blanks that come before the next text.
-    owed: usize,
-}
-
-impl Line {
-    fn new(margin: usize) -> Self {
-        Self { text: String::new(), owed: margin }
-    }
-
-    /// Adds `shown`, which takes `width` columns, to a column of `room`.
-    fn push(&mut self, shown: &str, width: usize, align: Align, room: usize) {
-        let rest = room.saturating_sub(width);
-        if width == 0 {
-            self.owed += rest + GAP;
-            return;
-        }
-        let (before, after) = if align == Align::Right { (rest, 0) } else { (0, rest) };
-        self.text.extend(std::iter::repeat_n(' ', self.owed + before));
-        self.text.push_str(shown);
-        self.owed = after + GAP;
-    }
+/// Writes `lines` without the blanks at their ends, which would be copied with them.
+fn write_lines(out: &mut (impl Write + ?Sized), lines: impl IntoIterator<Item = String>) -> io::Result<()> {
+    lines.into_iter().try_for_each(|line| writeln!(out, "{}", line.trim_end_matches(' ')))
 }

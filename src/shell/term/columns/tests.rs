@@ -186,9 +186,9 @@ fn text_that_spans_columns_begins_where_they_do_and_keeps_its_mark_without_them(
         text(|out| {
             let mut table = Table::new(&columns, Look { width, ..LOOK });
             table.row(out, ["10", "0x40", "LIVE"])?;
-            let cells = vec!["0x80".into()];
-            let (word, text) = ("torn".to_owned(), "wants more".to_owned());
-            table.span(out, Span { mark: "!", cells, word, text, hue: hue::BAD })?;
+            let cells = vec!["!".into(), "0x80".into()];
+            let text = "wants more".to_owned();
+            table.span(out, Span { cells, word: "torn".into(), text, hue: hue::BAD })?;
             table.end(out)
         })
     };
