@@ -24,13 +24,13 @@ use super::fs::{Directory, Exclusion, ForkGuard, StoreFile};
 use super::options::{Options, Sync};
 use super::segment::SegmentWriter;
 use super::state::State;
-use crate::engine::base::batch::Op;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{Location, SegmentId, Seqno};
 use crate::engine::base::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
 pub(crate) use cut::Cut;
 use pending::Pending;
 pub(crate) use replace::{Replacement, Reserved};
+pub(crate) use stage::Staged;
 pub(crate) use view::ReadPoint;
 use writer::{Active, Mark, Writer};
 
@@ -154,19 +154,19 @@ impl Log {
         })
     }
 
-    /// Appends `ops` as one batch, if `condition` holds for the first one's key. [`Log::wait`] says when it is done.
+    /// Appends `staged` as one batch, if `condition` holds for the first one's key. [`Log::wait`] says when it is done.
     ///
     /// # Errors
     /// Lengths over the limits, a log that takes no more writes, and what the operating system says: nothing was
     /// written then.
-    pub(crate) fn append<'a>(
+    pub(crate) fn append(
         &self,
-        ops: impl Iterator<Item = Op<'a>>,
+        staged: &mut [Staged<'_>],
         condition: Condition,
         urgency: Urgency,
     ) -> Result<Ticket> {
         // Before anybody has to wait for it.
-        let (staged, len) = self.prepare(ops)?;
+        let len = self.prepare(staged)?;
         let mut guard = self.writable()?;
         // Asked once, before any wait: the segment may become due in the meantime, with a sync
         // running.
@@ -176,11 +176,11 @@ impl Log {
             is_due = self.is_due(&guard, len);
         }
         let writer = &mut *guard;
-        let Some(start) = self.start(writer, &staged, condition)? else {
+        let Some(start) = self.start(writer, staged, condition)? else {
             return Ok(writer.ticket(None));
         };
         self.make_room(writer, is_due, (staged.len(), len))?;
-        let commit = self.stage(writer, &staged, start)?;
+        let commit = self.stage(writer, staged, start)?;
         let ticket = writer.ticket(commit);
         let gathers = match (self.options.sync, urgency) {
             (Sync::Buffered(len), _) => writer.staged_len() < len,

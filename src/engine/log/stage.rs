@@ -4,7 +4,7 @@ use std::cell::LazyCell;
 
 use super::writer::Writer;
 use super::{Commit, Condition, Log};
-use crate::engine::base::batch::{Expiry, Op};
+use crate::engine::base::batch::{Batch, Expiry, Op};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{Location, Seqno};
 use crate::engine::format::codec::{Compressed, Packed};
@@ -13,13 +13,26 @@ use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::options::SEGMENT_LEN_MAX_BOUNDS;
 use crate::engine::state::{Replaced, Unpublished, address_of};
 
-/// An operation that was checked, and what the log's lock is not needed for.
+/// An operation on its way into the log, and what is known of it before the log's lock is taken.
 #[derive(Debug)]
-pub(super) struct Staged<'a> {
+pub(crate) struct Staged<'a> {
     op: Op<'a>,
     hash: u64,
     /// The value compressed, if that saves anything.
     packed: Option<Packed>,
+}
+
+impl<'a> From<Op<'a>> for Staged<'a> {
+    fn from(op: Op<'a>) -> Self {
+        Self { op, hash: 0, packed: None }
+    }
+}
+
+impl<'a> Staged<'a> {
+    /// The operations of `batch`.
+    pub(crate) fn all(batch: &'a Batch) -> Vec<Self> {
+        batch.iter().map(Self::from).collect()
+    }
 }
 
 impl Staged<'_> {
@@ -42,25 +55,23 @@ pub(super) struct Start {
 }
 
 impl Log {
-    /// Checks, hashes and compresses `ops`; and the length of their records in bytes.
-    pub(super) fn prepare<'a>(&self, ops: impl Iterator<Item = Op<'a>>) -> Result<(Vec<Staged<'a>>, u64)> {
+    /// Checks, hashes and compresses `staged`, and returns the length of the records in bytes.
+    pub(super) fn prepare(&self, staged: &mut [Staged<'_>]) -> Result<u64> {
         let mut len = 0_u64;
-        let mut staged = Vec::with_capacity(ops.size_hint().0);
-        for op in ops {
-            let (key, value) = (op.key(), op.value());
+        for write in staged {
+            let (key, value) = (write.op.key(), write.op.value());
             if key.is_empty() || key.len() > KEY_LEN_MAX {
                 return Err(Error::KeyLength { len: key.len() });
             }
             if value.len() as u64 > self.options.value_len_max {
                 return Err(Error::ValueLength { len: value.len(), limit: self.options.value_len_max });
             }
-            let packed = self.options.compression.pack(value);
-            let write = Staged { op, hash: self.state.hash(key), packed };
+            write.hash = self.state.hash(key);
+            write.packed = self.options.compression.pack(value);
             len = len.saturating_add(write.record_len());
-            staged.push(write);
         }
         let limit = SEGMENT_LEN_MAX_BOUNDS.1 - HEADER_LEN as u64;
-        if len > limit { Err(Error::BatchLength { len, limit }) } else { Ok((staged, len)) }
+        if len > limit { Err(Error::BatchLength { len, limit }) } else { Ok(len) }
     }
 
     /// Where `staged` begins to change anything. `None` if `condition` does not hold for the first key, or if all of
@@ -182,11 +193,7 @@ impl Log {
         if let Some(replaced) = writer.pending_record(write.hash, key)? {
             return Ok(replaced);
         }
-        let replaced = self.state.replaceable(write.hash, key)?;
-        if let Some(put) = replaced.filter(|_| is_checked) {
-            self.state.check(put.address)?;
-        }
-        Ok(replaced)
+        if is_checked { self.state.intact(write.hash, key) } else { self.state.replaceable(write.hash, key) }
     }
 }
 

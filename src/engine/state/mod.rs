@@ -278,15 +278,20 @@ impl State {
         Ok(None)
     }
 
-    /// Reads the record at `address`, which was looked up just now, to see that it is intact.
+    /// As [`State::replaceable`], and the record is intact.
     ///
     /// # Errors
     /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
-    pub(crate) fn check(&self, address: Address) -> Result<()> {
-        match self.set.load().locate(address) {
-            Some((segment, at)) => segment.read(at).map(drop),
-            None => Ok(()),
-        }
+    pub(crate) fn intact(&self, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
+        let candidates = self.keydir.candidates(hash)?;
+        let set = self.set.load();
+        let Some(record) = set.find(&candidates, key).transpose()?.flatten() else { return Ok(None) };
+        let is_its_place = |&address: &Address| {
+            set.locate(address).is_some_and(|(segment, at)| segment.location(at) == record.location)
+        };
+        let address = candidates.iter().find(is_its_place);
+        let (len, expires_ms) = (record.frame.len, record.expires_ms);
+        Ok(address.map(|address| Replaced { address, len, expires_ms }))
     }
 
     /// Whether the keydir points to the record at `at` of `segment`, of a key with this hash.

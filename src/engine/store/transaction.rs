@@ -3,7 +3,7 @@
 use super::Store;
 use super::overlay::Overlay;
 use crate::engine::base::error::{Error, Result};
-use crate::engine::log::{Condition, Urgency};
+use crate::engine::log::{Condition, Staged, Urgency};
 
 impl Store {
     /// Runs `work`, and writes what it did: all of it when it returns `Ok`, nothing when it returns `Err` or panics.
@@ -45,7 +45,7 @@ impl Store {
         if batch.is_empty() {
             return Ok(done);
         }
-        let ticket = log.append(batch.iter(), Condition::None, Urgency::Now)?;
+        let ticket = log.append(&mut Staged::all(&batch), Condition::None, Urgency::Now)?;
         // In the log it has its place before whatever is written next: a sync can be shared.
         drop(held);
         log.wait(&ticket)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Pending, Store};
 use crate::engine::base::batch::{Batch, Expiry};
 use crate::engine::base::error::{Error, Result};
-use crate::engine::log::{Condition, Urgency};
+use crate::engine::log::{Condition, Staged, Urgency};
 use crate::engine::read::scan::Entry;
 
 impl Store {
@@ -104,7 +104,7 @@ impl Store {
         let there = self.view().state.meter.get(|| log.newest(key))?.map(Entry::of).transpose()?;
         let mut batch = Batch::new();
         let answer = change(there, &mut batch)?;
-        let ticket = log.append(batch.iter(), Condition::None, Urgency::WhenWaitedFor)?;
+        let ticket = log.append(&mut Staged::all(&batch), Condition::None, Urgency::WhenWaitedFor)?;
         Ok((answer, Pending { log: Arc::clone(log), ticket }))
     }
 }

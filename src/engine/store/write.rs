@@ -8,7 +8,7 @@ use crate::engine::base::batch::{Batch, Expiry, Op};
 #[cfg(doc)]
 use crate::engine::base::error::Error;
 use crate::engine::base::error::Result;
-use crate::engine::log::{Commit, Condition, Log, Ticket, Urgency};
+use crate::engine::log::{Commit, Condition, Log, Staged, Ticket, Urgency};
 
 /// How a put is done: until when, and if what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl Store {
         options: PutOptions,
     ) -> Result<Option<Commit>> {
         let put = Op::Put { key: key.as_ref(), value: value.as_ref(), expiry: options.expiry };
-        self.commit(std::iter::once(put), options.condition)
+        self.commit(&mut [put.into()], options.condition)
     }
 
     /// Removes `key`; whether it was there. Removing what is not there writes nothing.
@@ -133,7 +133,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        let commit = self.commit(std::iter::once(Op::Delete { key: key.as_ref() }), Condition::None)?;
+        let commit = self.commit(&mut [Op::Delete { key: key.as_ref() }.into()], Condition::None)?;
         Ok(commit.is_some_and(|commit| commit.deleted > 0))
     }
 
@@ -143,7 +143,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`], and [`Error::BatchLength`].
     pub fn write(&self, batch: &Batch) -> Result<Option<Commit>> {
-        self.commit(batch.iter(), Condition::None)
+        self.commit(&mut Staged::all(batch), Condition::None)
     }
 
     /// Takes `batch` and does not wait: what follows shares one system call and one sync with it. [`Pending::wait`]
@@ -152,7 +152,7 @@ impl Store {
     /// # Errors
     /// As [`Store::write`].
     pub fn submit(&self, batch: &Batch) -> Result<Pending> {
-        self.take(batch.iter(), Condition::None)
+        self.take(&mut Staged::all(batch), Condition::None)
     }
 
     /// As [`Store::put_with`], and does not wait: [`Pending::wait`] gives `None` when the condition did not hold at the end of
@@ -167,26 +167,22 @@ impl Store {
         options: PutOptions,
     ) -> Result<Pending> {
         let put = Op::Put { key: key.as_ref(), value: value.as_ref(), expiry: options.expiry };
-        self.take(std::iter::once(put), options.condition)
+        self.take(&mut [put.into()], options.condition)
     }
 
-    fn take<'a>(&self, ops: impl Iterator<Item = Op<'a>>, condition: Condition) -> Result<Pending> {
+    fn take(&self, staged: &mut [Staged<'_>], condition: Condition) -> Result<Pending> {
         let log = self.log()?;
         let _held = self.0.transaction_lock.shared()?;
-        let ticket = log.append(ops, condition, Urgency::WhenWaitedFor)?;
+        let ticket = log.append(staged, condition, Urgency::WhenWaitedFor)?;
         Ok(Pending { log: Arc::clone(log), ticket })
     }
 
     /// Append, wait until it is durable and visible: the protocol of every write.
-    pub(super) fn commit<'a>(
-        &self,
-        ops: impl Iterator<Item = Op<'a>>,
-        condition: Condition,
-    ) -> Result<Option<Commit>> {
+    pub(super) fn commit(&self, staged: &mut [Staged<'_>], condition: Condition) -> Result<Option<Commit>> {
         let log = self.log()?;
         self.view().state.meter.write(|| {
             let held = self.0.transaction_lock.shared()?;
-            let ticket = log.append(ops, condition, Urgency::Now)?;
+            let ticket = log.append(staged, condition, Urgency::Now)?;
             drop(held);
             log.wait(&ticket)?;
             Ok(ticket.commit)
