@@ -105,7 +105,7 @@ impl Default for CompactionPolicy {
 }
 
 /// Options of [`Store::open_with`](crate::Store::open_with). [`Options::default`] suits a store that must not
-/// lose data.
+/// lose data. Opening replaces a value outside its bounds by the nearest bound.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// When writes are made durable.
@@ -204,14 +204,22 @@ impl Options {
         Self::default()
     }
 
+    /// These options, each one outside its bounds replaced by the nearest bound.
+    pub(crate) fn within_bounds(mut self) -> Self {
+        if let Sync::Every(interval) = &mut self.sync {
+            // Syncing without a pause would leave no time for writing.
+            *interval = (*interval).max(SYNC_INTERVAL_MIN);
+        }
+        self.segment_len_max = self.segment_len_max.clamp(SEGMENT_LEN_MAX_BOUNDS.0, SEGMENT_LEN_MAX_BOUNDS.1);
+        self.value_len_max = self.value_len_max.min(SEGMENT_LEN_MAX_BOUNDS.1);
+        self.compression = self.compression.within_bounds();
+        self
+    }
+
     /// When writes are made durable. Default: [`Sync::Always`]. Intervals under a millisecond are taken as one.
     #[must_use]
     pub fn sync(mut self, sync: Sync) -> Self {
-        self.sync = match sync {
-            // Syncing without a pause would leave no time for writing.
-            Sync::Every(interval) => Sync::Every(interval.max(SYNC_INTERVAL_MIN)),
-            sync => sync,
-        };
+        self.sync = sync;
         self
     }
 
@@ -219,7 +227,7 @@ impl Options {
     /// gets a segment of its own. Default 64 MiB; values outside [`SEGMENT_LEN_MAX_BOUNDS`] are taken as the nearest bound.
     #[must_use]
     pub fn segment_len_max(mut self, bytes: u64) -> Self {
-        self.segment_len_max = bytes.clamp(SEGMENT_LEN_MAX_BOUNDS.0, SEGMENT_LEN_MAX_BOUNDS.1);
+        self.segment_len_max = bytes;
         self
     }
 
@@ -234,7 +242,7 @@ impl Options {
     /// holds.
     #[must_use]
     pub fn value_len_max(mut self, bytes: u64) -> Self {
-        self.value_len_max = bytes.min(SEGMENT_LEN_MAX_BOUNDS.1);
+        self.value_len_max = bytes;
         self
     }
 
@@ -263,7 +271,7 @@ impl Options {
     /// How values are compressed that are written from now on. Default: [`Compression::None`].
     #[must_use]
     pub fn compression(mut self, compression: Compression) -> Self {
-        self.compression = compression.within_bounds();
+        self.compression = compression;
         self
     }
 

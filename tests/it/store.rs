@@ -2,7 +2,7 @@
 
 use crate::common::{open, quick, scratch, segment_path, value};
 use crate::hooked::{FreeSyncs, hooked};
-use logkv::{Batch, Error, ManualClock, Options, ReadWith, Store, Sync};
+use logkv::{Batch, Compression, Error, ManualClock, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, Store, Sync};
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Bound;
@@ -367,4 +367,25 @@ fn a_record_with_a_damaged_header_is_read_from_a_mapping_and_from_a_file_or_from
             }
         }
     }
+}
+
+#[test]
+fn an_option_outside_its_bounds_counts_as_the_nearest_bound() {
+    let segments_with = |segment_len_max: u64| {
+        let dir = scratch();
+        let mut options = Options::new().background(false);
+        options.sync = Sync::Every(Duration::ZERO);
+        options.segment_len_max = segment_len_max;
+        options.value_len_max = u64::MAX;
+        options.compression = Compression::Zstd { level: i32::MAX };
+        let store = Store::open_with(dir.path(), options).expect("a store");
+        let value = "long enough to be compressed, ".repeat(40);
+        for n in 0..20 {
+            store.put(format!("key{n}"), &value).expect("a put");
+        }
+        assert_eq!(store.get("key7").expect("a get").as_deref(), Some(value.as_bytes()));
+        store.stats().expect("figures").segment_count
+    };
+    assert_eq!(segments_with(0), segments_with(SEGMENT_LEN_MAX_BOUNDS.0));
+    assert_eq!(segments_with(u64::MAX), 1);
 }

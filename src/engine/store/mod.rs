@@ -105,6 +105,7 @@ impl Store {
     /// records is no error here: [`Store::open_report`] tells it.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
+        let options = options.within_bounds();
         let opened = open::open(path, &options)?;
         let log = opened.log.map(Arc::new);
         let syncer = match (&log, options.sync) {
