@@ -63,7 +63,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     (
         "shell",
         &[
-            "commands::compact commands::compact::dry",
             "commands::foreign commands::foreign::bitcask commands::foreign::go",
             "commands::transfer::source commands::transfer::source::csv commands::transfer::source::json \
              commands::transfer::source::lines commands::transfer::source::reading \

@@ -214,6 +214,15 @@ impl<'a> Answer<'a> {
         self
     }
 
+    /// Draws lines of its own for people.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Output) -> io::Result<()>) -> &mut Self {
+        if self.mode == Mode::Table && self.result.is_ok() {
+            self.is_told = true;
+            self.result = draw(self.object.out());
+        }
+        self
+    }
+
     /// Adds a row of a title and an amount to the table.
     pub fn titled(&mut self, title: &str, amount: impl FnOnce() -> String) -> &mut Self {
         if let (Mode::Table, Some(table)) = (self.mode, self.table.as_deref_mut()) {

@@ -8,8 +8,9 @@ use logkv::{
     SegmentStats, Store, Tallies,
 };
 
-use super::sums::Sums;
-use super::{Request, outcome, text};
+use super::request::CompactRequest;
+use super::sums::RecordSums;
+use super::{outcome, text};
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::quote;
@@ -26,31 +27,31 @@ use crate::shell::term::units;
 const RECORDS_SHOWN: u64 = 40;
 
 /// Tells what `request` would do.
-pub fn run(session: &mut Session, request: &Request<'_>) -> Result<Outcome, Failure> {
+pub fn run(session: &mut Session, request: &CompactRequest<'_>) -> Result<Outcome, Failure> {
     let store = session.store()?;
     let plan = store.compaction_plan(&request.what).map_err(|error| request.failure(error, session))?;
-    let mut dry = Dry::new(session, &plan, request.limit);
+    let mut dry_run = DryRun::new(session, &plan, request.limit);
     let mut tallies = Vec::with_capacity(plan.runs.len());
     for (index, run) in plan.runs.iter().enumerate() {
         write_run(&mut session.out, run, index, plan.runs.len())?;
-        tallies.push(dry.run(session, &store, &plan, run)?);
+        tallies.push(dry_run.run(session, &store, &plan, run)?);
     }
-    dry.progress.clear();
-    if dry.seen > dry.limit {
-        write_elided(&mut session.out, &dry)?;
+    dry_run.progress.clear();
+    if dry_run.seen > dry_run.limit {
+        write_elided(&mut session.out, &dry_run)?;
     }
     let segments = store.segments()?;
-    if plan.runs.is_empty() && session.out.is_table() {
-        outcome::write_nothing(session, &request.what)?;
-    } else {
-        Summary::of(&plan, tallies, &segments).write(&mut session.out)?;
-    }
+    let nothing = match plan.runs.as_slice() {
+        [] => outcome::nothing_to_do(session, &request.what)?,
+        _ => Vec::new(),
+    };
+    DryRunSummary::of(&plan, tallies, &segments).write(&mut session.out, &nothing)?;
     note_active(session, request, &plan, &segments);
     Ok(Outcome::Done)
 }
 
 /// A dry run under way.
-struct Dry {
+struct DryRun {
     /// Records to show.
     limit: u64,
     /// Whether that is a page: for a person who has asked for no other number.
@@ -62,7 +63,7 @@ struct Dry {
     progress: Progress,
 }
 
-impl Dry {
+impl DryRun {
     fn new(session: &Session, plan: &CompactionPlan, asked_for: Option<u64>) -> Self {
         let total_len = plan.runs.iter().map(|run| run.read_len).sum();
         let is_page = session.out.is_table() && session.out.is_terminal && asked_for.is_none();
@@ -98,7 +99,7 @@ impl Dry {
         if let Some(failure) = failure {
             return Err(failure);
         }
-        end(&mut table, out)?;
+        end_table(&mut table, out)?;
         Ok(tallies?)
     }
 
@@ -117,7 +118,7 @@ impl Dry {
                     out.flush()?;
                 }
                 // The rows are read while the rest is added up.
-                end(table, out)?;
+                end_table(table, out)?;
                 out.flush()?;
             }
             self.progress.at(self.done_len, self.total_len);
@@ -128,7 +129,7 @@ impl Dry {
     }
 }
 
-fn end(table: &mut Option<Table>, out: &mut Output) -> io::Result<()> {
+fn end_table(table: &mut Option<Table>, out: &mut Output) -> io::Result<()> {
     table.take().map_or(Ok(()), |table| table.end(out))
 }
 
@@ -175,7 +176,8 @@ fn write_run(out: &mut Output, run: &CompactionRun, index: usize, count: usize) 
     answer.say(|look| {
         let number = if count == 1 { String::new() } else { format!("run {} of {count}: ", index + 1) };
         let head = format!("{number}{}, {}", segments::names(&run.segments), text::reason(run));
-        let (read, write) = (units::bytes(run.read_len), units::bytes(run.write_len_max));
+        let read = units::bytes(run.read_len);
+        let write = units::bytes(run.write_len_max);
         let needs = format!("reads {read}; needs up to {write} of disk until the old files are removed");
         format!("{}\n{}", look.paint(wrap(&head, look.width), hue::HEAD), wrap(&needs, look.width))
     });
@@ -185,8 +187,9 @@ fn write_run(out: &mut Output, run: &CompactionRun, index: usize, count: usize) 
     Ok(())
 }
 
-fn write_elided(out: &mut Output, dry: &Dry) -> io::Result<()> {
-    let (shown, seen) = (units::thousands(dry.limit), units::count(dry.seen, "record"));
+fn write_elided(out: &mut Output, dry_run: &DryRun) -> io::Result<()> {
+    let shown = units::thousands(dry_run.limit);
+    let seen = units::count(dry_run.seen, "record");
     out.say(|look| {
         let text = format!("{} {shown} of {seen}; --limit N shows so many", look.ellipsis());
         look.paint(wrap(&text, look.width), hue::DIM)
@@ -194,17 +197,18 @@ fn write_elided(out: &mut Output, dry: &Dry) -> io::Result<()> {
 }
 
 /// What a dry run adds up to.
-struct Summary {
+struct DryRunSummary {
     run_count: usize,
     segments_before: u64,
     bytes_before: u64,
     freed_len: u64,
-    sums: Sums,
+    sums: RecordSums,
 }
 
-impl Summary {
+impl DryRunSummary {
     fn of(plan: &CompactionPlan, tallies: Vec<Tallies>, segments: &[SegmentStats]) -> Self {
-        let (mut bytes_before, mut freed_len) = (0, 0);
+        let mut bytes_before = 0;
+        let mut freed_len = 0;
         for (run, tallies) in plan.runs.iter().zip(&tallies) {
             let inputs = || segments.iter().filter(|segment| run.segments.contains(&segment.id));
             let before: u64 = inputs().map(|segment| segment.len).sum();
@@ -218,7 +222,7 @@ impl Summary {
             segments_before: plan.runs.iter().map(|run| run.segments.len() as u64).sum(),
             bytes_before,
             freed_len,
-            sums: Sums::of(tallies),
+            sums: RecordSums::of(tallies),
         }
     }
 
@@ -234,15 +238,12 @@ impl Summary {
         ]
     }
 
-    fn write(&self, out: &mut Output) -> io::Result<()> {
-        if out.is_table() {
-            writeln!(out)?;
-            self.sums.write_table(out)?;
-        }
-        let (freed, before) = (units::bytes(self.freed_len), units::bytes(self.bytes_before));
+    /// Writes the sums. For people, `nothing` takes their place where no run is planned.
+    fn write(&self, out: &mut Output, nothing: &[String]) -> io::Result<()> {
         let mut answer = out.figures_with("sum\t");
-        answer.say(|look| {
-            wrap(&format!("compact would free {freed} of {before}; nothing was changed"), look.width)
+        answer.draw(|out| match self.run_count {
+            0 => outcome::write_lines(out, nothing),
+            _ => self.draw(out),
         });
         answer.json("type", "summary");
         for (name, number) in self.named() {
@@ -253,12 +254,21 @@ impl Summary {
         answer.end()?;
         Ok(())
     }
+
+    fn draw(&self, out: &mut Output) -> io::Result<()> {
+        writeln!(out)?;
+        self.sums.write_table(out)?;
+        let freed = units::bytes(self.freed_len);
+        let before = units::bytes(self.bytes_before);
+        let text = format!("compact would free {freed} of {before}; nothing was changed");
+        writeln!(out, "{}", wrap(&text, out.look.width))
+    }
 }
 
 /// Says that the active segment, which no plan can hold, would be sealed and taken along.
 fn note_active(
     session: &mut Session,
-    request: &Request<'_>,
+    request: &CompactRequest<'_>,
     plan: &CompactionPlan,
     segments: &[SegmentStats],
 ) {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use logkv::{Compact, CompactionReport, Error, SegmentState, Store};
 use serde_json::{Value, json};
 
-use super::sums::Sums;
+use super::sums::RecordSums;
 use super::text;
 use crate::shell::lang::failure::Failure;
 use crate::shell::run::segments;
@@ -23,11 +23,19 @@ pub fn write(
     what: Option<&Compact>,
     report: &CompactionReport,
 ) -> Result<(), Failure> {
-    let sums = Sums::of(report.runs.iter().map(|run| run.records.clone()));
-    let figures = Figures::of(report, &sums);
-    let out = &mut session.out;
+    let sums = RecordSums::of(report.runs.iter().map(|run| run.records.clone()));
+    let figures = CompactionFigures::of(report, &sums);
     let is_cancelled = what.is_none();
-    let mut answer = out.figures();
+    let nothing = match what {
+        Some(what) if report.runs.is_empty() && report.left.is_empty() => nothing_to_do(session, what)?,
+        // A failure or a note reports the rest.
+        _ => Vec::new(),
+    };
+    let mut answer = session.out.figures();
+    answer.draw(|out| match report.runs.as_slice() {
+        [] => write_lines(out, &nothing),
+        _ => write_table(out, report, &figures, &sums),
+    });
     answer.plain("runs", report.runs.len());
     if !is_cancelled || !report.runs.is_empty() {
         for (name, number) in figures.named() {
@@ -42,27 +50,18 @@ pub fn write(
     sums.write_json(&mut answer);
     let left: Vec<_> = report.left.iter().map(|left| left.segment.0).collect();
     answer.json("runs", runs(report)).json("left", left).field("cancelled", is_cancelled).end()?;
-    if !out.is_table() {
-        return Ok(());
-    }
-    match what.filter(|_| report.left.is_empty()) {
-        _ if !report.runs.is_empty() => write_table(out, report, &figures, &sums)?,
-        Some(what) => write_nothing(session, what)?,
-        // A failure or a note reports the rest.
-        None => {}
-    }
     Ok(())
 }
 
 /// Before and after: of the segments that were compacted, and of no others.
-struct Figures {
+struct CompactionFigures {
     segments: (u64, u64),
     bytes: (u64, u64),
     records: (u64, u64),
 }
 
-impl Figures {
-    fn of(report: &CompactionReport, sums: &Sums) -> Self {
+impl CompactionFigures {
+    fn of(report: &CompactionReport, sums: &RecordSums) -> Self {
         let runs = &report.runs;
         let kept = sums.kept().count;
         Self {
@@ -104,8 +103,8 @@ fn runs(report: &CompactionReport) -> Vec<Value> {
 fn write_table(
     out: &mut Output,
     report: &CompactionReport,
-    figures: &Figures,
-    sums: &Sums,
+    figures: &CompactionFigures,
+    sums: &RecordSums,
 ) -> io::Result<()> {
     const COLUMNS: &[Column] = &[
         Column::text("", hue::DIM),
@@ -131,19 +130,23 @@ fn write_table(
     sums.write_table(out)
 }
 
-/// Says that there was nothing to do, and what would come next.
-pub fn write_nothing(session: &mut Session, what: &Compact) -> Result<(), Failure> {
-    let lines = match what {
-        Compact::Due => nothing_due(&session.store()?, session.config.options.compaction.dead_percent)?,
-        Compact::All | Compact::Segments(_) => {
-            vec!["there is nothing to free: all that the sealed segments hold is needed".to_owned()]
+/// Why there is nothing to do, and what is due next.
+pub fn nothing_to_do(session: &mut Session, what: &Compact) -> Result<Vec<String>, Failure> {
+    match what {
+        Compact::Due => {
+            let due_percent = session.config.options.compaction.dead_percent;
+            Ok(nothing_due(&session.store()?, due_percent)?)
         }
-    };
-    let look = session.out.look;
-    for line in lines {
-        writeln!(session.out, "{}", wrap(&line, look.width))?;
+        Compact::All | Compact::Segments(_) => {
+            Ok(vec!["there is nothing to free: all that the sealed segments hold is needed".to_owned()])
+        }
     }
-    Ok(())
+}
+
+/// Writes lines of text, wrapped.
+pub fn write_lines(out: &mut Output, lines: &[String]) -> io::Result<()> {
+    let width = out.look.width;
+    lines.iter().try_for_each(|line| writeln!(out, "{}", wrap(line, width)))
 }
 
 fn nothing_due(store: &Store, due_percent: u8) -> logkv::Result<Vec<String>> {
@@ -156,7 +159,8 @@ fn nothing_due(store: &Store, due_percent: u8) -> logkv::Result<Vec<String>> {
     nearest.sort_by_key(|segment| Reverse(text::percent_dead(segment)));
     let mut lines = vec!["nothing is due".to_owned()];
     for segment in nearest.iter().take(NEAREST_COUNT) {
-        let (percent, dead) = (text::percent_dead(segment), units::bytes(segment.dead_len));
+        let percent = text::percent_dead(segment);
+        let dead = units::bytes(segment.dead_len);
         let and_yet = match store.compaction_plan(&Compact::Segments(vec![segment.id])) {
             Err(Error::NotCompactable { reason, .. }) => format!("not compacted: {reason}"),
             _ if percent >= due_percent.into() => "not due: its tombstones are still needed".to_owned(),

@@ -13,30 +13,30 @@ use crate::shell::term::style::hue;
 use crate::shell::term::units;
 
 /// A reason to keep or drop a record: its name for programs, for people, and its figures.
-struct Reason {
+struct ReasonRow {
     name: &'static str,
     title: &'static str,
     of: fn(&Tallies) -> Tally,
 }
 
-const KEPT: &[Reason] = &[
-    Reason { name: "live", title: "live", of: |tallies| tallies.live },
-    Reason { name: "tombstones", title: "tombstones", of: |tallies| tallies.tombstones },
-    Reason { name: "expired", title: "expired a short time ago", of: |tallies| tallies.expired_kept },
-    Reason { name: "versions", title: "dead, for those who look back", of: |tallies| tallies.versions },
-    Reason { name: "unknown", title: "of a newer format", of: |tallies| tallies.unknown },
+const KEPT: &[ReasonRow] = &[
+    ReasonRow { name: "live", title: "live", of: |tallies| tallies.live },
+    ReasonRow { name: "tombstones", title: "tombstones", of: |tallies| tallies.tombstones },
+    ReasonRow { name: "expired", title: "expired a short time ago", of: |tallies| tallies.expired_kept },
+    ReasonRow { name: "versions", title: "dead, for those who look back", of: |tallies| tallies.versions },
+    ReasonRow { name: "unknown", title: "of a newer format", of: |tallies| tallies.unknown },
 ];
 
-const DROPPED: &[Reason] = &[
-    Reason { name: "replaced", title: "replaced", of: |tallies| tallies.replaced },
-    Reason { name: "deleted", title: "deleted", of: |tallies| tallies.deleted },
-    Reason { name: "expired", title: "expired", of: |tallies| tallies.expired },
-    Reason {
+const DROPPED: &[ReasonRow] = &[
+    ReasonRow { name: "replaced", title: "replaced", of: |tallies| tallies.replaced },
+    ReasonRow { name: "deleted", title: "deleted", of: |tallies| tallies.deleted },
+    ReasonRow { name: "expired", title: "expired", of: |tallies| tallies.expired },
+    ReasonRow {
         name: "tombstones_replaced",
         title: "tombstones of keys written again",
         of: |tallies| tallies.tombstones_replaced,
     },
-    Reason {
+    ReasonRow {
         name: "tombstones_done",
         title: "tombstones that hide nothing",
         of: |tallies| tallies.tombstones_done,
@@ -45,9 +45,9 @@ const DROPPED: &[Reason] = &[
 
 /// The records of some runs, by reason.
 #[derive(Debug, Default)]
-pub struct Sums(Vec<Tallies>);
+pub struct RecordSums(Vec<Tallies>);
 
-impl Sums {
+impl RecordSums {
     /// The sums of the runs that came to `tallies`.
     pub fn of(tallies: impl IntoIterator<Item = Tallies>) -> Self {
         Self(tallies.into_iter().collect())
@@ -137,7 +137,7 @@ impl Sums {
         answer.json("kept", self.json(KEPT)).json("dropped", self.json(DROPPED)).json("needed_by", needed);
     }
 
-    fn json(&self, reasons: &'static [Reason]) -> Value {
+    fn json(&self, reasons: &'static [ReasonRow]) -> Value {
         let mut fields = Map::new();
         for (reason, tally) in self.reasons(reasons) {
             fields.insert(reason.name.to_owned(), tally.count.into());
@@ -148,8 +148,8 @@ impl Sums {
 
     fn reasons(
         &self,
-        reasons: &'static [Reason],
-    ) -> impl Iterator<Item = (&'static Reason, Tally)> + use<'_> {
+        reasons: &'static [ReasonRow],
+    ) -> impl Iterator<Item = (&'static ReasonRow, Tally)> + use<'_> {
         reasons.iter().map(|reason| (reason, self.sum(reason.of)))
     }
 }
@@ -177,7 +177,7 @@ mod tests {
             tombstones_done: tally(9 * factor, 90),
             needed_by: vec![(SegmentId(2), factor), (SegmentId(factor + 8), 1)],
         };
-        let sums = Sums::of([numbers(1), numbers(10)]);
+        let sums = RecordSums::of([numbers(1), numbers(10)]);
         let told = |reasons| sums.reasons(reasons).map(|(_, tally)| tally.count).sum::<u64>();
         assert_eq!((told(KEPT), sums.kept()), (220, tally(220, 400)));
         assert_eq!((told(DROPPED), sums.dropped()), (385, tally(385, 700)));

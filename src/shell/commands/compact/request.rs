@@ -1,0 +1,83 @@
+//! The arguments and flags of `compact`.
+
+use logkv::{Compact, Error, SegmentId};
+
+use crate::shell::lang::command::{DRY_RUN, Flag, Takes};
+use crate::shell::lang::failure::Failure;
+use crate::shell::lang::words::Word;
+use crate::shell::run::segments;
+use crate::shell::run::session::{Invocation, Session};
+
+/// The flags of `compact`.
+pub const FLAGS: &[Flag] = &[
+    flag(
+        "all",
+        Takes::Nothing,
+        "Takes every segment that holds anything dead, and seals the active one first",
+    ),
+    flag(DRY_RUN, Takes::Nothing, "Changes nothing; prints what would become of each record, and why"),
+    flag("limit", Takes::Number, "Shows at most this many records of a dry run"),
+    flag("step", Takes::Nothing, "Stops before each step, and says what a crash there would leave"),
+];
+
+const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
+    Flag { name, short: None, takes, doc }
+}
+
+/// What is asked of `compact`.
+#[derive(Debug)]
+pub struct CompactRequest<'a> {
+    pub what: Compact,
+    /// The words that name segments.
+    words: &'a [Word],
+    pub is_dry: bool,
+    pub is_stepwise: bool,
+    /// How many records of a dry run to show.
+    pub limit: Option<u64>,
+}
+
+impl<'a> CompactRequest<'a> {
+    pub fn of(invocation: &'a Invocation) -> Result<Self, Failure> {
+        let refused = |message| Err(Failure::usage(message).at(invocation.name.clone()));
+        let words = invocation.args.as_slice();
+        let limit = invocation.number("limit")?;
+        let is_dry = invocation.has(DRY_RUN);
+        let is_stepwise = invocation.has("step");
+        let what = match (invocation.has("all"), words) {
+            (true, []) => Compact::All,
+            (true, _) => return refused("compact takes either SEGs or --all"),
+            (false, []) => Compact::Due,
+            (false, words) => {
+                let ids = words.iter().map(|word| segments::parse(word, "compact"));
+                Compact::Segments(ids.collect::<Result<_, _>>()?)
+            }
+        };
+        if is_dry && is_stepwise {
+            return refused("--dry-run takes no steps; --step takes them");
+        }
+        if limit.is_some() && !is_dry {
+            return refused("--limit is about the records that --dry-run shows");
+        }
+        Ok(Self { what, words, is_dry, is_stepwise, limit })
+    }
+
+    /// `error`, pointing at the segment that it is about, with advice.
+    pub fn failure(&self, error: Error, session: &mut Session) -> Failure {
+        match error {
+            Error::ReadOnly => {
+                Failure::from(error).hint("compact --dry-run tells what would be done, and changes nothing")
+            }
+            Error::NoSuchSegment { segment } => self.point_at(segment, segments::missing(segment, session)),
+            Error::NotCompactable { segment, .. } => self.point_at(segment, error.into()),
+            error => error.into(),
+        }
+    }
+
+    fn point_at(&self, segment: SegmentId, failure: Failure) -> Failure {
+        let named = |word: &&Word| segments::parse(word, "compact").is_ok_and(|id| id == segment);
+        match self.words.iter().find(named) {
+            Some(word) => failure.at(word.span.clone()),
+            None => failure,
+        }
+    }
+}
