@@ -7,10 +7,10 @@ use std::path::Path;
 use logkv::Error;
 use logkv::backup::{self, BackupProgress, BackupReport, RestoreReport};
 
-use crate::shell::commands::words::place_of;
+use crate::shell::commands::words::{place_of, unread_stdin};
 use crate::shell::lang::command::{self, Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::lang::words::{Word, quote, visible};
+use crate::shell::lang::words::{Word, quote, visible_path};
 use crate::shell::run::folder::draft::Draft;
 use crate::shell::run::session::{Invocation, Session};
 use crate::shell::term::fit::wrap;
@@ -35,7 +35,7 @@ pub const FLAGS: &[Flag] = &[
 const LEVELS: std::ops::RangeInclusive<u64> = 1..=22;
 const LEVEL_DEFAULT: u64 = 3;
 /// The first bytes of compressed files that are not supported, and the names of their formats.
-const OTHERS: [(&[u8], &str); 5] = [
+const OTHER_PACKINGS: [(&[u8], &str); 5] = [
     (b"\xfd7zXZ\0", "xz"),
     (b"BZh", "bzip2"),
     (b"\x04\x22\x4d\x18", "lz4"),
@@ -44,7 +44,7 @@ const OTHERS: [(&[u8], &str); 5] = [
 ];
 
 /// Where a backup goes, by its name.
-enum To<'a> {
+enum BackupTarget<'a> {
     Directory(&'a Path),
     Archive(&'a Path),
     PackedArchive(&'a Path),
@@ -52,7 +52,7 @@ enum To<'a> {
     Output,
 }
 
-impl<'a> To<'a> {
+impl<'a> BackupTarget<'a> {
     fn of(word: &'a Word) -> Result<Self, Failure> {
         let path = place_of(word)?;
         let has_ending = |ending| has_ending(path, ending);
@@ -73,7 +73,7 @@ fn has_ending(path: &Path, ending: &str) -> bool {
 }
 
 /// How `path` ends, where that is how archives end that are not made here, and no directory has this name.
-fn ending_of_others(path: &Path) -> Option<&'static str> {
+fn foreign_archive_ending(path: &Path) -> Option<&'static str> {
     const ENDINGS: [&str; 7] = [".gz", ".tgz", ".zst", ".zip", ".xz", ".bz2", ".7z"];
     let ending = ENDINGS.into_iter().find(|ending| has_ending(path, ending));
     ending.filter(|_| !path.is_dir())
@@ -82,9 +82,9 @@ fn ending_of_others(path: &Path) -> Option<&'static str> {
 /// Runs `backup`.
 pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let word = &invocation.args[0];
-    let to = To::of(word)?;
-    if let To::Directory(path) = to
-        && let Some(ending) = ending_of_others(path)
+    let to = BackupTarget::of(word)?;
+    if let BackupTarget::Directory(path) = to
+        && let Some(ending) = foreign_archive_ending(path)
     {
         let message =
             format!("a backup is no {ending}: it is a directory, or an archive FILE.tar.zst or FILE.tar");
@@ -92,24 +92,25 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     }
     let level = level(invocation, &to)?;
     let store = session.store()?;
-    if matches!(to, To::Output) && session.out.is_terminal {
+    if matches!(to, BackupTarget::Output) && session.out.is_terminal {
         let failure = Failure::command("an archive is nothing for a terminal").at(word.span.clone());
         return Err(failure.hint("name a file, or lead the output into one"));
     }
-    let (progress, interrupt) = (session.progress("backing up"), session.interrupt.clone());
+    let progress = session.progress("backing up");
+    let interrupt = session.interrupt.clone();
     let observe = &mut |at: BackupProgress| {
         progress.at(at.done_len, at.total_len);
         go_on(&interrupt)
     };
     let made = match to {
-        To::Directory(path) => store.backup(path, observe).map(Some).map_err(refused),
-        To::Archive(path) | To::PackedArchive(path) => {
-            let level = matches!(to, To::PackedArchive(_)).then_some(level);
+        BackupTarget::Directory(path) => store.backup(path, observe).map(Some).map_err(backup_failure),
+        BackupTarget::Archive(path) | BackupTarget::PackedArchive(path) => {
+            let level = matches!(to, BackupTarget::PackedArchive(_)).then_some(level);
             into_file(session, word, path, &mut |file| {
                 pack(file, level, &mut |out| store.backup_archive(out, observe))
             })
         }
-        To::Output => {
+        BackupTarget::Output => {
             let write = &mut |out: &mut dyn Write| store.backup_archive(out, observe);
             pack(session.out.unbroken(), Some(level), write).map(Some)
         }
@@ -121,8 +122,8 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
     };
     match to {
         // What else went there would be taken for a part of it.
-        To::Output => session.note(&sentence(&report, "the archive")),
-        _ => write_report(&mut session.out, &report, &shown(word.path()))?,
+        BackupTarget::Output => session.note(&sentence(&report, "the archive")),
+        _ => write_report(&mut session.out, &report, &visible_path(word.path()))?,
     }
     Ok(Outcome::Done)
 }
@@ -131,20 +132,20 @@ fn go_on(interrupt: &Interrupt) -> ControlFlow<()> {
     if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-fn level(invocation: &Invocation, to: &To<'_>) -> Result<i32, Failure> {
+fn level(invocation: &Invocation, to: &BackupTarget<'_>) -> Result<i32, Failure> {
     let Some(word) = invocation.value("level") else { return Ok(LEVEL_DEFAULT as i32) };
     let level = command::number(word, "--level")?;
     let wrong = |message: &str| Err(Failure::usage(message).at(word.span.clone()));
     match to {
-        To::PackedArchive(_) | To::Output if LEVELS.contains(&level) => Ok(level as i32),
-        To::PackedArchive(_) | To::Output => wrong("--level takes a number from 1 to 22"),
-        To::Directory(_) | To::Archive(_) => {
+        BackupTarget::PackedArchive(_) | BackupTarget::Output if LEVELS.contains(&level) => Ok(level as i32),
+        BackupTarget::PackedArchive(_) | BackupTarget::Output => wrong("--level takes a number from 1 to 22"),
+        BackupTarget::Directory(_) | BackupTarget::Archive(_) => {
             wrong("--level is for archives that are compressed: FILE.tar.zst and -")
         }
     }
 }
 
-fn refused(error: Error) -> Failure {
+fn backup_failure(error: Error) -> Failure {
     if let Error::Cancelled = error {
         return Failure::interrupted_with("no backup was made");
     }
@@ -162,20 +163,20 @@ fn pack(
     level: Option<i32>,
     write: &mut dyn FnMut(&mut dyn Write) -> Result<BackupReport, Error>,
 ) -> Result<BackupReport, Failure> {
-    let Some(level) = level else { return write(out).map_err(told) };
+    let Some(level) = level else { return write(out).map_err(archive_failure) };
     let mut encoder = zstd::Encoder::new(out, level)?;
     // Else a changed byte of what is packed would come out as another one.
     encoder.include_checksum(true)?;
-    let report = write(&mut encoder).map_err(told)?;
+    let report = write(&mut encoder).map_err(archive_failure)?;
     encoder.finish()?.flush()?;
     Ok(report)
 }
 
 /// A reader that has left is no failure.
-fn told(error: Error) -> Failure {
+fn archive_failure(error: Error) -> Failure {
     match error {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => source.into(),
-        error => refused(error),
+        error => backup_failure(error),
     }
 }
 
@@ -194,7 +195,7 @@ fn into_file(
     if session.dir().canonicalize().is_ok_and(|dir| real.starts_with(dir)) {
         return Err(at(Failure::command("this is in the directory of the store itself")));
     }
-    if path.symlink_metadata().is_ok() && !session.confirm(&format!("replace {}", shown(path)))? {
+    if path.symlink_metadata().is_ok() && !session.confirm(&format!("replace {}", visible_path(path)))? {
         return Ok(None);
     }
     let draft = Draft::of_backup(path).map_err(|source| error(&source))?;
@@ -216,8 +217,10 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
     if !session.settings.makes_files {
         return Err(Failure::command("nothing is made with --read-only and --no-create"));
     }
-    let (to, options) = (session.dir().to_owned(), session.config.options.clone());
-    let (progress, interrupt) = (session.progress("restoring"), session.interrupt.clone());
+    let to = session.dir().to_owned();
+    let options = session.config.options.clone();
+    let progress = session.progress("restoring");
+    let interrupt = session.interrupt.clone();
     let observe = &mut |at: BackupProgress| {
         progress.at(at.done_len, at.total_len);
         go_on(&interrupt)
@@ -226,7 +229,7 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
     let made = if !word.is_dash() && from.is_dir() {
         backup::restore(from, &to, &options, observe)
     } else {
-        let archive = unpack(word, source(word, &interrupt)?);
+        let archive = unpack(word, open_archive(word, &interrupt)?);
         let mut archive =
             archive.map_err(|failure| if interrupt.is_set() { interrupted() } else { failure })?;
         backup::restore_archive(&mut archive, &to, &options, observe)
@@ -235,15 +238,15 @@ pub fn run_restore(session: &mut Session, invocation: &Invocation) -> Result<Out
     let report = made.map_err(|error| match error {
         // A read of standard input fails when it is interrupted.
         _ if interrupt.is_set() => interrupted(),
-        error => not_restored(error, word),
+        error => restore_failure(error, word),
     })?;
-    write_restored(&mut session.out, &report, &shown(&to))?;
+    write_restored(&mut session.out, &report, &visible_path(&to))?;
     Ok(Outcome::Done)
 }
 
 /// Why no store was made of what `word` names, and what helps.
-fn not_restored(error: Error, word: &Word) -> Failure {
-    let name = || if word.is_dash() { "the archive".to_owned() } else { shown(word.path()) };
+fn restore_failure(error: Error, word: &Word) -> Failure {
+    let name = || if word.is_dash() { "the archive".to_owned() } else { visible_path(word.path()) };
     match error {
         Error::NotABackup { .. } => {
             let failure = Failure::usage(error.to_string()).at(word.span.clone());
@@ -256,7 +259,7 @@ fn not_restored(error: Error, word: &Word) -> Failure {
                 _ => failure.message.clone(),
             };
             let message = format!("{} cannot be restored: {reason}", name());
-            Failure { message, ..failure }.at(word.span.clone()).hint(rest_of(word))
+            Failure { message, ..failure }.at(word.span.clone()).hint(salvage_hint(word))
         }
         Error::Occupied { .. } => {
             Failure::from(error).hint("logkv NEWDIR restore FROM takes a directory that is missing or empty")
@@ -275,7 +278,7 @@ fn not_restored(error: Error, word: &Word) -> Failure {
 }
 
 /// How to have what is intact of the damaged backup that `word` names.
-fn rest_of(word: &Word) -> String {
+fn salvage_hint(word: &Word) -> String {
     if !word.is_dash() && word.path().is_dir() {
         format!("logkv {} repair --to NEWDIR makes a store of what is intact", quote(&word.bytes))
     } else {
@@ -284,28 +287,28 @@ fn rest_of(word: &Word) -> String {
 }
 
 /// The bytes of the archive that `word` names.
-fn source(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Failure> {
+fn open_archive(word: &Word, interrupt: &Interrupt) -> Result<Box<dyn Read>, Failure> {
     let input = if word.is_dash() {
         if io::stdin().is_terminal() {
             return Err(Failure::command("an archive cannot be read from a terminal").at(word.span.clone()));
         }
-        Input::stdin().map_err(|error| Failure::file("read", Path::new("the standard input"), &error))?
+        Input::stdin().map_err(|error| unread_stdin(&error))?
     } else {
         Input::path(word.path()).map_err(|error| {
             let failure = Failure::file("read", word.path(), &error).at(word.span.clone());
             Failure { kind: Kind::Open, ..failure }
         })?
     };
-    Ok(Box::new(Waiting { input, interrupt: interrupt.clone() }))
+    Ok(Box::new(ArchiveInput { input, interrupt: interrupt.clone() }))
 }
 
 /// An archive, read until Ctrl-C: the standard input or a named pipe may have nothing to read for long.
-struct Waiting {
+struct ArchiveInput {
     input: Input,
     interrupt: Interrupt,
 }
 
-impl Read for Waiting {
+impl Read for ArchiveInput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // A read that is said to be interrupted would be tried again for ever.
         self.input.wait(&self.interrupt).map_err(|error| io::Error::other(error.to_string()))?;
@@ -317,11 +320,11 @@ impl Read for Waiting {
 fn unpack(word: &Word, mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failure> {
     const START_LEN: u64 = 8;
     let unread = |error: io::Error| {
-        not_restored(Error::BackupDamaged { reason: format!("it cannot be read ({error})") }, word)
+        restore_failure(Error::BackupDamaged { reason: format!("it cannot be read ({error})") }, word)
     };
     let mut start = Vec::new();
     source.by_ref().take(START_LEN).read_to_end(&mut start).map_err(unread)?;
-    if let Some((_, packing)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+    if let Some((_, packing)) = OTHER_PACKINGS.iter().find(|(magic, _)| start.starts_with(magic)) {
         let failure =
             Failure::usage(format!("this archive is compressed with {packing}, which restore does not read"));
         return Err(failure.hint("unpack it, and restore the .tar or the directory"));
@@ -332,10 +335,6 @@ fn unpack(word: &Word, mut source: Box<dyn Read>) -> Result<Box<dyn Read>, Failu
         Some(packing) => Unpacker::new(packing, whole).map(|whole| Box::new(whole) as _).map_err(unread),
         None => Ok(whole),
     }
-}
-
-fn shown(path: &Path) -> String {
-    visible(path.as_os_str().as_encoded_bytes())
 }
 
 fn figures(report: &BackupReport) -> [(&'static str, u64); 8] {
@@ -363,7 +362,8 @@ fn write_report(out: &mut Output, report: &BackupReport, place: &str) -> io::Res
 
 /// What a backup came to.
 fn sentence(report: &BackupReport, place: &str) -> String {
-    let (segments, len) = (units::count(report.segment_count, "segment"), units::bytes(report.len));
+    let segments = units::count(report.segment_count, "segment");
+    let len = units::bytes(report.len);
     let copied = format!("copied ({})", units::bytes(report.copied_len));
     let parts = [
         (report.kept_count, "kept"),

@@ -15,9 +15,9 @@ use logkv::{Error, Options};
 use crate::shell::commands::words::place_of;
 use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
-use crate::shell::lang::words::Word;
+use crate::shell::lang::words::{Word, visible_path};
 use crate::shell::run::session::{Invocation, Session};
-use report::{shown, write, write_needless};
+use report::{write, write_needless};
 
 /// The flags of `repair`.
 pub const FLAGS: &[Flag] = &[
@@ -55,18 +55,21 @@ pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Fa
 }
 
 fn copy(session: &mut Session, word: &Word) -> Result<Outcome, Failure> {
-    let (from, to) = (session.dir().to_owned(), place_of(word)?.to_owned());
+    let from = session.dir().to_owned();
+    let to = place_of(word)?.to_owned();
     if word.is_dash() {
         let message = "--to takes a directory, not the standard output; ./- is a directory called -";
         return Err(Failure::usage(message).at(word.span.clone()));
     }
-    if let Some(why) = why_not(&from, &to) {
+    if let Some(why) = unfit_target(&from, &to) {
         return Err(Failure::usage(why).at(word.span.clone()));
     }
-    let had_room = !left_behind(&to);
+    let had_room = !has_entries(&to);
     let made = repair(session, &from, |options, observe| repair::copy(&from, &to, options, observe));
-    let report = made.map_err(|failure| match left_behind(&to) {
-        true if had_room => failure.hint(format!("what was begun could not be removed from {}", shown(&to))),
+    let report = made.map_err(|failure| match has_entries(&to) {
+        true if had_room => {
+            failure.hint(format!("what was begun could not be removed from {}", visible_path(&to)))
+        }
         _ => failure,
     })?;
     write(&mut session.out, &report, &to, None)?;
@@ -74,32 +77,37 @@ fn copy(session: &mut Session, word: &Word) -> Result<Outcome, Failure> {
 }
 
 fn in_place(session: &mut Session) -> Result<Outcome, Failure> {
-    let dir = named(session.dir().to_owned())?;
+    let dir = renamable(session.dir().to_owned())?;
     if is_mount_point(&dir) {
-        let failure =
-            Failure::command(format!("{} is a mount point, whose name cannot be given away", shown(&dir)));
+        let failure = Failure::command(format!(
+            "{} is a mount point, whose name cannot be given away",
+            visible_path(&dir)
+        ));
         return Err(failure.hint("repair --to DIR makes the new store elsewhere"));
     }
-    let aside = aside(&dir);
+    let damaged_dir = free_name_beside(&dir);
     if is_intact(session, &dir)? {
-        let settled =
-            repair::settle(&dir, &aside, &session.config.options).map_err(|error| refused(&error, &dir))?;
-        write_needless(&mut session.out, &dir, settled.then_some(aside.as_path()))?;
+        let settled = repair::settle(&dir, &damaged_dir, &session.config.options)
+            .map_err(|error| repair_failure(&error, &dir))?;
+        write_needless(&mut session.out, &dir, settled.then_some(damaged_dir.as_path()))?;
         return Ok(Outcome::Done);
     }
-    let (from, to) = (shown(&dir), shown(&aside));
+    let from = visible_path(&dir);
+    let to = visible_path(&damaged_dir);
     let question = format!("put what is intact of {from} in its place, and keep what is there now as {to}");
     if !session.confirm_or(&question, &format!("{from} is not repaired"))? {
         return Ok(Outcome::Done);
     }
-    let report = repair(session, &dir, |options, observe| repair::in_place(&dir, &aside, options, observe))?;
-    write(&mut session.out, &report, &dir, Some(&aside))?;
+    let report =
+        repair(session, &dir, |options, observe| repair::in_place(&dir, &damaged_dir, options, observe))?;
+    write(&mut session.out, &report, &dir, Some(&damaged_dir))?;
     Ok(if report.is_whole() { Outcome::Done } else { Outcome::Damaged })
 }
 
 /// Whether the store in `dir` has nothing that a repair could mend: what is derived from the log is made anew without one.
 fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
-    let (options, interrupt) = (session.config.options.clone(), session.interrupt.clone());
+    let options = session.config.options.clone();
+    let interrupt = session.interrupt.clone();
     let progress = session.progress("verifying");
     let verified = verify::store(dir, &options, &[], &mut |event| {
         if let VerifyEvent::Progress { done_len, total_len } = event {
@@ -108,7 +116,7 @@ fn is_intact(session: &mut Session, dir: &Path) -> Result<bool, Failure> {
         if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     progress.clear();
-    let report = verified.map_err(|error| refused(&error, dir))?;
+    let report = verified.map_err(|error| repair_failure(&error, dir))?;
     if report.damage_count == 0 && report.refused_count > 0 {
         let message = "what could be looked at has no damage, and some could not be looked at".to_owned();
         let hint = Some("verify says what was not, and why".to_owned());
@@ -123,18 +131,19 @@ fn repair(
     from: &Path,
     act: impl FnOnce(&Options, &mut dyn FnMut(RepairProgress) -> ControlFlow<()>) -> logkv::Result<RepairReport>,
 ) -> Result<RepairReport, Failure> {
-    let (options, interrupt) = (session.config.options.clone(), session.interrupt.clone());
+    let options = session.config.options.clone();
+    let interrupt = session.interrupt.clone();
     let progress = session.progress("repairing");
     let repaired = act(&options, &mut |at| {
         progress.at(at.done_len, at.total_len);
         if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     progress.clear();
-    repaired.map_err(|error| refused(&error, from))
+    repaired.map_err(|error| repair_failure(&error, from))
 }
 
 /// Why the store in `from` is not repaired.
-fn refused(error: &Error, from: &Path) -> Failure {
+fn repair_failure(error: &Error, from: &Path) -> Failure {
     match error {
         Error::Cancelled => Failure::interrupted_with("nothing was made"),
         Error::Locked { .. } => Failure::open(error).hint("a store that is written to cannot be repaired"),
@@ -145,9 +154,9 @@ fn refused(error: &Error, from: &Path) -> Failure {
 }
 
 /// Why no store can be made in `to` of the one in `from`.
-fn why_not(from: &Path, to: &Path) -> Option<String> {
+fn unfit_target(from: &Path, to: &Path) -> Option<String> {
     let Ok(from) = from.canonicalize() else { return None };
-    let name = shown(to);
+    let name = visible_path(to);
     Some(match resolved(to) {
         Err(error) => format!("no store can be made in {name}: {}", plain_words(&error)),
         Ok(to) if to == from => format!("{name} is the store that is to be repaired"),
@@ -176,12 +185,12 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Whether something is in the directory `to`.
-fn left_behind(to: &Path) -> bool {
+fn has_entries(to: &Path) -> bool {
     fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// The directory under a name that it can change: `.` has none, and a link is not it.
-fn named(dir: PathBuf) -> Result<PathBuf, Failure> {
+fn renamable(dir: PathBuf) -> Result<PathBuf, Failure> {
     if dir.file_name().is_some() && !dir.is_symlink() {
         return Ok(dir.components().collect());
     }
@@ -189,7 +198,7 @@ fn named(dir: PathBuf) -> Result<PathBuf, Failure> {
 }
 
 /// Where the damaged store goes: beside itself, under a name that is free.
-fn aside(dir: &Path) -> PathBuf {
+fn free_name_beside(dir: &Path) -> PathBuf {
     let name = |suffix: &str| {
         let mut name = dir.as_os_str().to_owned();
         name.push(suffix);

@@ -49,15 +49,18 @@ pub const VERIFY: Command = Command {
 fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let ids = invocation.args.iter().map(|word| segments::parse(word, "verify"));
     let ids: Vec<SegmentId> = ids.collect::<Result<_, _>>()?;
-    let (dir, options) = (session.dir().to_owned(), session.config.options.clone());
+    let dir = session.dir().to_owned();
+    let options = session.config.options.clone();
     let progress = session.progress("verifying");
-    let (mut unwritten, mut reached, mut met) = (None, (0, 0), Vec::new());
+    let mut unwritten = None;
+    let mut reached = (0, 0);
+    let mut damaged = Vec::new();
     let verified = verify::store(&dir, &options, &ids, &mut |event| {
         match event {
             VerifyEvent::Found(finding) => {
                 progress.clear();
                 unwritten = write_finding(&mut session.out, finding).err();
-                met.extend(damaged_at(finding));
+                damaged.extend(damaged_at(finding));
             }
             VerifyEvent::Progress { done_len, total_len } => {
                 reached = (done_len, total_len);
@@ -70,7 +73,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         }
     });
     progress.clear();
-    met.into_iter().for_each(|at| session.remember_damage(at));
+    damaged.into_iter().for_each(|at| session.remember_damage(at));
     if let Some(error) = unwritten {
         return Err(error.into());
     }
@@ -84,7 +87,8 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
             }
         }
         Error::Cancelled => {
-            let (done, total) = (units::bytes(reached.0), units::bytes(reached.1));
+            let done = units::bytes(reached.0);
+            let total = units::bytes(reached.1);
             Failure::interrupted_with(&format!("{done} of {total} were verified"))
         }
         error => Failure::open(&error),
@@ -135,7 +139,8 @@ fn write_finding(out: &mut Output, finding: &Finding) -> io::Result<()> {
     // What a damaged MANIFEST says is told as it stands there.
     let fault = visible(finding.fault.to_string().as_bytes());
     let range = finding.range.clone().unwrap_or_default();
-    let (at, len) = (range.start, range.end - range.start);
+    let at = range.start;
+    let len = range.end - range.start;
     let is_placed = finding.range.is_some();
     let mut answer = out.answer();
     answer.say(|look| {

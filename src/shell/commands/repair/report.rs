@@ -9,7 +9,7 @@ use logkv::{Location, SegmentId};
 use serde_json::Value;
 
 use crate::shell::lang::answer::Answer;
-use crate::shell::lang::words::{quote, visible};
+use crate::shell::lang::words::{quote, visible, visible_path};
 use crate::shell::run::segments;
 use crate::shell::term::fit::hang;
 use crate::shell::term::json;
@@ -21,10 +21,15 @@ use crate::shell::term::units;
 const INDENT: usize = 4;
 
 /// Tells of a repair after which the store stands in `place`, and the damaged one in `aside`, if it was put there.
-pub fn write(out: &mut Output, report: &RepairReport, place: &Path, aside: Option<&Path>) -> io::Result<()> {
+pub fn write(
+    out: &mut Output,
+    report: &RepairReport,
+    place: &Path,
+    damaged_dir: Option<&Path>,
+) -> io::Result<()> {
     let mut answer = out.figures();
-    answer.say(|look| text(report, place, aside, look));
-    add_places(&mut answer, place, aside);
+    answer.say(|look| report_text(report, place, damaged_dir, look));
+    add_places(&mut answer, place, damaged_dir);
     answer.json("needed", true);
     for (name, number) in figures(report) {
         answer.field(name, number);
@@ -51,8 +56,8 @@ pub fn write(out: &mut Output, report: &RepairReport, place: &Path, aside: Optio
     add_strangers(&mut answer, report);
     answer.json("options_lost", report.options_lost.as_deref());
     // It stands beside the store.
-    if let Some(aside) = aside.and_then(Path::file_name) {
-        answer.plain("aside", aside.as_bytes());
+    if let Some(damaged_dir) = damaged_dir.and_then(Path::file_name) {
+        answer.plain("aside", damaged_dir.as_bytes());
     }
     report.given_up.iter().for_each(|given_up| add_given_up(&mut answer, given_up));
     answer.json("given_up", report.given_up.iter().map(given_up_json).collect::<Vec<_>>()).end()?;
@@ -61,28 +66,29 @@ pub fn write(out: &mut Output, report: &RepairReport, place: &Path, aside: Optio
 
 /// Tells that there was nothing to repair in `place`, and, if it was done just now, that what a repair had replaced before is
 /// in `aside`.
-pub fn write_needless(out: &mut Output, place: &Path, aside: Option<&Path>) -> io::Result<()> {
+pub fn write_needless(out: &mut Output, place: &Path, damaged_dir: Option<&Path>) -> io::Result<()> {
     let mut answer = out.answer();
     answer.say(|look| {
-        let (place, aside) = (shown(place), aside.map(shown));
-        let line = match aside {
+        let place = visible_path(place);
+        let damaged_dir = damaged_dir.map(visible_path);
+        let line = match damaged_dir {
             None => format!("{place} has no damage: nothing was changed"),
-            Some(aside) => {
-                format!("{place} was repaired before; what was there until then is in {aside} now")
+            Some(damaged_dir) => {
+                format!("{place} was repaired before; what was there until then is in {damaged_dir} now")
             }
         };
         hung(&line, look)
     });
     answer.plain("ok", "ok");
-    add_places(&mut answer, place, aside);
+    add_places(&mut answer, place, damaged_dir);
     answer.json("needed", false).end()?;
     Ok(())
 }
 
-fn add_places(answer: &mut Answer<'_>, place: &Path, aside: Option<&Path>) {
+fn add_places(answer: &mut Answer<'_>, place: &Path, damaged_dir: Option<&Path>) {
     let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
     answer.json("type", "repair").json("store", &*bytes(place));
-    answer.json("aside", aside.map(bytes).as_deref());
+    answer.json("aside", damaged_dir.map(bytes).as_deref());
 }
 
 fn add_strangers(answer: &mut Answer<'_>, report: &RepairReport) {
@@ -159,11 +165,12 @@ fn now_name(now: Now) -> (&'static str, Option<logkv::Seqno>) {
     }
 }
 
-fn text(report: &RepairReport, place: &Path, aside: Option<&Path>, look: Look) -> String {
-    let mut lines: Vec<_> = sentences(report, place, aside).iter().map(|line| hung(line, look)).collect();
+fn report_text(report: &RepairReport, place: &Path, damaged_dir: Option<&Path>, look: Look) -> String {
+    let mut lines: Vec<_> =
+        sentences(report, place, damaged_dir).iter().map(|line| hung(line, look)).collect();
     for given_up in &report.given_up {
-        lines.push(look.paint(hung(&place_of(given_up), look), hue::BAD));
-        let fates = fates(&given_up.lost);
+        lines.push(look.paint(hung(&damaged_place(given_up), look), hue::BAD));
+        let fates = losses(&given_up.lost);
         lines.extend(fates.map(|fate| hang(look.width, "  ", INDENT, fate.split_whitespace())));
     }
     lines.join("\n")
@@ -174,13 +181,20 @@ fn hung(line: &str, look: Look) -> String {
 }
 
 /// What was done, in sentences.
-fn sentences(report: &RepairReport, place: &Path, aside: Option<&Path>) -> Vec<String> {
+fn sentences(report: &RepairReport, place: &Path, damaged_dir: Option<&Path>) -> Vec<String> {
     let records = units::count(report.record_count, "record");
-    let mut lines = vec![format!("{} holds {records}, each as it was written", shown(place))];
-    lines.extend(aside.map(|aside| format!("what was there is in {}, as it was", shown(aside))));
-    if let Some(aside) = aside.filter(|_| !report.strangers.is_empty()) {
-        let names: Vec<String> = report.strangers.iter().map(|name| shown(Path::new(name))).collect();
-        lines.push(format!("not the store's, and only in {} now: {}", shown(aside), names.join(", ")));
+    let mut lines = vec![format!("{} holds {records}, each as it was written", visible_path(place))];
+    lines.extend(
+        damaged_dir
+            .map(|damaged_dir| format!("what was there is in {}, as it was", visible_path(damaged_dir))),
+    );
+    if let Some(damaged_dir) = damaged_dir.filter(|_| !report.strangers.is_empty()) {
+        let names: Vec<String> = report.strangers.iter().map(|name| visible_path(Path::new(name))).collect();
+        lines.push(format!(
+            "not the store's, and only in {} now: {}",
+            visible_path(damaged_dir),
+            names.join(", ")
+        ));
     }
     if let Some(why) = &report.options_lost {
         lines.push(format!("logkv.toml was left out: {why}"));
@@ -210,7 +224,8 @@ fn sentences(report: &RepairReport, place: &Path, aside: Option<&Path>) -> Vec<S
     if report.manifest_lost.is_some() {
         lines.push("whether segments are missing at the log's end only MANIFEST knew".to_owned());
         lines.extend(report.gaps.iter().map(|gap| {
-            let (first, last) = (gap.start, gap.end.previous());
+            let first = gap.start;
+            let last = gap.end.previous();
             format!("numbers {first} to {last} are in no segment: compacted away, or lost with one")
         }));
     }
@@ -222,14 +237,15 @@ fn sentences(report: &RepairReport, place: &Path, aside: Option<&Path>) -> Vec<S
         0 if report.is_whole() => "nothing had to be given up".to_owned(),
         0 => "of the segments that were taken nothing had to be given up".to_owned(),
         count => {
-            let (places, len) = (units::count(count as u64, "place"), units::bytes(report.given_up_len()));
+            let places = units::count(count as u64, "place");
+            let len = units::bytes(report.given_up_len());
             format!("given up: {places}, {len}")
         }
     });
     lines
 }
 
-fn place_of(given_up: &GivenUp) -> String {
+fn damaged_place(given_up: &GivenUp) -> String {
     let at = Location { segment: given_up.segment, offset: given_up.range.start };
     let len = units::bytes(given_up.range.end - given_up.range.start);
     let batch = if given_up.splits_batch { "; the rest of its batch was kept" } else { "" };
@@ -238,7 +254,7 @@ fn place_of(given_up: &GivenUp) -> String {
 }
 
 /// What the loss of each record means, and of how many nothing says whose they were.
-fn fates(lost: &[Lost]) -> impl Iterator<Item = String> {
+fn losses(lost: &[Lost]) -> impl Iterator<Item = String> {
     let nameless = lost.iter().filter(|lost| lost.key.is_none());
     let deletes = nameless.clone().filter(|lost| lost.is_delete).count() as u64;
     let puts = nameless.count() as u64 - deletes;
@@ -247,11 +263,11 @@ fn fates(lost: &[Lost]) -> impl Iterator<Item = String> {
         (count > 0).then(|| format!("{} of {keys} that nothing names: {fate}", units::count(count, "record")))
     };
     let counted = [told(puts, "gone"), told(deletes, "deleted as before")];
-    lost.iter().filter_map(|lost| Some(fate(lost.key.as_deref()?, lost))).chain(counted.into_iter().flatten())
+    lost.iter().filter_map(|lost| Some(loss(lost.key.as_deref()?, lost))).chain(counted.into_iter().flatten())
 }
 
 /// What the loss of a record of `key` means.
-fn fate(key: &[u8], lost: &Lost) -> String {
+fn loss(key: &[u8], lost: &Lost) -> String {
     // Read in bytes that are damaged: the damage may be in the key.
     let doubt = if lost.is_certain { "" } else { ", unless the key itself is damaged" };
     let key = format!("{}{doubt}", quote(key));
@@ -264,8 +280,4 @@ fn fate(key: &[u8], lost: &Lost) -> String {
         (Now::Absent, false) => format!("{key}: is gone"),
         (Now::Absent, true) => format!("{key}: stays deleted"),
     }
-}
-
-pub fn shown(path: &Path) -> String {
-    visible(path.as_os_str().as_encoded_bytes())
 }

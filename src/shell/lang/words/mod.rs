@@ -22,7 +22,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub use self::quote::{Quoted, named, quote, shown, visible};
+pub use self::quote::{Quoted, named, quote, shown, visible, visible_path};
 
 /// How a word was written, which decides whether it may be a flag, and its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! How bytes are printed: so that they can be typed back, and never drive a terminal.
 
 use std::fmt::{self, Write as _};
+use std::path::Path;
 
 use logkv::Visible;
 
@@ -33,6 +34,11 @@ impl fmt::Display for Quoted<'_> {
 /// For messages and paths, which are read and not typed back.
 pub fn visible(bytes: &[u8]) -> String {
     Visible(bytes).to_string()
+}
+
+/// The path as [`visible`] prints it.
+pub fn visible_path(path: &Path) -> String {
+    visible(path.as_os_str().as_encoded_bytes())
 }
 
 /// A word or a key as a message names it: as [`quote`] prints it, but only the start of a long one, with `...` behind it.
