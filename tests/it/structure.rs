@@ -60,16 +60,7 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "upkeep::compaction upkeep::compaction::copy upkeep::compaction::rewrite",
         ],
     ),
-    (
-        "shell",
-        &[
-            "commands::foreign commands::foreign::bitcask commands::foreign::go",
-            "commands::transfer::source commands::transfer::source::csv commands::transfer::source::json \
-             commands::transfer::source::lines commands::transfer::source::reading \
-             commands::transfer::source::records commands::transfer::source::script",
-            "run::config run::config::environment run::config::init run::config::rows",
-        ],
-    ),
+    ("shell", &["run::config run::config::environment run::config::init run::config::rows"]),
 ];
 
 #[test]

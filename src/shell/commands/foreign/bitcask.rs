@@ -10,23 +10,25 @@
 //!
 //! A value that starts with `bitcask_tombstone` deletes: bare, or with `1` or `2` and a file's number behind it.
 
-use super::{Checksum, Record, Start, Tombstone, crc32, split};
+use flate2::Crc;
+
+use super::record::{Checksum, ForeignRecord, Parsed, Tombstone, split};
 
 pub const FIELDS: &[(&str, usize)] = &[("crc", 4), ("tstamp", 4), ("ksz", 2), ("value_sz", 4)];
 pub const HEADER_LEN: usize = 14;
 
 const TOMBSTONE: &[u8] = b"bitcask_tombstone";
 
-pub fn read(bytes: &[u8]) -> Start<'_> {
+pub fn read(bytes: &[u8]) -> Parsed<'_> {
     let Some((stored, time_s, key_len, value_len)) = header(bytes) else {
-        return Start::Short(HEADER_LEN as u64);
+        return Parsed::Short(HEADER_LEN as u64);
     };
     match split(bytes, HEADER_LEN, key_len.into(), value_len.into()) {
-        Err(len) => Start::Short(len),
+        Err(len) => Parsed::Short(len),
         Ok([bytes, key, value]) => {
             let computed = crc32(bytes.get(size_of::<u32>()..).unwrap_or_default());
             let checksum = Some(Checksum { stored, computed });
-            Start::Record(Record { time_s, key, value, tombstone: tombstone(value), bytes, checksum })
+            Parsed::Record(ForeignRecord { time_s, key, value, tombstone: tombstone(value), bytes, checksum })
         }
     }
 }
@@ -53,6 +55,13 @@ fn tombstone(value: &[u8]) -> Option<Tombstone> {
     })
 }
 
+/// The CRC-32 of zlib, over `bytes`.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
 #[cfg(any(test, fuzzing))]
 pub fn write(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
     let key_len = u16::try_from(key.len()).expect("a key that bitcask takes");
@@ -64,7 +73,7 @@ pub fn write(time_s: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Format;
+    use super::super::ForeignFormat;
     use super::*;
 
     #[test]
@@ -72,11 +81,11 @@ mod tests {
         // A file of bitcask 2.1.0 after a put of `k` and its delete.
         let file = b"\x7a\x79\x30\x41\x6b\x03\x2a\x4f\0\x01\0\0\0\x01kv\
             \xf2\x21\x35\x55\x6b\x03\x2a\x4f\0\x01\0\0\0\x16kbitcask_tombstone2\0\0\0\x01";
-        let Start::Record(put) = read(file) else { panic!("a whole record") };
+        let Parsed::Record(put) = read(file) else { panic!("a whole record") };
         assert_eq!((put.time_s, put.key, put.value), (0x6b03_2a4f, &b"k"[..], &b"v"[..]));
         assert!(put.is_sound() && put.tombstone.is_none());
         let rest = file.get(put.bytes.len()..).expect("the delete");
-        let Start::Record(delete) = read(rest) else { panic!("a whole record") };
+        let Parsed::Record(delete) = read(rest) else { panic!("a whole record") };
         assert!(delete.is_sound() && delete.bytes == rest);
         assert_eq!((delete.key, delete.tombstone), (&b"k"[..], Some(Tombstone::At(1))));
     }
@@ -98,11 +107,11 @@ mod tests {
 
     #[test]
     fn any_byte_that_is_changed_is_seen() {
-        let bytes = Format::Bitcask.write(7, b"key", b"value");
+        let bytes = ForeignFormat::Bitcask.write(7, b"key", b"value");
         for at in 0..bytes.len() {
             let mut bytes = bytes.clone();
             *bytes.get_mut(at).expect("it is there") ^= 1;
-            let is_taken = matches!(read(&bytes), Start::Record(record) if record.is_sound());
+            let is_taken = matches!(read(&bytes), Parsed::Record(record) if record.is_sound());
             assert!(!is_taken, "byte {at}");
         }
     }

@@ -7,20 +7,20 @@
 //!   12 key, value
 //! ```
 
-use super::{Record, Start, Tombstone, split};
+use super::record::{ForeignRecord, Parsed, Tombstone, split};
 
 pub const FIELDS: &[(&str, usize)] = &[("timestamp", 4), ("key_size", 4), ("value_size", 4)];
 pub const HEADER_LEN: usize = 12;
 
-pub fn read(bytes: &[u8]) -> Start<'_> {
+pub fn read(bytes: &[u8]) -> Parsed<'_> {
     let Some((time_s, key_len, value_len)) = header(bytes) else {
-        return Start::Short(HEADER_LEN as u64);
+        return Parsed::Short(HEADER_LEN as u64);
     };
     match split(bytes, HEADER_LEN, key_len.into(), value_len.into()) {
-        Err(len) => Start::Short(len),
+        Err(len) => Parsed::Short(len),
         Ok([bytes, key, value]) => {
             let tombstone = value.is_empty().then_some(Tombstone::NoValue);
-            Start::Record(Record { time_s, key, value, tombstone, bytes, checksum: None })
+            Parsed::Record(ForeignRecord { time_s, key, value, tombstone, bytes, checksum: None })
         }
     }
 }
@@ -47,10 +47,10 @@ mod tests {
     #[test]
     fn a_record_is_what_logkv_store_writes() {
         let bytes = b"\x00\x8c\x5b\x6a\x01\0\0\0\x02\0\0\0kvw";
-        let Start::Record(record) = read(bytes) else { panic!("a whole record") };
+        let Parsed::Record(record) = read(bytes) else { panic!("a whole record") };
         assert_eq!((record.time_s, record.key, record.value), (0x6a5b_8c00, &b"k"[..], &b"vw"[..]));
         assert_eq!((record.tombstone, record.bytes), (None, &bytes[..]));
-        let Start::Record(delete) = read(b"\0\0\0\0\x01\0\0\0\0\0\0\0k") else { panic!("a whole record") };
+        let Parsed::Record(delete) = read(b"\0\0\0\0\x01\0\0\0\0\0\0\0k") else { panic!("a whole record") };
         assert_eq!(delete.tombstone, Some(Tombstone::NoValue));
     }
 }

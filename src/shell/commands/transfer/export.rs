@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use logkv::Cursor;
 
 use crate::shell::commands::tail::note_cursor;
-use crate::shell::commands::transfer::rows::csv::Columns;
-use crate::shell::commands::transfer::rows::{Format, RowWriter, foreign_ending};
+use crate::shell::commands::transfer::rows::csv::CsvColumns;
+use crate::shell::commands::transfer::rows::{RowFormat, RowWriter, foreign_ending};
 use crate::shell::commands::words::may_replace;
 use crate::shell::commands::words::{PREFIX, keys_asked};
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::lang::words::{Word, visible};
+use crate::shell::lang::words::{Word, visible, visible_path};
 use crate::shell::run::folder::draft::NewMode;
 use crate::shell::run::folder::target::Target;
 use crate::shell::run::session::{Command, Invocation, Run, Session};
@@ -26,7 +26,7 @@ use crate::shell::term::units;
 const FLAGS: &[Flag] = &[
     flag(
         "format",
-        Takes::Enum(Format::NAMES),
+        Takes::Enum(RowFormat::NAMES),
         "What rows are written in, where the file's name does not say",
     ),
     flag("glob", Takes::Glob, "Exports the keys that match this pattern"),
@@ -87,7 +87,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     }
     let snapshot = store.snapshot()?;
     let rows = |session: &Session| walk.rows(&snapshot, session.overlay(), &session.interrupt);
-    let columns = if format == Format::Csv { columns(rows(session)?)? } else { Columns::default() };
+    let columns = if format == RowFormat::Csv { columns(rows(session)?)? } else { CsvColumns::default() };
     // Of some of the keys nobody knows how much they are.
     let total_len = if walk.is_whole() { Some(store.stats()?.live_len) } else { None };
     let mut run = Export {
@@ -121,29 +121,30 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
 }
 
 /// The format of an export into `file`, and how that is packed.
-fn how(invocation: &Invocation, file: Option<&Word>) -> Result<(Format, Option<Packing>), Failure> {
-    let flag = invocation.value("format").and_then(|word| Format::parse(str::from_utf8(&word.bytes).ok()?));
-    let Some(word) = file else { return Ok((flag.unwrap_or(Format::Jsonl), None)) };
+fn how(invocation: &Invocation, file: Option<&Word>) -> Result<(RowFormat, Option<Packing>), Failure> {
+    let flag =
+        invocation.value("format").and_then(|word| RowFormat::parse(str::from_utf8(&word.bytes).ok()?));
+    let Some(word) = file else { return Ok((flag.unwrap_or(RowFormat::Jsonl), None)) };
     let (packing, stem) = Packing::of_name(word.path());
-    let format = flag.or_else(|| Format::of(stem));
+    let format = flag.or_else(|| RowFormat::of(stem));
     if let (Some(outer), (Some(inner), stem)) = (packing, Packing::of_name(stem)) {
         let message = format!("a file is packed once, and not with {} and {}", inner.name(), outer.name());
-        let name = visible(stem.as_os_str().as_encoded_bytes());
+        let name = visible_path(stem);
         let hint = format!("{name}{} and {name}{} are names of one that is", inner.ending(), outer.ending());
         return Err(Failure::usage(message).at(word.span.clone()).hint(hint));
     }
     if let (None, Some(ending)) = (format, foreign_ending(stem)) {
         let message =
-            format!("export does not write .{ending} files; it writes {}", Format::NAMES.join(", "));
+            format!("export does not write .{ending} files; it writes {}", RowFormat::NAMES.join(", "));
         let failure = Failure::usage(message).at(word.span.clone());
         return Err(failure.hint("--format sets the format, whatever the file is called"));
     }
-    Ok((format.unwrap_or(Format::Jsonl), packing))
+    Ok((format.unwrap_or(RowFormat::Jsonl), packing))
 }
 
 /// The columns that `rows` need.
-fn columns(mut rows: Rows) -> Result<Columns, Failure> {
-    let mut columns = Columns::default();
+fn columns(mut rows: Rows) -> Result<CsvColumns, Failure> {
+    let mut columns = CsvColumns::default();
     // What cannot be read is told when it is to be written.
     while let Some(row) = rows.next_sound(&mut None)? {
         let value = row.value.as_deref().expect("the walk is one with values");
@@ -165,7 +166,7 @@ fn walk(invocation: &Invocation) -> Result<Walk, Failure> {
 struct Export {
     rows: Rows,
     writer: RowWriter,
-    format: Format,
+    format: RowFormat,
     packing: Option<Packing>,
     total_len: Option<u64>,
     progress: Progress,
@@ -235,7 +236,9 @@ impl Export {
 
 /// Reports the export, and the cursor from which a feed continues after it.
 fn write(out: &mut Output, run: &Export, word: &Word, len: u64, cursor: Cursor) -> io::Result<()> {
-    let (count, format, file) = (run.count, run.format.name(), visible(&word.bytes));
+    let count = run.count;
+    let format = run.format.name();
+    let file = visible(&word.bytes);
     let mut answer = out.figures();
     answer.say(|_| {
         format!("exported {} to {file}: {format}, {}", units::count(count, "key"), units::bytes(len))
@@ -265,8 +268,8 @@ mod tests {
         let progress = Progress::new("exporting", Look { color: false, ascii: false, width: 80 }, false);
         let mut run = Export {
             rows,
-            writer: RowWriter::new(Format::Jsonl, Columns::default()),
-            format: Format::Jsonl,
+            writer: RowWriter::new(RowFormat::Jsonl, CsvColumns::default()),
+            format: RowFormat::Jsonl,
             packing: None,
             total_len: None,
             progress,

@@ -8,11 +8,11 @@ mod report;
 use std::slice;
 
 use self::open_batch::{OpenBatch, RejectedLine};
-use self::plan::{Asked, FORMATS, Planned, plan};
-use self::report::{Report, all_incomplete, incomplete, stopped};
+use self::plan::{FORMATS, ImportFlags, PlannedInput, plan};
+use self::report::{ImportReport, all_incomplete, incomplete, stopped};
 use super::rejects::{Rejects, refuse_source};
-use super::source::{ImportSource, Taken};
-use super::writer::{Sum, Writer};
+use super::source::{ImportItem, ImportSource};
+use super::writer::{ImportCounts, Writer};
 use crate::shell::commands::words::may_replace;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind};
@@ -111,9 +111,9 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     }
     session.check_writes()?;
     // Nothing is made for what cannot be read.
-    let asked = Asked::of(invocation)?;
-    let mut planned = plan(session, invocation, &asked)?;
-    let mut first = Some(planned[0].open(session, &asked, &mut || Ok(()))?);
+    let flags = ImportFlags::of(invocation)?;
+    let mut planned = plan(session, invocation, &flags)?;
+    let mut first = Some(planned[0].open(session, &flags, &mut || Ok(()))?);
     if let Some(word) = invocation.value("rejects") {
         refuse_source(word, planned.iter().flat_map(|planned| &planned.paths))?;
         if !word.is_dash() && !may_replace(session, word)? {
@@ -132,16 +132,16 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
     let is_one = planned.len() == 1;
     let mut given_up = 0;
     for planned in &mut planned {
-        let one = run.import(planned, first.take(), &asked, session);
+        let one = run.import(planned, first.take(), &flags, session);
         let why = match one.ended {
             Ok(()) => None,
-            Err(Stop::One(failure)) if !is_one => Some(failure.message),
-            Err(Stop::One(failure) | Stop::All(failure)) => return Err(run.give_up(failure, session)),
+            Err(EarlyEnd::One(failure)) if !is_one => Some(failure.message),
+            Err(EarlyEnd::One(failure) | EarlyEnd::All(failure)) => return Err(run.give_up(failure, session)),
         };
         let report = if is_one {
-            Report::of(planned, one.sum, one.rejected)
+            ImportReport::of(planned, one.counts, one.rejected)
         } else {
-            Report::of_one(planned, one.sum, one.rejected, why.as_deref())
+            ImportReport::of_one(planned, one.counts, one.rejected, why.as_deref())
         };
         run.tell(&report, session)?;
         session.flush();
@@ -154,14 +154,14 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
 }
 
 /// Why an import ended before all of it was read.
-enum Stop {
+enum EarlyEnd {
     /// Of this argument nothing more can be read.
     One(Failure),
     /// Nothing more can be written, or Ctrl-C.
     All(Failure),
 }
 
-impl Stop {
+impl EarlyEnd {
     /// That `failure` ended the reading.
     fn of_source(failure: Failure) -> Self {
         if failure.kind == Kind::Interrupted { Self::All(failure) } else { Self::One(failure) }
@@ -169,14 +169,14 @@ impl Stop {
 }
 
 /// What came of one argument.
-struct One {
-    ended: Result<(), Stop>,
-    sum: Sum,
+struct InputResult {
+    ended: Result<(), EarlyEnd>,
+    counts: ImportCounts,
     rejected: u64,
 }
 
 /// What came of what was read next.
-enum Step {
+enum StepResult {
     /// It was taken, unless there is a reason not to.
     Taken(Option<String>),
     /// There is nothing in it to take.
@@ -196,42 +196,48 @@ impl ImportRun {
     /// Writes all rows of `planned`, which is opened where there is no `source` yet, until Ctrl-C.
     fn import(
         &mut self,
-        planned: &mut Planned,
+        planned: &mut PlannedInput,
         source: Option<ImportSource>,
-        asked: &Asked,
+        flags: &ImportFlags,
         session: &mut Session,
-    ) -> One {
-        let (sum, rejected) = (self.writer.sum(), self.rejects.count());
+    ) -> InputResult {
+        let counts = self.writer.counts();
+        let rejected = self.rejects.count();
         self.progress = session.progress("importing");
-        let source = source.map_or_else(|| planned.open(session, asked, &mut || Ok(())), Ok);
-        let ended = source.map_err(Stop::of_source).and_then(|mut source| match planned.format.is_script() {
-            true => calls::as_script(session, planned.name == "-", |session| {
-                self.copy_script(&mut source, session)
-            }),
-            false => self.copy(&mut source, session),
-        });
+        let source = source.map_or_else(|| planned.open(session, flags, &mut || Ok(())), Ok);
+        let ended =
+            source.map_err(EarlyEnd::of_source).and_then(|mut source| match planned.format.is_script() {
+                true => calls::as_script(session, planned.name == "-", |session| {
+                    self.copy_script(&mut source, session)
+                }),
+                false => self.copy(&mut source, session),
+            });
         self.progress.clear();
         self.rejects.tell_rest(session, ended.is_err());
         // What was appended is acknowledged, whatever ended the import.
-        let ended = ended.and(self.writer.drain().map_err(|error| Stop::All(error.into())));
-        One { ended, sum: self.writer.sum() - sum, rejected: self.rejects.count() - rejected }
+        let ended = ended.and(self.writer.drain().map_err(|error| EarlyEnd::All(error.into())));
+        InputResult {
+            ended,
+            counts: self.writer.counts() - counts,
+            rejected: self.rejects.count() - rejected,
+        }
     }
 
     /// Writes a script, with its batches. The lines of a batch that is not written are rejected, all of them.
-    fn copy_script(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<(), Stop> {
+    fn copy_script(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<(), EarlyEnd> {
         let mut batch = OpenBatch::default();
         let ended = loop {
             let was_open = session.transaction.is_some();
             match self.step(source, session) {
-                Ok(Step::End) => break Ok(()),
-                Ok(Step::Taken(reason)) if was_open || session.transaction.is_some() => {
+                Ok(StepResult::End) => break Ok(()),
+                Ok(StepResult::Taken(reason)) if was_open || session.transaction.is_some() => {
                     batch.add(source, reason, self.rejects.are_kept());
                     if session.transaction.is_none() {
                         self.reject_batch(batch.ended(), session)?;
                     }
                 }
-                Ok(Step::Taken(reason)) => self.reject(source, reason, session)?,
-                Ok(Step::Passed) => {}
+                Ok(StepResult::Taken(reason)) => self.reject(source, reason, session)?,
+                Ok(StepResult::Passed) => {}
                 Err(stop) => break Err(stop),
             }
         };
@@ -241,23 +247,23 @@ impl ImportRun {
     }
 
     /// Writes all rows of `source`.
-    fn copy(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<(), Stop> {
+    fn copy(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<(), EarlyEnd> {
         loop {
             match self.step(source, session)? {
-                Step::End => return Ok(()),
-                Step::Taken(reason) => self.reject(source, reason, session)?,
-                Step::Passed => {}
+                StepResult::End => return Ok(()),
+                StepResult::Taken(reason) => self.reject(source, reason, session)?,
+                StepResult::Passed => {}
             }
         }
     }
 
-    fn reject_batch(&mut self, lines: Vec<RejectedLine>, session: &mut Session) -> Result<(), Stop> {
+    fn reject_batch(&mut self, lines: Vec<RejectedLine>, session: &mut Session) -> Result<(), EarlyEnd> {
         let rejects = &mut self.rejects;
         self.progress
             .aside(|| {
-                lines.iter().try_for_each(|line| rejects.add(&line.spot, &line.text, &line.why, session))
+                lines.iter().try_for_each(|line| rejects.add(&line.place, &line.text, &line.why, session))
             })
-            .map_err(Stop::All)
+            .map_err(EarlyEnd::All)
     }
 
     fn reject(
@@ -265,32 +271,35 @@ impl ImportRun {
         source: &ImportSource,
         reason: Option<String>,
         session: &mut Session,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), EarlyEnd> {
         let Some(why) = reason else { return Ok(()) };
-        let (rejects, spot) = (&mut self.rejects, source.spot());
-        self.progress.aside(|| rejects.add(&spot, source.line(), &why, session)).map_err(Stop::All)
+        let rejects = &mut self.rejects;
+        let place = source.place();
+        self.progress.aside(|| rejects.add(&place, source.line(), &why, session)).map_err(EarlyEnd::All)
     }
 
     /// Writes what comes next.
-    fn step(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<Step, Stop> {
-        session.interrupt.check(0).map_err(|pressed| Stop::All(pressed.into()))?;
-        let (writer, mut is_written) = (&mut self.writer, true);
+    fn step(&mut self, source: &mut ImportSource, session: &mut Session) -> Result<StepResult, EarlyEnd> {
+        session.interrupt.check(0).map_err(|pressed| EarlyEnd::All(pressed.into()))?;
+        let writer = &mut self.writer;
+        let mut is_written = true;
         let taken = source.next(&mut || {
             let drained = writer.drain();
             is_written = drained.is_ok();
             Ok(drained?)
         });
-        let taken = taken.map_err(
-            |failure| {
-                if is_written { Stop::of_source(failure) } else { Stop::All(failure) }
-            },
-        )?;
+        let taken =
+            taken.map_err(
+                |failure| {
+                    if is_written { EarlyEnd::of_source(failure) } else { EarlyEnd::All(failure) }
+                },
+            )?;
         let step = match taken {
-            None => return Ok(Step::End),
-            Some(Taken::Rows(rows)) if rows.is_empty() => Step::Passed,
-            Some(taken) => Step::Taken(self.take(taken, session).map_err(Stop::All)?),
+            None => return Ok(StepResult::End),
+            Some(ImportItem::Rows(rows)) if rows.is_empty() => StepResult::Passed,
+            Some(taken) => StepResult::Taken(self.take(taken, session).map_err(EarlyEnd::All)?),
         };
-        if let (Step::Taken(reason), Some(transaction)) = (&step, &mut session.transaction) {
+        if let (StepResult::Taken(reason), Some(transaction)) = (&step, &mut session.transaction) {
             transaction.has_failed |= reason.is_some();
         }
         match source.progress() {
@@ -301,18 +310,18 @@ impl ImportRun {
     }
 
     /// Writes what was found. `Some`: why it cannot be taken.
-    fn take(&mut self, taken: Taken<'_>, session: &mut Session) -> Result<Option<String>, Failure> {
+    fn take(&mut self, taken: ImportItem<'_>, session: &mut Session) -> Result<Option<String>, Failure> {
         let writer = &mut self.writer;
         match taken {
-            Taken::Row(row) => calls::add(session, writer, slice::from_ref(&row)),
-            Taken::Rows(rows) => calls::add(session, writer, &rows),
-            Taken::Call(invocation) => calls::call(session, writer, &invocation),
-            Taken::Rejected(why) => Ok(Some(why)),
+            ImportItem::Row(row) => calls::add(session, writer, slice::from_ref(&row)),
+            ImportItem::Rows(rows) => calls::add(session, writer, &rows),
+            ImportItem::Call(invocation) => calls::call(session, writer, &invocation),
+            ImportItem::Rejected(why) => Ok(Some(why)),
         }
     }
 
     /// Tells what came of an argument, or of all. Where the rows that were rejected are the output, nothing else goes there.
-    fn tell(&self, report: &Report<'_>, session: &mut Session) -> Result<(), Failure> {
+    fn tell(&self, report: &ImportReport<'_>, session: &mut Session) -> Result<(), Failure> {
         match self.rejects.are_printed() {
             true => session.note(&report.sentence()),
             false => report.write(&mut session.out)?,
@@ -324,23 +333,29 @@ impl ImportRun {
     fn give_up(self, failure: Failure, session: &mut Session) -> Failure {
         session.flush();
         let rejected = self.rejects.count();
-        self.rejects.given_up(stopped(failure, self.writer.sum(), rejected))
+        self.rejects.given_up(stopped(failure, self.writer.counts(), rejected))
     }
 
     /// Tells what came of all arguments, of which `given_up` were not read to their ends.
-    fn finish(self, planned: &[Planned], given_up: u64, session: &mut Session) -> Result<Outcome, Failure> {
-        let (sum, rejected) = (self.writer.sum(), self.rejects.count());
+    fn finish(
+        self,
+        planned: &[PlannedInput],
+        given_up: u64,
+        session: &mut Session,
+    ) -> Result<Outcome, Failure> {
+        let counts = self.writer.counts();
+        let rejected = self.rejects.count();
         if planned.len() > 1 {
             let names = planned.iter().flat_map(|planned| planned.names.clone()).collect();
-            let report = Report { name: None, sum, rejected, format: None, names, given_up: None };
+            let report = ImportReport { name: None, counts, rejected, format: None, names, given_up: None };
             self.tell(&report, session)?;
         }
         session.flush();
         self.rejects.finish()?;
         match planned {
             _ if (rejected, given_up) == (0, 0) => Ok(Outcome::Done),
-            [one] => Err(incomplete(rejected, sum, one)),
-            _ => Err(all_incomplete(given_up, rejected, sum)),
+            [one] => Err(incomplete(rejected, counts, one)),
+            _ => Err(all_incomplete(given_up, rejected, counts)),
         }
     }
 }

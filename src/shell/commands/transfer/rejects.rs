@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::shell::commands::transfer::source::{At, Spot};
+use crate::shell::commands::transfer::source::{FilePosition, RowPlace};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{Word, visible};
 use crate::shell::run::folder::draft::NewMode;
@@ -22,17 +22,17 @@ pub struct Rejects {
     left: Option<u64>,
     /// How many were not, and nobody knows of them yet.
     untold: u64,
-    file: Option<File>,
+    file: Option<RejectsFile>,
 }
 
 /// The file that keeps all of them.
 #[derive(Debug)]
-struct File {
+struct RejectsFile {
     target: Target,
     word: Word,
 }
 
-impl File {
+impl RejectsFile {
     fn failed(word: &Word) -> impl Fn(io::Error) -> Failure {
         |error| match word.is_dash() {
             true => error.into(),
@@ -55,7 +55,7 @@ impl Rejects {
         Ok(Self::telling(!io::stderr().is_terminal() && file.is_none(), file))
     }
 
-    fn telling(all: bool, file: Option<File>) -> Self {
+    fn telling(all: bool, file: Option<RejectsFile>) -> Self {
         Self { count: 0, left: (!all).then_some(Self::TOLD_MAX), untold: 0, file }
     }
 
@@ -76,14 +76,20 @@ impl Rejects {
 
     /// Takes note of one: where it stands, the bytes of its line, and what is wrong with it. Tells it, unless that would be too
     /// many.
-    pub fn add(&mut self, spot: &Spot, line: &[u8], why: &str, session: &mut Session) -> Result<(), Failure> {
-        if let Some(File { target, word }) = &mut self.file {
-            write_row(target, spot, line, why).map_err(File::failed(word))?;
+    pub fn add(
+        &mut self,
+        place: &RowPlace,
+        line: &[u8],
+        why: &str,
+        session: &mut Session,
+    ) -> Result<(), Failure> {
+        if let Some(RejectsFile { target, word }) = &mut self.file {
+            write_row(target, place, line, why).map_err(RejectsFile::failed(word))?;
         }
         if self.is_told() {
             match self.are_printed() {
-                true => session.note(&told(spot, why)),
-                false => session.reject(&told(spot, why), |object| fields(object, spot, why)),
+                true => session.note(&told(place, why)),
+                false => session.reject(&told(place, why), |object| fields(object, place, why)),
             }
         }
         Ok(())
@@ -114,13 +120,13 @@ impl Rejects {
 
     /// Gives the file its name.
     pub fn finish(self) -> Result<(), Failure> {
-        let Some(File { target, word }) = self.file else { return Ok(()) };
-        target.finish().map(drop).map_err(File::failed(&word))
+        let Some(RejectsFile { target, word }) = self.file else { return Ok(()) };
+        target.finish().map(drop).map_err(RejectsFile::failed(&word))
     }
 
     /// `failure`, which ended the import, with what that means for the file.
     pub fn given_up(self, failure: Failure) -> Failure {
-        let Some(name) = self.file.as_ref().map(File::name) else { return failure };
+        let Some(name) = self.file.as_ref().map(RejectsFile::name) else { return failure };
         // What went in stays, and so does what is known of what did not.
         let what = match self.finish() {
             Ok(()) => format!("{name} has the rows that were rejected until then"),
@@ -131,8 +137,8 @@ impl Rejects {
 }
 
 /// Writes one of them into the file that keeps them. A row over several lines is its third field over as many, as cut sees them.
-fn write_row(out: &mut impl Write, spot: &Spot, row: &[u8], why: &str) -> io::Result<()> {
-    write!(out, "{spot}\t{why}")?;
+fn write_row(out: &mut impl Write, place: &RowPlace, row: &[u8], why: &str) -> io::Result<()> {
+    write!(out, "{place}\t{why}")?;
     for (at, line) in row.split(|&byte| byte == b'\n').enumerate() {
         out.write_all(if at == 0 { b"\t" } else { b"\n\t\t" })?;
         out.write_all(line)?;
@@ -140,17 +146,17 @@ fn write_row(out: &mut impl Write, spot: &Spot, row: &[u8], why: &str) -> io::Re
     out.write_all(b"\n")
 }
 
-fn told(spot: &Spot, why: &str) -> String {
-    format!("{spot}: rejected: {why}")
+fn told(place: &RowPlace, why: &str) -> String {
+    format!("{place}: rejected: {why}")
 }
 
 /// One of them, for programs.
-fn fields<W: Write>(object: &mut Object<'_, W>, spot: &Spot, why: &str) -> io::Result<()> {
-    object.field("file", &*spot.file)?;
-    match spot.at {
-        At::Line { number, column: 1 } => object.field("row", number)?,
-        At::Line { number, column } => object.field("row", number)?.field("column", column)?,
-        At::Offset(offset) => object.field("offset", offset)?,
+fn fields<W: Write>(object: &mut Object<'_, W>, place: &RowPlace, why: &str) -> io::Result<()> {
+    object.field("file", &*place.file)?;
+    match place.at {
+        FilePosition::Line { number, column: 1 } => object.field("row", number)?,
+        FilePosition::Line { number, column } => object.field("row", number)?.field("column", column)?,
+        FilePosition::Offset(offset) => object.field("offset", offset)?,
     };
     object.field("why", why).map(drop)
 }
@@ -166,7 +172,7 @@ pub fn refuse_source<'a>(word: &Word, mut sources: impl Iterator<Item = &'a Path
 }
 
 /// Begins the file that keeps them.
-fn keep(session: &Session, word: &Word) -> Result<File, Failure> {
+fn keep(session: &Session, word: &Word) -> Result<RejectsFile, Failure> {
     if word.is_dash() {
         if io::stdout().is_terminal() {
             let failure = Failure::command("--rejects - does not write raw rows to a terminal");
@@ -175,11 +181,11 @@ fn keep(session: &Session, word: &Word) -> Result<File, Failure> {
                 .hint("without it a terminal shows the first ones, escaped"));
         }
         let target = Target::stdout().map_err(Failure::from)?;
-        return Ok(File { target, word: word.clone() });
+        return Ok(RejectsFile { target, word: word.clone() });
     }
     let target = Target::create(word.path(), NewMode::OfDirectory, &session.interrupt);
-    let target = target.map_err(File::failed(word))?;
-    Ok(File { target, word: word.clone() })
+    let target = target.map_err(RejectsFile::failed(word))?;
+    Ok(RejectsFile { target, word: word.clone() })
 }
 
 /// Whether two paths lead to one regular file.

@@ -4,7 +4,7 @@ use std::ops::{AddAssign, Sub};
 
 use logkv::{Batch, Error, Expiry, Pending, Store};
 
-use crate::shell::commands::transfer::rows::Row;
+use crate::shell::commands::transfer::rows::ImportRow;
 use crate::shell::run::write::pipeline::is_enough;
 
 /// What writes rows.
@@ -13,14 +13,14 @@ pub struct Writer {
     store: Store,
     /// Kept for its memory.
     batch: Batch,
-    pending: Vec<(Pending, Counted)>,
+    pending: Vec<(Pending, CountRule)>,
     pending_len: usize,
-    sum: Sum,
+    counts: ImportCounts,
 }
 
 /// What went in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sum {
+pub struct ImportCounts {
     /// Keys that were set.
     pub puts: u64,
     /// How many of them had already expired: they hide what was there before, and nobody sees them.
@@ -31,14 +31,14 @@ pub struct Sum {
     pub not_set: u64,
 }
 
-impl Sum {
+impl ImportCounts {
     /// What was written.
     pub fn count(self) -> u64 {
         self.puts + self.deletes
     }
 
     /// What `row` comes to at `now_ms`.
-    fn of(row: &Row<'_>, now_ms: impl FnOnce() -> u64) -> Self {
+    fn of(row: &ImportRow<'_>, now_ms: impl FnOnce() -> u64) -> Self {
         let is_put = row.value.is_some();
         let is_expired = matches!(row.expiry, Some(Expiry::At(expires_ms)) if expires_ms <= now_ms());
         Self { puts: is_put.into(), expired: is_expired.into(), deletes: (!is_put).into(), not_set: 0 }
@@ -47,14 +47,14 @@ impl Sum {
 
 /// What a write comes to.
 #[derive(Clone, Copy, Debug)]
-enum Counted {
+enum CountRule {
     /// This.
-    Always(Sum),
+    Always(ImportCounts),
     /// The first, if anything had to be written, or else the second.
-    IfWritten(Sum, Sum),
+    IfWritten(ImportCounts, ImportCounts),
 }
 
-impl Sub for Sum {
+impl Sub for ImportCounts {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
@@ -67,7 +67,7 @@ impl Sub for Sum {
     }
 }
 
-impl AddAssign for Sum {
+impl AddAssign for ImportCounts {
     fn add_assign(&mut self, other: Self) {
         self.puts += other.puts;
         self.expired += other.expired;
@@ -79,20 +79,27 @@ impl AddAssign for Sum {
 impl Writer {
     /// A writer to `store`.
     pub fn new(store: Store) -> Self {
-        Self { store, batch: Batch::new(), pending: Vec::new(), pending_len: 0, sum: Sum::default() }
+        Self {
+            store,
+            batch: Batch::new(),
+            pending: Vec::new(),
+            pending_len: 0,
+            counts: ImportCounts::default(),
+        }
     }
 
     /// Appends `rows`, all or none.
-    pub fn add(&mut self, rows: &[Row<'_>]) -> Result<(), Error> {
+    pub fn add(&mut self, rows: &[ImportRow<'_>]) -> Result<(), Error> {
         self.batch.clear();
         add_rows(&mut self.batch, rows);
-        let (mut sum, mut len) = (Sum::default(), 0);
+        let mut counts = ImportCounts::default();
+        let mut len = 0;
         for row in rows {
-            sum += Sum::of(row, || self.store.now_ms());
+            counts += ImportCounts::of(row, || self.store.now_ms());
             len += row.key.len() + row.value.as_ref().map_or(0, |value| value.len());
         }
         let pending = self.store.submit(&self.batch)?;
-        self.push(pending, Counted::Always(sum), len)
+        self.push(pending, CountRule::Always(counts), len)
     }
 
     /// Waits later for `pending`, which was submitted by a command and writes `len` bytes or so: it comes to `sum`, or to
@@ -100,21 +107,22 @@ impl Writer {
     pub fn wait_for(
         &mut self,
         pending: Pending,
-        sum: Sum,
-        otherwise: Option<Sum>,
+        counts: ImportCounts,
+        otherwise: Option<ImportCounts>,
         len: usize,
     ) -> Result<(), Error> {
-        let counted = otherwise.map_or(Counted::Always(sum), |otherwise| Counted::IfWritten(sum, otherwise));
-        self.push(pending, counted, len)
+        let rule =
+            otherwise.map_or(CountRule::Always(counts), |otherwise| CountRule::IfWritten(counts, otherwise));
+        self.push(pending, rule, len)
     }
 
     /// Adds what was written otherwise.
-    pub fn count(&mut self, sum: Sum) {
-        self.sum += sum;
+    pub fn count(&mut self, counts: ImportCounts) {
+        self.counts += counts;
     }
 
-    fn push(&mut self, pending: Pending, counted: Counted, len: usize) -> Result<(), Error> {
-        self.pending.push((pending, counted));
+    fn push(&mut self, pending: Pending, rule: CountRule, len: usize) -> Result<(), Error> {
+        self.pending.push((pending, rule));
         self.pending_len += len;
         if is_enough(self.pending.len(), self.pending_len) {
             self.drain()?;
@@ -125,24 +133,24 @@ impl Writer {
     /// Waits until all that was appended is acknowledged.
     pub fn drain(&mut self) -> Result<(), Error> {
         self.pending_len = 0;
-        for (pending, counted) in self.pending.drain(..) {
-            match (pending.wait()?, counted) {
-                (_, Counted::Always(sum))
-                | (Some(_), Counted::IfWritten(sum, _))
-                | (None, Counted::IfWritten(_, sum)) => self.sum += sum,
+        for (pending, rule) in self.pending.drain(..) {
+            match (pending.wait()?, rule) {
+                (_, CountRule::Always(counts))
+                | (Some(_), CountRule::IfWritten(counts, _))
+                | (None, CountRule::IfWritten(_, counts)) => self.counts += counts,
             }
         }
         Ok(())
     }
 
     /// What was acknowledged.
-    pub fn sum(&self) -> Sum {
-        self.sum
+    pub fn counts(&self) -> ImportCounts {
+        self.counts
     }
 }
 
 /// Adds what `rows` change to `batch`.
-pub fn add_rows(batch: &mut Batch, rows: &[Row<'_>]) {
+pub fn add_rows(batch: &mut Batch, rows: &[ImportRow<'_>]) {
     for row in rows {
         match (&row.value, row.expiry) {
             (Some(value), None) => batch.put(&row.key, value),

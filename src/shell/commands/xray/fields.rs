@@ -1,11 +1,11 @@
 //! What each byte of a record, and of a segment's header, is there for.
 
 use logkv::inspect::{HeaderInfo, RecordItem};
-use logkv::layout::{Field as Place, RECORD_FIELDS, SEGMENT_FIELDS};
+use logkv::layout::{Field as LayoutField, RECORD_FIELDS, SEGMENT_FIELDS};
 
 use super::paint::hue;
 use super::text::{self, preview};
-use crate::shell::commands::foreign::{Format, Record};
+use crate::shell::commands::foreign::{ForeignFormat, ForeignRecord};
 use crate::shell::lang::words;
 use crate::shell::term::moment::Moment;
 use crate::shell::term::style::Hue;
@@ -13,7 +13,7 @@ use crate::shell::term::units;
 
 /// One field: where it stands, its bytes, and what they say.
 #[derive(Clone, Debug)]
-pub struct Field<'a> {
+pub struct ByteField<'a> {
     /// Its name on the format page.
     pub name: &'static str,
     /// The hue of its kind.
@@ -25,12 +25,12 @@ pub struct Field<'a> {
     /// The decoded value.
     pub meaning: String,
     /// Of a checksum: whether it is right, and what it covers.
-    pub check: Option<Check>,
+    pub check: Option<FieldCheck>,
 }
 
 /// The verdict on a checksum.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub struct FieldCheck {
     /// Whether the stored one is what the bytes give.
     pub is_right: bool,
     /// What it covers, and what the bytes give where that is something else.
@@ -38,81 +38,87 @@ pub struct Check {
 }
 
 /// The fields of a record, in file order and without gaps.
-pub fn of_record(record: &RecordItem) -> Vec<Field<'_>> {
-    let mut parts = Parts::new(&record.bytes, record.location.offset);
+pub fn of_record(record: &RecordItem) -> Vec<ByteField<'_>> {
+    let mut splitter = FieldSplitter::new(&record.bytes, record.location.offset);
     for place in RECORD_FIELDS {
-        let stored = parts.peek(place.len);
-        parts.take_at(place, record_meaning(place.name, stored, record));
+        let stored = splitter.peek(place.len);
+        splitter.take_at(place, record_meaning(place.name, stored, record));
     }
-    let covered_from = place("seq").at as u64;
-    let header_end = parts.at as u64;
-    parts.check("hcrc", true, |at| covers(at + covered_from, at + header_end));
+    let covered_from = record_field("seq").at as u64;
+    let header_end = splitter.at as u64;
+    splitter.check("hcrc", true, |at| covers(at + covered_from, at + header_end));
     let is_sound = text::is_sound(record);
-    parts.check("rcrc", is_sound, |at| {
+    splitter.check("rcrc", is_sound, |at| {
         let covered = covers(at + covered_from, at + record.len);
         if is_sound { covered } else { format!("its bytes give {:08x}; {covered}", record.computed_rcrc) }
     });
     let expiry_len = if record.expires_ms.is_some() { size_of::<u64>() } else { 0 };
     let key_at = offset(record.key_at);
-    parts.take_until("newer", key_at.saturating_sub(expiry_len), hue::DIM, "fields of a newer version");
+    splitter.take_until("newer", key_at.saturating_sub(expiry_len), hue::DIM, "fields of a newer version");
     if let Some(expires_ms) = record.expires_ms {
-        parts.take("expires", expiry_len, hue::TIME, Moment::of(expires_ms).full());
+        splitter.take("expires", expiry_len, hue::TIME, Moment::of(expires_ms).full());
     }
     let [key_len, value_len] = ["klen", "vlen"].map(|name| stored_len(record, name));
-    parts.take("key", key_len, hue::KEY, words::quote(&record.key));
-    parts.padding(offset(record.value_at));
-    let value_end = parts.at.saturating_add(value_len);
+    splitter.take("key", key_len, hue::KEY, words::quote(&record.key));
+    splitter.padding(offset(record.value_at));
+    let value_end = splitter.at.saturating_add(value_len);
     if record.is_compressed() {
         let codec = record.codec_name().unwrap_or_default();
-        parts.take("raw_len", size_of::<u32>(), hue::LEN, format!("{} B before {codec}", record.value.len()));
+        splitter.take(
+            "raw_len",
+            size_of::<u32>(),
+            hue::LEN,
+            format!("{} B before {codec}", record.value.len()),
+        );
     }
-    parts.take("value", value_end.saturating_sub(parts.at), hue::VALUE, preview(&record.value));
-    parts.padding(record.bytes.len());
-    parts.fields
+    splitter.take("value", value_end.saturating_sub(splitter.at), hue::VALUE, preview(&record.value));
+    splitter.padding(record.bytes.len());
+    splitter.fields
 }
 
 /// The fields of another store's record at `at`, in file order and without gaps.
-pub fn of_foreign<'a>(format: Format, at: u64, record: &Record<'a>) -> Vec<Field<'a>> {
-    let mut parts = Parts::new(record.bytes, at);
+pub fn of_foreign<'a>(format: ForeignFormat, at: u64, record: &ForeignRecord<'a>) -> Vec<ByteField<'a>> {
+    let mut splitter = FieldSplitter::new(record.bytes, at);
     for &(name, len) in format.header_fields() {
-        parts.take(name, len, hue_of(name), foreign_meaning(name, record));
+        splitter.take(name, len, hue_of(name), foreign_meaning(name, record));
     }
     let is_sound = record.is_sound();
-    parts.check("crc", is_sound, |at| covers(at + size_of::<u32>() as u64, at + record.bytes.len() as u64));
-    parts.take("key", record.key.len(), hue::KEY, preview(record.key));
+    splitter
+        .check("crc", is_sound, |at| covers(at + size_of::<u32>() as u64, at + record.bytes.len() as u64));
+    splitter.take("key", record.key.len(), hue::KEY, preview(record.key));
     let value = record.tombstone.map_or_else(|| preview(record.value), |tombstone| tombstone.to_string());
-    parts.take("value", record.value.len(), hue::VALUE, value);
-    parts.fields
+    splitter.take("value", record.value.len(), hue::VALUE, value);
+    splitter.fields
 }
 
 /// The fields of a segment's header, in file order and without gaps.
-pub fn of_header(header: &HeaderInfo) -> Vec<Field<'_>> {
-    let mut parts = Parts::new(&header.bytes, 0);
+pub fn of_header(header: &HeaderInfo) -> Vec<ByteField<'_>> {
+    let mut splitter = FieldSplitter::new(&header.bytes, 0);
     for place in SEGMENT_FIELDS {
-        parts.take_at(place, header_meaning(place.name, header));
+        splitter.take_at(place, header_meaning(place.name, header));
     }
-    let end = parts.at;
-    parts.take_until("newer", header.bytes.len(), hue::DIM, "fields of a newer version");
+    let end = splitter.at;
+    splitter.take_until("newer", header.bytes.len(), hue::DIM, "fields of a newer version");
     let covered = covers(0, end.saturating_sub(size_of::<u32>()) as u64);
-    parts.check("crc", true, |_| covered);
-    parts.fields
+    splitter.check("crc", true, |_| covered);
+    splitter.fields
 }
 
 /// Deals the bytes out to fields, from the first byte to the last.
-struct Parts<'a> {
+struct FieldSplitter<'a> {
     bytes: &'a [u8],
     base: u64,
     at: usize,
-    fields: Vec<Field<'a>>,
+    fields: Vec<ByteField<'a>>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> FieldSplitter<'a> {
     fn new(bytes: &'a [u8], base: u64) -> Self {
         Self { bytes, base, at: 0, fields: Vec::new() }
     }
 
     /// Takes a field of the layout; the layout has no gaps, so it is the next one.
-    fn take_at(&mut self, place: &Place, meaning: String) {
+    fn take_at(&mut self, place: &LayoutField, meaning: String) {
         self.take(place.name, place.len, hue_of(place.name), meaning);
     }
 
@@ -127,7 +133,7 @@ impl<'a> Parts<'a> {
         let at = self.base + self.at as u64;
         self.at += bytes.len();
         if !bytes.is_empty() {
-            self.fields.push(Field { name, hue, at, bytes, meaning, check: None });
+            self.fields.push(ByteField { name, hue, at, bytes, meaning, check: None });
         }
     }
 
@@ -146,7 +152,7 @@ impl<'a> Parts<'a> {
             let what = units::count(nonzero as u64, "byte");
             field.hue = hue::BAD;
             field.meaning = "not zero".to_owned();
-            field.check = Some(Check { is_right: false, note: format!("{what} of it should be zero") });
+            field.check = Some(FieldCheck { is_right: false, note: format!("{what} of it should be zero") });
         }
     }
 
@@ -154,7 +160,7 @@ impl<'a> Parts<'a> {
     fn check(&mut self, name: &str, is_right: bool, note: impl FnOnce(u64) -> String) {
         let base = self.base;
         if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
-            field.check = Some(Check { is_right, note: note(base) });
+            field.check = Some(FieldCheck { is_right, note: note(base) });
         }
     }
 }
@@ -172,7 +178,7 @@ fn record_meaning(name: &str, stored: &[u8], record: &RecordItem) -> String {
     }
 }
 
-fn foreign_meaning(name: &str, record: &Record<'_>) -> String {
+fn foreign_meaning(name: &str, record: &ForeignRecord<'_>) -> String {
     match name {
         "crc" => record.checksum.map_or_else(String::new, |checksum| text::checksum(checksum.stored)),
         "tstamp" | "timestamp" => Moment::of(u64::from(record.time_s) * 1000).seconds_full(),
@@ -241,14 +247,14 @@ fn covers(from: u64, to: u64) -> String {
 }
 
 /// The record's field `name`.
-fn place(name: &str) -> &'static Place {
+fn record_field(name: &str) -> &'static LayoutField {
     let found = RECORD_FIELDS.iter().find(|place| place.name == name);
     found.expect("the names asked for are those of the layout, which a test goes through")
 }
 
 /// A length as the header has it: that of the bytes on disk, which a decompressed value no longer has.
 fn stored_len(record: &RecordItem, name: &str) -> usize {
-    let place = place(name);
+    let place = record_field(name);
     offset(number(record.bytes.get(place.at..place.at + place.len).unwrap_or_default()))
 }
 
@@ -260,7 +266,7 @@ fn offset(at: u64) -> usize {
 mod tests {
     use super::super::tests::{all_items, store_with_history};
     use super::*;
-    use crate::shell::commands::foreign::Start;
+    use crate::shell::commands::foreign::Parsed;
     use std::fs::File;
     use std::os::unix::fs::FileExt;
 
@@ -271,7 +277,7 @@ mod tests {
     fn every_byte_of_a_segment_belongs_to_one_field() {
         let (_dir, inspection) = store_with_history();
         let mut next = 0;
-        let mut follow = |fields: Vec<Field<'_>>| {
+        let mut follow = |fields: Vec<ByteField<'_>>| {
             for field in fields {
                 assert_eq!(field.at, next, "{}", field.name);
                 next += field.bytes.len() as u64;
@@ -287,9 +293,9 @@ mod tests {
 
     #[test]
     fn every_byte_of_a_record_of_another_store_belongs_to_one_field() {
-        for format in Format::ALL {
+        for format in ForeignFormat::ALL {
             let written = format.write(7, b"key", b"value");
-            let Start::Record(record) = format.read(&written) else { panic!("a whole record") };
+            let Parsed::Record(record) = format.read(&written) else { panic!("a whole record") };
             let fields = of_foreign(format, 100, &record);
             let bytes: Vec<u8> = fields.iter().flat_map(|field| field.bytes.to_vec()).collect();
             assert_eq!(bytes, written);

@@ -10,14 +10,15 @@ use std::path::PathBuf;
 use logkv::SegmentId;
 use serde_json::json;
 
-use super::fields::{self, Field};
+use super::dump_item::{BadBytes, DumpItem, DumpRecord, FileShape, JsonField, RecordDetails};
+use super::fields::{self, ByteField};
 use super::printer::Printer;
-use super::request::{Form, Only, Request};
-use super::shown::{BadBytes, Details, Fact, Shape, Shown, ShownRecord};
+use super::request::{DumpForm, DumpRequest, StateFilter};
 use super::text::checksum;
-use super::{json, summary};
-use crate::shell::commands::foreign::{Format, Record};
-use crate::shell::commands::transfer::walk::{Bad, Found, Walk, Why, record_len_max};
+use super::{programs, summary};
+use crate::shell::commands::foreign::{ForeignFormat, ForeignRecord};
+use crate::shell::commands::transfer::scanner::{BadRange, BadReason, FileScanner, Scanned, record_len_max};
+use crate::shell::lang::answer::Answer;
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::words::{Word, quote, visible};
@@ -28,22 +29,26 @@ use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
 /// The format of the file that the arguments of `dump-segment` name; `None` if they name a segment of ours.
-pub fn format(args: &[Word]) -> Option<Format> {
+pub fn format(args: &[Word]) -> Option<ForeignFormat> {
     let name = args.first()?.path().file_name()?;
-    Format::of(name.as_encoded_bytes())
+    ForeignFormat::of(name.as_encoded_bytes())
 }
 
 /// Shows the file of `format` that `invocation` names: as it is named, or in the directory of the session.
-pub fn run(session: &mut Session, invocation: &Invocation, format: Format) -> Result<Outcome, Failure> {
+pub fn run(
+    session: &mut Session,
+    invocation: &Invocation,
+    format: ForeignFormat,
+) -> Result<Outcome, Failure> {
     let word = &invocation.args[0];
     let number = format.number(word.path().file_name().unwrap_or_default().as_encoded_bytes());
-    let request = Request::of(invocation, SegmentId(number.unwrap_or_default()), session.out.mode)?;
-    if let Some(only @ (Only::Live | Only::Dead | Only::Expired)) = request.only {
+    let request = DumpRequest::of(invocation, SegmentId(number.unwrap_or_default()), session.out.mode)?;
+    if let Some(only @ (StateFilter::Live | StateFilter::Dead | StateFilter::Expired)) = request.only {
         let message = format!("one file of {} does not say which records are {}", format.name(), only.name());
         return Err(Failure::command(message).hint("--only tomb and --only bad can be told"));
     }
     let path = if word.path().exists() { word.path().to_owned() } else { session.dir().join(word.path()) };
-    let dump = Dump {
+    let dump = ForeignDump {
         request,
         format,
         path,
@@ -52,14 +57,14 @@ pub fn run(session: &mut Session, invocation: &Invocation, format: Format) -> Re
         interrupt: session.interrupt.clone(),
         record_len_max: record_len_max(session.config.options.value_len_max),
     };
-    let sums = dump.show(&mut session.out).map_err(|failure| failure.at(word.span.clone()))?;
-    Ok(if sums.bad > 0 { Outcome::Damaged } else { Outcome::Done })
+    let totals = dump.show(&mut session.out).map_err(|failure| failure.at(word.span.clone()))?;
+    Ok(if totals.bad > 0 { Outcome::Damaged } else { Outcome::Done })
 }
 
 /// One run of the command on a file of another store.
-struct Dump {
-    request: Request,
-    format: Format,
+struct ForeignDump {
+    request: DumpRequest,
+    format: ForeignFormat,
     path: PathBuf,
     /// The file's name as given, to read it and to repeat it in a command.
     name: String,
@@ -70,7 +75,7 @@ struct Dump {
 
 /// What the file adds up to.
 #[derive(Debug, Default)]
-struct Sums {
+struct FileTotals {
     len: u64,
     records: u64,
     deletes: u64,
@@ -79,15 +84,15 @@ struct Sums {
     torn_len: u64,
 }
 
-impl Sums {
-    fn add(&mut self, item: &Shown<'_>) {
+impl FileTotals {
+    fn add(&mut self, item: &DumpItem<'_>) {
         match item {
-            Shown::Record(record) => {
+            DumpItem::Record(record) => {
                 self.records += 1;
                 self.deletes += u64::from(record.is_delete);
             }
-            Shown::Bad(bad) if bad.is_torn => self.torn_len += bad.len,
-            Shown::Bad(bad) => {
+            DumpItem::Bad(bad) if bad.is_torn => self.torn_len += bad.len,
+            DumpItem::Bad(bad) => {
                 self.bad += 1;
                 self.bad_len += bad.len;
             }
@@ -111,19 +116,19 @@ impl Sums {
     }
 }
 
-impl Dump {
+impl ForeignDump {
     /// Shows what is asked for, in the mode of `out`; what all of the file adds up to.
-    fn show(&self, out: &mut Output) -> Result<Sums, Failure> {
-        let (sums, from) = self.survey()?;
+    fn show(&self, out: &mut Output) -> Result<FileTotals, Failure> {
+        let (totals, from) = self.survey()?;
         let look = out.look;
-        let mut printer = Printer::new(&self.request, self.shape(&sums), out);
-        if printer.form == Form::Drawn {
+        let mut printer = Printer::new(&self.request, self.shape(&totals), out);
+        if printer.form == DumpForm::Drawn {
             let checksums = (!self.format.has_checksums()).then(|| "no checksums".to_owned());
-            let facts = [self.name.clone(), units::bytes(sums.len), self.format.name().to_owned()];
+            let facts = [self.name.clone(), units::bytes(totals.len), self.format.name().to_owned()];
             summary::write_heading(out, facts.into_iter().chain(checksums).collect(), &look)?;
         }
         let limit = self.request.limit(out) as u64;
-        if self.request.is_page(out) && sums.records > limit && !self.request.hex {
+        if self.request.is_page(out) && totals.records > limit && !self.request.hex {
             // What is cut to a page is not paged as well.
             out.flush()?;
         }
@@ -141,45 +146,45 @@ impl Dump {
         let form = printer.form;
         printer.end(out, &self.quoted, next)?;
         match form {
-            Form::Drawn => summary::write_totals(out, sums.told(), &look)?,
-            Form::Objects => json::write_summary(out, self.facts(&sums), next)?,
-            Form::Lines => {}
+            DumpForm::Drawn => summary::write_totals(out, totals.told(), &look)?,
+            DumpForm::Objects => programs::write_summary(out, self.facts(&totals), next)?,
+            DumpForm::Lines => {}
         }
-        Ok(sums)
+        Ok(totals)
     }
 
-    fn shape(&self, sums: &Sums) -> Shape {
-        Shape {
-            len: sums.len,
+    fn shape(&self, totals: &FileTotals) -> FileShape {
+        FileShape {
+            len: totals.len,
             has_fates: false,
             has_checksums: self.format.has_checksums(),
-            has_values: sums.records > 0,
+            has_values: totals.records > 0,
             day: None,
             tick_ms: 1000,
         }
     }
 
     /// What the file is and adds up to, for JSON.
-    fn facts(&self, sums: &Sums) -> Vec<Fact> {
+    fn facts(&self, totals: &FileTotals) -> Vec<JsonField> {
         vec![
             ("format", json!(self.format.name())),
             ("file", json!(self.name)),
-            ("len", json!(sums.len)),
-            ("records", json!(sums.records)),
-            ("puts", json!(sums.records - sums.deletes)),
-            ("deletes", json!(sums.deletes)),
-            ("damaged", json!(sums.bad)),
-            ("damaged_bytes", json!(sums.bad_len)),
-            ("torn_bytes", json!(sums.torn_len)),
+            ("len", json!(totals.len)),
+            ("records", json!(totals.records)),
+            ("puts", json!(totals.records - totals.deletes)),
+            ("deletes", json!(totals.deletes)),
+            ("damaged", json!(totals.bad)),
+            ("damaged_bytes", json!(totals.bad_len)),
+            ("torn_bytes", json!(totals.torn_len)),
         ]
     }
 
     /// What the file adds up to, and where the first item stands that is to be shown.
-    fn survey(&self) -> Result<(Sums, u64), Failure> {
-        let mut sums = Sums::default();
+    fn survey(&self) -> Result<(FileTotals, u64), Failure> {
+        let mut totals = FileTotals::default();
         let mut tail = VecDeque::new();
-        sums.len = self.each(&mut |item| {
-            sums.add(item);
+        totals.len = self.each(&mut |item| {
+            totals.add(item);
             if self.takes(item) {
                 tail.push_back(item.at());
                 if tail.len() > self.request.tail.unwrap_or(0) {
@@ -188,59 +193,60 @@ impl Dump {
             }
             Ok(())
         })?;
-        self.request.check_record(sums.records, &self.name)?;
-        let from = self.request.tail.map_or(0, |_| tail.front().copied().unwrap_or(sums.len));
-        Ok((sums, from))
+        self.request.check_record(totals.records, &self.name)?;
+        let from = self.request.tail.map_or(0, |_| tail.front().copied().unwrap_or(totals.len));
+        Ok((totals, from))
     }
 
     /// Hands all that the file holds to `take`, until Ctrl-C; how many bytes it has.
-    fn each(&self, take: &mut dyn FnMut(&Shown<'_>) -> Result<(), Failure>) -> Result<u64, Failure> {
+    fn each(&self, take: &mut dyn FnMut(&DumpItem<'_>) -> Result<(), Failure>) -> Result<u64, Failure> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::Interrupted => Failure::interrupted(),
             _ => Failure::file("read", &self.path, &error),
         };
         let file = Folder::read_path(&self.path).map_err(failed)?;
-        let mut walk = Walk::of(file, self.format, self.record_len_max, &self.interrupt).map_err(failed)?;
+        let mut scanner =
+            FileScanner::of(file, self.format, self.record_len_max, &self.interrupt).map_err(failed)?;
         let mut index = 0;
-        while let Some(found) = walk.next().map_err(failed)? {
+        while let Some(found) = scanner.next().map_err(failed)? {
             self.interrupt.check(index)?;
             match found {
-                Found::Record { at, record } => {
-                    let record = ForeignRecord { format: self.format, file: &self.name, at, record };
-                    take(&Shown::Record(record.shown(index)))?;
+                Scanned::Record { at, record } => {
+                    let record = PlacedRecord { format: self.format, file: &self.name, at, record };
+                    take(&DumpItem::Record(record.dump_record(index)))?;
                     index += 1;
                 }
-                Found::Bad(bad) => take(&Shown::Bad(shown_bad(&bad)))?,
+                Scanned::Bad(bad) => take(&DumpItem::Bad(bad_bytes(&bad)))?,
             }
         }
-        Ok(walk.len())
+        Ok(scanner.len())
     }
 
     /// Whether `item` is asked for, as far as itself says.
-    fn takes(&self, item: &Shown<'_>) -> bool {
-        let Request { from, record, .. } = &self.request;
+    fn takes(&self, item: &DumpItem<'_>) -> bool {
+        let DumpRequest { from, record, .. } = &self.request;
         let is_one = match item {
-            Shown::Record(shown) => record.is_none_or(|record| record == shown.index),
-            Shown::Bad(_) => record.is_none(),
+            DumpItem::Record(shown) => record.is_none_or(|record| record == shown.index),
+            DumpItem::Bad(_) => record.is_none(),
         };
         is_one && item.at() >= *from && self.request.takes(item)
     }
 }
 
 /// A record of another store, and its place.
-struct ForeignRecord<'a> {
-    format: Format,
+struct PlacedRecord<'a> {
+    format: ForeignFormat,
     /// The name of its file, as given.
     file: &'a str,
     at: u64,
-    record: Record<'a>,
+    record: ForeignRecord<'a>,
 }
 
-impl ForeignRecord<'_> {
-    fn shown(&self, index: u64) -> ShownRecord<'_> {
+impl PlacedRecord<'_> {
+    fn dump_record(&self, index: u64) -> DumpRecord<'_> {
         let record = &self.record;
         let is_delete = record.tombstone.is_some();
-        ShownRecord {
+        DumpRecord {
             index,
             at: self.at,
             len: record.bytes.len() as u64,
@@ -259,12 +265,12 @@ impl ForeignRecord<'_> {
     }
 }
 
-impl Details for ForeignRecord<'_> {
+impl RecordDetails for PlacedRecord<'_> {
     fn place(&self) -> String {
         format!("{:#08x}", self.at)
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
+    fn fields(&self) -> Vec<ByteField<'_>> {
         fields::of_foreign(self.format, self.at, &self.record)
     }
 
@@ -272,25 +278,23 @@ impl Details for ForeignRecord<'_> {
         self.record.bytes
     }
 
-    fn file(&self) -> Vec<Fact> {
-        vec![("format", json!(self.format.name())), ("file", json!(self.file))]
+    fn add_file(&self, answer: &mut Answer<'_>) {
+        answer.json("format", self.format.name()).json("file", self.file);
     }
 
-    fn facts(&self) -> Vec<Fact> {
+    fn add_fields(&self, answer: &mut Answer<'_>) {
         let record = &self.record;
-        vec![
-            ("time_s", json!(record.time_s)),
-            ("tombstone", json!(record.tombstone.map(|tombstone| tombstone.to_string()))),
-            ("crc", json!(record.checksum.map(|crc| checksum(crc.stored)))),
-            ("crc_ok", json!(record.checksum.map(|_| record.is_sound()))),
-        ]
+        answer.json("time_s", u64::from(record.time_s));
+        answer.json("tombstone", record.tombstone.map(|tombstone| tombstone.to_string()));
+        answer.json("crc", record.checksum.map(|crc| checksum(crc.stored)));
+        answer.json("crc_ok", record.checksum.map(|_| record.is_sound()));
     }
 }
 
-fn shown_bad(bad: &Bad) -> BadBytes {
+fn bad_bytes(bad: &BadRange) -> BadBytes {
     let checksums = match bad.why {
-        Why::Checksum { stored, computed } => Some((stored, computed)),
-        Why::Torn(_) | Why::TooLong(_) | Why::Zeros => None,
+        BadReason::Checksum { stored, computed } => Some((stored, computed)),
+        BadReason::Torn(_) | BadReason::TooLong(_) | BadReason::Zeros => None,
     };
     BadBytes {
         at: bad.at,
@@ -299,6 +303,6 @@ fn shown_bad(bad: &Bad) -> BadBytes {
         damage: bad.to_string(),
         outcome: None,
         checksums,
-        facts: Vec::new(),
+        json_fields: Vec::new(),
     }
 }

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::fields::Field;
+use super::dump_item::DumpRecord;
+use super::fields::ByteField;
 use super::paint::{fit, glyphs, hue, padding, verdict};
-use super::request::Values;
-use super::shown::ShownRecord;
-use super::text::State;
+use super::request::ValueDisplay;
+use super::text::RecordState;
 use crate::shell::term::fit::hang;
 use crate::shell::term::style::Look;
 use crate::shell::term::units;
@@ -53,13 +53,13 @@ impl RowLimit {
 /// Writes a record byte by byte.
 pub fn write_record(
     out: &mut dyn Write,
-    record: &ShownRecord<'_>,
-    values: Values,
+    record: &DumpRecord<'_>,
+    values: ValueDisplay,
     look: &Look,
 ) -> io::Result<()> {
     let dot = glyphs(look).dot;
     let what = format!("record {} {dot} {} {dot} {} B", record.index, record.details.place(), record.len);
-    let (last, hue) = match record.fate.map(State::of) {
+    let (last, hue) = match record.fate.map(RecordState::of) {
         Some(state) => (state.long(), state.hue()),
         None => (record.kind.to_string(), hue::HEAD),
     };
@@ -67,9 +67,9 @@ pub fn write_record(
     let of = record.at..record.at + record.len;
     record.details.fields().iter().try_for_each(|field| {
         let rows = match values {
-            Values::Full => ALL_ROWS,
-            Values::None if field.name == "value" => RowLimit::NONE,
-            Values::None | Values::Preview => RowLimit::PREVIEW,
+            ValueDisplay::Full => ALL_ROWS,
+            ValueDisplay::None if field.name == "value" => RowLimit::NONE,
+            ValueDisplay::None | ValueDisplay::Preview => RowLimit::PREVIEW,
         };
         write(out, field, &of, rows, look)
     })
@@ -79,14 +79,14 @@ pub fn write_record(
 /// it.
 pub fn write(
     out: &mut dyn Write,
-    field: &Field<'_>,
+    field: &ByteField<'_>,
     of: &Range<u64>,
     limit: RowLimit,
     look: &Look,
 ) -> io::Result<()> {
     let panes = panes(look, of.end.saturating_sub(of.start));
     let mut label = label(field, look, panes).into_iter();
-    let rows = Rows { field, base: of.start, panes };
+    let rows = HexRows { field, base: of.start, panes };
     let count = rows.count();
     let shown = if count > limit.0 { limit.0.saturating_sub(1) } else { count };
     for row in 0..shown {
@@ -124,13 +124,13 @@ impl Panes {
 }
 
 /// The rows that a field's bytes fall into.
-struct Rows<'a> {
-    field: &'a Field<'a>,
+struct HexRows<'a> {
+    field: &'a ByteField<'a>,
     base: u64,
     panes: Panes,
 }
 
-impl Rows<'_> {
+impl HexRows<'_> {
     fn first(&self) -> u64 {
         self.field.at / self.panes.row_len * self.panes.row_len
     }
@@ -182,7 +182,7 @@ fn printable(byte: u8) -> char {
 }
 
 /// What stands beside the rows: the field's name and what it says, in lines that fit.
-fn label(field: &Field<'_>, look: &Look, panes: Panes) -> Vec<String> {
+fn label(field: &ByteField<'_>, look: &Look, panes: Panes) -> Vec<String> {
     let name_width = field.name.width().max(NAME_WIDTH);
     let room = look.width.saturating_sub(panes.label_at() + name_width + 1).max(ROOM_LEAST);
     let mut first = look.paint(field.name, field.hue);
@@ -214,10 +214,10 @@ fn label(field: &Field<'_>, look: &Look, panes: Panes) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fields::Check;
+    use super::super::fields::FieldCheck;
     use super::*;
 
-    fn lines(field: &Field<'_>, limit: usize, width: usize) -> Vec<String> {
+    fn lines(field: &ByteField<'_>, limit: usize, width: usize) -> Vec<String> {
         let look = Look { width, color: false, ascii: false };
         let mut out = Vec::new();
         let of = field.at.min(0x40)..field.at + field.bytes.len() as u64;
@@ -231,9 +231,9 @@ mod tests {
             for at in [0, 5] {
                 let long = "a long story about what these bytes mean".to_owned();
                 let check =
-                    Check { is_right: false, note: "its bytes give a8e8d9af; covers more".to_owned() };
+                    FieldCheck { is_right: false, note: "its bytes give a8e8d9af; covers more".to_owned() };
                 let field =
-                    Field { meaning: long, check: Some(check), ..field(at, b"alice and more of her") };
+                    ByteField { meaning: long, check: Some(check), ..field(at, b"alice and more of her") };
                 let wide: Vec<_> =
                     lines(&field, 4, width).into_iter().filter(|line| line.width() > width).collect();
                 assert!(wide.is_empty(), "{width}: {wide:#?}");
@@ -241,8 +241,8 @@ mod tests {
         }
     }
 
-    fn field(at: u64, bytes: &[u8]) -> Field<'_> {
-        Field { name: "value", hue: hue::VALUE, at, bytes, meaning: "alice".to_owned(), check: None }
+    fn field(at: u64, bytes: &[u8]) -> ByteField<'_> {
+        ByteField { name: "value", hue: hue::VALUE, at, bytes, meaning: "alice".to_owned(), check: None }
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_is_no_key_or_value_is_read_whole() {
-        let time = Field {
+        let time = ByteField {
             name: "time_ms",
             meaning: "2026-01-31 05:56:41.620".to_owned(),
             ..field(0x40, b"abcdef")
@@ -302,9 +302,11 @@ mod tests {
 
     #[test]
     fn a_checksum_stands_with_its_verdict_and_with_what_it_covers() {
-        let check =
-            Check { is_right: false, note: "its bytes give 00000001; covers 0x000048..0x000060".to_owned() };
-        let field = Field { check: Some(check), ..field(0x40, b"abcd") };
+        let check = FieldCheck {
+            is_right: false,
+            note: "its bytes give 00000001; covers 0x000048..0x000060".to_owned(),
+        };
+        let field = ByteField { check: Some(check), ..field(0x40, b"abcd") };
         assert_eq!(
             lines(&field, 9, 80),
             [

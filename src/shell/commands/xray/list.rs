@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
+use super::dump_item::{BadBytes, DumpItem, DumpRecord, FileShape};
 use super::paint::{glyphs, hue, verdict};
-use super::request::{Request, Values};
-use super::shown::{BadBytes, Shape, Shown, ShownRecord};
-use super::text::{State, checksum, preview};
+use super::request::{DumpRequest, ValueDisplay};
+use super::text::{RecordState, checksum, preview};
 use crate::shell::lang::words;
 use crate::shell::term::columns::{Cell, Column, Span, Table};
 use crate::shell::term::fit::hang;
@@ -20,13 +20,13 @@ use crate::shell::term::units;
 pub struct List {
     table: Table,
     look: Look,
-    values: Values,
-    shape: Shape,
+    values: ValueDisplay,
+    shape: FileShape,
 }
 
 impl List {
     /// The list of a file of this shape.
-    pub fn new(shape: Shape, values: Values, look: Look) -> Self {
+    pub fn new(shape: FileShape, values: ValueDisplay, look: Look) -> Self {
         let columns = columns(&shape, values, &look);
         let time = shape.day.as_ref().map_or_else(|| "time (UTC)".to_owned(), |day| format!("{day} UTC"));
         let headings = columns.iter().map(|column| match column.name() {
@@ -35,21 +35,21 @@ impl List {
         });
         let table = Table::new(&columns, look).headed(headings.collect());
         let table = table.indented().cutting_with(glyphs(&look).cut);
-        Self { table: table.measuring(Request::PAGE_LEN), look, values, shape }
+        Self { table: table.measuring(DumpRequest::PAGE_LEN), look, values, shape }
     }
 
     /// A list of bytes that are no record, between other output.
-    pub fn of_bad_bytes(shape: Shape, look: Look) -> Self {
-        let columns = columns(&shape, Values::None, &look);
+    pub fn of_bad_bytes(shape: FileShape, look: Look) -> Self {
+        let columns = columns(&shape, ValueDisplay::None, &look);
         let table = Table::new(&columns, look).headless().indented().measuring(1);
-        Self { table, look, values: Values::None, shape }
+        Self { table, look, values: ValueDisplay::None, shape }
     }
 
     /// Writes one item: a record's line, or what is wrong with bytes that are none.
-    pub fn write(&mut self, out: &mut dyn Write, item: &Shown<'_>) -> io::Result<()> {
+    pub fn write(&mut self, out: &mut dyn Write, item: &DumpItem<'_>) -> io::Result<()> {
         match item {
-            Shown::Record(record) => self.write_record(out, record),
-            Shown::Bad(bad) => self.write_bad(out, bad),
+            DumpItem::Record(record) => self.write_record(out, record),
+            DumpItem::Bad(bad) => self.write_bad(out, bad),
         }
     }
 
@@ -58,7 +58,7 @@ impl List {
         self.table.end(out)
     }
 
-    fn write_record(&mut self, out: &mut dyn Write, record: &ShownRecord<'_>) -> io::Result<()> {
+    fn write_record(&mut self, out: &mut dyn Write, record: &DumpRecord<'_>) -> io::Result<()> {
         let look = self.look;
         let mut cells: Vec<Cell> = vec![
             record.index.to_string().into(),
@@ -77,11 +77,11 @@ impl List {
         }
         cells.extend(record.checksum.map(|(stored, is_right)| checksum_cell(stored, is_right, &look)));
         cells.extend(record.fate.map(|fate| {
-            let state = State::of(fate);
+            let state = RecordState::of(fate);
             Cell::from(state.long()).or(state.short(&look)).hue(state.hue())
         }));
         self.table.row(out, cells)?;
-        if let Some(value) = record.value.filter(|_| self.values == Values::Full) {
+        if let Some(value) = record.value.filter(|_| self.values == ValueDisplay::Full) {
             let value = look.paint(words::quote(value), hue::VALUE);
             self.table.text(out, format!("     {value}"))?;
         }
@@ -90,7 +90,7 @@ impl List {
         text.lines().try_for_each(|line| self.table.text(out, look.paint(line, hue::BAD)))
     }
 
-    fn time(&self, record: &ShownRecord<'_>) -> Cell {
+    fn time(&self, record: &DumpRecord<'_>) -> Cell {
         let moment = Moment::of(record.time_ms);
         let full = match &self.shape.day {
             Some(day) if *day == moment.day => moment.clock.clone(),
@@ -115,7 +115,7 @@ impl List {
 }
 
 /// The columns of a list, the first to leave with the highest rank.
-fn columns(shape: &Shape, values: Values, look: &Look) -> Vec<Column> {
+fn columns(shape: &FileShape, values: ValueDisplay, look: &Look) -> Vec<Column> {
     let time_width = match &shape.day {
         Some(_) => "05:56:40.812".len(),
         None if shape.tick_ms > 1 => "2026-11-22 05:56:40".len(),
@@ -144,8 +144,8 @@ fn columns(shape: &Shape, values: Values, look: &Look) -> Vec<Column> {
     columns
 }
 
-fn has_values(shape: &Shape, values: Values) -> bool {
-    shape.has_values && values == Values::Preview
+fn has_values(shape: &FileShape, values: ValueDisplay) -> bool {
+    shape.has_values && values == ValueDisplay::Preview
 }
 
 /// The columns that a checksum and its verdict take.
@@ -157,7 +157,8 @@ fn crc_width(look: &Look) -> usize {
 /// A checksum and its verdict, or the verdict alone.
 fn checksum_cell(stored: u32, is_right: bool, look: &Look) -> Cell {
     let glyph = if is_right { glyphs(look).right } else { glyphs(look).wrong };
-    let (number, verdict) = (checksum(stored) + " ", verdict(look, is_right));
+    let number = checksum(stored) + " ";
+    let verdict = verdict(look, is_right);
     let painted = look.paint(&number, hue::CHECKSUM) + &verdict;
     Cell::painted(number + glyph, painted).or(Cell::painted(glyph.to_owned(), verdict))
 }
@@ -173,10 +174,10 @@ mod tests {
         let (_dir, inspection) = store_with_history();
         let items = all_items(&inspection);
         let look = Look { width, color: false, ascii: false };
-        let mut list = List::new(own::shape(&inspection, &items), Values::Preview, look);
+        let mut list = List::new(own::shape(&inspection, &items), ValueDisplay::Preview, look);
         let mut out = Vec::new();
         for item in &items {
-            list.write(&mut out, &own::shown(item, inspection.role)).expect("a vector takes everything");
+            list.write(&mut out, &own::dump_item(item, inspection.role)).expect("a vector takes everything");
         }
         list.end(&mut out).expect("a vector takes everything");
         let lines = String::from_utf8(out).expect("the list is text");

@@ -11,7 +11,7 @@ use crate::shell::term::units;
 /// What a cell of the map stands for. Of the kinds that share a cell the one with most bytes is shown; damage is
 /// shown however small it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cell {
+enum MapCell {
     Header,
     Live,
     Dead,
@@ -19,12 +19,12 @@ enum Cell {
     Bad,
 }
 
-const CELLS: [Cell; 5] = [Cell::Header, Cell::Live, Cell::Dead, Cell::Tombstone, Cell::Bad];
+const CELLS: [MapCell; 5] = [MapCell::Header, MapCell::Live, MapCell::Dead, MapCell::Tombstone, MapCell::Bad];
 const MARGIN: usize = 2;
 /// Wider, a map is no easier to read.
 const WIDTH_MAX: usize = 100;
 
-impl Cell {
+impl MapCell {
     fn of(kind: ExtentKind) -> Self {
         match kind {
             ExtentKind::Header => Self::Header,
@@ -78,7 +78,7 @@ pub fn lines(inspection: &Inspection, look: &Look) -> Vec<String> {
 }
 
 /// The legend, broken into lines between its parts and not inside them.
-fn legend(keys: &[(Cell, String)], look: &Look) -> Vec<String> {
+fn legend(keys: &[(MapCell, String)], look: &Look) -> Vec<String> {
     let mut lines = Vec::new();
     let mut room = 0;
     for (cell, text) in keys {
@@ -96,35 +96,36 @@ fn legend(keys: &[(Cell, String)], look: &Look) -> Vec<String> {
 }
 
 /// The map's cells: each stands for its share of the file's bytes.
-fn cells(extents: &[Extent], len: u64, width: usize) -> Vec<Cell> {
+fn cells(extents: &[Extent], len: u64, width: usize) -> Vec<MapCell> {
     // A cell of a short file would stand for less than a byte.
     let width = width.min(usize::try_from(len).unwrap_or(width));
     let edge = |cell: usize| u64::try_from(u128::from(len) * cell as u128 / width as u128).unwrap_or(len);
     let mut extents = extents.iter().peekable();
     let mut cells = Vec::with_capacity(width);
     for cell in 0..width {
-        let (from, to) = (edge(cell), edge(cell + 1));
+        let from = edge(cell);
+        let to = edge(cell + 1);
         let mut bytes = [0_u64; CELLS.len()];
         while let Some(extent) = extents.peek().filter(|extent| extent.at < to) {
             let end = extent.at.saturating_add(extent.len);
-            bytes[Cell::of(extent.kind) as usize] += end.min(to).saturating_sub(extent.at.max(from));
+            bytes[MapCell::of(extent.kind) as usize] += end.min(to).saturating_sub(extent.at.max(from));
             if end > to {
                 // The rest of it is for later cells.
                 break;
             }
             extents.next();
         }
-        cells.push(shown(&bytes));
+        cells.push(dominant(&bytes));
     }
     cells
 }
 
-fn shown(bytes: &[u64; CELLS.len()]) -> Cell {
-    if bytes[Cell::Bad as usize] > 0 {
-        return Cell::Bad;
+fn dominant(bytes: &[u64; CELLS.len()]) -> MapCell {
+    if bytes[MapCell::Bad as usize] > 0 {
+        return MapCell::Bad;
     }
     // The first of equals: what is live is not hidden by as many dead bytes.
-    CELLS.into_iter().rev().max_by_key(|cell| bytes[*cell as usize]).unwrap_or(Cell::Dead)
+    CELLS.into_iter().rev().max_by_key(|cell| bytes[*cell as usize]).unwrap_or(MapCell::Dead)
 }
 
 #[cfg(test)]

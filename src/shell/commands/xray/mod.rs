@@ -3,18 +3,17 @@
 //! It reads the segment's file alone ([`logkv::inspect`]), so it works where the store does not open. Data files of other
 //! stores are shown, too ([`foreign`]).
 
+mod dump_item;
 mod fields;
 mod foreign;
 mod hex;
-mod json;
 mod list;
 mod map;
 mod own;
 mod paint;
-mod plain;
 mod printer;
+mod programs;
 mod request;
-mod shown;
 mod summary;
 mod text;
 
@@ -25,8 +24,8 @@ use logkv::inspect::{self, Inspection, Item};
 use logkv::{Compact, Error, Location, SegmentId, Store};
 
 use self::printer::Printer;
-use self::request::Form;
-pub use self::request::{FLAGS, Request};
+use self::request::DumpForm;
+pub use self::request::{DumpRequest, FLAGS};
 use super::compact;
 use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
@@ -74,7 +73,7 @@ fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failur
         return foreign::run(session, invocation, format);
     }
     let segment = segments::parse(&invocation.args[0], "dump-segment")?;
-    let request = Request::of(invocation, segment, session.out.mode)?;
+    let request = DumpRequest::of(invocation, segment, session.out.mode)?;
     // A store that does not open can still be looked at, and the tail that an open store leaves out.
     let store = session.store().ok().filter(|store| !has_torn_tail(store, request.segment));
     let inspect = || match &store {
@@ -131,42 +130,43 @@ fn has_torn_tail(store: &Store, segment: SegmentId) -> bool {
 /// would free.
 fn dump(
     inspection: &Inspection,
-    request: &Request,
+    request: &DumpRequest,
     store: Option<&Store>,
     out: &mut Output,
     interrupt: &Interrupt,
 ) -> Result<Outcome, Failure> {
     request.check_record(inspection.totals.record_count, &format!("segment {}", inspection.id))?;
-    let (form, look) = (request.form(out.mode), out.look);
+    let form = request.form(out.mode);
+    let look = out.look;
     let mut items = request.items(inspection);
     let mut wanted = items.by_ref().take(request.limit(out));
     let mut measured = Vec::new();
-    if form == Form::Drawn {
+    if form == DumpForm::Drawn {
         summary::write_header(out, inspection, &look)?;
         if !request.hex {
-            measured = wanted.by_ref().take(Request::PAGE_LEN).collect::<logkv::Result<Vec<_>>>()?;
+            measured = wanted.by_ref().take(DumpRequest::PAGE_LEN).collect::<logkv::Result<Vec<_>>>()?;
         } else if request.is_whole() {
             summary::write_header_hex(out, inspection, &look)?;
         }
     }
-    if request.is_page(out) && measured.len() == Request::PAGE_LEN {
+    if request.is_page(out) && measured.len() == DumpRequest::PAGE_LEN {
         // What is cut to a page is not paged as well.
         out.flush()?;
     }
     let mut printer = Printer::new(request, own::shape(inspection, &measured), out);
     for item in measured.into_iter().map(Ok).chain(wanted) {
         interrupt.check(printer.shown)?;
-        printer.write(out, &own::shown(&item?, inspection.role))?;
+        printer.write(out, &own::dump_item(&item?, inspection.role))?;
     }
     let next = items.next().transpose()?.map(|item| offset(&item));
     let shown = printer.shown;
     let would_free = || would_free(inspection, store, interrupt, shown);
     printer.end(out, &inspection.id.to_string(), next)?;
     match form {
-        Form::Drawn if request.record.is_some() => {}
-        Form::Drawn => summary::write_footer(out, inspection, would_free()?, &look)?,
-        Form::Objects => json::write_summary(out, own::summary(inspection, would_free()?), next)?,
-        Form::Lines => {}
+        DumpForm::Drawn if request.record.is_some() => {}
+        DumpForm::Drawn => summary::write_footer(out, inspection, would_free()?, &look)?,
+        DumpForm::Objects => programs::write_summary(out, own::summary(inspection, would_free()?), next)?,
+        DumpForm::Lines => {}
     }
     let is_damaged = inspection.header.is_err() || inspection.totals.damaged_count > 0;
     Ok(if is_damaged { Outcome::Damaged } else { Outcome::Done })

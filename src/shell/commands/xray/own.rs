@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 use logkv::inspect::{Fate, Inspection, Item, Kind, RecordItem, Role};
 use logkv::{Damage, Location};
 
-use super::fields::{self, Field};
-use super::shown::{BadBytes, Details, Fact, Shape, Shown, ShownRecord};
-use super::text::{self, State, checksum};
+use super::dump_item::{BadBytes, DumpItem, DumpRecord, FileShape, JsonField, RecordDetails};
+use super::fields::{self, ByteField};
+use super::text::{self, RecordState, checksum};
+use crate::shell::lang::answer::Answer;
 use crate::shell::term::moment::Moment;
 use crate::shell::term::units;
 
 /// The shape of a segment whose first page is `items`.
-pub fn shape(inspection: &Inspection, items: &[Item]) -> Shape {
+pub fn shape(inspection: &Inspection, items: &[Item]) -> FileShape {
     let records = || {
         items.iter().filter_map(|item| match item {
             Item::Record(record) => Some(record),
@@ -21,7 +22,7 @@ pub fn shape(inspection: &Inspection, items: &[Item]) -> Shape {
     };
     let day_of = |record: &RecordItem| Moment::of(record.time_ms).day;
     let day = records().next().map(|record| day_of(record));
-    Shape {
+    FileShape {
         len: inspection.len,
         has_fates: true,
         has_checksums: true,
@@ -32,10 +33,10 @@ pub fn shape(inspection: &Inspection, items: &[Item]) -> Shape {
 }
 
 /// An item of a segment of this role.
-pub fn shown(item: &Item, role: Role) -> Shown<'_> {
+pub fn dump_item(item: &Item, role: Role) -> DumpItem<'_> {
     match item {
-        Item::Record(record) => Shown::Record(shown_record(record)),
-        Item::Damaged { at, len, damage, next } => Shown::Bad(BadBytes {
+        Item::Record(record) => DumpItem::Record(dump_record(record)),
+        Item::Damaged { at, len, damage, next } => DumpItem::Bad(BadBytes {
             at: *at,
             len: *len,
             is_torn: false,
@@ -45,22 +46,22 @@ pub fn shown(item: &Item, role: Role) -> Shown<'_> {
                 None => "no valid record follows".to_owned(),
             }),
             checksums: checksums(damage),
-            facts: vec![("next", json!(next))],
+            json_fields: vec![("next", json!(next))],
         }),
-        Item::Torn { at, len, damage, records, behind } => Shown::Bad(BadBytes {
+        Item::Torn { at, len, damage, records, behind } => DumpItem::Bad(BadBytes {
             at: *at,
             len: *len,
             is_torn: true,
             damage: damage.to_string(),
             outcome: Some(torn_outcome(role, *records, *behind)),
             checksums: checksums(damage),
-            facts: vec![("records", json!(records)), ("intact_behind", json!(behind))],
+            json_fields: vec![("records", json!(records)), ("intact_behind", json!(behind))],
         }),
     }
 }
 
-fn shown_record(record: &RecordItem) -> ShownRecord<'_> {
-    ShownRecord {
+fn dump_record(record: &RecordItem) -> DumpRecord<'_> {
+    DumpRecord {
         index: record.index,
         at: record.location.offset,
         len: record.len,
@@ -114,12 +115,12 @@ fn checksums(damage: &Damage) -> Option<(u32, u32)> {
     }
 }
 
-impl Details for RecordItem {
+impl RecordDetails for RecordItem {
     fn place(&self) -> String {
         self.location.to_string()
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
+    fn fields(&self) -> Vec<ByteField<'_>> {
         fields::of_record(self)
     }
 
@@ -127,45 +128,32 @@ impl Details for RecordItem {
         &self.bytes
     }
 
-    fn file(&self) -> Vec<Fact> {
-        vec![("segment", json!(self.location.segment.0))]
+    fn add_file(&self, answer: &mut Answer<'_>) {
+        answer.json("segment", self.location.segment.0);
     }
 
-    fn facts(&self) -> Vec<Fact> {
-        let state = State::of(fate(self));
-        let mut facts = vec![
-            ("seq", json!(self.seq.0)),
-            ("time_ms", json!(self.time_ms)),
-            ("expires_ms", json!(self.expires_ms)),
-            ("lag", json!(self.lag)),
-            ("flags", json!(self.flags)),
-            ("more", json!(self.more)),
-            ("codec", json!(self.codec)),
-        ];
+    fn add_fields(&self, answer: &mut Answer<'_>) {
+        let state = RecordState::of(fate(self));
+        answer.json("seq", self.seq.0).json("time_ms", self.time_ms).json("expires_ms", self.expires_ms);
+        answer.json("lag", u64::from(self.lag)).json("flags", u64::from(self.flags)).json("more", self.more);
+        answer.json("codec", u64::from(self.codec));
         if self.is_compressed() {
-            facts.push(("raw_bytes", json!(self.value.len())));
-            facts.push(("stored_bytes", json!(self.stored.len())));
+            answer.json("raw_bytes", self.value.len()).json("stored_bytes", self.stored.len());
         }
-        facts.extend([
-            ("hcrc", json!(checksum(self.stored_hcrc))),
-            ("rcrc", json!(checksum(self.stored_rcrc))),
-            ("rcrc_computed", json!(checksum(self.computed_rcrc))),
-            ("crc_ok", json!(text::is_sound(self))),
-            ("state", json!(state.name())),
-            ("why", json!(state.why)),
-            ("other", json!(state.other.map(place))),
-            ("damage", json!(self.damage.as_ref().map(ToString::to_string))),
-        ]);
-        facts
+        answer.json("hcrc", checksum(self.stored_hcrc)).json("rcrc", checksum(self.stored_rcrc));
+        answer.json("rcrc_computed", checksum(self.computed_rcrc)).json("crc_ok", text::is_sound(self));
+        answer.json("state", state.name()).json("why", state.why);
+        answer.json("other", state.other.map(location_json));
+        answer.json("damage", self.damage.as_ref().map(ToString::to_string));
     }
 }
 
-fn place(location: Location) -> Value {
+fn location_json(location: Location) -> Value {
     json!({"segment": location.segment.0, "offset": location.offset})
 }
 
 /// What the segment is and adds up to, for JSON, with what compaction would free.
-pub fn summary(inspection: &Inspection, would_free: Option<u64>) -> Vec<Fact> {
+pub fn summary(inspection: &Inspection, would_free: Option<u64>) -> Vec<JsonField> {
     let totals = &inspection.totals;
     let header = inspection.header.as_ref();
     vec![

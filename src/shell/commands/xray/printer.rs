@@ -2,27 +2,27 @@
 
 use std::io::{self, Write};
 
+use super::dump_item::{DumpItem, FileShape};
 use super::list::List;
 use super::paint::{glyphs, hue};
-use super::request::{Form, Request};
-use super::shown::{Shape, Shown};
-use super::{hex, json, plain};
+use super::request::{DumpForm, DumpRequest};
+use super::{hex, programs};
 use crate::shell::term::output::Output;
 
 /// Shows the items of a file one by one.
 pub struct Printer<'a> {
-    request: &'a Request,
-    shape: Shape,
+    request: &'a DumpRequest,
+    shape: FileShape,
     list: List,
     /// The form that was asked for.
-    pub form: Form,
+    pub form: DumpForm,
     /// How many items were shown.
     pub shown: u64,
 }
 
 impl<'a> Printer<'a> {
     /// Shows what `request` asks for of a file of this shape.
-    pub fn new(request: &'a Request, shape: Shape, out: &Output) -> Self {
+    pub fn new(request: &'a DumpRequest, shape: FileShape, out: &Output) -> Self {
         let form = request.form(out.mode);
         let list = match request.hex {
             true => List::of_bad_bytes(shape.clone(), out.look),
@@ -32,22 +32,21 @@ impl<'a> Printer<'a> {
     }
 
     /// Shows one item.
-    pub fn write(&mut self, out: &mut Output, item: &Shown<'_>) -> io::Result<()> {
+    pub fn write(&mut self, out: &mut Output, item: &DumpItem<'_>) -> io::Result<()> {
         self.shown += 1;
         match (self.form, item) {
-            (Form::Drawn, Shown::Record(record)) if self.request.hex => {
+            (DumpForm::Drawn, DumpItem::Record(record)) if self.request.hex => {
                 let look = out.look;
                 hex::write_record(out, record, self.request.values, &look)
             }
-            (Form::Drawn, _) => self.list.write(out, item),
-            (Form::Objects, _) => json::write(out, item, self.request),
-            (Form::Lines, _) => plain::write(out, item, &self.shape, self.request.values),
+            (DumpForm::Drawn, _) => self.list.write(out, item),
+            (DumpForm::Objects | DumpForm::Lines, _) => programs::write(out, item, &self.shape, self.request),
         }
     }
 
     /// Writes what is left of the list, and the command that goes on at `next` in the file that is called `name` there.
     pub fn end(self, out: &mut Output, name: &str, next: Option<u64>) -> io::Result<()> {
-        if self.form != Form::Drawn {
+        if self.form != DumpForm::Drawn {
             return Ok(());
         }
         let look = out.look;

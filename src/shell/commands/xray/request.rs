@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use logkv::SegmentId;
 use logkv::inspect::{Fate, Inspection, Item, Range};
 
+use super::dump_item::DumpItem;
 use super::own;
-use super::shown::Shown;
 use crate::shell::lang::command::{Flag, Takes};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::glob::Glob;
@@ -17,7 +17,7 @@ use crate::shell::term::units;
 
 /// Which records are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Only {
+pub enum StateFilter {
     /// The newest word on their key.
     Live,
     /// Replaced or deleted.
@@ -30,7 +30,7 @@ pub enum Only {
     Bad,
 }
 
-impl Only {
+impl StateFilter {
     /// The names that `--only` takes.
     pub const NAMES: &'static [&'static str] = &["live", "dead", "tomb", "expired", "bad"];
 
@@ -46,8 +46,8 @@ impl Only {
         Self::NAMES[self as usize]
     }
 
-    fn takes(self, item: &Shown<'_>) -> bool {
-        let Shown::Record(record) = item else { return self == Self::Bad };
+    fn takes(self, item: &DumpItem<'_>) -> bool {
+        let DumpItem::Record(record) = item else { return self == Self::Bad };
         match (self, record.fate) {
             (Self::Bad, fate) => fate == Some(Fate::Damaged),
             (Self::Live, fate) => fate == Some(Fate::Live),
@@ -62,7 +62,7 @@ impl Only {
 
 /// How much of a value is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Values {
+pub enum ValueDisplay {
     /// Nothing.
     None,
     /// What fits in its column.
@@ -72,7 +72,7 @@ pub enum Values {
     Full,
 }
 
-impl Values {
+impl ValueDisplay {
     /// The names that `--values` takes.
     pub const NAMES: &'static [&'static str] = &["none", "preview", "full"];
 
@@ -103,7 +103,7 @@ impl KeyPattern {
 
 /// How items are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum DumpForm {
     /// With a heading, columns and sums.
     Drawn,
     /// A line an item, with tabs between its fields.
@@ -119,8 +119,8 @@ pub const FLAGS: &[Flag] = &[
     flag("tail", Takes::Number, "Shows the last this many"),
     flag("record", Takes::Number, "Shows the record of this number, counted from 0"),
     flag("key", Takes::Glob, "Shows records of matching keys"),
-    flag("only", Takes::Enum(Only::NAMES), "Shows records in this state"),
-    flag("values", Takes::Enum(Values::NAMES), "How much of the values is shown"),
+    flag("only", Takes::Enum(StateFilter::NAMES), "Shows records in this state"),
+    flag("values", Takes::Enum(ValueDisplay::NAMES), "How much of the values is shown"),
     flag("hex", Takes::Nothing, "Shows every byte, with what it is there for"),
 ];
 
@@ -130,7 +130,7 @@ const fn flag(name: &'static str, takes: Takes, doc: &'static str) -> Flag {
 
 /// Arguments and flags of `dump-segment`.
 #[derive(Debug)]
-pub struct Request {
+pub struct DumpRequest {
     /// The segment.
     pub segment: SegmentId,
     /// The first byte to look at.
@@ -144,14 +144,14 @@ pub struct Request {
     /// Only records of matching keys.
     pub key: Option<KeyPattern>,
     /// Only records in this state.
-    pub only: Option<Only>,
+    pub only: Option<StateFilter>,
     /// How much of the values is shown.
-    pub values: Values,
+    pub values: ValueDisplay,
     /// Whether every byte is shown.
     pub hex: bool,
 }
 
-impl Request {
+impl DumpRequest {
     /// How many items are shown where the user did not say: a page for people.
     pub const PAGE_LEN: usize = 40;
 
@@ -178,18 +178,18 @@ impl Request {
                 .value("key")
                 .map(|word| Ok::<_, Failure>(KeyPattern { text: word.bytes.clone(), glob: Glob::of(word)? }))
                 .transpose()?,
-            only: word("only").and_then(Only::parse),
-            values: word("values").and_then(Values::parse).unwrap_or_default(),
+            only: word("only").and_then(StateFilter::parse),
+            values: word("values").and_then(ValueDisplay::parse).unwrap_or_default(),
             hex: invocation.has("hex"),
         })
     }
 
     /// How items are written in mode `mode`. Every byte with what it is there for has one form for people and plain text.
-    pub fn form(&self, mode: Mode) -> Form {
+    pub fn form(&self, mode: Mode) -> DumpForm {
         match mode {
-            Mode::Json => Form::Objects,
-            Mode::Plain | Mode::Raw if !self.hex => Form::Lines,
-            Mode::Table | Mode::Plain | Mode::Raw => Form::Drawn,
+            Mode::Json => DumpForm::Objects,
+            Mode::Plain | Mode::Raw if !self.hex => DumpForm::Lines,
+            Mode::Table | Mode::Plain | Mode::Raw => DumpForm::Drawn,
         }
     }
 
@@ -224,7 +224,7 @@ impl Request {
         let tail = self.tail.filter(|_| !is_filtered);
         let range = Range { from: self.from, tail, record: self.record };
         let wanted = inspection.items(range).filter(move |item| match item {
-            Ok(item) if is_filtered => self.takes(&own::shown(item, inspection.role)),
+            Ok(item) if is_filtered => self.takes(&own::dump_item(item, inspection.role)),
             _ => true,
         });
         match self.tail {
@@ -256,7 +256,7 @@ impl Request {
         if let Some(only) = self.only {
             flag("only", only.name().to_owned());
         }
-        if self.values != Values::default() {
+        if self.values != ValueDisplay::default() {
             flag("values", self.values.name().to_owned());
         }
         if self.hex {
@@ -266,10 +266,10 @@ impl Request {
     }
 
     /// Whether `item` matches `--key` and `--only`.
-    pub fn takes(&self, item: &Shown<'_>) -> bool {
+    pub fn takes(&self, item: &DumpItem<'_>) -> bool {
         let has_key = |key: &KeyPattern| match item {
-            Shown::Record(record) => key.takes(record.key),
-            Shown::Bad(_) => false,
+            DumpItem::Record(record) => key.takes(record.key),
+            DumpItem::Bad(_) => false,
         };
         self.key.as_ref().is_none_or(has_key) && self.only.is_none_or(|only| only.takes(item))
     }

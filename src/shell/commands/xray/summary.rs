@@ -100,7 +100,8 @@ fn facts(totals: &Totals) -> Vec<String> {
         format!("{} damaged ({})", units::thousands(totals.damaged_count), bytes(totals.damaged_len)),
     );
     add(totals.torn_len, format!("torn tail {}", bytes(totals.torn_len)));
-    let (raw, stored) = (bytes(totals.raw_len), bytes(totals.stored_len));
+    let raw = bytes(totals.raw_len);
+    let stored = bytes(totals.stored_len);
     add(totals.stored_len, format!("{raw} of values compressed to {stored}"));
     facts
 }

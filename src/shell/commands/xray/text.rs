@@ -30,7 +30,7 @@ pub fn role(role: Role) -> &'static str {
 
 /// A record's state in one word, what explains it, and the record that explains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct State {
+pub struct RecordState {
     /// `LIVE`, `dead`, `tomb`, `expired`, `BAD` or `skip`.
     pub word: &'static str,
     /// The state in a few words, to stand before the other record.
@@ -39,7 +39,7 @@ pub struct State {
     pub other: Option<Location>,
 }
 
-impl State {
+impl RecordState {
     /// The state of a record of this fate.
     pub fn of(fate: Fate) -> Self {
         let state = |word, why, other| Self { word, why, other };
@@ -116,16 +116,19 @@ mod tests {
     #[test]
     fn a_state_names_the_record_that_explains_it() {
         let by = Location { segment: SegmentId(3), offset: 0x3a };
-        assert_eq!(State::of(Fate::ReplacedBy(by)).long(), "dead  replaced by 3:0x00003a");
+        assert_eq!(RecordState::of(Fate::ReplacedBy(by)).long(), "dead  replaced by 3:0x00003a");
         let look = Look { color: false, ascii: false, width: 80 };
-        let short = |fate| State::of(fate).short(&look);
+        let short = |fate| RecordState::of(fate).short(&look);
         assert_eq!(short(Fate::ReplacedBy(by)), "dead  repl… 3:0x00003a");
         assert_eq!(short(Fate::DeletedBy(by)), "dead  dele… 3:0x00003a");
         assert_eq!(short(Fate::Tombstone { hides: Some(by) }), "tomb  hides 3:0x00003a");
         assert_eq!(short(Fate::Tombstone { hides: None }), "tomb  hides nothing t…");
         assert_eq!((short(Fate::Live), short(Fate::Expired)), ("LIVE".to_owned(), "expired".to_owned()));
-        assert_eq!(State::of(Fate::Tombstone { hides: Some(by) }).long(), "tomb  hides 3:0x00003a");
-        assert_eq!(State::of(Fate::Tombstone { hides: None }).long(), "tomb  hides nothing that is left");
-        assert_eq!(State::of(Fate::Live).long(), "LIVE");
+        assert_eq!(RecordState::of(Fate::Tombstone { hides: Some(by) }).long(), "tomb  hides 3:0x00003a");
+        assert_eq!(
+            RecordState::of(Fate::Tombstone { hides: None }).long(),
+            "tomb  hides nothing that is left"
+        );
+        assert_eq!(RecordState::of(Fate::Live).long(), "LIVE");
     }
 }

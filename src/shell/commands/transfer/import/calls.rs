@@ -2,8 +2,8 @@
 
 use logkv::{Batch, Op};
 
-use crate::shell::commands::transfer::rows::Row;
-use crate::shell::commands::transfer::writer::{Sum, Writer, add_rows};
+use crate::shell::commands::transfer::rows::ImportRow;
+use crate::shell::commands::transfer::writer::{ImportCounts, Writer, add_rows};
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::run::session::{Asked, Invocation, Origin, Run, Session};
@@ -31,7 +31,11 @@ fn silently(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
 }
 
 /// Adds the rows of a line, all or none, to the batch that is open, or to what is written. `Some`: why they cannot be taken.
-pub fn add(session: &mut Session, writer: &mut Writer, rows: &[Row<'_>]) -> Result<Option<String>, Failure> {
+pub fn add(
+    session: &mut Session,
+    writer: &mut Writer,
+    rows: &[ImportRow<'_>],
+) -> Result<Option<String>, Failure> {
     let added = match &mut session.transaction {
         None => writer.add(rows),
         Some(transaction) => {
@@ -81,19 +85,19 @@ fn submit(
     invocation: &Invocation,
 ) -> Result<(), Failure> {
     let (pending, reply) = write.submit(session)?;
-    let puts = |puts| Sum { puts, ..Sum::default() };
+    let puts = |puts| ImportCounts { puts, ..ImportCounts::default() };
     // What it comes to; and to what where nothing had to be written, if that depends on what is there.
-    let (sum, otherwise) = match (write, reply) {
+    let (counts, otherwise) = match (write, reply) {
         (Mutation::Put(batch) | Mutation::Delete(batch), _) => (changes(batch), None),
         (Mutation::Incr { .. }, _) => (puts(1), None),
         // A key that never expires stays as it is.
-        (_, Reply::Persist { is_there: true, .. }) => (puts(1), Some(Sum::default())),
+        (_, Reply::Persist { is_there: true, .. }) => (puts(1), Some(ImportCounts::default())),
         (Mutation::PutIf { .. } | Mutation::Expire { .. }, _) => {
-            (puts(1), Some(Sum { not_set: 1, ..Sum::default() }))
+            (puts(1), Some(ImportCounts { not_set: 1, ..ImportCounts::default() }))
         }
     };
     let len = invocation.args.iter().map(|word| word.bytes.len()).sum();
-    Ok(writer.wait_for(pending, sum, otherwise, len)?)
+    Ok(writer.wait_for(pending, counts, otherwise, len)?)
 }
 
 /// Runs what is not waited for later: a `del` with flags, and all that is about a batch.
@@ -104,25 +108,26 @@ fn at_once(session: &mut Session, writer: &mut Writer, invocation: &Invocation) 
     let commits = matches!(invocation.command.run, Run::Batch { commits: true, .. });
     let committed = session.overlay().filter(|_| commits);
     let committed = committed.map(|overlay| changes(&overlay.to_batch()));
-    let (len, was_in_batch) = (store.len(), session.transaction.is_some());
+    let len = store.len();
+    let was_in_batch = session.transaction.is_some();
     let ran = silently(session, invocation);
     if ran.is_err() && commits {
         // Else nothing that follows would be written.
         session.transaction = None;
     }
     if ran? == Outcome::Absent {
-        writer.count(Sum { not_set: 1, ..Sum::default() });
+        writer.count(ImportCounts { not_set: 1, ..ImportCounts::default() });
     }
     writer.count(match committed {
-        Some(sum) => sum,
-        None if was_in_batch => Sum::default(),
-        None => Sum { deletes: len.saturating_sub(store.len()), ..Sum::default() },
+        Some(counts) => counts,
+        None if was_in_batch => ImportCounts::default(),
+        None => ImportCounts { deletes: len.saturating_sub(store.len()), ..ImportCounts::default() },
     });
     Ok(())
 }
 
 /// What a batch sets and removes.
-fn changes(batch: &Batch) -> Sum {
+fn changes(batch: &Batch) -> ImportCounts {
     let puts = batch.iter().filter(|op| matches!(op, Op::Put { .. })).count() as u64;
-    Sum { puts, deletes: batch.len() as u64 - puts, ..Sum::default() }
+    ImportCounts { puts, deletes: batch.len() as u64 - puts, ..ImportCounts::default() }
 }

@@ -2,48 +2,56 @@
 
 use std::io::{self};
 
-use super::plan::{Format, Planned, Told};
-use crate::shell::commands::transfer::writer::Sum;
+use super::plan::{FormatOrigin, ImportFormat, PlannedInput};
+use crate::shell::commands::transfer::writer::ImportCounts;
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
 /// What came of one argument, or of all of them.
-pub struct Report<'a> {
+pub struct ImportReport<'a> {
     /// As messages call it; of all of them, nothing.
     pub name: Option<&'a str>,
     /// What went in.
-    pub sum: Sum,
+    pub counts: ImportCounts,
     /// How many rows did not.
     pub rejected: u64,
     /// The format, and what said so; of all arguments, nothing.
-    pub format: Option<(Format, Told)>,
+    pub format: Option<(ImportFormat, FormatOrigin)>,
     /// The files that were read.
     pub names: Vec<String>,
     /// Why the rest of it was given up, if it was.
     pub given_up: Option<&'a str>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> ImportReport<'a> {
     /// That of the one argument of an import.
-    pub fn of(planned: &Planned, sum: Sum, rejected: u64) -> Self {
-        let format = Some((planned.format, planned.told));
-        Self { name: None, sum, rejected, format, names: planned.names.clone(), given_up: None }
+    pub fn of(planned: &PlannedInput, counts: ImportCounts, rejected: u64) -> Self {
+        let format = Some((planned.format, planned.origin));
+        Self { name: None, counts, rejected, format, names: planned.names.clone(), given_up: None }
     }
 
     /// That of one of several.
-    pub fn of_one(planned: &'a Planned, sum: Sum, rejected: u64, given_up: Option<&'a str>) -> Self {
-        Self { name: Some(&planned.name), given_up, ..Self::of(planned, sum, rejected) }
+    pub fn of_one(
+        planned: &'a PlannedInput,
+        counts: ImportCounts,
+        rejected: u64,
+        given_up: Option<&'a str>,
+    ) -> Self {
+        Self { name: Some(&planned.name), given_up, ..Self::of(planned, counts, rejected) }
     }
 
     /// Says it.
     pub fn write(&self, out: &mut Output) -> io::Result<()> {
         let mut answer = out.figures();
-        answer.say(|_| self.sentence()).field("imported", self.sum.puts).field("deleted", self.sum.deletes);
-        answer.field("expired", self.sum.expired).field("not_set", self.sum.not_set);
+        answer
+            .say(|_| self.sentence())
+            .field("imported", self.counts.puts)
+            .field("deleted", self.counts.deletes);
+        answer.field("expired", self.counts.expired).field("not_set", self.counts.not_set);
         answer.field("rejected", self.rejected);
-        if let Some((format, told)) = self.format {
-            answer.field("format", format.name()).field("format_from", told.name());
+        if let Some((format, origin)) = self.format {
+            answer.field("format", format.name()).field("format_from", origin.name());
         }
         answer.json("files", self.names.clone());
         for name in &self.names {
@@ -59,60 +67,66 @@ impl<'a> Report<'a> {
     /// It, for people.
     pub fn sentence(&self) -> String {
         let files = || format!(" of {}", units::count(self.names.len() as u64, "file"));
-        let Some((format, told)) = self.format else {
-            return format!("imported {}{}", in_words(None, self.sum), files());
+        let Some((format, origin)) = self.format else {
+            return format!("imported {}{}", in_words(None, self.counts), files());
         };
-        let what = in_words(Some(format), self.sum);
-        let of = if let Format::Files(_) = format { files() } else { String::new() };
+        let what = in_words(Some(format), self.counts);
+        let of = if let ImportFormat::Files(_) = format { files() } else { String::new() };
         let rejected = match (self.name, self.rejected) {
             (Some(_), 1..) => format!(", {} rejected", units::thousands(self.rejected)),
             _ => String::new(),
         };
         let end = if self.given_up.is_some() { "; the rest is given up" } else { "" };
         let start = self.name.map_or_else(|| "imported ".to_owned(), |name| format!("{name}: "));
-        format!("{start}{what}{of}{rejected}: {}, {}{end}", format.name(), told.in_words())
+        format!("{start}{what}{of}{rejected}: {}, {}{end}", format.name(), origin.in_words())
     }
 }
 
 /// What went in, for people.
-fn in_words(format: Option<Format>, sum: Sum) -> String {
-    let not_set = match sum.not_set {
+fn in_words(format: Option<ImportFormat>, counts: ImportCounts) -> String {
+    let not_set = match counts.not_set {
         0 => String::new(),
         not_set => format!(", {} not set", units::thousands(not_set)),
     };
-    written_in_words(format, sum) + &not_set
+    written_in_words(format, counts) + &not_set
 }
 
-fn written_in_words(format: Option<Format>, sum: Sum) -> String {
-    let expired = match (sum.expired, sum.puts) {
+fn written_in_words(format: Option<ImportFormat>, counts: ImportCounts) -> String {
+    let expired = match (counts.expired, counts.puts) {
         (0, _) => String::new(),
         (1, 1) => ", already expired".to_owned(),
         (expired, _) => format!(", {} of them already expired", units::thousands(expired)),
     };
-    match (format, sum.deletes) {
-        (None | Some(Format::Text(_)), 0) => format!("{}{expired}", units::count(sum.puts, "row")),
+    match (format, counts.deletes) {
+        (None | Some(ImportFormat::Text(_)), 0) => format!("{}{expired}", units::count(counts.puts, "row")),
         (_, deletes) => {
-            let comma = if sum.expired == 0 { "" } else { "," };
-            let (puts, deletes) = (units::count(sum.puts, "put"), units::count(deletes, "delete"));
+            let comma = if counts.expired == 0 { "" } else { "," };
+            let puts = units::count(counts.puts, "put");
+            let deletes = units::count(deletes, "delete");
             format!("{puts}{expired}{comma} and {deletes}")
         }
     }
 }
 
 /// That some rows were rejected of an import's one argument.
-pub fn incomplete(rejected: u64, sum: Sum, planned: &Planned) -> Failure {
-    let noun = if let Format::Files(_) = planned.format { "record" } else { "row" };
-    let message = format!("{}; {} went in", were(rejected, noun, "rejected"), units::thousands(sum.count()));
+pub fn incomplete(rejected: u64, counts: ImportCounts, planned: &PlannedInput) -> Failure {
+    let noun = if let ImportFormat::Files(_) = planned.format { "record" } else { "row" };
+    let message =
+        format!("{}; {} went in", were(rejected, noun, "rejected"), units::thousands(counts.count()));
     let failure = Failure::command(message);
-    if planned.told == Told::Default { failure.hint("--format sets another format") } else { failure }
+    if planned.origin == FormatOrigin::Default {
+        failure.hint("--format sets another format")
+    } else {
+        failure
+    }
 }
 
 /// That some of several arguments were given up, or some of their rows rejected.
-pub fn all_incomplete(given_up: u64, rejected: u64, sum: Sum) -> Failure {
+pub fn all_incomplete(given_up: u64, rejected: u64, counts: ImportCounts) -> Failure {
     let given_up = (given_up > 0).then(|| were(given_up, "file", "given up"));
     let rejected = (rejected > 0).then(|| were(rejected, "row", "rejected"));
     let what: Vec<_> = given_up.into_iter().chain(rejected).collect();
-    Failure::command(format!("{}; {} went in", what.join(" and "), units::count(sum.count(), "row")))
+    Failure::command(format!("{}; {} went in", what.join(" and "), units::count(counts.count(), "row")))
 }
 
 fn were(count: u64, noun: &str, what: &str) -> String {
@@ -121,8 +135,8 @@ fn were(count: u64, noun: &str, what: &str) -> String {
 }
 
 /// `failure`, with how far the import came.
-pub fn stopped(failure: Failure, sum: Sum, rejected: u64) -> Failure {
-    let went_in = format!("{} went in", units::count(sum.count(), "row"));
+pub fn stopped(failure: Failure, counts: ImportCounts, rejected: u64) -> Failure {
+    let went_in = format!("{} went in", units::count(counts.count(), "row"));
     let went_in = match rejected {
         0 => went_in,
         1 => format!("{went_in}, and 1 was rejected"),

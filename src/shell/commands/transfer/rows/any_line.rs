@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use logkv::{Expiry, Visible};
 
-use super::csv::{Columns, Records};
-use super::table::{Header, Table};
-use super::{Format, Row, RowWriter, jsonl, script, tsv};
+use super::csv::{CsvColumns, CsvRecords};
+use super::table::{TableFields, TableHeader};
+use super::{ImportRow, RowFormat, RowWriter, jsonl, script, tsv};
 use crate::shell::lang::words::Lexer;
 use crate::shell::lang::words::plain::Plain;
 
@@ -16,8 +16,9 @@ use crate::shell::lang::words::plain::Plain;
 /// # Panics
 /// When that does not hold.
 pub fn holds(line: &[u8]) {
-    let (whole, of_field) = (Table { key: "key".into(), value: None }, Some("value".into()));
-    let of_field = Table { value: of_field, ..whole.clone() };
+    let whole = TableFields { key: "key".into(), value: None };
+    let of_field = Some("value".into());
+    let of_field = TableFields { value: of_field, ..whole.clone() };
     for read in [
         jsonl::read(line, 0, None),
         tsv::read(line),
@@ -34,7 +35,7 @@ pub fn holds(line: &[u8]) {
     }
     for table in [None, Some(&whole), Some(&of_field)] {
         let records = csv_records(&[b"key,value,value_b64\n", line].concat());
-        let header = records.first().map(|names| Header::new(&fields(names), table));
+        let header = records.first().map(|names| TableHeader::new(&fields(names), table));
         let header = header.expect("it is above all").expect("it has the columns");
         records
             .iter()
@@ -42,61 +43,63 @@ pub fn holds(line: &[u8]) {
             .filter_map(|record| header.row(&fields(record)).ok())
             .for_each(|row| returns(&row));
         if let Ok(fields) = tsv::fields(line)
-            && let Ok(header) = Header::new(&fields, table)
+            && let Ok(header) = TableHeader::new(&fields, table)
         {
             header.row(&fields).iter().for_each(returns);
         }
     }
     let (key, value) = line.split_at(line.len() / 2);
-    returns(&Row::put(key, value));
-    returns(&Row::put(line, b"".as_slice()).until(Some(line.len() as u64)));
+    returns(&ImportRow::put(key, value));
+    returns(&ImportRow::put(line, b"".as_slice()).until(Some(line.len() as u64)));
 }
 
-fn owned(row: Row<'_>) -> Row<'static> {
+fn owned(row: ImportRow<'_>) -> ImportRow<'static> {
     let owned = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
-    Row { key: owned(row.key), value: row.value.map(owned), expiry: row.expiry }
+    ImportRow { key: owned(row.key), value: row.value.map(owned), expiry: row.expiry }
 }
 
 /// Checks that `row` comes back from each format, in text.
-fn returns(row: &Row<'_>) {
+fn returns(row: &ImportRow<'_>) {
     let Some(value) = &row.value else { return };
     let expires_ms = match row.expiry {
         Some(Expiry::At(expires_ms)) => Some(expires_ms.min(Expiry::AT_MS_MAX)),
         _ => None,
     };
     let row = row.clone().until(expires_ms);
-    let mut columns = Columns::default();
+    let mut columns = CsvColumns::default();
     columns.add(&row.key, value, expires_ms);
-    for format in [Format::Jsonl, Format::Tsv, Format::Script, Format::Csv] {
-        let (mut writer, mut written) = (RowWriter::new(format, columns), Vec::new());
+    for format in [RowFormat::Jsonl, RowFormat::Tsv, RowFormat::Script, RowFormat::Csv] {
+        let mut writer = RowWriter::new(format, columns);
+        let mut written = Vec::new();
         writer.begin(&mut written).expect("memory takes it");
         writer.write(&mut written, &row.key, value, expires_ms).expect("memory takes it");
         let text = str::from_utf8(&written).expect("a row is text");
-        let is_seen = |c| Visible::is(c) || matches!(c, '\t' | '\n') || format == Format::Csv && c == '\r';
+        let is_seen = |c| Visible::is(c) || matches!(c, '\t' | '\n') || format == RowFormat::Csv && c == '\r';
         assert!(text.chars().all(is_seen), "nothing that would drive a terminal");
         let line = written.strip_suffix(b"\n").expect("a row ends");
         let read = match format {
-            Format::Jsonl => jsonl::read(line, 0, None),
-            Format::Tsv => tsv::read(line),
-            Format::Script => {
+            RowFormat::Jsonl => jsonl::read(line, 0, None),
+            RowFormat::Tsv => tsv::read(line),
+            RowFormat::Script => {
                 let words = line.strip_prefix(b"put ").expect("a row is a put");
                 Ok(script::read(Lexer::new(words), Plain::Pairs).expect("it is plain").remove(0))
             }
             _ => {
                 let records = csv_records(&written);
                 assert_eq!(records.len(), 2, "a header and a row");
-                let header = Header::new(&fields(&records[0]), None).expect("it has its columns");
+                let header = TableHeader::new(&fields(&records[0]), None).expect("it has its columns");
                 header.row(&fields(&records[1])).map(owned)
             }
         };
         assert_eq!(read.as_ref(), Ok(&row), "{}", format.name());
-        assert!(format == Format::Csv || !line.contains(&b'\n'), "a row is a line");
+        assert!(format == RowFormat::Csv || !line.contains(&b'\n'), "a row is a line");
     }
 }
 
 /// The records of `text`, which ends in a line break or goes without one.
 fn csv_records(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
-    let (mut records, mut found) = (Records::default(), Vec::new());
+    let mut records = CsvRecords::default();
+    let mut found = Vec::new();
     for mut rest in [text, b"\n"] {
         while !rest.is_empty() {
             let (taken, is_whole) = records.push(rest);
@@ -110,7 +113,7 @@ fn csv_records(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
     found
 }
 
-fn fields(record: &[Vec<u8>]) -> Vec<super::table::Field<'_>> {
+fn fields(record: &[Vec<u8>]) -> Vec<super::table::TextField<'_>> {
     record.iter().map(|field| Some(field.as_slice().into())).collect()
 }
 

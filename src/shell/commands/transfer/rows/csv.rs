@@ -11,17 +11,17 @@ use base64::prelude::BASE64_STANDARD;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use logkv::Visible;
 
-use super::table::Field;
+use super::table::TextField;
 
 /// Which columns rows need beside `key` and `value`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Columns {
+pub struct CsvColumns {
     key_b64: bool,
     value_b64: bool,
     expires_ms: bool,
 }
 
-impl Columns {
+impl CsvColumns {
     /// Adds what this row needs; whether nothing is left to add.
     pub fn add(&mut self, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> bool {
         self.key_b64 |= !is_plain(key);
@@ -46,8 +46,8 @@ impl Columns {
         value: &[u8],
         expires_ms: Option<u64>,
     ) -> io::Result<()> {
-        let (key_is_plain, value_is_plain) =
-            (!self.key_b64 || is_plain(key), !self.value_b64 || is_plain(value));
+        let key_is_plain = !self.key_b64 || is_plain(key);
+        let value_is_plain = !self.value_b64 || is_plain(value);
         write_field(out, if key_is_plain { key } else { b"" })?;
         out.write_all(b",")?;
         write_field(out, if value_is_plain { value } else { b"" })?;
@@ -93,7 +93,7 @@ fn write_field(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
 
 /// Finds records in bytes that come piece by piece, and holds one.
 #[derive(Debug)]
-pub struct Records {
+pub struct CsvRecords {
     reader: Reader,
     bytes: Vec<u8>,
     len: usize,
@@ -101,13 +101,13 @@ pub struct Records {
     count: usize,
 }
 
-impl Default for Records {
+impl Default for CsvRecords {
     fn default() -> Self {
         Self::with_delimiter(b',')
     }
 }
 
-impl Records {
+impl CsvRecords {
     /// Finds records whose fields have `delimiter` between them.
     pub fn with_delimiter(delimiter: u8) -> Self {
         let reader = ReaderBuilder::new().delimiter(delimiter).build();
@@ -144,7 +144,7 @@ impl Records {
     }
 
     /// The fields of the record that has ended.
-    pub fn fields(&self) -> Vec<Field<'_>> {
+    pub fn fields(&self) -> Vec<TextField<'_>> {
         let mut start = 0;
         let ends = self.ends[..self.count].iter();
         ends.map(|&end| Some(Cow::Borrowed(&self.bytes[std::mem::replace(&mut start, end)..end]))).collect()
@@ -163,13 +163,14 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::Header;
-    use super::super::{Row, Table};
+    use super::super::table::TableHeader;
+    use super::super::{ImportRow, TableFields};
     use super::*;
 
     /// The records of `text`, given in pieces of `len` bytes.
     fn records(text: &[u8], len: usize) -> Vec<Vec<Vec<u8>>> {
-        let (mut records, mut found) = (Records::default(), Vec::new());
+        let mut records = CsvRecords::default();
+        let mut found = Vec::new();
         for mut piece in text.chunks(len) {
             while !piece.is_empty() {
                 let (taken, is_whole) = records.push(piece);
@@ -198,7 +199,8 @@ mod tests {
         let rows: [(&[u8], &[u8], Option<u64>); 3] =
             [(b"a", b"1", None), (b"\xff", b"x", None), (b"b", b"\x1b[2J", Some(7))];
         let written = |count: usize| {
-            let (mut columns, mut out) = (Columns::default(), Vec::new());
+            let mut columns = CsvColumns::default();
+            let mut out = Vec::new();
             let rows = &rows[..count];
             let is_full =
                 rows.iter().fold(false, |_, (key, value, expires)| columns.add(key, value, *expires));
@@ -216,19 +218,19 @@ mod tests {
 
     #[test]
     fn a_header_says_which_field_is_which() {
-        let of = |header: &[u8], table: Option<&Table>| {
-            let mut records = Records::default();
+        let of = |header: &[u8], table: Option<&TableFields>| {
+            let mut records = CsvRecords::default();
             assert!(records.push(header).1);
-            Header::new(&records.fields(), table)
+            TableHeader::new(&records.fields(), table)
         };
-        let row = |header: &Header, line: &[u8]| {
-            let mut records = Records::default();
+        let row = |header: &TableHeader, line: &[u8]| {
+            let mut records = CsvRecords::default();
             assert!(records.push(line).1);
             let row = header.row(&records.fields());
             row.map(|row| (row.key.into_owned(), row.value.expect("a put").into_owned(), row.expiry))
         };
         let header = of(b"expires_ms,value, key ,other\n", None).expect("a header");
-        let expected = Row::put(&b"k"[..], &b"v"[..]).until(Some(7));
+        let expected = ImportRow::put(&b"k"[..], &b"v"[..]).until(Some(7));
         assert_eq!(row(&header, b"7.0,v,k,x\n"), Ok((b"k".to_vec(), b"v".to_vec(), expected.expiry)));
         assert_eq!(row(&header, b"7,v,k\n"), Err("it has 3 of the header's 4 fields".to_owned()));
         assert_eq!(row(&header, b"7,v,k,x,y\n"), Err("it has 5 fields, and the header has 4".to_owned()));
@@ -238,14 +240,15 @@ mod tests {
         );
         let header = of(b"key,value,value_b64\n", None).expect("a header");
         assert_eq!(row(&header, b"k,v,dg==\n"), Err("it has both value and value_b64".to_owned()));
-        let why = |header: &[u8], table: Option<&Table>| of(header, table).expect_err("it is unclear").why;
+        let why =
+            |header: &[u8], table: Option<&TableFields>| of(header, table).expect_err("it is unclear").why;
         assert_eq!(why(b"id,a b\n", None), "it has no column key; its columns are id, \"a b\"");
         assert_eq!(why(b"key,value, key\n", None), "it has more than one column key");
         assert_eq!(why(b"key,value,value_b64,value_b64\n", None), "it has more than one column value_b64");
         assert!(of(b"key,value,other,other\n", None).is_ok(), "what is passed over may be there twice");
         let many = [&b"x,".repeat(29)[..], b"x\n"].concat();
         assert!(why(&many, None).ends_with("x, x and 10 more"));
-        let table = Table { key: "id".into(), value: None };
+        let table = TableFields { key: "id".into(), value: None };
         let header = of(b"id,\"the \"\"name\"\"\"\n", Some(&table)).expect("a header");
         let json = br#"{"id":"7","the \"name\"":"x,y"}"#;
         assert_eq!(row(&header, b"7,\"x,y\"\n"), Ok((b"7".to_vec(), json.to_vec(), None)));
@@ -253,12 +256,12 @@ mod tests {
         assert_eq!(why(b"id,name,name\n", Some(&table)), twice);
         let latin = "its column \"caf\\xe9\" is not UTF-8, and the name of an object's field is";
         assert_eq!(why(b"id,caf\xe9\n", Some(&table)), latin);
-        let table = Table { key: b"caf\xe9".into(), value: Some("id".into()) };
+        let table = TableFields { key: b"caf\xe9".into(), value: Some("id".into()) };
         let header = of(b"id,caf\xe9,x,x\n", Some(&table)).expect("one column of each name that is used");
         assert_eq!(row(&header, b"v,k,1,2\n"), Ok((b"k".to_vec(), b"v".to_vec(), None)));
-        let table = Table { key: "id".into(), value: Some("nowhere".into()) };
+        let table = TableFields { key: "id".into(), value: Some("nowhere".into()) };
         assert_eq!(why(b"id,name\n", Some(&table)), "it has no column nowhere; its columns are id, name");
-        let table = Table { key: "".into(), value: None };
+        let table = TableFields { key: "".into(), value: None };
         assert_eq!(why(b"id,name\n", Some(&table)), "it has no column \"\"; its columns are id, name");
     }
 }

@@ -12,8 +12,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::row::{Row, whole_number};
-use super::table::Table;
+use super::row::{ImportRow, whole_number};
+use super::table::TableFields;
 use crate::shell::lang::words::quote;
 use crate::shell::term::json::Object;
 
@@ -29,7 +29,7 @@ pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<
 
 /// The row that an object is: one of an export, or as `table` says. `before` bytes stand before it in its first line, which
 /// counts where a column is named.
-pub fn read<'a>(text: &'a [u8], before: usize, table: Option<&Table>) -> Result<Row<'a>, String> {
+pub fn read<'a>(text: &'a [u8], before: usize, table: Option<&TableFields>) -> Result<ImportRow<'a>, String> {
     match table {
         None => read_own(text, before),
         Some(table) => read_table(text, before, table),
@@ -37,7 +37,7 @@ pub fn read<'a>(text: &'a [u8], before: usize, table: Option<&Table>) -> Result<
 }
 
 /// Fields of other names, such as `get --json` and `keys --json --long` print, are passed over.
-fn read_own(text: &[u8], before: usize) -> Result<Row<'_>, String> {
+fn read_own(text: &[u8], before: usize) -> Result<ImportRow<'_>, String> {
     let names = [&b"key"[..], b"key_b64", b"value", b"value_b64", b"expires_ms"];
     let [key, key_b64, value, value_b64, expires] = fields(text, before, names)?;
     let key = bytes(["key", "key_b64"], key.map(is_key).transpose()?, key_b64)?;
@@ -45,11 +45,11 @@ fn read_own(text: &[u8], before: usize) -> Result<Row<'_>, String> {
     let expires_ms = expires.map(|raw| {
         whole_number(raw.get()).ok_or_else(|| "expires_ms is not a whole number of milliseconds".to_owned())
     });
-    Ok(Row::put(key, value).until(expires_ms.transpose()?))
+    Ok(ImportRow::put(key, value).until(expires_ms.transpose()?))
 }
 
 /// The row that `table` makes of an object.
-fn read_table<'a>(text: &'a [u8], before: usize, table: &Table) -> Result<Row<'a>, String> {
+fn read_table<'a>(text: &'a [u8], before: usize, table: &TableFields) -> Result<ImportRow<'a>, String> {
     let value_name = table.value.as_deref().unwrap_or(&table.key);
     let [key, value] = fields(text, before, [&table.key, value_name])?;
     let missing = |name: &[u8]| format!("it has no {}", quote(name));
@@ -61,7 +61,7 @@ fn read_table<'a>(text: &'a [u8], before: usize, table: &Table) -> Result<Row<'a
         (Some(name), None) => return Err(missing(name)),
         (Some(name), Some(raw)) => self::text(name, raw)?,
     };
-    Ok(Row::put(self::text(&table.key, is_key(key)?)?, value))
+    Ok(ImportRow::put(self::text(&table.key, is_key(key)?)?, value))
 }
 
 /// The fields called `names` of the object that `text` is; of several with one name, the last. `null` is none.
@@ -77,7 +77,7 @@ fn fields<'a, const N: usize>(
         );
     }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let found = deserializer.deserialize_map(Wanted(names)).and_then(|found| {
+    let found = deserializer.deserialize_map(WantedFields(names)).and_then(|found| {
         deserializer.end()?;
         Ok(found)
     });
@@ -86,9 +86,9 @@ fn fields<'a, const N: usize>(
 }
 
 /// Takes the fields of these names as they stand.
-struct Wanted<'n, const N: usize>([&'n [u8]; N]);
+struct WantedFields<'n, const N: usize>([&'n [u8]; N]);
 
-impl<'de, const N: usize> Visitor<'de> for Wanted<'_, N> {
+impl<'de, const N: usize> Visitor<'de> for WantedFields<'_, N> {
     type Value = [Option<&'de RawValue>; N];
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,7 +97,7 @@ impl<'de, const N: usize> Visitor<'de> for Wanted<'_, N> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = [None; N];
-        while let Some(place) = map.next_key_seed(Name(&self.0))? {
+        while let Some(place) = map.next_key_seed(FieldName(&self.0))? {
             match place.and_then(|place| found.get_mut(place)) {
                 Some(field) => *field = Some(map.next_value()?),
                 None => drop(map.next_value::<IgnoredAny>()?),
@@ -108,9 +108,9 @@ impl<'de, const N: usize> Visitor<'de> for Wanted<'_, N> {
 }
 
 /// Which of these names a field has.
-struct Name<'n>(&'n [&'n [u8]]);
+struct FieldName<'n>(&'n [&'n [u8]]);
 
-impl<'de> DeserializeSeed<'de> for Name<'_> {
+impl<'de> DeserializeSeed<'de> for FieldName<'_> {
     type Value = Option<usize>;
 
     // As bytes, a name that is no text is only another name.
@@ -119,7 +119,7 @@ impl<'de> DeserializeSeed<'de> for Name<'_> {
     }
 }
 
-impl Visitor<'_> for Name<'_> {
+impl Visitor<'_> for FieldName<'_> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -191,18 +191,21 @@ fn reason(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
-    fn row(line: &str) -> Result<Row<'_>, String> {
+    fn row(line: &str) -> Result<ImportRow<'_>, String> {
         read(line.as_bytes(), 0, None)
     }
 
     #[test]
     fn text_and_base64_are_read_and_other_fields_are_passed_over() {
-        assert_eq!(row(r#"{"key":"k","value":"\u00e9\n"}"#), Ok(Row::put(&b"k"[..], "é\n".as_bytes())));
+        assert_eq!(row(r#"{"key":"k","value":"\u00e9\n"}"#), Ok(ImportRow::put(&b"k"[..], "é\n".as_bytes())));
         assert_eq!(
             row(r#"{"value_b64":"/wA=","key_b64":"aw==","seq":7}"#),
-            Ok(Row::put(&b"k"[..], &b"\xff\0"[..]))
+            Ok(ImportRow::put(&b"k"[..], &b"\xff\0"[..]))
         );
-        assert_eq!(row(r#"{"key":"k","value":"v","expires_ms":null}"#), Ok(Row::put(&b"k"[..], &b"v"[..])));
+        assert_eq!(
+            row(r#"{"key":"k","value":"v","expires_ms":null}"#),
+            Ok(ImportRow::put(&b"k"[..], &b"v"[..]))
+        );
     }
 
     #[test]
@@ -214,14 +217,14 @@ mod tests {
                 format!(r#"{{"seq":{other},"key":"k","value":"v"}}"#),
                 format!(r#"{{"key":"k","value":"v","time_ms":{other}}}"#),
             ] {
-                assert_eq!(row(&line), Ok(Row::put(&b"k"[..], &b"v"[..])), "{line:.80}");
+                assert_eq!(row(&line), Ok(ImportRow::put(&b"k"[..], &b"v"[..])), "{line:.80}");
             }
         }
         let named = br#"{"\ud800":1,"key":"k","x":"\xff","value":"v"}"#;
         assert_eq!(read(named, 0, None), Err("it is not valid JSON at column 29: invalid escape".to_owned()));
         assert_eq!(read(named, 3, None), Err("it is not valid JSON at column 32: invalid escape".to_owned()));
         let bytes = b"{\"\\ud800\":1,\"\xff\":\"\xff\",\"key\":\"k\",\"value\":\"v\"}";
-        assert_eq!(read(bytes, 0, None), Ok(Row::put(&b"k"[..], &b"v"[..])));
+        assert_eq!(read(bytes, 0, None), Ok(ImportRow::put(&b"k"[..], &b"v"[..])));
     }
 
     #[test]
@@ -229,16 +232,16 @@ mod tests {
         let digits = "7".repeat(400);
         for json in ["7", "1e999", &digits, "[1, 2]", r#"{"a": "\u00e9"}"#, "true", "false", "-0.50"] {
             let line = format!(r#"{{"key":"k","value": {json} }}"#);
-            assert_eq!(row(&line), Ok(Row::put(&b"k"[..], json.as_bytes())), "{json}");
+            assert_eq!(row(&line), Ok(ImportRow::put(&b"k"[..], json.as_bytes())), "{json}");
         }
-        assert_eq!(row(r#"{"key":7.0,"value":""}"#), Ok(Row::put(&b"7.0"[..], &b""[..])));
-        assert_eq!(row(r#"{"key":true,"value":""}"#), Ok(Row::put(&b"true"[..], &b""[..])));
+        assert_eq!(row(r#"{"key":7.0,"value":""}"#), Ok(ImportRow::put(&b"7.0"[..], &b""[..])));
+        assert_eq!(row(r#"{"key":true,"value":""}"#), Ok(ImportRow::put(&b"true"[..], &b""[..])));
     }
 
     #[test]
     fn null_is_as_good_as_nothing() {
         let line = r#"{"key":null,"key_b64":"aw==","value":"v","value_b64":null,"expires_ms":null}"#;
-        assert_eq!(row(line), Ok(Row::put(&b"k"[..], &b"v"[..])));
+        assert_eq!(row(line), Ok(ImportRow::put(&b"k"[..], &b"v"[..])));
         assert_eq!(row(r#"{"key":null,"value":"v"}"#), Err("it has no key".to_owned()));
         assert_eq!(row(r#"{"key":"k","value":null}"#), Err("it has no value".to_owned()));
     }
@@ -249,7 +252,11 @@ mod tests {
             [("7.0", 7), ("1e3", 1000), ("1.5E1", 15), ("18446744073709551615", u64::MAX)]
         {
             let line = format!(r#"{{"key":"k","value":"v","expires_ms":{text}}}"#);
-            assert_eq!(row(&line), Ok(Row::put(&b"k"[..], &b"v"[..]).until(Some(expires_ms))), "{text}");
+            assert_eq!(
+                row(&line),
+                Ok(ImportRow::put(&b"k"[..], &b"v"[..]).until(Some(expires_ms))),
+                "{text}"
+            );
         }
     }
 
@@ -258,17 +265,18 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, b"k", b"v", Some(7)).expect("memory takes it");
         assert_eq!(out, b"{\"key\":\"k\",\"value\":\"v\",\"expires_ms\":7}");
-        assert_eq!(read(&out, 0, None), Ok(Row::put(&b"k"[..], &b"v"[..]).until(Some(7))));
+        assert_eq!(read(&out, 0, None), Ok(ImportRow::put(&b"k"[..], &b"v"[..]).until(Some(7))));
     }
 
     #[test]
     fn any_objects_are_rows_where_it_is_said_which_field_is_the_key() {
-        let table = |key: &str, value: Option<&str>| Table { key: key.into(), value: value.map(Into::into) };
+        let table =
+            |key: &str, value: Option<&str>| TableFields { key: key.into(), value: value.map(Into::into) };
         let line = br#" {"id": 7, "name": "x\ty", "tags": ["a"], "none": null} "#;
-        let read = |table: &Table| super::read(line, 0, Some(table));
-        assert_eq!(read(&table("id", None)), Ok(Row::put(&b"7"[..], line.trim_ascii())));
-        assert_eq!(read(&table("name", Some("tags"))), Ok(Row::put(&b"x\ty"[..], &br#"["a"]"#[..])));
-        assert_eq!(read(&table("id", Some("id"))), Ok(Row::put(&b"7"[..], &b"7"[..])));
+        let read = |table: &TableFields| super::read(line, 0, Some(table));
+        assert_eq!(read(&table("id", None)), Ok(ImportRow::put(&b"7"[..], line.trim_ascii())));
+        assert_eq!(read(&table("name", Some("tags"))), Ok(ImportRow::put(&b"x\ty"[..], &br#"["a"]"#[..])));
+        assert_eq!(read(&table("id", Some("id"))), Ok(ImportRow::put(&b"7"[..], &b"7"[..])));
         for (table, why) in [
             (table("none", None), "it has no none"),
             (table("id", Some("none")), "it has no none"),

@@ -15,13 +15,13 @@ pub mod tsv;
 use std::io::{self, Write};
 use std::path::Path;
 
-use self::csv::Columns;
-pub use self::row::Row;
-pub use self::table::Table;
+use self::csv::CsvColumns;
+pub use self::row::ImportRow;
+pub use self::table::TableFields;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum RowFormat {
     /// A JSON object a line.
     Jsonl,
     /// A JSON array of objects.
@@ -36,7 +36,7 @@ pub enum Format {
     Resp,
 }
 
-impl Format {
+impl RowFormat {
     /// The names that `export --format` takes.
     pub const NAMES: &'static [&'static str] = &["jsonl", "json", "csv", "tsv", "script", "resp"];
 
@@ -91,24 +91,24 @@ fn ending(path: &Path) -> Option<String> {
 /// Rows on their way out.
 #[derive(Clone, Copy, Debug)]
 pub struct RowWriter {
-    format: Format,
+    format: RowFormat,
     /// The columns, of a format that has them.
-    columns: Columns,
+    columns: CsvColumns,
     is_begun: bool,
 }
 
 impl RowWriter {
     /// A writer of rows in `format`. In CSV they have `columns`.
-    pub fn new(format: Format, columns: Columns) -> Self {
+    pub fn new(format: RowFormat, columns: CsvColumns) -> Self {
         Self { format, columns, is_begun: false }
     }
 
     /// Writes what stands before all rows.
     pub fn begin(&self, out: &mut impl Write) -> io::Result<()> {
         match self.format {
-            Format::Json => out.write_all(b"["),
-            Format::Csv => self.columns.write_header(out),
-            Format::Jsonl | Format::Tsv | Format::Script | Format::Resp => Ok(()),
+            RowFormat::Json => out.write_all(b"["),
+            RowFormat::Csv => self.columns.write_header(out),
+            RowFormat::Jsonl | RowFormat::Tsv | RowFormat::Script | RowFormat::Resp => Ok(()),
         }
     }
 
@@ -122,24 +122,24 @@ impl RowWriter {
     ) -> io::Result<()> {
         let is_first = !std::mem::replace(&mut self.is_begun, true);
         match self.format {
-            Format::Jsonl => {
+            RowFormat::Jsonl => {
                 jsonl::write(out, key, value, expires_ms)?;
                 out.write_all(b"\n")
             }
-            Format::Json => {
+            RowFormat::Json => {
                 out.write_all(if is_first { b"\n" } else { b",\n" })?;
                 jsonl::write(out, key, value, expires_ms)
             }
-            Format::Csv => self.columns.write(out, key, value, expires_ms),
-            Format::Tsv => tsv::write(out, key, value, expires_ms),
-            Format::Script => script::write(out, key, value, expires_ms),
-            Format::Resp => resp::write(out, key, value, expires_ms),
+            RowFormat::Csv => self.columns.write(out, key, value, expires_ms),
+            RowFormat::Tsv => tsv::write(out, key, value, expires_ms),
+            RowFormat::Script => script::write(out, key, value, expires_ms),
+            RowFormat::Resp => resp::write(out, key, value, expires_ms),
         }
     }
 
     /// Writes what stands behind all rows.
     pub fn end(&self, out: &mut impl Write) -> io::Result<()> {
-        if self.format == Format::Json { out.write_all(b"\n]\n") } else { Ok(()) }
+        if self.format == RowFormat::Json { out.write_all(b"\n]\n") } else { Ok(()) }
     }
 }
 
@@ -149,21 +149,21 @@ mod tests {
 
     #[test]
     fn a_format_is_known_by_its_name_and_by_a_files() {
-        for format in Format::ALL {
-            assert_eq!(Format::parse(format.name()), Some(format));
+        for format in RowFormat::ALL {
+            assert_eq!(RowFormat::parse(format.name()), Some(format));
             assert_eq!(
-                Format::of(Path::new("dir/some.file").with_extension(format.name()).as_path()),
+                RowFormat::of(Path::new("dir/some.file").with_extension(format.name()).as_path()),
                 Some(format)
             );
         }
-        assert_eq!(Format::parse("xml"), None);
-        assert_eq!(Format::of(Path::new("A.JSON")), Some(Format::Json));
-        assert_eq!(Format::of(Path::new("a.ndjson")), Some(Format::Jsonl));
-        assert_eq!(Format::of(Path::new("jsonl")), None);
-        assert_eq!(Format::of(Path::new("dir.tsv/.csv")), Some(Format::Csv));
-        assert_eq!(Format::of(Path::new("dir.csv/x")), None);
+        assert_eq!(RowFormat::parse("xml"), None);
+        assert_eq!(RowFormat::of(Path::new("A.JSON")), Some(RowFormat::Json));
+        assert_eq!(RowFormat::of(Path::new("a.ndjson")), Some(RowFormat::Jsonl));
+        assert_eq!(RowFormat::of(Path::new("jsonl")), None);
+        assert_eq!(RowFormat::of(Path::new("dir.tsv/.csv")), Some(RowFormat::Csv));
+        assert_eq!(RowFormat::of(Path::new("dir.csv/x")), None);
         assert_eq!(foreign_ending(Path::new("a.PARQUET")).as_deref(), Some("parquet"));
-        for format in Format::ALL {
+        for format in RowFormat::ALL {
             assert_eq!(foreign_ending(&Path::new("a").with_extension(format.name())), None);
         }
     }

@@ -8,7 +8,7 @@ use crate::shell::lang::words::is_digits;
 
 /// A key, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row<'a> {
+pub struct ImportRow<'a> {
     /// The key.
     pub key: Cow<'a, [u8]>,
     /// Its value; `None` deletes it.
@@ -17,7 +17,7 @@ pub struct Row<'a> {
     pub expiry: Option<Expiry>,
 }
 
-impl<'a> Row<'a> {
+impl<'a> ImportRow<'a> {
     /// A row that sets `key` to `value`.
     pub fn put(key: impl Into<Cow<'a, [u8]>>, value: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { key: key.into(), value: Some(value.into()), expiry: None }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use logkv::{Batch, Expiry, Op};
 
-use super::row::Row;
+use super::row::ImportRow;
 use crate::shell::lang::words::plain::{self, Plain};
 use crate::shell::lang::words::{Lexer, Quoted};
 
@@ -18,12 +18,14 @@ pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<
 }
 
 /// What the words behind the name of a plain command write. `None`: they are for the parser.
-pub fn read(words: Lexer<'_>, plain: Plain) -> Option<Vec<Row<'static>>> {
+pub fn read(words: Lexer<'_>, plain: Plain) -> Option<Vec<ImportRow<'static>>> {
     let mut batch = Batch::new();
     plain::read(words, plain, &mut batch)?;
     let rows = batch.iter().map(|op| match op {
-        Op::Put { key, value, expiry } => Row { expiry, ..Row::put(key.to_vec(), value.to_vec()) },
-        Op::Delete { key } => Row::delete(key.to_vec()),
+        Op::Put { key, value, expiry } => {
+            ImportRow { expiry, ..ImportRow::put(key.to_vec(), value.to_vec()) }
+        }
+        Op::Delete { key } => ImportRow::delete(key.to_vec()),
     });
     Some(rows.collect())
 }
@@ -38,9 +40,9 @@ mod tests {
         write(&mut out, b"a b", b"1", Some(7)).expect("memory takes it");
         assert_eq!(out, b"put \"a b\" 1 --until 7\n");
         let words = Lexer::new(out[4..].trim_ascii_end());
-        let row = Row::put(&b"a b"[..], &b"1"[..]).until(Some(7));
+        let row = ImportRow::put(&b"a b"[..], &b"1"[..]).until(Some(7));
         assert_eq!(read(words, Plain::Pairs), Some(vec![row]));
-        let rows = vec![Row::delete(&b"a"[..]), Row::delete(&b"b"[..])];
+        let rows = vec![ImportRow::delete(&b"a"[..]), ImportRow::delete(&b"b"[..])];
         assert_eq!(read(Lexer::new(b"a b"), Plain::Keys), Some(rows));
     }
 }

@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::row::{Row, whole_number};
+use super::row::{ImportRow, whole_number};
 use crate::shell::lang::words::shown;
 use crate::shell::term::json::Object;
 use crate::shell::term::units;
 
 /// Which fields of a table make its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
+pub struct TableFields {
     /// The name of the field that is the key.
     pub key: Vec<u8>,
     /// That of the value; `None`: the whole row is the value, as JSON.
@@ -22,14 +22,14 @@ pub struct Table {
 
 /// The first line of a table in text: the names of its columns, and what they are for.
 #[derive(Debug)]
-pub struct Header {
+pub struct TableHeader {
     names: Vec<Vec<u8>>,
-    columns: Columns,
+    columns: ColumnRoles,
 }
 
 /// What columns are for, by their places.
 #[derive(Debug)]
-enum Columns {
+enum ColumnRoles {
     /// Those of an export.
     Own { key: [Option<usize>; 2], value: [Option<usize>; 2], expires: Option<usize> },
     /// Those that were named.
@@ -37,47 +37,47 @@ enum Columns {
 }
 
 /// A field of a row; `None` where the format says that it has no value.
-pub type Field<'a> = Option<Cow<'a, [u8]>>;
+pub type TextField<'a> = Option<Cow<'a, [u8]>>;
 
 /// Why a header does not say which column is which.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unclear {
+pub struct HeaderProblem {
     /// What is wrong.
     pub why: String,
     /// What to do about it.
     pub hint: Option<&'static str>,
 }
 
-impl Header {
+impl TableHeader {
     /// The header whose fields are `names`. Fails if a column is missing, or may be meant twice.
-    pub fn new(names: &[Field<'_>], table: Option<&Table>) -> Result<Self, Unclear> {
+    pub fn new(names: &[TextField<'_>], table: Option<&TableFields>) -> Result<Self, HeaderProblem> {
         let names: Vec<_> =
             names.iter().map(|name| name.as_deref().unwrap_or_default().trim_ascii().to_vec()).collect();
-        let found = |name: &[u8]| place(&names, name.trim_ascii());
+        let found = |name: &[u8]| column_index(&names, name.trim_ascii());
         let columns = match table {
-            Some(Table { key, value }) => {
+            Some(TableFields { key, value }) => {
                 let named = |name: &[u8]| found(name)?.ok_or_else(|| missing(&names, name, None));
                 let columns =
-                    Columns::Named { key: named(key)?, value: value.as_deref().map(named).transpose()? };
+                    ColumnRoles::Named { key: named(key)?, value: value.as_deref().map(named).transpose()? };
                 if value.is_none() {
                     check_object(&names)?;
                 }
                 columns
             }
             None => {
-                let both = |name: &str| -> Result<_, Unclear> {
+                let both = |name: &str| -> Result<_, HeaderProblem> {
                     let places = [found(name.as_bytes())?, found(format!("{name}_b64").as_bytes())?];
                     let hint = Some("--key COLUMN says which one is the key");
                     if places == [None; 2] { Err(missing(&names, name.as_bytes(), hint)) } else { Ok(places) }
                 };
-                Columns::Own { key: both("key")?, value: both("value")?, expires: found(b"expires_ms")? }
+                ColumnRoles::Own { key: both("key")?, value: both("value")?, expires: found(b"expires_ms")? }
             }
         };
         Ok(Self { names, columns })
     }
 
     /// The row that has `fields`.
-    pub fn row<'a>(&self, fields: &[Field<'a>]) -> Result<Row<'a>, String> {
+    pub fn row<'a>(&self, fields: &[TextField<'a>]) -> Result<ImportRow<'a>, String> {
         match (fields.len(), self.names.len()) {
             (found, named) if found < named => {
                 return Err(format!("it has {found} of the header's {named} fields"));
@@ -89,7 +89,7 @@ impl Header {
         }
         let field = |place: usize| fields.get(place).cloned().flatten();
         match &self.columns {
-            Columns::Named { key, value } => {
+            ColumnRoles::Named { key, value } => {
                 let missing = |place: usize| {
                     format!("it has no {}", self.names.get(place).map_or(String::new(), |name| shown(name)))
                 };
@@ -97,9 +97,9 @@ impl Header {
                     Some(place) => field(*place).ok_or_else(|| missing(*place))?,
                     None => self.object(fields).into(),
                 };
-                Ok(Row::put(field(*key).ok_or_else(|| missing(*key))?, value))
+                Ok(ImportRow::put(field(*key).ok_or_else(|| missing(*key))?, value))
             }
-            Columns::Own { key, value, expires } => {
+            ColumnRoles::Own { key, value, expires } => {
                 let bytes = |name, [plain, base64]: [Option<usize>; 2]| {
                     bytes(name, plain.and_then(field), base64.and_then(field))
                 };
@@ -108,13 +108,14 @@ impl Header {
                     let number = str::from_utf8(&text).ok().and_then(whole_number);
                     number.ok_or_else(|| "expires_ms is not a whole number of milliseconds".to_owned())
                 });
-                Ok(Row::put(bytes("key", *key)?, bytes("value", *value)?).until(expires_ms.transpose()?))
+                Ok(ImportRow::put(bytes("key", *key)?, bytes("value", *value)?)
+                    .until(expires_ms.transpose()?))
             }
         }
     }
 
     /// `fields` by their columns' names, as a JSON object.
-    fn object(&self, fields: &[Field<'_>]) -> Vec<u8> {
+    fn object(&self, fields: &[TextField<'_>]) -> Vec<u8> {
         let mut json = Vec::new();
         let mut object = Object::new(&mut json);
         for (name, field) in self.names.iter().zip(fields) {
@@ -128,10 +129,10 @@ impl Header {
 }
 
 /// The place of the column called `name`. Of two of that name nobody knows which one is meant.
-fn place(names: &[Vec<u8>], name: &[u8]) -> Result<Option<usize>, Unclear> {
+fn column_index(names: &[Vec<u8>], name: &[u8]) -> Result<Option<usize>, HeaderProblem> {
     let mut places = names.iter().enumerate().filter(|(_, found)| *found == name).map(|(at, _)| at);
     match (places.next(), places.next()) {
-        (_, Some(_)) => Err(Unclear {
+        (_, Some(_)) => Err(HeaderProblem {
             why: format!("it has more than one column {}", shown(name)),
             hint: Some("rename all but one of them in the file"),
         }),
@@ -139,7 +140,7 @@ fn place(names: &[Vec<u8>], name: &[u8]) -> Result<Option<usize>, Unclear> {
     }
 }
 
-fn missing(names: &[Vec<u8>], name: &[u8], hint: Option<&'static str>) -> Unclear {
+fn missing(names: &[Vec<u8>], name: &[u8], hint: Option<&'static str>) -> HeaderProblem {
     const SHOWN_MAX: usize = 20;
     let all: Vec<_> = names.iter().take(SHOWN_MAX).map(|name| shown(name)).collect();
     let more = match names.len().saturating_sub(SHOWN_MAX) {
@@ -147,20 +148,20 @@ fn missing(names: &[Vec<u8>], name: &[u8], hint: Option<&'static str>) -> Unclea
         more => format!(" and {} more", units::thousands(more as u64)),
     };
     let all = all.join(", ");
-    Unclear { why: format!("it has no column {}; its columns are {all}{more}", shown(name)), hint }
+    HeaderProblem { why: format!("it has no column {}; its columns are {all}{more}", shown(name)), hint }
 }
 
 /// Fails if a row below `names` is no JSON object: each name has to be text, and another one.
-fn check_object(names: &[Vec<u8>]) -> Result<(), Unclear> {
+fn check_object(names: &[Vec<u8>]) -> Result<(), HeaderProblem> {
     let mut seen = HashSet::new();
     if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
-        return Err(Unclear {
+        return Err(HeaderProblem {
             why: format!("it has more than one column {}, and a row as JSON has each name once", shown(name)),
             hint: Some("--value COLUMN takes one column, and not the whole row"),
         });
     }
     if let Some(name) = names.iter().find(|name| str::from_utf8(name).is_err()) {
-        return Err(Unclear {
+        return Err(HeaderProblem {
             why: format!("its column {} is not UTF-8, and the name of an object's field is", shown(name)),
             hint: Some("iconv makes UTF-8 of it; --value COLUMN takes one column, and not the whole row"),
         });
@@ -169,7 +170,7 @@ fn check_object(names: &[Vec<u8>]) -> Result<(), Unclear> {
 }
 
 /// The bytes of two columns, the second of which has them in base64, where it has any.
-fn bytes<'a>(name: &str, plain: Field<'a>, base64: Field<'a>) -> Result<Cow<'a, [u8]>, String> {
+fn bytes<'a>(name: &str, plain: TextField<'a>, base64: TextField<'a>) -> Result<Cow<'a, [u8]>, String> {
     match (plain, base64.filter(|text| !text.is_empty())) {
         (Some(plain), None) => Ok(plain),
         (plain, Some(text)) if plain.as_ref().is_none_or(|plain| plain.is_empty()) => {

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 
 use logkv::Visible;
 
-use super::row::Row;
-use super::table::Field;
+use super::row::ImportRow;
+use super::table::TextField;
 use crate::shell::lang::words::is_digits;
 
 pub fn write(out: &mut impl Write, key: &[u8], value: &[u8], expires_ms: Option<u64>) -> io::Result<()> {
@@ -46,20 +46,20 @@ fn write_escape(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-pub fn read(line: &[u8]) -> Result<Row<'_>, String> {
+pub fn read(line: &[u8]) -> Result<ImportRow<'_>, String> {
     let mut fields = line.split(|&byte| byte == b'\t');
     let (Some(key), Some(value)) = (fields.next(), fields.next()) else {
         return Err("it has no tab between a key and a value".to_owned());
     };
     let expires_ms = fields.next().map(expiry).transpose()?;
     match fields.count() {
-        0 => Ok(Row::put(field(key)?, field(value)?).until(expires_ms)),
+        0 => Ok(ImportRow::put(field(key)?, field(value)?).until(expires_ms)),
         more => Err(format!("it has {} fields, and not two or three; a tab in one is \\t", more + 3)),
     }
 }
 
 /// The fields of a line, whatever they are.
-pub fn fields(line: &[u8]) -> Result<Vec<Field<'_>>, String> {
+pub fn fields(line: &[u8]) -> Result<Vec<TextField<'_>>, String> {
     let fields = line.split(|&byte| byte == b'\t');
     fields.map(|text| if text == NO_VALUE { Ok(None) } else { field(text).map(Some) }).collect()
 }
@@ -136,10 +136,10 @@ mod tests {
     fn the_escapes_of_postgresql_are_read() {
         assert_eq!(
             read(br"k	\b\f\n\r\t\v\\\x7fz"),
-            Ok(Row::put(&b"k"[..], &b"\x08\x0c\n\r\t\x0b\\\x7fz"[..]))
+            Ok(ImportRow::put(&b"k"[..], &b"\x08\x0c\n\r\t\x0b\\\x7fz"[..]))
         );
-        assert_eq!(read(b"\t"), Ok(Row::put(&b""[..], &b""[..])));
-        assert_eq!(read(b"k\tv\t7"), Ok(Row::put(&b"k"[..], &b"v"[..]).until(Some(7))));
+        assert_eq!(read(b"\t"), Ok(ImportRow::put(&b""[..], &b""[..])));
+        assert_eq!(read(b"k\tv\t7"), Ok(ImportRow::put(&b"k"[..], &b"v"[..]).until(Some(7))));
     }
 
     #[test]

@@ -6,14 +6,14 @@
 
 use logkv::Grouped;
 
-use super::reading::Reading;
-use super::{BeforeWait, Taken, TextRows};
-use crate::shell::commands::transfer::rows::{Table, jsonl};
+use super::item::{BeforeWait, ImportItem};
+use super::text::{TextReader, TextRows};
+use crate::shell::commands::transfer::rows::{TableFields, jsonl};
 use crate::shell::lang::failure::Failure;
 
 /// A document.
-pub struct Document {
-    table: Option<Table>,
+pub struct JsonRows {
+    table: Option<TableFields>,
     /// The number of the line where the array opens that the reader is in.
     array: Option<u64>,
     /// What may come next.
@@ -31,13 +31,14 @@ enum Expects {
 }
 
 /// Whether the text is not a row a line: it starts with an array, or with an object that goes on in the next line.
-pub fn is_document(reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
+pub fn is_document(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
     /// No line of white space and a bracket is as long.
     const LOOK_LEN: usize = 64 << 10;
     loop {
-        let is_at_end = reading.input.is_at_end();
-        let text = reading.input.unread();
-        let (start, is_cut) = (text.trim_ascii_start(), text.len() < LOOK_LEN && !is_at_end);
+        let is_at_end = reader.input.is_at_end();
+        let text = reader.input.unread();
+        let start = text.trim_ascii_start();
+        let is_cut = text.len() < LOOK_LEN && !is_at_end;
         match start.split_first() {
             Some((b'[', _)) => return Ok(true),
             Some((b'{', rest)) => {
@@ -52,50 +53,50 @@ pub fn is_document(reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result
             None if !is_cut => return Ok(false),
             None => {}
         }
-        reading.fill(before_wait)?;
+        reader.fill(before_wait)?;
     }
 }
 
-impl Document {
+impl JsonRows {
     /// A document that is read from its start.
-    pub fn new(table: Option<Table>) -> Self {
+    pub fn new(table: Option<TableFields>) -> Self {
         Self { table, array: None, expects: Expects::First }
     }
 
     /// Goes on to the next row; whether there is one.
-    fn advance(&mut self, reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
-        reading.pass_row();
-        while let Some(byte) = peek(reading, before_wait)? {
+    fn advance(&mut self, reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<bool, Failure> {
+        reader.pass_row();
+        while let Some(byte) = peek(reader, before_wait)? {
             match (byte, self.array, self.expects) {
                 (b'[', None, _) => {
-                    self.array = Some(reading.number);
+                    self.array = Some(reader.number);
                     self.expects = Expects::First;
                 }
                 (b']', Some(_), Expects::First | Expects::Comma) => self.array = None,
                 (b']', Some(_), Expects::Row) => {
-                    return Err(reading.broken("the array ends after a comma, where a row should be"));
+                    return Err(reader.broken("the array ends after a comma, where a row should be"));
                 }
                 (b',', Some(_), Expects::Comma) => self.expects = Expects::Row,
                 (b',' | b']' | b'}', ..) => {
                     let stray = char::from(byte);
-                    return Err(reading.broken(&format!("{stray} is where a row should start")));
+                    return Err(reader.broken(&format!("{stray} is where a row should start")));
                 }
                 (_, Some(_), Expects::Comma) => {
-                    return Err(reading.broken("a comma is missing before this row"));
+                    return Err(reader.broken("a comma is missing before this row"));
                 }
                 (..) => {
-                    let len = row_len(reading, before_wait)?;
-                    reading.hold_row(len);
+                    let len = row_len(reader, before_wait)?;
+                    reader.hold_row(len);
                     self.expects = Expects::Comma;
                     return Ok(true);
                 }
             }
-            reading.take(1);
+            reader.take(1);
         }
         match self.array {
             None => Ok(false),
             Some(line) => {
-                Err(reading
+                Err(reader
                     .broken(&format!("it is cut off: the array that opens on line {line} does not end")))
             }
         }
@@ -103,38 +104,38 @@ impl Document {
 }
 
 /// The next byte that is no white space; `None` at the end.
-fn peek(reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result<Option<u8>, Failure> {
+fn peek(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<Option<u8>, Failure> {
     loop {
-        let held = reading.input.unread();
+        let held = reader.input.unread();
         let blank_len = held.len() - held.trim_ascii_start().len();
         let byte = held.get(blank_len).copied();
-        reading.take(blank_len);
-        if byte.is_some() || reading.input.is_at_end() {
+        reader.take(blank_len);
+        if byte.is_some() || reader.input.is_at_end() {
             return Ok(byte);
         }
-        reading.fill(before_wait)?;
+        reader.fill(before_wait)?;
     }
 }
 
 /// How many bytes the row takes that starts here.
-fn row_len(reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result<usize, Failure> {
-    let mut scan = Scan::default();
+fn row_len(reader: &mut TextReader, before_wait: BeforeWait<'_>) -> Result<usize, Failure> {
+    let mut scan = ValueScan::default();
     loop {
-        match scan.go_on(reading.input.unread()) {
+        match scan.go_on(reader.input.unread()) {
             Ok(Some(len)) => return Ok(len),
-            Ok(None) if reading.input.is_at_end() && scan.is_scalar() => return Ok(scan.at),
-            Ok(None) if reading.input.is_at_end() => {
-                return Err(reading.broken("it is cut off: the row that starts here does not end"));
+            Ok(None) if reader.input.is_at_end() && scan.is_scalar() => return Ok(scan.at),
+            Ok(None) if reader.input.is_at_end() => {
+                return Err(reader.broken("it is cut off: the row that starts here does not end"));
             }
-            Ok(None) if reading.input.unread_len() > reading.len_max => {
-                let len_max = reading.len_max;
-                return Err(reading
+            Ok(None) if reader.input.unread_len() > reader.len_max => {
+                let len_max = reader.len_max;
+                return Err(reader
                     .broken(&format!("the row that starts here is longer than {} bytes", Grouped(len_max))));
             }
-            Ok(None) => reading.fill(before_wait)?,
+            Ok(None) => reader.fill(before_wait)?,
             Err(why) => {
-                reading.take(scan.at);
-                return Err(reading.broken(why));
+                reader.take(scan.at);
+                return Err(reader.broken(why));
             }
         }
     }
@@ -142,7 +143,7 @@ fn row_len(reading: &mut Reading, before_wait: BeforeWait<'_>) -> Result<usize, 
 
 /// A look for the end of a value.
 #[derive(Debug, Default)]
-struct Scan {
+struct ValueScan {
     /// How far it came, in bytes.
     at: usize,
     /// The brackets that are open.
@@ -150,7 +151,7 @@ struct Scan {
     is_in_string: bool,
 }
 
-impl Scan {
+impl ValueScan {
     /// Whether it is the look for the end of a value without brackets and quotes, which ends with the text, too.
     fn is_scalar(&self) -> bool {
         self.open.is_empty() && !self.is_in_string
@@ -209,18 +210,18 @@ impl Scan {
     }
 }
 
-impl TextRows for Document {
+impl TextRows for JsonRows {
     fn next<'a>(
         &'a mut self,
-        reading: &'a mut Reading,
+        reader: &'a mut TextReader,
         before_wait: BeforeWait<'_>,
-    ) -> Result<Option<Taken<'a>>, Failure> {
-        if !self.advance(reading, before_wait)? {
+    ) -> Result<Option<ImportItem<'a>>, Failure> {
+        if !self.advance(reader, before_wait)? {
             return Ok(None);
         }
-        let before = usize::try_from(reading.column - 1).unwrap_or(usize::MAX);
-        let row = jsonl::read(reading.row(), before, self.table.as_ref());
-        Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
+        let before = usize::try_from(reader.column - 1).unwrap_or(usize::MAX);
+        let row = jsonl::read(reader.row(), before, self.table.as_ref());
+        Ok(Some(row.map_or_else(ImportItem::Rejected, ImportItem::Row)))
     }
 }
 
@@ -237,7 +238,7 @@ mod tests {
                 let text = format!("{value}{end} more");
                 let step = (text.len() / 50).max(1);
                 for cut in (0..text.len()).step_by(step) {
-                    let mut scan = Scan::default();
+                    let mut scan = ValueScan::default();
                     let first = scan.go_on(&text.as_bytes()[..cut]);
                     let found = match first {
                         Ok(None) => scan.go_on(text.as_bytes()),
@@ -252,7 +253,7 @@ mod tests {
     #[test]
     fn what_does_not_end_as_it_should_says_where() {
         for (text, at) in [(r#"{"a":[1}"#, 7), ("{\"a\":\"b\n\"}", 7)] {
-            let mut scan = Scan::default();
+            let mut scan = ValueScan::default();
             assert!(scan.go_on(text.as_bytes()).is_err());
             assert_eq!(scan.at, at, "{text}");
         }

@@ -1,35 +1,35 @@
 //! Rows that take a line each.
 
-use super::reading::Reading;
-use super::{BeforeWait, Taken, TextRows};
-use crate::shell::commands::transfer::rows::table::Header;
-use crate::shell::commands::transfer::rows::{Row, Table, jsonl, tsv};
+use super::item::{BeforeWait, ImportItem};
+use super::text::{TextReader, TextRows};
+use crate::shell::commands::transfer::rows::table::TableHeader;
+use crate::shell::commands::transfer::rows::{ImportRow, TableFields, jsonl, tsv};
 use crate::shell::lang::failure::Failure;
 
 /// What each line of a text is.
-pub enum Lines {
+pub enum LineRows {
     /// A JSON object: of an export, or of a table.
-    Json(Option<Table>),
+    Json(Option<TableFields>),
     /// Key, tab, value.
     Tsv,
     /// Fields with tabs between them, below this header.
-    Table(Header),
+    Table(TableHeader),
 }
 
-impl Lines {
+impl LineRows {
     /// Fields with tabs between them, below a first line that names the columns.
     pub fn with_header(
-        reading: &mut Reading,
-        table: &Table,
+        reader: &mut TextReader,
+        table: &TableFields,
         before_wait: BeforeWait<'_>,
     ) -> Result<Self, Failure> {
-        reading.header(before_wait)?;
-        let names = tsv::fields(reading.input.line()).map_err(|why| reading.broken(&why))?;
-        let header = Header::new(&names, Some(table));
-        Ok(Self::Table(header.map_err(|unclear| reading.without_columns(&unclear))?))
+        reader.header(before_wait)?;
+        let names = tsv::fields(reader.input.line()).map_err(|why| reader.broken(&why))?;
+        let header = TableHeader::new(&names, Some(table));
+        Ok(Self::Table(header.map_err(|unclear| reader.without_columns(&unclear))?))
     }
 
-    fn read<'a>(&self, line: &'a [u8]) -> Result<Row<'a>, String> {
+    fn read<'a>(&self, line: &'a [u8]) -> Result<ImportRow<'a>, String> {
         match self {
             Self::Json(table) => jsonl::read(line, 0, table.as_ref()),
             Self::Tsv => tsv::read(line),
@@ -46,18 +46,18 @@ impl Lines {
     }
 }
 
-impl TextRows for Lines {
+impl TextRows for LineRows {
     fn next<'a>(
         &'a mut self,
-        reading: &'a mut Reading,
+        reader: &'a mut TextReader,
         before_wait: BeforeWait<'_>,
-    ) -> Result<Option<Taken<'a>>, Failure> {
-        match reading.next_line(before_wait, |line| self.is_blank(line))? {
+    ) -> Result<Option<ImportItem<'a>>, Failure> {
+        match reader.next_line(before_wait, |line| self.is_blank(line))? {
             None => return Ok(None),
-            Some(Err(why)) => return Ok(Some(Taken::Rejected(why))),
+            Some(Err(why)) => return Ok(Some(ImportItem::Rejected(why))),
             Some(Ok(())) => {}
         }
-        let row = self.read(reading.input.line());
-        Ok(Some(row.map_or_else(Taken::Rejected, Taken::Row)))
+        let row = self.read(reader.input.line());
+        Ok(Some(row.map_or_else(ImportItem::Rejected, ImportItem::Row)))
     }
 }

@@ -6,28 +6,28 @@ use logkv::Grouped;
 
 /// Bytes that are no record, and are passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bad {
+pub struct BadRange {
     /// Where they start.
     pub at: u64,
     /// How many they are.
     pub len: u64,
     /// What is wrong.
-    pub why: Why,
+    pub why: BadReason,
     /// Whether they reach to the end of the file.
     pub is_rest: bool,
 }
 
-impl Bad {
+impl BadRange {
     /// Whether it is the start of a record at the end of the file: a write that was cut off.
     pub fn is_torn(&self) -> bool {
-        self.is_rest && matches!(self.why, Why::Torn(_))
+        self.is_rest && matches!(self.why, BadReason::Torn(_))
     }
 }
 
-impl fmt::Display for Bad {
+impl fmt::Display for BadRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.why {
-            Why::Torn(needed) if self.is_rest => {
+            BadReason::Torn(needed) if self.is_rest => {
                 return write!(
                     f,
                     "it takes {} bytes, and the file ends after {}",
@@ -35,16 +35,16 @@ impl fmt::Display for Bad {
                     Grouped(self.len)
                 );
             }
-            Why::Torn(needed) => {
+            BadReason::Torn(needed) => {
                 write!(f, "it would take {} bytes, more than the file has", Grouped(needed))?;
             }
-            Why::TooLong(needed) => {
+            BadReason::TooLong(needed) => {
                 write!(f, "it takes {} bytes, more than a record may here", Grouped(needed))?;
             }
-            Why::Checksum { stored, computed } => {
+            BadReason::Checksum { stored, computed } => {
                 write!(f, "its checksum is {stored:08x}, its bytes give {computed:08x}")?;
             }
-            Why::Zeros => f.write_str("zeros stand where a record should")?,
+            BadReason::Zeros => f.write_str("zeros stand where a record should")?,
         }
         match (self.is_rest, self.len) {
             (true, len) => write!(f, "; the rest of the file, {} bytes, is given up", Grouped(len)),
@@ -55,7 +55,7 @@ impl fmt::Display for Bad {
 
 /// What is wrong with bytes that should be a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum BadReason {
     /// The file ends before a record of this length does.
     Torn(u64),
     /// The record would take this many bytes, more than is read.

@@ -10,17 +10,17 @@ use std::sync::Arc;
 use logkv::fs::StoreFile;
 use rustix::fs::FileType;
 
-use crate::shell::commands::foreign::Format;
+use crate::shell::commands::foreign::ForeignFormat;
 use crate::shell::lang::failure::Failure;
-use crate::shell::lang::words::visible;
+use crate::shell::lang::words::{visible, visible_path};
 use crate::shell::run::folder::Folder;
 use crate::shell::term::units;
 
 /// The files of another store, oldest first: of a key the last record counts.
 #[derive(Clone, Debug)]
-pub struct Files {
+pub struct DataFiles {
     /// Whose they are.
-    pub format: Format,
+    pub format: ForeignFormat,
     /// The files themselves.
     pub files: Vec<DataFile>,
     /// What the user should know of the directory, a sentence each.
@@ -55,28 +55,28 @@ pub const COPY: &str = "`logkv DIR export - | logkv NEW import -` copies the key
 /// The directory in which logkv-store writes what a merge makes.
 const MERGE: &str = "merge_tmp";
 
-impl Files {
+impl DataFiles {
     /// The one file at `path`.
-    pub fn one(path: &Path, format: Format) -> Self {
-        let name = visible(path.as_os_str().as_bytes());
+    pub fn one(path: &Path, format: ForeignFormat) -> Self {
+        let name = visible_path(path);
         let file = DataFile { path: path.to_owned(), name, folder: None };
         Self { format, files: vec![file], notes: Vec::new() }
     }
 
     /// Those in directory `dir`, of `format` where that is known.
-    pub fn of(dir: &Path, format: Option<Format>) -> Result<Self, Failure> {
+    pub fn of(dir: &Path, format: Option<ForeignFormat>) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::file("read", dir, &error);
         let folder = Arc::new(Folder::open(dir).map_err(failed)?);
         let names = names(&folder).map_err(failed)?;
-        let shown = visible(dir.as_os_str().as_bytes());
-        let holds = |format: Format| {
+        let shown = visible_path(dir);
+        let holds = |format: ForeignFormat| {
             names.iter().any(|(name, _)| format.number(name.as_bytes()).is_some())
-                || format == Format::LogkvStore && names.iter().any(|(name, _)| name == MERGE)
+                || format == ForeignFormat::LogkvStore && names.iter().any(|(name, _)| name == MERGE)
         };
-        let format = match (format, Format::ALL.map(holds)) {
+        let format = match (format, ForeignFormat::ALL.map(holds)) {
             (Some(format), _) => format,
-            (None, [true, false]) => Format::Bitcask,
-            (None, [false, true]) => Format::LogkvStore,
+            (None, [true, false]) => ForeignFormat::Bitcask,
+            (None, [false, true]) => ForeignFormat::LogkvStore,
             (None, [true, true]) => {
                 let failure = Failure::command(format!("{shown} holds files of bitcask and of logkv-store"));
                 return Err(failure.hint("--format says which are meant"));
@@ -94,7 +94,7 @@ impl Files {
             }
         };
         let mut found = Self { format, files: Vec::new(), notes: Vec::new() };
-        if format == Format::LogkvStore {
+        if format == ForeignFormat::LogkvStore {
             found.add_merge(&folder, dir)?;
         }
         found.add(&folder, dir, "", &names);
@@ -149,7 +149,7 @@ impl Files {
         numbered.sort_unstable();
         for (_, name, mode) in numbered {
             let shown = format!("{prefix}{}", visible(name.as_bytes()));
-            if self.format == Format::Bitcask && is_merged_away(mode) {
+            if self.format == ForeignFormat::Bitcask && is_merged_away(mode) {
                 self.notes
                     .push(format!("{shown} is left out: bitcask has merged it, and was about to remove it"));
             } else {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn read_order(names: &[&str]) -> Vec<String> {
-        let found = Files::of(dir_of(names).path(), None).expect("there are data files");
+        let found = DataFiles::of(dir_of(names).path(), None).expect("there are data files");
         found.files.into_iter().map(|file| file.name).collect()
     }
 
@@ -224,7 +224,7 @@ mod tests {
         for (name, mode) in [("1.bitcask.data", 0o645), ("2.bitcask.data", 0o4644)] {
             fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).expect("it is ours");
         }
-        let found = Files::of(dir.path(), None).expect("there are data files");
+        let found = DataFiles::of(dir.path(), None).expect("there are data files");
         assert_eq!(found.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["3.bitcask.data"]);
         assert_eq!(found.notes.len(), 2);
     }
@@ -237,11 +237,11 @@ mod tests {
         };
         set_mode("1.bitcask.data", 0o777);
         set_mode("2.bitcask.data", 0o777);
-        let failure = Files::of(dir.path(), None).expect_err("it is refused");
+        let failure = DataFiles::of(dir.path(), None).expect_err("it is refused");
         assert!(failure.message.contains(" is read: 2 data files, with the mode of "), "{}", failure.message);
         // bitcask's mark is the execute bit for others.
         set_mode("2.bitcask.data", 0o700);
-        assert_eq!(Files::of(dir.path(), None).expect("there is one").files.len(), 1);
+        assert_eq!(DataFiles::of(dir.path(), None).expect("there is one").files.len(), 1);
     }
 
     #[test]
@@ -250,9 +250,10 @@ mod tests {
             std::os::unix::fs::symlink(to, dir.join(name)).expect("a link can be made");
         };
         let refused = |file: &DataFile| file.open().expect_err("it is refused").to_string();
-        let (secret, dir) = (dir_of(&["shadow", "merged/segment_1.log"]), dir_of(&["2.bitcask.data"]));
+        let secret = dir_of(&["shadow", "merged/segment_1.log"]);
+        let dir = dir_of(&["2.bitcask.data"]);
         link(dir.path(), "1.bitcask.data", &secret.path().join("shadow"));
-        let found = Files::of(dir.path(), None).expect("there are data files");
+        let found = DataFiles::of(dir.path(), None).expect("there are data files");
         assert_eq!(found.files.len(), 2);
         assert_eq!(refused(&found.files[0]), "it is a link, which is not followed");
         assert!(found.files[1].open().is_ok());
@@ -262,28 +263,28 @@ mod tests {
         assert_eq!(refused(&found.files[1]), "it is a link, which is not followed");
         let dir = dir_of(&["its/1.bitcask.data"]);
         let its = dir.path().join("its");
-        let found = Files::of(&its, None).expect("there are data files");
+        let found = DataFiles::of(&its, None).expect("there are data files");
         fs::rename(&its, dir.path().join("away")).expect("it is renamed");
         fs::create_dir(&its).expect("a directory can be made");
         fs::write(its.join("1.bitcask.data"), "another").expect("a file can be written");
         assert_eq!(found.files[0].open().expect("it is there").metadata().expect("it is open").len(), 0);
         let dir = dir_of(&["segment_1.log"]);
         link(dir.path(), MERGE, &secret.path().join("merged"));
-        let found = Files::of(dir.path(), None).expect("there are data files");
+        let found = DataFiles::of(dir.path(), None).expect("there are data files");
         assert_eq!(refused(&found.files[0]), "it is a link, which is not followed");
     }
 
     #[test]
     fn a_directory_without_such_files_or_with_both_kinds_is_refused_in_a_sentence() {
         let refused = |names: &[&str]| {
-            let message = Files::of(dir_of(names).path(), None).expect_err("it is refused").message;
+            let message = DataFiles::of(dir_of(names).path(), None).expect_err("it is refused").message;
             message.split_once(" holds ").or(message.split_once(" is ")).expect("what it is").1.to_owned()
         };
         assert_eq!(refused(&["notes.txt"]), "no data files of bitcask or logkv-store");
         assert_eq!(refused(&["1.bitcask.data", "segment_1.log"]), "files of bitcask and of logkv-store");
         assert_eq!(refused(&["MANIFEST", "000001.seg"]), "a store of logkv, and nothing to import");
         let dir = dir_of(&["1.bitcask.data"]);
-        let failure = Files::of(dir.path(), Some(Format::LogkvStore)).expect_err("it is refused");
+        let failure = DataFiles::of(dir.path(), Some(ForeignFormat::LogkvStore)).expect_err("it is refused");
         assert!(failure.message.ends_with("holds no data files of logkv-store"), "{}", failure.message);
     }
 }

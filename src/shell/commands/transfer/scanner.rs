@@ -1,6 +1,6 @@
 //! A data file of another store from its first record to its last, past what is damaged.
 
-mod bad;
+mod bad_range;
 mod window;
 
 use std::fs::File;
@@ -8,16 +8,16 @@ use std::io;
 
 use logkv::fs::next_data;
 
-pub use self::bad::{Bad, Why};
+pub use self::bad_range::{BadRange, BadReason};
 use self::window::Window;
-use crate::shell::commands::foreign::{Format, Record, Start};
+use crate::shell::commands::foreign::{ForeignFormat, ForeignRecord, Parsed};
 use crate::shell::term::input::pair_len_max;
 use crate::shell::term::interrupt::Interrupt;
 
 /// The records of a file, in their order. Of the file no more is in memory than a piece, or the record that is looked at.
 #[derive(Debug)]
-pub struct Walk {
-    format: Format,
+pub struct FileScanner {
+    format: ForeignFormat,
     window: Window,
     at: u64,
     record_len_max: u64,
@@ -26,22 +26,22 @@ pub struct Walk {
 
 /// What stands at a place of the file.
 #[derive(Debug)]
-pub enum Found<'a> {
+pub enum Scanned<'a> {
     /// A record, as it was written as far as anything tells.
     Record {
         /// Where it starts.
         at: u64,
         /// What it says.
-        record: Record<'a>,
+        record: ForeignRecord<'a>,
     },
     /// Bytes that are none.
-    Bad(Bad),
+    Bad(BadRange),
 }
 
 /// What was made out of the bytes at a place.
-enum Look {
+enum Checked {
     Sound(usize),
-    Bad(Why, u64),
+    Bad(BadReason, u64),
 }
 
 /// The most that a record can take whose key and value can be taken in, in bytes.
@@ -50,10 +50,16 @@ pub fn record_len_max(value_len_max: u64) -> u64 {
     pair_len_max(value_len_max).saturating_add(HEADER_LEN_MAX)
 }
 
-impl Walk {
+impl FileScanner {
     /// The records of `file`, each of at most `record_len_max` bytes.
-    pub fn of(file: File, format: Format, record_len_max: u64, interrupt: &Interrupt) -> io::Result<Self> {
-        let (window, interrupt) = (Window::of(file)?, interrupt.clone());
+    pub fn of(
+        file: File,
+        format: ForeignFormat,
+        record_len_max: u64,
+        interrupt: &Interrupt,
+    ) -> io::Result<Self> {
+        let window = Window::of(file)?;
+        let interrupt = interrupt.clone();
         Ok(Self { format, window, at: 0, record_len_max, interrupt })
     }
 
@@ -69,28 +75,28 @@ impl Walk {
 
     /// The next record or bad range; `None` at the end of the file. Ctrl-C ends a search with
     /// [`io::ErrorKind::Interrupted`].
-    pub fn next(&mut self) -> io::Result<Option<Found<'_>>> {
+    pub fn next(&mut self) -> io::Result<Option<Scanned<'_>>> {
         let at = self.at;
         if at >= self.window.len {
             return Ok(None);
         }
-        match self.look(at)? {
-            Look::Sound(len) => {
+        match self.check(at)? {
+            Checked::Sound(len) => {
                 self.at += len as u64;
                 match self.format.read(self.window.bytes(at, len)?) {
-                    Start::Record(record) => Ok(Some(Found::Record { at, record })),
-                    Start::Short(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+                    Parsed::Record(record) => Ok(Some(Scanned::Record { at, record })),
+                    Parsed::Short(_) => Err(io::ErrorKind::UnexpectedEof.into()),
                 }
             }
-            Look::Bad(why, needed) => {
+            Checked::Bad(why, needed) => {
                 self.at = self.resumption(at, needed)?;
                 let is_rest = self.at == self.window.len;
-                Ok(Some(Found::Bad(Bad { at, len: self.at - at, why, is_rest })))
+                Ok(Some(Scanned::Bad(BadRange { at, len: self.at - at, why, is_rest })))
             }
         }
     }
 
-    fn look(&mut self, at: u64) -> io::Result<Look> {
+    fn check(&mut self, at: u64) -> io::Result<Checked> {
         let header_len = self.format.header_len();
         let header = self.window.bytes(at, header_len)?;
         if !self.format.has_checksums() && header.len() == header_len && is_zeros(header) {
@@ -98,25 +104,25 @@ impl Walk {
             // A record may begin with zeros: the search continues at a multiple of a header's
             // length, as before.
             let part = if end == self.window.len { 0 } else { (end - at) % header_len as u64 };
-            return Ok(Look::Bad(Why::Zeros, end - at - part));
+            return Ok(Checked::Bad(BadReason::Zeros, end - at - part));
         }
         let len = match self.format.read(header) {
-            Start::Record(record) => record.bytes.len() as u64,
-            Start::Short(needed) => needed,
+            Parsed::Record(record) => record.bytes.len() as u64,
+            Parsed::Short(needed) => needed,
         };
         if len > self.window.len - at {
-            return Ok(Look::Bad(Why::Torn(len), len));
+            return Ok(Checked::Bad(BadReason::Torn(len), len));
         }
         let loaded = usize::try_from(len).ok().filter(|_| len <= self.record_len_max);
-        let Some(loaded) = loaded else { return Ok(Look::Bad(Why::TooLong(len), len)) };
+        let Some(loaded) = loaded else { return Ok(Checked::Bad(BadReason::TooLong(len), len)) };
         match self.format.read(self.window.bytes(at, loaded)?) {
-            Start::Record(record) if record.is_sound() => Ok(Look::Sound(record.bytes.len())),
-            Start::Record(Record { checksum: Some(checksum), .. }) => {
-                let why = Why::Checksum { stored: checksum.stored, computed: checksum.computed };
-                Ok(Look::Bad(why, len))
+            Parsed::Record(record) if record.is_sound() => Ok(Checked::Sound(record.bytes.len())),
+            Parsed::Record(ForeignRecord { checksum: Some(checksum), .. }) => {
+                let why = BadReason::Checksum { stored: checksum.stored, computed: checksum.computed };
+                Ok(Checked::Bad(why, len))
             }
             // The file has become shorter since its length was asked for.
-            Start::Record(_) | Start::Short(_) => Ok(Look::Bad(Why::Torn(len), len)),
+            Parsed::Record(_) | Parsed::Short(_) => Ok(Checked::Bad(BadReason::Torn(len), len)),
         }
     }
 
@@ -130,11 +136,12 @@ impl Walk {
         if !self.format.has_checksums() {
             return Ok(behind);
         }
-        if behind < self.window.len && matches!(self.look(behind)?, Look::Sound(_)) {
+        if behind < self.window.len && matches!(self.check(behind)?, Checked::Sound(_)) {
             return Ok(behind);
         }
         let header_len = self.format.header_len();
-        let (mut at, mut left) = (at + 1, SEARCH_LEN_MAX);
+        let mut at = at + 1;
+        let mut left = SEARCH_LEN_MAX;
         while at < self.window.len && left > 0 {
             self.check_interrupt()?;
             let header = self.window.bytes(at, header_len)?;
@@ -146,13 +153,13 @@ impl Walk {
                 continue;
             }
             let len = match self.format.read(header) {
-                Start::Short(len) => len,
-                Start::Record(record) => record.bytes.len() as u64,
+                Parsed::Short(len) => len,
+                Parsed::Record(record) => record.bytes.len() as u64,
             };
             let is_candidate =
                 len > header_len as u64 && len <= (self.window.len - at).min(self.record_len_max);
             left = left.saturating_sub(if is_candidate { len + 1 } else { 1 });
-            if is_candidate && left > 0 && matches!(self.look(at)?, Look::Sound(_)) {
+            if is_candidate && left > 0 && matches!(self.check(at)?, Checked::Sound(_)) {
                 return Ok(at);
             }
             at += 1;
@@ -163,7 +170,8 @@ impl Walk {
     /// The end of the zeros at `at`, and the count of them read: the file's holes are skipped.
     fn zeros(&mut self, at: u64) -> io::Result<(u64, u64)> {
         const PIECE_LEN: usize = 64 << 10;
-        let (mut end, mut read_len) = (at, 0);
+        let mut end = at;
+        let mut read_len = 0;
         while end < self.window.len {
             self.check_interrupt()?;
             let data = next_data(&self.window.file, end).min(self.window.len);
@@ -201,51 +209,53 @@ mod tests {
     use super::*;
 
     /// The keys of the file that has `bytes`, and the places of what is bad.
-    fn walked(format: Format, bytes: &[u8], record_len_max: u64) -> (Vec<Vec<u8>>, Vec<Bad>) {
+    fn scanned(format: ForeignFormat, bytes: &[u8], record_len_max: u64) -> (Vec<Vec<u8>>, Vec<BadRange>) {
         let dir = tempfile::tempdir().expect("a directory can be made");
         let path = dir.path().join("file");
         std::fs::write(&path, bytes).expect("a file can be written");
         let file = File::open(path).expect("it is there");
-        let mut walk = Walk::of(file, format, record_len_max, &Interrupt::default()).expect("it is read");
-        let (mut keys, mut bad) = (Vec::new(), Vec::new());
-        while let Some(found) = walk.next().expect("it can be read") {
+        let mut scanner =
+            FileScanner::of(file, format, record_len_max, &Interrupt::default()).expect("it is read");
+        let mut keys = Vec::new();
+        let mut bad = Vec::new();
+        while let Some(found) = scanner.next().expect("it can be read") {
             match found {
-                Found::Record { record, .. } => keys.push(record.key.to_vec()),
-                Found::Bad(place) => bad.push(place),
+                Scanned::Record { record, .. } => keys.push(record.key.to_vec()),
+                Scanned::Bad(place) => bad.push(place),
             }
         }
-        assert_eq!(walk.at(), bytes.len() as u64);
+        assert_eq!(scanner.at(), bytes.len() as u64);
         (keys, bad)
     }
 
-    fn three(format: Format) -> [Vec<u8>; 3] {
+    fn three(format: ForeignFormat) -> [Vec<u8>; 3] {
         [b"a", b"b", b"c"].map(|key| format.write(7, key, &key.repeat(100)))
     }
 
     #[test]
     fn whole_files_are_walked_and_torn_ones_up_to_the_tear() {
-        for format in Format::ALL {
+        for format in ForeignFormat::ALL {
             let records = three(format);
             let file = records.concat();
-            assert_eq!(walked(format, &file, 1000), (vec![b"a".into(), b"b".into(), b"c".into()], vec![]));
+            assert_eq!(scanned(format, &file, 1000), (vec![b"a".into(), b"b".into(), b"c".into()], vec![]));
             for cut in 1..records[2].len() {
-                let (keys, bad) = walked(format, &file[..file.len() - cut], 1000);
+                let (keys, bad) = scanned(format, &file[..file.len() - cut], 1000);
                 assert_eq!(keys, [b"a", b"b"]);
                 let [torn] = bad.as_slice() else { panic!("one place") };
-                assert!(matches!(torn.why, Why::Torn(_)) && torn.is_rest, "{torn}");
+                assert!(matches!(torn.why, BadReason::Torn(_)) && torn.is_rest, "{torn}");
             }
         }
     }
 
     #[test]
     fn a_damaged_record_costs_itself_alone_whichever_byte_it_is() {
-        let records = three(Format::Bitcask);
+        let records = three(ForeignFormat::Bitcask);
         let file = records.concat();
         let second = records[0].len()..records[0].len() + records[1].len();
         for at in second.clone() {
             let mut file = file.clone();
             file[at] ^= 0x40;
-            let (keys, bad) = walked(Format::Bitcask, &file, 1000);
+            let (keys, bad) = scanned(ForeignFormat::Bitcask, &file, 1000);
             assert_eq!(keys, [b"a", b"c"], "byte {at}");
             assert_eq!(
                 (bad[0].at, bad[0].len),
@@ -256,10 +266,10 @@ mod tests {
 
     #[test]
     fn what_is_longer_than_a_record_may_be_is_passed_over() {
-        for format in Format::ALL {
+        for format in ForeignFormat::ALL {
             let long = format.write(7, b"long", &[b'x'; 5000]);
             let file = [three(format).concat(), long.clone(), format.write(7, b"d", b"d")].concat();
-            let (keys, bad) = walked(format, &file, 1000);
+            let (keys, bad) = scanned(format, &file, 1000);
             assert_eq!(keys, [b"a", b"b", b"c", b"d"]);
             let told = format!(
                 "it takes {0} bytes, more than a record may here; {0} bytes are passed over",
@@ -271,11 +281,11 @@ mod tests {
 
     #[test]
     fn records_longer_than_the_window_and_at_its_edges_are_whole() {
-        let format = Format::Bitcask;
+        let format = ForeignFormat::Bitcask;
         let long = vec![b'x'; Window::LEN_LEAST + 3];
         let records =
             [format.write(7, b"a", &long), format.write(7, b"b", &long), format.write(7, b"c", b"")];
-        let (keys, bad) = walked(format, &records.concat(), 4 << 20);
+        let (keys, bad) = scanned(format, &records.concat(), 4 << 20);
         assert_eq!(
             (keys.as_slice(), bad.as_slice()),
             (&[b"a".to_vec(), b"b".to_vec(), b"c".to_vec()][..], &[][..])
@@ -284,49 +294,51 @@ mod tests {
 
     #[test]
     fn zeros_are_no_records_of_bitcask() {
-        let file = [three(Format::Bitcask)[0].clone(), vec![0; 5000]].concat();
-        let (keys, bad) = walked(Format::Bitcask, &file, 1000);
+        let file = [three(ForeignFormat::Bitcask)[0].clone(), vec![0; 5000]].concat();
+        let (keys, bad) = scanned(ForeignFormat::Bitcask, &file, 1000);
         assert_eq!((keys, bad.len()), (vec![b"a".to_vec()], 1));
     }
 
     /// A walk of a sparse file of `len` bytes that begins and ends with `records`, and its
     /// directory.
-    fn sparse(format: Format, records: &[u8], len: u64) -> (tempfile::TempDir, Walk) {
+    fn sparse(format: ForeignFormat, records: &[u8], len: u64) -> (tempfile::TempDir, FileScanner) {
         let dir = tempfile::tempdir().expect("a directory can be made");
         let path = dir.path().join("file");
         std::fs::write(&path, records).expect("a file can be written");
         let file = File::options().write(true).open(&path).expect("it opens");
         file.write_all_at(records, len - records.len() as u64).expect("it is written");
-        let walk = Walk::of(File::open(&path).expect("it is there"), format, 1000, &Interrupt::default());
-        let walk = walk.expect("it is read");
-        (dir, walk)
+        let scanner =
+            FileScanner::of(File::open(&path).expect("it is there"), format, 1000, &Interrupt::default());
+        let scanner = scanner.expect("it is read");
+        (dir, scanner)
     }
 
     #[test]
     fn zeros_are_one_bad_place_and_holes_of_a_tebibyte_are_passed_over() {
-        for format in Format::ALL {
+        for format in ForeignFormat::ALL {
             let records = three(format).concat();
             // In logkv-store's format zeros are skipped in units of twelve bytes, a header.
             let len = 2 * records.len() as u64 + (1 << 40) / 12 * 12;
-            let (_dir, mut walk) = sparse(format, &records, len);
-            let (mut keys, mut bad) = (0, Vec::new());
-            while let Some(found) = walk.next().expect("it can be read") {
+            let (_dir, mut scanner) = sparse(format, &records, len);
+            let mut keys = 0;
+            let mut bad = Vec::new();
+            while let Some(found) = scanner.next().expect("it can be read") {
                 match found {
-                    Found::Record { .. } => keys += 1,
-                    Found::Bad(place) => bad.push(place),
+                    Scanned::Record { .. } => keys += 1,
+                    Scanned::Bad(place) => bad.push(place),
                 }
             }
-            assert_eq!(walk.at(), len, "{bad:?}");
+            assert_eq!(scanner.at(), len, "{bad:?}");
             assert_eq!((keys, bad.len()), (6, 1), "{bad:?}");
         }
     }
 
     #[test]
     fn a_file_that_is_cut_short_while_it_is_read_ends_there() {
-        for format in Format::ALL {
+        for format in ForeignFormat::ALL {
             let records = three(format).concat();
-            let (dir, mut walk) = sparse(format, &records, 1 << 40);
-            assert!(matches!(walk.next().expect("it can be read"), Some(Found::Record { .. })));
+            let (dir, mut scanner) = sparse(format, &records, 1 << 40);
+            assert!(matches!(scanner.next().expect("it can be read"), Some(Scanned::Record { .. })));
             let cut = records.len() as u64 + 100;
             File::options()
                 .write(true)
@@ -334,28 +346,33 @@ mod tests {
                 .expect("it opens")
                 .set_len(cut)
                 .expect("cut");
-            walk.window.bytes.clear();
+            scanner.window.bytes.clear();
             let mut count = 0;
-            while walk.next().expect("it can be read").is_some() {
+            while scanner.next().expect("it can be read").is_some() {
                 count += 1;
             }
-            assert_eq!((count, walk.at()), (3, cut));
+            assert_eq!((count, scanner.at()), (3, cut));
         }
     }
 
     #[test]
     fn an_interrupt_ends_the_search_for_the_next_record() {
         let noise: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8 | 1).collect();
-        let file = [three(Format::Bitcask)[0].clone(), noise].concat();
+        let file = [three(ForeignFormat::Bitcask)[0].clone(), noise].concat();
         let dir = tempfile::tempdir().expect("a directory can be made");
         let path = dir.path().join("file");
         std::fs::write(&path, file).expect("a file can be written");
         let interrupt = Interrupt::default();
-        let mut walk = Walk::of(File::open(&path).expect("it is there"), Format::Bitcask, 1000, &interrupt)
-            .expect("it is read");
-        assert!(matches!(walk.next().expect("it can be read"), Some(Found::Record { .. })));
+        let mut scanner = FileScanner::of(
+            File::open(&path).expect("it is there"),
+            ForeignFormat::Bitcask,
+            1000,
+            &interrupt,
+        )
+        .expect("it is read");
+        assert!(matches!(scanner.next().expect("it can be read"), Some(Scanned::Record { .. })));
         interrupt.press();
-        let error = walk.next().expect_err("it was pressed");
+        let error = scanner.next().expect_err("it was pressed");
         assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }

@@ -5,14 +5,15 @@ use std::borrow::Cow;
 use logkv::Seqno;
 use logkv::inspect::Fate;
 
-use super::fields::Field;
+use super::fields::ByteField;
+use crate::shell::lang::answer::Answer;
 
 /// A field of a JSON object.
-pub type Fact = (&'static str, serde_json::Value);
+pub type JsonField = (&'static str, serde_json::Value);
 
 /// What all records of a file have in common.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct FileShape {
     /// The length of the file in bytes.
     pub len: u64,
     /// Whether a record has a sequence number and a fate.
@@ -28,14 +29,14 @@ pub struct Shape {
 }
 
 /// A record, or bytes that are none.
-pub enum Shown<'a> {
+pub enum DumpItem<'a> {
     /// A record.
-    Record(ShownRecord<'a>),
+    Record(DumpRecord<'a>),
     /// Bytes that are none.
     Bad(BadBytes),
 }
 
-impl Shown<'_> {
+impl DumpItem<'_> {
     /// Where it starts in the file.
     pub fn at(&self) -> u64 {
         match self {
@@ -46,7 +47,7 @@ impl Shown<'_> {
 }
 
 /// A record.
-pub struct ShownRecord<'a> {
+pub struct DumpRecord<'a> {
     /// Its number in the file, from 0.
     pub index: u64,
     /// Where it starts in the file.
@@ -74,25 +75,25 @@ pub struct ShownRecord<'a> {
     /// What is wrong with it.
     pub damage: Option<String>,
     /// What only some forms show.
-    pub details: &'a dyn Details,
+    pub details: &'a dyn RecordDetails,
 }
 
 /// What only some forms show of a record.
-pub trait Details {
+pub trait RecordDetails {
     /// Its place, as the heading of the hex view names it.
     fn place(&self) -> String;
 
     /// Its fields, in file order and without gaps.
-    fn fields(&self) -> Vec<Field<'_>>;
+    fn fields(&self) -> Vec<ByteField<'_>>;
 
     /// All its bytes.
     fn bytes(&self) -> &[u8];
 
-    /// The file, in JSON.
-    fn file(&self) -> Vec<Fact>;
+    /// Adds the file's name or number, for JSON.
+    fn add_file(&self, answer: &mut Answer<'_>);
 
-    /// What JSON has besides place, kind, key and value.
-    fn facts(&self) -> Vec<Fact>;
+    /// Adds the fields of this format, for JSON.
+    fn add_fields(&self, answer: &mut Answer<'_>);
 }
 
 /// Bytes that are no record.
@@ -110,7 +111,7 @@ pub struct BadBytes {
     /// The checksum as stored, and as the bytes give it.
     pub checksums: Option<(u32, u32)>,
     /// What else JSON has.
-    pub facts: Vec<Fact>,
+    pub json_fields: Vec<JsonField>,
 }
 
 impl BadBytes {

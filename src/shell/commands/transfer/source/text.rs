@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use logkv::Grouped;
 
-use super::{At, BeforeWait, Spot};
-use crate::shell::commands::transfer::rows::Format;
-use crate::shell::commands::transfer::rows::table::Unclear;
+use super::item::{BeforeWait, FilePosition, ImportItem, RowPlace};
+use crate::shell::commands::transfer::rows::RowFormat;
+use crate::shell::commands::transfer::rows::table::HeaderProblem;
 use crate::shell::lang::failure::{Failure, plain_words};
 use crate::shell::term::input::{Input, Readiness, escaped_len_max, pair_len_max};
 use crate::shell::term::interrupt::Interrupt;
@@ -15,7 +15,7 @@ use crate::shell::term::packing::Packing;
 use crate::shell::term::unpacker;
 
 /// A text, and the reader's place in it.
-pub struct Reading {
+pub struct TextReader {
     /// Its bytes.
     pub input: Input,
     /// The number of the line where the present row starts, from 1.
@@ -28,7 +28,7 @@ pub struct Reading {
     pub len_max: u64,
     /// The most that a key and a value have, in bytes.
     pub pair_len_max: u64,
-    row: Row,
+    row: CurrentRow,
     name: Rc<str>,
     /// How it is packed, as its name says.
     packing: Option<Packing>,
@@ -39,7 +39,7 @@ pub struct Reading {
 
 /// The present row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Row {
+enum CurrentRow {
     /// The present line.
     Line,
     /// A line that is not kept.
@@ -50,7 +50,7 @@ enum Row {
 
 /// What came of a look for the next line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+enum NextLine {
     /// There is one.
     Whole,
     /// There is one, of which more was read than is taken.
@@ -59,7 +59,7 @@ enum Line {
     End,
 }
 
-impl Reading {
+impl TextReader {
     /// The text of `input`, which messages call `name`. Values have at most `value_len_max` bytes.
     pub fn new(input: Input, name: String, interrupt: Interrupt, value_len_max: u64) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Reading {
             line_count: 0,
             len_max: 0,
             pair_len_max: pair_len_max(value_len_max),
-            row: Row::Held(0),
+            row: CurrentRow::Held(0),
             name: name.into(),
             packing: None,
             interrupt,
@@ -84,10 +84,10 @@ impl Reading {
     }
 
     /// Reads enough of a text in `format` to see how it begins. Fails where it begins as no such text does.
-    pub fn begin(&mut self, format: Format, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
+    pub fn begin(&mut self, format: RowFormat, before_wait: BeforeWait<'_>) -> Result<(), Failure> {
         self.len_max = row_len_max(self.pair_len_max, format);
         // A line of a script or of tab-separated fields may be short, and the next one may be long in coming.
-        let len = if matches!(format, Format::Script | Format::Tsv) { 2 } else { 4 };
+        let len = if matches!(format, RowFormat::Script | RowFormat::Tsv) { 2 } else { 4 };
         while self.input.unread_len() < len && !self.input.is_at_end() {
             self.fill(before_wait)?;
         }
@@ -131,7 +131,7 @@ impl Reading {
     }
 
     /// That its header is `unclear`.
-    pub fn without_columns(&self, unclear: &Unclear) -> Failure {
+    pub fn without_columns(&self, unclear: &HeaderProblem) -> Failure {
         let failure = self.broken(&unclear.why);
         match unclear.hint {
             Some(hint) => failure.hint(hint),
@@ -147,12 +147,12 @@ impl Reading {
     ) -> Result<Option<Result<(), String>>, Failure> {
         loop {
             let line = self.advance(before_wait)?;
-            self.row = if line == Line::TooLong { Row::TooLong } else { Row::Line };
+            self.row = if line == NextLine::TooLong { CurrentRow::TooLong } else { CurrentRow::Line };
             return Ok(match line {
-                Line::End => None,
-                Line::TooLong => Some(Err(format!("it is longer than {} bytes", Grouped(self.len_max)))),
-                Line::Whole if is_blank(self.input.line()) => continue,
-                Line::Whole => Some(Ok(())),
+                NextLine::End => None,
+                NextLine::TooLong => Some(Err(format!("it is longer than {} bytes", Grouped(self.len_max)))),
+                NextLine::Whole if is_blank(self.input.line()) => continue,
+                NextLine::Whole => Some(Ok(())),
             });
         }
     }
@@ -160,33 +160,33 @@ impl Reading {
     /// The present row without its line break; empty if it is too long.
     pub fn row(&self) -> &[u8] {
         match self.row {
-            Row::Line => self.input.line(),
-            Row::TooLong => &[],
-            Row::Held(len) => self.input.held(len).trim_ascii_end(),
+            CurrentRow::Line => self.input.line(),
+            CurrentRow::TooLong => &[],
+            CurrentRow::Held(len) => self.input.held(len).trim_ascii_end(),
         }
     }
 
     /// Makes the first `len` bytes that are held the present row.
     pub fn hold_row(&mut self, len: usize) {
-        self.row = Row::Held(len);
+        self.row = CurrentRow::Held(len);
     }
 
     /// Lets go of the row that [`Reading::hold_row`] made the present one.
     pub fn pass_row(&mut self) {
-        if let Row::Held(len) = std::mem::replace(&mut self.row, Row::Held(0)) {
+        if let CurrentRow::Held(len) = std::mem::replace(&mut self.row, CurrentRow::Held(0)) {
             self.take(len);
         }
     }
 
     /// Goes on to the next line.
-    fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<Line, Failure> {
+    fn advance(&mut self, before_wait: BeforeWait<'_>) -> Result<NextLine, Failure> {
         self.number += self.line_count;
         self.line_count = 1;
         let mut is_too_long = false;
         while !self.input.advance() {
             if self.input.is_at_end() {
                 // A line that is too long may be the last, and have no end.
-                return Ok(if is_too_long { Line::TooLong } else { Line::End });
+                return Ok(if is_too_long { NextLine::TooLong } else { NextLine::End });
             }
             if self.input.unread_len() > self.len_max {
                 is_too_long = true;
@@ -196,7 +196,7 @@ impl Reading {
             self.fill(before_wait)?;
         }
         self.done_len += self.input.line().len() as u64 + 1;
-        Ok(if is_too_long { Line::TooLong } else { Line::Whole })
+        Ok(if is_too_long { NextLine::TooLong } else { NextLine::Whole })
     }
 
     /// Adds the next line to the present one; whether there is one, and not too much of it.
@@ -256,20 +256,30 @@ impl Reading {
     }
 
     /// Where the present row starts.
-    pub fn spot(&self) -> Spot {
-        let at = At::Line { number: self.number, column: self.column };
-        Spot { file: Rc::clone(&self.name), at }
+    pub fn place(&self) -> RowPlace {
+        let at = FilePosition::Line { number: self.number, column: self.column };
+        RowPlace { file: Rc::clone(&self.name), at }
     }
 
     /// The failure of what is not rows at all: `why`, with its place.
     pub fn broken(&self, why: &str) -> Failure {
-        Failure::command(format!("{}: {why}", self.spot()))
+        Failure::command(format!("{}: {why}", self.place()))
     }
 
     /// How many bytes were read, and of how many. Of what is packed nobody knows how many that will be.
     pub fn progress(&self) -> (u64, Option<u64>) {
         (self.done_len, self.total_len.filter(|_| self.input.packing().is_none()))
     }
+}
+
+/// Finds the rows of a text.
+pub trait TextRows {
+    /// Goes on to the next row of `reading`, as [`ImportSource::next`] does.
+    fn next<'a>(
+        &'a mut self,
+        reader: &'a mut TextReader,
+        before_wait: BeforeWait<'_>,
+    ) -> Result<Option<ImportItem<'a>>, Failure>;
 }
 
 /// The failure to read `name`, or Ctrl-C.
@@ -282,14 +292,14 @@ pub fn unread(name: &str, error: &io::Error) -> Failure {
 
 /// The longest row that is read in `format`, in bytes: a key and a value that have `pair_len_max` bytes, with each byte of them
 /// escaped, and some more for what is around them. Without a limit a row without an end would take all memory.
-fn row_len_max(pair_len_max: u64, format: Format) -> u64 {
+fn row_len_max(pair_len_max: u64, format: RowFormat) -> u64 {
     let escape_len: u64 = match format {
         // `\u0001`
-        Format::Jsonl | Format::Json => 6,
+        RowFormat::Jsonl | RowFormat::Json => 6,
         // `\x01`
-        Format::Tsv | Format::Script | Format::Resp => 4,
+        RowFormat::Tsv | RowFormat::Script | RowFormat::Resp => 4,
         // `""`
-        Format::Csv => 2,
+        RowFormat::Csv => 2,
     };
     escaped_len_max(pair_len_max, escape_len)
 }
