@@ -55,17 +55,8 @@ pub struct CompactionPolicy {
     /// The dead bytes of a segment at which it is compacted, whatever their share: for segments made large. Default:
     /// 256 MiB.
     pub dead_len: u64,
-    /// The dead share in percent at which a neighbour of a segment that is compacted goes along. Default: 25.
-    pub neighbour_dead_percent: u8,
     /// What a segment holds, in percent of [`Options::segment_len_max`], below which it is small. Default: 25.
     pub small_percent: u8,
-    /// How many small neighbours are merged. Default: 4.
-    pub small_count: usize,
-    /// What one run writes at most, in bytes, unless it is one segment: the disk space that compaction needs before it
-    /// gives any back; never less than a segment. A run takes 32 bytes of memory for each record it keeps. While a store is
-    /// overwritten as fast as it goes its segments take about twice the live data, and more with longer runs (`cargo bench --
-    /// churn`). Default: 64 MiB.
-    pub run_len_max: u64,
     /// Bytes a second that the background reads at most; what is asked for by hand goes at full speed. Default: none.
     pub rate: Option<u64>,
     /// How long an expired record is kept: a clock may have stepped forward by mistake. Default: an hour.
@@ -92,10 +83,7 @@ impl Default for CompactionPolicy {
             automatic: true,
             dead_percent: 50,
             dead_len: 256 << 20,
-            neighbour_dead_percent: 25,
             small_percent: 25,
-            small_count: 4,
-            run_len_max: 64 << 20,
             rate: None,
             expiry_grace: Duration::from_secs(60 * 60),
             keep_versions: 1,

@@ -337,7 +337,7 @@ fn assert_given(given: &[Change], gone: u64, all: &[Written], who: &str) {
 #[test]
 fn feeds_beside_a_writer_and_compactions_give_all_that_was_written_or_tell_that_it_is_gone() {
     let mut random = Random::announced();
-    let policy = CompactionPolicy { dead_percent: 1, neighbour_dead_percent: 0, ..Default::default() };
+    let policy = CompactionPolicy { dead_percent: 1, ..Default::default() };
     for compacts in [false, true] {
         let dir = scratch();
         let options = quick().segment_len_max(8 << 10).background(compacts).compaction(policy.clone());

@@ -70,7 +70,7 @@ fn a_store_that_is_overwritten_takes_at_most_twice_its_live_bytes_and_all_of_it_
 fn figures_equal_a_recount_after_random_writes_beside_the_background() {
     let mut random = Random::announced();
     let dir = scratch();
-    let policy = CompactionPolicy { dead_percent: 20, small_count: 2, ..Default::default() };
+    let policy = CompactionPolicy { dead_percent: 20, ..Default::default() };
     let options = automatic().segment_len_max(2 << 10).compaction(policy).checkpoint_records(100);
     let mut map = Map::new();
     for round in 0..4 {

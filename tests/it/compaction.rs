@@ -102,7 +102,7 @@ fn all_drops_the_tombstones_that_were_kept_for_what_it_drops() {
 #[test]
 fn a_policy_that_finds_every_segment_small_comes_to_an_end() {
     let dir = scratch();
-    let policy = CompactionPolicy { small_count: 2, small_percent: 100, ..CompactionPolicy::default() };
+    let policy = CompactionPolicy { small_percent: 100, ..CompactionPolicy::default() };
     let options = quick().segment_len_max(1000).compaction(policy);
     let store = Store::open_with(dir.path(), options).expect("opens");
     for n in 0..4 {

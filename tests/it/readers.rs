@@ -14,7 +14,7 @@ fn a_read_only_open_sees_one_moment_beside_a_writer_that_compacts_all_the_time()
     const KEYS: u64 = 30;
     for read_with in [ReadWith::Mmap, ReadWith::Pread] {
         let dir = scratch();
-        let policy = CompactionPolicy { dead_percent: 1, neighbour_dead_percent: 0, ..Default::default() };
+        let policy = CompactionPolicy { dead_percent: 1, ..Default::default() };
         let options =
             quick().background(true).segment_len_max(1500).compaction(policy).checkpoint_records(10);
         let store = Store::open_with(dir.path(), options).expect("opens");

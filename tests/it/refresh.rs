@@ -424,11 +424,7 @@ fn a_reader_that_refreshes_sees_a_moment_that_is_never_older_than_what_was_ackno
     for read_with in BOTH {
         for keeps_small in [true, false] {
             let dir = scratch();
-            let policy = CompactionPolicy {
-                dead_percent: 1,
-                neighbour_dead_percent: 0,
-                ..CompactionPolicy::default()
-            };
+            let policy = CompactionPolicy { dead_percent: 1, ..CompactionPolicy::default() };
             let options: Options = match keeps_small {
                 true => {
                     quick().background(true).segment_len_max(3000).compaction(policy).checkpoint_records(20)

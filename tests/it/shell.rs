@@ -172,8 +172,8 @@ fn an_option_comes_from_the_flag_then_the_environment_then_the_file_then_the_def
         "sync\tnever\tflag\nsegment-size\t4KiB\td/logkv.toml\nsegment-age\t1h\tLOGKV_SEGMENT_AGE\n\
          value-limit\t64MiB\tdefault\nread-limit\t64MiB\tdefault\ncompression\tnone\tdefault\nread-with\tmmap\tdefault\n\
          compaction\tauto\tdefault\ncompact-dead-percent\t50%\tdefault\ncompact-dead-size\t256MiB\tdefault\n\
-         compact-neighbour-percent\t25%\tdefault\ncompact-small-percent\t25%\tdefault\n\
-         compact-small-count\t4\tdefault\ncompact-run-size\t64MiB\tdefault\ncompact-rate\tnone\tdefault\n\
+         compact-small-percent\t25%\tdefault\n\
+         compact-rate\tnone\tdefault\n\
          expiry-grace\t1h\tdefault\nkeep-versions\t1\tdefault\nkeep-for\t0s\tdefault\ntrust\tno\tdefault\n\
          metrics-file\tnone\tdefault\nmetrics-interval\t15s\tdefault\nlog\toff\tdefault\n"
     );

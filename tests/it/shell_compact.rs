@@ -208,10 +208,7 @@ fn an_option_of_compaction_has_bounds_and_they_are_told() {
         "--compact-dead-percent 0",
         "--compact-dead-percent 101",
         "--compact-dead-size 0",
-        "--compact-neighbour-percent half",
         "--compact-small-percent 101",
-        "--compact-small-count 1",
-        "--compact-run-size 0",
         "--compact-rate 0",
         "--expiry-grace soon",
     ] {

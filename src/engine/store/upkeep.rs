@@ -41,9 +41,9 @@ impl Store {
         self.view().compactor.decisions(run, plan.at_ms, tell)
     }
 
-    /// Compacts, and returns when it is done. Reads go on, and writes but for moments; disk space for what is kept of one
-    /// run at a time ([`CompactionPolicy::run_len_max`](crate::CompactionPolicy::run_len_max)) is needed before any is
-    /// given back.
+    /// Compacts, and returns when the compaction is done. Reads go on, and writes pause for moments
+    /// only. Needs disk space for the output of one run, at most 64 MiB or one segment, before it
+    /// frees any.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use logkv::{Compact, CompactionPolicy, Options, Store, Sync};
+use logkv::{Compact, Options, Store, Sync};
 
 use crate::harness::{
     Outcome, Size, VALUE, VALUE_LEN, drawn, figure, files_len, key, ratio, row, shuffled, timed, written_len,
@@ -20,9 +20,7 @@ const SEGMENT_HEADER_LEN: u64 = 64;
 pub(crate) fn run(dir: &Path, size: Size) -> Outcome {
     let (live_len, segment_len) = if size.is_quick { (24 << 20, 4 << 20) } else { (256 << 20, 64 << 20) };
     let count = live_len / RECORD_LEN;
-    // As by default, in proportion to the segments.
-    let policy = CompactionPolicy { run_len_max: 2 * segment_len, ..CompactionPolicy::default() };
-    let options = Options::new().sync(Sync::Never).segment_len_max(segment_len).compaction(policy);
+    let options = Options::new().sync(Sync::Never).segment_len_max(segment_len);
     let store = Store::open_with(dir, options)?;
     shuffled(count).try_for_each(|n| store.put(key(n), VALUE).map(|_| ()))?;
     let disk =

@@ -12,8 +12,7 @@ const KEYS: usize = 40;
 
 /// Tiny segments, of which each is compacted as soon as anything in it is dead.
 fn restless(read_with: ReadWith) -> Options {
-    let policy =
-        CompactionPolicy { dead_percent: 1, neighbour_dead_percent: 0, small_count: 2, ..Default::default() };
+    let policy = CompactionPolicy { dead_percent: 1, ..Default::default() };
     Options::new()
         .sync(Sync::Never)
         .read_with(read_with)

@@ -69,11 +69,7 @@ impl Compactor {
         Self {
             state,
             log,
-            policy: CompactionPolicy {
-                // Else small neighbours that fill one segment would never become one.
-                run_len_max: options.compaction.run_len_max.max(options.segment_len_max),
-                ..options.compaction.clone()
-            },
+            policy: options.compaction.clone(),
             segment_len_max: options.segment_len_max,
             busy: Mutex::new(()),
             runs_in: Mutex::new(None),
@@ -149,7 +145,7 @@ impl Compactor {
                     let segment = set.iter().find(|segment| segment.id == id);
                     check_fit(segment.ok_or(Error::NoSuchSegment { segment: id })?)?;
                 }
-                pick_these(&uses, &self.policy, ids)
+                pick_these(&uses, self.segment_len_max, ids)
             }
         };
         Ok(CompactionPlan { at_ms: basis.now_ms, runs })

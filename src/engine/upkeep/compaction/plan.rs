@@ -6,6 +6,21 @@ use crate::engine::base::ids::SegmentId;
 use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::options::CompactionPolicy;
 
+/// The dead share, in percent, at which a segment is compacted along with a neighbour that is due.
+/// Half the default of [`CompactionPolicy::dead_percent`]: such a segment is due soon, and a longer
+/// run ends in fewer partly filled segments.
+const NEIGHBOUR_DEAD_PERCENT: u64 = 25;
+
+/// The number of small neighbours that are merged. Merging them in pairs would copy the records of
+/// a store with many small segments far more often.
+const SMALL_COUNT: usize = 4;
+
+/// The most that one run writes, in bytes, unless it is one segment. Compaction needs this much
+/// disk space, and 32 bytes of memory for each record it keeps, before it frees any. While a store
+/// is overwritten at full speed, its segments take about twice the live data, and more with longer
+/// runs (`cargo bench -- churn`). Shorter runs replace the MANIFEST more often.
+const RUN_LEN_MAX: u64 = 64 << 20;
+
 /// What is to be compacted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Compact {
@@ -104,7 +119,7 @@ pub enum CompactionReason {
         /// In bytes.
         len: u64,
     },
-    /// They are [`CompactionPolicy::small_count`] or more small neighbours.
+    /// They are four or more small neighbours.
     Small,
 }
 
@@ -118,12 +133,12 @@ pub(crate) fn pick(
     let takes_part = |segment: &&SegmentUse| {
         due(segment, policy).is_some()
             || is_small(segment)
-            || segment.garbage_percent() >= u64::from(policy.neighbour_dead_percent)
+            || segment.garbage_percent() >= NEIGHBOUR_DEAD_PERCENT
     };
-    plan(uses, policy, takes_part, |run| {
+    plan(uses, segment_len_max, takes_part, |run| {
         let due = run.iter().find_map(|segment| due(segment, policy));
         let small: Vec<_> = run.iter().filter(|segment| is_small(segment)).collect();
-        let merges = small.len() >= policy.small_count && become_fewer(&small, segment_len_max);
+        let merges = small.len() >= SMALL_COUNT && become_fewer(&small, segment_len_max);
         due.or(merges.then_some(CompactionReason::Small))
     })
 }
@@ -136,7 +151,7 @@ pub(crate) fn pick_all(
 ) -> Vec<CompactionRun> {
     let is_small = |segment: &SegmentUse| is_small(segment, policy, segment_len_max);
     let takes_part = |segment: &&SegmentUse| segment.garbage_len() > 0 || is_small(segment);
-    plan(uses, policy, takes_part, |run| {
+    plan(uses, segment_len_max, takes_part, |run| {
         let frees = run.len() > 1 || run.iter().any(|segment| segment.garbage_len() > 0);
         frees.then_some(CompactionReason::Asked)
     })
@@ -145,26 +160,28 @@ pub(crate) fn pick_all(
 /// The segments of `wanted`, whatever they hold.
 pub(crate) fn pick_these(
     uses: &[SegmentUse],
-    policy: &CompactionPolicy,
+    segment_len_max: u64,
     wanted: &[SegmentId],
 ) -> Vec<CompactionRun> {
     let wanted: HashSet<_> = wanted.iter().collect();
-    plan(uses, policy, |segment| wanted.contains(&segment.id), |_| Some(CompactionReason::Asked))
+    plan(uses, segment_len_max, |segment| wanted.contains(&segment.id), |_| Some(CompactionReason::Asked))
 }
 
-/// Cuts the log into stretches of fit neighbours that take part, none writing more than the policy allows, and keeps
+/// Cuts the log into stretches of fit neighbours that take part, none writing more than a run may, and keeps
 /// those for which `reason` has one.
 fn plan(
     uses: &[SegmentUse],
-    policy: &CompactionPolicy,
+    segment_len_max: u64,
     takes_part: impl Fn(&&SegmentUse) -> bool,
     reason: impl Fn(&[SegmentUse]) -> Option<CompactionReason>,
 ) -> Vec<CompactionRun> {
+    // Else small neighbours that fill one large segment would never become one.
+    let run_len_max = RUN_LEN_MAX.max(segment_len_max);
     let mut runs = Vec::new();
     for stretch in uses.split(|segment| !(segment.is_fit && takes_part(&segment))) {
         let mut rest = stretch;
         while !rest.is_empty() {
-            let (run, behind) = rest.split_at(fitting(rest, policy.run_len_max));
+            let (run, behind) = rest.split_at(fitting(rest, run_len_max));
             runs.extend(reason(run).map(|reason| CompactionRun {
                 segments: run.iter().map(|segment| segment.id).collect(),
                 reason,
@@ -259,8 +276,7 @@ mod tests {
     fn the_log_s_end_and_damaged_segments_are_never_taken() {
         let unfit = SegmentUse { is_fit: false, ..full(2, 0) };
         assert_eq!(picked(&[full(1, 0), unfit, full(3, 0)]), [[1], [3]]);
-        let plan =
-            pick_these(&[full(1, 0), unfit], &CompactionPolicy::default(), &[SegmentId(1), SegmentId(2)]);
+        let plan = pick_these(&[full(1, 0), unfit], SEGMENT_LEN, &[SegmentId(1), SegmentId(2)]);
         assert_eq!(ids(&plan), [[1]]);
     }
 
@@ -272,22 +288,20 @@ mod tests {
 
     #[test]
     fn small_neighbours_are_left_alone_where_merging_them_may_make_none_fewer() {
-        let policy = |small_count| CompactionPolicy { small_count, small_percent: 100, ..Default::default() };
+        let policy = CompactionPolicy { small_percent: 100, ..Default::default() };
         let of = |len: &[u64]| -> Vec<_> {
             len.iter().zip(1..).map(|(&len, id)| SegmentUse { body_len: len, ..full(id, len) }).collect()
         };
-        let cases: [(usize, &[u64], bool); 7] = [
-            (0, &[100], false),
-            (1, &[100], false),
-            (1, &[1, 1000], false),
-            (2, &[600, 600], false),
-            (2, &[400, 60], true),
-            (2, &[468, 1], false),
-            (4, &[600, 600, 600, 600], false),
+        // Three segments hold 3 x 936 bytes of records; half of that is certain to fit.
+        let cases: [(&[u64], bool); 4] = [
+            (&[600, 600, 600, 600], false),
+            (&[351, 351, 351, 351], true),
+            (&[352, 351, 351, 351], false),
+            (&[1, 1, 1, 1, 1000, 1, 1], true),
         ];
-        for (small_count, len, are_merged) in cases {
-            let plan = pick(&of(len), &policy(small_count), SEGMENT_LEN);
-            assert_eq!(!plan.is_empty(), are_merged, "{small_count}: {len:?}");
+        for (len, are_merged) in cases {
+            let plan = pick(&of(len), &policy, SEGMENT_LEN);
+            assert_eq!(!plan.is_empty(), are_merged, "{len:?}");
         }
     }
 
@@ -309,10 +323,12 @@ mod tests {
     }
 
     #[test]
-    fn no_run_writes_more_than_the_policy_allows_but_for_one_segment_alone() {
-        let policy = CompactionPolicy { run_len_max: 700, ..CompactionPolicy::default() };
-        let uses = [full(1, 300), full(2, 300), full(3, 300), full(4, 0), full(5, 800)];
-        assert_eq!(ids(&pick_all(&uses, &policy, SEGMENT_LEN)), [vec![1, 2], vec![3, 4], vec![5]]);
+    fn only_a_run_of_one_segment_writes_more_than_64_mib_or_one_segment() {
+        let of = |id, live_mib: u64| SegmentUse { body_len: 100 << 20, ..full(id, live_mib << 20) };
+        let uses = [of(1, 30), of(2, 30), of(3, 30), of(4, 0), of(5, 80)];
+        let runs = |segment_len_max| ids(&pick_all(&uses, &CompactionPolicy::default(), segment_len_max));
+        assert_eq!(runs(SEGMENT_LEN), [vec![1, 2], vec![3, 4], vec![5]]);
+        assert_eq!(runs(100 << 20), [vec![1, 2, 3, 4], vec![5]]);
     }
 
     #[test]

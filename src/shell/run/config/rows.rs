@@ -10,9 +10,6 @@ use super::values::{
 use crate::shell::lang::times;
 use crate::shell::run::logging;
 
-/// One small segment has no neighbour to become one with.
-const SMALL_COUNT_LEAST: usize = 2;
-
 /// What most rows have in common.
 const PLAIN: Row = Row {
     name: "",
@@ -153,17 +150,6 @@ pub const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
-        name: "compact-neighbour-percent",
-        value_name: "PERCENT",
-        doc: "The dead share at which a segment goes along when one beside it is compacted",
-        allowed: "a percentage from 1 to 100",
-        set: |config, text| {
-            parse_percent(text, 1).map(|percent| config.options.compaction.neighbour_dead_percent = percent)
-        },
-        show: |config| show_percent(config.options.compaction.neighbour_dead_percent),
-        ..PLAIN
-    },
-    Row {
         name: "compact-small-percent",
         value_name: "PERCENT",
         doc: "The share of --segment-size below which a segment is small; 0: none is",
@@ -172,28 +158,6 @@ pub const ROWS: &[Row] = &[
             parse_percent(text, 0).map(|percent| config.options.compaction.small_percent = percent)
         },
         show: |config| show_percent(config.options.compaction.small_percent),
-        ..PLAIN
-    },
-    Row {
-        name: "compact-small-count",
-        value_name: "N",
-        doc: "How many small neighbours become one segment",
-        allowed: "a number from 2 up",
-        set: |config, text| {
-            let count = text.parse().ok().filter(|&count| count >= SMALL_COUNT_LEAST)?;
-            config.options.compaction.small_count = count;
-            Some(())
-        },
-        show: |config| config.options.compaction.small_count.to_string(),
-        ..PLAIN
-    },
-    Row {
-        name: "compact-run-size",
-        value_name: "SIZE",
-        doc: "The most that a compaction writes before it gives space back, unless it compacts one segment alone",
-        allowed: "a size from 1 byte up, such as 512MiB",
-        set: |config, text| parse_some_len(text).map(|len| config.options.compaction.run_len_max = len),
-        show: |config| show_len(config.options.compaction.run_len_max),
         ..PLAIN
     },
     Row {
@@ -346,11 +310,8 @@ mod tests {
                 &["", "gzip", "lz4:3", "zstd:0", "zstd:23", "zstd:", "zstd:-1", "zstd:x"],
             ),
             ("compact-dead-percent", &["1", "100", "50%"], &["0", "101", "-1", "%", "50.5"]),
-            ("compact-neighbour-percent", &["1"], &["0", "101"]),
             ("compact-small-percent", &["0", "100"], &["101"]),
-            ("compact-small-count", &["2", "1000"], &["1", "0", "x"]),
             ("compact-dead-size", &["1", "1GiB"], &["0", "-1"]),
-            ("compact-run-size", &["1", "1GiB"], &["0"]),
             ("compact-rate", &["none", "1", "10MiB"], &["0", "fast"]),
             ("expiry-grace", &["0s", "1h"], &["1", "soon"]),
             ("keep-versions", &["1", "1000"], &["0", "all", "-1"]),
