@@ -5,17 +5,35 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Range;
 
-use super::{Fate, Piece};
+use super::piece::{Piece, key_hash};
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::{Location, SegmentId};
 use crate::engine::files::log_files::LogFiles;
-use crate::engine::format::key_hash;
 use crate::engine::format::record::Kind;
 use crate::engine::segment::{Bodies, Scanner, Segment, Step, StoreContext};
 
-/// The hash that inspections find equal keys by; keys are compared all the same.
-pub(super) fn hash(key: &[u8]) -> u64 {
-    key_hash(0, key)
+/// Why a record is there, or which record killed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is its key's newest record.
+    Live,
+    /// A later put took its place.
+    ReplacedBy(Location),
+    /// A delete took it away.
+    DeletedBy(Location),
+    /// A delete that is the newest word on its key.
+    Tombstone {
+        /// The put it hides, if that is still in the log.
+        hides: Option<Location>,
+    },
+    /// A delete that a later record made pointless.
+    TombstoneReplacedBy(Location),
+    /// It is its key's newest record, and has expired.
+    Expired,
+    /// Its bytes are not as they were written.
+    Damaged,
+    /// It is of a kind that this version skips.
+    Skipped,
 }
 
 /// Another record of the same key.
@@ -206,7 +224,7 @@ impl Wanted {
             let kind = record.header.kind();
             let other = Other { location: segment.location(record.at), kind };
             let key = record.key();
-            let sought = self.by_hash.get_mut(&hash(key)).into_iter().flatten();
+            let sought = self.by_hash.get_mut(&key_hash(key)).into_iter().flatten();
             for sought in sought.filter(|sought| sought.key == key && !matches!(kind, Kind::Other(_))) {
                 if first == First::Loses || sought.found.is_none() {
                     sought.found = Some(other);

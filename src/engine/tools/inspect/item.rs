@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Inspection, Piece};
+use super::fates::Fate;
 use crate::engine::base::error::{Damage, Result};
 use crate::engine::base::ids::{Location, Seqno};
 use crate::engine::format::codec::Codec;
 use crate::engine::format::record::Kind;
-use crate::engine::segment::RawRecord;
 use crate::engine::segment::value::Value;
+use crate::engine::segment::{RawRecord, Segment};
 
 /// One stretch of a segment.
 #[derive(Clone, Debug)]
@@ -95,30 +95,6 @@ pub struct RecordItem {
     pub bytes: Value,
 }
 
-/// Why a record is there, or which record killed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is its key's newest record.
-    Live,
-    /// A later put took its place.
-    ReplacedBy(Location),
-    /// A delete took it away.
-    DeletedBy(Location),
-    /// A delete that is the newest word on its key.
-    Tombstone {
-        /// The put it hides, if that is still in the log.
-        hides: Option<Location>,
-    },
-    /// A delete that a later record made pointless.
-    TombstoneReplacedBy(Location),
-    /// It is its key's newest record, and has expired.
-    Expired,
-    /// Its bytes are not as they were written.
-    Damaged,
-    /// It is of a kind that this version skips.
-    Skipped,
-}
-
 impl RecordItem {
     /// Whether [`RecordItem::value`] was decompressed.
     #[must_use]
@@ -131,32 +107,28 @@ impl RecordItem {
     pub fn codec_name(&self) -> Option<&'static str> {
         Codec::decode(self.codec).ok().flatten().map(Codec::name)
     }
-}
 
-impl Inspection {
-    /// The record that is piece number `piece` and record number `index`.
-    pub(super) fn record_item(&self, piece: usize, index: u64) -> Result<RecordItem> {
-        let Piece::Record { at, damage, kind, is_expired, .. } = &self.pieces[piece] else {
-            unreachable!("asked for with a record's piece")
-        };
-        let RawRecord { header, frame, bytes } = self.segment.read_unchecked(*at)?;
-        let fate = match (damage, kind) {
-            (Some(_), _) => Fate::Damaged,
-            (None, Kind::Other(_)) => Fate::Skipped,
-            (None, Kind::Put | Kind::Delete) => self.fates.of(piece, *kind, *is_expired),
-        };
+    /// Reads the record at `at`, which is record number `index` of `segment`.
+    pub(super) fn read(
+        segment: &Segment,
+        at: u64,
+        index: u64,
+        damage: Option<Damage>,
+        fate: Fate,
+    ) -> Result<Self> {
+        let RawRecord { header, frame, bytes } = segment.read_unchecked(at)?;
         let bytes = Arc::new(bytes);
         let part = |at: u64, len: u64| Value::owned(Arc::clone(&bytes), at as usize..(at + len) as usize);
         let stored = part(frame.value_at, frame.value_len);
-        let raw = match damage.is_none().then(|| self.segment.value_of(&header, &bytes)) {
+        let raw = match damage.is_none().then(|| segment.value_of(&header, &bytes)) {
             Some(Ok(Cow::Owned(raw))) => Some(Value::of(raw)),
             _ => None,
         };
-        Ok(RecordItem {
+        Ok(Self {
             index,
-            location: self.segment.location(*at),
+            location: segment.location(at),
             len: frame.len,
-            kind: *kind,
+            kind: header.kind(),
             flags: header.flag.0,
             more: header.flag.has_more(),
             codec: header.flag.codec_number(),
@@ -170,10 +142,10 @@ impl Inspection {
             stored,
             stored_hcrc: header.hcrc,
             stored_rcrc: header.rcrc,
-            computed_rcrc: self.segment.layout.records.record_crc(*at, &bytes),
-            damage: damage.clone(),
+            computed_rcrc: segment.layout.records.record_crc(at, &bytes),
+            damage,
             fate,
-            header_len: self.segment.layout.records.header_len.into(),
+            header_len: segment.layout.records.header_len.into(),
             key_at: frame.key_at,
             value_at: frame.value_at,
             bytes: part(0, frame.len),

@@ -5,26 +5,27 @@
 
 mod fates;
 mod item;
+mod piece;
 mod summary;
 
 use std::path::Path;
 use std::sync::Arc;
 
-pub use item::{Fate, Item, RecordItem};
+pub use fates::Fate;
+pub use item::{Item, RecordItem};
 pub use summary::{Extent, ExtentKind, HeaderInfo, Role, Totals};
 
 use self::fates::Fates;
+use self::piece::{Piece, pieces};
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::files::log_files::{self, LogFiles};
-use crate::engine::files::tail::{Settled, TailReport};
-use crate::engine::format::codec::Compressed;
 use crate::engine::format::manifest::Extent as FileExtent;
 use crate::engine::format::record::Kind;
 use crate::engine::format::segment_header::{HeaderError, Layout, SegmentHeader, StoreId};
 use crate::engine::fs::Directory;
 use crate::engine::options::Options;
-use crate::engine::segment::{Bodies, ReadMode, Scanner, Segment, Step};
+use crate::engine::segment::{ReadMode, Segment};
 use crate::engine::state::State;
 
 /// Which items to give.
@@ -59,33 +60,6 @@ pub struct Inspection {
     segment: Segment,
     pieces: Vec<Piece>,
     fates: Fates,
-}
-
-/// A stretch of the segment, kept small.
-#[derive(Clone, Debug)]
-enum Piece {
-    /// A record with an intact header.
-    Record {
-        at: u64,
-        len: u64,
-        hash: u64,
-        kind: Kind,
-        damage: Option<Damage>,
-        is_expired: bool,
-        compressed: Compressed,
-    },
-    /// Bytes in which no record can be made out.
-    Damaged { at: u64, len: u64, damage: Damage, next: Option<u64> },
-    /// The unfinished end.
-    Torn { at: u64, len: u64, damage: Damage, records: u64, behind: u64 },
-}
-
-impl Piece {
-    fn at(&self) -> u64 {
-        match self {
-            Self::Record { at, .. } | Self::Damaged { at, .. } | Self::Torn { at, .. } => *at,
-        }
-    }
 }
 
 /// Takes apart segment `id` of the store in directory `path`, from the files alone: no lock, no index, nothing
@@ -221,57 +195,6 @@ fn header(id: SegmentId, store: Option<StoreId>, bytes: &[u8]) -> Result<Result<
     })
 }
 
-/// The stretches of a segment, in file order.
-fn pieces(segment: &Segment, settled: Option<Settled>, now_ms: u64) -> Result<Vec<Piece>> {
-    // Only the end that a writer did not close can be torn; elsewhere what is not a record is damage.
-    let verdict = settled.map(|settled| TailReport::of(segment, settled)).transpose()?;
-    let end = verdict.as_ref().map_or(segment.len(), |verdict| verdict.end);
-    let mut pieces = Vec::new();
-    let mut torn: Option<(u64, Option<Damage>)> = None;
-    let mut scanner = Scanner::new(segment, Bodies::Checked);
-    while let Some(step) = scanner.next()? {
-        match step {
-            Step::Record(record) if record.at < end => {
-                let is_expired =
-                    record.frame.expires_ms(record.bytes).is_some_and(|expires_ms| expires_ms <= now_ms);
-                pieces.push(Piece::Record {
-                    at: record.at,
-                    len: record.frame.len,
-                    hash: fates::hash(record.key()),
-                    kind: record.header.kind(),
-                    damage: record.damage_or_values(),
-                    is_expired,
-                    compressed: record.compressed(),
-                });
-            }
-            Step::Bad { at, len, damage } if at < end => {
-                let next = (at + len < segment.len()).then_some(at + len);
-                pieces.push(Piece::Damaged { at, len: next.unwrap_or(end) - at, damage, next });
-            }
-            Step::Record(record) => {
-                let (count, why) = torn.get_or_insert((0, None));
-                if record.damage.is_some() {
-                    *why = record.damage;
-                    break;
-                }
-                *count += 1;
-            }
-            Step::Bad { damage, .. } => {
-                torn.get_or_insert((0, None)).1.get_or_insert(damage);
-                break;
-            }
-        }
-    }
-    if end < segment.len() {
-        let (records, damage) = torn.unwrap_or_default();
-        let len = segment.len() - end;
-        let damage = damage.unwrap_or(Damage::UnfinishedBatch);
-        let behind = verdict.map_or(0, |verdict| verdict.behind);
-        pieces.push(Piece::Torn { at: end, len, damage, records, behind });
-    }
-    Ok(pieces)
-}
-
 impl Inspection {
     /// The items of `range`, in file order. Why a record is dead is looked up in growing steps as they are asked for, so
     /// the first items are there at once.
@@ -383,9 +306,16 @@ impl Iterator for Items<'_> {
             self.step *= Self::GROWTH;
         }
         Some(match &inspection.pieces[at] {
-            Piece::Record { .. } => {
+            Piece::Record { at: offset, damage, kind, is_expired, .. } => {
                 self.index += 1;
-                inspection.record_item(at, self.index - 1).map(|record| Item::Record(Box::new(record)))
+                let fate = match (damage, kind) {
+                    (Some(_), _) => Fate::Damaged,
+                    (None, Kind::Other(_)) => Fate::Skipped,
+                    (None, Kind::Put | Kind::Delete) => inspection.fates.of(at, *kind, *is_expired),
+                };
+                let index = self.index - 1;
+                RecordItem::read(&inspection.segment, *offset, index, damage.clone(), fate)
+                    .map(|record| Item::Record(Box::new(record)))
             }
             Piece::Damaged { at, len, damage, next } => {
                 Ok(Item::Damaged { at: *at, len: *len, damage: damage.clone(), next: *next })

@@ -9,8 +9,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::room::{self, in_the_way, sync_names};
-use super::{Repair, RepairProgress, RepairReport, held};
+use super::report::{RepairProgress, RepairReport};
+use super::run::{Repair, held};
+use super::unfinished::{self, in_the_way, sync_names};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::files::log_files;
 use crate::engine::fs::staging::Place;
@@ -39,12 +40,12 @@ pub fn in_place(
     let directory = log_files::enter(path, options)?;
     let places = Places::of(path, aside, options)?;
     // Read before the lock is taken, which overwrites it.
-    let is_marked = room::MARK.is_set(&*directory);
+    let is_marked = unfinished::MARK.is_set(&*directory);
     let lock = held(directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))?)?;
     if is_marked {
         places.finish(&*directory, options.trust)?;
     }
-    room::clear_unfinished(&places.making, options.trust)?;
+    unfinished::clear_unfinished(&places.making, options.trust)?;
     if places.aside.kind()? != PathKind::Missing {
         return Err(in_the_way(aside, "it is there, and the damaged store is to be kept under that name"));
     }
@@ -60,7 +61,7 @@ pub fn in_place(
     places.store.exchange(&*directory, &places.making, &*made).map_err(refused)?;
     sync_names(&places.making)?;
     places.put_aside(&*directory)?;
-    room::unmark(&*made)?;
+    unfinished::unmark(&*made)?;
     Ok(repair.report)
 }
 
@@ -72,7 +73,7 @@ pub fn in_place(
 pub fn settle(path: &Path, aside: &Path, options: &Options) -> Result<bool> {
     let directory = log_files::enter(path, options)?;
     // Nothing of a store that was never repaired is touched, not even its lock.
-    Ok(room::MARK.is_set(&*directory) && {
+    Ok(unfinished::MARK.is_set(&*directory) && {
         let _lock = held(directory.lock().map_err(Error::io("lock", directory.path(StoreFile::Lock)))?)?;
         Places::of(path, aside, options)?.finish(&*directory, options.trust)?
     })
@@ -103,12 +104,12 @@ impl Places {
             PathKind::Directory => Some(self.making.open(trusts_all)?),
             PathKind::Missing | PathKind::Other(_) => None,
         };
-        let left = left.filter(|left| !room::is_unfinished(&**left));
+        let left = left.filter(|left| !unfinished::is_unfinished(&**left));
         if let Some(left) = &left {
             self.put_aside(&**left)?;
         }
         // Durably: a mark that returned after a power cut would stay with the store.
-        room::unmark(directory)?;
+        unfinished::unmark(directory)?;
         Ok(left.is_some())
     }
 

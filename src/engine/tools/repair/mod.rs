@@ -7,44 +7,28 @@
 
 mod in_place;
 mod loss;
+mod make;
 mod memory;
 mod report;
-mod room;
+mod run;
 mod source;
 mod target;
+mod unfinished;
 mod walk;
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 
 pub use in_place::{in_place, settle};
-pub use report::{GivenUp, Lost, Now, Reason, RepairReport};
+pub use report::{GivenUp, Lost, Now, Reason, RepairProgress, RepairReport};
 
-use self::source::Source;
-use self::target::Target;
-use crate::engine::base::error::{Damage, Error, Result, Stop, words};
-use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::files::log_files::{self, LogFiles};
-use crate::engine::format::segment_header::{HEADER_LEN, HeaderError, SegmentHeader, StoreId};
-use crate::engine::format::{array, u64_at};
-use crate::engine::fs::staging::{Place, Unfinished};
-use crate::engine::fs::{Directory, Lock, LockOutcome, StoreFile, is_of_file_system};
-use crate::engine::open;
+use self::run::{Repair, held};
+#[cfg(doc)]
+use crate::engine::base::error::Error;
+use crate::engine::base::error::Result;
+use crate::engine::files::log_files;
+use crate::engine::fs::staging::Place;
 use crate::engine::options::Options;
-use crate::engine::segment::{ReadMode, file};
-
-/// How far a repair has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RepairProgress {
-    /// Bytes that were read and written.
-    pub done_len: u64,
-    /// Bytes that are to be read and written, about.
-    pub total_len: u64,
-}
 
 /// Copies the intact records of the store in `from` to a new store in `to`, which is missing or
 /// empty, and not inside `from`. No file in `from` is changed. `observe` receives the progress, and
@@ -70,215 +54,7 @@ pub fn copy(
     };
     let mut repair = Repair::of(directory, from, options, observe)?;
     let made = repair.make_in(&Place::behind_links(to, &*options.file_system)?)?;
-    room::unmark(&**made.directory())?;
+    unfinished::unmark(&**made.directory())?;
     made.keep();
     Ok(repair.report)
-}
-
-/// What keeps writers away.
-fn held(outcome: LockOutcome) -> Result<Box<dyn Lock>> {
-    match outcome {
-        LockOutcome::Held(lock) => Ok(lock),
-        LockOutcome::HeldBy { pid } => Err(Error::Locked { pid }),
-    }
-}
-
-/// A repair under way.
-struct Repair<'a> {
-    log_files: LogFiles,
-    /// Whose segments count.
-    store: StoreId,
-    hash_seed: u64,
-    options: &'a Options,
-    observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
-    done_len: u64,
-    total_len: u64,
-    report: RepairReport,
-}
-
-impl<'a> Repair<'a> {
-    fn of(
-        directory: Arc<dyn Directory>,
-        path: &Path,
-        options: &'a Options,
-        observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
-    ) -> Result<Self> {
-        let log_files = LogFiles::of(Arc::clone(&directory), &ReadMode::of(&directory, options))?;
-        log_files.check_finished(path)?;
-        let mut report = RepairReport::default();
-        let (store, hash_seed) = match log_files.manifest() {
-            Ok(manifest) => (manifest.store, manifest.hash_seed),
-            // Intact, and of a version that knows more than this one.
-            Err(Error::Unsupported { what, found, supported }) => {
-                let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
-                return Err(Error::Unsupported { what, found, supported });
-            }
-            Err(_) if log_files.known().is_empty() => return Err(why_none(&log_files, path)),
-            Err(_) => {
-                report.manifest_lost = log_files.why_no_manifest();
-                let mut random = [0; 24];
-                let filled = options.file_system.random(&mut random);
-                filled.map_err(Error::io("read", "the system's random numbers"))?;
-                // Where no header is left to say whose they are, it is a store like a new one.
-                let store = commonest_store(&log_files).unwrap_or(StoreId(array(&random, 8)));
-                (store, u64_at(&random, 0))
-            }
-        };
-        let mut repair =
-            Self { log_files, store, hash_seed, options, observe, done_len: 0, total_len: 0, report };
-        repair.take_in_unlisted()?;
-        let names = repair.log_files.directory().names().map_err(Error::io("read", path))?;
-        let is_stranger = |name: &OsString| StoreFile::parse(name).is_none() && !is_of_file_system(name);
-        repair.report.strangers = names.into_iter().filter(is_stranger).collect();
-        repair.report.strangers.sort_unstable();
-        let known = repair.log_files.known().iter();
-        let total_len: u64 = known.filter_map(|known| repair.log_files.file_len(known.id).ok()).sum();
-        // Read to be looked through, and then to be copied.
-        repair.total_len = 2 * total_len;
-        Ok(repair)
-    }
-
-    /// What is missing may be in a segment that MANIFEST does not list: one that compaction was about to put in its place, or had
-    /// put aside, one whose file was given another name, or one that is younger than MANIFEST. Without a MANIFEST all are such.
-    fn take_in_unlisted(&mut self) -> Result<()> {
-        let is_lost = self.report.manifest_lost.is_some();
-        // Of an old MANIFEST that still finds all that it lists, what came after it is enough.
-        let mut unlisted = match is_lost || !self.log_files.missing().is_empty() {
-            true => file::present(&**self.log_files.directory())?,
-            false => self.log_files.newer()?,
-        };
-        unlisted.retain(|id| is_lost || self.log_files.get(*id).is_none());
-        unlisted.sort_unstable();
-        let mut found_again = HashSet::new();
-        for id in unlisted {
-            let header = header_of(&self.log_files, id);
-            if header.as_ref().is_ok_and(|header| header.store != self.store) {
-                self.report.left_out.push(id);
-            } else if self.log_files.admit(id) {
-                self.report.unlisted.push(id);
-                found_again.extend(header.ok().map(|header| header.segment));
-            } else {
-                self.leave_out(id, header.err().flatten())?;
-            }
-        }
-        let left_out: HashSet<_> = self.report.left_out.iter().copied().collect();
-        let missing = self.log_files.missing().clone();
-        self.log_files.retain(|known| {
-            let is_under_another_name = missing.contains(&known.id) && found_again.contains(&known.id);
-            !left_out.contains(&known.id) && !is_under_another_name
-        });
-        Ok(())
-    }
-
-    /// A segment in which nothing can be made out is given up, unless it is one that was just begun.
-    fn leave_out(&mut self, segment: SegmentId, damage: Option<Damage>) -> Result<()> {
-        self.report.left_out.push(segment);
-        let len = self.log_files.file_len(segment)?;
-        let Some(damage) = damage.filter(|_| len > HEADER_LEN as u64) else { return Ok(()) };
-        let (range, seqs) = (0..len, Seqno(1)..Seqno(u64::MAX));
-        let (reason, lost, splits_batch) = (Reason::Damaged(damage), Vec::new(), false);
-        self.report.given_up.push(GivenUp { segment, range, reason, seqs, lost, splits_batch });
-        Ok(())
-    }
-
-    /// The complete store in `to`, still marked.
-    fn make_in(&mut self, to: &Place) -> Result<Unfinished> {
-        let made = room::make(to, self.options.trust)?;
-        self.fill(made.directory(), to.path())?;
-        Ok(made)
-    }
-
-    fn fill(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<(), Stop> {
-        let mut sources = Vec::new();
-        for known in self.log_files.known().to_vec() {
-            sources.extend(self.source(known)?);
-        }
-        let next_seq = self.log_files.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
-        // A record may have a number that MANIFEST never gave out; it is taken all the same.
-        let taken = sources.iter().map(|source| source.seq_end.max(source.seqs.end)).chain([next_seq]);
-        // Such a number would leave few for later writes.
-        let next_seq = taken.filter(|seq| *seq <= Seqno::KEPT_MAX).fold(Seqno(1), Seqno::max);
-        sources.retain(|source| source.record_count > 0);
-        sources.sort_by_key(|source| source.seqs.start);
-        if self.log_files.manifest().is_err() {
-            let ends = sources.windows(2).map(|pair| pair[0].seqs.end..pair[1].known.base_seq);
-            self.report.gaps = ends.filter(|gap| gap.start < gap.end).collect();
-        }
-        let mut target = Target::new(Arc::clone(directory), self.next_segment()?);
-        let mut rest = sources.as_slice();
-        while !rest.is_empty() {
-            let (together, others) = rest.split_at(together(rest));
-            self.take_over(&mut target, together)?;
-            rest = others;
-        }
-        self.commit(&target, next_seq.max(target.end))?;
-        self.check(directory, to)?;
-        Ok(())
-    }
-
-    fn next_segment(&self) -> Result<SegmentId> {
-        let next = self.log_files.manifest().map_or(SegmentId(1), |manifest| manifest.next_segment);
-        let present = file::present(&**self.log_files.directory())?;
-        let taken = present.into_iter().map(|id| SegmentId(id.0 + 1)).chain([next]);
-        Ok(taken.filter(|id| *id <= SegmentId::KEPT_MAX).fold(SegmentId(1), SegmentId::max))
-    }
-
-    /// Opens what was made, which reads and checks all of it, and looks for what was lost.
-    fn check(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<()> {
-        let opened = open::look(directory, &self.options.clone().read_only(true), None)?;
-        if let Some(found) = opened.report.damage.first() {
-            return Err(Error::damaged(found.at, found.damage.clone()));
-        }
-        self.report.record_count = opened.report.record_count;
-        loss::look_up(&opened.state, to, &mut self.report.given_up)
-    }
-
-    /// Tells that `len` bytes of the segment at hand are done.
-    fn advance(&mut self, len: u64) -> Result<(), Stop> {
-        let done_len = self.done_len + len;
-        let total_len = self.total_len.max(done_len);
-        Stop::unless((self.observe)(RepairProgress { done_len, total_len }))
-    }
-}
-
-/// How many of the first sources, which come by their first numbers, have numbers among each other.
-fn together(sources: &[Source]) -> usize {
-    let mut end = Seqno(0);
-    let apart = |source: &Source| {
-        let is_apart = source.seqs.start >= end && end > Seqno(0);
-        end = end.max(source.seqs.end);
-        is_apart
-    };
-    sources.iter().position(apart).unwrap_or(sources.len())
-}
-
-/// The header of segment `id`, or what is wrong with it; `None` when it cannot be read or is of another version.
-fn header_of(log_files: &LogFiles, id: SegmentId) -> Result<SegmentHeader, Option<Damage>> {
-    let bytes = log_files.header_bytes(id).map_err(|_| None)?;
-    SegmentHeader::decode(&bytes).map_err(|error| match error {
-        HeaderError::Damaged(damage) => Some(damage),
-        HeaderError::Unsupported(_) => None,
-    })
-}
-
-/// Why nothing is known of a store at `path`: there is none, or the system does not say.
-fn why_none(log_files: &LogFiles, path: &Path) -> Error {
-    if let Err(Error::Io { action, path, source }) = log_files.manifest()
-        && source.kind() != ErrorKind::NotFound
-    {
-        return Error::io(action, path)(io::Error::new(source.kind(), words(source)));
-    }
-    let headers = file::present(&**log_files.directory())
-        .and_then(|ids| ids.into_iter().try_for_each(|id| log_files.header_bytes(id).map(drop)));
-    headers.err().unwrap_or_else(|| Error::Missing { path: path.to_owned() })
-}
-
-/// Whose most segments are.
-fn commonest_store(log_files: &LogFiles) -> Option<StoreId> {
-    let headers = log_files.known().iter().filter_map(|known| header_of(log_files, known.id).ok());
-    let mut counts: HashMap<[u8; 16], u64> = HashMap::new();
-    for header in headers {
-        *counts.entry(header.store.0).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|&(store, count)| (count, store)).map(|(store, _)| StoreId(store))
 }

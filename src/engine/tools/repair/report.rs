@@ -6,6 +6,15 @@ use std::ops::Range;
 use crate::engine::base::error::Damage;
 use crate::engine::base::ids::{SegmentId, Seqno};
 
+/// How far a repair has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepairProgress {
+    /// Bytes that were read and written.
+    pub done_len: u64,
+    /// Bytes that are to be read and written, about.
+    pub total_len: u64,
+}
+
 /// What a repair did. The bytes that were given up are nowhere in the repaired store; they are still in the old one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepairReport {

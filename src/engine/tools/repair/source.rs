@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::memory::{self, push};
 use super::report::{GivenUp, Lost, Now, Reason};
+use super::run::{Repair, header_of};
 use super::walk::{Intact, Part, walk};
-use super::{Repair, header_of};
 use crate::engine::base::error::{Damage, Error, Result, Stop, words};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::files::log_files::{Known, LogFiles};

@@ -3,9 +3,10 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use super::memory;
+use super::run::Repair;
 use super::source::{Source, is_current};
 use super::walk::{Intact, Part, walk};
-use super::{Repair, memory};
 use crate::engine::base::error::{Error, Failure, Result, Stop, words};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::files::manifest_file;

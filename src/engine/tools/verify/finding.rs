@@ -1,6 +1,8 @@
 //! What a verification finds, in sentences.
 
-use crate::engine::base::error::Damage;
+use std::io;
+
+use crate::engine::base::error::{Damage, words};
 use crate::engine::base::escape::Grouped;
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::fs::StoreFile;
@@ -309,6 +311,34 @@ impl VerifyReport {
     pub fn is_damaged(&self) -> bool {
         self.derived_count > 0 || self.damage_count > 0
     }
+}
+
+/// What it means for a segment that its file cannot be read.
+pub(super) fn unreadable(error: &io::Error) -> Fault {
+    let why = words(error);
+    if is_no_damage(error) { Fault::Denied(why) } else { Fault::Unreadable(why) }
+}
+
+/// What it means for a file that is made anew from the log that it cannot be read.
+pub(super) fn derived_unreadable(error: &io::Error) -> Fault {
+    let why = words(error);
+    if is_no_file(error) {
+        Fault::NotAFile(why)
+    } else if is_no_damage(error) {
+        Fault::Denied(why)
+    } else {
+        Fault::DerivedUnreadable(why)
+    }
+}
+
+/// Whether it says nothing of the bytes: somebody else, or with more memory, could read them.
+pub(super) fn is_no_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory)
+}
+
+/// Whether something else than a regular file has the name.
+pub(super) fn is_no_file(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::segment::Scanned;
-use super::{Fault, Verifier, derived_unreadable};
+use super::finding::{Fault, derived_unreadable};
+use super::verifier::{Scanned, Verifier};
 use crate::engine::base::error::{Result, Stop};
 use crate::engine::format::hint::{Checked, Described, HEADER_LEN, ROW_LEN, Row, check};
 use crate::engine::fs::StoreFile;

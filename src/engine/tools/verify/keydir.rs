@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Fault, Verifier, derived_unreadable, is_no_file};
+use super::finding::{Fault, derived_unreadable, is_no_file};
+use super::verifier::Verifier;
 use crate::engine::base::clock::SystemClock;
 use crate::engine::base::error::{Result, Stop, words};
 use crate::engine::format::codec::Compressed;

@@ -7,18 +7,20 @@ mod finding;
 mod hint;
 mod keydir;
 mod segment;
+mod verifier;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::io;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use finding::{Fault, Finding, Severity, VerifyReport};
+pub use verifier::VerifyEvent;
 
+use self::finding::{is_no_file, unreadable};
 use self::keydir::KeydirFile;
-use self::segment::Scanned;
+use self::verifier::Verifier;
 use crate::engine::base::error::{Error, Result, Stop, words};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::files::log_files::{self, LogFiles};
@@ -27,20 +29,6 @@ use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::fs::{Access, Directory, StoreFile};
 use crate::engine::options::Options;
 use crate::engine::segment::{ReadMode, file};
-
-/// What is told while a verification runs.
-#[derive(Clone, Copy, Debug)]
-pub enum VerifyEvent<'a> {
-    /// Something is not as it should be, or worth a word.
-    Found(&'a Finding),
-    /// So far it has come.
-    Progress {
-        /// Bytes of segments that were read.
-        done_len: u64,
-        /// Bytes of all that are to be read.
-        total_len: u64,
-    },
-}
 
 /// Verifies the store in directory `path`: these segments, or, with none named, all of it. `observe` is told of each
 /// finding as it comes, and cancels the verification by `Break`. Of `options` the file system and
@@ -107,23 +95,6 @@ fn of_log_files(
     Ok(verifier.report)
 }
 
-/// A verification under way.
-struct Verifier<'a> {
-    directory: Arc<dyn Directory>,
-    log_files: LogFiles,
-    /// The segments that were named; none: all.
-    wanted: HashSet<SegmentId>,
-    done: HashSet<SegmentId>,
-    /// Whether MANIFEST was found unchanged after segments had been found missing: then they are.
-    is_settled: bool,
-    observe: &'a mut dyn FnMut(VerifyEvent<'_>) -> ControlFlow<()>,
-    done_len: u64,
-    total_len: u64,
-    report: VerifyReport,
-    /// What the segments that were read hold.
-    scanned: HashMap<SegmentId, Scanned>,
-}
-
 impl Verifier<'_> {
     fn run(&mut self) -> Result<(), Stop> {
         let is_whole = self.wanted.is_empty();
@@ -180,18 +151,6 @@ impl Verifier<'_> {
     /// again for each of thousands would take for ever.
     fn was_never_there(&self, id: SegmentId) -> bool {
         self.is_settled && self.log_files.missing().contains(&id)
-    }
-
-    /// Whether a writer has replaced the MANIFEST that was looked at; then the new one is followed.
-    fn has_moved_on(&mut self) -> Result<bool> {
-        let now = LogFiles::of(Arc::clone(&self.directory), self.log_files.reading())?;
-        let generation = |log_files: &LogFiles| log_files.manifest().map(|manifest| manifest.generation).ok();
-        let has_moved_on = generation(&now).is_some() && generation(&now) != generation(&self.log_files);
-        self.is_settled = !has_moved_on;
-        if has_moved_on {
-            self.log_files = now;
-        }
-        Ok(has_moved_on)
     }
 
     /// Files that are no part of the store as it is.
@@ -259,52 +218,4 @@ impl Verifier<'_> {
             Err(error) => Fault::Unreadable(error.sentence()),
         }
     }
-
-    fn found(&mut self, file: StoreFile, range: Option<Range<u64>>, fault: Fault) -> Result<(), Stop> {
-        self.tell(&Finding { file, range, key: None, fault })
-    }
-
-    /// Tells of a finding, and counts it.
-    fn tell(&mut self, finding: &Finding) -> Result<(), Stop> {
-        let count = match finding.fault.severity() {
-            Severity::Note => &mut self.report.note_count,
-            Severity::Refused => &mut self.report.refused_count,
-            Severity::Derived => &mut self.report.derived_count,
-            Severity::Damage => &mut self.report.damage_count,
-        };
-        *count += 1;
-        self.event(VerifyEvent::Found(finding))
-    }
-
-    fn event(&mut self, event: VerifyEvent<'_>) -> Result<(), Stop> {
-        Stop::unless((self.observe)(event))
-    }
-}
-
-/// What it means for a segment that its file cannot be read.
-fn unreadable(error: &io::Error) -> Fault {
-    let why = words(error);
-    if is_no_damage(error) { Fault::Denied(why) } else { Fault::Unreadable(why) }
-}
-
-/// What it means for a file that is made anew from the log that it cannot be read.
-fn derived_unreadable(error: &io::Error) -> Fault {
-    let why = words(error);
-    if is_no_file(error) {
-        Fault::NotAFile(why)
-    } else if is_no_damage(error) {
-        Fault::Denied(why)
-    } else {
-        Fault::DerivedUnreadable(why)
-    }
-}
-
-/// Whether it says nothing of the bytes: somebody else, or with more memory, could read them.
-fn is_no_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory)
-}
-
-/// Whether something else than a regular file has the name.
-fn is_no_file(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidInput
 }

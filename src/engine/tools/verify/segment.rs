@@ -4,7 +4,8 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Fault, Finding, Verifier, VerifyEvent};
+use super::finding::{Fault, Finding};
+use super::verifier::{Scanned, Verifier, VerifyEvent};
 use crate::engine::base::error::{Result, Stop};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::files::log_files::Known;
@@ -12,25 +13,7 @@ use crate::engine::files::tail::TailReport;
 use crate::engine::format::manifest::Extent;
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, SalvageFile, StoreFile};
-use crate::engine::segment::{Bodies, Scanner, Segment, Sorted, Sorter, Step, file};
-
-/// What a segment was found to hold.
-pub(super) struct Scanned {
-    /// Where what it has of the log ends.
-    pub(super) end: u64,
-    /// The intact records.
-    pub(super) sorted: Sorted,
-    /// Where there are others, in file order.
-    pub(super) damaged: Vec<Range<u64>>,
-}
-
-impl Scanned {
-    /// Whether what stands at `at` is damaged.
-    pub(super) fn is_damaged(&self, at: u64) -> bool {
-        let place = self.damaged.partition_point(|range| range.end <= at);
-        self.damaged.get(place).is_some_and(|range| range.contains(&at))
-    }
-}
+use crate::engine::segment::{Bodies, Scanner, Segment, Sorter, Step, file};
 
 impl Verifier<'_> {
     /// Verifies segment `id` and its hint.

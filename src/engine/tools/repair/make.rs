@@ -1,0 +1,80 @@
+//! The store that a repair makes: every segment of the damaged one is taken over, then the result is checked.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::run::Repair;
+use super::source::Source;
+use super::target::Target;
+use super::{loss, unfinished};
+use crate::engine::base::error::{Error, Result, Stop};
+use crate::engine::base::ids::{SegmentId, Seqno};
+use crate::engine::fs::Directory;
+use crate::engine::fs::staging::{Place, Unfinished};
+use crate::engine::open;
+use crate::engine::segment::file;
+
+impl Repair<'_> {
+    /// The complete store in `to`, still marked.
+    pub(super) fn make_in(&mut self, to: &Place) -> Result<Unfinished> {
+        let made = unfinished::make(to, self.options.trust)?;
+        self.fill(made.directory(), to.path())?;
+        Ok(made)
+    }
+
+    fn fill(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<(), Stop> {
+        let mut sources = Vec::new();
+        for known in self.log_files.known().to_vec() {
+            sources.extend(self.source(known)?);
+        }
+        let next_seq = self.log_files.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);
+        // A record may have a number that MANIFEST never gave out; it is taken all the same.
+        let taken = sources.iter().map(|source| source.seq_end.max(source.seqs.end)).chain([next_seq]);
+        // Such a number would leave few for later writes.
+        let next_seq = taken.filter(|seq| *seq <= Seqno::KEPT_MAX).fold(Seqno(1), Seqno::max);
+        sources.retain(|source| source.record_count > 0);
+        sources.sort_by_key(|source| source.seqs.start);
+        if self.log_files.manifest().is_err() {
+            let ends = sources.windows(2).map(|pair| pair[0].seqs.end..pair[1].known.base_seq);
+            self.report.gaps = ends.filter(|gap| gap.start < gap.end).collect();
+        }
+        let mut target = Target::new(Arc::clone(directory), self.next_segment()?);
+        let mut rest = sources.as_slice();
+        while !rest.is_empty() {
+            let (together, others) = rest.split_at(together(rest));
+            self.take_over(&mut target, together)?;
+            rest = others;
+        }
+        self.commit(&target, next_seq.max(target.end))?;
+        self.check(directory, to)?;
+        Ok(())
+    }
+
+    fn next_segment(&self) -> Result<SegmentId> {
+        let next = self.log_files.manifest().map_or(SegmentId(1), |manifest| manifest.next_segment);
+        let present = file::present(&**self.log_files.directory())?;
+        let taken = present.into_iter().map(|id| SegmentId(id.0 + 1)).chain([next]);
+        Ok(taken.filter(|id| *id <= SegmentId::KEPT_MAX).fold(SegmentId(1), SegmentId::max))
+    }
+
+    /// Opens what was made, which reads and checks all of it, and looks for what was lost.
+    fn check(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<()> {
+        let opened = open::look(directory, &self.options.clone().read_only(true), None)?;
+        if let Some(found) = opened.report.damage.first() {
+            return Err(Error::damaged(found.at, found.damage.clone()));
+        }
+        self.report.record_count = opened.report.record_count;
+        loss::look_up(&opened.state, to, &mut self.report.given_up)
+    }
+}
+
+/// How many of the first sources, which come by their first numbers, have numbers among each other.
+fn together(sources: &[Source]) -> usize {
+    let mut end = Seqno(0);
+    let apart = |source: &Source| {
+        let is_apart = source.seqs.start >= end && end > Seqno(0);
+        end = end.max(source.seqs.end);
+        is_apart
+    };
+    sources.iter().position(apart).unwrap_or(sources.len())
+}

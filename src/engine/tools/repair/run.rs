@@ -1,0 +1,163 @@
+//! A repair under way: the damaged store as its files are, and what the repair has come to.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::report::{GivenUp, Reason, RepairProgress, RepairReport};
+use crate::engine::base::error::{Damage, Error, Result, Stop, words};
+use crate::engine::base::ids::{SegmentId, Seqno};
+use crate::engine::files::log_files::LogFiles;
+use crate::engine::format::segment_header::{HEADER_LEN, HeaderError, SegmentHeader, StoreId};
+use crate::engine::format::{array, u64_at};
+use crate::engine::fs::{Directory, Lock, LockOutcome, StoreFile, is_of_file_system};
+use crate::engine::options::Options;
+use crate::engine::segment::{ReadMode, file};
+
+/// A repair under way.
+pub(super) struct Repair<'a> {
+    pub(super) log_files: LogFiles,
+    /// Whose segments count.
+    pub(super) store: StoreId,
+    pub(super) hash_seed: u64,
+    pub(super) options: &'a Options,
+    pub(super) observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+    pub(super) done_len: u64,
+    pub(super) total_len: u64,
+    pub(super) report: RepairReport,
+}
+
+impl<'a> Repair<'a> {
+    pub(super) fn of(
+        directory: Arc<dyn Directory>,
+        path: &Path,
+        options: &'a Options,
+        observe: &'a mut dyn FnMut(RepairProgress) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        let log_files = LogFiles::of(Arc::clone(&directory), &ReadMode::of(&directory, options))?;
+        log_files.check_finished(path)?;
+        let mut report = RepairReport::default();
+        let (store, hash_seed) = match log_files.manifest() {
+            Ok(manifest) => (manifest.store, manifest.hash_seed),
+            // Intact, and of a version that knows more than this one.
+            Err(Error::Unsupported { what, found, supported }) => {
+                let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
+                return Err(Error::Unsupported { what, found, supported });
+            }
+            Err(_) if log_files.known().is_empty() => return Err(why_none(&log_files, path)),
+            Err(_) => {
+                report.manifest_lost = log_files.why_no_manifest();
+                let mut random = [0; 24];
+                let filled = options.file_system.random(&mut random);
+                filled.map_err(Error::io("read", "the system's random numbers"))?;
+                // Where no header is left to say whose they are, it is a store like a new one.
+                let store = commonest_store(&log_files).unwrap_or(StoreId(array(&random, 8)));
+                (store, u64_at(&random, 0))
+            }
+        };
+        let mut repair =
+            Self { log_files, store, hash_seed, options, observe, done_len: 0, total_len: 0, report };
+        repair.take_in_unlisted()?;
+        let names = repair.log_files.directory().names().map_err(Error::io("read", path))?;
+        let is_stranger = |name: &OsString| StoreFile::parse(name).is_none() && !is_of_file_system(name);
+        repair.report.strangers = names.into_iter().filter(is_stranger).collect();
+        repair.report.strangers.sort_unstable();
+        let known = repair.log_files.known().iter();
+        let total_len: u64 = known.filter_map(|known| repair.log_files.file_len(known.id).ok()).sum();
+        // Read to be looked through, and then to be copied.
+        repair.total_len = 2 * total_len;
+        Ok(repair)
+    }
+
+    /// What is missing may be in a segment that MANIFEST does not list: one that compaction was about to put in its place, or had
+    /// put aside, one whose file was given another name, or one that is younger than MANIFEST. Without a MANIFEST all are such.
+    fn take_in_unlisted(&mut self) -> Result<()> {
+        let is_lost = self.report.manifest_lost.is_some();
+        // Of an old MANIFEST that still finds all that it lists, what came after it is enough.
+        let mut unlisted = match is_lost || !self.log_files.missing().is_empty() {
+            true => file::present(&**self.log_files.directory())?,
+            false => self.log_files.newer()?,
+        };
+        unlisted.retain(|id| is_lost || self.log_files.get(*id).is_none());
+        unlisted.sort_unstable();
+        let mut found_again = HashSet::new();
+        for id in unlisted {
+            let header = header_of(&self.log_files, id);
+            if header.as_ref().is_ok_and(|header| header.store != self.store) {
+                self.report.left_out.push(id);
+            } else if self.log_files.admit(id) {
+                self.report.unlisted.push(id);
+                found_again.extend(header.ok().map(|header| header.segment));
+            } else {
+                self.leave_out(id, header.err().flatten())?;
+            }
+        }
+        let left_out: HashSet<_> = self.report.left_out.iter().copied().collect();
+        let missing = self.log_files.missing().clone();
+        self.log_files.retain(|known| {
+            let is_under_another_name = missing.contains(&known.id) && found_again.contains(&known.id);
+            !left_out.contains(&known.id) && !is_under_another_name
+        });
+        Ok(())
+    }
+
+    /// A segment in which nothing can be made out is given up, unless it is one that was just begun.
+    fn leave_out(&mut self, segment: SegmentId, damage: Option<Damage>) -> Result<()> {
+        self.report.left_out.push(segment);
+        let len = self.log_files.file_len(segment)?;
+        let Some(damage) = damage.filter(|_| len > HEADER_LEN as u64) else { return Ok(()) };
+        let (range, seqs) = (0..len, Seqno(1)..Seqno(u64::MAX));
+        let (reason, lost, splits_batch) = (Reason::Damaged(damage), Vec::new(), false);
+        self.report.given_up.push(GivenUp { segment, range, reason, seqs, lost, splits_batch });
+        Ok(())
+    }
+
+    /// Tells that `len` bytes of the segment at hand are done.
+    pub(super) fn advance(&mut self, len: u64) -> Result<(), Stop> {
+        let done_len = self.done_len + len;
+        let total_len = self.total_len.max(done_len);
+        Stop::unless((self.observe)(RepairProgress { done_len, total_len }))
+    }
+}
+
+/// The lock that keeps writers away.
+pub(super) fn held(outcome: LockOutcome) -> Result<Box<dyn Lock>> {
+    match outcome {
+        LockOutcome::Held(lock) => Ok(lock),
+        LockOutcome::HeldBy { pid } => Err(Error::Locked { pid }),
+    }
+}
+
+/// The header of segment `id`, or what is wrong with it; `None` when it cannot be read or is of another version.
+pub(super) fn header_of(log_files: &LogFiles, id: SegmentId) -> Result<SegmentHeader, Option<Damage>> {
+    let bytes = log_files.header_bytes(id).map_err(|_| None)?;
+    SegmentHeader::decode(&bytes).map_err(|error| match error {
+        HeaderError::Damaged(damage) => Some(damage),
+        HeaderError::Unsupported(_) => None,
+    })
+}
+
+/// Why nothing is known of a store at `path`: there is none, or the system does not say.
+fn why_none(log_files: &LogFiles, path: &Path) -> Error {
+    if let Err(Error::Io { action, path, source }) = log_files.manifest()
+        && source.kind() != ErrorKind::NotFound
+    {
+        return Error::io(action, path)(io::Error::new(source.kind(), words(source)));
+    }
+    let headers = file::present(&**log_files.directory())
+        .and_then(|ids| ids.into_iter().try_for_each(|id| log_files.header_bytes(id).map(drop)));
+    headers.err().unwrap_or_else(|| Error::Missing { path: path.to_owned() })
+}
+
+/// Whose most segments are.
+fn commonest_store(log_files: &LogFiles) -> Option<StoreId> {
+    let headers = log_files.known().iter().filter_map(|known| header_of(log_files, known.id).ok());
+    let mut counts: HashMap<[u8; 16], u64> = HashMap::new();
+    for header in headers {
+        *counts.entry(header.store.0).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|&(store, count)| (count, store)).map(|(store, _)| StoreId(store))
+}
