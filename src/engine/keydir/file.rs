@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::shard::{MappedFile, MappedShard, Shard};
 use super::table::Table;
-use super::{Keydir, SHARD_COUNT, Snapshot, read};
+use super::{Keydir, Snapshot, read};
 use crate::engine::base::error::Result;
 use crate::engine::base::sync::{AtomicU64, RwLock};
-use crate::engine::format::keydir_file::{Covering, KeydirHead, ShardRow, encode_head, head_len};
+use crate::engine::format::keydir_file::{Covering, KeydirHead, SHARD_COUNT, ShardRow, encode_head, head_len};
 use crate::engine::format::u64_at;
 use crate::engine::fs::Mapping;
 
@@ -31,6 +31,7 @@ impl Keydir {
         rebuild: Rebuild,
     ) -> Option<Self> {
         let count = Arc::new(AtomicU64::new(head.key_count()));
+        let rebuild = Box::new(move |shard| rebuild(shard)?.into_table(shard));
         let file = Arc::new(MappedFile { mapping, covered, rebuild, count: Arc::clone(&count) });
         let shards: Option<Box<[_]>> = head
             .shards

@@ -13,6 +13,7 @@
 
 pub(crate) mod file;
 mod shard;
+mod slot;
 mod table;
 
 use std::fmt;
@@ -20,24 +21,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use shard::Shard;
-use table::{OwnedTable, Table, slot};
+use slot::{slot, tag};
+pub(crate) use slot::{Address, Candidates, shard_of};
+use table::{OwnedTable, Table};
 
-use super::fs::prefetch;
 use crate::engine::base::error::Result;
 use crate::engine::base::sync::{AtomicU64, RwLock, RwLockReadGuard, RwLockWriteGuard};
-pub(crate) use crate::engine::format::keydir_file::SHARD_COUNT;
-
-const SHARD_BITS: u32 = 10;
-// Shards are chosen by the hash's top bits.
-const _: () = assert!(SHARD_COUNT == 1 << SHARD_BITS);
-const TAG_BITS: u32 = 24;
-const ADDRESS_BITS: u32 = 40;
-const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
-const _: () = assert!(TAG_BITS + ADDRESS_BITS == u64::BITS);
-
-/// A place in the log's address space: 2^40 units of 8 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Address(pub(crate) u64);
+use crate::engine::format::keydir_file::SHARD_COUNT;
 
 /// The index. One writer of a shard at a time (the log's lock sees to it, or who divides the shards among threads);
 /// any number of readers.
@@ -245,12 +235,6 @@ impl Snapshot {
         prefetch_slot(&self.0[shard_of(hash)], hash);
     }
 
-    /// Whether a slot of this hash points at `address`.
-    #[cfg(test)]
-    fn points_to(&self, hash: u64, address: Address) -> Result<bool> {
-        Ok(self.0[shard_of(hash)].table()?.position(slot(tag(hash), address)).is_some())
-    }
-
     /// The place of every key's newest record, in no useful order; an error for a shard that is damaged and cannot be
     /// rebuilt.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = Result<Address>> + '_ {
@@ -262,35 +246,6 @@ impl Snapshot {
             table.into_iter().flat_map(Table::addresses).map(Ok).chain(failure)
         })
     }
-}
-
-/// Addresses to look at: nearly always none or one, so they are not put on the heap.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Candidates {
-    first: Option<Address>,
-    more: Vec<Address>,
-}
-
-impl Candidates {
-    fn push(&mut self, address: Address) {
-        match self.first {
-            None => self.first = Some(address),
-            Some(_) => self.more.push(address),
-        }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Address> + '_ {
-        self.first.iter().chain(&self.more).copied()
-    }
-}
-
-/// The number of the shard that holds this hash.
-pub(crate) fn shard_of(hash: u64) -> usize {
-    (hash >> (u64::BITS - SHARD_BITS)) as usize
-}
-
-fn tag(hash: u64) -> u64 {
-    (hash >> (u64::BITS - SHARD_BITS - TAG_BITS)) & ((1 << TAG_BITS) - 1)
 }
 
 #[cfg(test)]

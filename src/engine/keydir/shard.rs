@@ -5,8 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::Address;
-use super::file::Rebuild;
+use super::slot::Address;
 use super::table::{OwnedTable, Table};
 use crate::engine::base::error::Result;
 use crate::engine::base::sync::{AtomicU64, Mutex, OnceLock};
@@ -101,12 +100,15 @@ impl Shard {
     }
 }
 
+/// Rebuilds the table of the shard with this number.
+pub(super) type RebuildTable = Box<dyn Fn(usize) -> Result<OwnedTable> + Send + Sync>;
+
 /// The keydir's file, as far as its shards need it.
 pub(super) struct MappedFile {
     pub(super) mapping: Mapping,
     /// The addresses that its slots can have, in order.
     pub(super) covered: Box<[Range<u64>]>,
-    pub(super) rebuild: Rebuild,
+    pub(super) rebuild: RebuildTable,
     /// The keydir's.
     pub(super) count: Arc<AtomicU64>,
 }
@@ -198,7 +200,7 @@ impl MappedShard {
 
     fn rebuilt(&self) -> Result<Content> {
         tracing::warn!(shard = self.index, "the keydir's file is damaged; a shard is rebuilt from the log");
-        let table = (self.file.rebuild)(self.index)?.into_table(self.index)?;
+        let table = (self.file.rebuild)(self.index)?;
         let more = (table.view().count as u64).wrapping_sub(self.row.count.into());
         self.file.count.fetch_add(more, Ordering::Relaxed);
         Ok(Content::Rebuilt(table))

@@ -1,11 +1,9 @@
 //! One shard's table: open addressing in tag order, looked into as a [`Table`] wherever its slots lie, and changed as
 //! an [`OwnedTable`].
 
-use super::prefetch;
-use super::{ADDRESS_BITS, ADDRESS_MASK, Address, Candidates, TAG_BITS};
+use super::slot::{Address, Candidates, EMPTY, TAG_BITS, address_of, slot, tag_of};
+use crate::engine::fs::prefetch;
 
-/// A slot that holds nothing: no record has address 0, where a segment's header stands.
-const EMPTY: u64 = 0;
 /// Slots are filled to 17/20 = 0.85, then the table grows by a fifth, to 0.71: 9.4 to 11.3 bytes a key,
 /// and a little for those behind the last home.
 const LOAD_MAX: (usize, usize) = (17, 20);
@@ -22,18 +20,6 @@ pub(super) struct Table<'a> {
     /// The number of homes.
     pub(super) capacity: usize,
     pub(super) count: usize,
-}
-
-pub(super) fn slot(tag: u64, address: Address) -> u64 {
-    tag << ADDRESS_BITS | address.0
-}
-
-fn tag_of(slot: u64) -> u64 {
-    slot >> ADDRESS_BITS
-}
-
-fn address_of(slot: u64) -> Address {
-    Address(slot & ADDRESS_MASK)
 }
 
 fn home(tag: u64, capacity: usize) -> usize {
