@@ -45,7 +45,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "format::record format::record::new",
             "fs fs::dir fs::file fs::guarded fs::lock fs::owner fs::parent fs::pool fs::salvage_file",
             "fs::staging fs::staging::mark fs::staging::place",
-            "log log::cut log::replace log::stage log::view log::writer",
             "metrics metrics::prometheus",
             "open open::follow open::load",
             "read::history read::history::diff",

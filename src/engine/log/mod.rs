@@ -5,15 +5,14 @@
 //! never take it (but for [`Sync::Buffered`], where a read first hands over what is held back).
 
 mod clear;
-mod cut;
 mod durable;
-mod newest;
 mod pending;
-mod replace;
+pub(crate) mod replace;
 mod roll;
 mod stage;
 pub(crate) mod transaction_lock;
-mod view;
+pub(crate) mod view;
+mod write;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -25,59 +24,15 @@ use super::options::{Options, Sync};
 use super::segment::SegmentWriter;
 use super::state::State;
 use crate::engine::base::error::{Error, Result};
-use crate::engine::base::ids::{Location, SegmentId, Seqno};
+use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::sync::{AtomicBool, Condvar, Mutex, MutexGuard};
-pub(crate) use cut::Cut;
 use pending::Pending;
-pub(crate) use replace::{Replacement, Reserved};
-pub(crate) use stage::Staged;
-pub(crate) use view::ReadPoint;
+pub use write::Commit;
+pub(crate) use write::{Condition, Staged, Ticket, Urgency};
 use writer::{Active, Mark, Writer};
-
-/// What a write came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// The number of the first record that was written.
-    pub first: Seqno,
-    /// The number of the last one.
-    pub last: Seqno,
-    /// Where the last one stands.
-    pub location: Location,
-    /// How many of the batch's deletes met a key that was there, and had not expired.
-    pub deleted: usize,
-}
-
-/// A write that was appended, and how long its caller has to wait.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
-    /// `None` when nothing had to be written.
-    pub(crate) commit: Option<Commit>,
-    /// The record that has to be visible before the caller is told.
-    waits_for: Seqno,
-    /// How many losses there had been when it was staged.
-    losses: u64,
-}
-
-/// When a write is put into the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Urgency {
-    /// Before `append` returns.
-    Now,
-    /// When somebody waits for it, or enough has come together.
-    WhenWaitedFor,
-}
 
 /// What comes together before it is written without anybody waiting: a system call for it costs next to nothing a byte.
 const GATHERED_LEN: usize = 64 << 10;
-
-/// Under which condition a write of one key is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Condition {
-    #[default]
-    None,
-    Absent,
-    Present,
-}
 
 /// The write end of a log.
 #[derive(Debug)]

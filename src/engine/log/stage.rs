@@ -2,50 +2,17 @@
 
 use std::cell::LazyCell;
 
+use super::Log;
+use super::write::{Commit, Condition, Staged};
 use super::writer::Writer;
-use super::{Commit, Condition, Log};
-use crate::engine::base::batch::{Batch, Expiry, Op};
+use crate::engine::base::batch::{Expiry, Op};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{Location, Seqno};
-use crate::engine::format::codec::{Compressed, Packed};
-use crate::engine::format::record::{self, KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRecord};
+use crate::engine::format::codec::Compressed;
+use crate::engine::format::record::{KEY_LEN_MAX, Kind, LAG_UNKNOWN, NewRecord};
 use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::options::SEGMENT_LEN_MAX_BOUNDS;
 use crate::engine::state::{Replaced, Unpublished, address_of};
-
-/// An operation on its way into the log, and what is known of it before the log's lock is taken.
-#[derive(Debug)]
-pub(crate) struct Staged<'a> {
-    op: Op<'a>,
-    hash: u64,
-    /// The value compressed, if that saves anything.
-    packed: Option<Packed>,
-}
-
-impl<'a> From<Op<'a>> for Staged<'a> {
-    fn from(op: Op<'a>) -> Self {
-        Self { op, hash: 0, packed: None }
-    }
-}
-
-impl<'a> Staged<'a> {
-    /// The operations of `batch`.
-    pub(crate) fn all(batch: &'a Batch) -> Vec<Self> {
-        batch.iter().map(Self::from).collect()
-    }
-}
-
-impl Staged<'_> {
-    /// The length of its record in bytes.
-    fn record_len(&self) -> u64 {
-        let value_len = self.packed.as_ref().map_or(self.op.value().len(), |packed| packed.bytes.len());
-        record::encoded_len(self.op.key().len(), value_len, self.op.expiry().is_some())
-    }
-
-    fn is_delete(&self) -> bool {
-        matches!(self.op, Op::Delete { .. })
-    }
-}
 
 /// Where the operations of a batch begin to change anything: the first one that does, and the put that it replaces.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,17 @@
-//! What readers see, and how far the log has come.
+//! What readers see at one moment, and how far the log has come.
 
-use std::sync::PoisonError;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::Log;
 use super::writer::{Active, Writer};
-use super::{Cut, Log};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::keydir_file::Covered;
+use crate::engine::format::manifest::History;
+use crate::engine::format::record::Kind;
+use crate::engine::segment::{Record, Segment};
 use crate::engine::state::Frozen;
 
 /// What readers see between two batches.
@@ -18,6 +22,17 @@ pub(crate) struct ReadPoint {
     pub(crate) last_seq: Seqno,
     /// The segments and their figures, in log order.
     pub(crate) segments: Vec<Covered>,
+}
+
+/// The log up to one moment: what readers see then, and nothing of what is on its way.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// The number of the newest record that readers see.
+    pub(crate) last_seq: Seqno,
+    /// What the log can still tell of the past.
+    pub(crate) history: History,
+    /// The segments in log order, and how much of each belongs to it, in bytes.
+    pub(crate) segments: Vec<(Arc<Segment>, u64)>,
 }
 
 impl Log {
@@ -92,5 +107,56 @@ impl Log {
         let Cut { last_seq, segments, .. } = self.cut_now(&writer);
         let segments = segments.iter().map(|(segment, len)| segment.covered(*len)).collect();
         Ok(ReadPoint { frozen: self.state.freeze(), last_seq, segments })
+    }
+
+    /// The log as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`].
+    pub(crate) fn cut(&self) -> Result<Cut> {
+        let writer = self.writable()?;
+        let mut cut = self.cut_now(&writer);
+        // While a compaction commits, readers find records in what it read and in what it wrote: the log is what MANIFEST
+        // lists, and holds each once.
+        let listed: HashSet<_> = writer.manifest.segments.iter().map(|line| line.id).collect();
+        cut.segments.retain(|(segment, _)| listed.contains(&segment.id));
+        Ok(cut)
+    }
+
+    /// As [`Log::cut`], with segments that a compaction is about to let go.
+    fn cut_now(&self, writer: &Writer) -> Cut {
+        let first_pending = writer.pending.first();
+        let len = |segment: &Segment| {
+            // What is in the file and not yet published is no part of it.
+            let unpublished = first_pending.filter(|_| !segment.is_sealed()).map(|first| first.at);
+            let len = if segment.is_sealed() { segment.limit() } else { segment.len() };
+            unpublished.unwrap_or(len).min(len)
+        };
+        let segments = self.state.segments();
+        let covered = |segment: &Arc<Segment>| (Arc::clone(segment), len(segment));
+        let (last_seq, history) = (writer.published(), writer.manifest.history);
+        Cut { last_seq, history, segments: segments.iter().map(covered).collect() }
+    }
+
+    /// The newest record of `key`, also one that readers do not see yet; `None` when there is none or it has expired. It stays
+    /// that until something is appended, which the caller keeps others from; and it is no more durable than [`Log::wait`] for
+    /// what is appended next makes it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], and what the operating system says.
+    pub(crate) fn newest(&self, key: &[u8]) -> Result<Option<Record>> {
+        let mut writer = self.writable()?;
+        let Some(pending) = writer.pending_of(self.state.hash(key), key)? else {
+            // Nobody appends meanwhile: those who publish and compact need not wait for the disk.
+            drop(writer);
+            return self.state.find(key);
+        };
+        if pending.record.kind != Kind::Put || self.state.is_past(pending.record.expires_ms) {
+            return Ok(None);
+        }
+        // Only what is in the file can be read.
+        self.hand_over(&mut writer)?;
+        let Some(active) = &writer.active else { return Err(Error::Closed) };
+        active.segment.segment.read(pending.at).map(Some)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pending::{Appended, Pending};
-use super::{Commit, Ticket};
+use super::write::{Commit, Ticket};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::manifest::{Extent, Manifest};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Store;
 use crate::engine::base::error::Result;
-use crate::engine::log::Cut;
+use crate::engine::log::view::Cut;
 use crate::engine::segment::Segment;
 use crate::engine::tools::backup::{self, BackupProgress, BackupReport, Source};
 

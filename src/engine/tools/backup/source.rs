@@ -10,7 +10,7 @@ use crate::engine::files::manifest_file;
 use crate::engine::format::manifest::{Extent, Fork, History, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
-use crate::engine::log::Cut;
+use crate::engine::log::view::Cut;
 use crate::engine::segment::{Bodies, Scanner, Segment, StoreContext};
 
 /// What is read and written at once.
