@@ -48,9 +48,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "metrics metrics::prometheus",
             "open open::follow open::load",
             "read::history read::history::diff",
-            "segment segment::expiry segment::hint segment::order segment::read segment::rows \
-             segment::scan segment::sorter segment::usage segment::versions segment::writer",
-            "state state::frozen state::replay state::versions",
             "store store::view store::write",
             "upkeep::compaction upkeep::compaction::copy upkeep::compaction::rewrite",
         ],

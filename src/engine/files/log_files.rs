@@ -15,7 +15,7 @@ use crate::engine::format::segment_header::{HeaderError, Layout, SegmentHeader};
 use crate::engine::fs::staging;
 use crate::engine::fs::{Access, Directory, File, PathKind};
 use crate::engine::options::Options;
-use crate::engine::segment::unsalted::{self, Told};
+use crate::engine::segment::header_recovery::{self, RecoveredHeader};
 use crate::engine::segment::{Bodies, Identity, ReadMode, Scanner, Segment, Step, StoreContext, file};
 
 /// The log's segments, and what is known of each.
@@ -106,7 +106,7 @@ impl LogFiles {
             lineage: manifest.lineage,
             hash_seed: manifest.hash_seed,
             reading: reading.clone(),
-            wake: Arc::default(),
+            wakeup: Arc::default(),
         });
         let known: Vec<Known> = match &manifest {
             Ok(manifest) => listed(manifest),
@@ -397,7 +397,7 @@ fn is_anothers(directory: &dyn Directory, manifest: &Manifest, present: &[Segmen
         }
     }
     let is_known = |line: &SegmentLine| {
-        let told = unsalted::told_by_records(directory, line.id).ok().flatten();
+        let told = header_recovery::recover(directory, line.id).ok().flatten();
         told.is_some_and(|told| told.salt == line.layout.records.salt)
     };
     has_others && !manifest.segments.iter().filter(|line| silent.contains(&line.id)).any(is_known)
@@ -416,9 +416,9 @@ fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Option<Known> {
         Ok(header) => (header.base_seq, header.layout(), true),
         Err(HeaderError::Unsupported(_)) => return None,
         Err(HeaderError::Damaged(_)) => {
-            let told = unsalted::told_by_records(directory, id);
+            let told = header_recovery::recover(directory, id);
             let told = told.inspect_err(|error| tracing::warn!(segment = id.0, %error, "it cannot be read"));
-            let Told { salt, first_seq } = told.ok()??;
+            let RecoveredHeader { salt, first_seq } = told.ok()??;
             (first_seq, Layout::current(salt), false)
         }
     };

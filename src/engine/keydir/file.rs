@@ -8,7 +8,9 @@ use super::table::Table;
 use super::{Keydir, Snapshot, read};
 use crate::engine::base::error::Result;
 use crate::engine::base::sync::{AtomicU64, RwLock};
-use crate::engine::format::keydir_file::{Covering, KeydirHead, SHARD_COUNT, ShardRow, encode_head, head_len};
+use crate::engine::format::keydir_file::{
+    Covering, KeydirHead, SHARD_COUNT, ShardRow, encode_head, head_len,
+};
 use crate::engine::format::u64_at;
 use crate::engine::fs::Mapping;
 

@@ -21,8 +21,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use shard::Shard;
-use slot::{slot, tag};
 pub(crate) use slot::{Address, Candidates, shard_of};
+use slot::{slot, tag};
 use table::{OwnedTable, Table};
 
 use crate::engine::base::error::Result;

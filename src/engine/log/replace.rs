@@ -115,7 +115,7 @@ impl Log {
             Ok(())
         });
         // KEYDIR may have covered the inputs: it may be worth another one.
-        self.state.home.wake.ring();
+        self.state.context.wakeup.ring();
         shrunk.map_err(committed)
     }
 

@@ -103,7 +103,7 @@ impl Log {
             &*self.directory,
             manifest.store,
             identity,
-            &self.state.home.reading,
+            &self.state.context.reading,
             capacity,
         )?;
         manifest.next_segment = SegmentId(id.0 + 1);
@@ -131,7 +131,7 @@ impl Log {
         if let Some(active) = writer.active.take() {
             tracing::debug!(segment = active.id().0, bytes = active.segment.len(), "a segment was sealed");
             active.segment.segment.seal();
-            self.state.home.wake.ring();
+            self.state.context.wakeup.ring();
         }
     }
 

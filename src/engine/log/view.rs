@@ -12,7 +12,7 @@ use crate::engine::format::keydir_file::Covered;
 use crate::engine::format::manifest::History;
 use crate::engine::format::record::Kind;
 use crate::engine::segment::{Record, Segment};
-use crate::engine::state::Frozen;
+use crate::engine::state::frozen::Frozen;
 
 /// What readers see between two batches.
 #[derive(Debug)]

@@ -14,8 +14,9 @@ use crate::engine::base::sync::{AtomicU64, AtomicUsize, Mutex, start_scoped, thr
 use crate::engine::format::codec::Compressed;
 use crate::engine::keydir::shard_of;
 use crate::engine::options::OpenProgress;
-use crate::engine::segment::hint::Hint;
-use crate::engine::segment::{Bodies, Rows, Scanner, Segment, Sorted, Sorter, Step, StoreContext};
+use crate::engine::segment::{
+    Bodies, Scanner, Segment, SortedRecords, SortedRows, Sorter, Step, StoreContext,
+};
 use crate::engine::state::Replay;
 
 /// Below so many bytes of log one thread is done before a second has begun.
@@ -24,8 +25,8 @@ const PARALLEL_LEN_MIN: u64 = 16 << 20;
 /// What a segment comes to.
 #[derive(Default)]
 struct Prepared {
-    runs: Vec<Rows>,
-    /// Rows of records before this byte are in the index already.
+    runs: Vec<SortedRows>,
+    /// SortedRows of records before this byte are in the index already.
     from: u64,
     /// Records of every kind in the whole segment.
     record_count: u64,
@@ -48,7 +49,7 @@ impl Load<'_> {
         for (loaded, prepared) in loaded.iter().zip(&prepared) {
             let covered_count = loaded.covered.map_or(0, |covered| covered.record_count);
             if let Some(covered) = &loaded.covered {
-                loaded.segment.count(covered);
+                loaded.segment.set_usage(covered);
             }
             loaded.segment.usage.set_records(prepared.record_count, prepared.compressed);
             self.report.record_count += prepared.record_count.saturating_sub(covered_count);
@@ -58,7 +59,7 @@ impl Load<'_> {
         self.replay(loaded, &prepared, threads)
     }
 
-    /// Rows of every segment, some at a time.
+    /// SortedRows of every segment, some at a time.
     fn prepare(&self, loaded: &[Loaded], threads: usize, total_len: u64) -> Result<Vec<Prepared>> {
         let (next, done_len) = (AtomicUsize::new(0), AtomicU64::new(0));
         let outcomes: Vec<Mutex<Option<Result<Prepared>>>> =
@@ -88,7 +89,7 @@ impl Load<'_> {
     /// Puts the rows in: in log order, each thread those of its shards.
     fn replay(&self, loaded: &[Loaded], prepared: &[Prepared], threads: usize) -> Result<()> {
         let set = self.state.segments();
-        let replay = Replay { home: &self.home, set: &set, keydir: &self.state.keydir, counts: true };
+        let replay = Replay { context: &self.home, set: &set, keydir: &self.state.keydir, counts: true };
         share(threads, |thread| {
             for (Loaded { segment, .. }, prepared) in loaded.iter().zip(prepared) {
                 for rows in &prepared.runs {
@@ -147,7 +148,7 @@ fn prepare(home: &StoreContext, loaded: &Loaded, writes_hints: bool) -> Result<P
         return Ok(Prepared { record_count, compressed, ..Prepared::default() });
     }
     if *is_sealed && let Some(hinted) = segment.hinted(home) {
-        let Sorted { rows, record_count, compressed, last_seq } = hinted;
+        let SortedRecords { rows, record_count, compressed, last_seq } = hinted;
         let (runs, record_count) = (vec![rows], record_count.into());
         return Ok(Prepared { runs, from, record_count, compressed, last_seq, damage: Vec::new() });
     }
@@ -160,7 +161,7 @@ fn prepare(home: &StoreContext, loaded: &Loaded, writes_hints: bool) -> Result<P
         let places = damage.iter().map(|found| found.at.offset..found.at.offset + found.len).collect();
         keep(home, segment, (&sorted, places), writes_hints && is_whole);
     }
-    let Sorted { rows, last_seq, .. } = sorted;
+    let SortedRecords { rows, last_seq, .. } = sorted;
     Ok(Prepared { runs: vec![rows], from, record_count, compressed, last_seq, damage })
 }
 
@@ -169,10 +170,10 @@ fn prepare(home: &StoreContext, loaded: &Loaded, writes_hints: bool) -> Result<P
 fn keep(
     home: &StoreContext,
     segment: &Segment,
-    (sorted, damaged): (&Sorted, Vec<Range<u64>>),
+    (sorted, damaged): (&SortedRecords, Vec<Range<u64>>),
     writes_hint: bool,
 ) {
-    let hint = writes_hint.then(|| Hint::write(home, segment, sorted)).transpose();
+    let hint = writes_hint.then(|| segment.write_hint(home, sorted)).transpose();
     match hint {
         Ok(Some(hint)) => segment.take_hint(hint),
         Ok(None) => segment.take_sorted(sorted.rows.clone(), damaged),
@@ -185,7 +186,7 @@ fn keep(
 }
 
 /// Reads and checks a segment from byte `from` on.
-fn sort(home: &StoreContext, segment: &Segment, from: u64) -> Result<(Sorted, Vec<FoundDamage>)> {
+fn sort(home: &StoreContext, segment: &Segment, from: u64) -> Result<(SortedRecords, Vec<FoundDamage>)> {
     // Through a window: a mapping would count as this process's memory, all of it.
     let windowed = segment.windowed(home)?;
     let (mut sorter, mut damage) = (Sorter::default(), Vec::new());

@@ -50,7 +50,7 @@ impl<'a> Load<'a> {
             lineage: manifest.lineage,
             hash_seed: manifest.hash_seed,
             reading: ReadMode::of(directory, options),
-            wake: Arc::default(),
+            wakeup: Arc::default(),
         };
         Self {
             state: new_state(&home, options, earlier),

@@ -8,7 +8,7 @@ use crate::engine::base::error::Result;
 use crate::engine::base::ids::{Cursor, Seqno};
 use crate::engine::segment::Record;
 use crate::engine::segment::value::Value;
-use crate::engine::state::Frozen;
+use crate::engine::state::frozen::Frozen;
 
 /// A store as it was at one moment: reads see that moment, whatever is written, sealed and compacted meanwhile.
 ///
@@ -59,7 +59,7 @@ impl Snapshot {
     /// ```
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        Cursor { seq: self.last_seq.plus(1), lineage: Some(self.frozen.state.home.lineage) }
+        Cursor { seq: self.last_seq.plus(1), lineage: Some(self.frozen.state.context.lineage) }
     }
 
     /// As [`Store::get`](crate::Store::get).

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Segment;
 use crate::engine::base::sync::{AtomicBool, AtomicU64};
 
 /// When the puts in a segment expire. Who appends to it takes note; of a segment that was opened, who has to know looks at
@@ -71,17 +70,13 @@ impl SegmentExpiry {
     pub(crate) fn may_end_by(&self, by_ms: u64) -> bool {
         !self.is_known() || self.first_ms.load(Ordering::Relaxed) <= by_ms
     }
-}
 
-impl Segment {
-    /// Bytes of live records that have expired by then, at least: without a look into the file.
-    pub(crate) fn expired_len_noted(&self, by_ms: u64) -> u64 {
-        let lifetimes = &self.expiry;
-        if !lifetimes.is_known() || lifetimes.last_ms.load(Ordering::Relaxed) > by_ms {
+    /// Bytes of records that have expired by then, at least, if `live_len` bytes are live.
+    pub(super) fn expired_len(&self, by_ms: u64, live_len: u64) -> u64 {
+        if !self.is_known() || self.last_ms.load(Ordering::Relaxed) > by_ms {
             return 0;
         }
         // All that expires has: what is live beyond those that never do.
-        let live_len = self.usage.live_len();
-        live_len.saturating_sub(lifetimes.lasting_len.load(Ordering::Relaxed))
+        live_len.saturating_sub(self.lasting_len.load(Ordering::Relaxed))
     }
 }

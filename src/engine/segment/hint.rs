@@ -6,10 +6,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::filter;
-use super::rows::Rows;
-use super::sorter::{Sorted, Sorter};
+use super::identity::Identity;
+use super::rows::{SortedRecords, SortedRows};
+use super::store_context::StoreContext;
 use super::value::Value;
-use super::{Bodies, Scanner, Segment, StoreContext};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::hint::{self, Checked, Described};
@@ -26,8 +26,8 @@ pub(crate) struct Hint {
 
 impl Hint {
     /// The hint of `segment`, if there is one that can be used. Reads the file once, to check it.
-    pub(super) fn open(home: &StoreContext, segment: &Segment) -> Option<Self> {
-        let hint = match bytes(home, segment.id, segment.limit()) {
+    pub(super) fn open(context: &StoreContext, segment: &Identity, len: u64) -> Option<Self> {
+        let hint = match bytes(context, segment.id, len) {
             Ok(bytes) => hint::check(&bytes).map(|checked| Self { bytes, checked }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -35,17 +35,17 @@ impl Hint {
                 return None;
             }
         };
-        let hint = hint.filter(|hint| hint.describes(home, segment));
+        let hint = hint.filter(|hint| hint.describes(context, segment, len));
         if hint.is_none() {
             tracing::warn!(segment = segment.id.0, "a hint is not this segment's as it is, and not used");
         }
         hint
     }
 
-    fn describes(&self, home: &StoreContext, segment: &Segment) -> bool {
+    fn describes(&self, context: &StoreContext, segment: &Identity, len: u64) -> bool {
         let Described { store, hash_seed, segment: id, segment_len, last_seq, .. } = self.checked.described;
-        let is_ours = store == home.store && hash_seed == home.hash_seed;
-        is_ours && id == segment.id && segment_len == segment.limit() && last_seq < segment.seq_end
+        let is_ours = store == context.store && hash_seed == context.hash_seed;
+        is_ours && id == segment.id && segment_len == len && last_seq < segment.seq_end
     }
 
     /// The length of its file.
@@ -54,10 +54,10 @@ impl Hint {
     }
 
     /// What it says of the segment's records.
-    pub(super) fn sorted(&self) -> Sorted {
+    pub(super) fn sorted(&self) -> SortedRecords {
         let Described { record_count, last_seq, compressed, .. } = self.checked.described;
-        let rows = Rows::new(self.bytes.part(self.checked.rows.clone()));
-        Sorted { rows, record_count, compressed, last_seq }
+        let rows = SortedRows::new(self.bytes.part(self.checked.rows.clone()));
+        SortedRecords { rows, record_count, compressed, last_seq }
     }
 
     /// `false`: no record of a key with this hash is in the segment. `true` is wrong at most once in a hundred times.
@@ -65,40 +65,21 @@ impl Hint {
         filter::may_hold(&self.bytes[self.checked.filter.clone()], hash)
     }
 
-    /// Reads and checks all of `segment`, which is sealed, and writes its hint; `None`, and no file, when it is damaged.
-    /// Takes 48 bytes of memory a record, or 36 and the keys.
-    ///
-    /// # Errors
-    /// What the operating system says; there is no hint then.
-    pub(crate) fn make(home: &StoreContext, segment: &Segment) -> Result<Option<Self>> {
-        // Through a window: a mapping would count as this process's memory, all of it.
-        let windowed = segment.windowed(home)?;
-        let mut sorter = Sorter::default();
-        let mut scanner = Scanner::new(&windowed, Bodies::Checked);
-        loop {
-            match scanner.next_intact() {
-                Ok(Some(record)) => sorter.add_scanned(home, &record),
-                Ok(None) => break,
-                Err(Error::Damaged { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-        if windowed.len() < segment.limit() {
-            return Ok(None);
-        }
-        Self::write(home, segment, &sorter.finish()).map(Some)
-    }
-
     /// Writes the hint of `segment`, whose records are `sorted`. It is not synced: a crash costs the hint alone.
     ///
     /// # Errors
     /// What the operating system says; there is no hint then.
-    pub(crate) fn write(home: &StoreContext, segment: &Segment, sorted: &Sorted) -> Result<Self> {
+    pub(super) fn write(
+        context: &StoreContext,
+        segment: &Identity,
+        len: u64,
+        sorted: &SortedRecords,
+    ) -> Result<Self> {
         let described = Described {
-            store: home.store,
-            hash_seed: home.hash_seed,
+            store: context.store,
+            hash_seed: context.hash_seed,
             segment: segment.id,
-            segment_len: segment.limit(),
+            segment_len: len,
             last_seq: sorted.last_seq,
             record_count: sorted.record_count,
             compressed: sorted.compressed,
@@ -109,17 +90,17 @@ impl Hint {
         let rows = sorted.rows.bytes();
         let (header, behind) = hint::around(&described, rows, filter);
         let name = StoreFile::Hint(segment.id);
-        let error = |error| Error::io("write", home.directory.path(name))(error);
-        remove(home, segment.id).map_err(error)?;
-        let written = home
+        let error = |error| Error::io("write", context.directory.path(name))(error);
+        remove(context, segment.id).map_err(error)?;
+        let written = context
             .directory
             .open(name, Access::Replace(StoreFile::Segment(segment.id)))
             .and_then(|file| write_parts(&*file, [&header, rows, &behind]))
-            .and_then(|()| bytes(home, segment.id, segment.limit()));
+            .and_then(|()| bytes(context, segment.id, len));
         match written.map(|bytes| hint::parts(&bytes).map(|checked| Self { bytes, checked })) {
             Ok(Some(hint)) => Ok(hint),
             outcome => {
-                let _ = remove(home, segment.id);
+                let _ = remove(context, segment.id);
                 Err(error(outcome.err().unwrap_or(io::ErrorKind::InvalidData.into())))
             }
         }
@@ -135,22 +116,22 @@ fn write_parts(file: &dyn File, [header, rows, behind]: [&[u8]; 3]) -> io::Resul
 }
 
 /// Removes the hint of segment `id`, if there is one. A file that is mapped stays readable until it is let go.
-pub(crate) fn remove(home: &StoreContext, id: SegmentId) -> io::Result<()> {
-    remove_if_there(&*home.directory, StoreFile::Hint(id))
+pub(crate) fn remove(context: &StoreContext, id: SegmentId) -> io::Result<()> {
+    remove_if_there(&*context.directory, StoreFile::Hint(id))
 }
 
 /// The bytes of the hint of segment `id`, which is `segment_len` bytes long; unchecked.
 ///
 /// # Errors
 /// What the operating system says; `InvalidData` when the file is longer than any hint of the segment.
-pub(crate) fn bytes(home: &StoreContext, id: SegmentId, segment_len: u64) -> io::Result<Value> {
-    let file = home.directory.open(StoreFile::Hint(id), Access::Read)?;
+pub(crate) fn bytes(context: &StoreContext, id: SegmentId, segment_len: u64) -> io::Result<Value> {
+    let file = context.directory.open(StoreFile::Hint(id), Access::Read)?;
     let len = file.len()?;
     // No hint is that long: a record takes 40 bytes at least, its row 16 and its share of the filter two.
     if len > segment_len.saturating_add(4096) {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mapping = match home.reading.with {
+    let mapping = match context.reading.with {
         ReadWith::Mmap if len > 0 => map_if_room(&*file, len)?,
         _ => None,
     };

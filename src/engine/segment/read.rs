@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::handle::{Backing, Segment};
 use super::value::Value;
-use super::{Segment, Source};
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::Location;
 use crate::engine::format::codec::{Codec, Compressed};
@@ -84,7 +84,7 @@ impl Segment {
 
     /// Prefetches the start of the mapped record of `len` bytes at `at`, so that reads in a row do not each wait for memory.
     pub(crate) fn prefetch(&self, at: u64, len: u64) {
-        let Source::Mapped(mapping) = &self.source else { return };
+        let Backing::Mapped(mapping) = &self.backing else { return };
         let range = at as usize..at.saturating_add(len.min(WARMED_LEN)).min(self.len()) as usize;
         let lines = mapping.bytes(range).unwrap_or_default().iter().step_by(CACHE_LINE_LEN);
         lines.for_each(prefetch);
@@ -133,11 +133,11 @@ impl Segment {
     /// Up to `len` bytes at `at`, fewer at the segment's end.
     fn bytes(&self, at: u64, len: u64) -> Result<Cow<'_, [u8]>> {
         let end = at.saturating_add(len).min(self.len());
-        match &self.source {
-            Source::Mapped(mapping) => {
+        match &self.backing {
+            Backing::Mapped(mapping) => {
                 Ok(Cow::Borrowed(mapping.bytes(at as usize..end as usize).unwrap_or_default()))
             }
-            Source::File(file) => {
+            Backing::File(file) => {
                 let read = read_vec_at(&**file, at, end.saturating_sub(at));
                 Ok(Cow::Owned(read.map_err(|error| self.read_error(error))?))
             }
@@ -173,8 +173,8 @@ impl Segment {
     fn record(&self, at: u64, raw: Raw<'_>) -> Record {
         let Raw { header, frame, bytes } = raw;
         let expires_ms = frame.expires_ms(&bytes);
-        let source = match (&self.source, bytes) {
-            (Source::Mapped(mapping), Cow::Borrowed(_)) => RecordBytes::Mapped(mapping.clone(), at as usize),
+        let source = match (&self.backing, bytes) {
+            (Backing::Mapped(mapping), Cow::Borrowed(_)) => RecordBytes::Mapped(mapping.clone(), at as usize),
             (_, bytes) => RecordBytes::Owned(Arc::new(bytes.into_owned())),
         };
         Record {

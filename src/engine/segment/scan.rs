@@ -1,6 +1,6 @@
 //! A scan of a segment: all records in file order. It reports damage and resynchronises behind it.
 
-use super::{Segment, Source};
+use super::handle::{Backing, Segment};
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Compressed;
@@ -272,9 +272,9 @@ impl<'s> Window<'s> {
 
     /// Bytes at `at`, `len_max` at most, which the caller knows to be there: as many as are at hand.
     fn some_bytes(&mut self, at: u64, len_max: u64) -> Result<&[u8]> {
-        let held = match &self.segment.source {
-            Source::Mapped(_) => WINDOW_LEN,
-            Source::File(_) => (self.at + self.buffer.len() as u64).saturating_sub(at),
+        let held = match &self.segment.backing {
+            Backing::Mapped(_) => WINDOW_LEN,
+            Backing::File(_) => (self.at + self.buffer.len() as u64).saturating_sub(at),
         };
         let len = if at >= self.at && held >= LEN_MIN { held } else { WINDOW_LEN };
         self.bytes(at, len.min(len_max))
@@ -286,12 +286,12 @@ impl<'s> Window<'s> {
     }
 
     /// The next possible start of a record after the hole that contains `place`, if it is in a
-    /// hole. A mapping has none of a length that matters: see [`Source`].
+    /// hole. A mapping has none of a length that matters: see [`Backing`].
     pub(super) fn behind_hole(&self, place: u64) -> u64 {
-        match &self.segment.source {
-            Source::Mapped(_) => place,
+        match &self.segment.backing {
+            Backing::Mapped(_) => place,
             // A record's number is not zero, so it is not in the hole; its checksums may be.
-            Source::File(file) => {
+            Backing::File(file) => {
                 place.max((file.next_data(place) / STEP * STEP).saturating_sub(SEQ_AT as u64))
             }
         }
@@ -299,11 +299,11 @@ impl<'s> Window<'s> {
 
     /// `len` bytes at `at`, which the caller knows to be there.
     pub(super) fn bytes(&mut self, at: u64, len: u64) -> Result<&[u8]> {
-        match &self.segment.source {
-            Source::Mapped(mapping) => {
+        match &self.segment.backing {
+            Backing::Mapped(mapping) => {
                 Ok(mapping.bytes(at as usize..(at + len) as usize).unwrap_or_default())
             }
-            Source::File(file) => {
+            Backing::File(file) => {
                 let held = self.at..self.at + self.buffer.len() as u64;
                 if !held.contains(&at) || at + len > held.end {
                     let wanted = len.max(WINDOW_LEN).min(self.segment.len() - at);

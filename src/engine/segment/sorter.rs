@@ -1,7 +1,9 @@
 //! From records in file order to rows in key order.
 
-use super::rows::Rows;
-use super::{Record, Scanned, StoreContext};
+use super::read::Record;
+use super::rows::{SortedRecords, SortedRows};
+use super::scan::Scanned;
+use super::store_context::StoreContext;
 use crate::engine::base::error::Damage;
 use crate::engine::base::ids::Seqno;
 use crate::engine::format::codec::Compressed;
@@ -31,23 +33,10 @@ struct Entry {
     index: u32,
 }
 
-/// The records of a segment, sorted.
-#[derive(Debug)]
-pub(crate) struct Sorted {
-    /// A row for each put and delete.
-    pub(crate) rows: Rows,
-    /// Records of every kind.
-    pub(crate) record_count: u32,
-    /// What the values come to that are compressed.
-    pub(crate) compressed: Compressed,
-    /// The number of the newest.
-    pub(crate) last_seq: Seqno,
-}
-
 impl Sorter {
     /// Adds a record that was scanned. A damaged one stands for the key it shows: asking for that key is then an error,
     /// and not an older value.
-    pub(crate) fn add_scanned(&mut self, home: &StoreContext, record: &Scanned<'_>) {
+    pub(crate) fn add_scanned(&mut self, context: &StoreContext, record: &Scanned<'_>) {
         let kind = match (record.header.kind(), &record.damage) {
             // Out of order it says nothing of what is newest.
             (_, Some(Damage::Order { .. })) => return self.skip(Seqno(0)),
@@ -56,7 +45,7 @@ impl Sorter {
             (kind, _) => kind,
         };
         let row = Row {
-            hash: home.hash(record.key()),
+            hash: context.hash(record.key()),
             at: record.at,
             len: record.frame.len,
             is_tombstone: kind == Kind::Delete,
@@ -71,13 +60,13 @@ impl Sorter {
     }
 
     /// Adds a record that was read, and is as it was written.
-    pub(crate) fn add_read(&mut self, home: &StoreContext, record: &Record) {
+    pub(crate) fn add_read(&mut self, context: &StoreContext, record: &Record) {
         let (key, kind, seq) = (record.key(), record.header.kind(), record.header.seq);
         let (at, len, is_tombstone) = (record.location.offset, record.frame.len, kind == Kind::Delete);
         self.count(record.compressed());
         match kind {
             Kind::Put | Kind::Delete => {
-                self.add(&key, Row { hash: home.hash(&key), at, len, is_tombstone }, seq);
+                self.add(&key, Row { hash: context.hash(&key), at, len, is_tombstone }, seq);
             }
             Kind::Other(_) => self.skip(seq),
         }
@@ -108,7 +97,7 @@ impl Sorter {
     }
 
     /// The rows, by key and the newest of a key first.
-    pub(crate) fn finish(self) -> Sorted {
+    pub(crate) fn finish(self) -> SortedRecords {
         let order = self.order();
         let Self { keys, ends, rows, record_count, compressed, last_seq, .. } = self;
         // What is not needed any more goes before more is taken.
@@ -118,7 +107,7 @@ impl Sorter {
             bytes.extend_from_slice(&rows[*index as usize * ROW_LEN..][..ROW_LEN]);
         }
         drop((order, rows));
-        Sorted { rows: Rows::of_bytes(bytes), record_count, compressed, last_seq }
+        SortedRecords { rows: SortedRows::of_bytes(bytes), record_count, compressed, last_seq }
     }
 
     fn order(&self) -> Vec<Entry> {

@@ -19,7 +19,7 @@ pub(crate) struct StoreContext {
     pub(crate) hash_seed: u64,
     pub(crate) reading: ReadMode,
     /// Rung when there is something to do in the background: a segment was sealed, or has no hint that can be used.
-    pub(crate) wake: Arc<Wakeup>,
+    pub(crate) wakeup: Arc<Wakeup>,
 }
 
 /// How segments are read.

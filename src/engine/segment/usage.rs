@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Segment;
+use super::identity::Identity;
 use crate::engine::base::ids::Seqno;
 use crate::engine::base::sync::AtomicU64;
 use crate::engine::format::codec::Compressed;
@@ -60,6 +60,34 @@ impl Usage {
         self.stored_len.fetch_add(compressed.stored_len, Ordering::Relaxed);
     }
 
+    /// Its first `len` bytes and this usage, for the file KEYDIR.
+    pub(super) fn covered(&self, identity: &Identity, len: u64, is_endless: bool) -> Covered {
+        let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        let compressed = self.compressed();
+        Covered {
+            id: identity.id,
+            len,
+            first_page: identity.first_page,
+            record_count: figure(&self.record_count),
+            live_count: self.live_count(),
+            live_len: self.live_len(),
+            tombstone_count: figure(&self.tombstone_count),
+            tombstone_len: figure(&self.tombstone_len),
+            is_endless,
+            raw_len: compressed.raw_len,
+            stored_len: compressed.stored_len,
+        }
+    }
+
+    pub(super) fn set(&self, covered: &Covered) {
+        let set = |figure: &AtomicU64, value| figure.store(value, Ordering::Relaxed);
+        self.set_records(covered.record_count, covered.compressed());
+        set(&self.live_count, covered.live_count);
+        set(&self.live_len, covered.live_len);
+        set(&self.tombstone_count, covered.tombstone_count);
+        set(&self.tombstone_len, covered.tombstone_len);
+    }
+
     /// Takes note of all records that there are, and what those of their values come to that are compressed.
     pub(crate) fn set_records(&self, count: u64, compressed: Compressed) {
         self.record_count.store(count, Ordering::Relaxed);
@@ -109,40 +137,4 @@ impl Usage {
 fn not_below_zero(figure: &AtomicU64) -> u64 {
     let figure = figure.load(Ordering::Relaxed);
     if figure > i64::MAX as u64 { 0 } else { figure }
-}
-
-impl Segment {
-    /// Its first `len` bytes, and what their records come to, for the file KEYDIR.
-    pub(crate) fn covered(&self, len: u64) -> Covered {
-        let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-        let compressed = self.usage.compressed();
-        Covered {
-            id: self.id,
-            len,
-            first_page: self.first_page,
-            record_count: figure(&self.usage.record_count),
-            live_count: self.usage.live_count(),
-            live_len: self.usage.live_len(),
-            tombstone_count: figure(&self.usage.tombstone_count),
-            tombstone_len: figure(&self.usage.tombstone_len),
-            is_endless: self.expiry.are_endless(),
-            raw_len: compressed.raw_len,
-            stored_len: compressed.stored_len,
-        }
-    }
-
-    /// Takes over what `covered` says that the records come to.
-    pub(crate) fn count(&self, covered: &Covered) {
-        let set = |figure: &AtomicU64, value| figure.store(value, Ordering::Relaxed);
-        self.usage.set_records(covered.record_count, covered.compressed());
-        set(&self.usage.live_count, covered.live_count);
-        set(&self.usage.live_len, covered.live_len);
-        set(&self.usage.tombstone_count, covered.tombstone_count);
-        set(&self.usage.tombstone_len, covered.tombstone_len);
-        // What came after it may be anything.
-        if covered.is_endless && covered.len == self.len() {
-            self.expiry.note(covered.live_len, None);
-            self.expiry.set_known();
-        }
-    }
 }

@@ -3,28 +3,31 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Record, Rows, Segment, StoreContext};
+use super::handle::Segment;
+use super::read::Record;
+use super::rows::SortedRows;
+use super::store_context::StoreContext;
 use crate::engine::base::error::{Error, Result};
 
 /// The records of a key in a segment, the oldest first, each read when it is asked for; in the place of one that is damaged,
 /// and by its hash may be one of them, its error.
-pub(crate) struct Versions {
+pub(crate) struct SegmentVersions {
     segment: Arc<Segment>,
     hash: u64,
     /// The rows that are still to come, of each run from its end on: what was sorted last was written last.
-    runs: std::vec::IntoIter<(Rows, Range<usize>)>,
-    reading: Option<(Rows, Range<usize>)>,
+    runs: std::vec::IntoIter<(SortedRows, Range<usize>)>,
+    reading: Option<(SortedRows, Range<usize>)>,
 }
 
-impl Versions {
+impl SegmentVersions {
     /// Those of `key`, whose hash is `hash`. A filter answers for nearly all segments that have none.
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn of(segment: &Arc<Segment>, home: &StoreContext, hash: u64, key: &[u8]) -> Result<Self> {
+    pub(crate) fn of(segment: &Arc<Segment>, context: &StoreContext, hash: u64, key: &[u8]) -> Result<Self> {
         let mut runs = Vec::new();
-        if !segment.surely_holds_none(home, std::iter::once(key)) {
-            for rows in segment.order(home)? {
+        if !segment.surely_holds_none(context, std::iter::once(key)) {
+            for rows in segment.order(context)? {
                 let range = range(&rows, segment, key)?;
                 runs.push((rows, range));
             }
@@ -34,7 +37,7 @@ impl Versions {
 }
 
 /// The rows of `key`, and of damaged records before and behind them, which may be others.
-fn range(rows: &Rows, segment: &Segment, key: &[u8]) -> Result<Range<usize>> {
+fn range(rows: &SortedRows, segment: &Segment, key: &[u8]) -> Result<Range<usize>> {
     let from = rows.partition_point(segment, |other| other < key)?;
     let mut to = rows.partition_point(segment, |other| other <= key)?;
     // The search may have ended before damage, which has no key.
@@ -44,7 +47,7 @@ fn range(rows: &Rows, segment: &Segment, key: &[u8]) -> Result<Range<usize>> {
     Ok(from..to)
 }
 
-impl Iterator for Versions {
+impl Iterator for SegmentVersions {
     type Item = Result<Record>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Identity, ReadMode, Segment};
+use super::handle::Segment;
+use super::identity::Identity;
+use super::store_context::ReadMode;
 use crate::engine::base::error::{Error, Failure, Result};
 use crate::engine::format::record::{self, Frame, Kind, NewRecord, RecordHeader};
 use crate::engine::format::segment_header::{SegmentHeader, StoreId};

@@ -5,12 +5,16 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{SegmentSet, State, Versions, address_of};
+use super::State;
+use super::set::{SegmentSet, address_of};
+use super::versions::KeyVersions;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Candidates, Snapshot};
-use crate::engine::segment::{Record, Rows, Segment};
+use crate::engine::segment::Record;
+use crate::engine::segment::Segment;
+use crate::engine::segment::SortedRows;
 
 /// The index and the segments as they were at one moment, whatever is written and compacted meanwhile.
 pub(crate) struct Frozen {
@@ -19,19 +23,25 @@ pub(crate) struct Frozen {
     set: Arc<SegmentSet>,
 }
 
-impl Frozen {
-    pub(super) fn new(state: Arc<State>, index: Snapshot, set: Arc<SegmentSet>) -> Self {
-        Self { state, index, set }
+impl State {
+    /// The index and the segments as they are now, if no write is under way.
+    pub(crate) fn freeze(self: &Arc<Self>) -> Frozen {
+        // The set after the index: a slot's segment was in the set before the slot was. No compaction ends in between: the
+        // caller holds the log's lock, or there is no writer.
+        let index = self.keydir.snapshot();
+        Frozen { state: Arc::clone(self), index, set: self.segments() }
     }
+}
 
+impl Frozen {
     /// What the segments can tell of the past.
     pub(crate) fn history(&self) -> History {
         self.set.history
     }
 
     /// Every record of `key`, the oldest first; in the place of one that is damaged, and may be of this key, its error.
-    pub(crate) fn versions(&self, key: &[u8]) -> Versions {
-        Versions::of(&self.state.home, Arc::clone(&self.set), key, None)
+    pub(crate) fn versions(&self, key: &[u8]) -> KeyVersions {
+        KeyVersions::of(&self.state.context, Arc::clone(&self.set), key, None)
     }
 
     /// The segments, in log order.
@@ -77,17 +87,15 @@ impl Frozen {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn ordered(&self) -> Result<Vec<(Arc<Segment>, Rows)>> {
+    pub(crate) fn ordered(&self) -> Result<Vec<(Arc<Segment>, SortedRows)>> {
         let mut sources = Vec::new();
         for segment in self.set.iter() {
-            let runs = segment.order(&self.state.home)?;
+            let runs = segment.order(&self.state.context)?;
             sources.extend(runs.into_iter().map(|rows| (Arc::clone(segment), rows)));
         }
         Ok(sources)
     }
-}
 
-impl Frozen {
     /// The errors of live records that stand in no order, for damage leaves nobody to say whose they are: who asks for all
     /// keys has to hear of them. After [`Frozen::ordered`]. Costs nothing without damage, and else a pass over the index.
     ///

@@ -1,6 +1,7 @@
 //! What readers see — the keydir and the segments it points into: find, publish, replace.
 
-mod frozen;
+mod find;
+pub(crate) mod frozen;
 mod replay;
 mod set;
 mod versions;
@@ -13,17 +14,18 @@ use std::sync::atomic::Ordering;
 use super::format::codec::Compressed;
 use super::format::manifest::History;
 use super::format::record::Kind;
-use super::keydir::{Address, Candidates, Keydir, shard_of};
-use super::segment::{Bodies, Expired, Outline, Record, Scanner, Segment, Step, StoreContext};
+use super::keydir::{Address, Keydir, shard_of};
+use super::segment::Expired;
+use super::segment::{Bodies, Scanner, Step};
+use super::segment::{Segment, StoreContext};
 use crate::engine::base::clock::Clock;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::SegmentId;
-use crate::engine::base::sync::{ArcSwap, AtomicU64, thread};
+use crate::engine::base::sync::{ArcSwap, AtomicU64};
 use crate::engine::metrics::meter::Meter;
-pub(crate) use frozen::Frozen;
 pub(crate) use replay::Replay;
 pub(crate) use set::{SegmentSet, address_of, addresses};
-pub(crate) use versions::Versions;
+pub(crate) use versions::KeyVersions;
 
 /// An older put that a new record of the same key replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +65,7 @@ pub(crate) struct Moved {
 
 /// What readers see. Reading takes one shard's lock for one lookup, and no other lock.
 pub(crate) struct State {
-    pub(crate) home: StoreContext,
+    pub(crate) context: StoreContext,
     clock: Arc<dyn Clock>,
     /// The latest time that was asked for: no expired key comes back because a clock stepped back.
     latest_ms: Arc<AtomicU64>,
@@ -88,22 +90,12 @@ impl Drop for BatchBegun<'_> {
     }
 }
 
-/// The entry, unless it had expired at `now_ms`.
-fn unexpired(found: Result<Option<Record>>, now_ms: u64) -> Result<Option<Record>> {
-    found.map(|record| record.filter(|record| !record.is_past(now_ms)))
-}
-
-/// Whether a batch is being published, by what is counted of batches.
-fn is_within(batches: u64) -> bool {
-    !batches.is_multiple_of(2)
-}
-
 impl State {
-    pub(crate) fn new(home: StoreContext, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
+    pub(crate) fn new(context: StoreContext, clock: Arc<dyn Clock>, keydir: Keydir) -> Self {
         let (latest_ms, compacted_len) = (Arc::default(), AtomicU64::new(0));
         let (set, batches) = (ArcSwap::default(), AtomicU64::new(0));
         let meter = Arc::new(Meter::new());
-        Self { home, clock, latest_ms, keydir, meter, compacted_len, set, batches }
+        Self { context, clock, latest_ms, keydir, meter, compacted_len, set, batches }
     }
 
     /// A state that replaces `earlier`: its counters go on, and its time does not go back.
@@ -118,13 +110,13 @@ impl State {
     /// Those of the operating system, if a part of the index has to be made anew.
     pub(crate) fn successor(&self) -> Result<Self> {
         self.keydir.settle()?;
-        let state = Self::new(self.home.clone(), Arc::clone(&self.clock), self.keydir.fork());
+        let state = Self::new(self.context.clone(), Arc::clone(&self.clock), self.keydir.fork());
         state.set.store(self.segments());
         Ok(state.in_place_of(self))
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
-        self.home.hash(key)
+        self.context.hash(key)
     }
 
     /// The segments as they are now.
@@ -165,89 +157,6 @@ impl State {
         BatchBegun(&self.batches)
     }
 
-    /// The newest record of `key`, checked; `None` when there is none or it has expired.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
-    #[inline]
-    pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
-        let found = self.find_any(key)?;
-        Ok(found.filter(|record| !self.is_past(record.expires_ms)))
-    }
-
-    /// The newest record of `key`, checked, expired or not.
-    #[inline]
-    fn find_any(&self, key: &[u8]) -> Result<Option<Record>> {
-        let hash = self.hash(key);
-        // Before the lookup: while this set is held, no page of its segments is given to another one. So a slot's page is
-        // its own segment's, or not in this set, which is then too old.
-        let mut set = self.set.load();
-        loop {
-            let candidates = self.candidates_between_batches(hash)?;
-            if let Some(found) = set.find(&candidates, key) {
-                return found;
-            }
-            let newer = self.set.load();
-            if Arc::ptr_eq(&set, &newer) {
-                return Ok(None);
-            }
-            set = newer;
-        }
-    }
-
-    /// Where records with this hash may be, at a moment between two batches. Only the look at the index is done again when a
-    /// batch came between: what was found is read once, however long that takes and however many batches follow each other.
-    fn candidates_between_batches(&self, hash: u64) -> Result<Candidates> {
-        loop {
-            let batches = self.batches.load(Ordering::Acquire);
-            let candidates = self.keydir.candidates(hash);
-            // Who has seen a slot of a batch, under its shard's lock, sees that the batch had begun. One that has ended by
-            // now, too, may have put what was found and replaced it itself: nobody is to see that.
-            let by_now = self.batches.load(Ordering::Acquire);
-            if !is_within(by_now) && by_now == batches {
-                return candidates;
-            }
-            while is_within(self.batches.load(Ordering::Acquire)) {
-                thread::yield_now();
-            }
-        }
-    }
-
-    /// As [`State::find`] of each key, many of them at once, told to `tell` in their order: first all slots are fetched, then,
-    /// when all places are known, all records, so that the processor waits for memory once for many and not once for each.
-    pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>], mut tell: impl FnMut(Result<Option<Record>>)) {
-        /// Enough to keep a processor's fetches busy, few enough that what they brought is still in its caches.
-        const AT_ONCE: usize = 64;
-        // Keys that expire together are judged at one time.
-        let at_ms = self.now_ms();
-        let mut hashes = [0; AT_ONCE];
-        let mut candidates = Vec::with_capacity(AT_ONCE);
-        for keys in keys.chunks(AT_ONCE) {
-            let hashes = &mut hashes[..keys.len()];
-            for (hash, key) in hashes.iter_mut().zip(keys) {
-                *hash = self.hash(key.as_ref());
-                self.keydir.prefetch(*hash);
-            }
-            // As for one key, the set comes before the lookups.
-            let set = self.set.load();
-            let batches = self.batches.load(Ordering::Acquire);
-            for &hash in &*hashes {
-                let found = self.keydir.candidates(hash);
-                found.iter().flat_map(Candidates::iter).for_each(|address| set.prefetch(address));
-                candidates.push(found);
-            }
-            // A batch that began and ended meanwhile may have been seen by one key and not by the next.
-            let is_one_moment = !is_within(batches) && batches == self.batches.load(Ordering::Acquire);
-            for (key, candidates) in keys.iter().map(AsRef::as_ref).zip(candidates.drain(..)) {
-                tell(match candidates.map(|candidates| set.find(&candidates, key)) {
-                    Ok(Some(found)) if is_one_moment => unexpired(found, at_ms),
-                    Err(error) if is_one_moment => Err(error),
-                    _ => unexpired(self.find_any(key), at_ms),
-                });
-            }
-        }
-    }
-
     /// The time, which never goes back.
     pub(crate) fn now_ms(&self) -> u64 {
         let now_ms = self.clock.now_ms();
@@ -258,40 +167,6 @@ impl State {
     /// Whether the time that a record may have as its end has come.
     pub(crate) fn is_past(&self, expires_ms: Option<u64>) -> bool {
         expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms())
-    }
-
-    /// The record that the keydir points to for `key`, expired or not, for a writer to replace; its body is not
-    /// looked at.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub(crate) fn replaceable(&self, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
-        let candidates = self.keydir.candidates(hash)?;
-        let set = self.set.load();
-        for address in candidates.iter() {
-            if let Some((segment, at)) = set.locate(address)
-                && let Some(Outline { len, expires_ms }) = segment.outline_if_key(at, key)?
-            {
-                return Ok(Some(Replaced { address, len, expires_ms }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// As [`State::replaceable`], and the record is intact.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
-    pub(crate) fn intact(&self, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
-        let candidates = self.keydir.candidates(hash)?;
-        let set = self.set.load();
-        let Some(record) = set.find(&candidates, key).transpose()?.flatten() else { return Ok(None) };
-        let is_its_place = |&address: &Address| {
-            set.locate(address).is_some_and(|(segment, at)| segment.location(at) == record.location)
-        };
-        let address = candidates.iter().find(is_its_place);
-        let (len, expires_ms) = (record.frame.len, record.expires_ms);
-        Ok(address.map(|address| Replaced { address, len, expires_ms }))
     }
 
     /// Whether the keydir points to the record at `at` of `segment`, of a key with this hash.
@@ -388,22 +263,14 @@ impl State {
     /// What the operating system says.
     pub(crate) fn shard_from_log(&self, shard: usize, covered: &HashMap<SegmentId, u64>) -> Result<Keydir> {
         let (keydir, set) = (Keydir::new(), self.segments());
-        let replay = Replay { home: &self.home, set: &set, keydir: &keydir, counts: false };
+        let replay = Replay { context: &self.context, set: &set, keydir: &keydir, counts: false };
         for segment in set.iter() {
             let Some(&len) = covered.get(&segment.id) else { continue };
-            for rows in segment.order(&self.home)? {
+            for rows in segment.order(&self.context)? {
                 replay.rows(segment, &rows, 0..len, |hash| shard_of(hash) == shard)?;
             }
         }
         Ok(keydir)
-    }
-
-    /// The index and the segments as they are now, if no write is under way.
-    pub(crate) fn freeze(self: &Arc<Self>) -> Frozen {
-        // The set after the index: a slot's segment was in the set before the slot was. No compaction ends in between: the
-        // caller holds the log's lock, or there is no writer.
-        let index = self.keydir.snapshot();
-        Frozen::new(Arc::clone(self), index, self.segments())
     }
 }
 

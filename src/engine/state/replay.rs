@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::{SegmentSet, address_of};
+use super::set::{SegmentSet, address_of};
 use crate::engine::base::error::Result;
 use crate::engine::format::hint::Row;
 use crate::engine::keydir::{Address, Keydir};
-use crate::engine::segment::{Rows, Segment, StoreContext, Usage};
+use crate::engine::segment::SortedRows;
+use crate::engine::segment::Usage;
+use crate::engine::segment::{Segment, StoreContext};
 
 /// Rows that are put in order of their hashes at once, 40 bytes of memory each.
 const ROWS_AT_ONCE: usize = 1 << 18;
@@ -32,7 +34,7 @@ impl Added {
 /// Puts rows into an index.
 #[derive(Clone, Copy)]
 pub(crate) struct Replay<'a> {
-    pub(crate) home: &'a StoreContext,
+    pub(crate) context: &'a StoreContext,
     /// The segments of all rows, and of all that the index points to.
     pub(crate) set: &'a SegmentSet,
     pub(crate) keydir: &'a Keydir,
@@ -49,7 +51,7 @@ impl Replay<'_> {
     pub(crate) fn rows(
         &self,
         segment: &Segment,
-        rows: &Rows,
+        rows: &SortedRows,
         part: Range<u64>,
         wanted: impl Fn(u64) -> bool,
     ) -> Result<()> {
@@ -146,7 +148,7 @@ impl Replay<'_> {
         }
         Ok(match (other.read_intact(at)?, segment.read_intact(row.at)?) {
             (None, _) => true,
-            (Some(other), None) => self.home.hash(&other.key()) == row.hash,
+            (Some(other), None) => self.context.hash(&other.key()) == row.hash,
             (Some(_), Some(_)) => false,
         })
     }

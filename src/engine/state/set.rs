@@ -8,7 +8,8 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::format::manifest::History;
 use crate::engine::keydir::{Address, Candidates};
-use crate::engine::segment::{Record, Segment};
+use crate::engine::segment::Record;
+use crate::engine::segment::Segment;
 
 /// The log's address space is dealt out in pages of 64 MiB; a segment takes whole ones.
 pub(crate) const PAGE_LEN: u64 = 64 << 20;

@@ -2,40 +2,42 @@
 
 use std::sync::Arc;
 
-use super::SegmentSet;
+use super::set::SegmentSet;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::segment::{self, Record, StoreContext};
+use crate::engine::segment::Record;
+use crate::engine::segment::SegmentVersions;
+use crate::engine::segment::StoreContext;
 
 /// The records of a key, the oldest first, each read when it is asked for; in the place of one that is damaged, and may be of
 /// this key, its error.
-pub(crate) struct Versions {
-    home: StoreContext,
+pub(crate) struct KeyVersions {
+    context: StoreContext,
     set: Arc<SegmentSet>,
     key: Vec<u8>,
     hash: u64,
     /// How many segments of the set have been begun.
     begun: usize,
-    reading: Option<segment::Versions>,
+    reading: Option<SegmentVersions>,
     /// The number of the record that was given last.
     given: Seqno,
 }
 
-impl Versions {
+impl KeyVersions {
     /// Those of `key` in segments of `set` from `first` on; in all, where that is `None`.
     pub(crate) fn of(
-        home: &StoreContext,
+        context: &StoreContext,
         set: Arc<SegmentSet>,
         key: &[u8],
         first: Option<SegmentId>,
     ) -> Self {
         let begun = first.map_or(0, |first| set.iter().take_while(|segment| segment.id != first).count());
-        let hash = home.hash(key);
-        Self { home: home.clone(), set, key: key.to_vec(), hash, begun, reading: None, given: Seqno(0) }
+        let hash = context.hash(key);
+        Self { context: context.clone(), set, key: key.to_vec(), hash, begun, reading: None, given: Seqno(0) }
     }
 }
 
-impl Iterator for Versions {
+impl Iterator for KeyVersions {
     type Item = Result<Record>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -50,7 +52,7 @@ impl Iterator for Versions {
                 None => {
                     let segment = self.set.iter().nth(self.begun)?;
                     self.begun += 1;
-                    match segment::Versions::of(segment, &self.home, self.hash, &self.key) {
+                    match SegmentVersions::of(segment, &self.context, self.hash, &self.key) {
                         Ok(versions) => self.reading = Some(versions),
                         Err(error) => {
                             self.reading = None;

@@ -79,7 +79,7 @@ impl Store {
                 Cut { last_seq, history, segments: segments.iter().map(whole).collect() }
             }
         };
-        Source::of(&view.state.home, cut)
+        Source::of(&view.state.context, cut)
     }
 }
 

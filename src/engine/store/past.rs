@@ -9,7 +9,7 @@ use crate::engine::base::ids::{Cursor, Seqno};
 use crate::engine::read::changes::Changes;
 use crate::engine::read::history::{At, Differences, Past, Versions};
 use crate::engine::read::scan::Entry;
-use crate::engine::state::Frozen;
+use crate::engine::state::frozen::Frozen;
 
 impl Store {
     /// Every record of `key` that is still in the log, the oldest first, each read when it is asked for.
@@ -134,7 +134,7 @@ impl Store {
         let from = from.into();
         match &self.0.log {
             Some(log) => Changes::of_log(Arc::clone(&self.view().state), Arc::clone(log), from),
-            None => Changes::of_files(&self.view().state.home, from),
+            None => Changes::of_files(&self.view().state.context, from),
         }
     }
 

@@ -12,7 +12,6 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::sync::{Mutex, thread};
 use crate::engine::base::wakeup::Wakeup;
 use crate::engine::metrics::meter::Count;
-use crate::engine::segment::hint::Hint;
 use crate::engine::segment::{Segment, file};
 use crate::engine::state::State;
 
@@ -44,7 +43,7 @@ impl Background {
         compactor: &Arc<Compactor>,
         checkpointer: &Arc<Checkpointer>,
     ) -> Option<Self> {
-        let wake = Arc::clone(&state.home.wake);
+        let wake = Arc::clone(&state.context.wakeup);
         let work = Work {
             state: Arc::clone(state),
             compactor: Arc::clone(compactor),
@@ -55,7 +54,7 @@ impl Background {
             wake.ring();
         }
         let thread = thread::Builder::new().name("logkv-background".to_owned()).spawn(move || {
-            while work.state.home.wake.wait() {
+            while work.state.context.wakeup.wait() {
                 work.make_hints();
                 work.compact();
                 work.checkpoint();
@@ -99,12 +98,12 @@ impl Work {
     }
 
     fn is_stopped(&self) -> bool {
-        self.state.home.wake.is_stopped()
+        self.state.context.wakeup.is_stopped()
     }
 
     /// Sealed segments that have no hint, or none that can be used, as far as anybody has looked.
     fn without_hint(&self) -> Result<Vec<Arc<Segment>>> {
-        let present: HashSet<_> = file::hinted(&*self.state.home.directory)?.into_iter().collect();
+        let present: HashSet<_> = file::hinted(&*self.state.context.directory)?.into_iter().collect();
         let lacks_hint = |segment: &&Arc<Segment>| {
             let is_sound = segment.is_sealed() && !segment.is_unfit();
             is_sound && (segment.lacks_hint() || !present.contains(&segment.id))
@@ -130,7 +129,7 @@ impl Work {
     }
 
     fn make_hint(&self, segment: &Segment) -> Result<()> {
-        match Hint::make(&self.state.home, segment)? {
+        match segment.make_hint(&self.state.context)? {
             Some(hint) => segment.take_hint(hint),
             None => {
                 tracing::warn!(segment = segment.id.0, "damage in a sealed segment");
@@ -173,7 +172,7 @@ impl Work {
     /// Rests as long as `left` says, or until somebody wants the thread to stop or to give way.
     fn rest(&self, left: impl Fn() -> Duration) {
         while left() > Duration::ZERO && !self.compactor.is_wanted() {
-            if !self.state.home.wake.pause(left().min(REST_MAX)) {
+            if !self.state.context.wakeup.pause(left().min(REST_MAX)) {
                 return;
             }
         }

@@ -178,7 +178,7 @@ impl Checkpointer {
     /// # Errors
     /// What the operating system says; there is no file then, or the one there was.
     pub(crate) fn write_if_due(&self, occasion: Occasion) -> Result<()> {
-        if self.state.home.reading.with == ReadWith::Pread || self.log.check().is_err() {
+        if self.state.context.reading.with == ReadWith::Pread || self.log.check().is_err() {
             return Ok(());
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,7 +224,7 @@ impl Checkpointer {
 
     fn write(&self) -> Result<Covering> {
         let ReadPoint { frozen, last_seq, segments } = self.log.moment()?;
-        let home = &self.state.home;
+        let home = &self.state.context;
         let about =
             Covering { store: home.store, hash_seed: home.hash_seed, covered_seq: last_seq, segments };
         let staged = StagedFile::new(&*home.directory, StoreFile::KeydirNew, StoreFile::Keydir)?;

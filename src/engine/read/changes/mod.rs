@@ -93,7 +93,7 @@ enum Found {
 impl Changes {
     /// Of a store that is open for writing.
     pub(crate) fn of_log(state: Arc<State>, log: Arc<Log>, from: Cursor) -> Self {
-        let lineage = state.home.lineage;
+        let lineage = state.context.lineage;
         Self::new(Source::own(state, log), lineage, from)
     }
 

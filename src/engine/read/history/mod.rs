@@ -21,7 +21,8 @@ use crate::engine::format::manifest::History;
 use crate::engine::format::record::Kind;
 use crate::engine::segment::Record;
 use crate::engine::segment::value::Value;
-use crate::engine::state::{self, Frozen};
+use crate::engine::state::KeyVersions;
+use crate::engine::state::frozen::Frozen;
 
 /// A point of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl Version {
 ///
 /// It holds a snapshot: what is written, compacted or closed meanwhile changes nothing.
 pub struct Versions {
-    records: state::Versions,
+    records: KeyVersions,
     last_seq: Seqno,
     history: History,
 }

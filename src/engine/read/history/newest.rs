@@ -8,13 +8,13 @@ use crate::engine::base::error::Result;
 use crate::engine::base::ids::Seqno;
 use crate::engine::read::merge::{End, Merge, Run};
 use crate::engine::segment::value::Value;
-use crate::engine::segment::{Record, Rows, Segment};
-use crate::engine::state::Frozen;
+use crate::engine::segment::{Record, Segment, SortedRows};
+use crate::engine::state::frozen::Frozen;
 
 /// The records of one segment, dead ones included.
 struct RecordRun {
     segment: Arc<Segment>,
-    rows: Rows,
+    rows: SortedRows,
     left: Range<usize>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct NewestRecords(Merge<RecordRun>);
 
 impl NewestRecords {
     pub(super) fn new(frozen: &Frozen, range: &impl RangeBounds<[u8]>) -> Result<Self> {
-        let run = |(segment, rows): (Arc<Segment>, Rows)| -> Result<RecordRun> {
+        let run = |(segment, rows): (Arc<Segment>, SortedRows)| -> Result<RecordRun> {
             let left = rows.range(&segment, range)?;
             Ok(RecordRun { segment, rows, left })
         };

@@ -9,8 +9,9 @@ use crate::engine::format::hint::Row;
 use crate::engine::keydir::Candidates;
 use crate::engine::read::merge::{End, Merge, Run};
 use crate::engine::segment::value::Value;
-use crate::engine::segment::{Record, Rows, Segment};
-use crate::engine::state::{Frozen, address_of};
+use crate::engine::segment::{Record, Segment, SortedRows};
+use crate::engine::state::address_of;
+use crate::engine::state::frozen::Frozen;
 
 /// The fewest and the most rows that are examined together. Their index slots and their records are
 /// scattered in memory: one by one, each would have to be waited for.
@@ -21,7 +22,7 @@ struct LiveRun {
     frozen: Arc<Frozen>,
     at_ms: u64,
     segment: Arc<Segment>,
-    rows: Rows,
+    rows: SortedRows,
     /// The rows not yet examined.
     left: Range<usize>,
     /// Live rows that were examined, from either end: they come before those left.
@@ -126,7 +127,7 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(frozen: &Arc<Frozen>, range: &impl RangeBounds<[u8]>) -> Result<Self> {
         let at_ms = frozen.state.now_ms();
-        let run = |(segment, rows): (Arc<Segment>, Rows)| -> Result<LiveRun> {
+        let run = |(segment, rows): (Arc<Segment>, SortedRows)| -> Result<LiveRun> {
             let left = rows.range(&segment, range)?;
             Ok(LiveRun {
                 frozen: Arc::clone(frozen),

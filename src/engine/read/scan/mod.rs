@@ -15,7 +15,7 @@ use crate::engine::base::ids::{Location, Seqno};
 use crate::engine::read::merge::End;
 use crate::engine::segment::Record;
 use crate::engine::segment::value::Value;
-use crate::engine::state::Frozen;
+use crate::engine::state::frozen::Frozen;
 
 /// A key, and what its newest record says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

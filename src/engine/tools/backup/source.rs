@@ -11,7 +11,7 @@ use crate::engine::format::manifest::{Extent, Fork, History, Manifest, SegmentLi
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
 use crate::engine::fs::{Access, File, StoreFile, read_vec_at};
 use crate::engine::log::view::Cut;
-use crate::engine::segment::{Bodies, Scanner, Segment, StoreContext};
+use crate::engine::segment::{Bodies, Identity, Scanner, Segment, StoreContext};
 
 /// What is read and written at once.
 pub(super) const CHUNK_LEN: u64 = 1 << 20;
@@ -102,7 +102,7 @@ impl Part {
     }
 
     fn line(&self) -> SegmentLine {
-        let Segment { id, base_seq, layout, .. } = *self.segment;
+        let Identity { id, base_seq, layout, .. } = self.segment.identity;
         SegmentLine { id, base_seq, layout, extent: Extent::Sealed(self.len) }
     }
 
@@ -133,7 +133,7 @@ impl Part {
     }
 
     fn check_header(&self, home: &StoreContext) -> Result<()> {
-        let Segment { id, base_seq, layout, .. } = *self.segment;
+        let Identity { id, base_seq, layout, .. } = self.segment.identity;
         let bytes = self.segment.bytes_unchecked(0..layout.header_len.into())?;
         let damage = match SegmentHeader::decode(&bytes) {
             Ok(header) => match header.unlike(home.store, id) {

@@ -27,7 +27,7 @@ pub(super) fn look_up(state: &State, path: &Path, given_up: &mut [GivenUp]) -> R
         return Ok(());
     }
     for segment in state.segments().iter() {
-        for rows in segment.order(&state.home)? {
+        for rows in segment.order(&state.context)? {
             for row in rows.iter() {
                 if let Some(newest) = newest.get_mut(&row.hash) {
                     take(newest, segment, row.at, row.is_tombstone)?;

@@ -170,7 +170,7 @@ impl Repair<'_> {
         let Some(mut open) = target.open.take() else { return Ok(()) };
         open.flush().map_err(|Failure { error, .. }| error)?;
         open.sync()?;
-        let Segment { id, base_seq, layout, .. } = *open.segment;
+        let Identity { id, base_seq, layout, .. } = open.segment.identity;
         target.lines.push(SegmentLine { id, base_seq, layout, extent: Extent::Sealed(open.len()) });
         self.done_len += open.len();
         Ok(())

@@ -133,7 +133,7 @@ impl Verifier<'_> {
             Ok(())
         })?;
         let set = state.segments();
-        let replay = Replay { home, set: &set, keydir: &state.keydir, counts: true };
+        let replay = Replay { context: home, set: &set, keydir: &state.keydir, counts: true };
         for segment in &segments {
             let Some(scanned) = self.scanned.get(&segment.id) else { continue };
             let rows = &scanned.sorted.rows;

@@ -9,7 +9,7 @@ use crate::engine::base::error::{Result, Stop};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::files::log_files::LogFiles;
 use crate::engine::fs::{Directory, StoreFile};
-use crate::engine::segment::Sorted;
+use crate::engine::segment::SortedRecords;
 
 /// What is told while a verification runs.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub(super) struct Scanned {
     /// Where what it has of the log ends.
     pub(super) end: u64,
     /// The intact records.
-    pub(super) sorted: Sorted,
+    pub(super) sorted: SortedRecords,
     /// Where there are others, in file order.
     pub(super) damaged: Vec<Range<u64>>,
 }

@@ -16,14 +16,14 @@ impl Compactor {
         let cleared = log.clear()?;
         if !cleared.segments.is_empty() {
             self.remove_keydir();
-            rewrite::remove(&self.state.home, &cleared.segments);
+            rewrite::remove(&self.state.context, &cleared.segments);
         }
         Ok(cleared.key_count)
     }
 
     /// It belongs to no log any more, and takes its space until there is another one.
     fn remove_keydir(&self) {
-        if let Err(error) = remove_if_there(&*self.state.home.directory, StoreFile::Keydir) {
+        if let Err(error) = remove_if_there(&*self.state.context.directory, StoreFile::Keydir) {
             tracing::warn!(%error, "KEYDIR stays until it is written anew");
         }
     }

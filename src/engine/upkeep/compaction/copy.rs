@@ -18,7 +18,7 @@ use crate::engine::keydir::Address;
 use crate::engine::log::Log;
 use crate::engine::log::replace::Reserved;
 use crate::engine::options::CompactionPolicy;
-use crate::engine::segment::hint::{self, Hint};
+use crate::engine::segment::hint;
 use crate::engine::segment::{Identity, Scanned, Segment, SegmentWriter, Sorter, StoreContext};
 use crate::engine::state::{Moved, State, address_of};
 
@@ -177,7 +177,7 @@ impl<'a> Copy<'a> {
         let layout = Layout::current(salt);
         let created_ms = self.now_ms;
         let identity = Identity { id, base_seq, layout, created_ms, seq_end: self.seqs.end, first_page };
-        let StoreContext { directory, store, reading, .. } = &self.state.home;
+        let StoreContext { directory, store, reading, .. } = &self.state.context;
         match SegmentWriter::create(&**directory, *store, identity, reading, capacity) {
             Ok(output) => {
                 self.last = Some(output);
@@ -208,7 +208,7 @@ impl<'a> Copy<'a> {
             last.segment.usage.need_until(until_ms, (*keep_versions > 1).then_some(until_seq));
         }
         let sorted = std::mem::take(&mut self.sorter).finish();
-        match Hint::write(&self.state.home, &last.segment, &sorted) {
+        match last.segment.write_hint(&self.state.context, &sorted) {
             Ok(hint) => last.segment.take_hint(hint),
             // It is derived, and can be done without.
             Err(error) => tracing::warn!(error = error.sentence(), "no hint could be written"),
@@ -219,7 +219,7 @@ impl<'a> Copy<'a> {
 
     /// Makes the names of the outputs durable.
     pub(super) fn make_durable(&self) -> Result<()> {
-        let directory = &self.state.home.directory;
+        let directory = &self.state.context.directory;
         let path = || directory.path(StoreFile::Manifest);
         directory.sync().map_err(Error::io("fsync the directory of", path()))
     }
@@ -247,9 +247,9 @@ impl<'a> Copy<'a> {
 
     /// Leaves no trace. What cannot be removed is an orphan, which the next open removes.
     pub(super) fn undo(&self) {
-        let home = &self.state.home;
+        let home = &self.state.context;
         for output in self.outputs.iter().chain(self.last.as_ref().map(|last| &last.segment)) {
-            let Segment { id, first_page, ref path, .. } = **output;
+            let (Identity { id, first_page, .. }, path) = (output.identity, &output.path);
             let remove = || {
                 let removed = home.directory.remove(StoreFile::Segment(id));
                 removed.and_then(|()| hint::remove(home, id)).map_err(Error::io("remove", path))

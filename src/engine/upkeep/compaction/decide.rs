@@ -24,7 +24,7 @@ use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::record::Kind;
 use crate::engine::options::CompactionPolicy;
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment};
-use crate::engine::state::{State, Versions, address_of};
+use crate::engine::state::{KeyVersions, State, address_of};
 
 /// Decides over the records of one run.
 pub(super) struct Judge<'a> {
@@ -101,7 +101,7 @@ impl<'a> Judge<'a> {
         mut take: impl FnMut(&Scanned<'_>, Verdict) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         // Through a window: a mapping would count as this process's memory, all of it.
-        let windowed = segment.windowed(&self.state.home)?;
+        let windowed = segment.windowed(&self.state.context)?;
         let mut scanner = Scanner::new(&windowed, Bodies::Checked);
         // A copy of a damaged record would look sound, and without one its loss would go unnoticed: the segment stays.
         let stays = |error: &Error| {
@@ -161,7 +161,7 @@ impl<'a> Judge<'a> {
             Decision::Keep(_) => return Ok(Verdict::of(decision)),
         }
         let first = self.run.first().map(|first| first.id);
-        let versions = Versions::of(&self.state.home, self.state.segments(), record.key(), first);
+        let versions = KeyVersions::of(&self.state.context, self.state.segments(), record.key(), first);
         // What is damaged tells nothing: its segment stays as it is.
         let told = versions.filter(|version| !matches!(version, Err(Error::Damaged { .. })));
         let versions = told.map(|version| Ok(Version::of(&version?))).collect::<Result<_>>()?;
@@ -190,7 +190,7 @@ impl<'a> Judge<'a> {
 
     fn needed_by(&self, hash: u64, key: &[u8]) -> Result<Option<SegmentId>> {
         for older in &self.older {
-            if older.may_hold(&self.state.home, hash, key)? {
+            if older.may_hold(&self.state.context, hash, key)? {
                 return Ok(Some(older.id));
             }
         }

@@ -344,7 +344,7 @@ impl Compactor {
             live_len: usage.live_len(),
             expired_len: match basis.known {
                 Known::ByLooking => self.state.expired(segment, by_ms)?.len,
-                Known::WithoutLooking => segment.expired_len_noted(by_ms),
+                Known::WithoutLooking => segment.expired_len(by_ms),
             },
             tombstone_len: usage.tombstone_len.load(Ordering::Relaxed),
             needed_len: usage.needed_len(basis.now_ms, basis.appended),

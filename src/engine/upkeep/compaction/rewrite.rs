@@ -71,7 +71,7 @@ impl<'a> Rewrite<'a> {
         // An unmapped file stays open for its readers after it is unlinked. This compaction needs
         // it no more.
         drop((judge, copy));
-        remove(&state.home, &run.segments);
+        remove(&state.context, &run.segments);
         let _ = observe(CompactionEvent::Reached(CompactionStage::Removed, run));
         Ok(ControlFlow::Continue(report))
     }

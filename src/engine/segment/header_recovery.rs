@@ -3,7 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::{Identity, ReadMode, STEP, Segment, Window, file};
+use super::file;
+use super::handle::Segment;
+use super::identity::Identity;
+use super::scan::{STEP, Window};
+use super::store_context::ReadMode;
 use crate::engine::base::error::Result;
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::record::{self, unsalted};
@@ -15,7 +19,7 @@ const LEN_READ_MAX: u64 = 1 << 20;
 
 /// What a segment's records tell of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct RecoveredHeader {
     pub(crate) salt: u32,
     /// The number of the first one that is intact; there may have been others before it.
     pub(crate) first_seq: Seqno,
@@ -33,7 +37,7 @@ struct Alike {
 ///
 /// # Errors
 /// What the operating system says.
-pub(crate) fn told_by_records(directory: &dyn Directory, id: SegmentId) -> Result<Option<Told>> {
+pub(crate) fn recover(directory: &dyn Directory, id: SegmentId) -> Result<Option<RecoveredHeader>> {
     let file = file::open(directory, id, Access::Read)?;
     let len = file::len(directory, id, &*file)?;
     let shown = file::first_bytes(directory, id, &*file)?;
@@ -45,7 +49,7 @@ pub(crate) fn told_by_records(directory: &dyn Directory, id: SegmentId) -> Resul
     let counted = by_salt.into_iter().filter(|(salt, alike)| alike.count > 1 || Some(*salt) == shown);
     // A value may hold a whole segment: where the record around it is damaged its records are seen, too.
     let most = counted.max_by_key(|(_, alike)| alike.count);
-    Ok(most.map(|(salt, Alike { first_seq, .. })| Told { salt, first_seq }))
+    Ok(most.map(|(salt, Alike { first_seq, .. })| RecoveredHeader { salt, first_seq }))
 }
 
 /// The records, by the salt that makes their checksums right.

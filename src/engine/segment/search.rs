@@ -1,0 +1,93 @@
+//! The search for a key in sorted rows. A row holds no key, so a search reads records and skips damaged ones.
+
+use std::ops::{Bound, Range, RangeBounds};
+
+use super::handle::Segment;
+use super::rows::SortedRows;
+use super::value::Value;
+use crate::engine::base::error::{Error, Result};
+use crate::engine::format::hint::Row;
+
+impl SortedRows {
+    /// Which rows hold the keys of `range`, and damaged records that may have been such.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn range(&self, segment: &Segment, range: &impl RangeBounds<[u8]>) -> Result<Range<usize>> {
+        let before = |key: &[u8]| self.partition_point(segment, |other| other < key);
+        let through = |key: &[u8]| self.partition_point(segment, |other| other <= key);
+        let from = match range.start_bound() {
+            Bound::Included(from) => before(from)?,
+            Bound::Excluded(from) => through(from)?,
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(to) => through(to)?,
+            Bound::Excluded(to) => before(to)?,
+            Bound::Unbounded => self.len(),
+        };
+        Ok(from..to.max(from))
+    }
+
+    /// The first row whose key is not one of the smaller ones that `is_before` knows. Damaged records have no key: they
+    /// may stand on either side.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn partition_point(
+        &self,
+        segment: &Segment,
+        is_before: impl Fn(&[u8]) -> bool,
+    ) -> Result<usize> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.first_intact(segment, middle, high)? {
+                Some((found, key)) if is_before(&key) => low = found + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The first row of `from..to` whose record is as it was written, and its key.
+    fn first_intact(&self, segment: &Segment, from: usize, to: usize) -> Result<Option<(usize, Value)>> {
+        for index in from..to {
+            match segment.read(self.get(index).at) {
+                Ok(record) => return Ok(Some((index, record.key()))),
+                Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a record of `key` is among them, or a damaged one that may be.
+    pub(super) fn may_hold(&self, segment: &Segment, hash: u64, key: &[u8]) -> Result<bool> {
+        let first = self.partition_point(segment, |other| other < key)?;
+        for index in first..self.len() {
+            let row = self.get(index);
+            match segment.read(row.at) {
+                Ok(record) if *record.key() == *key => return Ok(true),
+                Ok(_) => return Ok(false),
+                Err(Error::Damaged { .. }) if row.hash == hash => return Ok(true),
+                Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// These rows and `newer` ones of the same segment, in one order.
+    pub(super) fn merged(&self, newer: &Self, segment: &Segment) -> Result<Self> {
+        let mut bytes = Vec::with_capacity(self.bytes().len() + newer.bytes().len());
+        let (mut left, mut right) = (self.iter().peekable(), newer.iter().peekable());
+        while let (Some(older), Some(newer)) = (left.peek(), right.peek()) {
+            let takes_newer = *segment.key_at(newer.at)? <= *segment.key_at(older.at)?;
+            let taken = if takes_newer { right.next() } else { left.next() };
+            bytes.extend(taken.iter().flat_map(Row::encode));
+        }
+        bytes.extend(left.chain(right).flat_map(|row| row.encode()));
+        Ok(Self::of_bytes(bytes))
+    }
+}
