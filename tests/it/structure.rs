@@ -141,7 +141,7 @@ const UNCOUNTED: &[(&str, usize, &str)] = &[
     ("fork.rs", 2, "a fork has the store, too"),
     ("linear/mod.rs", 1, "threads write meanwhile"),
     ("many_segments.rs", 1, "it measures a compaction of thousands of segments"),
-    ("model/mod.rs", 1, "the model counts anew when its clock stands still again"),
+    ("model/pair.rs", 1, "the model counts anew when its clock stands still again"),
     ("models.rs", 2, "the threads are models"),
     ("readers.rs", 1, "others read at each step"),
     ("recount.rs", 1, "this one is"),

@@ -9,7 +9,7 @@ use logkv::Batch;
 
 use crate::common::{open, piped, quick, scratch, segment_path, value};
 use crate::person::Person;
-use crate::shell_transfer::bitcask_record;
+use crate::shell_transfer::foreign::bitcask_record;
 use crate::transcript::command;
 
 /// Runs the program in `dir` with `input`.

@@ -23,3 +23,4 @@ mod repairs;
 mod restores;
 mod search;
 mod world;
+mod world_system;

@@ -13,7 +13,8 @@ use logkv::{Batch, Options, SegmentId, Store, Sync};
 
 use super::disk::{Disk, Image};
 use super::fault::{Failing, Fault};
-use super::world::{Place, World, WorldEvent, WorldFileSystem};
+use super::world::{World, WorldEvent};
+use super::world_system::{Place, WorldFileSystem};
 use crate::common::{Map, Random, contents, seed};
 use crate::moving::MovingClock;
 

@@ -10,7 +10,8 @@ use logkv::{Error, Options, Store, Sync, backup};
 use super::disk::Disk;
 use super::fault::{Failing, Fault};
 use super::repairs::cut_everywhere;
-use super::world::{Place, World, WorldEvent, WorldFileSystem};
+use super::world::{World, WorldEvent};
+use super::world_system::{Place, WorldFileSystem};
 use crate::common::{Map, contents};
 use crate::moving::MovingClock;
 

@@ -15,7 +15,8 @@ use crate::simulated::disk::{Disk, Image};
 use crate::simulated::fault::DIRECTORY;
 use crate::simulated::file_system::SimulatedFileSystem;
 use crate::simulated::look::{self, Trouble};
-use crate::simulated::world::{World, WorldFileSystem};
+use crate::simulated::world::World;
+use crate::simulated::world_system::WorldFileSystem;
 
 /// Where a repair puts what is intact.
 const ELSEWHERE: &str = "elsewhere";

@@ -1,0 +1,330 @@
+//! A program on the other end of the pipe: it gets an answer to each line, knows where that ends, and what failed.
+
+mod client;
+mod flags;
+mod streams;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::common::{interrupt, open, piped, scratch, segment_path};
+use crate::person::Person;
+use crate::transcript::Transcript;
+
+/// A store with three keys, the second of which has a damaged value.
+fn with_damage(transcript: &Transcript) {
+    let store = open(&transcript.path("damaged"));
+    for key in ["a", "b", "c"] {
+        store.put(key, "value").expect("it is written");
+    }
+    store.close().expect("it is closed");
+    let path = segment_path(&transcript.path("damaged"), 1);
+    let mut bytes = fs::read(&path).expect("it can be read");
+    let at = bytes.windows(5).enumerate().filter(|(_, part)| part == b"value").nth(1).expect("a value").0;
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).expect("it can be written");
+}
+
+/// `text`, in which no checksum of a record is: it is another one each time.
+fn without_checksums(text: &str) -> String {
+    regex::Regex::new(r"\b(stored|computed) [0-9a-f]{8}")
+        .expect("a pattern")
+        .replace_all(text, "$1")
+        .into_owned()
+}
+
+#[test]
+fn each_failure_is_an_object_in_its_place_in_json() {
+    let mut transcript = Transcript::new();
+    fs::write(transcript.path("inner"), "count\nfrob\n").expect("a file can be written");
+    fs::write(transcript.path("rows.tsv"), "k\tv\nbad\n").expect("a file can be written");
+    transcript.run_with(
+        "--json d",
+        b"put a 1\nfrob\nput a 'x' --ttl soon\nget nokey\nincr a x\nput t text\nincr t\nput u 1\nget a --at 99999\n\
+          read inner\nimport rows.tsv\nput \"b\"c\nbegin\nput v 1\nfrob\ncommit\nput 'open\nover lines\n",
+    );
+    transcript
+        .run("--json d -c 'get a' -c frob -c 'get a'")
+        .run("--json d -f inner")
+        .run("--bail --json d -f inner");
+    for line in [
+        "--json d frob",
+        "--json d get",
+        "d get a --json --frob",
+        "d get a --at 99999 --json",
+        "nowhere get a --json",
+        "--json --frob d get a",
+        "-m json --width 3 d get a",
+        "--json",
+        "--json --sync often d get a",
+        "--json --sync often d -c 'get a'",
+        "--json --config - d get a",
+        "--json - get a",
+        "d -c 'frob --json' -c 'get a --json'",
+        "--json d -c 'output out' -c frob -c output -c count",
+    ] {
+        transcript.run(line);
+    }
+    let out = fs::read_to_string(transcript.path("out")).expect("it was written");
+    assert_eq!(out, "{\"error\":\"unknown command frob\",\"kind\":\"usage\",\"code\":1,\"line\":2}\n");
+    transcript.compare("shell-pipe-failures");
+}
+
+#[test]
+fn what_is_damaged_is_told_in_its_place_and_hides_nothing_behind_it() {
+    let transcript = Transcript::new();
+    with_damage(&transcript);
+    let run = |line: &str| {
+        let args: Vec<_> = line.split(' ').collect();
+        let output = transcript.command(&args).output().expect("it runs");
+        let objects: Vec<Value> = output
+            .stdout
+            .split(|&byte| byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect();
+        (objects, output.status.code())
+    };
+    for (line, count, damaged_at) in [
+        ("--json damaged get a b c", 3, 1),
+        ("--json damaged get a b c --at 3", 3, 1),
+        ("--json damaged scan", 3, 2),
+        ("--json damaged export", 3, 2),
+        ("--json -r damaged tail --from 1", 3, 1),
+        ("--json damaged verify", 3, 2),
+        ("--json damaged dump-segment 1 --values none", 5, 4),
+    ] {
+        let (objects, code) = run(line);
+        assert_eq!((objects.len(), code), (count, Some(4)), "{line}: {objects:#?}");
+        for (at, object) in objects.iter().enumerate() {
+            let is_error = at == damaged_at;
+            assert_eq!(object["kind"] == "damaged" && object["code"] == 4, is_error, "{line}: {objects:#?}");
+            assert_eq!(object["error"].is_string(), is_error, "{line}");
+        }
+    }
+    let mut child = piped(&mut transcript.command(&["--ack", "damaged"]));
+    child
+        .stdin
+        .take()
+        .expect("it is piped")
+        .write_all(b"get a b c\nget c\ntail --from 1\n")
+        .expect("it listens");
+    let output = child.wait_with_output().expect("it ends");
+    let said = without_checksums(&String::from_utf8_lossy(&output.stdout));
+    let lines: Vec<_> = said.lines().filter(|line| !line.contains('\t')).collect();
+    assert!(lines[2].starts_with("ERR 4 ") && lines[5].starts_with("ERR 4 "), "{said}");
+    assert_eq!([lines[0], lines[1], lines[3], lines[4]], ["value", "value", "value", "OK"], "{said}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("-:1: error: ") && told.contains("-:3: error: "),
+        "a part of a command has its line: {told}"
+    );
+}
+
+#[test]
+fn with_bail_a_script_ends_at_an_answer_that_damage_makes_uncertain() {
+    for line in
+        ["exists x", "get x", "scan", "stats", "del x", "incr x", "put x 1 --nx", "put x 1 --xx", "persist x"]
+    {
+        let transcript = Transcript::new();
+        with_damage(&transcript);
+        let mut child = piped(&mut transcript.command(&["--ack", "--bail", "damaged"]));
+        let script = format!("put first 1\n{line}\nput second 2\n");
+        child.stdin.take().expect("it is piped").write_all(script.as_bytes()).expect("it listens");
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let ends: Vec<_> = said.lines().filter(|line| *line == "OK" || line.starts_with("ERR 4 ")).collect();
+        assert_eq!((ends.len(), ends[0], output.status.code()), (2, "OK", Some(4)), "{line}: {said}");
+        let found = transcript.command(&["damaged", "get", "second"]).output().expect("it runs");
+        assert!(found.stdout.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn a_person_in_mode_json_sees_the_object_and_the_sentence() {
+    let dir = scratch();
+    let mut person = Person::at(dir.path(), &["--json", "d"], &[]);
+    person.sees_at_end("logkv d>").enters("frob");
+    person.sees(r#"{"error":"unknown command frob","kind":"usage","code":1}"#).sees("hint: help lists");
+    person.sees_at_end("logkv d>").enters("quit");
+    assert_eq!(person.sees_it_end(), Some(0));
+}
+
+#[test]
+fn an_acknowledgement_ends_the_answer_to_each_line_in_every_mode() {
+    let mut transcript = Transcript::new();
+    fs::write(transcript.path("inner"), "count\nfrob\nput in 1\nput 'two\nlines' 2\n")
+        .expect("a file can be written");
+    let script = b"put a 1\n\n# a comment\nfrob\nget nokey\nput 'open\nget a\nput k \"\\q\"\nread inner\nput nl \"x\\n\"\nget nl\n\
+                   begin\nput b 2\ncommit\nbegin\nput b 3\nfrob\ncommit\nincr a\nincr a x\nput a 1 --nx\nget a --json\nfrob --json\n\
+                   output out\ncount\noutput\nmode json\ncount\nquit\nput never 1\n";
+    for mode in ["plain", "raw", "json"] {
+        transcript.run_with(&format!("--ack -m {mode} {mode}"), script);
+        assert_eq!(
+            fs::read(transcript.path("out")).expect("it was written").iter().filter(|&&b| b == b'\n').count(),
+            1
+        );
+    }
+    transcript.run_with("--ack --bail d", b"put a 1\nfrob\nput b 1\n");
+    transcript.run_with("--ack --echo --json d", b"put a 1\nget a");
+    transcript.run("--ack d -c 'get a' -c frob").run("--ack d -f inner").run("--ack d get a").run("--ack d");
+    transcript.run_with("--ack d", b"begin\nput a 1\n");
+    transcript.compare("shell-pipe-ack");
+}
+
+#[test]
+fn a_file_that_takes_no_results_is_a_failure_once_and_leads_back_to_the_standard_output() {
+    let transcript = Transcript::new();
+    let run = |args: &[&str], script: &[u8]| {
+        let mut child = piped(&mut transcript.command(args));
+        child.stdin.take().expect("it is piped").write_all(script).expect("it listens");
+        let output = child.wait_with_output().expect("it ends");
+        let [said, told] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).expect("text"));
+        (said, told.lines().filter(|line| line.contains("error: ")).count(), output.status.code())
+    };
+    let script = b"output /dev/full\nput a 1\nget a\noutput out\nput b 2\nget b\noutput\nget b\n";
+    let why = "cannot write results to /dev/full: No space left on device; what was done is done, and results go to \
+               the standard output again";
+    let (said, told, code) = run(&["--ack", "-m", "plain", "d"], script);
+    assert_eq!(said, format!("OK\nOK\nERR 1 {why}\nOK\nOK\nOK\nOK\n2\nOK\n"));
+    assert_eq!((told, code), (1, Some(1)));
+    assert_eq!(fs::read(transcript.path("out")).expect("it was written"), b"2\n");
+    // The write that is told of went in, as is said; and its failure is one object.
+    let (said, told, code) = run(&["--ack", "--json", "e"], script);
+    let error = format!(r#"{{"error":"{why}","kind":"failed","code":1,"line":2}}"#);
+    let refused = format!(r#"{{"ack":2,"ok":false,"code":1,"error":"{why}"}}"#);
+    assert!(said.contains(&format!("\n{error}\n{refused}\n")), "{said}");
+    assert_eq!((said.matches("\"error\"").count(), said.matches("\"ok\":true}").count()), (2, 7), "{said}");
+    assert_eq!((told, code), (1, Some(1)));
+    assert!(said.contains(r#"{"key":"a","value":"1""#), "{said}");
+    // Without acknowledgements more is lost before that is seen, and it is told no later than where it ends.
+    for (mode, count) in [("plain", 0), ("json", 1)] {
+        let (said, told, code) = run(&["-m", mode, mode], script);
+        assert_eq!((said.matches("/dev/full").count(), told, code), (count, 1, Some(1)), "{said}");
+        assert!(said.contains('2'), "{said}");
+        assert_eq!(transcript.answer(&["-m", "plain", mode, "count"]).1, "2\n");
+    }
+    // A result that is longer than what is held fails by itself.
+    let long = format!("put a {}\noutput /dev/full\nget a\nget a\n", "v".repeat(200_000));
+    let (said, told, code) = run(&["--ack", "-m", "plain", "l"], long.as_bytes());
+    assert!(said.starts_with(&format!("OK\nOK\nERR 1 {why}\nvvv")) && said.ends_with("v\nOK\n"), "{told}");
+    assert_eq!((told, code), (1, Some(1)));
+}
+
+#[test]
+fn what_ends_the_script_is_told_in_its_line_and_of_no_line_that_was_acknowledged() {
+    let transcript = Transcript::new();
+    let args = ["-c", "begin", "-c", "put x 1", "-c", "quit"];
+    let (code, said) = transcript.answer(&[&["-m", "plain", "--ack", "d"], &args[..]].concat());
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(1), "OK\nOK\nERR 1 the batch was not committed; 1 change forgotten\n")
+    );
+    let (_, said) = transcript.answer(&[&["--json", "--ack", "d"], &args[..]].concat());
+    let ends: Vec<_> = said.lines().rev().take(2).collect();
+    assert!(ends[0].starts_with(r#"{"ack":3,"ok":false,"code":1,"#), "{said}");
+    assert!(ends[1].ends_with(r#""line":3}"#), "{said}");
+    let (_, said) = transcript.answer(&[&["--json", "--ack", "d"], &args[..4]].concat());
+    assert!(said.ends_with("\"kind\":\"failed\",\"code\":1}\n"), "no line is answered twice: {said}");
+    fs::write(transcript.path("leaves"), "put x 1\nquit\n").expect("a script");
+    let (_, said) = transcript.answer(&["-m", "plain", "--ack", "d", "-c", "begin", "-c", "read leaves"]);
+    assert!(said.starts_with("OK\nERR 1 the batch"), "{said}");
+    let mut child = piped(&mut transcript.command(&["--json", "--ack", "d"]));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(b"count\n").expect("it listens");
+    let mut answers = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut next = || answers.next().expect("it answers").expect("text");
+    assert_eq!([next(), next()], [r#"{"count":0}"#, r#"{"ack":1,"ok":true}"#]);
+    interrupt(&child);
+    assert_eq!(next(), r#"{"error":"interrupted","kind":"interrupted","code":130}"#);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+}
+
+#[test]
+fn a_store_that_does_not_open_is_an_answer() {
+    let transcript = Transcript::new();
+    let args = ["--ack", "-m", "plain", "--no-create", "d"];
+    let (code, said) = transcript.answer(&args);
+    assert!(said.starts_with("ERR 3 ") && said.lines().count() == 1 && code == Some(3), "{said}");
+    let (code, said) = transcript.answer(&["--ack", "--json", "--no-create", "d"]);
+    assert!(said.starts_with(r#"{"error":"#) && said.lines().count() == 1 && code == Some(3), "{said}");
+}
+
+#[test]
+fn with_acknowledgements_results_are_for_programs() {
+    let mut transcript = Transcript::new();
+    transcript.run("--ack -m table d").run("--ack -m plain d -c 'mode table' -c mode");
+    let dir = scratch();
+    let mut person = Person::at(dir.path(), &["--ack", "d"], &[]);
+    person.enters("get nobody").sees("not found: nobody").enters("mode").sees("plain");
+    transcript.compare("shell-pipe-ack-table");
+}
+
+#[test]
+fn one_line_of_the_call_is_one_command_with_one_acknowledgement_whatever_it_holds() {
+    let transcript = Transcript::new();
+    let lines = ["put \"a\nb\" 1", "get 'a\nb'", "put 'open", "count"];
+    let args: Vec<_> = lines.iter().flat_map(|line| ["-c", *line]).collect();
+    let (_, said) = transcript.answer(&[&["-m", "plain", "--ack", "d"], args.as_slice()].concat());
+    let open = "ERR 1 the quote ' that opens in this line is never closed";
+    assert_eq!(said, format!("OK\n1\nOK\n{open}\n1\nOK\n"));
+    let (_, said) = transcript.answer(&[&["--json", "--ack", "d"], args.as_slice()].concat());
+    let acks: Vec<_> = said.lines().filter(|line| line.starts_with("{\"ack\"")).collect();
+    assert!(acks.len() == 4 && acks[3] == r#"{"ack":4,"ok":true}"#, "{said}");
+    let (code, said) = transcript.answer(&[&["-m", "plain", "d"], args.as_slice()].concat());
+    assert_eq!((code, said.as_str()), (Some(1), "1\n1\n"));
+}
+
+#[test]
+fn a_long_word_is_cut_in_each_message_and_costs_no_time() {
+    /// A message around a word, with its place, its advice and a caret.
+    const LEN_MAX: usize = 1200;
+    let transcript = Transcript::new();
+    let help = transcript.answer(&["-m", "json", "d", "help"]).1;
+    let objects = help.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let flag = regex::Regex::new(r"--[a-z-]+").expect("a pattern");
+    let mut script = Vec::new();
+    for object in objects {
+        let [name, usage] = ["command", "usage"].map(|field| object[field].as_str().expect("text"));
+        if ["help", "read", "tail", "quit", "tour", "restore"].contains(&name) {
+            continue;
+        }
+        for word in [[b'x'; 20_000], [b'9'; 20_000], [0xff; 20_000]] {
+            let mut add = |parts: &[&[u8]]| script.extend([&parts.join(&b' '), b"\n".as_slice()].concat());
+            add(&[name.as_bytes(), &word]);
+            add(&[name.as_bytes(), b"a", b"b", b"c", &word]);
+            add(&[name.as_bytes(), &[b"--".as_slice(), &word].concat()]);
+            for flag in flag.find_iter(usage).map(|flag| flag.as_str().as_bytes()) {
+                add(&[name.as_bytes(), flag, &word]);
+                add(&[name.as_bytes(), b"a", flag, &word]);
+            }
+        }
+    }
+    script.extend([b"frob".as_slice(), &[0xff; 1 << 20], b"\nget ", &[b'x'; 1 << 20], b"\n"].concat());
+    fs::write(transcript.path("script"), script).expect("a script");
+    let output = transcript.command(&["-q", "--json", "d", "-f", "script"]).output().expect("it runs");
+    let [said, told] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).expect("text"));
+    let objects = said.lines().filter(|line| line.starts_with("{\"error\""));
+    assert!(objects.clone().count() > 100);
+    let long = objects.chain(told.lines()).filter(|line| line.len() > LEN_MAX);
+    let long: Vec<_> = long.map(|line| format!("{} bytes: {}", line.len(), &line[..200])).collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn a_line_that_is_too_long_is_acknowledged_once_and_the_next_one_runs() {
+    let transcript = Transcript::new();
+    let mut child = piped(&mut transcript.command(&["--ack", "--value-limit", "1", "d"]));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let sender = thread::spawn(move || {
+        let long = [b'a'; 2_000_000];
+        drop(stdin.write_all(&[b"count\nput ".as_slice(), &long, b"\nput a 1\nget a\n", &long].concat()));
+    });
+    let output = child.wait_with_output().expect("it ends");
+    sender.join().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let refused = "ERR 1 a command of more than 1.2 MiB is not read\n";
+    assert_eq!(said, format!("0\nOK\n{refused}OK\n1\nOK\n{refused}"));
+}
