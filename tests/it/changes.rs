@@ -9,7 +9,7 @@ use logkv::{
 };
 
 use crate::common::{Map, Random, contents, killed, open, quick, scratch, sealed, segment_path};
-use crate::hooked::{Gate, Hooked};
+use crate::hooked::{Hooked, SyncGate};
 use crate::recount::Recounted;
 
 /// So long that it is only waited for where something is broken.
@@ -210,7 +210,7 @@ fn a_damaged_record_is_an_error_in_between_and_costs_no_other() {
 #[test]
 fn a_feed_of_the_writer_gives_nothing_that_is_not_durable_yet() {
     let dir = scratch();
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(SyncGate::default());
     let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.put("before", "1").expect("a put");

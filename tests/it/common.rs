@@ -1,4 +1,4 @@
-//! What the rooms share: stores in temporary directories, and their files.
+//! Helpers that the suites share: stores in temporary directories, and their files.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,27 +15,24 @@ use tempfile::TempDir;
 
 use crate::hooked::{FreeSyncs, hooked};
 
-/// A directory that is removed at the end, as no store yet.
+/// An empty directory, removed when the value is dropped.
 pub(crate) fn scratch() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// Options for tests: nothing is synced, which only a power cut could tell, and nothing happens unasked.
+/// Options for tests: no syncs, which matter only in a power cut, and no background work.
 pub(crate) fn quick() -> Options {
     Options::new().sync(Sync::Never).background(false).file_system(hooked(FreeSyncs))
 }
 
-/// Opens the store at `dir`.
 pub(crate) fn open(dir: &Path) -> Store {
     Store::open_with(dir, quick()).expect("the store opens")
 }
 
-/// The file of segment `id`.
 pub(crate) fn segment_path(dir: &Path, id: u64) -> PathBuf {
     dir.join(format!("{id:06}.seg"))
 }
 
-/// The hint of segment `id`.
 pub(crate) fn hint_path(dir: &Path, id: u64) -> PathBuf {
     dir.join(format!("{id:06}.hint"))
 }
@@ -54,7 +51,7 @@ pub(crate) fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Those that are the log itself, and nothing that is derived from it.
+/// The files in `dir` that are part of the log, without derived files.
 pub(crate) fn log_files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = files(dir);
     files.retain(|(name, _)| !is_derived(name));
@@ -65,14 +62,14 @@ fn is_derived(name: &str) -> bool {
     name.ends_with(".hint") || name == "KEYDIR"
 }
 
-/// Removes what is derived from the log.
+/// Removes KEYDIR and hints.
 pub(crate) fn remove_derived(dir: &Path) {
     for (name, _) in files(dir).iter().filter(|(name, _)| is_derived(name)) {
         fs::remove_file(dir.join(name)).expect("it can be removed");
     }
 }
 
-/// Copies the files of `from` into a fresh directory.
+/// Copies the files of `from` into a new temporary directory.
 pub(crate) fn copy_of(from: &Path) -> TempDir {
     let to = scratch();
     for (name, bytes) in files(from) {
@@ -81,7 +78,7 @@ pub(crate) fn copy_of(from: &Path) -> TempDir {
     to
 }
 
-/// The files in `dir` that MANIFEST has no use for, but for LOCK and what a person may put there.
+/// The files in `dir` that MANIFEST does not need, except LOCK and files that users put there.
 pub(crate) fn leftovers(dir: &Path) -> Vec<String> {
     let manifest = fs::read_to_string(dir.join("MANIFEST")).expect("MANIFEST");
     let listed: Vec<_> =
@@ -95,20 +92,20 @@ pub(crate) fn leftovers(dir: &Path) -> Vec<String> {
 
 pub(crate) type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What a scan of all of it shows.
+/// All keys and values of `store`.
 pub(crate) fn contents(store: &Store) -> Map {
     shown(store.scan(..).expect("scans"))
 }
 
-/// What a scan shows.
+/// All keys and values that `scan` returns.
 pub(crate) fn shown(scan: Scan) -> Map {
     let entries = scan.map(|entry| entry.expect("reads"));
     entries.map(|entry| (entry.meta.key.to_vec(), entry.value.to_vec())).collect()
 }
 
-/// Every key reads as the map has it, the scan shows the same, and the figures equal a recount from the files.
+/// Checks that gets and scans return `map`, and that the statistics equal a recount of the files.
 pub(crate) fn assert_is(store: &Store, map: &Map, what: &str) {
-    assert!(contents(store) == *map, "{what}: the scan is not the map");
+    assert!(contents(store) == *map, "{what}: the scan differs from the map");
     for (key, value) in map {
         let read = store.get(key).expect("reads");
         assert!(read.as_deref() == Some(value), "{what}: {} is {read:?}", key.escape_ascii());
@@ -117,7 +114,7 @@ pub(crate) fn assert_is(store: &Store, map: &Map, what: &str) {
     assert_counted(store, what);
 }
 
-/// The figures of each segment equal a recount from its file.
+/// Checks that the statistics of each segment equal a recount of its file.
 pub(crate) fn assert_counted(store: &Store, what: &str) {
     for segment in store.segments().expect("segments") {
         let totals = store.inspect(segment.id).expect("inspects").totals;
@@ -129,7 +126,7 @@ pub(crate) fn assert_counted(store: &Store, what: &str) {
     }
 }
 
-/// The numbers of the sealed segments, in log order.
+/// The ids of the sealed segments, in log order.
 pub(crate) fn sealed(store: &Store) -> Vec<SegmentId> {
     let segments = store.segments().expect("segments");
     segments
@@ -139,20 +136,20 @@ pub(crate) fn sealed(store: &Store) -> Vec<SegmentId> {
         .collect()
 }
 
-/// What the store says `key` is.
 pub(crate) fn value(store: &Store, key: &str) -> Option<String> {
     let value = store.get(key).unwrap_or_else(|error| panic!("get {key}: {}", error.sentence()));
     value.map(|value| String::from_utf8_lossy(&value).into_owned())
 }
 
-/// Leaves the store as a killed process would: its handle is never closed, and the lock is let go by copying.
+/// A copy of the directory as a killed process would leave it. Dropping the store releases its lock
+/// only afterwards.
 pub(crate) fn killed(store: Store, dir: &Path) -> TempDir {
     let copy = copy_of(dir);
     drop(store);
     copy
 }
 
-/// Waits until `condition` holds, for `limit` at most; whether it did.
+/// Waits until `condition` holds, for at most `limit`. Returns whether it did.
 pub(crate) fn holds_within(limit: Duration, condition: impl Fn() -> bool) -> bool {
     let started = Instant::now();
     while !condition() {
@@ -164,30 +161,30 @@ pub(crate) fn holds_within(limit: Duration, condition: impl Fn() -> bool) -> boo
     true
 }
 
-/// Waits until `condition` holds, which must happen.
+/// Waits until `condition` holds. Panics after a minute.
 pub(crate) fn wait_until(condition: impl Fn() -> bool) {
     assert!(holds_within(Duration::from_secs(60), condition), "waited for a minute");
 }
 
-/// The program: that in `LOGKV_BIN`, or the one that was built with the tests.
+/// The program under test: `LOGKV_BIN`, or the one built with the tests.
 pub(crate) fn binary() -> PathBuf {
     let named = std::env::var_os("LOGKV_BIN").map(PathBuf::from);
     named.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_logkv")), |path| absolute(path).expect("a path"))
 }
 
-/// The program, in `dir`, in a world without settings of its user.
+/// A command that runs the program in `dir`, without the user's settings.
 pub(crate) fn program(dir: &Path) -> Command {
     program_of_system(binary(), dir)
 }
 
-/// The program at `path`, which may run ours, in such a world.
+/// A command that runs the program at `path` in `dir`, without the user's settings.
 pub(crate) fn program_of_system(path: impl AsRef<OsStr>, dir: &Path) -> Command {
     let mut command = Command::new(path);
     command.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
     command
 }
 
-/// The seed in `LOGKV_SEED`, or a new one, which is printed: a test that fails shows it.
+/// The seed in `LOGKV_SEED`, or a random one. Prints it, so that a failed test can be repeated.
 pub(crate) fn seed() -> u64 {
     let seed = match std::env::var("LOGKV_SEED") {
         Ok(text) => text.parse().expect("LOGKV_SEED is a number"),
@@ -197,22 +194,21 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
-/// Numbers without a pattern, the same again from the same seed (SplitMix64, Steele and others 2014).
+/// A repeatable random number generator (SplitMix64, Steele and others 2014).
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Numbers from the [`seed`].
+    /// A generator seeded with [`seed`].
     pub(crate) fn announced() -> Self {
         Self(seed())
     }
 
-    /// Numbers from `seed`.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Others, which these decide.
+    /// An independent generator, seeded from this one.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -224,19 +220,19 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`; 0 below 0, too.
+    /// A number below `bound`, or 0 if `bound` is 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
 }
 
-/// Starts `command`, with a pipe to each of its standard streams.
+/// Starts `command` with pipes for its standard streams.
 pub(crate) fn piped(command: &mut Command) -> Child {
     let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     streams.spawn().expect("the program starts")
 }
 
-/// Presses Ctrl-C for `child`.
+/// Sends SIGINT to `child`.
 pub(crate) fn interrupt(child: &Child) {
     send(child, Signal::INT);
 }
@@ -247,12 +243,13 @@ pub(crate) fn send(child: &Child, signal: Signal) {
     kill_process(pid, signal).expect("it is there");
 }
 
-/// Says that a test could not run here, where it is seen: what tests print is kept from view when they pass.
+/// Reports that a test cannot run here. Writes to the standard error, since output of passed tests
+/// is hidden.
 pub(crate) fn skipped(test: &str, reason: &str) {
     writeln!(io::stderr(), "SKIPPED {test}: {reason}").expect("somebody listens");
 }
 
-/// Two sealed segments and an active one, with replaced and deleted keys among them.
+/// A store of two sealed segments and an active one, with replaced and deleted keys.
 pub(crate) fn small_store() -> TempDir {
     let dir = scratch();
     let store = open(dir.path());
@@ -268,7 +265,7 @@ pub(crate) fn small_store() -> TempDir {
     dir
 }
 
-/// Five keys, each synced, in a store whose writer was killed.
+/// A store of five keys, each synced, whose writer was killed.
 pub(crate) fn unclosed_store() -> TempDir {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
@@ -285,20 +282,20 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// The checksum of `bytes` of the record at `at` of a segment with `salt`.
+/// The checksum of the record `bytes` at offset `at` of a segment with `salt`.
 pub(crate) fn record_crc(salt: &[u8], at: usize, bytes: &[u8]) -> [u8; 4] {
     let place = [salt, &(at as u64).to_le_bytes()].concat();
     crc32c::crc32c_append(crc32c::crc32c(&place), bytes).to_le_bytes()
 }
 
-/// Puts the right checksum into a segment's header.
+/// Sets the checksum in a segment's header.
 pub(crate) fn seal_segment_header(header: &mut [u8]) {
     let crc = crc32c::crc32c(&header[..60]).to_le_bytes();
     header[60..64].copy_from_slice(&crc);
 }
 
-/// Gives the record at `at` of a segment an expiry, which takes the place of the first eight bytes of its value: nothing else
-/// moves. All checksums are right.
+/// Gives the record at offset `at` of a segment an expiry. It replaces the first eight bytes of the
+/// value, so that nothing else moves. Updates the checksums.
 pub(crate) fn set_expiry(path: &Path, at: u64, expires_ms: u64) {
     let mut bytes = fs::read(path).expect("the segment");
     let salt = bytes[56..60].to_vec();
@@ -322,7 +319,7 @@ pub(crate) fn set_expiry(path: &Path, at: u64, expires_ms: u64) {
     fs::write(path, bytes).expect("the expiry");
 }
 
-/// Rewrites MANIFEST's lines with `change`, and its checksum.
+/// Changes the lines of MANIFEST with `change`, and updates the checksum.
 pub(crate) fn rewrite_manifest(dir: &Path, change: impl Fn(&str) -> String) {
     let path = dir.join("MANIFEST");
     let text = fs::read_to_string(&path).expect("MANIFEST");

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::common::{holds_within, quick, scratch, value, wait_until};
-use crate::hooked::{Gate, Hooked};
+use crate::hooked::{Hooked, SyncGate};
 use logkv::{Batch, Compact, Options, Store};
 
 #[test]
 fn readers_and_writers_go_on_during_a_sync_and_nothing_is_seen_before_it_is_durable() {
     let dir = scratch();
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(SyncGate::default());
     let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.put("k", "old").expect("a put");
@@ -36,7 +36,7 @@ fn readers_and_writers_go_on_during_a_sync_and_nothing_is_seen_before_it_is_dura
 #[test]
 fn writers_that_wait_at_the_same_time_share_one_sync() {
     let dir = scratch();
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(SyncGate::default());
     let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.put("first", "").expect("a put");
@@ -62,12 +62,12 @@ fn writers_that_wait_at_the_same_time_share_one_sync() {
 #[test]
 fn no_sync_is_started_on_a_file_while_another_is_in_flight_whose_failure_it_would_not_see() {
     let dir = scratch();
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(SyncGate::default());
     let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.put("before", "1").expect("a put");
     gate.set_shut(true);
-    gate.turn_deadly();
+    gate.fail_syncs();
     let before = gate.arrivals();
     std::thread::scope(|scope| {
         let put = scope.spawn(|| store.put("lost", "1"));

@@ -1,4 +1,4 @@
-//! The directory of a store: it stays the same one, and what others put into it is left alone.
+//! A store keeps its directory and leaves files of others alone.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn a_short_file_that_no_store_made_is_not_removed() {
 }
 
 #[test]
-fn a_strangers_file_with_the_next_number_does_not_stop_all_writing() {
+fn a_foreign_file_with_the_next_segment_id_does_not_stop_writes() {
     let [dir, other] = [(); 2].map(|()| {
         let dir = scratch();
         let store = open(dir.path());
@@ -33,11 +33,11 @@ fn a_strangers_file_with_the_next_number_does_not_stop_all_writing() {
     store.rotate().expect("rotates");
     let outcome = store.put("k", "v2");
     assert!(outcome.is_ok(), "{:?}", outcome.map_err(|error| error.sentence()));
-    assert!(fs::read(&path).expect("the stranger") == stranger, "it was overwritten");
+    assert!(fs::read(&path).expect("the stranger") == stranger, "the foreign file was overwritten");
 }
 
 #[test]
-fn a_directory_with_nothing_but_derived_files_is_one_without_a_store() {
+fn a_directory_of_derived_files_only_holds_no_store() {
     let dir = scratch();
     for name in ["KEYDIR", "KEYDIR.new", "000001.hint"] {
         fs::write(dir.path().join(name), "what is left of a log that is gone").expect("a file");
@@ -51,7 +51,7 @@ fn a_directory_with_nothing_but_derived_files_is_one_without_a_store() {
 }
 
 #[test]
-fn a_directory_under_the_name_of_a_hint_whose_segment_is_gone_does_not_block_opening() {
+fn a_directory_named_like_the_hint_of_a_missing_segment_does_not_block_opening() {
     let dir = scratch();
     let store = open(dir.path());
     for value in ["old", "new"] {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::common::{contents, files, killed, open, quick, scratch, wait_until};
-use crate::hooked::{Call, Gate, Hook, Hooked};
+use crate::hooked::{Call, Hook, Hooked, SyncGate};
 use logkv::fs::StoreFile;
 use logkv::{Batch, Error, Options, Store, Sync, Value};
 
@@ -210,13 +210,13 @@ fn a_write_that_is_said_not_to_be_there_is_not_there_after_a_kill_although_all_o
 #[test]
 fn a_log_that_failed_and_was_closed_writes_nothing_when_it_is_read() {
     let dir = scratch();
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(SyncGate::default());
     let options =
         Options::new().sync(Sync::Buffered(1 << 20)).file_system(Arc::new(Hooked(Arc::clone(&gate))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.put("a", "1").expect("a put");
     gate.set_shut(true);
-    gate.turn_deadly();
+    gate.fail_syncs();
     let before = gate.arrivals();
     std::thread::scope(|scope| {
         let sync = scope.spawn(|| store.sync());

@@ -1,4 +1,5 @@
-//! The operating system's files with a hook around each call that changes something: to fail, to wait, to be predictable.
+//! The real file system with a hook around each call that changes something. A hook can make calls
+//! fail, wait, or behave predictably.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -24,40 +25,41 @@ pub(crate) enum Call {
     SyncDirectory,
     Rename(StoreFile, StoreFile),
     Remove(StoreFile),
-    /// A second name for a file of another directory.
+    /// Links a file of another directory.
     Link(StoreFile),
     RenameDirectory,
 }
 
-/// What a test does to the calls.
+/// The test's influence on the calls.
 pub(crate) trait Hook: Send + Sync + fmt::Debug + 'static {
-    /// Called before any call by a name, also one that changes nothing.
+    /// Runs before each call that takes a name, including calls that change nothing.
     fn step(&self) {}
 
-    /// Called first; an error is the call's outcome.
+    /// Runs before the call. An error replaces the call.
     fn before(&self, _call: Call) -> io::Result<()> {
         Ok(())
     }
 
-    /// Called when the call has been done; an error is its outcome all the same.
+    /// Runs after the call. An error replaces the result.
     fn after(&self, _call: Call) -> io::Result<()> {
         Ok(())
     }
 
-    /// Called before `file` is opened to be read.
+    /// Runs before `file` is opened for reading.
     fn opens(&self, _file: StoreFile) {}
 
-    /// Called before bytes of `file` are read; an error is the read's outcome.
+    /// Runs before bytes of `file` are read. An error replaces the read.
     fn read(&self, _file: StoreFile, _range: Range<u64>) -> io::Result<()> {
         Ok(())
     }
 
-    /// Whether syncs go to the disk. Thousands of them take a minute, and only a power cut could tell.
+    /// Whether syncs reach the disk. Thousands of syncs take a minute and matter only in a power
+    /// cut.
     fn syncs(&self) -> bool {
         true
     }
 
-    /// How many of `len` bytes a write takes.
+    /// The number of bytes that a write of `len` bytes accepts.
     fn take(&self, len: usize) -> usize {
         len
     }
@@ -67,7 +69,7 @@ pub(crate) trait Hook: Send + Sync + fmt::Debug + 'static {
     }
 }
 
-/// Random numbers that are the same in every run: golden files need them.
+/// Random numbers that are the same in every run, for golden files.
 #[derive(Debug, Default)]
 pub(crate) struct SteadyRandom(AtomicU8);
 
@@ -80,7 +82,7 @@ impl Hook for SteadyRandom {
     }
 }
 
-/// Syncs that are done at once and make nothing durable.
+/// Syncs that return at once and make nothing durable.
 #[derive(Debug)]
 pub(crate) struct FreeSyncs;
 
@@ -90,7 +92,7 @@ impl Hook for FreeSyncs {
     }
 }
 
-/// A disk that does not give some bytes of a file.
+/// A disk on which some bytes of a file are unreadable.
 #[derive(Debug)]
 pub(crate) struct BadSectors {
     pub(crate) file: StoreFile,
@@ -104,50 +106,54 @@ impl Hook for BadSectors {
     }
 }
 
-/// A gate that syncs of segments have to pass.
+/// Blocks syncs of segments while it is shut.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct SyncGate {
     is_shut: Mutex<bool>,
     opened: Condvar,
-    /// Syncs that came to the gate.
+    /// The number of syncs that have started.
     arrivals: AtomicU64,
-    is_deadly: AtomicBool,
+    fails_syncs: AtomicBool,
 }
 
-impl Gate {
+impl SyncGate {
     pub(crate) fn set_shut(&self, is_shut: bool) {
         *self.is_shut.lock().expect("no panic") = is_shut;
         self.opened.notify_all();
     }
 
-    /// From now on syncs that pass fail.
-    pub(crate) fn turn_deadly(&self) {
-        self.is_deadly.store(true, Ordering::SeqCst);
+    /// Makes all later syncs fail.
+    pub(crate) fn fail_syncs(&self) {
+        self.fails_syncs.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn arrivals(&self) -> u64 {
         self.arrivals.load(Ordering::SeqCst)
     }
 
-    /// Waits until the gate is open.
-    pub(crate) fn pass(&self) -> io::Result<()> {
+    /// Blocks until the gate is open.
+    pub(crate) fn wait_for_opening(&self) -> io::Result<()> {
         self.arrivals.fetch_add(1, Ordering::SeqCst);
         let guard = self.is_shut.lock().expect("no panic");
         drop(self.opened.wait_while(guard, |is_shut| *is_shut).expect("no panic"));
-        if self.is_deadly.load(Ordering::SeqCst) { Err(io::Error::other("the disk is gone")) } else { Ok(()) }
+        if self.fails_syncs.load(Ordering::SeqCst) {
+            Err(io::Error::other("the disk is gone"))
+        } else {
+            Ok(())
+        }
     }
 }
 
-impl Hook for Gate {
+impl Hook for SyncGate {
     fn before(&self, call: Call) -> io::Result<()> {
         match call {
-            Call::Sync(StoreFile::Segment(_)) => self.pass(),
+            Call::Sync(StoreFile::Segment(_)) => self.wait_for_opening(),
             _ => Ok(()),
         }
     }
 }
 
-/// Does a call between the hook's two.
+/// Runs a call between the hook's `before` and `after`.
 fn around<H: Hook, T>(hook: &H, call: Call, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     hook.before(call)?;
     let done = act()?;
@@ -162,7 +168,7 @@ fn sync<H: Hook>(hook: &H, call: Call, act: impl FnOnce() -> io::Result<()>) -> 
 #[derive(Debug)]
 pub(crate) struct Hooked<H>(pub(crate) Arc<H>);
 
-/// The file system with `hook` in it.
+/// The real file system with `hook` around its calls.
 pub(crate) fn hooked<H: Hook>(hook: H) -> Arc<Hooked<H>> {
     Arc::new(Hooked(Arc::new(hook)))
 }
@@ -330,7 +336,7 @@ impl<H: Hook> Directory for HookedDirectory<H> {
     }
 
     fn handle(&self) -> Option<BorrowedFd<'_>> {
-        // Who asks for it is in the middle of a call of the directory above.
+        // The caller is in the middle of a call on the parent directory.
         self.hook.step();
         self.inner.handle()
     }

@@ -1,5 +1,5 @@
-//! Reads from the sources which module uses which: `use` trees, paths within code, `super::super::`. Tests within
-//! the sources (`#[cfg(test)]`) and comments do not count.
+//! Finds out which module uses which, from the sources: `use` trees, paths in code,
+//! `super::super::`. Unit tests (`#[cfg(test)]`) and comments do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,16 +19,16 @@ pub(crate) fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// A module's path: `["engine", "log", "stage"]`.
+/// The path of a module, such as `["engine", "log", "stage"]`.
 type Module = Vec<String>;
 
-/// Which module below one folder of `src` uses which others below it.
+/// The imports among the modules below one folder of `src`.
 pub(crate) struct Imports {
     arrows: BTreeMap<Module, BTreeSet<Module>>,
 }
 
 impl Imports {
-    /// The imports below `src/TOP`.
+    /// The imports among the modules below `src/TOP`.
     pub(crate) fn below(top: &str) -> Self {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let texts: BTreeMap<Module, String> = sources(&src.join(top))
@@ -41,7 +41,7 @@ impl Imports {
         Self { arrows: arrows.collect() }
     }
 
-    /// Each arrow from one wing to another, with the modules it leads between.
+    /// The imports that cross from one wing to another, with the modules at both ends.
     pub(crate) fn between_wings(&self) -> Vec<(&str, &str, String)> {
         let mut found = Vec::new();
         for (from, targets) in &self.arrows {
@@ -56,12 +56,12 @@ impl Imports {
         found
     }
 
-    /// The wings: modules directly below the top.
+    /// The wings, which are the modules directly below the top.
     pub(crate) fn wings(&self) -> BTreeSet<&str> {
         self.arrows.keys().filter_map(|module| module.get(1)).map(|name| &**name).collect()
     }
 
-    /// Each set of modules that reach one another, sorted.
+    /// The import circles, each as a sorted list of modules.
     pub(crate) fn circles(&self) -> Vec<Vec<String>> {
         let reached: BTreeMap<_, _> =
             self.arrows.keys().map(|module| (module, self.reached_from(module))).collect();
@@ -85,14 +85,14 @@ impl Imports {
     }
 }
 
-/// The module that the file `path` below `src` holds.
+/// The module in the file `path` below `src`.
 fn module_of(path: &Path) -> Module {
     let names = path.with_extension("");
     let names = names.iter().map(|name| name.to_string_lossy().into_owned());
     names.filter(|name| name != "mod").collect()
 }
 
-/// The modules of `known` that `text`, the file of `own`, uses.
+/// The modules of `known` that `text` uses. `text` is the file of module `own`.
 fn used(text: &str, own: &Module, known: &BTreeSet<Module>) -> BTreeSet<Module> {
     let mut found = BTreeSet::new();
     for (inner, code) in code(text) {
@@ -106,7 +106,7 @@ fn used(text: &str, own: &Module, known: &BTreeSet<Module>) -> BTreeSet<Module> 
     found
 }
 
-/// The module of `known` that `path` leads to or into, from `place`.
+/// The module of `known` that `path` names when it stands in `place`.
 fn resolve(path: &[String], place: &Module, known: &BTreeSet<Module>) -> Option<Module> {
     let ups = path.iter().take_while(|&name| name == "super").count();
     let target = match path.first().map(String::as_str) {
@@ -121,7 +121,7 @@ fn resolve(path: &[String], place: &Module, known: &BTreeSet<Module>) -> Option<
     (1..=target.len()).rev().map(|len| target[..len].to_vec()).find(|module| known.contains(module))
 }
 
-/// The statements of `text` without comments and tests, each with the inline modules it stands in.
+/// The statements of `text` without comments and tests, each with the inline modules around it.
 fn code(text: &str) -> Vec<(Module, String)> {
     let mut found: Vec<(Module, String)> = Vec::new();
     let mut inner: Vec<(usize, String)> = Vec::new();
@@ -151,7 +151,7 @@ fn code(text: &str) -> Vec<(Module, String)> {
     found
 }
 
-/// All paths of `code`, those of a `use` tree written out.
+/// All paths in `code`, with `use` trees expanded.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let mut rest = code;
@@ -180,7 +180,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Adds the paths of the `use` tree `text` behind `prefix` to `found`.
+/// Adds the paths of the `use` tree `text`, each behind `prefix`, to `found`.
 fn tree(text: &str, prefix: &[String], found: &mut Vec<Vec<String>>) {
     match text.split_once('{') {
         Some((start, group)) if !start.contains(',') => {
@@ -197,7 +197,7 @@ fn names(path: &str) -> Vec<String> {
     path.split("::").filter(|name| !name.is_empty() && *name != "*").map(str::to_owned).collect()
 }
 
-/// The parts of a group between its own commas.
+/// Splits a group at its top-level commas.
 fn parts(group: &str) -> Vec<&str> {
     let mut depth = 0;
     let outer = move |c: char| {
@@ -212,7 +212,7 @@ fn name_len(text: &str) -> usize {
 }
 
 #[test]
-fn grouped_and_relative_paths_are_read_as_the_compiler_does() {
+fn grouped_and_relative_paths_resolve_as_in_the_compiler() {
     let known: BTreeSet<Module> = ["a", "a::b", "a::b::c", "a::d", "a::e"]
         .map(|path| path.split("::").map(str::to_owned).collect())
         .into_iter()

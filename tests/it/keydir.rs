@@ -14,7 +14,7 @@ use crate::common::{
     assert_counted, assert_is, contents, killed, open, quick, remove_derived, scratch, sealed, segment_path,
     value, wait_until,
 };
-use crate::hooked::{Call, Gate, Hook, Hooked};
+use crate::hooked::{Call, Hook, Hooked, SyncGate};
 use crate::recount::Recounted;
 
 /// The bytes before the slots of a KEYDIR that covers one segment: header, rows of segments and shards, checksum.
@@ -149,15 +149,15 @@ fn two_keys_that_the_index_cannot_tell_apart_stay_two_keys() {
 /// Gates before the background's first work and before the syncs of segments.
 #[derive(Debug, Default)]
 struct Gates {
-    hints: Gate,
-    syncs: Gate,
+    hints: SyncGate,
+    syncs: SyncGate,
 }
 
 impl Hook for Gates {
     fn before(&self, call: Call) -> io::Result<()> {
         match call {
-            Call::Create(StoreFile::Hint(_)) => self.hints.pass(),
-            Call::Sync(StoreFile::Segment(_)) => self.syncs.pass(),
+            Call::Create(StoreFile::Hint(_)) => self.hints.wait_for_opening(),
+            Call::Sync(StoreFile::Segment(_)) => self.syncs.wait_for_opening(),
             _ => Ok(()),
         }
     }

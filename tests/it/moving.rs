@@ -1,5 +1,4 @@
-//! A clock that moves during an operation. Each operation reads it once, and uses that time
-//! throughout.
+//! Operations on a clock that moves: each reads the clock once, and uses that time throughout.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,16 +11,16 @@ use logkv::{
 use tempfile::TempDir;
 
 use crate::common::{Random, quick, remove_derived, scratch, value, wait_until};
-use crate::hooked::{Gate, Hooked};
+use crate::hooked::{Hooked, SyncGate};
 use crate::recount::{Recounted, recount};
 
-/// How a clock moves at each reading.
+/// The movement of a clock at each reading.
 #[derive(Debug)]
 enum Pace {
     Still,
-    /// On, by so many milliseconds.
+    /// Forward by this number of milliseconds.
     On(u64),
-    /// To and fro, by up to so many milliseconds.
+    /// Randomly, up to this number of milliseconds in either direction.
     Jumping(Random, u64),
 }
 
@@ -29,21 +28,21 @@ enum Pace {
 struct Hands {
     now_ms: u64,
     pace: Pace,
-    /// The latest time that was read since it began to move.
+    /// The latest time shown since the clock began to move.
     latest_ms: u64,
 }
 
-/// A clock that moves at each reading, when told to.
+/// A clock that can move at each reading.
 #[derive(Debug)]
 pub(crate) struct MovingClock(Mutex<Hands>);
 
 impl MovingClock {
-    /// One that stands still at `now_ms`.
+    /// A clock that stands still at `now_ms`.
     pub(crate) fn at(now_ms: u64) -> Self {
         Self(Mutex::new(Hands { now_ms, pace: Pace::Still, latest_ms: now_ms }))
     }
 
-    /// One that jumps from the start, by up to `span_ms` around `now_ms`.
+    /// A clock that jumps at each reading, up to `span_ms` around `now_ms`.
     pub(crate) fn jumping(now_ms: u64, seed: u64, span_ms: u64) -> Self {
         let clock = Self::at(now_ms);
         clock.jump(seed, span_ms);
@@ -54,22 +53,23 @@ impl MovingClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stands still at `now_ms` from here on.
+    /// Stops the clock at `now_ms`.
     pub(crate) fn set(&self, now_ms: u64) {
         *self.hands() = Hands { now_ms, pace: Pace::Still, latest_ms: now_ms };
     }
 
-    /// From here on it goes on by `step_ms` at each reading.
+    /// Makes the clock advance by `step_ms` at each reading.
     pub(crate) fn run(&self, step_ms: u64) {
         self.hands().pace = Pace::On(step_ms);
     }
 
-    /// From here on it jumps, by up to `span_ms` around what it shows.
+    /// Makes the clock jump at each reading, up to `span_ms` around its time.
     pub(crate) fn jump(&self, seed: u64, span_ms: u64) {
         self.hands().pace = Pace::Jumping(Random::seeded(seed), span_ms);
     }
 
-    /// Stands still from here on, at the latest time that it has shown since it began to move; that time.
+    /// Stops the clock at the latest time that it showed since it began to move, and returns that
+    /// time.
     pub(crate) fn settle(&self) -> u64 {
         let latest_ms = self.hands().latest_ms;
         self.set(latest_ms);
@@ -96,13 +96,14 @@ impl Clock for MovingClock {
     }
 }
 
-/// When everything is written.
+/// The time of all writes.
 const WRITTEN_MS: u64 = 10_000;
-/// How long what has ended is kept.
+/// How long old versions are kept.
 const KEEP_MS: u64 = 1_000;
-/// When what ended as it was written is kept no longer, and when what expires does.
+/// The time at which the retention of old versions ends and the expiring key expires.
 const OVER_MS: u64 = WRITTEN_MS + KEEP_MS;
-/// More milliseconds than an operation here reads the clock: one of so many starts makes it come to an end in any of them.
+/// More than the number of clock readings in any operation. Starting at each of this many offsets
+/// puts the deadline between any two readings.
 const READINGS: u64 = 48;
 
 fn options(clock: &Arc<MovingClock>, keep_versions: u64, keep_for_ms: u64) -> Options {
@@ -116,7 +117,8 @@ fn options(clock: &Arc<MovingClock>, keep_versions: u64, keep_for_ms: u64) -> Op
     quick().clock(Arc::<MovingClock>::clone(clock)).compaction(policy)
 }
 
-/// A store that was written by `write`, in one segment, and a clock that comes to [`OVER_MS`] at the reading of this number.
+/// A store with the writes of `write` in one sealed segment. Its clock reaches [`OVER_MS`] at
+/// reading number `reading`.
 fn store(
     options: impl FnOnce(&Arc<MovingClock>) -> Options,
     write: impl FnOnce(&Store),
@@ -150,7 +152,7 @@ fn put_then_expiring(store: &Store) {
     store.put_with("victim", "new", ends).expect("a put");
 }
 
-/// What everybody finds who opens the store that is left, without KEYDIR and hints.
+/// Checks that the value does not come back when the store opens without KEYDIR and hints.
 fn stays_gone(dir: &TempDir, clock: &Arc<MovingClock>, store: Store) {
     store.close().expect("closes");
     remove_derived(dir.path());
@@ -160,7 +162,7 @@ fn stays_gone(dir: &TempDir, clock: &Arc<MovingClock>, store: Store) {
 }
 
 #[test]
-fn a_deleted_key_stays_deleted_though_its_time_runs_out_while_it_is_compacted() {
+fn a_deleted_key_stays_deleted_when_its_retention_ends_during_compaction() {
     for reading in 0..READINGS {
         let (dir, clock, store) = store(|clock| options(clock, 1, KEEP_MS), put_then_deleted, reading);
         store.compact_recounted(&Compact::All).expect("compacts");
@@ -169,7 +171,7 @@ fn a_deleted_key_stays_deleted_though_its_time_runs_out_while_it_is_compacted() 
 }
 
 #[test]
-fn what_an_expiring_put_replaced_stays_replaced_though_that_expires_while_it_is_compacted() {
+fn an_expiring_put_still_hides_the_value_it_replaced_when_it_expires_during_compaction() {
     for reading in 0..READINGS {
         let (dir, clock, store) = store(|clock| options(clock, 2, 0), put_then_expiring, reading);
         store.compact_recounted(&Compact::All).expect("compacts");
@@ -178,7 +180,7 @@ fn what_an_expiring_put_replaced_stays_replaced_though_that_expires_while_it_is_
 }
 
 #[test]
-fn a_dry_run_decides_over_a_put_and_its_delete_by_one_time() {
+fn a_dry_run_judges_a_put_and_its_delete_at_one_time() {
     for reading in 0..READINGS {
         let (_dir, _clock, store) = store(|clock| options(clock, 1, KEEP_MS), put_then_deleted, reading);
         let plan = store.compaction_plan(&Compact::All).expect("a plan");
@@ -197,7 +199,7 @@ fn a_dry_run_decides_over_a_put_and_its_delete_by_one_time() {
 }
 
 #[test]
-fn a_compaction_a_backup_and_a_restore_are_right_under_a_clock_that_jumps() {
+fn compaction_backup_and_restore_stay_correct_when_the_clock_jumps() {
     let mut random = Random::announced();
     for round in 0..24 {
         let (dir, clock, store) = store(|clock| options(clock, 2, KEEP_MS), put_then_deleted, 0);
@@ -209,7 +211,7 @@ fn a_compaction_a_backup_and_a_restore_are_right_under_a_clock_that_jumps() {
         match round % 2 {
             0 => drop(store.compact_recounted(&Compact::All).expect("compacts")),
             _ => {
-                // Each segment by itself: what an older one keeps, a newer one hides.
+                // Separate segments, so that a newer segment hides what an older one keeps.
                 store.rotate().expect("rotates");
                 for id in crate::common::sealed(&store) {
                     store.compact_recounted(&Compact::Segments(vec![id])).expect("compacts");
@@ -229,7 +231,7 @@ fn a_compaction_a_backup_and_a_restore_are_right_under_a_clock_that_jumps() {
     }
 }
 
-/// Two keys that expire together.
+/// Puts two keys that expire together.
 fn twins(store: &Store) {
     let mut batch = Batch::new();
     for key in ["a", "b"] {
@@ -239,19 +241,19 @@ fn twins(store: &Store) {
 }
 
 #[test]
-fn keys_that_expire_together_are_shown_together_or_not_at_all() {
+fn keys_that_expire_together_disappear_together() {
     for reading in 0..READINGS {
         let (_dir, _clock, store) = store(|clock| options(clock, 1, 0), twins, reading);
         let scanned = store.keys(..).expect("keys").count();
-        assert!(scanned == 0 || scanned == 2, "a scan shows {scanned}, started at reading {reading}");
+        assert!(scanned == 0 || scanned == 2, "a scan returned {scanned} keys, started at reading {reading}");
         let many = store.get_many(&["a", "b"]).expect("reads");
         let found = many.into_iter().filter(|value| value.as_ref().is_ok_and(Option::is_some)).count();
-        assert!(found == 0 || found == 2, "a get finds {found}, started at reading {reading}");
+        assert!(found == 0 || found == 2, "a get found {found} keys, started at reading {reading}");
     }
 }
 
 #[test]
-fn what_a_transaction_puts_to_expire_together_it_sees_together_or_not_at_all() {
+fn a_transaction_sees_its_expiring_puts_disappear_together() {
     for reading in 0..READINGS {
         let (_dir, _clock, store) = store(|clock| options(clock, 1, 0), twins, reading);
         let seen: Result<usize, Error> = store.transact(|transaction| {
@@ -261,12 +263,12 @@ fn what_a_transaction_puts_to_expire_together_it_sees_together_or_not_at_all() {
             Ok(transaction.scan(..)?.count())
         });
         let seen = seen.expect("goes through");
-        assert!(seen == 0 || seen == 4, "it sees {seen}, started at reading {reading}");
+        assert!(seen == 0 || seen == 4, "the transaction saw {seen} keys, started at reading {reading}");
     }
 }
 
 #[test]
-fn keys_of_one_batch_that_live_equally_long_expire_together() {
+fn keys_of_one_batch_with_equal_lifetimes_expire_together() {
     let (_dir, _clock, store) = store(|clock| options(clock, 1, 0), fill, 0);
     let mut batch = Batch::new();
     for key in ["a", "b"] {
@@ -278,7 +280,7 @@ fn keys_of_one_batch_that_live_equally_long_expire_together() {
 }
 
 #[test]
-fn nothing_is_different_between_two_points_between_which_nothing_was_written() {
+fn a_diff_over_a_span_without_writes_is_empty() {
     for reading in 0..READINGS {
         let (_dir, _clock, store) = store(|clock| options(clock, 1, 0), twins, reading);
         let found = store.diff(At::Seq(Seqno(2)), None).expect("both are told").count();
@@ -286,13 +288,13 @@ fn nothing_is_different_between_two_points_between_which_nothing_was_written() {
     }
 }
 
-/// The value of `key` as of `at_ms`; an error says that it cannot be told.
+/// The value of `key` at time `at_ms`, or an error if it is unknown.
 fn at_time(store: &Store, key: &str, at_ms: u64) -> Result<Option<Vec<u8>>, Error> {
     Ok(store.get_at(key, At::Time(at_ms))?.map(|entry| entry.value.to_vec()))
 }
 
 #[test]
-fn a_time_of_which_a_set_clock_has_left_no_record_is_not_told() {
+fn a_time_without_records_after_a_clock_change_is_reported_as_unknown() {
     let (dir, clock) = (scratch(), Arc::new(MovingClock::at(10)));
     let store = Store::open_with(dir.path(), options(&clock, 1, 1)).expect("opens");
     let put = |key: &str, at_ms, expiry: Option<u64>| {
@@ -300,7 +302,8 @@ fn a_time_of_which_a_set_clock_has_left_no_record_is_not_told() {
         let options = PutOptions::new().expiry(expiry.map(Expiry::At));
         store.put_with(key, "value", options).expect("a put");
     };
-    // The clock is set back twice: the records after `b` are the last ones by then.
+    // The clock goes back twice, so that the records after `b` are the last ones of an earlier
+    // time.
     put("a", 10, None);
     put("b", 100, None);
     put("c", 50, None);
@@ -309,11 +312,11 @@ fn a_time_of_which_a_set_clock_has_left_no_record_is_not_told() {
     store.compact_recounted(&Compact::All).expect("compacts");
     let told = at_time(&store, "b", 30);
     assert!(matches!(told, Ok(Some(_)) | Err(Error::CompactedAway { .. })), "{told:?}");
-    assert!(matches!(at_time(&store, "b", 300), Ok(Some(_))), "now is told");
+    assert!(matches!(at_time(&store, "b", 300), Ok(Some(_))), "the present is known");
 }
 
 #[test]
-fn what_was_deleted_while_the_clock_was_ahead_is_not_told_to_have_been_away_before() {
+fn a_delete_made_while_the_clock_was_ahead_does_not_count_for_earlier_times() {
     let (dir, clock) = (scratch(), Arc::new(MovingClock::at(10)));
     let store = Store::open_with(dir.path(), options(&clock, 1, 0)).expect("opens");
     store.put("a", "value").expect("a put");
@@ -328,9 +331,9 @@ fn what_was_deleted_while_the_clock_was_ahead_is_not_told_to_have_been_away_befo
 }
 
 #[test]
-fn a_segment_that_comes_of_age_while_it_is_written_to_is_not_sealed_beside_a_sync() {
+fn a_segment_that_reaches_its_age_during_a_put_is_not_sealed_while_it_syncs() {
     const AGE_MS: u64 = 60_000;
-    let (dir, clock, gate) = (scratch(), Arc::new(MovingClock::at(1_000_000)), Arc::new(Gate::default()));
+    let (dir, clock, gate) = (scratch(), Arc::new(MovingClock::at(1_000_000)), Arc::new(SyncGate::default()));
     let options = Options::new()
         .sync(Sync::Always)
         .background(false)
@@ -344,17 +347,18 @@ fn a_segment_that_comes_of_age_while_it_is_written_to_is_not_sealed_beside_a_syn
     std::thread::scope(|scope| {
         scope.spawn(|| store.put("second", "").expect("a put"));
         wait_until(|| gate.arrivals() > before);
-        // It comes of age when the next put asks for the time again.
+        // The segment reaches its age when the next put reads the clock again.
         clock.set(1_000_000 + AGE_MS - 2);
         clock.run(1);
         scope.spawn(|| store.put("third", "").expect("a put"));
         wait_until(|| clock.hands().latest_ms >= 1_000_000 + AGE_MS);
-        // It has the lock until the put waits for the sync that is under way, or seals the segment beside it.
+        // `stats` gets the lock when the put waits for the running sync, or when it seals the
+        // segment beside it.
         let looked = scope.spawn(|| store.stats().expect("figures"));
         wait_until(|| looked.is_finished() || gate.arrivals() > before + 1);
         let arrivals = gate.arrivals();
         gate.set_shut(false);
-        assert_eq!(arrivals, before + 1, "of two syncs at a time one may not be told of a failure");
+        assert_eq!(arrivals, before + 1, "of two parallel syncs, one might miss a failure");
     });
     assert_eq!(store.segments().expect("segments").len(), 1);
     store.put("fourth", "").expect("a put");
@@ -362,7 +366,7 @@ fn a_segment_that_comes_of_age_while_it_is_written_to_is_not_sealed_beside_a_syn
 }
 
 #[test]
-fn an_expired_record_that_is_kept_for_its_past_is_compacted_once() {
+fn an_expired_record_kept_as_history_is_compacted_once() {
     let with_past = |clock: &Arc<MovingClock>| options(clock, 1, u64::MAX);
     let write = |store: &Store| {
         let ends = PutOptions::new().expiry(Some(Expiry::At(WRITTEN_MS + 1)));

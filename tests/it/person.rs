@@ -1,4 +1,4 @@
-//! A person at a terminal: types, and looks at the screen.
+//! A simulated user, who types at a terminal and reads the screen.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -14,7 +14,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::common::send;
 
-/// A person in front of `logkv` on a terminal of its own.
+/// A user of `logkv` on a terminal of its own.
 pub(crate) struct Person {
     child: Child,
     keyboard: File,
@@ -32,18 +32,18 @@ struct State {
     has_ended: bool,
 }
 
-/// Control keys.
 pub(crate) const CTRL_C: &str = "\x03";
 pub(crate) const CTRL_D: &str = "\x04";
 pub(crate) const CTRL_R: &str = "\x12";
 
 impl Person {
-    /// Starts the program in `dir` with `args` and, beside a terminal's usual ones, the variables `env`.
+    /// Starts the program in `dir` with `args`, and with the variables `env` added to the usual
+    /// ones.
     pub(crate) fn at(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         Self::at_terminal(dir, args, env, (24, 80))
     }
 
-    /// The same at a terminal of so many rows and columns.
+    /// Starts the program on a terminal of `size` rows and columns.
     pub(crate) fn at_terminal(dir: &Path, args: &[&str], env: &[(&str, &str)], size: (u16, u16)) -> Self {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
             .expect("a terminal can be opened");
@@ -56,7 +56,8 @@ impl Person {
             .expect("its other end can be opened");
         tcsetwinsize(&keyboard, winsize(size)).expect("it has a size");
         let side = || Stdio::from(terminal.try_clone().expect("it can be opened again"));
-        // It makes the terminal the one that Ctrl-C comes from. A terminal ignores no signal, whatever started the tests.
+        // `setsid` makes this terminal the source of Ctrl-C. `env` resets signals that the test
+        // runner ignores.
         let mut command = Command::new("setsid");
         command
             .args(["--ctty", "env", "--default-signal=HUP", env!("CARGO_BIN_EXE_logkv")])
@@ -88,31 +89,31 @@ impl Person {
         Self { child, keyboard, screen }
     }
 
-    /// Types `keys`, whether or not the program is listening.
+    /// Types `keys`, even if the program does not read them yet.
     pub(crate) fn types(&mut self, keys: &str) -> &mut Self {
         self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes keys");
         self
     }
 
-    /// Types `line` at the prompt, and Enter.
+    /// Types `line` and Enter.
     pub(crate) fn enters(&mut self, line: &str) -> &mut Self {
         self.types(line).types("\r")
     }
 
-    /// Waits until the screen ends with `text`: the prompt, or what was typed after it.
+    /// Waits until the screen ends with `text`, such as the prompt.
     pub(crate) fn sees_at_end(&mut self, text: &str) -> &mut Self {
         self.waits_for(&format!("{text:?} at the end"), |state| state.text().trim_end().ends_with(text))
     }
 
-    /// Waits until `text` is on the screen.
+    /// Waits until the screen contains `text`.
     pub(crate) fn sees(&mut self, text: &str) -> &mut Self {
         self.waits_for(&format!("{text:?}"), |state| state.text().contains(text))
     }
 
     fn waits_for(&mut self, what: &str, wanted: impl Fn(&State) -> bool) -> &mut Self {
-        /// Nothing here takes as long; it only ends a test that has failed.
-        const PATIENCE: Duration = Duration::from_secs(20);
-        let deadline = Instant::now() + PATIENCE;
+        /// Longer than any wait of a test that passes.
+        const WAIT_MAX: Duration = Duration::from_secs(20);
+        let deadline = Instant::now() + WAIT_MAX;
         let mut state = self.screen.lock();
         while !wanted(&state) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -124,12 +125,11 @@ impl Person {
         self
     }
 
-    /// The text on the screen.
     pub(crate) fn screen(&self) -> String {
         self.screen.lock().text()
     }
 
-    /// Whether anything on the screen has a colour of its own.
+    /// Whether any text on the screen has a colour.
     pub(crate) fn sees_colours(&self) -> bool {
         let state = self.screen.lock();
         let screen = state.parser.screen();
@@ -141,12 +141,12 @@ impl Person {
         })
     }
 
-    /// Whether an escape sequence was ever sent to the screen.
+    /// Whether the program ever sent an escape sequence.
     pub(crate) fn sees_escapes(&self) -> bool {
         self.screen.lock().has_escapes
     }
 
-    /// Makes the window another size.
+    /// Resizes the window.
     pub(crate) fn resizes(&mut self, size: (u16, u16)) -> &mut Self {
         self.screen.lock().parser.screen_mut().set_size(size.0, size.1);
         tcsetwinsize(&self.keyboard, winsize(size)).expect("it has a size");
@@ -159,14 +159,14 @@ impl Person {
         self
     }
 
-    /// Waits for the program to end, and gives its exit code.
+    /// Waits until the program exits. Returns its exit code.
     pub(crate) fn sees_it_end(mut self) -> Option<i32> {
         self.waits_for("its end", |state| state.has_ended);
         self.child.wait().expect("it is a child of ours").code()
     }
 }
 
-/// A test that fails must not leave a shell behind.
+/// Kills the program when a test fails.
 impl Drop for Person {
     fn drop(&mut self) {
         drop(self.child.kill());
@@ -179,7 +179,7 @@ impl Screen {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draws what comes until the program closes its end.
+    /// Draws the output until the program closes it.
     fn follow(&self, mut output: File) {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = output.read(&mut buffer) {

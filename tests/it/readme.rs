@@ -1,13 +1,15 @@
-//! README and the pages of the manual are true: their sessions are run, their tables and drawings are compared with the
+//! README and the manual are true: their sessions run, and their tables and drawings agree with the
 //! program and the library.
 //!
-//! In a block marked `console` a line that starts with `$ ` is a command, and what follows up to the next one is all that
-//! it says, on either stream. The rules:
-//! - the sessions of a page run one after another in one directory, which has the project's `tests`;
-//! - a `logkv` that asks for no form of results is shown as on a terminal of 100 columns;
-//! - a line `…` stands for any number of lines;
-//! - what differs from run to run is not compared: dates, times, milliseconds since 1970, checksums (eight hexadecimal digits),
-//!   the memory of the index, and in the hex view the bytes of checksums and times.
+//! In a `console` block, a line that starts with `$ ` is a command. The lines up to the next
+//! command are its complete output, from both streams. Rules:
+//! - The sessions of a page run one after another, in one directory that contains the project's
+//!   `tests`.
+//! - A `logkv` without an output mode runs as on a terminal of 100 columns.
+//! - A line `…` matches any number of lines.
+//! - Values that differ between runs are masked: dates, times, milliseconds since 1970, checksums
+//!   (eight hexadecimal digits), the memory of the index, and the bytes of checksums and times in
+//!   the hex view.
 //!
 //! The library's example is a documentation test.
 
@@ -33,7 +35,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).expect(path)
 }
 
-/// README, and the other pages: path and text.
+/// The path and text of README and of each page of the manual.
 fn pages() -> Vec<(String, String)> {
     let guide = fs::read_dir(root().join("src/guide")).expect("the manual");
     let guide = guide.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
@@ -50,18 +52,18 @@ fn blocks(readme: &str, kind: &str) -> Vec<String> {
     texts.map(|text| text.split_once("```").expect("a block ends").0.to_owned()).collect()
 }
 
-/// The rows of the table whose header's first cell is `name`, cell by cell.
+/// The rows of the table whose first header cell is `name`, as cells.
 fn table(readme: &str, name: &str) -> Vec<Vec<String>> {
     let cells = |line: &str| -> Vec<String> {
         line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()
     };
     let rows = readme.lines().skip_while(|line| !line.starts_with(&format!("| {name} |")));
     let rows: Vec<_> = rows.skip(2).take_while(|line| line.starts_with('|')).map(cells).collect();
-    assert!(!rows.is_empty(), "there is a table of {name}");
+    assert!(!rows.is_empty(), "no table of {name}");
     rows
 }
 
-/// Takes out what differs from run to run.
+/// Masks values that differ between runs.
 fn masked(text: &str) -> String {
     let rules = [
         (r"(?m)^( 0x[0-9a-f]+ [+][0-9a-f]+) .* (hcrc|rcrc|time_ms) ", "$1 … $2 "),
@@ -76,7 +78,7 @@ fn masked(text: &str) -> String {
     })
 }
 
-/// Whether `seen` is what `shown` says, whose lines `…` stand for any number of lines.
+/// Whether `seen` matches `shown`, where a line `…` matches any number of lines.
 fn matches(shown: &[&str], seen: &[&str]) -> bool {
     match shown.split_first() {
         None => seen.is_empty(),
@@ -85,20 +87,20 @@ fn matches(shown: &[&str], seen: &[&str]) -> bool {
     }
 }
 
-/// The commands of a block, each with what it says.
+/// The commands of a block, each with its output.
 fn session(block: &str) -> Vec<(&str, Vec<&str>)> {
     let mut commands = Vec::new();
     for line in block.lines() {
         match (line.strip_prefix("$ "), commands.last_mut()) {
             (Some(command), _) => commands.push((command, Vec::new())),
             (None, Some((_, shown))) => shown.push(line),
-            (None, None) => panic!("a session starts with a command, not with {line}"),
+            (None, None) => panic!("a session starts with {line} and not with a command"),
         }
     }
     commands
 }
 
-/// A directory in which README's sessions run, and the program by its name.
+/// A directory for the sessions of a page, with the program in its path.
 fn stage() -> tempfile::TempDir {
     let dir = scratch();
     symlink(root().join("tests"), dir.path().join("tests")).expect("a link");
@@ -127,7 +129,7 @@ fn say(dir: &Path, command: &str) -> String {
 }
 
 #[test]
-fn every_session_goes_as_it_is_shown() {
+fn every_session_shows_the_real_output() {
     let mut count = 0;
     for (path, page) in pages() {
         let dir = stage();
@@ -145,19 +147,19 @@ fn every_session_goes_as_it_is_shown() {
             }
         }
     }
-    assert!(count > 50, "the pages show sessions");
+    assert!(count > 50, "{count} commands");
 }
 
 #[test]
-fn what_a_command_says_stands_in_no_block_that_is_not_run() {
+fn every_block_with_output_is_compared() {
     for (path, page) in pages() {
         for kind in page.lines().filter_map(|line| line.strip_prefix("```")).step_by(2) {
             assert!(
                 ["console", "text", "rust", "sh"].contains(&kind),
-                "no test compares a block of the kind {kind:?} in {path}"
+                "no test compares the {kind:?} blocks in {path}"
             );
         }
-        // These take hours, or more than a machine may have.
+        // These take hours, or need more than a test machine has.
         for line in blocks(&page, "sh").iter().flat_map(|block| block.lines()) {
             let starts = ["cargo ", "mkdir ", "RUSTC_BOOTSTRAP=1 cargo ", "    target/"];
             assert!(starts.iter().any(|start| line.starts_with(start)), "{path}: {line} is no command");
@@ -166,7 +168,7 @@ fn what_a_command_says_stands_in_no_block_that_is_not_run() {
 }
 
 #[test]
-fn the_exit_codes_are_those_of_help() {
+fn the_exit_codes_equal_those_of_help() {
     let dir = scratch();
     let help = program(dir.path()).args(["--help"]).output().expect("the program runs");
     let help = String::from_utf8(help.stdout).expect("text");
@@ -182,14 +184,14 @@ fn the_exit_codes_are_those_of_help() {
     assert_eq!(numbers(told), numbers(&codes.join(" ")));
 }
 
-/// What the table of limits says of `what`, which stands in it once.
+/// The value of the limit `what`.
 fn limit<'a>(rows: &'a [Vec<String>], what: &str) -> &'a str {
     let row = rows.iter().find(|row| row[0] == what);
-    &row.unwrap_or_else(|| panic!("{what} is in the table"))[1]
+    &row.unwrap_or_else(|| panic!("no limit {what}"))[1]
 }
 
 #[test]
-fn the_limits_are_those_of_the_code() {
+fn the_limits_equal_those_of_the_code() {
     const GIB: u64 = 1 << 30;
     let guarantees = read("src/guide/guarantees.md");
     let rows = table(&guarantees, "what is limited");
@@ -223,10 +225,14 @@ fn the_limits_are_those_of_the_code() {
     }
     assert_eq!(with_commas(1 << 17), "131,072");
     assert!(Error::Full.to_string().ends_with("8 TiB or 131,072 segments"), "{}", Error::Full);
-    assert!(guarantees.contains("at most 4,096 records, or a 2,048th of the keys"), "how much opening reads");
+    assert!(
+        guarantees.contains("at most 4,096 records, or a 2,048th of the keys"),
+        "the guide gives the number of records that an open reads"
+    );
 }
 
-/// The JSON objects that a command says, in which a field's text is found by its name: no text here has a quote in it.
+/// The JSON objects in the output of a command. Their strings contain no quotes, so that [`field`]
+/// finds a field by its name.
 fn objects(command: &str) -> Vec<String> {
     let dir = scratch();
     let mut program = program(dir.path());
@@ -244,7 +250,7 @@ fn field<'a>(object: &'a str, name: &str) -> &'a str {
 }
 
 #[test]
-fn the_table_of_commands_is_that_of_help() {
+fn the_table_of_commands_equals_that_of_help() {
     let expected: Vec<_> = objects("help")
         .iter()
         .map(|object| {
@@ -259,7 +265,7 @@ fn the_table_of_commands_is_that_of_help() {
 }
 
 #[test]
-fn the_kinds_of_failures_are_those_that_help_names() {
+fn the_error_kinds_equal_those_of_help() {
     let kinds: Vec<_> = table(&read("src/guide/shell.md"), "kind")
         .iter()
         .map(|row| row[0].trim_matches('`').to_owned())
@@ -270,7 +276,7 @@ fn the_kinds_of_failures_are_those_that_help_names() {
 }
 
 #[test]
-fn the_options_of_help_are_those_of_config_and_of_the_programs_own_help() {
+fn the_options_equal_those_of_config_and_help() {
     let dir = scratch();
     let help = program(dir.path()).args(["--width", "4000", "--help"]).output().expect("the program runs");
     let help = String::from_utf8(help.stdout).expect("text");
@@ -287,7 +293,7 @@ fn the_options_of_help_are_those_of_config_and_of_the_programs_own_help() {
     }
 }
 
-/// Fields as a drawing: eight bytes a row, each nine columns wide.
+/// Draws fields, eight bytes in a row, each nine columns wide.
 fn drawing(fields: &[Field]) -> String {
     const BYTE: usize = 9;
     let mut rows: Vec<String> = Vec::new();
@@ -309,7 +315,7 @@ fn drawing(fields: &[Field]) -> String {
 }
 
 #[test]
-fn the_drawings_of_the_layouts_are_what_the_code_writes() {
+fn the_layout_drawings_equal_the_layouts_in_the_code() {
     let layouts = [
         SEGMENT_FIELDS,
         RECORD_FIELDS,
@@ -323,7 +329,7 @@ fn the_drawings_of_the_layouts_are_what_the_code_writes() {
 }
 
 #[test]
-fn every_path_that_a_page_names_is_there() {
+fn every_path_named_in_a_page_exists() {
     let pattern = Regex::new(r"`((src|tests|snapshots|\.ci)(/[\w./-]+)?)`").expect("a pattern");
     let mut count = 0;
     for (path, page) in pages() {
@@ -332,10 +338,10 @@ fn every_path_that_a_page_names_is_there() {
             count += 1;
         }
     }
-    assert!(count > 10, "the pages say where things are");
+    assert!(count > 10, "{count} paths");
 }
 
-/// The number that `pattern` finds first in the file `path`.
+/// The first number that `pattern` captures in the file `path`.
 fn number_in(path: &str, pattern: &str) -> usize {
     let text = fs::read_to_string(root().join(path)).expect("it is there");
     let found = Regex::new(pattern).expect("a pattern").captures(&text);
@@ -343,13 +349,13 @@ fn number_in(path: &str, pattern: &str) -> usize {
     number.parse().expect("a number")
 }
 
-/// How often `pattern` is found in the file `path`.
+/// The number of matches of `pattern` in the file `path`.
 fn count_in(path: &str, pattern: &str) -> usize {
     let text = fs::read_to_string(root().join(path)).expect("it is there");
     Regex::new(pattern).expect("a pattern").find_iter(&text).count()
 }
 
-/// `1,000,000`.
+/// Formats `number` as `1,000,000`.
 fn with_commas(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
@@ -357,7 +363,7 @@ fn with_commas(number: usize) -> String {
 }
 
 #[test]
-fn the_counts_of_the_table_of_promises_are_those_of_the_tests_and_of_the_one_run() {
+fn the_counts_in_the_table_of_guarantees_equal_those_of_the_tests() {
     let in_run = |name: &str| number_in(".ci/run", &format!("{name}=([0-9]+)"));
     let kills = in_run("LOGKV_KILLS") * count_in("tests/it/killed.rs", r#"kill_writers\(""#);
     let cuts = in_run("LOGKV_DISK_CUTS") * count_in("tests/it/cuts.rs", r#"cut_writers\(""#);

@@ -1,8 +1,8 @@
-//! An independent count of a store's contents: a separate reader of the log, which knows the layout
-//! of MANIFEST, segments and records, and uses no index, hint or filter.
+//! An independent count of a store's contents. It reads the log itself from the layout of MANIFEST,
+//! segments and records, and uses no index, hint or filter.
 //!
-//! Tests compact through [`Recounted`]: the index afterwards has to be what the files alone say, read here and by a store
-//! that is opened from a copy without KEYDIR and hints.
+//! Tests compact through [`Recounted`]: afterwards the index must equal this count, in the open
+//! store and in a copy that is opened without KEYDIR and hints.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use logkv::{Compact, CompactionEvent, CompactionReport, ManualClock, Options, Re
 
 use crate::common::{quick, record_crc, scratch, segment_path};
 
-/// A store is opened once more only if its segments are no longer than this, in bytes: that reads all of them.
+/// The length of log up to which a copy is opened as well, in bytes. Opening reads all of it.
 const REPLAYED_LEN_MAX: u64 = 4 << 20;
 
-/// The newest record of a key that is a put.
+/// The newest record of a key, if it is a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LastPut {
     pub(crate) seq: u64,
@@ -32,7 +32,7 @@ fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
     bytes[at..at + len].iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-/// The segments that the text of MANIFEST lists, in log order, and how long it says that each is, if it says so.
+/// The segments in MANIFEST, in log order, each with its length if MANIFEST has one.
 fn listed(manifest: &str) -> Vec<(u64, Option<usize>)> {
     let lines = manifest.lines().filter_map(|line| line.strip_prefix("segment "));
     let of = |line: &str| {
@@ -44,7 +44,7 @@ fn listed(manifest: &str) -> Vec<(u64, Option<usize>)> {
     lines.map(of).collect()
 }
 
-/// What the log comes to that `manifest` lists, where `read` gives the bytes of a segment.
+/// The contents of the log in `manifest`. `read` returns the bytes of a segment.
 pub(crate) fn of_log(manifest: &str, mut read: impl FnMut(u64) -> Vec<u8>) -> LastPuts {
     let (mut puts, mut last_seq) = (LastPuts::new(), 0);
     for (segment, len) in listed(manifest) {
@@ -63,14 +63,14 @@ pub(crate) fn of_log(manifest: &str, mut read: impl FnMut(u64) -> Vec<u8>) -> La
             let key_at = body + if expires_ms.is_some() { 8 } else { 0 };
             let end = key_at + key_len.next_multiple_of(8) + value_len.next_multiple_of(8);
             let crc = record_crc(&salt, at, &bytes[at + 8..end]);
-            assert_eq!(bytes[at + 4..at + 8], crc, "the record at {at} of segment {segment}");
-            assert!(seq > last_seq, "record {seq} of segment {segment} comes after {last_seq}");
+            assert_eq!(bytes[at + 4..at + 8], crc, "checksum of the record at {at} of segment {segment}");
+            assert!(seq > last_seq, "record {seq} of segment {segment} follows {last_seq}");
             last_seq = seq;
             let key = bytes[key_at..key_at + key_len].to_vec();
             match kind {
                 1 => drop(puts.insert(key, LastPut { seq, segment, at: at as u64, expires_ms })),
                 2 => drop(puts.remove(&key)),
-                _ => assert!(kind >= 0x80, "a record of kind {kind}"),
+                _ => assert!(kind >= 0x80, "unknown record kind {kind}"),
             }
             at = end;
         }
@@ -78,13 +78,13 @@ pub(crate) fn of_log(manifest: &str, mut read: impl FnMut(u64) -> Vec<u8>) -> La
     puts
 }
 
-/// Those that have not expired.
+/// The entries that have not expired.
 fn there(puts: &LastPuts, now_ms: u64) -> LastPuts {
     let is_there = |put: &LastPut| put.expires_ms.is_none_or(|expires_ms| expires_ms > now_ms);
     puts.iter().filter(|(_, put)| is_there(put)).map(|(key, put)| (key.clone(), *put)).collect()
 }
 
-/// What the index of `store` has.
+/// The contents of the index.
 fn indexed(store: &Store) -> Result<LastPuts> {
     let keys = store.keys(..)?.map(|key| {
         let key = key?;
@@ -94,10 +94,12 @@ fn indexed(store: &Store) -> Result<LastPuts> {
     keys.collect()
 }
 
-/// How the index of `store` differs from what `puts` says, if it does. A key may expire meanwhile.
+/// Describes a difference between the index of `store` and `puts`, or returns `None`. Keys may
+/// expire during the comparison.
 ///
 /// # Errors
-/// What the operating system says.
+///
+/// I/O errors.
 pub(crate) fn difference(store: &Store, puts: &LastPuts) -> Result<Option<String>> {
     let before_ms = store.now_ms();
     let indexed = indexed(store)?;
@@ -114,22 +116,22 @@ pub(crate) fn difference(store: &Store, puts: &LastPuts) -> Result<Option<String
     Ok((!is_right).then(|| format!("{counted} keys are counted, and the log has {}", puts.len())))
 }
 
-/// What the files of `store` say alone.
+/// The contents of the files of `store`.
 pub(crate) fn of_files(store: &Store) -> LastPuts {
     let manifest = fs::read_to_string(store.dir().join("MANIFEST")).expect("MANIFEST");
     of_log(&manifest, |id| fs::read(segment_path(store.dir(), id)).expect("a segment"))
 }
 
-/// Options for a look at the files of a store whose time is `now_ms`.
+/// Options to read the files of a store at time `now_ms`.
 fn looking(now_ms: u64) -> Options {
     quick().clock(Arc::new(ManualClock::at(now_ms))).read_with(ReadWith::Pread).read_only(true)
 }
 
-/// The index of `store` is what its files alone say, and so is that of a store that is made of them anew, without KEYDIR and
-/// without hints. Nobody writes meanwhile.
+/// Checks that the index equals the files, in `store` and in a copy that is opened without KEYDIR
+/// and hints. No thread may write meanwhile.
 pub(crate) fn recount(store: &Store) {
     let puts = of_files(store);
-    assert_eq!(difference(store, &puts).expect("reads"), None, "the open store");
+    assert_eq!(difference(store, &puts).expect("reads"), None, "in the open store");
     let ids = store.segments().expect("segments").into_iter().map(|segment| segment.id.0);
     let paths: Vec<_> = ids.map(|id| segment_path(store.dir(), id)).collect();
     let len: u64 = paths.iter().map(|path| fs::metadata(path).expect("a segment").len()).sum();
@@ -142,15 +144,15 @@ pub(crate) fn recount(store: &Store) {
     }
     let copied = Store::open_with(copy.path(), looking(store.now_ms())).expect("the copy opens");
     let difference = difference(&copied, &puts).expect("reads");
-    assert_eq!(difference, None, "the files without KEYDIR and hints");
+    assert_eq!(difference, None, "in a copy without KEYDIR and hints");
 }
 
-/// Compacts, and counts anew what is left.
+/// Compaction followed by a recount.
 pub(crate) trait Recounted {
-    /// As [`Store::compact`].
+    /// [`Store::compact`], then [`recount`].
     fn compact_recounted(&self, what: &Compact) -> Result<CompactionReport>;
 
-    /// As [`Store::compact_with`].
+    /// [`Store::compact_with`], then [`recount`].
     fn compact_recounted_with(
         &self,
         what: &Compact,

@@ -1,4 +1,4 @@
-//! The library's front door: what a store does when nothing goes wrong.
+//! The public calls of a store, without faults.
 
 use crate::common::{open, quick, scratch, segment_path, value};
 use crate::hooked::{FreeSyncs, hooked};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
-fn what_was_put_is_there_after_reopening_under_every_policy_and_both_ways_of_reading() {
+fn a_reopened_store_holds_every_put_under_every_sync_policy_and_read_mode() {
     for sync in [Sync::Always, Sync::Every(Duration::from_millis(5)), Sync::Never, Sync::Buffered(1 << 16)] {
         for read_with in [ReadWith::Mmap, ReadWith::Pread] {
             let dir = scratch();
@@ -40,22 +40,22 @@ fn what_was_put_is_there_after_reopening_under_every_policy_and_both_ways_of_rea
 }
 
 #[test]
-fn a_value_read_from_a_mapping_is_not_a_copy_and_is_aligned() {
+fn a_mapped_value_is_aligned_and_not_a_copy() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "a value of some length").expect("a put");
     let active = store.get("k").expect("reads").expect("is there");
-    assert!(active.is_zero_copy(), "from the active segment");
+    assert!(active.is_zero_copy(), "in the active segment");
     assert_eq!(active.as_ptr().align_offset(8), 0);
     store.rotate().expect("rotates");
     let sealed = store.get("k").expect("reads").expect("is there");
-    assert!(sealed.is_zero_copy(), "from a sealed segment");
+    assert!(sealed.is_zero_copy(), "in a sealed segment");
     drop(store);
     assert_eq!(sealed, b"a value of some length", "a value outlives its store");
 }
 
 #[test]
-fn a_batch_reads_as_a_whole_and_the_last_operation_on_a_key_wins() {
+fn a_batch_applies_as_a_whole_and_the_last_operation_on_a_key_wins() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("old", "1").expect("a put");
@@ -70,7 +70,7 @@ fn a_batch_reads_as_a_whole_and_the_last_operation_on_a_key_wins() {
         .delete("b");
     let commit = store.write(&batch).expect("a write").expect("something was written");
     assert_eq!(commit.deleted, 2);
-    assert_eq!(commit.last.0 - commit.first.0, 4, "deletes of what is not there write nothing");
+    assert_eq!(commit.last.0 - commit.first.0, 4, "deletes of missing keys write nothing");
     for store in [store.clone(), {
         store.close().expect("closes");
         open(dir.path())
@@ -83,7 +83,7 @@ fn a_batch_reads_as_a_whole_and_the_last_operation_on_a_key_wins() {
 }
 
 #[test]
-fn a_batch_that_only_deletes_what_is_missing_writes_nothing() {
+fn a_batch_of_deletes_of_missing_keys_writes_nothing() {
     let dir = scratch();
     let store = open(dir.path());
     let mut batch = Batch::new();
@@ -92,11 +92,11 @@ fn a_batch_that_only_deletes_what_is_missing_writes_nothing() {
     assert!(!store.delete("a").expect("a delete"));
     assert_eq!(store.write(&Batch::new()).expect("an empty write"), None);
     assert_eq!(store.stats().expect("stats").record_count, 0);
-    assert!(!crate::common::segment_path(dir.path(), 1).exists(), "not even a segment was made");
+    assert!(!crate::common::segment_path(dir.path(), 1).exists(), "no segment was made");
 }
 
 #[test]
-fn conditional_puts_write_when_their_condition_holds_and_only_then() {
+fn a_conditional_put_writes_only_if_its_condition_holds() {
     let dir = scratch();
     for sync in [Sync::Always, Sync::Never, Sync::Buffered(1 << 20)] {
         let store = Store::open_with(dir.path(), Options::new().sync(sync)).expect("opens");
@@ -112,7 +112,7 @@ fn conditional_puts_write_when_their_condition_holds_and_only_then() {
 }
 
 #[test]
-fn lengths_over_the_limits_are_refused_before_anything_is_written() {
+fn a_key_or_value_over_the_limit_is_refused_before_anything_is_written() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().value_len_max(10)).expect("opens");
     store.put("k", "v").expect("a put");
@@ -129,18 +129,18 @@ fn lengths_over_the_limits_are_refused_before_anything_is_written() {
 }
 
 #[test]
-fn a_submitted_write_is_seen_when_a_later_one_was_waited_for() {
+fn a_submitted_write_becomes_visible_when_a_later_write_is_durable() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), Options::new().sync(Sync::Always)).expect("opens");
     let mut batch = Batch::new();
     batch.put("a", "1");
     let first = store.submit(&batch).expect("submits");
-    assert_eq!(value(&store, "a"), None, "what is not durable is not seen");
-    assert!(store.put_if_absent("a", "9").expect("no error").is_none(), "but counts for a condition");
+    assert_eq!(value(&store, "a"), None, "readers do not see a write that is not durable");
+    assert!(store.put_if_absent("a", "9").expect("no error").is_none(), "a condition sees it");
     assert_eq!(
         value(&store, "a").as_deref(),
         Some("1"),
-        "and what decided a condition is durable when it is told"
+        "the outcome of a condition waits until the write that decided it is durable"
     );
     batch.clear();
     batch.put("b", "2");
@@ -151,7 +151,7 @@ fn a_submitted_write_is_seen_when_a_later_one_was_waited_for() {
 }
 
 #[test]
-fn keys_come_in_byte_order_from_both_ends_and_show_one_moment() {
+fn a_scan_returns_one_snapshot_in_byte_order_from_both_ends() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(300)).expect("opens");
     for key in ["b", "a", "ab", "c", "\u{ff}"] {
@@ -170,7 +170,7 @@ fn keys_come_in_byte_order_from_both_ends_and_show_one_moment() {
 }
 
 #[test]
-fn a_range_has_the_keys_that_its_bounds_say_from_both_ends() {
+fn a_range_scan_respects_its_bounds_from_both_ends() {
     let dir = scratch();
     let store = open(dir.path());
     let all: BTreeSet<Vec<u8>> = ["b", "d", "f", "h"].map(|key| key.as_bytes().to_vec()).into();
@@ -198,7 +198,7 @@ fn a_range_has_the_keys_that_its_bounds_say_from_both_ends() {
 }
 
 #[test]
-fn segments_are_sealed_at_their_size_and_at_their_age() {
+fn segments_are_sealed_by_size_and_by_age() {
     let dir = scratch();
     let clock = Arc::new(ManualClock::at(1_000_000));
     let options = quick()
@@ -220,13 +220,12 @@ fn segments_are_sealed_at_their_size_and_at_their_age() {
     assert_eq!(store.segments().expect("segments").len(), 3, "sealed by age");
     store.put("big", vec![1; 5000]).expect("a put larger than a segment");
     store.put("g", "").expect("a put");
-    assert_eq!(store.segments().expect("segments").len(), 5, "it has a segment of its own");
+    assert_eq!(store.segments().expect("segments").len(), 5, "a large record gets a segment of its own");
 }
 
-/// Address space is dealt out by what a segment could become, and what it did not use is dealt out again when it is
-/// sealed.
+/// A segment reserves address space for its maximum length. Sealing it releases the unused part.
 #[test]
-fn small_sealed_segments_do_not_fill_a_store_whose_segments_may_become_large() {
+fn small_sealed_segments_do_not_exhaust_the_address_space() {
     let dir = scratch();
     let clock = Arc::new(ManualClock::at(1_000_000));
     let options = quick()
@@ -235,17 +234,17 @@ fn small_sealed_segments_do_not_fill_a_store_whose_segments_may_become_large() {
         .segment_age_max(Some(Duration::from_millis(1)))
         .file_system(hooked(FreeSyncs));
     let store = Store::open_with(dir.path(), options).expect("opens");
-    // As segments of 4 GiB, the longest there are, 2,048 fill the 8 TiB.
+    // At the maximum length of 4 GiB, 2,048 segments would fill the 8 TiB.
     for n in 0..2_100_u32 {
         let put = store.put("k", n.to_le_bytes());
-        assert!(put.is_ok(), "{n} segments of 112 bytes: {:?}", put.map_err(|error| error.sentence()));
+        assert!(put.is_ok(), "segment {n} of 112 bytes: {:?}", put.map_err(|error| error.sentence()));
         clock.advance(1);
     }
     assert_eq!(store.segments().expect("segments").len(), 2_100);
 }
 
 #[test]
-fn figures_add_up_to_the_files() {
+fn the_statistics_equal_the_file_lengths() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(500)).expect("opens");
     for n in 0..50 {
@@ -284,7 +283,7 @@ fn figures_add_up_to_the_files() {
 }
 
 #[test]
-fn many_readers_see_whole_values_beside_a_writer() {
+fn readers_see_whole_values_while_a_writer_replaces_them() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
     let value_of = |n: u32| n.to_le_bytes().repeat(20);
@@ -297,8 +296,8 @@ fn many_readers_see_whole_values_beside_a_writer() {
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
                     let value = store.get("k").expect("reads").expect("is always there");
                     let n = u32::from_le_bytes(value[..4].try_into().expect("four bytes"));
-                    assert_eq!(value, &*value_of(n), "one value, whole");
-                    assert!(n >= last, "never an older one than before");
+                    assert_eq!(value, &*value_of(n), "the value is whole");
+                    assert!(n >= last, "no older value follows a newer one");
                     last = n;
                 }
             });
@@ -311,7 +310,7 @@ fn many_readers_see_whole_values_beside_a_writer() {
 }
 
 #[test]
-fn threads_that_write_at_the_same_time_lose_nothing_under_always() {
+fn parallel_writers_lose_nothing_under_sync_always() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), Options::new().segment_len_max(4096)).expect("opens");
     std::thread::scope(|scope| {
@@ -332,7 +331,7 @@ fn threads_that_write_at_the_same_time_lose_nothing_under_always() {
 }
 
 #[test]
-fn a_closed_store_opens_again_although_other_threads_are_starting_programs() {
+fn a_closed_store_reopens_while_other_threads_start_programs() {
     let dir = scratch();
     let is_done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -348,7 +347,7 @@ fn a_closed_store_opens_again_although_other_threads_are_starting_programs() {
 }
 
 #[test]
-fn a_record_with_a_damaged_header_is_read_from_a_mapping_and_from_a_file_or_from_neither() {
+fn a_record_with_a_damaged_header_reads_the_same_from_a_mapping_and_from_a_file() {
     for len in [1, 4000, 4096, 5000, 100_000] {
         let read = |read_with| {
             let dir = scratch();
@@ -370,7 +369,7 @@ fn a_record_with_a_damaged_header_is_read_from_a_mapping_and_from_a_file_or_from
 }
 
 #[test]
-fn an_option_outside_its_bounds_counts_as_the_nearest_bound() {
+fn an_option_out_of_bounds_is_clamped_to_the_nearest_bound() {
     let segments_with = |segment_len_max: u64| {
         let dir = scratch();
         let mut options = Options::new().background(false);

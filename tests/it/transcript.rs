@@ -1,4 +1,4 @@
-//! What the program says, line by line, as golden files keep it.
+//! Transcripts of the program's output, compared with golden files.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::common::piped;
 
-/// A directory to run the program in, and what was seen there.
+/// A directory in which the program runs, and a transcript of its output.
 pub(crate) struct Transcript {
     pub(crate) dir: TempDir,
     seen: String,
@@ -28,23 +28,23 @@ impl Transcript {
         command(self.dir.path(), args)
     }
 
-    /// The exit code of a run, and what it wrote to the standard output.
+    /// Runs the program. Returns its exit code and standard output.
     pub(crate) fn answer(&self, args: &[&str]) -> (Option<i32>, String) {
         let output = self.command(args).output().expect("it runs");
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs `logkv` with the words of `line`, and keeps what it says.
+    /// Runs `logkv` with the words of `line`, and records its output.
     pub(crate) fn run(&mut self, line: &str) -> &mut Self {
         self.run_with(line, b"")
     }
 
-    /// The same with something on the standard input.
+    /// Runs `logkv` with the words of `line` and with `input` on the standard input.
     pub(crate) fn run_with(&mut self, line: &str, input: &[u8]) -> &mut Self {
         let words = split(line);
         let mut child = piped(&mut self.command(&words));
         let mut stdin = child.stdin.take().expect("it is piped");
-        // A program that refuses its arguments leaves without reading.
+        // A program that rejects its arguments exits without reading.
         drop(stdin.write_all(input));
         drop(stdin);
         let output = child.wait_with_output().expect("the program ends");
@@ -62,45 +62,45 @@ impl Transcript {
         self
     }
 
-    /// Compares what was seen with the golden file.
+    /// Compares the transcript with the golden file `name`.
     pub(crate) fn compare(&self, name: &str) {
         let mut settings = insta::Settings::clone_current();
         settings.set_snapshot_path("../../snapshots");
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
-        // Thirteen digits are a moment in milliseconds; no length or number gets there.
+        // Thirteen digits are a time in milliseconds. No length or number in the tests has as many.
         settings.add_filter(r"\b\d{13}\b", "1767225600000");
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "2026-01-01T00:00:00.000Z");
-        // A record's time, behind its number.
+        // The time of a record, after its number.
         settings.add_filter(
             r"(?m)^([ ┌│└/|\\]* *\d+  )\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}",
             "${1}2026-01-01 00:00:00.000",
         );
-        // The same to the second, and when something expires.
+        // Times in seconds, and expiry times.
         settings.add_filter(
             r"(?m)(^ *\d+  |\d  |  expires |→ )\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b",
             "${1}2026-01-01 00:00:00",
         );
-        // Keys fall into other shards in each store.
+        // Each store spreads its keys over the shards differently.
         settings.add_filter(r#"(index in memory +|keydir_bytes"?[\t:])[\d.]+"#, "${1}65000");
-        // A lineage, behind a cursor's number.
+        // The lineage in a cursor.
         settings.add_filter(r"\b(\d+)@[0-9a-f]{16}\b", "${1}@6b1f0c5e8d7a4b32");
         settings.add_filter(r"pid \d+", "pid 4711");
-        // What is left of a hundred days after some seconds, in seconds and in milliseconds.
+        // The remaining seconds or milliseconds of a hundred days.
         settings.add_filter(r"\b86(?:40|39)\d{3}\b", "8640000");
         settings.add_filter(r"\b86(?:40|39)\d{6}\b", "8640000000");
         settings.bind(|| insta::assert_snapshot!(name, self.seen));
     }
 }
 
-/// `logkv` in a world without settings of its user.
+/// A command that runs `logkv` in `dir`, without the user's settings.
 pub(crate) fn command(dir: &Path, args: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logkv"));
     command.args(args).current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin");
     command
 }
 
-/// Splits on blanks; single quotes hold a word together.
+/// Splits at spaces. Single quotes keep a word together.
 fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (index, part) in line.split('\'').enumerate() {

@@ -14,7 +14,7 @@ use logkv::{At, Batch, Compact, Entry, Error, Options, Pending, Seqno, Store, Sy
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::common::{contents, open, quick, scratch, wait_until};
-use crate::hooked::{Call, Gate, Hook, Hooked};
+use crate::hooked::{Call, Hook, Hooked, SyncGate};
 use crate::recount::Recounted;
 
 fn text(bytes: &[u8]) -> String {
@@ -70,7 +70,7 @@ fn told(store: &Store) -> Vec<(&'static str, Vec<String>)> {
 #[test]
 fn no_call_tells_of_a_write_that_waits_for_its_sync_and_each_does_when_it_is_durable() {
     let dir = scratch();
-    let gate = Arc::new(Gate::default());
+    let gate = Arc::new(SyncGate::default());
     let options = Options::new().background(false).file_system(Arc::new(Hooked(Arc::clone(&gate))));
     let store = Store::open_with(dir.path(), options).expect("opens");
     for (key, value) in [("k", "old"), ("gone", "soon")] {
@@ -104,12 +104,12 @@ fn no_call_tells_of_a_write_that_waits_for_its_sync_and_each_does_when_it_is_dur
 
 /// Blocks every open of a hint.
 #[derive(Debug, Default)]
-struct HintGate(Gate);
+struct HintGate(SyncGate);
 
 impl Hook for HintGate {
     fn opens(&self, file: StoreFile) {
         if let StoreFile::Hint(_) = file {
-            self.0.pass().expect("it is not deadly");
+            self.0.wait_for_opening().expect("it is not deadly");
         }
     }
 
