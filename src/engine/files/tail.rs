@@ -22,20 +22,20 @@ pub struct TornTail {
 
 /// What MANIFEST knows to be durable of a segment whose end has to be found: what is damaged before that is no torn end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settled {
+pub(crate) struct DurablePrefix {
     to: u64,
     /// Numbers up to here stand before it.
     last: Seqno,
 }
 
-impl Settled {
+impl DurablePrefix {
     /// What has been read of it already: whole batches up to byte `to`, the last of which ends with number `last`.
-    pub(crate) fn read(to: u64, last: Seqno) -> Self {
+    pub(crate) fn new(to: u64, last: Seqno) -> Self {
         Self { to, last }
     }
 
     /// What a MANIFEST knows that has `extent` for the segment, and gives `next_seq` to the next record.
-    pub(crate) fn by(extent: Option<Extent>, next_seq: Seqno) -> Self {
+    pub(crate) fn of(extent: Option<Extent>, next_seq: Seqno) -> Self {
         match extent {
             Some(Extent::Closed(len) | Extent::Sealed(len)) => Self { to: len, last: next_seq.previous() },
             _ => Self { to: 0, last: Seqno(0) },
@@ -60,7 +60,7 @@ pub(crate) struct TailReport {
     /// Where the last record that was read is.
     pub(crate) last_at: Option<u64>,
     /// The first damage that had been durable, and the number of a record that proves it.
-    pub(crate) rot: Option<(u64, Seqno)>,
+    pub(crate) durable_damage: Option<(u64, Seqno)>,
     /// Intact records of whole batches behind the end, which nothing tells from what a crash leaves.
     pub(crate) behind: u64,
     /// The first record whose checksum is right and whose content this version does not know: where, and what.
@@ -70,14 +70,14 @@ pub(crate) struct TailReport {
 impl TailReport {
     /// Reads what is not `settled`. What follows the first bad place is a crash's leavings, unless a later record says
     /// that the log had been durable beyond that place when it was written.
-    pub(crate) fn of(segment: &Segment, settled: Settled) -> Result<Self> {
+    pub(crate) fn of(segment: &Segment, settled: DurablePrefix) -> Result<Self> {
         Self::asking(segment, settled, |_| Ok(()))
     }
 
     /// As [`TailReport::of`]; asks `go_on` now and then, which is told how far it has come, and ends with its error.
     pub(crate) fn asking<E: From<Error>>(
         segment: &Segment,
-        settled: Settled,
+        settled: DurablePrefix,
         mut go_on: impl FnMut(u64) -> Result<(), E>,
     ) -> Result<Self, E> {
         let mut end = u64::from(segment.layout.header_len).min(segment.len()).max(settled.len(segment.len()));
@@ -86,7 +86,7 @@ impl TailReport {
         let mut hole: Option<(u64, Seqno)> = None;
         // Records up to the last whole batch, and the records read since.
         let (mut record_count, mut read_count, mut last, mut last_at) = (0, 0, settled.last, None);
-        let mut rot = None;
+        let mut durable_damage = None;
         let mut unknown = None;
         // What stands behind the hole, and how much of it the last batch there has.
         let (mut behind, mut begun) = (0, 0);
@@ -98,11 +98,11 @@ impl TailReport {
                     if let Some((at, last)) = hole
                         && proves(&record, last)
                     {
-                        rot.get_or_insert((at, record.header.seq));
+                        durable_damage.get_or_insert((at, record.header.seq));
                     }
                     let ends_a_batch = !record.header.flag.has_more();
                     read_count += 1;
-                    let follows = hole.is_none() || rot.is_some();
+                    let follows = hole.is_none() || durable_damage.is_some();
                     if ends_a_batch && follows {
                         end = record.at + record.frame.len;
                         behind = 0;
@@ -126,7 +126,7 @@ impl TailReport {
             begun = 0;
         }
         let file_len = segment.len();
-        Ok(Self { file_len, end, record_count, last, last_at, rot, behind, unknown })
+        Ok(Self { file_len, end, record_count, last, last_at, durable_damage, behind, unknown })
     }
 
     /// What comes after the end.

@@ -51,7 +51,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn present(&self) -> Result<(Frozen, Seqno)> {
+    pub(crate) fn freeze(&self) -> Result<(Frozen, Seqno)> {
         let writer = self.lock()?;
         Ok((self.state.freeze(), writer.published()))
     }
@@ -69,7 +69,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn progress_end(&self) -> Result<Seqno> {
+    pub(crate) fn next_seq(&self) -> Result<Seqno> {
         Ok(self.lock()?.appended.plus(1))
     }
 
@@ -93,7 +93,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Closed`] in a fork of the store's process.
-    pub(crate) fn at_rest<T>(&self, look: impl FnOnce(Option<SegmentId>) -> T) -> Result<T> {
+    pub(crate) fn while_at_rest<T>(&self, look: impl FnOnce(Option<SegmentId>) -> T) -> Result<T> {
         let writer = self.lock()?;
         Ok(look(writer.active.as_ref().map(Active::id)))
     }
@@ -102,7 +102,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Poisoned`].
-    pub(crate) fn moment(&self) -> Result<ReadPoint> {
+    pub(crate) fn read_point(&self) -> Result<ReadPoint> {
         let writer = self.writable()?;
         let Cut { last_seq, segments, .. } = self.cut_now(&writer);
         let segments = segments.iter().map(|(segment, len)| segment.covered(*len)).collect();

@@ -10,7 +10,7 @@ use super::{OpenReport, Opened, enter, look, looked};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::Seqno;
 use crate::engine::files::manifest_file;
-use crate::engine::files::tail::{Settled, TailReport};
+use crate::engine::files::tail::{DurablePrefix, TailReport};
 use crate::engine::format::manifest::{Extent, Manifest};
 use crate::engine::fs::{Directory, File, read_vec_at};
 use crate::engine::options::Options;
@@ -161,7 +161,7 @@ impl Followed<'_> {
         for (index, line) in manifest.segments.iter().enumerate().skip(kept) {
             let going_on = going_on.as_ref().filter(|segment| segment.id == line.id);
             let covered = going_on.map(|segment| segment.covered(segment.len()));
-            load.read = covered.map(|covered| Settled::read(covered.len, self.last_seq));
+            load.read = covered.map(|covered| DurablePrefix::new(covered.len, self.last_seq));
             loaded.push(load.segment(&mut set, line, seq_end(&manifest, index), covered)?);
             if covered.is_some() {
                 load.keep_mark(self.seen.end.as_ref());

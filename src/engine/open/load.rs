@@ -7,7 +7,7 @@ use super::follow::SeenEnd;
 use super::{FoundDamage, OpenReport};
 use crate::engine::base::error::{Damage, Error, Result};
 use crate::engine::base::ids::{Location, SegmentId, Seqno};
-use crate::engine::files::tail::{Settled, TailReport};
+use crate::engine::files::tail::{DurablePrefix, TailReport};
 use crate::engine::format::keydir_file::{Covered, Covering};
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{self, HeaderError, Layout, SegmentHeader};
@@ -30,7 +30,7 @@ pub(super) struct Load<'a> {
     pub(super) end: Option<(Arc<Segment>, Arc<dyn File>, u64)>,
     pub(super) last_seq: Seqno,
     /// The part of the growing segment that has been read already.
-    pub(super) read: Option<Settled>,
+    pub(super) read: Option<DurablePrefix>,
     /// The log's end as a reader found it.
     pub(super) seen_end: Option<SeenEnd>,
     /// The state that this one replaces.
@@ -282,7 +282,7 @@ impl<'a> Load<'a> {
         file.sync().map_err(Error::io("fsync", path.clone()))?;
         file.drop_cache();
         let verdict = self.judge(&line, manifest.next_seq, &file)?;
-        if let Some((offset, witness)) = verdict.rot {
+        if let Some((offset, witness)) = verdict.durable_damage {
             return Err(Error::Rot { segment: line.id, offset, witness });
         }
         if let Some((offset, found)) = verdict.unknown {
@@ -332,7 +332,7 @@ impl<'a> Load<'a> {
         let file_len = file::len(&*self.home.directory, line.id, &**file)?;
         let place = Place { seq_end: line.seq_end(file_len), created_ms: 0, first_page: 0 };
         let segment = self.map(line, file, place, &self.home.reading.passing(), (file_len, file_len))?;
-        TailReport::of(&segment, self.read.unwrap_or_else(|| Settled::by(Some(line.extent), next_seq)))
+        TailReport::of(&segment, self.read.unwrap_or_else(|| DurablePrefix::of(Some(line.extent), next_seq)))
     }
 
     pub(super) fn path(&self, id: SegmentId) -> PathBuf {

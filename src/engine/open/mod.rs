@@ -28,9 +28,9 @@ use super::state::State;
 use crate::engine::base::error::{Damage, Error, Failure, Result};
 use crate::engine::base::escape::Visible;
 use crate::engine::base::ids::{Lineage, Location, SegmentId, Seqno};
-use crate::engine::files::log_files;
 use crate::engine::files::manifest_file;
 use crate::engine::files::tail::TornTail;
+use crate::engine::files::{found_segment, log_files};
 use crate::engine::fs::staging;
 
 /// How often a read-only open starts over because the writer beside it moved on.
@@ -244,7 +244,7 @@ fn recover(path: &Path, directory: &Arc<dyn Directory>, options: &Options) -> Re
     let mut load = Load::new(directory, options, &manifest, None);
     load.report.created = is_new;
     let present = file::present(&**directory)?;
-    if let Some(newer) = log_files::newer(&**directory, &manifest, &present)?.first() {
+    if let Some(newer) = found_segment::newer(&**directory, &manifest, &present)?.first() {
         // Taken for what an interrupted write left, it would be removed, and its numbers given out again.
         let reason =
             format!("it is an old one: segment {newer}, which it does not list, holds newer records");

@@ -71,7 +71,7 @@ impl Segment {
     }
 
     /// Whether the segment's hint says that it holds no record of any of `keys`.
-    pub(crate) fn surely_holds_none<'k>(
+    pub(crate) fn hint_excludes<'k>(
         &self,
         context: &StoreContext,
         mut keys: impl Iterator<Item = &'k [u8]>,

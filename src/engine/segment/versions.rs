@@ -26,7 +26,7 @@ impl SegmentVersions {
     /// What the operating system says.
     pub(crate) fn of(segment: &Arc<Segment>, context: &StoreContext, hash: u64, key: &[u8]) -> Result<Self> {
         let mut runs = Vec::new();
-        if !segment.surely_holds_none(context, std::iter::once(key)) {
+        if !segment.hint_excludes(context, std::iter::once(key)) {
             for rows in segment.order(context)? {
                 let range = range(&rows, segment, key)?;
                 runs.push((rows, range));

@@ -101,7 +101,7 @@ impl Frozen {
     ///
     /// # Errors
     /// What the operating system says.
-    pub(crate) fn unnamed(&self) -> Result<Vec<Error>> {
+    pub(crate) fn errors_without_key(&self) -> Result<Vec<Error>> {
         let places = self.set.iter().map(|segment| (segment.id, segment.damaged_places()));
         let damaged: HashMap<SegmentId, Vec<Range<u64>>> =
             places.filter(|(_, places)| !places.is_empty()).collect();
@@ -114,7 +114,7 @@ impl Frozen {
             let Some(places) = damaged.get(&segment.id) else { continue };
             // In file order: they were found so.
             let place = places.get(places.partition_point(|place| place.end <= at));
-            if place.is_some_and(|place| place.contains(&at)) && !self.is_named(segment, at)? {
+            if place.is_some_and(|place| place.contains(&at)) && !self.has_key(segment, at)? {
                 errors.extend(segment.read(at).err());
             }
         }
@@ -122,7 +122,7 @@ impl Frozen {
     }
 
     /// Whether the index knows the damaged record at `at` by the key that it shows: then it has its place in the order.
-    fn is_named(&self, segment: &Segment, at: u64) -> Result<bool> {
+    fn has_key(&self, segment: &Segment, at: u64) -> Result<bool> {
         let hash = self.state.hash(&segment.key_at(at)?);
         let has_header = segment.len_at(at)? > 0;
         Ok(has_header

@@ -166,7 +166,7 @@ impl Store {
     pub(super) fn present(&self) -> Result<(Frozen, Seqno)> {
         self.reveal()?;
         match &self.0.log {
-            Some(log) => log.present(),
+            Some(log) => log.freeze(),
             None => {
                 let view = self.view();
                 Ok((view.state.freeze(), view.opened_at))

@@ -207,7 +207,7 @@ impl Store {
             segments.iter().map(|segment| SegmentStats::of(segment, active, &hinted)).collect()
         };
         match &self.0.log {
-            Some(log) => log.at_rest(figures),
+            Some(log) => log.while_at_rest(figures),
             None => Ok(figures(view.end)),
         }
     }

@@ -223,7 +223,7 @@ impl Checkpointer {
     }
 
     fn write(&self) -> Result<Covering> {
-        let ReadPoint { frozen, last_seq, segments } = self.log.moment()?;
+        let ReadPoint { frozen, last_seq, segments } = self.log.read_point()?;
         let home = &self.state.context;
         let about =
             Covering { store: home.store, hash_seed: home.hash_seed, covered_seq: last_seq, segments };

@@ -102,7 +102,7 @@ impl Source {
     pub(super) fn check_reached(&mut self, next: Seqno) -> Result<()> {
         let end = match self {
             // A feed of the files may have shown records that are not published yet.
-            Self::Own(own) => own.log.progress_end()?,
+            Self::Own(own) => own.log.next_seq()?,
             Self::Files(files) => files.manifest()?.next_seq,
         };
         if next <= end {

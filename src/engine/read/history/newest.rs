@@ -41,7 +41,7 @@ impl NewestRecords {
             Ok(RecordRun { segment, rows, left })
         };
         let runs = frozen.ordered()?.into_iter().map(run).collect::<Result<_>>()?;
-        Ok(Self(Merge::new(runs, frozen.unnamed()?)))
+        Ok(Self(Merge::new(runs, frozen.errors_without_key()?)))
     }
 
     /// The newest record of the next key up to each of `seqs`; `None` where it has none so old. An

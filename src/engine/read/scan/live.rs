@@ -141,7 +141,7 @@ impl Live {
             })
         };
         let runs = frozen.ordered()?.into_iter().map(run).collect::<Result<_>>()?;
-        Ok(Self { merge: Merge::new(runs, frozen.unnamed()?), at_ms })
+        Ok(Self { merge: Merge::new(runs, frozen.errors_without_key()?), at_ms })
     }
 
     pub(super) fn at_ms(&self) -> u64 {

@@ -139,14 +139,14 @@ impl Fates {
             if later.is_empty() {
                 break;
             }
-            later.look_into(&other?, self.log_files.home(), First::Wins)?;
+            later.look_into(&other?, self.log_files.context(), First::Wins)?;
             later.settle(|index, found| self.known.borrow_mut()[index].next = Some(found));
         }
         for other in self.log_files.earlier(self.id) {
             if earlier.is_empty() {
                 break;
             }
-            earlier.look_into(&other?, self.log_files.home(), First::Loses)?;
+            earlier.look_into(&other?, self.log_files.context(), First::Loses)?;
             earlier.settle(|index, found| self.known.borrow_mut()[index].previous = Some(found));
         }
         later.give_up(|index| self.known.borrow_mut()[index].next = Some(None));
@@ -215,7 +215,7 @@ impl Wanted {
 
     fn look_into(&mut self, segment: &Segment, home: Option<&StoreContext>, first: First) -> Result<()> {
         let keys = self.by_hash.values().flatten().map(|sought| &*sought.key);
-        if home.is_some_and(|home| segment.surely_holds_none(home, keys)) {
+        if home.is_some_and(|home| segment.hint_excludes(home, keys)) {
             return Ok(());
         }
         let mut scanner = Scanner::new(segment, Bodies::Skipped);

@@ -100,7 +100,7 @@ fn take_apart(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&St
         error => error,
     })?;
     // What MANIFEST lists has to be this store's.
-    let store = extent(&log_files, id).and(log_files.home()).map(|home| home.store);
+    let store = extent(&log_files, id).and(log_files.context()).map(|home| home.store);
     let header = header(id, store, &bytes)?;
     let known =
         state.map(State::segments).and_then(|set| set.iter().find(|segment| segment.id == id).cloned());
@@ -115,7 +115,7 @@ fn take_apart(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&St
     let unsettled = log_files.get(id).filter(|listed| {
         known.is_none() && listed.extent.is_some_and(|extent| extent.is_unsettled(segment.len()))
     });
-    let pieces = pieces(&segment, unsettled.map(|listed| log_files.settled(listed)), now_ms)?;
+    let pieces = pieces(&segment, unsettled.map(|listed| log_files.durable_prefix(listed)), now_ms)?;
     let mut inspection = Inspection {
         id,
         role: match &known {
@@ -128,7 +128,7 @@ fn take_apart(log_files: LogFiles, id: SegmentId, now_ms: u64, state: Option<&St
         totals: Totals::default(),
         extents: Vec::new(),
         missing: log_files
-            .known()
+            .segments()
             .iter()
             .map(|known| known.id)
             .filter(|id| log_files.missing().contains(id))
@@ -154,7 +154,7 @@ fn role(log_files: &LogFiles, id: SegmentId) -> Role {
     match extent(log_files, id) {
         Some(FileExtent::Sealed(_)) => Role::Sealed,
         Some(FileExtent::Active(_) | FileExtent::Closed(_)) => Role::Active,
-        None if log_files.home().is_some() => Role::Orphan,
+        None if log_files.context().is_some() => Role::Orphan,
         None => Role::Unknown,
     }
 }

@@ -1,7 +1,7 @@
 //! The pieces of a segment: its records, and the stretches between them.
 
 use crate::engine::base::error::{Damage, Result};
-use crate::engine::files::tail::{Settled, TailReport};
+use crate::engine::files::tail::{DurablePrefix, TailReport};
 use crate::engine::format;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::Kind;
@@ -40,7 +40,7 @@ impl Piece {
 }
 
 /// The stretches of a segment, in file order.
-pub(super) fn pieces(segment: &Segment, settled: Option<Settled>, now_ms: u64) -> Result<Vec<Piece>> {
+pub(super) fn pieces(segment: &Segment, settled: Option<DurablePrefix>, now_ms: u64) -> Result<Vec<Piece>> {
     // Only the end that a writer did not close can be torn; elsewhere what is not a record is damage.
     let verdict = settled.map(|settled| TailReport::of(segment, settled)).transpose()?;
     let end = verdict.as_ref().map_or(segment.len(), |verdict| verdict.end);

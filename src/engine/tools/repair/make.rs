@@ -24,7 +24,7 @@ impl Repair<'_> {
 
     fn fill(&mut self, directory: &Arc<dyn Directory>, to: &Path) -> Result<(), Stop> {
         let mut sources = Vec::new();
-        for known in self.log_files.known().to_vec() {
+        for known in self.log_files.segments().to_vec() {
             sources.extend(self.source(known)?);
         }
         let next_seq = self.log_files.manifest().map_or(Seqno(1), |manifest| manifest.next_seq);

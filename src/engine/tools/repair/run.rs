@@ -47,7 +47,7 @@ impl<'a> Repair<'a> {
                 let (what, found, supported) = (what.clone(), found.clone(), supported.clone());
                 return Err(Error::Unsupported { what, found, supported });
             }
-            Err(_) if log_files.known().is_empty() => return Err(why_none(&log_files, path)),
+            Err(_) if log_files.segments().is_empty() => return Err(why_none(&log_files, path)),
             Err(_) => {
                 report.manifest_lost = log_files.why_no_manifest();
                 let mut random = [0; 24];
@@ -65,7 +65,7 @@ impl<'a> Repair<'a> {
         let is_stranger = |name: &OsString| StoreFile::parse(name).is_none() && !is_of_file_system(name);
         repair.report.strangers = names.into_iter().filter(is_stranger).collect();
         repair.report.strangers.sort_unstable();
-        let known = repair.log_files.known().iter();
+        let known = repair.log_files.segments().iter();
         let total_len: u64 = known.filter_map(|known| repair.log_files.file_len(known.id).ok()).sum();
         // Read to be looked through, and then to be copied.
         repair.total_len = 2 * total_len;
@@ -154,7 +154,7 @@ fn why_none(log_files: &LogFiles, path: &Path) -> Error {
 
 /// Whose most segments are.
 fn commonest_store(log_files: &LogFiles) -> Option<StoreId> {
-    let headers = log_files.known().iter().filter_map(|known| header_of(log_files, known.id).ok());
+    let headers = log_files.segments().iter().filter_map(|known| header_of(log_files, known.id).ok());
     let mut counts: HashMap<[u8; 16], u64> = HashMap::new();
     for header in headers {
         *counts.entry(header.store.0).or_default() += 1;

@@ -11,7 +11,8 @@ use super::run::{Repair, header_of};
 use super::walk::{Intact, Part, walk};
 use crate::engine::base::error::{Damage, Error, Result, Stop, words};
 use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::files::log_files::{Known, LogFiles};
+use crate::engine::files::found_segment::FoundSegment;
+use crate::engine::files::log_files::LogFiles;
 use crate::engine::format::hint::{self as hint_format, ROW_LEN, Row};
 use crate::engine::format::key_hash;
 use crate::engine::format::manifest::{Extent, SegmentLine};
@@ -22,7 +23,7 @@ use crate::engine::segment::{Scanned, Segment, file, hint};
 
 /// One segment, looked through. It is not kept open: there may be more of them than a process may have files.
 pub(super) struct Source {
-    pub(super) known: Known,
+    pub(super) known: FoundSegment,
     /// Where what it has of the log ends.
     pub(super) end: u64,
     /// The numbers of its intact records: the first's, and the one after the last's.
@@ -60,7 +61,7 @@ impl Source {
 
 impl Repair<'_> {
     /// Looks through the segment that is `known`; `None` when its file is not there, which is noted.
-    pub(super) fn source(&mut self, known: Known) -> Result<Option<Source>, Stop> {
+    pub(super) fn source(&mut self, known: FoundSegment) -> Result<Option<Source>, Stop> {
         let directory = Arc::clone(self.log_files.directory());
         let file = match file::open(&*directory, known.id, Access::Read) {
             Err(Error::SegmentMissing { .. }) => {
@@ -87,7 +88,7 @@ impl Repair<'_> {
         let is_unsettled = known.extent.map_or(is_last, |extent| extent.is_unsettled(file_len));
         let wants = match known.extent {
             _ if is_unsettled => {
-                self.whole_batches_end(&whole)?.max(self.log_files.settled(&known).len(file_len))
+                self.whole_batches_end(&whole)?.max(self.log_files.durable_prefix(&known).len(file_len))
             }
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => file_len,
@@ -171,7 +172,7 @@ impl Repair<'_> {
     }
 
     /// Whether the header says what is known of the segment.
-    fn has_its_header(&self, known: &Known, file: &dyn File) -> bool {
+    fn has_its_header(&self, known: &FoundSegment, file: &dyn File) -> bool {
         let bytes = file::first_bytes(&**self.log_files.directory(), known.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
         header.is_some_and(|header| {
@@ -183,7 +184,7 @@ impl Repair<'_> {
     }
 
     /// A segment whose file is gone: all of it is given up, and its hint may know what that was.
-    fn without_file(&mut self, known: &Known, reason: Reason) -> Result<()> {
+    fn without_file(&mut self, known: &FoundSegment, reason: Reason) -> Result<()> {
         let len = match known.extent {
             Some(Extent::Sealed(len) | Extent::Closed(len)) => len,
             Some(Extent::Active(_)) | None => known.layout.header_len.into(),
@@ -211,7 +212,7 @@ impl Repair<'_> {
     }
 
     fn take_names(&self, id: SegmentId, limit: u64, given_up: &mut [GivenUp]) -> Result<()> {
-        let Some(home) = self.log_files.home() else { return Ok(()) };
+        let Some(home) = self.log_files.context() else { return Ok(()) };
         let Ok(bytes) = hint::bytes(home, id, limit) else { return Ok(()) };
         let Some(checked) = hint_format::check(&bytes) else { return Ok(()) };
         if checked.described.store != self.store || checked.described.segment != id {
@@ -244,7 +245,7 @@ impl Repair<'_> {
 
     /// The segment in the file of `known` as its header has it, where that is intact and of another segment of this store: then
     /// the file has another's name.
-    fn as_its_header_says(&self, known: Known, file: &dyn File) -> Known {
+    fn as_its_header_says(&self, known: FoundSegment, file: &dyn File) -> FoundSegment {
         let bytes = file::first_bytes(&**self.log_files.directory(), known.id, file);
         let header = bytes.ok().and_then(|bytes| SegmentHeader::decode(&bytes).ok());
         let header = header.filter(|header| header.store == self.store && header.layout() != known.layout);
@@ -252,17 +253,17 @@ impl Repair<'_> {
         let layout = header.layout();
         let listed = self.log_files.get(header.segment).filter(|listed| listed.layout == layout);
         let (extent, seq_end) = listed.map_or((None, None), |listed| (listed.extent, listed.seq_end));
-        Known { id: known.id, base_seq: header.base_seq, has_base_seq: true, layout, extent, seq_end }
+        FoundSegment { id: known.id, base_seq: header.base_seq, has_base_seq: true, layout, extent, seq_end }
     }
 
     /// Whether another file than its own holds the segment that is `listed`.
-    fn is_elsewhere(&self, listed: &Known) -> bool {
-        let holds_it = |other: &Known| {
+    fn is_elsewhere(&self, listed: &FoundSegment) -> bool {
+        let holds_it = |other: &FoundSegment| {
             header_of(&self.log_files, other.id).is_ok_and(|header| {
                 header.store == self.store && header.segment == listed.id && header.layout() == listed.layout
             })
         };
-        self.log_files.known().iter().any(|other| other.id != listed.id && holds_it(other))
+        self.log_files.segments().iter().any(|other| other.id != listed.id && holds_it(other))
     }
 
     /// Where the last whole batch ends, whatever stands before it: opening would cut the log at the first hole that nothing

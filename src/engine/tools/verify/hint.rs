@@ -13,7 +13,7 @@ use crate::engine::segment::{Segment, StoreContext, hint};
 impl Verifier<'_> {
     /// Verifies the hint of `segment`, which MANIFEST says to be `len` bytes long, if there is one.
     pub(super) fn hint(&mut self, segment: &Segment, len: u64, scanned: &Scanned) -> Result<(), Stop> {
-        let Some(home) = self.log_files.home() else { return Ok(()) };
+        let Some(home) = self.log_files.context() else { return Ok(()) };
         let mut bytes = hint::bytes(home, segment.id, len.max(segment.len()));
         if bytes.as_ref().is_ok_and(|bytes| check(bytes).is_none() && !is_unfinished(bytes)) {
             // Its header comes last, perhaps between the looks at its length and at its bytes: now the rest is there.

@@ -101,9 +101,9 @@ impl Verifier<'_> {
     fn is_current(&self, head: &KeydirHead) -> bool {
         let is_ours = self
             .log_files
-            .home()
+            .context()
             .is_some_and(|home| head.about.store == home.store && head.about.hash_seed == home.hash_seed);
-        let known = self.log_files.known();
+        let known = self.log_files.segments();
         is_ours
             && head.about.segments.len() <= known.len()
             && head.about.segments.iter().zip(known).all(|(covered, known)| covered.id == known.id)
@@ -123,7 +123,7 @@ impl Verifier<'_> {
 
     /// The index that the records make which it covers, and the segments with what was counted in them.
     fn expected(&self, head: &KeydirHead) -> Result<(Keydir, Vec<Arc<Segment>>)> {
-        let Some(home) = self.log_files.home() else { return Ok((Keydir::new(), Vec::new())) };
+        let Some(home) = self.log_files.context() else { return Ok((Keydir::new(), Vec::new())) };
         let state = State::new(home.clone(), Arc::new(SystemClock), Keydir::new());
         let segments =
             head.about.segments.iter().map(|covered| self.log_files.open_covered(covered).map(Arc::new));

@@ -48,7 +48,7 @@ pub fn store(
     let directory = log_files::enter(path, options)?;
     let log_files = LogFiles::of(Arc::clone(&directory), &ReadMode::of(&directory, options))?;
     log_files.check_finished(path)?;
-    if log_files.known().is_empty() && log_files.manifest().is_err() {
+    if log_files.segments().is_empty() && log_files.manifest().is_err() {
         return Err(Error::Missing { path: path.to_owned() });
     }
     of_log_files(directory, log_files, segments, observe)
@@ -107,14 +107,14 @@ impl Verifier<'_> {
             self.found(StoreFile::Manifest, None, Fault::NumberTooLarge { what, number })?;
         }
         // Before the segments: those that it covers may be compacted away while they are read, and it with them.
-        let keydir = self.log_files.home().filter(|_| is_whole).map(KeydirFile::open);
+        let keydir = self.log_files.context().filter(|_| is_whole).map(KeydirFile::open);
         if is_whole {
             self.strangers()?;
         }
-        let known = self.log_files.known().iter().filter(|known| self.is_unread(known.id));
+        let known = self.log_files.segments().iter().filter(|known| self.is_unread(known.id));
         self.total_len = known.filter_map(|known| self.log_files.file_len(known.id).ok()).sum();
         let mut at = 0;
-        while let Some(id) = self.log_files.known().get(at).map(|known| known.id) {
+        while let Some(id) = self.log_files.segments().get(at).map(|known| known.id) {
             at += 1;
             // A writer may have put others in the place of those to come: then it begins anew, and passes over what is done.
             if self.is_unread(id) && self.done.insert(id) && !self.next_segment(id)? {
@@ -205,7 +205,7 @@ impl Verifier<'_> {
 
     /// Whether the hint of segment `id` is looked at.
     fn has_hint(&self, id: SegmentId) -> bool {
-        let known = self.log_files.home().and_then(|_| self.log_files.get(id));
+        let known = self.log_files.context().and_then(|_| self.log_files.get(id));
         known.is_some_and(|known| matches!(known.extent, Some(Extent::Sealed(_))))
     }
 

@@ -8,7 +8,7 @@ use super::finding::{Fault, Finding};
 use super::verifier::{Scanned, Verifier, VerifyEvent};
 use crate::engine::base::error::{Result, Stop};
 use crate::engine::base::ids::{SegmentId, Seqno};
-use crate::engine::files::log_files::Known;
+use crate::engine::files::found_segment::FoundSegment;
 use crate::engine::files::tail::TailReport;
 use crate::engine::format::manifest::Extent;
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};
@@ -45,7 +45,7 @@ impl Verifier<'_> {
     }
 
     /// Tells what is wrong with the header. Whether the records can be read as those of the segment that is `known`.
-    fn header(&mut self, known: &Known, file: &SalvageFile) -> Result<bool, Stop> {
+    fn header(&mut self, known: &FoundSegment, file: &SalvageFile) -> Result<bool, Stop> {
         let bytes = file::first_bytes(&*self.directory, known.id, file)?;
         let range = 0..known.layout.header_len.into();
         let fault = match SegmentHeader::decode(&bytes) {
@@ -66,15 +66,15 @@ impl Verifier<'_> {
     }
 
     /// Whose segment the file holds, if not the one that it is named after.
-    fn misnamed(&self, known: &Known, header: &SegmentHeader) -> Option<Fault> {
-        match self.log_files.home() {
+    fn misnamed(&self, known: &FoundSegment, header: &SegmentHeader) -> Option<Fault> {
+        match self.log_files.context() {
             Some(home) if home.store != header.store => Some(Fault::AnotherStores),
             _ => (header.segment != known.id).then_some(Fault::AnotherSegment(header.segment)),
         }
     }
 
     /// Whether the header says what MANIFEST does.
-    fn agreement(&mut self, known: &Known, header: &SegmentHeader) -> Result<(), Stop> {
+    fn agreement(&mut self, known: &FoundSegment, header: &SegmentHeader) -> Result<(), Stop> {
         let salts = [header.layout(), known.layout].map(|layout| format!("{:08x}", layout.records.salt));
         let [salt, known_salt] = salts;
         let fields = [
@@ -92,7 +92,7 @@ impl Verifier<'_> {
     }
 
     /// Where what the file has of the log ends.
-    fn end(&mut self, known: &Known, whole: &Segment) -> Result<u64, Stop> {
+    fn end(&mut self, known: &FoundSegment, whole: &Segment) -> Result<u64, Stop> {
         let (file, has) = (StoreFile::Segment(known.id), whole.len());
         // Without a MANIFEST the last one is taken for the one that was written to.
         let is_unsettled = match known.extent {
@@ -101,9 +101,9 @@ impl Verifier<'_> {
         };
         if is_unsettled {
             // What is read here is read again: it does not count.
-            let TailReport { end, rot, behind, .. } =
-                TailReport::asking(whole, self.log_files.settled(known), |_| self.look(0))?;
-            if let Some((at, witness)) = rot {
+            let TailReport { end, durable_damage, behind, .. } =
+                TailReport::asking(whole, self.log_files.durable_prefix(known), |_| self.look(0))?;
+            if let Some((at, witness)) = durable_damage {
                 self.found(file, Some(at..at), Fault::Rot { witness })?;
             }
             if end < has {
@@ -128,7 +128,12 @@ impl Verifier<'_> {
     }
 
     /// Each record.
-    fn records(&mut self, known: &Known, segment: &Segment, disk: &SalvageFile) -> Result<Scanned, Stop> {
+    fn records(
+        &mut self,
+        known: &FoundSegment,
+        segment: &Segment,
+        disk: &SalvageFile,
+    ) -> Result<Scanned, Stop> {
         let file = StoreFile::Segment(known.id);
         let (mut sorter, mut damaged) = (Sorter::default(), Vec::new());
         let mut goes_on = false;
@@ -141,7 +146,7 @@ impl Verifier<'_> {
                     goes_on = record.header.flag.has_more();
                     if record.damage.is_none() {
                         self.report.record_count += 1;
-                        if let Some(home) = self.log_files.home() {
+                        if let Some(home) = self.log_files.context() {
                             sorter.add_scanned(home, &record);
                         }
                     }
@@ -182,7 +187,7 @@ impl Verifier<'_> {
     }
 
     /// Whether a number stands in the wrong segment, or will be given out again.
-    fn misplaced(&self, known: &Known, seq: Seqno) -> Option<Fault> {
+    fn misplaced(&self, known: &FoundSegment, seq: Seqno) -> Option<Fault> {
         if let Some(next) = self.log_files.next(known.id).filter(|next| next.base_seq <= seq) {
             return Some(Fault::Overlap { seq, next: next.id, base_seq: next.base_seq });
         }
