@@ -4,6 +4,7 @@ pub mod backup;
 mod batch;
 mod clear;
 pub mod compact;
+mod config;
 mod diff;
 mod expiry;
 pub mod foreign;
@@ -18,10 +19,12 @@ mod point;
 pub mod put;
 mod quit;
 mod read;
-pub mod repair;
+mod repair;
+mod rotate;
 mod segments;
 mod settings;
 mod stats;
+mod sync;
 pub mod tail;
 pub mod transfer;
 pub mod verify;
@@ -55,15 +58,15 @@ pub static TABLE: &[Command] = &[
     diff::DIFF,
     tail::TAIL,
     verify::VERIFY,
-    maintain::COMPACT,
-    maintain::SYNC,
-    maintain::ROTATE,
+    compact::COMPACT,
+    sync::SYNC,
+    rotate::ROTATE,
     maintain::BACKUP,
     maintain::RESTORE,
     transfer::import::IMPORT,
     transfer::export::EXPORT,
-    maintain::REPAIR,
-    maintain::CONFIG,
+    repair::REPAIR,
+    config::CONFIG,
     help::HELP,
     settings::MODE,
     settings::TIMER,

@@ -13,14 +13,13 @@ use logkv::verify::{self, VerifyEvent};
 use logkv::{Error, Options};
 
 use crate::shell::commands::words::place_of;
-use crate::shell::lang::command::{Flag, Outcome, Takes, YES};
+use crate::shell::lang::command::{Arity, Example, Flag, Group, Needs, Outcome, Takes, YES};
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
 use crate::shell::lang::words::{Word, visible_path};
-use crate::shell::run::session::{Invocation, Session};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use report::{write, write_needless};
 
-/// The flags of `repair`.
-pub const FLAGS: &[Flag] = &[
+const FLAGS: &[Flag] = &[
     Flag {
         name: "to",
         short: None,
@@ -36,8 +35,34 @@ pub const FLAGS: &[Flag] = &[
     YES,
 ];
 
-/// Runs `repair`.
-pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+pub const REPAIR: Command = Command {
+    name: "repair",
+    aliases: &[],
+    group: Group::Maintain,
+    signature: "--to DIR | --in-place [-y|--yes]",
+    summary: "Makes a store of all that is intact in a damaged one",
+    help: "Copies every intact record into a new store, whatever is damaged around it, and writes a new \
+           MANIFEST if that is lost.\n\n\
+           The report says what was lost, with the keys if they are known: a key whose newest record is \
+           lost has its older value again, or is gone.\n\n\
+           The damaged store stays as it is: with --in-place it changes places with the new one, and is \
+           kept under its name with .damaged added. Until then the new one has the name with .repairing \
+           added. If a repair is killed, the next --in-place removes that directory, unless somebody \
+           opened it for writing. If nothing is damaged, --in-place changes nothing.\n\n\
+           The store is not opened, and no other process may have it open. Exit code 4 when something \
+           was lost.",
+    examples: &[
+        Example { line: "repair --to ./data-2", does: "makes a store in ./data-2" },
+        Example { line: "repair --in-place", does: "the same, in place, when a question is answered" },
+    ],
+    flags: FLAGS,
+    args: &[],
+    arity: Arity::exactly(0),
+    needs: Needs::Directory,
+    run: Run::Itself(run),
+};
+
+fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let usage = |message| Err(Failure::usage(message).at(invocation.name.clone()));
     if session.is_writing() {
         let failure = Failure::command("the store is open in this shell");

@@ -11,17 +11,45 @@ use std::ops::ControlFlow;
 
 use logkv::{CompactionEvent, CompactionReport, Error, RunReport, SegmentId};
 
-use self::request::CompactRequest;
-pub use self::request::FLAGS;
+use self::request::{CompactRequest, FLAGS};
 use self::steps::Steps;
 pub use self::text::{len_after, percent_dead};
-use crate::shell::lang::command::Outcome;
+use crate::shell::lang::command::{ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::{Failure, Kind};
-use crate::shell::run::session::{Invocation, Session};
+use crate::shell::run::session::{Command, Invocation, Run, Session};
 use crate::shell::term::progress::Progress;
 
-/// Runs `compact`.
-pub fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
+pub const COMPACT: Command = Command {
+    name: "compact",
+    aliases: &["merge"],
+    group: Group::Maintain,
+    signature: "[SEG…] [--all] [--dry-run] [--limit N] [--step]",
+    summary: "Gives back the space of dead records",
+    help: "Copies what is needed of some segments into new ones, and removes the old ones. Without \
+           arguments it takes the segments that are due (see segments, and config for when one is). \
+           Sealed segments can be named.\n\n\
+           Ctrl-C stops it at the next record: finished runs stay, and nothing else has changed.\n\n\
+           --dry-run shows the first 40 records on a terminal, unless --limit says otherwise.\n\n\
+           --step waits for Enter at a terminal, and elsewhere only prints the steps.\n\n\
+           Mode plain has name, tab, value; mode json one object: segments_before, segments_after, \
+           bytes_before, bytes_after, freed_bytes, records_before, records_after, kept and dropped \
+           (each by reason, with _bytes), needed_by (which older segments tombstones are kept for), \
+           runs, left (segments that stay because they are damaged), cancelled. --dry-run in these \
+           modes begins each line with its type: run, record, and sum or summary.",
+    examples: &[
+        Example { line: "compact", does: "compacts what is due" },
+        Example { line: "compact --all", does: "compacts all that holds anything dead" },
+        Example { line: "compact 3 --dry-run", does: "tells what would become of each record of 000003.seg" },
+        Example { line: "compact 3 4 --step", does: "goes step by step, each with what a crash would leave" },
+    ],
+    flags: FLAGS,
+    args: &[ArgKind::Sealed],
+    arity: Arity::at_least(0),
+    needs: Needs::Store,
+    run: Run::Itself(run),
+};
+
+fn run(session: &mut Session, invocation: &Invocation) -> Result<Outcome, Failure> {
     let request = CompactRequest::of(invocation)?;
     if request.is_dry {
         return dry::run(session, &request);
