@@ -43,16 +43,18 @@ pub mod guide;
 
 pub use engine::base::batch::{Batch, Expiry, Op};
 pub use engine::base::clock::{Clock, ManualClock, SystemClock};
+pub use engine::base::cursor::{Cursor, CursorError};
 pub use engine::base::error::{Damage, Error, Result};
 pub use engine::base::escape::{Grouped, Visible};
-pub use engine::base::ids::{Cursor, CursorError, Lineage, Location, SegmentId, Seqno};
+pub use engine::base::ids::{Lineage, Location, SegmentId, Seqno};
 pub use engine::files::tail::TornTail;
 pub use engine::format::codec::{Compression, ZSTD_LEVELS};
 pub use engine::format::record::KEY_LEN_MAX;
 pub use engine::log::Commit;
+pub use engine::metrics::Metrics;
 pub use engine::metrics::meter::Distribution;
+pub use engine::metrics::prometheus::Prometheus;
 pub use engine::metrics::stats::{MemoryStats, SegmentState, SegmentStats, Stats};
-pub use engine::metrics::{Metrics, Prometheus};
 pub use engine::open::{FoundDamage, OpenReport};
 pub use engine::options::{
     CompactionPolicy, OpenProgress, Options, ReadWith, SEGMENT_LEN_MAX_BOUNDS, SEGMENT_LEN_MAX_DEFAULT, Sync,

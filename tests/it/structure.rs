@@ -40,12 +40,8 @@ const CIRCLES: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "base::error base::error::stop",
-            "base::ids base::ids::cursor",
-            "format::record format::record::new",
             "fs fs::dir fs::file fs::guarded fs::lock fs::owner fs::parent fs::pool fs::salvage_file",
             "fs::staging fs::staging::mark fs::staging::place",
-            "metrics metrics::prometheus",
             "open open::follow open::load",
             "read::history read::history::diff",
             "store store::view store::write",

@@ -1,10 +1,6 @@
 //! The numbers that name things — a segment, a moment of the log, the place of a record.
 
-mod cursor;
-
 use std::fmt;
-
-pub use cursor::{Cursor, CursorError};
 
 /// The end of counting. Numbers below it can be read back.
 const COUNT_END: u64 = 1 << 61;

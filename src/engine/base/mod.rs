@@ -2,8 +2,10 @@
 
 pub(crate) mod batch;
 pub(crate) mod clock;
+pub(crate) mod cursor;
 pub(crate) mod error;
 pub(crate) mod escape;
 pub(crate) mod ids;
+pub(crate) mod stop;
 pub(crate) mod sync;
 pub(crate) mod wakeup;

@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::engine::base::error::{Error, Failure, Result};
+use crate::engine::base::error::{Error, Result};
 use crate::engine::base::escape::Grouped;
 use crate::engine::base::ids::Lineage;
+use crate::engine::base::stop::Failure;
 use crate::engine::format::manifest::{Manifest, ManifestError};
 use crate::engine::fs::staging::StagedFile;
 use crate::engine::fs::{Access, Directory, File, FileSystem, StoreFile, read_vec_at};

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use super::Log;
 use super::writer::{Active, Writer};
-use crate::engine::base::error::{Error, Failure, Result};
+use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::Seqno;
+use crate::engine::base::stop::Failure;
 use crate::engine::base::sync::MutexGuard;
 use crate::engine::format::record::Kind;
 use crate::engine::metrics::meter::Count;

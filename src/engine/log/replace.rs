@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use super::Log;
 use super::writer::Writer;
-use crate::engine::base::error::{Error, Failure, Result};
+use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
+use crate::engine::base::stop::Failure;
 use crate::engine::format::manifest::{History, SegmentLine};
 use crate::engine::segment::Segment;
 use crate::engine::state::Moved;

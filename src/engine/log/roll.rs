@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Log;
 use super::writer::{Active, Writer};
-use crate::engine::base::error::{Error, Failure, Result};
+use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
+use crate::engine::base::stop::Failure;
 use crate::engine::files::manifest_file;
 use crate::engine::format::manifest::{Extent, Manifest, SegmentLine};
 use crate::engine::format::record;

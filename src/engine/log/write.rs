@@ -3,7 +3,7 @@
 use crate::engine::base::batch::{Batch, Op};
 use crate::engine::base::ids::{Location, Seqno};
 use crate::engine::format::codec::Packed;
-use crate::engine::format::record;
+use crate::engine::format::record::new::encoded_len;
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Staged<'_> {
     /// The length of its record in bytes.
     pub(super) fn record_len(&self) -> u64 {
         let value_len = self.packed.as_ref().map_or(self.op.value().len(), |packed| packed.bytes.len());
-        record::encoded_len(self.op.key().len(), value_len, self.op.expiry().is_some())
+        encoded_len(self.op.key().len(), value_len, self.op.expiry().is_some())
     }
 
     pub(super) fn is_delete(&self) -> bool {

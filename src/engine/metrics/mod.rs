@@ -1,12 +1,11 @@
 //! What a store tells of itself to those who watch over it.
 
 pub(crate) mod meter;
-mod prometheus;
+pub(crate) mod prometheus;
 pub(crate) mod stats;
 
 use std::time::Duration;
 
-pub use self::prometheus::Prometheus;
 use meter::{Count, Distribution, Meter};
 use stats::Stats;
 
@@ -96,20 +95,5 @@ impl Metrics {
     #[must_use]
     pub fn compaction_freed_len(&self) -> u64 {
         self.compaction_read_len.saturating_sub(self.compaction_written_len)
-    }
-
-    /// These, as Prometheus reads them.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir()?;
-    /// # let store = logkv::Store::open(dir.path())?;
-    /// store.put("k", "v")?;
-    /// let text = store.metrics()?.prometheus().to_string();
-    /// assert!(text.contains("\nlogkv_puts_total 1\n"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn prometheus(&self) -> Prometheus<'_> {
-        Prometheus::new(self)
     }
 }

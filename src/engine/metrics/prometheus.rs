@@ -99,11 +99,24 @@ const FAMILIES: &[Family] = &[
     ("logkv_damaged_ranges", "Damaged places that opening met.", Gauge(|m| Some(m.stats.damage_count))),
 ];
 
-impl<'a> Prometheus<'a> {
-    pub(super) fn new(metrics: &'a Metrics) -> Self {
-        Self { metrics, labels: Vec::new() }
+impl Metrics {
+    /// Returns the metrics in the text format of Prometheus.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = logkv::Store::open(dir.path())?;
+    /// store.put("k", "v")?;
+    /// let text = store.metrics()?.prometheus().to_string();
+    /// assert!(text.contains("\nlogkv_puts_total 1\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn prometheus(&self) -> Prometheus<'_> {
+        Prometheus { metrics: self, labels: Vec::new() }
     }
+}
 
+impl Prometheus<'_> {
     /// Gives every series the label `name`: for who watches several stores.
     #[must_use]
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

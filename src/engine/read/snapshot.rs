@@ -4,8 +4,9 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use super::scan::{Entry, Keys, Scan};
+use crate::engine::base::cursor::Cursor;
 use crate::engine::base::error::Result;
-use crate::engine::base::ids::{Cursor, Seqno};
+use crate::engine::base::ids::Seqno;
 use crate::engine::segment::Record;
 use crate::engine::segment::value::Value;
 use crate::engine::state::frozen::Frozen;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::handle::Segment;
 use super::identity::Identity;
 use super::store_context::ReadMode;
-use crate::engine::base::error::{Error, Failure, Result};
-use crate::engine::format::record::{self, Frame, Kind, NewRecord, RecordHeader};
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::stop::Failure;
+use crate::engine::format::record::new::{self, NewRecord};
+use crate::engine::format::record::{Frame, Kind, RecordHeader};
 use crate::engine::format::segment_header::{SegmentHeader, StoreId};
 use crate::engine::fs::{Access, Directory, File, StoreFile, write_all_at};
 
@@ -118,14 +120,14 @@ impl SegmentWriter {
             let expires_ms = header.frame(self.segment.layout.records.header_len).expires_ms(record);
             self.segment.expiry.note(record.len() as u64, expires_ms);
         }
-        record::clear_more(self.segment.layout.records, at, &mut self.buffer[start..]);
+        new::clear_more(self.segment.layout.records, at, &mut self.buffer[start..]);
         at
     }
 
     /// Makes the staged record at `at`, the last one, the end of its batch.
     pub(crate) fn end_batch(&mut self, at: u64) {
         let start = (at - self.written) as usize;
-        record::clear_more(self.segment.layout.records, at, &mut self.buffer[start..]);
+        new::clear_more(self.segment.layout.records, at, &mut self.buffer[start..]);
     }
 
     /// Forgets what is staged from `at` on.

@@ -4,8 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Store;
-use crate::engine::base::error::{Result, Search};
-use crate::engine::base::ids::{Cursor, Seqno};
+use crate::engine::base::cursor::Cursor;
+use crate::engine::base::error::Result;
+use crate::engine::base::ids::Seqno;
+use crate::engine::base::stop::Search;
 use crate::engine::read::changes::Changes;
 use crate::engine::read::history::{At, Differences, Past, Versions};
 use crate::engine::read::scan::Entry;

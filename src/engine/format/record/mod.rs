@@ -1,10 +1,8 @@
 //! One record: a header, then an optional expiry (a `u64`), the key and the value, each padded with
 //! zeros to a multiple of 8. [`layout`](crate::layout) draws it and says what the checksums cover.
 
-mod new;
+pub(crate) mod new;
 pub(crate) mod unsalted;
-
-pub(crate) use new::{NewRecord, clear_more, encoded_len};
 
 use std::borrow::Cow;
 

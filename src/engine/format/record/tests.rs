@@ -1,5 +1,6 @@
 //! Records there and back, cut, flipped, moved and made up.
 
+use super::new::{NewRecord, clear_more, encoded_len};
 use super::*;
 use proptest::prelude::*;
 

@@ -45,7 +45,7 @@ fn eight_bits_back(register: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::NewRecord;
+    use super::super::new::NewRecord;
     use super::*;
     use crate::engine::base::ids::Seqno;
     use proptest::prelude::*;

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use self::source::{Part, Source, Wanted};
 use super::scan::{Entry, KeyEntry};
-use crate::engine::base::error::{Damage, Error, Result, Search, Stop};
-use crate::engine::base::ids::{Cursor, Lineage, Seqno};
+use crate::engine::base::cursor::Cursor;
+use crate::engine::base::error::{Damage, Error, Result};
+use crate::engine::base::ids::{Lineage, Seqno};
+use crate::engine::base::stop::{Search, Stop};
 use crate::engine::format::manifest::History;
 use crate::engine::format::record::Kind;
 use crate::engine::log::Log;

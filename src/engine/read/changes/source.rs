@@ -7,8 +7,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::base::error::{Error, Result, Search, Stop};
-use crate::engine::base::ids::{Cursor, Lineage, SegmentId, Seqno};
+use crate::engine::base::cursor::Cursor;
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::ids::{Lineage, SegmentId, Seqno};
+use crate::engine::base::stop::{Search, Stop};
 use crate::engine::files::manifest_file;
 use crate::engine::format::manifest::{Extent, History, Manifest, SegmentLine};
 use crate::engine::fs::{Access, Changed, Directory, File, StoreFile, Watch};

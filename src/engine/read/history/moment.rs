@@ -1,7 +1,7 @@
 //! From a time to a record.
 
-use crate::engine::base::error::{Search, Stop};
 use crate::engine::base::ids::Seqno;
+use crate::engine::base::stop::{Search, Stop};
 use crate::engine::segment::{Bodies, Scanner, Step};
 use crate::engine::state::SegmentSet;
 

@@ -7,7 +7,8 @@ use super::course::{Course, Observe};
 use super::report::BackupReport;
 use super::source::Source;
 use crate::engine::base::clock::Clock;
-use crate::engine::base::error::{Error, Result, Stop};
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::stop::Stop;
 use crate::engine::fs::StoreFile;
 
 /// What tar reads and writes at once: headers have this length, and files are padded to it.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::report::BackupProgress;
-use crate::engine::base::error::Stop;
+use crate::engine::base::stop::Stop;
 
 /// Who is told of the progress, and can break it off.
 pub(super) type Observe<'a> = dyn FnMut(BackupProgress) -> ControlFlow<()> + 'a;

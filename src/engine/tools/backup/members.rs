@@ -9,8 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use tar::{EntryType, Header};
 
 use super::archive::BLOCK_LEN;
-use crate::engine::base::error::{Error, Result, Stop};
+use crate::engine::base::error::{Error, Result};
 use crate::engine::base::escape::{Grouped, Visible};
+use crate::engine::base::stop::Stop;
 use crate::engine::files::manifest_file;
 use crate::engine::fs::{StoreFile, is_of_file_system};
 

@@ -1,6 +1,7 @@
 //! What a backup and a restore tell of themselves.
 
-use crate::engine::base::ids::{Cursor, Seqno};
+use crate::engine::base::cursor::Cursor;
+use crate::engine::base::ids::Seqno;
 
 /// How far a backup or a restore has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,10 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::course::Course;
-use crate::engine::base::error::{Damage, Error, Result, Stop};
-use crate::engine::base::ids::{Cursor, SegmentId, Seqno};
+use crate::engine::base::cursor::Cursor;
+use crate::engine::base::error::{Damage, Error, Result};
+use crate::engine::base::ids::{SegmentId, Seqno};
+use crate::engine::base::stop::Stop;
 use crate::engine::files::manifest_file;
 use crate::engine::format::manifest::{Extent, Fork, History, Manifest, SegmentLine};
 use crate::engine::format::segment_header::{HeaderError, SegmentHeader};

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::report::{GivenUp, Reason, RepairProgress, RepairReport};
-use crate::engine::base::error::{Damage, Error, Result, Stop, words};
+use crate::engine::base::error::{Damage, Error, Result, words};
 use crate::engine::base::ids::{SegmentId, Seqno};
+use crate::engine::base::stop::Stop;
 use crate::engine::files::log_files::LogFiles;
 use crate::engine::format::segment_header::{HEADER_LEN, HeaderError, SegmentHeader, StoreId};
 use crate::engine::format::{array, u64_at};

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use crate::engine::base::error::{Damage, Result, Stop};
+use crate::engine::base::error::{Damage, Result};
 use crate::engine::base::ids::Seqno;
+use crate::engine::base::stop::Stop;
 use crate::engine::format::record::RecordHeader;
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
 

@@ -4,7 +4,8 @@ use std::io;
 
 use super::finding::{Fault, derived_unreadable};
 use super::verifier::{Scanned, Verifier};
-use crate::engine::base::error::{Result, Stop};
+use crate::engine::base::error::Result;
+use crate::engine::base::stop::Stop;
 use crate::engine::format::hint::{Checked, Described, HEADER_LEN, ROW_LEN, Row, check};
 use crate::engine::fs::StoreFile;
 use crate::engine::segment::filter;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::finding::{Fault, Finding};
 use super::verifier::{Scanned, Verifier, VerifyEvent};
-use crate::engine::base::error::{Result, Stop};
+use crate::engine::base::error::Result;
 use crate::engine::base::ids::{SegmentId, Seqno};
+use crate::engine::base::stop::Stop;
 use crate::engine::files::found_segment::FoundSegment;
 use crate::engine::files::tail::TailReport;
 use crate::engine::format::manifest::Extent;

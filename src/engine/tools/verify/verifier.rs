@@ -5,8 +5,9 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use super::finding::{Fault, Finding, Severity, VerifyReport};
-use crate::engine::base::error::{Result, Stop};
+use crate::engine::base::error::Result;
 use crate::engine::base::ids::SegmentId;
+use crate::engine::base::stop::Stop;
 use crate::engine::files::log_files::LogFiles;
 use crate::engine::fs::{Directory, StoreFile};
 use crate::engine::segment::SortedRecords;

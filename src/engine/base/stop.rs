@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::Error;
+use super::error::Error;
 
 /// A change of files that failed.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Lineage, Seqno};
+use super::ids::{Lineage, Seqno};
 
 /// Separates the number from the lineage.
 const SEPARATOR: char = '@';
