@@ -40,8 +40,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "fs fs::dir fs::file fs::guarded fs::lock fs::owner fs::parent fs::pool fs::salvage_file",
-            "fs::staging fs::staging::mark fs::staging::place",
             "open open::follow open::load",
             "read::history read::history::diff",
             "store store::view store::write",

@@ -1,148 +1,24 @@
 //! A directory of the operating system.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::Metadata;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::file::OsFile;
+use super::handle::names_in;
 use super::lock::{Flock, OsLock, holder};
+use super::names::StoreFile;
 use super::owner::Ownership;
-use super::parent::OsParent;
+use super::traits::{Access, Directory, File, Lock, LockOutcome, Room};
+use super::trust::{is_open_to_all, less_trusted};
 use super::watch::{Inotify, Unwatched, Watch};
-use super::{Access, Directory, File, FileSystem, Lock, LockOutcome, Parent, PathKind, Room, StoreFile};
-
-/// The file system of the operating system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OsFileSystem;
-
-impl FileSystem for OsFileSystem {
-    fn kind(&self, path: &Path) -> io::Result<PathKind> {
-        match path.metadata() {
-            Ok(metadata) if metadata.is_dir() => Ok(PathKind::Directory),
-            Ok(metadata) if metadata.is_file() => Ok(PathKind::Other("a file")),
-            Ok(_) => Ok(PathKind::Other("not a directory")),
-            // Creating a file must not follow a link unnoticed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(match path.symlink_metadata().is_ok() {
-                    true => PathKind::Other("a dangling symbolic link"),
-                    false => PathKind::Missing,
-                })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn create_directory(&self, path: &Path, trusts_all: bool) -> io::Result<Arc<dyn Directory>> {
-        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(Arc::new(OsParent::of(path)?.make(name, trusts_all)?))
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        match getrandom(&mut *bytes, GetRandomFlags::empty()) {
-            Ok(filled) if filled == bytes.len() => Ok(()),
-            // A kernel or a sandbox without this call still has the file.
-            _ => std::fs::File::open("/dev/urandom")?.read_exact(bytes),
-        }
-    }
-
-    fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        Ok(Arc::new(OsDirectory::open(path, false)?))
-    }
-
-    fn open_trusted_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        Ok(Arc::new(OsDirectory::open(path, true)?))
-    }
-
-    fn parent(&self, path: &Path) -> io::Result<Arc<dyn Parent>> {
-        Ok(Arc::new(OsParent::of(path)?))
-    }
-
-    fn chosen_path(&self, path: &Path) -> io::Result<PathBuf> {
-        // As in the kernel.
-        const LINKS_MAX: usize = 40;
-        // Without a trailing slash, which would follow any link.
-        let mut chosen: PathBuf = path.components().collect();
-        for _ in 0..LINKS_MAX {
-            match chosen.symlink_metadata() {
-                // A dangling link still occupies the name.
-                Ok(found) if found.is_symlink() && chosen.metadata().is_ok() => {
-                    if let Some(reason) = owned_by_another(&found, &[]) {
-                        return Err(io::Error::new(
-                            io::ErrorKind::PermissionDenied,
-                            format!("it is a link, and {reason}"),
-                        ));
-                    }
-                    let target = chosen.read_link()?;
-                    chosen = chosen.parent().unwrap_or(Path::new("")).join(target).components().collect();
-                }
-                _ => return Ok(chosen),
-            }
-        }
-        Err(Errno::LOOP.into())
-    }
-
-    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
-        let path = std::path::absolute(path)?;
-        for there in path.ancestors() {
-            match there.canonicalize() {
-                Ok(real) => {
-                    let missing = path.strip_prefix(there).expect("an ancestor is a prefix");
-                    // An empty end would add a slash, and make a file a directory.
-                    return Ok(real.components().chain(missing.components()).collect());
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(path)
-    }
-}
-
-/// Why a file is trusted less than the directory it is in, which was found to be trusted, or is to be. Who owns such a file
-/// or may write to it could change, under a mapping, what was checked; and could read what is appended.
-fn less_trusted(file: &Metadata, directory: &Metadata) -> Option<String> {
-    if is_open_to_all(directory) {
-        None
-    } else if is_open_to_all(file) {
-        Some("everybody may write to it, and not to its directory".to_owned())
-    } else {
-        owned_by_another(file, &[directory.uid()])
-    }
-}
-
-/// Whose the file is, if it belongs neither to this user nor to root nor to `others`.
-fn owned_by_another(file: &Metadata, others: &[u32]) -> Option<String> {
-    const ROOT: u32 = 0;
-    let (owner, me) = (file.uid(), rustix::process::geteuid().as_raw());
-    let is_own = [me, ROOT].contains(&owner) || others.contains(&owner);
-    (!is_own).then(|| format!("it belongs to another user (uid {owner}, yours is {me})"))
-}
-
-fn is_open_to_all(metadata: &Metadata) -> bool {
-    const OTHERS_WRITE: u32 = 0o002;
-    metadata.mode() & OTHERS_WRITE != 0
-}
-
-/// The names in the directory `handle`, in no order.
-pub(super) fn names_in(handle: &std::fs::File) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(handle)? {
-        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
-        if name != "." && name != ".." {
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
 
 /// Whether there is a hard link to an open file, which may be anywhere.
 fn has_other_names(file: &std::fs::File) -> io::Result<bool> {
@@ -171,7 +47,7 @@ impl OsDirectory {
         Ok(Self { absolute_path: std::path::absolute(&path)?, path, handle: Arc::new(handle), trusts_all })
     }
 
-    fn open(path: &Path, trusts_all: bool) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, trusts_all: bool) -> io::Result<Self> {
         // DIRECTORY: a FIFO that took this name meanwhile would be waited for.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = std::fs::File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);

@@ -4,10 +4,13 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, SeekFrom, fstat, statat};
+use rustix::fs::{SeekFrom, fstat};
 use rustix::io::Errno;
 
-use super::{File, Mapping, StoreFile};
+use super::handle::has_name;
+use super::mmap::Mapping;
+use super::names::StoreFile;
+use super::traits::File;
 
 /// The offset of the next data of `file` from `at` on. The bytes before it are a hole, which reads
 /// as zeros. `u64::MAX` at or after the file's end; `at` if the file system does not know.
@@ -41,16 +44,6 @@ impl OsFile {
         }
         let reason = "it was removed or replaced, and writes to it are lost";
         Err(io::Error::new(io::ErrorKind::NotFound, reason))
-    }
-}
-
-/// Whether `name` in `directory` is the open file `file`. It is not when the directory was removed.
-pub(super) fn has_name(directory: &std::fs::File, name: StoreFile, file: &std::fs::File) -> io::Result<bool> {
-    let opened = fstat(file)?;
-    match statat(directory, name.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(named) => Ok((named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)),
-        Err(Errno::NOENT) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -6,7 +6,9 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
-use super::{Access, Directory, File, Lock, LockOutcome, Room, StoreFile, Watch};
+use super::names::StoreFile;
+use super::traits::{Access, Directory, File, Lock, LockOutcome, Room};
+use super::watch::Watch;
 use crate::engine::base::sync::{Mutex, OnceLock};
 
 /// The right to change a directory: its lock, until that is released or lost.

@@ -10,8 +10,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process;
 
-use super::file::has_name;
-use super::{Lock, StoreFile};
+use super::handle::has_name;
+use super::names::StoreFile;
+use super::traits::Lock;
 
 /// The result of locking a file.
 pub(super) enum Flock {

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::dir::names_in;
+use super::handle::names_in;
 
 /// The mode bits for the owner's read and write, all of the group's, and all permissions.
 const OWNER: u32 = 0o600;

@@ -2,7 +2,6 @@
 //! so a user who changes these names, or those above, cannot redirect a call.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
@@ -12,67 +11,12 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::dir::{OsDirectory, names_in};
+use super::dir::OsDirectory;
+use super::handle::names_in;
 use super::owner::give_directory;
-use super::{Directory, PathKind};
+use super::traits::{Directory, Parent, PathKind};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-/// An open directory of directories. It stays the same one when names above it change. Names are
-/// those of its entries, and symbolic links are not followed. A directory to rename or remove is
-/// passed open: the call fails if its name leads to something else by then.
-pub trait Parent: Send + Sync + fmt::Debug {
-    /// The kind of the file `name`.
-    ///
-    /// # Errors
-    /// What the operating system says, but for "not found", which is [`PathKind::Missing`].
-    fn kind(&self, name: &OsStr) -> io::Result<PathKind>;
-
-    /// The names in it, in no order.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    fn names(&self) -> io::Result<Vec<OsString>>;
-
-    /// Creates and opens the new directory `name`, accessible to the owner alone; durable on
-    /// return.
-    ///
-    /// # Errors
-    /// What the operating system says; `AlreadyExists` if the name is taken.
-    fn create(&self, name: &OsStr) -> io::Result<Arc<dyn Directory>>;
-
-    /// Opens the directory `name`. `trusts_all` is as in
-    /// [`FileSystem::open_trusted_directory`](super::FileSystem::open_trusted_directory).
-    ///
-    /// # Errors
-    /// What the operating system says.
-    fn open(&self, name: &OsStr, trusts_all: bool) -> io::Result<Arc<dyn Directory>>;
-
-    /// Renames `directory` from the first name to the second, which is free, atomically.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    fn rename(&self, directory: &dyn Directory, names: [&OsStr; 2]) -> io::Result<()>;
-
-    /// Exchanges the names of two directories, an old one and a new one, atomically. The new one
-    /// and its files get the owner and mode of the old one first.
-    ///
-    /// # Errors
-    /// What the operating system says; `Unsupported` if the file system cannot exchange names.
-    fn exchange(&self, directories: [&dyn Directory; 2], names: [&OsStr; 2]) -> io::Result<()>;
-
-    /// Removes the empty `directory`, which has this name.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    fn remove(&self, directory: &dyn Directory, name: &OsStr) -> io::Result<()>;
-
-    /// Makes names made, changed and removed so far durable.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    fn sync(&self) -> io::Result<()>;
-}
 
 /// A directory of the operating system, held by its handle. The path is for messages alone.
 #[derive(Debug)]

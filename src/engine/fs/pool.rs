@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 
 use super::limit::open_files_max;
-use super::{Access, Directory, File, Mapping, StoreFile};
+use super::mmap::Mapping;
+use super::names::StoreFile;
+use super::traits::{Access, Directory, File};
 use crate::engine::base::sync::{AtomicBool, Mutex, RwLock};
 
 /// The bounds of a pool's capacity, whatever the process's limit is.

@@ -4,7 +4,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
-use super::{File, Mapping};
+use super::mmap::Mapping;
+use super::traits::File;
 use crate::engine::base::error::words;
 use crate::engine::base::sync::Mutex;
 

@@ -2,9 +2,16 @@
 
 use std::io;
 
-use super::create_file;
+use super::file::create_file;
 use crate::engine::base::error::{Error, Result};
 use crate::engine::fs::{Access, Directory, StoreFile, read_vec_at};
+
+/// The mark of a directory being filled: without a MANIFEST it is what an interrupted backup or
+/// restore left. A backup also stages files under this name: those hold something else.
+pub(crate) const MARK: Mark = Mark {
+    file: StoreFile::Unfinished,
+    text: b"a backup or a restore fills this directory; run it again if it was interrupted\n",
+};
 
 /// A file that marks its directory as incomplete while it holds `text`.
 #[derive(Debug)]

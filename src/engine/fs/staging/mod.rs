@@ -1,32 +1,25 @@
 //! Staging directories and files, removed unless they are committed.
 
+mod contents;
+mod entry;
 mod file;
 mod mark;
-mod place;
 
 use std::ffi::OsStr;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use self::contents::{check_trusted, files};
+use self::contents::{is_leftover, occupant};
+pub(crate) use self::entry::DirectoryEntry;
 pub(crate) use self::file::{StagedFile, create_file, remove_if_there};
-pub(crate) use self::mark::Mark;
-pub(crate) use self::place::Place;
-use super::{
-    Access, Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile, is_of_file_system,
-};
+pub(crate) use self::mark::{MARK, Mark};
+use super::{Directory, Exclusion, FileSystem, Guarded, LockOutcome, PathKind, StoreFile};
 use crate::engine::base::error::{Error, Result};
-use crate::engine::base::escape::Visible;
 
 /// Added to the final name.
 const SUFFIX: &str = ".unfinished";
-
-/// The mark of a directory being filled: without a MANIFEST it is what an interrupted backup or
-/// restore left. A backup also stages files under this name: those hold something else.
-pub(crate) const MARK: Mark = Mark {
-    file: StoreFile::Unfinished,
-    text: b"a backup or a restore fills this directory; run it again if it was interrupted\n",
-};
 
 /// UNFINISHED marks the directory. LOCK is last: it keeps other processes from removing the directory.
 const MARKS: &[StoreFile] = &[StoreFile::Unfinished, StoreFile::Lock];
@@ -40,7 +33,7 @@ pub(crate) struct Unfinished {
     /// The files that mark it as unfinished, removed last, in this order.
     marks: &'static [StoreFile],
     /// Its place if it was made for this: then the directory is removed too.
-    made_at: Option<Place>,
+    made_at: Option<DirectoryEntry>,
     is_kept: bool,
 }
 
@@ -51,7 +44,7 @@ impl Unfinished {
         directory: Arc<dyn Directory>,
         path: &Path,
         marks: &'static [StoreFile],
-        made_at: Option<Place>,
+        made_at: Option<DirectoryEntry>,
     ) -> Self {
         Self { path: path.to_owned(), directory, marks, made_at, is_kept: false }
     }
@@ -139,7 +132,7 @@ pub(crate) struct Staging {
     /// Locked, so that no other process clears it. The lock survives the rename.
     made: Unfinished,
     /// Its final place; `None` if it is there.
-    place: Option<Place>,
+    place: Option<DirectoryEntry>,
 }
 
 impl Staging {
@@ -150,7 +143,7 @@ impl Staging {
     /// [`Error::Occupied`] when `path` is anything else, or another process is creating it;
     /// [`Error::Untrusted`]; what the operating system says.
     pub(crate) fn of(path: &Path, file_system: &Arc<dyn FileSystem>, trusts_all: bool) -> Result<Self> {
-        let place = Place::behind_links(path, &**file_system)?;
+        let place = DirectoryEntry::behind_links(path, &**file_system)?;
         match place.kind()? {
             PathKind::Missing => Self::beside(place, &**file_system),
             PathKind::Directory => Self::inside(&place, trusts_all),
@@ -158,7 +151,7 @@ impl Staging {
         }
     }
 
-    fn beside(place: Place, file_system: &dyn FileSystem) -> Result<Self> {
+    fn beside(place: DirectoryEntry, file_system: &dyn FileSystem) -> Result<Self> {
         clear_leftovers(&place)?;
         let (draft, directory) = create(&place, file_system)?;
         let directory = locked(&directory, draft.path())?;
@@ -169,7 +162,7 @@ impl Staging {
         Ok(staging)
     }
 
-    fn inside(place: &Place, trusts_all: bool) -> Result<Self> {
+    fn inside(place: &DirectoryEntry, trusts_all: bool) -> Result<Self> {
         let (directory, path) = (place.open(trusts_all)?, place.path());
         // Before the lock, which is itself a file: an occupied directory must stay untouched.
         check_vacant(&*directory, path)?;
@@ -219,45 +212,12 @@ impl Staging {
     }
 }
 
-/// # Errors
-/// [`Error::Untrusted`] if another user could change `directory`, unless all is trusted.
-pub(crate) fn check_trusted(directory: &dyn Directory, path: &Path, trusts_all: bool) -> Result<()> {
-    match directory.distrust().map_err(Error::io("open", path))? {
-        Some(reason) if !trusts_all => Err(Error::Untrusted { path: path.to_owned(), reason }),
-        _ => Ok(()),
-    }
-}
-
 /// `directory`, changed only while this process has its lock.
 fn locked(directory: &Arc<dyn Directory>, path: &Path) -> Result<Arc<dyn Directory>> {
     match directory.lock().map_err(Error::io("write to", path))? {
         LockOutcome::Held(lock) => Ok(Guarded::of(directory, &Exclusion::new(lock))),
         LockOutcome::HeldBy { .. } => Err(at_work(path)),
     }
-}
-
-/// What is in `directory`, in words; `None` if it is empty, or holds nothing but what a file system
-/// has at its root, or what a killed process left.
-fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> {
-    let names: Vec<_> = directory.names()?.into_iter().filter(|name| !is_of_file_system(name)).collect();
-    let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
-    if files.contains(&Some(StoreFile::Manifest)) {
-        return Ok(Some("a store".to_owned()));
-    }
-    if files.iter().all(Option::is_some) && MARK.is_set(directory) {
-        return Ok(None);
-    }
-    let is_in_the_way = |file: &Option<StoreFile>| match file {
-        Some(StoreFile::Lock) => false,
-        // A process may be killed, or the power cut, before the mark is whole.
-        Some(file @ StoreFile::Unfinished) => {
-            let len = directory.open(*file, Access::Read).and_then(|file| file.len());
-            !len.is_ok_and(|len| len <= MARK.text.len() as u64)
-        }
-        _ => true,
-    };
-    let other = names.iter().zip(&files).find(|(_, file)| is_in_the_way(file));
-    Ok(other.map(|(name, _)| Visible(name.as_encoded_bytes()).to_string()))
 }
 
 fn check_vacant(directory: &dyn Directory, path: &Path) -> Result<()> {
@@ -269,7 +229,10 @@ fn check_vacant(directory: &dyn Directory, path: &Path) -> Result<()> {
 
 /// Makes a staging directory for `place`: its name has [`SUFFIX`] added, and random digits if that
 /// name is taken.
-fn create(place: &Place, file_system: &dyn FileSystem) -> Result<(Place, Arc<dyn Directory>)> {
+fn create(
+    place: &DirectoryEntry,
+    file_system: &dyn FileSystem,
+) -> Result<(DirectoryEntry, Arc<dyn Directory>)> {
     let mut draft = place.with_suffix(SUFFIX);
     loop {
         match draft.create() {
@@ -286,7 +249,7 @@ fn create(place: &Place, file_system: &dyn FileSystem) -> Result<(Place, Arc<dyn
 
 /// Removes the staging directories that killed processes left for `place`. Anything else with such
 /// a name is left alone, and blocks nothing.
-fn clear_leftovers(place: &Place) -> Result<()> {
+fn clear_leftovers(place: &DirectoryEntry) -> Result<()> {
     for name in place.names()?.iter().filter(|name| is_of_draft(name, place.name())) {
         let draft = place.beside(name);
         // Another user may have made it. A directory that cannot be examined is not removed.
@@ -330,25 +293,6 @@ pub(crate) fn is_free(path: &Path, file_system: &dyn FileSystem) -> Result<bool>
             Ok(occupant(&*directory).map_err(Error::io("read", path))?.is_none())
         }
     }
-}
-
-/// The files in `directory`, without what a file system has at its root: `None` for each name that no
-/// store's file has.
-///
-/// # Errors
-/// What the operating system says.
-pub(crate) fn files(directory: &dyn Directory) -> io::Result<Vec<Option<StoreFile>>> {
-    let names = directory.names()?.into_iter().filter(|name| !is_of_file_system(name));
-    Ok(names.map(|name| StoreFile::parse(&name)).collect())
-}
-
-/// Whether a killed process left this, and it holds nothing else.
-fn is_leftover(directory: &dyn Directory) -> bool {
-    let Ok(files) = files(directory) else { return false };
-    // If the process was killed before the mark was made, or after all else was removed, LOCK is
-    // the only file.
-    let is_marked = files.contains(&Some(StoreFile::Unfinished));
-    files.iter().all(|file| file.is_some_and(|file| is_marked || file == StoreFile::Lock))
 }
 
 fn at_work(path: &Path) -> Error {

@@ -14,7 +14,7 @@ use super::run::{Repair, held};
 use super::unfinished::{self, in_the_way, sync_names};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::files::log_files;
-use crate::engine::fs::staging::Place;
+use crate::engine::fs::staging::DirectoryEntry;
 use crate::engine::fs::{Directory, PathKind, StoreFile};
 use crate::engine::options::Options;
 
@@ -81,16 +81,16 @@ pub fn settle(path: &Path, aside: &Path, options: &Options) -> Result<bool> {
 
 /// The names of a repair, all in the store's parent directory.
 struct Places {
-    store: Place,
+    store: DirectoryEntry,
     /// The new store.
-    making: Place,
+    making: DirectoryEntry,
     /// The damaged store, after the repair.
-    aside: Place,
+    aside: DirectoryEntry,
 }
 
 impl Places {
     fn of(path: &Path, aside: &Path, options: &Options) -> Result<Self> {
-        let store = Place::of(path, &*options.file_system)?;
+        let store = DirectoryEntry::of(path, &*options.file_system)?;
         let name = aside.file_name().filter(|_| aside.parent() == store.path().parent());
         let name =
             name.ok_or_else(|| in_the_way(aside, "it is not in the directory that holds the store"))?;

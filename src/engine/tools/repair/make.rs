@@ -11,13 +11,13 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::base::stop::Stop;
 use crate::engine::fs::Directory;
-use crate::engine::fs::staging::{Place, Unfinished};
+use crate::engine::fs::staging::{DirectoryEntry, Unfinished};
 use crate::engine::open;
 use crate::engine::segment::file;
 
 impl Repair<'_> {
     /// The complete store in `to`, still marked.
-    pub(super) fn make_in(&mut self, to: &Place) -> Result<Unfinished> {
+    pub(super) fn make_in(&mut self, to: &DirectoryEntry) -> Result<Unfinished> {
         let made = unfinished::make(to, self.options.trust)?;
         self.fill(made.directory(), to.path())?;
         Ok(made)

@@ -27,7 +27,7 @@ use self::run::{Repair, held};
 use crate::engine::base::error::Error;
 use crate::engine::base::error::Result;
 use crate::engine::files::log_files;
-use crate::engine::fs::staging::Place;
+use crate::engine::fs::staging::DirectoryEntry;
 use crate::engine::options::Options;
 
 /// Copies the intact records of the store in `from` to a new store in `to`, which is missing or
@@ -53,7 +53,7 @@ pub fn copy(
         Ok(outcome) => outcome.map(held).transpose()?,
     };
     let mut repair = Repair::of(directory, from, options, observe)?;
-    let made = repair.make_in(&Place::behind_links(to, &*options.file_system)?)?;
+    let made = repair.make_in(&DirectoryEntry::behind_links(to, &*options.file_system)?)?;
     unfinished::unmark(&**made.directory())?;
     made.keep();
     Ok(repair.report)

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::engine::base::error::{Error, Result};
-use crate::engine::fs::staging::{Mark, Place, Unfinished, files};
+use crate::engine::fs::staging::{DirectoryEntry, Mark, Unfinished, files};
 use crate::engine::fs::{Access, Directory, PathKind, StoreFile};
 
 /// What LOCK holds while the store is incomplete: no process that anybody could wait for.
@@ -18,7 +18,7 @@ const MARKS: &[StoreFile] = &[StoreFile::Lock];
 ///
 /// # Errors
 /// [`Error::Foreign`], [`Error::Untrusted`], and [`Error::Io`], also when it is not empty.
-pub(super) fn make(place: &Place, trusts_all: bool) -> Result<Unfinished> {
+pub(super) fn make(place: &DirectoryEntry, trusts_all: bool) -> Result<Unfinished> {
     let path = place.path();
     let (directory, is_made) = match place.kind()? {
         PathKind::Missing => (place.create().map_err(Error::io("create", path))?, true),
@@ -51,7 +51,7 @@ pub(super) fn in_the_way(path: &Path, reason: &str) -> Error {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(super) fn clear_unfinished(place: &Place, trusts_all: bool) -> Result<()> {
+pub(super) fn clear_unfinished(place: &DirectoryEntry, trusts_all: bool) -> Result<()> {
     match place.kind()? {
         PathKind::Missing => return Ok(()),
         PathKind::Directory => {}
@@ -89,6 +89,6 @@ pub(super) fn unmark(directory: &dyn Directory) -> Result<()> {
 }
 
 /// Makes the names beside `place` durable.
-pub(super) fn sync_names(place: &Place) -> Result<()> {
+pub(super) fn sync_names(place: &DirectoryEntry) -> Result<()> {
     place.sync().map_err(Error::io("fsync the directory that holds", place.path()))
 }

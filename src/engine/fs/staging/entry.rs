@@ -5,19 +5,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{check_trusted, files};
+use super::contents::{check_trusted, files};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::fs::{Directory, FileSystem, Parent, PathKind};
 
 /// A name in a directory that is held open. The path is for messages alone.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct DirectoryEntry {
     parent: Arc<dyn Parent>,
     name: OsString,
     path: PathBuf,
 }
 
-impl Place {
+impl DirectoryEntry {
     /// The place at `path`. Its parent directory is made if it is missing.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ impl Place {
     /// root. No other user may choose what is filled.
     ///
     /// # Errors
-    /// As [`Place::of`].
+    /// As [`DirectoryEntry::of`].
     pub(crate) fn behind_links(path: &Path, file_system: &dyn FileSystem) -> Result<Self> {
         let chosen = file_system.chosen_path(path).map_err(Error::io("open", path))?;
         Self::found(path, &chosen, file_system)

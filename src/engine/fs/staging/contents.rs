@@ -1,0 +1,61 @@
+//! The contents of a directory that is about to be filled or removed.
+
+use std::io;
+use std::path::Path;
+
+use super::mark::MARK;
+use crate::engine::base::error::{Error, Result};
+use crate::engine::base::escape::Visible;
+use crate::engine::fs::{Access, Directory, StoreFile, is_of_file_system};
+
+/// The files in `directory`, without what a file system has at its root: `None` for each name that no
+/// store's file has.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn files(directory: &dyn Directory) -> io::Result<Vec<Option<StoreFile>>> {
+    let names = directory.names()?.into_iter().filter(|name| !is_of_file_system(name));
+    Ok(names.map(|name| StoreFile::parse(&name)).collect())
+}
+
+/// # Errors
+/// [`Error::Untrusted`] if another user could change `directory`, unless all is trusted.
+pub(crate) fn check_trusted(directory: &dyn Directory, path: &Path, trusts_all: bool) -> Result<()> {
+    match directory.distrust().map_err(Error::io("open", path))? {
+        Some(reason) if !trusts_all => Err(Error::Untrusted { path: path.to_owned(), reason }),
+        _ => Ok(()),
+    }
+}
+
+/// What is in `directory`, in words; `None` if it is empty, or holds nothing but what a file system
+/// has at its root, or what a killed process left.
+pub(super) fn occupant(directory: &dyn Directory) -> io::Result<Option<String>> {
+    let names: Vec<_> = directory.names()?.into_iter().filter(|name| !is_of_file_system(name)).collect();
+    let files: Vec<_> = names.iter().map(|name| StoreFile::parse(name)).collect();
+    if files.contains(&Some(StoreFile::Manifest)) {
+        return Ok(Some("a store".to_owned()));
+    }
+    if files.iter().all(Option::is_some) && MARK.is_set(directory) {
+        return Ok(None);
+    }
+    let is_in_the_way = |file: &Option<StoreFile>| match file {
+        Some(StoreFile::Lock) => false,
+        // A process may be killed, or the power cut, before the mark is whole.
+        Some(file @ StoreFile::Unfinished) => {
+            let len = directory.open(*file, Access::Read).and_then(|file| file.len());
+            !len.is_ok_and(|len| len <= MARK.text.len() as u64)
+        }
+        _ => true,
+    };
+    let other = names.iter().zip(&files).find(|(_, file)| is_in_the_way(file));
+    Ok(other.map(|(name, _)| Visible(name.as_encoded_bytes()).to_string()))
+}
+
+/// Whether a killed process left this, and it holds nothing else.
+pub(super) fn is_leftover(directory: &dyn Directory) -> bool {
+    let Ok(files) = files(directory) else { return false };
+    // If the process was killed before the mark was made, or after all else was removed, LOCK is
+    // the only file.
+    let is_marked = files.contains(&Some(StoreFile::Unfinished));
+    files.iter().all(|file| file.is_some_and(|file| is_marked || file == StoreFile::Lock))
+}
