@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::shell::lang::answer::Answer;
 use crate::shell::lang::command::{self, ArgKind, Arity, Example, Group, Needs, Outcome};
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::parse;
@@ -49,14 +50,8 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
             .ok_or_else(|| parse::unknown_command(session.commands, word))
     });
     let named = named.transpose()?;
-    if session.out.is_json() {
-        let commands = named.map_or(session.commands, std::slice::from_ref);
-        for command in commands {
-            let mut answer = session.out.answer();
-            answer.json("command", command.name).json("aliases", command.aliases.to_vec());
-            answer.json("group", command.group.name()).json("usage", command.usage());
-            answer.json("summary", command.summary).json("help", command.help).end()?;
-        }
+    let commands = named.map_or(session.commands, std::slice::from_ref);
+    if session.out.objects(commands, command_fields)? {
         return Ok(Outcome::Done);
     }
     match named {
@@ -69,6 +64,12 @@ fn run_help(session: &mut Session, invocation: &Invocation) -> Result<Outcome, F
         }
     }
     Ok(Outcome::Done)
+}
+
+fn command_fields(answer: &mut Answer<'_>, command: &Command) {
+    answer.json("command", command.name).json("aliases", command.aliases.to_vec());
+    answer.json("group", command.group.name()).json("usage", command.usage());
+    answer.json("summary", command.summary).json("help", command.help);
 }
 
 const OVERVIEW_COLUMNS: &[Column] =
@@ -108,13 +109,11 @@ fn look_on(out: &Output) -> Look {
 }
 
 fn write_options(out: &mut Output) -> io::Result<()> {
-    if out.is_json() {
-        for row in config::ROWS {
-            let mut answer = out.answer();
-            answer.json("option", row.name).json("usage", row.usage()).json("takes", row.allowed);
-            answer.json("default", row.default()).json("environment", row.env_name());
-            answer.json("help", row.doc).end()?;
-        }
+    let is_written = out.objects(config::ROWS, |answer, row| {
+        answer.json("option", row.name).json("usage", row.usage()).json("takes", row.allowed);
+        answer.json("default", row.default()).json("environment", row.env_name()).json("help", row.doc);
+    })?;
+    if is_written {
         return Ok(());
     }
     let look = look_on(out);

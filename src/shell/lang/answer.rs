@@ -96,7 +96,7 @@ impl<'a, T: Into<FieldValue<'a>>> From<Option<T>> for FieldValue<'a> {
 
 /// How fields stand in plain lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
+enum PlainLayout {
     /// All in one line, with tabs between them.
     Line,
     /// Each in a line of its own, behind its name, which follows this prefix.
@@ -108,7 +108,7 @@ enum Layout {
 pub struct Answer<'a> {
     object: Object<'a, Output>,
     mode: Mode,
-    layout: Layout,
+    layout: PlainLayout,
     /// The table that it is a row of.
     table: Option<&'a mut Table>,
     columns: Vec<Column>,
@@ -121,27 +121,27 @@ pub struct Answer<'a> {
 impl Output {
     /// A result whose fields are one plain line.
     pub fn answer(&mut self) -> Answer<'_> {
-        Answer::new(self, Layout::Line, None)
+        Answer::new(self, PlainLayout::Line, None)
     }
 
     /// A result whose fields are a plain line each, behind their names.
     pub fn figures(&mut self) -> Answer<'_> {
-        Answer::new(self, Layout::Lines(""), None)
+        Answer::new(self, PlainLayout::Lines(""), None)
     }
 
     /// The same, with `prefix` before each name.
     pub fn figures_with(&mut self, prefix: &'static str) -> Answer<'_> {
-        Answer::new(self, Layout::Lines(prefix), None)
+        Answer::new(self, PlainLayout::Lines(prefix), None)
     }
 
     /// A result that is a row of `table` for people, and one plain line.
     pub fn row<'a>(&'a mut self, table: &'a mut Table) -> Answer<'a> {
-        Answer::new(self, Layout::Line, Some(table))
+        Answer::new(self, PlainLayout::Line, Some(table))
     }
 
     /// A result whose fields are a plain line each, and rows of titles and amounts in `table`.
     pub fn figures_in<'a>(&'a mut self, table: &'a mut Table) -> Answer<'a> {
-        Answer::new(self, Layout::Lines(""), Some(table))
+        Answer::new(self, PlainLayout::Lines(""), Some(table))
     }
 
     /// Writes a value that stands alone: in a pipe its bytes as they are, in mode raw without a line break.
@@ -160,6 +160,24 @@ impl Output {
         Ok(true)
     }
 
+    /// Writes an object with `fields` for each of `items` in JSON. Returns `false` in the other modes, which show the
+    /// items as text.
+    pub fn objects<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        fields: impl Fn(&mut Answer<'_>, T),
+    ) -> io::Result<bool> {
+        if self.mode != Mode::Json {
+            return Ok(false);
+        }
+        for item in items {
+            let mut answer = self.answer();
+            fields(&mut answer, item);
+            answer.end()?;
+        }
+        Ok(true)
+    }
+
     /// Says something to people, and nothing to programs.
     pub fn say<T: Display>(&mut self, text: impl FnOnce(Look) -> T) -> io::Result<()> {
         if self.is_table() { writeln!(self, "{}", text(self.look)) } else { Ok(()) }
@@ -167,7 +185,7 @@ impl Output {
 }
 
 impl<'a> Answer<'a> {
-    fn new(out: &'a mut Output, layout: Layout, table: Option<&'a mut Table>) -> Self {
+    fn new(out: &'a mut Output, layout: PlainLayout, table: Option<&'a mut Table>) -> Self {
         Self {
             mode: out.mode,
             object: Object::new(out),
@@ -250,7 +268,7 @@ impl<'a> Answer<'a> {
                 return Ok(true);
             }
             Mode::Plain | Mode::Raw => {
-                if self.is_told && self.layout == Layout::Line {
+                if self.is_told && self.layout == PlainLayout::Line {
                     self.object.out().write_all(b"\n")?;
                 }
             }
@@ -267,9 +285,9 @@ impl<'a> Answer<'a> {
     fn write_plain(&mut self, name: &str, value: FieldValue<'_>) -> io::Result<()> {
         let out = self.object.out();
         match self.layout {
-            Layout::Line if self.is_told => out.write_all(b"\t")?,
-            Layout::Line => {}
-            Layout::Lines(prefix) => write!(out, "{prefix}{name}\t")?,
+            PlainLayout::Line if self.is_told => out.write_all(b"\t")?,
+            PlainLayout::Line => {}
+            PlainLayout::Lines(prefix) => write!(out, "{prefix}{name}\t")?,
         }
         self.is_told = true;
         match value {
@@ -282,7 +300,7 @@ impl<'a> Answer<'a> {
             FieldValue::Bytes(bytes) | FieldValue::Raw(bytes) => write!(out, "{}", Quoted(bytes))?,
             FieldValue::Json(json) => write!(out, "{json}")?,
         }
-        if self.layout == Layout::Line { Ok(()) } else { out.write_all(b"\n") }
+        if self.layout == PlainLayout::Line { Ok(()) } else { out.write_all(b"\n") }
     }
 }
 
