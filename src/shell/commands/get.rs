@@ -140,8 +140,8 @@ pub fn unless_damaged(session: &mut Session, told: Result<Outcome, Failure>) -> 
 fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
     match session.change_of(key) {
         Some(Some((value, expires_ms))) => {
-            let told = Told { written: None, expires_ms };
-            Ok(print_value(&mut session.out, key, &value, Some(told))?)
+            let details = RecordDetails { written: None, expires_ms };
+            Ok(print_value(&mut session.out, key, &value, Some(details))?)
         }
         Some(None) => missing(session, key, NIL),
         None => match session.store()?.get_entry(key).map_err(|error| Failure::of_key(&error, key))? {
@@ -154,23 +154,28 @@ fn get_told(session: &mut Session, key: &[u8]) -> Result<Outcome, Failure> {
 /// Prints a value that the store has, with all that is told of it.
 fn print_entry(out: &mut Output, key: &[u8], entry: &Entry) -> io::Result<Outcome> {
     let Entry { meta, value } = entry;
-    let told = Told { written: Some((meta.seq.0, meta.time_ms)), expires_ms: meta.expires_ms };
-    print_value(out, key, value, Some(told))
+    let details = RecordDetails { written: Some((meta.seq.0, meta.time_ms)), expires_ms: meta.expires_ms };
+    print_value(out, key, value, Some(details))
 }
 
 /// What is told of a value beside itself.
 #[derive(Default)]
-struct Told {
+struct RecordDetails {
     /// The number and the time of its record, if it has one already.
     written: Option<(u64, u64)>,
     expires_ms: Option<u64>,
 }
 
-fn print_value(out: &mut Output, key: &[u8], value: &[u8], told: Option<Told>) -> io::Result<Outcome> {
+fn print_value(
+    out: &mut Output,
+    key: &[u8],
+    value: &[u8],
+    details: Option<RecordDetails>,
+) -> io::Result<Outcome> {
     if out.alone(value)? {
         return Ok(Outcome::Done);
     }
-    let Told { written, expires_ms } = told.unwrap_or_default();
+    let RecordDetails { written, expires_ms } = details.unwrap_or_default();
     let mut answer = out.answer();
     answer.json("key", key).json("value", value);
     answer.json("seq", written.map(|(seq, _)| seq)).json("time_ms", written.map(|(_, time_ms)| time_ms));

@@ -52,7 +52,7 @@ fn run_segments(session: &mut Session, _: &Invocation) -> Result<Outcome, Failur
             out,
             &mut table,
             segment,
-            Due::of(segment, &plan, &session.config.options.compaction),
+            DueReason::of(segment, &plan, &session.config.options.compaction),
             damaged,
         )?;
     }
@@ -71,7 +71,7 @@ fn mark(damaged: u64) -> String {
 
 /// Why compaction would take a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
+enum DueReason {
     /// So many percent of it are dead.
     DeadShare(u64),
     /// So many bytes of it are dead.
@@ -82,7 +82,7 @@ enum Due {
     Neighbour,
 }
 
-impl Due {
+impl DueReason {
     /// Why `plan`, made after `policy`, has `segment` compacted; `None` when it has not.
     fn of(segment: &SegmentStats, plan: &CompactionPlan, policy: &CompactionPolicy) -> Option<Self> {
         let run = plan.runs.iter().find(|run| run.segments.contains(&segment.id))?;
@@ -133,7 +133,7 @@ fn write_segment(
     out: &mut Output,
     table: &mut Table,
     segment: &SegmentStats,
-    due: Option<Due>,
+    due: Option<DueReason>,
     damaged: Option<u64>,
 ) -> io::Result<()> {
     const BAR_WIDTH: usize = 10;
@@ -159,8 +159,8 @@ fn write_segment(
         // The table colours the cell as a whole.
         bar(segment.live_len, segment.dead_len, BAR_WIDTH, Look { color: false, ..look })
     });
-    row.cell(Column::text("due", hue::VALUE), |_| due.map(Due::brief).unwrap_or_default());
-    row.field("due", due.map(Due::name));
+    row.cell(Column::text("due", hue::VALUE), |_| due.map(DueReason::brief).unwrap_or_default());
+    row.field("due", due.map(DueReason::name));
     if let Some(damaged) = damaged {
         row.cell(Column::text("damage", hue::BAD), |_| mark(damaged));
     }
@@ -220,13 +220,13 @@ mod tests {
     fn each_segment_of_a_run_is_told_its_own_reason() {
         let policy = CompactionPolicy { dead_len: 4000, ..CompactionPolicy::default() };
         let due = |id, live_len, dead_len, reason| {
-            Due::of(&segment(id, live_len, dead_len), &plan(&[1, 2], reason), &policy)
+            DueReason::of(&segment(id, live_len, dead_len), &plan(&[1, 2], reason), &policy)
         };
         let half = CompactionReason::DeadShare { percent: 60 };
-        assert_eq!(due(1, 40, 60, half), Some(Due::DeadShare(60)));
-        assert_eq!(due(2, 70, 30, half), Some(Due::Neighbour));
-        assert_eq!(due(2, 9000, 4000, half), Some(Due::DeadBytes(4000)));
-        assert_eq!(due(2, 100, 0, CompactionReason::Small), Some(Due::Small));
+        assert_eq!(due(1, 40, 60, half), Some(DueReason::DeadShare(60)));
+        assert_eq!(due(2, 70, 30, half), Some(DueReason::Neighbour));
+        assert_eq!(due(2, 9000, 4000, half), Some(DueReason::DeadBytes(4000)));
+        assert_eq!(due(2, 100, 0, CompactionReason::Small), Some(DueReason::Small));
         assert_eq!(due(3, 0, 100, half), None);
     }
 }

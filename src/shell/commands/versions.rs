@@ -40,7 +40,7 @@ pub const VERSIONS: Command = Command {
 const WIDTH_OF_REASONS: usize = 72;
 
 /// What became of a version, in the words of `dump-segment`.
-struct Fate {
+struct VersionState {
     /// `LIVE`, `dead`, `tomb` or `expired`.
     word: &'static str,
     /// Why it is dead: `replaced by`.
@@ -49,7 +49,7 @@ struct Fate {
     by: Option<Location>,
 }
 
-impl Fate {
+impl VersionState {
     fn of(version: &Version, next: Option<&Version>, now_ms: u64) -> Self {
         let is_past = version.meta.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms);
         let (word, why) = match next {
@@ -90,8 +90,8 @@ fn run_versions(session: &mut Session, invocation: &Invocation) -> Result<Outcom
         match version {
             Ok(version) => {
                 let next = versions.peek().and_then(|next| next.as_ref().ok());
-                let fate = Fate::of(&version, next, now_ms);
-                write_version(&mut session.out, &mut table, &version, &fate, widest)?;
+                let state = VersionState::of(&version, next, now_ms);
+                write_version(&mut session.out, &mut table, &version, &state, widest)?;
             }
             // The others are told first.
             Err(error) => drop(damage.get_or_insert(Failure::of_key(&error, &key))),
@@ -114,8 +114,8 @@ fn widest(session: &Session) -> Result<(usize, usize), Failure> {
     let ends = segments.iter().map(|segment| Location { segment: segment.id, offset: segment.len });
     let longest = ends.max_by_key(|end| end.to_string().len());
     let by = longest.filter(|_| gives_reasons(session.out.look));
-    let fate = Fate { word: "dead", why: "replaced by", by };
-    Ok((last_seq.to_string().len(), fate.text().len()))
+    let state = VersionState { word: "dead", why: "replaced by", by };
+    Ok((last_seq.to_string().len(), state.text().len()))
 }
 
 fn gives_reasons(look: Look) -> bool {
@@ -128,7 +128,7 @@ fn write_version(
     out: &mut Output,
     table: &mut Table,
     version: &Version,
-    fate: &Fate,
+    state: &VersionState,
     (seq_width, state_width): (usize, usize),
 ) -> io::Result<()> {
     let Version { meta, value } = version;
@@ -152,14 +152,14 @@ fn write_version(
         value.map_or_else(|| look.none().to_owned(), quote_start)
     });
     row.cell(Column::text("state", hue::PLAIN).expecting(state_width), |look| match gives_reasons(look) {
-        true => fate.text(),
-        false => fate.word.to_owned(),
+        true => state.text(),
+        false => state.word.to_owned(),
     });
-    let by = fate.by.map_or_else(String::new, |by| format!(" {} {by}", fate.why));
-    row.plain("state", format!("{}{by}", fate.name()))
+    let by = state.by.map_or_else(String::new, |by| format!(" {} {by}", state.why));
+    row.plain("state", format!("{}{by}", state.name()))
         .plain("value", value.map_or("-".into(), FieldValue::Bytes));
-    row.json("state", fate.name()).json("why", fate.why);
-    row.json("by_segment", fate.by.map(|by| by.segment.0)).json("by_offset", fate.by.map(|by| by.offset));
+    row.json("state", state.name()).json("why", state.why);
+    row.json("by_segment", state.by.map(|by| by.segment.0)).json("by_offset", state.by.map(|by| by.offset));
     row.end()?;
     Ok(())
 }

@@ -19,7 +19,7 @@ pub const USAGE_HINT: &str = "usage: ";
 
 /// Where a line came from, as an error names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum LinePlace {
     /// From a person or from arguments: there is nothing to name.
     Nowhere,
     /// From a script.
@@ -32,9 +32,9 @@ pub enum Place {
 }
 
 /// Writes `failure` with the line it is about.
-pub fn write_failure(failure: &Failure, line: &[u8], place: &Place, look: &Look) {
+pub fn write_failure(failure: &Failure, line: &[u8], place: &LinePlace, look: &Look) {
     let mut text = String::new();
-    if let Place::Line { file, number } = place {
+    if let LinePlace::Line { file, number } = place {
         text.push_str(&format!("{}:{number}: ", visible(file.as_bytes())));
     }
     let width = line_width(look);

@@ -16,7 +16,7 @@ use crate::shell::commands::words::unread_stdin;
 use crate::shell::lang::command::{self, Needs};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::parse;
-use crate::shell::lang::report::Place;
+use crate::shell::lang::report::LinePlace;
 use crate::shell::lang::words::{Style, Word, quote, visible};
 use crate::shell::run::config::{self, Config, DirFile, Said};
 use crate::shell::run::session::{Invocation, Origin, Session, Settings, Timer};
@@ -120,7 +120,7 @@ fn run(mut args: Args) -> u8 {
             // No line of a script is wrong, but the call itself.
             session.origin = Origin::OneShot;
         }
-        session.fail(&failure, b"", &Place::Nowhere);
+        session.fail(&failure, b"", &LinePlace::Nowhere);
         session.acknowledge_start();
     }
     session.close();
@@ -195,10 +195,10 @@ fn one_shot(session: &mut Session, args: &Args) {
     });
     match result {
         Ok(invocation) => {
-            session.call(&invocation, &line, &Place::Nowhere);
+            session.call(&invocation, &line, &LinePlace::Nowhere);
         }
         Err(failure) => session.in_json(parse::asks_json(&line), |session| {
-            session.fail(&failure, &line, &Place::Nowhere);
+            session.fail(&failure, &line, &LinePlace::Nowhere);
         }),
     }
 }

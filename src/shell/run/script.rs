@@ -9,10 +9,9 @@ use self::short::{Ran, later, quick, settle};
 use super::session::{Origin, Session};
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, plain_words};
-use crate::shell::lang::report::Place;
+use crate::shell::lang::report::LinePlace;
 use crate::shell::lang::words::{open_quote, visible};
 use crate::shell::term::input::{Input, Readiness, escaped_len_max, pair_len_max};
-use crate::shell::term::json::Object;
 use crate::shell::term::output::Output;
 use crate::shell::term::units;
 
@@ -64,11 +63,11 @@ struct Script {
 }
 
 impl Script {
-    fn place(&self) -> Place {
+    fn place(&self) -> LinePlace {
         if self.number == 0 {
-            return Place::Nowhere;
+            return LinePlace::Nowhere;
         }
-        Place::Line { file: Rc::clone(&self.file), number: self.number }
+        LinePlace::Line { file: Rc::clone(&self.file), number: self.number }
     }
 
     /// Ends the answer to the present line.
@@ -263,8 +262,8 @@ fn line_len_max(value_len_max: u64) -> u64 {
 
 /// Shows the lines of a command before its result; on a terminal without the bytes that would drive it, and in JSON as an object.
 fn echo(out: &mut Output, lines: &[u8]) -> io::Result<()> {
-    if out.is_json() {
-        return Object::new(out).bytes("echo", lines)?.end();
+    if out.answer().json("echo", lines).end()? {
+        return Ok(());
     }
     if !out.is_terminal {
         out.write_all(lines)?;

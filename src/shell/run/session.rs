@@ -28,7 +28,7 @@ use super::write::transaction::Transaction;
 use crate::shell::lang::command::{self, Outcome, YES};
 use crate::shell::lang::failure::{Failure, Kind};
 use crate::shell::lang::parse;
-use crate::shell::lang::report::{self, Place};
+use crate::shell::lang::report::{self, LinePlace};
 use crate::shell::lang::words::plain::Plain;
 use crate::shell::lang::words::visible;
 use crate::shell::term::interrupt::Interrupt;
@@ -138,7 +138,7 @@ pub struct Session {
     /// How many scripts deep `read` is.
     pub depth: usize,
     /// Where the present command was given.
-    pub place: Place,
+    pub place: LinePlace,
     /// What the present line of the script is answered with, once something of it has failed.
     refused: Option<Refused>,
     /// Whether lines came in since it was last seen what another process wrote.
@@ -190,7 +190,7 @@ impl Session {
             failures: 0,
             failures_forgiven: 0,
             depth: 0,
-            place: Place::Nowhere,
+            place: LinePlace::Nowhere,
             refused: None,
             acknowledged: 0,
             lags: false,
@@ -361,7 +361,7 @@ impl Session {
 
     /// Runs one line from start to end: the command, its errors, its time. Gives back what it came to, or `None`
     /// when it failed, which has been told and counted.
-    pub fn interpret(&mut self, line: &[u8], place: &Place) -> Option<Outcome> {
+    pub fn interpret(&mut self, line: &[u8], place: &LinePlace) -> Option<Outcome> {
         match parse::parse_line(self.commands, line) {
             Ok(Some(invocation)) => self.call(&invocation, line, place),
             Ok(None) => Some(Outcome::Done),
@@ -374,7 +374,7 @@ impl Session {
     }
 
     /// Runs a command from start to end, as [`Session::interpret`] does. `line` is what it was called by.
-    pub fn call(&mut self, invocation: &Invocation, line: &[u8], place: &Place) -> Option<Outcome> {
+    pub fn call(&mut self, invocation: &Invocation, line: &[u8], place: &LinePlace) -> Option<Outcome> {
         // The command must see the writes that are on their way.
         self.drain();
         let started = Instant::now();
@@ -394,7 +394,7 @@ impl Session {
             transaction.begun = Some(place.clone());
         }
         // In a script any word may be intended.
-        if outcome.is_some() && *place == Place::Nowhere {
+        if outcome.is_some() && *place == LinePlace::Nowhere {
             self.advise(invocation, line);
         }
         self.tell_time(started.elapsed(), read_before);
@@ -461,7 +461,7 @@ impl Session {
             && let Err(error) = store.close()
             && !matches!(&error, Error::Poisoned { cause } if self.told.contains(cause))
         {
-            self.fail(&error.into(), b"", &Place::Nowhere);
+            self.fail(&error.into(), b"", &LinePlace::Nowhere);
         }
     }
 }

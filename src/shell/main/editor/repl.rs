@@ -13,7 +13,7 @@ use super::lines::Lines;
 use super::prompt::{continued, prompt};
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, plain_words};
-use crate::shell::lang::report::Place;
+use crate::shell::lang::report::LinePlace;
 use crate::shell::lang::words::{self, visible};
 use crate::shell::run::folder::trusted::{Access, trusted};
 use crate::shell::run::script;
@@ -123,7 +123,7 @@ impl Repl {
             // Not before: redirecting flushes, and what is flushed is no longer held back.
             pager.begin(manner(session));
         }
-        let outcome = session.interpret(line.as_bytes(), &Place::Nowhere);
+        let outcome = session.interpret(line.as_bytes(), &LinePlace::Nowhere);
         if session.out.is_terminal {
             // The prompt would be drawn over a line without an end. What cannot be written is told by the flush.
             let _ = session.out.own_line();

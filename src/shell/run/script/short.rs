@@ -5,7 +5,7 @@ use logkv::Pending;
 use crate::shell::lang::command;
 use crate::shell::lang::failure::Failure;
 use crate::shell::lang::parse::parse_line;
-use crate::shell::lang::report::Place;
+use crate::shell::lang::report::LinePlace;
 use crate::shell::lang::words::{Lexer, plain};
 use crate::shell::run::session::{Asked, Run, Session, Timer};
 use crate::shell::run::write::mutation::{Mutation, Reply};
@@ -25,7 +25,7 @@ pub(super) enum Ran {
 
 /// Runs a line of plain words, which is what long scripts are made of: its words are taken from the line without a call of
 /// the parser, and writes are waited for later. [`Ran::Not`]: it is something else, and nothing was done.
-pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> Ran {
+pub(super) fn quick(session: &mut Session, line: &[u8], place: impl Fn() -> LinePlace) -> Ran {
     if session.transaction.is_some() || session.settings.timer == Timer::On {
         return Ran::Not;
     }
@@ -75,7 +75,7 @@ fn sent(
     mode: Mode,
     told_line: &[u8],
     len: usize,
-    place: impl Fn() -> Place,
+    place: impl Fn() -> LinePlace,
 ) -> Ran {
     match submitted {
         Ok(submitted) => {
@@ -100,7 +100,7 @@ fn sent(
 
 /// Runs a write that has flags, or depends on what is there, and waits for it later: it goes by what is on its way, and what it
 /// says is said after that. [`Ran::Not`]: it is something else, or wrong, and nothing was done.
-pub(super) fn later(session: &mut Session, line: &[u8], place: impl Fn() -> Place) -> Ran {
+pub(super) fn later(session: &mut Session, line: &[u8], place: impl Fn() -> LinePlace) -> Ran {
     if session.transaction.is_some() || session.settings.timer == Timer::On {
         return Ran::Not;
     }

@@ -9,7 +9,7 @@ use super::{Origin, Refused, Session};
 use crate::shell::lang::answer::write_acknowledgement;
 use crate::shell::lang::command::Outcome;
 use crate::shell::lang::failure::{Failure, Kind, plain_words};
-use crate::shell::lang::report::{self, Place};
+use crate::shell::lang::report::{self, LinePlace};
 use crate::shell::run::advice;
 use crate::shell::term::json::Object;
 use crate::shell::term::units;
@@ -20,7 +20,7 @@ impl Session {
         &mut self,
         result: Result<Outcome, Failure>,
         line: &[u8],
-        place: &Place,
+        place: &LinePlace,
     ) -> Option<Outcome> {
         match result {
             Ok(outcome) => {
@@ -43,7 +43,7 @@ impl Session {
     }
 
     /// Reports a failure, after the results before it, and counts it.
-    pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &Place) {
+    pub fn fail(&mut self, failure: &Failure, line: &[u8], place: &LinePlace) {
         let lost = self.results_lost();
         let failure = match &lost {
             // It is that, or the write that failed was not the last word.
@@ -117,7 +117,7 @@ impl Session {
 
     /// Tells a failure to who reads the results: in JSON as an object in its place among them, and in the acknowledgement of
     /// the line.
-    fn tell_programs(&mut self, kind: Kind, message: &str, place: &Place) {
+    fn tell_programs(&mut self, kind: Kind, message: &str, place: &LinePlace) {
         let code = self.code_of(kind);
         self.refuse(code, message);
         if self.out.is_json()
@@ -132,25 +132,19 @@ impl Session {
         told: &str,
         fields: impl FnOnce(&mut Object<'_, &mut dyn Write>) -> io::Result<()>,
     ) -> io::Result<()> {
-        let line = match self.place {
-            Place::Line { number, .. } => Some(number),
-            Place::Nowhere => None,
-        };
-        let mut out = self.out.own_line()?;
-        let mut object = Object::new(&mut out);
-        object.field("error", told)?.field("kind", "rejected")?.field("code", 1)?;
-        if let Some(line) = line {
-            object.field("line", line)?;
-        }
-        fields(&mut object)?;
-        object.end()
+        write_error(self.out.own_line()?, "rejected", told, 1, &self.place, fields)
     }
 
-    fn write_error(&mut self, kind: &str, message: &str, code: u8, place: &Place) -> io::Result<()> {
-        let is_answered = matches!(place, Place::Line { number, .. } if *number <= self.acknowledged);
+    fn write_error(&mut self, kind: &str, message: &str, code: u8, place: &LinePlace) -> io::Result<()> {
+        let is_answered = matches!(place, LinePlace::Line { number, .. } if *number <= self.acknowledged);
         // The answer to a line ends with its acknowledgement.
-        let place = if self.acknowledges() && is_answered { &Place::Nowhere } else { place };
-        write_error(&mut self.out.own_line()?, kind, message, code, place)
+        let place = if self.acknowledges() && is_answered { &LinePlace::Nowhere } else { place };
+        write_error(self.out.own_line()?, kind, message, code, place, |object| match place {
+            LinePlace::Line { file, .. } if !matches!(&**file, "-" | "-c") => {
+                object.field("file", &**file).map(drop)
+            }
+            LinePlace::Line { .. } | LinePlace::Nowhere => Ok(()),
+        })
     }
 
     /// Sends results from here on into a file, which has a name, or to the standard output.
@@ -180,8 +174,8 @@ impl Session {
     }
 
     /// Ends the answer to the line at `place`, if it is to be acknowledged. All that it wrote is acknowledged by the store.
-    pub fn acknowledge(&mut self, place: &Place) {
-        let Place::Line { number, .. } = place else { return };
+    pub fn acknowledge(&mut self, place: &LinePlace) {
+        let LinePlace::Line { number, .. } = place else { return };
         if !self.acknowledges() {
             return;
         }
@@ -218,7 +212,7 @@ impl Session {
     }
 
     /// Forgets the batch that is open where a script ends or, at `end`, is left. That is a failure where it holds something.
-    pub fn forget_batch(&mut self, end: Option<&Place>) {
+    pub fn forget_batch(&mut self, end: Option<&LinePlace>) {
         let transaction = self.transaction.take();
         let Some(transaction) = transaction.filter(|transaction| !transaction.overlay.is_empty()) else {
             return;
@@ -227,7 +221,7 @@ impl Session {
         let failure = Failure::command(format!("the batch was not committed; {changes} forgotten"));
         // The line that is answered is that which leaves.
         let place = end.filter(|_| self.acknowledges()).cloned().or(transaction.begun);
-        self.fail(&failure, b"", &place.unwrap_or(Place::Nowhere));
+        self.fail(&failure, b"", &place.unwrap_or(LinePlace::Nowhere));
     }
 
     /// Says something about the store on the standard error.
@@ -256,7 +250,7 @@ impl Session {
                 self.tally.failed = true;
                 let (code, message) = (self.code_of(failure.kind), failure.message.as_str());
                 self.refuse(code, message);
-                report::write_failure(&failure, b"", &Place::Nowhere, &self.err_look);
+                report::write_failure(&failure, b"", &LinePlace::Nowhere, &self.err_look);
             }
         }
     }
@@ -269,15 +263,20 @@ impl Session {
     }
 }
 
-/// Writes a failure as an object.
-fn write_error(out: &mut impl Write, kind: &str, message: &str, code: u8, place: &Place) -> io::Result<()> {
-    let mut object = Object::new(out);
+/// Writes a failure at `place` as an object. `fields` adds more fields.
+fn write_error(
+    mut out: &mut dyn Write,
+    kind: &str,
+    message: &str,
+    code: u8,
+    place: &LinePlace,
+    fields: impl FnOnce(&mut Object<'_, &mut dyn Write>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut object = Object::new(&mut out);
     object.field("error", message)?.field("kind", kind)?.field("code", code)?;
-    if let Place::Line { file, number } = place {
+    if let LinePlace::Line { number, .. } = place {
         object.field("line", *number)?;
-        if !matches!(&**file, "-" | "-c") {
-            object.field("file", &**file)?;
-        }
     }
+    fields(&mut object)?;
     object.end()
 }

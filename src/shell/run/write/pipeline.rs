@@ -6,7 +6,7 @@
 use logkv::{Batch, Pending};
 
 use super::mutation::Reply;
-use crate::shell::lang::report::Place;
+use crate::shell::lang::report::LinePlace;
 use crate::shell::term::output::Mode;
 
 /// A write that is on its way.
@@ -19,7 +19,7 @@ pub struct Submitted {
     /// How that is said.
     pub mode: Mode,
     /// Where it was given.
-    pub place: Place,
+    pub place: LinePlace,
 }
 
 /// The writes on their way, oldest first.
@@ -40,7 +40,7 @@ pub fn is_enough(count: usize, len: usize) -> bool {
 
 impl Pipeline {
     /// Adds a write of about `len` bytes, given at `place`, of which `reply` is said in `mode`.
-    pub fn push(&mut self, (pending, reply): (Pending, Reply), mode: Mode, len: usize, place: Place) {
+    pub fn push(&mut self, (pending, reply): (Pending, Reply), mode: Mode, len: usize, place: LinePlace) {
         self.submitted.push(Submitted { pending, reply, mode, place });
         self.len += len;
     }

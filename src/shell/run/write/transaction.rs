@@ -2,7 +2,7 @@
 
 use logkv::{Batch, Error, Expiry, KEY_LEN_MAX, Op, Overlay, Store};
 
-use crate::shell::lang::report::Place;
+use crate::shell::lang::report::LinePlace;
 
 /// Puts and deletes that wait for `commit`.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct Transaction {
     /// What it changes.
     pub overlay: Overlay,
     /// Where it was begun.
-    pub begun: Option<Place>,
+    pub begun: Option<LinePlace>,
     /// Whether a line of a script has failed in it: then all of it is not what was meant.
     pub has_failed: bool,
 }
