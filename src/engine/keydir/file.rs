@@ -1,4 +1,4 @@
-//! The keydir as the file KEYDIR: written from a snapshot, and mapped.
+//! The file KEYDIR, written from a snapshot and mapped.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,18 +14,20 @@ use crate::engine::format::keydir_file::{
 use crate::engine::format::u64_at;
 use crate::engine::fs::Mapping;
 
-/// Makes a damaged shard anew: given its number, a keydir of its own in which that shard holds what it held when the
-/// file was written.
+/// Rebuilds a damaged shard: returns a new keydir in which the shard of this number holds the keys
+/// that it held when the file was written.
 ///
-/// It is called while the log's lock may be held, and while others wait for the shard: it takes no lock of the log,
-/// and does not look into the keydir that it is made for. Nor does it keep that alive: each would keep the other.
+/// A rebuild may run under the log's lock while other threads wait for the shard, so it takes no
+/// lock of the log and does not use the damaged keydir. It must not keep that keydir alive either,
+/// which owns the rebuild.
 pub(crate) type Rebuild = Box<dyn Fn(usize) -> Result<Keydir> + Send + Sync>;
 
 impl Keydir {
-    /// The keydir in the file that `mapping` shows and whose head is `head`, without a look at its slots: a shard is
-    /// checked when it is first looked into, made anew by `rebuild` if it is damaged, and copied into memory when it
-    /// is first written to. A slot outside of the addresses `covered`, which are in order and do not overlap, is damage.
-    /// `None` where the file cannot be used in place: not all of it is readable, or the machine is big-endian.
+    /// The keydir in the file KEYDIR, with `head` decoded from `mapping`. Reads no slots. A shard
+    /// is checked on its first lookup, rebuilt by `rebuild` if it is damaged, and copied into
+    /// memory on its first write. A slot outside the addresses `covered`, which are sorted and
+    /// disjoint, is damage. Returns `None` if the file cannot be used in place: a part is
+    /// unreadable, or the machine is big-endian.
     pub(crate) fn mapped(
         mapping: Mapping,
         head: &KeydirHead,
@@ -49,11 +51,12 @@ impl Keydir {
     }
 }
 
-/// Writes `snapshot` as a keydir's file by `sink`, which puts bytes at an offset of a new, empty file; the file's
-/// length. Takes the memory of one shard. The head goes last: a file that was not finished is none.
+/// Writes `snapshot` in the format of KEYDIR and returns the length. `sink` writes bytes at an
+/// offset of a new, empty file. Takes the memory of one shard. The head goes last, so that an
+/// unfinished file is not valid.
 ///
 /// # Errors
-/// Those of `sink`; those of a rebuild, where a shard that nobody has looked into is damaged.
+/// Those of `sink`, and those of rebuilding a damaged shard.
 pub(crate) fn write_to(
     snapshot: &Snapshot,
     about: Covering,
@@ -64,7 +67,7 @@ pub(crate) fn write_to(
     for shard in &snapshot.0 {
         let table = shard.table()?;
         let bytes: Vec<u8> = table.slots.iter().flat_map(|slot| slot.to_le_bytes()).collect();
-        // What does not fit its field makes a head that is refused when it is read.
+        // A head with a value over its field's limit is rejected on reading.
         let field = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         shards.push(ShardRow {
             slots_at: at,
@@ -80,19 +83,16 @@ pub(crate) fn write_to(
     Ok(at)
 }
 
-/// What is wrong with a part of a keydir's file.
+/// A fault in a part of the file KEYDIR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PartFault {
-    /// Its checksum, or the order of its slots.
+    /// Its checksum or the order of its slots is wrong.
     Damaged,
-    /// It does not hold what the index does.
+    /// It differs from the index.
     Differs,
 }
 
-/// What is wrong with the slots in `bytes`, those of shard number `index`, which should hold what `keydir` does.
-///
-/// # Errors
-/// None for a keydir in memory; else those of a rebuild.
+/// Checks the slots in `bytes`, those of shard `index`, against `keydir`.
 pub(crate) fn compare(
     row: &ShardRow,
     bytes: &[u8],

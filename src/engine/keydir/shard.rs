@@ -1,4 +1,4 @@
-//! A shard: a table in memory, or one in the keydir's file that is checked when it is first looked into.
+//! A shard: a table in memory, or one in the file KEYDIR that is checked on its first lookup.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,11 +12,11 @@ use crate::engine::base::sync::{AtomicU64, Mutex, OnceLock};
 use crate::engine::format::keydir_file::ShardRow;
 use crate::engine::fs::Mapping;
 
-/// A shard; shared by the keydir and the snapshots that have seen it like this.
+/// A shard. The keydir and its snapshots share it.
 #[derive(Debug)]
 pub(super) enum Shard {
     Owned(OwnedTable),
-    /// Never written to: a write makes an owned copy first.
+    /// Never written to: a write first makes an owned copy.
     Mapped(Box<MappedShard>),
 }
 
@@ -26,7 +26,7 @@ impl Default for Shard {
     }
 }
 
-/// A clone is a copy in memory: shards are cloned to be written to.
+/// Copies the table into memory, because shards are cloned to be written to.
 impl Clone for Shard {
     fn clone(&self) -> Self {
         Self::Owned(self.checked().to_owned())
@@ -34,7 +34,7 @@ impl Clone for Shard {
 }
 
 impl Shard {
-    /// The table, if it is one that can be looked into as it is.
+    /// The table, if it has been checked.
     #[inline]
     pub(super) fn ready(&self) -> Option<Table<'_>> {
         match self {
@@ -43,10 +43,10 @@ impl Shard {
         }
     }
 
-    /// The table, checked and, where it is damaged, rebuilt.
+    /// The table. Checks it first, and rebuilds it if it is damaged.
     ///
     /// # Errors
-    /// Those of the rebuild; the next call tries again.
+    /// Those of the rebuild. The next call tries again.
     pub(super) fn table(&self) -> Result<Table<'_>> {
         if let Self::Mapped(mapped) = self {
             mapped.settle()?;
@@ -54,7 +54,7 @@ impl Shard {
         Ok(self.checked())
     }
 
-    /// The table to write to, copied into memory if it is not there.
+    /// The table to write to. Copies a mapped one into memory.
     pub(super) fn own(&mut self) -> &mut OwnedTable {
         match self {
             Self::Owned(table) => table,
@@ -65,7 +65,7 @@ impl Shard {
         }
     }
 
-    /// Keys in it, as far as is known without looking into it.
+    /// The number of keys. A table that has not been checked may have another one.
     pub(super) fn count(&self) -> u64 {
         match self {
             Self::Owned(table) => table.view().count as u64,
@@ -73,7 +73,7 @@ impl Shard {
         }
     }
 
-    /// The memory that its table takes, in bytes; what lies in the file takes none.
+    /// The memory of the table, in bytes. A table in the file takes none.
     pub(super) fn memory_len(&self) -> usize {
         match self {
             Self::Owned(table) => table.memory_len(),
@@ -84,7 +84,7 @@ impl Shard {
         }
     }
 
-    /// The bytes of its table in the file, if that is what is used.
+    /// The bytes of the table in the file, if it is in use.
     pub(super) fn mapped_len(&self) -> usize {
         match self {
             Self::Owned(_) => 0,
@@ -96,44 +96,44 @@ impl Shard {
     }
 
     fn checked(&self) -> Table<'_> {
-        self.ready().expect("a shard has been looked into, and so checked, before it is written to")
+        self.ready().expect("every write follows a lookup of the same shard, which checked it")
     }
 }
 
 /// Rebuilds the table of the shard with this number.
 pub(super) type RebuildTable = Box<dyn Fn(usize) -> Result<OwnedTable> + Send + Sync>;
 
-/// The keydir's file, as far as its shards need it.
+/// The parts of the file KEYDIR that its shards need.
 pub(super) struct MappedFile {
     pub(super) mapping: Mapping,
-    /// The addresses that its slots can have, in order.
+    /// The addresses that slots may have, in order.
     pub(super) covered: Box<[Range<u64>]>,
     pub(super) rebuild: RebuildTable,
-    /// The keydir's.
+    /// The count of the keydir.
     pub(super) count: Arc<AtomicU64>,
 }
 
-/// A shard in the file.
 pub(super) struct MappedShard {
     file: Arc<MappedFile>,
     index: usize,
-    /// The slots' bytes in the file.
+    /// The bytes of the slots in the file.
     range: Range<usize>,
     row: ShardRow,
-    /// Set once, when the shard is first looked into.
+    /// Set once, when the shard is checked.
     content: OnceLock<Content>,
-    /// Held while the shard is checked and rebuilt; no shard's lock is held or taken meanwhile.
+    /// Held while the shard is checked and rebuilt. No shard's lock is held or taken meanwhile.
     settling: Mutex<()>,
 }
 
-/// What came of the check.
+/// The outcome of the check.
 enum Content {
     AsWritten,
     Rebuilt(OwnedTable),
 }
 
 impl MappedShard {
-    /// The shard that `row` tells of; `None` where its slots are not numbers in memory as they lie in the file.
+    /// The shard of `row`. `None` if the slots cannot be used in place: unreadable, unaligned or
+    /// big-endian.
     pub(super) fn new(file: &Arc<MappedFile>, index: usize, row: ShardRow) -> Option<Self> {
         let range = usize::try_from(row.slots_at).ok()?..usize::try_from(row.end()?).ok()?;
         let (content, settling) = (OnceLock::new(), Mutex::new(()));
@@ -149,7 +149,7 @@ impl MappedShard {
 
     #[inline]
     fn as_written(&self) -> Table<'_> {
-        let slots = self.slots().expect("it was seen to be readable and aligned when the file was mapped");
+        let slots = self.slots().expect("`new` found the slots readable and aligned");
         Table { slots, capacity: self.row.capacity as usize, count: self.row.count as usize }
     }
 
@@ -165,12 +165,12 @@ impl MappedShard {
         self.ready().map_or(u64::from(self.row.count), |table| table.count as u64)
     }
 
-    /// Checks the slots, once, and rebuilds them if they are not what was written.
+    /// Checks the slots once, and rebuilds them if they are damaged.
     fn settle(&self) -> Result<()> {
         if self.content.get().is_some() {
             return Ok(());
         }
-        // Two that rebuilt at the same time would correct the count twice.
+        // Two rebuilds at the same time would correct the count twice.
         let _settling = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         if self.content.get().is_none() {
             let content = if self.is_intact() { Content::AsWritten } else { self.rebuilt()? };
@@ -181,15 +181,15 @@ impl MappedShard {
 
     fn is_intact(&self) -> bool {
         let table = self.as_written();
-        // The checksum finds damage, the look at the order what was damaged before it was computed: no lookup may
-        // miss a key that is there.
+        // The checksum finds later damage. The order check finds slots that were wrong when they
+        // were written: a lookup would miss keys.
         let bytes = self.file.mapping.bytes(self.range.clone()).unwrap_or_default();
         let is_as_written = crc32c::crc32c(bytes) == self.row.crc;
         is_as_written && table.is_sound() && self.is_covered(table)
     }
 
-    /// Whether each slot points into a segment that the file covers. If one did not, its key would seem to be
-    /// missing, and a compaction would drop its record.
+    /// Whether each slot points into a segment that the file covers. A key with a slot elsewhere
+    /// would seem missing, and a compaction would drop its record.
     fn is_covered(&self, table: Table<'_>) -> bool {
         let covered = &self.file.covered;
         table.addresses().all(|Address(at)| {

@@ -1,4 +1,4 @@
-//! A slot: the tag of a hash and the address of a record, in 8 bytes. 0 is an empty slot.
+//! A slot: the tag of a hash and the address of a record in 8 bytes.
 
 use crate::engine::format::keydir_file::SHARD_COUNT;
 
@@ -10,7 +10,7 @@ const ADDRESS_BITS: u32 = 40;
 pub(super) const ADDRESS_MASK: u64 = (1 << ADDRESS_BITS) - 1;
 const _: () = assert!(TAG_BITS + ADDRESS_BITS == u64::BITS);
 
-/// An empty slot. No record has address 0: a segment's header is there.
+/// An empty slot. No record has address 0, because a segment's header is there.
 pub(super) const EMPTY: u64 = 0;
 
 /// A position in the log's address space of 2^40 units of 8 bytes.

@@ -1,19 +1,18 @@
-//! One shard's table: open addressing in tag order, looked into as a [`Table`] wherever its slots lie, and changed as
-//! an [`OwnedTable`].
+//! The table of one shard: open addressing in tag order.
 
 use super::slot::{Address, Candidates, EMPTY, TAG_BITS, address_of, slot, tag_of};
 use crate::engine::fs::prefetch;
 
-/// Slots are filled to 17/20 = 0.85, then the table grows by a fifth, to 0.71: 9.4 to 11.3 bytes a key,
-/// and a little for those behind the last home.
+/// A table grows by a fifth when it is 17/20 = 0.85 full, and is 0.71 full then. A key takes 9.4 to
+/// 11.3 bytes, plus the overflow.
 const LOAD_MAX: (usize, usize) = (17, 20);
 const GROWTH: (usize, usize) = (6, 5);
 const CAPACITY_MIN: usize = 8;
-/// Slots that a table nearly never needs behind its last home.
+/// Slots reserved behind the last home. A table rarely needs more.
 const OVERFLOW: usize = 32;
 
-/// A table to look into. Slots are in tag order, each at its home or behind it without an empty slot between; the end
-/// does not wrap around: what is pushed past `capacity` makes `slots` longer.
+/// A view of a table. Slots are in tag order, each at its home or behind it without an empty slot
+/// between. The end does not wrap around: slots pushed past `capacity` make `slots` longer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
     pub(super) slots: &'a [u64],
@@ -27,7 +26,7 @@ fn home(tag: u64, capacity: usize) -> usize {
 }
 
 impl<'a> Table<'a> {
-    /// The slots from `tag`'s home on that could be `tag`'s, with their positions.
+    /// The slots from the home of `tag` on that can hold `tag`, with their positions.
     #[inline]
     fn run(self, tag: u64) -> impl Iterator<Item = (usize, u64)> + 'a {
         let home = home(tag, self.capacity);
@@ -59,24 +58,22 @@ impl<'a> Table<'a> {
         self.run(tag).any(|(_, slot)| tag_of(slot) == tag)
     }
 
-    /// Where the slot `wanted` stands.
     pub(super) fn position(self, wanted: u64) -> Option<usize> {
         self.run(tag_of(wanted)).find(|&(_, slot)| slot == wanted).map(|(at, _)| at)
     }
 
-    /// The addresses in its slots, in their order.
     pub(super) fn addresses(self) -> impl Iterator<Item = Address> + 'a {
         self.slots.iter().filter(|&&slot| slot != EMPTY).map(|&slot| address_of(slot))
     }
 
-    /// What it holds, in an order that does not depend on how it came about.
+    /// The occupied slots in an order that does not depend on the history of the table.
     pub(super) fn sorted_slots(self) -> Vec<u64> {
         let mut slots: Vec<u64> = self.slots.iter().copied().filter(|&slot| slot != EMPTY).collect();
         slots.sort_unstable();
         slots
     }
 
-    /// Whether it is a table as described above: what comes from a file may be anything.
+    /// Whether the slots obey the order described above. Slots from a file may hold anything.
     pub(super) fn is_sound(self) -> bool {
         let (mut run_start, mut last_tag, mut count) = (0, 0, 0);
         for (at, &slot) in self.slots.iter().enumerate() {
@@ -94,7 +91,6 @@ impl<'a> Table<'a> {
         count == self.count && self.capacity <= self.slots.len()
     }
 
-    /// A copy of it.
     pub(super) fn to_owned(self) -> OwnedTable {
         OwnedTable { slots: self.slots.to_vec(), capacity: self.capacity, count: self.count }
     }
@@ -114,12 +110,12 @@ impl OwnedTable {
         Table { slots: &self.slots, capacity: self.capacity, count: self.count }
     }
 
-    /// The memory that the slots take, in bytes.
+    /// The memory of the slots, in bytes.
     pub(super) fn memory_len(&self) -> usize {
         self.slots.capacity() * size_of::<u64>()
     }
 
-    /// Puts `new`, of the same tag, in the place of the slot `old`; whether there was one.
+    /// Replaces the slot `old` by `new`, which has the same tag. Returns whether `old` was found.
     pub(super) fn replace(&mut self, old: u64, new: u64) -> bool {
         let found = self.view().position(old);
         if let Some(at) = found {
@@ -132,7 +128,7 @@ impl OwnedTable {
         if (self.count + 1) * LOAD_MAX.1 > self.capacity * LOAD_MAX.0 {
             self.grow();
         }
-        // Behind its equals: the run ends where a larger tag, an empty slot or the table's end stands.
+        // Behind slots of the same tag: the run ends at a larger tag, an empty slot or the end.
         let at = home(tag, self.capacity) + self.view().run(tag).count();
         let empty = self.slots.iter().skip(at).position(|&slot| slot == EMPTY);
         match empty {
@@ -147,12 +143,12 @@ impl OwnedTable {
         self.count += 1;
     }
 
-    /// Removes the slot `wanted`; whether there was one.
+    /// Removes the slot `wanted`. Returns whether it was found.
     pub(super) fn remove(&mut self, wanted: u64) -> bool {
         let Some(at) = self.view().position(wanted) else {
             return false;
         };
-        // Everything behind moves up by one, until a slot that is at its home (or empty).
+        // The following slots shift back by one, up to the first that is empty or at its home.
         let stays = |(at, &slot): (usize, &u64)| slot == EMPTY || home(tag_of(slot), self.capacity) == at;
         let behind = self.slots.iter().enumerate().skip(at + 1);
         let end = behind.clone().find(|&entry| stays(entry)).map_or(self.slots.len(), |(at, _)| at);
@@ -162,19 +158,19 @@ impl OwnedTable {
         true
     }
 
-    /// Gives the table a fifth more homes, in one pass over the slots, which are in order already.
+    /// Adds a fifth more homes, in one pass over the slots, which are already in order.
     fn grow(&mut self) {
         let capacity = (self.capacity * GROWTH.0).div_ceil(GROWTH.1).max(self.capacity + CAPACITY_MIN);
         let old = std::mem::take(&mut self.slots);
         self.capacity = capacity;
         let mut slots = Vec::with_capacity(capacity + OVERFLOW);
         for slot in old.into_iter().filter(|&slot| slot != EMPTY) {
-            // Never before the one before it: at home, or right behind.
+            // At its home, or right behind the previous slot.
             slots.resize(slots.len().max(home(tag_of(slot), capacity)), EMPTY);
             slots.push(slot);
         }
         slots.resize(slots.len().max(capacity), EMPTY);
-        // A Vec that grew by itself has doubled: half of it would be lost to every shard.
+        // A Vec that grew by itself has doubled its capacity: each shard would waste half of it.
         slots.shrink_to_fit();
         self.slots = slots;
     }

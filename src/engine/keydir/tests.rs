@@ -1,4 +1,4 @@
-//! The keydir against a map, in memory and through its file, whole and damaged.
+//! The keydir compared with a map, in memory and through its file, intact and damaged.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +19,7 @@ use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile, read_exact_
 
 type Model = BTreeMap<u16, Address>;
 
-/// Tags from a few bits, so that runs are long and tags collide: shard 0 alone.
+/// Hashes with few tags in shard 0, so that runs are long and tags collide.
 fn colliding_hash(key: u16) -> u64 {
     (u64::from(key) % 7) << (u64::BITS - SHARD_BITS - 3)
 }
@@ -36,7 +36,6 @@ fn failure(source: io::Error) -> Error {
     Error::Io { action: "write", path: "KEYDIR".into(), source }
 }
 
-/// The file's bytes.
 fn written(keydir: &Keydir) -> Vec<u8> {
     let mut bytes = Vec::new();
     let len = write_to(&keydir.snapshot(), covering(), &mut |part, at| {
@@ -45,30 +44,31 @@ fn written(keydir: &Keydir) -> Vec<u8> {
         bytes[at as usize..end].copy_from_slice(part);
         Ok(())
     });
-    assert_eq!(len.expect("intact shards"), bytes.len() as u64);
+    assert_eq!(len.expect("the shards are intact"), bytes.len() as u64);
     bytes
 }
 
-/// What `keydir` is after it was written to a file, bit `flip` of the slots (counted round and round) was flipped,
-/// and the file was mapped.
+/// Writes `keydir` to a file, flips bit `flip` of the slots (modulo their length), and maps the
+/// file.
 fn through_a_file(keydir: &Keydir, flip: Option<usize>, rebuild: Rebuild) -> Keydir {
-    let path = tempfile::tempdir().expect("a directory");
-    let directory = OsFileSystem.open_directory(path.path()).expect("a directory");
-    let file = directory.open(StoreFile::Manifest, Access::Create).expect("a new file");
+    let path = tempfile::tempdir().expect("it can create a directory");
+    let directory = OsFileSystem.open_directory(path.path()).expect("the directory exists");
+    let file = directory.open(StoreFile::Manifest, Access::Create).expect("it can create a file");
     let mut sink = |bytes: &[u8], at| write_all_at(&*file, bytes, at).map_err(failure);
-    let len = write_to(&keydir.snapshot(), covering(), &mut sink).expect("a file");
+    let len = write_to(&keydir.snapshot(), covering(), &mut sink).expect("the file can be written");
     let slots_at = head_len(0);
     if let Some(flip) = flip.filter(|_| slots_at < len) {
         let bit = flip as u64 % ((len - slots_at) * 8);
         let (at, mut byte) = (slots_at + bit / 8, [0]);
-        read_exact_at(&*file, &mut byte, at).expect("a byte of a slot");
-        write_all_at(&*file, &[byte[0] ^ (1 << (bit % 8))], at).expect("room");
+        read_exact_at(&*file, &mut byte, at).expect("the slots include this byte");
+        write_all_at(&*file, &[byte[0] ^ (1 << (bit % 8))], at).expect("the file can be written");
     }
-    let mapping = file.map(len).expect("a mapping").expect("mappings are known here");
+    let mapping = file.map(len).expect("the file can be mapped").expect("the platform supports mapping");
     mapping.expose(len);
-    let head = decode(mapping.bytes(0..len as usize).expect("all of it"), len).expect("an intact head");
+    let head =
+        decode(mapping.bytes(0..len as usize).expect("all is exposed"), len).expect("the head is intact");
     Keydir::mapped(mapping, &head, Box::from([0..u64::MAX / 2, u64::MAX / 2..u64::MAX]), rebuild)
-        .expect("a little-endian machine")
+        .expect("the machine is little-endian")
 }
 
 fn of(model: &Model, hash: fn(u16) -> u64) -> Keydir {
@@ -85,7 +85,7 @@ fn never() -> Rebuild {
     Box::new(|shard| panic!("shard {shard} is not damaged"))
 }
 
-/// An index of 1,000 keys, and what it holds.
+/// An index of 1,000 keys, and the model of it.
 fn thousand() -> (Keydir, Model) {
     let model: Model = (1..=1000).map(|key| (key, Address(key.into()))).collect();
     (of(&model, spread_hash), model)
@@ -93,7 +93,7 @@ fn thousand() -> (Keydir, Model) {
 
 fn assert_is(keydir: &Keydir, model: &Model) {
     for (&key, &address) in model {
-        assert!(keydir.points_to(spread_hash(key), address).expect("a shard"), "key {key}");
+        assert!(keydir.points_to(spread_hash(key), address).expect("the shard can be read"), "key {key}");
     }
     assert_eq!(keydir.count(), model.len() as u64);
 }
@@ -103,7 +103,7 @@ enum Step {
     Put(u16),
     Remove(u16),
     Snapshot,
-    /// Through a file, with a bit of a slot flipped.
+    /// Reopens from a file with a flipped bit in a slot.
     Reopen(Option<usize>),
 }
 
@@ -117,8 +117,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..600)
 }
 
-/// Does what a store does: looks for the key's own slot among the candidates, by the "log" that knows which address
-/// belongs to which key.
+/// Works like a store: `log` maps an address to its key, and a lookup compares keys of candidates.
 struct Machine {
     hash: fn(u16) -> u64,
     keydir: Keydir,
@@ -129,7 +128,7 @@ struct Machine {
 
 impl Machine {
     fn find(&self, key: u16) -> Option<Address> {
-        let candidates = self.keydir.candidates((self.hash)(key)).expect("a shard");
+        let candidates = self.keydir.candidates((self.hash)(key)).expect("the shard can be read");
         candidates.iter().find(|address| self.log[address.0 as usize] == key)
     }
 
@@ -164,7 +163,7 @@ impl Machine {
             assert_eq!(self.find(key), self.model.get(&key).copied(), "key {key}");
         }
         for shard in &self.keydir.shards {
-            assert!(read(shard).table().expect("a shard").is_sound());
+            assert!(read(shard).table().expect("the shard can be read").is_sound());
         }
         self.step(&Step::Snapshot);
         for (snapshot, model) in &self.snapshots {
@@ -172,9 +171,9 @@ impl Machine {
         }
     }
 
-    /// A snapshot is what the index was.
     fn check_snapshot(&self, snapshot: &Snapshot, model: &Model) {
-        let mut seen: Vec<_> = snapshot.addresses().map(|address| address.expect("a shard")).collect();
+        let mut seen: Vec<_> =
+            snapshot.addresses().map(|address| address.expect("the shard can be read")).collect();
         seen.sort();
         let mut wanted: Vec<_> = model.values().copied().collect();
         wanted.sort();
@@ -182,7 +181,7 @@ impl Machine {
         assert_eq!(snapshot.count(), model.len() as u64);
         for (&key, &address) in model {
             let hash = (self.hash)(key);
-            let candidates = snapshot.candidates(hash).expect("a shard");
+            let candidates = snapshot.candidates(hash).expect("the shard can be read");
             assert!(candidates.iter().any(|found| found == address));
             assert!(candidates.iter().all(|found| found != Address(ADDRESS_MASK)));
         }
@@ -198,12 +197,12 @@ fn run(steps: &[Step], hash: fn(u16) -> u64) {
 
 proptest! {
     #[test]
-    fn the_index_is_a_map_although_hashes_collide(steps in steps()) {
+    fn the_index_behaves_as_a_map_when_hashes_collide(steps in steps()) {
         run(&steps, colliding_hash);
     }
 
     #[test]
-    fn the_index_is_a_map_when_hashes_spread(steps in steps()) {
+    fn the_index_behaves_as_a_map_when_hashes_are_spread(steps in steps()) {
         run(&steps, spread_hash);
     }
 }
@@ -217,7 +216,7 @@ fn a_flipped_bit_anywhere_in_the_slots_changes_no_answer() {
         let mapped = through_a_file(&keydir, Some(flip), rebuild_of(model.clone(), colliding_hash));
         for (&key, &address) in &model {
             assert!(
-                mapped.points_to(colliding_hash(key), address).expect("a shard"),
+                mapped.points_to(colliding_hash(key), address).expect("the shard can be read"),
                 "key {key}, bit {flip}"
             );
         }
@@ -226,7 +225,7 @@ fn a_flipped_bit_anywhere_in_the_slots_changes_no_answer() {
 }
 
 #[test]
-fn a_rebuild_that_fails_is_an_error_and_the_next_look_tries_again() {
+fn a_failed_rebuild_is_an_error_and_the_next_lookup_tries_again() {
     let (keydir, model) = thousand();
     let attempts = Arc::new(AtomicUsize::new(0));
     let (counted, rebuilt) = (Arc::clone(&attempts), model.clone());
@@ -238,11 +237,11 @@ fn a_rebuild_that_fails_is_an_error_and_the_next_look_tries_again() {
     let results = || model.keys().map(|&key| mapped.candidates(spread_hash(key)));
     assert_eq!(results().filter(Result::is_err).count(), 1);
     assert_is(&mapped, &model);
-    assert_eq!(attempts.load(Ordering::Relaxed), 2, "what was rebuilt once is kept");
+    assert_eq!(attempts.load(Ordering::Relaxed), 2, "a rebuilt shard is not rebuilt again");
 }
 
 #[test]
-fn a_damaged_shard_is_rebuilt_once_for_all_threads_and_snapshots_and_the_count_becomes_that_of_the_log() {
+fn all_threads_and_snapshots_share_one_rebuild_of_a_damaged_shard_and_the_count_is_corrected() {
     let (keydir, mut model) = thousand();
     let first_shard =
         (0..SHARD_COUNT).find(|&index| model.keys().any(|&key| shard_of(spread_hash(key)) == index));
@@ -252,18 +251,18 @@ fn a_damaged_shard_is_rebuilt_once_for_all_threads_and_snapshots_and_the_count_b
     let rebuild: Rebuild = Box::new(move |shard| {
         counted.fetch_add(1, Ordering::Relaxed);
         assert_eq!(Some(shard), first_shard);
-        // Time for the other threads to get here.
+        // Lets the other threads reach this shard.
         std::thread::sleep(Duration::from_millis(20));
         Ok(of(&rebuilt, spread_hash))
     });
     let mapped = through_a_file(&keydir, Some(0), rebuild);
     let snapshot = mapped.snapshot();
-    assert_eq!((mapped.count(), snapshot.count()), (1000, 1000), "as far as the head knows");
+    assert_eq!((mapped.count(), snapshot.count()), (1000, 1000), "the count of the head");
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for key in 1..=1000 {
-                    mapped.candidates(spread_hash(key)).expect("a shard");
+                    mapped.candidates(spread_hash(key)).expect("the shard can be read");
                 }
             });
         }
@@ -275,7 +274,7 @@ fn a_damaged_shard_is_rebuilt_once_for_all_threads_and_snapshots_and_the_count_b
 }
 
 #[test]
-fn a_mapped_shard_is_copied_when_it_is_written_to_and_not_before() {
+fn a_mapped_shard_is_copied_on_its_first_write_and_not_before() {
     let keydir = Keydir::new();
     let hash = |key: u64| key_hash(7, &key.to_le_bytes());
     (1..=100_000).for_each(|key| keydir.insert(hash(key), Address(key)));
@@ -283,18 +282,18 @@ fn a_mapped_shard_is_copied_when_it_is_written_to_and_not_before() {
     let empty_len = Keydir::new().memory_len();
     let snapshot = mapped.snapshot();
     for key in 1..=100_000 {
-        assert!(mapped.points_to(hash(key), Address(key)).expect("a shard"));
+        assert!(mapped.points_to(hash(key), Address(key)).expect("the shard can be read"));
     }
     assert_eq!(mapped.memory_len(), empty_len);
     assert!(mapped.replace(hash(1), Address(1), Address(100_001)));
     let copied_len = mapped.memory_len() - empty_len;
     assert!((1..4096).contains(&copied_len), "one shard of about 100 keys, not {copied_len} bytes");
-    let candidates = snapshot.candidates(hash(1)).expect("a shard");
+    let candidates = snapshot.candidates(hash(1)).expect("the shard can be read");
     assert!(candidates.iter().any(|found| found == Address(1)));
 }
 
 #[test]
-fn a_mapped_keydir_is_written_as_the_file_it_came_from() {
+fn a_mapped_keydir_is_written_as_the_same_bytes() {
     let (keydir, _) = thousand();
     let mapped = through_a_file(&keydir, None, never());
     assert_eq!(written(&mapped), written(&keydir));
@@ -303,7 +302,7 @@ fn a_mapped_keydir_is_written_as_the_file_it_came_from() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_an_error() {
+fn a_failed_write_of_the_file_is_an_error() {
     let (keydir, _) = thousand();
     let full =
         write_to(&keydir.snapshot(), covering(), &mut |_, _| Err(failure(io::ErrorKind::StorageFull.into())));
@@ -311,7 +310,7 @@ fn a_file_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn threads_that_share_out_the_shards_fill_one_keydir() {
+fn threads_with_separate_shards_fill_one_keydir() {
     let model: Model = (1..=3000).map(|key| (key, Address(key.into()))).collect();
     let keydir = Keydir::new();
     std::thread::scope(|scope| {
