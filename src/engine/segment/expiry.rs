@@ -1,28 +1,27 @@
-//! When a segment's records expire, as far as that is known without reading them.
+//! The expiry of a segment's records, as far as it is known without reading them.
 
 use std::sync::atomic::Ordering;
 
 use crate::engine::base::sync::{AtomicBool, AtomicU64};
 
-/// When the puts in a segment expire. Who appends to it takes note; of a segment that was opened, who has to know looks at
-/// the headers of its records, once.
+/// The expiry of the puts in a segment. The writer keeps it up to date. For a segment that was
+/// opened, one scan of the record headers finds it when it is first needed.
 #[derive(Debug)]
 pub(crate) struct SegmentExpiry {
-    /// Whether all of its records were taken note of.
+    /// Whether it covers all records.
     is_known: AtomicBool,
-    /// The earliest time at which one expires, in milliseconds since 1970.
+    /// The earliest expiry of a record, in milliseconds since 1970.
     first_ms: AtomicU64,
-    /// The latest.
+    /// The latest expiry, in milliseconds since 1970.
     last_ms: AtomicU64,
-    /// Bytes of puts that never expire; some may be counted twice.
+    /// Bytes of puts without expiry. Some may be counted twice.
     lasting_len: AtomicU64,
 }
 
-/// Records that have expired and that the index still points to.
+/// Expired records that the index still points to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Expired {
     pub(crate) count: u64,
-    /// Bytes of them.
     pub(crate) len: u64,
 }
 
@@ -38,8 +37,8 @@ impl Default for SegmentExpiry {
 }
 
 impl SegmentExpiry {
-    /// Takes note of a put of `len` bytes.
-    pub(crate) fn note(&self, len: u64, expires_ms: Option<u64>) {
+    /// Adds a put of `len` bytes.
+    pub(crate) fn add(&self, len: u64, expires_ms: Option<u64>) {
         match expires_ms {
             Some(expires_ms) => {
                 self.first_ms.fetch_min(expires_ms, Ordering::Relaxed);
@@ -51,32 +50,34 @@ impl SegmentExpiry {
         }
     }
 
-    /// Whether all of its records were taken note of.
+    /// Whether it covers all records.
     pub(crate) fn is_known(&self) -> bool {
         self.is_known.load(Ordering::Acquire)
     }
 
-    /// Says that all of its records were taken note of, and that those to come will be.
+    /// States that it covers all records, and that later ones will be added.
     pub(crate) fn set_known(&self) {
         self.is_known.store(true, Ordering::Release);
     }
 
-    /// Whether it is known that none of its records expires.
-    pub(crate) fn are_endless(&self) -> bool {
+    /// Whether no record of the segment expires, as far as is known.
+    pub(crate) fn never_expires(&self) -> bool {
         self.is_known() && self.first_ms.load(Ordering::Relaxed) == u64::MAX
     }
 
-    /// Whether one of its records may have expired by then.
-    pub(crate) fn may_end_by(&self, by_ms: u64) -> bool {
+    /// Whether a record may have expired at `by_ms`.
+    pub(crate) fn may_expire_by(&self, by_ms: u64) -> bool {
         !self.is_known() || self.first_ms.load(Ordering::Relaxed) <= by_ms
     }
 
-    /// Bytes of records that have expired by then, at least, if `live_len` bytes are live.
+    /// A lower bound for the bytes of live records that have expired at `by_ms`, if `live_len`
+    /// bytes are live.
     pub(super) fn expired_len(&self, by_ms: u64, live_len: u64) -> u64 {
         if !self.is_known() || self.last_ms.load(Ordering::Relaxed) > by_ms {
             return 0;
         }
-        // All that expires has: what is live beyond those that never do.
+        // Every record with an expiry has expired. At most `lasting_len` of the live bytes have
+        // none.
         live_len.saturating_sub(self.lasting_len.load(Ordering::Relaxed))
     }
 }

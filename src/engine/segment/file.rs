@@ -1,4 +1,4 @@
-//! The file of a segment: opened, and its first bytes read.
+//! Segment files: opening, length, header bytes.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::SegmentId;
 use crate::engine::fs::{Access, Directory, File, StoreFile, read_vec_at};
 
-/// The longest segment header that is looked at, in bytes.
+/// The longest segment header that is read, in bytes.
 const HEADER_LEN_MAX: u64 = 4096;
 
-/// The most holes of a segment that are read as the zeros they stand for, in bytes.
+/// The most bytes of holes in a segment that are read as zeros.
 const HOLES_LEN_MAX: u64 = 1 << 20;
 
-/// Whether the first `len` bytes of `file` have so many holes that they are to be passed over. No segment that was written
-/// and not tampered with has any, unless the file system makes holes of zeros.
+/// Whether the first `len` bytes of `file` have so many holes that a scan should skip them. A
+/// segment has none unless it was tampered with, or the file system turns zeros into holes.
 pub(crate) fn is_sparse(file: &dyn File, len: u64) -> bool {
     let (mut at, mut holes_len) = (0, 0);
     while holes_len <= HOLES_LEN_MAX {
@@ -35,7 +35,7 @@ pub(crate) fn is_sparse(file: &dyn File, len: u64) -> bool {
 /// Opens the file of segment `id`.
 ///
 /// # Errors
-/// [`Error::SegmentMissing`], and what the operating system says.
+/// [`Error::SegmentMissing`], and I/O errors.
 pub(crate) fn open(directory: &dyn Directory, id: SegmentId, access: Access) -> Result<Arc<dyn File>> {
     directory.open(StoreFile::Segment(id), access).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::SegmentMissing { segment: id },
@@ -44,26 +44,17 @@ pub(crate) fn open(directory: &dyn Directory, id: SegmentId, access: Access) -> 
 }
 
 /// The length of the file of segment `id`, in bytes.
-///
-/// # Errors
-/// What the operating system says.
 pub(crate) fn len(directory: &dyn Directory, id: SegmentId, file: &dyn File) -> Result<u64> {
     file.len().map_err(Error::io("read", directory.path(StoreFile::Segment(id))))
 }
 
-/// The first bytes of the file of segment `id`, its header among them.
-///
-/// # Errors
-/// What the operating system says.
+/// The first bytes of the file of segment `id`, including its header.
 pub(crate) fn first_bytes(directory: &dyn Directory, id: SegmentId, file: &dyn File) -> Result<Vec<u8>> {
     let len = len(directory, id, file)?.min(HEADER_LEN_MAX);
     read_vec_at(file, 0, len).map_err(Error::io("read", directory.path(StoreFile::Segment(id))))
 }
 
-/// The segments whose files are in the directory, in no order.
-///
-/// # Errors
-/// What the operating system says.
+/// The ids of all segment files in the directory, in no order.
 pub(crate) fn present(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
     ids(directory, |file| match file {
         StoreFile::Segment(id) => Some(id),
@@ -71,10 +62,7 @@ pub(crate) fn present(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
     })
 }
 
-/// The segments whose hints are in the directory, in no order.
-///
-/// # Errors
-/// What the operating system says.
+/// The ids of all hints in the directory, in no order.
 pub(crate) fn hinted(directory: &dyn Directory) -> Result<Vec<SegmentId>> {
     ids(directory, |file| match file {
         StoreFile::Hint(id) => Some(id),

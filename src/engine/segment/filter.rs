@@ -1,10 +1,10 @@
-//! A membership filter, which says of most hashes that are not in a set that they are not.
+//! A membership filter over hashes. It never misses a hash of its set, and rules out most others.
 //!
-//! It is a binary fuse filter with fingerprints of 8 bits (Thomas Mueller Graf and Daniel Lemire, "Binary Fuse Filters:
-//! Fast and Smaller Than Xor Filters", ACM Journal of Experimental Algorithmics 27, 2022): three bytes read a question, and
-//! one in 256 of the hashes that are not there is taken for one that is. A hash that is there is never missed. It takes 9
-//! bits a hash at a million of them, 9.5 at 100,000, 11.4 at 1,000. It is built once and not changed, and is read where it
-//! lies.
+//! It is a binary fuse filter with fingerprints of 8 bits (Thomas Mueller Graf and Daniel Lemire,
+//! "Binary Fuse Filters: Fast and Smaller Than Xor Filters", ACM Journal of Experimental
+//! Algorithmics 27, 2022). A lookup reads three bytes, and is wrong for one in 256 of the hashes
+//! outside of the set. The filter takes 9 bits a hash for a million hashes, 9.5 for 100,000 and
+//! 11.4 for 1,000. It is immutable and read in place.
 //!
 //! ```text
 //!  0        8           12              16           20
@@ -12,9 +12,9 @@
 //!  | u64    | u32       | u32           | u32        | u8 each                                        |
 //! ```
 //!
-//! A hash has its three fingerprints in three neighbouring blocks, the first of which starts below `places_len`.
-//! The eight bytes `nothing.` stand for a filter over no hashes. Bytes that are neither, and none at all, are no filter:
-//! everything may be there.
+//! A hash has three fingerprints in three neighbouring blocks. The first block starts below
+//! `places_len`. The eight bytes `nothing.` are a filter over no hashes. All other bytes, also
+//! none, are no filter: any hash may be in the set.
 
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
@@ -25,16 +25,17 @@ const BLOCK_LEN_AT: usize = SEED_AT + size_of::<u64>();
 const BLOCK_MASK_AT: usize = BLOCK_LEN_AT + size_of::<u32>();
 const PLACES_LEN_AT: usize = BLOCK_MASK_AT + size_of::<u32>();
 const DESCRIPTOR_LEN: usize = PLACES_LEN_AT + size_of::<u32>();
-// The layout is that of the crate, and is stored on disk. If this fails, bump the version of the hint's format.
+// The layout is that of the crate and is stored on disk. If this fails, bump the version of the
+// hint format.
 const _: () = assert!(DESCRIPTOR_LEN == BinaryFuse8::DESCRIPTOR_LEN);
 
-/// A filter over no hashes. No zeros: a hole in a file must not say that a key is not there.
+/// A filter over no hashes. It is not all zeros, because a hole in a file must not rule out a key.
 const NOTHING: [u8; 8] = *b"nothing.";
 
-/// A filter over `hashes`, which are left in ascending order, each once.
+/// Builds a filter over `hashes`, and sorts and deduplicates them.
 ///
-/// Takes about 30 bytes of memory a hash while it runs. If no filter is found, which is not known to happen, the result
-/// is empty, and [`may_hold`] takes it for one that may hold everything.
+/// Takes about 30 bytes of memory a hash. If no filter is found, which is not known to happen, the
+/// result is empty, and [`may_hold`] is true for every hash.
 pub(crate) fn build(hashes: &mut Vec<u64>) -> Vec<u8> {
     hashes.sort_unstable();
     hashes.dedup();
@@ -44,7 +45,8 @@ pub(crate) fn build(hashes: &mut Vec<u64>) -> Vec<u8> {
     BinaryFuse8::try_from(hashes.as_slice())
         .map(|filter| encode(&filter))
         .ok()
-        // A filter that missed a hash would let a tombstone go whose key has an older put: the key would come back.
+        // A missed hash would let compaction drop a tombstone with an older put: the deleted key
+        // would come back.
         .filter(|bytes| hashes.iter().all(|&hash| may_hold(bytes, hash)))
         .unwrap_or_default()
 }
@@ -56,8 +58,8 @@ fn encode(filter: &BinaryFuse8) -> Vec<u8> {
     bytes
 }
 
-/// Whether `hash` may be among those that `filter` was built over; `false` is certain, if its bytes are as they were
-/// built. Any bytes can be asked: what is not a filter says `true`.
+/// Whether `hash` may be in the set of `filter`. `false` is certain if the bytes are intact. Bytes
+/// that are no filter give `true`.
 pub(crate) fn may_hold(filter: &[u8], hash: u64) -> bool {
     if filter == NOTHING {
         return false;
@@ -70,15 +72,16 @@ pub(crate) fn may_hold(filter: &[u8], hash: u64) -> bool {
     }
 }
 
-/// Whether every hash has its three places among `count` fingerprints: the crate adds and looks them up unasked, and
-/// would panic.
+/// Whether all three places of every hash are within `count` fingerprints. The crate does not
+/// check, and panics or overflows otherwise.
 fn is_sound(descriptor: &[u8], count: usize) -> bool {
     let block_len = u32_at(descriptor, BLOCK_LEN_AT);
     let mask = u32_at(descriptor, BLOCK_MASK_AT);
     let places_len = u32_at(descriptor, PLACES_LEN_AT);
-    // In 32 bits, as the crate adds.
+    // The crate adds in 32 bits.
     let len = block_len.checked_mul(2).and_then(|two_blocks| two_blocks.checked_add(places_len));
-    // A place is moved about in its block by a xor of the masked bits: blocks that are aligned are not left.
+    // The crate moves a place within its block by a xor of masked bits. It stays in an aligned
+    // block.
     let has_blocks = block_len.is_power_of_two() && mask == block_len - 1;
     has_blocks
         && places_len > 0
@@ -106,24 +109,25 @@ mod tests {
     }
 
     #[test]
-    fn no_hash_is_missed_whatever_the_size_of_the_set() {
+    fn no_hash_is_missed_in_sets_of_any_size() {
         for count in (0..200).chain([1000, 1023, 1024, 1025, 10_000, 65_536]) {
             assert_no_hash_is_missed(hashes(0..count));
         }
     }
 
     #[test]
-    fn no_number_that_is_not_like_a_hash_is_missed() {
+    fn special_numbers_are_not_missed() {
         assert_no_hash_is_missed((0..1000).collect());
         let mut bits: Vec<u64> = (0..64).map(|bit| 1 << bit).chain([0, u64::MAX]).collect();
         let seed = u64_at(&build(&mut bits), SEED_AT);
-        // The crate adds its seed, mixes, and marks free places with the zero that this one becomes.
+        // The crate adds its seed, mixes, and marks free places with zero, which this number
+        // becomes.
         bits.push(seed.wrapping_neg());
         assert_no_hash_is_missed(bits);
     }
 
     #[test]
-    fn the_order_and_the_repetition_of_hashes_change_nothing() {
+    fn the_order_and_repetition_of_hashes_do_not_change_the_filter() {
         let mut once = hashes(0..100);
         let mut twice: Vec<u64> = once.iter().chain(&once).rev().copied().collect();
         assert_eq!(build(&mut once), build(&mut twice));
@@ -131,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_over_nothing_holds_nothing_and_no_filter_may_hold_everything() {
+    fn an_empty_set_rules_out_every_hash_and_no_filter_rules_out_none() {
         let nothing = build(&mut Vec::new());
         for hash in hashes(0..1000) {
             assert!(!may_hold(&nothing, hash));
@@ -144,10 +148,10 @@ mod tests {
         let filter = build(&mut hashes(0..100_000));
         assert!((940_000..955_000).contains(&(filter.len() * 8)), "{} bytes", filter.len());
         let wrong = hashes(100_000..200_000).into_iter().filter(|&hash| may_hold(&filter, hash)).count();
-        assert!(wrong <= 1000, "{wrong} of 100000 that are not there");
+        assert!(wrong <= 1000, "{wrong} of 100000 other hashes");
     }
 
-    /// Filters are in files: the crate must read for ever what it built once, and this test fails if it builds others.
+    /// Filters are stored in files. This fails if a new version of the crate builds other bytes.
     #[test]
     fn the_bytes_of_a_filter_are_those_that_version_1_0_of_the_hint_holds() {
         let built = build(&mut hashes(0..3));
@@ -159,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn no_descriptor_makes_a_question_panic() {
+    fn a_lookup_never_panics_whatever_the_descriptor() {
         for (block_len, places_len) in
             (0..=17_u32).flat_map(|block| (0..=40_u32).map(move |len| (block, len)))
         {
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_cut_or_longer_says_nothing() {
+    fn a_truncated_or_longer_filter_rules_out_nothing() {
         let filter = build(&mut hashes(0..10));
         let longer = [&filter[..], &[0]].concat();
         let cut = (0..filter.len()).map(|len| &filter[..len]);

@@ -1,4 +1,4 @@
-//! The handle of an open segment.
+//! The handle of an open segment: its identity, length and bytes.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -19,42 +19,39 @@ use crate::engine::format::segment_header::Layout;
 use crate::engine::fs::{Access, Directory, File, Mapping, StoreFile, map_if_room};
 use crate::engine::options::ReadWith;
 
-/// A segment that can be read. What is in it does not change; the active one only gets longer.
+/// An open segment. Its bytes never change; the active segment only grows.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) identity: Identity,
     pub(crate) usage: Usage,
     pub(crate) expiry: SegmentExpiry,
     pub(super) order: Order,
-    /// Whether a compaction must leave it alone: another version laid it out, or damage was found in it.
+    /// Whether compaction must leave it alone: it is damaged, or another version wrote it.
     is_unfit: AtomicBool,
-    /// Whether nothing is appended any more.
+    /// Whether no more records are appended.
     is_sealed: AtomicBool,
-    /// For messages.
     pub(crate) path: PathBuf,
     /// The largest decompressed length of a value, in bytes.
     pub(super) value_len_max: u64,
     pub(super) backing: Backing,
-    /// Bytes that can be read: whole records, and nothing else.
+    /// The readable bytes: the header and whole records.
     len: AtomicU64,
-    /// How long it may become; what MANIFEST says of a sealed one, which is more than can be read when its end is missing.
+    /// The capacity of the active segment, and the length that MANIFEST gives a sealed one. A
+    /// sealed file may be shorter if its end is missing.
     limit: AtomicU64,
 }
 
-/// Where the bytes come from.
+/// The source of the bytes.
 #[derive(Debug)]
 pub(super) enum Backing {
-    /// The file itself is closed: thousands of segments need no thousands of descriptors. Nothing sparse is mapped: what
-    /// is mapped does not tell its holes from zeros, and all of them would be read.
+    /// The file is closed after mapping: thousands of segments would take too many descriptors.
+    /// Sparse files are not mapped, because a scan of a mapping reads holes as zeros, byte by byte.
     Mapped(Mapping),
     File(Arc<dyn File>),
 }
 
 impl Segment {
-    /// The first `len` bytes of `file`; `capacity` is how far they may grow, or how long the file should be.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Opens the first `len` bytes of `file`. `capacity` becomes the segment's limit.
     pub(crate) fn new(
         identity: Identity,
         directory: &dyn Directory,
@@ -96,58 +93,54 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Bytes of whole records (and the header) that can be read.
     pub(crate) fn len(&self) -> u64 {
         self.len.load(Ordering::Acquire)
     }
 
-    /// The first byte behind all that it holds, or may come to hold.
+    /// The capacity of the active segment, or the length of a sealed one.
     pub(crate) fn limit(&self) -> u64 {
         self.limit.load(Ordering::Acquire)
     }
 
-    /// Takes note that nothing is appended any more.
+    /// Seals the segment at its length.
     pub(crate) fn seal(&self) {
         self.seal_at(self.len());
     }
 
-    /// The same, for a file that had `len` bytes and may be shorter now.
+    /// Seals the segment at `len` bytes. The file may be shorter.
     pub(crate) fn seal_at(&self, len: u64) {
         self.limit.store(len, Ordering::Release);
         self.is_sealed.store(true, Ordering::Release);
     }
 
-    /// Takes note that this one is sealed, at the length it was opened with.
+    /// Marks the segment as sealed at the limit it was opened with.
     pub(crate) fn mark_sealed(&self) {
         self.is_sealed.store(true, Ordering::Release);
     }
 
-    /// Whether nothing is appended any more.
+    /// Whether no more records are appended.
     pub(crate) fn is_sealed(&self) -> bool {
         self.is_sealed.load(Ordering::Acquire)
     }
 
-    /// Whether a compaction must leave it alone.
+    /// Whether compaction must leave it alone.
     pub(crate) fn is_unfit(&self) -> bool {
         self.is_unfit.load(Ordering::Relaxed)
     }
 
-    /// Takes note that a compaction must leave it alone.
+    /// Excludes the segment from compaction.
     pub(crate) fn mark_unfit(&self) {
         self.is_unfit.store(true, Ordering::Relaxed);
     }
 
-    /// The same segment with nothing mapped, for a pass over all of it.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Opens the segment again without a mapping, for one pass over all of it.
     pub(crate) fn windowed(&self, context: &StoreContext) -> Result<Self> {
         let file = file::open(&*context.directory, self.id, Access::Read)?;
         let reading = context.reading.passing();
         Self::new(self.identity, &*context.directory, &file, &reading, (self.len(), self.limit()))
     }
 
-    /// Makes the bytes before `len` readable: they are in the file, and final.
+    /// Makes the bytes before `len` readable. They are in the file and final.
     pub(super) fn expose(&self, len: u64) {
         if let Backing::Mapped(mapping) = &self.backing {
             mapping.expose(len);
@@ -155,12 +148,12 @@ impl Segment {
         self.len.fetch_max(len, Ordering::Release);
     }
 
-    /// How much of it is mapped, as far as it is written.
+    /// The mapped bytes, up to the end of the records.
     pub(crate) fn mapped_len(&self) -> u64 {
         if matches!(self.backing, Backing::Mapped(_)) { self.len() } else { 0 }
     }
 
-    /// The place of the record at `at`.
+    /// The location of the record at `at`.
     pub(crate) fn location(&self, at: u64) -> Location {
         Location { segment: self.id, offset: at }
     }
@@ -173,22 +166,22 @@ impl Segment {
         Error::Io { action: "read", path: self.path.clone(), source }
     }
 
-    /// Its first `len` bytes and its usage, for the file KEYDIR.
+    /// The entry of KEYDIR for the first `len` bytes: identity and usage.
     pub(crate) fn covered(&self, len: u64) -> Covered {
-        self.usage.covered(&self.identity, len, self.expiry.are_endless())
+        self.usage.covered(&self.identity, len, self.expiry.never_expires())
     }
 
-    /// Sets the usage to what `covered` says.
+    /// Sets the usage from an entry of KEYDIR.
     pub(crate) fn set_usage(&self, covered: &Covered) {
         self.usage.set(covered);
         // Records appended since KEYDIR was written may expire.
         if covered.is_endless && covered.len == self.len() {
-            self.expiry.note(covered.live_len, None);
+            self.expiry.add(covered.live_len, None);
             self.expiry.set_known();
         }
     }
 
-    /// The least number of bytes of live records that have expired at `by_ms`. Reads nothing.
+    /// A lower bound for the bytes of live records that have expired at `by_ms`. Reads nothing.
     pub(crate) fn expired_len(&self, by_ms: u64) -> u64 {
         self.expiry.expired_len(by_ms, self.usage.live_len())
     }

@@ -1,5 +1,5 @@
-//! What the records of a segment tell where its header is lost and MANIFEST does not list it: their salt, without which no
-//! checksum can be checked, and their first number.
+//! Recovery of a lost segment header from the segment's records, if MANIFEST does not list the
+//! segment. Without the salt no checksum can be checked.
 
 use std::collections::HashMap;
 
@@ -14,29 +14,28 @@ use crate::engine::format::record::{self, unsalted};
 use crate::engine::format::segment_header::{HEADER_LEN, Layout, SegmentHeader};
 use crate::engine::fs::{Access, Directory};
 
-/// The longest record that is read to see whether it is one; of longer ones the place behind them has to tell.
+/// The longest record that is read to check its body. Longer ones are checked by the header behind
+/// them.
 const LEN_READ_MAX: u64 = 1 << 20;
 
-/// What a segment's records tell of it.
+/// Facts of the header that the records show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecoveredHeader {
     pub(crate) salt: u32,
-    /// The number of the first one that is intact; there may have been others before it.
+    /// The sequence number of the first intact record. Earlier records may have been lost.
     pub(crate) first_seq: Seqno,
 }
 
-/// Those that were written with one salt.
+/// The records with one salt.
 #[derive(Clone, Copy)]
-struct Alike {
+struct SaltedRecords {
     count: u64,
     first_seq: Seqno,
 }
 
-/// What the records of segment `id` tell. Two of them have to agree about the salt, or one with the salt that the header
-/// shows: a single one proves its body, and not its own header. `None` when none do. Reads all of the file.
-///
-/// # Errors
-/// What the operating system says.
+/// Recovers the header of segment `id` from its records. Reads the whole file. A salt needs two
+/// records, or one that agrees with the salt in the damaged header: a single record proves its
+/// body, but not its own header. Returns `None` if no salt is certain.
 pub(crate) fn recover(directory: &dyn Directory, id: SegmentId) -> Result<Option<RecoveredHeader>> {
     let file = file::open(directory, id, Access::Read)?;
     let len = file::len(directory, id, &*file)?;
@@ -46,14 +45,14 @@ pub(crate) fn recover(directory: &dyn Directory, id: SegmentId) -> Result<Option
     let identity = Identity { id, base_seq: Seqno(1), layout, created_ms: 0, seq_end, first_page: 0 };
     let segment = Segment::new(identity, directory, &file, &ReadMode::stored(), (len, len))?;
     let by_salt = by_salt(&segment)?;
-    let counted = by_salt.into_iter().filter(|(salt, alike)| alike.count > 1 || Some(*salt) == shown);
-    // A value may hold a whole segment: where the record around it is damaged its records are seen, too.
-    let most = counted.max_by_key(|(_, alike)| alike.count);
-    Ok(most.map(|(salt, Alike { first_seq, .. })| RecoveredHeader { salt, first_seq }))
+    let counted = by_salt.into_iter().filter(|(salt, records)| records.count > 1 || Some(*salt) == shown);
+    // A value may hold a whole segment, whose records show up if the record around it is damaged.
+    let most = counted.max_by_key(|(_, records)| records.count);
+    Ok(most.map(|(salt, SaltedRecords { first_seq, .. })| RecoveredHeader { salt, first_seq }))
 }
 
-/// The records, by the salt that makes their checksums right.
-fn by_salt(segment: &Segment) -> Result<HashMap<u32, Alike>> {
+/// Groups the records by the salt that makes their checksums match.
+fn by_salt(segment: &Segment) -> Result<HashMap<u32, SaltedRecords>> {
     let mut by_salt = HashMap::new();
     let mut window = Window::new(segment);
     let mut at = HEADER_LEN as u64;
@@ -62,13 +61,12 @@ fn by_salt(segment: &Segment) -> Result<HashMap<u32, Alike>> {
             at = if window.is_zeros(at)? { window.behind_hole(at).max(at + STEP) } else { at + STEP };
             continue;
         };
-        by_salt.entry(salt).or_insert(Alike { count: 0, first_seq: seq }).count += 1;
+        by_salt.entry(salt).or_insert(SaltedRecords { count: 0, first_seq: seq }).count += 1;
         at += len;
     }
     Ok(by_salt)
 }
 
-/// The salt, number and length of the record at `at`, if there is one.
 fn record_at(segment: &Segment, window: &mut Window<'_>, at: u64) -> Result<Option<(u32, Seqno, u64)>> {
     let bytes = window.bytes(at, record::HEADER_LEN as u64)?;
     let Some(header) = unsalted::plausible_header(bytes) else { return Ok(None) };

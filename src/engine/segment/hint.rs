@@ -1,6 +1,7 @@
-//! The hint of a sealed segment: its rows and a filter, in a file of their own that is mapped and bound to the segment.
+//! The hint of a sealed segment: its sorted rows and a filter, in a mapped file that names its
+//! segment.
 //!
-//! A hint is derived: when it is missing, stale, foreign or damaged it is not used, and made anew.
+//! A hint is derived. A missing, stale, foreign or damaged one is ignored and made again.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::engine::fs::staging::remove_if_there;
 use crate::engine::fs::{Access, File, StoreFile, map_if_room, read_vec_at, write_all_at};
 use crate::engine::options::ReadWith;
 
-/// A hint that was checked and found to describe its segment.
+/// A valid hint of its segment.
 #[derive(Debug)]
 pub(crate) struct Hint {
     bytes: Value,
@@ -25,7 +26,8 @@ pub(crate) struct Hint {
 }
 
 impl Hint {
-    /// The hint of `segment`, if there is one that can be used. Reads the file once, to check it.
+    /// Opens the hint of `segment`, which is `len` bytes long. Reads the whole file to check it.
+    /// `None` without a valid hint.
     pub(super) fn open(context: &StoreContext, segment: &Identity, len: u64) -> Option<Self> {
         let hint = match bytes(context, segment.id, len) {
             Ok(bytes) => hint::check(&bytes).map(|checked| Self { bytes, checked }),
@@ -37,7 +39,10 @@ impl Hint {
         };
         let hint = hint.filter(|hint| hint.describes(context, segment, len));
         if hint.is_none() {
-            tracing::warn!(segment = segment.id.0, "a hint is not this segment's as it is, and not used");
+            tracing::warn!(
+                segment = segment.id.0,
+                "a hint is damaged or describes another segment; it is ignored"
+            );
         }
         hint
     }
@@ -48,27 +53,27 @@ impl Hint {
         is_ours && id == segment.id && segment_len == len && last_seq < segment.seq_end
     }
 
-    /// The length of its file.
     pub(super) fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    /// What it says of the segment's records.
     pub(super) fn sorted(&self) -> SortedRecords {
         let Described { record_count, last_seq, compressed, .. } = self.checked.described;
         let rows = SortedRows::new(self.bytes.part(self.checked.rows.clone()));
         SortedRecords { rows, record_count, compressed, last_seq }
     }
 
-    /// `false`: no record of a key with this hash is in the segment. `true` is wrong at most once in a hundred times.
+    /// Whether the segment may hold a key with this hash. `false` is certain; `true` is wrong less
+    /// than once in 100 times.
     pub(super) fn may_hold(&self, hash: u64) -> bool {
         filter::may_hold(&self.bytes[self.checked.filter.clone()], hash)
     }
 
-    /// Writes the hint of `segment`, whose records are `sorted`. It is not synced: a crash costs the hint alone.
+    /// Writes the hint of `segment`, whose records are `sorted`. Does not sync: a crash costs only
+    /// the hint.
     ///
     /// # Errors
-    /// What the operating system says; there is no hint then.
+    /// I/O errors. The segment has no hint then.
     pub(super) fn write(
         context: &StoreContext,
         segment: &Identity,
@@ -107,7 +112,7 @@ impl Hint {
     }
 }
 
-/// Writes the three one behind the other, the header last: who comes by meanwhile sees that there is none yet.
+/// Writes the parts, the header last: a reader that opens the file meanwhile finds it invalid.
 fn write_parts(file: &dyn File, [header, rows, behind]: [&[u8]; 3]) -> io::Result<()> {
     let rows_at = header.len() as u64;
     write_all_at(file, rows, rows_at)?;
@@ -115,19 +120,20 @@ fn write_parts(file: &dyn File, [header, rows, behind]: [&[u8]; 3]) -> io::Resul
     write_all_at(file, header, 0)
 }
 
-/// Removes the hint of segment `id`, if there is one. A file that is mapped stays readable until it is let go.
+/// Removes the hint of segment `id`, if it exists. A mapped hint stays readable until its last user
+/// drops it.
 pub(crate) fn remove(context: &StoreContext, id: SegmentId) -> io::Result<()> {
     remove_if_there(&*context.directory, StoreFile::Hint(id))
 }
 
-/// The bytes of the hint of segment `id`, which is `segment_len` bytes long; unchecked.
+/// Reads or maps the hint of segment `id`, which is `segment_len` bytes long, without checking it.
 ///
 /// # Errors
-/// What the operating system says; `InvalidData` when the file is longer than any hint of the segment.
+/// I/O errors, and `InvalidData` if the file is longer than any hint of the segment.
 pub(crate) fn bytes(context: &StoreContext, id: SegmentId, segment_len: u64) -> io::Result<Value> {
     let file = context.directory.open(StoreFile::Hint(id), Access::Read)?;
     let len = file.len()?;
-    // No hint is that long: a record takes 40 bytes at least, its row 16 and its share of the filter two.
+    // A record takes at least 40 bytes, its row 16 and its share of the filter 2.
     if len > segment_len.saturating_add(4096) {
         return Err(io::ErrorKind::InvalidData.into());
     }

@@ -1,4 +1,4 @@
-//! One segment — read at an offset, scanned from end to end, appended to.
+//! Segments: one file of records each, read at an offset, scanned from end to end, or appended to.
 
 mod expiry;
 pub(crate) mod file;

@@ -1,8 +1,8 @@
-//! The records of a segment in key order: read from its hint, or sorted when somebody asks.
+//! The key order of a segment's records: its hint, or rows sorted on first use.
 //!
-//! The order of a segment without a hint is kept in sorted runs, as in a log-structured merge tree: what was appended
-//! since the last time becomes a run, and runs of similar length are merged, so that each row is moved a number of times
-//! that grows with the logarithm of their count. A store that never asks pays nothing.
+//! Without a hint, the rows are kept in sorted runs, as in a log-structured merge tree. Records
+//! appended since the last use become a run, and runs of similar length are merged. So each row
+//! moves a logarithmic number of times. A store that never needs key order pays nothing.
 
 use std::ops::Range;
 use std::sync::PoisonError;
@@ -11,32 +11,32 @@ use super::hint::Hint;
 use super::rows::SortedRows;
 use crate::engine::base::sync::{Mutex, MutexGuard};
 
-/// What is known of a segment's order.
+/// The key order of a segment, as far as it has been needed.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// Guards the runs while they are made; held during that, so that no two threads sort the same. No other lock is taken
-    /// under it.
+    /// Held while runs are made, so that no two threads sort the same records. No other lock is
+    /// taken under it.
     state: Mutex<OrderState>,
 }
 
 #[derive(Debug, Default)]
 pub(super) enum OrderState {
-    /// Nobody has asked yet.
+    /// Not needed yet.
     #[default]
     Nothing,
     Hinted(Hint),
     Sorted {
         runs: Vec<SortedRows>,
-        /// SortedRows of the records before this byte are in the runs.
+        /// The runs hold the records before this offset.
         sorted_to: u64,
-        /// Where among them there is damage: what stood there may be in no row, or in one of another key.
+        /// Damage before `sorted_to`. A record there may have no row, or a row under another key.
         damaged: Vec<Range<u64>>,
     },
 }
 
 impl Order {
     pub(super) fn lock(&self) -> MutexGuard<'_, OrderState> {
-        // What is half made is not kept.
+        // The runs change only when sorting and merging succeed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

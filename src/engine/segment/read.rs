@@ -1,4 +1,4 @@
-//! Records read at their offsets, and checked.
+//! Reads of records at known offsets.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,18 +11,21 @@ use crate::engine::format::codec::{Codec, Compressed};
 use crate::engine::format::record::{Frame, RecordHeader};
 use crate::engine::fs::{Mapping, prefetch, read_vec_at};
 
-/// What is read at once where nothing is mapped: most records whole, in one system call.
+/// Bytes read at once from a file without a mapping. Most records fit, so they take one system
+/// call.
 const READ_LEN: u64 = 4096;
 
-/// What the processor fetches at once, and how far ahead of a read it is told to; behind that it sees where it is going.
+/// The unit of a prefetch, and the length prefetched of a record. Behind that, hardware prefetching
+/// takes over.
 const CACHE_LINE_LEN: usize = 64;
-const WARMED_LEN: u64 = 256;
+const PREFETCH_LEN: u64 = 256;
 
 impl Segment {
-    /// The newest record of `key`, if the record at `at` is one. Its checksum has been checked.
+    /// Returns the record at `at` if its key is `key`.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the record is not as it was written, also when that is why the keys differ.
+    /// [`Error::Damaged`] if the checksum is wrong, even if the key differs: damage may be the
+    /// reason.
     pub(crate) fn lookup(&self, at: u64, key: &[u8]) -> Result<Option<Record>> {
         let raw = self.raw(at)?;
         let is_it = raw.frame.key(&raw.bytes) == key;
@@ -30,20 +33,17 @@ impl Segment {
         Ok(is_it.then(|| self.record(at, raw)))
     }
 
-    /// The record at `at`, whose checksum has been checked.
+    /// Returns the record at `at`.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the record is not as it was written.
+    /// [`Error::Damaged`] if the checksum is wrong.
     pub(crate) fn read(&self, at: u64) -> Result<Record> {
         let raw = self.raw(at)?;
         self.layout.records.check_record(at, &raw.bytes).map_err(|damage| self.damaged(at, damage))?;
         Ok(self.record(at, raw))
     }
 
-    /// The record at `at`, or `None` when it is not as it was written.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Returns the record at `at`, or `None` if it is damaged.
     pub(crate) fn read_intact(&self, at: u64) -> Result<Option<Record>> {
         match self.read(at) {
             Ok(record) => Ok(Some(record)),
@@ -52,12 +52,9 @@ impl Segment {
         }
     }
 
-    /// The outline of the record at `at`, if it is one of `key`, which has its hash as far as the index knows: for the
-    /// writer, who need not look at the value. The record's key is compared, its body is not checked; but where the key is another
-    /// one because the record is damaged, it is one of `key`: nobody else will ever replace it.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Returns the outline of the record at `at` if its key is `key`. The caller has found `at` by
+    /// the key's hash. Does not check the body. A damaged record with another key counts as a
+    /// record of `key`, because no write to another key would ever replace it.
     pub(crate) fn outline_if_key(&self, at: u64, key: &[u8]) -> Result<Option<Outline>> {
         let context = self.layout.records;
         let wanted = u64::from(context.header_len).saturating_add(8).saturating_add(key.len() as u64);
@@ -67,61 +64,50 @@ impl Segment {
         if frame.key(&bytes) != key && self.read_intact(at)?.is_some() {
             return Ok(None);
         }
-        // With a damaged header the key is overwritten all the same; only how much died is not known.
+        // A new record replaces one with a damaged header too. Only the number of dead bytes is
+        // unknown.
         let outline = |_| Outline { len: frame.len, expires_ms: frame.expires_ms(&bytes) };
         Ok(Some(context.check_header(at, &bytes).map_or(Outline::default(), outline)))
     }
 
-    /// The length of the record at `at`; 0 when its header is damaged.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// The length of the record at `at`, or 0 if its header is damaged.
     pub(crate) fn len_at(&self, at: u64) -> Result<u64> {
         let context = self.layout.records;
         let checked = context.check_header(at, &self.bytes(at, context.header_len.into())?);
         Ok(checked.map_or(0, |header| header.frame(context.header_len).len))
     }
 
-    /// Prefetches the start of the mapped record of `len` bytes at `at`, so that reads in a row do not each wait for memory.
+    /// Prefetches the start of the record of `len` bytes at `at`, if it is mapped.
     pub(crate) fn prefetch(&self, at: u64, len: u64) {
         let Backing::Mapped(mapping) = &self.backing else { return };
-        let range = at as usize..at.saturating_add(len.min(WARMED_LEN)).min(self.len()) as usize;
+        let range = at as usize..at.saturating_add(len.min(PREFETCH_LEN)).min(self.len()) as usize;
         let lines = mapping.bytes(range).unwrap_or_default().iter().step_by(CACHE_LINE_LEN);
         lines.for_each(prefetch);
     }
 
-    /// The bytes of the record at `at`, checked by nobody: for who wants to show them, damaged or not.
+    /// Returns the record at `at` without checking it, for tools that show damaged records.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when they end before the record does, and what the operating system says.
+    /// [`Error::Damaged`] if the segment ends before the record does.
     pub(crate) fn read_unchecked(&self, at: u64) -> Result<RawRecord> {
         let Raw { header, frame, bytes } = self.raw(at)?;
         Ok(RawRecord { header, frame, bytes: bytes.into_owned() })
     }
 
-    /// The bytes of `range`, whatever they are; fewer at the segment's end.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Returns the bytes of `range`, or fewer at the segment's end.
     pub(crate) fn bytes_unchecked(&self, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
         let len = range.end.saturating_sub(range.start);
         Ok(self.bytes(range.start, len)?.into_owned())
     }
 
-    /// The key of the record at `at`, whose header is known to be intact.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// The key of the record at `at`, whose header is intact.
     pub(crate) fn key_at(&self, at: u64) -> Result<Cow<'_, [u8]>> {
         let header_len = self.layout.records.header_len;
         let frame = RecordHeader::peek(&self.bytes(at, header_len.into())?).frame(header_len);
         self.bytes(at.saturating_add(frame.key_at), frame.key_len)
     }
 
-    /// The value of the record in `record`, which has `header`, decompressed if necessary.
-    ///
-    /// # Errors
-    /// The damage, or that the value is over the limit.
+    /// The value of `record`, decompressed if necessary.
     pub(crate) fn value_of<'a>(
         &self,
         header: &RecordHeader,
@@ -130,7 +116,7 @@ impl Segment {
         header.value(&header.frame(self.layout.records.header_len), record, self.value_len_max)
     }
 
-    /// Up to `len` bytes at `at`, fewer at the segment's end.
+    /// Returns up to `len` bytes at `at`, fewer at the segment's end.
     fn bytes(&self, at: u64, len: u64) -> Result<Cow<'_, [u8]>> {
         let end = at.saturating_add(len).min(self.len());
         match &self.backing {
@@ -144,9 +130,9 @@ impl Segment {
         }
     }
 
-    /// The bytes of the record at `at`, as long as its header says. That of a record of more than [`READ_LEN`] has to prove
-    /// itself first: its length decides what is allocated where nothing is mapped, and where it is mapped the same holds, so
-    /// that a record can be read with both or with neither.
+    /// Returns as many bytes at `at` as the record's header says. The header of a record over
+    /// [`READ_LEN`] is checked first, because its length decides how much is allocated. The same
+    /// check applies to mapped records, so that both ways of reading return the same records.
     fn raw(&self, at: u64) -> Result<Raw<'_>> {
         let context = self.layout.records;
         let room = self.len().saturating_sub(at);
@@ -188,30 +174,30 @@ impl Segment {
     }
 }
 
-/// What a writer wants to know of a record that a new one replaces.
+/// The facts about a record that a write needs to replace it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Outline {
-    /// Its length in bytes; 0 when its header is damaged.
+    /// The length in bytes, or 0 if the header is damaged.
     pub(crate) len: u64,
-    /// When it expires, in milliseconds since 1970.
+    /// The expiry in milliseconds since 1970.
     pub(crate) expires_ms: Option<u64>,
 }
 
-/// A record's bytes, found but not checked.
+/// An unchecked record.
 struct Raw<'a> {
     header: RecordHeader,
     frame: Frame,
     bytes: Cow<'a, [u8]>,
 }
 
-/// As [`Raw`], with bytes of its own.
+/// An unchecked record that owns its bytes.
 pub(crate) struct RawRecord {
     pub(crate) header: RecordHeader,
     pub(crate) frame: Frame,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// A record that was read and checked.
+/// A checked record.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) location: Location,
@@ -225,18 +211,18 @@ pub(crate) struct Record {
 
 #[derive(Clone)]
 enum RecordBytes {
-    /// The mapping, and where in it the record starts.
+    /// The mapping, and the record's offset in it.
     Mapped(Mapping, usize),
     Owned(Arc<Vec<u8>>),
 }
 
 impl Record {
-    /// Whether it had expired at `now_ms`.
+    /// Whether the record had expired at `now_ms`.
     pub(crate) fn is_past(&self, now_ms: u64) -> bool {
         self.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
     }
 
-    /// The value: as it stands in the segment, or decompressed.
+    /// Returns the value, decompressed if necessary.
     ///
     /// # Errors
     /// [`Error::Damaged`] if it cannot be decompressed, and [`Error::ValueTooLarge`].
@@ -261,7 +247,7 @@ impl Record {
         }
     }
 
-    /// The length of the value, in bytes, as the record says.
+    /// The length of the decompressed value in bytes, according to the record.
     pub(crate) fn raw_len(&self) -> u64 {
         match self.compressed() {
             Compressed { stored_len: 0, .. } => self.frame.value_len,
@@ -269,7 +255,7 @@ impl Record {
         }
     }
 
-    /// What the value comes to, if it is compressed.
+    /// The lengths of the value before and after compression, or zeros if it is not compressed.
     pub(crate) fn compressed(&self) -> Compressed {
         match &self.source {
             RecordBytes::Mapped(mapping, at) => {
@@ -280,7 +266,6 @@ impl Record {
         }
     }
 
-    /// The key.
     pub(crate) fn key(&self) -> Value {
         let start = self.frame.key_at as usize;
         let end = start + self.frame.key_len as usize;

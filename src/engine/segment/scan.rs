@@ -1,4 +1,4 @@
-//! A scan of a segment: all records in file order. It reports damage and resynchronises behind it.
+//! Scans: all records of a segment in file order, with resynchronisation after damage.
 
 use super::handle::{Backing, Segment};
 use crate::engine::base::error::{Damage, Error, Result};
@@ -7,26 +7,26 @@ use crate::engine::format::codec::Compressed;
 use crate::engine::format::record::{Frame, LEN_MIN, RecordHeader, SEQ_AT};
 use crate::engine::fs::read_into;
 
-/// What is read ahead where nothing is mapped.
+/// Bytes read ahead from a file without a mapping.
 const WINDOW_LEN: u64 = 256 << 10;
-/// Records start on multiples of this.
+/// The alignment of records, in bytes.
 pub(super) const STEP: u64 = 8;
-/// A scan asks whether to go on once in this many bytes.
+/// The interval in bytes at which a scan calls `go_on`.
 const ASK_LEN: u64 = 1 << 20;
 
-/// Whether the scan reads and checks whole records, or headers and keys alone.
+/// Whether a scan reads and checks whole records, or only headers and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bodies {
     Checked,
     Skipped,
 }
 
-/// What a scan finds next.
+/// The next finding of a scan.
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
     /// A record whose header is intact.
     Record(Scanned<'a>),
-    /// Bytes up to the next intact header, or to the end.
+    /// Bytes without an intact header, up to the next one or to the end.
     Bad { at: u64, len: u64, damage: Damage },
 }
 
@@ -36,9 +36,9 @@ pub(crate) struct Scanned<'a> {
     pub(crate) at: u64,
     pub(crate) header: RecordHeader,
     pub(crate) frame: Frame,
-    /// The whole record, or its header and key where bodies are skipped.
+    /// The whole record, or its header and key if bodies are skipped.
     pub(crate) bytes: &'a [u8],
-    /// Whether the body is as it was written, and the number in order.
+    /// Damage of the body, or a sequence number out of order.
     pub(crate) damage: Option<Damage>,
     /// The largest decompressed length of a value, in bytes.
     value_len_max: u64,
@@ -49,26 +49,26 @@ impl Scanned<'_> {
         self.frame.key(self.bytes)
     }
 
-    /// The value can be read, the bytes being as they were written: it decompresses.
+    /// Checks that the value of an intact record can be decompressed.
     pub(crate) fn check_value(&self) -> Result<(), Damage> {
         self.header.value(&self.frame, self.bytes, self.value_len_max).map(drop)
     }
 
-    /// The damage of the record, or of its value if that does not decompress. A record that only a
-    /// later version can read, or one over the limit, is not damaged.
+    /// The damage of the record, or of its compressed value. A value over the limit, or with a
+    /// codec of a later version, is not damaged.
     pub(crate) fn damage_or_values(&self) -> Option<Damage> {
         let is_unread = |damage: &Damage| matches!(damage, Damage::Codec(_) | Damage::TooLarge { .. });
         let of_value = || self.check_value().err().filter(|damage| !is_unread(damage));
         self.damage.clone().or_else(of_value)
     }
 
-    /// What the value comes to, if it is compressed.
+    /// The lengths of the value before and after compression, or zeros if it is not compressed.
     pub(crate) fn compressed(&self) -> Compressed {
         self.header.compressed(&self.frame, self.bytes)
     }
 }
 
-/// A scan. It ends where the segment ended when the scan began.
+/// A scan over the bytes that the segment had when the scan began.
 pub(crate) struct Scanner<'s> {
     segment: &'s Segment,
     bodies: Bodies,
@@ -77,9 +77,9 @@ pub(crate) struct Scanner<'s> {
     end: u64,
     /// Whether damage that reaches the end is a write in progress.
     is_growing: bool,
-    /// The number of the last intact record.
+    /// The sequence number of the last intact record.
     last_seq: Seqno,
-    /// Where the caller was last asked whether to go on.
+    /// The offset of the last call of `go_on`.
     asked_at: u64,
 }
 
@@ -97,41 +97,35 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    /// The same scan from `at` on, where a record starts.
+    /// Starts the scan at `at`, where a record starts.
     pub(crate) fn starting_at(mut self, at: u64) -> Self {
         self.at = self.at.max(at);
         self
     }
 
-    /// The same scan; if `is_growing`, it ends before damage that reaches the end, which another process may still be
-    /// writing.
+    /// If `is_growing`, ends the scan before damage that reaches the end: another process may still
+    /// be writing there.
     pub(crate) fn growing(mut self, is_growing: bool) -> Self {
         self.is_growing = is_growing;
         self
     }
 
-    /// Where the scan ends.
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    /// The number of the last intact record so far.
+    /// The sequence number of the last intact record so far.
     pub(crate) fn last_seq(&self) -> Seqno {
         self.last_seq
     }
 
-    /// The next record or damage; moves behind it.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Returns the next record or damage, and moves behind it.
     pub(crate) fn next(&mut self) -> Result<Option<Step<'_>>> {
         self.next_asking(&mut |_| Ok(()))
     }
 
-    /// As [`Scanner::next`]. Passes its place to `go_on` once in [`ASK_LEN`] bytes, also while it resynchronises.
-    ///
-    /// # Errors
-    /// What the operating system says, and the error of `go_on`.
+    /// As [`Scanner::next`]. Calls `go_on` with the current offset every [`ASK_LEN`] bytes, also
+    /// during resynchronisation, and fails with its error.
     pub(crate) fn next_asking<E: From<Error>>(
         &mut self,
         go_on: &mut dyn FnMut(u64) -> Result<(), E>,
@@ -157,10 +151,10 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    /// The next record, which is intact; for a caller that stops at damage.
+    /// Returns the next record, for a caller that stops at damage.
     ///
     /// # Errors
-    /// [`Error::Damaged`], and what the operating system says.
+    /// [`Error::Damaged`], and I/O errors.
     pub(crate) fn next_intact(&mut self) -> Result<Option<Scanned<'_>>> {
         let at = self.at;
         if at >= self.end {
@@ -175,7 +169,7 @@ impl<'s> Scanner<'s> {
         }
     }
 
-    /// The record with this intact header, which starts at the scan's place; moves behind it.
+    /// Returns the record at the current offset, which has this intact header, and moves behind it.
     fn take(&mut self, header: RecordHeader, frame: Frame) -> Result<Scanned<'_>> {
         let at = self.at;
         let in_order = header.seq > self.last_seq;
@@ -199,10 +193,10 @@ impl<'s> Scanner<'s> {
         Ok(Scanned { at, header, frame, bytes, damage, value_len_max })
     }
 
-    /// Moves to the next intact header whose number can follow, or to the end.
+    /// Moves to the next intact header with a possible sequence number, or to the end.
     fn resync<E: From<Error>>(&mut self, go_on: &mut dyn FnMut(u64) -> Result<(), E>) -> Result<(), E> {
-        // A header's checksum is right by chance once in 2^32 places, and a large hole has millions: the number
-        // has to be one that this segment can hold, too.
+        // A header checksum matches by chance once in 2^32 offsets, and a large hole has millions
+        // of offsets. So the sequence number must also be one that this segment can hold.
         let seqs = self.last_seq.plus(1)..self.segment.seq_end;
         let mut at = self.place_behind(self.at)?;
         while at < self.end {
@@ -227,8 +221,8 @@ impl<'s> Scanner<'s> {
         go_on(at)
     }
 
-    /// The next place behind `at` where a record may start: none does where its number would be 0, so that a hole of many
-    /// zeros is passed over as fast as it is read.
+    /// The next offset behind `at` where a record can start. None starts with sequence number 0, so
+    /// zeros are skipped as fast as they are read.
     fn place_behind(&mut self, at: u64) -> Result<u64> {
         let next = at + STEP;
         if next >= self.end {
@@ -241,7 +235,7 @@ impl<'s> Scanner<'s> {
         Ok(if zeros == has { self.window.behind_hole(place).min(self.end) } else { place })
     }
 
-    /// The intact header at `at`, of a record that ends before the segment does.
+    /// The intact header at `at` of a record that ends within the segment.
     fn header_at(&mut self, at: u64) -> Result<Result<(RecordHeader, Frame), Damage>> {
         let context = self.segment.layout.records;
         let room = self.end - at;
@@ -257,11 +251,11 @@ impl<'s> Scanner<'s> {
     }
 }
 
-/// Bytes of the segment: of the mapping, or of a part of the file read ahead.
+/// A window on the segment's bytes: the mapping, or a buffer of bytes read ahead.
 pub(super) struct Window<'s> {
     segment: &'s Segment,
     buffer: Vec<u8>,
-    /// Where in the file the buffer starts.
+    /// The offset of the buffer in the file.
     at: u64,
 }
 
@@ -270,7 +264,8 @@ impl<'s> Window<'s> {
         Self { segment, buffer: Vec::new(), at: 0 }
     }
 
-    /// Bytes at `at`, `len_max` at most, which the caller knows to be there: as many as are at hand.
+    /// Returns at least one byte at `at` and at most `len_max`, which the segment has: those
+    /// already in memory.
     fn some_bytes(&mut self, at: u64, len_max: u64) -> Result<&[u8]> {
         let held = match &self.segment.backing {
             Backing::Mapped(_) => WINDOW_LEN,
@@ -280,24 +275,24 @@ impl<'s> Window<'s> {
         self.bytes(at, len.min(len_max))
     }
 
-    /// Whether the header at `at` is all zeros.
     pub(super) fn is_zeros(&mut self, at: u64) -> Result<bool> {
         Ok(self.bytes(at, LEN_MIN)?.iter().all(|&byte| byte == 0))
     }
 
-    /// The next possible start of a record after the hole that contains `place`, if it is in a
-    /// hole. A mapping has none of a length that matters: see [`Backing`].
+    /// The next possible start of a record behind the hole that contains `place`, or `place`
+    /// outside of holes. A mapping has no large holes: see [`Backing`].
     pub(super) fn behind_hole(&self, place: u64) -> u64 {
         match &self.segment.backing {
             Backing::Mapped(_) => place,
-            // A record's number is not zero, so it is not in the hole; its checksums may be.
+            // The sequence number is not zero, so it is behind the hole. The checksums before it
+            // may be in the hole.
             Backing::File(file) => {
                 place.max((file.next_data(place) / STEP * STEP).saturating_sub(SEQ_AT as u64))
             }
         }
     }
 
-    /// `len` bytes at `at`, which the caller knows to be there.
+    /// Returns `len` bytes at `at`, which the segment has.
     pub(super) fn bytes(&mut self, at: u64, len: u64) -> Result<&[u8]> {
         match &self.segment.backing {
             Backing::Mapped(mapping) => {
@@ -309,7 +304,7 @@ impl<'s> Window<'s> {
                     let wanted = len.max(WINDOW_LEN).min(self.segment.len() - at);
                     self.at = at;
                     read_into(&mut self.buffer, &**file, at, wanted).map_err(|error| {
-                        // What is in the buffer now is neither the old part nor the new one.
+                        // After an error the buffer holds neither the old bytes nor the new ones.
                         self.buffer.clear();
                         self.segment.read_error(error)
                     })?;

@@ -1,4 +1,4 @@
-//! The search for a key in sorted rows. A row holds no key, so a search reads records and skips damaged ones.
+//! Searches in sorted rows. Rows hold no keys, so a search reads records. It skips damaged ones.
 
 use std::ops::{Bound, Range, RangeBounds};
 
@@ -9,10 +9,7 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::format::hint::Row;
 
 impl SortedRows {
-    /// Which rows hold the keys of `range`, and damaged records that may have been such.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// The rows with keys in `range`, and damaged records that may be in it.
     pub(crate) fn range(&self, segment: &Segment, range: &impl RangeBounds<[u8]>) -> Result<Range<usize>> {
         let before = |key: &[u8]| self.partition_point(segment, |other| other < key);
         let through = |key: &[u8]| self.partition_point(segment, |other| other <= key);
@@ -29,11 +26,8 @@ impl SortedRows {
         Ok(from..to.max(from))
     }
 
-    /// The first row whose key is not one of the smaller ones that `is_before` knows. Damaged records have no key: they
-    /// may stand on either side.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// The first row whose key is not `is_before`. Damaged records have no key and may be on either
+    /// side.
     pub(crate) fn partition_point(
         &self,
         segment: &Segment,
@@ -50,7 +44,7 @@ impl SortedRows {
         Ok(low)
     }
 
-    /// The first row of `from..to` whose record is as it was written, and its key.
+    /// The first row of `from..to` whose record is intact, and its key.
     fn first_intact(&self, segment: &Segment, from: usize, to: usize) -> Result<Option<(usize, Value)>> {
         for index in from..to {
             match segment.read(self.get(index).at) {
@@ -62,7 +56,7 @@ impl SortedRows {
         Ok(None)
     }
 
-    /// Whether a record of `key` is among them, or a damaged one that may be.
+    /// Whether the rows include a record of `key`, or a damaged one that may be.
     pub(super) fn may_hold(&self, segment: &Segment, hash: u64, key: &[u8]) -> Result<bool> {
         let first = self.partition_point(segment, |other| other < key)?;
         for index in first..self.len() {
@@ -78,7 +72,7 @@ impl SortedRows {
         Ok(false)
     }
 
-    /// These rows and `newer` ones of the same segment, in one order.
+    /// Merges these rows with `newer` ones of the same segment.
     pub(super) fn merged(&self, newer: &Self, segment: &Segment) -> Result<Self> {
         let mut bytes = Vec::with_capacity(self.bytes().len() + newer.bytes().len());
         let (mut left, mut right) = (self.iter().peekable(), newer.iter().peekable());

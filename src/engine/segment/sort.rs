@@ -1,4 +1,4 @@
-//! The records of a segment in key order, from its hint or sorted.
+//! The records of a segment in key order, from its hint or sorted on first use.
 
 use std::ops::Range;
 
@@ -12,23 +12,21 @@ use super::store_context::StoreContext;
 use crate::engine::base::error::{Error, Result};
 
 impl Segment {
-    /// SortedRows of every record there is now, in one or more runs, each in (key, newest first) order. From a hint nothing is
-    /// read; else the records that nobody has asked for yet are read and sorted, and 16 bytes kept for each.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Returns the rows of all records in one or more runs, each in (key, newest first) order. With
+    /// a hint, reads no record. Otherwise reads and sorts the records appended since the last call,
+    /// and keeps 16 bytes for each.
     pub(crate) fn order(&self, context: &StoreContext) -> Result<Vec<SortedRows>> {
         let mut state = self.order.lock();
         self.look_for_hint(context, &mut state);
         let (runs, sorted_to, damaged) = match &mut *state {
             OrderState::Hinted(hint) => return Ok(vec![hint.sorted().rows]),
             OrderState::Sorted { runs, sorted_to, damaged } => (runs, sorted_to, damaged),
-            // Looked for just now: there is none.
+            // The lookup of the hint has just set it to another state.
             OrderState::Nothing => return Ok(Vec::new()),
         };
         if *sorted_to < self.len() {
             let Run { rows, end, damaged: places } = Run::of(context, self, *sorted_to)?;
-            // All or nothing: a merge whose read fails leaves runs that hold each row once.
+            // If the merge fails, the runs still hold each row once.
             runs.push(rows);
             damaged.extend(places);
             *sorted_to = end;
@@ -37,8 +35,8 @@ impl Segment {
         Ok(runs.clone())
     }
 
-    /// Where in what [`Segment::order`] has sorted so far there is damage: a record there may be in no row, or in one of
-    /// another key. None where a hint knows whose each record is.
+    /// The damage among the records that [`Segment::order`] has sorted. A record there may have no
+    /// row, or a row under another key. Empty with a hint, which knows every key.
     pub(crate) fn damaged_places(&self) -> Vec<Range<u64>> {
         match &*self.order.lock() {
             OrderState::Sorted { damaged, .. } => damaged.clone(),
@@ -46,11 +44,8 @@ impl Segment {
         }
     }
 
-    /// Whether the segment may hold a record of `key`. A hint's filter answers for nearly all that are not there; where it
-    /// cannot, the key is looked for.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Whether the segment may hold a record of `key`. The hint's filter rules out most keys.
+    /// Otherwise searches for the key.
     pub(crate) fn may_hold(&self, context: &StoreContext, hash: u64, key: &[u8]) -> Result<bool> {
         {
             let mut state = self.order.lock();
@@ -66,11 +61,11 @@ impl Segment {
                 return Ok(true);
             }
         }
-        // A record that damage has left without a name may be one.
+        // A damaged record without a key may be one.
         Ok(!self.damaged_places().is_empty())
     }
 
-    /// Whether the segment's hint says that it holds no record of any of `keys`.
+    /// Whether the hint's filter rules out all of `keys`. `false` without a hint.
     pub(crate) fn hint_excludes<'k>(
         &self,
         context: &StoreContext,
@@ -84,7 +79,7 @@ impl Segment {
         }
     }
 
-    /// What the segment's hint says, if it has one that describes it.
+    /// The sorted records from the segment's hint, if it has a valid one.
     pub(crate) fn hinted(&self, context: &StoreContext) -> Option<SortedRecords> {
         let mut state = self.order.lock();
         self.look_for_hint(context, &mut state);
@@ -94,13 +89,12 @@ impl Segment {
         }
     }
 
-    /// Keeps `rows` of all records, and the places of the `damaged` ones, until more are appended
-    /// or a hint replaces them.
+    /// Keeps `rows` of all records and the places of damage.
     pub(crate) fn take_sorted(&self, rows: SortedRows, damaged: Vec<Range<u64>>) {
         *self.order.lock() = OrderState::Sorted { runs: vec![rows], sorted_to: self.len(), damaged };
     }
 
-    /// Takes over the sorted records of `shorter`, which are the first ones of this segment.
+    /// Takes over the sorted rows of `shorter`, whose records are the first ones of this segment.
     pub(crate) fn take_order_of(&self, shorter: &Self) {
         if let OrderState::Sorted { runs, sorted_to, damaged } = &*shorter.order.lock() {
             let (runs, sorted_to, damaged) = (runs.clone(), *sorted_to, damaged.clone());
@@ -108,18 +102,18 @@ impl Segment {
         }
     }
 
-    /// Goes over to `hint`: what was sorted in memory is not needed any more.
+    /// Replaces rows in memory by `hint`.
     pub(crate) fn take_hint(&self, hint: Hint) {
         *self.order.lock() = OrderState::Hinted(hint);
     }
 
-    /// Reads and checks all of `segment`, which is sealed, and writes its hint; `None`, and no file, when it is damaged.
-    /// Takes 48 bytes of memory a record, or 36 and the keys.
+    /// Reads and checks all records of this sealed segment and writes its hint. Returns `None`, and
+    /// writes nothing, if one is damaged. Takes 36 bytes of memory a record plus the keys, or 48.
     ///
     /// # Errors
-    /// What the operating system says; there is no hint then.
+    /// I/O errors. The segment has no hint then.
     pub(crate) fn make_hint(&self, context: &StoreContext) -> Result<Option<Hint>> {
-        // Through a window: a mapping would count as this process's memory, all of it.
+        // Without a mapping, which would count as this process's memory.
         let windowed = self.windowed(context)?;
         let mut sorter = Sorter::default();
         let mut scanner = Scanner::new(&windowed, Bodies::Checked);
@@ -137,10 +131,10 @@ impl Segment {
         self.write_hint(context, &sorter.finish()).map(Some)
     }
 
-    /// Writes the hint of this sealed segment, whose records are `sorted`.
+    /// Writes the hint of this sealed segment from its `sorted` records.
     ///
     /// # Errors
-    /// What the operating system says; there is no hint then.
+    /// I/O errors. The segment has no hint then.
     pub(crate) fn write_hint(&self, context: &StoreContext, sorted: &SortedRecords) -> Result<Hint> {
         Hint::write(context, &self.identity, self.limit(), sorted)
     }
@@ -159,7 +153,7 @@ impl Segment {
         }
     }
 
-    /// What is kept of its order, in bytes: in its hint, and in rows that were sorted in memory.
+    /// The bytes of the hint, and of rows in memory.
     pub(crate) fn order_len(&self) -> (u64, u64) {
         match &*self.order.lock() {
             OrderState::Nothing => (0, 0),
@@ -168,22 +162,22 @@ impl Segment {
         }
     }
 
-    /// Whether somebody has looked for a hint that can be used, and found none.
+    /// Whether a valid hint has been looked for in vain.
     pub(crate) fn lacks_hint(&self) -> bool {
         matches!(*self.order.lock(), OrderState::Sorted { .. })
     }
 }
 
-/// Records that were appended one after the other, sorted.
+/// A run: consecutive records, sorted.
 struct Run {
     rows: SortedRows,
-    /// Where they end: more may be appended meanwhile.
+    /// The end of the records. Others may have been appended since.
     end: u64,
     damaged: Vec<Range<u64>>,
 }
 
 impl Run {
-    /// The records from `from` on, each checked.
+    /// Reads, checks and sorts the records from `from` on.
     fn of(context: &StoreContext, segment: &Segment, from: u64) -> Result<Self> {
         let (mut sorter, mut damaged) = (Sorter::default(), Vec::new());
         let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(from);
@@ -196,7 +190,7 @@ impl Run {
                     }
                 }
                 Step::Bad { at, len, .. } => match segment.read_intact(at)? {
-                    // Only the checksum of its header is damaged, which no read needs.
+                    // Only the header's checksum is damaged, which reads do not use.
                     Some(record) => sorter.add_read(context, &record),
                     None => damaged.push(at..at + len),
                 },
@@ -206,7 +200,7 @@ impl Run {
     }
 }
 
-/// Merges the last runs while one is not much longer than the next.
+/// Merges the last two runs while the older one is at most twice as long.
 fn merge_last(segment: &Segment, runs: &mut Vec<SortedRows>) -> Result<()> {
     while let [.., older, newer] = runs.as_slice()
         && older.len() <= newer.len().saturating_mul(2)

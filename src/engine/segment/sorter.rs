@@ -1,4 +1,4 @@
-//! From records in file order to rows in key order.
+//! Sorts records from file order into key order.
 
 use super::read::Record;
 use super::rows::{SortedRecords, SortedRows};
@@ -10,37 +10,38 @@ use crate::engine::format::codec::Compressed;
 use crate::engine::format::hint::{ROW_LEN, Row};
 use crate::engine::format::record::Kind;
 
-/// Collects records in file order. Takes 36 bytes of memory a record, and the keys, and 48 when it is finished.
+/// Collects records in file order. Takes 36 bytes of memory a record plus the keys, and 48 in
+/// [`Sorter::finish`].
 #[derive(Debug, Default)]
 pub(crate) struct Sorter {
     keys: Vec<u8>,
-    /// Where each key ends among them; a segment has less than 4 GiB.
+    /// The end of each key in `keys`. A segment has less than 4 GiB.
     ends: Vec<u32>,
-    /// Encoded, in file order.
+    /// Encoded rows in file order.
     rows: Vec<u8>,
-    /// How many bytes all keys begin with alike: tenants and kinds of things often stand there.
+    /// The length of the prefix that all keys share. Many stores put a tenant or a type there.
     common_len: usize,
     record_count: u32,
     compressed: Compressed,
     last_seq: Seqno,
 }
 
-/// A record on its way to its place in the order.
 #[derive(Debug)]
 struct Entry {
-    /// Eight bytes of the key, behind those that all have, as a number: most comparisons look no farther.
+    /// The next eight bytes of the key behind the shared prefix. Most comparisons need no more.
     prefix: u64,
     index: u32,
 }
 
 impl Sorter {
-    /// Adds a record that was scanned. A damaged one stands for the key it shows: asking for that key is then an error,
-    /// and not an older value.
+    /// Adds a scanned record. A damaged one counts for the key that it shows: a read of that key
+    /// must fail rather than return an older value.
     pub(crate) fn add_scanned(&mut self, context: &StoreContext, record: &Scanned<'_>) {
         let kind = match (record.header.kind(), &record.damage) {
-            // Out of order it says nothing of what is newest.
+            // A record out of order does not show which is newest.
             (_, Some(Damage::Order { .. })) => return self.skip(Seqno(0)),
-            // A tombstone whose key cannot be trusted neither hides a key nor lets it pass for alive.
+            // The key of a damaged tombstone is not certain. The record must neither hide a key nor
+            // seem alive.
             (Kind::Delete, Some(_)) => Kind::Put,
             (kind, _) => kind,
         };
@@ -59,7 +60,7 @@ impl Sorter {
         }
     }
 
-    /// Adds a record that was read, and is as it was written.
+    /// Adds an intact record.
     pub(crate) fn add_read(&mut self, context: &StoreContext, record: &Record) {
         let (key, kind, seq) = (record.key(), record.header.kind(), record.header.seq);
         let (at, len, is_tombstone) = (record.location.offset, record.frame.len, kind == Kind::Delete);
@@ -72,18 +73,18 @@ impl Sorter {
         }
     }
 
-    /// Counts a record that is about no key.
+    /// Counts a record without a key.
     pub(crate) fn skip(&mut self, seq: Seqno) {
         self.record_count += 1;
         self.last_seq = self.last_seq.max(seq);
     }
 
-    /// Counts a value that is compressed.
+    /// Counts a compressed value.
     pub(crate) fn count(&mut self, compressed: Compressed) {
         self.compressed = self.compressed.plus(compressed);
     }
 
-    /// Adds the row of a record of `key`, behind those added before.
+    /// Adds the row of a record of `key`. Its record is behind those added before.
     pub(crate) fn add(&mut self, key: &[u8], row: Row, seq: Seqno) {
         self.skip(seq);
         let first = self.ends.first().map_or(key, |&end| &self.keys[..end as usize]);
@@ -96,11 +97,11 @@ impl Sorter {
         self.rows.extend_from_slice(&row.encode());
     }
 
-    /// The rows, by key and the newest of a key first.
+    /// Sorts the rows by key, newest first.
     pub(crate) fn finish(self) -> SortedRecords {
         let order = self.order();
         let Self { keys, ends, rows, record_count, compressed, last_seq, .. } = self;
-        // What is not needed any more goes before more is taken.
+        // Frees memory before more is taken.
         drop((keys, ends));
         let mut bytes = Vec::with_capacity(rows.len());
         for Entry { index, .. } in &order {
@@ -113,7 +114,7 @@ impl Sorter {
     fn order(&self) -> Vec<Entry> {
         let entry = |index| Entry { prefix: prefix(&self.key(index)[self.common_len..]), index };
         let mut order: Vec<_> = (0..self.ends.len() as u32).map(entry).collect();
-        // They come in file order, so that the later record of a key has the greater index.
+        // The index follows file order, so a key's later record has the greater index.
         order.sort_unstable_by(|a, b| {
             let by_prefix = a.prefix.cmp(&b.prefix);
             let by_key = || self.key(a.index).cmp(self.key(b.index));
@@ -129,7 +130,7 @@ impl Sorter {
     }
 }
 
-/// The first eight bytes, and zeros where there are fewer, as a number.
+/// The first eight bytes as a big-endian number, padded with zeros.
 fn prefix(bytes: &[u8]) -> u64 {
     let mut prefix = [0; 8];
     for (to, from) in prefix.iter_mut().zip(bytes) {

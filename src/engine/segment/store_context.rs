@@ -1,4 +1,4 @@
-//! Whose segments they are, and where.
+//! The store that a segment belongs to.
 
 use std::sync::Arc;
 
@@ -9,31 +9,31 @@ use crate::engine::format::segment_header::StoreId;
 use crate::engine::fs::{Directory, FilePool};
 use crate::engine::options::{Options, ReadWith};
 
-/// Where a store's files are, whose they are, and how they are read.
+/// A store's identity, its directory, and the way it reads segments.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreContext {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) store: StoreId,
-    /// From MANIFEST when the store was opened.
+    /// The lineage that MANIFEST had when the store was opened.
     pub(crate) lineage: Lineage,
     pub(crate) hash_seed: u64,
     pub(crate) reading: ReadMode,
-    /// Rung when there is something to do in the background: a segment was sealed, or has no hint that can be used.
+    /// Wakes the background thread when a segment has been sealed or has no usable hint.
     pub(crate) wakeup: Arc<Wakeup>,
 }
 
-/// How segments are read.
+/// The way segments are read.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadMode {
     pub(crate) with: ReadWith,
-    /// The largest decompressed length of a value, in bytes; more if its block is large, too.
+    /// The largest decompressed length of a value, in bytes. A value in a larger block may exceed
+    /// it.
     pub(crate) value_len_max: u64,
-    /// Holds the unmapped files; `None` if each segment holds its own for a short time.
+    /// The pool of unmapped files. `None` if each segment keeps its own file open.
     pub(crate) files: Option<Arc<FilePool>>,
 }
 
 impl ReadMode {
-    /// For the files in `directory`, by `options`.
     pub(crate) fn of(directory: &Arc<dyn Directory>, options: &Options) -> Self {
         Self {
             with: options.read_with,
@@ -42,24 +42,24 @@ impl ReadMode {
         }
     }
 
-    /// The same without mappings.
+    /// The same mode without mappings.
     pub(crate) fn unmapped(&self) -> Self {
         Self { with: ReadWith::Pread, ..self.clone() }
     }
 
-    /// The same without mappings, for reading one segment briefly.
+    /// The same mode without mappings and pool, for one short pass over a segment.
     pub(crate) fn passing(&self) -> Self {
         Self { with: ReadWith::Pread, files: None, ..self.clone() }
     }
 
-    /// Without mappings, for a caller that decompresses nothing.
+    /// A mode without mappings, for a caller that decompresses nothing.
     pub(crate) fn stored() -> Self {
         Self { with: ReadWith::Pread, value_len_max: 0, files: None }
     }
 }
 
 impl StoreContext {
-    /// The hash that the keydir and the hints know `key` by.
+    /// The hash of `key` in the keydir and in hints.
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         key_hash(self.hash_seed, key)
     }

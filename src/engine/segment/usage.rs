@@ -1,4 +1,4 @@
-//! What a segment's records come to.
+//! The usage of a segment: counts and bytes of its records.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,8 @@ use crate::engine::base::sync::AtomicU64;
 use crate::engine::format::codec::Compressed;
 use crate::engine::format::keydir_file::Covered;
 
-/// What a segment's records come to. Changed by the writer alone, under the log's lock; read by anyone.
+/// The counts and bytes of a segment's records. The writer changes them under the log's lock.
+/// Anyone reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) record_count: AtomicU64,
@@ -16,35 +17,36 @@ pub(crate) struct Usage {
     live_len: AtomicU64,
     pub(crate) tombstone_count: AtomicU64,
     pub(crate) tombstone_len: AtomicU64,
-    /// The values of its records that are compressed, live or not: their length, and what they take.
+    /// The lengths of all compressed values, live or not, before and after compression.
     pub(crate) raw_len: AtomicU64,
     pub(crate) stored_len: AtomicU64,
-    /// Bytes that are not live, or have expired, and that a compaction has found to be needed, nothing older having been
-    /// compacted since.
+    /// Bytes of dead or expired records that compaction found to be needed. Void once an older
+    /// segment is compacted.
     needed_len: AtomicU64,
-    /// When what was kept of the past may be needed no more: in milliseconds since 1970, and at which record; 0: never.
+    /// When history kept by compaction may be dropped: in milliseconds since 1970, or at a sequence
+    /// number. 0 is never.
     needed_until_ms: AtomicU64,
     needed_until_seq: AtomicU64,
 }
 
 impl Usage {
-    /// Takes note of `len` bytes that are not live and needed.
+    /// Adds `len` needed bytes of dead records.
     pub(crate) fn add_needed(&self, len: u64) {
         self.needed_len.fetch_add(len, Ordering::Relaxed);
     }
 
-    /// What was found to be needed may not be from this time on, or from this record on, if they are given.
+    /// Limits the need to the time before `time_ms` and to sequence numbers before `seq`.
     pub(crate) fn need_until(&self, time_ms: Option<u64>, seq: Option<Seqno>) {
         self.needed_until_ms.store(time_ms.unwrap_or(0), Ordering::Relaxed);
         self.needed_until_seq.store(seq.map_or(0, |seq| seq.0), Ordering::Relaxed);
     }
 
-    /// Nothing older is there any more for whose sake something was needed.
+    /// Forgets the needed bytes, because an older segment was compacted.
     pub(crate) fn forget_needed(&self) {
         self.needed_len.store(0, Ordering::Relaxed);
     }
 
-    /// Bytes that are not live and that a compaction has found to be needed, as far as that still holds.
+    /// Bytes of dead records that compaction found to be needed, if they still are.
     pub(crate) fn needed_len(&self, now_ms: u64, appended: Seqno) -> u64 {
         let is_past = |limit: &AtomicU64, now| (1..=now).contains(&limit.load(Ordering::Relaxed));
         if is_past(&self.needed_until_ms, now_ms) || is_past(&self.needed_until_seq, appended.0) {
@@ -53,14 +55,14 @@ impl Usage {
         self.needed_len.load(Ordering::Relaxed)
     }
 
-    /// Counts a record, and what its value comes to if it is compressed.
+    /// Counts a record, and the lengths of its value if that is compressed.
     pub(crate) fn add_record(&self, compressed: Compressed) {
         self.record_count.fetch_add(1, Ordering::Relaxed);
         self.raw_len.fetch_add(compressed.raw_len, Ordering::Relaxed);
         self.stored_len.fetch_add(compressed.stored_len, Ordering::Relaxed);
     }
 
-    /// Its first `len` bytes and this usage, for the file KEYDIR.
+    /// The entry of KEYDIR for the first `len` bytes of the segment.
     pub(super) fn covered(&self, identity: &Identity, len: u64, is_endless: bool) -> Covered {
         let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         let compressed = self.compressed();
@@ -88,25 +90,25 @@ impl Usage {
         set(&self.tombstone_len, covered.tombstone_len);
     }
 
-    /// Takes note of all records that there are, and what those of their values come to that are compressed.
+    /// Sets the count of all records and the lengths of compressed values.
     pub(crate) fn set_records(&self, count: u64, compressed: Compressed) {
         self.record_count.store(count, Ordering::Relaxed);
         self.raw_len.store(compressed.raw_len, Ordering::Relaxed);
         self.stored_len.store(compressed.stored_len, Ordering::Relaxed);
     }
 
-    /// What the values come to that are compressed.
+    /// The total lengths of compressed values.
     pub(crate) fn compressed(&self) -> Compressed {
         let figure = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         Compressed { raw_len: figure(&self.raw_len), stored_len: figure(&self.stored_len) }
     }
 
-    /// The count of its live records.
+    /// The number of live records.
     pub(crate) fn live_count(&self) -> u64 {
         not_below_zero(&self.live_count)
     }
 
-    /// The bytes of its live records.
+    /// The bytes of live records.
     pub(crate) fn live_len(&self) -> u64 {
         not_below_zero(&self.live_len)
     }
@@ -115,7 +117,7 @@ impl Usage {
         self.add_all_live(1, len);
     }
 
-    /// Counts `count` live records of `len` bytes.
+    /// Adds `count` live records of `len` bytes in total.
     pub(crate) fn add_all_live(&self, count: u64, len: u64) {
         self.live_count.fetch_add(count, Ordering::Relaxed);
         self.live_len.fetch_add(len, Ordering::Relaxed);
@@ -132,8 +134,8 @@ impl Usage {
     }
 }
 
-/// The count in `figure`, at least 0. A KEYDIR that is wrong under a valid checksum may start it
-/// too low: then more is subtracted than was counted.
+/// The value of `figure`, or 0 if it is negative. A KEYDIR that is wrong under a valid checksum may
+/// start a count too low.
 fn not_below_zero(figure: &AtomicU64) -> u64 {
     let figure = figure.load(Ordering::Relaxed);
     if figure > i64::MAX as u64 { 0 } else { figure }

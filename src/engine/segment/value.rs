@@ -1,4 +1,4 @@
-//! Bytes, and what keeps them alive.
+//! Values and keys as shared bytes.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use crate::engine::fs::Mapping;
 
-/// A value (or a key) as it was read: derefs to its bytes.
+/// A value or key that was read. Dereferences to its bytes.
 ///
-/// Read from a mapped segment it is those very bytes, not a copy, and it keeps the mapping alive: a segment
-/// that was compacted away is given back to the file system only when the last `Value` from it is dropped. Copy
-/// what is kept for long ([`Value::to_vec`](slice::to_vec)). Values from mapped segments start on 8-byte boundaries. A
-/// value that was stored compressed ([`Compression`](crate::Compression)) is a copy.
+/// A value from a mapped segment is not a copy. It keeps the mapping alive: the file system frees a
+/// compacted segment only after the last `Value` from it is dropped. Copy values that you keep for
+/// long ([`Value::to_vec`](slice::to_vec)). Values from mapped segments start on 8-byte boundaries.
+/// A value that was stored compressed ([`Compression`](crate::Compression)) is a copy.
 #[derive(Clone)]
 pub struct Value(Bytes);
 
@@ -24,23 +24,22 @@ enum Bytes {
 }
 
 impl Value {
-    /// The bytes `range` of `mapping`, which must be readable there.
+    /// The bytes `range` of `mapping`, which are readable.
     pub(crate) fn mapped(mapping: Mapping, range: Range<usize>) -> Self {
         Self(Bytes::Mapped { mapping, range })
     }
 
-    /// The bytes `range` of `buffer`.
     pub(crate) fn owned(buffer: Arc<Vec<u8>>, range: Range<usize>) -> Self {
         Self(Bytes::Owned { buffer, range })
     }
 
-    /// All of `bytes`.
+    /// Takes over `bytes`.
     pub(crate) fn of(bytes: Vec<u8>) -> Self {
         let range = 0..bytes.len();
         Self::owned(bytes.into(), range)
     }
 
-    /// The bytes `range` of these, which must have them.
+    /// The bytes `range` of this value, which must include them.
     pub(crate) fn part(&self, part: Range<usize>) -> Self {
         let within = |range: &Range<usize>| range.start + part.start..range.start + part.end;
         Self(match &self.0 {
@@ -53,7 +52,7 @@ impl Value {
         })
     }
 
-    /// Whether these are a segment's own bytes, not a copy.
+    /// Returns whether the bytes are in the mapped segment and not a copy.
     #[must_use]
     pub fn is_zero_copy(&self) -> bool {
         matches!(self.0, Bytes::Mapped { .. })
@@ -66,7 +65,7 @@ impl Deref for Value {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Bytes::Mapped { mapping, range } => {
-                mapping.bytes(range.clone()).expect("what was read once stays readable")
+                mapping.bytes(range.clone()).expect("bytes that were readable once stay readable")
             }
             Bytes::Owned { buffer, range } => &buffer[range.clone()],
         }
@@ -105,7 +104,7 @@ impl PartialEq for Value {
 
 impl Eq for Value {}
 
-/// By the bytes, as keys are ordered.
+/// Compares bytes, as keys are ordered.
 impl Ord for Value {
     fn cmp(&self, other: &Self) -> Ordering {
         (**self).cmp(&**other)
@@ -124,7 +123,7 @@ impl Hash for Value {
     }
 }
 
-/// As a byte string, so that an assertion that fails can be read.
+/// Prints a byte string, for readable assertions.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "b\"{}\"", self.escape_ascii())

@@ -1,4 +1,4 @@
-//! All records of one key in a segment, one after another.
+//! All records of one key in a segment.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,21 +9,20 @@ use super::rows::SortedRows;
 use super::store_context::StoreContext;
 use crate::engine::base::error::{Error, Result};
 
-/// The records of a key in a segment, the oldest first, each read when it is asked for; in the place of one that is damaged,
-/// and by its hash may be one of them, its error.
+/// The records of a key in a segment, oldest first, each read on demand. A damaged record that may
+/// be of this key, according to its hash, yields its error.
 pub(crate) struct SegmentVersions {
     segment: Arc<Segment>,
     hash: u64,
-    /// The rows that are still to come, of each run from its end on: what was sorted last was written last.
+    /// The runs not begun, each with its remaining rows. Rows are taken from the end, the oldest
+    /// first.
     runs: std::vec::IntoIter<(SortedRows, Range<usize>)>,
     reading: Option<(SortedRows, Range<usize>)>,
 }
 
 impl SegmentVersions {
-    /// Those of `key`, whose hash is `hash`. A filter answers for nearly all segments that have none.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Finds the records of `key`, whose hash is `hash`. The filter rules out most segments without
+    /// the key.
     pub(crate) fn of(segment: &Arc<Segment>, context: &StoreContext, hash: u64, key: &[u8]) -> Result<Self> {
         let mut runs = Vec::new();
         if !segment.hint_excludes(context, std::iter::once(key)) {
@@ -36,11 +35,11 @@ impl SegmentVersions {
     }
 }
 
-/// The rows of `key`, and of damaged records before and behind them, which may be others.
+/// The rows of `key`, and of damaged records beside them, which may be of other keys.
 fn range(rows: &SortedRows, segment: &Segment, key: &[u8]) -> Result<Range<usize>> {
     let from = rows.partition_point(segment, |other| other < key)?;
     let mut to = rows.partition_point(segment, |other| other <= key)?;
-    // The search may have ended before damage, which has no key.
+    // The search may have stopped before damaged records, which have no key.
     while to < rows.len() && segment.read_intact(rows.get(to).at)?.is_none() {
         to += 1;
     }

@@ -1,4 +1,4 @@
-//! The end of the active segment: the one place that puts bytes into a segment's file.
+//! The writer of a segment, the only code that writes a segment's file.
 
 use std::io;
 use std::sync::Arc;
@@ -13,27 +13,28 @@ use crate::engine::format::record::{Frame, Kind, RecordHeader};
 use crate::engine::format::segment_header::{SegmentHeader, StoreId};
 use crate::engine::fs::{Access, Directory, File, StoreFile, write_all_at};
 
-/// A buffer that grew for one large batch is given back above this.
+/// A larger buffer, grown for one batch, is freed after the flush.
 const BUFFER_KEEP: usize = 1 << 20;
 
-/// Appends to a segment. Records are staged in memory and flushed to the file together; only what is in the file can
-/// be read through the [`Segment`], and it never changes again (*sealed is final*, on which `fs::mmap` relies).
+/// Appends to a segment. Records are staged in memory and flushed together. Only flushed bytes can
+/// be read through the [`Segment`], and they never change (*sealed is final*, on which `fs::mmap`
+/// relies).
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
     pub(crate) segment: Arc<Segment>,
     file: Arc<dyn File>,
-    /// Bytes in the file.
+    /// The length of the file.
     written: u64,
-    /// Bytes behind them, not yet in the file.
+    /// The staged bytes.
     buffer: Vec<u8>,
 }
 
 impl SegmentWriter {
-    /// Makes the file of a new segment, with its header, durable when this returns (but for the MANIFEST, which does
-    /// not list it yet).
+    /// Creates the file of a new segment with its header. The file is durable on return, but
+    /// MANIFEST does not list it yet.
     ///
     /// # Errors
-    /// What the operating system says; the file is removed again then, as far as that can be done.
+    /// I/O errors. The file is removed, if possible.
     pub(crate) fn create(
         directory: &dyn Directory,
         store: StoreId,
@@ -56,31 +57,30 @@ impl SegmentWriter {
         match made {
             Ok(segment) => Ok(Self::first(segment, file, header.len() as u64)),
             Err(error) => {
-                // Left behind it would be an orphan, which the next open removes: nothing more is owed here.
+                // If this fails, the file is an orphan, which the next open removes.
                 let _ = directory.remove(name);
                 Err(error)
             }
         }
     }
 
-    /// Begins to write to a new segment, of which a header is in the file.
+    /// Starts writing behind the header of a new segment.
     fn first(segment: Segment, file: Arc<dyn File>, written: u64) -> Self {
         segment.expiry.set_known();
         Self { segment: Arc::new(segment), file, written, buffer: Vec::new() }
     }
 
-    /// Goes on with a segment that was closed cleanly.
+    /// Continues a segment that was closed cleanly.
     pub(crate) fn resume(segment: Arc<Segment>, file: Arc<dyn File>) -> Self {
         let written = segment.len();
         Self { segment, file, written, buffer: Vec::new() }
     }
 
-    /// Bytes in the file and staged.
+    /// The length with staged bytes.
     pub(crate) fn len(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
 
-    /// Bytes staged.
     pub(crate) fn staged_len(&self) -> usize {
         self.buffer.len()
     }
@@ -90,27 +90,24 @@ impl SegmentWriter {
         self.len() <= u64::from(self.segment.layout.header_len)
     }
 
-    /// Stages a record; the result is where it will stand.
+    /// Stages a record and returns its offset.
     pub(crate) fn stage(&mut self, record: &NewRecord<'_>) -> u64 {
         let at = self.len();
         record.encode(self.segment.layout.records.salt, at, &mut self.buffer);
         if record.kind == Kind::Put {
-            self.segment.expiry.note(self.len() - at, record.expires_ms);
+            self.segment.expiry.add(self.len() - at, record.expires_ms);
         }
         at
     }
 
-    /// Sees to it that so many bytes can be staged.
-    ///
-    /// # Errors
-    /// When there is no memory for them.
+    /// Reserves memory to stage `len` bytes.
     pub(crate) fn make_room(&mut self, len: u64) -> Result<()> {
         let room = usize::try_from(len).ok().and_then(|len| self.buffer.try_reserve(len).ok());
         room.ok_or_else(|| Error::io("write", &self.segment.path)(io::ErrorKind::OutOfMemory.into()))
     }
 
-    /// Stages a copy of `record`, which was checked and stands in a segment of the same layout, without the batch it
-    /// belonged to; the result is where it will stand.
+    /// Stages a copy of a checked record from a segment with the same layout, and returns its
+    /// offset. The copy is its own batch.
     pub(crate) fn stage_copy(&mut self, record: &[u8]) -> u64 {
         let at = self.len();
         let start = self.buffer.len();
@@ -118,27 +115,24 @@ impl SegmentWriter {
         let header = RecordHeader::peek(record);
         if header.kind() == Kind::Put {
             let expires_ms = header.frame(self.segment.layout.records.header_len).expires_ms(record);
-            self.segment.expiry.note(record.len() as u64, expires_ms);
+            self.segment.expiry.add(record.len() as u64, expires_ms);
         }
         new::clear_more(self.segment.layout.records, at, &mut self.buffer[start..]);
         at
     }
 
-    /// Makes the staged record at `at`, the last one, the end of its batch.
+    /// Makes the last staged record, which is at `at`, the end of its batch.
     pub(crate) fn end_batch(&mut self, at: u64) {
         let start = (at - self.written) as usize;
         new::clear_more(self.segment.layout.records, at, &mut self.buffer[start..]);
     }
 
-    /// Forgets what is staged from `at` on.
+    /// Drops the staged records from `at` on.
     pub(crate) fn unstage(&mut self, at: u64) {
         self.buffer.truncate(at.saturating_sub(self.written) as usize);
     }
 
-    /// Whether the record at `at`, in the file or staged, is one of `key`.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Whether the record at `at`, flushed or staged, is one of `key`.
     pub(crate) fn is_of_key(&self, at: u64, key: &[u8]) -> Result<bool> {
         let Some(start) = at.checked_sub(self.written) else {
             return Ok(self.segment.outline_if_key(at, key)?.is_some());
@@ -148,10 +142,11 @@ impl SegmentWriter {
         Ok(frame.key(bytes) == key)
     }
 
-    /// Puts what is staged into the file, where readers can see it.
+    /// Flushes staged records to the file, where readers can see them.
     ///
     /// # Errors
-    /// What the operating system says; what was staged is dropped then, and the file is cut back to what it held, durably.
+    /// I/O errors. The staged records are dropped, and the file is truncated to its previous
+    /// length, durably.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         if self.buffer.is_empty() {
             return Ok(());
@@ -169,22 +164,20 @@ impl SegmentWriter {
                 Ok(())
             }
             Err(error) => {
-                // Without the fsync a power cut could bring back records that their writer was told are not there.
+                // Without the sync, a power cut could bring back records whose writer was told that
+                // they failed.
                 let is_undone = self.file.truncate(self.written).and_then(|()| self.file.sync()).is_ok();
                 Err(Failure { error: Error::io("write", &self.segment.path)(error), is_undone })
             }
         }
     }
 
-    /// Makes what is in the file durable.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Makes the flushed records durable.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync().map_err(Error::io("fsync", &self.segment.path))
     }
 
-    /// The file, to be synced without holding up those who append.
+    /// The file, for a sync that does not block appends.
     pub(crate) fn file(&self) -> Arc<dyn File> {
         Arc::clone(&self.file)
     }

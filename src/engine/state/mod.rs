@@ -1,4 +1,4 @@
-//! What readers see — the keydir and the segments it points into: find, publish, replace.
+//! The state that readers see: the keydir and the segments that it points into.
 
 mod find;
 pub(crate) mod frozen;
@@ -27,13 +27,13 @@ pub(crate) use replay::Replay;
 pub(crate) use set::{SegmentSet, address_of, addresses};
 pub(crate) use versions::KeyVersions;
 
-/// An older put that a new record of the same key replaces.
+/// A put that a new record of the same key replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replaced {
     pub(crate) address: Address,
-    /// Bytes that die with it.
+    /// The bytes that die.
     pub(crate) len: u64,
-    /// When it expires, if it has not already, in milliseconds since 1970.
+    /// The expiry in milliseconds since 1970.
     pub(crate) expires_ms: Option<u64>,
 }
 
@@ -45,43 +45,43 @@ pub(crate) struct Unpublished {
     pub(crate) len: u64,
     pub(crate) kind: Kind,
     pub(crate) expires_ms: Option<u64>,
-    /// Whether the batch goes on in the next one.
+    /// Whether the next record belongs to the same batch.
     pub(crate) more: bool,
-    /// What its value comes to, if it is compressed.
+    /// The lengths of the value before and after compression, or zeros.
     pub(crate) compressed: Compressed,
-    /// What it replaces when it is published, everything before it having been published.
+    /// The put that it replaces, if all earlier records are published first.
     pub(crate) replaced: Option<Replaced>,
 }
 
-/// A record that a compaction has copied, on its way into the index.
+/// A record that compaction has copied, before the index points to the copy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moved {
     pub(crate) hash: u64,
     pub(crate) from: Address,
-    /// `None`: it has expired, and its key goes.
+    /// `None` if the record has expired: its key is removed.
     pub(crate) to: Option<Address>,
     pub(crate) len: u64,
 }
 
-/// What readers see. Reading takes one shard's lock for one lookup, and no other lock.
+/// The state that readers see. A lookup takes one shard's lock and no other.
 pub(crate) struct State {
     pub(crate) context: StoreContext,
     clock: Arc<dyn Clock>,
-    /// The latest time that was asked for: no expired key comes back because a clock stepped back.
+    /// The latest time returned. No expired key comes back when the clock steps back.
     latest_ms: Arc<AtomicU64>,
     pub(crate) keydir: Keydir,
-    /// What is counted and timed.
     pub(crate) meter: Arc<Meter>,
-    /// Bytes of segments that gave way to others since this was made.
+    /// Bytes of segments replaced or cleared since this state was made.
     pub(crate) compacted_len: AtomicU64,
-    /// Swapped whole by the writer: a segment is in the set before a slot points into it, and leaves it after the last slot
-    /// that did.
+    /// The writer replaces it as a whole. A segment enters the set before a slot points into it,
+    /// and leaves after the last such slot.
     set: ArcSwap<SegmentSet>,
-    /// How often a batch began or ended to be published: who looks up a key meanwhile looks again when it is done.
+    /// Counts the begins and ends of batches. A lookup repeats if it changes, and waits while it is
+    /// odd.
     batches: AtomicU64,
 }
 
-/// A batch on its way into the index, until this is dropped.
+/// Marks a batch as being published until it is dropped.
 pub(crate) struct BatchBegun<'a>(&'a AtomicU64);
 
 impl Drop for BatchBegun<'_> {
@@ -98,16 +98,14 @@ impl State {
         Self { context, clock, latest_ms, keydir, meter, compacted_len, set, batches }
     }
 
-    /// A state that replaces `earlier`: its counters go on, and its time does not go back.
+    /// Makes this state replace `earlier`: it takes over the meter and the latest time.
     pub(crate) fn in_place_of(self, earlier: &Self) -> Self {
         let (latest_ms, meter) = (Arc::clone(&earlier.latest_ms), Arc::clone(&earlier.meter));
         Self { latest_ms, meter, ..self }
     }
 
-    /// A copy of this state, which replaces it once new records are added. Nobody writes to this one.
-    ///
-    /// # Errors
-    /// Those of the operating system, if a part of the index has to be made anew.
+    /// Returns a copy of this state, to which a reader adds new records. This state must have no
+    /// writer.
     pub(crate) fn successor(&self) -> Result<Self> {
         self.keydir.settle()?;
         let state = Self::new(self.context.clone(), Arc::clone(&self.clock), self.keydir.fork());
@@ -119,15 +117,12 @@ impl State {
         self.context.hash(key)
     }
 
-    /// The segments as they are now.
     pub(crate) fn segments(&self) -> Arc<SegmentSet> {
         self.set.load_full()
     }
 
-    /// Lets readers find what `change` makes of the segments. The caller is the only writer.
-    ///
-    /// # Errors
-    /// Those of `change`.
+    /// Applies `change` to a copy of the segment set and publishes it. The caller is the only
+    /// writer.
     pub(crate) fn change_segments<T>(&self, change: impl FnOnce(&mut SegmentSet) -> Result<T>) -> Result<T> {
         let mut set = SegmentSet::clone(&self.set.load());
         let made = change(&mut set)?;
@@ -135,11 +130,8 @@ impl State {
         Ok(made)
     }
 
-    /// Takes everything out, after which `history` can be told: readers see all of it or nothing. The caller is the only
-    /// writer, and has had the index settled.
-    ///
-    /// # Errors
-    /// None that its own steps have.
+    /// Removes everything and sets the history. Readers see all of it or nothing. The caller is the
+    /// only writer and has settled the index.
     pub(crate) fn clear(&self, ids: &[SegmentId], history: History) -> Result<()> {
         let _begun = self.begin_batch();
         self.keydir.clear();
@@ -150,34 +142,31 @@ impl State {
         })
     }
 
-    /// Keeps what is published next from being seen before the last of it is: until the result is dropped, readers that look
-    /// up a key wait for the rest. The caller is the only writer.
+    /// Hides the records published next until the result is dropped: lookups wait for it. The
+    /// caller is the only writer.
     pub(crate) fn begin_batch(&self) -> BatchBegun<'_> {
         self.batches.fetch_add(1, Ordering::Release);
         BatchBegun(&self.batches)
     }
 
-    /// The time, which never goes back.
+    /// The current time. It never goes back.
     pub(crate) fn now_ms(&self) -> u64 {
         let now_ms = self.clock.now_ms();
         let latest_ms = self.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
         now_ms.max(latest_ms)
     }
 
-    /// Whether the time that a record may have as its end has come.
+    /// Whether a record with this expiry has expired.
     pub(crate) fn is_past(&self, expires_ms: Option<u64>) -> bool {
         expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms())
     }
 
-    /// Whether the keydir points to the record at `at` of `segment`, of a key with this hash.
-    ///
-    /// # Errors
-    /// What the operating system says, when a part of the keydir has to be made anew.
+    /// Whether the index points to the record at `at` of `segment`, whose key has this hash.
     pub(crate) fn points_to(&self, hash: u64, segment: &Segment, at: u64) -> Result<bool> {
         self.keydir.points_to(hash, address_of(segment, at))
     }
 
-    /// Lets readers see `record`. In log order, by the only writer; it cannot fail.
+    /// Makes `record` visible to readers. The only writer calls it in log order. It cannot fail.
     pub(crate) fn publish(&self, record: &Unpublished) {
         let set = self.set.load();
         let Unpublished { hash, address, len, kind, compressed, replaced, .. } = *record;
@@ -204,8 +193,8 @@ impl State {
         }
     }
 
-    /// Lets readers find a copied record at its new place, if they still found it at the old one. Both segments are in the
-    /// set, and the caller is the only writer.
+    /// Points the index to the copy of a record, if it still points to the original. Both segments
+    /// are in the set, and the caller is the only writer.
     pub(crate) fn move_record(&self, moved: &Moved) {
         let is_current = match moved.to {
             Some(to) => self.keydir.replace(moved.hash, moved.from, to),
@@ -223,14 +212,11 @@ impl State {
         }
     }
 
-    /// The records of `segment` that have expired by then, and that the index points to. Reads the headers of its records,
-    /// unless it is known that none has.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Counts the records of `segment` that have expired at `by_ms` and that the index points to.
+    /// Reads the headers unless no record can have expired.
     pub(crate) fn expired(&self, segment: &Segment, by_ms: u64) -> Result<Expired> {
         let mut expired = Expired::default();
-        if !segment.expiry.may_end_by(by_ms) {
+        if !segment.expiry.may_expire_by(by_ms) {
             return Ok(expired);
         }
         let was_known = segment.expiry.is_known();
@@ -243,7 +229,7 @@ impl State {
                 continue;
             }
             if !was_known {
-                segment.expiry.note(len, expires_ms);
+                segment.expiry.add(len, expires_ms);
             }
             if expires_ms.is_some_and(|expires_ms| expires_ms <= by_ms)
                 && self.points_to(self.hash(record.key()), segment, at)?
@@ -255,12 +241,9 @@ impl State {
         Ok(expired)
     }
 
-    /// One shard of the index, made anew from the first bytes of segments: `covered` says how many of each. That is what it
-    /// held when KEYDIR was written, if nobody has looked into it since: a compaction looks into the shards of all records
-    /// that it reads.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Rebuilds one shard of the index from the first bytes of segments: `covered` has their
+    /// lengths. The result is the shard as KEYDIR had it, if no record of the shard has moved
+    /// since. None has: a compaction checks the shards of all records that it reads.
     pub(crate) fn shard_from_log(&self, shard: usize, covered: &HashMap<SegmentId, u64>) -> Result<Keydir> {
         let (keydir, set) = (Keydir::new(), self.segments());
         let replay = Replay { context: &self.context, set: &set, keydir: &keydir, counts: false };
