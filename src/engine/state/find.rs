@@ -1,4 +1,4 @@
-//! Lookups: the record that the keydir points to for a key.
+//! Lookups of keys in the current state.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,22 +10,23 @@ use crate::engine::keydir::{Address, Candidates};
 use crate::engine::segment::{Outline, Record};
 
 impl State {
-    /// The newest record of `key`, checked; `None` when there is none or it has expired.
+    /// Returns the newest record of `key`, or `None` if it is missing or expired.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    /// [`Error::Damaged`](crate::Error::Damaged), and I/O errors.
     #[inline]
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
         let found = self.find_any(key)?;
         Ok(found.filter(|record| !self.is_past(record.expires_ms)))
     }
 
-    /// The newest record of `key`, checked, expired or not.
+    /// As [`State::find`], with expired records.
     #[inline]
     fn find_any(&self, key: &[u8]) -> Result<Option<Record>> {
         let hash = self.hash(key);
-        // Before the lookup: while this set is held, no page of its segments is given to another one. So a slot's page is
-        // its own segment's, or not in this set, which is then too old.
+        // The set is loaded before the lookup. While it is held, pages of its segments are not
+        // given to others. So a slot's page belongs to its own segment, or to none in this set,
+        // which is too old then.
         let mut set = self.set.load();
         loop {
             let candidates = self.candidates_between_batches(hash)?;
@@ -40,14 +41,16 @@ impl State {
         }
     }
 
-    /// Where records with this hash may be, at a moment between two batches. Only the look at the index is done again when a
-    /// batch came between: what was found is read once, however long that takes and however many batches follow each other.
+    /// Returns the addresses of records whose key may have this hash, from a moment between two
+    /// batches. Only the index lookup is repeated when a batch interferes. The record is read once,
+    /// however many batches follow.
     fn candidates_between_batches(&self, hash: u64) -> Result<Candidates> {
         loop {
             let batches = self.batches.load(Ordering::Acquire);
             let candidates = self.keydir.candidates(hash);
-            // Who has seen a slot of a batch, under its shard's lock, sees that the batch had begun. One that has ended by
-            // now, too, may have put what was found and replaced it itself: nobody is to see that.
+            // A lookup that sees a slot of a batch also sees that the batch began, through the
+            // shard's lock. A batch that has ended meanwhile may have written the slot that was
+            // found and replaced it again, so it counts.
             let by_now = self.batches.load(Ordering::Acquire);
             if !is_within(by_now) && by_now == batches {
                 return candidates;
@@ -58,12 +61,13 @@ impl State {
         }
     }
 
-    /// As [`State::find`] of each key, many of them at once, told to `tell` in their order: first all slots are fetched, then,
-    /// when all places are known, all records, so that the processor waits for memory once for many and not once for each.
-    pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>], mut tell: impl FnMut(Result<Option<Record>>)) {
-        /// Enough to keep a processor's fetches busy, few enough that what they brought is still in its caches.
+    /// As [`State::find`] for many keys. Passes the results to `emit` in the order of `keys`.
+    /// Prefetches all slots, then all records, so that the keys share the waits for memory.
+    pub(crate) fn find_many(&self, keys: &[impl AsRef<[u8]>], mut emit: impl FnMut(Result<Option<Record>>)) {
+        /// Enough to keep the processor's prefetches busy, and few enough for the results to stay
+        /// in its caches.
         const AT_ONCE: usize = 64;
-        // Keys that expire together are judged at one time.
+        // One time for all keys: those that expire together disappear together.
         let at_ms = self.now_ms();
         let mut hashes = [0; AT_ONCE];
         let mut candidates = Vec::with_capacity(AT_ONCE);
@@ -73,7 +77,7 @@ impl State {
                 *hash = self.hash(key.as_ref());
                 self.keydir.prefetch(*hash);
             }
-            // As for one key, the set comes before the lookups.
+            // The set is loaded before the lookups, as for one key.
             let set = self.set.load();
             let batches = self.batches.load(Ordering::Acquire);
             for &hash in &*hashes {
@@ -81,10 +85,10 @@ impl State {
                 found.iter().flat_map(Candidates::iter).for_each(|address| set.prefetch(address));
                 candidates.push(found);
             }
-            // A batch that began and ended meanwhile may have been seen by one key and not by the next.
+            // Otherwise one key may show a batch that another does not.
             let is_one_moment = !is_within(batches) && batches == self.batches.load(Ordering::Acquire);
             for (key, candidates) in keys.iter().map(AsRef::as_ref).zip(candidates.drain(..)) {
-                tell(match candidates.map(|candidates| set.find(&candidates, key)) {
+                emit(match candidates.map(|candidates| set.find(&candidates, key)) {
                     Ok(Some(found)) if is_one_moment => unexpired(found, at_ms),
                     Err(error) if is_one_moment => Err(error),
                     _ => unexpired(self.find_any(key), at_ms),
@@ -93,11 +97,8 @@ impl State {
         }
     }
 
-    /// The record that the keydir points to for `key`, expired or not, for a writer to replace; its body is not
-    /// looked at.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Returns the put that a new record of `key` would replace, expired or not. Does not check its
+    /// body.
     pub(crate) fn replaceable(&self, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
         let candidates = self.keydir.candidates(hash)?;
         let set = self.set.load();
@@ -111,10 +112,10 @@ impl State {
         Ok(None)
     }
 
-    /// As [`State::replaceable`], and the record is intact.
+    /// As [`State::replaceable`], and checks the record.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged), and what the operating system says.
+    /// [`Error::Damaged`](crate::Error::Damaged), and I/O errors.
     pub(crate) fn intact(&self, hash: u64, key: &[u8]) -> Result<Option<Replaced>> {
         let candidates = self.keydir.candidates(hash)?;
         let set = self.set.load();
@@ -128,12 +129,12 @@ impl State {
     }
 }
 
-/// The entry, unless it had expired at `now_ms`.
+/// Drops a record that had expired at `now_ms`.
 fn unexpired(found: Result<Option<Record>>, now_ms: u64) -> Result<Option<Record>> {
     found.map(|record| record.filter(|record| !record.is_past(now_ms)))
 }
 
-/// Whether a batch is being published, by what is counted of batches.
+/// Whether a batch is being published, given the count of begins and ends.
 fn is_within(batches: u64) -> bool {
     !batches.is_multiple_of(2)
 }

@@ -1,4 +1,4 @@
-//! What readers see, held at one moment.
+//! The state of the store at one moment.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::engine::segment::Record;
 use crate::engine::segment::Segment;
 use crate::engine::segment::SortedRows;
 
-/// The index and the segments as they were at one moment, whatever is written and compacted meanwhile.
+/// The index and the segments at one moment. Later writes and compactions do not change it.
 pub(crate) struct Frozen {
     pub(crate) state: Arc<State>,
     index: Snapshot,
@@ -24,27 +24,29 @@ pub(crate) struct Frozen {
 }
 
 impl State {
-    /// The index and the segments as they are now, if no write is under way.
+    /// Freezes the current index and segments. The caller holds the log's lock, or the state has no
+    /// writer.
     pub(crate) fn freeze(self: &Arc<Self>) -> Frozen {
-        // The set after the index: a slot's segment was in the set before the slot was. No compaction ends in between: the
-        // caller holds the log's lock, or there is no writer.
+        // The index is taken first: a slot's segment was in the set before the slot. No compaction
+        // ends in between.
         let index = self.keydir.snapshot();
         Frozen { state: Arc::clone(self), index, set: self.segments() }
     }
 }
 
 impl Frozen {
-    /// What the segments can tell of the past.
+    /// The part of the past that the segments still hold.
     pub(crate) fn history(&self) -> History {
         self.set.history
     }
 
-    /// Every record of `key`, the oldest first; in the place of one that is damaged, and may be of this key, its error.
+    /// All records of `key`, oldest first. A damaged record that may be of this key yields its
+    /// error.
     pub(crate) fn versions(&self, key: &[u8]) -> KeyVersions {
         KeyVersions::of(&self.state.context, Arc::clone(&self.set), key, None)
     }
 
-    /// The segments, in log order.
+    /// The segments in log order.
     pub(crate) fn segments(&self) -> &SegmentSet {
         &self.set
     }
@@ -54,15 +56,14 @@ impl Frozen {
         self.index.count()
     }
 
-    /// The index.
     pub(crate) fn index(&self) -> &Snapshot {
         &self.index
     }
 
-    /// The record of `key`, checked; `None` when there was none or it has expired.
+    /// Returns the record of `key`, or `None` if it is missing or expired.
     ///
     /// # Errors
-    /// [`Error::Damaged`], and what the operating system says.
+    /// [`Error::Damaged`], and I/O errors.
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Record>> {
         let hash = self.state.hash(key);
         let candidates = self.index.candidates(hash)?;
@@ -70,10 +71,7 @@ impl Frozen {
         Ok(found.filter(|record| !self.state.is_past(record.expires_ms)))
     }
 
-    /// Where the newest records of keys with this hash stood.
-    ///
-    /// # Errors
-    /// What the operating system says, when a part of the index has to be made anew.
+    /// Returns the addresses of records whose key may have this hash.
     pub(crate) fn candidates(&self, hash: u64) -> Result<Candidates> {
         self.index.candidates(hash)
     }
@@ -83,10 +81,7 @@ impl Frozen {
         self.index.prefetch(hash);
     }
 
-    /// Each segment, and rows of all its records.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Returns each segment with each run of its sorted rows.
     pub(crate) fn ordered(&self) -> Result<Vec<(Arc<Segment>, SortedRows)>> {
         let mut sources = Vec::new();
         for segment in self.set.iter() {
@@ -96,11 +91,9 @@ impl Frozen {
         Ok(sources)
     }
 
-    /// The errors of live records that stand in no order, for damage leaves nobody to say whose they are: who asks for all
-    /// keys has to hear of them. After [`Frozen::ordered`]. Costs nothing without damage, and else a pass over the index.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Returns the errors of live records that [`Frozen::ordered`] misses because damage hides
+    /// their keys. A scan of all keys must report them. Call it after [`Frozen::ordered`]. Free
+    /// without damage, else one pass over the index.
     pub(crate) fn errors_without_key(&self) -> Result<Vec<Error>> {
         let places = self.set.iter().map(|segment| (segment.id, segment.damaged_places()));
         let damaged: HashMap<SegmentId, Vec<Range<u64>>> =
@@ -112,7 +105,7 @@ impl Frozen {
         for address in self.index.addresses() {
             let Some((segment, at)) = self.set.locate(address?) else { continue };
             let Some(places) = damaged.get(&segment.id) else { continue };
-            // In file order: they were found so.
+            // The places are in file order.
             let place = places.get(places.partition_point(|place| place.end <= at));
             if place.is_some_and(|place| place.contains(&at)) && !self.has_key(segment, at)? {
                 errors.extend(segment.read(at).err());
@@ -121,7 +114,8 @@ impl Frozen {
         Ok(errors)
     }
 
-    /// Whether the index knows the damaged record at `at` by the key that it shows: then it has its place in the order.
+    /// Whether the key that the damaged record at `at` shows leads to it in the index. Then it is
+    /// among the rows.
     fn has_key(&self, segment: &Segment, at: u64) -> Result<bool> {
         let hash = self.state.hash(&segment.key_at(at)?);
         let has_header = segment.len_at(at)? > 0;

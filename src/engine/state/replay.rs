@@ -1,4 +1,4 @@
-//! Rows into the index: what opening a store does, segment after segment in log order.
+//! Replay: the rows of segments go into the index, in log order, when a store is opened.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -11,10 +11,11 @@ use crate::engine::segment::SortedRows;
 use crate::engine::segment::Usage;
 use crate::engine::segment::{Segment, StoreContext};
 
-/// Rows that are put in order of their hashes at once, 40 bytes of memory each.
+/// Rows sorted by hash at a time, 40 bytes of memory each.
 const ROWS_AT_ONCE: usize = 1 << 18;
 
-/// What a segment's rows add to its figures: added up here, as many threads would wait for each other there.
+/// The usage that the rows of a segment add. It is summed here, because threads would contend for
+/// the atomics.
 #[derive(Debug, Default)]
 struct Added {
     live_count: u64,
@@ -35,19 +36,16 @@ impl Added {
 #[derive(Clone, Copy)]
 pub(crate) struct Replay<'a> {
     pub(crate) context: &'a StoreContext,
-    /// The segments of all rows, and of all that the index points to.
+    /// The segments of all rows and of all addresses in the index.
     pub(crate) set: &'a SegmentSet,
     pub(crate) keydir: &'a Keydir,
-    /// Whether the segments' figures are counted along.
+    /// Whether to count the usage of segments.
     pub(crate) counts: bool,
 }
 
 impl Replay<'_> {
-    /// Puts in the rows of `segment` whose records start in `part` and whose hashes are `wanted`: the newest of each key
-    /// counts.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Puts in the rows of `segment` whose offsets are in `part` and whose hashes are `wanted`. The
+    /// newest row of each key counts.
     pub(crate) fn rows(
         &self,
         segment: &Segment,
@@ -60,7 +58,7 @@ impl Replay<'_> {
         let mut added = Added::default();
         while wanted.peek().is_some() {
             block.extend(wanted.by_ref().take(ROWS_AT_ONCE));
-            // Rows of one key stand together, and stay so.
+            // Rows of one key are neighbours, and stay in one block.
             let goes_on = |row: &Row, block: &[Row]| block.last().is_some_and(|last| last.hash == row.hash);
             while let Some(row) = wanted.next_if(|row| goes_on(row, &block)) {
                 block.push(row);
@@ -74,10 +72,10 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Puts in `block`. The index is in the order of the hashes: in that order the rows go through it from end to end, and
-    /// each finds its slot beside the last one's instead of waiting for memory.
+    /// Puts in `block` in the order of hashes, which is the order of the index. Each row finds its
+    /// slot near the previous one, without waiting for memory.
     fn block(&self, segment: &Segment, block: &mut [Row], added: &mut Added) -> Result<()> {
-        // Stable: of one key the newest row comes first.
+        // The sort is stable: the newest row of a key stays first.
         block.sort_by_key(|row| row.hash);
         let mut newest: Option<Row> = None;
         for &row in &*block {
@@ -99,7 +97,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// The newest row of a key goes in, in place of what an older segment had.
+    /// Puts in the newest row of a key, in place of the record in an older segment.
     fn put(&self, segment: &Segment, row: Row, added: &mut Added) -> Result<()> {
         let address = address_of(segment, row.at);
         if !row.is_tombstone {
@@ -128,7 +126,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Where the index has the row's key.
+    /// The address that the index has for the key of `row`.
     fn replaced(&self, segment: &Segment, row: Row) -> Result<Option<Address>> {
         for address in self.keydir.candidates(row.hash)?.iter() {
             if let Some((older, at)) = self.set.locate(address)
@@ -140,8 +138,8 @@ impl Replay<'_> {
         Ok(None)
     }
 
-    /// Whether the row's record and the other one, whose hash is the same as far as the index knows, are of one key. Of a
-    /// damaged record the hash alone is known: it stands for the key, or an older value would show.
+    /// Whether two records with the same hash have the same key. Of a damaged record only the hash
+    /// is known. It counts as the same key, because an older value would show otherwise.
     fn is_same_key(&self, (segment, row): (&Segment, Row), (other, at): (&Segment, u64)) -> Result<bool> {
         if segment.key_at(row.at)? == other.key_at(at)? {
             return Ok(true);

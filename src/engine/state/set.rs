@@ -1,4 +1,4 @@
-//! The segments of a log, and which page of the address space belongs to which.
+//! The segments of a log, and the pages of the address space that they own.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -11,12 +11,12 @@ use crate::engine::keydir::{Address, Candidates};
 use crate::engine::segment::Record;
 use crate::engine::segment::Segment;
 
-/// The log's address space is dealt out in pages of 64 MiB; a segment takes whole ones.
+/// A page of the log's address space. A segment owns whole pages.
 pub(crate) const PAGE_LEN: u64 = 64 << 20;
-/// Addresses count units of 8 bytes, on which every record starts.
+/// The unit of an address. Every record starts on a multiple of it.
 const UNIT_LEN: u64 = 8;
 const PAGE_UNITS: u64 = PAGE_LEN / UNIT_LEN;
-/// 2^40 units of 8 bytes: 8 TiB.
+/// 2^40 units of 8 bytes are 8 TiB.
 const PAGE_COUNT_MAX: usize = ((1 << 40) / PAGE_UNITS) as usize;
 
 fn page_count(len: u64) -> usize {
@@ -28,43 +28,43 @@ pub(crate) fn address_of(segment: &Segment, at: u64) -> Address {
     Address(u64::from(segment.first_page) * PAGE_UNITS + at / UNIT_LEN)
 }
 
-/// The addresses of the first `len` bytes of a segment that begins at page `first_page`.
+/// The addresses of the first `len` bytes of a segment whose first page is `first_page`.
 pub(crate) fn addresses(first_page: u32, len: u64) -> Range<u64> {
     let start = u64::from(first_page) * PAGE_UNITS;
     start..start.saturating_add(len.div_ceil(UNIT_LEN))
 }
 
-/// The segments, and which page of the address space belongs to which. Never changed while readers have it: a new set
-/// replaces it.
+/// The segments and the owners of pages. Immutable once readers have it: the writer replaces it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SegmentSet {
     /// In log order.
     segments: Vec<Arc<Segment>>,
     pages: Vec<Page>,
-    /// No page before this one is free. The search starts here, so that opening stays linear.
+    /// No earlier page is free. The search starts here, so that opening takes linear time.
     taken_to: usize,
-    /// What these segments can tell of the past.
+    /// The part of the past that these segments still hold.
     pub(crate) history: History,
 }
 
-/// Whose 64 MiB of the address space these are.
+/// The owner of a page.
 #[derive(Clone, Debug, Default)]
 enum Page {
     #[default]
     Free,
     Of(Arc<Segment>),
-    /// Kept for a segment that is being made.
+    /// Reserved for a segment that is being written.
     Reserved,
-    /// A removed segment's, which a reader with an older set may still look into: free when nobody has it any more.
+    /// Of a removed segment. Free when no reader has an older set with that segment.
     Left(Weak<Segment>),
 }
 
 impl Page {
-    /// Whether page number `index`, which this is, may be dealt out once segment `ending` is sealed.
+    /// Whether this page, which is number `index`, can be given out after segment `ending` is
+    /// sealed.
     fn is_free(&self, index: usize, ending: Option<SegmentId>) -> bool {
         match self {
             Self::Free => true,
-            // What a sealed segment did not use of its capacity, no slot ever pointed to.
+            // No slot points past the end of a sealed segment.
             Self::Of(segment) => {
                 let end = if ending == Some(segment.id) { segment.len() } else { segment.limit() };
                 index >= segment.first_page as usize + page_count(end)
@@ -81,8 +81,8 @@ impl SegmentSet {
         self.segments.iter()
     }
 
-    /// Whether all `places`, each a first page and a length in bytes, fit the address space and do
-    /// not overlap.
+    /// Whether `places`, each a first page and a length in bytes, fit the address space without
+    /// overlap.
     pub(crate) fn may_place(places: impl Iterator<Item = (u32, u64)>) -> bool {
         let mut places: Vec<_> = places
             .map(|(first, len)| (first as usize, (first as usize).saturating_add(page_count(len))))
@@ -92,8 +92,9 @@ impl SegmentSet {
             && places.windows(2).all(|pair| pair[0].1 <= pair[1].0)
     }
 
-    /// The first of enough free pages in a row for a segment of `capacity` bytes that follows segment `ending`, which is
-    /// sealed first: what that one did not use of its pages is free then.
+    /// Finds free pages for a segment of `capacity` bytes that follows segment `ending`, and
+    /// returns the first. The pages that `ending` has not used count as free, because it is sealed
+    /// first.
     ///
     /// # Errors
     /// [`Error::Full`].
@@ -110,16 +111,16 @@ impl SegmentSet {
         if first + wanted > PAGE_COUNT_MAX { Err(Error::Full) } else { Ok(first as u32) }
     }
 
-    /// How long a segment may become whose pages start at `first`, when it wants `capacity` bytes.
+    /// The capacity of a segment at page `first` that asks for `capacity` bytes.
     pub(crate) fn room_at(&self, first: u32, capacity: u64) -> u64 {
         let pages = self.pages.iter().enumerate().skip(first as usize).take(page_count(capacity));
         let taken = pages.into_iter().find(|(index, page)| !page.is_free(*index, None));
         let end = taken.map_or(PAGE_COUNT_MAX, |(index, _)| index);
-        // An address after the last page would not fit its slot.
+        // A larger address does not fit a slot.
         capacity.min((end as u64).saturating_sub(first.into()) * PAGE_LEN)
     }
 
-    /// Keeps pages for a segment of `capacity` bytes that is being made; the first of them.
+    /// Reserves pages for a segment of `capacity` bytes and returns the first.
     ///
     /// # Errors
     /// [`Error::Full`].
@@ -129,7 +130,7 @@ impl SegmentSet {
         Ok(first)
     }
 
-    /// Gives back what was reserved from page `first` on.
+    /// Frees the pages reserved from `first` on.
     pub(crate) fn release(&mut self, first: u32) {
         self.taken_to = self.taken_to.min(first as usize);
         for page in self.pages.iter_mut().skip(first as usize) {
@@ -140,13 +141,14 @@ impl SegmentSet {
         }
     }
 
-    /// Adds `segment`, whose first page is free, at the log's end.
+    /// Appends `segment`, whose pages are free.
     pub(crate) fn push(&mut self, segment: Arc<Segment>) {
         self.deal_pages(&segment);
         self.segments.push(segment);
     }
 
-    /// Takes out the log's end, to put it back longer. Meanwhile its pages are free, and its addresses stay reserved.
+    /// Removes the last segment. The caller pushes a longer one in its place, at the same
+    /// addresses.
     pub(crate) fn pop(&mut self) -> Option<Arc<Segment>> {
         let last = self.segments.pop()?;
         for page in &mut self.pages {
@@ -158,7 +160,7 @@ impl SegmentSet {
         Some(last)
     }
 
-    /// Adds `segments`, whose pages were reserved, behind segment `last`, in their order.
+    /// Inserts `segments`, whose pages were reserved, behind segment `last`.
     pub(crate) fn insert_after(&mut self, last: SegmentId, segments: &[Arc<Segment>]) {
         for segment in segments {
             self.release(segment.first_page);
@@ -168,7 +170,7 @@ impl SegmentSet {
         self.segments.splice(at..at, segments.iter().cloned());
     }
 
-    /// Takes out the segments `ids`. Their pages are dealt out again when no reader can look into them any more.
+    /// Removes the segments `ids`. Their pages become free when no reader has an older set.
     pub(crate) fn remove(&mut self, ids: &[SegmentId]) {
         let ids: HashSet<_> = ids.iter().collect();
         self.segments.retain(|segment| !ids.contains(&segment.id));
@@ -201,7 +203,7 @@ impl SegmentSet {
         self.pages[range].fill(page.clone());
     }
 
-    /// The segment and the offset that `address` names.
+    /// The segment and offset of `address`.
     pub(crate) fn locate(&self, address: Address) -> Option<(&Arc<Segment>, u64)> {
         let Page::Of(segment) = self.pages.get((address.0 / PAGE_UNITS) as usize)? else { return None };
         let at = (address.0 - u64::from(segment.first_page) * PAGE_UNITS) * UNIT_LEN;
@@ -211,13 +213,13 @@ impl SegmentSet {
     /// Prefetches the start of the record at `address`.
     pub(crate) fn prefetch(&self, address: Address) {
         if let Some((segment, at)) = self.locate(address) {
-            // How long it is stands in what is fetched.
+            // The length is part of the bytes to be fetched.
             segment.prefetch(at, u64::MAX);
         }
     }
 
-    /// The record of `key` among `candidates`, checked, or the error of reading it; `None` when a candidate's segment is
-    /// not in this set, and the record may be there.
+    /// Returns the record of `key` among `candidates`. `None` if a candidate's segment is not in
+    /// this set: the record may be there.
     pub(crate) fn find(&self, candidates: &Candidates, key: &[u8]) -> Option<Result<Option<Record>>> {
         let mut failure = None;
         let mut is_too_old = false;
@@ -229,7 +231,8 @@ impl SegmentSet {
             match segment.lookup(at, key) {
                 Ok(Some(record)) => return Some(Ok(Some(record))),
                 Ok(None) => {}
-                // It may be another key's: an intact record of this one goes before it.
+                // The error may concern another key, so an intact record of this key takes
+                // precedence.
                 Err(error) => failure = Some(error),
             }
         }
@@ -249,11 +252,12 @@ mod tests {
     use crate::engine::fs::{Access, FileSystem, OsFileSystem, StoreFile};
     use crate::engine::segment::{Identity, ReadMode};
 
-    /// An empty segment that may become `limit` bytes long.
+    /// An empty segment with capacity `limit`.
     fn segment(id: u64, first_page: u32, limit: u64) -> Arc<Segment> {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let directory = OsFileSystem.open_directory(dir.path()).expect("it is there");
-        let file = directory.open(StoreFile::Segment(SegmentId(id)), Access::Create).expect("a file");
+        let dir = tempfile::tempdir().expect("it can create a directory");
+        let directory = OsFileSystem.open_directory(dir.path()).expect("the directory exists");
+        let file =
+            directory.open(StoreFile::Segment(SegmentId(id)), Access::Create).expect("it can create a file");
         let identity = Identity {
             id: SegmentId(id),
             base_seq: Seqno(id),
@@ -263,11 +267,11 @@ mod tests {
             first_page,
         };
         let made = Segment::new(identity, &*directory, &file, &ReadMode::stored(), (0, limit));
-        Arc::new(made.expect("nothing is mapped"))
+        Arc::new(made.expect("an unmapped segment needs no I/O"))
     }
 
     #[test]
-    fn pages_of_a_removed_segment_are_dealt_out_when_nobody_has_an_older_set_and_not_before() {
+    fn pages_of_a_removed_segment_are_free_when_no_older_set_exists_and_not_before() {
         let mut set = SegmentSet::default();
         set.push(segment(1, 0, PAGE_LEN));
         set.push(segment(2, 1, PAGE_LEN));
@@ -275,22 +279,22 @@ mod tests {
         let reader = set.clone();
         set.remove(&[SegmentId(1)]);
         let found = reader.locate(address).map(|(segment, at)| (segment.id, at));
-        assert_eq!(found, Some((SegmentId(1), 40)), "who began before reads on");
-        assert!(set.locate(address).is_none(), "who begins now does not find it");
-        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 2);
+        assert_eq!(found, Some((SegmentId(1), 40)), "an older set still finds the record");
+        assert!(set.locate(address).is_none(), "a new set does not");
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("pages are free"), 2);
         let another = set.clone();
         drop(reader);
-        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 0);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("pages are free"), 0);
         set.push(segment(3, 0, PAGE_LEN));
         assert_eq!(set.locate(address).map(|(segment, _)| segment.id), Some(SegmentId(3)));
-        assert!(another.locate(address).is_none(), "a set without it is known to be too old");
+        assert!(another.locate(address).is_none(), "a set without the new segment is too old");
     }
 
     #[test]
-    fn removing_segment_after_segment_takes_no_more_pages_than_live_at_a_time() {
+    fn removed_segments_leave_their_pages_to_later_ones() {
         let mut set = SegmentSet::default();
         for id in 1..=200 {
-            let first_page = set.free_page(3 * PAGE_LEN, None).expect("there is room");
+            let first_page = set.free_page(3 * PAGE_LEN, None).expect("pages are free");
             assert!(first_page <= 6, "segment {id} is at page {first_page}");
             set.push(segment(id, first_page, 3 * PAGE_LEN));
             if id > 2 {
@@ -301,37 +305,37 @@ mod tests {
     }
 
     #[test]
-    fn reserved_pages_are_nobodys_until_they_are_given_back_or_their_segment_comes() {
+    fn reserved_pages_belong_to_nobody_until_they_are_released_or_their_segment_is_inserted() {
         let mut set = SegmentSet::default();
         set.push(segment(1, 0, PAGE_LEN));
-        let first = set.reserve(2 * PAGE_LEN).expect("there is room");
-        assert_eq!((first, set.free_page(PAGE_LEN, None).expect("there is room")), (1, 3));
+        let first = set.reserve(2 * PAGE_LEN).expect("pages are free");
+        assert_eq!((first, set.free_page(PAGE_LEN, None).expect("pages are free")), (1, 3));
         set.release(first);
-        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 1);
-        let first = set.reserve(2 * PAGE_LEN).expect("there is room");
-        // It became shorter than it might have.
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("pages are free"), 1);
+        let first = set.reserve(2 * PAGE_LEN).expect("pages are free");
+        // The segment is shorter than reserved.
         set.insert_after(SegmentId(1), &[segment(2, first, PAGE_LEN)]);
-        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 2);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("pages are free"), 2);
         let ids: Vec<_> = set.iter().map(|segment| segment.id.0).collect();
         assert_eq!(ids, [1, 2]);
     }
 
     #[test]
-    fn what_a_segment_did_not_use_is_free_when_it_is_sealed_and_for_the_one_that_follows_it() {
+    fn unused_pages_of_a_segment_are_free_once_it_is_sealed_and_for_the_segment_that_follows() {
         let mut set = SegmentSet::default();
         let first = segment(1, 0, 4 * PAGE_LEN);
         set.push(Arc::clone(&first));
-        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 4);
-        assert_eq!(set.free_page(PAGE_LEN, Some(SegmentId(1))).expect("there is room"), 1);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("pages are free"), 4);
+        assert_eq!(set.free_page(PAGE_LEN, Some(SegmentId(1))).expect("pages are free"), 1);
         first.seal();
-        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 1);
-        assert!(set.locate(Address(PAGE_UNITS)).is_none(), "nothing of it is there");
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("pages are free"), 1);
+        assert!(set.locate(Address(PAGE_UNITS)).is_none(), "the segment has no byte there");
     }
 
     #[test]
-    fn the_search_for_free_pages_passes_over_sealed_segments_and_finds_what_a_removed_one_left() {
+    fn the_search_for_free_pages_skips_sealed_segments_and_finds_pages_of_removed_ones() {
         let mut set = SegmentSet::default();
-        // As a KEYDIR places them that was written after compactions.
+        // The order of a KEYDIR that was written after compactions.
         for (id, first_page) in [(1, 2), (2, 0), (3, 1)] {
             let segment = segment(id, first_page, PAGE_LEN);
             segment.mark_sealed();
@@ -339,14 +343,14 @@ mod tests {
         }
         assert_eq!(set.taken_to, 3);
         set.remove(&[SegmentId(3)]);
-        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 1);
-        assert_eq!(set.reserve(PAGE_LEN).expect("there is room"), 1);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("pages are free"), 1);
+        assert_eq!(set.reserve(PAGE_LEN).expect("pages are free"), 1);
         set.release(1);
-        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), 1);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("pages are free"), 1);
     }
 
     #[test]
-    fn a_segment_at_the_end_of_the_address_space_grows_no_farther() {
+    fn a_segment_at_the_end_of_the_address_space_cannot_grow_past_it() {
         let set = SegmentSet::default();
         let last = (PAGE_COUNT_MAX - 1) as u32;
         assert_eq!(set.room_at(last, 64 * PAGE_LEN), PAGE_LEN);
@@ -354,11 +358,11 @@ mod tests {
     }
 
     #[test]
-    fn the_address_space_has_an_end() {
+    fn a_full_address_space_is_an_error() {
         let mut set = SegmentSet::default();
         let last = (PAGE_COUNT_MAX - 1) as u32;
         set.push(segment(1, 0, u64::from(last) * PAGE_LEN));
-        assert_eq!(set.free_page(PAGE_LEN, None).expect("there is room"), last);
+        assert_eq!(set.free_page(PAGE_LEN, None).expect("pages are free"), last);
         assert!(matches!(set.free_page(PAGE_LEN + 1, None), Err(Error::Full)));
     }
 }

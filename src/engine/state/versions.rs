@@ -1,4 +1,4 @@
-//! All records of one key in the log, one after another.
+//! All records of one key in the log.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use crate::engine::segment::Record;
 use crate::engine::segment::SegmentVersions;
 use crate::engine::segment::StoreContext;
 
-/// The records of a key, the oldest first, each read when it is asked for; in the place of one that is damaged, and may be of
-/// this key, its error.
+/// The records of a key, oldest first, each read on demand. A damaged record that may be of this
+/// key yields its error.
 pub(crate) struct KeyVersions {
     context: StoreContext,
     set: Arc<SegmentSet>,
     key: Vec<u8>,
     hash: u64,
-    /// How many segments of the set have been begun.
+    /// The number of segments begun.
     begun: usize,
     reading: Option<SegmentVersions>,
-    /// The number of the record that was given last.
-    given: Seqno,
+    /// The sequence number of the last record returned.
+    last_seq: Seqno,
 }
 
 impl KeyVersions {
-    /// Those of `key` in segments of `set` from `first` on; in all, where that is `None`.
+    /// The records of `key` in `set`, from segment `first` on if given.
     pub(crate) fn of(
         context: &StoreContext,
         set: Arc<SegmentSet>,
@@ -33,7 +33,15 @@ impl KeyVersions {
     ) -> Self {
         let begun = first.map_or(0, |first| set.iter().take_while(|segment| segment.id != first).count());
         let hash = context.hash(key);
-        Self { context: context.clone(), set, key: key.to_vec(), hash, begun, reading: None, given: Seqno(0) }
+        Self {
+            context: context.clone(),
+            set,
+            key: key.to_vec(),
+            hash,
+            begun,
+            reading: None,
+            last_seq: Seqno(0),
+        }
     }
 }
 
@@ -43,10 +51,10 @@ impl Iterator for KeyVersions {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.reading.as_mut().and_then(Iterator::next) {
-                // While a compaction ends its input and its output are both there, the output behind.
-                Some(Ok(record)) if record.header.seq <= self.given => {}
+                // While a compaction commits, the set has its inputs and, behind them, its outputs.
+                Some(Ok(record)) if record.header.seq <= self.last_seq => {}
                 Some(found) => {
-                    self.given = found.as_ref().map_or(self.given, |record| record.header.seq);
+                    self.last_seq = found.as_ref().map_or(self.last_seq, |record| record.header.seq);
                     return Some(found);
                 }
                 None => {
