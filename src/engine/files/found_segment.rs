@@ -1,4 +1,4 @@
-//! A segment as found: what MANIFEST, its header or its records say of it.
+//! A found segment: the facts that MANIFEST, its header or its records give.
 
 use std::collections::HashSet;
 
@@ -10,24 +10,28 @@ use crate::engine::fs::{Access, Directory};
 use crate::engine::segment::header_recovery::{self, RecoveredHeader};
 use crate::engine::segment::{Bodies, Identity, ReadMode, Scanner, Segment, Step, file};
 
-/// What is known of a segment without a look at its records.
+/// The facts about a segment that need no index.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FoundSegment {
     pub(crate) id: SegmentId,
     pub(crate) base_seq: Seqno,
-    /// Whether that is where its numbers begin, and not that of a record which others may have stood before.
+    /// Whether `base_seq` is the first sequence number of the segment. If not, it is that of the
+    /// first intact record.
     pub(crate) has_base_seq: bool,
     pub(crate) layout: Layout,
-    /// What MANIFEST says of its length; `None` when it does not list it.
+    /// The extent in MANIFEST. `None` if MANIFEST does not list the segment.
     pub(crate) extent: Option<Extent>,
-    /// A number that is greater than that of any of its records. `None` where nobody says: a segment that MANIFEST does not
-    /// list, such as a compaction's input or output, holds numbers that others hold, too.
+    /// Greater than the sequence number of any of its records. `None` if unknown: a segment that
+    /// MANIFEST does not list, such as an input or output of a compaction, shares numbers with
+    /// others.
     pub(crate) seq_end: Option<Seqno>,
 }
 
-/// The segments that are `present`, that this store's MANIFEST does not list, and that hold numbers which it has not given out
-/// yet: then it is an old one, put back. An interrupted roll leaves a segment without a record, and a compaction one with old
-/// numbers. A backup's MANIFEST is put in place last: what it does not list, an interrupted backup has left.
+/// Returns the segments in `present` that show that MANIFEST is an old one, put back: segments of
+/// this store that it does not list, with sequence numbers that it has not given out. An
+/// interrupted roll leaves a segment without records, and an interrupted compaction one with old
+/// numbers. A backup puts its MANIFEST in place last, so unlisted segments are left from an
+/// interrupted backup.
 pub(crate) fn newer(
     directory: &dyn Directory,
     manifest: &Manifest,
@@ -72,7 +76,6 @@ fn holds_a_record(directory: &dyn Directory, header: &SegmentHeader) -> Result<b
     Ok(false)
 }
 
-/// The segments that MANIFEST lists.
 pub(super) fn listed(manifest: &Manifest) -> Vec<FoundSegment> {
     let ends = manifest.segments.iter().skip(1).map(|next| Some(next.base_seq)).chain([None]);
     let known = |(line, seq_end): (&SegmentLine, _)| {
@@ -82,9 +85,13 @@ pub(super) fn listed(manifest: &Manifest) -> Vec<FoundSegment> {
     manifest.segments.iter().zip(ends).map(known).collect()
 }
 
-/// Whether segments are there, and each that says whose it is names another store than `manifest` does; unless one whose header
-/// is damaged shows by its records that `manifest` knows it.
-pub(super) fn is_anothers(directory: &dyn Directory, manifest: &Manifest, present: &[SegmentId]) -> bool {
+/// Whether MANIFEST belongs to another store: every intact header names another one, and no segment
+/// with a damaged header has the salt that MANIFEST lists for it.
+pub(super) fn is_of_another_store(
+    directory: &dyn Directory,
+    manifest: &Manifest,
+    present: &[SegmentId],
+) -> bool {
     let (mut has_others, mut silent) = (false, HashSet::new());
     for &id in present {
         let Ok(bytes) = header_bytes(directory, id) else { continue };
@@ -97,13 +104,13 @@ pub(super) fn is_anothers(directory: &dyn Directory, manifest: &Manifest, presen
         }
     }
     let is_known = |line: &SegmentLine| {
-        let told = header_recovery::recover(directory, line.id).ok().flatten();
-        told.is_some_and(|told| told.salt == line.layout.records.salt)
+        let recovered = header_recovery::recover(directory, line.id).ok().flatten();
+        recovered.is_some_and(|recovered| recovered.salt == line.layout.records.salt)
     };
     has_others && !manifest.segments.iter().filter(|line| silent.contains(&line.id)).any(is_known)
 }
 
-/// The segments that say where they stand, in the order of their numbers, which grow along the log.
+/// The segments with known headers, in the order of their sequence numbers, which is log order.
 pub(super) fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Vec<FoundSegment> {
     let mut known: Vec<FoundSegment> =
         present.iter().filter_map(|&id| known_by_header(directory, id)).collect();
@@ -111,15 +118,17 @@ pub(super) fn by_headers(directory: &dyn Directory, present: &[SegmentId]) -> Ve
     known
 }
 
-/// What a segment that no MANIFEST lists says of itself: in its header, or, where that is damaged, by its records.
+/// The facts about a segment that MANIFEST does not list: from its header, or from its records if
+/// that is damaged.
 pub(super) fn known_by_header(directory: &dyn Directory, id: SegmentId) -> Option<FoundSegment> {
     let (base_seq, layout, has_header) = match SegmentHeader::decode(&header_bytes(directory, id).ok()?) {
         Ok(header) => (header.base_seq, header.layout(), true),
         Err(HeaderError::Unsupported(_)) => return None,
         Err(HeaderError::Damaged(_)) => {
-            let told = header_recovery::recover(directory, id);
-            let told = told.inspect_err(|error| tracing::warn!(segment = id.0, %error, "it cannot be read"));
-            let RecoveredHeader { salt, first_seq } = told.ok()??;
+            let recovered = header_recovery::recover(directory, id);
+            let recovered = recovered
+                .inspect_err(|error| tracing::warn!(segment = id.0, %error, "a segment cannot be read"));
+            let RecoveredHeader { salt, first_seq } = recovered.ok()??;
             (first_seq, Layout::current(salt), false)
         }
     };

@@ -1,4 +1,4 @@
-//! The segments of a store in log order, as far as the files tell; no index, no lock, nothing written.
+//! The segments of a store in log order, found from its files without an index, a lock or a write.
 
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
@@ -18,7 +18,7 @@ use crate::engine::fs::{Access, Directory, File, PathKind};
 use crate::engine::options::Options;
 use crate::engine::segment::{Identity, ReadMode, Segment, StoreContext, file};
 
-/// The log's segments, and what is known of each.
+/// The segments of a log and their files.
 #[derive(Debug)]
 pub(crate) struct LogFiles {
     directory: Arc<dyn Directory>,
@@ -26,18 +26,19 @@ pub(crate) struct LogFiles {
     manifest: Result<Manifest>,
     /// In log order.
     segments: Vec<FoundSegment>,
-    /// Where each stands in that order.
+    /// The index of each segment in `segments`.
     places: HashMap<SegmentId, usize>,
-    /// Whose the files are; `None` when MANIFEST cannot be read: then the segments' headers say the order, and hints nothing.
+    /// `None` if MANIFEST cannot be read. Then the order comes from the segments' headers, and
+    /// hints are not used.
     context: Option<StoreContext>,
-    /// Those of the log whose files are not there.
+    /// The segments without a file.
     missing: HashSet<SegmentId>,
 }
 
-/// The directory at `path`, if it is there and may be trusted.
+/// Opens the directory at `path`.
 ///
 /// # Errors
-/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], and what the operating system says.
+/// [`Error::Missing`], [`Error::Foreign`], [`Error::Untrusted`], and I/O errors.
 pub(crate) fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>> {
     let file_system = &options.file_system;
     match file_system.kind(path).map_err(Error::io("open", path))? {
@@ -53,24 +54,21 @@ pub(crate) fn enter(path: &Path, options: &Options) -> Result<Arc<dyn Directory>
         false => file_system.open_directory(path),
     };
     let directory = opened.map_err(Error::io("open", path))?;
-    // Asked of the open directory: what has this name may have become another one meanwhile.
+    // Checks the open directory, because its name may lead elsewhere by now.
     staging::check_trusted(&*directory, path, options.trust)?;
     Ok(directory)
 }
 
 impl LogFiles {
-    /// The segments that MANIFEST lists, or, where it cannot be read, those that say what they are.
+    /// The segments that MANIFEST lists. If it cannot be read, those with a known header.
     ///
     /// # Errors
-    /// What the operating system says of the directory.
+    /// I/O errors of the directory.
     pub(crate) fn of(directory: Arc<dyn Directory>, reading: &ReadMode) -> Result<Self> {
         Self::by(manifest_file::read(&*directory), directory, reading)
     }
 
-    /// As [`LogFiles::of`], with what its MANIFEST says or will say.
-    ///
-    /// # Errors
-    /// As [`LogFiles::of`].
+    /// As [`LogFiles::of`], with this MANIFEST.
     pub(crate) fn by(
         manifest: Result<Manifest>,
         directory: Arc<dyn Directory>,
@@ -79,7 +77,7 @@ impl LogFiles {
         let reading = reading.unmapped();
         let present = file::present(&*directory)?;
         let manifest = manifest.and_then(|manifest| {
-            if found_segment::is_anothers(&*directory, &manifest, &present) {
+            if found_segment::is_of_another_store(&*directory, &manifest, &present) {
                 let reason = "it is another store's: no segment that is there belongs to it".to_owned();
                 return Err(Error::ManifestDamaged { reason });
             }
@@ -98,9 +96,9 @@ impl LogFiles {
             Err(_) => found_segment::by_headers(&*directory, &present),
         };
         let manifest = match manifest {
-            // Who may not read it is not to go by what the segments say without it.
+            // The segments alone must not give access to a store whose MANIFEST is not accessible.
             Err(error) if is_denied(&error) => return Err(error),
-            // Nothing says what is there, and that is not the same as nothing being there.
+            // An unreadable MANIFEST without segments does not mean that the store is empty.
             Err(error) if segments.is_empty() && is_unreadable(&error) => return Err(error),
             manifest => manifest,
         };
@@ -116,7 +114,8 @@ impl LogFiles {
         self.places = self.segments.iter().enumerate().map(|(at, found)| (found.id, at)).collect();
     }
 
-    /// Takes in segment `id`, which MANIFEST may not list: then it stands where its numbers say. Whether it is known now.
+    /// Adds segment `id` in the order of sequence numbers, if it is not in the log and its header
+    /// is known. Returns whether the segment is in the log now.
     pub(crate) fn admit(&mut self, id: SegmentId) -> bool {
         if self.get(id).is_none()
             && let Some(orphan) = found_segment::known_by_header(&*self.directory, id)
@@ -128,38 +127,34 @@ impl LogFiles {
         self.get(id).is_some()
     }
 
-    /// Takes those out for which `is_ours` is false.
+    /// Removes the segments for which `is_ours` is false.
     pub(crate) fn retain(&mut self, is_ours: impl Fn(&FoundSegment) -> bool) {
         self.segments.retain(is_ours);
         self.note_places();
     }
 
-    /// Where the files are.
     pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
         &self.directory
     }
 
-    /// The segments that MANIFEST does not list because it is an old one.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// The segments that show that MANIFEST is an old one, put back.
     pub(crate) fn newer(&self) -> Result<Vec<SegmentId>> {
         let Ok(manifest) = &self.manifest else { return Ok(Vec::new()) };
         found_segment::newer(&*self.directory, manifest, &file::present(&*self.directory)?)
     }
 
-    /// How its segments are read.
+    /// The way its segments are read.
     pub(crate) fn reading(&self) -> &ReadMode {
         &self.reading
     }
 
-    /// What MANIFEST says, or why it cannot be read.
+    /// MANIFEST, or the reason why it cannot be read.
     pub(crate) fn manifest(&self) -> Result<&Manifest, &Error> {
         self.manifest.as_ref()
     }
 
     /// # Errors
-    /// [`Error::Unfinished`] if an interrupted backup or restore left the directory, which is at `path`.
+    /// [`Error::Unfinished`] if an interrupted backup or restore left the directory at `path`.
     pub(crate) fn check_finished(&self, path: &Path) -> Result<()> {
         match self.manifest.is_err() && staging::MARK.is_set(&*self.directory) {
             true => Err(Error::Unfinished { path: path.to_owned() }),
@@ -167,7 +162,7 @@ impl LogFiles {
         }
     }
 
-    /// Why MANIFEST cannot be used, if it cannot.
+    /// The reason why MANIFEST cannot be used, if so.
     pub(crate) fn why_no_manifest(&self) -> Option<String> {
         Some(match self.manifest.as_ref().err()? {
             Error::ManifestDamaged { reason } => reason.clone(),
@@ -181,7 +176,7 @@ impl LogFiles {
         &self.segments
     }
 
-    /// What is known of segment `id`.
+    /// Returns segment `id`, if it is in the log.
     pub(crate) fn get(&self, id: SegmentId) -> Option<&FoundSegment> {
         self.places.get(&id).map(|&at| &self.segments[at])
     }
@@ -191,29 +186,30 @@ impl LogFiles {
         self.segments.get(self.places.get(&id)? + 1)
     }
 
-    /// The segments of the log whose files are not there.
+    /// The segments without a file.
     pub(crate) fn missing(&self) -> &HashSet<SegmentId> {
         &self.missing
     }
 
-    /// Whose the files are, if MANIFEST says so.
+    /// The store that the files belong to, if MANIFEST can be read.
     pub(crate) fn context(&self) -> Option<&StoreContext> {
         self.context.as_ref()
     }
 
-    /// The segments after `id`, nearest first, without what is missing.
+    /// Opens the segments after `id`, nearest first. Skips missing ones.
     pub(crate) fn later(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
         let at = self.places.get(&id).map_or(self.segments.len(), |at| at + 1);
         self.segments[at..].iter().filter_map(|found| self.open_found(found))
     }
 
-    /// The segments before `id`, nearest first, without what is missing.
+    /// Opens the segments before `id`, nearest first. Skips missing ones.
     pub(crate) fn earlier(&self, id: SegmentId) -> impl Iterator<Item = Result<Segment>> + '_ {
         let at = self.places.get(&id).copied().unwrap_or(0);
         self.segments[..at].iter().rev().filter_map(|found| self.open_found(found))
     }
 
-    /// A segment of the log as far as the log goes: what the next open will cut off is no part of it.
+    /// Opens a segment up to the end of the log, without bytes that recovery will cut off. `None`
+    /// if it is missing.
     fn open_found(&self, found: &FoundSegment) -> Option<Result<Segment>> {
         if self.missing.contains(&found.id) {
             return None;
@@ -221,8 +217,8 @@ impl LogFiles {
         let whole = self.open(found.id, found.layout, u64::MAX);
         Some(whole.and_then(|segment| match found.extent {
             Some(extent) if extent.is_unsettled(segment.len()) => {
-                let verdict = TailReport::of(&segment, self.durable_prefix(found))?;
-                self.open(found.id, found.layout, verdict.end)
+                let report = TailReport::of(&segment, self.durable_prefix(found))?;
+                self.open(found.id, found.layout, report.end)
             }
             Some(Extent::Sealed(len) | Extent::Closed(len)) if len < segment.len() => {
                 self.open(found.id, found.layout, len)
@@ -231,7 +227,7 @@ impl LogFiles {
         }))
     }
 
-    /// What MANIFEST knows to be durable of the segment that is `known`.
+    /// The part of the segment `found` that MANIFEST knows to be durable.
     pub(crate) fn durable_prefix(&self, found: &FoundSegment) -> DurablePrefix {
         DurablePrefix::of(found.extent, self.manifest().map_or(Seqno(0), |manifest| manifest.next_seq))
     }
@@ -239,48 +235,43 @@ impl LogFiles {
     /// The length of the file of segment `id`, in bytes.
     ///
     /// # Errors
-    /// [`Error::SegmentMissing`], and what the operating system says.
+    /// [`Error::SegmentMissing`], and I/O errors.
     pub(crate) fn file_len(&self, id: SegmentId) -> Result<u64> {
         let file = file::open(&*self.directory, id, Access::Read)?;
         file::len(&*self.directory, id, &*file)
     }
 
-    /// The start of the file of segment `id`.
+    /// The first bytes of the file of segment `id`, including its header.
     pub(crate) fn header_bytes(&self, id: SegmentId) -> Result<Vec<u8>> {
         found_segment::header_bytes(&*self.directory, id)
     }
 
-    /// The first `limit` bytes of segment `id`, or as much as there is.
+    /// Opens segment `id` up to `limit` or its end.
     ///
     /// # Errors
-    /// [`Error::SegmentMissing`], and what the operating system says.
+    /// [`Error::SegmentMissing`], and I/O errors.
     pub(crate) fn open(&self, id: SegmentId, layout: Layout, limit: u64) -> Result<Segment> {
         let file = file::open(&*self.directory, id, Access::Read)?;
         let len = file::len(&*self.directory, id, &*file)?.min(limit);
         self.segment(&FoundSegment { layout, ..self.known_or_not(id) }, &file, (len, 0))
     }
 
-    /// What KEYDIR covers of a segment, at its place in the address space.
-    ///
-    /// # Errors
-    /// As [`LogFiles::open`].
+    /// Opens the part of a segment that KEYDIR covers, at its place in the address space.
     pub(crate) fn open_covered(&self, covered: &Covered) -> Result<Segment> {
         let file = file::open(&*self.directory, covered.id, Access::Read)?;
         let lens = (covered.len, covered.first_page);
         self.segment_by(&self.reading, &self.known_or_not(covered.id), &file, lens)
     }
 
-    /// What is known of segment `id`, even if that is nothing.
+    /// Segment `id`, or a segment without facts if it is not in the log.
     fn known_or_not(&self, id: SegmentId) -> FoundSegment {
         let (base_seq, layout) = (Seqno(0), Layout::current(0));
         let nothing = FoundSegment { id, base_seq, has_base_seq: false, layout, extent: None, seq_end: None };
         self.get(id).copied().unwrap_or(nothing)
     }
 
-    /// The first `len` bytes of `file`, which is that of the segment that is `known`.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Opens the first bytes of `file`, the file of segment `found`. `lens` is their number and the
+    /// first page.
     pub(crate) fn segment(
         &self,
         found: &FoundSegment,
@@ -305,12 +296,12 @@ impl LogFiles {
     }
 }
 
-/// Whether a file is there and could not be read.
+/// Whether a file exists but cannot be read.
 fn is_unreadable(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound)
 }
 
-/// Whether a file is there and is not to be read.
+/// Whether a file exists but access is denied.
 fn is_denied(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
 }

@@ -1,4 +1,4 @@
-//! The file MANIFEST, read and replaced.
+//! The file MANIFEST: reading and replacing it.
 
 use std::io;
 use std::sync::Arc;
@@ -11,27 +11,24 @@ use crate::engine::format::manifest::{Manifest, ManifestError};
 use crate::engine::fs::staging::StagedFile;
 use crate::engine::fs::{Access, Directory, File, FileSystem, StoreFile, read_vec_at};
 
-/// The longest MANIFEST that is read, in bytes: a line for each of 131,072 segments takes less.
+/// The longest MANIFEST that is read, in bytes. One with 131,072 segments is shorter.
 pub(crate) const LEN_MAX: u64 = 32 << 20;
 
-/// What MANIFEST says.
+/// Reads MANIFEST.
 ///
 /// # Errors
-/// [`Error::ManifestDamaged`], [`Error::Unsupported`], and what the operating system says.
+/// [`Error::ManifestDamaged`], [`Error::Unsupported`], and I/O errors.
 pub(crate) fn read(directory: &dyn Directory) -> Result<Manifest> {
     decode(directory, &*open(directory)?)
 }
 
-/// The file MANIFEST, which is never changed, only replaced.
-///
-/// # Errors
-/// What the operating system says.
+/// Opens MANIFEST. The file is never changed, only replaced.
 pub(crate) fn open(directory: &dyn Directory) -> Result<Arc<dyn File>> {
     let opened = directory.open(StoreFile::Manifest, Access::Read);
     opened.map_err(Error::io("open", directory.path(StoreFile::Manifest)))
 }
 
-/// What `file`, the MANIFEST of `directory`, says.
+/// Decodes `file`, the MANIFEST of `directory`.
 ///
 /// # Errors
 /// As [`read`].
@@ -51,20 +48,17 @@ pub(crate) fn decode(directory: &dyn Directory, file: &dyn File) -> Result<Manif
     })
 }
 
-/// A lineage that no other store has.
-///
-/// # Errors
-/// What the operating system says.
+/// Draws a random lineage, which no other store has.
 pub(crate) fn new_lineage(file_system: &dyn FileSystem) -> Result<Lineage> {
     let mut random = [0; 8];
     file_system.random(&mut random).map_err(Error::io("read", "the system's random numbers"))?;
     Ok(Lineage(u64::from_le_bytes(random)))
 }
 
-/// All of a file that people read.
+/// Reads a text file.
 ///
 /// # Errors
-/// What the operating system says; `FileTooLarge` when it is longer than any MANIFEST.
+/// I/O errors, and `FileTooLarge` if it is longer than any MANIFEST.
 pub(crate) fn text(file: &dyn File) -> io::Result<Vec<u8>> {
     let len = file.len()?;
     if len > LEN_MAX {
@@ -73,10 +67,10 @@ pub(crate) fn text(file: &dyn File) -> io::Result<Vec<u8>> {
     read_vec_at(file, 0, len)
 }
 
-/// Replaces MANIFEST with `manifest`, durably: a crash leaves the old one or the new one.
+/// Replaces MANIFEST, durably. A crash leaves the old one or the new one.
 ///
 /// # Errors
-/// What the operating system says, and whether the old MANIFEST is certainly still in place.
+/// I/O errors, and whether the old MANIFEST is certainly still in place.
 pub(crate) fn replace(directory: &dyn Directory, manifest: &Manifest) -> Result<(), Failure> {
     let staged = write_new(directory, manifest).map_err(|error| Failure { error, is_undone: true })?;
     let path = || directory.path(StoreFile::ManifestNew);
@@ -94,10 +88,7 @@ fn write_new<'a>(directory: &'a dyn Directory, manifest: &Manifest) -> Result<St
     Ok(staged)
 }
 
-/// Makes what MANIFEST says now durable: a writer may have died between its rename and its fsync.
-///
-/// # Errors
-/// What the operating system says.
+/// Makes the current MANIFEST durable. A writer may have died between its rename and its sync.
 pub(crate) fn sync(directory: &dyn Directory) -> Result<()> {
     let path = || directory.path(StoreFile::Manifest);
     let file = directory.open(StoreFile::Manifest, Access::Read).map_err(Error::io("open", path()))?;

@@ -1,4 +1,4 @@
-//! A directory's files as they are found.
+//! The files of a store directory, as found.
 
 pub(crate) mod found_segment;
 pub(crate) mod log_files;

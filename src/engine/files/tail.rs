@@ -1,4 +1,4 @@
-//! Torn tail or rot? The judgement on the end of a log whose writer did not close it.
+//! The tail of a log that was not closed: a torn tail, or damage.
 
 use std::mem;
 
@@ -8,33 +8,37 @@ use crate::engine::format::manifest::Extent;
 use crate::engine::format::record::LAG_UNKNOWN;
 use crate::engine::segment::{Bodies, Scanned, Scanner, Segment, Step};
 
-/// The unfinished end of a log: what a crash leaves of writes that nobody was told were done.
+/// The torn tail of a log: the unfinished writes that a crash left. None of them was acknowledged
+/// as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TornTail {
-    /// Where it starts.
+    /// Its start.
     pub at: Location,
     /// Its length in bytes.
     pub len: u64,
-    /// Intact records in it behind a hole: of writes that reached the disk before an earlier one did, or, where it is no crash
-    /// that made the hole, of writes that were done. Nothing on disk tells which; `repair` keeps them.
+    /// Intact records behind damage in the tail. Either their writes reached the disk before an
+    /// earlier one did, or the damage hit writes that were complete. The files do not tell which.
+    /// `repair` keeps these records.
     pub intact_count: u64,
 }
 
-/// What MANIFEST knows to be durable of a segment whose end has to be found: what is damaged before that is no torn end.
+/// The part of a segment that is known to be durable. Damage in it is not a torn tail.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DurablePrefix {
     to: u64,
-    /// Numbers up to here stand before it.
+    /// The last sequence number in it.
     last: Seqno,
 }
 
 impl DurablePrefix {
-    /// What has been read of it already: whole batches up to byte `to`, the last of which ends with number `last`.
+    /// The first `to` bytes: whole batches that were read, the last of which ends with number
+    /// `last`.
     pub(crate) fn new(to: u64, last: Seqno) -> Self {
         Self { to, last }
     }
 
-    /// What a MANIFEST knows that has `extent` for the segment, and gives `next_seq` to the next record.
+    /// The durable part according to MANIFEST, which has `extent` for the segment and `next_seq`
+    /// for the next record.
     pub(crate) fn of(extent: Option<Extent>, next_seq: Seqno) -> Self {
         match extent {
             Some(Extent::Closed(len) | Extent::Sealed(len)) => Self { to: len, last: next_seq.previous() },
@@ -42,56 +46,59 @@ impl DurablePrefix {
         }
     }
 
-    /// How many bytes of a segment of `len` that are.
+    /// Its length in a segment of `len` bytes.
     pub(crate) fn len(self, len: u64) -> u64 {
         self.to.min(len)
     }
 }
 
-/// What the active segment of a log that was not closed comes to.
+/// The state of the active segment of a log that was not closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TailReport {
     pub(crate) file_len: u64,
-    /// Where the last whole batch ends.
+    /// The end of the last whole batch.
     pub(crate) end: u64,
-    /// The count of records read before it, and the number of the last one, read or settled.
+    /// The number of records read before the end, and the last sequence number before it.
     pub(crate) record_count: u64,
     pub(crate) last: Seqno,
-    /// Where the last record that was read is.
+    /// The offset of the last record read before the end.
     pub(crate) last_at: Option<u64>,
-    /// The first damage that had been durable, and the number of a record that proves it.
+    /// The offset of the first damage to durable bytes, and the sequence number of a record that
+    /// proves it.
     pub(crate) durable_damage: Option<(u64, Seqno)>,
-    /// Intact records of whole batches behind the end, which nothing tells from what a crash leaves.
+    /// The number of intact records in whole batches behind the end. A crash may have left them.
     pub(crate) behind: u64,
-    /// The first record whose checksum is right and whose content this version does not know: where, and what.
+    /// The first record with a matching checksum that this version does not support: its offset and
+    /// the reason.
     pub(crate) unknown: Option<(u64, String)>,
 }
 
 impl TailReport {
-    /// Reads what is not `settled`. What follows the first bad place is a crash's leavings, unless a later record says
-    /// that the log had been durable beyond that place when it was written.
-    pub(crate) fn of(segment: &Segment, settled: DurablePrefix) -> Result<Self> {
-        Self::asking(segment, settled, |_| Ok(()))
+    /// Reads the segment behind the `durable` part. The bytes behind the first damage are a torn
+    /// tail, unless a later record says that the damaged bytes were durable when it was written.
+    pub(crate) fn of(segment: &Segment, durable: DurablePrefix) -> Result<Self> {
+        Self::asking(segment, durable, |_| Ok(()))
     }
 
-    /// As [`TailReport::of`]; asks `go_on` now and then, which is told how far it has come, and ends with its error.
+    /// As [`TailReport::of`]. Calls `go_on` with the current offset now and then, and fails with
+    /// its error.
     pub(crate) fn asking<E: From<Error>>(
         segment: &Segment,
-        settled: DurablePrefix,
+        durable: DurablePrefix,
         mut go_on: impl FnMut(u64) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut end = u64::from(segment.layout.header_len).min(segment.len()).max(settled.len(segment.len()));
+        let mut end = u64::from(segment.layout.header_len).min(segment.len()).max(durable.len(segment.len()));
         let mut scanner = Scanner::new(segment, Bodies::Checked).starting_at(end);
-        // The first bad place, and the number of the last intact record before it.
+        // The first damage, and the sequence number of the last intact record before it.
         let mut hole: Option<(u64, Seqno)> = None;
-        // Records up to the last whole batch, and the records read since.
-        let (mut record_count, mut read_count, mut last, mut last_at) = (0, 0, settled.last, None);
+        // Records up to the last whole batch, and all records read.
+        let (mut record_count, mut read_count, mut last, mut last_at) = (0, 0, durable.last, None);
         let mut durable_damage = None;
         let mut unknown = None;
-        // What stands behind the hole, and how much of it the last batch there has.
+        // Intact records behind the hole in whole batches, and in the current batch.
         let (mut behind, mut begun) = (0, 0);
         loop {
-            let before = scanner.last_seq().max(settled.last);
+            let before = scanner.last_seq().max(durable.last);
             let bad_at = match scanner.next_asking(&mut go_on)? {
                 None => break,
                 Some(Step::Record(record)) if record.damage.is_none() => {
@@ -129,7 +136,7 @@ impl TailReport {
         Ok(Self { file_len, end, record_count, last, last_at, durable_damage, behind, unknown })
     }
 
-    /// What comes after the end.
+    /// The bytes behind the end.
     pub(crate) fn torn(&self, id: SegmentId) -> Option<TornTail> {
         let at = Location { segment: id, offset: self.end };
         let (len, intact_count) = (self.file_len.saturating_sub(self.end), self.behind);
@@ -137,7 +144,7 @@ impl TailReport {
     }
 }
 
-/// Whether `record` was written when the log was durable beyond number `last`.
+/// Whether the log was durable beyond number `last` when `record` was written.
 fn proves(record: &Scanned<'_>, last: Seqno) -> bool {
     let lag = record.header.lag;
     lag != LAG_UNKNOWN && record.header.seq.0.saturating_sub(lag.into()) > last.0
