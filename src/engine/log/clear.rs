@@ -1,4 +1,4 @@
-//! Everything at once: a new MANIFEST that lists no segment.
+//! Clearing: a new MANIFEST that lists no segment.
 
 use std::sync::atomic::Ordering;
 
@@ -9,36 +9,36 @@ use crate::engine::base::error::Result;
 use crate::engine::base::ids::{SegmentId, Seqno};
 use crate::engine::format::manifest::History;
 
-/// What was taken out.
+/// The keys and segments that a clear removed.
 #[derive(Debug, Default)]
 pub(crate) struct Cleared {
-    /// How many keys there were.
     pub(crate) key_count: u64,
-    /// The segments, whose files nobody needs any more.
+    /// The segments, whose files are no longer needed.
     pub(crate) segments: Vec<SegmentId>,
 }
 
 impl Log {
-    /// Takes every key out, which gets the next number, as a record does. Nothing is compacted meanwhile.
+    /// Removes all keys. Takes one sequence number, as a record does. No compaction runs meanwhile.
     ///
     /// # Errors
-    /// [`NumbersSpent`](crate::Error::NumbersSpent), a log that takes no more writes, and what the operating system
-    /// says; nothing was changed.
-    /// [`NotWritten`](crate::Error::NotWritten): the next open finds everything, or nothing.
+    /// [`NumbersSpent`](crate::Error::NumbersSpent), a closed or poisoned log, and I/O errors:
+    /// nothing has changed. [`NotWritten`](crate::Error::NotWritten): the next open finds
+    /// everything, or nothing.
     pub(crate) fn clear(&self) -> Result<Cleared> {
         let mut guard = self.without_sync(self.writable()?)?;
         let writer = &mut *guard;
-        // Who waits for a write that came before this is told that it was done.
+        // Writers that wait for earlier records learn that these were written.
         self.finish_active(writer)?;
-        // It may read what is about to go.
+        // A rebuild may read segments that are about to go.
         self.state.keydir.settle()?;
         let mut manifest = writer.sealed_manifest();
         let segments: Vec<_> = manifest.segments.drain(..).map(|line| line.id).collect();
         if segments.is_empty() {
             return Ok(Cleared::default());
         }
-        // What was is not told any more: it would be shown as if it had never been. Without a number of its own it would be
-        // told to nobody who follows the log and has been given all of it.
+        // History before this point is gone: without the old puts, keys would seem never to have
+        // existed. The clear needs a number of its own, or readers of changes that have seen
+        // everything would not notice it.
         let seq = manifest.next_seq;
         manifest.next_seq = seq.plus(1);
         if seq >= Seqno::END {
@@ -50,7 +50,7 @@ impl Log {
         manifest.history = history;
         self.replace_manifest(writer, manifest)?;
         let key_count = self.state.keydir.count();
-        self.leave_active(writer);
+        self.seal_active(writer);
         let gone_len = self.state.segments().iter().map(|segment| segment.len()).sum();
         self.state.compacted_len.fetch_add(gone_len, Ordering::Relaxed);
         self.state.clear(&segments, history)?;
@@ -59,7 +59,7 @@ impl Log {
         Ok(Cleared { key_count, segments })
     }
 
-    /// Goes on from number `seq`, which no record has, and wakes who follows the log.
+    /// Continues after number `seq`, which no record has, and wakes readers of changes.
     fn number_clear(&self, writer: &mut Writer, seq: Seqno) {
         (writer.appended, writer.durable) = (seq, seq);
         writer.written = writer.mark();

@@ -1,4 +1,4 @@
-//! From staged records to durable and visible ones: written, synced by one for all, published.
+//! Staged records become durable and visible: flush, shared sync, publish.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -16,33 +16,33 @@ use crate::engine::metrics::meter::Count;
 use crate::engine::options::Sync;
 
 impl Log {
-    /// Puts what is staged into the file, and publishes it unless it has to be durable first. When that fails, what was
-    /// staged is taken back, and who waits for it is told.
-    pub(super) fn hand_over(&self, writer: &mut Writer) -> Result<()> {
+    /// Writes staged records to the file, and publishes them unless they must be durable first. If
+    /// the write fails, they are unstaged, and the callers that wait for them get an error.
+    pub(super) fn flush(&self, writer: &mut Writer) -> Result<()> {
         let Some(active) = &mut writer.active else { return Ok(()) };
-        // Records acknowledged while they were held back are lost with a failed flush: that poisons the log.
-        let held_back = self.holds_back.load(Ordering::Acquire);
+        // If a flush of acknowledged records fails, these are lost: the log is poisoned.
+        let has_buffered = self.has_buffered.load(Ordering::Acquire);
         if let Err(Failure { error, is_undone }) = active.segment.flush() {
-            if held_back || !is_undone {
+            if has_buffered || !is_undone {
                 return Err(writer.fail(&error));
             }
-            writer.lose(&error);
-            writer.take_back(writer.written, writer.active_len());
+            writer.record_loss(&error);
+            writer.unstage(writer.written, writer.active_len());
             return Err(error);
         }
         writer.written = writer.mark();
         if self.options.sync != Sync::Always {
             self.publish(writer, writer.appended);
         }
-        if held_back {
-            // Not before it was published: a read that meets this between the two would look past the lock, and miss what
-            // had been acknowledged before it began.
-            self.holds_back.store(false, Ordering::Release);
+        if has_buffered {
+            // Cleared after publishing. A read between the two would skip the lock, and miss
+            // records that were acknowledged before it began.
+            self.has_buffered.store(false, Ordering::Release);
         }
         Ok(())
     }
 
-    /// Lets readers see the records up to number `last`.
+    /// Makes the records up to number `last` visible.
     fn publish(&self, writer: &mut Writer, last: Seqno) {
         let mut batch = None;
         let [mut puts, mut deletes, mut batches, mut len] = [0; 4];
@@ -67,14 +67,14 @@ impl Log {
             (Count::WrittenLen, len),
         ];
         counts.into_iter().filter(|&(_, by)| by > 0).for_each(|(count, by)| meter.add(count, by));
-        // Telling nobody costs a system call, too.
+        // A notification costs a system call even without waiters.
         if writer.followers > 0 {
             self.progress.notify_all();
         }
     }
 
-    /// Waits until record `target` is durable. The first thread that comes syncs for all that were appended before;
-    /// those who come meanwhile append, and wait for the next.
+    /// Waits until record `target` is durable. The first thread syncs for all records appended
+    /// before. Threads that come meanwhile append, and wait for the next sync.
     pub(super) fn make_durable<'a>(
         &'a self,
         mut writer: MutexGuard<'a, Writer>,
@@ -100,19 +100,19 @@ impl Log {
             let outcome = self.timed(|| file.sync());
             writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             writer.is_syncing = false;
-            self.settle(&mut writer, written, (&segment.path, outcome))?;
+            self.record_sync(&mut writer, written, (&segment.path, outcome))?;
         }
     }
 
-    /// Takes note of a sync that covered the records up to `written`.
-    pub(super) fn settle(
+    /// Records the outcome of a sync that covered the records up to `written`.
+    pub(super) fn record_sync(
         &self,
         writer: &mut Writer,
         written: Seqno,
         (path, outcome): (&Path, std::io::Result<()>),
     ) -> Result<()> {
         let settled = match outcome {
-            // What went wrong meanwhile may have taken what this sync is said to have written.
+            // The failure that poisoned the log may have hit the same bytes.
             Ok(()) if writer.poison.is_some() => Ok(()),
             Ok(()) => {
                 let newly = written.0.saturating_sub(writer.durable.0);
@@ -122,8 +122,9 @@ impl Log {
                 self.publish(writer, written);
                 Ok(())
             }
-            // After a failed fsync the kernel may have dropped the dirty pages and cleared the error: a second
-            // attempt could succeed without having written them. So there is none.
+            // After a failed fsync the kernel may have dropped the dirty pages and cleared the
+            // error: a second attempt could succeed without having written them. So there is no
+            // second attempt.
             Err(source) => Err(writer.fail(&Error::io("fsync", path)(source))),
         };
         if settled.is_err() {
@@ -133,7 +134,7 @@ impl Log {
         settled
     }
 
-    /// Takes the time of a sync, which `sync` is.
+    /// Runs `sync` and records its duration.
     pub(super) fn timed<T>(&self, sync: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let synced = sync();
@@ -141,8 +142,8 @@ impl Log {
         synced
     }
 
-    /// The lock at a time when no sync is under way. The system tells of a failed write-back once for each open file: of
-    /// two syncs at a time one could come back as if all were well.
+    /// Waits until no sync is running. The kernel reports a failed write-back once for each open
+    /// file: of two syncs at the same time, one could succeed in spite of it.
     pub(super) fn without_sync<'a>(
         &'a self,
         mut writer: MutexGuard<'a, Writer>,
@@ -150,7 +151,7 @@ impl Log {
         while writer.is_syncing {
             writer = self.progress.wait(writer).unwrap_or_else(PoisonError::into_inner);
         }
-        writer.usable()?;
+        writer.check_usable()?;
         Ok(writer)
     }
 }

@@ -1,8 +1,9 @@
-//! The write end of the log — append, make durable, publish; seal and roll; poison.
+//! The write end of the log: append, make durable, publish, seal, roll.
 //!
-//! One lock, the *log's lock*, is held while a record is staged, written and published, and while a segment is
-//! sealed; not while a record is made durable. Under it the shards of the keydir are locked one at a time. Readers
-//! never take it (but for [`Sync::Buffered`], where a read first hands over what is held back).
+//! The *log's lock* is held while a record is staged, written and published, and while a segment is
+//! sealed. It is released during a shared sync. The keydir's shards are locked one at a time under
+//! it. Readers do not take it, except with [`Sync::Buffered`], where a read first flushes the
+//! buffer.
 
 mod clear;
 mod durable;
@@ -31,7 +32,8 @@ pub use write::Commit;
 pub(crate) use write::{Condition, Staged, Ticket, Urgency};
 use writer::{Active, Mark, Writer};
 
-/// What comes together before it is written without anybody waiting: a system call for it costs next to nothing a byte.
+/// Staged bytes that are written without waiting for a caller. For so many, the system call costs
+/// little a byte.
 const GATHERED_LEN: usize = 64 << 10;
 
 /// The write end of a log.
@@ -41,38 +43,36 @@ pub(crate) struct Log {
     state: Arc<State>,
     options: Options,
     fork_guard: ForkGuard,
-    /// The log's lock: rank 1, before the keydir's shards.
+    /// The log's lock.
     writer: Mutex<Writer>,
-    /// Told whenever records became durable, or the log failed or was closed; and, while somebody follows it, whenever
-    /// readers see more.
+    /// Notified when records become durable, and when the log fails or is closed. If followers
+    /// wait, also when records are published.
     progress: Condvar,
-    /// Whether something acknowledged is still held in the process ([`Sync::Buffered`]).
-    holds_back: AtomicBool,
-    /// The number before the first that this log gives out, and that of the last record there was before.
+    /// Whether acknowledged records are still in the buffer ([`Sync::Buffered`]).
+    has_buffered: AtomicBool,
+    /// The number before the first that this log assigns.
     floor: Seqno,
+    /// The number of the last record when the log was opened. After a crash, `floor` may be higher.
     last_at_open: Seqno,
-    /// Segment files that are not this store's, and keep their numbers.
+    /// Segment files of other stores. Their ids are not used.
     strangers: Vec<SegmentId>,
 }
 
-/// What recovery hands over: the log's end.
+/// The end of the log, as recovery leaves it.
 #[derive(Debug)]
 pub(crate) struct LogEnd {
     pub(crate) manifest: Manifest,
-    /// The segment that was closed cleanly, to be gone on with, and how long it may become.
+    /// The segment to continue, which was closed cleanly, and its capacity.
     pub(crate) active: Option<(SegmentWriter, u64)>,
     pub(crate) exclusion: Arc<Exclusion>,
-    /// The number of the log's last record.
+    /// The number of the last record.
     pub(crate) last_seq: Seqno,
-    /// Segment files that are not this store's, and keep their numbers.
+    /// Segment files of other stores.
     pub(crate) strangers: Vec<SegmentId>,
 }
 
 impl Log {
-    /// Goes on at `end`.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Continues the log at `end`.
     pub(crate) fn new(
         directory: Arc<dyn Directory>,
         state: Arc<State>,
@@ -92,7 +92,7 @@ impl Log {
                 active: end.active.map(|(segment, capacity)| Active { segment, capacity, is_marked: false }),
                 pending: Pending::default(),
                 appended: last,
-                written: Mark { seq: last, place: 0 },
+                written: Mark { seq: last, position: 0 },
                 durable: last,
                 losses: Vec::new(),
                 loss_count: 0,
@@ -102,29 +102,29 @@ impl Log {
                 exclusion: Some(end.exclusion),
             }),
             progress: Condvar::new(),
-            holds_back: AtomicBool::new(false),
+            has_buffered: AtomicBool::new(false),
             floor: last,
             last_at_open: end.last_seq,
             strangers: end.strangers,
         })
     }
 
-    /// Appends `staged` as one batch, if `condition` holds for the first one's key. [`Log::wait`] says when it is done.
+    /// Appends `staged` as one batch if `condition` holds for its first key. [`Log::wait`] waits
+    /// for the result.
     ///
     /// # Errors
-    /// Lengths over the limits, a log that takes no more writes, and what the operating system says: nothing was
-    /// written then.
+    /// A length over its limit, a closed or poisoned log, and I/O errors. Nothing is written then.
     pub(crate) fn append(
         &self,
         staged: &mut [Staged<'_>],
         condition: Condition,
         urgency: Urgency,
     ) -> Result<Ticket> {
-        // Before anybody has to wait for it.
+        // Before the lock, so that nobody waits for it.
         let len = self.prepare(staged)?;
         let mut guard = self.writable()?;
-        // Asked once, before any wait: the segment may become due in the meantime, with a sync
-        // running.
+        // Checked before the first wait, because the segment may become due during it while a sync
+        // runs.
         let mut is_due = self.is_due(&guard, len);
         if is_due {
             guard = self.without_sync(guard)?;
@@ -143,18 +143,18 @@ impl Log {
             (_, Urgency::Now) => false,
         };
         if !gathers {
-            self.hand_over(writer)?;
+            self.flush(writer)?;
         } else if let Sync::Buffered(_) = self.options.sync {
-            self.holds_back.store(true, Ordering::Release);
+            self.has_buffered.store(true, Ordering::Release);
         }
         Ok(ticket)
     }
 
-    /// Waits until the write is as durable as the policy promises, and visible to readers.
+    /// Waits until the write is as durable as the policy promises, and visible.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] when making it durable failed; when it could not be written, what the operating
-    /// system says or [`Error::NotWritten`].
+    /// [`Error::OutcomeUnknown`] if a sync failed. [`Error::NotWritten`] or an I/O error if the
+    /// write failed.
     pub(crate) fn wait(&self, ticket: &Ticket) -> Result<()> {
         if matches!(self.options.sync, Sync::Buffered(_)) {
             return Ok(());
@@ -165,11 +165,11 @@ impl Log {
         }
         if writer.written.seq < ticket.waits_for {
             if let Some(cause) = &writer.poison {
-                // It had been staged: any of its bytes may be in the file.
+                // Any of the staged bytes may be in the file.
                 return Err(Error::OutcomeUnknown { cause: cause.clone() });
             }
-            writer.usable()?;
-            self.hand_over(&mut writer)?;
+            writer.check_usable()?;
+            self.flush(&mut writer)?;
         }
         match self.options.sync {
             Sync::Always => self.make_durable(writer, ticket.waits_for),
@@ -177,13 +177,10 @@ impl Log {
         }
     }
 
-    /// Lets readers see everything appended so far, having made it as durable as the policy promises.
-    ///
-    /// # Errors
-    /// As [`Log::sync`].
-    pub(crate) fn catch_up(&self) -> Result<()> {
+    /// Makes all appended records as durable as the policy promises, and visible.
+    pub(crate) fn publish_all(&self) -> Result<()> {
         let mut writer = self.writable()?;
-        self.hand_over(&mut writer)?;
+        self.flush(&mut writer)?;
         let target = writer.appended;
         match self.options.sync {
             Sync::Always => self.make_durable(writer, target),
@@ -191,40 +188,35 @@ impl Log {
         }
     }
 
-    /// Makes everything acknowledged so far durable.
+    /// Makes all acknowledged records durable.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`], [`Error::Poisoned`], and what the operating system says.
+    /// [`Error::OutcomeUnknown`], [`Error::Poisoned`], and I/O errors.
     pub(crate) fn sync(&self) -> Result<()> {
         let mut writer = self.writable()?;
         self.check_exclusion(&mut writer)?;
-        self.hand_over(&mut writer)?;
+        self.flush(&mut writer)?;
         let target = writer.appended;
         self.make_durable(writer, target)
     }
 
-    /// Hands over what [`Sync::Buffered`] holds back, so that a read sees it. One atomic load when there is nothing.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub(crate) fn reveal(&self) -> Result<()> {
-        if !self.holds_back.load(Ordering::Acquire) {
+    /// Flushes the buffer of [`Sync::Buffered`] before a read. Costs one atomic load if the buffer
+    /// is empty.
+    pub(crate) fn flush_buffered(&self) -> Result<()> {
+        if !self.has_buffered.load(Ordering::Acquire) {
             return Ok(());
         }
         let mut writer = self.lock()?;
-        if writer.usable().is_err() {
-            // What was held back is lost, and who writes is told. Nothing more may go into the files: they may have
-            // another writer by now. Reads go on.
-            self.holds_back.store(false, Ordering::Release);
+        if writer.check_usable().is_err() {
+            // The buffer is lost, which writes report. Nothing may be written: the directory may
+            // have another writer by now. Reads go on.
+            self.has_buffered.store(false, Ordering::Release);
             return Ok(());
         }
-        self.hand_over(&mut writer)
+        self.flush(&mut writer)
     }
 
-    /// Seals the active segment; `None` when it holds no record.
-    ///
-    /// # Errors
-    /// What the operating system says.
+    /// Seals the active segment and returns its id. `None` if it holds no record.
     pub(crate) fn rotate(&self) -> Result<Option<SegmentId>> {
         let mut guard = self.without_sync(self.writable()?)?;
         let writer = &mut *guard;
@@ -235,14 +227,15 @@ impl Log {
         self.finish_active(writer)?;
         let manifest = writer.sealed_manifest();
         self.replace_manifest(writer, manifest)?;
-        self.leave_active(writer);
+        self.seal_active(writer);
         Ok(Some(id))
     }
 
-    /// Makes everything durable, marks the log as closed and lets the directory go. A second time it does nothing.
+    /// Makes everything durable, marks the log as closed and releases the directory. A second call
+    /// does nothing.
     ///
     /// # Errors
-    /// What the operating system says; the next open then takes the store for one that crashed.
+    /// I/O errors. The next open recovers the store as after a crash.
     pub(crate) fn close(&self) -> Result<()> {
         let Ok(mut writer) = self.lock() else { return Ok(()) };
         while writer.is_syncing {
@@ -251,25 +244,22 @@ impl Log {
         if writer.exclusion.is_none() {
             return Ok(());
         }
-        let closed = writer.usable().and_then(|()| self.close_active(&mut writer));
-        // The next writer may have the files from here on.
+        let closed = writer.check_usable().and_then(|()| self.close_active(&mut writer));
+        // From here on the directory may have another writer.
         if let Some(exclusion) = writer.exclusion.take() {
             exclusion.release();
         }
-        self.holds_back.store(false, Ordering::Release);
+        self.has_buffered.store(false, Ordering::Release);
         self.progress.notify_all();
         closed
     }
 
-    /// That it may still be written to.
-    ///
-    /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`].
+    /// Checks that the log can be written to.
     pub(crate) fn check(&self) -> Result<()> {
         self.writable().map(drop)
     }
 
-    /// The number of the newest record appended.
+    /// The number of the last record appended.
     pub(crate) fn appended(&self) -> Seqno {
         // A fork writes nothing.
         self.lock().map_or(Seqno(0), |writer| writer.appended)
@@ -280,7 +270,7 @@ impl Log {
         self.fork_guard.is_fork()
     }
 
-    /// Checks that this log still has the directory's lock, and poisons the log if not.
+    /// Checks that this log still holds the directory's lock. Poisons the log if not.
     fn check_exclusion(&self, writer: &mut Writer) -> Result<()> {
         let Some(exclusion) = &writer.exclusion else { return Err(Error::Closed) };
         let path = self.directory.path(StoreFile::Manifest);
@@ -291,26 +281,27 @@ impl Log {
         checked
     }
 
-    /// The lock. In a fork another thread may have held it for ever, and the files are not ours.
+    /// Takes the log's lock. In a fork, the lock may never be released, and the files belong to the
+    /// parent.
     fn lock(&self) -> Result<MutexGuard<'_, Writer>> {
         if self.is_fork() {
             return Err(Error::Closed);
         }
-        // A panic under the lock is a bug of ours; what was half done then is what a crash would leave.
+        // A panic under the lock is a bug. It leaves no more half done than a crash would.
         Ok(self.writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The lock, if this log may still be written to.
+    /// Takes the log's lock, if the log can be written to.
     fn writable(&self) -> Result<MutexGuard<'_, Writer>> {
         let writer = self.lock()?;
-        writer.usable()?;
+        writer.check_usable()?;
         Ok(writer)
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // Who wants to know whether closing worked calls `close`.
+        // Callers that need the error call `close` themselves.
         if let Err(error) = self.close() {
             tracing::error!(%error, "the store could not be closed cleanly; the next open will recover it");
         }

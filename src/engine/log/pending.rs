@@ -1,4 +1,4 @@
-//! Records that are in the log and not yet seen by readers, in log order.
+//! Pending records: appended but not yet visible, in log order.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -10,106 +10,106 @@ use crate::engine::state::{Replaced, Unpublished};
 
 /// A record that was appended to the active segment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Appended {
+pub(super) struct PendingRecord {
     pub(super) record: Unpublished,
     pub(super) seq: Seqno,
-    /// Its offset in the active segment: sealing publishes all that is pending first.
+    /// Its offset in the active segment. Sealing publishes all pending records first.
     pub(super) at: u64,
-    /// The place in the queue of the record before it with the same hash.
-    shadows: Option<u64>,
+    /// The position of the previous record with the same hash.
+    previous: Option<u64>,
 }
 
-impl Appended {
-    /// What a later record of the same key replaces: this one, if it is a put.
+impl PendingRecord {
+    /// This record, if it is a put, as the one that a later record of the same key replaces.
     pub(super) fn as_replaced(&self) -> Option<Replaced> {
         let Unpublished { address, len, kind, expires_ms, .. } = self.record;
         (kind == Kind::Put).then_some(Replaced { address, len, expires_ms })
     }
 }
 
-/// The queue, and for each hash in it its newest record.
+/// The queue of pending records, and the newest record of each hash.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    queue: VecDeque<Appended>,
-    /// How many records have left the queue: places are counted from the first record ever, so that they stay valid.
-    gone: u64,
-    newest: HashMap<u64, u64, BuildHasherDefault<AsIs>>,
+    queue: VecDeque<PendingRecord>,
+    /// The number of records that have left the queue. Positions count from the first record ever,
+    /// so that they stay valid.
+    popped: u64,
+    newest: HashMap<u64, u64, BuildHasherDefault<IdentityHasher>>,
 }
 
 impl Pending {
-    /// The place that the next record gets.
+    /// The position of the next record.
     pub(super) fn end(&self) -> u64 {
-        self.gone + self.queue.len() as u64
+        self.popped + self.queue.len() as u64
     }
 
     pub(super) fn push(&mut self, record: Unpublished, seq: Seqno, at: u64) {
-        let shadows = self.newest.insert(record.hash, self.end());
-        self.queue.push_back(Appended { record, seq, at, shadows });
+        let previous = self.newest.insert(record.hash, self.end());
+        self.queue.push_back(PendingRecord { record, seq, at, previous });
     }
 
-    /// Ends the batch of the newest record with it.
+    /// Makes the newest record the end of its batch.
     pub(super) fn end_batch(&mut self) {
         if let Some(last) = self.queue.back_mut() {
             last.record.more = false;
         }
     }
 
-    /// The records with this hash, newest first.
-    pub(super) fn with_hash(&self, hash: u64) -> impl Iterator<Item = &Appended> {
+    pub(super) fn with_hash(&self, hash: u64) -> impl Iterator<Item = &PendingRecord> {
         let newest = self.newest.get(&hash).copied();
-        std::iter::successors(newest.and_then(|place| self.get(place)), |record| {
-            record.shadows.and_then(|place| self.get(place))
+        std::iter::successors(newest.and_then(|position| self.get(position)), |record| {
+            record.previous.and_then(|position| self.get(position))
         })
     }
 
-    fn get(&self, place: u64) -> Option<&Appended> {
-        self.queue.get(usize::try_from(place.checked_sub(self.gone)?).ok()?)
+    fn get(&self, position: u64) -> Option<&PendingRecord> {
+        self.queue.get(usize::try_from(position.checked_sub(self.popped)?).ok()?)
     }
 
-    /// Takes the first record, if its number is at most `last`.
+    /// Removes and returns the first record, if its number is at most `last`.
     pub(super) fn pop(&mut self, last: Seqno) -> Option<Unpublished> {
         let first = *self.queue.front().filter(|first| first.seq <= last)?;
         self.queue.pop_front();
-        if self.newest.get(&first.record.hash) == Some(&self.gone) {
+        if self.newest.get(&first.record.hash) == Some(&self.popped) {
             self.newest.remove(&first.record.hash);
         }
-        self.gone += 1;
+        self.popped += 1;
         Some(first.record)
     }
 
-    /// What records replace has moved: `places` says from where to where, `None` that it is gone.
+    /// Updates the addresses of replaced records that a compaction has moved. `None` means removed.
     pub(super) fn repoint(&mut self, places: &HashMap<Address, Option<Address>>) {
         for appended in &mut self.queue {
             if let Some(replaced) = &mut appended.record.replaced
-                && let Some(place) = places.get(&replaced.address)
+                && let Some(position) = places.get(&replaced.address)
             {
-                appended.record.replaced = place.map(|address| Replaced { address, ..*replaced });
+                appended.record.replaced = position.map(|address| Replaced { address, ..*replaced });
             }
         }
     }
 
     /// The first record that readers do not see.
-    pub(super) fn first(&self) -> Option<&Appended> {
+    pub(super) fn first(&self) -> Option<&PendingRecord> {
         self.queue.front()
     }
 
-    /// Takes back the records from place `end` on.
+    /// Removes the records from position `end` on.
     pub(super) fn truncate(&mut self, end: u64) {
         while self.end() > end {
             let Some(last) = self.queue.pop_back() else { return };
-            match last.shadows.filter(|&place| place >= self.gone) {
-                Some(place) => self.newest.insert(last.record.hash, place),
+            match last.previous.filter(|&position| position >= self.popped) {
+                Some(position) => self.newest.insert(last.record.hash, position),
                 None => self.newest.remove(&last.record.hash),
             };
         }
     }
 }
 
-/// A hasher for what is a hash already.
+/// A hasher for keys that are hashes.
 #[derive(Debug, Default)]
-struct AsIs(u64);
+struct IdentityHasher(u64);
 
-impl Hasher for AsIs {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn records_leave_in_order_and_those_taken_back_were_never_there() {
+    fn records_leave_in_order_and_removed_ones_leave_no_trace() {
         let mut pending = Pending::default();
         for (seq, hash) in [(1, 7), (2, 8), (3, 7), (4, 7)] {
             pending.push(record(hash, seq), Seqno(seq), seq * 40);
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(pending.pop(Seqno(2)).map(|record| record.address), Some(Address(1)));
         assert_eq!(addresses(&pending, 7), [3]);
         assert_eq!(pending.pop(Seqno(2)).map(|record| record.address), Some(Address(2)));
-        assert!(pending.pop(Seqno(2)).is_none(), "the third is not due yet");
+        assert!(pending.pop(Seqno(2)).is_none(), "the number of the third is larger");
         pending.truncate(2);
         assert!(pending.queue.is_empty());
         assert!(addresses(&pending, 7).is_empty() && addresses(&pending, 8).is_empty());

@@ -1,5 +1,5 @@
-//! The log's side of compaction: numbers and pages for new segments, and the one moment at which they take the place of
-//! old ones.
+//! The log's part in a compaction: it reserves ids and pages for new segments, and replaces old
+//! segments by new.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::engine::format::manifest::{History, SegmentLine};
 use crate::engine::segment::Segment;
 use crate::engine::state::Moved;
 
-/// How many slots are swapped while writers wait: some tens of microseconds.
+/// Slots swapped under one lock of the log. Writers wait some tens of microseconds.
 const SWAPPED_AT_ONCE: usize = 1024;
 
-/// What a segment that is being made may have for its own.
+/// The id, pages and salt of a segment that is being written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reserved {
     pub(crate) id: SegmentId,
@@ -25,24 +25,24 @@ pub(crate) struct Reserved {
     pub(crate) salt: u32,
 }
 
-/// Sealed segments in the place of a run of others.
+/// Sealed segments that replace a run of others.
 #[derive(Debug)]
 pub(crate) struct Replacement<'a> {
-    /// The run, in log order.
+    /// The replaced run, in log order.
     pub(crate) inputs: &'a [SegmentId],
-    /// In log order, durable, and each with what MANIFEST is to say of it.
+    /// In log order, durable, with their lines for MANIFEST.
     pub(crate) outputs: &'a [(SegmentLine, Arc<Segment>)],
-    /// Where the records went that were live when they were copied.
+    /// The records that were live when they were copied.
     pub(crate) moved: &'a [Moved],
-    /// What of the past is forgotten with the records that were dropped.
+    /// The history lost with dropped records.
     pub(crate) forgotten: History,
 }
 
 impl Log {
-    /// A number, a salt and pages for a segment of `capacity` bytes.
+    /// Reserves an id, a salt and pages for a segment of `capacity` bytes.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::NumbersSpent`], a log that takes no more writes, and what the operating system says.
+    /// [`Error::Full`], [`Error::NumbersSpent`], a closed or poisoned log, and I/O errors.
     pub(crate) fn reserve(&self, capacity: u64) -> Result<Reserved> {
         let mut writer = self.writable()?;
         let (id, salt) = (self.next_segment(&writer.manifest)?, self.salt()?);
@@ -51,22 +51,20 @@ impl Log {
         Ok(Reserved { id, first_page, salt })
     }
 
-    /// Gives back the pages of a segment that will not be.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
+    /// Releases the pages of a segment that was not completed.
     pub(crate) fn release(&self, first_page: u32) -> Result<()> {
         let _writer = self.lock()?;
         self.release_pages(first_page)
     }
 
-    /// Has `remove` take the files of a segment that will not be out of the directory, and gives back its pages.
+    /// Removes the files of a segment that was not completed, with `remove`, and releases its
+    /// pages.
     ///
     /// # Errors
-    /// [`Error::Closed`]: `remove` was not called; and those of `remove`.
+    /// [`Error::Closed`] without a call of `remove`, and the errors of `remove`.
     pub(crate) fn withdraw(&self, first_page: u32, remove: impl FnOnce() -> Result<()>) -> Result<()> {
-        // Held until the files are gone: once the log is closed the directory may have another writer, whose segments
-        // may have the numbers that were reserved here.
+        // The lock is held until the files are gone. Once the log is closed, the directory may have
+        // another writer, whose segments may have the ids reserved here.
         let writer = self.lock()?;
         if writer.exclusion.is_none() {
             return Err(Error::Closed);
@@ -81,13 +79,13 @@ impl Log {
         })
     }
 
-    /// Puts the outputs in the place of the inputs: in a new MANIFEST, then in the set of segments, then slot by slot in
-    /// the index; at last the inputs leave the set, and their files may be removed. Writers wait for the MANIFEST and for
-    /// some slots at a time, readers for nothing.
+    /// Replaces the inputs by the outputs: in a new MANIFEST, in the set of segments, then slot by
+    /// slot in the index. Finally the inputs leave the set, and their files may be removed. Writers
+    /// wait for the MANIFEST and for some slots at a time. Readers never wait.
     ///
     /// # Errors
-    /// A log that takes no more writes, and what the operating system says, with whether the old MANIFEST is certainly
-    /// still in place: else the inputs and the outputs must both stay.
+    /// A closed or poisoned log, and I/O errors. Unless the old MANIFEST is certainly still in
+    /// place, the files of inputs and outputs must both stay.
     pub(crate) fn replace_run(&self, with: &Replacement<'_>) -> Result<(), Failure> {
         let undone = |error| Failure { error, is_undone: true };
         let mut writer = self.writable().map_err(undone)?;
@@ -115,7 +113,7 @@ impl Log {
             set.remove(with.inputs);
             Ok(())
         });
-        // KEYDIR may have covered the inputs: it may be worth another one.
+        // KEYDIR may have covered the inputs, so it may have to be written again.
         self.state.context.wakeup.ring();
         shrunk.map_err(committed)
     }
@@ -135,7 +133,7 @@ impl Log {
             .map_err(|error| Failure { error, is_undone: writer.poison.is_none() })
     }
 
-    /// Lets readers and pending writes find `moved` records at their new places.
+    /// Points the index and pending records to the new places of `moved` records.
     fn swap(&self, writer: &mut Writer, moved: &[Moved]) {
         if writer.pending.first().is_some() {
             let places: HashMap<_, _> = moved.iter().map(|moved| (moved.from, moved.to)).collect();

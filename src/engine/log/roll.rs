@@ -1,4 +1,4 @@
-//! Which segment records go to: mark it, seal it, make the next; each change is one new MANIFEST.
+//! The active segment: marking, sealing and rolling to the next. Each step is one new MANIFEST.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::engine::fs::StoreFile;
 use crate::engine::segment::{Identity, SegmentWriter};
 
 impl Log {
-    /// Whether the active segment has to be sealed before `len` bytes are appended.
+    /// Whether the active segment must be sealed before `len` bytes are appended.
     pub(super) fn is_due(&self, writer: &Writer, len: u64) -> bool {
         let is_full = |active: &Active| active.segment.len() + len > active.capacity;
         writer.active.as_ref().is_some_and(|active| is_full(active) || self.is_aged(active))
     }
 
-    /// Ensures an active segment, listed in MANIFEST, with room for `count` records of `len` bytes:
-    /// a new one if that `is_due`. No sync is running then.
+    /// Ensures that the active segment is listed in MANIFEST and has room for `count` records of
+    /// `len` bytes. Rolls if it `is_due`. No sync is running.
     pub(super) fn make_room(
         &self,
         writer: &mut Writer,
@@ -59,17 +59,17 @@ impl Log {
         })
     }
 
-    /// Makes the active segment's records durable and visible: it can be sealed then. The caller has seen to it that no
-    /// sync is under way: of two at a time one alone is told of a failure.
+    /// Makes the active segment's records durable and visible, so that it can be sealed. The caller
+    /// ensures that no sync is running: of two at a time, only one would report a failure.
     pub(super) fn finish_active(&self, writer: &mut Writer) -> Result<()> {
-        self.hand_over(writer)?;
+        self.flush(writer)?;
         let Some(active) = &writer.active else { return Ok(()) };
         let (file, segment) = active.for_sync();
-        // A segment with records is synced again even if all are durable: it may have lost its name
+        // Syncs a segment with records even if all are durable: its name may have been unlinked
         // since.
         if writer.durable < writer.appended || active.is_marked {
             let outcome = self.timed(|| file.sync());
-            self.settle(writer, writer.appended, (&segment.path, outcome))?;
+            self.record_sync(writer, writer.appended, (&segment.path, outcome))?;
         }
         Ok(())
     }
@@ -84,8 +84,8 @@ impl Log {
         self.replace_manifest(writer, manifest)
     }
 
-    /// Seals the active segment, if there is one, and makes the next, with room for `len` bytes: one new MANIFEST
-    /// says both.
+    /// Seals the active segment, if any, and starts the next with room for `len` bytes, in one new
+    /// MANIFEST.
     fn start_segment(&self, writer: &mut Writer, len: u64) -> Result<()> {
         let mut manifest = writer.sealed_manifest();
         let capacity = self.options.segment_len_max.max(HEADER_LEN as u64 + len);
@@ -112,12 +112,12 @@ impl Log {
         manifest.segments.push(SegmentLine { id, base_seq: manifest.next_seq, layout, extent });
         if let Err(error) = self.replace_manifest(writer, manifest) {
             if writer.poison.is_none() {
-                // Left behind it would be an orphan, which the next open removes.
+                // If this fails, the file is an orphan, which the next open removes.
                 let _ = self.directory.remove(StoreFile::Segment(id));
             }
             return Err(error);
         }
-        self.leave_active(writer);
+        self.seal_active(writer);
         self.state.change_segments(|set| {
             set.push(Arc::clone(&segment.segment));
             Ok(())
@@ -127,8 +127,8 @@ impl Log {
         Ok(())
     }
 
-    /// Takes note that the active segment, if there is one, is sealed.
-    pub(super) fn leave_active(&self, writer: &mut Writer) {
+    /// Seals the active segment, if any. MANIFEST lists it as sealed already.
+    pub(super) fn seal_active(&self, writer: &mut Writer) {
         if let Some(active) = writer.active.take() {
             tracing::debug!(segment = active.id().0, bytes = active.segment.len(), "a segment was sealed");
             active.segment.segment.seal();
@@ -136,7 +136,7 @@ impl Log {
         }
     }
 
-    /// The number of the next segment, which no file has.
+    /// The id of the next segment, which no file has.
     ///
     /// # Errors
     /// [`Error::NumbersSpent`].
@@ -155,7 +155,8 @@ impl Log {
         Ok(u32::from_le_bytes(salt))
     }
 
-    /// Replaces MANIFEST. When nobody knows which one a reopen would find, the log is poisoned.
+    /// Replaces MANIFEST. Poisons the log if it is not known which MANIFEST the next open would
+    /// find.
     pub(super) fn replace_manifest(&self, writer: &mut Writer, mut manifest: Manifest) -> Result<()> {
         self.check_exclusion(writer)?;
         manifest.generation = manifest.next_generation();
@@ -165,7 +166,7 @@ impl Log {
                 Ok(())
             }
             Err(Failure { error, is_undone: true }) => Err(error),
-            // What the caller wanted to write has not even been staged.
+            // The caller's records have not been staged.
             Err(Failure { error, is_undone: false }) => {
                 writer.fail(&error);
                 Err(Error::NotWritten { cause: error.sentence() })
@@ -174,7 +175,7 @@ impl Log {
     }
 }
 
-/// The error if `counter` in MANIFEST has no number left.
+/// The error for a counter of MANIFEST without numbers left.
 pub(super) fn spent(counter: &'static str, number: u64) -> Error {
     Error::NumbersSpent { counter, number }
 }

@@ -1,4 +1,4 @@
-//! From operations to staged records: lengths, conditions, what each record replaces.
+//! Staging: lengths and conditions are checked, and operations become records.
 
 use std::cell::LazyCell;
 
@@ -15,7 +15,7 @@ use crate::engine::format::segment_header::HEADER_LEN;
 use crate::engine::options::SEGMENT_LEN_MAX_BOUNDS;
 use crate::engine::state::{Replaced, Unpublished, address_of};
 
-/// Where the operations of a batch begin to change anything: the first one that does, and the put that it replaces.
+/// The first operation of a batch that changes anything, and the put that it replaces.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
     index: usize,
@@ -23,7 +23,7 @@ pub(super) struct Start {
 }
 
 impl Log {
-    /// Checks, hashes and compresses `staged`, and returns the length of the records in bytes.
+    /// Checks, hashes and compresses `staged`. Returns the total length of the records in bytes.
     pub(super) fn prepare(&self, staged: &mut [Staged<'_>]) -> Result<u64> {
         let mut len = 0_u64;
         for write in staged {
@@ -42,8 +42,9 @@ impl Log {
         if len > limit { Err(Error::BatchLength { len, limit }) } else { Ok(len) }
     }
 
-    /// Where `staged` begins to change anything. `None` if `condition` does not hold for the first key, or if all of
-    /// them delete what is not there: then nothing is written, and no segment is made.
+    /// Finds the first operation that changes anything. `None` if `condition` does not hold for the
+    /// first key, or if all operations delete missing keys. Then nothing is written and no segment
+    /// is started.
     pub(super) fn start(
         &self,
         writer: &Writer,
@@ -65,7 +66,7 @@ impl Log {
         Ok(None)
     }
 
-    /// Stages the batch's records; without effect when it fails.
+    /// Stages the records of a batch. Stages nothing on failure.
     pub(super) fn stage(
         &self,
         writer: &mut Writer,
@@ -75,13 +76,13 @@ impl Log {
         let (mark, at) = (writer.mark(), writer.active_len());
         let commit = self.stage_all(writer, staged, start);
         if commit.is_err() {
-            writer.take_back(mark, at);
+            writer.unstage(mark, at);
         }
         commit
     }
 
     fn stage_all(&self, writer: &mut Writer, staged: &[Staged<'_>], start: Start) -> Result<Option<Commit>> {
-        // Keys of a batch with the same time to live expire together.
+        // One time for all keys: those with the same time to live expire together.
         let time_ms = self.options.clock.now_ms();
         let now_ms = LazyCell::new(|| self.state.now_ms());
         let mut commit: Option<Commit> = None;
@@ -106,7 +107,8 @@ impl Log {
             let deleted = deleted + usize::from(deletes && was_there);
             commit = Some(Commit { first, last, location, deleted });
         }
-        // Deletes of missing keys at the batch's end wrote nothing: its last record does not know that it is.
+        // The last operations deleted missing keys, so the last record is not marked as the end of
+        // its batch.
         if let (Some(commit), Some(active), false) = (commit, &mut writer.active, ends_its_batch) {
             active.segment.end_batch(commit.location.offset);
             writer.pending.end_batch();
@@ -114,8 +116,7 @@ impl Log {
         Ok(commit)
     }
 
-    /// Stages the record of one operation, written at one time and with one expiry; returns its
-    /// number and place.
+    /// Stages the record of one operation. Returns its number and location.
     fn stage_one(
         &self,
         writer: &mut Writer,
@@ -153,11 +154,11 @@ impl Log {
         Ok((seq, segment.location(at)))
     }
 
-    /// The put that the record of `write` replaces, pending ones included. `is_checked`: it must be intact, as for a
-    /// read.
+    /// Returns the put that `write` replaces, including pending ones. `is_checked` requires it to
+    /// be intact.
     fn replaced(&self, writer: &Writer, write: &Staged<'_>, is_checked: bool) -> Result<Option<Replaced>> {
         let key = write.op.key();
-        // What is pending goes first: it is newer than anything readers see.
+        // A pending record is newer than all visible ones.
         if let Some(replaced) = writer.pending_record(write.hash, key)? {
             return Ok(replaced);
         }
@@ -165,8 +166,8 @@ impl Log {
     }
 }
 
-/// The expiry of a key put at `time_ms`. The clock that judges expiry may be ahead; a time to
-/// live counted from there would be too long.
+/// The expiry of a key put at `time_ms`. A time to live starts at the time of the clock. The time
+/// that reads use may be ahead of it, so the key would live too long.
 fn end_of(expiry: Expiry, time_ms: u64) -> Result<u64> {
     let expires_ms = expiry.at_ms(time_ms);
     if expires_ms > Expiry::AT_MS_MAX { Err(Error::ExpiryTooLate) } else { Ok(expires_ms) }

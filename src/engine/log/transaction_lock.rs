@@ -1,4 +1,4 @@
-//! The lock that writes share and a transaction holds alone.
+//! The lock that writes share and a transaction holds exclusively.
 
 use std::sync::PoisonError;
 
@@ -6,20 +6,21 @@ use crate::engine::base::error::{Error, Result};
 use crate::engine::base::sync::thread::{self, ThreadId};
 use crate::engine::base::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Many writes at a time, or one transaction.
+/// Held by many writes or by one transaction.
 #[derive(Debug, Default)]
 pub(crate) struct TransactionLock {
-    /// Held shared while a write is appended, alone while a transaction lasts.
+    /// Shared while a write is appended, exclusive during a transaction.
     lock: RwLock<()>,
-    /// The thread whose transaction holds it alone.
+    /// The thread of the transaction.
     owner: Mutex<Option<ThreadId>>,
 }
 
 impl TransactionLock {
-    /// Locks it for one write; waits while a transaction is open.
+    /// Locks for one write. Waits for an open transaction.
     ///
     /// # Errors
-    /// [`Error::WithinTransaction`] when the transaction is this thread's own, which would wait for itself.
+    /// [`Error::WithinTransaction`] if the transaction belongs to this thread, which would wait for
+    /// itself.
     pub(crate) fn shared(&self) -> Result<RwLockReadGuard<'_, ()>> {
         if let Ok(held) = self.lock.try_read() {
             return Ok(held);
@@ -28,7 +29,7 @@ impl TransactionLock {
         Ok(self.lock.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Locks it for a transaction, once all writes in progress are appended.
+    /// Locks for a transaction. Waits for the writes in progress.
     ///
     /// # Errors
     /// As [`TransactionLock::shared`].
@@ -49,7 +50,7 @@ impl TransactionLock {
     }
 }
 
-/// Holds a [`TransactionLock`] alone until it is dropped.
+/// Holds a [`TransactionLock`] exclusively until it is dropped.
 #[derive(Debug)]
 pub(crate) struct TransactionGuard<'a> {
     lock: &'a TransactionLock,

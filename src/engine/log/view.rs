@@ -1,4 +1,4 @@
-//! What readers see at one moment, and how far the log has come.
+//! Views of the log: its progress, and what readers see at one moment.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
@@ -14,66 +14,55 @@ use crate::engine::format::record::Kind;
 use crate::engine::segment::{Record, Segment};
 use crate::engine::state::frozen::Frozen;
 
-/// What readers see between two batches.
+/// The state between two batches, with the usage of segments.
 #[derive(Debug)]
 pub(crate) struct ReadPoint {
     pub(crate) frozen: Frozen,
-    /// The number of the newest record that they see.
+    /// The number of the newest record in it.
     pub(crate) last_seq: Seqno,
-    /// The segments and their figures, in log order.
+    /// The segments and their usage, in log order.
     pub(crate) segments: Vec<Covered>,
 }
 
-/// The log up to one moment: what readers see then, and nothing of what is on its way.
+/// The log between two batches, without pending records.
 #[derive(Debug)]
 pub(crate) struct Cut {
-    /// The number of the newest record that readers see.
+    /// The number of the newest record in it.
     pub(crate) last_seq: Seqno,
-    /// What the log can still tell of the past.
+    /// The part of the past that the log still holds.
     pub(crate) history: History,
-    /// The segments in log order, and how much of each belongs to it, in bytes.
+    /// The segments in log order, and the bytes of each that belong to the cut.
     pub(crate) segments: Vec<(Arc<Segment>, u64)>,
 }
 
 impl Log {
-    /// The newest record in the log, and the newest one known to be durable.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
+    /// Returns the numbers of the newest record, and of the newest one known to be durable.
     pub(crate) fn progress(&self) -> Result<(Seqno, Seqno)> {
         let writer = self.lock()?;
-        // Before the first write the numbering stands behind the last record, farther after a crash.
+        // Before the first write, the counter is at the last record, or farther after a crash.
         let of_record = |seq| if seq > self.floor { seq } else { self.last_at_open };
         Ok((of_record(writer.written.seq), of_record(writer.durable)))
     }
 
-    /// The readers' current view, always between two batches, and the number of its newest record.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
+    /// Freezes the state between two batches. Returns it with the number of its newest record.
     pub(crate) fn freeze(&self) -> Result<(Frozen, Seqno)> {
         let writer = self.lock()?;
         Ok((self.state.freeze(), writer.published()))
     }
 
     /// The number of the newest record that readers see.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
     pub(crate) fn published(&self) -> Result<Seqno> {
-        self.reveal()?;
+        self.flush_buffered()?;
         Ok(self.lock()?.published())
     }
 
     /// The number of the next record.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
     pub(crate) fn next_seq(&self) -> Result<Seqno> {
         Ok(self.lock()?.appended.plus(1))
     }
 
-    /// Waits until readers see a record behind number `seq`; `false` when they do not within `timeout`.
+    /// Waits until readers see a record after number `seq`. Returns `false` if they do not within
+    /// `timeout`.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -88,20 +77,14 @@ impl Log {
         if is_new || writer.exclusion.is_some() { Ok(is_new) } else { Err(Error::Closed) }
     }
 
-    /// What `look` sees, told which segment records are appended to, while nothing is published and no record moves from one
-    /// segment to another.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] in a fork of the store's process.
+    /// Runs `look` while nothing is published and no record moves between segments. Passes it the
+    /// id of the active segment.
     pub(crate) fn while_at_rest<T>(&self, look: impl FnOnce(Option<SegmentId>) -> T) -> Result<T> {
         let writer = self.lock()?;
         Ok(look(writer.active.as_ref().map(Active::id)))
     }
 
-    /// What readers see now, with what the segments come to.
-    ///
-    /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`].
+    /// Freezes the state, with the usage of segments.
     pub(crate) fn read_point(&self) -> Result<ReadPoint> {
         let writer = self.writable()?;
         let Cut { last_seq, segments, .. } = self.cut_now(&writer);
@@ -109,25 +92,22 @@ impl Log {
         Ok(ReadPoint { frozen: self.state.freeze(), last_seq, segments })
     }
 
-    /// The log as it is now.
-    ///
-    /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`].
+    /// Returns the log as it is now, for a backup.
     pub(crate) fn cut(&self) -> Result<Cut> {
         let writer = self.writable()?;
         let mut cut = self.cut_now(&writer);
-        // While a compaction commits, readers find records in what it read and in what it wrote: the log is what MANIFEST
-        // lists, and holds each once.
+        // While a compaction commits, the set has its inputs and outputs. MANIFEST lists each
+        // record once.
         let listed: HashSet<_> = writer.manifest.segments.iter().map(|line| line.id).collect();
         cut.segments.retain(|(segment, _)| listed.contains(&segment.id));
         Ok(cut)
     }
 
-    /// As [`Log::cut`], with segments that a compaction is about to let go.
+    /// As [`Log::cut`], with inputs of a compaction that is committing.
     fn cut_now(&self, writer: &Writer) -> Cut {
         let first_pending = writer.pending.first();
         let len = |segment: &Segment| {
-            // What is in the file and not yet published is no part of it.
+            // Excludes records in the file that are not published.
             let unpublished = first_pending.filter(|_| !segment.is_sealed()).map(|first| first.at);
             let len = if segment.is_sealed() { segment.limit() } else { segment.len() };
             unpublished.unwrap_or(len).min(len)
@@ -138,24 +118,25 @@ impl Log {
         Cut { last_seq, history, segments: segments.iter().map(covered).collect() }
     }
 
-    /// The newest record of `key`, also one that readers do not see yet; `None` when there is none or it has expired. It stays
-    /// that until something is appended, which the caller keeps others from; and it is no more durable than [`Log::wait`] for
-    /// what is appended next makes it.
+    /// Returns the newest record of `key`, including pending ones, or `None` if it is missing or
+    /// expired. The caller prevents appends meanwhile. A write appended later makes the record as
+    /// durable as itself.
     ///
     /// # Errors
-    /// [`Error::Damaged`], and what the operating system says.
+    /// [`Error::Damaged`], and I/O errors.
     pub(crate) fn newest(&self, key: &[u8]) -> Result<Option<Record>> {
         let mut writer = self.writable()?;
         let Some(pending) = writer.pending_of(self.state.hash(key), key)? else {
-            // Nobody appends meanwhile: those who publish and compact need not wait for the disk.
+            // The caller prevents appends, so the lookup runs without the lock, and publishing need
+            // not wait for it.
             drop(writer);
             return self.state.find(key);
         };
         if pending.record.kind != Kind::Put || self.state.is_past(pending.record.expires_ms) {
             return Ok(None);
         }
-        // Only what is in the file can be read.
-        self.hand_over(&mut writer)?;
+        // Only records in the file can be read.
+        self.flush(&mut writer)?;
         let Some(active) = &writer.active else { return Err(Error::Closed) };
         active.segment.segment.read(pending.at).map(Some)
     }

@@ -5,40 +5,40 @@ use crate::engine::base::ids::{Location, Seqno};
 use crate::engine::format::codec::Packed;
 use crate::engine::format::record::new::encoded_len;
 
-/// What a write came to.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// The number of the first record that was written.
+    /// The number of its first record.
     pub first: Seqno,
-    /// The number of the last one.
+    /// The number of its last record.
     pub last: Seqno,
-    /// Where the last one stands.
+    /// The location of its last record.
     pub location: Location,
-    /// How many of the batch's deletes met a key that was there, and had not expired.
+    /// The number of deletes in the batch whose key was present and not expired.
     pub deleted: usize,
 }
 
-/// A write that was appended, and how long its caller has to wait.
+/// An appended write, for [`Log::wait`](super::Log::wait).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    /// `None` when nothing had to be written.
+    /// `None` if nothing was written.
     pub(crate) commit: Option<Commit>,
-    /// The record that has to be visible before the caller is told.
+    /// The record that must be visible before the write is acknowledged.
     pub(super) waits_for: Seqno,
-    /// How many losses there had been when it was staged.
+    /// The number of losses before it was staged.
     pub(super) losses: u64,
 }
 
-/// When a write is put into the file.
+/// When a write goes to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
     /// Before `append` returns.
     Now,
-    /// When somebody waits for it, or enough has come together.
+    /// When a caller waits, or the buffer is full.
     WhenWaitedFor,
 }
 
-/// Under which condition a write of one key is done.
+/// The condition of a write to one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Condition {
     #[default]
@@ -47,12 +47,12 @@ pub(crate) enum Condition {
     Present,
 }
 
-/// An operation on its way into the log, and what is known of it before the log's lock is taken.
+/// An operation, prepared before the log's lock is taken.
 #[derive(Debug)]
 pub(crate) struct Staged<'a> {
     pub(super) op: Op<'a>,
     pub(super) hash: u64,
-    /// The value compressed, if that saves anything.
+    /// The compressed value, if it is shorter.
     pub(super) packed: Option<Packed>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Staged<'a> {
 }
 
 impl Staged<'_> {
-    /// The length of its record in bytes.
+    /// The length of the record in bytes.
     pub(super) fn record_len(&self) -> u64 {
         let value_len = self.packed.as_ref().map_or(self.op.value().len(), |packed| packed.bytes.len());
         encoded_len(self.op.key().len(), value_len, self.op.expiry().is_some())

@@ -1,8 +1,8 @@
-//! What the log's lock guards.
+//! The state under the log's lock.
 
 use std::sync::Arc;
 
-use super::pending::{Appended, Pending};
+use super::pending::{Pending, PendingRecord};
 use super::write::{Commit, Ticket};
 use crate::engine::base::error::{Error, Result};
 use crate::engine::base::ids::{SegmentId, Seqno};
@@ -11,48 +11,48 @@ use crate::engine::fs::{Exclusion, File};
 use crate::engine::segment::{Segment, SegmentWriter};
 use crate::engine::state::Replaced;
 
-/// The log's end, and how far it is durable.
+/// The end of the log.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) manifest: Manifest,
-    /// Where records go; `None` when the next one needs a new segment.
+    /// The segment that records are appended to. `None` if the next record needs a new one.
     pub(super) active: Option<Active>,
     pub(super) pending: Pending,
-    /// The number of the newest record appended.
+    /// The number of the last record appended.
     pub(super) appended: Seqno,
-    /// How far the log has been written to the file; what was appended since is staged.
+    /// The end of the records in the file. Later ones are staged.
     pub(super) written: Mark,
-    /// The number of the newest record known to be durable.
+    /// The number of the last record known to be durable.
     pub(super) durable: Seqno,
-    /// What could not be written, and was taken back, since the log was opened.
+    /// The failed writes since the log was opened.
     pub(super) losses: Vec<Loss>,
-    /// How often that happened.
+    /// The number of failed writes.
     pub(super) loss_count: u64,
-    /// Whether a thread is syncing, outside the lock.
+    /// Whether a thread is syncing without the lock.
     pub(super) is_syncing: bool,
-    /// How many threads wait for readers to see more.
+    /// The number of threads that wait for new records.
     pub(super) followers: usize,
-    /// The failure after which nothing is written any more.
+    /// The failure that ended all writing.
     pub(super) poison: Option<String>,
-    /// The right to change the directory, until the log is closed.
+    /// The right to change the directory. `None` once the log is closed.
     pub(super) exclusion: Option<Arc<Exclusion>>,
 }
 
-/// A moment of the log.
+/// A position in the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
-    /// The number of its newest record.
+    /// The number of the record before it.
     pub(super) seq: Seqno,
-    /// Where the next pending record goes.
-    pub(super) place: u64,
+    /// The position of the next pending record.
+    pub(super) position: u64,
 }
 
 /// Staged records that could not be written.
 #[derive(Debug)]
 pub(super) struct Loss {
-    /// Which loss it was, counted from 1.
+    /// The index of this loss, from 1.
     index: u64,
-    /// The number of the first one. It is given out again: to a write that is not staged before this is noted.
+    /// The number of the first lost record. Records staged later reuse it.
     first: Seqno,
     cause: String,
 }
@@ -60,9 +60,10 @@ pub(super) struct Loss {
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) segment: SegmentWriter,
-    /// How long it may become.
+    /// The length limit of the segment.
     pub(super) capacity: u64,
-    /// Whether MANIFEST says that a writer is at work here; nothing is written before it does.
+    /// Whether MANIFEST says that this segment is being written. It must, before anything is
+    /// written.
     pub(super) is_marked: bool,
 }
 
@@ -71,14 +72,14 @@ impl Active {
         self.segment.segment.id
     }
 
-    /// What a sync needs that goes on without the log's lock.
+    /// The file and the segment, for a sync without the log's lock.
     pub(super) fn for_sync(&self) -> (Arc<dyn File>, Arc<Segment>) {
         (self.segment.file(), Arc::clone(&self.segment.segment))
     }
 }
 
 impl Writer {
-    pub(super) fn usable(&self) -> Result<()> {
+    pub(super) fn check_usable(&self) -> Result<()> {
         let Some(exclusion) = &self.exclusion else { return Err(Error::Closed) };
         match exclusion.lost().or(self.poison.as_deref()) {
             Some(cause) => Err(Error::Poisoned { cause: cause.to_owned() }),
@@ -86,7 +87,7 @@ impl Writer {
         }
     }
 
-    /// Poisons the log, and gives the error to return to who met the failure.
+    /// Poisons the log. Returns the error for the caller that met the failure.
     pub(super) fn fail(&mut self, error: &Error) -> Error {
         let cause = error.sentence();
         tracing::error!(%cause, "the log takes no more writes");
@@ -107,47 +108,48 @@ impl Writer {
         self.active.as_ref().map_or(0, |active| active.segment.staged_len())
     }
 
-    /// A ticket for what was appended just now, or for what decided that nothing has to be.
+    /// A ticket for the latest append, or for a write that appended nothing.
     pub(super) fn ticket(&self, commit: Option<Commit>) -> Ticket {
         Ticket { commit, waits_for: self.appended, losses: self.loss_count }
     }
 
-    /// The log's end, with what is staged.
+    /// The end of the log, with staged records.
     pub(super) fn mark(&self) -> Mark {
-        Mark { seq: self.appended, place: self.pending.end() }
+        Mark { seq: self.appended, position: self.pending.end() }
     }
 
-    /// Undoes the staging of records since `mark`, when the active segment ended at `at`.
-    pub(super) fn take_back(&mut self, mark: Mark, at: u64) {
+    /// Unstages the records since `mark`, where the active segment had `at` bytes.
+    pub(super) fn unstage(&mut self, mark: Mark, at: u64) {
         if let Some(active) = &mut self.active {
             active.segment.unstage(at);
         }
-        self.pending.truncate(mark.place);
+        self.pending.truncate(mark.position);
         self.appended = mark.seq;
     }
 
-    /// Takes note that what is staged could not be written.
-    pub(super) fn lose(&mut self, error: &Error) {
+    /// Records that the staged writes failed.
+    pub(super) fn record_loss(&mut self, error: &Error) {
         self.loss_count += 1;
         let loss = Loss { index: self.loss_count, first: self.written.seq.plus(1), cause: error.sentence() };
-        // On a disk that stays full the same numbers are lost again and again: one note says it of all.
+        // On a disk that stays full, the same numbers are lost again and again. One loss covers
+        // them all.
         self.losses.pop_if(|last| last.first == loss.first);
         self.losses.push(loss);
     }
 
-    /// Why record `seq`, staged when there had been `losses`, is not there, if it was lost since.
+    /// Returns the error of record `seq` if it was lost after there had been `losses`.
     pub(super) fn loss_of(&self, seq: Seqno, losses: u64) -> Option<Error> {
         let loss = self.losses.iter().find(|loss| loss.index > losses && loss.first <= seq)?;
         Some(Error::NotWritten { cause: loss.cause.clone() })
     }
 
-    /// What is pending for `key`: `None` nothing, `Some(None)` a delete.
+    /// The pending record of `key`: `None` if there is none, `Some(None)` for a delete.
     pub(super) fn pending_record(&self, hash: u64, key: &[u8]) -> Result<Option<Option<Replaced>>> {
         Ok(self.pending_of(hash, key)?.map(|appended| appended.as_replaced()))
     }
 
-    /// The newest record of `key` that is pending.
-    pub(super) fn pending_of(&self, hash: u64, key: &[u8]) -> Result<Option<Appended>> {
+    /// The newest pending record of `key`.
+    pub(super) fn pending_of(&self, hash: u64, key: &[u8]) -> Result<Option<PendingRecord>> {
         let Some(active) = &self.active else { return Ok(None) };
         for appended in self.pending.with_hash(hash) {
             if active.segment.is_of_key(appended.at, key)? {
@@ -157,7 +159,7 @@ impl Writer {
         Ok(None)
     }
 
-    /// The manifest as it is now, with the active segment's line ending in `extent`.
+    /// The current manifest, with `extent` for the active segment.
     pub(super) fn manifest_ending(&self, extent: Extent) -> Manifest {
         let mut manifest = self.manifest.clone();
         manifest.next_seq = manifest.next_seq.max(self.appended.plus(1));
@@ -167,7 +169,7 @@ impl Writer {
         manifest
     }
 
-    /// The manifest with the active segment, if there is one, sealed at its length.
+    /// The current manifest, with the active segment sealed.
     pub(super) fn sealed_manifest(&self) -> Manifest {
         self.manifest_ending(Extent::Sealed(self.active_len()))
     }

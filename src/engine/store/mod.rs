@@ -270,6 +270,6 @@ impl Store {
     }
 
     fn reveal(&self) -> Result<()> {
-        self.0.log.as_ref().map_or(Ok(()), |log| log.reveal())
+        self.0.log.as_ref().map_or(Ok(()), |log| log.flush_buffered())
     }
 }

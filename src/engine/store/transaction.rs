@@ -38,7 +38,7 @@ impl Store {
         let log = self.log()?;
         let held = self.0.transaction_lock.exclusive()?;
         // What the writes before it did has to be seen by it.
-        log.catch_up()?;
+        log.publish_all()?;
         let mut overlay = Overlay::new(self);
         let done = work(&mut overlay)?;
         let batch = overlay.to_batch();
