@@ -1,4 +1,5 @@
-//! Any bytes whatever in place of a store's: the fuzzer's properties, at random and with each input of its corpus.
+//! Arbitrary bytes in place of a store's files: the fuzzer's properties, on random inputs and on
+//! each input of its corpus.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,21 +14,21 @@ pub(crate) mod properties;
 
 use properties::{PROPERTIES, Property, laws};
 
-/// How many inputs are drawn for each property.
+/// The number of random inputs for each property.
 const CASES: u32 = 256;
 
 fn fuzz_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz")
 }
 
-/// The inputs in the corpus of property `name`.
 fn corpus(name: &str) -> Vec<Vec<u8>> {
     let dir = fuzz_dir().join("corpus").join(name);
     let entries = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     entries.map(|entry| fs::read(entry.expect("an entry").path()).expect("an input")).collect()
 }
 
-/// Inputs like those of `corpus`, with a few bytes changed, taken out or put in; and some that are like nothing.
+/// Inputs of `corpus` with a few bytes changed, removed or inserted, and some inputs unlike any
+/// other.
 fn inputs(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), 0..3_u8, prop::collection::vec(any::<u8>(), 1..9));
     let changed = (prop::sample::select(corpus), prop::collection::vec(change, 0..5)).prop_map(
@@ -44,7 +45,7 @@ fn inputs(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![4 => changed, 1 => prop::collection::vec(any::<u8>(), 0..300)]
 }
 
-/// Runs property `name` on its corpus and at random.
+/// Checks property `name` on its corpus and on random inputs.
 fn check(name: &str) {
     let (_, property): &(&str, Property) =
         PROPERTIES.iter().find(|(known, _)| *known == name).expect("there is such a property");
@@ -65,42 +66,42 @@ fn check(name: &str) {
 }
 
 #[test]
-fn the_laws_hold_for_the_sample_stores_as_they_are() {
+fn the_properties_hold_for_the_intact_sample_stores() {
     laws::hold_for_the_samples();
 }
 
 #[test]
-fn any_records_in_a_segment_break_no_law() {
+fn arbitrary_records_in_a_segment_violate_no_property() {
     check("records");
 }
 
 #[test]
-fn any_manifest_breaks_no_law() {
+fn an_arbitrary_manifest_violates_no_property() {
     check("manifest");
 }
 
 #[test]
-fn any_hint_breaks_no_law() {
+fn an_arbitrary_hint_violates_no_property() {
     check("hint");
 }
 
 #[test]
-fn any_edit_of_keydir_breaks_no_law() {
+fn arbitrary_edits_of_keydir_violate_no_property() {
     check("keydir");
 }
 
 #[test]
-fn any_edits_of_all_files_break_no_law() {
+fn arbitrary_edits_of_all_files_violate_no_property() {
     check("directory");
 }
 
 #[test]
-fn a_repair_of_files_with_any_edits_is_intact_and_makes_nothing_up() {
+fn a_repaired_store_is_intact_and_holds_no_invented_record_whatever_the_edits() {
     check("repair");
 }
 
 #[test]
-fn every_property_has_a_program_a_corpus_and_a_test_here() {
+fn every_property_has_a_fuzz_target_a_corpus_and_a_test() {
     let names = |folder: &str| -> BTreeSet<String> {
         let entries = fs::read_dir(fuzz_dir().join(folder)).expect("a folder");
         let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -109,7 +110,7 @@ fn every_property_has_a_program_a_corpus_and_a_test_here() {
     let with_others = |others: &[&str]| -> BTreeSet<String> {
         PROPERTIES.iter().map(|(name, _)| *name).chain(others.iter().copied()).map(str::to_owned).collect()
     };
-    // What the shell reads has its property and its tests there.
+    // The properties of the shell's parsers and their tests are in the shell.
     assert_eq!(names("targets"), with_others(&["allocator", "import", "words"]));
     assert_eq!(names("corpus"), with_others(&["import", "words"]));
     let (here, manifest) = (include_str!("any_bytes.rs"), include_str!("../fuzz/Cargo.toml"));
@@ -117,9 +118,9 @@ fn every_property_has_a_program_a_corpus_and_a_test_here() {
         assert!(here.contains(&format!("check(\"{name}\");")), "{name} has no test");
         assert!(
             manifest.contains(&format!("name = \"{name}\"")),
-            "{name} is no program of tests/fuzz/Cargo.toml"
+            "{name} is no target in tests/fuzz/Cargo.toml"
         );
     }
     let len: u64 = names("corpus").iter().flat_map(|name| corpus(name)).map(|input| input.len() as u64).sum();
-    assert!(len < 200 << 10, "the corpora have {len} bytes; minimise them");
+    assert!(len < 200 << 10, "the corpora have {len} bytes, minimise them");
 }

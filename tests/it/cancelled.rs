@@ -49,7 +49,7 @@ fn place() -> TempDir {
     let mut archive = fs::File::create(of("archive")).expect("a file");
     reader.backup_archive(&mut archive, &mut |_| ControlFlow::Continue(())).expect("an archive");
     reader.backup(of("damaged"), &mut |_| ControlFlow::Continue(())).expect("a backup");
-    // A link of the store's own file would be damaged with it.
+    // A link would share the damage with the store's own file.
     let segment = segment_path(&of("damaged"), 1);
     let mut bytes = fs::read(&segment).expect("a segment");
     *bytes.last_mut().expect("bytes") ^= 1;
@@ -97,8 +97,8 @@ const OPERATIONS: [(&str, Operation); 12] = [
     ("the last changes", |place, ask| reader(place).recent_changes_with(9, &mut |_| ask()).map(drop)),
 ];
 
-/// Whether the files are unchanged. Those of the earlier backup may be longer: it records its own
-/// length.
+/// Whether the files are unchanged. The files of the earlier backup may be longer, since it records
+/// its own length.
 fn is_as_before(now: &Tree, before: &Tree) -> bool {
     let is_same = |(path, bytes): (&PathBuf, &Option<Vec<u8>>)| match (now.get(path), bytes) {
         (Some(Some(now)), Some(bytes)) if path.parent().is_some_and(|dir| dir.ends_with("backup")) => {
@@ -110,7 +110,7 @@ fn is_as_before(now: &Tree, before: &Tree) -> bool {
 }
 
 #[test]
-fn what_is_called_off_at_any_moment_is_cancelled_and_leaves_nothing() {
+fn an_operation_cancelled_at_any_step_fails_as_cancelled_and_leaves_nothing() {
     for (name, operation) in OPERATIONS {
         let place = place();
         let before = tree(place.path());
@@ -122,18 +122,18 @@ fn what_is_called_off_at_any_moment_is_cancelled_and_leaves_nothing() {
             });
             if count < last {
                 outcome.unwrap_or_else(|error| panic!("{name}: {}", error.sentence()));
-                assert!(last > 1, "{name} asks whether to go on");
+                assert!(last > 1, "{name} never asks whether to continue");
                 break;
             }
             assert!(matches!(outcome, Err(Error::Cancelled)), "{name}, {last}: {outcome:?}");
-            assert_eq!(count, last, "{name} asks no more");
+            assert_eq!(count, last, "{name} asks again after it was cancelled");
             assert!(is_as_before(&tree(place.path()), &before), "{name}, {last}");
         }
     }
 }
 
 #[test]
-fn a_compaction_that_is_called_off_keeps_the_runs_that_were_done_and_has_told_each() {
+fn a_cancelled_compaction_keeps_and_reports_its_completed_runs() {
     let dir = scratch();
     let store = open(dir.path());
     for _ in 0..3 {
@@ -164,7 +164,7 @@ fn a_compaction_that_is_called_off_keeps_the_runs_that_were_done_and_has_told_ea
     assert_eq!((store.open_report().orphans_removed.len(), contents(&store)), (0, map));
 }
 
-/// A store `d` with incompressible values, too large for a pipe.
+/// A store `d` of incompressible values, larger than a pipe.
 fn with_large_store() -> TempDir {
     const COUNT: u64 = 16;
     let place = scratch();
@@ -178,7 +178,7 @@ fn with_large_store() -> TempDir {
     place
 }
 
-/// Sends Ctrl-C to `child`, which is blocked on its output, and reads the rest. Returns its exit
+/// Sends SIGINT to `child`, which is blocked on its output, and reads the rest. Returns its exit
 /// code and its standard error.
 fn interrupted_while_writing(mut child: Child) -> (Option<i32>, String) {
     let mut stdout = child.stdout.take().expect("it is piped");
@@ -211,7 +211,7 @@ fn ctrl_c_ends_a_restore_with_130_and_nothing_is_left() {
     let (first, rest) = archive.split_at(archive.len() / 2);
     fifo.write_all(first).expect("it is read");
     interrupt(&child);
-    // It may not read to the end.
+    // The program may stop reading before the end.
     let _ = fifo.write_all(rest);
     drop(fifo);
     let output = child.wait_with_output().expect("it ends");
@@ -232,7 +232,7 @@ fn ctrl_c_ends_a_verification_with_130() {
     store.rotate().expect("rotates");
     store.close().expect("closes");
     let mut bytes = fs::read(segment_path(&dir, 1)).expect("the segment");
-    // A value stands behind the zeros that its key is padded with.
+    // The value follows the zeros that pad its key.
     let needle = [&[0], "v".repeat(16).as_bytes()].concat();
     let values: Vec<_> = (0..bytes.len() - 16).filter(|at| bytes[*at..*at + 17] == needle).collect();
     assert_eq!(values.len(), COUNT);

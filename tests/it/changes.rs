@@ -1,5 +1,5 @@
-//! The feed of changes, from the store that is written to and from another open of its files: every record once, in its
-//! order, or told to be gone.
+//! A feed, of the open store and of its files, returns each record once and in order, or reports it
+//! as gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use crate::common::{Map, Random, contents, killed, open, quick, scratch, sealed,
 use crate::hooked::{Hooked, SyncGate};
 use crate::recount::Recounted;
 
-/// So long that it is only waited for where something is broken.
+/// Reached only if a test fails.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A record, as far as it is known to who wrote it.
+/// A record as its writer knows it: number, key, value.
 type Written = (u64, Vec<u8>, Option<Vec<u8>>);
 
 fn written(change: &Change) -> Written {
     (change.meta.seq.0, change.meta.key.to_vec(), change.value.as_ref().map(|value| value.to_vec()))
 }
 
-/// What there is of `changes` now, which are neither damaged nor told to be gone.
+/// The records that `changes` returns now, without errors.
 fn all(changes: &mut Changes) -> Vec<Written> {
     changes.map(|change| written(&change.expect("a record"))).collect()
 }
@@ -31,7 +31,7 @@ fn read_only(store: &Store) -> Store {
     Store::open_with(store.dir(), quick().read_only(true)).expect("opens beside the writer")
 }
 
-/// The two feeds there are of `store`: its own, and that of somebody who has the files alone.
+/// The two kinds of feeds: one of the store itself, and one of a reader of its files.
 fn both(store: &Store, from: u64) -> [Changes; 2] {
     [store.changes(Seqno(from)), read_only(store).changes(Seqno(from))]
 }
@@ -41,7 +41,7 @@ fn put(seq: u64, key: &str, value: &str) -> Written {
 }
 
 #[test]
-fn each_record_is_given_once_in_its_order_and_what_comes_later_when_it_comes() {
+fn each_record_is_returned_once_and_in_order_and_later_records_when_they_come() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("a", "1").expect("a put");
@@ -70,7 +70,7 @@ fn each_record_is_given_once_in_its_order_and_what_comes_later_when_it_comes() {
 }
 
 #[test]
-fn who_never_waits_is_given_what_comes_too_when_it_looks_again() {
+fn a_feed_that_never_waits_returns_new_records_when_polled_again() {
     let dir = scratch();
     let store = open(dir.path());
     let mut feeds = both(&store, 0);
@@ -84,7 +84,7 @@ fn who_never_waits_is_given_what_comes_too_when_it_looks_again() {
 }
 
 #[test]
-fn the_last_records_are_those_at_the_end_of_the_log_however_many_segments_they_are_in() {
+fn the_last_records_are_those_at_the_end_of_the_log_however_many_segments_hold_them() {
     let dir = scratch();
     let store = open(dir.path());
     for feed in [store.recent_changes(3), read_only(&store).recent_changes(3)] {
@@ -107,7 +107,7 @@ fn the_last_records_are_those_at_the_end_of_the_log_however_many_segments_they_a
 }
 
 #[test]
-fn what_was_compacted_away_is_told_once_and_what_is_left_follows() {
+fn compacted_records_are_reported_once_and_the_remaining_ones_follow() {
     let dir = scratch();
     let store = open(dir.path());
     for value in ["1", "2", "3"] {
@@ -126,7 +126,7 @@ fn what_was_compacted_away_is_told_once_and_what_is_left_follows() {
 }
 
 #[test]
-fn what_was_given_is_not_given_again_when_it_was_compacted_with_what_comes() {
+fn a_record_is_not_returned_again_after_it_was_compacted_with_newer_ones() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "1").expect("a put");
@@ -146,7 +146,7 @@ fn what_was_given_is_not_given_again_when_it_was_compacted_with_what_comes() {
 }
 
 #[test]
-fn that_a_store_was_cleared_is_told_once_also_to_who_was_given_all_that_was_in_it() {
+fn a_clear_is_reported_once_even_to_a_feed_that_has_returned_every_record() {
     let dir = scratch();
     let store = open(dir.path());
     for key in ["k", "l"] {
@@ -164,16 +164,16 @@ fn that_a_store_was_cleared_is_told_once_also_to_who_was_given_all_that_was_in_i
     }
     store.put("m", "1").expect("a put");
     let later = store.changes(Seqno(3)).next().expect("something");
-    assert!(matches!(later, Err(Error::CompactedAway { .. })), "whenever they come back");
+    assert!(matches!(later, Err(Error::CompactedAway { .. })), "an old number stays gone");
     for mut feed in both(&store, 4) {
         assert_eq!(all(&mut feed), [put(4, "m", "1")]);
     }
     let mut recent = store.recent_changes(2).expect("a feed");
-    assert_eq!(all(&mut recent), [put(4, "m", "1")], "who asks for what is left is told of nothing else");
+    assert_eq!(all(&mut recent), [put(4, "m", "1")], "a feed from a remaining number has no error");
 }
 
 #[test]
-fn what_is_put_with_an_end_is_given_with_it_also_when_it_has_come() {
+fn an_expiring_put_is_returned_with_its_expiry_even_after_it_has_expired() {
     let dir = scratch();
     let store = open(dir.path());
     store.write(Batch::new().put_expiring("k", "v", Expiry::At(7))).expect("a batch");
@@ -184,7 +184,7 @@ fn what_is_put_with_an_end_is_given_with_it_also_when_it_has_come() {
 }
 
 #[test]
-fn a_damaged_record_is_an_error_in_between_and_costs_no_other() {
+fn a_damaged_record_is_one_error_and_costs_no_other_record() {
     let dir = scratch();
     let store = open(dir.path());
     for key in ["a", "b", "c"] {
@@ -193,7 +193,8 @@ fn a_damaged_record_is_an_error_in_between_and_costs_no_other() {
     store.close().expect("closes");
     let path = segment_path(dir.path(), 1);
     let mut bytes = std::fs::read(&path).expect("the segment");
-    // The second of three records of 48 bytes, behind 64 of the header: its body, and then its header.
+    // The second of three records of 48 bytes, after the segment header of 64 bytes: its body, then
+    // its header.
     for at in [64 + 48 + 40, 64 + 48 + 8] {
         bytes[at] ^= 1;
         std::fs::write(&path, &bytes).expect("writes");
@@ -203,12 +204,12 @@ fn a_damaged_record_is_an_error_in_between_and_costs_no_other() {
         let error = feed.next().expect("something").expect_err("it is damaged");
         assert!(matches!(error, Error::Damaged { offset: 112, .. }), "{error}");
         assert_eq!(all(&mut feed), [put(3, "c", "value")]);
-        assert!(feed.next().is_none(), "the damage is told once");
+        assert!(feed.next().is_none(), "the damage is reported once");
     }
 }
 
 #[test]
-fn a_feed_of_the_writer_gives_nothing_that_is_not_durable_yet() {
+fn a_feed_of_the_writer_returns_no_record_before_it_is_durable() {
     let dir = scratch();
     let gate = Arc::new(SyncGate::default());
     let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
@@ -222,14 +223,17 @@ fn a_feed_of_the_writer_gives_nothing_that_is_not_durable_yet() {
         crate::common::wait_until(|| gate.arrivals() > arrivals);
         let (early, is_woken) = (feed.next(), feed.wait(Duration::from_millis(50)));
         gate.set_shut(false);
-        assert!(early.is_none() && !is_woken.expect("waits"), "it was not durable");
+        assert!(
+            early.is_none() && !is_woken.expect("waits"),
+            "the feed returned a record that was not durable"
+        );
         assert!(feed.wait(LONG).expect("waits"));
     });
     assert_eq!(all(&mut feed), [put(2, "k", "v")]);
 }
 
 #[test]
-fn a_batch_is_given_to_nobody_before_all_of_it_is_in_the_file() {
+fn no_feed_returns_a_batch_before_all_of_it_is_in_the_file() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().sync(Sync::Never)).expect("opens");
     store.put("a", "1").expect("a put");
@@ -237,7 +241,7 @@ fn a_batch_is_given_to_nobody_before_all_of_it_is_in_the_file() {
     let copy = killed(store, dir.path());
     let path = segment_path(copy.path(), 1);
     let whole = std::fs::read(&path).expect("the segment");
-    // A header of 64 bytes, and four records of 48.
+    // A header of 64 bytes, and four records of 48 bytes.
     for len in (112..64 + 4 * 48).step_by(8) {
         std::fs::write(&path, &whole[..len]).expect("cuts");
         let reader = Store::open_with(copy.path(), quick().read_only(true)).expect("opens");
@@ -249,7 +253,7 @@ fn a_batch_is_given_to_nobody_before_all_of_it_is_in_the_file() {
 }
 
 #[test]
-fn who_waits_for_a_store_that_is_closed_is_told() {
+fn a_waiting_feed_ends_when_the_store_is_closed() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
@@ -265,7 +269,7 @@ fn who_waits_for_a_store_that_is_closed_is_told() {
     });
 }
 
-/// Follows until the last write was given; what it was given, and told to be gone.
+/// Follows until the last write. Returns the changes, and the number of records reported as gone.
 fn follow(mut feed: Changes) -> (Vec<Change>, u64) {
     let (mut given, mut gone) = (Vec::<Change>::new(), 0);
     loop {
@@ -279,14 +283,14 @@ fn follow(mut feed: Changes) -> (Vec<Change>, u64) {
         if given.last().is_some_and(|change| *change.meta.key == *LAST) {
             return (given, gone);
         }
-        assert!(feed.wait(LONG).expect("waits"), "something comes");
+        assert!(feed.wait(LONG).expect("waits"), "the wait timed out");
     }
 }
 
 /// The key of the last write.
 const LAST: &[u8] = b"last";
 
-/// Writes what is not to be foreseen, and tells what.
+/// Writes random operations, and returns them.
 fn write(store: &Store, random: &mut Random, count: u64) -> Vec<Written> {
     let mut all = Vec::new();
     let mut note = |commit: Commit, records: Vec<(String, Option<String>)>| {
@@ -321,21 +325,24 @@ fn write(store: &Store, random: &mut Random, count: u64) -> Vec<Written> {
     all
 }
 
-/// What is given is what was written, but for what is told to be gone.
+/// Checks that `given` equals `all` except for at most `gone` records.
 fn assert_given(given: &[Change], gone: u64, all: &[Written], who: &str) {
     let mut all = all.iter().peekable();
     for change in given {
         let record = written(change);
         while let Some(passed_over) = all.next_if(|next| next.0 < record.0) {
-            assert!(passed_over.0 <= gone, "{who}: {passed_over:?} is missing, and {gone} are gone");
+            assert!(
+                passed_over.0 <= gone,
+                "{who}: {passed_over:?} is missing, and {gone} are reported as gone"
+            );
         }
         assert_eq!(Some(&record), all.next(), "{who}");
     }
-    assert_eq!(all.next(), None, "{who}: all of it");
+    assert_eq!(all.next(), None, "{who}: records are missing at the end");
 }
 
 #[test]
-fn feeds_beside_a_writer_and_compactions_give_all_that_was_written_or_tell_that_it_is_gone() {
+fn feeds_beside_a_writer_and_compactions_return_every_record_or_report_it_as_gone() {
     let mut random = Random::announced();
     let policy = CompactionPolicy { dead_percent: 1, ..Default::default() };
     for compacts in [false, true] {
@@ -358,7 +365,10 @@ fn feeds_beside_a_writer_and_compactions_give_all_that_was_written_or_tell_that_
                         None => drop(map.remove(&*change.meta.key)),
                     }
                 }
-                assert!(gone > 0 || map == contents(&store), "{who}: it comes to the store");
+                assert!(
+                    gone > 0 || map == contents(&store),
+                    "{who}: the feed does not lead to the store's contents"
+                );
             }
         });
     }

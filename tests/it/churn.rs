@@ -1,4 +1,4 @@
-//! Compaction over a long time: disk space, figures, the address space, tombstones.
+//! Compaction over a long time: disk space, statistics, the address space, tombstones.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,13 +13,13 @@ use crate::dozing::Dozer;
 use crate::hooked::{FreeSyncs, hooked};
 use crate::recount::{Recounted, recount};
 
-/// As a store is by default, but that nothing is synced.
+/// The default options, without syncs.
 fn automatic() -> Options {
     Options::new().sync(Sync::Never).file_system(hooked(FreeSyncs))
 }
 
-/// Seals what there is, upon which the background looks, and waits until nothing is due any more and every sealed segment
-/// has its hint.
+/// Seals the active segment, which starts the background, and waits until nothing is due and each
+/// sealed segment has its hint.
 fn wait_until_idle(store: &Store) {
     store.rotate().expect("rotates");
     wait_until(|| {
@@ -38,8 +38,7 @@ fn segments_len(dir: &Path) -> u64 {
 }
 
 #[test]
-fn a_store_that_is_overwritten_takes_at_most_twice_its_live_bytes_and_all_of_it_compacted_little_more_than_those()
- {
+fn an_overwritten_store_takes_at_most_twice_its_live_bytes_and_little_more_when_compacted() {
     const KEYS: u64 = 4000;
     let mut random = Random::announced();
     let dir = scratch();
@@ -62,12 +61,12 @@ fn a_store_that_is_overwritten_takes_at_most_twice_its_live_bytes_and_all_of_it_
     println!("{} B in segments, {needed} B needed: {share:.4}", segments_len(dir.path()));
     assert!((1.0..1.01).contains(&share), "{share}");
     assert_eq!(stats.dead_len, 0);
-    assert_counted(&store, "when all is compacted");
+    assert_counted(&store, "after compacting all");
     assert_eq!(leftovers(dir.path()), [""; 0]);
 }
 
 #[test]
-fn figures_equal_a_recount_after_random_writes_beside_the_background() {
+fn statistics_equal_a_recount_after_random_writes_beside_the_background() {
     let mut random = Random::announced();
     let dir = scratch();
     let policy = CompactionPolicy { dead_percent: 20, ..Default::default() };
@@ -95,7 +94,7 @@ fn figures_equal_a_recount_after_random_writes_beside_the_background() {
     assert_is(&open(dir.path()), &map, "reopened");
 }
 
-/// In each round two segments are made and two removed, whose places in the address space the next ones get.
+/// Each round makes two segments and removes two. Later segments get their address space.
 fn churn_under_snapshots_and_readers(segment_len_max: u64) {
     const KEYS: u64 = 8;
     let dir = scratch();
@@ -103,8 +102,8 @@ fn churn_under_snapshots_and_readers(segment_len_max: u64) {
     let round_done = AtomicU64::new(0);
     let is_done = AtomicBool::new(false);
     let name = |key: u64| format!("key{key}");
-    // The places of all of them are looked up after the set of segments was taken, and before any is read: long enough
-    // for a reader to be put off in between.
+    // A get of many keys locates all of them in one segment set before it reads any. In between,
+    // the test suspends the reader.
     let keys: Vec<_> = (0..64).map(|n| name(n % KEYS)).collect();
     let looks = [(); 2].map(|()| AtomicU64::new(0));
     let read = |looks: &AtomicU64| {
@@ -119,25 +118,25 @@ fn churn_under_snapshots_and_readers(segment_len_max: u64) {
                 };
                 let [of, round] = [&value[..8], &value[8..]]
                     .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")));
-                assert_eq!(of, key, "the value of another key");
-                // It is written every eighth round.
+                assert_eq!(of, key, "a get returned the value of another key");
+                // Each key is written in every eighth round.
                 assert!(round + KEYS > before, "key {key} is {round} after round {before}");
             }
         }
     };
     std::thread::scope(|scope| {
-        // Put off between two steps of a look, a reader goes on in a log whose places are others' by then.
+        // A suspended reader continues in a log whose address space others reuse.
         let readers = looks.each_ref().map(|looks| Dozer::spawn(scope, || read(looks)));
         let mut looks_at_doze = [0; 2];
         let mut held = None;
         for round in 1..=600_u64 {
             let key = round % KEYS;
-            // Put off again before it went on, it would stand at one place for ever.
+            // A reader suspended again before it moves would never move.
             for ((reader, looks), at_doze) in readers.iter().zip(&looks).zip(&mut looks_at_doze) {
                 let looks = looks.load(Ordering::Relaxed);
                 if *at_doze != looks {
                     *at_doze = looks;
-                    reader.put_off();
+                    reader.suspend();
                 }
             }
             store.put(name(key), [key, round].map(u64::to_le_bytes).concat()).expect("a put");
@@ -154,7 +153,7 @@ fn churn_under_snapshots_and_readers(segment_len_max: u64) {
                     held.replace((store.snapshot().expect("a snapshot"), contents(&store)))
             {
                 let shown: Map = crate::common::shown(snapshot.scan(..).expect("scans"));
-                assert!(shown == map, "the snapshot that was held until round {round}");
+                assert!(shown == map, "the snapshot held until round {round} changed");
             }
         }
         is_done.store(true, Ordering::Relaxed);
@@ -164,14 +163,16 @@ fn churn_under_snapshots_and_readers(segment_len_max: u64) {
 }
 
 #[test]
-fn values_stay_right_while_places_of_removed_segments_are_dealt_out_again_under_snapshots_and_readers() {
-    // One place a segment, which the next but one gets; and as many as there can be, which come round after a while.
+fn values_stay_correct_under_readers_while_address_space_is_reused() {
+    // With the default, each segment takes one page, which the next but one gets again. With the
+    // maximum, pages come back after a while.
     for segment_len_max in [SEGMENT_LEN_MAX_DEFAULT, u64::MAX] {
         churn_under_snapshots_and_readers(segment_len_max);
     }
 }
 
-/// Random puts and deletes of few keys over many small segments, closed; and what it holds.
+/// A closed store of many small segments with random puts and deletes of few keys, and its
+/// contents.
 fn with_many_tombstones(random: &mut Random) -> (tempfile::TempDir, Map) {
     let dir = scratch();
     let store = open(dir.path());
@@ -220,14 +221,14 @@ fn a_tombstone_outlives_every_older_put() {
         }
         let store = open(dir.path());
         store.compact_recounted(&Compact::Segments(sealed(&store))).expect("compacts");
-        assert_is(&store, &map, "all compacted");
-        assert_eq!(store.stats().expect("stats").tombstone_count, 0, "nothing older holds their keys");
+        assert_is(&store, &map, "after compacting all");
+        assert_eq!(store.stats().expect("stats").tombstone_count, 0, "no older record needs a tombstone");
         assert_eq!(store.stats().expect("stats").dead_len, 0);
     }
 }
 
 #[test]
-fn a_store_whose_keys_were_all_deleted_is_empty_on_disk_when_it_is_compacted() {
+fn compacting_a_store_without_live_keys_frees_all_its_segments() {
     for has_hints in [true, false] {
         let dir = scratch();
         let store = Store::open_with(dir.path(), quick().segment_len_max(1000)).expect("opens");
@@ -250,6 +251,6 @@ fn a_store_whose_keys_were_all_deleted_is_empty_on_disk_when_it_is_compacted() {
         store.close().expect("closes");
         let store = open(dir.path());
         assert_is(&store, &Map::new(), "reopened");
-        assert!(store.put("new", "").expect("a put").last.0 > last.0 + 1, "no number is given out twice");
+        assert!(store.put("new", "").expect("a put").last.0 > last.0 + 1, "a number was reused");
     }
 }

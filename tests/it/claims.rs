@@ -1,5 +1,5 @@
 //! Files that claim more than they hold: memory for a value, terabytes of holes, an endless line.
-//! Reads are bounded by the bytes on disk or by an option, and Ctrl-C works.
+//! The bytes on disk or an option limit what is read, and Ctrl-C works.
 
 use std::fs;
 use std::io::Read;
@@ -13,9 +13,9 @@ use crate::common::{
     binary, crc32, piped, program, program_of_system, rewrite_manifest, scratch, segment_path, skipped,
 };
 use crate::hooked::{Hook, hooked};
-use crate::limits::{Said, ok, run, said, sealed_store};
+use crate::limits::{ProgramOutput, ok, run, said, sealed_store};
 
-/// A store whose value `big`, compressed to some kilobytes, takes `len` bytes of memory.
+/// A store whose value `big` is compressed to some kilobytes and takes `len` bytes of memory.
 fn bomb(len: usize) -> TempDir {
     let dir = scratch();
     let options = crate::common::quick().compression(logkv::Compression::Zstd { level: 3 });
@@ -30,7 +30,7 @@ fn bomb(len: usize) -> TempDir {
 }
 
 #[test]
-fn a_compressed_value_over_the_limit_is_refused_by_its_place_and_costs_nothing_else() {
+fn a_compressed_value_over_the_limit_is_refused_with_its_place_and_costs_nothing_else() {
     let dir = bomb(300 << 20);
     let limited = |args: &[&str]| {
         let script = "ulimit -v 250000 && exec \"$0\" \"$@\"";
@@ -59,12 +59,12 @@ fn a_compressed_value_over_the_limit_is_refused_by_its_place_and_costs_nothing_e
     let (code, out, err) = limited(&["-m", "plain", "store", "verify"]);
     assert_eq!((code, err.as_str()), (Some(3), ""), "{out}");
     assert!(out.starts_with("refused\t000001.seg\t"), "{out}");
-    // Whoever asks for it gets it, and what may be written may be read.
+    // A higher limit reads it, and a value that may be written may be read.
     for option in ["--read-limit", "--value-limit"] {
         let got = program(dir.path()).args([option, "300MiB", "-m", "raw", "store", "get", "big"]).output();
         assert!(got.expect("it starts").stdout == vec![0; 300 << 20], "{option}");
     }
-    // It goes where the store goes.
+    // Copies of the store keep the value.
     for (args, name) in
         [(&["store", "backup", "copy"][..], "copy"), (&["store", "repair", "--to", "new"], "new")]
     {
@@ -78,8 +78,8 @@ fn a_compressed_value_over_the_limit_is_refused_by_its_place_and_costs_nothing_e
     assert_eq!(limited(&["restored", "restore", "copy"]).0, Some(0));
 }
 
-/// Runs `command` and returns its output; it is killed after a minute.
-fn run_in_a_minute(command: &mut Command) -> Said {
+/// Runs `command` and returns its output. Kills it after a minute.
+fn run_in_a_minute(command: &mut Command) -> ProgramOutput {
     let mut child = piped(command);
     drop(child.stdin.take());
     let pid = rustix::process::Pid::from_raw(child.id() as i32).expect("a process");
@@ -90,7 +90,7 @@ fn run_in_a_minute(command: &mut Command) -> Said {
                 .recv_timeout(std::time::Duration::from_secs(60))
                 .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
             {
-                // It may have ended by itself.
+                // The program may have ended by itself.
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         });
@@ -100,7 +100,7 @@ fn run_in_a_minute(command: &mut Command) -> Said {
     })
 }
 
-/// The store `store`, whose last segment has `len` bytes, almost all of them a hole.
+/// A store `store` whose last segment has `len` bytes, almost all of them a hole.
 fn sparse_store(len: u64) -> TempDir {
     let dir = sealed_store();
     let store = dir.path().join("store");
@@ -110,7 +110,7 @@ fn sparse_store(len: u64) -> TempDir {
 }
 
 #[test]
-fn a_sparse_store_of_terabytes_is_gone_through_as_fast_as_what_is_on_disk() {
+fn a_sparse_store_of_terabytes_is_read_as_fast_as_its_bytes_on_disk() {
     const LEN: u64 = 7 << 40;
     let dir = scratch();
     if fs::File::create(dir.path().join("probe")).and_then(|file| file.set_len(LEN)).is_err() {
@@ -142,7 +142,7 @@ fn a_sparse_store_of_terabytes_is_gone_through_as_fast_as_what_is_on_disk() {
     }
 }
 
-/// A store whose first segment is sparse: all but its first bytes are a hole of 4 GiB.
+/// A store whose first segment has a hole of 4 GiB.
 fn store_with_a_hole() -> TempDir {
     let dir = sealed_store();
     let store = dir.path().join("store");
@@ -156,7 +156,7 @@ fn store_with_a_hole() -> TempDir {
     dir
 }
 
-/// The last multiple of 8 that is a segment's length: a mapping can have it.
+/// The largest multiple of 8 that is a valid segment length.
 const SPARSE_LEN: u64 = (1 << 32) - 8;
 
 #[test]
@@ -168,7 +168,7 @@ fn a_sparse_segment_is_not_mapped() {
 }
 
 #[test]
-fn commands_that_go_through_a_sparse_segment_read_what_is_on_disk_alone() {
+fn commands_that_read_a_whole_sparse_segment_skip_its_holes() {
     for args in [
         &["store", "compact", "--all"][..],
         &["-r", "store", "export", "-"],
@@ -178,7 +178,7 @@ fn commands_that_go_through_a_sparse_segment_read_what_is_on_disk_alone() {
         &["store", "scan"],
     ] {
         let dir = store_with_a_hole();
-        // Read in full, the hole would take all of the 4 GiB and a minute.
+        // Reading the hole would take 4 GiB of memory and a minute.
         let script = "ulimit -t 10 && exec \"$0\" \"$@\"";
         let mut command = program_of_system("sh", dir.path());
         command.args(["-c", script]).arg(binary()).args(["-m", "plain"]).args(args);
@@ -188,7 +188,7 @@ fn commands_that_go_through_a_sparse_segment_read_what_is_on_disk_alone() {
 }
 
 #[test]
-fn a_value_that_claims_more_than_the_read_limit_is_an_error_that_names_its_place() {
+fn a_value_that_claims_more_than_the_read_limit_is_an_error_with_its_place() {
     let dir = bomb(4 << 20);
     let path = dir.path().join("store");
     for read_with in [logkv::ReadWith::Mmap, logkv::ReadWith::Pread] {
@@ -229,7 +229,7 @@ fn a_value_that_claims_more_than_the_read_limit_is_an_error_that_names_its_place
 }
 
 #[test]
-fn ctrl_c_is_heard_in_the_middle_of_a_value_that_is_written() {
+fn ctrl_c_stops_the_output_of_a_large_value() {
     const LEN: usize = 32 << 20;
     let dir = bomb(LEN);
     for args in [
@@ -253,22 +253,22 @@ fn ctrl_c_is_heard_in_the_middle_of_a_value_that_is_written() {
         } else {
             Box::new(child.stdout.take().expect("it is piped"))
         };
-        // It is in the value, and waits, as there is more than the pipe takes.
+        // The program is in the middle of the value, and blocked on the full pipe.
         stdout.read_exact(&mut [0; 4096]).expect("it writes");
         crate::common::interrupt(&child);
         let len = std::io::copy(&mut stdout, &mut std::io::sink()).expect("it is read");
         drop(child.stdin.take());
         let (code, _, err) = said(&child.wait_with_output().expect("it ends"));
         assert_eq!(code, Some(130), "{args:?}: {err}");
-        assert!(len < LEN as u64, "{args:?}: {len} bytes came after it was pressed");
+        assert!(len < LEN as u64, "{args:?}: {len} bytes came after Ctrl-C");
     }
 }
 
-/// Counts the bytes of files that are read.
+/// Counts the bytes read from files.
 #[derive(Debug, Default)]
-struct Reads(AtomicU64);
+struct ReadCounter(AtomicU64);
 
-impl Hook for Reads {
+impl Hook for ReadCounter {
     fn read(&self, _: logkv::fs::StoreFile, range: std::ops::Range<u64>) -> std::io::Result<()> {
         self.0.fetch_add(range.end - range.start, Ordering::Relaxed);
         Ok(())
@@ -279,7 +279,7 @@ impl Hook for Reads {
 fn the_holes_of_a_sparse_store_are_not_read() {
     const READ_MAX: u64 = 64 << 20;
     let dir = sparse_store(7 << 30);
-    let hook = hooked(Reads::default());
+    let hook = hooked(ReadCounter::default());
     let options = crate::common::quick().file_system(hook.clone());
     let report = logkv::verify::store(&dir.path().join("store"), &options, &[], &mut |_| match hook
         .0
@@ -295,7 +295,7 @@ fn the_holes_of_a_sparse_store_are_not_read() {
 }
 
 #[test]
-fn the_sparse_file_of_another_store_is_one_rejected_row_and_ctrl_c_is_heard() {
+fn a_sparse_import_file_is_one_rejected_row_and_ctrl_c_stops_it() {
     const LEN: u64 = 1 << 40;
     let dir = scratch();
     let mut bitcask = crc32(b"\0\0\0\x07\0\x01\0\0\0\x01kv").to_be_bytes().to_vec();
@@ -315,7 +315,7 @@ fn the_sparse_file_of_another_store_is_one_rejected_row_and_ctrl_c_is_heard() {
             run_in_a_minute(program(dir.path()).args(["-m", "plain", "new", "dump-segment", name]));
         assert_eq!((code, out.lines().count()), (Some(4), 2), "{err}");
     }
-    // Lines without end, of which none is ever waited for.
+    // Endless lines.
     for args in
         [&["new", "import", "/dev/zero"][..], &["new", "-f", "/dev/zero"], &["new", "import", "lines"]]
     {
@@ -323,7 +323,7 @@ fn the_sparse_file_of_another_store_is_one_rejected_row_and_ctrl_c_is_heard() {
         lines.set_len(LEN).expect("it is sparse");
         let mut child = piped(program(dir.path()).args(args));
         let pid = child.id();
-        // It has begun when the file is open.
+        // The import has started once the file is open.
         let opened = || {
             let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
             let mut paths = fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
@@ -333,12 +333,12 @@ fn the_sparse_file_of_another_store_is_one_rejected_row_and_ctrl_c_is_heard() {
         crate::common::interrupt(&child);
         drop(child.stdin.take());
         let (code, _, err) = said(&child.wait_with_output().expect("it ends"));
-        // A script's line without end is refused at its limit, where that comes first.
+        // The line limit of a script may be reached before Ctrl-C.
         assert!(code == Some(130) || args.contains(&"-f") && code == Some(1), "{args:?}: {code:?} {err}");
     }
 }
 
-/// Whether process `pid` has ended, and is not waited for yet.
+/// Whether process `pid` is a zombie.
 fn child_is_gone(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }

@@ -1,4 +1,4 @@
-//! Compactions at odd moments, and with odd wishes.
+//! Compactions that are closed, nested, cancelled or throttled.
 
 use std::any::Any;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::hooked::{FreeSyncs, hooked};
 use crate::recount::Recounted;
 
 #[test]
-fn a_compaction_whose_observer_closes_the_store_removes_nothing_of_the_next_writer() {
+fn a_compaction_whose_observer_closes_the_store_removes_no_file_of_the_next_writer() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("a", "1").expect("a put");
@@ -21,7 +21,7 @@ fn a_compaction_whose_observer_closes_the_store_removes_nothing_of_the_next_writ
     let outcome = store.compact_with(&Compact::All, &mut |event| {
         if let CompactionEvent::Reached(CompactionStage::Copied, _) = event {
             store.clone().close().expect("closes");
-            // It removes the new segment, which no MANIFEST lists; so the one after it gets the same number.
+            // This open removes the unlisted segment, so that the next segment gets the same id.
             open(dir.path()).close().expect("closes");
             let writer = open(dir.path());
             writer.put("b", "precious").expect("a put");
@@ -37,7 +37,7 @@ fn a_compaction_whose_observer_closes_the_store_removes_nothing_of_the_next_writ
 }
 
 #[test]
-fn a_compaction_that_an_observer_asks_for_is_refused_and_the_one_that_runs_is_done() {
+fn a_compaction_started_by_an_observer_is_refused_and_the_running_one_completes() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick()).expect("opens");
     store.put("a", "1").expect("a put");
@@ -53,7 +53,7 @@ fn a_compaction_that_an_observer_asks_for_is_refused_and_the_one_that_runs_is_do
 }
 
 #[test]
-fn a_segment_that_was_compacted_away_keeps_its_space_until_the_last_that_reads_from_it_is_dropped() {
+fn a_compacted_segment_keeps_its_space_until_its_last_reader_is_dropped() {
     type Hold = fn(&Store) -> Box<dyn Any>;
     let holds: [Hold; 3] = [
         |store| Box::new(store.get("k").expect("a get")),
@@ -73,14 +73,14 @@ fn a_segment_that_was_compacted_away_keeps_its_space_until_the_last_that_reads_f
             let mappings = fs::read_to_string("/proc/self/maps").expect("a process has mappings");
             mappings.lines().any(|line| line.ends_with(&removed))
         };
-        assert!(is_mapped(), "it has no name, and is there");
+        assert!(is_mapped(), "the file has no name, but exists");
         drop(held);
-        assert!(!is_mapped(), "nobody reads from it");
+        assert!(!is_mapped(), "no reader remains");
     }
 }
 
 #[test]
-fn all_drops_the_tombstones_that_were_kept_for_what_it_drops() {
+fn compacting_all_drops_the_tombstones_of_the_records_it_drops() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(4000)).expect("opens");
     let keys: Vec<_> = (0..60).map(|n| n.to_string()).collect();
@@ -94,13 +94,13 @@ fn all_drops_the_tombstones_that_were_kept_for_what_it_drops() {
     store.put("live", vec![1; 1000]).expect("a put");
     let graves = store.rotate().expect("rotates").expect("a segment");
     let report = store.compact_recounted(&Compact::Segments(vec![graves])).expect("compacts");
-    assert_eq!(report.runs[0].records.tombstones.count, 60, "the puts are there still");
+    assert_eq!(report.runs[0].records.tombstones.count, 60, "the older puts still exist");
     store.compact_recounted(&Compact::All).expect("compacts");
     assert_eq!(store.stats().expect("stats").dead_len, 0);
 }
 
 #[test]
-fn a_policy_that_finds_every_segment_small_comes_to_an_end() {
+fn a_policy_that_counts_every_segment_as_small_terminates() {
     let dir = scratch();
     let policy = CompactionPolicy { small_percent: 100, ..CompactionPolicy::default() };
     let options = quick().segment_len_max(1000).compaction(policy);
@@ -118,7 +118,7 @@ fn a_policy_that_finds_every_segment_small_comes_to_an_end() {
 }
 
 #[test]
-fn a_command_does_not_wait_for_a_compaction_that_rests_for_the_sake_of_its_rate() {
+fn a_command_does_not_wait_for_a_throttled_compaction() {
     let dir = scratch();
     let policy = CompactionPolicy { rate: Some(1), ..CompactionPolicy::default() };
     let store = Store::open_with(dir.path(), quick().background(true).compaction(policy)).expect("opens");
@@ -134,7 +134,7 @@ fn a_command_does_not_wait_for_a_compaction_that_rests_for_the_sake_of_its_rate(
 }
 
 #[test]
-fn a_compaction_of_large_values_tells_how_far_it_is_and_can_be_called_off_between_them() {
+fn a_compaction_of_large_values_reports_progress_and_can_be_cancelled_between_them() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick()).expect("opens");
     for n in 0..10 {
@@ -151,7 +151,7 @@ fn a_compaction_of_large_values_tells_how_far_it_is_and_can_be_called_off_betwee
 }
 
 #[test]
-fn a_compaction_into_many_segments_holds_few_files_open() {
+fn a_compaction_into_many_segments_keeps_few_files_open() {
     let dir = scratch();
     let options = Options::new().background(false).file_system(hooked(FreeSyncs)).segment_len_max(1 << 20);
     let store = Store::open_with(dir.path(), options.clone()).expect("opens");

@@ -1,4 +1,4 @@
-//! Values that are compressed: they read as they were written, whatever else happens to their records.
+//! Compressed values read as they were written.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -26,14 +26,14 @@ fn compressing(compression: Compression) -> Options {
     quick().compression(compression)
 }
 
-/// A value that compresses well, another one for each number.
+/// A value that compresses well, different for each number.
 fn text(number: usize) -> Vec<u8> {
     format!("{{\"id\":{number},\"state\":\"waiting\",\"tags\":[\"waiting\",\"waiting\"]}}")
         .repeat(8)
         .into_bytes()
 }
 
-/// One segment with values of every codec.
+/// Writes one segment with values of every codec.
 fn mixed(dir: &Path) -> Map {
     let mut map = Map::new();
     for (number, compression) in CHOICES.into_iter().enumerate() {
@@ -45,14 +45,13 @@ fn mixed(dir: &Path) -> Map {
     map
 }
 
-/// The codecs of the records of segment `id`, in file order.
 fn codecs(store: &Store, id: u64) -> Vec<u8> {
     let inspection = store.inspect(SegmentId(id)).expect("inspects");
     let items = inspection.items(Range::default()).map(|item| item.expect("reads"));
     items.filter_map(|item| if let Item::Record(record) = item { Some(record.codec) } else { None }).collect()
 }
 
-/// What the records of all segments say that their values come to, counted one by one.
+/// The raw and stored lengths of all values, counted record by record.
 fn recounted(store: &Store) -> (u64, u64) {
     let segments = store.segments().expect("segments");
     segments.iter().fold((0, 0), |(raw_len, stored_len), segment| {
@@ -67,7 +66,7 @@ fn sums(store: &Store) -> (u64, u64) {
 }
 
 #[test]
-fn every_codec_is_read_in_one_segment_whatever_the_setting_and_after_compaction() {
+fn every_codec_reads_from_one_segment_under_any_setting_and_after_compaction() {
     let dir = scratch();
     let map = mixed(dir.path());
     for compression in CHOICES {
@@ -88,7 +87,7 @@ fn every_codec_is_read_in_one_segment_whatever_the_setting_and_after_compaction(
     store.compact_recounted(&Compact::All).expect("compacts");
     assert_is(&store, &map, "compacted");
     let newest = store.segments().expect("segments")[0].id;
-    assert_eq!(codecs(&store, newest.0), [1, 2, 0], "they were copied as they are");
+    assert_eq!(codecs(&store, newest.0), [1, 2, 0], "compaction copies values as they are stored");
     assert_eq!(sums(&store), before);
     assert_eq!(sums(&store), recounted(&store));
     let (report, findings) = verified(dir.path());
@@ -96,7 +95,7 @@ fn every_codec_is_read_in_one_segment_whatever_the_setting_and_after_compaction(
 }
 
 #[test]
-fn a_value_that_is_not_compressed_is_no_copy_and_a_compressed_one_is() {
+fn an_uncompressed_value_is_zero_copy_and_a_compressed_one_is_not() {
     let dir = scratch();
     mixed(dir.path());
     let store = open(dir.path());
@@ -105,7 +104,7 @@ fn a_value_that_is_not_compressed_is_no_copy_and_a_compressed_one_is() {
 }
 
 #[test]
-fn a_value_is_compressed_only_where_its_record_gets_smaller() {
+fn a_value_is_compressed_only_if_its_record_becomes_smaller() {
     for compression in [Compression::Lz4, ZSTD, Compression::Zstd { level: 22 }] {
         let dir = scratch();
         let store = Store::open_with(dir.path(), compressing(compression)).expect("opens");
@@ -124,7 +123,7 @@ fn a_value_is_compressed_only_where_its_record_gets_smaller() {
 }
 
 #[test]
-fn an_entry_tells_the_length_of_the_value_and_what_it_takes() {
+fn an_entry_has_the_raw_and_the_stored_length_of_its_value() {
     let dir = scratch();
     mixed(dir.path());
     let store = open(dir.path());
@@ -139,7 +138,7 @@ fn an_entry_tells_the_length_of_the_value_and_what_it_takes() {
 }
 
 #[test]
-fn limits_conditions_and_sums_are_about_the_value_itself() {
+fn limits_conditions_and_sums_apply_to_the_raw_value() {
     let dir = scratch();
     let options = compressing(ZSTD).value_len_max(1000);
     let store = Store::open_with(dir.path(), options).expect("opens");
@@ -172,10 +171,10 @@ fn limits_conditions_and_sums_are_about_the_value_itself() {
     assert_eq!(many, [Some(text(2)), Some(text(3)), None]);
 }
 
-/// Every figure that is kept equals the one that is counted from the files: while the store is open, when it was closed, with
+/// Compares the statistics with a count of the files: in the open store, after closing, with
 /// KEYDIR, with hints, and with the log alone.
 #[test]
-fn the_ratio_is_exact_however_the_store_came_to_know_it() {
+fn the_compression_ratio_is_exact_after_every_kind_of_open() {
     let dir = scratch();
     let options = || compressing(Compression::Lz4).segment_len_max(4096).checkpoint_records(1);
     let store = Store::open_with(dir.path(), options()).expect("opens");
@@ -207,7 +206,7 @@ fn the_ratio_is_exact_however_the_store_came_to_know_it() {
             if !read_only {
                 store.put("more", text(7)).expect("a put");
                 store.delete("more").expect("a delete");
-                assert_eq!(sums(&store), recounted(&store), "{what}, and more");
+                assert_eq!(sums(&store), recounted(&store), "{what}, after more writes");
             }
         }
         fs::remove_dir_all(path).expect("it can be removed");
@@ -220,11 +219,12 @@ fn the_ratio_is_exact_however_the_store_came_to_know_it() {
     let store = Store::open_with(dir.path(), options()).expect("opens");
     store.rotate().expect("rotates");
     store.compact_recounted(&Compact::All).expect("compacts");
-    assert!(sums(&store).0 < counted.0, "dead ones went");
+    assert!(sums(&store).0 < counted.0, "compaction dropped dead values");
     assert_eq!(sums(&store), recounted(&store), "compacted");
 }
 
-/// Puts `field` at `at` of the stored value of the record at `record`, all checksums being right then.
+/// Writes `field` at offset `at` of the stored value of the record at offset `record`, and updates
+/// the checksums.
 fn change_value(path: &Path, record: u64, at: usize, field: &[u8]) {
     let mut bytes = fs::read(path).expect("the segment");
     let salt = bytes[56..60].to_vec();
@@ -241,7 +241,7 @@ fn change_value(path: &Path, record: u64, at: usize, field: &[u8]) {
 }
 
 #[test]
-fn a_value_that_does_not_decompress_is_one_records_error_to_every_reader_and_lost_to_repair() {
+fn a_value_that_does_not_decompress_is_an_error_to_each_reader_and_given_up_by_repair() {
     for (number, codec) in [(1, "lz4"), (2, "zstd")] {
         let dir = scratch();
         let map = mixed(dir.path());
@@ -250,11 +250,11 @@ fn a_value_that_does_not_decompress_is_one_records_error_to_every_reader_and_los
         let location = store.get_entry(&key).expect("reads").expect("is there").meta.location;
         store.close().expect("closes");
         remove_derived(dir.path());
-        // The length of the value, and one more.
+        // One more than the length of the value.
         let raw_len = text(number).len() as u32 + 1;
         change_value(&segment_path(dir.path(), 1), location.offset, 0, &raw_len.to_le_bytes());
         let store = open(dir.path());
-        assert_eq!(store.open_report().damage, [], "its checksum is right");
+        assert_eq!(store.open_report().damage, [], "the checksum is correct");
         let expected = Damage::Compressed { codec, raw_len };
         let is_it = |error: &Error| matches!(error, Error::Damaged { damage, .. } if *damage == expected);
         assert!(store.get(&key).is_err_and(|error| is_it(&error)));
@@ -285,9 +285,10 @@ fn a_value_that_does_not_decompress_is_one_records_error_to_every_reader_and_los
     }
 }
 
-/// In a small record: the program has 512 MiB of address space, and the value says that it has four times as many.
+/// The program has 512 MiB of address space. The record is small, and claims a value of four times
+/// that length.
 #[test]
-fn a_value_that_says_it_is_huge_takes_no_memory() {
+fn a_value_that_claims_to_be_huge_allocates_no_memory_for_it() {
     for compression in ["lz4", "zstd"] {
         let dir = scratch();
         let put = program(dir.path())
@@ -309,7 +310,7 @@ fn a_value_that_says_it_is_huge_takes_no_memory() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn arbitrary_values_come_back_under_every_setting_in_turn(
+    fn arbitrary_values_read_back_under_every_setting(
         values in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40), 1..60_usize, 0..4_usize), 1..12),
     ) {
         let dir = scratch();

@@ -1,4 +1,5 @@
-//! Who waits for whom, and who sees what meanwhile: mostly on a file system whose syncs take until the test lets them go.
+//! Blocking and visibility among threads. Most tests use a file system whose syncs block until the
+//! test releases them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,7 +10,7 @@ use crate::hooked::{Hooked, SyncGate};
 use logkv::{Batch, Compact, Options, Store};
 
 #[test]
-fn readers_and_writers_go_on_during_a_sync_and_nothing_is_seen_before_it_is_durable() {
+fn calls_proceed_during_a_sync_and_see_no_write_before_it_is_durable() {
     let dir = scratch();
     let gate = Arc::new(SyncGate::default());
     let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
@@ -20,11 +21,11 @@ fn readers_and_writers_go_on_during_a_sync_and_nothing_is_seen_before_it_is_dura
     std::thread::scope(|scope| {
         scope.spawn(|| store.put("k", "new").expect("a put"));
         wait_until(|| gate.arrivals() > before);
-        // The sync is under way and takes until the gate opens; these calls return all the same.
+        // The sync blocks until the gate opens. These calls return before that.
         let seen = (value(&store, "k"), store.scan(..).expect("scans").count());
         let appended = store.submit(Batch::new().put("other", "1")).expect("submits");
         let other = value(&store, "other");
-        // First, so that nobody waits for ever for a test that has failed.
+        // Before the assertions, so that a failed test does not hang.
         gate.set_shut(false);
         assert_eq!((seen, other), ((Some("old".to_owned()), 1), None));
         appended.wait().expect("waits");
@@ -34,7 +35,7 @@ fn readers_and_writers_go_on_during_a_sync_and_nothing_is_seen_before_it_is_dura
 }
 
 #[test]
-fn writers_that_wait_at_the_same_time_share_one_sync() {
+fn parallel_writers_share_one_sync() {
     let dir = scratch();
     let gate = Arc::new(SyncGate::default());
     let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
@@ -49,18 +50,22 @@ fn writers_that_wait_at_the_same_time_share_one_sync() {
             let store = &store;
             scope.spawn(move || store.put(format!("follower{n}"), "").expect("a put"));
         }
-        // Their records are in the file, though nobody may see them yet.
+        // The records are in the file, but not yet visible.
         wait_until(|| store.stats().expect("stats").last_seq.0 == 9);
         gate.set_shut(false);
     });
     assert_eq!(store.len(), 9);
-    assert_eq!(gate.arrivals() - before, 2, "one sync for the first, one for the seven who came meanwhile");
+    assert_eq!(
+        gate.arrivals() - before,
+        2,
+        "one sync for the first writer, and one for the seven that came meanwhile"
+    );
 }
 
-/// Linux tells a write-back error once per open file. The sync that is in flight takes it; one that is started meanwhile
-/// succeeds without having written anything.
+/// Linux reports a write-back error once for each open file. The running sync receives it. A second
+/// sync, started meanwhile, would succeed without writing anything.
 #[test]
-fn no_sync_is_started_on_a_file_while_another_is_in_flight_whose_failure_it_would_not_see() {
+fn no_sync_of_a_file_starts_while_another_one_runs() {
     let dir = scratch();
     let gate = Arc::new(SyncGate::default());
     let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&gate))));
@@ -73,25 +78,25 @@ fn no_sync_is_started_on_a_file_while_another_is_in_flight_whose_failure_it_woul
         let put = scope.spawn(|| store.put("lost", "1"));
         wait_until(|| gate.arrivals() > before);
         let rotated = scope.spawn(|| store.rotate());
-        // Sealing needs a sync, too. It has this long to start one by mistake.
+        // Sealing also needs a sync. This is the time in which it could start one by mistake.
         let is_second_started = holds_within(Duration::from_millis(200), || gate.arrivals() > before + 1);
         gate.set_shut(false);
         let (put, rotated) = (put.join().expect("no panic"), rotated.join().expect("no panic"));
-        assert!(!is_second_started, "two syncs at a time");
-        assert!(rotated.is_err(), "sealing needs a sync that worked: {rotated:?}");
-        assert!(put.is_err(), "acknowledged, and its sync failed: {put:?}");
+        assert!(!is_second_started, "two parallel syncs");
+        assert!(rotated.is_err(), "sealing succeeded without a sync: {rotated:?}");
+        assert!(put.is_err(), "the write was acknowledged although its sync failed: {put:?}");
     });
-    assert_eq!(gate.arrivals(), before + 1, "no sync after one that failed");
-    assert_eq!(value(&store, "lost"), None, "nobody sees what no sync that worked covers");
+    assert_eq!(gate.arrivals(), before + 1, "no sync follows a failed one");
+    assert_eq!(value(&store, "lost"), None, "a write is visible only after a successful sync");
 }
 
 #[test]
-fn a_scan_beside_a_writer_never_shows_half_a_batch() {
+fn a_scan_during_writes_shows_no_half_batch() {
     let dir = scratch();
-    // Compacted all the while: a scan steps over each record that is dead.
+    // With background compaction, so that the scan skips many dead records.
     let options = quick().segment_len_max(256 << 10).background(true);
     let store = Store::open_with(dir.path(), options).expect("opens");
-    // So many that they stand in all shards of the keydir.
+    // Enough keys for every shard of the keydir.
     let keys: Vec<String> = (0..200).map(|n| format!("key{n}")).collect();
     let write = |round: u32| {
         let mut batch = Batch::new();
@@ -117,17 +122,18 @@ fn a_scan_beside_a_writer_never_shows_half_a_batch() {
             values.dedup();
             values.len() == 1
         };
-        // On one core the two take turns: the writer has to be stopped within a batch often enough.
+        // On one core the threads alternate, so that the writer must often be interrupted within a
+        // batch.
         let goes_on = |scan: &u32| *scan < 200 || written.load(Ordering::Relaxed) < 3000;
         let is_each_whole = (0..).take_while(goes_on).all(|_| is_whole());
         done.store(true, Ordering::Relaxed);
         writer.join().expect("no panic");
-        assert!(is_each_whole, "all values of a scan are of one batch");
+        assert!(is_each_whole, "a scan mixed the values of two batches");
     });
 }
 
 #[test]
-fn who_has_seen_the_first_key_of_a_large_batch_sees_the_last_one_too() {
+fn a_reader_that_sees_the_first_key_of_a_batch_sees_its_last_key() {
     const ROUNDS: u32 = 100;
     const KEYS: u32 = 1000;
     let dir = scratch();
@@ -151,17 +157,17 @@ fn who_has_seen_the_first_key_of_a_large_batch_sees_the_last_one_too() {
         while !is_done.load(Ordering::Acquire) {
             let first = round_of(0);
             let last = round_of(KEYS - 1);
-            assert!(last >= first, "batch {first} was seen, and then {last}");
+            assert!(last >= first, "batch {first} was visible, and then batch {last}");
         }
     });
 }
 
 #[test]
-fn no_get_sees_what_a_batch_has_put_and_replaced_itself() {
+fn no_get_sees_a_value_that_its_own_batch_replaces() {
     const ROUNDS: u32 = 2000;
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(16 << 20)).expect("opens");
-    // So long to read that the batch ends meanwhile.
+    // Reading this value takes long enough for the batch to finish.
     let (draft, last) = (vec![b'd'; 128 << 10], b"last");
     store.put("key", last).expect("a put");
     let is_done = AtomicBool::new(false);
@@ -174,13 +180,13 @@ fn no_get_sees_what_a_batch_has_put_and_replaced_itself() {
         });
         while !is_done.load(Ordering::Acquire) {
             let value = store.get("key").expect("reads").expect("it was never deleted");
-            assert!(value == last, "a value that was never there at the end of a batch");
+            assert!(value == last, "a get returned a value that was never the last of a batch");
         }
     });
 }
 
 #[test]
-fn figures_that_are_taken_while_records_move_from_segment_to_segment_add_up() {
+fn statistics_add_up_while_compaction_moves_records() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick()).expect("opens");
     for n in 0..200 {

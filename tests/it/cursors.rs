@@ -1,5 +1,5 @@
-//! A cursor identifies its log: a feed continues from it, and fails on another lineage or an older
-//! log.
+//! A cursor identifies its log: a feed continues from its cursor, and fails on another lineage or
+//! on an older log.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use crate::common::{contents, copy_of, files, killed, open, quick, scratch, show
 use crate::recount::Recounted;
 use crate::verify::verified;
 
-/// A timeout that is reached only on a bug.
+/// Reached only if a test fails.
 const LONG: Duration = Duration::from_secs(60);
 
 fn reader(dir: &Path) -> Store {
@@ -24,13 +24,12 @@ fn lineage(store: &Store) -> Lineage {
     store.snapshot().expect("a snapshot").cursor().lineage.expect("a snapshot knows it")
 }
 
-/// The numbers of the records that `changes` returns now.
+/// The sequence numbers that `changes` returns now.
 fn seqs(changes: &mut Changes) -> Vec<u64> {
     changes.map(|change| change.expect("a record").meta.seq.0).collect()
 }
 
-/// Checks that a feed of `store`, and one of its files, from `from` fails at every call, without a
-/// wait.
+/// Checks that every call on a feed from `from` fails at once, both on `store` and on its files.
 fn assert_refused(store: &Store, from: Cursor, is_right: impl Fn(&Error) -> bool) {
     for store in [store.clone(), reader(store.dir())] {
         let mut feed = store.changes(from);
@@ -47,7 +46,7 @@ fn is_of_another_lineage(error: &Error) -> bool {
     matches!(error, Error::OtherLineage { .. })
 }
 
-/// A store of 100 records, and a copy of it from when it had five.
+/// A store of 100 records, and a copy of its first five.
 fn backed_up() -> (tempfile::TempDir, tempfile::TempDir) {
     let (dir, place) = (scratch(), scratch());
     let store = open(dir.path());
@@ -63,7 +62,7 @@ fn backed_up() -> (tempfile::TempDir, tempfile::TempDir) {
 }
 
 #[test]
-fn a_store_that_was_restored_from_an_older_backup_refuses_the_cursor_of_the_one_that_it_was() {
+fn a_store_restored_from_an_older_backup_refuses_the_cursor_of_its_original() {
     let (dir, place) = backed_up();
     let consumed = {
         let store = open(dir.path());
@@ -77,12 +76,13 @@ fn a_store_that_was_restored_from_an_older_backup_refuses_the_cursor_of_the_one_
     restore(&copy, &new("from-copy")).expect("restores");
     let archive = fs::read(new("archive")).expect("the archive");
     restore_archive(&archive, &new("from-archive")).expect("restores");
-    // Opened for writing itself, a backup goes its own way, too.
+    // A backup that is opened for writing diverges as well.
     fs::rename(&copy, new("in-place")).expect("renames");
     let mut lineages = vec![lineage(&open(dir.path()))];
     for name in ["from-copy", "from-archive", "in-place"] {
         let store = open(&new(name));
-        // More than the consumer has seen, so that the number alone does not tell.
+        // More records than the consumer has seen, so that the number alone does not reveal the
+        // divergence.
         for n in 6..=200 {
             store.put(format!("key{n}"), "another value").expect("a put");
         }
@@ -95,11 +95,11 @@ fn a_store_that_was_restored_from_an_older_backup_refuses_the_cursor_of_the_one_
     }
     lineages.sort();
     lineages.dedup();
-    assert_eq!(lineages.len(), 4, "each has its own");
+    assert_eq!(lineages.len(), 4, "each store has its own lineage");
 }
 
 #[test]
-fn a_number_beyond_the_logs_end_is_refused_and_the_next_one_is_waited_for() {
+fn a_feed_refuses_a_number_beyond_the_end_of_the_log_and_waits_for_the_next_one() {
     let (_dir, place) = backed_up();
     let new = place.path().join("new");
     restore(&place.path().join("copy"), &new).expect("restores");
@@ -115,7 +115,7 @@ fn a_number_beyond_the_logs_end_is_refused_and_the_next_one_is_waited_for() {
         assert!(feed.wait(LONG).expect("waits"));
         assert_eq!(seqs(feed), [6]);
     }
-    // MANIFEST knows nothing of this record yet, and the file does.
+    // This record is in the file, but not yet in MANIFEST.
     assert_eq!(seqs(&mut reader(&new).changes(Seqno(7))), [0; 0]);
     assert_refused(&store, Seqno(8).into(), |error| {
         matches!(error, Error::BeyondEnd { seq: Seqno(8), next: Seqno(7) })
@@ -137,12 +137,12 @@ fn a_repaired_store_refuses_the_cursor_of_the_damaged_one() {
         lineage(&store)
     });
     assert_ne!(lineages[0], lineages[1]);
-    assert_eq!(Some(lineage(&open(&aside))), consumed.lineage, "what was damaged is what it was");
+    assert_eq!(Some(lineage(&open(&aside))), consumed.lineage, "the damaged store keeps its lineage");
     fs::remove_dir_all(aside).expect("it is ours");
 }
 
 #[test]
-fn a_crash_that_takes_records_begins_no_lineage_for_their_numbers_are_left_out() {
+fn a_crash_that_loses_records_keeps_the_lineage_and_skips_their_numbers() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().sync(Sync::Never)).expect("opens");
     store.put("kept", "1").expect("a put");
@@ -157,14 +157,14 @@ fn a_crash_that_takes_records_begins_no_lineage_for_their_numbers_are_left_out()
     segment.set_len(len).expect("the power goes");
     let store = open(copy.path());
     let after = store.put("after", "3").expect("a put").last;
-    assert!(after > Seqno(2), "the number of what was lost is not given out again");
+    assert!(after > Seqno(2), "the number of the lost record is not reused");
     for store in [store, reader(copy.path())] {
         assert_eq!(seqs(&mut store.changes(consumed)), [after.0]);
     }
 }
 
 #[test]
-fn a_consumer_begins_with_a_snapshot_and_follows_from_its_cursor_without_a_gap() {
+fn a_consumer_that_starts_from_a_snapshot_follows_from_its_cursor_without_a_gap() {
     let dir = scratch();
     let store = open(dir.path());
     let empty = store.snapshot().expect("a snapshot");
@@ -181,7 +181,7 @@ fn a_consumer_begins_with_a_snapshot_and_follows_from_its_cursor_without_a_gap()
         let mut copy = shown(snapshot.scan(..).expect("scans"));
         for change in from.changes(snapshot.cursor()) {
             let change = change.expect("a record");
-            assert!(change.meta.seq > snapshot.seq(), "nothing is given twice");
+            assert!(change.meta.seq > snapshot.seq(), "a change was returned twice");
             match change.value {
                 Some(value) => drop(copy.insert(change.meta.key.to_vec(), value.to_vec())),
                 None => drop(copy.remove(&*change.meta.key)),
@@ -192,7 +192,7 @@ fn a_consumer_begins_with_a_snapshot_and_follows_from_its_cursor_without_a_gap()
 }
 
 #[test]
-fn a_cursor_never_stands_inside_a_batch() {
+fn a_cursor_never_points_inside_a_batch() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("a", "1").expect("a put");
@@ -204,7 +204,7 @@ fn a_cursor_never_stands_inside_a_batch() {
             change.expect("a record");
             let cursor = feed.cursor();
             let rest = seqs(&mut store.changes(cursor));
-            assert_eq!(rest.first().copied().unwrap_or(5), cursor.seq.0, "all of the batch comes again");
+            assert_eq!(rest.first().copied().unwrap_or(5), cursor.seq.0, "the whole batch comes again");
             cursors.push(cursor.seq.0);
         }
         assert_eq!(cursors, [1, 2, 2, 2, 5]);
@@ -212,7 +212,7 @@ fn a_cursor_never_stands_inside_a_batch() {
 }
 
 #[test]
-fn a_backup_says_where_a_feed_of_its_store_goes_on() {
+fn a_backup_has_the_cursor_to_continue_from_in_its_store() {
     let (dir, place) = (scratch(), scratch());
     let store = open(dir.path());
     for n in 1..=3 {
@@ -222,12 +222,12 @@ fn a_backup_says_where_a_feed_of_its_store_goes_on() {
     assert_eq!(cursor, store.snapshot().expect("a snapshot").cursor());
     store.put("later", "value").expect("a put");
     assert_eq!(seqs(&mut store.changes(cursor)), [4]);
-    // Whoever reads the backup itself is at the same place.
+    // A reader of the backup itself has the same cursor.
     assert_eq!(reader(&place.path().join("copy")).snapshot().expect("a snapshot").cursor(), cursor);
 }
 
 #[test]
-fn what_was_compacted_away_or_cleared_is_still_told_as_that() {
+fn a_feed_reports_compacted_and_cleared_records() {
     let dir = scratch();
     let store = open(dir.path());
     let begin = store.snapshot().expect("a snapshot").cursor();
@@ -238,7 +238,7 @@ fn what_was_compacted_away_or_cleared_is_still_told_as_that() {
     store.compact_recounted(&Compact::All).expect("compacts");
     let told = |cursor| store.changes(cursor).next().expect("not silence").expect_err("some is gone");
     assert!(matches!(told(begin), Error::CompactedAway { .. }));
-    // Who was told, and was given the rest, is not told again.
+    // After the error, the feed returns the remaining records without another error.
     let mut feed = store.changes(begin);
     assert!(feed.next().expect("not silence").is_err() && feed.by_ref().all(|change| change.is_ok()));
     assert_eq!(seqs(&mut store.changes(feed.cursor())), [0; 0]);
@@ -254,7 +254,7 @@ fn what_was_compacted_away_or_cleared_is_still_told_as_that() {
 }
 
 #[test]
-fn a_backup_of_another_lineage_is_not_replaced_where_it_may_have_more() {
+fn a_backup_of_another_lineage_is_not_replaced_if_it_may_hold_more() {
     let (dir, place) = backed_up();
     let [copy, all] = ["copy", "all"].map(|name| place.path().join(name));
     let original = open(dir.path());
@@ -266,14 +266,14 @@ fn a_backup_of_another_lineage_is_not_replaced_where_it_may_have_more() {
         store.put(format!("new{n}"), "value").expect("a put");
     }
     store.rotate().expect("rotates");
-    // No segment is left that both have: their names and numbers say nothing.
+    // After compaction no segment is in both, so that names and numbers prove nothing.
     store.compact_recounted(&Compact::All).expect("compacts");
     let before = files(&all);
     let error = store.backup(&all, &mut |_| ControlFlow::Continue(())).expect_err("it has 95 records more");
     assert!(matches!(error, Error::Occupied { .. }) && error.to_string().contains("lineage"), "{error}");
     assert!(files(&all) == before);
     assert_eq!(restored(&all), contents(&original));
-    // Of the one that it was made of it has all.
+    // The other backup holds nothing that this store lacks.
     back_up(&store, &copy);
     assert_eq!(restored(&copy), contents(&store));
     let error = original.backup(&copy, &mut |_| ControlFlow::Continue(())).expect_err("it went another way");
@@ -296,7 +296,7 @@ fn a_repaired_store_does_not_replace_the_backup_of_the_damaged_one() {
 }
 
 #[test]
-fn a_feed_of_the_files_ends_where_their_lineage_does() {
+fn a_feed_of_files_ends_when_their_lineage_changes() {
     let (_dir, place) = backed_up();
     let copy = place.path().join("copy");
     let mut feed = reader(&copy).changes(Seqno(1));
@@ -308,7 +308,7 @@ fn a_feed_of_the_files_ends_where_their_lineage_does() {
 }
 
 #[test]
-fn a_new_store_has_the_lineage_that_its_id_begins_with() {
+fn the_lineage_of_a_new_store_is_the_start_of_its_id() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1");
     let text = fs::read_to_string(fixture.join("MANIFEST")).expect("MANIFEST");
     let id = text.lines().find_map(|line| line.strip_prefix("store ")).expect("an id");

@@ -1,8 +1,9 @@
-//! Power cuts on real file systems: an ext4 and an xfs, each in a loop image, are shut down in the middle of a script's
-//! work, so that nothing reaches the image any more, and mounted again, so that they replay their journals.
+//! Power cuts on real file systems. An ext4 and an xfs, each in a loop image, are shut down while a
+//! script writes, so that nothing more reaches the image. Then they are mounted again and replay
+//! their journals.
 //!
-//! `LOGKV_DISK_CUTS` is the number of cuts a policy and file system, `LOGKV_SEED` repeats a script (the moment of a cut
-//! cannot be repeated).
+//! `LOGKV_DISK_CUTS` is the number of cuts for each policy and file system. `LOGKV_SEED` repeats a
+//! script, but not the moment of a cut.
 #![expect(unsafe_code, reason = "the system has no safe call to shut a file system down")]
 
 use std::cell::RefCell;
@@ -20,27 +21,27 @@ use crate::common::{Random, quick, scratch, skipped, wait_until};
 use crate::machine::{Mount, works};
 use crate::scripted::{Contents, Running, Steps, texts};
 
-/// `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN`: the same number.
+/// The number of both `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN`.
 const SHUTDOWN: Opcode = opcode::read::<u32>(b'X', 125);
-/// Not even the journal is written to the disk any more.
+/// Discards the journal as well.
 const NO_LOG_FLUSH: u32 = 2;
 
-/// The interval of a background sync.
 const INTERVAL: &str = "10ms";
 
 fn cuts() -> u64 {
     std::env::var("LOGKV_DISK_CUTS").map_or(10, |text| text.parse().expect("LOGKV_DISK_CUTS is a number"))
 }
 
-/// A file system of its own, in a file.
+/// A file system in an image file.
 struct Disk {
     dir: TempDir,
-    /// `None` while it is off.
+    /// `None` while the power is off.
     mount: Option<Mount>,
 }
 
 impl Disk {
-    /// Makes a file system of `kind` with at most `len` bytes; `Err` says why that cannot be had here.
+    /// Makes a file system of `kind` with at most `len` bytes. An error gives the reason why this
+    /// machine cannot.
     fn new(kind: &str, len: u64) -> Result<Self, String> {
         let dir = scratch();
         let image = dir.path().join("image");
@@ -70,26 +71,26 @@ impl Disk {
             .ok_or_else(|| "mounting an image needs root, and a loop device".to_owned())
     }
 
-    /// From now on nothing reaches the image.
+    /// Cuts the power: nothing more reaches the image.
     fn cut(&self) -> io::Result<()> {
         let root = File::open(self.path())?;
-        // SAFETY: both file systems read one u32 through the pointer that they get with this number.
+        // SAFETY: for this request, both file systems read one u32 through the pointer.
         unsafe { ioctl(root, Setter::<SHUTDOWN, u32>::new(NO_LOG_FLUSH)) }.map_err(io::Error::from)
     }
 
-    /// What was in memory is gone, and what the image has is there again.
+    /// Discards the contents of memory and mounts the image again.
     fn restart(&mut self) {
         drop(self.mount.take());
         let path = self.path().to_string_lossy().into_owned();
-        // A process that another test forks has, until it runs its program, all open that this one has: files of the image,
-        // and the image itself.
+        // A process that another test forks inherits all open files, including the image, until it
+        // calls exec.
         wait_until(|| !works("mountpoint", &["-q", &path]) || works("umount", &[&path]));
         let disk = RefCell::new(self);
         wait_until(|| disk.borrow_mut().turn_on().is_ok());
     }
 }
 
-/// Opens what a cut left, looks at it, and, if it is to be repaired, writes to it.
+/// Opens the store after a cut and returns its contents. With `is_repaired`, also writes to it.
 fn look(path: &Path, is_repaired: bool, what: &str) -> Option<Contents> {
     let options = if is_repaired { Options::new().background(false) } else { quick().read_only(true) };
     let store = match Store::open_with(path, options) {
@@ -105,7 +106,7 @@ fn look(path: &Path, is_repaired: bool, what: &str) -> Option<Contents> {
     Some(found)
 }
 
-/// Cuts the power of a program that writes, over and over on one store, and looks at what is left each time.
+/// Cuts the power of a writing program again and again, and checks the store after each cut.
 fn cut_writers(kind: &str, len: u64, policy: &str) {
     let mut disk = match Disk::new(kind, len) {
         Ok(disk) => disk,
@@ -123,11 +124,15 @@ fn cut_writers(kind: &str, len: u64, policy: &str) {
         let (after, last) = (Duration::from_micros(steps.random.below(30_000)), steps.take(200));
         let cut = running.cut_off(after, last, || disk.cut().expect("it could be cut before"));
         disk.restart();
-        // Every other time the next program finds the store as the cut left it, and may be cut off while it recovers.
+        // In every other round the next program opens the store as the cut left it, and may be cut
+        // during recovery.
         let is_repaired = round % 2 == 1;
         let least = if policy == "always" { cut.before_end } else { cut.synced().max(settled) };
         let Some(mut found) = look(&path, is_repaired, &what) else {
-            assert!(least == 0 && before.is_empty(), "{what}: no store is left of {least} steps");
+            assert!(
+                least == 0 && before.is_empty(),
+                "{what}: {least} steps were acknowledged, and no store is left"
+            );
             continue;
         };
         is_written_to |= is_repaired;
@@ -136,7 +141,7 @@ fn cut_writers(kind: &str, len: u64, policy: &str) {
             let all = cut.steps.len();
             let nearest = cut.nearest(&before, &found);
             let kept = disk.dir.keep();
-            panic!("{what}: none of the first {least} to {all} steps leave {}; {nearest}", kept.display());
+            panic!("{what}: no state after {least} to {all} steps equals {}; {nearest}", kept.display());
         };
         let (all, acknowledged) = (cut.steps.len(), cut.acknowledged);
         println!("{what}: {all} steps, {acknowledged} acknowledged, {least} promised, {taken} there");
@@ -144,28 +149,28 @@ fn cut_writers(kind: &str, len: u64, policy: &str) {
     }
 }
 
-/// The least that the makers of these file systems take.
+/// The minimum sizes that mkfs accepts.
 const EXT4_LEN: u64 = 64 << 20;
 const XFS_LEN: u64 = 300 << 20;
 
 #[test]
-fn a_power_cut_on_ext4_takes_nothing_that_was_acknowledged_under_always() {
+fn a_power_cut_on_ext4_loses_no_write_acknowledged_under_always() {
     cut_writers("ext4", EXT4_LEN, "always");
 }
 
 #[test]
-fn a_power_cut_on_ext4_leaves_no_hole_and_takes_nothing_that_a_sync_was_due_for() {
+fn a_power_cut_on_ext4_leaves_no_gap_and_loses_nothing_older_than_the_sync_interval() {
     cut_writers("ext4", EXT4_LEN, "never");
     cut_writers("ext4", EXT4_LEN, INTERVAL);
 }
 
 #[test]
-fn a_power_cut_on_xfs_takes_nothing_that_was_acknowledged_under_always() {
+fn a_power_cut_on_xfs_loses_no_write_acknowledged_under_always() {
     cut_writers("xfs", XFS_LEN, "always");
 }
 
 #[test]
-fn a_power_cut_on_xfs_leaves_no_hole_and_takes_nothing_that_a_sync_was_due_for() {
+fn a_power_cut_on_xfs_leaves_no_gap_and_loses_nothing_older_than_the_sync_interval() {
     cut_writers("xfs", XFS_LEN, "never");
     cut_writers("xfs", XFS_LEN, INTERVAL);
 }

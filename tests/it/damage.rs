@@ -1,4 +1,5 @@
-//! Small stores with every byte damaged: never a panic, never a wrong value, never more lost than what was hit.
+//! Small stores with every byte damaged in turn: no panic, no wrong value, and no loss beyond the
+//! damaged record.
 
 use std::fs;
 use std::path::Path;
@@ -10,15 +11,15 @@ use tempfile::TempDir;
 const EXPECTED: [(&str, Option<&str>); 4] =
     [("one", Some("1")), ("two", Some("twenty-two")), ("three", None), ("four", Some("4444"))];
 
-/// The sealed segments of [`small_store`]; the one behind them was closed, and is always read when the store is opened.
+/// The sealed segments of [`small_store`]. The active segment is always read at open.
 const SEALED: [u64; 2] = [1, 2];
 
-/// Small stores of which something is derived that knows each record's key, and the segments of which it does: the hints of
-/// the sealed ones; KEYDIR, of all; both.
+/// Small stores with derived files that hold each record's key, and the segments that they cover:
+/// hints of the sealed segments, KEYDIR of all segments, and both.
 fn indexed_stores() -> [(&'static str, TempDir, &'static [u64]); 3] {
     let with_hints = small_store();
     open(with_hints.path()).close().expect("closes");
-    assert!(SEALED.iter().all(|&id| hint_path(with_hints.path(), id).exists()), "opening made them");
+    assert!(SEALED.iter().all(|&id| hint_path(with_hints.path(), id).exists()), "opening wrote the hints");
     let with_both = copy_of(with_hints.path());
     let store = Store::open_with(with_both.path(), quick().checkpoint_records(1)).expect("opens");
     store.close().expect("closes");
@@ -29,7 +30,7 @@ fn indexed_stores() -> [(&'static str, TempDir, &'static [u64]); 3] {
     [("hints", with_hints, &SEALED), ("KEYDIR", with_keydir, &[1, 2, 3]), ("both", with_both, &[1, 2, 3])]
 }
 
-/// Opens a copy of `dir` with a byte of segment `id` changed.
+/// Opens a copy of `dir` with byte `at` of segment `id` changed.
 fn opened_with(dir: &Path, id: u64, at: usize, mask: u8) -> (TempDir, Store) {
     let copy = copy_of(dir);
     let path = segment_path(copy.path(), id);
@@ -41,14 +42,14 @@ fn opened_with(dir: &Path, id: u64, at: usize, mask: u8) -> (TempDir, Store) {
     (copy, store)
 }
 
-/// Where the live records are, with their keys.
+/// The live records, with their keys.
 fn live_records(dir: &Path) -> Vec<KeyEntry> {
     open(dir).keys(..).expect("keys").map(|key| key.expect("reads")).collect()
 }
 
-/// The key whose record a get reads this byte of.
+/// The key whose get reads byte `at` of segment `id`.
 fn key_hit(live: &[KeyEntry], id: u64, at: usize) -> Option<&KeyEntry> {
-    // The first four bytes are the checksum of the header alone, which a get does not need.
+    // A get does not read the header checksum in the first four bytes.
     live.iter().find(|key| {
         let range = key.location.offset + 4..key.location.offset + key.len;
         key.location.segment == SegmentId(id) && range.contains(&(at as u64))
@@ -56,7 +57,7 @@ fn key_hit(live: &[KeyEntry], id: u64, at: usize) -> Option<&KeyEntry> {
 }
 
 #[test]
-fn a_damaged_byte_of_an_indexed_segment_is_an_exact_error_of_the_key_it_hits_and_of_no_other() {
+fn a_damaged_byte_of_an_indexed_segment_is_an_error_of_the_key_it_hits_and_of_no_other() {
     let stores = indexed_stores();
     for (index, dir, id) in
         stores.iter().flat_map(|(index, dir, ids)| ids.iter().map(move |&id| (index, dir, id)))
@@ -80,7 +81,11 @@ fn a_damaged_byte_of_an_indexed_segment_is_an_exact_error_of_the_key_it_hits_and
             }
             let (shown, errors): (Vec<_>, Vec<_>) = store.scan(..).expect("scans").partition(Result::is_ok);
             assert_eq!(errors.len(), usize::from(hit.is_some()), "{what}: {errors:?}");
-            assert_eq!(shown.len() + errors.len(), live.len(), "{what}: nothing is left out in silence");
+            assert_eq!(
+                shown.len() + errors.len(),
+                live.len(),
+                "{what}: the scan omits a key without an error"
+            );
             assert_eq!(store.len(), live.len() as u64, "{what}");
             assert_eq!(
                 store.open_report().damage.len(),
@@ -92,7 +97,7 @@ fn a_damaged_byte_of_an_indexed_segment_is_an_exact_error_of_the_key_it_hits_and
 }
 
 #[test]
-fn a_damaged_byte_of_a_segment_without_a_hint_is_told_and_costs_at_most_one_key() {
+fn a_damaged_byte_of_a_segment_without_hint_is_reported_and_costs_at_most_one_key() {
     let dir = small_store();
     for id in 1..=3 {
         let len = fs::read(segment_path(dir.path(), id)).expect("the segment").len();
@@ -104,8 +109,9 @@ fn a_damaged_byte_of_a_segment_without_a_hint_is_told_and_costs_at_most_one_key(
                 match store.get(key) {
                     Ok(value) if value.as_deref() == expected.map(str::as_bytes) => {}
                     Ok(Some(value)) => {
-                        // Without a hint nothing says which key a record whose key is damaged belongs to: the
-                        // record before it shows. It is a value that the key once had, and the damage is told.
+                        // Without a hint, the key of a record with a damaged key is unknown, so
+                        // that the previous record of that key is visible. Its value was once
+                        // valid, and the damage is reported.
                         assert!(
                             ["22", "333"].map(str::as_bytes).contains(&&*value),
                             "segment {id} byte {at}: {key} = {value:?}"
@@ -119,14 +125,14 @@ fn a_damaged_byte_of_a_segment_without_a_hint_is_told_and_costs_at_most_one_key(
             assert!(hit <= 1, "segment {id} byte {at}: {hit} keys hit");
             for entry in store.scan(..).expect("scans").flatten() {
                 let known = EXPECTED.iter().any(|(key, _)| entry.meta.key == key.as_bytes());
-                assert!(known, "segment {id} byte {at}: a key that never was: {:?}", entry.meta.key);
+                assert!(known, "segment {id} byte {at}: a key that was never written: {:?}", entry.meta.key);
             }
         }
     }
 }
 
 #[test]
-fn a_key_whose_record_is_damaged_can_be_written_and_deleted_and_is_counted_once() {
+fn a_key_with_a_damaged_record_can_be_put_and_deleted_and_counts_once() {
     let stores = indexed_stores();
     for (index, dir, id) in
         stores.iter().flat_map(|(index, dir, ids)| ids.iter().map(move |&id| (index, dir, id)))
@@ -138,7 +144,7 @@ fn a_key_whose_record_is_damaged_can_be_written_and_deleted_and_is_counted_once(
                 let (copy, store) = opened_with(dir.path(), id, at, 0x01);
                 let what = format!("{index}: segment {id} byte {at}, deleted: {deletes}");
                 if deletes {
-                    assert!(store.delete(&*hit.key).expect("a delete"), "{what}: there was such a key");
+                    assert!(store.delete(&*hit.key).expect("a delete"), "{what}: the key existed");
                 } else {
                     store.put(&*hit.key, "new").expect("a put");
                 }
@@ -155,14 +161,14 @@ fn a_key_whose_record_is_damaged_can_be_written_and_deleted_and_is_counted_once(
                 let store = open(copy.path());
                 store.put(&*hit.key, "newer").expect("a put");
                 assert!(store.delete(&*hit.key).expect("a delete"), "{what}");
-                assert_eq!(store.get(&*hit.key).expect("reads"), None, "{what}: deleted in the end");
+                assert_eq!(store.get(&*hit.key).expect("reads"), None, "{what}: the key is deleted");
             }
         }
     }
 }
 
 #[test]
-fn a_damaged_or_cut_manifest_is_refused_whatever_the_byte() {
+fn a_manifest_that_is_damaged_or_cut_at_any_byte_is_refused() {
     let dir = small_store();
     let path = dir.path().join("MANIFEST");
     let whole = fs::read(&path).expect("MANIFEST");
@@ -176,12 +182,12 @@ fn a_damaged_or_cut_manifest_is_refused_whatever_the_byte() {
         fs::write(&path, &bytes).expect("the damage");
         let outcome = Store::open_with(dir.path(), quick());
         assert!(matches!(outcome, Err(Error::ManifestDamaged { .. })), "{outcome:?}");
-        assert_eq!(fs::read(&path).expect("MANIFEST"), bytes, "nothing was changed");
+        assert_eq!(fs::read(&path).expect("MANIFEST"), bytes, "the open changed MANIFEST");
     }
 }
 
 #[test]
-fn a_manifest_with_the_largest_numbers_is_an_error_and_not_a_panic() {
+fn a_manifest_with_the_largest_numbers_is_an_error_and_no_panic() {
     for field in ["generation", "next_segment"] {
         let dir = scratch();
         open(dir.path()).close().expect("closes");

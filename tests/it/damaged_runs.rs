@@ -1,4 +1,4 @@
-//! Compaction and damage: a damaged segment stays as it is, and the others are compacted around it.
+//! Compaction leaves damaged segments alone and compacts the others.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::common::{
     assert_counted, copy_of, hint_path, leftovers, open, quick, scratch, sealed, segment_path, wait_until,
 };
 
-/// Five sealed segments, each with a live key of its own and a dead record, and hints.
+/// A store of five sealed segments with hints. Each has a live key of its own and a dead record.
 pub(crate) fn with_five_segments() -> tempfile::TempDir {
     let dir = scratch();
     let store = open(dir.path());
@@ -25,7 +25,8 @@ pub(crate) fn with_five_segments() -> tempfile::TempDir {
     dir
 }
 
-/// Changes a byte of record number `record` of segment `id`, which has records of 48, 48 and 56 bytes.
+/// Changes a byte of record number `record` of segment `id`, whose records have 48, 48 and 56
+/// bytes.
 fn damage(dir: &Path, id: u64, record: u64, byte: u64) {
     let path = segment_path(dir, id);
     let mut bytes = fs::read(&path).expect("the segment");
@@ -34,16 +35,16 @@ fn damage(dir: &Path, id: u64, record: u64, byte: u64) {
 }
 
 #[test]
-fn a_damaged_segment_stays_as_it_is_and_the_others_are_compacted_around_it() {
+fn compaction_leaves_a_damaged_segment_alone_and_compacts_the_others() {
     let dir = with_five_segments();
-    // In the header, the key and the value; of dead records and of a live one.
+    // Bytes of the header, the key and the value, in dead records and in a live one.
     for (record, byte) in [(0, 0), (0, 9), (0, 33), (0, 41), (1, 12), (1, 45), (2, 20), (2, 34), (2, 48)] {
         let copy = copy_of(dir.path());
         damage(copy.path(), 3, record, byte);
         let before = fs::read(segment_path(copy.path(), 3)).expect("the segment");
         let store = open(copy.path());
         let what = format!("byte {byte} of record {record}");
-        assert_eq!(store.open_report().damage, [], "{what}: nobody has read it");
+        assert_eq!(store.open_report().damage, [], "{what}: nothing has read the damage yet");
         let refused = store.compact(&Compact::Segments([2, 3, 4].map(SegmentId).to_vec()));
         let is_there = matches!(&refused, Err(Error::Damaged { segment, offset, .. })
             if segment.0 == 3 && *offset == 64 + record * 48);
@@ -53,10 +54,13 @@ fn a_damaged_segment_stays_as_it_is_and_the_others_are_compacted_around_it() {
         let plan = store.compaction_plan(&Compact::All).expect("a plan");
         let planned: Vec<Vec<u64>> =
             plan.runs.iter().map(|run| run.segments.iter().map(|id| id.0).collect()).collect();
-        assert_eq!(planned, [[1, 2], [4, 5]], "{what}: it goes around");
+        assert_eq!(planned, [[1, 2], [4, 5]], "{what}: the plan leaves out segment 3");
         store.compact(&Compact::All).expect("compacts");
         assert_eq!(store.segments().expect("segments").len(), 3, "{what}");
-        assert!(fs::read(segment_path(copy.path(), 3)).expect("the segment") == before, "{what}: it stays");
+        assert!(
+            fs::read(segment_path(copy.path(), 3)).expect("the segment") == before,
+            "{what}: segment 3 is unchanged"
+        );
         for key in ["again", "only1", "only2", "only3", "only4", "only5"] {
             match store.get(key) {
                 Ok(value) => assert!(value.is_some(), "{what}: {key}"),
@@ -70,7 +74,7 @@ fn a_damaged_segment_stays_as_it_is_and_the_others_are_compacted_around_it() {
 }
 
 #[test]
-fn a_compaction_that_meets_damage_goes_on_with_the_other_segments_and_tells_of_it_at_the_end() {
+fn a_compaction_that_meets_damage_continues_and_reports_it_at_the_end() {
     let policy = CompactionPolicy { dead_percent: 30, ..Default::default() };
     for what in [Compact::Due, Compact::All] {
         let dir = with_five_segments();
@@ -87,17 +91,17 @@ fn a_compaction_that_meets_damage_goes_on_with_the_other_segments_and_tells_of_i
         let known = LeftAlone { segment: SegmentId(3), met: None };
         let expected = if what == Compact::All { vec![known] } else { vec![] };
         assert_eq!((again.runs, again.left), (vec![], expected), "{what:?}");
-        assert_counted(&store, "the figures of what is left");
+        assert_counted(&store, "the statistics of the remaining segments");
     }
 }
 
 #[test]
-fn the_background_goes_around_a_damaged_segment() {
+fn background_compaction_leaves_out_a_damaged_segment() {
     let dir = with_five_segments();
     damage(dir.path(), 3, 0, 41);
     let policy = CompactionPolicy { dead_percent: 1, ..Default::default() };
     let store = Store::open_with(dir.path(), quick().background(true).compaction(policy)).expect("opens");
-    // Something has to be sealed for it to look.
+    // Sealing a segment starts the background compaction.
     store.put("new", "").expect("a put");
     store.rotate().expect("rotates");
     wait_until(|| sealed(&store).iter().all(|id| id.0 == 3 || id.0 > 6));

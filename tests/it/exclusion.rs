@@ -1,4 +1,4 @@
-//! One writer, whatever happens to the names of its directory and LOCK.
+//! One writer, whatever happens to the names of its directory and of LOCK.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -11,18 +11,19 @@ use tempfile::TempDir;
 
 use crate::common::{contents, copy_of, open, quick, scratch, segment_path, value};
 
-/// A change of the names while a store is open.
+/// A change of names while a store is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meddling {
+enum NameChange {
     LockRemoved,
     LockReplaced,
     DirectoryReplaced,
 }
 
-const KINDS: [Meddling; 3] = [Meddling::LockRemoved, Meddling::LockReplaced, Meddling::DirectoryReplaced];
+const KINDS: [NameChange; 3] =
+    [NameChange::LockRemoved, NameChange::LockReplaced, NameChange::DirectoryReplaced];
 
-impl Meddling {
-    /// Applies it to the store at `dir`, and returns the new path of the store's files.
+impl NameChange {
+    /// Applies the change to the store at `dir`. Returns the new path of the store's files.
     fn apply(self, dir: &Path) -> PathBuf {
         let lock = dir.join("LOCK");
         match self {
@@ -37,14 +38,14 @@ impl Meddling {
     }
 }
 
-/// The files in `dir` except LOCK, which a release empties.
+/// The files in `dir` except LOCK, which the release of a lock empties.
 fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files = crate::common::files(dir);
     files.retain(|(name, _)| name != "LOCK");
     files
 }
 
-/// Renames the directory `dir` and puts a copy in its place; its new path.
+/// Renames the directory `dir` and puts a copy in its place. Returns the new path.
 fn replace(dir: &Path) -> PathBuf {
     let copy = copy_of(dir);
     let moved = dir.with_extension("moved");
@@ -53,7 +54,8 @@ fn replace(dir: &Path) -> PathBuf {
     moved
 }
 
-/// A closed store of three segments, two of which hold something dead, in a directory that can be renamed.
+/// A closed store of three segments in a directory that can be renamed. Two segments have dead
+/// records.
 fn closed_store() -> (TempDir, PathBuf) {
     let place = scratch();
     let dir = place.path().join("store");
@@ -69,7 +71,7 @@ fn closed_store() -> (TempDir, PathBuf) {
     (place, dir)
 }
 
-/// A change of files, and its result.
+/// An operation that changes files.
 type Change = fn(&Store) -> logkv::Result<()>;
 
 const CHANGES: [(&str, Change); 5] = [
@@ -81,7 +83,7 @@ const CHANGES: [(&str, Change); 5] = [
 ];
 
 #[test]
-fn a_writer_whose_lock_was_lost_changes_no_file_and_says_why() {
+fn a_writer_that_lost_its_lock_changes_no_file_and_says_why() {
     for kind in KINDS {
         for (name, change) in CHANGES {
             let (_place, dir) = closed_store();
@@ -92,14 +94,14 @@ fn a_writer_whose_lock_was_lost_changes_no_file_and_says_why() {
             let (before, before_at_path) = (files(&kept), files(&dir));
             let error = change(&store).expect_err("the lock was lost").sentence();
             let reason = match kind {
-                Meddling::DirectoryReplaced => "another directory has replaced the one",
+                NameChange::DirectoryReplaced => "another directory has replaced the one",
                 _ => "LOCK was removed or replaced",
             };
             assert!(error.contains(reason), "{kind:?}, {name}: {error}");
             let next = store.put("after", "it");
             assert!(matches!(next, Err(Error::Poisoned { .. })), "{kind:?}, {name}: {next:?}");
-            assert_eq!(contents(&store), map, "{kind:?}, {name}: reads go on");
-            assert_eq!(contents(&beside), map, "{kind:?}, {name}: and those of a reader beside it");
+            assert_eq!(contents(&store), map, "{kind:?}, {name}: reads still work");
+            assert_eq!(contents(&beside), map, "{kind:?}, {name}: reads of a second reader still work");
             let closed = store.close();
             assert!(matches!(closed, Err(Error::Poisoned { .. })), "{kind:?}, {name}: {closed:?}");
             assert!(files(&kept) == before && files(&dir) == before_at_path, "{kind:?}, {name}");
@@ -109,8 +111,8 @@ fn a_writer_whose_lock_was_lost_changes_no_file_and_says_why() {
 }
 
 #[test]
-fn a_store_without_its_lock_file_is_refused_to_a_second_writer_and_to_a_repair() {
-    for kind in [Meddling::LockRemoved, Meddling::LockReplaced] {
+fn a_store_whose_lock_file_is_gone_refuses_a_second_writer_and_a_repair() {
+    for kind in [NameChange::LockRemoved, NameChange::LockReplaced] {
         let (place, dir) = closed_store();
         let store = open(&dir);
         store.put("acknowledged", "1").expect("a put");
@@ -123,7 +125,8 @@ fn a_store_without_its_lock_file_is_refused_to_a_second_writer_and_to_a_repair()
         let (from, aside) = (dir.as_path(), place.path().join("aside"));
         let repaired = repair::in_place(from, &aside, &quick(), &mut |_| ControlFlow::Continue(()));
         assert!(matches!(repaired, Err(Error::Locked { .. })), "{kind:?}: {repaired:?}");
-        // Appending needs no name. What is acknowledged so is there for the next writer.
+        // Appending uses no file name, so that it still succeeds. The next writer must find the
+        // record.
         store.put("acknowledged", "2").expect("a put");
         drop(store);
         assert_eq!(value(&open(&dir), "acknowledged").as_deref(), Some("2"), "{kind:?}");
@@ -131,7 +134,7 @@ fn a_store_without_its_lock_file_is_refused_to_a_second_writer_and_to_a_repair()
 }
 
 #[test]
-fn a_store_that_is_renamed_goes_on_until_another_directory_takes_its_place() {
+fn a_renamed_store_works_until_another_directory_takes_its_place() {
     let (place, dir) = closed_store();
     let store = open(&dir);
     let moved = place.path().join("moved");
@@ -148,7 +151,7 @@ fn a_store_that_is_renamed_goes_on_until_another_directory_takes_its_place() {
     let error = store.rotate().expect_err("there are two directories now").sentence();
     assert!(error.contains("another directory has replaced the one"), "{error}");
     assert!(store.put("renamed", "3").is_err());
-    assert!(files(&dir) == before, "a bystander was overwritten");
+    assert!(files(&dir) == before, "a file of the other store was overwritten");
     other.put("other", "store still").expect("a put");
     drop((store, other));
     assert_eq!(value(&open(&moved), "renamed").as_deref(), Some("2"));
@@ -156,7 +159,7 @@ fn a_store_that_is_renamed_goes_on_until_another_directory_takes_its_place() {
 }
 
 #[test]
-fn a_relative_path_is_still_the_stores_when_the_process_changes_its_directory() {
+fn a_relative_path_still_names_the_store_after_a_change_of_the_working_directory() {
     const CHILD: &str = "LOGKV_TEST_RELATIVE";
     if std::env::var_os(CHILD).is_some() {
         let store = open(Path::new("store"));
@@ -166,9 +169,9 @@ fn a_relative_path_is_still_the_stores_when_the_process_changes_its_directory() 
         store.rotate().expect("rotates");
         return store.close().expect("closes");
     }
-    // The directory belongs to the whole process: it is changed in one of its own.
+    // The working directory belongs to the whole process, so that the test changes it in a child.
     let place = scratch();
-    let name = "exclusion::a_relative_path_is_still_the_stores_when_the_process_changes_its_directory";
+    let name = "exclusion::a_relative_path_still_names_the_store_after_a_change_of_the_working_directory";
     let program = std::env::current_exe().expect("this program has a name");
     let output = Command::new(program).args(["--exact", name]).env(CHILD, "1").current_dir(&place).output();
     let output = output.expect("this program can be run");
@@ -177,7 +180,7 @@ fn a_relative_path_is_still_the_stores_when_the_process_changes_its_directory() 
 }
 
 #[test]
-fn a_directory_that_was_replaced_between_its_opening_and_its_locking_is_not_locked() {
+fn a_directory_replaced_between_open_and_lock_is_not_locked() {
     let (_place, dir) = closed_store();
     let directory = OsFileSystem.open_directory(&dir).expect("opens");
     replace(&dir);
@@ -188,19 +191,19 @@ fn a_directory_that_was_replaced_between_its_opening_and_its_locking_is_not_lock
 }
 
 #[test]
-fn a_directory_is_locked_once_whatever_handle_asks() {
+fn a_directory_is_locked_once_through_any_handle() {
     let (_place, dir) = closed_store();
     let directory = OsFileSystem.open_directory(&dir).expect("opens");
     let held = directory.lock().expect("locks");
     assert!(matches!(held, LockOutcome::Held(_)));
     assert!(matches!(directory.lock(), Ok(LockOutcome::HeldBy { .. })), "the same handle");
     let other = OsFileSystem.open_directory(&dir).expect("opens");
-    assert!(matches!(other.lock_if_there(), Ok(Some(LockOutcome::HeldBy { .. }))), "another one");
+    assert!(matches!(other.lock_if_there(), Ok(Some(LockOutcome::HeldBy { .. }))), "a second handle");
     drop(held);
     assert!(matches!(other.lock(), Ok(LockOutcome::Held(_))));
 }
 
-/// A file system mounted over a directory, until it is dropped.
+/// A file system mounted over a directory until it is dropped.
 struct Mount(PathBuf);
 
 impl Mount {
@@ -214,12 +217,12 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg(&self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} is still mounted", self.0.display());
     }
 }
 
 #[test]
-fn a_writer_over_whose_directory_another_file_system_is_mounted_changes_no_file() {
+fn a_writer_whose_directory_is_hidden_by_a_mount_changes_no_file() {
     let (_place, dir) = closed_store();
     let store = open(&dir);
     store.put("before", "1").expect("a put");
@@ -241,7 +244,7 @@ fn a_writer_over_whose_directory_another_file_system_is_mounted_changes_no_file(
 }
 
 #[test]
-fn a_repair_in_place_leaves_a_directory_alone_that_took_the_place_of_the_damaged_one() {
+fn a_repair_in_place_leaves_alone_a_directory_that_replaced_the_damaged_one() {
     let (place, dir) = closed_store();
     let mut bytes = fs::read(segment_path(&dir, 1)).expect("a segment");
     *bytes.last_mut().expect("bytes") ^= 1;
@@ -263,7 +266,7 @@ fn a_repair_in_place_leaves_a_directory_alone_that_took_the_place_of_the_damaged
 }
 
 #[test]
-fn a_backup_writes_to_no_directory_but_the_one_that_it_locked() {
+fn a_backup_writes_only_to_the_directory_that_it_locked() {
     for kind in KINDS {
         let (place, dir) = closed_store();
         let store = open(&dir);

@@ -1,4 +1,5 @@
-//! A file system that fails where a test wants it to, and what is told then. (Every call, in every way, fails in `simulated`.)
+//! A file system that fails at a chosen call, and the errors that callers get. (`simulated` makes
+//! every call fail in every way.)
 
 use std::io;
 use std::path::PathBuf;
@@ -10,30 +11,30 @@ use crate::hooked::{Call, Hook, Hooked, SyncGate};
 use logkv::fs::StoreFile;
 use logkv::{Batch, Error, Options, Store, Sync, Value};
 
-/// What goes wrong.
+/// A kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Error(io::ErrorKind),
-    /// A write that takes half of its bytes; other calls fail with EIO.
+    /// A write accepts half of its bytes. Other calls fail with EIO.
     Short,
 }
 
-/// When it goes wrong.
+/// The calls that fail.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct FaultPlan {
     fault: Fault,
     at_call: u64,
     from_then_on: bool,
     calls: AtomicU64,
-    /// Whether the write under way is the short one.
+    /// Whether the current write is the short one.
     is_short: AtomicBool,
-    /// Whether nothing fails any more.
+    /// Whether calls succeed again.
     is_over: AtomicBool,
     /// The first call that failed.
     met: Mutex<Option<Call>>,
 }
 
-impl Plan {
+impl FaultPlan {
     pub(crate) fn new(fault: Fault, at_call: u64, from_then_on: bool) -> Self {
         Self {
             fault,
@@ -46,7 +47,7 @@ impl Plan {
         }
     }
 
-    /// The fault that this call meets.
+    /// The fault of this call.
     fn next(&self, call: Call) -> Option<Fault> {
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
         let is_hit = number == self.at_call || (self.from_then_on && number > self.at_call);
@@ -57,23 +58,22 @@ impl Plan {
         Some(self.fault)
     }
 
-    /// How many calls there have been.
+    /// The number of calls so far.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// The first call that failed, if one did.
     pub(crate) fn met(&self) -> Option<Call> {
         *self.met.lock().expect("no panic")
     }
 
-    /// From now on nothing fails.
+    /// Makes all later calls succeed.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
     }
 }
 
-impl Hook for Plan {
+impl Hook for FaultPlan {
     fn before(&self, call: Call) -> io::Result<()> {
         match (self.next(call), call) {
             (None, _) => Ok(()),
@@ -96,10 +96,11 @@ impl Hook for Plan {
 }
 
 #[test]
-fn a_failed_fsync_is_not_tried_again_and_poisons_the_log_for_good() {
+fn a_failed_fsync_is_not_retried_and_all_later_writes_fail() {
     let dir = scratch();
-    let plan = |at_call| Plan::new(Fault::Error(io::ErrorKind::Other), at_call, false);
-    // The calls before it: MANIFEST of the new store, the first segment, MANIFEST again, and two puts.
+    let plan = |at_call| FaultPlan::new(Fault::Error(io::ErrorKind::Other), at_call, false);
+    // The earlier syncs: MANIFEST of the new store, the first segment, MANIFEST again, and two
+    // puts.
     let fsync_of_second_put = {
         let plan = Arc::new(plan(u64::MAX));
         let options = Options::new().file_system(Arc::new(Hooked(Arc::clone(&plan))));
@@ -113,21 +114,21 @@ fn a_failed_fsync_is_not_tried_again_and_poisons_the_log_for_good() {
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.put("a", "1").expect("a put");
     assert!(matches!(store.put("b", "2"), Err(Error::OutcomeUnknown { .. })));
-    assert_eq!(store.get("b").expect("reads"), None, "what is not durable is not seen");
-    assert_eq!(store.get("a").expect("reads").as_deref(), Some(&b"1"[..]), "reads go on");
+    assert_eq!(store.get("b").expect("reads"), None, "a write that is not durable is not visible");
+    assert_eq!(store.get("a").expect("reads").as_deref(), Some(&b"1"[..]), "reads still work");
     for refused in
         [store.put("c", "3").map(drop), store.sync(), store.delete("a").map(drop), store.rotate().map(drop)]
     {
         assert!(matches!(refused, Err(Error::Poisoned { .. })));
     }
-    assert!(store.close().is_err(), "closing says that it is not clean");
+    assert!(store.close().is_err(), "closing reports that the log is not clean");
 }
 
 #[test]
-fn submitted_writes_that_do_not_fit_on_the_disk_are_told_to_each_who_waits_and_the_next_ones_succeed() {
+fn each_submitted_write_that_does_not_fit_on_the_disk_fails_and_later_writes_succeed() {
     for sync in [Sync::Always, Sync::Never] {
         let dir = scratch();
-        let plan = |at_call| Plan::new(Fault::Error(io::ErrorKind::StorageFull), at_call, false);
+        let plan = |at_call| FaultPlan::new(Fault::Error(io::ErrorKind::StorageFull), at_call, false);
         let calls_of_open_and_put = {
             let dir = scratch();
             let plan = Arc::new(plan(u64::MAX));
@@ -162,10 +163,10 @@ fn submitted_writes_that_do_not_fit_on_the_disk_are_told_to_each_who_waits_and_t
     }
 }
 
-/// A disk on which a write that is too long for it ends in the middle.
+/// A full disk that accepts the beginning of a write.
 #[derive(Debug, Default)]
 struct AlmostFull {
-    /// What still fits, once it is known; nothing fits after it.
+    /// The remaining bytes, once the test sets them.
     room: Mutex<Option<usize>>,
 }
 
@@ -188,7 +189,7 @@ impl Hook for AlmostFull {
 }
 
 #[test]
-fn a_write_that_is_said_not_to_be_there_is_not_there_after_a_kill_although_all_of_it_was_in_the_file() {
+fn a_write_reported_as_failed_is_absent_after_a_kill_although_its_bytes_were_in_the_file() {
     let dir = scratch();
     let disk = Arc::new(AlmostFull::default());
     let options = Options::new().sync(Sync::Never).file_system(Arc::new(Hooked(Arc::clone(&disk))));
@@ -196,7 +197,7 @@ fn a_write_that_is_said_not_to_be_there_is_not_there_after_a_kill_although_all_o
     store.put("first", "1").expect("a put");
     let submit = |key: &str| store.submit(Batch::new().put(key, "1")).expect("submits");
     let lost = ["lost1", "lost2"].map(submit);
-    // The first of the two fits, and half of the second.
+    // The disk has room for the first record and half of the second.
     let len = store.get_entry("first").expect("reads").expect("it is there").meta.len as usize;
     *disk.room.lock().expect("no panic") = Some(len + len / 2);
     for pending in lost {
@@ -208,7 +209,7 @@ fn a_write_that_is_said_not_to_be_there_is_not_there_after_a_kill_although_all_o
 }
 
 #[test]
-fn a_log_that_failed_and_was_closed_writes_nothing_when_it_is_read() {
+fn a_closed_log_that_failed_writes_nothing_on_a_read() {
     let dir = scratch();
     let gate = Arc::new(SyncGate::default());
     let options =
@@ -226,16 +227,16 @@ fn a_log_that_failed_and_was_closed_writes_nothing_when_it_is_read() {
         assert!(sync.join().expect("no panic").is_err());
     });
     assert!(store.clone().close().is_err(), "it failed");
-    // The lock is let go: whoever opens it now owns these files.
+    // The lock is free, and the next writer owns the files.
     let heir = open(dir.path());
     let before = files(dir.path());
     let _ = store.get("a");
-    assert!(files(dir.path()) == before, "a closed handle wrote into a store that another one has open");
+    assert!(files(dir.path()) == before, "a closed handle wrote to a store that another handle has open");
     drop(heir);
 }
 
-/// As a full disk does it: bytes are written, the call fails, and the writer cuts them off again. Between the two
-/// somebody reads.
+/// A full disk: bytes are written, the call fails, and the writer truncates the file. Between the
+/// two, a reader reads.
 #[derive(Debug)]
 struct ReaderAtAFullDisk {
     dir: PathBuf,
@@ -256,7 +257,7 @@ impl Hook for ReaderAtAFullDisk {
 }
 
 #[test]
-fn a_value_that_a_read_only_handle_gave_does_not_change_when_the_writers_write_fails() {
+fn a_value_from_a_read_only_handle_does_not_change_when_a_write_fails() {
     let dir = scratch();
     let reader = Arc::new(ReaderAtAFullDisk {
         dir: dir.path().to_owned(),
@@ -268,8 +269,11 @@ fn a_value_that_a_read_only_handle_gave_does_not_change_when_the_writers_write_f
     store.put("first", "1").expect("a put");
     reader.is_full.store(true, Ordering::SeqCst);
     store.put("k", "some value").expect_err("the disk is full");
-    // A reader that saw nothing is right, too.
+    // The reader may also have seen no value.
     if let Some(value) = reader.seen.lock().expect("no panic").as_deref() {
-        assert_eq!(value, b"some value", "bytes behind a shared reference changed (a page on: SIGBUS)");
+        assert_eq!(
+            value, b"some value",
+            "bytes behind a shared reference changed (a page further, this is SIGBUS)"
+        );
     };
 }

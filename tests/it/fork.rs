@@ -1,4 +1,4 @@
-//! The fork of a process shares its lock and its files, and does not own the store.
+//! A forked process inherits the lock and the files, but does not own the store.
 #![expect(unsafe_code, reason = "there is no safe fork")]
 
 use std::ops::ControlFlow;
@@ -6,20 +6,20 @@ use std::ops::ControlFlow;
 use crate::common::{open, scratch, value};
 use logkv::{Compact, Error};
 
-/// Runs `work` in a forked child; whether it came to its end and said yes.
+/// Runs `work` in a forked child. Returns whether the child finished and `work` returned true.
 fn in_a_fork(work: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child runs `work`, which takes no lock that another thread of the parent can have held at the fork, and
-    // leaves by `_exit`, without the parent's destructors.
+    // SAFETY: `work` takes no lock that another thread may hold during the fork. The child leaves
+    // through `_exit`, without the parent's destructors.
     match unsafe { libc::fork() } {
         0 => {
             let said_yes = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(false);
-            // SAFETY: it ends the child, and nothing else.
+            // SAFETY: `_exit` only ends the child.
             unsafe { libc::_exit(i32::from(!said_yes)) }
         }
         child => {
             assert!(child > 0, "no fork");
             let mut status = 0;
-            // SAFETY: `status` is there for the call to write to.
+            // SAFETY: `status` is valid for the write.
             let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
             waited == child && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
         }
@@ -27,7 +27,7 @@ fn in_a_fork(work: impl FnOnce() -> bool) -> bool {
 }
 
 #[test]
-fn a_forked_child_reads_and_neither_writes_nor_lets_the_parents_lock_go() {
+fn a_forked_child_can_read_but_not_write_and_does_not_release_the_lock() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "the parent's").expect("a put");
@@ -43,7 +43,7 @@ fn a_forked_child_reads_and_neither_writes_nor_lets_the_parents_lock_go() {
     }));
     assert_eq!(std::fs::read(dir.path().join("LOCK")).expect("LOCK"), lock);
     let second = logkv::Store::open(dir.path());
-    assert!(matches!(second, Err(Error::Locked { .. })), "the parent has it still: {second:?}");
+    assert!(matches!(second, Err(Error::Locked { .. })), "the parent still holds the lock: {second:?}");
     store.put("after", "the fork").expect("a put");
     store.close().expect("closes");
     let store = open(dir.path());
@@ -52,7 +52,7 @@ fn a_forked_child_reads_and_neither_writes_nor_lets_the_parents_lock_go() {
 }
 
 #[test]
-fn a_child_forked_during_a_compaction_waits_for_none_and_closes() {
+fn a_child_forked_during_a_compaction_closes_without_waiting_for_it() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "1").expect("a put");
@@ -62,7 +62,8 @@ fn a_child_forked_during_a_compaction_waits_for_none_and_closes() {
         let childs = store.clone();
         is_well.get_or_insert_with(|| {
             in_a_fork(move || {
-                // SAFETY: a child that waits for a lock of its parent's is ended, and the test fails.
+                // SAFETY: if the child waits for a lock of its parent, the alarm ends it and the
+                // test fails.
                 unsafe { libc::alarm(10) };
                 matches!(childs.compact(&Compact::All), Err(Error::Closed)) && childs.close().is_ok()
             })

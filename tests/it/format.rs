@@ -1,4 +1,5 @@
-//! The bytes on disk: drawn byte by byte, as files of a store that was once written, and as a later version may write them.
+//! The format on disk: drawings of every byte, stores that earlier programs wrote, and stores as a
+//! later version may write them.
 
 use std::fmt::Write;
 use std::fs;
@@ -19,12 +20,12 @@ fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-/// The same store in every run: the clock stands still, and random numbers are not random.
+/// Options that write the same bytes in every run: a fixed clock and fixed random numbers.
 fn steady() -> Options {
     quick().clock(Arc::new(ManualClock::at(1_700_000_000_000))).file_system(hooked(SteadyRandom::default()))
 }
 
-/// A small store with a sealed and an active segment, a hint and KEYDIR.
+/// Writes a small store with a sealed and an active segment, a hint and KEYDIR.
 fn write_v1(dir: &Path) {
     let store = Store::open_with(dir, steady()).expect("opens");
     store.put("user:1", "alice").expect("a put");
@@ -34,7 +35,7 @@ fn write_v1(dir: &Path) {
     store.rotate().expect("rotates");
     store.put("user:1", "Alice Cooper").expect("a put");
     store.close().expect("closes");
-    // Opening makes the hint of the sealed segment, and closing KEYDIR, where so few records are worth it.
+    // Opening writes the hint, and closing writes KEYDIR because of the low threshold.
     let options = steady().checkpoint_records(1);
     Store::open_with(dir, options).expect("opens").close().expect("closes");
 }
@@ -48,7 +49,7 @@ fn assert_v1(store: &Store) {
     assert_eq!(store.open_report().damage, []);
 }
 
-/// A row a field or part: offset, bytes, name.
+/// Draws a field or part as one row: offset, bytes, name.
 fn draw(out: &mut String, bytes: &[u8], at: usize, len: usize, name: &str) {
     for (index, row) in bytes[at..at + len].chunks(16).enumerate() {
         let hex: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -66,7 +67,7 @@ fn draw_fields(out: &mut String, bytes: &[u8], at: usize, fields: &[Field]) {
     }
 }
 
-/// Every byte of a segment with what it is.
+/// Draws every byte of a segment.
 fn drawing(bytes: &[u8]) -> String {
     let number = |at: usize, len: usize| (0..len).rev().fold(0, |n, i| n << 8 | usize::from(bytes[at + i]));
     let mut out = String::from("segment header\n");
@@ -89,7 +90,7 @@ fn drawing(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn every_byte_of_a_small_segment_is_drawn() {
+fn the_drawing_covers_every_byte_of_a_small_segment() {
     let dir = scratch();
     write_v1(dir.path());
     let mut settings = insta::Settings::clone_current();
@@ -104,12 +105,12 @@ fn every_byte_of_a_small_segment_is_drawn() {
 }
 
 #[test]
-fn the_store_that_version_1_wrote_opens() {
+fn the_store_written_by_version_1_opens() {
     let dir = copy_of(&fixtures().join("v1"));
     for read_only in [true, false] {
         let store = Store::open_with(dir.path(), quick().read_only(read_only)).expect("opens");
         assert_v1(&store);
-        assert_eq!(store.open_report().record_count, 0, "all of it was in KEYDIR");
+        assert_eq!(store.open_report().record_count, 0, "KEYDIR covered all records");
     }
     let writer = open(dir.path());
     writer.put("new", "record").expect("a put");
@@ -120,12 +121,12 @@ fn the_store_that_version_1_wrote_opens() {
 }
 
 #[test]
-fn the_hint_that_version_1_wrote_is_used() {
+fn the_hint_written_by_version_1_is_used() {
     let dir = copy_of(&fixtures().join("v1"));
     fs::remove_file(dir.path().join("KEYDIR")).expect("it is there");
     let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only");
     assert_v1(&reader);
-    // Where a segment has to be read when the store is opened, its damage is told then.
+    // A segment that is read at open reports its damage.
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
     bytes[64 + 40] ^= 1;
@@ -139,8 +140,8 @@ fn the_hint_that_version_1_wrote_is_used() {
     assert_eq!(damage_of(), 1, "the segment was not read");
 }
 
-/// Values that are compressed, one that is too short and one that nothing compresses, in every codec and in one segment;
-/// the rest of the log has all of them again, in other codecs.
+/// Writes one segment with values in every codec, among them a short and an incompressible one. The
+/// rest of the log has the same values in other codecs.
 fn write_compressed(dir: &Path) {
     let codecs = [Compression::Lz4, Compression::Zstd { level: 3 }, Compression::None];
     for (index, compression) in codecs.into_iter().enumerate() {
@@ -163,7 +164,7 @@ fn values() -> [(&'static str, Vec<u8>); 3] {
 }
 
 #[test]
-fn the_store_with_compressed_values_that_version_1_wrote_is_read() {
+fn the_compressed_values_written_by_version_1_are_read() {
     for has_derived in [true, false] {
         let dir = copy_of(&fixtures().join("v1-compressed"));
         if !has_derived {
@@ -180,14 +181,14 @@ fn the_store_with_compressed_values_that_version_1_wrote_is_read() {
             let (report, stats) = (store.open_report(), store.stats().expect("figures"));
             assert_eq!(report.damage, []);
             assert_eq!(report.record_count, if has_derived { 0 } else { 9 });
-            // The text, 580 bytes, once with lz4 and once with zstd.
+            // 580 bytes of text, once as lz4 and once as zstd.
             assert_eq!((stats.raw_len, stats.stored_len), (2 * 580, 42 + 45));
         }
     }
 }
 
 #[test]
-fn a_codec_that_is_not_known_is_one_records_error_and_its_bytes_stay() {
+fn an_unknown_codec_is_an_error_of_one_record_and_its_bytes_stay() {
     let dir = scratch();
     let store = open(dir.path());
     let at = store.put("k", "v").expect("a put").location.offset as usize;
@@ -212,7 +213,7 @@ fn a_codec_that_is_not_known_is_one_records_error_and_its_bytes_stay() {
 }
 
 #[test]
-fn a_store_with_longer_record_headers_and_an_unknown_minor_version_opens() {
+fn a_store_with_longer_record_headers_and_a_higher_minor_version_opens() {
     type Rewrite = fn(&Path);
     let rewrites: [(&str, Rewrite); 2] = [
         ("longer record headers", later_versions::lengthen_record_headers),
@@ -226,7 +227,7 @@ fn a_store_with_longer_record_headers_and_an_unknown_minor_version_opens() {
         assert_v1(&Store::open_with(dir.path(), quick().read_only(true)).expect("opens read-only"));
         let store = open(dir.path());
         assert_v1(&store);
-        // What this version adds goes into a segment that is laid out its way.
+        // This version writes new records to a segment in its own layout.
         store.put("new", "record").expect("a put");
         store.close().expect("closes");
         let store = open(dir.path());
@@ -236,7 +237,7 @@ fn a_store_with_longer_record_headers_and_an_unknown_minor_version_opens() {
 }
 
 #[test]
-fn an_unknown_major_version_or_feature_is_refused_with_a_sentence_and_nothing_is_changed() {
+fn a_higher_major_version_or_an_unknown_feature_is_refused_and_nothing_changes() {
     for (major, incompat, found) in [(2_u16, 0_u16, "2.0"), (1, 4, "1.0 with feature bits 0x0004")] {
         let dir = copy_of(&fixtures().join("v1"));
         let path = segment_path(dir.path(), 1);
@@ -257,26 +258,30 @@ fn an_unknown_major_version_or_feature_is_refused_with_a_sentence_and_nothing_is
 }
 
 #[test]
-fn an_active_segment_of_a_format_that_is_refused_is_not_cut() {
+fn an_active_segment_in_a_refused_format_is_not_truncated() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
     let dir = killed(store, dir.path());
     let path = segment_path(dir.path(), 1);
     let mut bytes = fs::read(&path).expect("the segment");
-    // A later version's feature bit, and records that only it can read.
+    // A feature bit of a later version, and records that only it can read.
     bytes[54] = 1;
     seal_segment_header(&mut bytes);
     bytes[64] ^= 0xff;
     fs::write(&path, &bytes).expect("the later version's segment");
     let outcome = Store::open_with(dir.path(), quick()).map(drop);
-    assert!(fs::read(&path).expect("the segment") == bytes, "it was cut; the open said {outcome:?}");
+    assert!(
+        fs::read(&path).expect("the segment") == bytes,
+        "the segment was truncated; the open said {outcome:?}"
+    );
     assert!(matches!(outcome, Err(Error::Unsupported { .. })), "{outcome:?}");
 }
 
-/// A kind without the high bit may not be passed over. It is not a torn write either: both checksums hold.
+/// A kind without the high bit must not be skipped. It is no torn write either, since both
+/// checksums match.
 #[test]
-fn a_whole_record_of_an_unknown_kind_at_the_end_of_the_log_is_not_cut_off() {
+fn an_intact_record_of_unknown_kind_at_the_end_of_the_log_is_not_truncated() {
     let dir = scratch();
     let store = open(dir.path());
     let at = store.put("k", "v").expect("a put").location.offset as usize;
@@ -293,10 +298,10 @@ fn a_whole_record_of_an_unknown_kind_at_the_end_of_the_log_is_not_cut_off() {
     fs::write(&path, &bytes).expect("the later version's record");
     let outcome = Store::open_with(dir.path(), quick()).map(drop);
     let now = fs::read(&path).ok();
-    assert!(now.as_ref() == Some(&bytes), "it was cut or removed; the open said {outcome:?}");
+    assert!(now.as_ref() == Some(&bytes), "the segment was truncated or removed; the open said {outcome:?}");
 }
 
-/// The store as a later version may have written it, with all checksums right.
+/// Stores as a later version may write them, with correct checksums.
 mod later_versions {
     use super::*;
 
@@ -304,7 +309,7 @@ mod later_versions {
         (0..len).rev().fold(0, |n, i| n << 8 | usize::from(bytes[at + i]))
     }
 
-    /// Gives the records' headers eight bytes more.
+    /// Adds eight bytes to each record header.
     pub(super) fn lengthen_record_headers(dir: &Path) {
         for id in [1, 2] {
             let path = segment_path(dir, id);
@@ -340,7 +345,7 @@ mod later_versions {
         out
     }
 
-    /// Gives the segments and MANIFEST the minor version 7, and MANIFEST a line that no reader knows.
+    /// Sets minor version 7 in the segments and in MANIFEST, and adds an unknown line to MANIFEST.
     pub(super) fn raise_minor(dir: &Path) {
         for id in [1, 2] {
             let path = segment_path(dir, id);
@@ -368,7 +373,7 @@ fn this_version_writes_the_fixtures() {
                 fs::write(committed.join(file), bytes).expect("a file");
             }
         }
-        // What a codec makes of a value may change with the codec's version; it reads what it made before.
+        // A newer codec may compress differently. It still reads the old bytes.
         if name == "v1" {
             assert!(files(dir.path()) == files(&committed), "{name} has other bytes");
         }

@@ -1,4 +1,4 @@
-//! The store as it was: right, or said to be compacted away, and never anything else.
+//! Queries of the past return the correct state or report it as compacted away.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,14 +23,14 @@ enum Step {
     Put(u8),
     Expiring(u8, u64),
     Delete(u8),
-    /// Keys that are put, in one batch.
+    /// Puts keys in one batch.
     Batch(Vec<u8>),
     Rotate,
-    /// Compacts some segments, and the clock jumps meanwhile, as drawn from a seed.
+    /// Compacts some segments while the clock jumps, seeded by the last field.
     Compact(usize, usize, u64),
     CompactAll,
     Wait(u64),
-    /// Sets the clock back, until it is set right or the store is opened again.
+    /// Sets the clock back until it is corrected or the store reopens.
     SetBack(u64),
     Reopen,
 }
@@ -55,7 +55,7 @@ fn name(key: u8) -> String {
     format!("key{key}")
 }
 
-/// What was written under a number.
+/// A record as it was written.
 #[derive(Clone, Debug)]
 struct Written {
     seq: u64,
@@ -65,20 +65,20 @@ struct Written {
     expires_ms: Option<u64>,
 }
 
-/// A store, and all that was ever written to it.
-struct Pair {
+/// A store, and all records ever written to it.
+struct StoreAndLog {
     dir: TempDir,
     options: Options,
     clock: Arc<MovingClock>,
     store: Option<Store>,
     written: Vec<Written>,
-    /// The latest time that the clock has shown.
+    /// The latest time of the clock.
     now_ms: u64,
-    /// What it shows.
+    /// The current time of the clock.
     clock_ms: u64,
 }
 
-impl Pair {
+impl StoreAndLog {
     fn new(keep_versions: u64, keep_for_ms: u64) -> Self {
         let (dir, clock) = (scratch(), Arc::new(MovingClock::at(1_000)));
         let policy = CompactionPolicy {
@@ -144,7 +144,7 @@ impl Pair {
             Step::Reopen => {
                 self.store.take().expect("open").close().expect("closes");
                 remove_derived(self.dir.path());
-                // Who opens a store knows no later time than its clock shows.
+                // A newly opened store knows no time later than its clock.
                 self.set_clock(self.now_ms);
                 self.store = Some(Store::open_with(self.dir.path(), self.options.clone()).expect("opens"));
             }
@@ -152,19 +152,19 @@ impl Pair {
     }
 
     fn set_clock(&mut self, clock_ms: u64) {
-        // A store that is open knows each time that its clock has shown.
+        // An open store remembers the latest time of its clock.
         let seen_ms = self.store.as_ref().map(Store::now_ms);
         assert!(seen_ms.is_none_or(|seen_ms| seen_ms == self.now_ms));
         (self.clock_ms, self.now_ms) = (clock_ms, self.now_ms.max(clock_ms));
         self.clock.set(clock_ms);
     }
 
-    /// Whether no clock was set back between two records.
+    /// Whether the clock never went back between two records.
     fn is_in_order(&self) -> bool {
         self.written.is_sorted_by_key(|written| written.time_ms)
     }
 
-    /// What was there after the records up to `seq`, as far as it had not expired at `at_ms`.
+    /// The live keys after record `seq`, as of `at_ms`.
     fn map(&self, seq: u64, at_ms: u64) -> Map {
         let mut map = BTreeMap::new();
         for written in self.written.iter().filter(|written| written.seq <= seq) {
@@ -178,12 +178,13 @@ impl Pair {
         there.map(|(key, written)| (key, written.value.clone().expect("it was put"))).collect()
     }
 
-    /// The last record that was written by then.
+    /// The last record written by `at_ms`.
     fn seq_at(&self, at_ms: u64) -> u64 {
         self.written.iter().rev().find(|written| written.time_ms <= at_ms).map_or(0, |written| written.seq)
     }
 
-    /// Everything that can be asked of one point of the log is right or not told; how much was told.
+    /// Checks that every query of one point is correct or reported as unknown. Returns the number
+    /// of known answers.
     fn check(&self, at: At, seq: u64, at_ms: u64) -> u64 {
         let (expected, past) = (self.map(seq, at_ms), self.store().at(at).expect("a point"));
         let mut told = 0;
@@ -204,7 +205,7 @@ impl Pair {
                 let entries = scan.map(|entry| entry.expect("reads"));
                 let found: Map = entries.map(|entry| (text(&entry.meta.key), text(&entry.value))).collect();
                 assert_eq!(found, expected, "at {at:?}");
-                assert_eq!(told, 6, "what can be scanned can be got");
+                assert_eq!(told, 6, "a key that a scan returns, a get returns too");
             }
             Err(Error::CompactedAway { .. }) => {}
             Err(error) => panic!("at {at:?}: {}", error.sentence()),
@@ -212,7 +213,7 @@ impl Pair {
         told
     }
 
-    /// What is different between two points is what the maps of both say.
+    /// Checks that a diff of two points equals the difference of their maps.
     fn check_diff(&self, from: u64, to: u64) {
         let differences = match self.store().diff(At::Seq(Seqno(from)), Some(At::Seq(Seqno(to)))) {
             Ok(differences) => differences,
@@ -244,25 +245,25 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_past_is_as_it_was_or_said_to_be_compacted_away(
+    fn the_past_reads_as_it_was_or_is_reported_as_compacted_away(
         steps in prop::collection::vec(step(), 1..60),
         keep_versions in 1..4_u64,
         keep_for_ms in prop_oneof![Just(0), Just(150_u64), Just(u64::MAX)],
     ) {
-        let mut pair = Pair::new(keep_versions, keep_for_ms);
+        let mut pair = StoreAndLog::new(keep_versions, keep_for_ms);
         steps.iter().for_each(|step| pair.step(step));
         let last = pair.written.last().map_or(0, |written| written.seq);
         let is_compacted = steps.iter().any(|step| matches!(step, Step::Compact(..) | Step::CompactAll));
         for seq in 0..=last {
             let told = pair.check(At::Seq(Seqno(seq)), seq, pair.now_ms);
             if !is_compacted || keep_for_ms == u64::MAX || seq == last {
-                prop_assert_eq!(told, 6, "nothing of record {} is gone", seq);
+                prop_assert_eq!(told, 6, "an answer about record {} is missing", seq);
             }
             pair.check_diff(seq / 2, seq);
         }
         for at_ms in (0..pair.now_ms + 50).step_by(25) {
             let told = pair.check(At::Time(at_ms), pair.seq_at(at_ms), at_ms);
-            // Of a time before the clock was set back, the last record may be gone.
+            // For a time before the clock went back, the last record may be gone.
             if at_ms.saturating_add(keep_for_ms) > pair.now_ms && pair.is_in_order() {
                 prop_assert_eq!(told, 6, "{} is not {} ms ago", at_ms, keep_for_ms);
             }
@@ -270,19 +271,19 @@ proptest! {
     }
 }
 
-/// A store that keeps three versions, with five of `k`, all compacted.
+/// A compacted store that keeps three versions, with five versions of `k`.
 fn compacted() -> (TempDir, Store) {
-    let pair = Pair::new(3, 0);
+    let pair = StoreAndLog::new(3, 0);
     for n in 1..=5 {
         pair.store().put("k", n.to_string()).expect("a put");
     }
     pair.store().compact_recounted(&Compact::All).expect("compacts");
-    let Pair { dir, store, .. } = pair;
+    let StoreAndLog { dir, store, .. } = pair;
     (dir, store.expect("open"))
 }
 
 #[test]
-fn the_versions_that_were_kept_are_shown_and_that_others_are_gone() {
+fn kept_versions_are_shown_and_older_ones_are_reported_as_compacted() {
     let (_dir, store) = compacted();
     let versions = store.versions("k").expect("reads");
     assert_eq!(versions.dropped_to(), Some(Seqno(2)));
@@ -295,20 +296,21 @@ fn the_versions_that_were_kept_are_shown_and_that_others_are_gone() {
     let gone = store.get_at("k", At::Seq(Seqno(2)));
     assert!(matches!(gone, Err(Error::CompactedAway { whole_from: Seqno(3) })), "{gone:?}");
     let other = store.get_at("other", At::Seq(Seqno(2)));
-    assert!(matches!(other, Err(Error::CompactedAway { .. })), "nobody knows: {other:?}");
+    assert!(matches!(other, Err(Error::CompactedAway { .. })), "the value is unknown: {other:?}");
 }
 
 #[test]
-fn what_is_kept_for_a_time_makes_room_when_it_is_over() {
-    let mut pair = Pair::new(1, 1_000);
+fn versions_kept_for_a_time_are_compacted_after_it() {
+    let mut pair = StoreAndLog::new(1, 1_000);
     for _ in 0..20 {
         pair.step(&Step::Put(1));
     }
     pair.step(&Step::CompactAll);
-    let versions = |pair: &Pair| pair.store().versions("key1").expect("reads").count();
+    let versions = |pair: &StoreAndLog| pair.store().versions("key1").expect("reads").count();
     assert_eq!(versions(&pair), 20);
-    let is_due = |pair: &Pair| !pair.store().compaction_plan(&Compact::Due).expect("a plan").runs.is_empty();
-    assert!(!is_due(&pair), "a compaction would free nothing");
+    let is_due =
+        |pair: &StoreAndLog| !pair.store().compaction_plan(&Compact::Due).expect("a plan").runs.is_empty();
+    assert!(!is_due(&pair), "the compaction would free nothing");
     pair.step(&Step::Wait(1_000));
     assert!(is_due(&pair));
     pair.store().compact_recounted(&Compact::Due).expect("compacts");
@@ -316,7 +318,7 @@ fn what_is_kept_for_a_time_makes_room_when_it_is_over() {
 }
 
 #[test]
-fn who_only_reads_a_store_whose_newest_records_are_gone_is_told_what_it_is_now() {
+fn a_read_only_open_of_a_store_that_lost_its_newest_records_shows_the_remaining_state() {
     let clears: fn(&Store) = |store| assert_eq!(store.clear().expect("clears"), 0);
     let compacts: fn(&Store) = |store| drop(store.compact_recounted(&Compact::All).expect("compacts"));
     for act in [compacts, clears] {
@@ -335,19 +337,19 @@ fn who_only_reads_a_store_whose_newest_records_are_gone_is_told_what_it_is_now()
 }
 
 #[test]
-fn a_delete_stays_as_long_as_a_version_that_it_hides() {
-    let mut pair = Pair::new(1, 1_000);
+fn a_tombstone_stays_as_long_as_a_version_it_hides() {
+    let mut pair = StoreAndLog::new(1, 1_000);
     for step in [Step::Put(1), Step::Delete(1), Step::CompactAll, Step::Reopen, Step::Wait(10)] {
         pair.step(&step);
     }
-    assert_eq!(pair.store().get(name(1)).expect("reads"), None, "it does not come back");
+    assert_eq!(pair.store().get(name(1)).expect("reads"), None, "the deleted key came back");
     assert_eq!(pair.store().versions(name(1)).expect("reads").count(), 2);
     assert_eq!(pair.check(At::Seq(Seqno(1)), 1, pair.now_ms), 6);
 }
 
 #[test]
-fn what_was_cleared_is_said_to_be_gone_also_by_who_opens_the_store_next() {
-    let mut pair = Pair::new(1, 0);
+fn the_next_open_reports_cleared_history_as_gone() {
+    let mut pair = StoreAndLog::new(1, 0);
     pair.step(&Step::Put(1));
     pair.store().clear().expect("clears");
     for _ in 0..2 {
@@ -361,7 +363,7 @@ fn what_was_cleared_is_said_to_be_gone_also_by_who_opens_the_store_next() {
 }
 
 #[test]
-fn the_past_of_a_store_whose_repair_kept_all_is_what_it_was_and_no_number_is_said_to_be_gone() {
+fn history_survives_a_repair_that_keeps_every_record() {
     let dir = unclosed_store();
     let (to, report) = repaired(dir.path());
     assert!(report.is_whole() && report.torn_len == 0, "{report:?}");
@@ -374,7 +376,7 @@ fn the_past_of_a_store_whose_repair_kept_all_is_what_it_was_and_no_number_is_sai
         store.changes(Seqno(0)).map(|change| change.expect("all is there").meta.seq.0).collect();
     let last = *told.last().expect("there are records");
     assert_eq!(told, (1..=last).collect::<Vec<_>>());
-    // Writes that the crash took may have had the numbers up to there.
+    // Writes lost in the crash may have used the numbers up to here.
     let skipped_to = store.put("after", "the repair").expect("a put").last;
     assert!(skipped_to.0 > last + 1, "{skipped_to}");
     let between = Seqno(skipped_to.0 - 1);
@@ -383,7 +385,7 @@ fn the_past_of_a_store_whose_repair_kept_all_is_what_it_was_and_no_number_is_sai
 }
 
 #[test]
-fn what_a_repair_gave_up_is_told_by_the_numbers_that_it_had_and_is_not_called_compacted() {
+fn numbers_given_up_by_a_repair_are_reported_as_lost_and_not_as_compacted() {
     let dir = small_store();
     open(dir.path()).close().expect("closes");
     let path = segment_path(dir.path(), 1);
@@ -401,5 +403,9 @@ fn what_a_repair_gave_up_is_told_by_the_numbers_that_it_had_and_is_not_called_co
     let mut feed = store.changes(Seqno(1));
     assert!(matches!(feed.next(), Some(Err(Error::GivenUp { whole_from: Seqno(2) }))));
     assert_eq!(feed.map(|change| change.expect("told").meta.seq.0).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
-    assert_eq!(store.changes(Seqno(2)).filter(Result::is_err).count(), 0, "what it was not to give");
+    assert_eq!(
+        store.changes(Seqno(2)).filter(Result::is_err).count(),
+        0,
+        "a feed after the lost numbers has no error"
+    );
 }

@@ -1,7 +1,5 @@
-//! Each system call that the program makes on a store's files, failing in turn: `strace` has the call say so instead of
-//! doing it.
-//!
-//! Which calls those are is not written down here: a run in which none fails tells.
+//! System calls on the store's files that fail in turn. `strace` returns an error in place of each
+//! call. A run without faults lists the calls.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,8 +15,8 @@ use crate::common::{binary, copy_of, killed, open, quick, scratch, skipped};
 use crate::machine::works;
 use crate::scripted::{Contents, CutOff, Step, is_good, texts};
 
-/// Everything that a program does to a store: recovery, which finds one that was killed, writes, seals, a compaction, a
-/// sync, and closing.
+/// The steps of a program that makes every kind of call: recovery of a killed store, writes, a
+/// seal, a compaction, a sync, and closing.
 fn steps() -> Vec<Step> {
     vec![
         Step::change("one", Some("1")),
@@ -33,7 +31,7 @@ fn steps() -> Vec<Step> {
     ]
 }
 
-/// A store that a killed process left, with a sealed segment and an active one.
+/// A store with a sealed and an active segment, as a killed process leaves it.
 fn left_behind() -> (TempDir, Contents) {
     let dir = scratch();
     let store = open(dir.path());
@@ -45,7 +43,7 @@ fn left_behind() -> (TempDir, Contents) {
     (killed(store, dir.path()), before)
 }
 
-/// A place where the program runs over and over on copies of one store.
+/// A directory in which the program runs repeatedly on copies of one store.
 struct Bench {
     dir: TempDir,
     left: TempDir,
@@ -67,7 +65,7 @@ impl Bench {
         fs::read_to_string(self.dir.path().join("trace")).expect("strace writes one")
     }
 
-    /// Runs the script under `strace` with `args`, on a fresh copy of the store.
+    /// Runs the script under `strace` with `args`, on a new copy of the store.
     fn run(&self, args: &[String]) -> Output {
         drop(fs::remove_dir_all(self.store()));
         fs::rename(copy_of(self.left.path()).keep(), self.store()).expect("both are temporary");
@@ -88,7 +86,7 @@ impl Bench {
             .expect("strace was seen to work")
     }
 
-    /// The names of the calls on the store's files, and the paths of these.
+    /// The names of the system calls on the store's files, and the paths of the files.
     fn calls(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let output = self.run(&["-y".to_owned()]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -103,12 +101,12 @@ impl Bench {
             .map(|call| call[1].to_owned())
             .collect();
         for name in ["openat", "pwrite64", "fdatasync", "fsync", "ftruncate", "renameat", "unlinkat"] {
-            assert!(names.contains(name), "{name} is not among {names:?}");
+            assert!(names.contains(name), "{name} is missing in {names:?}");
         }
         (names, paths)
     }
 
-    /// What is wrong with what the program did, and left, when a call failed.
+    /// Checks the output and the remaining store after a failed call.
     fn assert_kept(&self, output: &Output, what: &str) {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         let answers = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -135,15 +133,15 @@ impl Bench {
     }
 }
 
-/// The last line of the script, a step each, of which the program said that it may have been done or not. What it refused
-/// otherwise was not done.
+/// The line of the last step that may or may not have been done. All other failed steps were not
+/// done.
 fn last_unknown(errors: &str) -> usize {
     let unknown =
         Regex::new(r"script:(\d+): error: the outcome of this write is unknown").expect("a pattern");
     unknown.captures_iter(errors).map(|found| found[1].parse().expect("a number")).max().unwrap_or(0)
 }
 
-/// Lets each call whose name is wanted say `error`, one in each run, and looks at what the program makes of it.
+/// Makes each wanted call fail with `error`, one in each run, and checks the result.
 fn fail_in_turn(read_with: &'static str, error: &str, is_wanted: impl Fn(&str) -> bool) {
     if !works("strace", &["-f", "-o", "/dev/null", "true"]) {
         return skipped("injected errors", "there is no strace, or it may not trace");
@@ -159,7 +157,7 @@ fn fail_in_turn(read_with: &'static str, error: &str, is_wanted: impl Fn(&str) -
             args.extend(paths.iter().flat_map(|path| ["-P".to_owned(), path.clone()]));
             let output = bench.run(&args);
             if !bench.trace().contains("(INJECTED)") {
-                // Each is called at least once: a run in which none failed had shown it.
+                // Each call happens at least once, since the run without faults listed it.
                 assert!(nth > 1, "{name} never failed");
                 break;
             }
@@ -167,25 +165,25 @@ fn fail_in_turn(read_with: &'static str, error: &str, is_wanted: impl Fn(&str) -
             bench.assert_kept(&output, &format!("call {nth} of {name} says {error}"));
         }
     }
-    println!("{count} calls said {error}: {names:?}");
+    println!("{count} calls failed with {error}: {names:?}");
 }
 
 #[test]
-fn a_system_call_that_says_eio_costs_a_sentence_and_leaves_the_old_or_the_new() {
+fn a_system_call_that_fails_with_eio_leaves_the_old_or_the_new_state() {
     fail_in_turn("mmap", "EIO", |_| true);
 }
 
 #[test]
-fn a_system_call_that_says_enospc_costs_a_sentence_and_leaves_the_old_or_the_new() {
+fn a_system_call_that_fails_with_enospc_leaves_the_old_or_the_new_state() {
     fail_in_turn("mmap", "ENOSPC", |_| true);
 }
 
 #[test]
-fn a_system_call_that_says_eintr_costs_a_sentence_and_leaves_the_old_or_the_new() {
+fn a_system_call_that_fails_with_eintr_leaves_the_old_or_the_new_state() {
     fail_in_turn("mmap", "EINTR", |_| true);
 }
 
 #[test]
-fn a_read_that_fails_costs_a_sentence_where_nothing_is_mapped() {
+fn a_read_that_fails_without_mappings_is_reported_in_one_sentence() {
     fail_in_turn("pread", "EIO", |name| name == "pread64");
 }

@@ -1,4 +1,5 @@
-//! Segments taken apart: every byte explained, every record with its fate, also where the store does not open.
+//! Inspection explains every byte of a segment and gives the fate of each record, even if the store
+//! does not open.
 
 use std::fs;
 
@@ -6,7 +7,6 @@ use crate::common::{killed, open, quick, scratch, segment_path, small_store, val
 use logkv::inspect::{self, ExtentKind, Fate, Inspection, Item, Range};
 use logkv::{Batch, Damage, Error, Location, SegmentId, Store};
 
-/// The fates of a segment's records, in log order.
 fn fates(inspection: &Inspection) -> Vec<Fate> {
     let items = inspection.items(Range::default()).map(|item| item.expect("reads"));
     items
@@ -18,7 +18,7 @@ fn fates(inspection: &Inspection) -> Vec<Fate> {
 }
 
 #[test]
-fn an_inspection_explains_every_byte_of_a_damaged_segment_and_of_a_store_that_does_not_open() {
+fn an_inspection_explains_every_byte_of_a_damaged_segment_in_a_store_that_does_not_open() {
     let dir = small_store();
     fs::write(dir.path().join("MANIFEST"), "not a manifest").expect("the damage");
     for id in 1..=3 {
@@ -47,7 +47,7 @@ fn an_inspection_explains_every_byte_of_a_damaged_segment_and_of_a_store_that_do
 }
 
 #[test]
-fn an_inspection_says_which_record_killed_which() {
+fn an_inspection_names_the_record_that_replaced_each_dead_one() {
     let dir = small_store();
     let store = open(dir.path());
     let location = |segment, offset| Location { segment: SegmentId(segment), offset };
@@ -63,13 +63,13 @@ fn an_inspection_says_which_record_killed_which() {
         ] {
             assert_eq!(fates(&inspection), expected, "segment {id}");
             let item_count = inspection.items(Range::default()).count();
-            assert_eq!(item_count, expected.len(), "and nothing else is in segment {id}");
+            assert_eq!(item_count, expected.len(), "segment {id} has other items");
         }
     }
 }
 
 #[test]
-fn an_inspection_tells_a_torn_tail_with_the_records_that_go() {
+fn an_inspection_shows_a_torn_tail_with_the_records_that_the_next_open_drops() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("kept", "1").expect("a put");
@@ -91,7 +91,7 @@ fn an_inspection_tells_a_torn_tail_with_the_records_that_go() {
 }
 
 #[test]
-fn a_record_that_the_next_open_cuts_off_has_killed_nothing() {
+fn a_record_in_the_torn_tail_replaces_no_other_record() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "1").expect("a put");
@@ -109,7 +109,7 @@ fn a_record_that_the_next_open_cuts_off_has_killed_nothing() {
 }
 
 #[test]
-fn totals_and_fates_agree_with_and_without_an_index_where_the_newest_record_is_damaged() {
+fn totals_and_fates_agree_with_and_without_an_index_if_the_newest_record_is_damaged() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "old value").expect("a put");
@@ -124,12 +124,12 @@ fn totals_and_fates_agree_with_and_without_an_index_where_the_newest_record_is_d
     let with = store.inspect(SegmentId(1)).expect("inspects");
     let without = inspect::segment(dir.path(), &quick(), SegmentId(1)).expect("inspects");
     let live = fates(&with).iter().filter(|&&fate| fate == Fate::Live).count() as u64;
-    assert_eq!(with.totals.live_count, live, "the summary and the items of one inspection");
-    assert_eq!(with.totals, without.totals, "an index makes it faster, not different");
+    assert_eq!(with.totals.live_count, live, "the summary differs from the items");
+    assert_eq!(with.totals, without.totals, "the index changed the result");
 }
 
 #[test]
-fn a_segment_can_be_taken_apart_although_a_later_one_is_missing() {
+fn a_segment_can_be_inspected_while_a_later_one_is_missing() {
     let dir = scratch();
     let store = open(dir.path());
     for n in 0..3 {
@@ -140,11 +140,11 @@ fn a_segment_can_be_taken_apart_although_a_later_one_is_missing() {
     fs::remove_file(segment_path(dir.path(), 2)).expect("gone");
     assert!(matches!(Store::open_with(dir.path(), quick()), Err(Error::SegmentMissing { .. })));
     let outcome = inspect::segment(dir.path(), &quick(), SegmentId(1));
-    assert!(outcome.is_ok(), "it works on a store that does not open: {:?}", outcome.map(drop));
+    assert!(outcome.is_ok(), "the inspection needs an open store: {:?}", outcome.map(drop));
 }
 
 #[test]
-fn the_segment_of_another_store_is_said_to_be_that_where_manifest_lists_its_name() {
+fn a_segment_of_another_store_under_a_listed_name_is_reported_as_foreign() {
     let (dir, other) = (small_store(), scratch());
     let store = open(other.path());
     store.put("key", "value").expect("a put");

@@ -1,4 +1,4 @@
-//! The file KEYDIR, found damaged or of another time.
+//! KEYDIR that is damaged or out of date.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::common::{
 use crate::hooked::{Call, Hook, Hooked, SyncGate};
 use crate::recount::Recounted;
 
-/// The bytes before the slots of a KEYDIR that covers one segment: header, rows of segments and shards, checksum.
+/// The length of a KEYDIR of one segment up to the slots: header, segment and shard rows, checksum.
 const HEAD_LEN: usize = 64 + 80 + 1024 * 24 + 8;
 
 fn eager() -> Options {
@@ -29,7 +29,7 @@ fn lazy() -> Options {
 }
 
 #[test]
-fn shards_of_keydir_that_are_damaged_leave_every_figure_right_that_is_counted_on_from_it() {
+fn statistics_stay_exact_when_damaged_shards_of_keydir_are_rebuilt() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), eager()).expect("opens");
     for key in ["a", "b", "c", "d"] {
@@ -58,13 +58,13 @@ fn shards_of_keydir_that_are_damaged_leave_every_figure_right_that_is_counted_on
         if !store.is_read_only() {
             store.put("a", "last").expect("a put");
             store.delete("c").expect("a delete");
-            assert_counted(&store, "written to");
+            assert_counted(&store, "after more writes");
         }
     }
 }
 
 #[test]
-fn the_newest_number_is_that_of_a_record_that_is_there_when_keydir_knew_of_more() {
+fn the_newest_number_is_that_of_an_existing_record_when_keydir_covers_more() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), eager()).expect("opens");
     store.put("kept", "1").expect("a put");
@@ -73,7 +73,7 @@ fn the_newest_number_is_that_of_a_record_that_is_there_when_keydir_knew_of_more(
     store.put("lost", "2").expect("a put");
     let manifest = fs::read(dir.path().join("MANIFEST")).expect("MANIFEST");
     store.close().expect("closes");
-    // As after a power cut that took the end of the log, and not KEYDIR.
+    // As after a power cut that lost the end of the log but kept KEYDIR.
     fs::write(&path, kept).expect("the segment");
     fs::write(dir.path().join("MANIFEST"), manifest).expect("MANIFEST");
     for options in [lazy().read_only(true), lazy()] {
@@ -84,7 +84,7 @@ fn the_newest_number_is_that_of_a_record_that_is_there_when_keydir_knew_of_more(
 }
 
 #[test]
-fn a_store_whose_covered_segments_were_compacted_soon_has_a_keydir_again() {
+fn a_store_whose_covered_segments_are_compacted_gets_a_new_keydir() {
     let dir = scratch();
     let policy = CompactionPolicy { automatic: false, ..CompactionPolicy::default() };
     let options = quick().checkpoint_records(1).background(true).compaction(policy).segment_len_max(4096);
@@ -94,14 +94,14 @@ fn a_store_whose_covered_segments_were_compacted_soon_has_a_keydir_again() {
     }
     store.compact_recounted(&Compact::All).expect("compacts");
     store.put("last", "1").expect("a put");
-    // As the next process finds it that opens after this one was killed.
+    // As the next process opens the store after a kill.
     let opened = || Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
     wait_until(|| opened().open_report().record_count < 100);
-    assert_is(&opened(), &contents(&store), "what a reader sees");
+    assert_is(&opened(), &contents(&store), "a reader");
 }
 
-/// Two keys of which the index of the store in `dir` knows the same: 34 bits of a hash.
-fn alike(dir: &Path) -> (String, String) {
+/// Two keys that are equal in the index: their hashes share 34 bits.
+fn colliding_keys(dir: &Path) -> (String, String) {
     let manifest = fs::read_to_string(dir.join("MANIFEST")).expect("MANIFEST");
     let seed = manifest.lines().find_map(|line| line.strip_prefix("hash xxh3-64 seed ")).expect("a seed");
     let seed = u64::from_str_radix(seed, 16).expect("a number");
@@ -110,7 +110,7 @@ fn alike(dir: &Path) -> (String, String) {
         let known = xxh3_64_with_seed(name(n).as_bytes(), seed) >> 30;
         names.insert(known, n).map(|other| (name(other), name(n)))
     });
-    pair.expect("two of a million are alike")
+    pair.expect("two of a million are colliding_keys")
 }
 
 fn name(n: u64) -> String {
@@ -118,20 +118,20 @@ fn name(n: u64) -> String {
 }
 
 #[test]
-fn two_keys_that_the_index_cannot_tell_apart_stay_two_keys() {
+fn two_keys_with_equal_index_entries_stay_separate() {
     let dir = scratch();
     let store = open(dir.path());
-    let (one, other) = alike(dir.path());
+    let (one, other) = colliding_keys(dir.path());
     store.put(&one, "one").expect("a put");
-    assert_eq!(value(&store, &other), None, "never written");
-    assert!(!store.delete(&other).expect("a delete"), "nothing to delete");
+    assert_eq!(value(&store, &other), None, "the key was never written");
+    assert!(!store.delete(&other).expect("a delete"), "the key does not exist");
     store.rotate().expect("rotates");
     store.put(&other, "other").expect("a put");
     let map = [(one.clone().into_bytes(), b"one".to_vec()), (other.clone().into_bytes(), b"other".to_vec())];
     let map = map.into_iter().collect();
-    assert_is(&store, &map, "both written");
+    assert_is(&store, &map, "both are written");
     store.compact_recounted(&Compact::Segments(sealed(&store))).expect("compacts");
-    assert_is(&store, &map, "one of them compacted");
+    assert_is(&store, &map, "one of them is compacted");
     store.close().expect("closes");
     for has_derived in [true, false] {
         if !has_derived {
@@ -146,7 +146,7 @@ fn two_keys_that_the_index_cannot_tell_apart_stay_two_keys() {
     assert_eq!((value(&store, &one), value(&store, &other).as_deref()), (None, Some("other")));
 }
 
-/// Gates before the background's first work and before the syncs of segments.
+/// Blocks the background's first step and the syncs of segments.
 #[derive(Debug, Default)]
 struct Gates {
     hints: SyncGate,
@@ -168,13 +168,13 @@ impl Hook for Gates {
 }
 
 #[test]
-fn a_keydir_that_is_written_while_a_write_waits_for_its_sync_does_not_hide_it_from_the_next_open() {
+fn a_keydir_written_while_a_write_waits_for_its_sync_does_not_hide_it_from_the_next_open() {
     let dir = scratch();
     let gates = Arc::new(Gates::default());
     let options = eager().sync(Sync::Always).background(true);
     let store = Store::open_with(dir.path(), options.file_system(Arc::new(Hooked(Arc::clone(&gates)))));
     let store = store.expect("opens");
-    // Enough for a KEYDIR while the store is open.
+    // Enough records to write KEYDIR while the store is open.
     let mut batch = Batch::new();
     for n in 0..40 {
         batch.put(name(n), "1");

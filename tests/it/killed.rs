@@ -1,6 +1,8 @@
-//! `kill -9` of the real program, at any moment, under every policy: see [`crate::scripted`].
+//! `kill -9` of the real program, at random moments, under every sync policy. See
+//! [`crate::scripted`].
 //!
-//! `LOGKV_KILLS` is the number of kills a policy, `LOGKV_SEED` repeats a script (the moment of a kill cannot be repeated).
+//! `LOGKV_KILLS` is the number of kills for each policy. `LOGKV_SEED` repeats a script, but not the
+//! moment of a kill.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -16,7 +18,7 @@ fn kills() -> u64 {
     std::env::var("LOGKV_KILLS").map_or(20, |text| text.parse().expect("LOGKV_KILLS is a number"))
 }
 
-/// Kills a program that writes, over and over on one store, and looks at what is left each time.
+/// Kills a writing program again and again, and checks the store after each kill.
 fn kill_writers(policy: &str) {
     let mut steps = Steps::new(Random::announced());
     let dir = scratch();
@@ -30,7 +32,8 @@ fn kill_writers(policy: &str) {
         let cut = running.cut_off(after, last, || {});
         assert_eq!(cut.errors, "", "round {round}");
         let least = if policy.starts_with("buffered") { cut.synced() } else { cut.acknowledged };
-        // Every other time the next program finds the store as the kill left it; a reader repairs nothing.
+        // In every other round the next program opens the store as the kill left it, since a reader
+        // repairs nothing.
         let store = Store::open_with(&path, quick().read_only(round % 2 == 0));
         let store = match store {
             Err(logkv::Error::Missing { .. }) if least == 0 && before.is_empty() => continue,
@@ -41,7 +44,7 @@ fn kill_writers(policy: &str) {
         let found = texts(&store);
         let Some(taken) = cut.taken(&before, least, &found) else {
             let all = cut.steps.len();
-            panic!("round {round}: none of the first {least} to {all} steps leave {}", dir.keep().display());
+            panic!("round {round}: no state after {least} to {all} steps equals {}", dir.keep().display());
         };
         let (all, acknowledged) = (cut.steps.len(), cut.acknowledged);
         println!("{policy}, round {round}: {all} steps, {acknowledged} acknowledged, {taken} there");
@@ -71,12 +74,12 @@ fn kill_9_loses_no_acknowledged_write_under_never() {
 }
 
 #[test]
-fn kill_9_loses_nothing_that_was_synced_under_buffered_and_leaves_no_hole() {
+fn kill_9_under_buffered_loses_no_synced_write_and_leaves_no_gap() {
     kill_writers("buffered:16KiB");
 }
 
 #[test]
-fn kill_9_during_an_open_loses_nothing_and_the_next_open_does_what_was_left_undone() {
+fn kill_9_during_an_open_loses_nothing_and_the_next_open_finishes_the_recovery() {
     let mut random = Random::announced();
     let dir = scratch();
     let store = open(dir.path());
@@ -89,7 +92,7 @@ fn kill_9_during_an_open_loses_nothing_and_the_next_open_does_what_was_left_undo
     }
     let expected = texts(&store);
     let dir = killed(store, dir.path());
-    // Everything that a recovery has to do: a long log to read, a torn end to cut off, a file to remove.
+    // Work for the recovery: a long log to read, a torn tail to truncate, a file to remove.
     let mut active = OpenOptions::new().append(true).open(segment_path(dir.path(), 1)).expect("the segment");
     active.write_all(&[0xa5; 1000]).expect("a torn end");
     std::fs::write(segment_path(dir.path(), 99), "").expect("a file of a rotation that was never finished");
@@ -112,12 +115,12 @@ fn kill_9_during_an_open_loses_nothing_and_the_next_open_does_what_was_left_undo
         }
         let store = open(copy.path());
         let mut found = texts(&store);
-        // The program may have come so far as to write.
+        // The program may have started to write.
         found.remove("by");
-        assert!(found == expected, "{} keys are there, of {}", found.len(), expected.len());
+        assert!(found == expected, "{} keys of {}", found.len(), expected.len());
         store.put("new", "it writes on").expect("a put");
         store.close().expect("closes");
         assert_eq!(open(copy.path()).get("new").expect("reads").expect("is there"), b"it writes on");
-        assert!(!segment_path(copy.path(), 99).exists(), "the leftover is gone");
+        assert!(!segment_path(copy.path(), 99).exists(), "the leftover file was not removed");
     }
 }

@@ -1,5 +1,5 @@
-//! Calls that a small limit, a container, an old kernel or a sandbox refuses: threads, descriptors,
-//! optional calls. The store works without them, or names in one sentence the one that it needs.
+//! Calls that a limit, a container, an old kernel or a sandbox refuses: threads, descriptors,
+//! optional calls. The store works without them, or names the one it needs.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -17,28 +17,28 @@ use crate::common::{
 use crate::machine::works;
 
 /// The exit code, the standard output and the standard error.
-pub(crate) type Said = (Option<i32>, String, String);
+pub(crate) type ProgramOutput = (Option<i32>, String, String);
 
-pub(crate) fn said(output: &Output) -> Said {
+pub(crate) fn said(output: &Output) -> ProgramOutput {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-pub(crate) fn ok(out: &str) -> Said {
+pub(crate) fn ok(out: &str) -> ProgramOutput {
     (Some(0), out.to_owned(), String::new())
 }
 
 /// Runs `command` to its end.
-pub(crate) fn run(command: &mut Command) -> Said {
+pub(crate) fn run(command: &mut Command) -> ProgramOutput {
     said(&command.stdin(Stdio::null()).output().expect("it starts"))
 }
 
-pub(crate) fn logkv(dir: &Path, args: &[&str]) -> Said {
+pub(crate) fn logkv(dir: &Path, args: &[&str]) -> ProgramOutput {
     run(program(dir).args(args))
 }
 
-/// `logkv` in `dir`, with each of `calls` refused.
-fn refused(dir: &Path, calls: &str, error: &str, args: &[&str]) -> Said {
+/// Runs `logkv` in `dir` while each of `calls` fails with `error`.
+fn refused(dir: &Path, calls: &str, error: &str, args: &[&str]) -> ProgramOutput {
     let mut command = program_of_system("strace", dir);
     let inject = format!("inject={calls}:error={error}");
     command.args(["-f", "-qqq", "-o", "/dev/null", "-e", &inject]).arg(binary()).args(args);
@@ -53,7 +53,7 @@ fn has_strace(test: &str) -> bool {
     has_it
 }
 
-/// The store `store` in a directory, where `a` is `1`, with so much log to read that several threads would share it.
+/// A store `store` where `a` is `1`, with a log long enough to be read by several threads.
 fn large_store() -> TempDir {
     let dir = scratch();
     let store = open(&dir.path().join("store"));
@@ -70,7 +70,7 @@ fn large_store() -> TempDir {
 }
 
 #[test]
-fn a_store_is_read_and_written_where_no_thread_can_be_started() {
+fn a_store_can_be_read_and_written_without_threads() {
     if !has_strace("threads that cannot be started") {
         return;
     }
@@ -85,7 +85,7 @@ fn a_store_is_read_and_written_where_no_thread_can_be_started() {
 }
 
 #[test]
-fn a_thread_that_is_needed_and_cannot_be_started_is_an_error_of_opening() {
+fn a_required_thread_that_cannot_start_is_an_error_of_open() {
     if !has_strace("threads that cannot be started") {
         return;
     }
@@ -106,13 +106,10 @@ fn a_thread_that_is_needed_and_cannot_be_started_is_an_error_of_opening() {
 }
 
 #[test]
-fn a_user_who_may_start_no_further_thread_reads_and_writes() {
+fn a_user_without_free_threads_can_read_and_write() {
     const SOMEBODY: u32 = 54_321;
     if !geteuid().is_root() || !works("setpriv", &["--version"]) || !works("prlimit", &["--version"]) {
-        return skipped(
-            "a limit of processes",
-            "it holds for others than root alone, and needs setpriv and prlimit",
-        );
+        return skipped("a limit of processes", "the limit exempts root, and needs setpriv and prlimit");
     }
     let dir = large_store();
     let store = dir.path().join("store");
@@ -134,7 +131,7 @@ fn a_user_who_may_start_no_further_thread_reads_and_writes() {
 }
 
 #[test]
-fn a_call_that_only_helps_may_be_refused() {
+fn an_optional_system_call_may_fail() {
     if !has_strace("calls that are refused") {
         return;
     }
@@ -166,12 +163,12 @@ fn a_call_that_only_helps_may_be_refused() {
 }
 
 #[test]
-fn a_file_system_that_keeps_no_modes_may_hold_a_store_and_its_backups() {
+fn a_file_system_without_modes_can_hold_a_store_and_its_backups() {
     if !has_strace("modes that are refused") {
         return;
     }
     let dir = scratch();
-    // Files in them are to have another mode than that they are made with.
+    // Files in these directories need another mode than they are created with.
     for name in ["store", "new"] {
         fs::create_dir(dir.path().join(name)).expect("a directory");
         fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o750)).expect("it is ours");
@@ -189,7 +186,7 @@ fn a_file_system_that_keeps_no_modes_may_hold_a_store_and_its_backups() {
 }
 
 #[test]
-fn a_lock_that_the_file_system_does_not_give_is_told() {
+fn a_lock_that_the_file_system_refuses_is_reported() {
     if !has_strace("a lock that is refused") {
         return;
     }
@@ -204,7 +201,7 @@ fn a_lock_that_the_file_system_does_not_give_is_told() {
     assert_eq!(files(dir.path()), before);
 }
 
-/// The store `store`, of which one segment is sealed, `one` is in it, and a value of 100 KiB.
+/// A store `store` with one sealed segment, the key `one`, and a value of 100 KiB.
 pub(crate) fn sealed_store() -> TempDir {
     let dir = scratch();
     let store = open(&dir.path().join("store"));
@@ -217,7 +214,7 @@ pub(crate) fn sealed_store() -> TempDir {
 }
 
 #[test]
-fn a_mapped_file_that_another_process_cuts_short_ends_the_program_with_a_sentence() {
+fn a_mapped_file_truncated_by_another_process_ends_the_program_with_a_message() {
     for command in
         ["get large", "export out", "backup copy", "backup copy.tar", "verify", "scan", "versions one"]
     {
@@ -249,7 +246,7 @@ fn a_mapped_file_that_another_process_cuts_short_ends_the_program_with_a_sentenc
 }
 
 #[test]
-fn a_bus_error_that_a_process_sends_ends_the_program_as_ever() {
+fn a_bus_error_from_another_process_ends_the_program_as_usual() {
     use std::os::unix::process::ExitStatusExt;
     let dir = sealed_store();
     let mut child = piped(program(dir.path()).args(["-m", "plain", "store"]));
@@ -264,13 +261,13 @@ fn a_bus_error_that_a_process_sends_ends_the_program_as_ever() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
-/// Opens the store at `dir` without mappings, with at most four of its segments open.
+/// Opens the store at `dir` without mappings and with at most four open segments.
 fn open_few(dir: &Path) -> logkv::Store {
     let options = crate::common::quick().read_with(logkv::ReadWith::Pread).open_files_max(4);
     logkv::Store::open_with(dir, options).expect("the store opens")
 }
 
-/// How many files below `dir` this process has open.
+/// The number of open files below `dir`.
 fn open_below(dir: &Path) -> usize {
     let dir = dir.canonicalize().expect("it is there");
     let all = fs::read_dir("/proc/self/fd").expect("there is a /proc");
@@ -278,7 +275,7 @@ fn open_below(dir: &Path) -> usize {
 }
 
 #[test]
-fn a_store_without_mappings_opens_few_of_its_segments_and_reads_what_is_compacted_away() {
+fn a_store_without_mappings_keeps_few_files_open_and_reads_compacted_segments() {
     let dir = scratch();
     let store = open_few(dir.path());
     for n in 0..40 {
@@ -292,7 +289,7 @@ fn a_store_without_mappings_opens_few_of_its_segments_and_reads_what_is_compacte
         }
     };
     read_all(&|key| crate::common::value(&store, key));
-    // The directory, LOCK, the segment that is written to and what is open of the others.
+    // The directory, LOCK, the active segment, and the open sealed segments.
     assert!(open_below(dir.path()) <= 8, "{}", open_below(dir.path()));
     let snapshot = store.snapshot().expect("a snapshot");
     store.compact(&logkv::Compact::All).expect("compacts");
@@ -307,7 +304,7 @@ fn a_store_without_mappings_opens_few_of_its_segments_and_reads_what_is_compacte
 }
 
 #[test]
-fn a_store_without_mappings_reads_what_was_cleared_away_meanwhile() {
+fn a_reader_without_mappings_can_read_cleared_records() {
     let dir = scratch();
     let store = open_few(dir.path());
     for n in 0..20 {
@@ -355,7 +352,7 @@ fn the_number_of_descriptors_does_not_grow_with_the_segments() {
             fs::remove_dir_all(dir.path().join(name)).expect("it was made");
         }
         assert_eq!(limited("40", &with(&["put", "new", "1"])), ok(""));
-        // The soft limit is raised to the hard one.
+        // The program raises the soft limit to the hard limit.
         assert_eq!(limited("-S 20", &with(&["get", "k150"])), ok("150\n"));
     }
     assert_eq!(limited("40", &["--read-with", "pread", "store", "compact", "--all"]).0, Some(0));
@@ -392,7 +389,7 @@ fn a_limit_of_open_files_that_is_too_low_is_named() {
 }
 
 #[test]
-fn a_repair_in_place_where_two_names_cannot_be_exchanged_says_so_and_changes_nothing() {
+fn a_repair_in_place_without_rename_exchange_fails_and_changes_nothing() {
     if !has_strace("an exchange that is refused") {
         return;
     }
@@ -409,7 +406,7 @@ fn a_repair_in_place_where_two_names_cannot_be_exchanged_says_so_and_changes_not
         assert!(matches!(code, Some(1 | 3)) && is_told, "{error}: {code:?} {out}{err}");
         assert!(files(&store) == before, "{error}: {out}{err}");
         assert!(err.contains("hint: repair --to DIR makes a store elsewhere"), "{err}");
-        // The next one clears away what was made, and does its work.
+        // The next repair removes the leftovers and succeeds.
         let (code, _, err) = logkv(dir.path(), &args);
         assert_eq!(code, Some(4), "a record is lost: {err}");
         assert_eq!(logkv(dir.path(), &["store", "get", "two"]), ok("2\n"));

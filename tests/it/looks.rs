@@ -1,4 +1,4 @@
-//! Every output for people, on screens of several widths, with colours, without, and in ASCII.
+//! Every output for terminals, at several widths, with and without colours, and in ASCII.
 
 use std::path::Path;
 
@@ -49,7 +49,7 @@ const COMMANDS: &[&str] = &[
     "help",
 ];
 
-/// What is shown of the commands above, and the help of each that there is.
+/// The output of the commands above and of the help of every command.
 fn shown(dir: &Path, args: &[&str]) -> Vec<(String, String)> {
     let run = |line: &str| {
         let mut command = program(dir);
@@ -65,14 +65,14 @@ fn shown(dir: &Path, args: &[&str]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn no_line_is_wider_than_the_screen() {
+fn no_line_is_wider_than_the_terminal() {
     let dir = with_every_fate();
     for width in [60, 80, 120] {
         for ascii in [&[][..], &["--ascii"]] {
             let width_text = width.to_string();
             let args = [&["--width", &width_text][..], ascii].concat();
             for (line, text) in shown(dir.path(), &args) {
-                // An example of the help is there to be copied.
+                // Examples in the help must stay copyable.
                 let mut lines = text.lines().take_while(|line| *line != "Examples");
                 let wide = lines.find(|line| line.width() > width);
                 assert_eq!(wide, None, "{line} at {width} columns");
@@ -82,7 +82,7 @@ fn no_line_is_wider_than_the_screen() {
 }
 
 #[test]
-fn ascii_has_nothing_else_and_colours_change_no_character() {
+fn ascii_mode_has_only_ascii_and_colours_change_no_character() {
     let dir = with_every_fate();
     for (line, text) in shown(dir.path(), &["--width", "80", "--ascii"]) {
         assert!(text.is_ascii(), "{line}: {text}");
@@ -100,7 +100,7 @@ fn ascii_has_nothing_else_and_colours_change_no_character() {
 }
 
 #[test]
-fn a_table_says_which_columns_it_has_no_room_for_and_words_are_cut_and_never_changed() {
+fn a_table_names_the_columns_it_omits_and_truncates_text_without_changing_it() {
     let dir = with_every_fate();
     let at = |width: &str, line: &str| {
         let mut command = program(dir.path());

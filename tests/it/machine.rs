@@ -1,5 +1,5 @@
-//! The machine at its limits: a full disk, files that may not grow, memory that is not there, directories that are not
-//! ours, signals and pipes that break. Each costs one sentence and an exit code, and changes nothing.
+//! A machine at its limits: a full disk, a file size limit, no memory, directories of other users,
+//! signals, broken pipes. Each yields one sentence and an exit code, and changes nothing.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,62 +14,62 @@ use crate::common::{
     binary, files, interrupt, open, piped, program, program_of_system, scratch, segment_path, skipped, value,
 };
 
-/// What a program said, and its exit code.
+/// The output of a program and its exit code.
 #[derive(Debug, PartialEq, Eq)]
-struct Said {
+struct ProgramOutput {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-fn said(code: i32, out: &str, err: &str) -> Said {
-    Said { code: Some(code), out: out.to_owned(), err: err.to_owned() }
+fn said(code: i32, out: &str, err: &str) -> ProgramOutput {
+    ProgramOutput { code: Some(code), out: out.to_owned(), err: err.to_owned() }
 }
 
 /// Runs `command` with `input` on its standard input.
-fn run(mut command: Command, input: &[u8]) -> Said {
+fn run(mut command: Command, input: &[u8]) -> ProgramOutput {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
-    // A program that refuses its arguments leaves without reading.
+    // A program that rejects its arguments exits without reading.
     drop(child.stdin.take().expect("it is piped").write_all(input));
     let output = child.wait_with_output().expect("it ends");
     let text = |bytes| String::from_utf8(bytes).expect("text");
-    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    ProgramOutput { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// `logkv` in `dir`.
-fn logkv(dir: &Path, args: &[&str], input: &[u8]) -> Said {
+/// Runs `logkv` in `dir`.
+fn logkv(dir: &Path, args: &[&str], input: &[u8]) -> ProgramOutput {
     let mut command = program(dir);
     command.args(args);
     run(command, input)
 }
 
-/// `logkv` in `dir`, under a limit that the shell's `ulimit` sets.
-fn limited(dir: &Path, limit: &str, args: &[&str], input: &[u8]) -> Said {
+/// Runs `logkv` in `dir` under a limit of `ulimit`.
+fn limited(dir: &Path, limit: &str, args: &[&str], input: &[u8]) -> ProgramOutput {
     let mut command = program_of_system("sh", dir);
     let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
     command.args(["-c", &script]).arg(binary()).args(args);
     run(command, input)
 }
 
-/// Whether a command of the system, which may want root or a package, did its work.
+/// Whether a system command succeeded. It may need root or a package.
 pub(crate) fn works(name: &str, args: &[&str]) -> bool {
     let status = Command::new(name).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 
-/// A mount that goes with the test.
+/// A mount that is removed when the value is dropped.
 pub(crate) struct Mount(pub(crate) PathBuf);
 
 impl Mount {
-    /// Mounts at a new directory `name` in `dir`; `None` without the right to.
+    /// Mounts at a new directory `name` in `dir`. Returns `None` without permission.
     pub(crate) fn new(dir: &Path, name: &str, args: &[&str]) -> Option<Self> {
         let at = dir.join(name);
         fs::create_dir(&at).expect("a directory can be made");
         Self::at(at, args)
     }
 
-    /// Mounts at the directory `at`; `None` without the right to.
+    /// Mounts at the directory `at`. Returns `None` without permission.
     pub(crate) fn at(at: PathBuf, args: &[&str]) -> Option<Self> {
         works("mount", &[args, &[&at.to_string_lossy()]].concat()).then_some(Self(at))
     }
@@ -81,7 +81,7 @@ impl Drop for Mount {
     }
 }
 
-/// A directory with a store `store` in it, where `a` is `1`.
+/// A directory with a store `store`, where `a` is `1`.
 fn with_store() -> TempDir {
     let dir = scratch();
     assert_eq!(logkv(dir.path(), &["-q", "store", "put", "a", "1"], b""), said(0, "", ""));
@@ -89,7 +89,7 @@ fn with_store() -> TempDir {
 }
 
 #[test]
-fn a_full_disk_fails_the_write_that_does_not_fit_and_the_store_goes_on_when_there_is_room() {
+fn a_write_that_does_not_fit_on_the_disk_fails_and_later_writes_succeed_when_space_is_free() {
     let dir = scratch();
     let Some(disk) = Mount::new(dir.path(), "disk", &["-t", "tmpfs", "-o", "size=128k", "tmpfs"]) else {
         return skipped("a full disk", "mounting a small tmpfs needs root");
@@ -110,14 +110,15 @@ fn a_full_disk_fails_the_write_that_does_not_fit_and_the_store_goes_on_when_ther
     assert_eq!(logkv(&disk.0, &["store", "get", "a"], b""), said(0, "1\n", ""));
     assert_eq!(files(&disk.0.join("store")), before);
 
-    // Removing it would give no room while another test's child, not yet at its `exec`, has it open.
+    // A file that a forked child of another test still has open keeps its space after removal, so
+    // that the test truncates it.
     filler.set_len(0).expect("it can be cut");
     assert_eq!(logkv(&disk.0, &["store", "put", "b", "2"], b""), said(0, "", ""));
     assert_eq!(logkv(&disk.0, &["store", "scan"], b""), said(0, "a\t1\nb\t2\n", ""));
 }
 
 #[test]
-fn a_repair_for_which_the_disk_has_no_room_says_where_and_leaves_nothing() {
+fn a_repair_onto_a_full_disk_names_the_place_and_leaves_nothing() {
     let dir = scratch();
     let Some(disk) = Mount::new(dir.path(), "disk", &["-t", "tmpfs", "-o", "size=64k", "tmpfs"]) else {
         return skipped("a repair onto a full disk", "mounting a small tmpfs needs root");
@@ -131,7 +132,7 @@ fn a_repair_for_which_the_disk_has_no_room_says_where_and_leaves_nothing() {
 }
 
 #[test]
-fn a_repair_with_little_memory_does_its_work_or_says_that_there_is_none() {
+fn a_repair_with_little_memory_succeeds_or_reports_the_lack_of_memory() {
     let dir = scratch();
     let large = vec![b'b'; 12 << 20];
     for key in ["a", "b"] {
@@ -155,7 +156,7 @@ fn a_repair_with_little_memory_does_its_work_or_says_that_there_is_none() {
 }
 
 #[test]
-fn a_file_that_may_not_grow_is_cut_back_to_its_last_record_and_the_script_goes_on() {
+fn a_file_at_its_size_limit_is_truncated_to_its_last_record_and_the_script_continues() {
     let dir = with_store();
     let script = [b"put big ".to_vec(), vec![b'b'; 100_000], b"\nput b 2\n".to_vec()].concat();
     // In blocks of 512 bytes: 32 KiB, in the middle of the large value.
@@ -165,7 +166,7 @@ fn a_file_that_may_not_grow_is_cut_back_to_its_last_record_and_the_script_goes_o
 }
 
 #[test]
-fn with_bail_nothing_is_done_after_a_write_that_failed() {
+fn with_bail_no_line_runs_after_a_failed_write() {
     for next in ["rotate\n", "get a\n"] {
         let dir = with_store();
         let script = [b"put big ".to_vec(), vec![b'b'; 100_000], b"\n".to_vec(), next.into()].concat();
@@ -176,7 +177,7 @@ fn with_bail_nothing_is_done_after_a_write_that_failed() {
 }
 
 #[test]
-fn with_bail_no_line_behind_a_write_that_failed_is_answered() {
+fn with_bail_no_line_after_a_failed_write_is_answered() {
     let too_long = format!("put b {}\n", "b".repeat(9_000_000));
     for next in [
         "get a\n",
@@ -193,7 +194,7 @@ fn with_bail_no_line_behind_a_write_that_failed_is_answered() {
             &["--echo", "--ack", "--bail", "store"],
         ] {
             let dir = with_store();
-            // What is echoed fits into a pipe, which is read when all is written.
+            // The echo fits into a pipe, which is read after everything is written.
             let big = [b"put big ".to_vec(), vec![b'b'; 40_000], b"\n".to_vec()].concat();
             let seen = limited(dir.path(), "-f 64", args, &[&big, next.as_bytes()].concat());
             let refusal = "cannot write store/000001.seg: File too large\n";
@@ -206,7 +207,7 @@ fn with_bail_no_line_behind_a_write_that_failed_is_answered() {
 }
 
 #[test]
-fn with_bail_a_script_ends_at_a_write_that_failed_and_does_not_wait_for_the_next_line() {
+fn with_bail_a_script_ends_at_a_failed_write_without_waiting_for_another_line() {
     let dir = with_store();
     let mut command = program_of_system("sh", dir.path());
     command.args(["-c", "ulimit -f 64 && exec \"$0\" --ack --bail store"]).arg(binary());
@@ -222,7 +223,7 @@ fn with_bail_a_script_ends_at_a_write_that_failed_and_does_not_wait_for_the_next
 }
 
 #[test]
-fn a_header_that_claims_4_gib_is_damage_also_where_so_much_memory_is_not_to_be_had() {
+fn a_header_that_claims_4_gib_is_reported_as_damage_even_with_little_memory() {
     let dir = with_store();
     for command in ["rotate", "sync"] {
         assert_eq!(logkv(dir.path(), &["store", command], b"").code, Some(0));
@@ -245,7 +246,7 @@ fn a_header_that_claims_4_gib_is_damage_also_where_so_much_memory_is_not_to_be_h
 }
 
 #[test]
-fn a_store_that_finds_no_memory_to_map_is_read_without() {
+fn a_store_that_cannot_be_mapped_is_read_without_mappings() {
     let dir = with_store();
     let before = files(&dir.path().join("store"));
     assert_eq!(limited(dir.path(), "-v 60000", &["store", "get", "a"], b""), said(0, "1\n", ""));
@@ -255,7 +256,7 @@ fn a_store_that_finds_no_memory_to_map_is_read_without() {
 }
 
 #[test]
-fn a_directory_that_may_not_be_written_to_is_read_only() {
+fn a_directory_without_write_permission_is_read_only() {
     const SOMEBODY: u32 = 12_345;
     let dir = with_store();
     let path = dir.path().join("store");
@@ -263,7 +264,7 @@ fn a_directory_that_may_not_be_written_to_is_read_only() {
         return skipped("a directory of another user", "becoming another user needs root, and setpriv");
     }
     chown(&path, Some(SOMEBODY), None).expect("root may");
-    // The test's own directories let nobody in; where the program was built may be just as private.
+    // Other users cannot enter temporary directories, and the build directory may be private.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
     fs::copy(binary(), dir.path().join("logkv")).expect("a copy");
     for (name, _) in files(&path) {
@@ -289,13 +290,13 @@ fn a_directory_that_may_not_be_written_to_is_read_only() {
 }
 
 #[test]
-fn a_file_system_that_is_read_only_is_read_with_the_flag_and_refused_without() {
+fn a_store_on_a_read_only_file_system_opens_with_the_flag_only() {
     let dir = with_store();
     let source = dir.path().join("store").to_string_lossy().into_owned();
     let Some(mount) = Mount::new(dir.path(), "bound", &["--bind", &source]) else {
         return skipped("a read-only file system", "mounting needs root");
     };
-    assert!(works("mount", &["-o", "remount,bind,ro", &mount.0.to_string_lossy()]), "it is mounted already");
+    assert!(works("mount", &["-o", "remount,bind,ro", &mount.0.to_string_lossy()]), "the remount failed");
     let before = files(&mount.0);
     let refused = said(
         3,
@@ -307,13 +308,13 @@ fn a_file_system_that_is_read_only_is_read_with_the_flag_and_refused_without() {
     assert_eq!(files(&mount.0), before);
 }
 
-/// Whether the last one to have the store open closed it, as MANIFEST says.
+/// Whether MANIFEST says that the store was closed.
 fn is_closed(store: &Path) -> bool {
     fs::read_to_string(store.join("MANIFEST")).expect("a MANIFEST").contains(" closed ")
 }
 
 #[test]
-fn a_reader_that_leaves_after_a_line_ends_a_script_in_silence_and_the_store_is_closed() {
+fn a_script_whose_reader_leaves_ends_silently_and_closes_the_store() {
     let dir = with_store();
     let puts: String = (0..20_000).map(|n| format!("put key{n:05} v\n")).collect();
     let script = format!("{puts}keys --all\nput last 1\n");
@@ -334,7 +335,7 @@ fn a_reader_that_leaves_after_a_line_ends_a_script_in_silence_and_the_store_is_c
 
 #[test]
 fn an_interrupt_ends_a_script_with_130_and_keeps_every_acknowledged_write() {
-    // Once while it waits for a line, and once while it works on an endless script.
+    // Once while the script waits for a line, and once during an endless script.
     for is_endless in [false, true] {
         let dir = with_store();
         let mut child = piped(program(dir.path()).args(["--json", "store"]));
@@ -345,7 +346,7 @@ fn an_interrupt_ends_a_script_with_130_and_keeps_every_acknowledged_write() {
         stdout.read_line(&mut answer).expect("the program answers");
         let feeder = std::thread::spawn(move || {
             let mut numbers = 1..if is_endless { u64::MAX } else { 1 };
-            // The pipe breaks when the program ends; until then the script has no end.
+            // The pipe breaks when the program ends. Until then the script has no end.
             drop(numbers.try_for_each(|n| writeln!(stdin, "put k{n} v")));
             stdin
         });
@@ -370,7 +371,7 @@ fn an_interrupt_ends_a_script_with_130_and_keeps_every_acknowledged_write() {
 }
 
 #[test]
-fn an_interrupt_ends_a_long_opening_at_once_and_harms_nothing() {
+fn an_interrupt_ends_a_long_open_at_once_and_changes_nothing() {
     const COUNT: u64 = 200_000;
     let dir = scratch();
     let store = dir.path().join("store");
@@ -384,10 +385,10 @@ fn an_interrupt_ends_a_long_opening_at_once_and_harms_nothing() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // The lock is the first thing that opening takes, and it says whose it is.
+    // Opening first takes the lock, and writes the process id into it.
     let pid = child.id().to_string();
     while fs::read_to_string(store.join("LOCK")).expect("it is there").trim() != pid {
-        assert_eq!(child.try_wait().expect("it is a child"), None, "it opens the store");
+        assert_eq!(child.try_wait().expect("it is a child"), None, "the program is opening the store");
     }
     interrupt(&child);
     let output = child.wait_with_output().expect("it ends");
@@ -396,7 +397,7 @@ fn an_interrupt_ends_a_long_opening_at_once_and_harms_nothing() {
 }
 
 #[test]
-fn a_long_script_of_large_values_takes_memory_for_its_keys_alone() {
+fn a_long_script_of_large_values_needs_memory_for_its_keys_only() {
     let dir = scratch();
     let mut child = program(dir.path())
         .args(["--sync", "never", "store"])
@@ -421,7 +422,7 @@ fn a_long_script_of_large_values_takes_memory_for_its_keys_alone() {
     let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
     drop(stdin);
     assert!(child.wait().expect("it ends").success());
-    // 140 MB went through, and are in the files.
+    // 140 MB were written, and are in the files.
     let stored: usize = files(&dir.path().join("store")).iter().map(|(_, bytes)| bytes.len()).sum();
     assert!(stored > 140_000_000, "{stored} bytes are stored");
     assert!(peak_kib < 80 << 10, "{peak_kib} KiB");

@@ -1,4 +1,4 @@
-//! A store of many segments: work per store is not repeated for each segment.
+//! A store of many segments: no work of the whole store is repeated for each segment.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ fn open(dir: &Path, options: Options) -> Store {
     Store::open_with(dir, options).expect("opens")
 }
 
-/// A store of `count` segments of one record, closed, with hints and without KEYDIR.
+/// A closed store of `count` segments with one record each, with hints and without KEYDIR.
 fn store_of(count: u64) -> TempDir {
     let dir = scratch();
     let store = open(dir.path(), options());
@@ -37,7 +37,7 @@ fn store_of(count: u64) -> TempDir {
     dir
 }
 
-/// The same, with its writer killed after the last segment.
+/// A copy of such a store whose writer was killed after the last segment.
 fn killed_store(dir: &Path) -> TempDir {
     let copy = copy_of(dir);
     let store = open(copy.path(), options());
@@ -49,7 +49,7 @@ fn killed_store(dir: &Path) -> TempDir {
 type Work = fn(&Path);
 
 #[test]
-fn what_opening_closing_verifying_and_compacting_ask_for_grows_with_the_segments_and_not_with_their_square() {
+fn the_memory_for_operations_grows_linearly_with_the_number_of_segments() {
     let works: [(&str, Work); 8] = [
         ("open for reading", |dir| drop(open(dir, options().read_only(true)))),
         ("open for writing", |dir| drop(open(dir, options()))),
@@ -92,7 +92,7 @@ fn what_opening_closing_verifying_and_compacting_ask_for_grows_with_the_segments
 }
 
 #[test]
-fn opening_a_store_whose_last_segment_was_being_written_finds_the_one_that_is_missing() {
+fn opening_a_killed_store_reports_a_missing_segment() {
     let dir = killed_store(store_of(20).path());
     fs::remove_file(segment_path(dir.path(), 7)).expect("it was there");
     let error = Store::open_with(dir.path(), options()).expect_err("one is missing");

@@ -1,4 +1,4 @@
-//! What a store counts and times, how it is told to Prometheus, and what the engine tells of its work.
+//! The store's counters and timers, their export to Prometheus, and the engine's log.
 
 use std::fs;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ fn metrics(store: &Store) -> Metrics {
 }
 
 #[test]
-fn what_a_store_did_is_what_its_metrics_say() {
+fn the_metrics_equal_the_work_of_the_store() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
     store.put("a", "1").expect("a put");
@@ -55,7 +55,7 @@ fn what_a_store_did_is_what_its_metrics_say() {
 }
 
 #[test]
-fn gets_of_all_threads_are_counted_and_one_in_64_of_each_is_timed() {
+fn gets_of_all_threads_are_counted_and_every_64th_is_timed() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("there", "1").expect("a put");
@@ -70,12 +70,12 @@ fn gets_of_all_threads_are_counted_and_one_in_64_of_each_is_timed() {
     });
     let seen = metrics(&store);
     assert_eq!((seen.get_count, seen.hit_count, seen.miss_count), (2560, 1280, 1280));
-    // A thread may go on where one that is gone has left off.
+    // A new thread may continue the count of one that has ended.
     assert_eq!(seen.get_ns.count(), 40);
 }
 
 #[test]
-fn one_sync_of_many_writes_is_one_group() {
+fn one_sync_of_many_writes_counts_as_one_group() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().sync(Sync::Always)).expect("opens");
     let submit = |n: u32| {
@@ -84,7 +84,7 @@ fn one_sync_of_many_writes_is_one_group() {
         store.submit(&batch).expect("submits")
     };
     let pending: Vec<_> = (0..10).map(submit).collect();
-    assert_eq!(metrics(&store).put_count, 0, "nobody sees them yet");
+    assert_eq!(metrics(&store).put_count, 0, "the writes are not visible yet");
     for pending in pending {
         pending.wait().expect("waits");
     }
@@ -92,7 +92,7 @@ fn one_sync_of_many_writes_is_one_group() {
     assert_eq!((seen.put_count, seen.synced_count.count(), seen.synced_count.sum()), (10, 1, 10));
 }
 
-/// A disk whose syncs fail from some moment on.
+/// A disk whose syncs fail when the flag is set.
 #[derive(Debug, Default)]
 struct SyncsFail(AtomicBool);
 
@@ -108,7 +108,7 @@ impl Hook for SyncsFail {
 }
 
 #[test]
-fn what_fails_is_counted_where_it_failed() {
+fn a_failure_is_counted_where_it_occurred() {
     let (dir, disk) = (scratch(), Arc::new(SyncsFail::default()));
     let options =
         Options::new().background(false).value_len_max(2).file_system(Arc::new(Hooked(Arc::clone(&disk))));
@@ -142,7 +142,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn promtool_finds_nothing_wrong_with_the_metrics() {
+fn promtool_accepts_the_exported_metrics() {
     let dir = scratch();
     run(dir.path(), &["d", "-c", "put a 1", "-c", "get a"], &[]);
     let output = run(dir.path(), &["d", "-c", "put a 2", "-c", "stats --prometheus"], &[]);
@@ -154,7 +154,7 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
         .spawn()
     {
         Ok(check) => check,
-        Err(error) => return skipped("promtool_finds_nothing_wrong_with_the_metrics", &error.to_string()),
+        Err(error) => return skipped("promtool_accepts_the_exported_metrics", &error.to_string()),
     };
     check.stdin.take().expect("it is piped").write_all(&output.stdout).expect("it reads");
     let found = check.wait_with_output().expect("it ends");
@@ -162,7 +162,7 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
     assert_eq!((text(&found.stdout), text(&found.stderr)), ("", ""));
 }
 
-/// The value of the series `name` in the file at `path`, which is whole whenever it is there.
+/// The value of the series `name` in the file at `path`. The file is complete whenever it exists.
 fn in_file(path: &Path, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     assert!(text.ends_with('\n') && text.contains("\n# TYPE logkv_damaged_ranges gauge\n"), "{text}");
@@ -174,7 +174,7 @@ fn in_file(path: &Path, name: &str) -> Option<String> {
 }
 
 #[test]
-fn a_file_of_metrics_is_kept_while_the_program_runs_and_is_right_at_its_end() {
+fn a_metrics_file_is_updated_while_the_program_runs_and_is_correct_at_its_end() {
     let dir = scratch();
     let path = dir.path().join("m.prom");
     let mut child = program(dir.path())
@@ -200,11 +200,11 @@ fn a_file_of_metrics_is_kept_while_the_program_runs_and_is_right_at_its_end() {
     let names: Vec<_> =
         crate::common::files(dir.path().join("d").as_path()).into_iter().map(|f| f.0).collect();
     assert!(names.iter().all(|name| !name.contains("prom")), "{names:?}");
-    assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 2, "nothing else is left");
+    assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 2, "other files are left");
 }
 
 #[test]
-fn a_file_of_metrics_that_cannot_be_written_is_told_once_and_nothing_else_fails() {
+fn a_metrics_file_that_cannot_be_written_is_reported_once_and_nothing_else_fails() {
     let dir = scratch();
     let args = ["--metrics-file", "no/m.prom", "--metrics-interval", "1ms", "-q", "d"];
     let lines = ["-c", "put a 1", "-c", "put b 2", "-c", "get a"];
@@ -229,7 +229,7 @@ fn a_file_of_metrics_that_cannot_be_written_is_told_once_and_nothing_else_fails(
 }
 
 #[test]
-fn the_engine_tells_of_its_work_as_loudly_as_it_is_asked_to() {
+fn the_engine_logs_at_the_requested_level() {
     let dir = scratch();
     let said = |args: &[&str], env: &[(&str, &str)]| {
         let output = run(dir.path(), &[args, &["-q", "d", "-c", "put a 1", "-c", "rotate"]].concat(), env);
@@ -259,12 +259,12 @@ fn the_engine_tells_of_its_work_as_loudly_as_it_is_asked_to() {
 }
 
 #[test]
-fn an_event_stands_above_the_line_that_is_typed() {
+fn a_log_event_appears_above_the_line_being_typed() {
     let dir = scratch();
     let mut person = Person::at(dir.path(), &["--log", "trace", "--sync", "500ms", "d"], &[]);
     person.sees("opened").sees_at_end("logkv d>");
     person.enters("put a 1").sees("a segment was started").sees_at_end("logkv d>");
-    // The sync in the background comes while this is typed.
+    // The background sync happens while the user types.
     person.types("get").sees("synced records=1").sees("logkv d> get KEY");
     let screen = person.screen();
     assert!(screen.find("synced") < screen.find("logkv d> get"), "{screen}");
@@ -273,7 +273,7 @@ fn an_event_stands_above_the_line_that_is_typed() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_not_made_one_of_metrics() {
+fn a_metrics_file_that_is_no_regular_file_is_not_replaced() {
     let dir = scratch();
     fs::write(dir.path().join("notes"), "mine").expect("a file");
     symlink("notes", dir.path().join("link.prom")).expect("a link");
@@ -289,7 +289,7 @@ fn what_is_no_regular_file_is_not_made_one_of_metrics() {
 }
 
 #[test]
-fn what_is_in_memory_is_told_as_the_processs_own_or_mapped_from_files() {
+fn memory_is_reported_as_allocated_or_mapped() {
     const KEYS: u64 = 20_000;
     let dir = scratch();
     let path = dir.path().join("d");
@@ -306,7 +306,7 @@ fn what_is_in_memory_is_told_as_the_processs_own_or_mapped_from_files() {
     store.rotate().expect("rotates");
     store.close().expect("closes");
     let store = Store::open_with(&path, quick().background(true)).expect("opens");
-    // Who asks for an order that no hint has, has one made.
+    // Iterating in key order builds the order that no hint has.
     assert_eq!(store.keys(..).expect("keys").count() as u64, KEYS);
     wait_until(|| hint_path(&path, 1).exists());
     store.close().expect("closes");

@@ -1,9 +1,9 @@
-//! The engine under a scheduler that tries many orders of its threads, each of them one that could happen: built with
-//! `--cfg shuttle`, its locks and atomics are shuttle's, which decides at each of them who goes on.
+//! The engine under shuttle, a scheduler that tries many orders of its threads. With
+//! `--cfg shuttle`, shuttle's locks and atomics replace the engine's, and choose the next thread at
+//! each operation.
 //!
-//! A thread that waits for ever, because nobody wakes it or two wait for each other, is found as well: nobody can go on
-//! then. `LOGKV_SCHEDULES` is how many orders are tried of each model; one that fails is printed, for
-//! `shuttle::replay`.
+//! Deadlocks and lost wakeups are found as well, since no thread can run then. `LOGKV_SCHEDULES` is
+//! the number of orders tried for each model. A failed order is printed, for `shuttle::replay`.
 
 mod feeds;
 
@@ -23,14 +23,15 @@ use shuttle::{Config, Runner, thread};
 use crate::common::{Random, hint_path, quick, scratch, sealed, segment_path, value};
 use crate::hooked::{Call, Hook, Hooked};
 use crate::linear::history::{KEYS, check};
-use crate::linear::worker::{Clock, Worker, look};
+use crate::linear::worker::{Clock, Worker, state_of};
 
 fn schedules() -> usize {
     std::env::var("LOGKV_SCHEDULES").map_or(60, |text| text.parse().expect("LOGKV_SCHEDULES is a number"))
 }
 
-/// Tries many orders of the threads of `model`, half of them at random, half with few switches at the moments that matter
-/// (Burckhardt and others 2010: a bug that takes so many is met with a known probability).
+/// Tries many orders of the threads of `model`. Half of them are random. The other half have few
+/// switches (Burckhardt and others 2010), and find a bug that needs so many with a known
+/// probability.
 fn explore(model: impl Fn(&Path) + Send + std::marker::Sync + 'static) {
     const SWITCHES: usize = 3;
     let model = Arc::new(model);
@@ -48,20 +49,21 @@ fn explore(model: impl Fn(&Path) + Send + std::marker::Sync + 'static) {
     run(Box::new(PctScheduler::new(SWITCHES, schedules() / 2)));
 }
 
-/// A disk that makes durable what a segment held when a sync began, and not before that ends. Threads meet at its calls.
+/// A disk where a sync makes durable what the segment held when the sync began, once it ends.
+/// Threads can switch at its calls.
 #[derive(Debug)]
 struct SlowDisk {
     dir: PathBuf,
-    /// Taken at every call.
-    told: Mutex<Told>,
+    /// Locked in every call.
+    state: Mutex<DiskState>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
-    /// What segments held when the sync began that is under way.
+struct DiskState {
+    /// The contents of segments when their running sync began.
     syncing: HashMap<StoreFile, Vec<u8>>,
     durable: HashMap<StoreFile, Vec<u8>>,
-    /// How many syncs work before one fails; `None`: all do, also those after it.
+    /// The number of syncs before one fails. `None` if none fails.
     syncs_left: Option<u64>,
     /// The file whose sync failed.
     failed: Option<StoreFile>,
@@ -69,49 +71,50 @@ struct Told {
 
 impl SlowDisk {
     fn new(dir: &Path, syncs_left: Option<u64>) -> Arc<Self> {
-        let told = Mutex::new(Told { syncs_left, ..Told::default() });
-        Arc::new(Self { dir: dir.to_owned(), told })
+        let state = Mutex::new(DiskState { syncs_left, ..DiskState::default() });
+        Arc::new(Self { dir: dir.to_owned(), state })
     }
 
     fn options(self: &Arc<Self>) -> Options {
         quick().sync(Sync::Always).file_system(Arc::new(Hooked(Arc::clone(self))))
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().expect("no panic")
+    fn state(&self) -> MutexGuard<'_, DiskState> {
+        self.state.lock().expect("no panic")
     }
 
-    /// Whether `value`, which stands nowhere else, would survive a power cut now.
+    /// Whether `value`, which is unique, would survive a power cut now.
     fn has(&self, value: &str) -> bool {
         let is_in = |bytes: &Vec<u8>| bytes.windows(value.len()).any(|window| window == value.as_bytes());
-        self.told().durable.values().any(is_in)
+        self.state().durable.values().any(is_in)
     }
 }
 
 impl Hook for SlowDisk {
     fn before(&self, call: Call) -> io::Result<()> {
-        let mut told = self.told();
+        let mut state = self.state();
         if let Call::Create(name) = call {
-            // Another file, though of the same name.
-            told.failed.take_if(|failed| *failed == name);
+            // A new file of the same name.
+            state.failed.take_if(|failed| *failed == name);
         }
         let Call::Sync(name @ StoreFile::Segment(id)) = call else { return Ok(()) };
-        assert_ne!(told.failed, Some(name), "a second sync could work without having written anything");
+        assert_ne!(state.failed, Some(name), "a second sync could succeed without writing anything");
         let held = fs::read(segment_path(&self.dir, id.0))?;
-        assert!(told.syncing.insert(name, held).is_none(), "two syncs of one file at a time");
+        assert!(state.syncing.insert(name, held).is_none(), "two parallel syncs of one file");
         Ok(())
     }
 
     fn after(&self, call: Call) -> io::Result<()> {
-        let mut told = self.told();
+        let mut state = self.state();
         let Call::Sync(name) = call else { return Ok(()) };
-        let Some(held) = told.syncing.remove(&name) else { return Ok(()) };
-        if told.syncs_left == Some(0) {
-            (told.syncs_left, told.failed) = (None, Some(name));
+        let Some(held) = state.syncing.remove(&name) else { return Ok(()) };
+        if state.syncs_left == Some(0) {
+            state.syncs_left = None;
+            state.failed = Some(name);
             return Err(io::Error::other("the disk is gone"));
         }
-        told.syncs_left = told.syncs_left.map(|left| left - 1);
-        told.durable.insert(name, held);
+        state.syncs_left = state.syncs_left.map(|left| left - 1);
+        state.durable.insert(name, held);
         Ok(())
     }
 
@@ -123,13 +126,13 @@ impl Hook for SlowDisk {
 const WRITERS: u64 = 3;
 const PUTS: u64 = 3;
 
-/// Every writer puts its key a few times.
+/// Puts each value of one writer.
 fn put_in_turn(store: &Store, disk: &SlowDisk, writer: u64) {
     for turn in 0..PUTS {
         let value = format!("value {turn} of {writer}");
         match store.put(format!("key{writer}"), &value) {
-            Ok(_) => assert!(disk.has(&value), "{value} was acknowledged, and a power cut would take it"),
-            Err(Error::OutcomeUnknown { .. } | Error::Poisoned { .. }) if disk.told().failed.is_some() => {
+            Ok(_) => assert!(disk.has(&value), "{value} was acknowledged before it was durable"),
+            Err(Error::OutcomeUnknown { .. } | Error::Poisoned { .. }) if disk.state().failed.is_some() => {
                 return;
             }
             Err(error) => panic!("{}", error.sentence()),
@@ -137,34 +140,34 @@ fn put_in_turn(store: &Store, disk: &SlowDisk, writer: u64) {
     }
 }
 
-/// Every value that a reader meets is durable.
+/// Checks that every visible value is durable.
 fn read_in_turn(store: &Store, disk: &SlowDisk) {
     for turn in 0..WRITERS * PUTS {
         if let Some(seen) = value(store, &format!("key{}", turn % WRITERS)) {
-            assert!(disk.has(&seen), "{seen} was seen, and a power cut would take it");
+            assert!(disk.has(&seen), "{seen} was visible before it was durable");
         }
     }
 }
 
-/// Writers that share syncs, a reader, and somebody who seals.
+/// Runs writers that share syncs, a reader, and a thread that seals.
 fn share_syncs(dir: &Path, syncs_left: Option<u64>) {
     let disk = SlowDisk::new(dir, None);
     let store = Store::open_with(dir, disk.options()).expect("opens");
     store.put("first", "so that there is a segment").expect("a put");
-    disk.told().syncs_left = syncs_left;
+    disk.state().syncs_left = syncs_left;
     thread::scope(|scope| {
         for writer in 0..WRITERS {
             let (store, disk) = (&store, &disk);
             scope.spawn(move || put_in_turn(store, disk, writer));
         }
         scope.spawn(|| read_in_turn(&store, &disk));
-        // Where a sync fails, it is that of the one segment: none is made meanwhile.
+        // If a sync fails, it must be that of the only segment, so that nothing seals.
         scope.spawn(|| match syncs_left {
             Some(_) => drop(store.sync()),
             None => drop(store.rotate().expect("rotates")),
         });
     });
-    if disk.told().failed.is_none() {
+    if disk.state().failed.is_none() {
         let last = |writer| format!("value {} of {writer}", PUTS - 1);
         let is_last = |writer| value(&store, &format!("key{writer}")) == Some(last(writer));
         assert!((0..WRITERS).all(is_last));
@@ -172,16 +175,17 @@ fn share_syncs(dir: &Path, syncs_left: Option<u64>) {
 }
 
 #[test]
-fn whoever_waits_for_a_shared_sync_is_woken_when_the_write_is_durable_and_nobody_sees_it_before() {
+fn a_waiting_writer_wakes_when_its_shared_sync_is_durable_and_no_reader_sees_the_write_before() {
     explore(|dir| share_syncs(dir, None));
 }
 
 #[test]
-fn whoever_waits_for_a_sync_that_fails_is_told_and_no_other_is_tried() {
+fn a_writer_whose_sync_fails_gets_the_error_and_no_other_sync_is_tried() {
     explore(|dir| share_syncs(dir, Some(thread_rng().gen_range(0..4))));
 }
 
-/// Threads do what they like beside one that seals and compacts, and one order explains what each saw.
+/// Runs random workers beside a thread that seals and compacts, and checks that one order explains
+/// all calls.
 fn live_together(dir: &Path, sync: Sync) {
     const WORKERS: usize = 3;
     const CALLS: u64 = 6;
@@ -202,27 +206,28 @@ fn live_together(dir: &Path, sync: Sync) {
         workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
     });
     let left = check(calls, [None; KEYS]).unwrap_or_else(|why| panic!("{why}"));
-    assert_eq!(look(store.scan(..).expect("scans")), left);
-    // Ends the threads in the background: one that missed being told would be waited for in vain.
+    assert_eq!(state_of(store.scan(..).expect("scans")), left);
+    // Joins the background threads. A lost wakeup would block here.
     store.close().expect("closes");
 }
 
 #[test]
-fn one_order_explains_what_threads_see_whose_writes_are_seen_when_durable() {
+fn one_order_explains_all_calls_if_writes_are_visible_when_durable() {
     explore(|dir| live_together(dir, Sync::Always));
 }
 
 #[test]
-fn one_order_explains_what_threads_see_whose_writes_are_seen_at_once() {
+fn one_order_explains_all_calls_if_writes_are_visible_at_once() {
     explore(|dir| live_together(dir, Sync::Every(Duration::from_millis(1))));
 }
 
 #[test]
-fn one_order_explains_what_threads_see_whose_writes_are_held_back() {
+fn one_order_explains_all_calls_if_writes_are_buffered() {
     explore(|dir| live_together(dir, Sync::Buffered(300)));
 }
 
-/// A reader that began before its segment was compacted away, and its place given to another one, finds every key.
+/// Runs a reader that started before its segment was compacted and its pages were reused. The
+/// reader must find every key.
 fn find_what_moves(dir: &Path) {
     let store = Store::open_with(dir, quick().segment_len_max(512)).expect("opens");
     for round in 0..2 {
@@ -252,11 +257,11 @@ fn find_what_moves(dir: &Path) {
 }
 
 #[test]
-fn a_reader_finds_what_a_compaction_moves_and_whose_place_is_given_away() {
+fn a_reader_finds_records_that_a_compaction_moves_when_their_pages_are_reused() {
     explore(find_what_moves);
 }
 
-/// Two keys that always change together, and snapshots of them beside the first write to their shards.
+/// Two keys that always change together, and snapshots during the first write to their shards.
 fn freeze_beside_a_write(dir: &Path) {
     let store = Store::open_with(dir, quick()).expect("opens");
     let write = |round: u32| {
@@ -274,18 +279,18 @@ fn freeze_beside_a_write(dir: &Path) {
                 let first = (read("left"), read("right"));
                 assert_eq!(first.0, first.1);
                 thread::yield_now();
-                assert_eq!((read("left"), read("right")), first, "it does not change");
+                assert_eq!((read("left"), read("right")), first, "the snapshot changed");
             }
         });
     });
 }
 
 #[test]
-fn a_snapshot_is_one_moment_whoever_writes_to_its_shards_first() {
+fn a_snapshot_is_consistent_during_the_first_write_to_its_shards() {
     explore(freeze_beside_a_write);
 }
 
-/// What is to be done in the background is done, whenever it is said.
+/// Signals the background thread while it works.
 fn ring_while_at_work(dir: &Path) {
     let store = Store::open_with(dir, quick().background(true).segment_len_max(256)).expect("opens");
     for round in 0..3 {
@@ -293,7 +298,7 @@ fn ring_while_at_work(dir: &Path) {
         store.rotate().expect("rotates");
     }
     let has_hint = |id: &SegmentId| hint_path(dir, id.0).exists();
-    // Without end if the thread sleeps and nobody wakes it: the scheduler gives up on that.
+    // Never ends if the thread misses a wakeup, which the scheduler reports.
     while !sealed(&store).iter().all(has_hint) {
         thread::yield_now();
     }
@@ -301,11 +306,11 @@ fn ring_while_at_work(dir: &Path) {
 }
 
 #[test]
-fn the_thread_in_the_background_misses_no_call_to_work_and_none_to_stop() {
+fn the_background_thread_misses_no_wakeup_and_no_stop() {
     explore(ring_while_at_work);
 }
 
-/// Puts two keys that always change together, and one by itself.
+/// Writes two keys that always change together, and a third one alone.
 fn write_beside_transactions(store: &Store, rounds: u64) {
     for round in 1..=rounds {
         let mut batch = Batch::new();
@@ -315,7 +320,8 @@ fn write_beside_transactions(store: &Store, rounds: u64) {
     }
 }
 
-/// Reads, lets others go on, reads again, and counts: what it read is as it was, and its own writes past it are refused.
+/// Reads, yields, reads again, and increments a counter. The two reads must be equal, and writes
+/// past the transaction must be refused.
 fn count_in_transactions(store: &Store, rounds: u64) {
     for _ in 0..rounds {
         let counted = store.transact(|transaction| {
@@ -325,15 +331,19 @@ fn count_in_transactions(store: &Store, rounds: u64) {
             thread::yield_now();
             let refused = store.put("alone", "past the transaction");
             assert!(matches!(refused, Err(Error::WithinTransaction)), "{refused:?}");
-            assert_eq!(read().map(|value| value.expect("reads")), first, "somebody wrote meanwhile");
+            assert_eq!(
+                read().map(|value| value.expect("reads")),
+                first,
+                "another thread wrote during the transaction"
+            );
             transaction.incr("counter", 1)
         });
         counted.expect("a transaction");
     }
 }
 
-/// Transactions close the gate that puts, batches and other transactions go through, and open it again.
-fn close_the_gate(dir: &Path, sync: Sync) {
+/// Transactions, beside puts, batches and other transactions.
+fn write_and_transact(dir: &Path, sync: Sync) {
     const ROUNDS: u64 = 2;
     let store = Store::open_with(dir, quick().sync(sync)).expect("opens");
     thread::scope(|scope| {
@@ -344,17 +354,17 @@ fn close_the_gate(dir: &Path, sync: Sync) {
         scope.spawn(|| (0..ROUNDS).for_each(|_| assert!(store.incr("counter", 1).expect("a number") > 0)));
     });
     let last = |key| value(&store, key).expect("is there");
-    assert_eq!(["left", "right", "alone"].map(last), ["2", "2", "2"], "every write goes through");
-    assert_eq!(last("counter"), (3 * ROUNDS).to_string(), "no count is lost");
+    assert_eq!(["left", "right", "alone"].map(last), ["2", "2", "2"], "a write is missing");
+    assert_eq!(last("counter"), (3 * ROUNDS).to_string(), "a count was lost");
     store.close().expect("closes");
 }
 
 #[test]
-fn whoever_is_in_a_transaction_is_alone_with_what_it_reads_and_all_others_go_on_after_it() {
+fn a_transaction_excludes_all_other_writes_and_they_proceed_after_it() {
     explore(|dir| close_the_gate(dir, Sync::Always));
 }
 
 #[test]
-fn whoever_is_in_a_transaction_is_alone_also_where_nobody_waits_for_the_disk() {
+fn a_transaction_excludes_all_other_writes_also_without_syncs() {
     explore(|dir| close_the_gate(dir, Sync::Never));
 }

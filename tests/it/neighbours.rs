@@ -1,5 +1,5 @@
-//! The user's files beside another user who plants links, leaves files and swaps names: logkv
-//! writes, reads and runs only the user's own.
+//! Another user plants links, leaves files and swaps names next to the user's files. logkv writes,
+//! reads and runs only files of its user.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
@@ -22,7 +22,7 @@ fn is_root(test: &str) -> bool {
     is_root
 }
 
-/// The program under a umask.
+/// Runs the program under a umask.
 fn under(umask: &str, dir: &Path, args: &[&str]) -> Output {
     let mut shell = program_of_system("sh", dir);
     shell.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(binary()).args(args);
@@ -37,13 +37,13 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
 }
 
-/// The permissions of a file, and whose it is.
+/// The mode and the owner of a file.
 fn owned(path: &Path) -> (u32, u32) {
     let metadata = path.symlink_metadata().expect("it is there");
     (metadata.mode() & 0o7777, metadata.uid())
 }
 
-/// A store with a key in it, and a file of two rows, one of which is none.
+/// A store with one key, and a file of two rows, one of them invalid.
 fn with_store() -> TempDir {
     let dir = scratch();
     assert_done(&program(dir.path()).args(["d", "put", "a", "1"]).output().expect("it runs"));
@@ -52,7 +52,7 @@ fn with_store() -> TempDir {
 }
 
 #[test]
-fn a_file_that_is_replaced_keeps_its_mode_under_any_umask_and_metrics_are_there_to_be_read() {
+fn a_replaced_file_keeps_its_mode_under_any_umask_and_metrics_stay_readable() {
     let me = rustix::process::geteuid().as_raw();
     for umask in ["022", "077"] {
         let new = 0o666 & !u32::from_str_radix(umask, 8).expect("a number");
@@ -79,7 +79,7 @@ fn a_file_that_is_replaced_keeps_its_mode_under_any_umask_and_metrics_are_there_
 }
 
 #[test]
-fn what_a_neighbour_has_left_gives_nothing_to_the_file_that_takes_its_place() {
+fn a_file_left_by_another_user_passes_no_mode_or_owner_to_its_replacement() {
     if !is_root("a file that a neighbour has left") {
         return;
     }
@@ -98,7 +98,8 @@ fn what_a_neighbour_has_left_gives_nothing_to_the_file_that_takes_its_place() {
         set_mode(&path, 0o6777);
         under("022", dir.path(), args);
         assert_eq!(owned(&path), (0o644, 0), "{args:?}");
-        // In their own directory it stays theirs, and gets no bit that a new one would not have.
+        // In the other user's own directory the file stays theirs, and gains no permission that a
+        // new file would lack.
         chown(&shared, Some(NEIGHBOUR), None).expect("root may");
         chown(&path, Some(NEIGHBOUR), Some(NEIGHBOUR)).expect("root may");
         set_mode(&path, 0o6777);
@@ -108,7 +109,7 @@ fn what_a_neighbour_has_left_gives_nothing_to_the_file_that_takes_its_place() {
 }
 
 #[test]
-fn a_link_that_a_neighbour_has_planted_is_not_written_through() {
+fn a_link_planted_by_another_user_is_not_followed_on_write() {
     if !is_root("a link that a neighbour has planted") {
         return;
     }
@@ -136,7 +137,7 @@ fn a_link_that_a_neighbour_has_planted_is_not_written_through() {
 }
 
 #[test]
-fn root_with_a_neighbours_home_neither_runs_their_commands_nor_writes_where_their_links_lead() {
+fn root_in_the_home_of_another_user_runs_none_of_their_commands_and_follows_none_of_their_links() {
     if !is_root("another user's home") {
         return;
     }
@@ -145,7 +146,7 @@ fn root_with_a_neighbours_home_neither_runs_their_commands_nor_writes_where_thei
     for path in [&home, &home.join(".local"), &home.join(".config"), &victim, &victim.join("logkv")] {
         fs::create_dir(path).expect("a directory");
     }
-    // The directories that the links lead to are root's own.
+    // Root owns the directories that the links name.
     fs::write(victim.join("logkv/init"), "put owned yes\n").expect("a file");
     for link in [home.join(".local/state"), home.join(".config/logkv")] {
         symlink(if link.ends_with("state") { victim.clone() } else { victim.join("logkv") }, link)
@@ -165,7 +166,7 @@ fn root_with_a_neighbours_home_neither_runs_their_commands_nor_writes_where_thei
 }
 
 #[test]
-fn a_history_whose_directory_is_swapped_meanwhile_goes_on_in_the_file_that_was_opened() {
+fn a_history_file_whose_directory_is_swapped_keeps_its_open_file() {
     let dir = scratch();
     let (state, victim) = (dir.path().join(".local/state/logkv"), dir.path().join("victim"));
     fs::create_dir(&victim).expect("a directory");
@@ -182,7 +183,7 @@ fn a_history_whose_directory_is_swapped_meanwhile_goes_on_in_the_file_that_was_o
 }
 
 #[test]
-fn a_link_in_a_foreign_directory_is_refused_by_name_and_nothing_goes_in() {
+fn a_link_in_a_foreign_directory_is_refused_by_name_and_nothing_is_imported() {
     for (name, format) in
         [("1.bitcask.data", "bitcask"), ("segment_1.log", "logkv-store"), ("merge_tmp", "logkv-store")]
     {
@@ -203,7 +204,7 @@ fn a_link_in_a_foreign_directory_is_refused_by_name_and_nothing_goes_in() {
 }
 
 #[test]
-fn options_that_root_puts_into_a_neighbours_store_are_theirs_and_a_groups_where_the_directory_is() {
+fn options_that_root_writes_into_the_store_of_another_user_get_that_store_s_owner_and_group() {
     if !is_root("the store of another user") {
         return;
     }

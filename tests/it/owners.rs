@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use logkv::{Compact, Error, Options, Store, backup, repair};
 use tempfile::TempDir;
 
-use crate::backup::{back_up, on};
+use crate::backup::{back_up, keep_going};
 use crate::common::{
     binary, contents, copy_of, files, open, program_of_system, quick, scratch, segment_path, skipped,
     small_store, value,
@@ -267,7 +267,7 @@ fn a_store_that_is_restored_into_an_empty_directory_has_its_owner_and_mode() {
     let to = dir.path().join("to");
     fs::create_dir(&to).expect("a directory");
     set_mode(&to, 0o750);
-    backup::restore(from.path(), &to, &quick(), &mut on).expect("restores");
+    backup::restore(from.path(), &to, &quick(), &mut keep_going).expect("restores");
     assert!(mode(&to) == 0o750 && modes(&to).iter().all(|(_, mode)| *mode == 0o640), "{:?}", modes(&to));
     assert_eq!(value(&open(&to), "one").as_deref(), Some("1"));
     // What somebody else owns, or everybody may write to, is trusted with it when that is said.
@@ -283,15 +283,15 @@ fn a_store_that_is_restored_into_an_empty_directory_has_its_owner_and_mode() {
         let go_on = &mut |_| ControlFlow::Continue(());
         let (_damaged_dir, damaged) = damaged();
         let refused = [
-            backup::restore(from.path(), &to, &quick(), &mut on).map(drop),
-            open(from.path()).backup(&to, &mut on).map(drop),
+            backup::restore(from.path(), &to, &quick(), &mut keep_going).map(drop),
+            open(from.path()).backup(&to, &mut keep_going).map(drop),
             repair::copy(&damaged, &to, &quick(), go_on).map(drop),
         ];
         for refused in refused {
             assert!(matches!(refused, Err(Error::Untrusted { .. })), "{name}: {refused:?}");
         }
         assert_eq!(fs::read_dir(&to).expect("a directory").count(), 0);
-        backup::restore(from.path(), &to, &quick().trust(true), &mut on).expect("it is trusted");
+        backup::restore(from.path(), &to, &quick().trust(true), &mut keep_going).expect("it is trusted");
         if name == "anothers" {
             assert_given(&to, "restored");
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use logkv::{Compact, Options, Result, Store, backup, repair, verify};
 use tempfile::TempDir;
 
-use crate::backup::on;
+use crate::backup::keep_going;
 use crate::common::{copy_of, files, open, quick, scratch, segment_path, skipped, small_store};
 use crate::hooked::{Hook, hooked};
 
@@ -280,7 +280,7 @@ fn a_restore_changes_nothing_outside_whatever_has_its_names_meanwhile() {
                 }
             },
             act: &|world, options| {
-                backup::restore(from.path(), &world.at("new"), &options, &mut on).map(drop)
+                backup::restore(from.path(), &world.at("new"), &options, &mut keep_going).map(drop)
             },
             made: "new",
         };
@@ -295,7 +295,7 @@ fn a_backup_changes_nothing_outside_whatever_has_its_names_meanwhile() {
         prepare: &|_| (),
         act: &|world, options| {
             let store = Store::open_with(from.path(), options.read_only(true))?;
-            store.backup(world.at("new"), &mut on).map(drop)
+            store.backup(world.at("new"), &mut keep_going).map(drop)
         },
         made: "new",
     };
@@ -307,7 +307,7 @@ fn the_next_backup_changes_nothing_outside_whatever_has_its_names_meanwhile() {
     let (from, earlier) = (small_store(), scratch());
     fs::write(from.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
     let store = open(from.path());
-    store.backup(earlier.path().join("copy"), &mut on).expect("a backup");
+    store.backup(earlier.path().join("copy"), &mut keep_going).expect("a backup");
     store.put("five", "5").expect("a put");
     store.rotate().expect("rotates");
     store.close().expect("closes");
@@ -316,7 +316,7 @@ fn the_next_backup_changes_nothing_outside_whatever_has_its_names_meanwhile() {
         prepare: &|world| world.put(&earlier.path().join("copy"), "copy"),
         act: &|world, options| {
             let store = Store::open_with(from.path(), options.read_only(true))?;
-            store.backup(world.at("copy"), &mut on).map(drop)
+            store.backup(world.at("copy"), &mut keep_going).map(drop)
         },
         made: "copy",
     };

@@ -1,4 +1,4 @@
-//! Archives: whatever is in one, the store that is made of it is the one that was backed up, or there is none.
+//! Restoring an archive yields the store that was backed up, or an error.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -7,10 +7,10 @@ use std::path::Path;
 use logkv::{Error, Store};
 use proptest::prelude::*;
 
-use super::{archived, attempt, back_up, contents_of_new, on, place, restore, restore_archive};
+use super::{archived, attempt, back_up, contents_of_new, keep_going, place, restore, restore_archive};
 use crate::common::{Map, contents, files, open, quick, scratch, segment_path, small_store};
 
-/// An archive of [`small_store`], and what it holds.
+/// An archive of [`small_store`], and its contents.
 fn small_archive() -> (Vec<u8>, Map) {
     let dir = small_store();
     let store = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
@@ -27,20 +27,20 @@ fn packed(archive: &[u8]) -> Vec<u8> {
 fn attempt_packed(packed: &[u8]) -> Result<Map, Error> {
     let (place, to) = place();
     let mut decoder = zstd::Decoder::new(packed).expect("a decoder");
-    let made = logkv::backup::restore_archive(&mut decoder, &to, &quick(), &mut on);
+    let made = logkv::backup::restore_archive(&mut decoder, &to, &quick(), &mut keep_going);
     assert!(made.is_ok() || fs::read_dir(place.path()).expect("a directory").count() == 0);
     made.map(|_| contents_of_new(&to))
 }
 
 #[test]
-fn an_archive_with_a_changed_byte_is_refused_or_restores_to_the_same() {
+fn an_archive_with_a_changed_byte_is_refused_or_restores_the_same_contents() {
     let (archive, map) = small_archive();
     for at in 0..archive.len() {
         let mut changed = archive.clone();
         changed[at] ^= 0x10;
         match attempt(&changed) {
             Ok(made) => assert_eq!(made, map, "byte {at}"),
-            // Without its magic, which tells of tar, the first header could be anything.
+            // Without the magic that identifies tar, the first header is unrecognisable.
             Err(error) => assert!(
                 error.is_corruption()
                     || matches!(error, Error::Unsupported { .. })
@@ -58,7 +58,7 @@ fn an_archive_with_a_changed_byte_is_refused_or_restores_to_the_same() {
     }
 }
 
-/// Endless zeros, counted.
+/// Endless zeros, with a count of the bytes read.
 struct Zeros(u64);
 
 impl Read for Zeros {
@@ -69,7 +69,8 @@ impl Read for Zeros {
     }
 }
 
-/// The start of an archive whose MANIFEST says that its first segment has `len` bytes, up to the bytes of that.
+/// The start of an archive, up to the contents of its first segment, which has `len` bytes
+/// according to MANIFEST.
 fn archive_of_a_long_segment(len: u64) -> Vec<u8> {
     let (place, to) = place();
     restore_archive(&small_archive().0, &to).expect("restores");
@@ -96,7 +97,7 @@ fn archive_of_a_long_segment(len: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_backup_that_is_wrong_at_its_start_is_refused_there_however_long_it_says_it_is() {
+fn an_archive_damaged_at_its_start_is_refused_there_whatever_its_length() {
     const LEN: u64 = 3 << 30;
     let start = archive_of_a_long_segment(LEN);
     let (place, to) = place();
@@ -105,7 +106,7 @@ fn a_backup_that_is_wrong_at_its_start_is_refused_there_however_long_it_says_it_
     let mut done_max = 0;
     let made = logkv::backup::restore_archive(&mut archive, &to, &quick(), &mut |progress| {
         done_max = progress.done_len;
-        // The plain way would fill the disk of who tries it.
+        // Restoring the whole archive before checking it would fill the disk.
         if done_max > 64 << 20 {
             std::ops::ControlFlow::Break(())
         } else {
@@ -119,10 +120,10 @@ fn a_backup_that_is_wrong_at_its_start_is_refused_there_however_long_it_says_it_
 }
 
 #[test]
-fn an_archive_cut_short_is_refused() {
+fn a_truncated_archive_is_refused() {
     let (archive, map) = small_archive();
     assert_eq!(attempt(&archive).expect("restores"), map);
-    // The two blocks of zeros at its end say nothing that MANIFEST does not.
+    // The two blocks of zeros at the end are redundant.
     let end = archive.len() - 1024;
     for len in (0..end).step_by(8).chain(end - 512..end) {
         let is_in_padding = archive[len..end].iter().all(|&byte| byte == 0);
@@ -141,7 +142,7 @@ fn an_archive_cut_short_is_refused() {
     }
 }
 
-/// The entries of an archive: their names and bytes.
+/// The names and bytes of the entries of an archive.
 fn entries(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut entries = Vec::new();
     for entry in tar::Archive::new(archive).entries().expect("an archive") {
@@ -153,12 +154,12 @@ fn entries(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     entries
 }
 
-/// An archive of `entries`; what `change` does to the last header.
+/// An archive of `entries`. `change` edits the last header.
 fn archive_of(entries: &[(String, Vec<u8>)], change: impl Fn(&mut tar::Header)) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (index, (name, bytes)) in entries.iter().enumerate() {
         let mut header = tar::Header::new_gnu();
-        // Past what the library lets through: names that lead out.
+        // Sets the name directly, since the library rejects names outside the directory.
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.set_size(bytes.len() as u64);
         header.set_mode(0o600);
@@ -172,7 +173,7 @@ fn archive_of(entries: &[(String, Vec<u8>)], change: impl Fn(&mut tar::Header)) 
 }
 
 #[test]
-fn an_archive_unpacked_by_tar_is_a_backup_in_a_directory_and_holds_nothing_else() {
+fn an_archive_unpacked_by_tar_is_a_backup_directory_without_other_files() {
     let (archive, map) = small_archive();
     let names: Vec<_> = entries(&archive).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["MANIFEST", "000001.seg", "000002.seg", "000003.seg"]);
@@ -188,7 +189,7 @@ fn an_archive_unpacked_by_tar_is_a_backup_in_a_directory_and_holds_nothing_else(
 }
 
 #[test]
-fn an_archive_that_holds_what_no_backup_does_is_refused_in_a_sentence() {
+fn an_archive_with_entries_of_no_backup_is_refused_in_one_sentence() {
     let (archive, _) = small_archive();
     let good = entries(&archive);
     let with = |name: &str, bytes: &[u8]| {
@@ -231,11 +232,11 @@ fn an_archive_that_holds_what_no_backup_does_is_refused_in_a_sentence() {
 }
 
 #[test]
-fn a_huge_claim_is_refused_before_anything_is_made_of_it() {
+fn a_huge_entry_is_refused_before_a_file_is_created() {
     let (archive, _) = small_archive();
     let mut good = entries(&archive);
     let huge = |header: &mut tar::Header| header.set_size(1 << 60);
-    // One that MANIFEST does not make, and one that it makes, too, of a file that ends.
+    // A size that contradicts MANIFEST, and one that agrees with MANIFEST in a truncated file.
     let error = attempt(&archive_of(&good, huge)).expect_err("there is no such segment");
     assert!(error.to_string().contains("MANIFEST lists no"), "{error}");
     let error = attempt(&archive_of(&good[..1], huge)).expect_err("no MANIFEST is that long");
@@ -256,7 +257,7 @@ fn a_huge_claim_is_refused_before_anything_is_made_of_it() {
 }
 
 #[test]
-fn a_backup_in_a_directory_with_a_changed_byte_is_refused_or_restores_to_the_same() {
+fn a_backup_directory_with_a_changed_byte_is_refused_or_restores_the_same_contents() {
     let dir = small_store();
     let store = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
     let map = contents(&store);
@@ -266,7 +267,7 @@ fn a_backup_in_a_directory_with_a_changed_byte_is_refused_or_restores_to_the_sam
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 0x10;
-            // The sealed ones are the store's own.
+            // The sealed segments are hard links to the store's files.
             fs::remove_file(copy.join(&name)).expect("it is there");
             fs::write(copy.join(&name), changed).expect("the damage");
             let to = place.path().join("new");
@@ -286,14 +287,14 @@ fn a_backup_in_a_directory_with_a_changed_byte_is_refused_or_restores_to_the_sam
 }
 
 #[test]
-fn what_is_no_backup_is_not_restored_and_nothing_is_put_where_something_is() {
+fn a_directory_that_is_no_backup_is_not_restored_and_no_existing_file_is_overwritten() {
     let dir = small_store();
     let (place, copy) = place();
     let to = place.path().join("to");
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
     let refused = |from: &Path, to: &Path| restore(from, to).expect_err("it is refused");
-    assert!(matches!(refused(dir.path(), &to), Error::Locked { .. }), "somebody writes to it");
+    assert!(matches!(refused(dir.path(), &to), Error::Locked { .. }), "a writer has the store open");
     drop(store);
     assert!(matches!(refused(&copy, &to), Error::Missing { .. }));
     fs::create_dir(&copy).expect("a directory");
@@ -303,10 +304,10 @@ fn what_is_no_backup_is_not_restored_and_nothing_is_put_where_something_is() {
     fs::remove_file(segment_path(&to, 2)).expect("it is there");
     let empty = scratch();
     assert!(matches!(refused(&to, empty.path()), Error::SegmentMissing { segment } if segment.0 == 2));
-    assert!(empty.path().exists(), "a directory that was there stays");
+    assert!(empty.path().exists(), "an existing directory stays");
     restore(dir.path(), empty.path()).expect("an empty directory is free");
     assert_eq!(contents_of_new(empty.path()).len(), 4);
-    // Not closed.
+    // An unclosed store.
     let unclosed = crate::common::unclosed_store();
     let error = refused(unclosed.path(), &place.path().join("x"));
     assert!(matches!(error, Error::NotABackup { .. }), "{error}");
@@ -316,7 +317,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_are_restored_to_nothing_or_to_what_was_backed_up(
+    fn arbitrary_bytes_restore_to_nothing_or_to_the_backed_up_contents(
         changes in prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8, prop::collection::vec(any::<u8>(), 1..600)), 1..4),
         is_packed in any::<bool>(),
     ) {

@@ -1,4 +1,4 @@
-//! The second backup to the same place, and those after it.
+//! The second and later backups to the same place.
 
 use std::fs;
 use std::path::Path;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use logkv::{Compact, Error, Store};
 
-use super::{back_up, inode, on, place, restore, restored};
+use super::{back_up, inode, keep_going, place, restore, restored};
 use crate::common::{contents, copy_of, files, killed, open, quick, scratch, segment_path, small_store};
 use crate::hooked::{Call, Hook, Hooked};
 use crate::recount::Recounted;
 use crate::verify::verified;
 
 #[test]
-fn the_next_backup_takes_what_is_new_keeps_what_it_has_and_drops_what_was_compacted_away() {
+fn the_next_backup_copies_new_segments_keeps_existing_ones_and_removes_compacted_ones() {
     let dir = small_store();
     let store = open(dir.path());
     let (_place, copy) = place();
@@ -23,7 +23,7 @@ fn the_next_backup_takes_what_is_new_keeps_what_it_has_and_drops_what_was_compac
     store.rotate().expect("rotates");
     store.put("six", "6").expect("a put");
     let report = back_up(&store, &copy);
-    // The third has grown since it was copied, and the fourth is new.
+    // The third segment has grown since the first backup, and the fourth is new.
     let counts = |report: &logkv::backup::BackupReport| {
         [
             report.segment_count,
@@ -40,12 +40,12 @@ fn the_next_backup_takes_what_is_new_keeps_what_it_has_and_drops_what_was_compac
     let report = back_up(&store, &copy);
     assert_eq!(counts(&report), [2, 1, 1, 0, 3]);
     assert_eq!(restored(&copy), contents(&store));
-    assert!(verified(&copy).1.is_empty(), "nothing of the earlier ones is left");
+    assert!(verified(&copy).1.is_empty(), "files of the earlier backup are left");
     assert_eq!(back_up(&store, &copy).kept_count, 2);
 }
 
 #[test]
-fn a_segment_of_the_backup_that_is_gone_or_cut_short_is_taken_again() {
+fn a_missing_or_truncated_segment_of_the_backup_is_copied_again() {
     let dir = small_store();
     let store = open(dir.path());
     let (_place, copy) = place();
@@ -60,7 +60,7 @@ fn a_segment_of_the_backup_that_is_gone_or_cut_short_is_taken_again() {
 }
 
 #[test]
-fn another_history_of_the_same_store_does_not_go_on_in_its_backup() {
+fn a_backup_refuses_to_extend_one_of_another_history() {
     let dir = small_store();
     let twin = copy_of(dir.path());
     let (_place, copy) = place();
@@ -71,7 +71,7 @@ fn another_history_of_the_same_store_does_not_go_on_in_its_backup() {
     // The same number of bytes, in the same segment.
     twin.put("k", "your").expect("a put");
     let before = files(&copy);
-    let error = twin.backup(&copy, &mut on).expect_err("their third segments differ");
+    let error = twin.backup(&copy, &mut keep_going).expect_err("their third segments differ");
     assert!(
         matches!(error, Error::Occupied { .. }) && error.to_string().contains("another history"),
         "{error}"
@@ -81,7 +81,7 @@ fn another_history_of_the_same_store_does_not_go_on_in_its_backup() {
 }
 
 #[test]
-fn a_restored_store_goes_on_in_the_backup_that_it_was_made_of() {
+fn a_restored_store_extends_the_backup_that_it_was_restored_from() {
     let dir = small_store();
     let (place, copy) = place();
     back_up(&open(dir.path()), &copy);
@@ -90,12 +90,12 @@ fn a_restored_store_goes_on_in_the_backup_that_it_was_made_of() {
     let store = open(&new);
     store.put("after", "the restore").expect("a put");
     let report = back_up(&store, &copy);
-    assert_eq!((report.kept_count, report.copied_count), (3, 1), "nothing was appended to the third");
+    assert_eq!((report.kept_count, report.copied_count), (3, 1), "the third segment has not grown");
     assert_eq!(restored(&copy), contents(&store));
 }
 
 #[test]
-fn a_store_that_lost_its_end_to_a_crash_is_backed_up_where_more_of_it_was_kept() {
+fn a_store_that_lost_its_end_in_a_crash_can_be_backed_up_over_a_longer_backup() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("durable", "1").expect("a put");
@@ -115,7 +115,7 @@ fn a_store_that_lost_its_end_to_a_crash_is_backed_up_where_more_of_it_was_kept()
 }
 
 #[test]
-fn options_go_along_and_go_when_they_are_gone() {
+fn the_options_file_is_backed_up_and_removed_with_the_original() {
     let dir = small_store();
     let store = open(dir.path());
     let (_place, copy) = place();
@@ -131,23 +131,23 @@ fn options_go_along_and_go_when_they_are_gone() {
 }
 
 #[test]
-fn a_backup_that_was_written_to_is_a_store_of_its_own_from_then_on() {
+fn a_backup_that_was_written_to_is_a_separate_store() {
     let dir = small_store();
     let store = open(dir.path());
     let (_place, copy) = place();
     back_up(&store, &copy);
-    // Looking at it, and even opening it without a write, leaves it a backup.
+    // Reading it, or opening it without a write, leaves it a backup.
     drop(Store::open_with(&copy, quick().read_only(true)).expect("opens"));
     open(&copy).close().expect("closes");
     back_up(&store, &copy);
     open(&copy).put("own", "1").expect("a put");
     let before = files(&copy);
-    let error = store.backup(&copy, &mut on).expect_err("its write would be lost");
+    let error = store.backup(&copy, &mut keep_going).expect_err("its write would be lost");
     assert!(error.to_string().contains("a store that is written to"), "{error}");
     assert!(files(&copy) == before);
 }
 
-/// A file system on which files have one name.
+/// A file system without hard links.
 #[derive(Debug)]
 struct NoLinks;
 
@@ -165,7 +165,7 @@ impl Hook for NoLinks {
 }
 
 #[test]
-fn where_nothing_can_be_linked_everything_is_copied_once() {
+fn without_hard_links_each_segment_is_copied_once() {
     let dir = small_store();
     let options = quick().file_system(Arc::new(Hooked(Arc::new(NoLinks))));
     let store = Store::open_with(dir.path(), options).expect("opens");
@@ -178,7 +178,7 @@ fn where_nothing_can_be_linked_everything_is_copied_once() {
 }
 
 #[test]
-fn a_store_that_an_older_backup_was_put_back_as_does_not_take_the_place_of_a_later_backup() {
+fn a_store_restored_from_an_older_backup_does_not_replace_a_later_backup() {
     let dir = small_store();
     let store = open(dir.path());
     let (_place, copy) = place();
@@ -186,19 +186,19 @@ fn a_store_that_an_older_backup_was_put_back_as_does_not_take_the_place_of_a_lat
     back_up(&store, &older);
     store.put("precious", "1").expect("a put");
     store.rotate().expect("rotates");
-    // What is behind the last record that is left counts, too.
+    // Also with a record after the last one of the older backup.
     store.delete("precious").expect("a delete");
     store.compact_recounted(&Compact::All).expect("compacts");
     back_up(&store, &copy);
     let (_again_place, again) = place();
     restore(&older, &again).expect("restores");
     let before = files(&copy);
-    let refused = open(&again).backup(&copy, &mut on).expect_err("it is older");
+    let refused = open(&again).backup(&copy, &mut keep_going).expect_err("it is older");
     assert!(
         refused.to_string().contains("it holds a later backup of this store, up to record 8"),
         "{refused}"
     );
-    assert!(files(&copy) == before, "nothing was changed");
+    assert!(files(&copy) == before, "the refused backup changed files");
     let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
     for store in [store, reader] {
         back_up(&store, &copy);

@@ -1,4 +1,5 @@
-//! A restore and a backup into a directory that exists: it is filled where it is, whatever it is and wherever it stands.
+//! A restore and a backup fill an existing empty directory in place, even through links and on
+//! mount points.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -8,12 +9,14 @@ use std::path::Path;
 use logkv::{Error, Store, backup, repair, verify};
 use tempfile::TempDir;
 
-use super::{archived, back_up, contents_of_new, inode, on, place, restore, restore_archive, restored};
+use super::{
+    archived, back_up, contents_of_new, inode, keep_going, place, restore, restore_archive, restored,
+};
 use crate::common::{Map, contents, copy_of, files, open, quick, scratch, skipped, small_store};
 use crate::machine::Mount;
 use crate::owners::{GROUP, OWNER, is_root, run_as, set_mode, shared};
 
-/// What fills the directory `to` with the store in `from`.
+/// An operation that fills the directory `to` with the store in `from`.
 type Fill = fn(from: &Path, to: &Path) -> Result<(), Error>;
 
 fn reader(from: &Path) -> Store {
@@ -23,7 +26,7 @@ fn reader(from: &Path) -> Store {
 const FILLS: [(&str, Fill); 4] = [
     ("restore", |from, to| restore(from, to).map(drop)),
     ("restore of an archive", |from, to| restore_archive(&archived(&reader(from)), to).map(drop)),
-    ("backup", |from, to| reader(from).backup(to, &mut on).map(drop)),
+    ("backup", |from, to| reader(from).backup(to, &mut keep_going).map(drop)),
     ("repair", |from, to| repair::copy(from, to, &quick(), &mut |_| ControlFlow::Continue(())).map(drop)),
 ];
 
@@ -31,8 +34,8 @@ fn map_of(dir: &Path) -> Map {
     contents(&reader(dir))
 }
 
-/// `to`, which is vacant, is filled by each of them, and stays the same directory; `empty` empties it again.
-fn is_filled(to: &Path, what: &str, empty: &dyn Fn()) {
+/// Checks that each operation fills the vacant directory `to` in place. `empty` empties it again.
+fn check_filled(to: &Path, what: &str, empty: &dyn Fn()) {
     let from = small_store();
     for (name, fill) in FILLS {
         let before = inode(to);
@@ -63,21 +66,21 @@ fn empty(dir: &Path) {
 }
 
 #[test]
-fn an_empty_directory_stays_the_same_one_also_behind_links() {
+fn an_empty_directory_is_filled_in_place_also_through_links() {
     let (place, to) = place();
     fs::create_dir(&to).expect("a directory");
-    is_filled(&to, "an empty directory", &|| empty(&to));
+    check_filled(&to, "an empty directory", &|| empty(&to));
     let (link, chain) = (place.path().join("link"), place.path().join("chain"));
     symlink("copy", &link).expect("a link");
     symlink(&link, &chain).expect("a link");
-    is_filled(&chain, "a link to a link to a directory", &|| empty(&to));
+    check_filled(&chain, "a link to a link to a directory", &|| empty(&to));
     assert!(chain.is_symlink() && link.is_symlink());
-    // With the slash that completion adds.
-    is_filled(&place.path().join("link/"), "a link with a slash", &|| empty(&to));
+    // With the slash that completion appends.
+    check_filled(&place.path().join("link/"), "a link with a slash", &|| empty(&to));
 }
 
 #[test]
-fn a_link_to_nothing_is_refused_in_a_sentence() {
+fn a_dangling_link_is_refused_in_one_sentence() {
     let (place, _) = place();
     let dangling = place.path().join("dangling");
     symlink("nowhere", &dangling).expect("a link");
@@ -86,19 +89,19 @@ fn a_link_to_nothing_is_refused_in_a_sentence() {
         let said = fill(from.path(), &dangling).expect_err("it is refused").sentence();
         assert!(said.contains("dangling: it is a dangling symbolic link"), "{name}: {said}");
     }
-    assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 1, "nothing is left beside it");
+    assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 1, "a file is left beside the link");
 }
 
 #[test]
-fn a_mount_point_and_a_fresh_file_system_are_empty() {
+fn a_mount_point_and_a_new_file_system_count_as_empty() {
     let dir = scratch();
     let Some(mount) = Mount::new(dir.path(), "disk", &["-t", "tmpfs", "-o", "mode=0700", "tmpfs"]) else {
-        return skipped("a_mount_point_and_a_fresh_file_system", "mounting needs root");
+        return skipped("a mount point and a new file system", "mounting needs root");
     };
-    is_filled(&mount.0, "a mount point", &|| empty(&mount.0));
+    check_filled(&mount.0, "a mount point", &|| empty(&mount.0));
     let found = mount.0.join("lost+found");
     fs::create_dir(&found).expect("a directory");
-    is_filled(&mount.0, "a fresh file system", &|| {
+    check_filled(&mount.0, "a fresh file system", &|| {
         fs::remove_dir(&found).expect("it is empty");
         empty(&mount.0);
         fs::create_dir(&found).expect("a directory");
@@ -107,13 +110,13 @@ fn a_mount_point_and_a_fresh_file_system_are_empty() {
 }
 
 #[test]
-fn an_own_directory_in_one_that_may_not_be_written_is_filled_and_a_missing_one_refused_at_once() {
+fn a_directory_below_a_read_only_one_is_filled_and_a_missing_one_is_refused_at_once() {
     if !is_root() {
-        return skipped("an_own_directory_in_one_that_may_not", "becoming another user needs root");
+        return skipped("a directory below a read-only one", "becoming another user needs root");
     }
     let (dir, from) = shared(small_store());
     set_mode(&from, 0o755);
-    // Nor may it be listed.
+    // Without permission to list it.
     set_mode(dir.path(), 0o711);
     for (name, _) in files(&from) {
         set_mode(&from.join(name), 0o644);
@@ -140,7 +143,7 @@ fn an_own_directory_in_one_that_may_not_be_written_is_filled_and_a_missing_one_r
 }
 
 #[test]
-fn what_is_not_empty_is_named_and_stays_as_it_is() {
+fn a_directory_that_is_not_empty_is_refused_with_the_name_of_a_file_and_unchanged() {
     let from = small_store();
     let (_place, to) = place();
     fs::create_dir(&to).expect("a directory");
@@ -161,7 +164,7 @@ fn what_is_not_empty_is_named_and_stays_as_it_is() {
 }
 
 #[test]
-fn manifest_is_written_last_when_all_else_was_verified() {
+fn manifest_is_written_last_after_everything_is_verified() {
     let from = large_store();
     let (_place, to) = place();
     fs::create_dir(&to).expect("a directory");
@@ -176,22 +179,22 @@ fn manifest_is_written_last_when_all_else_was_verified() {
         ControlFlow::Continue(())
     })
     .expect("restores");
-    assert!(asked > 6 && done_len > 5 << 20, "the verification is told, too: {asked}, {done_len}");
+    assert!(asked > 6 && done_len > 5 << 20, "the progress includes the verification: {asked}, {done_len}");
     assert_eq!(contents_of_new(&to), map_of(from.path()));
 }
 
 #[test]
-fn what_an_interrupted_one_left_says_what_it_is_and_the_next_one_makes_it_whole() {
+fn an_interrupted_restore_leaves_a_marked_directory_and_the_next_one_completes_it() {
     let from = small_store();
     let (place, to) = place();
     fs::create_dir(&to).expect("a directory");
     let mut left = None;
     let _ = backup::restore(from.path(), &to, &quick(), &mut |at| {
-        // As a kill would leave it.
+        // A copy of the files, as a kill would leave them.
         left = Some(copy_of(&to));
         if at.done_len > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    assert_eq!(fs::read_dir(&to).expect("a directory").count(), 0, "what was called off leaves nothing");
+    assert_eq!(fs::read_dir(&to).expect("a directory").count(), 0, "a cancelled restore leaves nothing");
     let left = left.expect("it began");
     let before = files(left.path());
     assert!(before.iter().any(|(name, _)| name.ends_with(".seg")), "{before:?}");
@@ -208,13 +211,14 @@ fn what_an_interrupted_one_left_says_what_it_is_and_the_next_one_makes_it_whole(
         let said = refused.expect_err("it is no store").sentence();
         assert!(said.contains(told), "{said}");
     }
-    assert!(files(left.path()) == before, "and nothing was changed");
+    assert!(files(left.path()) == before, "the open changed files");
     for (name, fill) in &FILLS[..3] {
         let again = copy_of(left.path());
         fill(from.path(), again.path()).unwrap_or_else(|error| panic!("{name}: {}", error.sentence()));
         assert_eq!(map_of(again.path()), map_of(from.path()), "{name}");
     }
-    // Where a backup lost its MANIFEST, a file that it did not finish is no mark: its segments are all there is.
+    // In a backup that lost its MANIFEST, an unfinished file is no mark. The segments are all that
+    // is left of the backup.
     let copy = place.path().join("backup");
     back_up(&open(from.path()), &copy);
     assert_eq!(restored(&copy), map_of(from.path()));
@@ -227,11 +231,11 @@ fn what_an_interrupted_one_left_says_what_it_is_and_the_next_one_makes_it_whole(
 }
 
 #[test]
-fn too_little_room_is_told_before_anything_is_written() {
+fn a_lack_of_disk_space_is_reported_before_anything_is_written() {
     let dir = scratch();
     let Some(disk) = Mount::new(dir.path(), "disk", &["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"])
     else {
-        return skipped("too_little_room_is_told", "mounting a small tmpfs needs root");
+        return skipped("a lack of disk space", "mounting a small tmpfs needs root");
     };
     let from = large_store();
     for (name, fill) in &FILLS[..3] {
@@ -249,5 +253,5 @@ fn too_little_room_is_told_before_anything_is_written() {
         asked += 1;
         ControlFlow::Continue(())
     });
-    assert!(refused.is_err() && asked == 0, "nothing was read before");
+    assert!(refused.is_err() && asked == 0, "the store was read");
 }

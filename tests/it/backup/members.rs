@@ -1,4 +1,4 @@
-//! Archives of a backup that another program made: other names, other headers, another order, and what is derived in them.
+//! Archives of a backup made by other programs: other names, headers and orders, and derived files.
 
 use std::fs;
 use std::io::Read;
@@ -11,7 +11,7 @@ use super::{attempt, back_up, place};
 use crate::common::{Map, contents, files, open, quick, scratch, skipped, small_store};
 use crate::machine::works;
 
-/// A backup in a directory `copy` with everything that may lie in one, and what it holds.
+/// A backup directory `copy` with every file that a backup may hold, and its contents.
 fn backup_with_everything() -> (tempfile::TempDir, Map) {
     let dir = small_store();
     fs::write(dir.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
@@ -30,9 +30,9 @@ fn backup_with_everything() -> (tempfile::TempDir, Map) {
 }
 
 #[test]
-fn what_tar_makes_of_a_backup_is_restored_in_every_format_it_has() {
+fn an_archive_made_by_tar_restores_in_every_tar_format() {
     if !works("tar", &["--version"]) {
-        return skipped("what_tar_makes_of_a_backup", "there is no tar");
+        return skipped("archives made by tar", "tar is not installed");
     }
     let (place, map) = backup_with_everything();
     let long =
@@ -65,7 +65,7 @@ fn what_tar_makes_of_a_backup_is_restored_in_every_format_it_has() {
             (".", vec![&*deep]),
             ("copy", vec!["000003.seg", "000001.seg", "logkv.toml", "MANIFEST", "000002.seg", "KEYDIR"]),
         ] {
-            // The older formats have no names that long.
+            // The older formats do not support names of this length.
             let Some(bytes) = of(dir, &what) else { continue };
             let made =
                 attempt(&bytes).unwrap_or_else(|error| panic!("{format} {what:?}: {}", error.sentence()));
@@ -116,7 +116,7 @@ fn pax(key: &str, value: &str) -> Vec<u8> {
 }
 
 #[test]
-fn manifest_may_come_last_and_what_other_programs_say_besides_is_passed_over() {
+fn manifest_may_come_last_and_unknown_members_of_other_programs_are_skipped() {
     use tar::EntryType as Kind;
     let (good, map) = good();
     let mut members = vec![
@@ -129,7 +129,7 @@ fn manifest_may_come_last_and_what_other_programs_say_besides_is_passed_over() {
         members.push(member);
     }
     assert_eq!(attempt(&archive_of(&members)).expect("restores"), map);
-    // An extended header has the last word.
+    // The name in an extended header replaces the one in the header.
     let mut renamed = good.clone();
     renamed[0].0 = "d/x";
     renamed.insert(0, ("x", Kind::XHeader, pax("path", "d/000001.seg")));
@@ -139,7 +139,7 @@ fn manifest_may_come_last_and_what_other_programs_say_besides_is_passed_over() {
 }
 
 #[test]
-fn a_hostile_archive_is_refused_by_name_and_makes_nothing() {
+fn a_hostile_archive_is_refused_with_the_member_s_name_and_creates_nothing() {
     use tar::EntryType as Kind;
     let (good, _) = good();
     let x = || b"x".to_vec();
@@ -168,7 +168,7 @@ fn a_hostile_archive_is_refused_by_name_and_makes_nothing() {
             members.insert(if first { 0 } else { 4 }, member.clone());
             let error = attempt(&archive_of(&members)).expect_err(told);
             let said = error.sentence();
-            // Whichever comes second is the one too many.
+            // Whichever of the two comes second is the surplus one.
             let is_told = said.contains(told) && matches!(error, Error::NotABackup { .. });
             assert!(is_told || first, "{told}: {said}");
         }
@@ -176,7 +176,7 @@ fn a_hostile_archive_is_refused_by_name_and_makes_nothing() {
 }
 
 #[test]
-fn sizes_that_lie_and_headers_that_swell_are_damage_and_take_no_memory() {
+fn wrong_sizes_and_oversized_headers_are_reported_as_damage_and_allocate_no_memory() {
     use tar::EntryType as Kind;
     let (good, _) = good();
     let with = |member: Member<'static>| {
@@ -203,7 +203,7 @@ fn sizes_that_lie_and_headers_that_swell_are_damage_and_take_no_memory() {
         let error = attempt(&archive).expect_err(told);
         assert!(error.is_corruption() && error.sentence().contains(told), "{told}: {}", error.sentence());
     }
-    // A segment that MANIFEST does not know, and one that is another store's, before MANIFEST.
+    // Two segments before MANIFEST: one that MANIFEST does not list, and one of another store.
     let mut more = good.clone();
     more[2].0 = "d/000009.seg";
     let error = attempt(&archive_of(&more)).expect_err("it says that it is segment 3");
@@ -239,7 +239,7 @@ fn endless_zeros_before_manifest_are_refused_at_their_start() {
     let mut zeros = Zeros(0);
     let (place, to) = place();
     let mut archive = header.as_bytes().as_slice().chain(&mut zeros);
-    let error = logkv::backup::restore_archive(&mut archive, &to, &quick(), &mut super::on);
+    let error = logkv::backup::restore_archive(&mut archive, &to, &quick(), &mut super::keep_going);
     assert!(error.expect_err("it is refused").is_corruption());
     assert!(zeros.0 <= 2 << 20, "{}", zeros.0);
     assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0);

@@ -1,4 +1,5 @@
-//! `Store::backup` and `logkv::backup`: what was acknowledged before is in it, and what is restored is what was there.
+//! `Store::backup` and `logkv::backup`: a backup holds every acknowledged write, and a restore
+//! yields the same store.
 
 mod archive;
 mod incremental;
@@ -21,32 +22,34 @@ use crate::common::{Map, contents, files, leftovers, open, quick, scratch, segme
 use crate::recount::Recounted;
 use crate::verify::verified;
 
-/// Goes on, whatever it is told.
-pub(crate) fn on(_: backup::BackupProgress) -> ControlFlow<()> {
+/// Continues at every progress report.
+pub(crate) fn keep_going(_: backup::BackupProgress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// Makes a backup of `store` in `to`.
+/// Backs up `store` to `to`.
 pub(crate) fn back_up(store: &Store, to: &Path) -> BackupReport {
-    store.backup(to, &mut on).unwrap_or_else(|error| panic!("{}", error.sentence()))
+    store.backup(to, &mut keep_going).unwrap_or_else(|error| panic!("{}", error.sentence()))
 }
 
 /// The bytes of an archive of `store`.
 pub(crate) fn archived(store: &Store) -> Vec<u8> {
     let mut archive = Vec::new();
-    store.backup_archive(&mut archive, &mut on).unwrap_or_else(|error| panic!("{}", error.sentence()));
+    store
+        .backup_archive(&mut archive, &mut keep_going)
+        .unwrap_or_else(|error| panic!("{}", error.sentence()));
     archive
 }
 
 pub(crate) fn restore(from: &Path, to: &Path) -> Result<RestoreReport, Error> {
-    backup::restore(from, to, &quick(), &mut on)
+    backup::restore(from, to, &quick(), &mut keep_going)
 }
 
 pub(crate) fn restore_archive(mut archive: &[u8], to: &Path) -> Result<RestoreReport, Error> {
-    backup::restore_archive(&mut archive, to, &quick(), &mut on)
+    backup::restore_archive(&mut archive, to, &quick(), &mut keep_going)
 }
 
-/// What a store that is restored from `from` holds; it verifies, and can be written to.
+/// The contents of the store restored from `from`. Verifies the store and writes to it.
 pub(crate) fn restored(from: &Path) -> Map {
     let dir = scratch();
     let to = dir.path().join("new");
@@ -64,7 +67,7 @@ pub(crate) fn contents_of_new(dir: &Path) -> Map {
     map
 }
 
-/// A directory for backups and what is restored, and a path in it that nothing has.
+/// A directory for backups and restored stores, and an unused path in it.
 pub(crate) fn place() -> (TempDir, PathBuf) {
     let dir = scratch();
     let path = dir.path().join("copy");
@@ -75,18 +78,18 @@ fn inode(path: &Path) -> u64 {
     path.metadata().expect("a file").ino()
 }
 
-/// What `archive` restores to, or why it does not: then nothing is left.
+/// The contents restored from `archive`. On an error, checks that nothing is left.
 fn attempt(archive: &[u8]) -> Result<Map, Error> {
     let (place, to) = place();
     let made = restore_archive(archive, &to);
     if made.is_err() {
-        assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0, "something was left behind");
+        assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 0, "files are left behind");
     }
     made.map(|_| contents_of_new(&to))
 }
 
 #[test]
-fn a_backup_is_the_store_as_it_was_when_it_was_called_whatever_is_written_afterwards() {
+fn a_backup_is_the_store_at_the_time_of_the_call_whatever_is_written_later() {
     let dir = small_store();
     fs::write(dir.path().join("logkv.toml"), "sync = \"never\"\n").expect("options");
     let store = open(dir.path());
@@ -110,7 +113,7 @@ fn a_backup_is_the_store_as_it_was_when_it_was_called_whatever_is_written_afterw
 }
 
 #[test]
-fn sealed_segments_are_links_and_the_one_that_is_written_to_never_is() {
+fn sealed_segments_are_hard_links_and_the_active_segment_is_a_copy() {
     let dir = small_store();
     let store = open(dir.path());
     let (_place, copy) = place();
@@ -130,18 +133,18 @@ fn sealed_segments_are_links_and_the_one_that_is_written_to_never_is() {
 }
 
 #[test]
-fn a_read_only_store_is_backed_up_and_not_a_byte_of_it_changes() {
+fn a_backup_of_a_read_only_store_changes_no_byte_of_it() {
     let dir = small_store();
     let writer = open(dir.path());
     writer.put("five", "5").expect("a put");
     let map = contents(&writer);
     let reader = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
-    // What the reader has open is gone from the directory.
+    // The compaction removes the files that the reader has open.
     writer.compact_recounted(&Compact::All).expect("compacts");
     let before = files(dir.path());
     let (place, copy) = place();
     let report = back_up(&reader, &copy);
-    assert_eq!((report.linked_count, report.copied_count), (0, 3), "they have no names any more");
+    assert_eq!((report.linked_count, report.copied_count), (0, 3), "the files have no names to link");
     let new = place.path().join("new");
     restore_archive(&archived(&reader), &new).expect("restores");
     assert!(files(dir.path()) == before);
@@ -150,13 +153,13 @@ fn a_read_only_store_is_backed_up_and_not_a_byte_of_it_changes() {
 }
 
 #[test]
-fn writes_that_were_acknowledged_before_are_in_it_and_batches_are_whole_while_threads_write_and_compact() {
+fn a_backup_holds_acknowledged_writes_and_whole_batches_beside_writers_and_compactions() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().segment_len_max(4096)).expect("opens");
     let (is_over, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
     let (place, copy) = place();
     std::thread::scope(|scope| {
-        // Also when an assertion fails: the scope waits for its threads.
+        // Ends the threads after a failed assertion as well, since the scope waits for them.
         let _end = EndsAll(&is_over);
         scope.spawn(|| {
             let mut n = 0_u64;
@@ -167,7 +170,7 @@ fn writes_that_were_acknowledged_before_are_in_it_and_batches_are_whole_while_th
                 batch.put("left", &value).put(format!("key {}", n % 50), &value).put("right", &value);
                 store.write(&batch).expect("a batch");
                 acknowledged.store(n, Ordering::SeqCst);
-                // As fast as it goes, the store would grow faster than it is copied.
+                // Slows the writer, so that the backup is faster than the growth of the store.
                 std::thread::sleep(Duration::from_micros(200));
             }
         });
@@ -190,15 +193,15 @@ fn writes_that_were_acknowledged_before_are_in_it_and_batches_are_whole_while_th
                 map.get(key.as_bytes())
                     .map_or(0, |value| String::from_utf8_lossy(value).parse().expect("a number"))
             };
-            assert_eq!(number("left"), number("right"), "half a batch");
-            assert!(number("left") >= before, "an acknowledged write is missing");
+            assert_eq!(number("left"), number("right"), "the backup holds half a batch");
+            assert!(number("left") >= before, "the backup lacks an acknowledged write");
             let newest = (0..50).map(|n| number(&format!("key {n}"))).max().expect("some");
             assert_eq!(newest, number("left"));
         }
     });
 }
 
-/// Has the threads that look at the flag end, when it is dropped.
+/// Sets the flag that ends the threads when it is dropped.
 struct EndsAll<'a>(&'a AtomicBool);
 
 impl Drop for EndsAll<'_> {
@@ -208,7 +211,7 @@ impl Drop for EndsAll<'_> {
 }
 
 #[test]
-fn what_is_held_back_in_the_process_is_in_a_backup_and_what_is_not_acknowledged_is_not() {
+fn a_backup_holds_buffered_writes_and_no_unacknowledged_ones() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().sync(logkv::Sync::Buffered(1 << 20))).expect("opens");
     store.put("k", "acknowledged").expect("a put");
@@ -218,7 +221,7 @@ fn what_is_held_back_in_the_process_is_in_a_backup_and_what_is_not_acknowledged_
 }
 
 #[test]
-fn no_backup_is_put_where_something_else_is() {
+fn a_backup_is_refused_where_something_else_exists() {
     let (dir, other) = (small_store(), small_store());
     let store = open(dir.path());
     let (place, copy) = place();
@@ -232,19 +235,22 @@ fn no_backup_is_put_where_something_else_is() {
     let places = ["full", "full/notes", "theirs", "link", "link/inside", "written"];
     let before = files(&place.path().join("theirs"));
     for to in places.map(|name| place.path().join(name)).iter().chain([&inside, &dir.path().to_owned()]) {
-        let error = store.backup(to, &mut on).expect_err("it is refused");
+        let error = store.backup(to, &mut keep_going).expect_err("it is refused");
         assert!(matches!(error, Error::Occupied { .. }), "{}: {error}", to.display());
     }
     assert!(!inside.exists() && files(&place.path().join("theirs")) == before);
     back_up(&store, &copy);
     let held = Store::open_with(&copy, quick()).expect("a backup can be opened");
-    assert!(matches!(store.backup(&copy, &mut on), Err(Error::Occupied { .. })), "somebody has it open");
+    assert!(
+        matches!(store.backup(&copy, &mut keep_going), Err(Error::Occupied { .. })),
+        "the directory is open in a store"
+    );
     drop(held);
     back_up(&store, &copy);
 }
 
 #[test]
-fn a_damaged_record_is_in_no_backup() {
+fn a_damaged_record_fails_the_backup() {
     let dir = small_store();
     let path = segment_path(dir.path(), 2);
     let mut bytes = fs::read(&path).expect("the segment");
@@ -252,15 +258,15 @@ fn a_damaged_record_is_in_no_backup() {
     fs::write(&path, bytes).expect("the damage");
     let store = open(dir.path());
     let (_place, copy) = place();
-    let error = store.backup(&copy, &mut on).expect_err("it could not be restored");
+    let error = store.backup(&copy, &mut keep_going).expect_err("it could not be restored");
     assert!(matches!(error, Error::Damaged { segment, .. } if segment.0 == 2), "{error}");
     assert!(!copy.exists() && !copy.with_file_name("copy.unfinished").exists());
-    let error = store.backup_archive(&mut Vec::new(), &mut on).expect_err("nor this");
+    let error = store.backup_archive(&mut Vec::new(), &mut keep_going).expect_err("nor this");
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
 }
 
 #[test]
-fn damage_in_the_segment_that_was_written_to_last_is_named_at_its_place() {
+fn damage_in_the_active_segment_is_reported_with_its_place() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "1").expect("a put");
@@ -273,14 +279,14 @@ fn damage_in_the_segment_that_was_written_to_last_is_named_at_its_place() {
     for _ in 0..2 {
         let store = open(dir.path());
         let (_place, copy) = place();
-        let error = store.backup(&copy, &mut on).expect_err("it could not be restored");
+        let error = store.backup(&copy, &mut keep_going).expect_err("it could not be restored");
         assert!(matches!(error, Error::Damaged { offset: 64, .. }), "{error}");
         store.close().expect("closes");
     }
 }
 
 #[test]
-fn a_backup_that_is_broken_off_leaves_what_was_there() {
+fn a_cancelled_backup_leaves_the_earlier_one_unchanged() {
     let dir = small_store();
     let store = open(dir.path());
     let (_place, copy) = place();
@@ -302,7 +308,7 @@ fn a_backup_that_is_broken_off_leaves_what_was_there() {
     assert!(is_gone(&to));
     assert!(matches!(store.backup_archive(&mut Vec::new(), stop), Err(Error::Cancelled)));
     let mut archive = Vec::new();
-    store.backup_archive(&mut archive, &mut on).expect("an archive");
+    store.backup_archive(&mut archive, &mut keep_going).expect("an archive");
     let restored = backup::restore_archive(&mut archive.as_slice(), &to, &quick(), stop);
     assert!(matches!(restored, Err(Error::Cancelled)) && is_gone(&to));
 }

@@ -1,4 +1,4 @@
-//! A backup that ends at any of its calls: by a kill, a power cut, or because the call fails.
+//! A backup that ends at any of its calls: by a kill, by a power cut, or because the call fails.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,25 +8,25 @@ use std::sync::Arc;
 use logkv::{Compact, Options, Store};
 use tempfile::TempDir;
 
-use super::{back_up, on, place, restore, restored};
+use super::{back_up, keep_going, place, restore, restored};
 use crate::cases::recorder::{Files, Recorder, write_down};
 use crate::common::{Map, contents, copy_of, files, open, quick, scratch, small_store};
-use crate::faults::{Fault, Plan};
+use crate::faults::{Fault, FaultPlan};
 use crate::hooked::Hooked;
 use crate::recount::Recounted;
 use crate::verify::verified;
 
-/// A store, and an earlier backup of it in `copy` beside it, of which one segment has grown since, one was compacted away,
-/// and one is new.
-struct Pair {
+/// A store, and an earlier backup of it in `copy`. Since that backup, one segment has grown, one
+/// was compacted away, and one is new.
+struct StoreAndBackup {
     dir: TempDir,
     place: TempDir,
-    /// What the earlier backup holds, and what the store does now.
+    /// The contents of the earlier backup, and those of the store.
     old: Map,
     new: Map,
 }
 
-impl Pair {
+impl StoreAndBackup {
     fn new() -> Self {
         let dir = small_store();
         let store = open(dir.path());
@@ -42,15 +42,15 @@ impl Pair {
         Self { dir, place, old, new }
     }
 
-    /// The store, which makes no changes by itself, on another file system.
+    /// The store, opened read-only with `options`.
     fn reader(&self, options: Options) -> Store {
         Store::open_with(self.dir.path(), options.read_only(true)).expect("opens")
     }
 }
 
-/// What `files` restore to is what the earlier backup held or what the new one does, and nothing is wrong with them; whether it
-/// is the new one. The next backup goes on there.
-fn check(pair: &Pair, files: &Files, what: &str) -> bool {
+/// Checks that `files` are the earlier backup or the new one, and that the next backup can extend
+/// them. Returns whether they are the new one.
+fn check(pair: &StoreAndBackup, files: &Files, what: &str) -> bool {
     let dir = write_down(files);
     let (verdict, findings) = verified(dir.path());
     assert!(verdict.is_intact(), "{what}: {findings:?}");
@@ -64,13 +64,13 @@ fn check(pair: &Pair, files: &Files, what: &str) -> bool {
 }
 
 #[test]
-fn a_kill_or_a_power_cut_at_any_call_leaves_the_earlier_backup_or_the_new_one() {
-    let pair = Pair::new();
+fn a_kill_or_power_cut_at_any_call_leaves_the_earlier_backup_or_the_new_one() {
+    let pair = StoreAndBackup::new();
     let copy = pair.place.path().join("copy");
     let recorder = Arc::new(Recorder::new(&copy));
     back_up(&pair.reader(quick().file_system(Arc::new(Hooked(Arc::clone(&recorder))))), &copy);
     let moments = recorder.moments_from(0);
-    assert!(moments.len() > 15, "there is something to cut: {}", moments.len());
+    assert!(moments.len() > 15, "only {} moments to cut", moments.len());
     let mut seen = [0, 0];
     for moment in &moments {
         let what = format!("before {:?}", moment.call);
@@ -79,21 +79,21 @@ fn a_kill_or_a_power_cut_at_any_call_leaves_the_earlier_backup_or_the_new_one() 
     }
     assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
     let last = moments.last().expect("the end");
-    assert!(check(&pair, &last.disk.durable, "a power cut when it is done"), "it is durable when it is done");
+    assert!(check(&pair, &last.disk.durable, "a power cut when it is done"), "a finished backup is durable");
 }
 
 #[test]
-fn a_call_that_fails_is_told_and_leaves_the_earlier_backup_or_the_new_one() {
-    let pair = Pair::new();
+fn a_failed_call_is_reported_and_leaves_the_earlier_backup_or_the_new_one() {
+    let pair = StoreAndBackup::new();
     let image = copy_of(&pair.place.path().join("copy"));
     for (kind, from_then_on) in
         [(ErrorKind::Other, false), (ErrorKind::StorageFull, false), (ErrorKind::StorageFull, true)]
     {
         for at_call in 0.. {
             let copy = copy_of(image.path());
-            let plan = Arc::new(Plan::new(Fault::Error(kind), at_call, from_then_on));
+            let plan = Arc::new(FaultPlan::new(Fault::Error(kind), at_call, from_then_on));
             let store = pair.reader(quick().file_system(Arc::new(Hooked(Arc::clone(&plan)))));
-            let outcome = store.backup(copy.path(), &mut on);
+            let outcome = store.backup(copy.path(), &mut keep_going);
             let Some(call) = plan.met() else { break };
             let what = format!("{call:?} fails with {kind:?}: {outcome:?}");
             plan.end();
@@ -103,41 +103,43 @@ fn a_call_that_fails_is_told_and_leaves_the_earlier_backup_or_the_new_one() {
     }
 }
 
-/// Makes something at a path; whether it did.
+/// Creates something at a path, and returns whether it succeeded.
 type Make<'a> = &'a dyn Fn(&Options, &Path) -> bool;
 
 #[test]
-fn a_first_backup_or_a_restore_whose_call_fails_leaves_nothing_or_all_of_it() {
-    let pair = Pair::new();
+fn a_first_backup_or_restore_with_a_failed_call_leaves_nothing_or_all_of_it() {
+    let pair = StoreAndBackup::new();
     let make: [(&str, Make<'_>); 2] = [
-        ("backup", &|options, to| pair.reader(options.clone()).backup(to, &mut on).is_ok()),
+        ("backup", &|options, to| pair.reader(options.clone()).backup(to, &mut keep_going).is_ok()),
         ("restore", &|options, to| {
             let from = pair.place.path().join("copy");
-            logkv::backup::restore(&from, to, options, &mut on).is_ok()
+            logkv::backup::restore(&from, to, options, &mut keep_going).is_ok()
         }),
     ];
     for (what, make) in make {
         for (at_call, from_then_on) in (0..).flat_map(|at_call| [(at_call, false), (at_call, true)]) {
             let dir = scratch();
             let to = dir.path().join("to");
-            let plan = Arc::new(Plan::new(Fault::Error(ErrorKind::StorageFull), at_call, from_then_on));
+            let plan = Arc::new(FaultPlan::new(Fault::Error(ErrorKind::StorageFull), at_call, from_then_on));
             let options = quick().file_system(Arc::new(Hooked(Arc::clone(&plan))));
             let is_made = make(&options, &to);
             let Some(call) = plan.met() else {
-                assert!(is_made, "{what} goes well when nothing fails");
+                assert!(is_made, "{what} succeeds without faults");
                 break;
             };
             plan.end();
             let what = format!("{what}: {call:?} fails");
-            assert!(is_made || !to.exists(), "{what}, and something was made");
-            // What the disk did not let it remove is in nobody's way: the next one removes it, and is made.
+            assert!(is_made || !to.exists(), "{what} failed, and left files at its target");
+            // A leftover that the disk did not let it remove does not block the next attempt, which
+            // removes it.
             let is_left = fs::read_dir(dir.path()).expect("a directory").count() > usize::from(is_made);
-            assert!(!is_left || from_then_on, "{what}, and something is left behind");
+            assert!(!is_left || from_then_on, "{what} left files behind");
             if is_made {
                 fs::remove_dir_all(&to).expect("it is ours");
             }
-            assert!(make(&options, &to), "{what}, and it cannot be made afterwards");
-            // What was done but for its name looks like a store: nothing but a person removes that.
+            assert!(make(&options, &to), "{what} cannot be repeated afterwards");
+            // A leftover that is complete except for its name looks like a store, and only the user
+            // may remove it.
             let unfinished = dir.path().join("to.unfinished");
             if unfinished.exists() {
                 let names: Vec<_> = files(&unfinished).into_iter().map(|(name, _)| name).collect();
@@ -151,8 +153,8 @@ fn a_first_backup_or_a_restore_whose_call_fails_leaves_nothing_or_all_of_it() {
 }
 
 #[test]
-fn what_stands_where_an_unfinished_one_would_and_is_none_is_left_alone_and_in_nobodys_way() {
-    let pair = Pair::new();
+fn a_foreign_file_under_the_name_of_a_staging_directory_stays_and_blocks_nothing() {
+    let pair = StoreAndBackup::new();
     let (place, to) = place();
     let other = place.path().join("copy.unfinished");
     fs::create_dir(&other).expect("a directory");
@@ -163,7 +165,7 @@ fn what_stands_where_an_unfinished_one_would_and_is_none_is_left_alone_and_in_no
         restore(&pair.place.path().join("copy"), &to).expect("it is made");
         fs::remove_dir_all(&to).expect("it is ours");
         assert_eq!(files(&other), [(stranger.to_owned(), b"mine".to_vec())]);
-        assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 1, "nothing else stays");
+        assert_eq!(fs::read_dir(place.path()).expect("a directory").count(), 1, "other files are left");
         fs::remove_file(other.join(stranger)).expect("a file");
     }
     back_up(&pair.reader(quick()), &to);
@@ -171,8 +173,8 @@ fn what_stands_where_an_unfinished_one_would_and_is_none_is_left_alone_and_in_no
 }
 
 #[test]
-fn what_a_killed_one_left_under_a_name_that_nobody_could_foresee_is_removed() {
-    let pair = Pair::new();
+fn the_staging_directory_of_a_killed_backup_has_a_random_name_and_is_removed() {
+    let pair = StoreAndBackup::new();
     let (place, to) = place();
     fs::write(place.path().join("copy.unfinished"), "in its way").expect("a file");
     let left = place.path().join("copy.unfinished-0123456789abcdef");
@@ -185,7 +187,8 @@ fn what_a_killed_one_left_under_a_name_that_nobody_could_foresee_is_removed() {
     }
     let held = fs::File::create(left.join("LOCK")).expect("a lock");
     held.lock().expect("nobody has it");
-    let refused = pair.reader(quick()).backup(&to, &mut on).expect_err("another one is made").sentence();
+    let refused =
+        pair.reader(quick()).backup(&to, &mut keep_going).expect_err("another one is made").sentence();
     assert!(refused.contains("another process is working in it"), "{refused}");
     drop(held);
     back_up(&pair.reader(quick()), &to);

@@ -1,4 +1,4 @@
-//! Readers beside a writer and a compaction that never rests.
+//! Readers beside a writer and continuous compaction.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -10,7 +10,7 @@ use crate::hooked::{FreeSyncs, hooked};
 
 const KEYS: usize = 40;
 
-/// Tiny segments, of which each is compacted as soon as anything in it is dead.
+/// Tiny segments that are compacted as soon as they have a dead record.
 fn restless(read_with: ReadWith) -> Options {
     let policy = CompactionPolicy { dead_percent: 1, ..Default::default() };
     Options::new()
@@ -21,14 +21,15 @@ fn restless(read_with: ReadWith) -> Options {
         .file_system(hooked(FreeSyncs))
 }
 
-/// The versions of one key: which one a write was begun with, and which one it was done with.
+/// Versions of one key: the newest version whose write has begun, and the newest one that is
+/// written.
 #[derive(Debug, Default)]
 struct Version {
     begun: AtomicU64,
     done: AtomicU64,
 }
 
-/// Whether the key is missing in that version.
+/// Whether the key is deleted in this version.
 fn is_deleted(version: u64) -> bool {
     version.is_multiple_of(4)
 }
@@ -43,7 +44,7 @@ fn advance(store: &Store, key: usize, version: &Version) -> u64 {
     let next = version.begun.fetch_add(1, Ordering::SeqCst) + 1;
     let name = format!("key{key}");
     if is_deleted(next) {
-        assert!(store.delete(name).expect("a delete"), "it was there");
+        assert!(store.delete(name).expect("a delete"), "the key existed");
     } else {
         store.put(name, value_of(key, next)).expect("a put");
     }
@@ -51,23 +52,25 @@ fn advance(store: &Store, key: usize, version: &Version) -> u64 {
     next
 }
 
-/// Reads a key, and sees that it was current while it was read.
+/// Gets a key, and checks that the value was current during the call.
 fn check(store: &Store, key: usize, version: &Version) {
     let before = version.done.load(Ordering::SeqCst);
     let read = store.get(format!("key{key}")).expect("reads");
     let after = version.begun.load(Ordering::SeqCst);
     match read {
-        None => assert!((before..=after).any(is_deleted), "key {key} is missing in {before} to {after}"),
+        None => {
+            assert!((before..=after).any(is_deleted), "key {key} is missing in versions {before} to {after}");
+        }
         Some(value) => {
             let seen = u64::from_le_bytes(value[8..16].try_into().expect("eight bytes"));
             assert!((before..=after).contains(&seen), "key {key} is {seen}, not {before} to {after}");
-            assert_eq!(value, &*value_of(key, seen), "of its own key, and whole");
+            assert_eq!(value, &*value_of(key, seen), "the value belongs to another key, or is not whole");
         }
     }
 }
 
 #[test]
-fn case_20_every_value_was_current_while_segments_are_sealed_and_compacted() {
+fn case_20_every_get_returns_a_current_value_while_segments_are_sealed_and_compacted() {
     for read_with in [ReadWith::Mmap, ReadWith::Pread] {
         let dir = scratch();
         let store = Store::open_with(dir.path(), restless(read_with)).expect("opens");
@@ -95,7 +98,7 @@ fn case_20_every_value_was_current_while_segments_are_sealed_and_compacted() {
             }
             is_done.store(true, Ordering::Relaxed);
         });
-        // What the last writes replaced is due now, and looked for when a segment is sealed.
+        // The last writes made segments due. A seal starts the background compaction.
         store.rotate().expect("rotates");
         wait_until(|| store.compaction_plan(&Compact::Due).expect("a plan").runs.is_empty());
         let segments = store.segments().expect("segments");
@@ -113,7 +116,7 @@ fn case_20_every_value_was_current_while_segments_are_sealed_and_compacted() {
 }
 
 #[test]
-fn case_20_a_snapshot_shows_its_moment_beside_a_writer_and_compactions() {
+fn case_20_a_snapshot_stays_the_same_beside_a_writer_and_compactions() {
     for read_with in [ReadWith::Mmap, ReadWith::Pread] {
         let dir = scratch();
         let store = Store::open_with(dir.path(), restless(read_with)).expect("opens");
@@ -123,7 +126,10 @@ fn case_20_a_snapshot_shows_its_moment_beside_a_writer_and_compactions() {
             scope.spawn(move || {
                 for (snapshot, map) in receiver {
                     assert_eq!(snapshot.len(), map.len() as u64);
-                    assert!(shown(snapshot.scan(..).expect("scans")) == map, "the scan of a snapshot");
+                    assert!(
+                        shown(snapshot.scan(..).expect("scans")) == map,
+                        "the scan of the snapshot changed"
+                    );
                     for (key, value) in &map {
                         assert_eq!(snapshot.get(key).expect("reads").as_deref(), Some(value.as_slice()));
                     }

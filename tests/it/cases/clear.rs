@@ -1,4 +1,4 @@
-//! A store that is cleared, and stopped at each of the calls that takes.
+//! A clear that is interrupted at each of its calls.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::recorder::{Files, Recorder, write_down};
 use crate::common::{Map, assert_is, contents, copy_of, files, leftovers, quick, rewrite_manifest, scratch};
-use crate::faults::{Fault, Plan};
+use crate::faults::{Fault, FaultPlan};
 use crate::hooked::{Call, Hooked};
 use crate::recount::Recounted;
 
@@ -17,7 +17,7 @@ fn options() -> Options {
     quick().sync(Sync::Always).segment_len_max(400).checkpoint_records(1)
 }
 
-/// A store of several segments with hints and KEYDIR, closed; and what it holds.
+/// A closed store of several segments with hints and KEYDIR, and its contents.
 fn filled() -> (TempDir, Map) {
     let dir = scratch();
     let store = Store::open_with(dir.path(), options()).expect("opens");
@@ -30,7 +30,8 @@ fn filled() -> (TempDir, Map) {
     (dir, map)
 }
 
-/// What is left is all of `map` or nothing, as `commit` says; it stays so, and can be written to.
+/// Checks that the store in `left` holds all of `map` or nothing, keeps it when reopened, and
+/// accepts writes. Returns whether it holds nothing.
 fn assert_all_or_nothing(left: &Files, map: &Map, what: &str) -> bool {
     let dir = write_down(left);
     let store = Store::open_with(dir.path(), options())
@@ -40,7 +41,7 @@ fn assert_all_or_nothing(left: &Files, map: &Map, what: &str) -> bool {
     assert_is(&store, if is_empty { const { &Map::new() } } else { map }, what);
     store.close().expect("closes");
     let mut left = leftovers(dir.path());
-    // The next new ones take their places.
+    // The next files of these names overwrite them.
     left.retain(|name| name != "MANIFEST.new" && name != "KEYDIR.new");
     assert_eq!(left, [""; 0], "{what}");
     let store = Store::open_with(dir.path(), options()).expect("opens");
@@ -52,7 +53,7 @@ fn assert_all_or_nothing(left: &Files, map: &Map, what: &str) -> bool {
 }
 
 #[test]
-fn a_store_that_is_stopped_while_it_is_cleared_has_all_or_nothing() {
+fn a_clear_that_is_interrupted_leaves_all_keys_or_none() {
     let (dir, map) = filled();
     let recorder = Arc::new(Recorder::new(dir.path()));
     let hooked = options().file_system(Arc::new(Hooked(Arc::clone(&recorder))));
@@ -75,13 +76,13 @@ fn a_store_that_is_stopped_while_it_is_cleared_has_all_or_nothing() {
 }
 
 #[test]
-fn a_store_whose_calls_fail_while_it_is_cleared_has_all_or_nothing() {
+fn a_clear_with_a_failed_call_leaves_all_keys_or_none() {
     let (dir, map) = filled();
-    let calls = |plan: &Arc<Plan>, dir: &TempDir| {
+    let calls = |plan: &Arc<FaultPlan>, dir: &TempDir| {
         let options = options().file_system(Arc::new(Hooked(Arc::clone(plan))));
         Store::open_with(dir.path(), options)
     };
-    let plan = Arc::new(Plan::new(Fault::Error(io::ErrorKind::Other), u64::MAX, false));
+    let plan = Arc::new(FaultPlan::new(Fault::Error(io::ErrorKind::Other), u64::MAX, false));
     let copy = copy_of(dir.path());
     let store = calls(&plan, &copy).expect("opens");
     let opened = plan.calls();
@@ -90,7 +91,7 @@ fn a_store_whose_calls_fail_while_it_is_cleared_has_all_or_nothing() {
     assert!(total > opened + 4, "{opened} and {total}");
     for at in opened..total {
         let copy = copy_of(dir.path());
-        let plan = Arc::new(Plan::new(Fault::Error(io::ErrorKind::Other), at, false));
+        let plan = Arc::new(FaultPlan::new(Fault::Error(io::ErrorKind::Other), at, false));
         let store = calls(&plan, &copy).expect("opens");
         let what = format!("call {at}, {:?}", plan.met());
         match store.clear() {
@@ -107,7 +108,7 @@ fn a_store_whose_calls_fail_while_it_is_cleared_has_all_or_nothing() {
 }
 
 #[test]
-fn what_was_seen_before_a_clear_goes_on_being_seen_and_numbers_go_on() {
+fn readers_keep_their_view_during_a_clear_and_numbers_continue() {
     for read_with in [ReadWith::Mmap, ReadWith::Pread] {
         let (dir, map) = filled();
         let store = Store::open_with(dir.path(), options().read_with(read_with)).expect("opens");
@@ -117,7 +118,7 @@ fn what_was_seen_before_a_clear_goes_on_being_seen_and_numbers_go_on() {
         assert_eq!(store.clear().expect("clears"), map.len() as u64);
         assert_is(&store, &Map::new(), "cleared");
         assert_eq!(store.clear().expect("clears"), 0);
-        // In the place of what is gone, for whoever would look there.
+        // New records at the places of the old ones.
         for n in 0..20 {
             assert!(store.put(format!("key{n}"), [b'n'; 60]).expect("a put").first > last);
         }
@@ -130,7 +131,7 @@ fn what_was_seen_before_a_clear_goes_on_being_seen_and_numbers_go_on() {
 }
 
 #[test]
-fn what_waits_for_a_clear_and_what_it_waits_for_are_told_the_truth() {
+fn a_submitted_write_before_a_clear_is_acknowledged_and_the_clear_reports_its_result() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), options()).expect("opens");
     let mut batch = logkv::Batch::new();
@@ -160,7 +161,7 @@ fn what_waits_for_a_clear_and_what_it_waits_for_are_told_the_truth() {
 }
 
 #[test]
-fn at_the_last_number_nothing_is_written_or_cleared_and_the_store_opens_again() {
+fn at_the_last_number_writes_and_clears_are_refused_and_the_store_still_opens() {
     let (dir, map) = filled();
     rewrite_manifest(dir.path(), |line| match line.starts_with("next_seq ") {
         true => format!("next_seq {}", 1_u64 << 61),

@@ -1,4 +1,4 @@
-//! What a crash leaves at the log's end.
+//! The end of the log after a crash.
 
 use std::fs;
 
@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use crate::common::{copy_of, killed, open, quick, scratch, segment_path, value};
 
-/// A store that a killed process left with 128 keys in its active segment, all durable, and that segment's length.
+/// A store of 128 durable keys in its active segment, left by a killed process, and the length of
+/// that segment.
 fn with_128_keys() -> (TempDir, usize) {
     let dir = scratch();
     let store = Store::open_with(dir.path(), Options::new()).expect("opens");
@@ -16,7 +17,7 @@ fn with_128_keys() -> (TempDir, usize) {
         batch.put(format!("key{n}"), format!("value{n}"));
     }
     store.write(&batch).expect("a batch");
-    // By itself, so that it says that the 127 were durable.
+    // In a group of its own, so that its record says that the other 127 were durable.
     store.put("key127", "value127").expect("a put");
     let dir = killed(store, dir.path());
     let len = fs::read(segment_path(dir.path(), 1)).expect("the segment").len();
@@ -30,7 +31,7 @@ fn assert_128_keys(store: &Store, what: &str) {
 }
 
 #[test]
-fn case_08_whatever_a_crash_leaves_behind_the_last_record_costs_nothing_before_it() {
+fn case_08_any_garbage_after_the_last_record_costs_no_earlier_record() {
     let whole_record = {
         let dir = scratch();
         let store = open(dir.path());
@@ -67,11 +68,11 @@ fn case_08_whatever_a_crash_leaves_behind_the_last_record_costs_nothing_before_i
         assert_eq!(
             fs::read(&path).expect("the segment").len(),
             len,
-            "{what}: cut where the last record ends"
+            "{what}: the tail does not start after the last record"
         );
         let store = open(dir.path());
         let commit = store.put("new", "after the crash").expect("a put");
-        assert!(commit.last.0 > 128, "{what}: no number is given out twice");
+        assert!(commit.last.0 > 128, "{what}: a number was reused");
         store.close().expect("closes");
         let store = open(dir.path());
         assert_128_keys(&store, what);
@@ -80,7 +81,7 @@ fn case_08_whatever_a_crash_leaves_behind_the_last_record_costs_nothing_before_i
 }
 
 #[test]
-fn case_18_a_batch_that_is_cut_anywhere_is_not_there_at_all() {
+fn case_18_a_batch_cut_at_any_byte_is_absent_as_a_whole() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("before", "kept").expect("a put");
@@ -94,7 +95,7 @@ fn case_18_a_batch_that_is_cut_anywhere_is_not_there_at_all() {
         let copy = copy_of(dir.path());
         fs::write(segment_path(copy.path(), 1), &whole[..len]).expect("the cut");
         let is_whole = len == whole.len();
-        // A reader first: it must not show what the writer will cut off.
+        // A reader first: it must not show records that the writer will truncate.
         for options in [quick().read_only(true), quick()] {
             let store = Store::open_with(copy.path(), options).expect("opens");
             assert_eq!(value(&store, "before").is_some(), !is_whole, "cut at {len}");

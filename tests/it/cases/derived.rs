@@ -1,4 +1,4 @@
-//! What is derived from the log never changes an answer.
+//! Derived files never change an answer.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use crate::common::{Map, assert_is, copy_of, hint_path, open, quick, scratch, segment_path};
 use crate::recount::Recounted;
 
-/// Two sealed segments with hints, with replaced and deleted keys in both, and a closed one; and what it holds.
+/// A closed store of two sealed segments with hints and an active one, with replaced and deleted
+/// keys, and its contents.
 fn hinted() -> (TempDir, Map) {
     let dir = scratch();
     let store = open(dir.path());
@@ -28,13 +29,13 @@ fn hinted() -> (TempDir, Map) {
     let map = crate::common::contents(&store);
     assert_eq!(map.len(), 5);
     store.close().expect("closes");
-    assert!([1, 2].iter().all(|&id| hint_path(dir.path(), id).exists()), "opening made them");
+    assert!([1, 2].iter().all(|&id| hint_path(dir.path(), id).exists()), "opening wrote the hints");
     let [first, second] = [1, 2].map(|id| fs::read(segment_path(dir.path(), id)).expect("the segment").len());
-    assert_eq!(first, second, "of one length: that does not tell them apart");
+    assert_eq!(first, second, "both have the same length, which does not distinguish them");
     (dir, map)
 }
 
-/// The same with a KEYDIR that knows all of it.
+/// The same store with a KEYDIR of all records.
 fn indexed() -> (TempDir, Map) {
     let (dir, map) = hinted();
     Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens").close().expect("closes");
@@ -53,7 +54,7 @@ fn assert_unchanged(dir: &Path, map: &Map, what: &str) {
 }
 
 #[test]
-fn case_09_a_hint_that_is_not_as_it_was_written_changes_no_answer() {
+fn case_09_a_damaged_hint_changes_no_answer() {
     let (dir, map) = hinted();
     for id in [1, 2] {
         let whole = fs::read(hint_path(dir.path(), id)).expect("the hint");
@@ -69,12 +70,15 @@ fn case_09_a_hint_that_is_not_as_it_was_written_changes_no_answer() {
             fs::write(hint_path(copy.path(), id), bytes).expect("the damage");
             assert_unchanged(copy.path(), &map, &format!("hint {id}: {what}"));
             let now = fs::read(hint_path(copy.path(), id)).expect("the hint");
-            assert!(now == whole, "hint {id}: {what}: it is made anew when the store is opened for writing");
+            assert!(now == whole, "hint {id}: {what}: the writer rewrites it");
         }
         let copy = copy_of(dir.path());
         fs::remove_file(hint_path(copy.path(), id)).expect("it is there");
         assert_unchanged(copy.path(), &map, "deleted");
-        assert!(fs::read(hint_path(copy.path(), id)).expect("the hint") == whole, "deleted: it is made anew");
+        assert!(
+            fs::read(hint_path(copy.path(), id)).expect("the hint") == whole,
+            "hint {id}: deleted: the writer rewrites it"
+        );
     }
 }
 
@@ -93,7 +97,7 @@ fn case_09_the_hint_of_another_segment_or_store_changes_no_answer() {
         fs::copy(from, hint_path(copy.path(), id)).expect("the exchange");
         assert_unchanged(copy.path(), &map, what);
     }
-    // A name that is none of a regular file's: it cannot be read, and not be made anew.
+    // A directory under the name of a hint can neither be read nor overwritten.
     let copy = copy_of(dir.path());
     fs::remove_file(hint_path(copy.path(), 1)).expect("it is there");
     fs::create_dir(hint_path(copy.path(), 1)).expect("a directory in its place");
@@ -101,11 +105,12 @@ fn case_09_the_hint_of_another_segment_or_store_changes_no_answer() {
 }
 
 #[test]
-fn case_09_a_keydir_that_is_not_as_it_was_written_changes_no_answer() {
+fn case_09_a_damaged_keydir_changes_no_answer() {
     let (dir, map) = indexed();
     let path = dir.path().join("KEYDIR");
     let whole = fs::read(&path).expect("KEYDIR");
-    // The header and a row for each segment; the rows of the shards, of which nearly all are empty and alike; the slots.
+    // The header and segment rows, a sample of the shard rows, most of which are empty and equal,
+    // and the slots.
     let head = 0..64 + 3 * 80;
     let slots = whole.len() - map.len().max(64) * 8..whole.len();
     let places = head.chain((256..slots.start).step_by(97)).chain(slots);
@@ -118,7 +123,7 @@ fn case_09_a_keydir_that_is_not_as_it_was_written_changes_no_answer() {
         }
     }
     fs::write(&path, [&whole[..], &[0]].concat()).expect("a byte more");
-    assert_unchanged(dir.path(), &map, "KEYDIR with a byte more");
+    assert_unchanged(dir.path(), &map, "KEYDIR with an extra byte");
     fs::remove_file(&path).expect("it is there");
     assert_unchanged(dir.path(), &map, "without KEYDIR");
     fs::create_dir(&path).expect("a directory in its place");
@@ -126,16 +131,16 @@ fn case_09_a_keydir_that_is_not_as_it_was_written_changes_no_answer() {
 }
 
 #[test]
-fn case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer() {
+fn case_09_an_older_newer_or_foreign_keydir_changes_no_answer() {
     let ((dir, map), (other, _)) = (indexed(), indexed());
     let old = fs::read(dir.path().join("KEYDIR")).expect("KEYDIR");
     let put_back = |dir: &Path, bytes: &[u8]| fs::write(dir.join("KEYDIR"), bytes).expect("KEYDIR");
 
     let copy = copy_of(dir.path());
     put_back(copy.path(), &fs::read(other.path().join("KEYDIR")).expect("KEYDIR"));
-    assert_unchanged(copy.path(), &map, "another store's");
+    assert_unchanged(copy.path(), &map, "of another store");
 
-    // The log goes on, and is compacted; then it is as before, and the file knows more than there is.
+    // The log grows and is compacted. Restoring the older log makes KEYDIR newer than the log.
     let later = copy_of(dir.path());
     let store = Store::open_with(later.path(), quick().checkpoint_records(1)).expect("opens");
     store.put("two", "later").expect("a put");
@@ -145,10 +150,10 @@ fn case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer() {
     store.close().expect("closes");
     let new = fs::read(later.path().join("KEYDIR")).expect("KEYDIR");
     put_back(later.path(), &old);
-    assert_unchanged(later.path(), &later_map, "an older one");
+    assert_unchanged(later.path(), &later_map, "an older KEYDIR");
     let copy = copy_of(dir.path());
     put_back(copy.path(), &new);
-    assert_unchanged(copy.path(), &map, "a later one");
+    assert_unchanged(copy.path(), &map, "a newer KEYDIR");
 
     let store = open(later.path());
     store.compact_recounted(&Compact::All).expect("compacts");
@@ -159,9 +164,9 @@ fn case_09_the_keydir_of_another_store_or_of_another_time_changes_no_answer() {
     }
 }
 
-/// Where the log was compacted, others may stand in the places of the segments that KEYDIR covers, as long as they were.
+/// After a compaction, other segments of equal lengths can be in the places that KEYDIR covers.
 #[test]
-fn case_09_a_keydir_of_other_segments_of_the_same_lengths_changes_no_answer() {
+fn case_09_a_keydir_of_other_segments_of_equal_lengths_changes_no_answer() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().checkpoint_records(1)).expect("opens");
     for key in ["a", "b", "c"] {
@@ -180,5 +185,5 @@ fn case_09_a_keydir_of_other_segments_of_the_same_lengths_changes_no_answer() {
     assert_eq!(segments.iter().map(|segment| segment.len).collect::<Vec<_>>(), [64 + 48; 3]);
     store.close().expect("closes");
     fs::write(path, old).expect("KEYDIR");
-    assert_unchanged(dir.path(), &map, "of three others");
+    assert_unchanged(dir.path(), &map, "of three other segments");
 }

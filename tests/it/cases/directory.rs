@@ -1,4 +1,4 @@
-//! The directory, what is in it, and what may be written.
+//! The directory, its files, and values that may be written.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,7 +11,7 @@ use crate::common::{files, killed, open, quick, scratch, segment_path, value};
 use crate::recount::Recounted;
 
 #[test]
-fn case_12_a_clock_that_steps_back_does_not_bring_an_old_value_back() {
+fn case_12_a_clock_that_steps_back_does_not_revive_an_old_value() {
     let dir = scratch();
     let clock = Arc::new(ManualClock::at(2_000_000));
     let store = Store::open_with(dir.path(), quick().clock(clock.clone())).expect("opens");
@@ -44,7 +44,7 @@ fn case_13_opening_and_closing_without_a_write_changes_no_byte() {
             store.close().expect("closes");
             dir
         };
-        // The first open after a kill has something to do; from then on there is nothing.
+        // The first open after a kill recovers. Later opens change nothing.
         open(dir.path()).close().expect("closes");
         let before = files(dir.path());
         let has_keydir = before.iter().any(|(name, _)| name == "KEYDIR");
@@ -57,7 +57,7 @@ fn case_13_opening_and_closing_without_a_write_changes_no_byte() {
 }
 
 #[test]
-fn case_14_leftovers_of_other_processes_do_not_stop_an_open_and_a_living_writer_does() {
+fn case_14_leftovers_of_dead_processes_do_not_block_an_open_and_a_live_writer_does() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("k", "v").expect("a put");
@@ -68,7 +68,7 @@ fn case_14_leftovers_of_other_processes_do_not_stop_an_open_and_a_living_writer_
     assert_eq!(
         store.open_report().orphans_removed.len(),
         1,
-        "an empty segment of the highest id is an orphan"
+        "an empty segment with the highest id is an orphan"
     );
     drop(store);
     assert!(!segment_path(dir.path(), 99).exists());
@@ -91,7 +91,7 @@ fn case_14_leftovers_of_other_processes_do_not_stop_an_open_and_a_living_writer_
 }
 
 #[test]
-fn case_15_values_of_every_kind_come_back_exactly_also_through_recovery_and_compaction() {
+fn case_15_values_of_every_kind_read_back_after_recovery_and_compaction() {
     let dir = scratch();
     let store = open(dir.path());
     store.put("first", "so that there is a segment").expect("a put");
@@ -121,21 +121,21 @@ fn case_15_values_of_every_kind_come_back_exactly_also_through_recovery_and_comp
     store.rotate().expect("rotates");
     let report = store.compact_recounted(&Compact::Segments(all.clone())).expect("compacts");
     let compacted: Vec<_> = report.runs.into_iter().flat_map(|run| run.inputs).collect();
-    assert_eq!(compacted, all, "all was copied");
+    assert_eq!(compacted, all, "compaction copied every value");
     check(&store, "after compaction");
     store.close().expect("closes");
     check(&open(dir.path()), "after compaction and reopening");
 }
 
 #[test]
-fn case_21_lengths_that_cannot_be_are_refused_before_anything_is_written() {
+fn case_21_oversized_lengths_are_refused_before_anything_is_written() {
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().value_len_max(1000)).expect("opens");
     let before = files(dir.path());
     for (key_len, value_len) in [(0, 1), (65_536, 1), (1, 1001)] {
         assert!(store.put(vec![b'k'; key_len], vec![b'v'; value_len]).is_err());
     }
-    assert_eq!(files(dir.path()), before, "not even a segment was made");
+    assert_eq!(files(dir.path()), before, "no segment was made");
 }
 
 fn refused(path: &Path) -> Error {
@@ -143,7 +143,7 @@ fn refused(path: &Path) -> Error {
 }
 
 #[test]
-fn case_24_what_is_no_store_is_refused_with_a_sentence_and_not_touched() {
+fn case_24_a_path_that_is_no_store_is_refused_in_one_sentence_and_unchanged() {
     let dir = scratch();
     let file = dir.path().join("file");
     fs::write(&file, "text").expect("a file");
@@ -164,7 +164,7 @@ fn case_24_what_is_no_store_is_refused_with_a_sentence_and_not_touched() {
     fs::create_dir(&full).expect("a directory");
     fs::write(full.join("holiday.jpg"), "a picture").expect("a file");
     assert!(refused(&full).sentence().contains("it holds other files (holiday.jpg) and no MANIFEST"));
-    assert_eq!(files(&full).len(), 1, "nothing was added");
+    assert_eq!(files(&full).len(), 1, "a file was added");
 
     let open_to_all = dir.path().join("open");
     fs::create_dir(&open_to_all).expect("a directory");
@@ -181,13 +181,13 @@ fn case_24_what_is_no_store_is_refused_with_a_sentence_and_not_touched() {
 }
 
 #[test]
-fn case_24_another_users_directory_is_refused_unless_it_is_trusted() {
+fn case_24_the_directory_of_another_user_is_refused_unless_trusted() {
     let dir = scratch();
     if std::os::unix::fs::chown(dir.path(), Some(12_345), None).is_err() {
         eprintln!("SKIPPED: giving a directory away needs root");
         return;
     }
     assert!(matches!(refused(dir.path()), Error::Untrusted { .. }));
-    assert_eq!(files(dir.path()).len(), 0, "nothing was made in it");
+    assert_eq!(files(dir.path()).len(), 0, "a file was made in it");
     Store::open_with(dir.path(), quick().trust(true).sync(Sync::Never)).expect("opens when it is trusted");
 }

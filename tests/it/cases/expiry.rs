@@ -1,4 +1,4 @@
-//! Records that expire: as the store writes them, and byte by byte, as another writer may have.
+//! Expiring records: as the store writes them, and as another writer may have written them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::recount::Recounted;
 const EXPIRES_MS: u64 = 1_000_000;
 const GRACE: Duration = Duration::from_secs(60 * 60);
 
-/// The options of a store whose clock stands so long behind the expiry.
+/// Options with a clock at `millis` after the expiry.
 fn after(millis: u64) -> Options {
     quick().clock(Arc::new(ManualClock::at(EXPIRES_MS + millis)))
 }
 
-/// Who wrote the record that expires.
+/// The writer of the expiring record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
     Store,
@@ -32,7 +32,7 @@ enum Writer {
 
 const WRITERS: [Writer; 2] = [Writer::Store, Writer::Another];
 
-/// A store where `k` was put twice, each time into a segment of its own, and put number `expiring` expires.
+/// A store where `k` was put twice, in two segments, and put number `expiring` expires.
 fn put_twice(expiring: u64, writer: Writer) -> TempDir {
     let dir = scratch();
     let store = open(dir.path());
@@ -76,7 +76,7 @@ fn assert_k(dir: &Path, millis: u64, expected: Option<&str>, what: &str) {
     }
 }
 
-/// Which segments are compacted one after another; 0 stands for all there are.
+/// Orders in which segments are compacted. 0 means all segments.
 const ORDERS: [&[u64]; 5] = [&[1], &[2], &[1, 2], &[2, 1], &[0]];
 
 fn compact(dir: &Path, millis: u64, segment: u64) {
@@ -91,7 +91,7 @@ fn compact(dir: &Path, millis: u64, segment: u64) {
 }
 
 #[test]
-fn case_16_a_put_without_expiry_after_one_with_is_there_whatever_is_compacted() {
+fn case_16_a_put_without_expiry_replaces_an_expiring_one_whatever_is_compacted() {
     let grace_ms = GRACE.as_millis() as u64;
     for (order, writer) in ORDERS.into_iter().flat_map(|order| WRITERS.map(|writer| (order, writer))) {
         for millis in [0, grace_ms + 1] {
@@ -105,33 +105,33 @@ fn case_16_a_put_without_expiry_after_one_with_is_there_whatever_is_compacted() 
 }
 
 #[test]
-fn case_17_an_expired_put_goes_on_hiding_the_one_before_it_whatever_is_compacted() {
+fn case_17_an_expired_put_still_hides_the_older_one_whatever_is_compacted() {
     assert_eq!(CompactionPolicy::default().expiry_grace, GRACE);
     for writer in WRITERS {
-        hides_the_one_before_it(writer);
+        check_that_an_expired_put_hides_the_older_one(writer);
     }
 }
 
-fn hides_the_one_before_it(writer: Writer) {
+fn check_that_an_expired_put_hides_the_older_one(writer: Writer) {
     let grace_ms = GRACE.as_millis() as u64;
     let before = put_twice(2, writer);
     let store = Store::open_with(before.path(), quick().clock(Arc::new(ManualClock::at(0)))).expect("opens");
-    assert_eq!(value(&store, "k").as_deref(), Some("put 2"), "until it expires");
+    assert_eq!(value(&store, "k").as_deref(), Some("put 2"), "before it expires");
     for order in ORDERS {
-        // Within the time of grace, behind it, and the one after the other.
+        // Within the grace period, after it, and first within and then after it.
         for times in [[0, 0], [grace_ms, grace_ms], [0, grace_ms]] {
             let dir = put_twice(2, writer);
             for (&segment, millis) in order.iter().zip(times) {
                 compact(dir.path(), millis, segment);
                 assert_k(dir.path(), millis, None, &format!("{segment} of {order:?} at {times:?}"));
                 if millis == 0 {
-                    // The clock had stepped forward by mistake, and is put right.
+                    // The clock had stepped forward by mistake, and is corrected.
                     let right = quick().clock(Arc::new(ManualClock::at(EXPIRES_MS - 1)));
                     let store = Store::open_with(dir.path(), right).expect("opens");
                     assert_eq!(value(&store, "k").as_deref(), Some("put 2"), "{segment} of {order:?}");
                 }
             }
-            // Oldest first: what hides nothing any more goes, too.
+            // Oldest first, so that a record that hides nothing more goes as well.
             compact(dir.path(), grace_ms, 0);
             assert_k(dir.path(), grace_ms, None, &format!("{order:?} at {times:?}, and then all"));
             let store = Store::open_with(dir.path(), after(grace_ms)).expect("opens");
@@ -139,14 +139,14 @@ fn hides_the_one_before_it(writer: Writer) {
             assert_eq!(
                 (stats.key_count, stats.record_count),
                 (2, 2),
-                "{order:?} at {times:?}: all of it is gone"
+                "{order:?} at {times:?}: records are left"
             );
         }
     }
 }
 
 #[test]
-fn a_key_that_was_seen_to_have_expired_does_not_come_back_when_the_clock_steps_back() {
+fn a_key_seen_as_expired_does_not_come_back_when_the_clock_steps_back() {
     let dir = put_twice(2, Writer::Store);
     let clock = Arc::new(ManualClock::at(EXPIRES_MS - 1));
     let store =
@@ -156,7 +156,7 @@ fn a_key_that_was_seen_to_have_expired_does_not_come_back_when_the_clock_steps_b
         let in_snapshot = snapshot.contains("k").expect("reads");
         (value(&store, "k").is_some(), in_snapshot, store.keys(..).expect("keys").count())
     };
-    assert_eq!(seen(), (true, true, 3), "it has not expired yet");
+    assert_eq!(seen(), (true, true, 3), "the key has not expired yet");
     clock.set(EXPIRES_MS);
     assert_eq!(seen(), (false, false, 2), "it has");
     clock.set(EXPIRES_MS - 1);
@@ -164,7 +164,7 @@ fn a_key_that_was_seen_to_have_expired_does_not_come_back_when_the_clock_steps_b
 }
 
 #[test]
-fn a_time_to_live_counts_from_the_clock_as_it_reads_after_one_reading_far_ahead() {
+fn a_time_to_live_counts_from_the_corrected_clock_after_one_reading_far_ahead() {
     const TWO_HOURS_MS: u64 = 2 * 60 * 60 * 1000;
     let (dir, clock) = (scratch(), Arc::new(ManualClock::at(EXPIRES_MS + TWO_HOURS_MS)));
     let options = quick().clock(Arc::<ManualClock>::clone(&clock));
@@ -185,7 +185,8 @@ fn a_time_to_live_counts_from_the_clock_as_it_reads_after_one_reading_far_ahead(
     store.put("expire", "v").expect("a put");
     assert!(store.expire("expire", second).expect("expires"));
     let keys = ["put", "batch", "transaction", "expire"];
-    // They are judged as those that were there when the clock read as much: rather gone too early than there too long.
+    // They count as expired, like keys that existed at the time far ahead: too early rather than
+    // too late.
     assert_eq!(keys.map(|key| value(&store, key)), [const { None }; 4]);
     store.close().expect("closes");
     let store = Store::open_with(dir.path(), options).expect("opens");
@@ -194,11 +195,11 @@ fn a_time_to_live_counts_from_the_clock_as_it_reads_after_one_reading_far_ahead(
         assert_eq!(entry.meta.expires_ms, Some(EXPIRES_MS + 1000), "{key}");
     }
     clock.set(EXPIRES_MS + 1000);
-    assert_eq!(keys.map(|key| value(&store, key)), [const { None }; 4], "the second is over");
+    assert_eq!(keys.map(|key| value(&store, key)), [const { None }; 4], "the second time to live is over");
 }
 
 #[test]
-fn an_end_that_others_cannot_hold_is_refused_and_nothing_is_written() {
+fn an_expiry_too_late_for_other_readers_is_refused_and_nothing_is_written() {
     let (dir, clock) = (scratch(), Arc::new(ManualClock::at(EXPIRES_MS)));
     let store = Store::open_with(dir.path(), quick().clock(clock)).expect("opens");
     let latest = Expiry::At(Expiry::AT_MS_MAX);
@@ -238,7 +239,7 @@ fn an_end_that_others_cannot_hold_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn a_clock_beyond_what_a_record_holds_stays_at_the_latest_time_there_is() {
+fn a_clock_beyond_the_largest_record_time_stays_at_that_time() {
     const LATEST_MS: u64 = (1 << 48) - 1;
     for reading_ms in [LATEST_MS + 1, 1 << 53, 1 << 62, u64::MAX] {
         let dir = scratch();
@@ -251,7 +252,7 @@ fn a_clock_beyond_what_a_record_holds_stays_at_the_latest_time_there_is() {
         }
         let meta = store.get_entry("k").expect("reads").expect("is there").meta;
         assert_eq!((meta.time_ms, meta.expires_ms), (LATEST_MS, Some(LATEST_MS + 1000)));
-        // What was dropped was dropped at that time, which MANIFEST says.
+        // Dropped records get that time in MANIFEST.
         store.rotate().expect("rotates");
         store.compact_recounted(&Compact::All).expect("compacts");
         store.clear().expect("clears");
@@ -262,8 +263,7 @@ fn a_clock_beyond_what_a_record_holds_stays_at_the_latest_time_there_is() {
     }
 }
 
-/// A store of so many keys, each third of which expires, and whether it knows so without looking: it was written just now,
-/// or read.
+/// A store where every third key expires. It is just written, or reopened, and then has to count.
 fn every_third_expires(dir: &Path, clock: &Arc<ManualClock>, is_new: bool) -> Store {
     let options = quick().clock(Arc::<ManualClock>::clone(clock));
     let store = Store::open_with(dir, options.clone()).expect("opens");
@@ -279,7 +279,7 @@ fn every_third_expires(dir: &Path, clock: &Arc<ManualClock>, is_new: bool) -> St
 }
 
 #[test]
-fn what_has_expired_is_counted_to_the_record_until_it_is_compacted_away() {
+fn expired_records_are_counted_exactly_until_compaction() {
     for is_new in [true, false] {
         let (dir, clock) = (scratch(), Arc::new(ManualClock::at(0)));
         let store = every_third_expires(dir.path(), &clock, is_new);
@@ -303,8 +303,7 @@ fn what_has_expired_is_counted_to_the_record_until_it_is_compacted_away() {
 }
 
 #[test]
-fn a_segment_in_which_only_expired_records_are_dead_is_compacted_when_asked_and_when_all_of_it_expired_unasked()
- {
+fn a_segment_with_only_expired_dead_records_is_compacted_on_request_or_once_all_expired() {
     let (dir, clock) = (scratch(), Arc::new(ManualClock::at(0)));
     let options = quick().clock(Arc::<ManualClock>::clone(&clock)).segment_len_max(1024);
     let fill = |store: &Store, prefix: &str, expiry| {
@@ -316,17 +315,17 @@ fn a_segment_in_which_only_expired_records_are_dead_is_compacted_when_asked_and_
     let store = Store::open_with(dir.path(), options.clone().background(true)).expect("opens");
     fill(&store, "mortal", Some(Expiry::At(EXPIRES_MS)));
     clock.set(EXPIRES_MS + GRACE.as_millis() as u64);
-    // What is sealed now has the background look at what is due.
+    // A seal starts the background compaction.
     fill(&store, "other", None);
     wait_until(|| store.len() <= 60);
     store.close().expect("closes");
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.compact_recounted(&Compact::All).expect("compacts");
-    assert_eq!(store.len(), 40, "only the other ones are left");
+    assert_eq!(store.len(), 40, "only the other keys are left");
 }
 
 #[test]
-fn what_is_copied_expires_when_it_was_to_however_often_it_is() {
+fn a_copied_record_keeps_its_expiry_however_often_it_is_copied() {
     let (dir, clock) = (scratch(), Arc::new(ManualClock::at(0)));
     let store = Store::open_with(dir.path(), quick().clock(clock.clone())).expect("opens");
     let ends = PutOptions::new().expiry(Some(Expiry::At(EXPIRES_MS)));

@@ -1,4 +1,4 @@
-//! What happens while a compaction runs: between its stages, and between the records that it copies.
+//! Calls during a compaction: between its stages, and between the records that it copies.
 
 use std::ops::ControlFlow;
 
@@ -17,7 +17,7 @@ fn key(n: u64) -> Vec<u8> {
     format!("key{:04}", n % KEYS).into_bytes()
 }
 
-/// Sealed segments with all keys, each of some records that were replaced since.
+/// Sealed segments with all keys. Each has some replaced records.
 fn with_dead(options: Options) -> (TempDir, Store, Map) {
     let dir = scratch();
     let store = Store::open_with(dir.path(), options).expect("opens");
@@ -34,8 +34,8 @@ fn with_dead(options: Options) -> (TempDir, Store, Map) {
     (dir, store, map)
 }
 
-/// Does things to a store at each moment that a compaction tells of.
-struct Meddler<'a> {
+/// Reads and writes a store at each event of a compaction.
+struct Interferer<'a> {
     store: &'a Store,
     map: Map,
     moment: u64,
@@ -46,7 +46,7 @@ struct Meddler<'a> {
     scans: Vec<(Scan, Map)>,
 }
 
-impl<'a> Meddler<'a> {
+impl<'a> Interferer<'a> {
     fn new(store: &'a Store, map: Map) -> Self {
         Self {
             store,
@@ -60,7 +60,7 @@ impl<'a> Meddler<'a> {
         }
     }
 
-    fn meddle(&mut self, event: &CompactionEvent<'_>) {
+    fn interfere(&mut self, event: &CompactionEvent<'_>) {
         match event {
             CompactionEvent::Reached(stage, _) => self.stages.push(*stage),
             CompactionEvent::Progress { done_len, total_len } => {
@@ -71,11 +71,11 @@ impl<'a> Meddler<'a> {
         }
         self.moment += 1;
         let value = format!("at moment {}", self.moment).into_bytes();
-        // Far from each other, so that some were copied already and some were not.
+        // Far apart, so that some were already copied and others were not.
         let at = |index: u64| key(self.moment * 37 + index * 101);
         let keys: Vec<_> = (0..8).map(at).collect();
         self.put(&keys[0], &value);
-        // What was submitted at the moment before is in the log before this.
+        // The writes submitted at the previous event are in the log before this snapshot.
         self.snapshots.push((self.store.snapshot().expect("a snapshot"), self.map.clone()));
         self.begin_scan();
         self.store.delete(&keys[1]).expect("a delete");
@@ -88,7 +88,7 @@ impl<'a> Meddler<'a> {
         if self.moment.is_multiple_of(3) {
             self.store.rotate().expect("rotates");
         }
-        // The same key twice: what is pending is replaced, too.
+        // The same key twice, so that a pending write is replaced as well.
         self.submit(Batch::new().put(&keys[4], "soon replaced").delete(&keys[5]));
         self.submit(Batch::new().put(&keys[4], &value));
         self.map.insert(keys[4].clone(), value);
@@ -109,7 +109,7 @@ impl<'a> Meddler<'a> {
         self.pending.push(self.store.submit(batch).expect("submits"));
     }
 
-    /// A scan of which the first and the last entry are taken, to be gone on with when the compaction is done.
+    /// A scan that has returned its first and last entry, and continues after the compaction.
     fn begin_scan(&mut self) {
         let mut scan = self.store.scan(..).expect("scans");
         let mut left = self.map.clone();
@@ -122,13 +122,13 @@ impl<'a> Meddler<'a> {
         self.scans.push((scan, left));
     }
 
-    /// What the store is now.
+    /// The contents of the store, and the snapshots taken.
     fn finish(self) -> (Map, Vec<(Snapshot, Map)>) {
         for pending in self.pending {
             pending.wait().expect("waits");
         }
         for (moment, (scan, map)) in self.scans.into_iter().enumerate() {
-            assert!(shown(scan) == map, "the scan that was begun at moment {moment}");
+            assert!(shown(scan) == map, "the scan that was started at event {moment} changed");
         }
         (self.map, self.snapshots)
     }
@@ -136,7 +136,10 @@ impl<'a> Meddler<'a> {
 
 fn assert_snapshots(snapshots: &[(Snapshot, Map)], when: &str) {
     for (moment, (snapshot, map)) in snapshots.iter().enumerate() {
-        assert!(shown(snapshot.scan(..).expect("scans")) == *map, "the snapshot of moment {moment}, {when}");
+        assert!(
+            shown(snapshot.scan(..).expect("scans")) == *map,
+            "the snapshot of event {moment} changed, {when}"
+        );
         assert_eq!(snapshot.len(), map.len() as u64);
         for n in (0..KEYS).step_by(7) {
             let read = snapshot.get(key(n)).expect("reads");
@@ -146,19 +149,19 @@ fn assert_snapshots(snapshots: &[(Snapshot, Map)], when: &str) {
 }
 
 #[test]
-fn case_04_what_is_written_while_a_compaction_runs_is_there_when_it_is_done() {
+fn case_04_writes_during_a_compaction_are_kept() {
     let syncs = [Sync::Always, Sync::Never, Sync::Buffered(1 << 14)];
     let choices = syncs.into_iter().flat_map(|sync| [(sync, ReadWith::Mmap), (sync, ReadWith::Pread)]);
     for (sync, read_with) in choices {
-        // One output, and several.
+        // One output segment, and several.
         for segment_len_max in [1 << 20, 8 << 10] {
             let what = format!("{sync:?}, {read_with:?}, segments of {segment_len_max}");
             let options = quick().sync(sync).read_with(read_with).segment_len_max(segment_len_max);
             let (dir, store, map) = with_dead(options.clone());
-            let mut meddler = Meddler::new(&store, map);
+            let mut meddler = Interferer::new(&store, map);
             let inputs = Compact::Segments(sealed(&store));
             let compacted = store.compact_with(&inputs, &mut |event| {
-                meddler.meddle(&event);
+                meddler.interfere(&event);
                 ControlFlow::Continue(())
             });
             assert_eq!(compacted.expect("compacts").runs.len(), 1, "{what}");
@@ -185,13 +188,13 @@ fn case_04_what_is_written_while_a_compaction_runs_is_there_when_it_is_done() {
 }
 
 #[test]
-fn a_compaction_that_is_called_off_at_any_moment_leaves_no_trace_but_what_was_written_meanwhile() {
+fn a_compaction_cancelled_at_any_event_changes_nothing() {
     for stops_at in 1.. {
         let (dir, store, map) = with_dead(quick().segment_len_max(8 << 10));
-        let mut meddler = Meddler::new(&store, map);
+        let mut meddler = Interferer::new(&store, map);
         let inputs = Compact::Segments(sealed(&store));
         let report = store.compact_with(&inputs, &mut |event| {
-            meddler.meddle(&event);
+            meddler.interfere(&event);
             if meddler.moment == stops_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let what = format!("called off at moment {stops_at}");
@@ -208,14 +211,14 @@ fn a_compaction_that_is_called_off_at_any_moment_leaves_no_trace_but_what_was_wr
         store.compact_recounted(&Compact::All).expect("compacts");
         assert_is(&store, &map, &format!("{what}, and compacted"));
         if !is_cancelled {
-            assert!(stops_at > 6, "it could be called off before the commit");
+            assert!(stops_at > 6, "all cancelled before the commit");
             return;
         }
     }
 }
 
 #[test]
-fn case_07_a_scan_shows_its_moment_although_a_compaction_ends_meanwhile() {
+fn case_07_a_scan_keeps_its_view_when_a_compaction_ends_meanwhile() {
     for read_with in [ReadWith::Mmap, ReadWith::Pread] {
         for from_behind in [false, true] {
             let dir = scratch();

@@ -1,4 +1,5 @@
-//! Compaction keeps the log's order: nothing that was replaced or deleted comes back, whatever is compacted when.
+//! Compaction keeps the order of the log: no replaced or deleted value comes back, whatever is
+//! compacted when.
 
 use std::path::Path;
 
@@ -9,13 +10,12 @@ use crate::common::{
 };
 use crate::recount::Recounted;
 
-/// Compacts segments by their numbers.
 fn compact(store: &Store, ids: &[u64]) {
     let ids = ids.iter().map(|&id| SegmentId(id)).collect();
     store.compact_recounted(&Compact::Segments(ids)).expect("compacts");
 }
 
-/// Closes and opens, with hints or without.
+/// Closes and reopens the store, with hints or without.
 fn reopened(store: Store, dir: &Path, has_hints: bool) -> Store {
     store.close().expect("closes");
     if !has_hints {
@@ -25,7 +25,7 @@ fn reopened(store: Store, dir: &Path, has_hints: bool) -> Store {
 }
 
 #[test]
-fn case_01_a_delete_that_was_compacted_away_alone_does_not_bring_the_key_back() {
+fn case_01_compacting_a_delete_alone_does_not_revive_the_key() {
     for has_hints in [true, false] {
         let dir = scratch();
         let store = open(dir.path());
@@ -39,12 +39,12 @@ fn case_01_a_delete_that_was_compacted_away_alone_does_not_bring_the_key_back() 
         let store = reopened(store, dir.path(), has_hints);
         assert_eq!(value(&store, "a"), None);
         assert_eq!(store.len(), 0);
-        assert_eq!(store.stats().expect("stats").tombstone_count, 1, "what it hides is still there");
+        assert_eq!(store.stats().expect("stats").tombstone_count, 1, "the put that it hides still exists");
     }
 }
 
 #[test]
-fn case_02_all_but_the_last_and_then_all_but_the_first_leave_the_live_key_alone() {
+fn case_02_compacting_all_but_the_last_and_then_all_but_the_first_keeps_the_live_key() {
     for has_hints in [true, false] {
         let dir = scratch();
         let store = open(dir.path());
@@ -75,14 +75,14 @@ fn case_02_all_but_the_last_and_then_all_but_the_first_leave_the_live_key_alone(
 }
 
 #[test]
-fn case_03_compacting_one_of_two_puts_in_any_order_leaves_the_newer_one() {
+fn case_03_compacting_one_of_two_puts_in_any_order_keeps_the_newer_one() {
     let orders: [&[&[u64]]; 4] = [&[&[1], &[2]], &[&[2], &[1]], &[&[1, 2]], &[&[2, 1]]];
     for (order, has_hints) in orders.into_iter().flat_map(|order| [(order, true), (order, false)]) {
         let dir = scratch();
         let mut store = open(dir.path());
         for n in ["1", "2"] {
             store.put("k", n).expect("a put");
-            // So that something is left of each.
+            // So that part of each segment stays live.
             store.put(format!("other{n}"), n).expect("a put");
             store.rotate().expect("rotates");
         }
@@ -102,7 +102,7 @@ fn case_03_compacting_one_of_two_puts_in_any_order_leaves_the_newer_one() {
 }
 
 #[test]
-fn case_05_two_compactions_with_writes_between_are_the_map() {
+fn case_05_the_contents_stay_correct_after_two_compactions_with_writes_between() {
     let mut random = Random::announced();
     for read_with in [logkv::ReadWith::Mmap, logkv::ReadWith::Pread] {
         let dir = scratch();

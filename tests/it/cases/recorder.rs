@@ -1,4 +1,5 @@
-//! What each moment of a store's life would leave behind: a kill, or a power cut that takes all that was not synced.
+//! The files after a kill or a power cut at each moment. A power cut loses everything that was not
+//! synced.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,20 +12,20 @@ use tempfile::TempDir;
 use crate::common::{files, scratch};
 use crate::hooked::{Call, Hook};
 
-/// The files of a directory, by their names.
+/// The files of a directory, by name.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-/// What a moment would leave behind.
+/// A moment before a call.
 pub(crate) struct Moment {
-    /// The call that was next.
+    /// The next call.
     pub(crate) call: Option<Call>,
-    /// When the process is killed: what was done.
+    /// The files after a kill.
     pub(crate) killed: Files,
-    /// What of it had reached the disk.
+    /// The state of the disk.
     pub(crate) disk: Disk,
 }
 
-/// Notes what each moment would leave behind.
+/// Records the files before each call.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     dir: PathBuf,
@@ -32,24 +33,24 @@ pub(crate) struct Recorder {
     moments: Mutex<Vec<(Call, Files, Disk)>>,
 }
 
-/// What has reached the disk: a file is gone from it as soon as it is removed, and what else is done to the directory is there
-/// when that is synced. No order of names is harder on a store.
+/// The worst disk for a store: a removal is durable at once, all other changes of the directory
+/// only when it is synced.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     /// Each file's bytes as of its last sync.
     synced: Files,
-    /// What a power cut leaves: the directory as of its last sync, its files' bytes as of theirs.
+    /// The files after a power cut: the directory as of its last sync, each file as of its own.
     pub(crate) durable: Files,
 }
 
 impl Recorder {
-    /// Of a directory that is all on disk.
+    /// A recorder of a directory whose files are all durable.
     pub(crate) fn new(dir: &Path) -> Self {
         let all: Files = files(dir).into_iter().collect();
         Self::on(dir, Disk { synced: all.clone(), durable: all })
     }
 
-    /// Of a directory of which that much is on disk.
+    /// A recorder of a directory with the durable files of `disk`.
     pub(crate) fn on(dir: &Path, disk: Disk) -> Self {
         Self { dir: dir.to_owned(), disk: Mutex::new(disk), moments: Mutex::default() }
     }
@@ -58,7 +59,7 @@ impl Recorder {
         files(&self.dir).into_iter().collect()
     }
 
-    /// Every moment from the `first` call on.
+    /// The moments from the call number `first` on.
     pub(crate) fn moments_from(&self, first: usize) -> Vec<Moment> {
         let noted = self.moments.lock().expect("no panic").split_off(first);
         let mut moments: Vec<_> =
@@ -101,7 +102,7 @@ impl Hook for Recorder {
                 durable.entry(file.to_string()).and_modify(|durable| durable.clone_from(&bytes));
                 synced.insert(file.to_string(), bytes);
             }
-            // What is linked is on disk already.
+            // The linked file is already durable.
             Call::Link(file) => {
                 let bytes = fs::read(self.dir.join(file.to_string())).expect("the file");
                 synced.insert(file.to_string(), bytes);

@@ -1,4 +1,4 @@
-//! Bytes that are not as they were written.
+//! Damaged bytes.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::common::{copy_of, open, quick, record_crc, remove_derived, scratch, segment_path, value};
 
-/// A sealed segment with records of three keys, and its hint.
+/// A sealed segment of three keys, and its hint.
 fn three_sealed() -> TempDir {
     let dir = scratch();
     let store = open(dir.path());
@@ -16,7 +16,7 @@ fn three_sealed() -> TempDir {
     }
     store.rotate().expect("rotates");
     store.close().expect("closes");
-    // Opening makes hints.
+    // Opening writes the hint.
     open(dir.path()).close().expect("closes");
     dir
 }
@@ -28,7 +28,7 @@ fn value_of(key: &str) -> String {
 }
 
 #[test]
-fn case_10_a_sealed_segment_cut_short_tells_what_is_gone_and_shows_the_rest() {
+fn case_10_a_truncated_sealed_segment_reports_the_loss_and_shows_the_rest() {
     let dir = three_sealed();
     let store = open(dir.path());
     let ends = KEYS.map(|key| {
@@ -54,7 +54,7 @@ fn case_10_a_sealed_segment_cut_short_tells_what_is_gone_and_shows_the_rest() {
                         (value_of(key).as_bytes(), true),
                         "{what}"
                     ),
-                    // The hint knows that there was such a key.
+                    // The hint lists the key.
                     Ok(None) => assert!(end > len as u64 && !has_hint, "{what}: {key}"),
                     Err(Error::Damaged { segment, .. }) => {
                         assert!(end > len as u64 && segment.0 == 1, "{what}: {key}");
@@ -69,7 +69,7 @@ fn case_10_a_sealed_segment_cut_short_tells_what_is_gone_and_shows_the_rest() {
 }
 
 #[test]
-fn case_11_a_flipped_bit_in_a_sealed_record_costs_that_record_alone() {
+fn case_11_a_flipped_bit_in_a_sealed_record_costs_that_record_only() {
     let dir = three_sealed();
     let hit = open(dir.path()).get_entry("bravo").expect("reads").expect("is there").meta;
     let whole = fs::read(segment_path(dir.path(), 1)).expect("the segment");
@@ -92,25 +92,25 @@ fn case_11_a_flipped_bit_in_a_sealed_record_costs_that_record_alone() {
         match store.get("bravo") {
             Ok(Some(found)) => {
                 assert_eq!(found, value_of("bravo").as_bytes(), "{what}");
-                assert!(has_hint && in_checksum_of_header, "{what}: a get does not need it");
+                assert!(has_hint && in_checksum_of_header, "{what}: a get does not read the header checksum");
             }
             Ok(None) => {
-                assert!(!has_hint && !in_value, "{what}: its key cannot be told without its own bytes");
+                assert!(!has_hint && !in_value, "{what}: without a hint the key is unknown");
             }
             Err(Error::Damaged { segment, offset, .. }) => {
                 assert_eq!((segment.0, offset), (1, hit.location.offset), "{what}");
             }
             Err(other) => panic!("{what}: {other}"),
         }
-        // With a hint nobody has read the record yet.
+        // With a hint, no one has read the record yet.
         let told: Vec<_> = store.open_report().damage.iter().map(|damage| damage.at).collect();
         assert_eq!(told, if has_hint { vec![] } else { vec![hit.location] }, "{what}");
     }
 }
 
 #[test]
-fn case_11_a_bit_that_flips_under_an_open_store_is_an_error_of_that_key_wherever_it_is() {
-    // With `pread` every get sees the file as it is now.
+fn case_11_a_bit_that_flips_under_an_open_store_is_an_error_of_its_key_wherever_it_is() {
+    // With `pread`, every get reads the current file.
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick().read_with(logkv::ReadWith::Pread)).expect("opens");
     for key in ["alpha", "bravo", "charlie"] {
@@ -120,7 +120,7 @@ fn case_11_a_bit_that_flips_under_an_open_store_is_an_error_of_that_key_wherever
     let hit = store.get_entry("bravo").expect("reads").expect("is there").meta;
     let path = segment_path(dir.path(), 1);
     let whole = fs::read(&path).expect("the segment");
-    // The first four bytes are the header's own checksum, which a get does not need.
+    // A get does not read the header checksum in the first four bytes.
     for byte in hit.location.offset + 4..hit.location.offset + hit.len {
         let mut bytes = whole.clone();
         bytes[byte as usize] ^= 0x10;
@@ -133,8 +133,8 @@ fn case_11_a_bit_that_flips_under_an_open_store_is_an_error_of_that_key_wherever
 }
 
 #[test]
-fn case_22_a_header_that_claims_4_gib_is_damage_and_nothing_of_that_size_is_allocated() {
-    // The claim is under a right checksum, as a liar would write it. Reading goes through `pread`, which allocates.
+fn case_22_a_header_that_claims_4_gib_is_damage_and_allocates_no_such_memory() {
+    // The claim has a correct checksum. `pread` allocates a buffer for each read.
     let dir = scratch();
     let store = open(dir.path());
     store.put("a", "1").expect("a put");
@@ -153,12 +153,13 @@ fn case_22_a_header_that_claims_4_gib_is_damage_and_nothing_of_that_size_is_allo
     let store = Store::open_with(dir.path(), options).expect("opens");
     let damage = &store.open_report().damage;
     assert!(matches!(damage[0].damage, Damage::Truncated { wants: 4_294_967_336, .. }), "{damage:?}");
-    assert_eq!(value(&store, "b").as_deref(), Some("2"), "what follows is read");
+    assert_eq!(value(&store, "b").as_deref(), Some("2"), "the next record is read");
     let peak = peak_memory_kib();
     assert!(peak < 2 << 20, "{peak} KiB");
 }
 
-/// The most memory this process ever had, in KiB. All tests of this program share it, and one of them holds 64 MiB values.
+/// The peak memory of this process, in KiB. All tests share it, and one of them holds 64 MiB
+/// values.
 fn peak_memory_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");

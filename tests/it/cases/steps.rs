@@ -1,4 +1,4 @@
-//! A compaction that is stopped, or fails, at each of its calls of the file system; and a recovery of what that left.
+//! A compaction that is interrupted, or fails, at each of its calls, and the recovery after that.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -13,18 +13,18 @@ use super::recorder::{Files, Moment, Recorder, write_down};
 use crate::common::{
     Map, assert_is, contents, copy_of, files, leftovers, open, quick, scratch, sealed, segment_path, skipped,
 };
-use crate::faults::{Fault, Plan};
+use crate::faults::{Fault, FaultPlan};
 use crate::hooked::{Call, Hooked};
 use crate::machine::Mount;
 use crate::recount::Recounted;
 
-/// Tiny segments, every write durable as far as the store knows, nothing unasked, and KEYDIR on closing.
+/// Tiny segments, every write durable, no background work, and KEYDIR written at close.
 fn options() -> Options {
     quick().sync(Sync::Always).segment_len_max(400).checkpoint_records(1)
 }
 
-/// A store of many small segments with replaced and deleted keys, closed; and what it holds. Two stretches of it have
-/// something to free, and one between them has not.
+/// A closed store of many small segments with replaced and deleted keys, and its contents. Two
+/// ranges of segments have dead records, and the range between them has none.
 fn with_dead() -> (TempDir, Map) {
     let dir = scratch();
     let store = Store::open_with(dir.path(), options()).expect("opens");
@@ -47,7 +47,7 @@ fn with_dead() -> (TempDir, Map) {
     (dir, map)
 }
 
-/// What a compaction of all of the store leaves behind at each moment, and what the store holds.
+/// The files at each moment of a compaction of the whole store, and the store's contents.
 pub(crate) fn compacted() -> (Vec<Moment>, Map) {
     let (dir, map) = with_dead();
     let recorder = Arc::new(Recorder::new(dir.path()));
@@ -61,7 +61,8 @@ pub(crate) fn compacted() -> (Vec<Moment>, Map) {
     (moments, map)
 }
 
-/// The store opens, is the map, is the same when it is opened again, and can be compacted to the end.
+/// Checks that the store opens with the contents of `map`, keeps them when reopened, and can be
+/// compacted.
 fn assert_recovers(dir: &Path, map: &Map, what: &str) {
     for times in ["once", "twice"] {
         let before = (times == "twice").then(|| files(dir));
@@ -72,13 +73,10 @@ fn assert_recovers(dir: &Path, map: &Map, what: &str) {
         assert_is(&store, map, what);
         store.close().expect("closes");
         let mut leftovers = leftovers(dir);
-        // The next new ones take their places.
+        // The next files of these names overwrite them.
         leftovers.retain(|name| name != "MANIFEST.new" && name != "KEYDIR.new");
         assert_eq!(leftovers, [""; 0], "{what}");
-        assert!(
-            before.is_none_or(|before| before == files(dir)),
-            "{what}: the second open changed something"
-        );
+        assert!(before.is_none_or(|before| before == files(dir)), "{what}: the second open changed files");
     }
     let store = Store::open_with(dir, options()).expect("opens");
     store.compact_recounted(&Compact::All).expect("compacts");
@@ -88,7 +86,7 @@ fn assert_recovers(dir: &Path, map: &Map, what: &str) {
     assert_eq!(leftovers(dir), [""; 0], "{what}");
 }
 
-/// The same, and also when the recovery is stopped at any of its calls.
+/// [`assert_recovers`], also after the recovery is interrupted at each of its calls.
 fn assert_recovers_anyhow(left: &Files, map: &Map, what: &str) {
     let dir = write_down(left);
     let recorder = Arc::new(Recorder::new(dir.path()));
@@ -104,7 +102,7 @@ fn assert_recovers_anyhow(left: &Files, map: &Map, what: &str) {
 }
 
 #[test]
-fn case_06_a_compaction_that_is_killed_anywhere_has_lost_nothing() {
+fn case_06_a_compaction_killed_at_any_call_loses_nothing() {
     let (moments, map) = compacted();
     for (number, moment) in moments.iter().enumerate() {
         let what = format!("killed before call {number}, {:?}", moment.call);
@@ -116,7 +114,7 @@ fn case_06_a_compaction_that_is_killed_anywhere_has_lost_nothing() {
 }
 
 #[test]
-fn case_06_a_power_cut_anywhere_in_a_compaction_has_lost_nothing() {
+fn case_06_a_power_cut_at_any_call_of_a_compaction_loses_nothing() {
     let (moments, map) = compacted();
     let mut seen = Vec::new();
     for (number, moment) in moments.iter().enumerate() {
@@ -128,14 +126,18 @@ fn case_06_a_power_cut_anywhere_in_a_compaction_has_lost_nothing() {
         if seen.len() % 9 == 0 {
             assert_recovers_anyhow(&moment.disk.durable, &map, &what);
         }
-        // More may have reached the disk than was made durable: names, and some of the bytes.
+        // More than the durable part may have reached the disk: names, and half of the other bytes.
         let mut torn = moment.killed.clone();
         for (name, bytes) in torn.iter_mut().filter(|(name, _)| !moment.disk.durable.contains_key(*name)) {
             let is_synced = name.ends_with(".new") || name.ends_with(".seg");
             bytes.truncate(if is_synced { bytes.len() / 2 } else { bytes.len() - 1 });
         }
         if torn.get("MANIFEST") == moment.disk.durable.get("MANIFEST") {
-            assert_recovers(write_down(&torn).path(), &map, &format!("{what}, with names and halves"));
+            assert_recovers(
+                write_down(&torn).path(),
+                &map,
+                &format!("{what}, with all names and half of the bytes"),
+            );
         }
         seen.push(moment.disk.durable.clone());
     }
@@ -143,10 +145,10 @@ fn case_06_a_power_cut_anywhere_in_a_compaction_has_lost_nothing() {
 }
 
 #[test]
-fn case_06_a_power_cut_takes_nothing_for_whose_sake_a_compaction_dropped_an_older_record() {
+fn case_06_a_power_cut_loses_no_record_whose_older_version_a_compaction_dropped() {
     let (dir, mut map) = with_dead();
     let recorder = Arc::new(Recorder::new(dir.path()));
-    // What is written now is not durable, until the compaction needs it to be.
+    // New writes are durable only when the compaction syncs them.
     let options = options().sync(Sync::Never).segment_len_max(1 << 20);
     let options = options.file_system(Arc::new(Hooked(Arc::clone(&recorder))));
     let store = Store::open_with(dir.path(), options).expect("opens");
@@ -165,12 +167,12 @@ fn case_06_a_power_cut_takes_nothing_for_whose_sake_a_compaction_dropped_an_olde
         let what = format!("power cut before call {number}, {:?}", moment.call);
         let cut = write_down(&moment.disk.durable);
         let found = contents(&open(cut.path()));
-        assert!(maps.contains(&found), "{what}: what is there is no moment of the log");
+        assert!(maps.contains(&found), "{what}: the contents equal no moment of the log");
         assert_recovers(cut.path(), &found, &what);
     }
 }
 
-/// The power goes at each moment of the recovery of what a kill left; `found` is what the store may hold then.
+/// Cuts the power at each moment of the recovery after a kill. `found` are the possible contents.
 fn assert_recovers_from_both(left: &Moment, found: &[Map], what: &str) {
     let dir = write_down(&left.killed);
     let recorder = Arc::new(Recorder::on(dir.path(), left.disk.clone()));
@@ -189,14 +191,14 @@ fn assert_recovers_from_both(left: &Moment, found: &[Map], what: &str) {
         let cut = write_down(&moment.disk.durable);
         let now = contents(&open(write_down(&moment.disk.durable).path()));
         assert!(found.contains(&now), "{what}: {now:?}");
-        // What an open has shown stays.
-        assert!(moment.call.is_some() || now == recovered, "{what}: {now:?}, and it was {recovered:?}");
+        // Contents shown by an open must stay.
+        assert!(moment.call.is_some() || now == recovered, "{what}: {now:?} after {recovered:?}");
         assert_recovers(cut.path(), &now, &what);
     }
 }
 
 #[test]
-fn case_06_a_power_cut_in_the_recovery_of_a_killed_compaction_has_lost_nothing() {
+fn case_06_a_power_cut_during_the_recovery_of_a_killed_compaction_loses_nothing() {
     let (moments, map) = compacted();
     let is_commit = |moment: &&Moment| {
         let manifest = |files: &Files| files.get("MANIFEST").cloned();
@@ -211,11 +213,11 @@ fn case_06_a_power_cut_in_the_recovery_of_a_killed_compaction_has_lost_nothing()
         );
         commits += 1;
     }
-    assert!(commits >= 2, "{commits} moments at which the new MANIFEST was not durable");
+    assert!(commits >= 2, "the new MANIFEST was not durable at {commits} moments");
 }
 
 #[test]
-fn a_power_cut_in_or_after_the_recovery_of_a_killed_writer_leaves_a_moment_of_the_log() {
+fn a_power_cut_in_or_after_the_recovery_of_a_killed_writer_leaves_a_state_of_the_log() {
     let dir = scratch();
     let recorder = Arc::new(Recorder::new(dir.path()));
     let options = quick().file_system(Arc::new(Hooked(Arc::clone(&recorder))));
@@ -233,20 +235,20 @@ fn a_power_cut_in_or_after_the_recovery_of_a_killed_writer_leaves_a_moment_of_th
     assert_recovers_from_both(last, &maps, "killed");
 }
 
-/// How many calls come before a compaction of a copy of `dir`.
+/// The number of calls before a compaction of a copy of `dir`.
 fn calls_of_open(dir: &Path) -> u64 {
     let copy = copy_of(dir);
-    let plan = Arc::new(Plan::new(Fault::Short, u64::MAX, false));
+    let plan = Arc::new(FaultPlan::new(Fault::Short, u64::MAX, false));
     let options = options().file_system(Arc::new(Hooked(Arc::clone(&plan))));
     let _store = Store::open_with(copy.path(), options).expect("opens");
     plan.calls()
 }
 
-/// Lets call number `at_call` of a compaction fail; whether there was such a call.
+/// Makes call number `at_call` of a compaction fail. Returns whether there was such a call.
 fn try_fault(dir: &Path, map: &Map, (fault, at_call, from_then_on): (Fault, u64, bool)) -> bool {
     let copy = copy_of(dir);
     let dir = copy.path();
-    let plan = Arc::new(Plan::new(fault, at_call, from_then_on));
+    let plan = Arc::new(FaultPlan::new(fault, at_call, from_then_on));
     let options = options().file_system(Arc::new(Hooked(Arc::clone(&plan))));
     let store = Store::open_with(dir, options).expect("opens");
     let outcome = store.compact_recounted(&Compact::All);
@@ -254,12 +256,12 @@ fn try_fault(dir: &Path, map: &Map, (fault, at_call, from_then_on): (Fault, u64,
     let what = format!("{fault:?} at {call:?} (call {at_call}), from then on: {from_then_on}");
     plan.end();
     match &outcome {
-        // What is derived can be done without, and a file that stays is removed by the next open.
+        // Derived files are optional, and the next open removes a file that could not be removed.
         Ok(_) => assert!(
             matches!(call, Call::Remove(_) | Call::SyncDirectory)
                 || matches!(call, Call::Create(StoreFile::Hint(_)) | Call::Write(StoreFile::Hint(_)))
                 || (fault == Fault::Short && !from_then_on),
-            "{what}: it went unnoticed"
+            "{what}: the fault had no effect"
         ),
         Err(error) => assert!(error.sentence().contains("cannot "), "{what}: {}", error.sentence()),
     }
@@ -267,7 +269,7 @@ fn try_fault(dir: &Path, map: &Map, (fault, at_call, from_then_on): (Fault, u64,
     let mut map = map.clone();
     match store.put("probe", "after the failure") {
         Ok(_) => drop(map.insert(b"probe".to_vec(), b"after the failure".to_vec())),
-        Err(Error::Poisoned { .. }) => assert!(outcome.is_err(), "{what}: it was not told"),
+        Err(Error::Poisoned { .. }) => assert!(outcome.is_err(), "{what}: the failure was not reported"),
         Err(error) => panic!("{what}: {}", error.sentence()),
     }
     if map.contains_key(&b"probe"[..]) {
@@ -280,14 +282,14 @@ fn try_fault(dir: &Path, map: &Map, (fault, at_call, from_then_on): (Fault, u64,
         assert_is(&store, &map, &format!("{what}, and compacted again"));
         store.close().expect("closes");
     } else {
-        assert!(store.close().is_err(), "{what}: it is not closed cleanly");
+        assert!(store.close().is_err(), "{what}: the failed store closed cleanly");
     }
     assert_recovers(dir, &map, &what);
     true
 }
 
 #[test]
-fn case_06_a_compaction_whose_calls_fail_says_so_and_loses_nothing() {
+fn case_06_a_compaction_with_a_failed_call_reports_it_and_loses_nothing() {
     let (dir, map) = with_dead();
     let first = calls_of_open(dir.path());
     for fault in [Fault::Error(io::ErrorKind::Other), Fault::Error(io::ErrorKind::StorageFull), Fault::Short]
@@ -300,7 +302,7 @@ fn case_06_a_compaction_whose_calls_fail_says_so_and_loses_nothing() {
 }
 
 #[test]
-fn case_23_a_full_disk_stops_a_compaction_and_nothing_else() {
+fn case_23_a_full_disk_fails_a_compaction_and_nothing_else() {
     let dir = scratch();
     let Some(disk) = Mount::new(dir.path(), "disk", &["-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs"])
     else {
@@ -324,17 +326,17 @@ fn case_23_a_full_disk_stops_a_compaction_and_nothing_else() {
     for _ in 0..3 {
         let error = store.compact_recounted(&Compact::All).expect_err("there is no room");
         assert!(error.sentence().ends_with("No space left on device"), "{}", error.sentence());
-        assert!(files(&path) == before, "something was changed or left");
+        assert!(files(&path) == before, "files were changed or left behind");
         assert_is(&store, &map, "on a full disk");
     }
     drop(filler);
     fs::remove_file(disk.0.join("filler")).expect("it is there");
     store.put("key0", "new").expect("there is room again");
     store.compact_recounted(&Compact::All).expect("there is room again");
-    assert!(!segment_path(&path, 1).exists(), "it was compacted");
+    assert!(!segment_path(&path, 1).exists(), "segment 1 was not compacted");
     let mut map = map;
     map.insert(b"key0".to_vec(), b"new".to_vec());
-    assert_is(&store, &map, "with room again");
+    assert_is(&store, &map, "with free space again");
     store.close().expect("closes");
     assert_is(&open(&path), &map, "reopened");
 }

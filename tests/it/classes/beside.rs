@@ -1,5 +1,5 @@
-//! Concurrent calls at fixed moments: no call sees a write that is not durable, a batch is seen
-//! whole or not at all, and each of several losses is reported.
+//! Concurrent calls at fixed moments: no call shows a write that is not durable, a batch is visible
+//! as a whole or not at all, and each of several failed writes is reported.
 
 use std::collections::HashSet;
 use std::fs;
@@ -22,7 +22,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The result of every read call on a store.
-fn told(store: &Store) -> Vec<(&'static str, Vec<String>)> {
+fn read_results(store: &Store) -> Vec<(&'static str, Vec<String>)> {
     let keys = ["k", "fresh", "gone", "none"];
     let value = |value: Option<Value>| value.map_or_else(|| "-".to_owned(), |value| text(&value));
     let entry = |entry: Option<Entry>| value(entry.map(|entry| entry.value));
@@ -32,7 +32,7 @@ fn told(store: &Store) -> Vec<(&'static str, Vec<String>)> {
     };
     let snapshot = store.snapshot().expect("a snapshot");
     let now = At::Seq(Seqno(u64::MAX));
-    let mut told = vec![
+    let mut read_results = vec![
         ("get", keys.map(|key| value(store.get(key).expect("reads"))).to_vec()),
         ("get_many", {
             let many = store.get_many(&keys).expect("reads");
@@ -48,27 +48,30 @@ fn told(store: &Store) -> Vec<(&'static str, Vec<String>)> {
         ("prefix k", store.scan_prefix("k").expect("scans").map(pair).collect()),
     ];
     let names = store.keys(..).expect("scans").map(|entry| text(&entry.expect("reads").key));
-    told.push(("keys", names.collect()));
+    read_results.push(("keys", names.collect()));
     let version = |key: &str| {
         let versions = store.versions(key).expect("reads").map(|version| version.expect("reads").value);
         versions.map(value).collect::<Vec<_>>().join(",")
     };
-    told.push(("versions", keys.map(version).to_vec()));
-    told.push(("get_at", keys.map(|key| entry(store.get_at(key, now).expect("told"))).to_vec()));
-    told.push(("at", store.at(now).expect("told").scan(..).expect("scans").map(pair).collect()));
-    let differences = store.diff(At::Seq(Seqno(0)), None).expect("told");
-    told.push(("diff", vec![differences.count().to_string()]));
+    read_results.push(("versions", keys.map(version).to_vec()));
+    read_results
+        .push(("get_at", keys.map(|key| entry(store.get_at(key, now).expect("read_results"))).to_vec()));
+    read_results
+        .push(("at", store.at(now).expect("read_results").scan(..).expect("scans").map(pair).collect()));
+    let differences = store.diff(At::Seq(Seqno(0)), None).expect("read_results");
+    read_results.push(("diff", vec![differences.count().to_string()]));
     let change = |change: logkv::Result<logkv::Change>| change.expect("reads").meta.seq.to_string();
-    told.push(("changes", store.changes(Seqno(1)).map(change).collect()));
-    told.push(("recent_changes", store.recent_changes(2).expect("told").map(change).collect()));
-    told.push(("snapshot", snapshot.scan(..).expect("scans").map(pair).collect()));
-    told.push(("snapshot get", keys.map(|key| value(snapshot.get(key).expect("reads"))).to_vec()));
-    told.push(("snapshot len", vec![snapshot.len().to_string()]));
-    told
+    read_results.push(("changes", store.changes(Seqno(1)).map(change).collect()));
+    read_results
+        .push(("recent_changes", store.recent_changes(2).expect("read_results").map(change).collect()));
+    read_results.push(("snapshot", snapshot.scan(..).expect("scans").map(pair).collect()));
+    read_results.push(("snapshot get", keys.map(|key| value(snapshot.get(key).expect("reads"))).to_vec()));
+    read_results.push(("snapshot len", vec![snapshot.len().to_string()]));
+    read_results
 }
 
 #[test]
-fn no_call_tells_of_a_write_that_waits_for_its_sync_and_each_does_when_it_is_durable() {
+fn no_call_shows_a_write_before_its_sync_and_every_call_shows_it_afterwards() {
     let dir = scratch();
     let gate = Arc::new(SyncGate::default());
     let options = Options::new().background(false).file_system(Arc::new(Hooked(Arc::clone(&gate))));
@@ -76,14 +79,14 @@ fn no_call_tells_of_a_write_that_waits_for_its_sync_and_each_does_when_it_is_dur
     for (key, value) in [("k", "old"), ("gone", "soon")] {
         store.put(key, value).expect("a put");
     }
-    let before = told(&store);
+    let before = read_results(&store);
     gate.set_shut(true);
     let arrivals = gate.arrivals();
     let meanwhile = std::thread::scope(|scope| {
         let write =
             scope.spawn(|| store.write(Batch::new().put("k", "new").put("fresh", "1").delete("gone")));
         wait_until(|| gate.arrivals() > arrivals);
-        let meanwhile = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| told(&store)));
+        let meanwhile = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read_results(&store)));
         gate.set_shut(false);
         write.join().expect("no panic").expect("a batch");
         meanwhile.expect("every call returns")
@@ -91,15 +94,15 @@ fn no_call_tells_of_a_write_that_waits_for_its_sync_and_each_does_when_it_is_dur
     for (meanwhile, before) in meanwhile.iter().zip(&before) {
         assert_eq!(meanwhile, before, "while the write is not durable");
     }
-    let after = told(&store);
+    let after = read_results(&store);
     for ((call, after), (_, before)) in after.iter().zip(&before) {
-        // As many keys as before: one came, one went.
+        // The number of keys is unchanged: one key is new and one is gone.
         let is_same = ["len", "key_count", "diff", "snapshot len"].contains(call);
         assert_eq!(after == before, is_same, "{call}: {after:?}");
     }
     store.close().expect("closes");
     let reopened = open(dir.path());
-    assert_eq!(told(&reopened)[0], after[0]);
+    assert_eq!(read_results(&reopened)[0], after[0]);
 }
 
 /// Blocks every open of a hint.
@@ -136,7 +139,7 @@ fn apart(seed: u64) -> [String; 3] {
 }
 
 #[test]
-fn a_get_of_many_keys_sees_all_of_a_batch_that_was_written_while_it_looked_them_up_or_nothing() {
+fn a_get_of_many_keys_sees_all_or_nothing_of_a_batch_written_during_the_lookup() {
     let dir = scratch();
     let options = quick().checkpoint_records(1);
     let store = Store::open_with(dir.path(), options.clone()).expect("opens");
@@ -146,7 +149,7 @@ fn a_get_of_many_keys_sees_all_of_a_batch_that_was_written_while_it_looked_them_
         store.put(key, "old").expect("a put");
     }
     store.close().expect("closes");
-    // The shard of the middle one: who looks into it makes it anew, and looks for a hint then.
+    // Damages the shard of the middle key, so that the first lookup rebuilds it and opens a hint.
     let path = dir.path().join("KEYDIR");
     let mut bytes = fs::read(&path).expect("KEYDIR");
     let row = 64 + 80 + 24 * shard(seed, &keys[1]);
@@ -161,7 +164,7 @@ fn a_get_of_many_keys_sees_all_of_a_batch_that_was_written_while_it_looked_them_
     let arrivals = gate.0.arrivals();
     let found = std::thread::scope(|scope| {
         let many = scope.spawn(|| store.get_many(&keys).expect("reads"));
-        // It has looked up the first key, and not the last one.
+        // The lookup has found the first key, but not the last one.
         wait_until(|| gate.0.arrivals() > arrivals);
         let written = store.write(Batch::new().put(&keys[0], "new").put(&keys[2], "new"));
         gate.0.set_shut(false);
@@ -170,14 +173,14 @@ fn a_get_of_many_keys_sees_all_of_a_batch_that_was_written_while_it_looked_them_
     });
     let found: Vec<_> = found.into_iter().map(|found| found.expect("reads").expect("is there")).collect();
     assert_eq!(found[1], b"old");
-    assert_eq!(text(&found[0]), text(&found[2]), "both are of the batch, or none is");
+    assert_eq!(text(&found[0]), text(&found[2]), "only half of the batch is visible");
 }
 
 /// A disk that is full on demand.
 #[derive(Debug, Default)]
-struct Filling(AtomicBool);
+struct FillingDisk(AtomicBool);
 
-impl Hook for Filling {
+impl Hook for FillingDisk {
     fn before(&self, call: Call) -> io::Result<()> {
         match call {
             Call::Write(StoreFile::Segment(_)) if self.0.load(Ordering::SeqCst) => {
@@ -193,15 +196,15 @@ impl Hook for Filling {
 }
 
 #[test]
-fn of_several_losses_each_is_told_to_who_waits_for_it_and_to_nobody_else_in_whatever_order_they_wait() {
+fn each_of_several_lost_writes_is_reported_to_its_waiter_only_in_any_order_of_waiting() {
     for sync in [Sync::Always, Sync::Never] {
         for waits_backwards in [false, true] {
             let dir = scratch();
-            let disk = Arc::new(Filling::default());
+            let disk = Arc::new(FillingDisk::default());
             let options = quick().sync(sync).file_system(Arc::new(Hooked(Arc::clone(&disk))));
             let store = Store::open_with(dir.path(), options).expect("opens");
             store.put("first", "1").expect("a put");
-            // Lost, twice in a row, and again when others were written in between.
+            // Two losses in a row, and another one after successful writes.
             let lives =
                 ["lost1", "lost2", "kept3", "lost4", "kept5", "kept6", "lost7", "lost8", "lost9", "kept10"];
             let submitted: Vec<(&str, Pending)> = lives
@@ -209,7 +212,7 @@ fn of_several_losses_each_is_told_to_who_waits_for_it_and_to_nobody_else_in_what
                 .map(|key| {
                     disk.0.store(key.starts_with("lost"), Ordering::SeqCst);
                     let pending = store.submit(Batch::new().put(key, "1").put("both", key)).expect("submits");
-                    // Handed over, by somebody who waits for something else.
+                    // Written out by a caller that waits for another write.
                     assert_eq!(store.sync().is_err(), key.starts_with("lost"), "{key}");
                     (*key, pending)
                 })
@@ -251,7 +254,7 @@ fn is_within((start, end): Bounds<'_>, key: &[u8]) -> bool {
 }
 
 #[test]
-fn every_pair_of_bounds_gives_the_keys_between_them_in_every_scan_from_both_ends() {
+fn every_pair_of_bounds_scans_the_keys_between_them_from_both_ends() {
     let dir = scratch();
     let store = open(dir.path());
     for key in ["a", "b", "bb", "d"] {
@@ -261,7 +264,7 @@ fn every_pair_of_bounds_gives_the_keys_between_them_in_every_scan_from_both_ends
         }
     }
     let stored = ["a", "b", "bb", "d"];
-    // With what a transaction does to them.
+    // With the changes of a transaction.
     let changed = [("a", "stored"), ("b", "mine"), ("c", "mine"), ("d", "stored")];
     let places = ["", "a", "b", "ba", "bb", "c", "d", "e"];
     let ends = || {
@@ -274,7 +277,7 @@ fn every_pair_of_bounds_gives_the_keys_between_them_in_every_scan_from_both_ends
         let backwards: Vec<_> = expected.iter().rev().copied().collect();
         let key = |entry: logkv::Result<logkv::KeyEntry>| text(&entry.expect("reads").key);
         let key_of = |entry: logkv::Result<Entry>| text(&entry.expect("reads").meta.key);
-        let past = store.at(At::Seq(Seqno(u64::MAX))).expect("told");
+        let past = store.at(At::Seq(Seqno(u64::MAX))).expect("read_results");
         let all = [
             store.keys(bounds).expect("scans").map(key).collect::<Vec<_>>(),
             store.scan(bounds).expect("scans").map(key_of).collect(),
@@ -306,7 +309,7 @@ fn every_pair_of_bounds_gives_the_keys_between_them_in_every_scan_from_both_ends
     }
 }
 
-/// The reads of a transaction that wrote nothing.
+/// Carries the reads of a transaction that wrote nothing.
 #[derive(Debug)]
 struct Undone(Vec<(String, String)>, Vec<(String, String)>);
 
@@ -317,7 +320,7 @@ impl From<Error> for Undone {
 }
 
 #[test]
-fn every_prefix_has_the_keys_that_start_with_it_also_where_it_ends_in_the_last_byte() {
+fn every_prefix_scans_its_keys_even_if_it_ends_in_the_largest_byte() {
     let dir = scratch();
     let store = open(dir.path());
     let keys: [&[u8]; 9] =
@@ -343,7 +346,7 @@ fn every_prefix_has_the_keys_that_start_with_it_also_where_it_ends_in_the_last_b
 }
 
 #[test]
-fn what_was_begun_before_writes_and_a_compaction_shows_its_moment_to_the_end() {
+fn readers_started_before_writes_and_a_compaction_keep_their_view() {
     let dir = scratch();
     let store = open(dir.path());
     let key = |n: u32| format!("p{n:03}");
@@ -357,11 +360,11 @@ fn what_was_begun_before_writes_and_a_compaction_shows_its_moment_to_the_end() {
     let (mut ahead, mut back) =
         (store.scan_prefix("p").expect("scans"), store.keys_with_prefix("p").expect("scans"));
     let mut versions = store.versions(key(7)).expect("reads");
-    let past = store.at(At::Seq(Seqno(u64::MAX))).expect("told");
+    let past = store.at(At::Seq(Seqno(u64::MAX))).expect("read_results");
     let mut earlier = past.scan(..).expect("scans");
     let mut shown = vec![ahead.next().expect("a first").expect("reads")];
     let mut last = vec![back.next_back().expect("a last").expect("reads")];
-    let mut told = vec![earlier.next().expect("a first").expect("reads")];
+    let mut read_results = vec![earlier.next().expect("a first").expect("reads")];
     for n in 0..100 {
         match n % 3 {
             0 => drop(store.delete(key(n)).expect("a delete")),
@@ -375,15 +378,15 @@ fn what_was_begun_before_writes_and_a_compaction_shows_its_moment_to_the_end() {
     store.compact_recounted(&Compact::All).expect("compacts");
     shown.extend(ahead.map(|entry| entry.expect("reads")));
     last.extend(back.rev().map(|entry| entry.expect("reads")));
-    told.extend(earlier.map(|entry| entry.expect("reads")));
+    read_results.extend(earlier.map(|entry| entry.expect("reads")));
     let keys: Vec<_> = (0..100).map(|n| key(n).into_bytes()).collect();
     assert_eq!(shown.iter().map(|entry| entry.meta.key.to_vec()).collect::<Vec<_>>(), keys);
     assert!(shown.iter().all(|entry| entry.value == b"old"));
     assert_eq!(last.iter().rev().map(|entry| entry.key.to_vec()).collect::<Vec<_>>(), keys);
-    assert_eq!(told.len(), 200);
+    assert_eq!(read_results.len(), 200);
     assert_eq!(versions.next().expect("one").expect("reads").value.expect("a put"), b"old");
-    assert!(versions.next().is_none(), "what came later is none of its moment");
-    assert_eq!(past.get(key(1)).expect("told").expect("there").value, b"old");
+    assert!(versions.next().is_none(), "a later version is visible");
+    assert_eq!(past.get(key(1)).expect("read_results").expect("there").value, b"old");
     let now = store.get_many(&[key(0), key(1), key(2)]).expect("reads");
     let now: Vec<_> = now.into_iter().map(|found| found.expect("reads").map(|value| text(&value))).collect();
     assert_eq!(now, [None, Some("new".to_owned()), Some("old".to_owned())]);

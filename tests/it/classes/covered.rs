@@ -18,12 +18,12 @@ fn eager() -> Options {
     quick().checkpoint_records(1)
 }
 
-/// Keeps KEYDIR unchanged.
+/// Leaves KEYDIR unchanged.
 fn lazy() -> Options {
     quick().checkpoint_records(u64::MAX)
 }
 
-/// Two sealed segments and an active one, closed, with a KEYDIR of all of it.
+/// A closed store of two sealed segments and an active one, with a KEYDIR of all records.
 fn indexed() -> TempDir {
     let dir = scratch();
     let store = Store::open_with(dir.path(), eager()).expect("opens");
@@ -42,7 +42,7 @@ fn indexed() -> TempDir {
     dir
 }
 
-/// A way in which a store grows, and whether KEYDIR still matches it.
+/// A way in which a store grows, and whether KEYDIR still covers it.
 type Growth = (&'static str, bool, fn(&Store));
 
 fn put_some(store: &Store, tag: &str) {
@@ -95,7 +95,7 @@ const GROWTHS: [Growth; 8] = [
     }),
 ];
 
-/// The possible states of a derived file.
+/// A state of the derived files.
 type Change = (&'static str, fn(&Path));
 
 const CHANGES: [Change; 5] = [
@@ -124,11 +124,11 @@ const CHANGES: [Change; 5] = [
     }),
 ];
 
-/// Where the slots of a KEYDIR of three segments begin: behind header, rows of segments and shards, and checksum.
+/// The offset of the slots in a KEYDIR of three segments: header, segment and shard rows, checksum.
 const SLOTS_AT: usize = 64 + 3 * 80 + 1024 * 24 + 8;
 
 #[test]
-fn an_older_keydir_changes_no_answer_however_the_store_has_grown_and_grows_on() {
+fn an_older_keydir_changes_no_answer_however_the_store_grows() {
     for (growth, belongs, grow) in GROWTHS {
         let dir = indexed();
         let keydir = fs::read(dir.path().join("KEYDIR")).expect("KEYDIR");
@@ -154,9 +154,9 @@ fn an_older_keydir_changes_no_answer_however_the_store_has_grown_and_grows_on() 
     }
 }
 
-/// Puts, deletes and a compaction during the first access to the shards of KEYDIR.
+/// Puts, deletes and compacts, each of which is the first access to some shards of KEYDIR.
 fn grow_on(store: &Store, mut map: Map, what: &str) {
-    // In segments that KEYDIR covers a part of, before anything else looks there.
+    // In segments that KEYDIR covers in part, before anything else reads these shards.
     for n in [2, 3, 17] {
         store.put(format!("key{n}"), "grown").expect("a put");
         map.insert(format!("key{n}").into_bytes(), b"grown".to_vec());
@@ -165,18 +165,18 @@ fn grow_on(store: &Store, mut map: Map, what: &str) {
         store.delete(format!("key{n}")).expect("a delete");
         map.remove(format!("key{n}").as_bytes());
     }
-    assert_is(store, &map, &format!("{what}; and goes on"));
+    assert_is(store, &map, &format!("{what}, after more writes"));
     store.compact_recounted(&Compact::All).expect("compacts");
-    assert_is(store, &map, &format!("{what}; and is compacted"));
+    assert_is(store, &map, &format!("{what}, compacted"));
 }
 
 #[test]
-fn a_shard_that_is_made_anew_after_the_store_has_grown_holds_each_key_once() {
+fn a_shard_rebuilt_after_the_store_has_grown_holds_each_key_once() {
     let dir = indexed();
     (CHANGES[3].1)(dir.path());
     let store = Store::open_with(dir.path(), lazy()).expect("opens");
     let mut map = contents(&open(copy_of(dir.path()).path()));
-    // Each put looks into a shard that was not looked into before, behind records that KEYDIR does not cover.
+    // Each put is the first access to its shard, after records that KEYDIR does not cover.
     for n in 0..20 {
         let key = format!("key{n}");
         store.put(&key, "new").expect("a put");
@@ -186,13 +186,13 @@ fn a_shard_that_is_made_anew_after_the_store_has_grown_holds_each_key_once() {
     assert_counted(&store, "grown");
     for n in 0..20 {
         assert!(store.delete(format!("key{n}")).expect("a delete"));
-        assert_eq!(value(&store, &format!("key{n}")), None, "nothing older shows");
+        assert_eq!(value(&store, &format!("key{n}")), None, "an older value is visible");
     }
     assert!(store.is_empty());
     assert_counted(&store, "emptied");
 }
 
-/// A store without derived files, with one byte of the value of `victim` changed, in segment 1.
+/// A store without derived files. One byte of the value of `victim`, in segment 1, is changed.
 fn damaged() -> TempDir {
     let dir = scratch();
     let store = Store::open_with(dir.path(), lazy()).expect("opens");
@@ -215,7 +215,7 @@ fn change(dir: &Path, id: u64, at: usize) {
 }
 
 #[test]
-fn damage_that_is_known_is_told_at_each_open_however_the_store_grows() {
+fn known_damage_is_reported_at_each_open_however_the_store_grows() {
     let dir = damaged();
     for round in 0..4 {
         let store = Store::open_with(dir.path(), eager()).expect("opens");
@@ -231,14 +231,14 @@ fn damage_that_is_known_is_told_at_each_open_however_the_store_grows() {
             store.rotate().expect("rotates");
         }
         store.close().expect("closes");
-        assert!(!hint_path(dir.path(), 1).exists(), "no hint is made of it");
-        assert!(!dir.path().join("KEYDIR").exists(), "nor is it covered");
+        assert!(!hint_path(dir.path(), 1).exists(), "a hint of a damaged segment was written");
+        assert!(!dir.path().join("KEYDIR").exists(), "KEYDIR covers damage");
         assert!(!verified(dir.path()).0.is_intact());
     }
 }
 
 #[test]
-fn damage_behind_an_older_keydir_is_told_and_not_covered_by_the_next() {
+fn damage_after_an_older_keydir_is_reported_and_not_covered_by_the_next_one() {
     let dir = indexed();
     let store = Store::open_with(dir.path(), lazy()).expect("opens");
     let at = store.put("victim", "the value of it").expect("a put").location;
@@ -257,8 +257,9 @@ fn damage_behind_an_older_keydir_is_told_and_not_covered_by_the_next() {
 }
 
 #[test]
-fn a_delete_stays_while_a_damaged_header_may_hide_the_put_that_it_deletes() {
-    // The checksum of the header alone, which a repair mends; a length; the key's length; the first byte of the key.
+fn a_tombstone_stays_while_a_damaged_header_may_hide_the_put_it_deletes() {
+    // The header checksum, which repair corrects; a length; the key length; the first byte of the
+    // key.
     for at in [0, 24, 28, 32] {
         let dir = scratch();
         let store = Store::open_with(dir.path(), lazy()).expect("opens");
@@ -282,7 +283,7 @@ fn a_delete_stays_while_a_damaged_header_may_hide_the_put_that_it_deletes() {
         store.close().expect("closes");
         let (mended, _) = repaired(dir.path());
         let mended = open(mended.path());
-        assert_eq!(value(&mended, "victim"), None, "byte {at}: it was deleted");
+        assert_eq!(value(&mended, "victim"), None, "byte {at}: the key was deleted");
         assert_eq!(value(&mended, "last").as_deref(), Some("the value of it"));
     }
 }

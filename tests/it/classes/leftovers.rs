@@ -1,5 +1,5 @@
-//! Repair of a store without MANIFEST, with the leftovers of a compaction: inputs, outputs, partial
-//! sets of them, drafts.
+//! Repair without MANIFEST, with the leftovers of a compaction: inputs, outputs, subsets of them,
+//! staged files.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ use crate::hooked::{Call, Hook, Hooked};
 use crate::recount::Recounted;
 use crate::repair::repaired;
 
-/// Repairs `files` without MANIFEST.
+/// Repairs `files` without MANIFEST, and checks the result.
 fn assert_repairs(files: &Files, map: &Map, what: &str) {
     let mut files = files.clone();
     files.remove("MANIFEST");
@@ -28,11 +28,11 @@ fn assert_repairs(files: &Files, map: &Map, what: &str) {
     assert!(report.manifest_lost.is_some(), "{what}");
     let found = contents(&open(to.path()));
     let back: Vec<_> = found.keys().filter(|key| !map.contains_key(*key)).collect();
-    assert!(found == *map, "{what}: {} keys of {}, back are {back:?}", found.len(), map.len());
+    assert!(found == *map, "{what}: {} of {} keys, and these came back: {back:?}", found.len(), map.len());
 }
 
-/// The leftovers of a compaction at each moment, while it drops puts and their deletes from a
-/// segment each, and the contents of the store.
+/// The files at each moment of a compaction that drops puts and their deletes, each in a segment of
+/// its own, and the contents of the store.
 fn emptied() -> (Vec<Moment>, Map) {
     let dir = scratch();
     let store = open(dir.path());
@@ -64,7 +64,7 @@ fn compactions() -> [(Vec<Moment>, Map); 2] {
 }
 
 #[test]
-fn whatever_a_killed_compaction_leaves_is_the_store_without_manifest_too() {
+fn a_repair_without_manifest_after_a_killed_compaction_keeps_every_key() {
     for (moments, map) in compactions() {
         for (number, moment) in moments.iter().enumerate() {
             let what = format!("killed before call {number}, {:?}", moment.call);
@@ -77,9 +77,10 @@ fn whatever_a_killed_compaction_leaves_is_the_store_without_manifest_too() {
 }
 
 #[test]
-fn whatever_a_killed_recovery_leaves_of_a_killed_compaction_is_the_store_without_manifest_too() {
+fn a_repair_without_manifest_after_a_killed_recovery_of_a_killed_compaction_keeps_every_key() {
     for (moments, map) in compactions() {
-        // The first removal is due, after all has been committed; and one in the middle.
+        // Before the first removal, when everything is committed, and in the middle of the
+        // removals.
         let removes = |call: &Option<Call>| matches!(call, Some(Call::Remove(StoreFile::Segment(_))));
         let due: Vec<_> = moments.iter().filter(|moment| removes(&moment.call)).collect();
         for left in [due.first(), due.get(due.len() / 2)].into_iter().flatten() {
@@ -97,9 +98,9 @@ fn whatever_a_killed_recovery_leaves_of_a_killed_compaction_is_the_store_without
 
 /// Refuses to remove one file.
 #[derive(Debug)]
-struct Held(StoreFile);
+struct CannotRemove(StoreFile);
 
-impl Hook for Held {
+impl Hook for CannotRemove {
     fn before(&self, call: Call) -> io::Result<()> {
         match call {
             Call::Remove(file) if file == self.0 => Err(io::ErrorKind::PermissionDenied.into()),
@@ -112,11 +113,11 @@ impl Hook for Held {
     }
 }
 
-/// A put, its delete, and another key, in a segment each, all compacted, with one segment's file
-/// not removed.
+/// A put, its delete, and another key, each in a segment of its own, all compacted. The file of
+/// segment `held` was not removed.
 fn compacted_but(held: u64) -> TempDir {
     let dir = scratch();
-    let hook = Arc::new(Held(StoreFile::Segment(SegmentId(held))));
+    let hook = Arc::new(CannotRemove(StoreFile::Segment(SegmentId(held))));
     let options = quick().file_system(Arc::new(Hooked(hook)));
     let store = Store::open_with(dir.path(), options).expect("opens");
     store.put("victim", "secret").expect("a put");
@@ -127,12 +128,12 @@ fn compacted_but(held: u64) -> TempDir {
     store.rotate().expect("rotates");
     store.compact_recounted(&Compact::All).expect("compacts");
     assert_eq!(value(&store, "victim"), None);
-    assert!(segment_path(dir.path(), held).exists(), "it could not be removed");
+    assert!(segment_path(dir.path(), held).exists(), "the file could not be removed");
     killed(store, dir.path())
 }
 
 #[test]
-fn a_deleted_key_is_not_back_when_the_file_of_its_put_could_not_be_removed_and_manifest_is_lost() {
+fn a_deleted_key_stays_deleted_when_its_put_s_file_was_not_removed_and_manifest_is_lost() {
     for held in 1..=3 {
         let dir = compacted_but(held);
         assert_eq!(value(&open(dir.path()), "victim"), None, "with MANIFEST");
@@ -154,7 +155,7 @@ fn without_manifest_the_log_ends_with_its_newest_segment_and_not_with_the_newest
     }
     store.rotate().expect("rotates");
     store.put("active", "1").expect("a put");
-    // The output has a greater number than the active segment, and stands before it.
+    // The output has a greater id than the active segment, but comes before it in the log.
     store.compact_recounted(&Compact::Segments(vec![SegmentId(1)])).expect("compacts");
     assert!(segment_path(dir.path(), 3).exists());
     let whole = fs::read(segment_path(dir.path(), 2)).expect("the active segment").len();
@@ -168,7 +169,7 @@ fn without_manifest_the_log_ends_with_its_newest_segment_and_not_with_the_newest
         drop(fs::remove_file(dir.path().join("MANIFEST")));
         let (to, report) = repaired(dir.path());
         assert_eq!(report.torn_len, (len - whole) as u64, "{report:?}");
-        assert_eq!(report.given_up, [], "an unfinished write is no loss");
+        assert_eq!(report.given_up, [], "an unfinished write is not reported as a loss");
         let mut expected = map.clone();
         expected.remove(&b"torn"[..]);
         assert_eq!(contents(&open(to.path())), expected, "cut to {len}");
@@ -176,7 +177,7 @@ fn without_manifest_the_log_ends_with_its_newest_segment_and_not_with_the_newest
 }
 
 #[test]
-fn drafts_and_segments_of_others_beside_both_generations_are_no_part_of_the_store() {
+fn staged_files_and_foreign_segments_are_no_part_of_a_repaired_store() {
     let (moments, map) = steps::compacted();
     let both = moments.iter().find(|moment| matches!(moment.call, Some(Call::Remove(StoreFile::Segment(_)))));
     let mut files = both.expect("inputs are removed").killed.clone();
@@ -185,7 +186,7 @@ fn drafts_and_segments_of_others_beside_both_generations_are_no_part_of_the_stor
     files.insert("MANIFEST.new".to_owned(), b"half of a manif".to_vec());
     files.insert("KEYDIR.new".to_owned(), vec![7; 100]);
     files.insert("000777.hint".to_owned(), vec![7; 100]);
-    // One that was begun: a header and nothing else; half of a header; nothing at all; zeros.
+    // Unfinished segments: only a header, half a header, nothing, zeros.
     for (id, bytes) in [(900, &first[..64]), (901, &first[..30]), (902, &[][..]), (903, &[0; 4096])] {
         files.insert(format!("{id:06}.seg"), bytes.to_vec());
     }
@@ -193,5 +194,5 @@ fn drafts_and_segments_of_others_beside_both_generations_are_no_part_of_the_stor
     let stranger = open(other.path());
     stranger.put("stranger", "1").expect("a put");
     files.insert("000950.seg".to_owned(), fs::read(segment_path(other.path(), 1)).expect("a segment"));
-    assert_repairs(&files, &map, "with drafts and strangers");
+    assert_repairs(&files, &map, "with unfinished and foreign segments");
 }

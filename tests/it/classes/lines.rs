@@ -1,4 +1,4 @@
-//! Continued lines, and commands for the next page.
+//! Lines that continue in the next one, and commands that print the next page.
 
 use std::fs;
 use std::io::Write as _;
@@ -17,7 +17,7 @@ fn run(dir: &Path, args: &[&str], input: &[u8]) -> Output {
     let mut child = piped(&mut command(dir, args));
     let mut stdin = child.stdin.take().expect("it is piped");
     std::thread::scope(|scope| {
-        // A program that leaves early reads no more.
+        // The program may exit before it has read everything.
         scope.spawn(move || drop(stdin.write_all(input)));
         child.wait_with_output().expect("the program ends")
     })
@@ -27,49 +27,49 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn complained(output: &Output) -> String {
+fn errors_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A script, the keys after it, and the lines that its errors name.
+/// A script, the keys after it, and the lines of its errors.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [u64]);
 
 const SCRIPTS: [Case; 17] = [
     ("put a 'one\ntwo'\nput b 2\n", &[("a", "one\ntwo"), ("b", "2")], &[]),
     ("put a \"one\ntwo\nthree\" b 'x\ny'\n", &[("a", "one\ntwo\nthree"), ("b", "x\ny")], &[]),
-    // What looks like a comment, a command, an end, or a line without words, is in the quote.
+    // A quote can contain lines that look like a comment, a command, or an end, and empty lines.
     (
         "put a '\n# no comment\nquit\n\n.exit\n'\n# a 'comment\nput b 2\n",
         &[("a", "\n# no comment\nquit\n\n.exit\n"), ("b", "2")],
         &[],
     ),
     ("put a \"\n# it's\n\" b 2\n", &[("a", "\n# it's\n"), ("b", "2")], &[]),
-    // The other quote does not close it, nor one that is escaped.
+    // Neither the other quote nor an escaped one closes it.
     ("put a 'say \"\nhi\" it\\'s\nso'\nput b 2\n", &[("a", "say \"\nhi\" it's\nso"), ("b", "2")], &[]),
     ("put a \"x\\\"\ny\"\nput b 2\n", &[("a", "x\"\ny"), ("b", "2")], &[]),
-    // At the very end, with and without a line break.
+    // At the end of the script, with and without a line break.
     ("put a 'one\ntwo'", &[("a", "one\ntwo")], &[]),
     ("put a 1\nput b 2", &[("a", "1"), ("b", "2")], &[]),
     ("put a 1\nput b 'open\nput c 3\n", &[("a", "1")], &[2]),
     ("put a 1\n\nput b\n2 'x' 'open\nput c 3", &[("a", "1")], &[3, 4]),
     ("put a 1\nput b 'closed\nhere' 'open\nnever", &[("a", "1")], &[3]),
-    // Lines are counted through quotes, comments and blanks.
+    // Line numbers include quotes, comments and blank lines.
     (
         "put a 'one\ntwo\nthree'\nfrob\n# no\n\nput b \"1\n2\"\nfrob\n",
         &[("a", "one\ntwo\nthree"), ("b", "1\n2")],
         &[4, 9],
     ),
-    // Line breaks of other systems: one ends a line, and stays as it is in a quote.
+    // A line break of another system ends a line, and stays unchanged in a quote.
     ("put a 1\r\nput b 'x\r\ny'\r\nput c 3\r\n", &[("a", "1"), ("b", "x\r\ny"), ("c", "3")], &[]),
     ("put a '1\r\n2'\r\nfrob\r\n", &[("a", "1\r\n2")], &[3]),
-    // A byte order mark is no part of the first line, and part of any other.
+    // A byte order mark is skipped in the first line, and kept in all others.
     ("\u{feff}put a 'one\n\u{feff}two'\n", &[("a", "one\n\u{feff}two")], &[]),
     ("put a 1\n\u{feff}put b 2\n\u{feff}# no comment\nput c 3\n", &[("a", "1"), ("c", "3")], &[2, 3]),
     ("\u{feff}# a comment\nput a 'x\n' b \"y\n\"\n", &[("a", "x\n"), ("b", "y\n")], &[]),
 ];
 
 #[test]
-fn quotes_that_go_on_over_lines_hold_what_is_written_and_errors_name_their_lines_however_a_script_comes() {
+fn multi_line_quotes_keep_their_text_and_errors_have_line_numbers_in_every_kind_of_script() {
     for (script, keys, lines) in SCRIPTS {
         let dir = scratch();
         fs::write(dir.path().join("script"), script).expect("a script");
@@ -83,13 +83,13 @@ fn quotes_that_go_on_over_lines_hold_what_is_written_and_errors_name_their_lines
             let args: Vec<_> =
                 if args[0] == "echoed" { vec!["-e", "echoed", "-f", "script"] } else { args.to_vec() };
             let output = run(dir.path(), &args, input);
-            let what = format!("{script:?} by {args:?}: {}{}", said(&output), complained(&output));
+            let what = format!("{script:?} by {args:?}: {}{}", said(&output), errors_of(&output));
             let store = open(&dir.path().join(args.iter().find(|arg| arg.len() > 2).expect("a directory")));
             assert_eq!(store.len(), keys.len() as u64, "{what}");
             for (key, expected) in keys {
                 assert_eq!(value(&store, key).as_deref(), Some(*expected), "{what}");
             }
-            let errors = complained(&output);
+            let errors = errors_of(&output);
             let named: Vec<_> = errors
                 .lines()
                 .filter_map(|line| line.split_once("error: ").map(|(place, _)| place))
@@ -102,11 +102,12 @@ fn quotes_that_go_on_over_lines_hold_what_is_written_and_errors_name_their_lines
 }
 
 #[test]
-fn lines_around_what_is_read_at_once_are_read_whole_wherever_a_quote_or_a_line_ends() {
+fn lines_around_the_read_length_are_read_whole_wherever_a_quote_or_line_ends() {
     const READ_LEN: usize = 256 << 10;
     for over in -6_isize..=6 {
         let dir = scratch();
-        // The line break behind the first line, the quote of the second, or a break in it, is where a read ends.
+        // The read ends at the line break after the first line, at the quote of the second, or at a
+        // break in the quote.
         for (name, first, second) in [
             ("line", "put a ", "\nput b 2\nput c 3"),
             ("quote", "put a 1 b '", "2'\nput c 3\n"),
@@ -117,7 +118,7 @@ fn lines_around_what_is_read_at_once_are_read_whole_wherever_a_quote_or_a_line_e
             let script = [first, &"v".repeat(len), second].concat();
             let script = if name == "quote" { script.replacen("v2'", "v'", 1) } else { script };
             let output = run(dir.path(), &[name], script.as_bytes());
-            assert!(output.status.success(), "{name}, {over}: {}", complained(&output));
+            assert!(output.status.success(), "{name}, {over}: {}", errors_of(&output));
             let store = open(&dir.path().join(name));
             assert_eq!(store.len(), 3, "{name}, {over}");
             let long = [value(&store, "a"), value(&store, "b")].map(|value| value.expect("is there").len());
@@ -133,7 +134,7 @@ fn lines_around_what_is_read_at_once_are_read_whole_wherever_a_quote_or_a_line_e
 }
 
 #[test]
-fn a_person_goes_on_in_the_next_line_until_each_quote_is_closed() {
+fn a_user_at_the_prompt_continues_in_the_next_line_until_each_quote_is_closed() {
     let dir = scratch();
     let mut person = Person::at(dir.path(), &["d"], &[]);
     person.sees_at_end("logkv d>").enters("put a 'one").sees_at_end("   '..>").enters("# two");
@@ -145,8 +146,8 @@ fn a_person_goes_on_in_the_next_line_until_each_quote_is_closed() {
     assert_eq!(value(&store, "b").as_deref(), Some("x\ny"));
 }
 
-/// The rows of records in `dump-segment`: number, place, length, kind and state, since the cells
-/// between are cut to fit; and the command for the next page.
+/// The rows of `dump-segment` (number, place, length, kind and state, since other cells may be
+/// truncated), and the command for the next page.
 fn page(output: &str) -> (Vec<String>, Option<String>) {
     let row = |line: &str| {
         let cells: Vec<_> = line.split_whitespace().collect();
@@ -160,29 +161,29 @@ fn page(output: &str) -> (Vec<String>, Option<String>) {
     (rows, next)
 }
 
-/// Follows the commands for the next page from `first`, and returns all that they show.
+/// Runs `first` and then each command for the next page. Returns all rows.
 fn followed(dir: &Path, first: &str, page_len: usize) -> Vec<String> {
     let mut all = Vec::new();
     let mut line = Some(first.to_owned());
     let mut pages = 0;
     while let Some(command) = line {
         let output = run(dir, &["-m", "table", "--width", "400", "d"], format!("{command}\n").as_bytes());
-        assert!(complained(&output).is_empty(), "{command}: {}", complained(&output));
+        assert!(errors_of(&output).is_empty(), "{command}: {}", errors_of(&output));
         let (rows, next) = page(&said(&output));
         assert!(rows.len() == page_len || next.is_none() && rows.len() <= page_len, "{command}: {rows:?}");
         all.extend(rows);
         for flag in ["--limit", "--only", "--values", "--key"] {
             let is_kept = next.as_ref().is_none_or(|next| next.contains(flag));
-            assert!(is_kept || !first.contains(flag), "{first} goes on with {next:?}");
+            assert!(is_kept || !first.contains(flag), "{first} continues with {next:?}");
         }
         line = next;
         pages += 1;
-        assert!(pages < 100, "{first} never ends");
+        assert!(pages < 100, "{first} has too many pages");
     }
     all
 }
 
-/// Records in every state, with keys that need quotes.
+/// Writes records in every state, with keys that need quotes.
 fn with_records(dir: &Path) {
     let store = open(dir);
     for n in 0..8 {
@@ -200,7 +201,7 @@ fn with_records(dir: &Path) {
 }
 
 #[test]
-fn the_command_that_goes_on_shows_the_rest_with_the_same_flags_and_nothing_twice() {
+fn the_next_page_command_shows_the_remaining_rows_with_the_same_flags_and_none_twice() {
     let dir = scratch();
     with_records(&dir.path().join("d"));
     let filters = [
@@ -234,7 +235,7 @@ fn the_command_that_goes_on_shows_the_rest_with_the_same_flags_and_nothing_twice
 }
 
 #[test]
-fn the_command_that_goes_on_in_another_stores_file_names_it_so_that_it_can_be_typed() {
+fn the_next_page_command_quotes_the_file_name_of_another_store() {
     let dir = scratch();
     open(&dir.path().join("d")).close().expect("closes");
     for name in ["plain", "with blanks", "it's", "a\"b", "-dash", "#hash"] {
@@ -262,7 +263,7 @@ fn the_command_that_goes_on_in_another_stores_file_names_it_so_that_it_can_be_ty
 }
 
 #[test]
-fn a_page_of_a_terminal_is_followed_by_the_command_that_goes_on_only_where_there_is_more() {
+fn a_page_on_a_terminal_ends_with_a_next_page_command_only_if_there_is_more() {
     for count in [39, 40, 41, 80, 81] {
         let dir = scratch();
         let store = open(&dir.path().join("d"));
@@ -290,7 +291,7 @@ fn a_page_of_a_terminal_is_followed_by_the_command_that_goes_on_only_where_there
 }
 
 #[test]
-fn a_page_of_keys_says_that_there_are_more_only_where_there_are_and_goes_on_where_it_is_told_to() {
+fn a_page_of_keys_announces_more_only_if_there_is_more_and_continues_after_its_last_key() {
     for count in [0, 1, 39, 40, 41, 80] {
         let dir = scratch();
         let store = open(&dir.path().join("d"));
@@ -298,7 +299,7 @@ fn a_page_of_keys_says_that_there_are_more_only_where_there_are_and_goes_on_wher
             store.put(format!("key {n:02}"), "value").expect("a put");
         }
         store.close().expect("closes");
-        // At the last record, if there is one.
+        // As of the last record, if any.
         let past = if count > 0 { format!("keys --at {count}") } else { "keys".to_owned() };
         let commands =
             ["keys", "scan", "keys --reverse", "scan 'key *'", "keys --from 'key 00'", "keys --long", &past];
@@ -322,7 +323,7 @@ fn a_page_of_keys_says_that_there_are_more_only_where_there_are_and_goes_on_wher
             }
         }
     }
-    // The next page begins at the key behind the last one, whatever that is.
+    // The next page starts at the key after the last one shown.
     let dir = scratch();
     let store = open(&dir.path().join("d"));
     let keys: Vec<Vec<u8>> =
@@ -336,19 +337,19 @@ fn a_page_of_keys_says_that_there_are_more_only_where_there_are_and_goes_on_wher
         let last = found.pop().expect("one");
         let line = format!("keys --from {last} --limit 7\n");
         let output = run(dir.path(), &["-m", "plain", "d"], line.as_bytes());
-        assert!(output.status.success(), "{line}: {}", complained(&output));
+        assert!(output.status.success(), "{line}: {}", errors_of(&output));
         found.extend(said(&output).lines().map(str::to_owned));
     }
     assert_eq!(found, whole);
 }
 
 #[test]
-fn a_tail_goes_on_from_the_number_behind_the_last_one_it_showed() {
+fn a_tail_continues_after_the_last_number_shown() {
     let dir = scratch();
     with_records(&dir.path().join("d"));
     let lines = |args: &[&str]| {
         let output = run(dir.path(), &[&["-m", "plain", "d", "tail"], args].concat(), b"");
-        assert!(output.status.success(), "{}", complained(&output));
+        assert!(output.status.success(), "{}", errors_of(&output));
         said(&output).lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let whole = lines(&["--from", "1"]);
@@ -371,7 +372,7 @@ fn a_tail_goes_on_from_the_number_behind_the_last_one_it_showed() {
 }
 
 #[test]
-fn deletes_by_pattern_of_more_keys_than_a_batch_has_leave_none() {
+fn deletes_by_pattern_of_more_keys_than_a_batch_leave_none() {
     for count in [4095, 4096, 4097, 8192, 8193] {
         let dir = scratch();
         let store = logkv::Store::open_with(dir.path().join("d"), quick()).expect("opens");

@@ -55,11 +55,11 @@ enum End {
     Closed,
     /// Closed, with all derived files lost.
     ClosedBare,
-    /// Killed: KEYDIR is an earlier one, if any.
+    /// Killed. KEYDIR is an earlier one, or missing.
     Killed,
 }
 
-/// A store that has one writer after another, and its expected contents.
+/// A store that several writers open in turn, and its expected contents.
 struct Life {
     dir: TempDir,
     clock: Arc<ManualClock>,
@@ -107,10 +107,10 @@ impl Life {
     }
 
     fn check(&self, store: &Store, what: &str) {
-        // What has expired is counted as a key until a compaction takes it away.
+        // An expired key counts until a compaction removes it.
         let is_brief = |key: &[u8]| key.starts_with(b"brief");
         let shown = crate::common::contents(store);
-        assert!(shown == self.map, "{what}: the scan is not the map");
+        assert!(shown == self.map, "{what}: the scan differs from the map");
         assert!(!shown.keys().any(|key| is_brief(key)));
         for n in 0..40 {
             let key = format!("key{n}");
@@ -143,7 +143,7 @@ impl Life {
 }
 
 #[test]
-fn a_store_that_is_opened_another_way_each_time_holds_what_was_written() {
+fn a_store_opened_with_different_options_each_time_holds_everything_written() {
     for way in WAYS {
         for (first, second) in [(PLAIN, way), (way, PLAIN)] {
             for end in [End::Closed, End::ClosedBare, End::Killed] {
@@ -177,7 +177,7 @@ fn with_policy(dir: &Path, change: impl FnOnce(&mut CompactionPolicy)) -> Store 
 }
 
 #[test]
-fn each_open_goes_by_its_own_options_and_not_by_those_of_the_one_before() {
+fn each_open_uses_its_own_options_and_none_of_the_open_before() {
     let dir = scratch();
     let version_count = |store: &Store| store.versions("k").expect("reads").count();
     for (keep, expected) in [(1, 1), (3, 3), (2, 2), (1, 1)] {
@@ -186,7 +186,7 @@ fn each_open_goes_by_its_own_options_and_not_by_those_of_the_one_before() {
             store.put("k", n.to_string()).expect("a put");
         }
         store.compact_recounted(&Compact::All).expect("compacts");
-        assert_eq!(version_count(&store), expected, "{keep} are kept");
+        assert_eq!(version_count(&store), expected, "keeps {keep} versions");
         store.close().expect("closes");
     }
     for size in [4096, 512, 2048] {
@@ -210,9 +210,9 @@ fn each_open_goes_by_its_own_options_and_not_by_those_of_the_one_before() {
 
 /// Counts the syncs of segments.
 #[derive(Debug, Default)]
-struct Syncs(AtomicU64);
+struct SyncCounter(AtomicU64);
 
-impl Hook for Syncs {
+impl Hook for SyncCounter {
     fn before(&self, call: Call) -> io::Result<()> {
         if let Call::Sync(StoreFile::Segment(_)) = call {
             self.0.fetch_add(1, Ordering::SeqCst);
@@ -226,11 +226,11 @@ impl Hook for Syncs {
 }
 
 #[test]
-fn each_open_syncs_as_it_was_told_to_and_not_as_the_one_before() {
+fn each_open_uses_its_own_sync_policy_and_not_that_of_the_open_before() {
     let dir = scratch();
     let ways = [Sync::Never, Sync::Always, Sync::Buffered(1 << 20), Sync::Always, Sync::Never];
     for sync in ways {
-        let syncs = Arc::new(Syncs::default());
+        let syncs = Arc::new(SyncCounter::default());
         let options = quick().sync(sync).file_system(Arc::new(Hooked(Arc::clone(&syncs))));
         let store = Store::open_with(dir.path(), options).expect("opens");
         store.put("first", "1").expect("a put");
@@ -245,8 +245,8 @@ fn each_open_syncs_as_it_was_told_to_and_not_as_the_one_before() {
     }
 }
 
-/// A store whose last segment stands before another one in the address space, and right before it: that one was made by a
-/// compaction; with a KEYDIR that says so.
+/// A store whose last segment is directly before another one in the address space, since a
+/// compaction made that one. Its KEYDIR says so.
 fn crowded(options: &Options) -> (TempDir, Map) {
     let dir = scratch();
     let store = Store::open_with(dir.path(), options.clone()).expect("opens");
@@ -264,7 +264,7 @@ fn crowded(options: &Options) -> (TempDir, Map) {
 }
 
 #[test]
-fn an_active_segment_that_may_become_larger_than_before_takes_no_pages_of_others() {
+fn an_active_segment_with_a_larger_limit_does_not_take_pages_of_others() {
     let options = quick().checkpoint_records(1);
     let (dir, mut map) = crowded(&options);
     for n in 0..3 {
@@ -274,16 +274,16 @@ fn an_active_segment_that_may_become_larger_than_before_takes_no_pages_of_others
         assert_is(&store, &map, "opened");
         store.put(format!("more{n}"), "more").expect("a put");
         map.insert(format!("more{n}").into_bytes(), b"more".to_vec());
-        assert_is(&store, &map, "written to");
+        assert_is(&store, &map, "after more writes");
         store.close().expect("closes");
     }
 }
 
 #[test]
-fn a_keydir_whose_pages_the_last_segment_has_outgrown_meanwhile_changes_no_answer() {
+fn a_keydir_whose_last_segment_has_outgrown_its_pages_changes_no_answer() {
     let options = quick().checkpoint_records(1);
     let (dir, mut map) = crowded(&options);
-    // Without a mapping there is no KEYDIR: the one that is there stays as it is.
+    // Without mappings, KEYDIR is not written, and the existing one stays.
     let larger = options.clone().segment_len_max(256 << 20).value_len_max(128 << 20);
     let store = Store::open_with(dir.path(), larger.read_with(ReadWith::Pread)).expect("opens");
     for (key, len) in [("large", 65 << 20), ("behind", 10)] {

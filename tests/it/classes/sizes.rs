@@ -1,37 +1,27 @@
-//! Sizes at, around and above each threshold of the code.
+//! Sizes at, around and above each threshold of the code. A list of the thresholds:
 //!
-//! | constant | what it bounds | test |
-//! |---|---|---|
-//! | `segment::read::READ_LEN`, 4 KiB | a record read at once without a mapping | `records_of_every_length_around_…` |
-//! | `backup::source` samples, 4 KiB | what is compared before a backup goes on in a segment | `a_backup_goes_on_…` |
-//! | `fs::patient::BLOCK_LEN`, 4 KiB | what is read around a bad sector | its unit test |
-//! | `log::GATHERED_LEN`, 64 KiB | submitted writes handed over | `records_of_every_length_around_…` |
-//! | `segment::scan::WINDOW_LEN`, 256 KiB | a pass without a mapping | `records_…`, `a_hole_of_zeros_…` |
-//! | `codec::KEPT_LEN_MAX`, 256 KiB; `ROOM_MIN`, 1 MiB | compression contexts; the first room | `values_that_give_much_…` |
-//! | `codec::VALUE_LEN_MIN`, 64 B | what is compressed | `values_that_give_much_…` |
-//! | `CHUNK_LEN`, 1 MiB | a backup, a repair, a restore | `records_…`, `segments_of_several_chunks_…` |
-//! | `compaction::copy::FLUSH_LEN`, `writer::BUFFER_KEEP`, 1 MiB | what is staged | `records_…`, `a_compaction_that_writes_…` |
-//! | `recovery::index::PARALLEL_LEN_MIN`, 16 MiB | threads of an open | `many_records_of_one_key_…` |
-//! | `state::replay::ROWS_AT_ONCE`, 262,144 | rows replayed together | `many_records_of_one_key_…` |
-//! | `state::set::PAGE_LEN`, 64 MiB | pages of the address space | `reopened::a_keydir_whose_pages_…` |
-//! | `log::replace::SWAPPED_AT_ONCE`, 1,024 | places swapped under the log's lock | `a_compaction_of_more_records_…` |
-//! | `compaction::rewrite` looks, 256 records, 1 MiB | progress alone | `midway::case_04_…` |
-//! | `changes::GATHERED_COUNT`, 1,024 | records a feed finds at a time | `a_feed_of_more_records_…` |
-//! | `scan::live::AHEAD`, 4 to 32 | rows that a scan looks at together | `a_scan_from_both_ends_…` |
-//! | `state::find_many`, shell `get`, 64 | keys looked up together | `many_keys_at_once_…` |
-//! | shell `keys::ROWS_SHOWN`, `Request::PAGE_LEN`, 40 | a page | `lines::a_page_…`, `lines::the_command_…` |
-//! | shell `put::BATCH_COUNT`, 4,096 | deletes in a batch | `lines::deletes_by_pattern_…` |
-//! | shell `input::READ_LEN`, 256 KiB | what a script is read by | `lines::quotes_that_go_on_…` |
-//! | shell `pipeline`, `transfer::writer`, 64 Ki writes, 8 MiB | who waits for an fsync | `shell_scripts`, `shell_transfer` |
-//! | shell completions, 200; rejects told, 20; `tail`, 10 | what is listed | unit tests of `complete`, `shell_transfer` |
-//! | `checkpoint` shares, `background::REST_MAX`, meters | cost alone | `benches` |
+//! | threshold | what it bounds |
+//! |---|---|
+//! | 64 B | values that are compressed |
+//! | 4 KiB | a record read at once without a mapping; the samples that a backup compares |
+//! | 64 KiB | submitted writes that are written together |
+//! | 256 KiB | the window of a pass without a mapping; the compression contexts that are kept |
+//! | 1 MiB | the first buffer of a decompression; a chunk of a backup, repair or restore; staged output |
+//! | 16 MiB | the log from which several threads open a store |
+//! | 64 MiB | a page of the address space (`reopened`) |
+//! | 262,144 rows | rows replayed together |
+//! | 1,024 records | locations swapped under the log's lock; records that a feed reads ahead |
+//! | 4 to 32 rows | rows that a scan prefetches |
+//! | 64 keys | keys looked up together |
+//! | 40 rows, 256 KiB, 4,096 keys | a page, a read, and a batch of deletes in the shell (`lines`) |
+//! | 64 Ki writes, 8 MiB | writes that share a sync (`shell_scripts`, `shell_transfer`) |
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use logkv::{Batch, Compact, Compression, Error, ReadWith, SegmentId, Seqno, Store};
 
-use crate::backup::{archived, back_up, contents_of_new, on, place, restore_archive, restored};
+use crate::backup::{archived, back_up, contents_of_new, keep_going, place, restore_archive, restored};
 use crate::common::{
     Map, Random, assert_is, contents, copy_of, files, open, quick, remove_derived, scratch, segment_path,
 };
@@ -39,14 +29,15 @@ use crate::recount::Recounted;
 use crate::repair::repaired;
 use crate::verify::verified;
 
-/// What a record takes beside its value, if its key has at most 8 bytes.
+/// The length of a record without its value, for keys of up to 8 bytes.
 const RECORD_LEN: usize = 32 + 8;
 
 fn bytes(random: &mut Random, len: usize) -> Vec<u8> {
     (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).take(len).collect()
 }
 
-/// A put for each record length of a word less than each threshold to a word more, and well above it.
+/// Puts a value for each record length around each threshold (one word less to one word more), and
+/// one well above.
 fn fill(store: &Store, random: &mut Random) -> Map {
     let mut map = Map::new();
     for threshold in [4 << 10, 64 << 10, 256 << 10, 1 << 20] {
@@ -55,7 +46,7 @@ fn fill(store: &Store, random: &mut Random) -> Map {
                 let key = format!("k{}", map.len());
                 let value = bytes(random, len);
                 store.put(&key, &value).expect("a put");
-                // So that the next one starts elsewhere in a window.
+                // Moves the next record to another offset in its window.
                 store.put("small", "1").expect("a put");
                 map.insert(key.into_bytes(), value);
             }
@@ -66,7 +57,7 @@ fn fill(store: &Store, random: &mut Random) -> Map {
 }
 
 #[test]
-fn records_of_every_length_around_what_is_read_written_and_copied_at_once_come_back() {
+fn records_of_every_length_around_the_read_write_and_copy_lengths_read_back() {
     let mut random = Random::seeded(1);
     let dir = scratch();
     let store = open(dir.path());
@@ -92,7 +83,7 @@ fn records_of_every_length_around_what_is_read_written_and_copied_at_once_come_b
         assert_is(&store, &map, &format!("compacted, read with {read_with:?}"));
         store.close().expect("closes");
         remove_derived(copy.path());
-        assert_is(&open(copy.path()), &map, "compacted, and all that is derived is gone");
+        assert_is(&open(copy.path()), &map, "compacted, without derived files");
     }
     let mut submitted = Vec::new();
     let store = open(dir.path());
@@ -110,13 +101,13 @@ fn segments_of_several_chunks_are_copied_and_archived_whole() {
         for len in [(chunk_count << 20) - 8, chunk_count << 20, (chunk_count << 20) + 8] {
             let dir = scratch();
             let store = open(dir.path());
-            // The segment has that length with its header.
+            // The length of the segment includes its header.
             store.put("first", bytes(&mut random, 1000)).expect("a put");
             let rest = len - 64 - (RECORD_LEN + 1000) - RECORD_LEN;
             store.put("last", bytes(&mut random, rest)).expect("a put");
             assert_eq!(fs::metadata(segment_path(dir.path(), 1)).expect("the segment").len(), len as u64);
             let map = contents(&store);
-            // It is written to: it is copied, and not linked.
+            // The active segment is copied, not linked.
             let (place, copy) = place();
             back_up(&store, &copy);
             assert_eq!(restored(&copy), map, "a backup of {len} bytes");
@@ -131,8 +122,9 @@ fn segments_of_several_chunks_are_copied_and_archived_whole() {
 }
 
 #[test]
-fn a_backup_goes_on_in_a_segment_of_any_length_only_if_that_is_the_same_to_its_end() {
-    // Lengths of the segment before its two histories part: its first and its last 4 KiB are what is compared.
+fn a_backup_extends_a_segment_only_if_it_is_the_same_to_its_end_at_any_length() {
+    // Lengths of the segment when the two histories diverge. The first and the last 4 KiB are
+    // compared.
     for len in [256, 4096 - 8, 4096, 4096 + 8, 8192 - 8, 8192, 8192 + 8, 20_000, 100_000] {
         let dir = scratch();
         let store = open(dir.path());
@@ -143,7 +135,7 @@ fn a_backup_goes_on_in_a_segment_of_any_length_only_if_that_is_the_same_to_its_e
         let (store, twin) = (open(dir.path()), open(twin.path()));
         let assert_refused = |what: &str| {
             let before = files(&copy);
-            let error = twin.backup(&copy, &mut on).expect_err("another history");
+            let error = twin.backup(&copy, &mut keep_going).expect_err("another history");
             assert!(matches!(error, Error::Occupied { .. }), "{len}, {what}: {error}");
             assert!(files(&copy) == before, "{len}, {what}");
         };
@@ -151,7 +143,7 @@ fn a_backup_goes_on_in_a_segment_of_any_length_only_if_that_is_the_same_to_its_e
         back_up(&store, &copy);
         twin.put("k", "your").expect("a put");
         assert_refused("as long as the backup");
-        // The next one of the same history goes on there, with more.
+        // The next backup of the same history extends the segment.
         store.put("more", bytes(&mut Random::seeded(4), len)).expect("a put");
         back_up(&store, &copy);
         assert_eq!(restored(&copy), contents(&store), "{len}");
@@ -164,7 +156,7 @@ fn a_backup_goes_on_in_a_segment_of_any_length_only_if_that_is_the_same_to_its_e
 }
 
 #[test]
-fn a_hole_of_zeros_of_any_length_around_the_window_costs_what_is_in_it_alone() {
+fn a_hole_of_zeros_of_any_length_around_the_window_costs_only_the_records_in_it() {
     const WINDOW_LEN: usize = 256 << 10;
     for over in (0..160).step_by(8) {
         let len = WINDOW_LEN - 80 + over;
@@ -205,12 +197,13 @@ fn a_hole_of_zeros_of_any_length_around_the_window_costs_what_is_in_it_alone() {
 }
 
 #[test]
-fn a_compaction_that_writes_its_output_in_several_pieces_loses_no_row() {
+fn a_compaction_that_flushes_its_output_several_times_loses_no_row() {
     let mut random = Random::seeded(7);
     let dir = scratch();
     let store = Store::open_with(dir.path(), quick()).expect("opens");
     let mut map = Map::new();
-    // Each is a word longer than the last one: what is staged comes to a megabyte at many of them.
+    // Each value is a word longer than the last, so that the staged megabyte ends at many different
+    // values.
     for n in 0..700 {
         let (key, value) = (format!("key{n:04}"), bytes(&mut random, 4000 + 8 * n));
         store.put(&key, &value).expect("a put");
@@ -222,14 +215,14 @@ fn a_compaction_that_writes_its_output_in_several_pieces_loses_no_row() {
     assert_is(&store, &map, "compacted");
     store.close().expect("closes");
     let store = open(dir.path());
-    assert_is(&store, &map, "opened by its hints");
+    assert_is(&store, &map, "opened with hints");
     for (key, _) in map.iter().step_by(50) {
         assert_eq!(store.versions(key).expect("reads").count(), 1);
     }
 }
 
 #[test]
-fn a_compaction_of_more_records_than_are_moved_at_once_moves_them_all() {
+fn a_compaction_of_more_records_than_one_swap_moves_them_all() {
     for count in [1023, 1024, 1025, 2047, 2048, 2049, 5000] {
         let dir = scratch();
         let store = open(dir.path());
@@ -252,11 +245,12 @@ fn a_compaction_of_more_records_than_are_moved_at_once_moves_them_all() {
 }
 
 #[test]
-fn many_records_of_one_key_in_one_segment_are_replayed_to_the_last_one_without_keydir_and_hints() {
+fn many_records_of_one_key_replay_to_the_last_one_without_keydir_and_hints() {
     const ROWS_AT_ONCE: usize = 1 << 18;
     let dir = scratch();
     let store = open(dir.path());
-    // More than a block of rows, and more than 16 MiB, which several threads replay. Keys on either side, in many shards.
+    // More rows than a block, and more than 16 MiB, so that several threads replay. The other keys
+    // spread over many shards.
     let others: BTreeMap<_, _> =
         (0..500).map(|n| (format!("a{n}"), n)).chain((0..500).map(|n| (format!("z{n}"), n))).collect();
     let mut written = 0;
@@ -279,20 +273,20 @@ fn many_records_of_one_key_in_one_segment_are_replayed_to_the_last_one_without_k
     remove_derived(dir.path());
     let store = open(dir.path());
     assert_eq!(store.open_report().record_count, written as u64 + 1001);
-    assert_is(&store, &map, "by the records");
+    assert_is(&store, &map, "from the records");
     store.close().expect("closes");
     let is_map = |store: &Store| {
         let hot = map.get(&b"hot"[..]).map(Vec::as_slice);
         store.get("hot").expect("reads").as_deref() == hot && contents(store) == map
     };
     let store = open(dir.path());
-    assert!(is_map(&store), "by its hint");
+    assert!(is_map(&store), "from the hint");
     store.compact_recounted(&Compact::Segments(vec![SegmentId(1)])).expect("compacts");
     assert!(is_map(&store), "compacted");
 }
 
 #[test]
-fn a_feed_of_more_records_than_it_finds_at_a_time_gives_each_once_and_batches_whole() {
+fn a_feed_of_more_records_than_it_reads_ahead_returns_each_once_and_batches_whole() {
     for batch_len in [1, 3, 1023, 1024, 1025, 2049] {
         let dir = scratch();
         let store = open(dir.path());
@@ -318,7 +312,7 @@ fn a_feed_of_more_records_than_it_finds_at_a_time_gives_each_once_and_batches_wh
 }
 
 #[test]
-fn a_scan_from_both_ends_gives_each_key_once_however_many_rows_are_looked_at_together() {
+fn a_scan_from_both_ends_returns_each_key_once_for_any_number_of_prefetched_rows() {
     let dir = scratch();
     let store = open(dir.path());
     let key = |count: usize, n: usize| format!("{count:03}/{n:03}");
@@ -335,7 +329,7 @@ fn a_scan_from_both_ends_gives_each_key_once_however_many_rows_are_looked_at_tog
     }
     for is_sealed in [false, true] {
         for count in counts {
-            // How many are taken from the front before one from the back, and the other way round.
+            // The number of entries taken from one end before one from the other end.
             for (ahead, back) in [(1, 0), (0, 1), (1, 1), (3, 1), (1, 5)] {
                 let mut keys = store.keys_with_prefix(format!("{count:03}/")).expect("scans");
                 let (mut front, mut behind) = (Vec::new(), Vec::new());
@@ -360,7 +354,7 @@ fn a_scan_from_both_ends_gives_each_key_once_however_many_rows_are_looked_at_tog
 }
 
 #[test]
-fn many_keys_at_once_are_found_around_each_number_that_is_looked_up_together() {
+fn a_get_of_many_keys_finds_all_around_each_batch_of_the_lookup() {
     let dir = scratch();
     let store = open(dir.path());
     for n in 0..200 {
@@ -377,7 +371,7 @@ fn many_keys_at_once_are_found_around_each_number_that_is_looked_up_together() {
 }
 
 #[test]
-fn values_that_give_much_more_than_they_take_come_back_at_their_length() {
+fn values_that_expand_far_beyond_their_stored_length_read_back_whole() {
     let kinds: [fn(usize) -> Vec<u8>; 2] =
         [|len| vec![0; len], |len| b"the same again and ".iter().copied().cycle().take(len).collect()];
     for compression in [Compression::Lz4, Compression::Zstd { level: 1 }] {

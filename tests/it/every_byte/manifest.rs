@@ -1,4 +1,4 @@
-//! MANIFEST with bytes, sectors and lines changed.
+//! MANIFEST with changed bytes, sectors and lines.
 
 use logkv::fs::StoreFile;
 use logkv::{Error, ReadWith};
@@ -9,7 +9,7 @@ use crate::any_bytes::properties::memory::{Image, Memory, file, file_mut};
 use crate::any_bytes::properties::seal;
 
 #[test]
-fn a_manifest_that_is_not_as_it_was_written_opens_nothing_and_touches_nothing() {
+fn a_damaged_manifest_is_refused_and_nothing_changes() {
     for sample in samples() {
         let whole = file(&sample.image, StoreFile::Manifest).expect("MANIFEST");
         let flipped = (0..whole.len()).flat_map(|at| MASKS.map(|mask| (at, mask))).map(|(at, mask)| {
@@ -27,13 +27,13 @@ fn a_manifest_that_is_not_as_it_was_written_opens_nothing_and_touches_nothing() 
                 let memory = Memory::of(&image);
                 let outcome = open(&memory, ReadWith::Mmap, read_only);
                 assert!(matches!(outcome, Err(Error::ManifestDamaged { .. })), "{outcome:?} of {text}");
-                assert_eq!(memory.image(), image, "nothing was changed");
+                assert_eq!(memory.image(), image, "the open changed files");
             }
         }
     }
 }
 
-/// MANIFEST with its lines changed, and a right checksum, as only a person writes it.
+/// MANIFEST with changed lines and a correct checksum, as only a user writes it.
 fn with_lines(image: &Image, change: impl FnOnce(&mut Vec<String>)) -> Image {
     let mut image = image.clone();
     let manifest = file_mut(&mut image, StoreFile::Manifest);
@@ -46,26 +46,27 @@ fn with_lines(image: &Image, change: impl FnOnce(&mut Vec<String>)) -> Image {
     image
 }
 
-/// Whether MANIFEST is refused; then nothing was changed.
+/// Whether the store is refused. If so, checks that nothing changed.
 fn is_refused(image: &Image) -> bool {
     let memory = Memory::of(image);
     let outcome = open(&memory, ReadWith::Mmap, false);
     let is_refused = matches!(outcome, Err(Error::ManifestDamaged { .. }));
-    assert!(!is_refused || memory.image() == *image, "nothing was changed");
+    assert!(!is_refused || memory.image() == *image, "the open changed files");
     is_refused
 }
 
 impl Sample {
-    /// Checks what comes of line number `n` left out, or there twice; segments' lines are those from `segments` on.
+    /// Checks MANIFEST with line number `n` missing, and with the line twice. Lines from `segments`
+    /// on are segments.
     fn drop_and_repeat(&self, n: usize, segments: usize, what: &str) {
         let twice = with_lines(&self.image, |lines| lines.push(lines[n].clone()));
         let left_out = with_lines(&self.image, |lines| drop(lines.remove(n)));
         if n < segments {
-            assert!(is_refused(&left_out), "{what}: left out");
+            assert!(is_refused(&left_out), "{what}: missing");
             read(&twice, what, ReadWith::Mmap).is(what, &self.whole());
         } else {
             assert!(is_refused(&twice), "{what}: twice");
-            // Without its line a segment is none of the log's: its records are as if they had never been.
+            // A segment that MANIFEST does not list is no part of the log.
             let id = SEGMENTS[n - segments];
             let others = after(self.records.iter().filter(|record| record.segment != id));
             read(&left_out, what, ReadWith::Mmap).is(what, &others);
@@ -74,7 +75,7 @@ impl Sample {
 }
 
 #[test]
-fn lines_of_a_manifest_left_out_twice_there_or_exchanged_are_refused_or_change_nothing() {
+fn missing_repeated_or_exchanged_lines_of_manifest_are_refused_or_change_nothing() {
     for sample in samples() {
         let text = String::from_utf8(file(&sample.image, StoreFile::Manifest).expect("MANIFEST").clone());
         let lines: Vec<String> = text.expect("text").lines().map(str::to_owned).collect();
@@ -85,7 +86,7 @@ fn lines_of_a_manifest_left_out_twice_there_or_exchanged_are_refused_or_change_n
             for other in n + 1..count {
                 let exchanged = with_lines(&sample.image, |lines| lines.swap(n, other));
                 let what = format!("{what}: exchanged with {}", lines[other]);
-                // The first segment's line may stand further up: it is still the first.
+                // The first segment's line may move up: it stays the first.
                 if n == 0 || n >= segments || other > segments {
                     assert!(is_refused(&exchanged), "{what}");
                 } else {

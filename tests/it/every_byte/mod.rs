@@ -1,12 +1,14 @@
-//! Every byte of a small store flipped, every file cut at every length, sectors zeroed, swapped and copied, files and lines
-//! exchanged: what exactly comes of it.
+//! Every byte of a small store flipped, every file cut at every length, sectors zeroed, swapped and
+//! copied, files and lines exchanged: the tests check the exact result.
 //!
-//! What a damaged record costs depends on what else knows of it. Where a hint or KEYDIR does, reading its key is an error.
-//! Where nothing does, the record's own header and key have to be intact for that, or the key is as if the record had never
-//! been; the damage is told when the store is opened. In the log's end of a store that was not closed, damage before a
-//! record that was written when it was durable is told from a torn end, and stops a writer. **Damage in the last group that
-//! was made durable cannot be told from a torn end**: nothing was written after it that could know. It is cut off, and that
-//! is told.
+//! The cost of a damaged record depends on derived files. If a hint or KEYDIR lists the record,
+//! reading its key is an error. If none does, an intact header and key still give that error.
+//! Otherwise the record is ignored, and the damage is reported at open.
+//!
+//! In the end of an unclosed log, damage before a record that was written when the damaged one was
+//! durable is distinguished from a torn tail, and stops a writer. **Damage in the last durable
+//! group cannot be distinguished from a torn tail**, since no later record proves it durable. It is
+//! truncated, and reported.
 
 mod derived;
 mod manifest;
@@ -35,9 +37,9 @@ struct Record {
     segment: SegmentId,
     place: Range<usize>,
     key: Vec<u8>,
-    /// What its key reads as from then on.
+    /// The answer for its key after this record.
     answer: Answer,
-    /// Whether its batch goes on in the next record.
+    /// Whether its batch continues in the next record.
     has_more: bool,
 }
 
@@ -47,7 +49,7 @@ impl Record {
     }
 }
 
-/// A sample store, and what is in it.
+/// A sample store and its records.
 struct Sample {
     what: &'static str,
     image: Image,
@@ -56,7 +58,7 @@ struct Sample {
     records: Vec<Record>,
 }
 
-/// The store closed and not, with hints and KEYDIR and without.
+/// The closed and the unclosed store, each with hints and KEYDIR and without.
 fn samples() -> Vec<Sample> {
     let of = |what, image: &Image, is_closed, is_indexed| {
         let mut image = image.clone();
@@ -88,13 +90,13 @@ fn records(image: &Image) -> Vec<Record> {
                     has_more: record.more,
                 }
             }
-            other => panic!("{other:?} in a whole store"),
+            other => panic!("{other:?} in an intact store"),
         })
     };
     SEGMENTS.into_iter().flat_map(of).collect()
 }
 
-/// What the keys read as after `records`.
+/// The answer for each key after `records`.
 fn after<'a>(records: impl Iterator<Item = &'a Record>) -> Answers {
     let mut answers: Answers =
         sample::KEYS.iter().map(|key| (key.as_bytes().to_vec(), Answer::Missing)).collect();
@@ -106,17 +108,17 @@ fn open(memory: &Memory, read_with: ReadWith, read_only: bool) -> Result<Store, 
     Store::open_with("memory", sample::options(memory).read_with(read_with).read_only(read_only))
 }
 
-/// What opening a store and asking it for everything comes to.
+/// The result of opening a store and reading everything.
 #[derive(Debug)]
 struct Seen {
     answers: Answers,
-    /// Whether something said that not all is as it was written: the report on opening, or an error in a scan.
+    /// Whether the open report or a scan reported damage.
     is_told: bool,
 }
 
 impl Seen {
-    /// What `store` says of each key, which is what its scans show, in order and from both ends; and no scan is silent about
-    /// what cannot be read.
+    /// The answer of each key in `store`. Checks that scans in both directions return the same, and
+    /// that no scan omits an unreadable key silently.
     fn of(store: &Store, what: &str) -> Self {
         let answers: Answers =
             sample::KEYS.iter().map(|key| (key.as_bytes().to_vec(), answer(store, key))).collect();
@@ -127,14 +129,14 @@ impl Seen {
             Answer::Missing | Answer::Damaged => None,
         });
         let (shown, values): (Vec<_>, Vec<_>) = (shown.collect(), values.collect());
-        assert_eq!(shown, values, "{what}: a scan, and gets");
+        assert_eq!(shown, values, "{what}: a scan and gets differ");
         let backward: Vec<_> = store.keys(..).expect("keys").rev().collect();
         let keys: Vec<_> = backward.iter().flatten().rev().map(|entry| entry.key.to_vec()).collect();
         assert!(keys.iter().eq(values.iter().map(|(key, _)| key)), "{what}: backward {keys:?}");
         let damaged = answers.values().filter(|answer| **answer == Answer::Damaged).count();
         let told = errors.iter().filter(|error| matches!(error, Err(Error::Damaged { .. }))).count();
         assert_eq!((told, backward.len()), (errors.len(), values.len() + told), "{what}: {errors:?}");
-        assert!(told >= damaged, "{what}: {damaged} cannot be read, and a scan tells of {told}");
+        assert!(told >= damaged, "{what}: {damaged} keys cannot be read, and a scan reports {told}");
         let report = store.open_report();
         Self { answers, is_told: told > 0 || report.torn.is_some() || !report.damage.is_empty() }
     }
@@ -153,18 +155,19 @@ fn answer(store: &Store, key: &str) -> Answer {
     }
 }
 
-/// What a writer does when it has looked.
+/// The action of a writer after opening.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
+enum Next {
     Leaves,
-    /// Writes, closes, and comes again.
+    /// Writes, closes, and opens again.
     GoesOn,
 }
 
-/// What a reader and a writer of these files see, which is the same; and why the writer was refused, if it was.
-fn look(image: &Image, what: &str, then: Then) -> (Seen, Option<Error>) {
+/// The answers of a reader and of a writer, which must be equal, and the error if the writer was
+/// refused.
+fn look(image: &Image, what: &str, then: Next) -> (Seen, Option<Error>) {
     let read = read(image, what, ReadWith::Pread);
-    // The one reads, the other maps: where the writer stays outside, another reader maps.
+    // One of them reads and the other maps. If the writer is refused, another reader maps.
     let (mapped, refusal) = match write(image, what, then) {
         Ok(written) => (written, None),
         Err(error) => (self::read(image, what, ReadWith::Mmap), Some(error)),
@@ -173,37 +176,38 @@ fn look(image: &Image, what: &str, then: Then) -> (Seen, Option<Error>) {
     (Seen { is_told: read.is_told && mapped.is_told, ..read }, refusal)
 }
 
-/// What a reader of these files sees; it must open them, and changes nothing.
+/// The answers of a reader, which must be able to open the files, and changes nothing.
 fn read(image: &Image, what: &str, read_with: ReadWith) -> Seen {
     let memory = Memory::of(image);
     let store = open(&memory, read_with, true).unwrap_or_else(|e| panic!("{what}: {}", e.sentence()));
     let seen = Seen::of(&store, what);
     drop(store);
-    assert_eq!(memory.change_count(), 0, "{what}: a reader changes nothing");
+    assert_eq!(memory.change_count(), 0, "{what}: a reader changed files");
     seen
 }
 
-/// What a writer sees, and again when it comes back after a write; or why it cannot open, which changes no segment.
-fn write(image: &Image, what: &str, then: Then) -> Result<Seen, Error> {
+/// The answers of a writer, checked again after a write and a reopen, or the error that refused it.
+/// A refused open changes no segment.
+fn write(image: &Image, what: &str, then: Next) -> Result<Seen, Error> {
     let memory = Memory::of(image);
     let store = match open(&memory, ReadWith::Mmap, false) {
         Ok(store) => store,
         Err(error) => {
             let now = memory.image();
             for id in SEGMENTS.map(StoreFile::Segment) {
-                assert_eq!(file(&now, id), file(image, id), "{what}: {id} is left alone");
+                assert_eq!(file(&now, id), file(image, id), "{what}: {id} changed");
             }
             return Err(error);
         }
     };
     let seen = Seen::of(&store, what);
-    if then == Then::GoesOn {
+    if then == Next::GoesOn {
         store.put("new", "written after the damage").expect("a put");
         store.close().expect("closes");
         let store = open(&memory, ReadWith::Mmap, false).expect("opens again");
         for (key, known) in &seen.answers {
             let key = std::str::from_utf8(key).expect("the samples' keys are text");
-            assert_eq!(answer(&store, key), *known, "{what}: {key} when it is opened again");
+            assert_eq!(answer(&store, key), *known, "{what}: {key} after reopening");
         }
         assert_eq!(answer(&store, "new"), Answer::Value(b"written after the damage".to_vec()), "{what}");
     }
@@ -211,29 +215,29 @@ fn write(image: &Image, what: &str, then: Then) -> Result<Seen, Error> {
 }
 
 impl Sample {
-    /// The files with `change` made to segment `id`.
+    /// The files with `change` applied to segment `id`.
     fn with(&self, id: SegmentId, change: impl FnOnce(&mut Vec<u8>)) -> Image {
         let mut image = self.image.clone();
         change(file_mut(&mut image, StoreFile::Segment(id)));
         image
     }
 
-    /// What the keys read as where nothing is damaged.
+    /// The answers of the undamaged store.
     fn whole(&self) -> Answers {
         after(self.records.iter())
     }
 
-    /// Whether no later record is of the key of record number `n`.
+    /// Whether record number `n` is the newest of its key.
     fn is_newest(&self, n: usize) -> bool {
         !self.records[n + 1..].iter().any(|later| later.key == self.records[n].key)
     }
 
-    /// Whether something derived knows the records of this segment.
+    /// Whether a derived file covers segment `id`.
     fn knows(&self, id: SegmentId) -> bool {
         self.is_indexed && id != LAST_SEGMENT
     }
 
-    /// Whether the end of this segment has to be found.
+    /// Whether the end of segment `id` is found by a scan at open.
     fn is_unsettled(&self, id: SegmentId) -> bool {
         !self.is_closed && id == LAST_SEGMENT
     }

@@ -1,17 +1,17 @@
-//! Sectors of segments zeroed, swapped and copied, and whole segments under each other's names.
+//! Sectors of segments zeroed, swapped and copied, and segments under each other's names.
 
 use std::ops::Range;
 
 use logkv::fs::StoreFile;
 use logkv::{Error, SegmentId};
 
-use super::{LAST_SEGMENT, Record, SEGMENTS, Sample, Seen, Then, look, samples};
+use super::{LAST_SEGMENT, Next, Record, SEGMENTS, Sample, Seen, look, samples};
 use crate::any_bytes::properties::laws::Answer;
 use crate::any_bytes::properties::memory::{Image, file, file_mut};
 
 const SECTOR_LENS: [usize; 2] = [64, 512];
 
-/// Every way to hurt whole sectors of `bytes`: the sector that is changed, what is done, and what comes of it.
+/// Every fault of whole sectors of `bytes`: the changed sectors, a description, and the result.
 pub(super) fn sector_faults(bytes: &[u8], len: usize) -> Vec<(Vec<Range<usize>>, String, Vec<u8>)> {
     let sectors: Vec<_> = (0..bytes.len()).step_by(len).map(|at| at..bytes.len().min(at + len)).collect();
     let mut faults = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn sector_faults(bytes: &[u8], len: usize) -> Vec<(Vec<Range<usize>>,
 }
 
 #[test]
-fn zeroed_swapped_and_copied_sectors_cost_only_records_that_reach_into_them() {
+fn zeroed_swapped_and_copied_sectors_cost_only_the_records_they_overlap() {
     for sample in samples() {
         for (id, len) in SEGMENTS.into_iter().flat_map(|id| SECTOR_LENS.map(|len| (id, len))) {
             let bytes = file(&sample.image, StoreFile::Segment(id)).expect("a segment");
@@ -44,7 +44,7 @@ fn zeroed_swapped_and_copied_sectors_cost_only_records_that_reach_into_them() {
                 let what = format!("{}: segment {id}, {changed:?} {how}", sample.what);
                 let image = sample.with(id, |segment| *segment = bytes);
                 let is_hit = |record: &Record| changed.iter().any(|bytes| record.is_hit(id, bytes));
-                let (seen, refusal) = look(&image, &what, Then::GoesOn);
+                let (seen, refusal) = look(&image, &what, Next::GoesOn);
                 sample.assert_only(&seen, &is_hit, &what);
                 match refusal {
                     None => {}
@@ -57,12 +57,12 @@ fn zeroed_swapped_and_copied_sectors_cost_only_records_that_reach_into_them() {
 }
 
 impl Sample {
-    /// Keys read as they should, but for those of records that are hit, which may be as before them, or damaged; and what
-    /// follows the first of them in a log's end that is not settled, which may be cut off.
+    /// Checks that only keys of hit records have other answers: an older one, or damage. After the
+    /// first hit record at an unsettled end of the log, records may be truncated.
     fn assert_only(&self, seen: &Seen, is_hit: &dyn Fn(&Record) -> bool, what: &str) {
         let whole = self.whole();
         let found = &seen.answers;
-        assert!(seen.is_told || *found == whole, "{what}: lost in silence");
+        assert!(seen.is_told || *found == whole, "{what}: lost silently");
         let hit = self.records.iter().position(is_hit).unwrap_or(self.records.len());
         // A batch without its end was never acknowledged.
         let first = hit - self.records[..hit].iter().rev().take_while(|record| record.has_more).count();
@@ -79,7 +79,7 @@ impl Sample {
     }
 }
 
-/// The files of which `one` and `other` have each other's names.
+/// The files with `one` and `other` exchanged.
 pub(super) fn exchanged(image: &Image, one: StoreFile, other: StoreFile) -> Image {
     let mut image = image.clone();
     let bytes = std::mem::take(file_mut(&mut image, one));
@@ -89,12 +89,12 @@ pub(super) fn exchanged(image: &Image, one: StoreFile, other: StoreFile) -> Imag
 }
 
 impl Sample {
-    /// Checks what comes of two segments under each other's names.
+    /// Checks the store with two segments exchanged.
     fn exchange(&self, one: SegmentId, other: SegmentId) {
         let what = format!("{}: {one} and {other} exchanged", self.what);
         let image = exchanged(&self.image, StoreFile::Segment(one), StoreFile::Segment(other));
         let is_hit = |record: &Record| [one, other].contains(&record.segment);
-        let (seen, refusal) = look(&image, &what, Then::GoesOn);
+        let (seen, refusal) = look(&image, &what, Next::GoesOn);
         self.assert_only(&seen, &is_hit, &what);
         for record in self.records.iter().filter(|record| is_hit(record)) {
             let found = &seen.answers[&record.key];
@@ -104,9 +104,13 @@ impl Sample {
         }
         match refusal {
             None => {}
-            // Its end has to be found: it is longer than it was, or its writer died.
+            // The end of the last segment is found by a scan, because it is longer than at the
+            // close or its writer died.
             Some(Error::Damaged { segment, offset: 0, .. }) => {
-                assert!(segment == LAST_SEGMENT && other == segment, "{what}: nothing is cut off another's");
+                assert!(
+                    segment == LAST_SEGMENT && other == segment,
+                    "{what}: a foreign segment was truncated"
+                );
             }
             Some(error) => panic!("{what}: {}", error.sentence()),
         }
@@ -114,7 +118,7 @@ impl Sample {
 }
 
 #[test]
-fn segments_under_each_others_names_are_told_and_never_read_as_what_they_are_not() {
+fn exchanged_segments_are_reported_and_never_read_as_each_other() {
     for sample in samples() {
         for (one, other) in [(0, 1), (0, 2), (1, 2)] {
             sample.exchange(SEGMENTS[one], SEGMENTS[other]);

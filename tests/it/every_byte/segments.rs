@@ -1,4 +1,4 @@
-//! A segment's bytes flipped, and its end cut off.
+//! Flipped bytes and cut ends of segments.
 
 use std::ops::Range;
 
@@ -6,18 +6,18 @@ use logkv::Error;
 use logkv::SegmentId;
 use logkv::fs::StoreFile;
 
-use super::{Answers, MASKS, Record, SEGMENTS, Sample, Then, after, look, samples};
+use super::{Answers, MASKS, Next, Record, SEGMENTS, Sample, after, look, samples};
 use crate::any_bytes::properties::laws::Answer;
 use crate::any_bytes::properties::memory::file;
 
-/// The first bytes of a record: the checksum of its header alone, which a get does not need.
+/// The header checksum, which a get does not read.
 const HCRC: Range<usize> = 0..4;
-/// Then that of the whole record, without which its header and key are still believed.
+/// The record checksum. Header and key are used even if it does not match.
 const RCRC: Range<usize> = 4..8;
 const KEY_AT: usize = 32;
 
 impl Sample {
-    /// What the keys read as when one byte of record number `hit` is not as it was written.
+    /// The answers when a byte of record number `hit` is flipped.
     fn after_a_flip_in(&self, hit: usize, at: usize) -> Answers {
         let record = &self.records[hit];
         let in_record = at - record.place.start;
@@ -26,7 +26,7 @@ impl Sample {
             || RCRC.contains(&in_record)
             || in_record >= KEY_AT && !key.contains(&in_record);
         if self.knows(record.segment) && (HCRC.contains(&in_record) || record.answer == Answer::Missing) {
-            // A get does not need the header's checksum, and of what was deleted there is nothing to read.
+            // A get does not read the header checksum, and a deleted key has nothing to read.
             return self.whole();
         }
         if !knows_the_key || self.is_unsettled(record.segment) && hit + 1 == self.records.len() {
@@ -40,17 +40,18 @@ impl Sample {
         expected
     }
 
-    /// Checks what comes of byte `at` of segment `id` with `mask` flipped.
+    /// Checks the store with byte `at` of segment `id` flipped by `mask`.
     fn flip(&self, id: SegmentId, at: usize, mask: u8) {
         let what = format!("{}: segment {id} byte {at} mask {mask:#04x}", self.what);
         let image = self.with(id, |bytes| bytes[at] ^= mask);
         let hit = self.records.iter().position(|record| record.is_hit(id, &(at..at + 1)));
         let expected = hit.map_or_else(|| self.whole(), |hit| self.after_a_flip_in(hit, at));
-        // What is written after it does not depend on which bits they were.
-        let then = if mask == MASKS[at % MASKS.len()] { Then::GoesOn } else { Then::Leaves };
+        // A write after the damage does not depend on the flipped bits, so that one mask for each
+        // byte suffices.
+        let then = if mask == MASKS[at % MASKS.len()] { Next::GoesOn } else { Next::Leaves };
         let (seen, refusal) = look(&image, &what, then);
         seen.is(&what, &expected);
-        assert!(seen.is_told || expected == self.whole(), "{what}: lost in silence");
+        assert!(seen.is_told || expected == self.whole(), "{what}: lost silently");
         let is_last = hit.is_none_or(|hit| hit + 1 == self.records.len());
         let is_rot = self.is_unsettled(id) && !is_last;
         match refusal {
@@ -59,12 +60,12 @@ impl Sample {
                 assert!(is_rot, "{what}");
                 assert_eq!((segment, offset as usize), (id, record.place.start), "{what}");
             }
-            None => assert!(!is_rot, "{what}: rot is never cut off"),
+            None => assert!(!is_rot, "{what}: damage was truncated"),
             Some(error) => panic!("{what}: {}", error.sentence()),
         }
     }
 
-    /// What the keys read as when segment `id` ends at `cut`.
+    /// The answers when segment `id` ends at `cut`.
     fn after_a_cut(&self, id: SegmentId, cut: usize) -> Answers {
         let is_behind = |record: &Record| record.segment == id && record.place.end > cut;
         if self.knows(id) {
@@ -77,7 +78,7 @@ impl Sample {
             return expected;
         }
         let mut kept: Vec<_> = self.records.iter().filter(|record| !is_behind(record)).collect();
-        // What has no end of its batch was never acknowledged.
+        // A batch without its end was never acknowledged.
         while self.is_unsettled(id) && kept.last().is_some_and(|last| last.has_more) {
             kept.pop();
         }
@@ -97,39 +98,39 @@ fn flip_all(which: &str) {
 }
 
 #[test]
-fn a_flipped_byte_costs_a_closed_store_exactly_what_the_record_that_it_hits_is_worth() {
+fn a_flipped_byte_costs_a_closed_store_exactly_the_record_it_hits() {
     flip_all("closed, indexed");
 }
 
 #[test]
-fn a_flipped_byte_costs_a_closed_store_without_hints_exactly_what_the_record_that_it_hits_is_worth() {
+fn a_flipped_byte_costs_a_closed_store_without_hints_exactly_the_record_it_hits() {
     flip_all("closed, bare");
 }
 
 #[test]
-fn a_flipped_byte_costs_an_unclosed_store_exactly_what_the_record_that_it_hits_is_worth() {
+fn a_flipped_byte_costs_an_unclosed_store_exactly_the_record_it_hits() {
     flip_all("unclosed, indexed");
 }
 
 #[test]
-fn a_flipped_byte_costs_an_unclosed_store_without_hints_exactly_what_the_record_that_it_hits_is_worth() {
+fn a_flipped_byte_costs_an_unclosed_store_without_hints_exactly_the_record_it_hits() {
     flip_all("unclosed, bare");
 }
 
 #[test]
-fn a_segment_cut_anywhere_costs_what_stood_behind_the_cut_and_nothing_else() {
+fn a_segment_cut_anywhere_costs_exactly_the_records_after_the_cut() {
     for sample in samples() {
         for id in SEGMENTS {
             let len = file(&sample.image, StoreFile::Segment(id)).expect("a segment").len();
             for cut in 0..len {
                 let what = format!("{}: segment {id} cut at {cut}", sample.what);
                 let image = sample.with(id, |bytes| bytes.truncate(cut));
-                let (seen, refusal) = look(&image, &what, Then::GoesOn);
+                let (seen, refusal) = look(&image, &what, Next::GoesOn);
                 assert!(refusal.is_none(), "{what}: {refusal:?}");
                 let expected = sample.after_a_cut(id, cut);
                 seen.is(&what, &expected);
-                // Of what a log's end has lost from the start of a record on nothing is left that could tell, nor in a
-                // segment without a whole header, which is how a crash leaves one that was just begun.
+                // A log that lost whole records at its end shows no sign of it. Neither does a
+                // segment without a whole header, which a crash can leave when it starts a segment.
                 let mut starts = sample.records.iter().filter(|r| r.segment == id).map(|r| r.place.start);
                 let is_begun = starts.clone().all(|start| cut < start);
                 let is_between = is_begun || starts.any(|start| start == cut);

@@ -1,4 +1,5 @@
-//! Riak's bitcask at work: put, overwritten, deleted and merged, with tombstones of each kind.
+//! Directories of Riak's bitcask: after puts, overwrites, deletes and merges, with tombstones of
+//! each kind.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     digits.collect::<Result<_, _>>().expect("hexadecimal digits")
 }
 
-/// What bitcask itself found in the directory.
+/// The contents as bitcask itself reads them.
 fn expected(path: &Path) -> Map {
     let text = fs::read_to_string(path).expect("it was written");
     let pairs = text.lines().map(|line| line.split_once(' ').expect("two words"));
@@ -32,8 +33,8 @@ fn has(dir: &Path, tombstone: &[u8]) -> bool {
 }
 
 #[test]
-fn an_import_of_a_bitcask_holds_what_bitcask_itself_finds_in_it() {
-    const TEST: &str = "an_import_of_a_bitcask_holds_what_bitcask_itself_finds_in_it";
+fn an_imported_bitcask_has_the_contents_that_bitcask_itself_reads() {
+    const TEST: &str = "an_imported_bitcask_has_the_contents_that_bitcask_itself_reads";
     if !is_there(TEST, "escript") {
         return;
     }
@@ -43,7 +44,7 @@ fn an_import_of_a_bitcask_holds_what_bitcask_itself_finds_in_it() {
     let output = Command::new("escript").args(args).current_dir(dir.path()).output().expect("it was there");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     if said.contains("bitcask.app") {
-        return skipped(TEST, "there is no erlang-bitcask; .ci/setup installs it on Debian");
+        return skipped(TEST, "erlang-bitcask is not installed (see .ci/setup)");
     }
     assert!(output.status.success(), "{said}");
     for phase in PHASES {
@@ -56,9 +57,9 @@ fn an_import_of_a_bitcask_holds_what_bitcask_itself_finds_in_it() {
         assert!(!expected.is_empty());
         assert!(contents(&open(&dir.path().join(&to))) == expected, "{from}");
     }
-    // Those of the first kind are what the script itself has put.
+    // The script itself writes the tombstones of the first kind.
     let all = PHASES.map(|phase| dir.path().join(format!("cask.{phase}")));
     for kind in ["bitcask_tombstone1", "bitcask_tombstone2"] {
-        assert!(all.iter().any(|cask| has(cask, kind.as_bytes())), "{kind} was there");
+        assert!(all.iter().any(|cask| has(cask, kind.as_bytes())), "no tombstone {kind}");
     }
 }

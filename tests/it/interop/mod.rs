@@ -1,4 +1,4 @@
-//! With the real things: what is exported for Redis is in a Redis then, and what Riak's bitcask has written is imported.
+//! Exports to a real Redis, and imports from a real bitcask.
 
 mod bitcask;
 mod redis;
@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 
 use crate::common::skipped;
 
-/// Whether the program `name` can be called at all; says so where it cannot.
+/// Whether the program `name` is installed. Reports a skipped test if it is not.
 fn is_there(test: &str, name: &str) -> bool {
     let called = Command::new(name).arg("--version").stdin(Stdio::null()).output();
     match called {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            skipped(test, &format!("there is no {name}; .ci/setup installs it on Debian"));
+            skipped(test, &format!("{name} is not installed (see .ci/setup)"));
             false
         }
         _ => true,

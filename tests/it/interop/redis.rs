@@ -1,4 +1,4 @@
-//! A redis-server on a port of its own.
+//! Export to a redis-server on a free port.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,17 +11,17 @@ use logkv::{Batch, Expiry, Store};
 use super::is_there;
 use crate::common::{Random, holds_within, program, quick, scratch};
 
-/// A server that ends with the test.
+/// A server that stops with the test.
 struct Redis {
     child: Child,
     port: u16,
 }
 
 impl Redis {
-    /// Starts one that keeps nothing on disk.
+    /// Starts a server without persistence.
     fn start(dir: &Path) -> Self {
         for _ in 0..5 {
-            // Somebody else may take the port before the server does; then there is another.
+            // Another process may take the port first. Then the next port is tried.
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
             let port = free.local_addr().expect("an address").port();
             drop(free);
@@ -52,11 +52,11 @@ impl Drop for Redis {
     }
 }
 
-/// A connection to it.
+/// A connection to the server.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
-    /// What the server says to a command: the number, or the bytes; `None` for nil.
+    /// The reply to a command: a number or bytes, or `None` for nil.
     fn ask(&mut self, command: &[&[u8]]) -> Option<Vec<u8>> {
         let mut request = format!("*{}\r\n", command.len()).into_bytes();
         for word in command {
@@ -75,15 +75,14 @@ impl Client {
                 bytes.truncate(bytes.len() - 2);
                 Some(bytes)
             }
-            _ => panic!("the server says {line}"),
+            _ => panic!("unexpected reply {line}"),
         }
     }
 }
 
 #[test]
-fn a_redis_holds_every_key_that_was_exported_for_it() {
-    const TEST: &str = "a_redis_holds_every_key_that_was_exported_for_it";
-    /// 2100-01-01.
+fn a_redis_holds_every_exported_key() {
+    const TEST: &str = "a_redis_holds_every_exported_key";
     const THEN: u64 = 4_102_444_800_000;
     if !is_there(TEST, "redis-server") || !is_there(TEST, "redis-cli") {
         return;

@@ -1,23 +1,24 @@
-//! A history of calls, and whether one order of all of them explains it.
+//! A history of calls, and the check that one order of all calls explains it.
 //!
-//! A history is linearizable (Herlihy and Wing 1990) when each call can be given one moment between its invocation and its
-//! return so that every answer is right at that moment. To find such an order is hard in general; here the store hands
-//! one over: the numbers of the records that each write made. What is left to check is linear: that the numbers agree
-//! with time, and that each answer fits between two writes that it may stand between.
+//! A history is linearizable (Herlihy and Wing 1990) if each call can be assigned one moment
+//! between its invocation and its return so that every answer is correct at that moment. Finding
+//! such an order is hard in general. Here the sequence numbers of the writes give the order of all
+//! writes. The remaining checks are linear: the numbers agree with time, and each answer fits
+//! between two adjacent writes.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// How many keys a history is about.
+/// The number of keys in a history.
 pub(crate) const KEYS: usize = 6;
 
-/// What each key is; all values ever written differ.
+/// The value of each key. No two writes write the same value.
 pub(crate) type Keys = [Option<u64>; KEYS];
 
-/// What a key becomes.
+/// The new value of one key.
 pub(crate) type Change = (usize, Option<u64>);
 
-/// A call, from invocation to return; the times are of one clock that never shows the same twice.
+/// A call with its invocation and return time. The clock never shows the same time twice.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) invoked: u64,
@@ -26,40 +27,40 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Whether it changed anything.
+    /// Whether the call changed the store.
     pub(crate) fn has_written(&self) -> bool {
         matches!(self.outcome, Outcome::Wrote(_))
     }
 }
 
-/// What a call did, or saw.
+/// The effect or the answer of a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Wrote(Write),
-    /// A key had this value, or was not there.
+    /// A get of one key.
     Read(usize, Option<u64>),
-    /// A key was there, or not, with whatever value.
+    /// A test for existence of one key.
     Met(usize, bool),
-    /// All keys were like this at one moment.
+    /// A snapshot of all keys.
     Saw(Keys),
 }
 
-/// A write that took place.
+/// A successful write.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) changes: Vec<Change>,
-    /// The number of its last record, or its own, if it cleared the store.
+    /// The number of its last record, or of the clear.
     pub(crate) last: u64,
-    /// How many of its deletes met a key.
+    /// The number of deleted keys that existed.
     pub(crate) deleted: usize,
-    /// It was done because this key was there, or was not.
+    /// The condition of the write: the key, and whether it existed.
     pub(crate) because: Option<(usize, bool)>,
-    /// It read these just before, and nothing came between.
+    /// The values that its transaction read.
     pub(crate) read: Vec<Change>,
 }
 
 impl Outcome {
-    /// Whether a call that changes nothing can have had this outcome in this state.
+    /// Whether a call without effect can have had this outcome in this state.
     fn fits(&self, keys: &Keys) -> bool {
         match self {
             Self::Wrote(_) => false,
@@ -71,7 +72,7 @@ impl Outcome {
 }
 
 impl Write {
-    /// What the keys become.
+    /// The state after the write.
     fn apply(&self, mut keys: Keys) -> Result<Keys, String> {
         if self.because.is_some_and(|(key, is_there)| keys[key].is_some() != is_there) {
             return Err(format!("its condition did not hold: {self:?} onto {keys:?}"));
@@ -90,11 +91,13 @@ impl Write {
 
 /// The writes in the order of their numbers.
 struct Order {
-    /// What the keys were before the first write, and after each. A place is a number of writes.
+    /// The states before the first write and after each write. A position is a number of writes.
     states: Vec<Keys>,
-    /// When each write had returned, and the last place that one had led to until then; in the order of time.
+    /// The return times of the writes, in order of time, each with the last position reached by
+    /// then.
     returned: Vec<(u64, usize)>,
-    /// When each write was invoked, and the first place that one began at from then on; in the order of time.
+    /// The invocation times of the writes, in order of time, each with the first position started
+    /// from then on.
     invoked: Vec<(u64, usize)>,
 }
 
@@ -123,12 +126,12 @@ impl Order {
         })
     }
 
-    /// The place after all writes.
+    /// The position after all writes.
     fn last(&self) -> usize {
         self.states.len() - 1
     }
 
-    /// Puts the writes into the order of time.
+    /// Sorts both lists by time.
     fn sort(&mut self) {
         self.returned.sort_unstable();
         for at in 1..self.returned.len() {
@@ -140,26 +143,26 @@ impl Order {
         }
     }
 
-    /// The first place of whatever is invoked at `time`.
+    /// The first possible position of a call invoked at `time`.
     fn earliest(&self, time: u64) -> usize {
         let count = self.returned.partition_point(|&(returned, _)| returned < time);
         count.checked_sub(1).map_or(0, |last| self.returned[last].1)
     }
 
-    /// The last place of whatever has returned at `time`.
+    /// The last possible position of a call that returned at `time`.
     fn latest(&self, time: u64) -> usize {
         let at = self.invoked.partition_point(|&(invoked, _)| invoked < time);
         self.invoked.get(at).map_or(self.last(), |&(_, place)| place)
     }
 }
 
-/// What the keys are after all calls, if one order explains them; otherwise what it does not explain. Before them the keys
-/// were like `start`.
+/// The state after all calls from `start`, if one order explains them. An error describes the first
+/// unexplained call.
 pub(crate) fn check(mut calls: Vec<Call>, start: Keys) -> Result<Keys, String> {
     calls.sort_by_key(|call| call.invoked);
     let order = Order::new(&calls, start)?;
-    // Each call that only looks gets the earliest place that it can have. That leaves all others the most: what it
-    // demands of a later one is not to be before it.
+    // Each call without effect gets its earliest possible position. Later calls must not come
+    // before it, so that this constrains them the least.
     let mut under_way = BinaryHeap::new();
     let mut reached = 0;
     for call in calls.iter().filter(|call| !call.has_written()) {
@@ -197,7 +200,7 @@ fn saw(changes: &[Change]) -> Outcome {
 }
 
 #[test]
-fn calls_that_overlap_may_come_in_either_order() {
+fn overlapping_calls_are_accepted_in_either_order() {
     for seen in [None, Some(7)] {
         let calls = vec![call(1, 4, wrote(&[(0, Some(7))], 1)), call(2, 3, Outcome::Read(0, seen))];
         assert!(check(calls, NONE).is_ok(), "{seen:?}");
@@ -205,7 +208,7 @@ fn calls_that_overlap_may_come_in_either_order() {
 }
 
 #[test]
-fn a_value_that_was_replaced_before_a_read_began_explains_nothing() {
+fn a_read_of_a_value_replaced_before_its_invocation_is_rejected() {
     let calls = vec![
         call(1, 2, wrote(&[(0, Some(7))], 1)),
         call(3, 4, wrote(&[(0, Some(8))], 2)),
@@ -215,13 +218,13 @@ fn a_value_that_was_replaced_before_a_read_began_explains_nothing() {
 }
 
 #[test]
-fn a_value_that_is_written_after_a_read_ended_explains_nothing() {
+fn a_read_of_a_value_written_after_its_return_is_rejected() {
     let calls = vec![call(1, 2, Outcome::Read(0, Some(7))), call(3, 4, wrote(&[(0, Some(7))], 1))];
     assert!(check(calls, NONE).is_err());
 }
 
 #[test]
-fn a_reader_that_saw_a_write_is_not_followed_by_one_that_does_not() {
+fn a_read_that_misses_a_write_seen_by_an_earlier_read_is_rejected() {
     let calls = |first, second| {
         vec![
             call(1, 9, wrote(&[(0, Some(7))], 1)),
@@ -235,7 +238,7 @@ fn a_reader_that_saw_a_write_is_not_followed_by_one_that_does_not() {
 }
 
 #[test]
-fn half_a_batch_is_no_moment_of_a_scan_nor_of_two_reads() {
+fn half_a_batch_is_rejected_in_a_scan_and_in_two_reads() {
     let batch = || call(1, 6, wrote(&[(0, Some(7)), (1, Some(8))], 2));
     let reads = |first, second| {
         vec![batch(), call(2, 3, Outcome::Read(0, first)), call(4, 5, Outcome::Read(1, second))]
@@ -249,7 +252,7 @@ fn half_a_batch_is_no_moment_of_a_scan_nor_of_two_reads() {
 }
 
 #[test]
-fn keys_that_two_readers_saw_change_in_different_orders_are_no_history() {
+fn two_readers_that_see_changes_in_different_orders_are_rejected() {
     let calls = |second: &[Change]| {
         vec![
             call(1, 20, wrote(&[(0, Some(7))], 1)),
@@ -263,7 +266,7 @@ fn keys_that_two_readers_saw_change_in_different_orders_are_no_history() {
 }
 
 #[test]
-fn numbers_that_go_against_time_or_twice_are_found() {
+fn repeated_numbers_and_numbers_against_time_are_rejected() {
     let calls = |first, second| {
         vec![call(1, 2, wrote(&[(0, Some(7))], first)), call(3, 4, wrote(&[(1, Some(8))], second))]
     };
@@ -273,7 +276,7 @@ fn numbers_that_go_against_time_or_twice_are_found() {
 }
 
 #[test]
-fn a_condition_that_did_not_hold_and_a_delete_that_met_nothing_are_found() {
+fn a_false_condition_and_a_delete_of_a_missing_key_are_rejected() {
     let mut start = NONE;
     start[0] = Some(1);
     let write = |deleted, because| {
@@ -286,7 +289,7 @@ fn a_condition_that_did_not_hold_and_a_delete_that_met_nothing_are_found() {
 }
 
 #[test]
-fn a_transaction_between_whose_read_and_write_another_write_came_is_found() {
+fn a_write_between_the_read_and_the_write_of_a_transaction_is_rejected() {
     let raised = |read, last| {
         let changes = vec![(0, Some(last))];
         Outcome::Wrote(Write { changes, last, deleted: 0, because: None, read: vec![(0, read)] })

@@ -1,7 +1,8 @@
-//! Threads do whatever they like with one store at the same time, and one order of all that they did explains what each
-//! of them saw: the order in which the store numbered the writes. Clearing the store is one of them, of all its keys.
+//! Threads make random calls to one store, and one order of all calls explains every answer: the
+//! order of the sequence numbers. A clear counts as a write of all keys.
 //!
-//! `LOGKV_CALLS` is the number of calls a thread, `LOGKV_SEED` repeats their choices (not how they met).
+//! `LOGKV_CALLS` is the number of calls of each thread. `LOGKV_SEED` repeats the calls, but not
+//! their timing.
 
 pub(crate) mod history;
 pub(crate) mod worker;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use logkv::{Compact, CompactionPolicy, Options, Store, Sync};
 
 use self::history::{Call, KEYS, check};
-use self::worker::{Clock, Worker, look};
+use self::worker::{Clock, Worker, state_of};
 use crate::common::{Random, assert_counted, quick, scratch};
 
 const THREADS: usize = 4;
@@ -22,9 +23,13 @@ fn calls() -> u64 {
     std::env::var("LOGKV_CALLS").map_or(3000, |text| text.parse().expect("LOGKV_CALLS is a number"))
 }
 
-/// Seals and compacts until it is told to end, and clears the store, if it is to, after so many times; how many runs there were,
-/// and what it did to the keys.
-fn keep_up(store: &Store, mut clears: Option<(u64, Worker<'_>)>, done: &AtomicBool) -> (u64, Vec<Call>) {
+/// Seals and compacts until `done`. With `clears`, also clears the store after that many
+/// compactions. Returns the number of compaction runs, and the calls of the clearing worker.
+fn compact_until(
+    store: &Store,
+    mut clears: Option<(u64, Worker<'_>)>,
+    done: &AtomicBool,
+) -> (u64, Vec<Call>) {
     let (mut runs, mut times) = (0, 0);
     while !done.load(Relaxed) {
         store.rotate().expect("rotates");
@@ -41,7 +46,8 @@ fn keep_up(store: &Store, mut clears: Option<(u64, Worker<'_>)>, done: &AtomicBo
     (runs, clears.map_or_else(Vec::new, |(_, worker)| worker.calls()))
 }
 
-/// `clears_every`: after how many compactions the store is cleared; nobody else may compact then.
+/// With `clears_every`, clears the store after that many compactions. No other thread may compact
+/// then.
 fn run(options: &Options, clears_every: Option<u64>) {
     let mut random = Random::announced();
     let dir = scratch();
@@ -49,7 +55,7 @@ fn run(options: &Options, clears_every: Option<u64>) {
     let (clock, done) = (Clock::default(), AtomicBool::new(false));
     let calls = std::thread::scope(|scope| {
         let clears = clears_every.map(|every| (every, Worker::new(&store, &clock, random.fork())));
-        let upkeep = scope.spawn(|| keep_up(&store, clears, &done));
+        let upkeep = scope.spawn(|| compact_until(&store, clears, &done));
         let workers: Vec<_> = (0..THREADS)
             .map(|_| Worker::new(&store, &clock, random.fork()))
             .map(|worker| scope.spawn(|| worker.work(calls())))
@@ -58,46 +64,50 @@ fn run(options: &Options, clears_every: Option<u64>) {
         let mut calls: Vec<_> = calls.collect();
         done.store(true, Relaxed);
         let (runs, cleared) = upkeep.join().expect("no panic");
-        assert!(runs > 0, "segments were compacted meanwhile");
-        assert_eq!(clears_every.is_some(), cleared.iter().any(Call::has_written), "it was cleared meanwhile");
+        assert!(runs > 0, "nothing was compacted");
+        assert_eq!(
+            clears_every.is_some(),
+            cleared.iter().any(Call::has_written),
+            "the store was not cleared"
+        );
         calls.extend(cleared);
         calls
     });
     let left = check(calls, [None; KEYS]).unwrap_or_else(|why| panic!("{why}"));
-    assert_eq!(look(store.scan(..).expect("scans")), left);
+    assert_eq!(state_of(store.scan(..).expect("scans")), left);
     assert_counted(&store, "at the end");
     store.close().expect("closes");
     let store = Store::open_with(dir.path(), quick().read_only(true)).expect("opens");
-    assert_eq!(look(store.scan(..).expect("scans")), left);
+    assert_eq!(state_of(store.scan(..).expect("scans")), left);
 }
 
-/// Segments so small that every few writes one is sealed, hinted, and compacted.
+/// Segments so small that a few writes seal one.
 fn busy(sync: Sync) -> Options {
     quick().sync(sync).background(true).segment_len_max(4096).checkpoint_records(50)
 }
 
 #[test]
-fn one_order_of_all_calls_explains_what_each_saw_under_always() {
+fn one_order_explains_all_calls_under_always() {
     run(&busy(Sync::Always), None);
 }
 
 #[test]
-fn one_order_of_all_calls_explains_what_each_saw_under_never() {
+fn one_order_explains_all_calls_under_never() {
     run(&busy(Sync::Never), None);
 }
 
 #[test]
-fn one_order_of_all_calls_explains_what_each_saw_under_an_interval() {
+fn one_order_explains_all_calls_under_an_interval() {
     run(&busy(Sync::Every(Duration::from_millis(1))), None);
 }
 
 #[test]
-fn one_order_of_all_calls_explains_what_each_saw_while_writes_are_held_back() {
+fn one_order_explains_all_calls_while_writes_are_buffered() {
     run(&busy(Sync::Buffered(1000)), None);
 }
 
 #[test]
-fn one_order_of_all_calls_explains_what_each_saw_while_the_store_is_cleared() {
+fn one_order_explains_all_calls_while_the_store_is_cleared() {
     let policy = CompactionPolicy { automatic: false, ..CompactionPolicy::default() };
     for sync in [Sync::Always, Sync::Buffered(1000)] {
         run(&busy(sync).compaction(policy.clone()), Some(3));

@@ -1,4 +1,4 @@
-//! One of the threads: it makes calls, and notes when, and what came of them.
+//! A thread that makes random calls and records them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use logkv::{At, Batch, Commit, Error, Scan, Seqno, Snapshot, Store};
 use super::history::{Call, Change, KEYS, Keys, Outcome, Write};
 use crate::common::Random;
 
-/// A clock that never shows the same time twice, to no two threads.
+/// A clock that never shows the same time twice.
 #[derive(Debug, Default)]
 pub(crate) struct Clock(AtomicU64);
 
@@ -23,7 +23,7 @@ pub(crate) struct Worker<'a> {
     clock: &'a Clock,
     random: Random,
     calls: Vec<Call>,
-    /// Snapshots that are looked into later, and when they were made.
+    /// Snapshots to be read later, each with its invocation and return time.
     kept: Vec<(u64, u64, Snapshot)>,
 }
 
@@ -31,14 +31,14 @@ fn name(key: usize) -> String {
     format!("key{key}")
 }
 
-/// The number that a value stands for.
+/// The number in a value.
 fn number_of(value: &[u8]) -> u64 {
     let digits = value.split(|&byte| byte == b':').next().expect("split gives one piece at least");
     std::str::from_utf8(digits).expect("digits").parse().expect("a number")
 }
 
-/// What the keys are in `scan`.
-pub(crate) fn look(scan: Scan) -> Keys {
+/// The state of all keys in `scan`.
+pub(crate) fn state_of(scan: Scan) -> Keys {
     let mut keys = [None; KEYS];
     for entry in scan {
         let entry = entry.expect("reads");
@@ -53,7 +53,7 @@ impl<'a> Worker<'a> {
         Self { store, clock, random, calls: Vec::new(), kept: Vec::new() }
     }
 
-    /// Makes `count` calls, and tells what came of them.
+    /// Makes `count` calls, and returns them.
     pub(crate) fn work(mut self, count: u64) -> Vec<Call> {
         for _ in 0..count {
             self.call();
@@ -85,13 +85,14 @@ impl<'a> Worker<'a> {
         self.random.below(KEYS as u64) as usize
     }
 
-    /// A number that no other write has: the time.
+    /// A unique number: the time.
     fn value(&mut self) -> (u64, String) {
         let number = self.clock.now();
         (number, format!("{number}:{}", "v".repeat(self.random.below(100) as usize)))
     }
 
-    /// Takes every key out. Nobody compacts meanwhile: what is gone for those who look back says which number that has.
+    /// Clears the store. No other thread compacts, so that a query of the past returns the number
+    /// of the clear.
     pub(crate) fn clear(&mut self) {
         let invoked = self.clock.now();
         let count = self.store.clear().expect("clears");
@@ -106,7 +107,7 @@ impl<'a> Worker<'a> {
         self.calls.push(Call { invoked, returned, outcome: Outcome::Wrote(write) });
     }
 
-    /// All that it did.
+    /// The calls of this worker.
     pub(crate) fn calls(self) -> Vec<Call> {
         self.calls
     }
@@ -164,7 +165,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// A batch that always writes: there is a put in it.
+    /// A batch with at least one put.
     fn batch(&mut self) -> (Batch, Vec<Change>) {
         let (mut batch, mut changes) = (Batch::new(), Vec::new());
         for index in 0..2 + self.random.below(4) {
@@ -188,7 +189,7 @@ impl<'a> Worker<'a> {
         self.note(invoked, wrote(changes, commit, None));
     }
 
-    /// Two that are under way at the same time, though one thread makes them.
+    /// Submits two writes, which are then pending at the same time.
     fn submit_two(&mut self) {
         let mut submitted = Vec::new();
         for _ in 0..2 {
@@ -202,13 +203,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Reads two keys and writes one of them, or moves what is under the one to the other.
+    /// Reads two keys, and writes one of them or moves a value between them.
     fn transact(&mut self) {
         let ([from, to], (number, text)) = ([self.key(), self.key()], self.value());
         let moves = self.random.below(2) == 0;
         let invoked = self.clock.now();
         let done = self.store.transact(|transaction| {
-            // Nobody else is given a number meanwhile.
+            // The transaction excludes other writes until it ends.
             let before = self.store.stats()?.last_seq.0;
             let mut read = Vec::new();
             for key in [from, to] {
@@ -230,9 +231,9 @@ impl<'a> Worker<'a> {
     fn scan(&mut self) {
         let invoked = self.clock.now();
         let scan = self.store.scan(..).expect("scans");
-        // Its moment is that of its making, however long it is read.
+        // The moment of a scan is its creation, however long it is read.
         let returned = self.clock.now();
-        self.calls.push(Call { invoked, returned, outcome: Outcome::Saw(look(scan)) });
+        self.calls.push(Call { invoked, returned, outcome: Outcome::Saw(state_of(scan)) });
     }
 
     fn snapshot(&mut self) {
@@ -241,11 +242,11 @@ impl<'a> Worker<'a> {
         self.kept.push((invoked, self.clock.now(), snapshot));
     }
 
-    /// Looks into some snapshot that was made before: by a scan and by each key, which have to agree.
+    /// Reads an earlier snapshot by a scan and by gets, which must agree.
     fn look_back(&mut self) {
         let index = self.random.below(self.kept.len() as u64) as usize;
         let (invoked, returned, snapshot) = self.kept.swap_remove(index);
-        let seen = look(snapshot.scan(..).expect("scans"));
+        let seen = state_of(snapshot.scan(..).expect("scans"));
         let read = |key| snapshot.get(name(key)).expect("reads").map(|value| number_of(&value));
         assert_eq!(std::array::from_fn(read), seen);
         assert_eq!(snapshot.len(), seen.iter().flatten().count() as u64);

@@ -23,10 +23,10 @@ impl Pair {
         self.check_gets();
         self.check_scan(&[], &[0xff; 301]);
         self.check_figures();
-        self.book.check_log(self.store(), self.world.now_ms);
+        self.history.check_log(self.store(), self.world.now_ms);
     }
 
-    /// Each key by itself, and all at once.
+    /// Gets each key alone, and all keys at once.
     fn check_gets(&self) {
         let keys: Vec<_> = (0..12).map(|n| vec![b'k', n]).collect();
         let many = self.store().get_many(&keys).expect("reads");
@@ -38,7 +38,7 @@ impl Pair {
         }
     }
 
-    /// The figures equal a recount. What has expired counts as live until it is compacted away, and is told.
+    /// Compares the statistics with a recount. An expired key counts as live until it is compacted.
     fn check_figures(&self) {
         let stats = self.store().stats().expect("stats");
         let live: u64 = self.store().keys(..).expect("keys").map(|key| key.expect("reads").len).sum();
@@ -49,12 +49,12 @@ impl Pair {
             let live = (totals.live_count + totals.expired_count, totals.live_len + totals.expired_len);
             let counted = (live.0, live.1, totals.tombstone_count, totals.record_count);
             let kept = (segment.live_count, segment.live_len, segment.tombstone_count, segment.record_count);
-            assert_eq!(kept, counted, "the counters equal a recount from the file");
+            assert_eq!(kept, counted, "the counters differ from a recount of the file");
         }
     }
 }
 
-/// A transaction sees what it has done.
+/// Checks that a transaction sees its own writes.
 pub(super) fn check_within(transaction: &mut Overlay, world: &World) {
     let pairs = transaction.scan(..).expect("scans").map(|pair| pair.expect("reads"));
     let pairs: Map = pairs.map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
@@ -65,7 +65,8 @@ pub(super) fn check_within(transaction: &mut Overlay, world: &World) {
     }
 }
 
-/// The snapshot shows what `map` holds from `from` to `to`, in both directions and from both ends.
+/// Checks that the snapshot holds the entries of `map` from `from` to `to`, in both directions and
+/// from both ends.
 pub(super) fn check_scan(store: &Snapshot, map: &Map, from: &[u8], to: &[u8]) {
     let (from, to) = if from <= to { (from, to) } else { (to, from) };
     let range = (Bound::Included(from), Bound::Excluded(to));

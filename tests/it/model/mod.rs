@@ -1,8 +1,7 @@
-//! A store is a map, whatever happens to its files and as time goes by: random steps, with reopening and crashing among
-//! them.
+//! A store equals a map after random steps, with time passing, reopens and crashes.
 
-mod book;
 mod checks;
+mod history;
 mod pair;
 mod step;
 mod world;
@@ -17,13 +16,13 @@ use crate::moving::MovingClock;
 
 const START_MS: u64 = 1_000_000;
 
-/// How many sequences of steps are tried; PROPTEST_CASES makes it a soak.
+/// The number of random step sequences. `PROPTEST_CASES` sets it.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(60)
 }
 
 #[test]
-fn a_store_is_a_map_whatever_happens_to_its_files_as_time_goes_by() {
+fn a_store_equals_a_map_after_random_steps_reopens_and_crashes() {
     let clock = Arc::new(MovingClock::at(START_MS));
     let looks = prop::collection::vec((any::<[u64; 2]>(), ago()), 6);
     let plans = (options(&clock), prop::collection::vec(step(), 1..120), looks);

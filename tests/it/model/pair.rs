@@ -1,4 +1,4 @@
-//! A store beside the map that it must equal, and the steps that change both.
+//! A store with its model, and the steps that change both.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -12,9 +12,9 @@ use logkv::{
 };
 use tempfile::TempDir;
 
-use super::book::{Book, Retention};
 use super::checks::{check_scan, check_within};
-use super::step::{Act, Change, Jumps, Step};
+use super::history::{History, Retention};
+use super::step::{Change, Jumps, Operation, Step};
 use super::world::World;
 use crate::backup;
 use crate::common::{copy_of, killed, scratch};
@@ -39,30 +39,30 @@ pub(super) fn of_life(life: u64) -> Expiry {
     Expiry::In(Duration::from_millis(life))
 }
 
-/// Whether an outcome is the error that a value can be no part of a sum.
+/// Whether the sum failed because the value is no number or the result is too large.
 pub(super) fn is_no_sum(outcome: &logkv::Result<i64>) -> bool {
     matches!(outcome, Err(Error::NotANumber | Error::NumberOverflow { .. }))
 }
 
-/// A store and what it should be.
+/// A store and its expected contents.
 pub(super) struct Pair {
     dir: TempDir,
     options: Options,
     clock: Arc<MovingClock>,
-    /// `None` only while it is exchanged.
+    /// `None` only while the store is replaced.
     store: Option<Store>,
     pub(super) world: World,
-    /// All that was ever written.
-    pub(super) book: Book,
-    /// Gives what is written; `None` only while the store is exchanged.
+    /// The history of all writes.
+    pub(super) history: History,
+    /// A feed of new writes. `None` only while the store is replaced.
     feed: Option<Changes>,
-    /// Where the last feed ended.
+    /// The position where the last feed ended.
     cursor: Cursor,
-    /// What the store was at some moments, how many keys it counted, and what it should have been.
+    /// Snapshots, each with its number of keys and its expected contents.
     pub(super) snapshots: VecDeque<(Snapshot, u64, World)>,
-    /// Where backups go.
+    /// The directory for backups.
     backups: TempDir,
-    /// The newest number handed out.
+    /// The newest number returned by a write.
     last_seq: u64,
 }
 
@@ -71,11 +71,11 @@ impl Pair {
         clock.set(START_MS);
         let dir = scratch();
         let store = Store::open_with(dir.path(), options.clone()).expect("opens");
-        let (world, book) = (World::at(START_MS), Book::new(retention));
-        let feed = store.changes(book.next_seq());
+        let (world, history) = (World::at(START_MS), History::new(retention));
+        let feed = store.changes(history.next_seq());
         let (cursor, feed, store) = (feed.cursor(), Some(feed), Some(store));
         let (snapshots, backups) = (VecDeque::new(), scratch());
-        Self { dir, options, clock, store, world, book, feed, cursor, snapshots, backups, last_seq: 0 }
+        Self { dir, options, clock, store, world, history, feed, cursor, snapshots, backups, last_seq: 0 }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -84,18 +84,18 @@ impl Pair {
 
     fn commit(&mut self, commit: Option<logkv::Commit>) {
         if let Some(commit) = commit {
-            assert!(commit.first.0 > self.last_seq, "numbers only grow");
+            assert!(commit.first.0 > self.last_seq, "numbers increase");
             self.last_seq = commit.last.0;
         }
     }
 
-    /// Takes a step, and writes down what the store says that it wrote.
+    /// Applies a step, and records the writes that the feed returns.
     pub(super) fn step(&mut self, step: &Step) {
-        self.take(step);
-        self.book.follow(self.feed.as_mut().expect("open between steps"), &self.world);
+        self.apply(step);
+        self.history.follow(self.feed.as_mut().expect("open between steps"), &self.world);
     }
 
-    fn take(&mut self, step: &Step) {
+    fn apply(&mut self, step: &Step) {
         match step {
             Step::Put(key, value) => {
                 let commit = self.store().put(key, value).expect("a put");
@@ -108,7 +108,7 @@ impl Pair {
                 let was_there = self.store().delete(key).expect("a delete");
                 assert_eq!(was_there, self.world.delete(key));
             }
-            Step::Act(act) => self.act(act),
+            Step::Operation(act) => self.act(act),
             Step::Transact(acts, goes_through) => self.transact(acts, *goes_through),
             Step::Swap(key, is_right, new) => self.swap(key, *is_right, new.as_deref()),
             Step::Batch(changes, life) => {
@@ -137,7 +137,7 @@ impl Pair {
             Step::Sync => self.store().sync().expect("syncs"),
             Step::Clear => self.clear(),
             Step::LookBack(seqs, ago_ms) => {
-                self.book.check_past(self.store(), self.world.now_ms, *seqs, *ago_ms);
+                self.history.check_past(self.store(), self.world.now_ms, *seqs, *ago_ms);
             }
             Step::BackUp(is_directory, jumps) => self.back_up(*is_directory, *jumps),
             Step::Repair(jumps) => self.repair(*jumps),
@@ -157,7 +157,7 @@ impl Pair {
     fn crash(&mut self) {
         self.stop_feed();
         let store = self.store.take().expect("open");
-        // What this policy holds back in the process dies with it.
+        // A killed process loses writes that this policy buffers.
         store.sync().expect("syncs");
         self.dir = killed(store, self.dir.path());
         self.open();
@@ -167,7 +167,7 @@ impl Pair {
         let counted = self.store().len();
         assert_eq!(self.store().clear().expect("clears"), counted);
         self.world.clear();
-        self.book.clear(self.feed.as_mut().expect("open between steps"), self.world.now_ms);
+        self.history.clear(self.feed.as_mut().expect("open between steps"), self.world.now_ms);
         assert_eq!(self.store().len(), 0);
     }
 
@@ -199,59 +199,59 @@ impl Pair {
         self.world.now_ms.saturating_add(life)
     }
 
-    fn act(&mut self, act: &Act) {
+    fn act(&mut self, act: &Operation) {
         let store = self.store().clone();
         match act {
-            Act::Put(key, value) => drop(store.put(key, value).expect("a put")),
-            Act::PutExpiring(key, value, life) => {
+            Operation::Put(key, value) => drop(store.put(key, value).expect("a put")),
+            Operation::PutExpiring(key, value, life) => {
                 let options = PutOptions::new().ttl(Duration::from_millis(*life));
                 assert!(store.put_with(key, value, options).expect("a put").is_some());
             }
-            Act::Delete(key) => {
+            Operation::Delete(key) => {
                 assert_eq!(store.delete(key).expect("a delete"), self.world.map.contains_key(key));
             }
-            Act::Incr(key, by) => {
+            Operation::Incr(key, by) => {
                 let outcome = store.incr(key, *by);
                 let sum = self.world.clone().incr(key, *by);
                 assert!(outcome.as_ref().ok() == sum.as_ref() && (sum.is_some() || is_no_sum(&outcome)));
             }
-            Act::Expire(key, life) => {
+            Operation::Expire(key, life) => {
                 let was_there = store.expire(key, of_life(*life)).expect("a put");
                 assert_eq!(was_there, self.world.map.contains_key(key));
             }
-            Act::Persist(key) => {
+            Operation::Persist(key) => {
                 let would_have = store.persist(key).expect("a put");
                 assert_eq!(would_have, self.world.expires_ms(key).is_some());
             }
         }
-        self.done(act);
+        self.apply_to_world(act);
     }
 
-    /// Does to the world what was done to the store.
-    fn done(&mut self, act: &Act) {
+    /// Applies the operation to the model.
+    fn apply_to_world(&mut self, act: &Operation) {
         match act {
-            Act::Put(key, value) => self.world.put(key, value, None),
-            Act::PutExpiring(key, value, life) => {
+            Operation::Put(key, value) => self.world.put(key, value, None),
+            Operation::PutExpiring(key, value, life) => {
                 let expires_ms = self.ends_after(*life);
                 self.world.put(key, value, Some(expires_ms));
             }
-            Act::Delete(key) => drop(self.world.delete(key)),
-            Act::Incr(key, by) => drop(self.world.incr(key, *by)),
-            Act::Expire(key, life) => {
+            Operation::Delete(key) => drop(self.world.delete(key)),
+            Operation::Incr(key, by) => drop(self.world.incr(key, *by)),
+            Operation::Expire(key, life) => {
                 let expires_ms = self.ends_after(*life);
                 self.world.expire(key, expires_ms);
             }
-            Act::Persist(key) => drop(self.world.persist(key)),
+            Operation::Persist(key) => drop(self.world.persist(key)),
         }
     }
 
-    fn transact(&mut self, acts: &[Act], goes_through: bool) {
+    fn transact(&mut self, acts: &[Operation], goes_through: bool) {
         let store = self.store().clone();
         let before = self.world.clone();
         let outcome = store.transact(|transaction| {
             for act in acts {
                 within(transaction, act);
-                self.done(act);
+                self.apply_to_world(act);
                 check_within(transaction, &self.world);
             }
             if goes_through { Ok(()) } else { Err(Error::NotANumber) }
@@ -308,8 +308,8 @@ impl Pair {
         self.store().compact_with(what, &mut |_| ControlFlow::Continue(())).expect("compacts");
     }
 
-    /// Acts while the clock jumps, at each reading by up to so many milliseconds. Then the log's files alone say what the index
-    /// does, and time goes on from the latest that was shown.
+    /// Runs `act` while the clock jumps by up to `span_ms` at each reading. Afterwards compares the
+    /// index with the files, and continues from the latest time shown.
     fn under(&mut self, Jumps { seed, span_ms }: Jumps, act: impl FnOnce(&Self)) {
         self.clock.jump(seed, span_ms);
         act(self);
@@ -318,10 +318,10 @@ impl Pair {
         recount(self.store());
     }
 
-    /// What is intact is all that there is: the new store holds it.
+    /// Repairs a copy of the intact store. The result must hold everything.
     fn repair(&mut self, jumps: Jumps) {
         let new = self.backups.path().join("repaired");
-        // As a process that is killed would leave it: the writer has the directory.
+        // A copy as a killed process would leave it, since the writer has the directory open.
         self.store().sync().expect("syncs");
         let left = copy_of(self.dir.path());
         let options = self.options.clone();
@@ -336,7 +336,7 @@ impl Pair {
         fs::remove_dir_all(new).expect("it is ours");
     }
 
-    /// What is restored is what was there, and its past what that was.
+    /// Backs up and restores. The result must have the same contents and history.
     fn back_up(&mut self, is_directory: bool, jumps: Jumps) {
         let (copy, new) = (self.backups.path().join("copy"), self.backups.path().join("new"));
         self.under(jumps, |pair| {
@@ -356,8 +356,8 @@ impl Pair {
             store.changes(cursor).next().expect("not silence").expect_err("numbers go their own way");
         assert!(matches!(refused, Error::OtherLineage { .. }), "{refused}");
         check_scan(&store.snapshot().expect("a snapshot"), &self.world.map, &[], &[0xff; 301]);
-        self.book.check_log(&store, self.world.now_ms);
-        self.book.check_past(&store, self.world.now_ms, [u64::MAX / 2, u64::MAX], 1000);
+        self.history.check_log(&store, self.world.now_ms);
+        self.history.check_past(&store, self.world.now_ms, [u64::MAX / 2, u64::MAX], 1000);
         drop(store);
         fs::remove_dir_all(new).expect("it is ours");
     }
@@ -372,17 +372,17 @@ impl Pair {
     }
 }
 
-/// Does within a transaction what [`Pair::act`] does by a call.
-fn within(transaction: &mut Overlay, act: &Act) {
+/// Applies to a transaction the operation that [`Pair::act`] applies to the store.
+fn within(transaction: &mut Overlay, act: &Operation) {
     match act {
-        Act::Put(key, value) => transaction.put(key, value),
-        Act::PutExpiring(key, value, life) => transaction.put_expiring(key, value, of_life(*life)),
-        Act::Delete(key) => transaction.delete(key),
-        Act::Incr(key, by) => {
+        Operation::Put(key, value) => transaction.put(key, value),
+        Operation::PutExpiring(key, value, life) => transaction.put_expiring(key, value, of_life(*life)),
+        Operation::Delete(key) => transaction.delete(key),
+        Operation::Incr(key, by) => {
             let outcome = transaction.incr(key, *by);
             assert!(outcome.is_ok() || is_no_sum(&outcome));
         }
-        Act::Expire(key, life) => drop(transaction.expire(key, of_life(*life)).expect("reads")),
-        Act::Persist(key) => drop(transaction.persist(key).expect("reads")),
+        Operation::Expire(key, life) => drop(transaction.expire(key, of_life(*life)).expect("reads")),
+        Operation::Persist(key) => drop(transaction.persist(key).expect("reads")),
     }
 }

@@ -1,4 +1,4 @@
-//! What is done to a store, drawn at random.
+//! Random steps on a store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use logkv::{CompactionPolicy, Compression, Options, ReadWith, Sync};
 use proptest::prelude::*;
 
-use super::book::Retention;
+use super::history::Retention;
 use crate::moving::MovingClock;
 
-/// Few keys, so that they are written again and again; some long, some binary.
+/// A few keys, so that they are overwritten often. Some are long, some binary.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => (0_u8..12).prop_map(|n| vec![b'k', n]),
@@ -18,13 +18,13 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Some are numbers, that can be added to.
+/// Some values are numbers, for sums.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => prop::collection::vec(any::<u8>(), 0..40),
         4 => any::<i64>().prop_map(|number| number.to_string().into_bytes()),
         1 => prop::collection::vec(any::<u8>(), 300..700),
-        // What can be compressed.
+        // A compressible value.
         2 => (any::<u8>(), 64_usize..700).prop_map(|(byte, len)| vec![byte; len]),
     ]
 }
@@ -35,19 +35,20 @@ fn change() -> impl Strategy<Value = Change> {
     (key(), prop_oneof![3 => bytes().prop_map(Some), 1 => Just(None)])
 }
 
-/// How long a key is to live, in milliseconds: about as long as the steps of the clock.
+/// A time to live in milliseconds, similar to the steps of the clock.
 fn life() -> impl Strategy<Value = u64> {
     prop_oneof![8 => 1_u64..3000, 1 => Just(4_000_000), 1 => Just(1 << 52)]
 }
 
-/// How long ago something was, in milliseconds: about as long as the steps of the clock, or longer than all of them.
+/// A time in the past in milliseconds: similar to the steps of the clock, or longer than all of
+/// them.
 pub(super) fn ago() -> impl Strategy<Value = u64> {
     prop_oneof![8 => 0_u64..3000, 1 => Just(u64::MAX)]
 }
 
-/// What a transaction does, or a call that is one.
+/// An operation in a transaction, or as a call of its own.
 #[derive(Clone, Debug)]
-pub(super) enum Act {
+pub(super) enum Operation {
     Put(Vec<u8>, Vec<u8>),
     PutExpiring(Vec<u8>, Vec<u8>, u64),
     Delete(Vec<u8>),
@@ -56,18 +57,18 @@ pub(super) enum Act {
     Persist(Vec<u8>),
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn act() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        3 => (key(), bytes()).prop_map(|(key, value)| Act::Put(key, value)),
-        3 => (key(), bytes(), life()).prop_map(|(key, value, life)| Act::PutExpiring(key, value, life)),
-        2 => key().prop_map(Act::Delete),
-        3 => (key(), -1000_i64..1000).prop_map(|(key, by)| Act::Incr(key, by)),
-        2 => (key(), life()).prop_map(|(key, life)| Act::Expire(key, life)),
-        1 => key().prop_map(Act::Persist),
+        3 => (key(), bytes()).prop_map(|(key, value)| Operation::Put(key, value)),
+        3 => (key(), bytes(), life()).prop_map(|(key, value, life)| Operation::PutExpiring(key, value, life)),
+        2 => key().prop_map(Operation::Delete),
+        3 => (key(), -1000_i64..1000).prop_map(|(key, by)| Operation::Incr(key, by)),
+        2 => (key(), life()).prop_map(|(key, life)| Operation::Expire(key, life)),
+        1 => key().prop_map(Operation::Persist),
     ]
 }
 
-/// How the clock jumps while something is done: by up to so many milliseconds, to and fro, at each reading.
+/// The clock jumps at each reading, by up to `span_ms` in either direction.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Jumps {
     pub(super) seed: u64,
@@ -85,34 +86,34 @@ pub(super) enum Step {
     PutIfAbsent(Vec<u8>, Vec<u8>),
     PutIfPresent(Vec<u8>, Vec<u8>),
     Delete(Vec<u8>),
-    /// By the call of its name.
-    Act(Act),
-    /// All of them in one transaction, which goes through or not.
-    Transact(Vec<Act>, bool),
-    /// Swaps the value, if the one that is expected is right.
+    /// A call of its own.
+    Operation(Operation),
+    /// Operations in one transaction, which commits or not.
+    Transact(Vec<Operation>, bool),
+    /// A compare-and-swap with a correct or a wrong expected value.
     Swap(Vec<u8>, bool, Option<Vec<u8>>),
-    /// A batch, whose puts all live so long.
+    /// A batch. Its puts have this time to live.
     Batch(Vec<Change>, Option<u64>),
-    /// Submits each change by itself, and then waits for all.
+    /// Submits each change on its own, and then waits for all.
     Submit(Vec<Change>),
     Scan(Vec<u8>, Vec<u8>),
-    /// Lets so many milliseconds pass.
+    /// Lets this many milliseconds pass.
     Wait(u64),
     Rotate,
-    /// Compacts so many segments from the one at this place on, as far as they are sealed.
+    /// Compacts sealed segments: the position of the first, and the number.
     Compact(usize, usize, Jumps),
     CompactDue(Jumps),
     CompactAll(Jumps),
-    /// Takes a snapshot, and drops the oldest when there are three.
+    /// Takes a snapshot, and drops the oldest of three.
     Snapshot,
     Sync,
-    /// Takes every key out.
     Clear,
-    /// Looks back at two records, and at so many milliseconds ago.
+    /// Queries the past at two records and at one time.
     LookBack([u64; 2], u64),
-    /// Makes the next backup in the directory of the ones before, or else an archive, and restores it.
+    /// Backs up to the directory of earlier backups (incrementally), or to an archive, and
+    /// restores.
     BackUp(bool, Jumps),
-    /// Makes a new store of what is intact.
+    /// Repairs a copy of the store.
     Repair(Jumps),
     Reopen,
     Crash,
@@ -124,7 +125,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => (key(), bytes()).prop_map(|(key, value)| Step::PutIfAbsent(key, value)),
         1 => (key(), bytes()).prop_map(|(key, value)| Step::PutIfPresent(key, value)),
         4 => key().prop_map(Step::Delete),
-        4 => act().prop_map(Step::Act),
+        4 => act().prop_map(Step::Operation),
         2 => (prop::collection::vec(act(), 0..6), prop::bool::weighted(0.8))
             .prop_map(|(acts, goes_through)| Step::Transact(acts, goes_through)),
         1 => (key(), any::<bool>(), prop::option::of(bytes()))
@@ -150,12 +151,12 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// For ever, or for so long.
+/// Forever, or for `millis`.
 fn keep(millis: u64) -> Duration {
     if millis == u64::MAX { Duration::MAX } else { Duration::from_millis(millis) }
 }
 
-/// Some way to open a store whose time is that of `clock`, and how much of its past it keeps.
+/// Random options for a store with `clock`, and their retention.
 pub(super) fn options(clock: &Arc<MovingClock>) -> impl Strategy<Value = (Options, Retention)> + use<> {
     let sync = prop_oneof![
         Just(Sync::Always),

@@ -1,21 +1,21 @@
-//! What a store should be: a map, in which keys may have an end.
+//! The expected contents of a store: a map with expiry times.
 
 use std::collections::BTreeMap;
 
-/// Keys and values that are there.
+/// Live keys and values.
 pub(super) type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A store as it should be, at some time.
+/// The expected contents at a time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct World {
     pub(super) map: Map,
-    /// When keys of the map expire.
+    /// The expiry times of keys in the map.
     ends: BTreeMap<Vec<u8>, u64>,
     pub(super) now_ms: u64,
 }
 
 impl World {
-    /// An empty one, at this time.
+    /// An empty store at time `now_ms`.
     pub(super) fn at(now_ms: u64) -> Self {
         Self { now_ms, ..Self::default() }
     }
@@ -28,7 +28,7 @@ impl World {
         };
     }
 
-    /// Whether the key was there.
+    /// Returns whether the key existed.
     pub(super) fn delete(&mut self, key: &[u8]) -> bool {
         self.ends.remove(key);
         self.map.remove(key).is_some()
@@ -43,7 +43,7 @@ impl World {
         self.ends.get(key).copied()
     }
 
-    /// Time goes on, and with it what ends by then.
+    /// Advances the time, and removes expired keys.
     pub(super) fn advance_to(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         let Self { map, ends, .. } = self;
@@ -56,7 +56,7 @@ impl World {
         });
     }
 
-    /// The sum, if the key's value is a number and there is room for it; it is there then.
+    /// Adds to a key. Returns the sum, or `None` if the value is no number or the sum overflows.
     pub(super) fn incr(&mut self, key: &[u8], by: i64) -> Option<i64> {
         let number: i64 = match self.map.get(key) {
             Some(value) => std::str::from_utf8(value).ok()?.parse().ok()?,
@@ -67,7 +67,7 @@ impl World {
         Some(sum)
     }
 
-    /// Whether the key is there; it ends then.
+    /// Sets the expiry of a key. Returns whether it exists.
     pub(super) fn expire(&mut self, key: &[u8], expires_ms: u64) -> bool {
         let is_there = self.map.contains_key(key);
         if is_there {
@@ -76,7 +76,7 @@ impl World {
         is_there
     }
 
-    /// Whether the key had an end.
+    /// Removes the expiry of a key. Returns whether it had one.
     pub(super) fn persist(&mut self, key: &[u8]) -> bool {
         self.ends.remove(key).is_some()
     }

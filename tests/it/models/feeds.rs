@@ -1,4 +1,4 @@
-//! Who follows the log beside those who write it, and is woken for everything that they write.
+//! Feeds beside writers: each write wakes a waiting feed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use shuttle::thread;
 use super::{PUTS, SlowDisk, WRITERS, explore, put_in_turn};
 use crate::common::quick;
 
-/// Follows until all were given: each once, in its order, and none before it `may_be_seen`.
+/// Follows until all writes were returned: each once and in order, and none before `may_be_seen`
+/// holds.
 fn follow(mut feed: Changes, may_be_seen: impl Fn(&str) -> bool) {
     const COUNT: u64 = WRITERS * PUTS;
     let mut last = Seqno(0);
@@ -18,18 +19,18 @@ fn follow(mut feed: Changes, may_be_seen: impl Fn(&str) -> bool) {
         for change in feed.by_ref() {
             let change = change.expect("a record");
             let value = String::from_utf8(change.value.expect("a put").to_vec()).expect("text");
-            assert!(may_be_seen(&value), "{value} was given, and a power cut would take it");
+            assert!(may_be_seen(&value), "{value} was returned before it was durable");
             assert!(change.meta.seq > last, "{} after {last}", change.meta.seq);
             last = change.meta.seq;
             given += 1;
         }
-        // Without end if nobody wakes it: the scheduler says that all threads wait then.
+        // Never ends if a wakeup is lost. The scheduler then reports a deadlock.
         let more = given < COUNT;
         assert!(!more || feed.wait(Duration::MAX).expect("waits"));
     }
 }
 
-/// Writers, somebody who seals, and two who follow them.
+/// Writers, a thread that seals, and two feeds.
 fn follow_beside_writers(dir: &Path) {
     let disk = SlowDisk::new(dir, None);
     let store = Store::open_with(dir, disk.options()).expect("opens");
@@ -47,11 +48,11 @@ fn follow_beside_writers(dir: &Path) {
 }
 
 #[test]
-fn whoever_follows_is_woken_for_every_write_and_given_none_that_is_not_durable() {
+fn a_feed_wakes_for_every_write_and_returns_none_before_it_is_durable() {
     explore(follow_beside_writers);
 }
 
-/// As [`follow_beside_writers`], where nobody waits for the disk.
+/// [`follow_beside_writers`] without syncs.
 fn follow_beside_writers_who_do_not_wait(dir: &Path) {
     let store = Store::open_with(dir, quick()).expect("opens");
     thread::scope(|scope| {
@@ -66,11 +67,11 @@ fn follow_beside_writers_who_do_not_wait(dir: &Path) {
 }
 
 #[test]
-fn whoever_follows_is_woken_for_every_write_also_where_no_sync_ends() {
+fn a_feed_wakes_for_every_write_also_without_syncs() {
     explore(follow_beside_writers_who_do_not_wait);
 }
 
-/// Two wait for what does not come, and the store is closed.
+/// Two feeds wait while the store is closed.
 fn close_beside_those_who_wait(dir: &Path) {
     let disk = SlowDisk::new(dir, None);
     let store = Store::open_with(dir, disk.options()).expect("opens");
@@ -88,6 +89,6 @@ fn close_beside_those_who_wait(dir: &Path) {
 }
 
 #[test]
-fn whoever_waits_for_a_write_is_told_that_the_store_was_closed() {
+fn a_waiting_feed_wakes_when_the_store_is_closed() {
     explore(close_beside_those_who_wait);
 }

@@ -1,4 +1,4 @@
-//! All that was written to a store, in its order: what its past was, whatever is left of it.
+//! The history of all writes, which determines the expected answers about the past.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use logkv::{At, Change, Changes, Entry, Error, Seqno, Store, Version};
 
 use super::world::{Map, World};
 
-/// After everything that was written. A crash leaves out numbers: the last record's may be smaller.
+/// After all writes. A crash skips numbers, so that the last record may have a smaller one.
 const NOW: Seqno = Seqno(u64::MAX);
 
-/// A record, as it was given by the feed when it was written.
+/// A record, as the feed returned it.
 #[derive(Clone, Debug)]
-struct Line {
+struct HistoryRecord {
     seq: u64,
     time_ms: u64,
     key: Vec<u8>,
@@ -20,7 +20,7 @@ struct Line {
     expires_ms: Option<u64>,
 }
 
-impl Line {
+impl HistoryRecord {
     fn of(change: &Change) -> Self {
         let meta = &change.meta;
         Self {
@@ -32,12 +32,12 @@ impl Line {
         }
     }
 
-    /// Whether it says that its key is there at this time.
+    /// Whether its key exists at `at_ms`.
     fn is_there(&self, at_ms: u64) -> bool {
         self.value.is_some() && !self.is_over(at_ms)
     }
 
-    /// When what it says ends by itself: what it deleted had ended at once.
+    /// The time at which the version expires. A delete ends at once.
     fn end_ms(&self) -> u64 {
         if self.value.is_none() { self.time_ms } else { self.expires_ms.unwrap_or(u64::MAX) }
     }
@@ -46,7 +46,8 @@ impl Line {
         self.expires_ms.is_some_and(|expires_ms| expires_ms <= at_ms)
     }
 
-    /// Whether `found` is it; up to number `dropped` a delete may stand for what has expired.
+    /// Whether `found` equals this record. Up to number `dropped`, a delete may replace an expired
+    /// record.
     fn is(&self, found: &Version, now_ms: u64, dropped: u64) -> bool {
         let meta = &found.meta;
         let is_same = (self.value.as_deref(), self.expires_ms) == (found.value.as_deref(), meta.expires_ms);
@@ -58,8 +59,8 @@ impl Line {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Wrote(Line),
-    /// Everything went, under this number and at this time.
+    Wrote(HistoryRecord),
+    /// The store was cleared, with this number and time.
     Cleared {
         seq: u64,
         time_ms: u64,
@@ -69,13 +70,13 @@ enum Event {
 impl Event {
     fn seq(&self) -> u64 {
         match self {
-            Self::Wrote(Line { seq, .. }) | Self::Cleared { seq, .. } => *seq,
+            Self::Wrote(HistoryRecord { seq, .. }) | Self::Cleared { seq, .. } => *seq,
         }
     }
 
     fn time_ms(&self) -> u64 {
         match self {
-            Self::Wrote(Line { time_ms, .. }) | Self::Cleared { time_ms, .. } => *time_ms,
+            Self::Wrote(HistoryRecord { time_ms, .. }) | Self::Cleared { time_ms, .. } => *time_ms,
         }
     }
 
@@ -84,7 +85,7 @@ impl Event {
     }
 }
 
-/// What a compaction has to leave.
+/// The versions that a compaction must keep.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
     pub(super) versions: u64,
@@ -92,42 +93,46 @@ pub(super) struct Retention {
 }
 
 impl Retention {
-    /// Whether what ended then must still be there.
+    /// Whether a version that ended at `ended_ms` must still exist.
     fn is_recent(self, ended_ms: u64, now_ms: u64) -> bool {
         Duration::from_millis(now_ms.saturating_sub(ended_ms)) < self.time
     }
 }
 
-/// What was written, and what is kept of it.
+/// The history of a store, and its retention.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct History {
     retention: Retention,
     events: Vec<Event>,
     last_seq: u64,
 }
 
-impl Book {
+impl History {
     pub(super) fn new(retention: Retention) -> Self {
         Self { retention, events: Vec::new(), last_seq: 0 }
     }
 
-    /// The number that comes next.
+    /// The next number.
     pub(super) fn next_seq(&self) -> Seqno {
         Seqno(self.last_seq + 1)
     }
 
-    /// Writes down what `feed` gives, which comes to `world`: each record once, and whole batches.
+    /// Appends the new changes of `feed`, which must lead to `world`: each record once, and whole
+    /// batches.
     pub(super) fn follow(&mut self, feed: &mut Changes, world: &World) {
         let mut goes_on = false;
         for change in feed {
             let change = change.expect("all before it was given already");
             assert_eq!(change.meta.time_ms, world.now_ms);
-            assert!(change.meta.seq.0 > self.last_seq, "each is given once, and in its order");
-            assert!(!goes_on || change.meta.seq.0 == self.last_seq + 1, "nothing comes between");
+            assert!(change.meta.seq.0 > self.last_seq, "a record was returned twice or out of order");
+            assert!(
+                !goes_on || change.meta.seq.0 == self.last_seq + 1,
+                "a record came between those of a batch"
+            );
             (self.last_seq, goes_on) = (change.meta.seq.0, change.goes_on);
-            self.events.push(Event::Wrote(Line::of(&change)));
+            self.events.push(Event::Wrote(HistoryRecord::of(&change)));
         }
-        assert!(!goes_on, "a batch is given as a whole");
+        assert!(!goes_on, "a batch was not returned as a whole");
         let now = replayed(&self.events, world.now_ms);
         assert!(
             now.iter()
@@ -137,21 +142,21 @@ impl Book {
         assert!(values(&now) == world.map);
     }
 
-    /// Notes that the store was cleared, as `feed` tells; only a store that has no records is none the different for it.
+    /// Records a clear, as `feed` reports it. A clear of an empty store may go unreported.
     pub(super) fn clear(&mut self, feed: &mut Changes, time_ms: u64) {
         match feed.next() {
             Some(Err(Error::CompactedAway { whole_from })) => {
                 let seq = whole_from.previous().0;
-                assert!(seq > self.last_seq, "it is told to who was given all of it");
+                assert!(seq > self.last_seq, "the clear is reported even after all records were returned");
                 self.last_seq = seq;
                 self.events.push(Event::Cleared { seq, time_ms });
             }
-            None => assert!(self.events.last().is_none_or(Event::is_clear), "it is not told"),
+            None => assert!(self.events.last().is_none_or(Event::is_clear), "the clear was not reported"),
             other => panic!("{other:?}"),
         }
     }
 
-    /// Everything that can be asked of two points of the log, and one of time, is as it was or said to be gone.
+    /// Checks that every query of two points and one time is correct or reported as gone.
     pub(super) fn check_past(&self, store: &Store, now_ms: u64, [from, to]: [u64; 2], ago_ms: u64) {
         let [from, to] = [from, to].map(|seq| seq % (self.last_seq + 1));
         for seq in [from, to, NOW.0] {
@@ -163,12 +168,12 @@ impl Book {
         self.check_diff(store, [from.min(to), from.max(to)], now_ms);
     }
 
-    /// How many events have numbers up to this one.
+    /// The number of events with numbers up to `seq`.
     fn count_to(&self, seq: u64) -> usize {
         self.events.partition_point(|event| event.seq() <= seq)
     }
 
-    /// Whether all of what was there after so many events has to be told.
+    /// Whether the state after `count` events must be known completely.
     fn is_owed(&self, count: usize, at: At, now_ms: u64) -> bool {
         let later = &self.events[count..];
         let is_cleared = later.iter().any(Event::is_clear);
@@ -179,7 +184,7 @@ impl Book {
         is_recent && !is_cleared
     }
 
-    /// What the store says of `at`, which was after so many events, looked at as of `at_ms`.
+    /// Checks every query of the point `at`, which is after `count` events, as of `at_ms`.
     fn check_at(&self, store: &Store, at: At, count: usize, at_ms: u64, now_ms: u64) {
         let expected = replayed(&self.events[..count], at_ms);
         let is_owed = self.is_owed(count, at, now_ms);
@@ -207,14 +212,14 @@ impl Book {
         }
     }
 
-    /// What is different between two points is what was written in between.
+    /// Checks that a diff of two points equals the writes between them.
     fn check_diff(&self, store: &Store, seqs: [u64; 2], now_ms: u64) {
         let [from, to] = seqs.map(|seq| At::Seq(Seqno(seq)));
         let differences = match store.diff(from, Some(to)) {
             Ok(differences) => differences,
             Err(Error::CompactedAway { .. }) => {
                 let is_owed = |seq| self.is_owed(self.count_to(seq), At::Seq(Seqno(seq)), now_ms);
-                assert!(!seqs.into_iter().all(is_owed), "the difference of {seqs:?} is gone");
+                assert!(!seqs.into_iter().all(is_owed), "the diff of {seqs:?} is gone");
                 return;
             }
             Err(error) => panic!("{}", error.sentence()),
@@ -225,11 +230,11 @@ impl Book {
         let seq = |entry: Option<Entry>| entry.map(|entry| entry.meta.seq.0);
         let found = differences.map(|difference| difference.expect("reads"));
         let found: Vec<_> = found.map(|found| [seq(found.before), seq(found.after)]).collect();
-        assert_eq!(found, expected, "the difference of {seqs:?}");
+        assert_eq!(found, expected, "the diff of {seqs:?}");
     }
 
-    /// Of each key the versions are there that were to be kept, and all that are there were written; a feed of everything
-    /// gives the same, and tells what is gone.
+    /// Checks that all versions that must be kept exist, that all existing versions were written,
+    /// and that a feed returns the same versions and reports the others as gone.
     pub(super) fn check_log(&self, store: &Store, now_ms: u64) {
         let mut left = BTreeMap::new();
         let mut dropped = 0;
@@ -248,7 +253,7 @@ impl Book {
         let given = feed.map(|change| change.expect("a record"));
         let given: Vec<_> =
             given.map(|Change { meta, value, .. }| (meta.seq, Version { meta, value })).collect();
-        assert!(given.into_iter().eq(left), "the feed gives every version, in its order");
+        assert!(given.into_iter().eq(left), "the feed returns every version in order");
     }
 
     fn check_versions(&self, key: &[u8], found: &[Version], now_ms: u64, dropped: u64) {
@@ -258,25 +263,29 @@ impl Book {
         for (at, line) in lines.iter().enumerate() {
             let is_there = left.next_if(|found| line.is(found, now_ms, dropped)).is_some();
             let is_owed = line.seq > dropped || self.is_kept(&lines, at, now_ms);
-            assert!(is_there || !is_owed, "{line:?} is gone, and {dropped} may be; {found:?}");
+            assert!(
+                is_there || !is_owed,
+                "{line:?} is gone, and only records up to {dropped} may be; {found:?}"
+            );
         }
-        assert_eq!(left.next(), None, "nobody wrote that");
+        assert_eq!(left.next(), None, "a version that was never written");
     }
 
-    /// Whether version number `at` of those of a key has to be there.
-    fn is_kept(&self, lines: &[&Line], at: usize, now_ms: u64) -> bool {
+    /// Whether version number `at` of a key must exist.
+    fn is_kept(&self, lines: &[&HistoryRecord], at: usize, now_ms: u64) -> bool {
         let newer = &lines[at + 1..];
-        // Nobody misses the delete of what is not there any more, nor what had expired before something else came.
+        // Deletes of expired keys, and versions that expired before they were replaced, need not be
+        // kept.
         let next_ms = newer.first().map_or(u64::MAX, |next| next.time_ms);
         let ended_ms = lines[at].end_ms().min(next_ms);
-        // Whoever compacted while the key was gone kept no number of versions.
+        // A compaction while the key was missing kept no versions of it.
         let ends = newer.iter().map(|next| next.time_ms).chain([now_ms]);
         let was_never_gone = lines[at..].iter().zip(ends).all(|(line, end_ms)| line.is_there(end_ms));
         let is_among_last = (newer.len() as u64) < self.retention.versions && was_never_gone;
         is_among_last || self.retention.is_recent(ended_ms, now_ms)
     }
 
-    /// Every key there ever was, in order.
+    /// Every key ever written, in order.
     fn keys(&self) -> Vec<&[u8]> {
         let mut keys: Vec<_> = written(&self.events).map(|line| &*line.key).collect();
         keys.sort_unstable();
@@ -285,15 +294,15 @@ impl Book {
     }
 }
 
-fn written(events: &[Event]) -> impl Iterator<Item = &Line> {
+fn written(events: &[Event]) -> impl Iterator<Item = &HistoryRecord> {
     events.iter().filter_map(|event| match event {
         Event::Wrote(line) => Some(line),
         Event::Cleared { .. } => None,
     })
 }
 
-/// What is there after `events`, at this time.
-fn replayed(events: &[Event], at_ms: u64) -> BTreeMap<&[u8], &Line> {
+/// The live records after `events`, as of `at_ms`.
+fn replayed(events: &[Event], at_ms: u64) -> BTreeMap<&[u8], &HistoryRecord> {
     let mut last = BTreeMap::new();
     for event in events {
         match event {
@@ -305,10 +314,10 @@ fn replayed(events: &[Event], at_ms: u64) -> BTreeMap<&[u8], &Line> {
     last
 }
 
-fn value(line: &Line) -> &[u8] {
+fn value(line: &HistoryRecord) -> &[u8] {
     line.value.as_deref().expect("it is there")
 }
 
-fn values(lines: &BTreeMap<&[u8], &Line>) -> Map {
+fn values(lines: &BTreeMap<&[u8], &HistoryRecord>) -> Map {
     lines.iter().map(|(key, line)| (key.to_vec(), value(line).to_vec())).collect()
 }
